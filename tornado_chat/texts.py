@@ -1,0 +1,87 @@
+"""Every text that a person may read, in zh_CN and en.
+
+The counselling system texts in zh_CN are part of the protocol (deployed front ends compare
+them): change none of them.
+"""
+
+from collections.abc import Mapping
+
+from tornado_chat.errors import ChatError
+
+Language = str
+
+SYSTEM: Mapping[str, tuple[str, str]] = {
+    # code: (zh_CN, en)
+    "joined_user": ("来访者 {name}已进入会话", "Visitor {name} has joined the session"),
+    "joined_consultant": ("咨询师 {name}已进入会话", "Counsellor {name} has joined the session"),
+    "joined_supervisor": ("督导 {name}已进入会话", "Supervisor {name} has joined the session"),
+    "session_started": ("会话已开始", "The session has started"),
+    "session_ended": ("会话已结束", "The session has ended"),
+    "new_conversation": ("您有新的对话", "You have a new conversation"),
+    "error": ("错误: {text}", "Error: {text}"),
+}
+
+ERRORS: Mapping[str, tuple[str, str]] = {
+    # identity
+    "token_missing": ("缺少令牌", "No token was given"),
+    "token_expired": ("令牌已过期, 请重新登录", "The token has expired, sign in again"),
+    "token_invalid": ("令牌无效: {reason}", "The token is not valid: {reason}"),
+    "keys_unavailable": (
+        "暂时无法验证令牌, 请稍后再试",
+        "Tokens cannot be checked right now, try again soon",
+    ),
+    "role_not_allowed": ("角色 {role} 不能使用此接口", "The role {role} may not use this"),
+    # frames and requests
+    "not_json": ("不是有效的 JSON: {reason}", "This is not valid JSON: {reason}"),
+    "bad_shape": ("格式不正确: {reason}", "The form is not right: {reason}"),
+    "bad_parameter": ("参数 {name} 无效: {reason}", "The parameter {name} is not valid: {reason}"),
+    "read_only": ("此连接只能接收消息", "This connection only receives"),
+    "unknown_type": ("未知的消息类型 {type}", "Unknown message type {type}"),
+    "empty_message": ("消息不能为空", "The message is empty"),
+    "too_big": ("消息太大, 上限 {limit} 字节", "Too big: at most {limit} bytes"),
+    "too_fast": ("发送太快, 请放慢速度", "Too fast: slow down"),
+    "too_many_connections": ("连接过多, 上限 {limit}", "Too many connections: at most {limit}"),
+    "too_many_errors": ("错误过多", "Too many errors"),
+    "too_slow": ("接收太慢或没有响应", "Too slow, or no answer to pings"),
+    # counselling
+    "no_such_session": ("会话 {id} 不存在", "There is no session {id}"),
+    "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
+    "not_your_session": ("您不是此会话的参与者", "You take no part in this session"),
+    "session_finished": ("会话已结束", "The session has ended"),
+    "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
+    "already_rated": ("此会话已评价", "This session has been rated already"),
+    "replaced": ("此会话已在别处打开", "This session was opened elsewhere"),
+    # support
+    "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
+    "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
+    "auth_already": ("已经通过身份认证", "Already authenticated"),
+    "not_connected": ("尚未连接客服, 请先发送 connect", "Not connected to a waiter, send connect first"),
+    "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
+    "not_ready": ("请先发送 ready", "Send ready first"),
+    "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
+    "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
+    "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
+    "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
+    # storage and the server itself
+    "no_such_notification": ("通知 {id} 不存在", "There is no notification {id}"),
+    "no_such_page": ("没有这个地址", "There is nothing at this address"),
+    "not_stored": ("消息未能保存, 请重新发送", "It could not be stored, send it again"),
+    "overloaded": ("服务器繁忙, 请稍后再试", "The server is overloaded, try again soon"),
+    "restarting": ("服务器正在重启, 请重新连接", "The server is restarting, connect again"),
+    "guests_off": ("未开放匿名访问", "Anonymous access is switched off"),
+    "internal": ("服务器内部错误", "An internal error"),
+}
+
+
+def system_text(language: Language, code: str, **detail: object) -> str:
+    """The system text ``code`` in ``language`` (``zh_CN`` or ``en``)."""
+    return SYSTEM[code][_column(language)].format(**detail)
+
+
+def error_text(language: Language, error: ChatError) -> str:
+    """What went wrong and what to do, for the person who caused it."""
+    return ERRORS[error.code][_column(language)].format(**error.detail)
+
+
+def _column(language: Language) -> int:
+    return 0 if language == "zh_CN" else 1

@@ -1,0 +1,171 @@
+"""The values that pass between the layers: frozen, without behaviour.
+
+Times are integers: microseconds since 1970-01-01 UTC. Only the wire turns them into
+the local ISO 8601 texts that clients see.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Role(enum.StrEnum):
+    """Who somebody is, as the token's role claim says it."""
+
+    USER = "user"
+    CONSULTANT = "consultant"
+    SUPERVISOR = "supervisor"
+    WAITER = "waiter"
+    ADMIN = "admin"
+    SERVICE = "service"
+
+
+class Person(NamedTuple):
+    """The key of a human being or a host back end: ids are unique within a role only.
+
+    Hosts use integers or strings as ids; ``7`` and ``"7"`` are the same person.
+    """
+
+    role: Role
+    id: str
+
+    @property
+    def key(self) -> str:
+        """One text for one database column: ``"user:7"``."""
+        return f"{self.role.value}:{self.id}"
+
+    @classmethod
+    def from_key(cls, key: str) -> "Person":
+        role, _, id = key.partition(":")
+        return cls(Role(role), id)
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A verified token. ``claims`` is all it said, for plugins that know more of them."""
+
+    person: Person
+    name: str | None = None
+    claims: Mapping[str, Any] = {}
+
+
+class Kind(enum.IntEnum):
+    """What a thread belongs to. The numbers are stored."""
+
+    SESSION = 1
+    RECORD = 2
+    SUPPORT = 3
+    INBOX = 4
+
+
+class Thread(NamedTuple):
+    """A durable, ordered stream of messages: a session, a record, a support conversation, an inbox.
+
+    Everything about delivery (sequence numbers without gaps, receipts, resume) is the same
+    for the four of them.
+    """
+
+    kind: Kind
+    id: int
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A stored message. ``seq`` counts from 1 in its thread, without gaps."""
+
+    thread: Thread
+    seq: int
+    sender: Person
+    text: str
+    time: int
+    media: str = "text"
+    client_id: str | None = None
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A stored pop-up: a message of the recipient's inbox. ``data`` is the seed's, as JSON values."""
+
+    id: int
+    thread: Thread
+    seq: int
+    type: int
+    msg: str
+    data: Mapping[str, Any] | None
+    time: int
+    read: bool = False
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """What the sender of a message learns after the commit."""
+
+    seq: int
+    time: int
+    duplicate: bool = False
+
+
+class SessionState(enum.StrEnum):
+    """The states of a counselling session and of a supervision record."""
+
+    READY = "ready"
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+class ConversationState(enum.StrEnum):
+    """The states of a support conversation."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+class Room(msgspec.Struct, frozen=True):
+    """A counselling session (kind SESSION) or a supervision record (kind RECORD).
+
+    ``asker`` is who seeks help (visitor; consultant of a record) and ``helper`` who gives it
+    (consultant; supervisor). ``session_id`` is the session a record is about, or its own id.
+    """
+
+    thread: Thread
+    asker: Person
+    helper: Person
+    asker_name: str | None
+    helper_name: str | None
+    state: SessionState
+    last_seq: int
+    session_id: int
+    created: int
+    started: int | None = None
+    ended: int | None = None
+    appointment_id: int | None = None
+    rate: int | None = None
+    feedback: str | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.state in (SessionState.READY, SessionState.ACTIVE)
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """A support conversation. The two ``uuid``s are its addresses, given to the peers once."""
+
+    id: int
+    user: Person
+    user_name: str | None
+    user_uuid: str
+    state: ConversationState
+    last_seq: int
+    created: int
+    returned: bool = False
+    waiter: Person | None = None
+    waiter_name: str | None = None
+    waiter_uuid: str | None = None
+    assigned: int | None = None
+    ended: int | None = None
+    rate: int | None = None
+    feedback: str | None = None
+
+    @property
+    def thread(self) -> Thread:
+        return Thread(Kind.SUPPORT, self.id)
