@@ -1,0 +1,53 @@
+"""What one socket has been sent, and what its pongs prove.
+
+After a batch of frames the server sends a WebSocket ping with the last sequence number; frames
+arrive in order, so the pong with the same payload proves that everything before it has arrived
+(RFC 6455, sections 5.5.2 and 5.5.3: every client answers by itself, with the ping's payload). At
+most one ping is outstanding; what is written meanwhile is covered by the next one.
+"""
+
+from collections.abc import Mapping
+
+from tornado_chat.types import Thread
+
+
+class Ledger:
+    """The books of one socket, which may carry several threads."""
+
+    __slots__ = ("_last", "_outstanding", "_owed", "_payload", "_pinged")
+
+    def __init__(self) -> None:
+        self._owed: dict[Thread, int] = {}  # written since the last ping
+        self._pinged: dict[Thread, int] = {}  # covered by the outstanding ping
+        self._last = 0
+        self._payload = b""
+        self._outstanding = False
+
+    def sent(self, thread: Thread, seq: int) -> None:
+        """``seq`` was written, and everything of ``thread`` before it."""
+        self._owed[thread] = self._last = seq
+
+    @property
+    def owing(self) -> bool:
+        """Whether a ping is due: something is unproven and no ping is outstanding."""
+        return bool(self._owed) and not self._outstanding
+
+    @property
+    def outstanding(self) -> bool:
+        return self._outstanding
+
+    def ping(self) -> bytes:
+        """Begin a ping that covers everything written so far; its payload."""
+        assert not self._outstanding, "one ping at a time"
+        self._pinged, self._owed = self._owed, {}
+        self._payload = b"%d" % self._last
+        self._outstanding = True
+        return self._payload
+
+    def pong(self, payload: bytes) -> Mapping[Thread, int]:
+        """What a pong proves: up to which ``seq`` each thread has arrived. Often nothing."""
+        if not self._outstanding or payload != self._payload:
+            return {}  # an unsolicited pong is allowed, and proves nothing
+        self._outstanding = False
+        proven, self._pinged = self._pinged, {}
+        return proven

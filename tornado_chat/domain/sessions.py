@@ -1,0 +1,87 @@
+"""The life of a counselling session or supervision record, as a table.
+
+Pure rules: who is present comes in, what is to be done goes out. The same table holds for a
+session (visitor and consultant) and for a record (consultant and supervisor); ``ASKER`` is who
+seeks help, ``HELPER`` who gives it.
+
+=========  ==================  ==========  ==========================
+state      event               new state   effects
+=========  ==================  ==========  ==========================
+ready      first of a side     ready       announce
+ready      … and both present  active      announce, start
+ready      cancel (asker)      cancelled   finish
+ready      end                 completed   finish
+active     back in time        active      stop the grace
+active     last of a side left active      start the grace
+active     grace is over       completed   finish
+active     end                 completed   finish
+=========  ==================  ==========  ==========================
+
+Everything else changes nothing: a second socket, coming and going before the start, whatever
+happens to a finished room.
+"""
+
+import enum
+from typing import NamedTuple
+
+from tornado_chat.types import SessionState
+
+
+class Side(enum.StrEnum):
+    ASKER = "asker"
+    HELPER = "helper"
+
+    @property
+    def other(self) -> "Side":
+        return Side.HELPER if self is Side.ASKER else Side.ASKER
+
+
+class Event(enum.Enum):
+    """What happens to a room. The events of a side come with that side."""
+
+    ENTERED = "the first socket of a side opened"
+    LEFT = "the last socket of a side closed"
+    GRACE_OVER = "a side did not come back in time"
+    CANCELLED = "the asker gave up"
+    ENDED = "a participant or the host ends it"
+
+
+class Effect(enum.Enum):
+    """What the service has to do, in this order."""
+
+    ANNOUNCE = "tell everybody that the side has joined"
+    STOP_GRACE = "stop the side's grace timer"
+    START_GRACE = "start the side's grace timer"
+    START = "store the start; its commit tells everybody"
+    FINISH = "store the end; its commit tells everybody and closes the sockets"
+
+
+class Step(NamedTuple):
+    state: SessionState
+    effects: tuple[Effect, ...] = ()
+
+
+_READY, _ACTIVE = SessionState.READY, SessionState.ACTIVE
+
+# (state, event, is the other side present?) -> step; what is not in here changes nothing.
+TABLE: dict[tuple[SessionState, Event, bool], Step] = {
+    (_READY, Event.ENTERED, False): Step(_READY, (Effect.ANNOUNCE,)),
+    (_READY, Event.ENTERED, True): Step(_ACTIVE, (Effect.ANNOUNCE, Effect.START)),
+    (_ACTIVE, Event.ENTERED, False): Step(_ACTIVE, (Effect.STOP_GRACE,)),
+    (_ACTIVE, Event.ENTERED, True): Step(_ACTIVE, (Effect.STOP_GRACE,)),
+    (_ACTIVE, Event.LEFT, False): Step(_ACTIVE, (Effect.START_GRACE,)),
+    (_ACTIVE, Event.LEFT, True): Step(_ACTIVE, (Effect.START_GRACE,)),
+    (_ACTIVE, Event.GRACE_OVER, False): Step(SessionState.COMPLETED, (Effect.FINISH,)),
+    (_ACTIVE, Event.GRACE_OVER, True): Step(SessionState.COMPLETED, (Effect.FINISH,)),
+    (_READY, Event.CANCELLED, False): Step(SessionState.CANCELLED, (Effect.FINISH,)),
+    (_READY, Event.CANCELLED, True): Step(SessionState.CANCELLED, (Effect.FINISH,)),
+    (_READY, Event.ENDED, False): Step(SessionState.COMPLETED, (Effect.FINISH,)),
+    (_READY, Event.ENDED, True): Step(SessionState.COMPLETED, (Effect.FINISH,)),
+    (_ACTIVE, Event.ENDED, False): Step(SessionState.COMPLETED, (Effect.FINISH,)),
+    (_ACTIVE, Event.ENDED, True): Step(SessionState.COMPLETED, (Effect.FINISH,)),
+}
+
+
+def step(state: SessionState, event: Event, other_present: bool) -> Step:
+    """What ``event`` does to a room in ``state``."""
+    return TABLE.get((state, event, other_present), Step(state))
