@@ -1,0 +1,60 @@
+"""What the bus carries after a commit, besides ``Message`` and ``Notification``.
+
+An event is a hint about something the database already holds, or (``Notice``, ``Typing``) about
+something so fleeting that nobody misses it after a reconnect.
+"""
+
+import msgspec
+
+from tornado_chat.types import Conversation, Message, Notification, Person, SessionState, Thread
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """A counselling system text for the participants in a room; ``code`` names it in ``texts.py``."""
+
+    thread: Thread
+    code: str
+    time: int
+    name: str = ""
+
+
+class RoomEnded(msgspec.Struct, frozen=True):
+    """A session or record was completed or cancelled: tell everybody in it, then close."""
+
+    thread: Thread
+    state: SessionState
+    time: int
+
+
+class Assigned(msgspec.Struct, frozen=True):
+    """A waiting user got a waiter, or a transferred one another (``previous``)."""
+
+    conversation: Conversation
+    reason: str
+    previous: Person | None = None
+
+
+class Departed(msgspec.Struct, frozen=True):
+    """One side left for good; the conversation is over."""
+
+    conversation: Conversation
+    gone: Person
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """The waiter was lost; its user waits again, at the head of the line."""
+
+    conversation: Conversation
+    lost: Person
+
+
+class Typing(msgspec.Struct, frozen=True):
+    """Somebody of this support conversation is typing, or stopped."""
+
+    thread: Thread
+    sender: Person
+    typing: bool
+
+
+Sequenced = Message | Notification
+Event = Message | Notification | Notice | RoomEnded | Assigned | Departed | Returned | Typing

@@ -1,0 +1,136 @@
+"""Support conversations, from the place in the line to the rating.
+
+Functions that change something take the writer's ``Transaction``, and change a conversation only
+if it still is in the state that they expect.
+"""
+
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.errors import Conflict
+from tornado_chat.events import Assigned, Departed, Returned
+from tornado_chat.storage import models
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Conversation, ConversationState, Person
+
+_table = models.SupportConversation
+_FIELDS = tuple(Conversation.__struct_fields__)
+
+
+def unfinished(database: pw.Database) -> list[Conversation]:
+    """Everybody who waits or talks, oldest first: what a restart must go on with."""
+    query = _table.select().where(_table.state != ConversationState.ENDED.value).order_by(_table.id)
+    return [_conversation(row) for row in query.dicts().execute(database)]
+
+
+def latest(database: pw.Database, user: Person) -> Conversation | None:
+    """The user's newest conversation, finished or not."""
+    query = _table.select().where(_table.user == user.key).order_by(_table.id.desc()).dicts()
+    row = query.first(database)
+    return _conversation(row) if row else None
+
+
+def create(tx: Transaction, user: Person, name: str | None, uuid: str) -> Conversation:
+    """A user joins the line; ``uuid`` is its address for the whole conversation."""
+    new_id = _table.insert(
+        user=user.key,
+        user_name=name,
+        user_uuid=uuid,
+        state=ConversationState.WAITING.value,
+        returned=False,
+        last_seq=0,
+        created=tx.now,
+    ).execute(tx.database)
+    return _get(tx, int(new_id))
+
+
+def assign(
+    tx: Transaction,
+    conversation: Conversation,
+    waiter: Person,
+    waiter_name: str | None,
+    waiter_uuid: str,
+    reason: str,
+) -> Conversation:
+    """Give a waiting user a waiter, or an active one (transfer) another.
+
+    :raises Conflict: it is no longer as ``conversation`` says.
+    """
+    changed = _change(
+        tx,
+        conversation,
+        state=ConversationState.ACTIVE.value,
+        waiter=waiter.key,
+        waiter_name=waiter_name,
+        waiter_uuid=waiter_uuid,
+        assigned=tx.now,
+        returned=False,
+    )
+    tx.emit(Assigned(changed, reason, previous=conversation.waiter))
+    return changed
+
+
+def give_back(tx: Transaction, conversation: Conversation) -> Conversation:
+    """Its waiter is lost: the user waits again, at the head of the line.
+
+    :raises Conflict: as ``assign``.
+    """
+    assert conversation.waiter is not None
+    changed = _change(
+        tx,
+        conversation,
+        state=ConversationState.WAITING.value,
+        returned=True,
+        waiter=None,
+        waiter_name=None,
+        waiter_uuid=None,
+    )
+    tx.emit(Returned(changed, lost=conversation.waiter))
+    return changed
+
+
+def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
+    """``gone`` has left for good. Ending it twice changes nothing."""
+    current = _get(tx, conversation_id)
+    if current.state is ConversationState.ENDED:
+        return current
+    ended = _change(tx, current, state=ConversationState.ENDED.value, ended=tx.now)
+    tx.emit(Departed(ended, gone))
+    return ended
+
+
+def rate(tx: Transaction, conversation_id: int, stars: int, feedback: str | None) -> None:
+    """The user's rating. The last one given counts."""
+    _table.update(rate=stars, feedback=feedback).where(_table.id == conversation_id).execute(tx.database)
+
+
+def _change(tx: Transaction, conversation: Conversation, **fields: Any) -> Conversation:
+    waiter = conversation.waiter
+    changed = (
+        _table.update(**fields)
+        .where(
+            (_table.id == conversation.id)
+            & (_table.state == conversation.state.value)
+            & (_table.waiter.is_null() if waiter is None else _table.waiter == waiter.key)
+        )
+        .execute(tx.database)
+    )
+    if not changed:
+        raise Conflict("no_conversation")
+    return _get(tx, conversation.id)
+
+
+def _get(tx: Transaction, conversation_id: int) -> Conversation:
+    row = _table.select().where(_table.id == conversation_id).dicts().first(tx.database)
+    assert row, f"support conversation {conversation_id} vanished"
+    return _conversation(row)
+
+
+def _conversation(row: dict[str, Any]) -> Conversation:
+    values = {field: row[field] for field in _FIELDS}
+    values["user"] = Person.from_key(row["user"])
+    values["waiter"] = None if row["waiter"] is None else Person.from_key(row["waiter"])
+    values["state"] = ConversationState(row["state"])
+    values["returned"] = bool(row["returned"])
+    return Conversation(**values)

@@ -1,0 +1,101 @@
+"""Pop-up notifications: each person's inbox is a thread with sequence numbers of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import peewee as pw
+
+from tornado_chat.errors import NotFound
+from tornado_chat.storage import models
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Kind, Notification, Person, Thread
+
+_FIELDS = (
+    models.Notification.id,
+    models.Notification.inbox,
+    models.Notification.seq,
+    models.Notification.type,
+    models.Notification.msg,
+    models.Notification.data,
+    models.Notification.time,
+    models.Notification.read,
+)
+
+
+def find_inbox(database: pw.Database, owner: Person) -> Thread | None:
+    query = models.Inbox.select(models.Inbox.id).where(models.Inbox.owner == owner.key)
+    inbox_id: int | None = query.scalar(database)
+    return None if inbox_id is None else Thread(Kind.INBOX, inbox_id)
+
+
+def open_inbox(tx: Transaction, owner: Person) -> Thread:
+    """The owner's inbox, made if there is none yet."""
+    inbox = find_inbox(tx.database, owner)
+    if inbox is None:
+        new_id = models.Inbox.insert(owner=owner.key, last_seq=0).execute(tx.database)
+        inbox = Thread(Kind.INBOX, int(new_id))
+    return inbox
+
+
+def create(
+    tx: Transaction, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
+) -> Notification:
+    """Store a notification and, after the commit, give it to every socket of the recipient."""
+    inbox = open_inbox(tx, recipient)
+    table = models.Inbox
+    table.update(last_seq=table.last_seq + 1).where(table.id == inbox.id).execute(tx.database)
+    seq: int = table.select(table.last_seq).where(table.id == inbox.id).scalar(tx.database)
+    new_id = models.Notification.insert(
+        inbox=inbox.id,
+        seq=seq,
+        type=type,
+        msg=msg,
+        data=None if data is None else msgspec.json.encode(data).decode(),
+        time=tx.now,
+    ).execute(tx.database)
+    notification = Notification(int(new_id), inbox, seq, type, msg, data, tx.now)
+    tx.emit(notification)
+    return notification
+
+
+def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
+    """The notifications of ``inbox`` that follow ``seq``, oldest first."""
+    table = models.Notification
+    query = (
+        table.select(*_FIELDS)
+        .where((table.inbox == inbox.id) & (table.seq > seq))
+        .order_by(table.seq)
+        .limit(limit)
+    )
+    return [_notification(row) for row in query.tuples().execute(database)]
+
+
+def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notification:
+    """:raises NotFound: the owner has no such notification."""
+    table = models.Notification
+    row = (
+        table.select(*_FIELDS)
+        .join(models.Inbox)
+        .where((table.id == notification_id) & (models.Inbox.owner == owner.key))
+        .tuples()
+        .first(tx.database)
+    )
+    if row is None:
+        raise NotFound("no_such_notification", id=notification_id)
+    table.update(read=tx.now).where((table.id == notification_id) & table.read.is_null()).execute(tx.database)
+    return msgspec.structs.replace(_notification(row), read=True)
+
+
+def _notification(row: tuple[Any, ...]) -> Notification:
+    id, inbox_id, seq, type, msg, data, time, read = row
+    return Notification(
+        id,
+        Thread(Kind.INBOX, inbox_id),
+        seq,
+        type,
+        msg,
+        None if data is None else msgspec.json.decode(data),
+        time,
+        read is not None,
+    )

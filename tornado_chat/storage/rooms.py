@@ -1,0 +1,177 @@
+"""Counselling sessions and supervision records: the rooms of ``/chat``.
+
+Both kinds have the same life; functions take a ``Thread`` and find the table by its kind.
+Functions that change something take the writer's ``Transaction``.
+"""
+
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.errors import Conflict, NotFound
+from tornado_chat.events import Notice, RoomEnded
+from tornado_chat.storage import models
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
+
+Table = type[models.ConsultationSession] | type[models.SupervisorConsultation]
+
+_TABLES: dict[Kind, Table] = {
+    Kind.SESSION: models.ConsultationSession,
+    Kind.RECORD: models.SupervisorConsultation,
+}
+_OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
+
+
+def get(database: pw.Database, thread: Thread) -> Room:
+    """:raises NotFound: there is no such session or record."""
+    room = find(database, thread)
+    if room is None:
+        code = "no_such_session" if thread.kind is Kind.SESSION else "no_such_record"
+        raise NotFound(code, id=thread.id)
+    return room
+
+
+def find(database: pw.Database, thread: Thread) -> Room | None:
+    table = _TABLES[thread.kind]
+    row = table.select().where(table.id == thread.id).dicts().first(database)
+    return _room(thread.kind, row) if row else None
+
+
+def active(database: pw.Database) -> list[Room]:
+    """Every room that has started and not ended: what a restart must go on with."""
+    return [
+        _room(kind, row)
+        for kind, table in _TABLES.items()
+        for row in table.select().where(table.state == SessionState.ACTIVE.value).dicts().execute(database)
+    ]
+
+
+def supervises(database: pw.Database, session_id: int, supervisor: Person) -> bool:
+    """Whether ``supervisor`` has a record on the session, finished or not."""
+    record = models.SupervisorConsultation
+    query = record.select().where((record.session == session_id) & (record.helper == supervisor.key))
+    return bool(query.exists(database))
+
+
+def create_session(
+    tx: Transaction,
+    *,
+    user_id: str,
+    consultant_id: str,
+    user_name: str | None,
+    consultant_name: str | None,
+    appointment_id: int | None = None,
+    session_id: int | None = None,
+) -> tuple[Room, bool]:
+    """A new session in state ``ready``, and True; or, asked again for the same one, that and False.
+
+    :raises Conflict: ``session_id`` is taken by a session of other people.
+    """
+    user, consultant = Person(Role.USER, user_id), Person(Role.CONSULTANT, consultant_id)
+    if session_id is not None:
+        existing = find(tx.database, Thread(Kind.SESSION, session_id))
+        if existing is not None:
+            if (existing.asker, existing.helper) != (user, consultant):
+                raise Conflict("session_exists", id=session_id)
+            return existing, False
+    fields: dict[str, Any] = {} if session_id is None else {"id": session_id}
+    new_id = models.ConsultationSession.insert(
+        asker=user.key,
+        asker_name=user_name,
+        helper=consultant.key,
+        helper_name=consultant_name,
+        state=SessionState.READY.value,
+        last_seq=0,
+        appointment_id=appointment_id,
+        created=tx.now,
+        **fields,
+    ).execute(tx.database)
+    return get(tx.database, Thread(Kind.SESSION, session_id or int(new_id))), True
+
+
+def create_record(
+    tx: Transaction,
+    session: Room,
+    *,
+    supervisor_id: str,
+    supervisor_name: str | None,
+    record_id: int | None = None,
+) -> tuple[Room, bool]:
+    """A supervision record of ``session``'s consultant with a supervisor; as ``create_session``.
+
+    :raises Conflict: ``record_id`` is taken by another record.
+    """
+    supervisor = Person(Role.SUPERVISOR, supervisor_id)
+    if record_id is not None:
+        existing = find(tx.database, Thread(Kind.RECORD, record_id))
+        if existing is not None:
+            if (existing.session_id, existing.helper) != (session.thread.id, supervisor):
+                raise Conflict("session_exists", id=record_id)
+            return existing, False
+    fields: dict[str, Any] = {} if record_id is None else {"id": record_id}
+    new_id = models.SupervisorConsultation.insert(
+        session=session.thread.id,
+        asker=session.helper.key,
+        asker_name=session.helper_name,
+        helper=supervisor.key,
+        helper_name=supervisor_name,
+        state=SessionState.READY.value,
+        last_seq=0,
+        created=tx.now,
+        **fields,
+    ).execute(tx.database)
+    return get(tx.database, Thread(Kind.RECORD, record_id or int(new_id))), True
+
+
+def start(tx: Transaction, thread: Thread) -> Room:
+    """``ready`` to ``active``, announced once; a room that is in another state stays in it."""
+    table = _TABLES[thread.kind]
+    changed = (
+        table.update(state=SessionState.ACTIVE.value, started=tx.now)
+        .where((table.id == thread.id) & (table.state == SessionState.READY.value))
+        .execute(tx.database)
+    )
+    if changed:
+        tx.emit(Notice(thread, "session_started", tx.now))
+    return get(tx.database, thread)
+
+
+def finish(tx: Transaction, thread: Thread, state: SessionState) -> Room:
+    """End an open room as ``completed`` or ``cancelled``; a finished one stays as it is."""
+    table = _TABLES[thread.kind]
+    changed = (
+        table.update(state=state.value, ended=tx.now)
+        .where((table.id == thread.id) & (table.state << _OPEN))
+        .execute(tx.database)
+    )
+    room = get(tx.database, thread)
+    if changed:
+        tx.emit(RoomEnded(thread, room.state, tx.now))
+    return room
+
+
+def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> Room:
+    """The visitor's rating. The last one given counts."""
+    table = models.ConsultationSession
+    table.update(rate=stars, feedback=feedback).where(table.id == session_id).execute(tx.database)
+    return get(tx.database, Thread(Kind.SESSION, session_id))
+
+
+def _room(kind: Kind, row: dict[str, Any]) -> Room:
+    return Room(
+        thread=Thread(kind, row["id"]),
+        asker=Person.from_key(row["asker"]),
+        helper=Person.from_key(row["helper"]),
+        asker_name=row["asker_name"],
+        helper_name=row["helper_name"],
+        state=SessionState(row["state"]),
+        last_seq=row["last_seq"],
+        session_id=row.get("session", row["id"]),
+        created=row["created"],
+        started=row["started"],
+        ended=row["ended"],
+        appointment_id=row.get("appointment_id"),
+        rate=row.get("rate"),
+        feedback=row.get("feedback"),
+    )
