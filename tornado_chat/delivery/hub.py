@@ -1,0 +1,198 @@
+"""Who is connected to this process, and giving them what happens.
+
+Strategy: each event is offered to every socket that follows its thread, encoded once per kind of
+socket, without waiting for any of them. A socket that misses something reads it from the
+database by a task of its own (``outbox.py`` says when). Pings are collected and sent once per
+loop turn, and one sweep for all sockets finds the silent ones, so that an idle socket costs
+neither a timer nor a task.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from tornado_chat.delivery.outbox import Encoder, Memo, Outbox, Transport
+from tornado_chat.errors import ChatError
+from tornado_chat.events import Event, Sequenced
+from tornado_chat.types import Person, Thread
+
+log = logging.getLogger(__name__)
+
+Fetch = Callable[[Thread, int, int], Awaitable[Sequence[Sequenced]]]
+"""Reads up to so many stored items of a thread after a ``seq``, oldest first."""
+
+PAGE = 200
+CLOGGED_PAUSE = 0.05  # seconds
+
+
+class Hub:
+    """The sockets of this process, by thread and by person.
+
+    :arg fetch: reads stored items back.
+    :arg on_receipt: told of every receipt.
+    :arg outgoing_limit: as ``[limits] outgoing_bytes``.
+    :arg ping_interval: seconds of silence before a socket is pinged.
+    :arg ping_timeout: seconds that a ping may stay unanswered.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        fetch: Fetch,
+        *,
+        on_receipt: Callable[[Thread, Person, int], None],
+        outgoing_limit: int,
+        ping_interval: float,
+        ping_timeout: float,
+    ) -> None:
+        self._loop = loop
+        self._fetch = fetch
+        self._on_receipt = on_receipt
+        self._outgoing_limit = outgoing_limit
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
+        self._outboxes: set[Outbox] = set()
+        self._by_thread: dict[Thread, dict[Outbox, None]] = {}
+        self._by_person: dict[Person, dict[Outbox, None]] = {}
+        self._owing: dict[Outbox, None] = {}
+        self._catching_up: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    # --- sockets come and go ---
+
+    def open(self, person: Person, transport: Transport, encoder: Encoder) -> Outbox:
+        """The outgoing side of a new socket."""
+        outbox = Outbox(
+            person,
+            transport,
+            encoder,
+            on_receipt=self._on_receipt,
+            on_owing=self._owe,
+            limit=self._outgoing_limit,
+            now=self._loop.time(),
+        )
+        self._outboxes.add(outbox)
+        self._by_person.setdefault(person, {})[outbox] = None
+        return outbox
+
+    def discard(self, outbox: Outbox) -> None:
+        """The socket is gone."""
+        outbox.closed = True
+        self._outboxes.discard(outbox)
+        self._owing.pop(outbox, None)
+        _remove(self._by_person, outbox.person, outbox)
+        for thread in outbox.threads:
+            self.unfollow(outbox, thread)
+
+    async def follow(self, outbox: Outbox, thread: Thread, after: int) -> None:
+        """Give ``outbox`` everything of ``thread`` that follows ``after``, then all that is new.
+
+        Returns when what was stored so far has been written. Following twice changes nothing.
+        """
+        if outbox.position(thread) is not None:
+            return
+        outbox.follow(thread, after)
+        self._by_thread.setdefault(thread, {})[outbox] = None
+        await self._catch_up(outbox, thread)
+
+    def unfollow(self, outbox: Outbox, thread: Thread) -> None:
+        outbox.unfollow(thread)
+        _remove(self._by_thread, thread, outbox)
+
+    # --- events ---
+
+    def offer(self, item: Sequenced) -> None:
+        """Something stored is to be seen by everybody who follows its thread."""
+        memo: Memo = {}
+        for outbox in tuple(self._by_thread.get(item.thread, ())):
+            if not outbox.offer(item, memo):
+                self._start_catching_up(outbox, item.thread)
+
+    def tell(self, event: Event, thread: Thread) -> None:
+        """Something without a number is to be seen by everybody who follows ``thread``."""
+        memo: Memo = {}
+        for outbox in tuple(self._by_thread.get(thread, ())):
+            outbox.tell(event, thread, memo)
+
+    def close_thread(self, thread: Thread, code: int, reason: str) -> None:
+        """Close every socket that follows ``thread``, each when it has got everything."""
+        for outbox in tuple(self._by_thread.get(thread, ())):
+            outbox.in_order(thread, lambda outbox=outbox: outbox.close(code, reason))  # type: ignore[misc]
+
+    # --- looking ---
+
+    def of_person(self, person: Person) -> tuple[Outbox, ...]:
+        return tuple(self._by_person.get(person, ()))
+
+    def __iter__(self) -> Iterator[Outbox]:
+        return iter(tuple(self._outboxes))
+
+    def __len__(self) -> int:
+        return len(self._outboxes)
+
+    # --- catching up ---
+
+    def _start_catching_up(self, outbox: Outbox, thread: Thread) -> None:
+        task = self._loop.create_task(self._catch_up_quietly(outbox, thread))
+        self._catching_up.add(task)
+        task.add_done_callback(self._catching_up.discard)
+
+    async def _catch_up_quietly(self, outbox: Outbox, thread: Thread) -> None:
+        try:
+            await self._catch_up(outbox, thread)
+        except ChatError as error:
+            # The messages are safe; the client fetches them by coming back.
+            log.warning("could not read back missed messages: %s", error)
+            outbox.close(1013, "try again later")
+
+    async def _catch_up(self, outbox: Outbox, thread: Thread) -> None:
+        while (position := outbox.position(thread)) is not None:
+            items = await self._fetch(thread, position, PAGE)
+            for item in items:
+                # A long backlog goes at the peer's pace; one that takes nothing is found by its pings.
+                while outbox.clogged:  # noqa: ASYNC110 - sockets have no event for it
+                    await asyncio.sleep(CLOGGED_PAUSE)
+                outbox.replay(item)
+            if len(items) < PAGE and outbox.caught_up(thread):
+                return
+
+    # --- pings ---
+
+    def _owe(self, outbox: Outbox) -> None:
+        if not self._owing:
+            self._loop.call_soon(self._ping_owing)
+        self._owing[outbox] = None
+
+    def _ping_owing(self) -> None:
+        owing, self._owing = self._owing, {}
+        now = self._loop.time()
+        for outbox in owing:
+            outbox.ping(now)
+
+    def start_sweeping(self) -> None:
+        """Begin to look for silent sockets, as long as the hub lives."""
+        pause = max(0.05, min(self._ping_interval, self._ping_timeout) / 4)
+        self._sweeper = self._loop.call_later(pause, self._sweep)
+
+    def stop_sweeping(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        for outbox in self:
+            silent_since = outbox.silent_since()
+            if silent_since is not None and now - silent_since > self._ping_timeout:
+                outbox.close(4408, "no answer to pings: reconnect to get what is missing")
+            elif now - outbox.heard_at > self._ping_interval:
+                outbox.ping(now)
+        self.start_sweeping()
+
+
+def _remove(index: dict[object, dict[Outbox, None]] | dict, key: object, outbox: Outbox) -> None:  # type: ignore[type-arg]
+    """Take ``outbox`` out of one index; an entry that becomes empty goes too."""
+    outboxes = index.get(key)
+    if outboxes is not None:
+        outboxes.pop(outbox, None)
+        if not outboxes:
+            del index[key]

@@ -1,0 +1,231 @@
+"""One socket's outgoing side: order, resume, receipts, limit.
+
+Strategy: what is said in a thread has sequence numbers without gaps. For each thread that the
+socket follows, the outbox remembers the last one it has dealt with. A live message that is the
+next one is written at once; one that comes too early means that something is missing (it was
+said while the socket connected, or in another process), so the thread is *behind* until the
+missing rows have been read. So joining, resuming after a cut and a lost hint are one case.
+
+Frames that belong to a thread but have no number (system texts, the end) wait behind what is
+being caught up, so that everything is seen in the order in which it happened.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from tornado_chat.domain.receipts import Ledger
+from tornado_chat.events import Event, Sequenced
+from tornado_chat.types import Message, Person, Thread
+
+
+class Transport(Protocol):
+    """What a socket can do. No method waits or raises, whatever state the socket is in."""
+
+    def send(self, frame: bytes) -> None: ...
+
+    def ping(self, payload: bytes) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the peer has not taken yet."""
+        ...
+
+
+class Encoder(Protocol):
+    """A dialect's view of events. Sockets with an equal view share the encoder object."""
+
+    def encode(self, event: Event, own: bool) -> bytes | None: ...
+
+
+Memo = dict[tuple[Encoder, bool], bytes | None]
+"""The frames of one event, encoded once per encoder."""
+
+
+class _Cursor:
+    """Where a socket is in a thread."""
+
+    __slots__ = ("behind", "last", "newest", "waiting")
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.newest = last  # the highest seq that was heard of
+        self.behind = True
+        self.waiting: deque[Callable[[], None]] = deque()
+
+
+class Outbox:
+    """Writes to one socket of ``person`` by way of ``transport``.
+
+    :arg on_receipt: called with a thread and the ``seq`` up to which everything has arrived.
+    :arg on_owing: called when a ping is due; the hub collects these once per loop turn.
+    :arg limit: unsent bytes above which the socket is dropped. Nothing is lost by that: what
+        was not receipted is sent again when the person comes back.
+    """
+
+    __slots__ = (
+        "_cursors",
+        "_encoder",
+        "_ledger",
+        "_limit",
+        "_on_owing",
+        "_on_receipt",
+        "_transport",
+        "closed",
+        "heard_at",
+        "person",
+        "pinged_at",
+    )
+
+    def __init__(
+        self,
+        person: Person,
+        transport: Transport,
+        encoder: Encoder,
+        *,
+        on_receipt: Callable[[Thread, Person, int], None],
+        on_owing: Callable[["Outbox"], None],
+        limit: int,
+        now: float,
+    ) -> None:
+        self.person = person
+        self._transport = transport
+        self._encoder = encoder
+        self._on_receipt = on_receipt
+        self._on_owing = on_owing
+        self._limit = limit
+        self._ledger = Ledger()
+        self._cursors: dict[Thread, _Cursor] = {}
+        self.heard_at = now
+        self.pinged_at = now
+        self.closed = False
+
+    # --- threads ---
+
+    @property
+    def threads(self) -> tuple[Thread, ...]:
+        return tuple(self._cursors)
+
+    def follow(self, thread: Thread, after: int) -> None:
+        """Begin with what follows ``after``. The thread is behind until ``caught_up``."""
+        self._cursors[thread] = _Cursor(after)
+
+    def unfollow(self, thread: Thread) -> None:
+        self._cursors.pop(thread, None)
+
+    def position(self, thread: Thread) -> int | None:
+        """The last ``seq`` dealt with, or None if the thread is not followed (any more)."""
+        cursor = self._cursors.get(thread)
+        return cursor.last if cursor and not self.closed else None
+
+    def offer(self, item: Sequenced, memo: Memo) -> bool:
+        """A new item of a followed thread. False if it showed that something is missing."""
+        cursor = self._cursors.get(item.thread)
+        if cursor is None or self.closed:
+            return True
+        if cursor.behind:
+            cursor.newest = max(cursor.newest, item.seq)
+            return True
+        if item.seq == cursor.last + 1:
+            cursor.last = item.seq
+            self._write(item, memo)
+            return True
+        if item.seq <= cursor.last:
+            return True
+        cursor.behind = True
+        cursor.newest = item.seq
+        return False
+
+    def replay(self, item: Sequenced) -> None:
+        """An item that was read back, the next one of a thread that is behind."""
+        cursor = self._cursors.get(item.thread)
+        if cursor is not None and not self.closed and item.seq == cursor.last + 1:
+            cursor.last = item.seq
+            self._write(item, {})
+
+    def caught_up(self, thread: Thread) -> bool:
+        """The rows have all been read: go live. False if newer ones were heard of meanwhile."""
+        cursor = self._cursors.get(thread)
+        if cursor is None:
+            return True
+        if cursor.newest > cursor.last:
+            return False
+        cursor.behind = False
+        while cursor.waiting and not cursor.behind:
+            cursor.waiting.popleft()()
+        return True
+
+    def in_order(self, thread: Thread, action: Callable[[], None]) -> None:
+        """Run ``action`` now, or, if the thread is behind, as soon as it has caught up."""
+        cursor = self._cursors.get(thread)
+        if cursor is not None and cursor.behind:
+            cursor.waiting.append(action)
+        else:
+            action()
+
+    def tell(self, event: Event, thread: Thread, memo: Memo) -> None:
+        """Write the frame of an event without number, in its place among the thread's messages."""
+        frame = self._frame(event, memo)
+        if frame is not None:
+            self.in_order(thread, lambda: self.send(frame))
+
+    # --- the socket ---
+
+    def send(self, frame: bytes) -> None:
+        """Write a frame now; drop the socket if its peer takes nothing any more."""
+        if self.closed:
+            return
+        self._transport.send(frame)
+        if self._transport.unsent > self._limit:
+            self.close(4408, "too slow: reconnect to get what is missing")
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the peer is behind so far that what is not urgent should wait."""
+        return not self.closed and self._transport.unsent > self._limit // 2
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the socket; nothing is written after it."""
+        if not self.closed:
+            self.closed = True
+            self._transport.close(code, reason)
+
+    def ping(self, now: float) -> None:
+        """Ping, unless one is outstanding, and ask receipt for what was written."""
+        if not self.closed and not self._ledger.outstanding:
+            self.pinged_at = now
+            self._transport.ping(self._ledger.ping())
+
+    def pong(self, payload: bytes, now: float) -> None:
+        """The peer answered a ping."""
+        self.heard_at = now
+        for thread, seq in self._ledger.pong(payload).items():
+            self._on_receipt(thread, self.person, seq)
+        if self._ledger.owing:
+            self._on_owing(self)
+
+    def silent_since(self) -> float | None:
+        """When the outstanding ping was sent, if nothing has been heard since; else None."""
+        if self._ledger.outstanding and self.heard_at <= self.pinged_at:
+            return self.pinged_at
+        return None
+
+    def _write(self, item: Sequenced, memo: Memo) -> None:
+        frame = self._frame(item, memo)
+        if frame is None:
+            return
+        self.send(frame)
+        self._ledger.sent(item.thread, item.seq)
+        if self._ledger.owing:
+            self._on_owing(self)
+
+    def _frame(self, event: Event, memo: Memo) -> bytes | None:
+        own = isinstance(event, Message) and event.sender == self.person
+        key = (self._encoder, own)
+        try:
+            return memo[key]
+        except KeyError:
+            frame = memo[key] = self._encoder.encode(event, own)
+            return frame

@@ -1,0 +1,276 @@
+"""The counselling dialect: ``/chat``, ``/notify``, ``/observe`` (seed: WebSocket 设计).
+
+Sans-IO: text in, commands out; events in, frames out. A client that asked for no feature gets
+exactly the keys of the seed, and ``system`` (see ``legacy_system_key``).
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tornado_chat.errors import ChatError, Malformed
+from tornado_chat.events import Event, Notice, RoomEnded
+from tornado_chat.texts import Language, error_text, system_text
+from tornado_chat.types import Kind, Message, Notification, Role, Stored
+from tornado_chat.wire.parsing import parse
+from tornado_chat.wire.times import LocalTimes
+
+CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history"})
+NOTIFY_FEATURES = frozenset({"seq"})
+OBSERVE_FEATURES = frozenset({"seq"})
+
+HISTORY_PAGE = 50
+
+
+# --- from the client ---
+
+
+class Say(msgspec.Struct, frozen=True):
+    """``{"msg": "hello", "id": "c1"}``: say something. The id is optional."""
+
+    msg: str
+    id: str | None = None
+
+
+class GetHistory(msgspec.Struct, frozen=True):
+    """``{"history": 17}``: the page of messages before seq 17; null for the newest (feature history)."""
+
+    before: int | None
+    limit: int = HISTORY_PAGE
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    msg: str | UnsetType = UNSET
+    id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    history: Annotated[int, Meta(ge=1)] | UnsetType | None = UNSET
+
+
+_decoder = msgspec.json.Decoder(_Frame)
+
+
+def parse_chat(data: str | bytes, features: frozenset[str]) -> Say | GetHistory:
+    """What a client of ``/chat`` wants.
+
+    :raises Malformed: the frame is none of ours; the text says what is wrong with it.
+    """
+    frame = parse(_decoder, data)
+    if frame.msg is UNSET:
+        if frame.history is not UNSET and "history" in features:
+            return GetHistory(frame.history)
+        raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
+    if not frame.msg.strip():
+        raise Malformed("empty_message")
+    return Say(frame.msg, frame.id)
+
+
+def peek_id(data: str | bytes) -> str | None:
+    """The id of a frame that was refused, if it has one, so that the answer can name it."""
+    try:
+        return msgspec.json.decode(data, type=_Identified).id
+    except (ValueError, RecursionError):
+        return None
+
+
+class _Identified(msgspec.Struct):
+    id: str | None = None
+
+
+# --- to the client ---
+
+
+class _ChatFrame(msgspec.Struct, omit_defaults=True):
+    isSystem: bool | UnsetType = UNSET  # noqa: N815 - the seed's spelling
+    system: bool | UnsetType = UNSET
+    msg: str | UnsetType = UNSET
+    time: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+    self: bool | UnsetType = UNSET
+
+
+class _Ack(msgspec.Struct):
+    ack: str
+    seq: int
+    time: str
+
+
+class _Line(msgspec.Struct):
+    """A line of a transcript; ``senderType`` is true for the consultant."""
+
+    seq: int
+    msg: str
+    senderType: bool  # noqa: N815 - the seed's spelling
+    time: str
+
+
+class _History(msgspec.Struct):
+    history: list[_Line]
+    next: int | None
+
+
+class _ObserveFrame(msgspec.Struct, omit_defaults=True):
+    msg: str
+    senderType: bool | None  # noqa: N815 - the seed's spelling
+    time: str
+    id: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+class _NotifyFrame(msgspec.Struct):
+    type: int
+    msg: str
+    time: str
+    data: msgspec.Raw
+    id: int | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+_null = msgspec.Raw(b"null")
+
+
+def sender_type(message: Message) -> bool:
+    """The seed's ``senderType``: false for the visitor (of a record: the supervisor), true for the consultant."""
+    return message.sender.role is Role.CONSULTANT
+
+
+def message_id(message: Message) -> str:
+    """A message's id for clients that count: the same on every delivery, unique in the server."""
+    kind = "s" if message.thread.kind is Kind.SESSION else "r"
+    return f"{kind}{message.thread.id}-{message.seq}"
+
+
+def line(message: Message, times: LocalTimes) -> _Line:
+    """The form of a message in pages and transcripts (contract: ``{"seq","msg","senderType","time"}``)."""
+    return _Line(message.seq, message.text, sender_type(message), times.text(message.time))
+
+
+class ChatEncoder:
+    """The frames of ``/chat`` for one set of features.
+
+    Sockets with the same features share the encoder, and so each frame is encoded once for them.
+    """
+
+    def __init__(
+        self, features: frozenset[str], language: Language, times: LocalTimes, legacy_system_key: bool
+    ) -> None:
+        self._echo = "echo" in features
+        self._seq = "seq" in features
+        self._ack = "ack" in features
+        self._language = language
+        self._times = times
+        self._legacy = legacy_system_key
+
+    def encode(self, event: Event, own: bool) -> bytes | None:
+        """The frame that tells of ``event``, or None if this socket is not told.
+
+        :arg own: whether the person behind the socket sent the message.
+        """
+        if isinstance(event, Message):
+            if own and not self._echo:
+                return None
+            frame = self._frame(False, event.text, event.time)
+            if self._seq:
+                frame.id = message_id(event)
+                frame.seq = event.seq
+            if own:
+                frame.self = True
+            return _encode(frame)
+        if isinstance(event, Notice):
+            text = system_text(self._language, event.code, name=event.name)
+            return _encode(self._frame(True, text, event.time))
+        if isinstance(event, RoomEnded):
+            return _encode(self._frame(True, system_text(self._language, "session_ended"), event.time))
+        return None
+
+    def ack(self, client_id: str, stored: Stored) -> bytes | None:
+        """The acknowledgement of a stored message, for the feature ``ack``."""
+        if not self._ack:
+            return None
+        return _encode(_Ack(client_id, stored.seq, self._times.text(stored.time)))
+
+    def error(self, error: ChatError, now: int, client_id: str | None = None) -> bytes:
+        """``{"isSystem": true, "msg": "错误: …"}``; with the feature ``ack`` it names the refused id."""
+        text = system_text(self._language, "error", text=error_text(self._language, error))
+        frame = self._frame(True, text, now)
+        if self._ack and client_id is not None:
+            frame.id = client_id
+        return _encode(frame)
+
+    def history(self, messages: Sequence[Message], more: bool) -> bytes:
+        """A page of messages, oldest first; ``next`` is what ``{"history": …}`` takes to go on."""
+        lines = [line(message, self._times) for message in messages]
+        return _encode(_History(lines, messages[0].seq if more else None))
+
+    def _frame(self, system: bool, msg: str, time: int) -> _ChatFrame:
+        legacy = system if self._legacy else UNSET
+        return _ChatFrame(isSystem=system, system=legacy, msg=msg, time=self._times.text(time))
+
+
+class ObserveEncoder:
+    """The frames of ``/observe``."""
+
+    def __init__(self, features: frozenset[str], language: Language, times: LocalTimes) -> None:
+        self._seq = "seq" in features
+        self._language = language
+        self._times = times
+
+    def encode(self, event: Event, own: bool) -> bytes | None:
+        """What observers hear: what is said, and the end. Not who comes and goes."""
+        if isinstance(event, Message):
+            frame = _ObserveFrame(event.text, sender_type(event), self._times.text(event.time))
+            if self._seq:
+                frame.id = message_id(event)
+                frame.seq = event.seq
+            return _encode(frame)
+        if isinstance(event, RoomEnded):
+            text = system_text(self._language, "session_ended")
+            return _encode(_ObserveFrame(text, None, self._times.text(event.time)))
+        return None
+
+
+class NotifyEncoder:
+    """The frames of ``/notify``."""
+
+    def __init__(self, features: frozenset[str], times: LocalTimes) -> None:
+        self._seq = "seq" in features
+        self._times = times
+
+    def encode(self, event: Event, own: bool) -> bytes | None:
+        if not isinstance(event, Notification):
+            return None
+        data = _null if event.data is None else msgspec.Raw(_encode(event.data))
+        frame = _NotifyFrame(event.type, event.msg, self._times.text(event.time), data)
+        if self._seq:
+            frame.id = event.id
+            frame.seq = event.seq
+        return _encode(frame)
+
+
+class CounsellingFrames:
+    """The encoders of one server, one per kind of socket and set of features."""
+
+    def __init__(self, language: Language, times: LocalTimes, legacy_system_key: bool) -> None:
+        self._language = language
+        self._times = times
+        self._legacy = legacy_system_key
+        self._chat: dict[frozenset[str], ChatEncoder] = {}
+        self._observe: dict[frozenset[str], ObserveEncoder] = {}
+        self._notify: dict[frozenset[str], NotifyEncoder] = {}
+
+    def chat(self, features: frozenset[str]) -> ChatEncoder:
+        if features not in self._chat:
+            self._chat[features] = ChatEncoder(features, self._language, self._times, self._legacy)
+        return self._chat[features]
+
+    def observe(self, features: frozenset[str]) -> ObserveEncoder:
+        if features not in self._observe:
+            self._observe[features] = ObserveEncoder(features, self._language, self._times)
+        return self._observe[features]
+
+    def notify(self, features: frozenset[str]) -> NotifyEncoder:
+        if features not in self._notify:
+            self._notify[features] = NotifyEncoder(features, self._times)
+        return self._notify[features]

@@ -1,0 +1,322 @@
+"""The support dialect: ``/v1/ws/user/connect`` and ``/v1/ws/waiter/connect`` (seed: 连接流程).
+
+Sans-IO: text in, commands out; events in, frames out. Every frame to the client has ``id``,
+``to``, ``type`` and ``payload``; ``from`` and ``reply_id`` where they apply. Types beyond the seed
+only ever answer clients that used or asked for them.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tornado_chat.errors import ChatError, Malformed
+from tornado_chat.events import Event, Typing
+from tornado_chat.texts import Language, error_text
+from tornado_chat.types import Conversation, Message, Role, Stored, Thread
+from tornado_chat.wire.parsing import parse
+from tornado_chat.wire.times import LocalTimes
+
+FEATURES = frozenset({"ack", "seq", "typing", "image"})
+
+_LONGEST_ID = 64
+
+
+# --- from the client: the payload of each type ---
+
+
+class Auth(msgspec.Struct, frozen=True):
+    token: str
+    features: list[str] = []
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """``connect`` of a user. No payload."""
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """``ready`` of a waiter. No payload."""
+
+
+class Unready(msgspec.Struct, frozen=True):
+    """A waiter finishes with whom it has, and gets nobody new. No payload."""
+
+
+class Disconnect(msgspec.Struct, frozen=True):
+    """Leave for good: a user its conversation, a waiter the one with ``to``. No payload."""
+
+
+class MessageText(msgspec.Struct, frozen=True):
+    message: str
+
+
+class MessageImage(msgspec.Struct, frozen=True):
+    """``url`` is an http(s) or data:image URL. Who did not ask for ``image`` gets it as a text."""
+
+    url: Annotated[str, Meta(pattern=r"^(https?://|data:image/)")]
+
+
+class GetHistory(msgspec.Struct, frozen=True):
+    """A page of the conversation before ``before`` (a seq; null for the newest)."""
+
+    before: Annotated[int, Meta(ge=1)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+
+class TypingNow(msgspec.Struct, frozen=True):
+    typing: bool = True
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """Hand the user ``to`` over to the waiter with the id ``waiter``."""
+
+    waiter: str | int
+
+
+class Rate(msgspec.Struct, frozen=True):
+    rate: Annotated[int, Meta(ge=1, le=5)]
+    feedback: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+Payload = (
+    Auth
+    | Connect
+    | Ready
+    | Unready
+    | Disconnect
+    | MessageText
+    | MessageImage
+    | GetHistory
+    | TypingNow
+    | Transfer
+    | Rate
+)
+
+_BOTH: dict[str, type[Payload]] = {
+    "auth": Auth,
+    "message_text": MessageText,
+    "message_image": MessageImage,
+    "disconnect": Disconnect,
+    "get_history": GetHistory,
+    "typing": TypingNow,
+}
+TYPES: dict[Role, dict[str, type[Payload]]] = {
+    Role.USER: {**_BOTH, "connect": Connect, "rate": Rate},
+    Role.WAITER: {**_BOTH, "ready": Ready, "unready": Unready, "transfer": Transfer},
+}
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A parsed frame. ``id`` is None where the client left it out, as the seed's examples do."""
+
+    id: str | None
+    to: str | None
+    payload: Payload
+
+    @property
+    def client_id(self) -> str | None:
+        """The id as it is stored: a hash stands for one that is longer than the column."""
+        if self.id is None or len(self.id) <= _LONGEST_ID:
+            return self.id
+        return hashlib.sha256(self.id.encode()).hexdigest()
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    type: str
+    id: str | None = None
+    to: str | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Identified(msgspec.Struct):
+    id: str | None = None
+
+
+_frame_decoder = msgspec.json.Decoder(_Frame)
+_payload_decoders = {
+    struct: msgspec.json.Decoder(struct) for types in TYPES.values() for struct in types.values()
+}
+
+
+def parse_command(data: str | bytes, role: Role) -> Command:
+    """What a client of the user's or the waiter's endpoint wants.
+
+    :raises Malformed: with what is wrong and where; ``peek_id`` finds whom to answer.
+    """
+    frame = parse(_frame_decoder, data)
+    struct = TYPES[role].get(frame.type)
+    if struct is None:
+        raise Malformed("unknown_type", type=frame.type[:64])
+    # Types without payload take any: clients send null, {} or nothing.
+    raw = bytes(frame.payload) if struct.__struct_fields__ else b"{}"
+    if raw == b"null" and not any(field.required for field in msgspec.structs.fields(struct)):
+        raw = b"{}"
+    payload = parse(_payload_decoders[struct], raw)
+    if isinstance(payload, MessageText) and not payload.message.strip():
+        raise Malformed("empty_message")
+    return Command(frame.id, frame.to, payload)
+
+
+def peek_id(data: str | bytes) -> str | None:
+    """The id of a frame that was refused, if it has one."""
+    try:
+        return msgspec.json.decode(data, type=_Identified).id
+    except (ValueError, RecursionError):
+        return None
+
+
+# --- to the client ---
+
+
+class _ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
+    id: str
+    to: str
+    type: str
+    payload: Any
+    from_: str | UnsetType = UNSET
+    reply_id: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SupportFrames:
+    """The frames of one support socket; ``address`` is the UUID that ``initialize`` gave it.
+
+    A peer is known to a client by an address that stays the same for the whole conversation;
+    ``introduce`` tells which one that is.
+    """
+
+    def __init__(self, address: str, role: Role, language: Language, times: LocalTimes) -> None:
+        self.address = address
+        self.features: frozenset[str] = frozenset()
+        self._role = role
+        self._language = language
+        self._times = times
+        self._peers: dict[Thread, str] = {}
+
+    def introduce(self, thread: Thread, peer: str) -> None:
+        """``peer`` is the other side's address in ``thread``."""
+        self._peers[thread] = peer
+
+    def encode(self, event: Event, own: bool) -> bytes | None:
+        """What the other side said or does, or None if this client is not told."""
+        if isinstance(event, Message):
+            # A waiter that takes over sees the user's lines; its predecessor's have no frame.
+            if event.sender.role is self._role:
+                return None
+            type_, payload = self._content(event)
+            frame = self._frame(type_, payload, id=message_id(event))
+            frame.from_ = self._peers.get(event.thread, UNSET)
+            if "seq" in self.features:
+                frame.seq = event.seq
+            return _encode(frame)
+        if isinstance(event, Typing):
+            if event.sender.role is self._role or "typing" not in self.features:
+                return None
+            frame = self._frame("typing", {"typing": event.typing})
+            frame.from_ = self._peers.get(event.thread, UNSET)
+            return _encode(frame)
+        return None
+
+    def initialize(self) -> bytes:
+        return _encode(self._frame("initialize"))
+
+    def error(self, error: ChatError, reply_id: str | None) -> bytes:
+        payload = {"message": error_text(self._language, error)}
+        return _encode(self._frame("error", payload, reply_id=reply_id))
+
+    def auth_success(self, id: str, role: Role, name: str | None, reply_id: str | None) -> bytes | None:
+        """The profile, for the feature ``ack``."""
+        if "ack" not in self.features:
+            return None
+        payload = {"id": id, "type": role.value, "name": name}
+        return _encode(self._frame("auth_success", payload, reply_id=reply_id))
+
+    def message_success(self, conversation_id: int, stored: Stored, reply_id: str | None) -> bytes | None:
+        """The acknowledgement of a stored message, for the feature ``ack``."""
+        if "ack" not in self.features:
+            return None
+        payload = {
+            "id": f"c{conversation_id}-{stored.seq}",
+            "seq": stored.seq,
+            "time": self._times.text(stored.time),
+        }
+        return _encode(self._frame("message_text_success", payload, reply_id=reply_id))
+
+    def connect_success(self, conversation: Conversation, reply_id: str | None = None) -> bytes:
+        return self._connected("connect_success", conversation, conversation.waiter_uuid, reply_id)
+
+    def new_connection(self, conversation: Conversation) -> bytes:
+        return self._connected("new_connection", conversation, conversation.user_uuid, None)
+
+    def connect_queue(self, location: int, reply_id: str | None = None) -> bytes:
+        """:arg location: 1 for the next in line."""
+        return _encode(self._frame("connect_queue", {"location": location}, reply_id=reply_id))
+
+    def disconnected(self, thread: Thread) -> bytes:
+        frame = self._frame("disconnected")
+        frame.from_ = self._peers.pop(thread, UNSET)
+        return _encode(frame)
+
+    def history(
+        self, conversation: Conversation, messages: Sequence[Message], more: bool, reply_id: str | None
+    ) -> bytes:
+        """A page, oldest first; ``next`` is the next request's ``before``."""
+        items = [self._history_item(conversation, message) for message in messages]
+        payload = {"items": items, "next": messages[0].seq if more else None}
+        return _encode(self._frame("message_history", payload, reply_id=reply_id))
+
+    def success(self, type_: str, payload: Mapping[str, Any], reply_id: str | None) -> bytes:
+        """``rate_success`` and ``transfer_success``."""
+        return _encode(self._frame(type_, payload, reply_id=reply_id))
+
+    def _connected(
+        self, type_: str, conversation: Conversation, peer: str | None, reply_id: str | None
+    ) -> bytes:
+        payload: dict[str, Any] = {"uuid": peer}
+        if "seq" in self.features:  # a new conversation counts from 1 again
+            payload["conversation"] = conversation.id
+        return _encode(self._frame(type_, payload, reply_id=reply_id))
+
+    def _history_item(self, conversation: Conversation, message: Message) -> dict[str, Any]:
+        by_user = message.sender.role is Role.USER
+        return {
+            "id": message_id(message),
+            "seq": message.seq,
+            "from": conversation.user_uuid if by_user else conversation.waiter_uuid,
+            "sender": message.sender.role.value,
+            "type": f"message_{message.media}",
+            "message": message.text,
+            "time": self._times.text(message.time),
+        }
+
+    def _content(self, message: Message) -> tuple[str, dict[str, str]]:
+        if message.media == "image" and "image" in self.features:
+            return "message_image", {"url": message.text}
+        return "message_text", {"message": message.text}
+
+    def _frame(
+        self,
+        type_: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,
+        reply_id: str | None = None,
+    ) -> _ServerFrame:
+        return _ServerFrame(
+            id=id or uuid.uuid4().hex,
+            to=self.address,
+            type=type_,
+            payload=payload,
+            reply_id=UNSET if reply_id is None else reply_id,
+        )
+
+
+def message_id(message: Message) -> str:
+    """A message's id: the same on every delivery, unique in the server."""
+    return f"c{message.thread.id}-{message.seq}"
