@@ -1,0 +1,56 @@
+"""Sockets as such: how many a person may have, and closing them all at the end."""
+
+import asyncio
+import math
+
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
+from tornado_chat.errors import TooFast, Unavailable
+from tornado_chat.types import Identity
+
+RESTARTING = 1012
+TICK = 0.01  # seconds between two groups of sockets that are closed
+
+
+class Connections:
+    """Opens and closes the outgoing sides of sockets."""
+
+    def __init__(self, hub: Hub, per_identity: int) -> None:
+        self._hub = hub
+        self._per_identity = per_identity
+        self._draining = False
+
+    def __len__(self) -> int:
+        return len(self._hub)
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    def open(self, identity: Identity, transport: Transport, encoder: Encoder) -> Outbox:
+        """The outgoing side of a new socket.
+
+        :raises TooFast: the person has too many open.
+        :raises Unavailable: the server is about to stop.
+        """
+        if self._draining:
+            raise Unavailable("restarting")
+        if len(self._hub.of_person(identity.person)) >= self._per_identity:
+            raise TooFast("too_many_connections", limit=self._per_identity)
+        return self._hub.open(identity.person, transport, encoder)
+
+    def close(self, outbox: Outbox) -> None:
+        """The socket is gone."""
+        self._hub.discard(outbox)
+
+    def stop_opening(self) -> None:
+        self._draining = True
+
+    async def drain(self, seconds: float) -> None:
+        """Close every socket with 1012, spread over ``seconds`` so that they do not all return at once."""
+        outboxes = list(self._hub)
+        size = math.ceil(len(outboxes) / max(1, int(seconds / TICK))) or 1
+        for start in range(0, len(outboxes), size):
+            for outbox in outboxes[start : start + size]:
+                outbox.close(RESTARTING, "restarting: reconnect now")
+            await asyncio.sleep(TICK)

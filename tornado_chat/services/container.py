@@ -1,0 +1,28 @@
+"""All services of one server, as the web layer gets them."""
+
+from dataclasses import dataclass
+
+from tornado_chat import config
+from tornado_chat.services.connections import Connections
+from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.identity import Authenticator
+from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.sessions import Sessions
+from tornado_chat.services.support import Support
+from tornado_chat.wire.counselling import CounsellingFrames
+from tornado_chat.wire.times import LocalTimes
+
+
+@dataclass(frozen=True)
+class Services:
+    authenticator: Authenticator
+    connections: Connections
+    counselling: Counselling
+    notifications: Notifications
+    sessions: Sessions
+    support: Support
+    frames: CounsellingFrames
+    times: LocalTimes
+    limits: config.Limits
+    support_settings: config.Support
+    language: str

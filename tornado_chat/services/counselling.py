@@ -1,0 +1,320 @@
+"""Counselling: entering and leaving rooms, talking, listening in, ending.
+
+Strategy: ``domain/sessions.py`` decides, this module does. Per room that somebody is in (or that
+waits for somebody) there is one ``_Live`` with a lock, so that joins and departures of one room
+happen one after the other. The database has the last word on a room's state: a start or an end
+is a conditional update, and what people are told of it is published by its commit.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from tornado_chat import config
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.domain.sessions import Effect, Event, Side, step
+from tornado_chat.errors import ChatError, Conflict, Forbidden
+from tornado_chat.events import Event as Published
+from tornado_chat.events import Notice, RoomEnded
+from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.store import Store
+from tornado_chat.storage import messages, rooms
+from tornado_chat.storage.messages import Append
+from tornado_chat.types import (
+    Identity,
+    Kind,
+    Message,
+    Person,
+    Role,
+    Room,
+    SessionState,
+    Stored,
+    Thread,
+)
+
+log = logging.getLogger(__name__)
+
+END = 4000
+CANCEL = 4001
+RETRY = 5.0  # seconds until an end that the database did not take is tried again
+
+
+class _Live:
+    """A room that somebody is in, or whose grace is running."""
+
+    __slots__ = ("graces", "lock", "room", "sockets")
+
+    def __init__(self) -> None:
+        self.room: Room | None = None
+        self.lock = asyncio.Lock()
+        self.sockets: dict[Side, set[Outbox]] = {Side.ASKER: set(), Side.HELPER: set()}
+        self.graces: dict[Side, asyncio.TimerHandle] = {}
+
+    def present(self, side: Side) -> bool:
+        return bool(self.sockets[side])
+
+    @property
+    def idle(self) -> bool:
+        return not self.graces and not any(self.sockets.values()) and not self.lock.locked()
+
+    def stop_grace(self, side: Side) -> None:
+        timer = self.graces.pop(side, None)
+        if timer is not None:
+            timer.cancel()
+
+
+class Seat:
+    """One socket's place in a room."""
+
+    __slots__ = ("outbox", "side", "thread")
+
+    def __init__(self, thread: Thread, side: Side, outbox: Outbox) -> None:
+        self.thread = thread
+        self.side = side
+        self.outbox = outbox
+
+
+class Counselling:
+    """The rooms of this process.
+
+    :arg publish: the bus, for what is told without being stored.
+    :arg clock: microseconds since 1970, for the times in frames only.
+    """
+
+    def __init__(
+        self,
+        settings: config.Counselling,
+        store: Store,
+        hub: Hub,
+        receipts: ReceiptBook,
+        loop: asyncio.AbstractEventLoop,
+        publish: Callable[[Published], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._hub = hub
+        self._receipts = receipts
+        self._loop = loop
+        self._publish = publish
+        self._clock = clock
+        self._live: dict[Thread, _Live] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    # --- life of the service ---
+
+    async def recover(self) -> None:
+        """After a start: everybody in an active room has the full grace to come back."""
+        for room in await self._store.read(rooms.active):
+            live = self._live.setdefault(room.thread, _Live())
+            live.room = room
+            for side in Side:
+                self._start_grace(live, side)
+
+    def stop(self) -> None:
+        """From now on a closing socket is the server's doing, and ends nothing."""
+        self._stopping = True
+        for live in self._live.values():
+            for side in Side:
+                live.stop_grace(side)
+
+    # --- the room ---
+
+    async def enter(self, identity: Identity, thread: Thread, outbox: Outbox) -> Seat:
+        """Bring a socket into its room: what it missed first, then the room's life.
+
+        :raises NotFound: there is no such room.
+        :raises Forbidden: the person takes no part in it.
+        :raises Conflict: it is over (what the person had not received yet was written first).
+        """
+        live = self._live.setdefault(thread, _Live())
+        try:
+            async with live.lock:
+                room = live.room if live.room else await self._store.read(rooms.get, thread)
+                side = _side_of(room, identity.person)
+                received = await self._receipts.get(thread, identity.person) or 0
+                if not room.open:
+                    await self._hub.follow(outbox, thread, received)
+                    raise Conflict("session_finished")
+                live.room = room
+                first = not live.present(side)
+                live.sockets[side].add(outbox)
+                seat = Seat(thread, side, outbox)
+                try:
+                    await self._hub.follow(outbox, thread, received)
+                    if first:
+                        name = identity.name or _name_of(room, side)
+                        await self._apply(live, Event.ENTERED, side, name)
+                except ChatError:
+                    live.sockets[side].discard(outbox)
+                    raise
+                return seat
+        finally:
+            self._forget_if_idle(thread, live)
+
+    def say(self, seat: Seat, person: Person, text: str, client_id: str | None) -> asyncio.Future[Stored]:
+        """Store a message of ``seat``'s room; its commit shows it to the others.
+
+        :raises Unavailable: the server is overloaded; nothing was taken.
+
+        The future fails with ``Conflict`` if the room has ended.
+        """
+        return self._store.append(Append(seat.thread, person, text, client_id))
+
+    def leave(self, seat: Seat, close_code: int | None) -> None:
+        """The seat's socket is closed. Codes 4000 (end) and 4001 (no answer in time) mean something."""
+        if not self._stopping:
+            self._spawn(self._leave(seat, close_code))
+
+    async def end(self, thread: Thread) -> Room:
+        """End a room at once, whoever is in it. A finished one stays as it is.
+
+        :raises NotFound: there is no such room.
+        """
+        return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED))
+
+    # --- listening in ---
+
+    async def observe(self, identity: Identity, session_id: int, outbox: Outbox) -> None:
+        """Let a supervisor or an admin hear a session, live, from where it stopped the last time.
+
+        The first time that is now; the participants are not told.
+
+        :raises NotFound: there is no such session.
+        :raises Forbidden: the person may not listen to it.
+        :raises Conflict: it is over.
+        """
+        thread = Thread(Kind.SESSION, session_id)
+        room = await self._store.read(rooms.get, thread)
+        if not await self._may_observe(identity, session_id):
+            raise Forbidden("not_your_session")
+        heard = await self._receipts.get(thread, identity.person)
+        if heard is None:
+            heard = room.last_seq
+            self._receipts.note(thread, identity.person, heard)
+        await self._hub.follow(outbox, thread, heard)
+        # Asked after following: an end that came in between is either seen here or heard live.
+        if not (await self._store.read(rooms.get, thread)).open:
+            raise Conflict("session_finished")
+
+    async def _may_observe(self, identity: Identity, session_id: int) -> bool:
+        if identity.person.role is Role.ADMIN:
+            return True
+        if identity.person.role is not Role.SUPERVISOR:
+            return False
+        if self._settings.observe == "any":
+            return True
+        return await self._store.read(rooms.supervises, session_id, identity.person)
+
+    # --- the past ---
+
+    async def history(self, seat: Seat, before: int | None, limit: int) -> tuple[list[Message], bool]:
+        """A page of what was said before ``before``, oldest first, and whether there is more."""
+        found = await self._store.read(messages.before, seat.thread, before, limit + 1)
+        return found[-limit:], len(found) > limit
+
+    # --- what the bus tells ---
+
+    def on_event(self, event: Published) -> None:
+        """Pass on what concerns rooms; called for every event, after its commit."""
+        if isinstance(event, Notice):
+            self._hub.tell(event, event.thread)
+        elif isinstance(event, RoomEnded):
+            self._hub.tell(event, event.thread)
+            self._hub.close_thread(event.thread, 1000, "the session has ended")
+            live = self._live.get(event.thread)
+            if live is not None and live.room is not None:
+                live.room = msgspec.structs.replace(live.room, state=event.state, ended=event.time)
+                for side in Side:
+                    live.stop_grace(side)
+                self._forget_if_idle(event.thread, live)
+
+    # --- inside ---
+
+    async def _leave(self, seat: Seat, close_code: int | None) -> None:
+        live = self._live.get(seat.thread)
+        if live is None:
+            return
+        async with live.lock:
+            live.sockets[seat.side].discard(seat.outbox)
+            if close_code == END:
+                await self._insist(live, Event.ENDED, seat.side)
+            elif close_code == CANCEL and seat.side is Side.ASKER and seat.thread.kind is Kind.SESSION:
+                await self._insist(live, Event.CANCELLED, seat.side)
+            if not live.present(seat.side):
+                await self._apply(live, Event.LEFT, seat.side)
+        self._forget_if_idle(seat.thread, live)
+
+    async def _apply(self, live: _Live, event: Event, side: Side, name: str = "") -> None:
+        """Do what the table says. The caller holds the room's lock."""
+        room = live.room
+        if room is None:
+            return
+        state, effects = step(room.state, event, live.present(side.other))
+        for effect in effects:
+            if effect is Effect.ANNOUNCE:
+                role = (room.asker if side is Side.ASKER else room.helper).role
+                self._publish(Notice(room.thread, f"joined_{role.value}", self._clock(), name))
+            elif effect is Effect.STOP_GRACE:
+                live.stop_grace(side)
+            elif effect is Effect.START_GRACE:
+                self._start_grace(live, side)
+            elif effect is Effect.START:
+                live.room = await self._store.write(lambda tx: rooms.start(tx, room.thread))
+            elif effect is Effect.FINISH:
+                live.room = await self._store.write(lambda tx: rooms.finish(tx, room.thread, state))
+
+    async def _insist(self, live: _Live, event: Event, side: Side) -> None:
+        """As ``_apply``, for what must happen: tried again until the database takes it."""
+        try:
+            await self._apply(live, event, side)
+        except ChatError as error:
+            log.warning("an end could not be stored, trying again: %s", error)
+            self._later(RETRY, live, event, side)
+
+    def _start_grace(self, live: _Live, side: Side) -> None:
+        if not self._stopping:
+            live.stop_grace(side)
+            self._later(self._settings.rejoin_grace, live, Event.GRACE_OVER, side)
+
+    def _later(self, delay: float, live: _Live, event: Event, side: Side) -> None:
+        live.graces[side] = self._loop.call_later(delay, self._spawn_due, live, event, side)
+
+    def _spawn_due(self, live: _Live, event: Event, side: Side) -> None:
+        self._spawn(self._due(live, event, side))
+
+    async def _due(self, live: _Live, event: Event, side: Side) -> None:
+        async with live.lock:
+            live.stop_grace(side)
+            if event is not Event.GRACE_OVER or not live.present(side):
+                await self._insist(live, event, side)
+        if live.room is not None:
+            self._forget_if_idle(live.room.thread, live)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _forget_if_idle(self, thread: Thread, live: _Live) -> None:
+        if live.idle and self._live.get(thread) is live:
+            del self._live[thread]
+
+
+def _side_of(room: Room, person: Person) -> Side:
+    if person == room.asker:
+        return Side.ASKER
+    if person == room.helper:
+        return Side.HELPER
+    raise Forbidden("not_your_session")
+
+
+def _name_of(room: Room, side: Side) -> str:
+    """How the room calls a side whose token has no name."""
+    person, name = (room.asker, room.asker_name) if side is Side.ASKER else (room.helper, room.helper_name)
+    return name or person.id

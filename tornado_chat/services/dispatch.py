@@ -1,0 +1,489 @@
+"""The dispatcher: the line, the waiters, and who talks to whom.
+
+Strategy: one structure in memory owns all decisions (the ``Desk`` of ``domain/queue.py`` and the
+talks of this module); it is only touched on the loop, so no two matches race. Each decision is
+then stored, and what people are told of it is published by its commit: ``on_event`` is where a
+user learns of its waiter, a waiter of its users, and both of a departure. A decision that the
+database did not take is taken back. After a restart everything is built again from the
+unfinished conversations.
+
+A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets
+users while both hold. A user whose sockets are all gone is not matched meanwhile, and finds its
+place again when it comes back in time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from typing import Any, cast
+
+from tornado_chat import config
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy, Ticket
+from tornado_chat.errors import ChatError, Conflict
+from tornado_chat.events import Assigned, Departed, Event, Returned, Typing
+from tornado_chat.services.places import PlaceTeller, Waiting
+from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.store import Store
+from tornado_chat.storage import conversations
+from tornado_chat.types import Conversation, ConversationState, Identity, Person
+from tornado_chat.wire.support import SupportFrames
+
+log = logging.getLogger(__name__)
+
+RETRY = 5.0  # seconds until something that the database did not take is tried again
+
+
+class Seat:
+    """One authenticated socket of a user or a waiter."""
+
+    __slots__ = ("frames", "identity", "outbox", "talk")
+
+    def __init__(self, identity: Identity, outbox: Outbox, frames: SupportFrames) -> None:
+        self.identity = identity
+        self.outbox = outbox
+        self.frames = frames
+        self.talk: Talk | None = None  # of a user: the conversation it has asked for
+
+    @property
+    def person(self) -> Person:
+        return self.identity.person
+
+
+class Talk:
+    """An unfinished conversation and the user's sockets in it."""
+
+    __slots__ = ("conversation", "gone", "grace", "lock", "seats", "told_at", "told_place")
+
+    def __init__(self, conversation: Conversation | None = None) -> None:
+        self.conversation = conversation  # None until its row is stored
+        self.seats: dict[Seat, None] = {}
+        self.lock = asyncio.Lock()
+        self.grace: asyncio.TimerHandle | None = None
+        self.gone = False
+        self.told_place = 0
+        self.told_at = float("-inf")
+
+    @property
+    def row(self) -> Conversation:
+        assert self.conversation is not None
+        return self.conversation
+
+    @property
+    def waiting(self) -> bool:
+        return not self.gone and self.row.state is ConversationState.WAITING
+
+
+class WaiterDesk:
+    """A waiter with its sockets and its users. It stays as long as it has either."""
+
+    __slots__ = ("address", "grace", "name", "person", "ready", "seats", "talks")
+
+    def __init__(self, person: Person, address: str, name: str | None) -> None:
+        self.person = person
+        self.address = address  # what its users know it by, for as long as it is here
+        self.name = name
+        self.ready = False
+        self.seats: dict[Seat, None] = {}
+        self.talks: dict[int, Talk] = {}
+        self.grace: asyncio.TimerHandle | None = None
+
+
+class Dispatcher:
+    """All support conversations of this process; ``Support`` is what people do with it."""
+
+    def __init__(
+        self,
+        settings: config.Support,
+        store: Store,
+        hub: Hub,
+        receipts: ReceiptBook,
+        loop: asyncio.AbstractEventLoop,
+        policy: QueuePolicy,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._hub = hub
+        self._receipts = receipts
+        self._loop = loop
+        self._by_user: dict[Person, Talk] = {}
+        self._talks: dict[int, Talk] = {}
+        self._places = PlaceTeller(loop, settings.queue_interval, self._line, self._tell_place)
+        self._assigning: set[int] = set()  # matched, and not yet committed
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.desk = Desk(policy)
+        self.waiters: dict[Person, WaiterDesk] = {}
+
+    # --- life of the service ---
+
+    async def recover(self) -> None:
+        """After a start: everybody has the full grace to come back to place and conversation."""
+        for conversation in await self._store.read(conversations.unfinished):
+            talk = Talk(conversation)
+            self._talks[conversation.id] = talk
+            self._by_user[conversation.user] = talk
+            self._await_user(talk)
+            if conversation.state is ConversationState.ACTIVE:
+                assert conversation.waiter is not None
+                assert conversation.waiter_uuid is not None
+                waiter = self.waiter(conversation.waiter, conversation.waiter_uuid, conversation.waiter_name)
+                waiter.talks[conversation.id] = talk
+                self.desk.pool.took(waiter.person)
+                self._await_waiter(waiter)
+
+    def stop(self) -> None:
+        """From now on a closing socket is the server's doing, and ends nothing."""
+        self._stopping = True
+        self._places.stop()
+        for talk in self._talks.values():
+            _cancel(talk)
+        for waiter in self.waiters.values():
+            _cancel(waiter)
+
+    # --- people come and go ---
+
+    async def seat_user(self, seat: Seat) -> None:
+        """Bring a user's socket to its conversation or its place in the line; a new one if needed.
+
+        :raises Unavailable: the line could not be joined; nothing was done.
+        """
+        while True:
+            talk = self._by_user.get(seat.person)
+            fresh = talk is None
+            if talk is None:
+                talk = self._by_user[seat.person] = Talk()
+            async with talk.lock:
+                if talk.gone:  # it ended while we waited for the lock: begin another
+                    continue
+                if fresh:
+                    await self._open_talk(talk, seat)
+                _cancel(talk)
+                talk.seats[seat] = None
+                seat.talk = talk
+                if talk.waiting:
+                    self._join(talk)
+                await self._show_talk(talk, seat)
+                break
+        if seat.outbox.closed:  # its socket closed while we waited
+            self.unseat(seat)
+
+    async def seat_waiter(self, seat: Seat, *, ready: bool) -> None:
+        """Bring a waiter's socket to its users, and more of them if it is ready."""
+        waiter = self.waiter(seat.person, seat.frames.address, seat.identity.name)
+        _cancel(waiter)
+        waiter.ready = ready
+        waiter.name = seat.identity.name or waiter.name
+        fresh = seat not in waiter.seats
+        waiter.seats[seat] = None
+        talks = list(waiter.talks.values()) if fresh else []
+        for talk in talks:
+            self._show_user(talk.row, seat)
+        self._set_available(waiter)
+        self._match()
+        for talk in talks:
+            await self._follow(seat, talk.row)
+        if seat.outbox.closed:
+            self.unseat(seat)
+
+    def unseat(self, seat: Seat) -> None:
+        """The seat's socket is closed. That is no departure: the grace begins."""
+        if self._stopping:
+            return
+        talk = seat.talk
+        if talk is not None:
+            talk.seats.pop(seat, None)
+            if not talk.seats and not talk.gone:
+                if self.desk.leave(talk.row.id):
+                    self._places.changed()
+                self._await_user(talk)
+        waiter = self.waiters.get(seat.person)
+        if waiter is not None and seat in waiter.seats:
+            del waiter.seats[seat]
+            if not waiter.seats:
+                self._set_available(waiter)
+                self._await_waiter(waiter)
+
+    async def end(self, talk: Talk, gone: Person) -> None:
+        """``gone`` leaves the conversation for good."""
+        async with talk.lock:
+            if not talk.gone:
+                await self._end(talk, gone)
+
+    async def hand_over(self, talk: Talk, source: Person, target: WaiterDesk) -> None:
+        """Give ``source``'s user to another waiter.
+
+        :raises Conflict: it is no longer ``source``'s.
+        """
+        async with talk.lock:
+            if talk.gone or talk.row.waiter != source:
+                raise Conflict("no_conversation")
+            self.desk.pool.took(target.person)
+            try:
+                await self._assign(talk, target, f"handed over by {source.id}")
+            except ChatError:
+                self.desk.pool.released(target.person)
+                raise
+
+    def waiter(self, person: Person, address: str, name: str | None) -> WaiterDesk:
+        """The waiter's desk, made if it has none."""
+        waiter = self.waiters.get(person)
+        if waiter is None:
+            waiter = self.waiters[person] = WaiterDesk(person, address, name)
+            self._set_available(waiter)
+        return waiter
+
+    # --- what the bus tells ---
+
+    def on_event(self, event: Event) -> None:
+        """Take in what was committed, and tell the people; called for every event."""
+        if isinstance(event, Assigned):
+            self._on_assigned(event)
+        elif isinstance(event, Departed):
+            self._on_departed(event.conversation)
+        elif isinstance(event, Returned):
+            self._on_returned(event)
+        elif isinstance(event, Typing):
+            self._hub.tell(event, event.thread)
+
+    def _on_assigned(self, event: Assigned) -> None:
+        conversation = event.conversation
+        talk = self._talks[conversation.id]
+        talk.conversation = conversation
+        assert conversation.waiter is not None
+        waiter = self.waiters[conversation.waiter]
+        waiter.talks[conversation.id] = talk
+        log.info("conversation %d goes to waiter %s: %s", conversation.id, waiter.person.id, event.reason)
+        if event.previous is not None:
+            self._release(event.previous, conversation)
+        for seat in talk.seats:
+            self._show_waiter(conversation, seat)
+            self._spawn(self._follow(seat, conversation))
+        for seat in waiter.seats:
+            self._show_user(conversation, seat)
+            self._spawn(self._follow(seat, conversation))
+        if not waiter.seats and waiter.grace is None:  # lost between the match and its commit
+            self._await_waiter(waiter)
+
+    def _on_departed(self, conversation: Conversation) -> None:
+        talk = self._talks.pop(conversation.id)
+        talk.conversation = conversation
+        talk.gone = True
+        _cancel(talk)
+        if self._by_user.get(conversation.user) is talk:
+            del self._by_user[conversation.user]
+        if self.desk.leave(conversation.id):
+            self._places.changed()
+        for seat in talk.seats:
+            seat.talk = None
+            self._part(seat, conversation)
+        if conversation.waiter is not None:
+            self._release(conversation.waiter, conversation)
+            self._match()
+
+    def _on_returned(self, event: Returned) -> None:
+        talk = self._talks[event.conversation.id]
+        talk.conversation = event.conversation
+        self._release(event.lost, event.conversation)
+        if talk.seats:
+            self._join(talk)
+            if event.conversation.id in self.desk:
+                self._places.tell(talk, self.desk.place(event.conversation.id))
+
+    def _release(self, person: Person, conversation: Conversation) -> None:
+        """A waiter is rid of a conversation: its sockets are told, its place is free."""
+        self.desk.pool.released(person)
+        waiter = self.waiters[person]
+        waiter.talks.pop(conversation.id, None)
+        for seat in waiter.seats:
+            self._part(seat, conversation)
+        self._forget_if_idle(waiter)
+
+    # --- matching ---
+
+    def _join(self, talk: Talk) -> None:
+        """Put a user into the line, at the place that its number and its fate give it."""
+        if talk.row.id not in self.desk and talk.row.id not in self._assigning:
+            self.desk.join(_ticket(talk.row))
+            self._match()
+
+    def _match(self) -> None:
+        """Give a waiter to everybody for whom there is one."""
+        for assignment in self.desk.match():
+            self._assigning.add(assignment.ticket.number)
+            talk, waiter = self._talks[assignment.ticket.number], self.waiters[assignment.waiter]
+            self._spawn(self._store_match(talk, waiter, assignment))
+        self._places.changed()
+
+    async def _store_match(self, talk: Talk, waiter: WaiterDesk, assignment: Assignment) -> None:
+        try:
+            await self._assign(talk, waiter, assignment.reason)
+        except ChatError as error:
+            self.desk.pool.released(waiter.person)
+            self._assigning.discard(talk.row.id)
+            self._forget_if_idle(waiter)
+            if talk.waiting:  # not just ended meanwhile
+                log.warning("a match could not be stored, trying again: %s", error)
+                await asyncio.sleep(RETRY)
+            if talk.seats and talk.waiting:
+                self._join(talk)
+            self._match()
+        self._assigning.discard(talk.row.id)
+
+    async def _assign(self, talk: Talk, waiter: WaiterDesk, reason: str) -> None:
+        conversation, person, name, address = talk.row, waiter.person, waiter.name, waiter.address
+        await self._store.write(
+            lambda tx: conversations.assign(tx, conversation, person, name, address, reason)
+        )
+
+    # --- places ---
+
+    def _line(self) -> Iterator[Waiting]:
+        for ticket in self.desk.in_order():
+            yield self._talks[ticket.number]
+
+    def _tell_place(self, waiting: Waiting, place: int) -> None:
+        talk = cast(Talk, waiting)
+        for seat in talk.seats:
+            self._send_in_order(seat, talk.row, seat.frames.connect_queue(place))
+
+    # --- grace ---
+
+    def _await_user(self, talk: Talk) -> None:
+        _cancel(talk)
+        talk.grace = self._loop.call_later(
+            self._settings.rejoin_grace, lambda: self._spawn(self._user_lost(talk))
+        )
+
+    async def _user_lost(self, talk: Talk) -> None:
+        async with talk.lock:
+            if talk.seats or talk.gone or self._stopping:
+                return
+            try:
+                await self._end(talk, talk.row.user)
+            except ChatError as error:
+                log.warning("a departure could not be stored, trying again: %s", error)
+                talk.grace = self._loop.call_later(RETRY, lambda: self._spawn(self._user_lost(talk)))
+
+    async def _end(self, talk: Talk, gone: Person) -> None:
+        conversation_id = talk.row.id
+        await self._store.write(lambda tx: conversations.end(tx, conversation_id, gone))
+
+    def _await_waiter(self, waiter: WaiterDesk, delay: float | None = None) -> None:
+        _cancel(waiter)
+        delay = self._settings.rejoin_grace if delay is None else delay
+        waiter.grace = self._loop.call_later(delay, lambda: self._spawn(self._waiter_lost(waiter)))
+
+    async def _waiter_lost(self, waiter: WaiterDesk) -> None:
+        waiter.grace = None
+        if waiter.seats or self._stopping:
+            return
+        waiter.ready = False
+        self._set_available(waiter)
+        for talk in list(waiter.talks.values()):
+            async with talk.lock:
+                if waiter.seats:  # back at the last moment: keeps whom it still has
+                    return
+                if talk.gone or talk.row.waiter != waiter.person:
+                    continue
+                conversation = talk.row
+                try:
+                    await self._store.write(
+                        lambda tx, conversation=conversation: conversations.give_back(tx, conversation)  # type: ignore[misc]
+                    )
+                except ChatError as error:
+                    log.warning("users could not go back to the line, trying again: %s", error)
+                    self._await_waiter(waiter, RETRY)
+                    return
+        self._forget_if_idle(waiter)
+
+    # --- inside ---
+
+    def _set_available(self, waiter: WaiterDesk) -> None:
+        self.desk.pool.set(
+            waiter.person,
+            available=waiter.ready and bool(waiter.seats),
+            capacity=self._settings.capacity,
+        )
+
+    def _forget_if_idle(self, waiter: WaiterDesk) -> None:
+        pooled = self.desk.pool.get(waiter.person)
+        if not waiter.seats and waiter.grace is None and pooled is not None and pooled.load == 0:
+            self.desk.pool.remove(waiter.person)
+            del self.waiters[waiter.person]
+
+    async def _open_talk(self, talk: Talk, seat: Seat) -> None:
+        name, address = seat.identity.name, seat.frames.address
+        try:
+            talk.conversation = await self._store.write(
+                lambda tx: conversations.create(tx, seat.person, name, address)
+            )
+        except ChatError:
+            talk.gone = True
+            del self._by_user[seat.person]
+            raise
+        self._talks[talk.conversation.id] = talk
+
+    async def _show_talk(self, talk: Talk, seat: Seat) -> None:
+        """Tell a user's socket that has just connected where it stands."""
+        conversation = talk.row
+        if conversation.state is ConversationState.ACTIVE:
+            self._show_waiter(conversation, seat)
+        elif conversation.id in self.desk:  # else it is being assigned this very moment
+            place = self.desk.place(conversation.id)
+            talk.told_place, talk.told_at = place, self._loop.time()
+            seat.outbox.send(seat.frames.connect_queue(place))
+        if conversation.state is ConversationState.ACTIVE or conversation.returned:
+            await self._follow(seat, conversation)
+
+    def _show_waiter(self, conversation: Conversation, seat: Seat) -> None:
+        assert conversation.waiter_uuid is not None
+        seat.frames.introduce(conversation.thread, conversation.waiter_uuid)
+        seat.outbox.send(seat.frames.connect_success(conversation))
+
+    def _show_user(self, conversation: Conversation, seat: Seat) -> None:
+        seat.frames.introduce(conversation.thread, conversation.user_uuid)
+        seat.outbox.send(seat.frames.new_connection(conversation))
+
+    def _send_in_order(self, seat: Seat, conversation: Conversation, frame: bytes) -> None:
+        seat.outbox.in_order(conversation.thread, lambda: seat.outbox.send(frame))
+
+    def _part(self, seat: Seat, conversation: Conversation) -> None:
+        """Tell a socket that the other side has gone, after everything it said."""
+        thread = conversation.thread
+
+        def part() -> None:
+            seat.outbox.send(seat.frames.disconnected(thread))
+            self._hub.unfollow(seat.outbox, thread)
+
+        seat.outbox.in_order(thread, part)
+
+    async def _follow(self, seat: Seat, conversation: Conversation) -> None:
+        """Give a socket what was said and not received yet, then everything new.
+
+        A waiter who takes over has no receipt, and so learns all that the user said before.
+        """
+        try:
+            received = await self._receipts.get(conversation.thread, seat.person)
+            await self._hub.follow(seat.outbox, conversation.thread, received or 0)
+        except ChatError as error:
+            log.warning("a conversation could not be read back: %s", error)
+            seat.outbox.close(1013, "try again later")
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _ticket(conversation: Conversation) -> Ticket:
+    return Ticket(
+        conversation.id, conversation.user, since=conversation.created, returned=conversation.returned
+    )
+
+
+def _cancel(waiting: Talk | WaiterDesk) -> None:
+    if waiting.grace is not None:
+        waiting.grace.cancel()
+        waiting.grace = None

@@ -1,0 +1,376 @@
+"""Who somebody is: checking the tokens of the host system, and making our own.
+
+Strategy: what a token says of itself is believed only where it cannot matter. Its ``alg`` picks
+among the configured algorithms; each of these is bound to its own key when the authenticator is
+made: the HS family to the shared secret, the others to the public key or the issuer's key set. So
+there is no way to have a public key taken for a secret, or the reverse (RFC 8725 section 3.1).
+
+PyJWT parses and checks signature, issuer and audience. The claims with a time are checked here,
+against the clock that we are handed.
+"""
+
+import math
+import os
+import secrets
+import stat
+import tempfile
+import time
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+from jwt.algorithms import AllowedPublicKeys, HMACAlgorithm
+
+from tornado_chat import config
+from tornado_chat.errors import Unauthenticated
+from tornado_chat.services.jwks import KEY_KINDS, KeySet, fits, load_public_key
+from tornado_chat.types import Identity, Person, Role
+
+MAX_TOKEN = 8192
+"""Characters of a token. Longer ones are refused unread."""
+
+MAX_TEXT = 64
+"""Characters of an id, and of a display name."""
+
+SECRET_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""The algorithms with a shared secret, and how long it is at least (RFC 7518 section 3.2)."""
+
+AnyKey = bytes | AllowedPublicKeys | jwt.PyJWK
+
+JOINERS = "\u200c\u200d"
+"""Invisible, but part of names: in Persian, in Indic scripts and between emoji."""
+
+
+class Authenticator:
+    """Turns tokens (JWT, RFC 7519) into identities.
+
+    :arg auth: what is accepted.
+    :arg secret: the shared secret of the HS algorithms, see ``load_secret``.
+    :arg keys: the issuer's key set, if ``[auth] jwks_url`` is set.
+    :arg clock: seconds since 1970-01-01 UTC.
+    :raises ValueError: some accepted algorithm has no key, a key has no algorithm, a key is too
+        weak or cannot be read. The sentence is for the person who wrote the configuration.
+    """
+
+    def __init__(
+        self,
+        auth: config.Auth,
+        secret: bytes | None,
+        keys: KeySet | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._auth = auth
+        self._static = _static_keys(auth, secret, keys)
+        self._keys = keys
+        self._clock = clock
+        self._jwt = jwt.PyJWT(
+            {
+                # With PyJWT's own clock, so done in _check_times.
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                # Hosts with integer ids put integers there, whatever RFC 7519 says.
+                "verify_sub": False,
+                "verify_jti": False,
+                "verify_iss": bool(auth.issuer),
+                "verify_aud": bool(auth.audience),
+            }
+        )
+
+    async def verify(self, token: str | None) -> Identity:
+        """The identity that ``token`` proves.
+
+        Yields to the loop only when a key set has to be fetched.
+
+        :raises Unauthenticated: ``token_missing`` (None or empty), ``token_expired``, or
+            ``token_invalid`` with a ``reason`` that repeats nothing of the token.
+        :raises Unavailable: ``keys_unavailable``, the issuer's key set cannot be fetched.
+        """
+        if not token:
+            raise Unauthenticated("token_missing")
+        if len(token) > MAX_TOKEN:
+            raise _invalid(f"it has more than {MAX_TOKEN} characters")
+        # The signature is checked against the alg and the key that the unverified header names, so
+        # a lie in it ends in a wrong signature.
+        alg, kid = self._read_header(token)
+        claims = self._read_claims(token, alg, await self._key(alg, kid))
+        self._check_times(claims)
+        return self._identify(claims)
+
+    def _read_header(self, token: str) -> tuple[str, str | None]:
+        """``alg`` and ``kid`` of the header, which is not verified yet."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise _invalid("it is not a well-formed JWT") from error
+        if "crit" in header:
+            # RFC 7515 section 4.1.11: what must be understood, and we understand no extension.
+            raise _invalid("it depends on an extension that is not supported")
+        alg = header.get("alg")
+        if alg not in self._auth.algorithms:
+            raise _invalid("its algorithm is not one of those accepted")
+        return alg, header.get("kid")
+
+    async def _key(self, alg: str, kid: str | None) -> AnyKey:
+        static = self._static.get(alg)
+        if static is not None:
+            return static
+        if self._keys is None:
+            raise _invalid("there is no key for its algorithm")
+        return await self._keys.key(kid, alg)
+
+    def _read_claims(self, token: str, alg: str, key: AnyKey) -> Mapping[str, Any]:
+        """The claims, once the signature, the issuer and the audience are right."""
+        try:
+            return self._jwt.decode(
+                token,
+                key,
+                algorithms=[alg],
+                issuer=self._auth.issuer or None,
+                audience=self._auth.audience or None,
+            )
+        except jwt.InvalidSignatureError as error:
+            raise _invalid("its signature is wrong") from error
+        except jwt.InvalidIssuerError as error:
+            raise _invalid("it comes from another issuer (iss)") from error
+        except jwt.InvalidAudienceError as error:
+            raise _invalid("it is meant for another audience (aud)") from error
+        except jwt.MissingRequiredClaimError as error:
+            raise _invalid(f"it has no {error.claim}") from error
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise _invalid("it is not a well-formed JWT") from error
+
+    def _check_times(self, claims: Mapping[str, Any]) -> None:
+        """``exp`` and ``nbf`` (RFC 7519 sections 4.1.4 and 4.1.5), give or take the leeway."""
+        now, leeway = self._clock(), self._auth.leeway
+        expires, begins = _numeric_date(claims, "exp"), _numeric_date(claims, "nbf")
+        if expires is None:
+            if self._auth.require_exp:
+                raise _invalid("it never expires (exp)")
+        elif expires <= now - leeway:
+            raise Unauthenticated("token_expired")
+        if begins is not None and begins > now + leeway:
+            raise _invalid("it is not valid yet (nbf)")
+
+    def _identify(self, claims: Mapping[str, Any]) -> Identity:
+        auth = self._auth
+        try:
+            return Identity(
+                Person(_role(auth.role_claim, claims), _id(auth.id_claim, claims)),
+                _name(auth.name_claim, claims),
+                claims,
+            )
+        except ValueError as error:
+            raise _invalid(str(error)) from error
+
+
+def build(auth: config.Auth, state_dir: Path) -> Authenticator:
+    """The authenticator of this configuration, with its secret loaded (or made) and its key set.
+
+    :raises ValueError: as ``Authenticator``, ``KeySet`` and ``load_secret`` do.
+    """
+    shared = any(name in SECRET_BYTES for name in auth.algorithms)
+    secret = load_secret(auth, state_dir) if shared else None
+    keys = KeySet(auth.jwks_url, auth.algorithms) if auth.jwks_url else None
+    return Authenticator(auth, secret, keys)
+
+
+def mint(
+    auth: config.Auth,
+    secret: bytes,
+    *,
+    id: int | str,
+    role: Role,
+    name: str | None,
+    lifetime: float,
+    now: float,
+) -> str:
+    """A token that ``Authenticator`` accepts, signed with the first configured HS algorithm.
+
+    An integer ``id`` stays one in the claim, as host systems write it; in ``sub`` it becomes a
+    string, as RFC 7519 section 4.1.2 demands.
+
+    :arg lifetime: seconds.
+    :arg now: seconds since 1970-01-01 UTC.
+    :raises ValueError: no HS algorithm is configured, the secret is too weak, or ``id`` cannot be
+        one; the sentence is for a person.
+    """
+    algorithm = next((name for name in auth.algorithms if name in SECRET_BYTES), None)
+    if algorithm is None:
+        raise ValueError(
+            "tokens can be made only with a shared secret: [auth] algorithms has none of "
+            f"{', '.join(SECRET_BYTES)}, so let the issuer make them"
+        )
+    _require_strong(secret, auth, "the shared secret")
+    claims = {
+        auth.id_claim: str(id) if auth.id_claim == "sub" else id,
+        auth.role_claim: role.value,
+        "iat": int(now),
+        "exp": int(now + lifetime),
+    }
+    _id(auth.id_claim, claims)
+    if name is not None:
+        claims[auth.name_claim] = name
+    if auth.issuer:
+        claims["iss"] = auth.issuer
+    if auth.audience:
+        claims["aud"] = auth.audience
+    return jwt.encode(claims, secret, algorithm)
+
+
+# Keys
+
+
+def load_secret(auth: config.Auth, state_dir: Path) -> bytes:
+    """The shared secret: of ``[auth] secret_file``, else of ``state_dir/secret``, made if missing.
+
+    Processes that start at once agree on one. A file that we did not make may have the mode that
+    its administrator gave it (a container's secret is often readable by all).
+
+    :raises ValueError: the file cannot be read or made, the secret is too short for the configured
+        algorithms, or the file in ``state_dir`` is open to others. The sentence is for a person, and
+        says what to do.
+    """
+    ours = not auth.secret_file
+    path = state_dir / "secret" if ours else Path(auth.secret_file)
+    try:
+        if ours and not path.exists():
+            _make_secret(path)
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            secret = file.read().rstrip(b"\r\n")
+    except OSError as error:
+        raise ValueError(f"the secret file {path} cannot be used: {error.strerror}") from error
+    if ours and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ValueError(f"the secret file {path} is open to other users of this machine: chmod 600 {path}")
+    _require_strong(secret, auth, f"the secret file {path}")
+    return secret
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret to ``path``, unless somebody else is quicker.
+
+    It is written aside and linked: whoever sees ``path`` sees all of it, and the first link wins.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # O_EXCL, mode 0600
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(aside, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(aside)
+
+
+def _static_keys(
+    auth: config.Auth, secret: bytes | None, keys: KeySet | None
+) -> Mapping[str, bytes | AllowedPublicKeys]:
+    """The key of each accepted algorithm, but for those that the key set serves."""
+    public = [name for name in auth.algorithms if name in KEY_KINDS]
+    shared = [name for name in auth.algorithms if name in SECRET_BYTES]
+    strange = [name for name in auth.algorithms if name not in KEY_KINDS and name not in SECRET_BYTES]
+    if strange or not auth.algorithms:
+        raise ValueError(
+            f"[auth] algorithms: {', '.join(strange) or 'an empty list'} cannot be accepted; "
+            f"choose from {', '.join([*SECRET_BYTES, *KEY_KINDS])}"
+        )
+    if auth.public_key_file and keys is not None:
+        raise ValueError("[auth] has both public_key_file and jwks_url; leave one of them empty")
+    if (auth.public_key_file or keys is not None) and not public:
+        raise ValueError(
+            f"[auth] algorithms: {', '.join(shared)} does not use the public key that is configured; "
+            f"add the issuer's algorithm, one of {', '.join(KEY_KINDS)}"
+        )
+    static: dict[str, bytes | AllowedPublicKeys] = {}
+    if shared:
+        if secret is None:
+            raise ValueError(f"[auth] algorithms: {shared[0]} needs a shared secret")
+        _require_strong(secret, auth, "the shared secret")
+        static.update(dict.fromkeys(shared, secret))
+    if auth.public_key_file:
+        path = Path(auth.public_key_file)
+        key = load_public_key(path)
+        for name in public:
+            if not fits(key, name):
+                raise ValueError(f"[auth] algorithms: {name} needs {KEY_KINDS[name]}, {path} has another")
+            static[name] = key
+    elif public and keys is None:
+        raise ValueError(f"[auth] algorithms: {public[0]} needs public_key_file or jwks_url")
+    return static
+
+
+def _require_strong(secret: bytes, auth: config.Auth, what: str) -> None:
+    """:raises ValueError: ``secret`` is too short for the HS algorithms of ``auth``, or a public key."""
+    name = max(
+        filter(SECRET_BYTES.__contains__, auth.algorithms), key=SECRET_BYTES.__getitem__, default="HS256"
+    )
+    if len(secret) < SECRET_BYTES[name]:
+        raise ValueError(
+            f"{what} has {len(secret)} bytes, and {name} needs at least {SECRET_BYTES[name]}: "
+            "make one with `openssl rand -base64 48`"
+        )
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except jwt.InvalidKeyError as error:
+        raise ValueError(
+            f"{what} is a public key, certificate or JWK, not a shared secret: "
+            "make one with `openssl rand -base64 48`"
+        ) from error
+
+
+# Claims: each raises ValueError with the reason
+
+
+def _id(claim: str, claims: Mapping[str, Any]) -> str:
+    value = claims.get(claim)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    # No two ids may look alike in a log, or be one to a database that ignores spaces at the end.
+    # isprintable() refuses what is invisible, and lone surrogates, which no database takes.
+    if isinstance(text, str) and 0 < len(text) <= MAX_TEXT and text.isprintable() and text == text.strip():
+        return text
+    raise ValueError(f"{claim} is not an integer or a text of 1 to {MAX_TEXT} printable characters")
+
+
+def _role(claim: str, claims: Mapping[str, Any]) -> Role:
+    value = claims.get(claim)
+    if value not in list(Role):
+        raise ValueError(f"{claim} is not one of {', '.join(Role)}")
+    return Role(value)
+
+
+def _name(claim: str, claims: Mapping[str, Any]) -> str | None:
+    value = claims.get(claim)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"{claim} is not a text")
+    visible = "".join(filter(_visible, value))
+    return visible.strip()[:MAX_TEXT].rstrip() or None
+
+
+def _visible(character: str) -> bool:
+    """Not a control (Cc, Cf: also those that turn the direction of what follows), nor a lone surrogate."""
+    return character in JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _numeric_date(claims: Mapping[str, Any], claim: str) -> float | None:
+    """Seconds since 1970 (RFC 7519 section 2), None if the claim is missing."""
+    if claim not in claims:
+        return None
+    value = claims[claim]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    # Python's JSON knows NaN, which would be neither early nor late.
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise _invalid(f"{claim} is not a number of seconds")
+
+
+def _invalid(reason: str) -> Unauthenticated:
+    return Unauthenticated("token_invalid", reason=reason)

@@ -1,0 +1,289 @@
+"""The public keys of the issuer: which key fits which algorithm, the PEM file, the key set at a URL.
+
+Strategy: a ``KeySet`` answers from memory as long as it can. It asks the issuer when it knows
+nothing, when what it knows is older than ``max_age``, and when a token names a key that it has
+never seen (the issuer has rotated its keys). Asking is what an attacker could make expensive, so
+it is bounded twice: callers share the fetch that is under way, and a fetch starts at least
+``min_interval`` after the one before, whatever it brought.
+
+A fetch that fails changes nothing but a flag. While the flag is up the known keys go on working
+and nobody who can be served by them waits: the next fetches run behind the callers' backs.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import jwt
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import AllowedPublicKeys
+from tornado.httpclient import HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from tornado_chat.errors import Unauthenticated, Unavailable
+
+log = logging.getLogger(__name__)
+
+MAX_DOCUMENT = 1024 * 1024
+"""Bytes that a key set may have."""
+
+MIN_RSA_BITS = 2048
+"""RFC 7518 section 3.3."""
+
+KEY_KINDS: Mapping[str, str] = {
+    "RS256": "an RSA key of at least 2048 bits",
+    "RS384": "an RSA key of at least 2048 bits",
+    "RS512": "an RSA key of at least 2048 bits",
+    "ES256": "an EC key on the curve P-256",
+    "ES384": "an EC key on the curve P-384",
+    "ES512": "an EC key on the curve P-521",
+    "EdDSA": "an Ed25519 or Ed448 key",
+}
+"""The algorithms that verify with a public key, and the key that each of them takes."""
+
+CURVES: Mapping[str, type[ec.EllipticCurve]] = {
+    "ES256": ec.SECP256R1,
+    "ES384": ec.SECP384R1,
+    "ES512": ec.SECP521R1,
+}
+
+
+def fits(key: object, algorithm: str) -> bool:
+    """Whether ``key`` is a public key that ``algorithm`` takes (RFC 7518 section 3, RFC 8037).
+
+    A private key fits nothing: who only verifies has no business with one.
+    """
+    if algorithm in CURVES:
+        return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES[algorithm])
+    if algorithm == "EdDSA":
+        return isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
+    if algorithm in KEY_KINDS:
+        return isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS
+    return False
+
+
+def load_public_key(path: Path) -> AllowedPublicKeys:
+    """The public key in a PEM file (``-----BEGIN PUBLIC KEY-----``, RFC 7468 section 13).
+
+    :raises ValueError: it cannot be read, holds something else, or a key that no algorithm takes.
+        The sentence is for a person, and says what to do.
+    """
+    try:
+        pem = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"the public key file {path} cannot be read: {error.strerror}") from error
+    if b"PRIVATE KEY-----" in pem:
+        raise ValueError(
+            f"{path}: this is a private key; it must stay with the issuer. "
+            f"`openssl pkey -in {path} -pubout` prints the public one"
+        )
+    if b"BEGIN CERTIFICATE-----" in pem:
+        raise ValueError(
+            f"{path}: this is a certificate; `openssl x509 -in {path} -noout -pubkey` prints its public key"
+        )
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(
+            f"{path}: this is not a public key in PEM form, which begins with -----BEGIN PUBLIC KEY-----"
+        ) from error
+    if not any(fits(key, algorithm) for algorithm in KEY_KINDS):
+        kinds = ", ".join(dict.fromkeys(KEY_KINDS.values()))
+        raise ValueError(f"{path}: this key cannot be used; it has to be one of: {kinds}")
+    return key  # type: ignore[return-value]  # fits() has excluded the kinds beyond AllowedPublicKeys
+
+
+class _Document(msgspec.Struct):
+    """A JWK Set (RFC 7517 section 5). Its members are looked at one by one: junk is skipped."""
+
+    keys: list[Any]
+
+
+class KeySet:
+    """The keys that an issuer publishes at a URL (RFC 7517), fetched when they are needed.
+
+    The URL is fetched directly, without a proxy; redirects are not followed. A key set belongs to
+    the event loop of its first ``key()``.
+
+    :arg url: an ``http`` or ``https`` URL. What it says about user and password never gets into a log.
+    :arg algorithms: the accepted algorithms. Keys that fit none of them are ignored, and so are
+        symmetric (``oct``) and private ones, and those published for another use than ``sig``.
+    :arg max_age: seconds after which the keys are fetched again, and thus the longest that a
+        withdrawn key is still trusted while the issuer can be reached.
+    :arg min_interval: seconds between the starts of two fetches, at least.
+    :arg timeout: seconds that a fetch may take.
+    :arg clock: monotonic seconds.
+    :raises ValueError: ``url`` is not such a URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        algorithms: Collection[str],
+        *,
+        max_age: float = 300.0,
+        min_interval: float = 10.0,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url
+        self._shown = _without_secrets(url)
+        self._algorithms = [name for name in KEY_KINDS if name in algorithms]
+        self._max_age = max_age
+        self._min_interval = min_interval
+        self._timeout = timeout
+        self._clock = clock
+        self._keys: list[jwt.PyJWK] = []
+        self._fetched: float | None = None
+        self._tried: float | None = None
+        self._failing = False
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def key(self, kid: str | None, alg: str) -> jwt.PyJWK:
+        """The key that verifies a token with this header, bound to ``alg``.
+
+        Does not yield to the loop while the keys are fresh.
+
+        :arg kid: the token's key id; None takes the only key that fits ``alg``.
+        :raises Unauthenticated: ``token_invalid``, the issuer has no such key, or several.
+        :raises Unavailable: ``keys_unavailable``, the key is not known and the issuer does not answer.
+        """
+        found = self._find(kid, alg)
+        if not found or self._stale():
+            fetch = self._fetch_again()
+            if fetch is not None and not (found and self._failing):
+                # Shielded: who hangs up must not take the fetch from those who wait with them.
+                await asyncio.shield(fetch)
+                found = self._find(kid, alg)
+        if not found:
+            if self._failing:
+                raise Unavailable("keys_unavailable")
+            raise Unauthenticated("token_invalid", reason="its issuer publishes no key for it")
+        if kid is None and len(found) > 1:
+            raise Unauthenticated(
+                "token_invalid", reason="it does not say (kid) which key of its issuer signed it"
+            )
+        return found[0]
+
+    def _find(self, kid: str | None, alg: str) -> list[jwt.PyJWK]:
+        return [key for key in self._keys if key.algorithm_name == alg and (kid is None or key.key_id == kid)]
+
+    def _stale(self) -> bool:
+        return self._fetched is None or self._clock() - self._fetched >= self._max_age
+
+    def _fetch_again(self) -> asyncio.Task[None] | None:
+        """The fetch that is under way, or a new one; None if the last one was too short ago."""
+        if self._fetching is None:
+            now = self._clock()
+            if self._tried is not None and now - self._tried < self._min_interval:
+                return None
+            self._tried = now
+            self._fetching = asyncio.create_task(self._refresh(), name="jwks")
+        return self._fetching
+
+    async def _refresh(self) -> None:
+        """Replace the keys, or raise the flag. Raises nothing: many wait for it, or nobody."""
+        try:
+            keys = usable_keys(await self._fetch(), self._algorithms)
+        except Exception as error:  # the other end decides what goes wrong here
+            self._failed(error)
+        else:
+            self._succeeded(keys)
+        finally:
+            self._fetching = None
+
+    async def _fetch(self) -> bytes:
+        # Tornado's own client, whatever AsyncHTTPClient is configured to: only this one bounds the
+        # body. Made for one fetch in minutes, it needs nobody to close it at the end.
+        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=MAX_DOCUMENT)
+        try:
+            response = await client.fetch(
+                HTTPRequest(
+                    self._url,
+                    headers={"Accept": "application/jwk-set+json, application/json"},
+                    connect_timeout=self._timeout,
+                    request_timeout=self._timeout,
+                    follow_redirects=False,
+                    decompress_response=False,  # what is small on the wire must be small in memory
+                )
+            )
+        finally:
+            client.close()
+        return response.body
+
+    def _succeeded(self, keys: list[jwt.PyJWK]) -> None:
+        if self._failing:
+            log.info("the key set %s answers again", self._shown)
+        if not keys and (self._keys or self._fetched is None):
+            log.warning(
+                "the key set %s has no key that fits [auth] algorithms: no token of its issuer is accepted",
+                self._shown,
+            )
+        self._keys = keys
+        self._fetched = self._clock()
+        self._failing = False
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            log.warning(
+                "the key set %s cannot be fetched: %s; %s",
+                self._shown,
+                str(error) or type(error).__name__,
+                "the known keys stay in use" if self._keys else "no token of its issuer can be checked",
+            )
+        self._failing = True
+
+
+def usable_keys(document: bytes, algorithms: Collection[str]) -> list[jwt.PyJWK]:
+    """The keys of a JWK Set that verify signatures, once for each of ``algorithms`` that they fit.
+
+    A member that is not understood is skipped, as RFC 7517 section 5 asks for.
+
+    :raises msgspec.DecodeError: ``document`` is not a JWK Set.
+    """
+    members = msgspec.json.decode(document, type=_Document).keys
+    return [
+        key
+        for member in members
+        if isinstance(member, dict) and _for_verifying(member)
+        for algorithm in algorithms
+        if (key := _parse(member, algorithm)) is not None
+    ]
+
+
+def _for_verifying(member: Mapping[str, Any]) -> bool:
+    operations = member.get("key_ops", ["verify"])
+    return member.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
+
+
+def _parse(member: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
+    if member.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        key = jwt.PyJWK(member, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if fits(key.key, algorithm) else None
+
+
+def _without_secrets(url: str) -> str:
+    """``url`` for the log: without user, password, query and fragment.
+
+    :raises ValueError: it is not an http or https URL.
+    """
+    with contextlib.suppress(ValueError):  # of the parser, on broken brackets and ports
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    raise ValueError(
+        "[auth] jwks_url is not an http or https URL; "
+        "it looks like https://issuer.example.org/.well-known/jwks.json"
+    )

@@ -1,0 +1,65 @@
+"""Pop-up notifications: stored first, shown to every socket of the recipient, kept for the absent."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.store import Store
+from tornado_chat.storage import notifications
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.texts import Language, system_text
+from tornado_chat.types import Notification, Person, Room, Thread
+
+PLAIN = 0
+APPOINTMENT = 1
+CONVERSATION = 2
+
+
+class Notifications:
+    """Notifying people, and their inboxes."""
+
+    def __init__(self, store: Store, hub: Hub, receipts: ReceiptBook, language: Language) -> None:
+        self._store = store
+        self._hub = hub
+        self._receipts = receipts
+        self._language = language
+
+    async def notify(
+        self, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
+    ) -> Notification:
+        """Notify somebody. Returns after the commit: from then on it will arrive."""
+        return await self._store.write(lambda tx: notifications.create(tx, recipient, type, msg, data))
+
+    def announce(self, tx: Transaction, recipient: Person, room: Room, *, observe: bool = False) -> None:
+        """Tell ``recipient`` of a new session or record, in the transaction that makes it.
+
+        With ``observe`` the notification names the session to listen to, for a supervisor.
+        """
+        data: dict[str, Any] = {"sessionId": room.thread.id}
+        if observe:
+            data["observeSessionId"] = room.session_id
+        msg = system_text(self._language, "new_conversation")
+        notifications.create(tx, recipient, CONVERSATION, msg, data)
+
+    async def attach(self, outbox: Outbox) -> Thread:
+        """Give a socket what its person has not received yet, then everything new."""
+        owner = outbox.person
+        inbox = await self._store.read(notifications.find_inbox, owner)
+        if inbox is None:
+            inbox = await self._store.write(lambda tx: notifications.open_inbox(tx, owner))
+        received = await self._receipts.get(inbox, owner)
+        await self._hub.follow(outbox, inbox, received or 0)
+        return inbox
+
+    async def page(self, owner: Person, after: int, limit: int) -> list[Notification]:
+        """The owner's notifications that follow ``after`` (a ``seq``), oldest first."""
+        inbox = await self._store.read(notifications.find_inbox, owner)
+        if inbox is None:
+            return []
+        return await self._store.read(notifications.after, inbox, after, limit)
+
+    async def mark_read(self, owner: Person, notification_id: int) -> Notification:
+        """:raises NotFound: the owner has no such notification."""
+        return await self._store.write(lambda tx: notifications.mark_read(tx, owner, notification_id))

@@ -1,0 +1,68 @@
+"""The receipts of all readers, stored lazily.
+
+A receipt that is lost in a crash only means that something is delivered once more, so many are
+collected and stored in one go; nobody waits for that.
+"""
+
+import asyncio
+import logging
+
+from tornado_chat.errors import ChatError
+from tornado_chat.services.store import Store
+from tornado_chat.storage import receipts
+from tornado_chat.types import Person, Thread
+
+log = logging.getLogger(__name__)
+
+DELAY = 0.5  # seconds that receipts are collected before they are stored
+
+
+class ReceiptBook:
+    """Who has received what, up to which ``seq``."""
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._loop = loop
+        self._news: dict[tuple[Thread, Person], int] = {}
+        self._being_stored: dict[tuple[Thread, Person], int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, thread: Thread, reader: Person, seq: int) -> None:
+        """``reader`` has received everything up to ``seq``."""
+        key = (thread, reader)
+        if seq > self._news.get(key, 0):
+            self._news[key] = seq
+        if self._timer is None:
+            self._timer = self._loop.call_later(DELAY, self._start_flush)
+
+    async def get(self, thread: Thread, reader: Person) -> int | None:
+        """The reader's receipt, or None before the first one."""
+        stored = await self._store.read(receipts.get, thread, reader)
+        key = (thread, reader)
+        known = [seq for seq in (stored, self._being_stored.get(key), self._news.get(key)) if seq is not None]
+        return max(known, default=None)
+
+    async def flush(self) -> None:
+        """Store what was noted so far. What cannot be stored is kept for the next time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._being_stored, self._news = self._news, {}
+        batch = [(thread, reader, seq) for (thread, reader), seq in self._being_stored.items()]
+        if not batch:
+            return
+        try:
+            await self._store.write(lambda tx: receipts.advance(tx.database, batch))
+        except ChatError as error:
+            log.warning("receipts could not be stored yet: %s", error)
+            for thread, reader, seq in batch:
+                self.note(thread, reader, seq)
+        self._being_stored = {}
+
+    def _start_flush(self) -> None:
+        self._timer = None
+        if self._task is not None and not self._task.done():  # a slow disk: let it finish first
+            self._timer = self._loop.call_later(DELAY, self._start_flush)
+            return
+        self._task = self._loop.create_task(self.flush())

@@ -1,0 +1,56 @@
+"""The storage as the services see it: write, read, nothing else."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import peewee as pw
+
+from tornado_chat.events import Event, Sequenced
+from tornado_chat.storage import messages, notifications
+from tornado_chat.storage.database import Readers
+from tornado_chat.storage.messages import Append
+from tornado_chat.storage.writer import Transaction, Writer
+from tornado_chat.types import Kind, Stored, Thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Store:
+    """One database with its writer thread and its readers.
+
+    :arg publish: gets every event after the commit that it belongs to.
+    """
+
+    def __init__(
+        self, database: pw.Database, publish: Callable[[Event], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._readers = Readers(database)
+        self._writer = Writer(database, publish, loop)
+        self._writer.start()
+
+    def append(self, append: Append) -> asyncio.Future[Stored]:
+        """Store a message; see ``Writer.append``."""
+        return self._writer.append(append)
+
+    def write(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """Change something; see ``Writer.run``."""
+        return self._writer.run(work)
+
+    async def read(
+        self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Ask something; see ``Readers.read``."""
+        return await self._readers.read(query, *args, **kwargs)
+
+    async def items_after(self, thread: Thread, seq: int, limit: int) -> list[Sequenced]:
+        """What follows ``seq`` in a thread of any kind, for the hub to send again."""
+        if thread.kind is Kind.INBOX:
+            return [*await self.read(notifications.after, thread, seq, limit)]
+        return [*await self.read(messages.after, thread, seq, limit)]
+
+    def close(self) -> None:
+        """Commit what is waiting and let go of the database. Blocks for that long."""
+        self._writer.close()
+        self._readers.close()

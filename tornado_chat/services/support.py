@@ -1,0 +1,166 @@
+"""Support: what users and waiters can do.
+
+Thin: ``dispatch.py`` holds the line, the waiters and the conversations; this is the list of what
+the frames of the dialect ask of them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from tornado_chat.errors import Conflict, NotFound
+from tornado_chat.events import Event, Typing
+from tornado_chat.services.dispatch import Dispatcher, Seat, Talk, WaiterDesk
+from tornado_chat.services.store import Store
+from tornado_chat.storage import conversations, messages
+from tornado_chat.storage.messages import Append
+from tornado_chat.types import Conversation, ConversationState, Message, Person, Role, Stored
+
+
+class Support:
+    """The use cases of the support dialect.
+
+    :arg publish: the bus, for what is told without being stored.
+    :arg capacity: ``[support] capacity``, to be shown.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, store: Store, publish: Callable[[Event], None], capacity: int
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._store = store
+        self._publish = publish
+        self._capacity = capacity
+
+    # --- coming and going ---
+
+    async def connect(self, seat: Seat) -> None:
+        """A user joins the line, or comes back to its place or conversation.
+
+        :raises Unavailable: the line could not be joined; nothing was done.
+        """
+        await self._dispatcher.seat_user(seat)
+
+    async def ready(self, seat: Seat, *, ready: bool = True) -> None:
+        """``ready`` and ``unready``: take new users, or only go on with those one has.
+
+        Either way the waiter's conversations come back to a socket that has not got them yet.
+        """
+        await self._dispatcher.seat_waiter(seat, ready=ready)
+
+    def leave(self, seat: Seat) -> None:
+        """The seat's socket is closed."""
+        self._dispatcher.unseat(seat)
+
+    async def disconnect(self, seat: Seat, address: str | None) -> None:
+        """Leave a conversation, or the line, for good.
+
+        :raises Conflict: there is nothing to leave.
+        """
+        await self._dispatcher.end(self._talk_of(seat, address), seat.person)
+
+    async def transfer(self, seat: Seat, address: str | None, waiter_id: str) -> None:
+        """Hand a user over to another waiter, who must be ready and have room.
+
+        :raises NotFound: there is no such waiter now.
+        :raises Conflict: the user is not the waiter's.
+        """
+        talk = self._talk_of(seat, address)
+        person = Person(Role.WAITER, waiter_id)
+        target = self._dispatcher.waiters.get(person)
+        pooled = self._dispatcher.desk.pool.get(person)
+        if target is None or pooled is None or not pooled.free or person == seat.person:
+            raise NotFound("no_such_waiter", id=waiter_id)
+        await self._dispatcher.hand_over(talk, seat.person, target)
+
+    # --- talking ---
+
+    def say(
+        self, seat: Seat, address: str | None, text: str, media: str, client_id: str | None
+    ) -> tuple[Conversation, asyncio.Future[Stored]]:
+        """Store a message; its commit shows it to the other side.
+
+        :arg address: of a waiter: the user's; of a user: whatever it says is ignored.
+        :raises Conflict: there is no conversation (yet) to say it in.
+        :raises Unavailable: the server is overloaded; nothing was taken.
+        """
+        talk = self._talk_of(seat, address)
+        conversation = talk.row
+        if conversation.state is ConversationState.WAITING and not conversation.returned:
+            raise Conflict("still_waiting")
+        append = Append(
+            conversation.thread,
+            seat.person,
+            text,
+            client_id,
+            media,
+            same_text_only="ack" not in seat.frames.features,
+        )
+        return conversation, self._store.append(append)
+
+    def typing(self, seat: Seat, address: str | None, typing: bool) -> None:
+        """Show the other side that one is typing; never stored."""
+        conversation = self._talk_of(seat, address).row
+        self._publish(Typing(conversation.thread, seat.person, typing))
+
+    async def history(
+        self, seat: Seat, address: str | None, before: int | None, limit: int
+    ) -> tuple[Conversation, list[Message], bool]:
+        """A page of a conversation, oldest first, and whether there is more before it."""
+        conversation = self._talk_of(seat, address).row
+        found = await self._store.read(messages.before, conversation.thread, before, limit + 1)
+        return conversation, found[-limit:], len(found) > limit
+
+    async def rate(self, seat: Seat, stars: int, feedback: str | None) -> None:
+        """Rate one's conversation, or the last one when it is over.
+
+        :raises Conflict: there never was one.
+        """
+        conversation = await self._store.read(conversations.latest, seat.person)
+        if conversation is None:
+            raise Conflict("no_conversation")
+        conversation_id = conversation.id
+        await self._store.write(lambda tx: conversations.rate(tx, conversation_id, stars, feedback))
+
+    # --- looking ---
+
+    def status(self) -> dict[str, Any]:
+        """Waiters, line and conversations, for ``GET /api/v1/support/status``."""
+        line = list(self._dispatcher.desk.in_order())
+        return {
+            "waiters": [self._waiter_status(waiter) for waiter in self._dispatcher.waiters.values()],
+            "queue": {
+                "length": len(line),
+                "waiting_since": min((ticket.since for ticket in line), default=None),
+            },
+            "conversations": sum(len(waiter.talks) for waiter in self._dispatcher.waiters.values()),
+        }
+
+    def _waiter_status(self, waiter: WaiterDesk) -> dict[str, Any]:
+        return {
+            "id": waiter.person.id,
+            "name": waiter.name,
+            "ready": waiter.ready,
+            "connected": bool(waiter.seats),
+            "conversations": len(waiter.talks),
+            "capacity": self._capacity,
+        }
+
+    # --- inside ---
+
+    def _talk_of(self, seat: Seat, address: str | None) -> Talk:
+        """The conversation that a frame is about.
+
+        :raises Conflict: there is none, or it is not the waiter's.
+        """
+        if seat.person.role is Role.USER:
+            if seat.talk is None:
+                raise Conflict("not_connected")
+            return seat.talk
+        if not address:
+            raise Conflict("to_missing")
+        waiter = self._dispatcher.waiters.get(seat.person)
+        for talk in waiter.talks.values() if waiter else ():
+            if talk.row.user_uuid == address:
+                return talk
+        raise Conflict("not_your_user", to=address[:64])

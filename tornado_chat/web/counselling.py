@@ -1,0 +1,119 @@
+"""``/chat``, ``/notify`` and ``/observe`` (counselling seed)."""
+
+from collections.abc import Awaitable
+
+from tornado_chat.delivery.outbox import Encoder, Outbox
+from tornado_chat.errors import ChatError, Forbidden, Malformed
+from tornado_chat.services.counselling import Seat
+from tornado_chat.types import Identity, Kind, Role, Stored, Thread
+from tornado_chat.web.socket import Socket, now
+from tornado_chat.wire import counselling as wire
+from tornado_chat.wire.parsing import features
+
+KINDS = {"0": Kind.SESSION, "1": Kind.RECORD}
+
+
+class CounsellingSocket(Socket):
+    """What the three have in common: a token in the address, an outbox, errors as system frames."""
+
+    outbox: Outbox | None = None
+    features: frozenset[str] = frozenset()
+
+    async def identify(self, known_features: frozenset[str]) -> Identity:
+        self.features = features(self.argument("features") or "", known_features)
+        return await self.services.authenticator.verify(self.argument("token"))
+
+    def open_outbox(self, identity: Identity, encoder: Encoder) -> Outbox:
+        self.outbox = self.services.connections.open(identity, self, encoder)
+        return self.outbox
+
+    def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        raise Malformed("read_only")
+
+    def answer(self, error: ChatError, data: str | bytes) -> None:
+        encoder = self.services.frames.chat(self.features)
+        self.send(encoder.error(error, now(), wire.peek_id(data)))
+
+    def heard(self) -> None:
+        if self.outbox is not None:
+            self.outbox.heard_at = self._loop.time()
+
+    def on_pong(self, data: bytes) -> None:
+        if self.outbox is not None:
+            self.outbox.pong(data, self._loop.time())
+
+    def gone(self, close_code: int | None) -> None:
+        if self.outbox is not None:
+            self.services.connections.close(self.outbox)
+
+
+class ChatSocket(CounsellingSocket):
+    """``/chat?token=&sessionId=&type=``: a participant in a session or a record."""
+
+    seat: Seat | None = None
+    identity: Identity
+
+    async def admit(self) -> None:
+        self.identity = await self.identify(wire.CHAT_FEATURES)
+        kind = KINDS.get(self.argument("type") or "0")
+        if kind is None:
+            raise Malformed("bad_parameter", name="type", reason="0 or 1 is expected")
+        thread = Thread(kind, self.number("sessionId"))
+        outbox = self.open_outbox(self.identity, self.services.frames.chat(self.features))
+        self.seat = await self.services.counselling.enter(self.identity, thread, outbox)
+        if "history" in self.features:
+            await self._send_history(self.seat, wire.GetHistory(None))
+
+    def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        assert self.seat is not None, "frames are read when the socket has been admitted"
+        command = wire.parse_chat(data, self.features)
+        if isinstance(command, wire.GetHistory):
+            return self._send_history(self.seat, command)
+        stored = self.services.counselling.say(
+            self.seat, self.identity.person, command.msg, command.id
+        )
+        self.when_stored(stored, command.id, data)
+        return None
+
+    def acknowledge(self, client_id: str | None, stored: Stored) -> None:
+        if client_id is not None:
+            ack = self.services.frames.chat(self.features).ack(client_id, stored)
+            if ack is not None:
+                self.send(ack)
+
+    def gone(self, close_code: int | None) -> None:
+        super().gone(close_code)
+        if self.seat is not None:
+            self.services.counselling.leave(self.seat, close_code)
+
+    async def _send_history(self, seat: Seat, request: wire.GetHistory) -> None:
+        page, more = await self.services.counselling.history(seat, request.before, request.limit)
+        self.send(self.services.frames.chat(self.features).history(page, more))
+
+
+class NotifySocket(CounsellingSocket):
+    """``/notify?token=``: pop-ups for one person."""
+
+    async def admit(self) -> None:
+        identity = await self.identify(wire.NOTIFY_FEATURES)
+        if identity.person.role is Role.SERVICE:
+            raise Forbidden("role_not_allowed", role=identity.person.role.value)
+        outbox = self.open_outbox(identity, self.services.frames.notify(self.features))
+        await self.services.notifications.attach(outbox)
+
+
+class ObserveSocket(CounsellingSocket):
+    """``/observe?token=&sessionId=``: a supervisor or an admin listens in."""
+
+    async def admit(self) -> None:
+        identity = await self.identify(wire.OBSERVE_FEATURES)
+        session_id = self.number("sessionId")
+        outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
+        await self.services.counselling.observe(identity, session_id, outbox)
+
+
+ROUTES = [
+    (r"/chat", ChatSocket),
+    (r"/notify", NotifySocket),
+    (r"/observe", ObserveSocket),
+]

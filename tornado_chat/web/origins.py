@@ -1,0 +1,12 @@
+"""Which pages may talk to the server (RFC 6454)."""
+
+
+class Origins:
+    """The origins of ``[web] origins``. A page of the server's own origin never gets asked."""
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        self._any = "*" in allowed
+        self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
+
+    def allowed(self, origin: str) -> bool:
+        return self._any or origin.lower() in self._allowed

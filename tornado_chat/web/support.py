@@ -1,0 +1,138 @@
+"""``/v1/ws/user/connect`` and ``/v1/ws/waiter/connect`` (support seed)."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable
+
+from tornado_chat.errors import ChatError, Conflict, Forbidden, Unauthenticated
+from tornado_chat.services.dispatch import Seat
+from tornado_chat.types import Role, Stored
+from tornado_chat.web.socket import Socket
+from tornado_chat.wire import support as wire
+
+
+class SupportSocket(Socket):
+    """What the two have in common: ``initialize``, authentication in time, talking."""
+
+    role: Role
+    seat: Seat | None = None
+
+    async def admit(self) -> None:
+        self.frames = wire.SupportFrames(
+            str(uuid.uuid4()), self.role, self.services.language, self.services.times
+        )
+        self._patience: asyncio.TimerHandle | None = self._loop.call_later(
+            self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
+        )
+        self.send(self.frames.initialize())
+
+    def receive(self, data: str | bytes) -> Awaitable[None] | None:
+        command = wire.parse_command(data, self.role)
+        payload = command.payload
+        if isinstance(payload, wire.Auth):
+            return self._authenticate(command, payload)
+        if self.seat is None:
+            raise Conflict("auth_first")
+        if isinstance(payload, wire.MessageText):
+            return self._say(self.seat, command, payload.message, "text", data)
+        if isinstance(payload, wire.MessageImage):
+            return self._say(self.seat, command, payload.url, "image", data)
+        return self.act(self.seat, command)
+
+    async def act(self, seat: Seat, command: wire.Command) -> None:
+        """Do what only one side, or only a few, ask for."""
+        support, payload = self.services.support, command.payload
+        match payload:
+            case wire.Connect():
+                await support.connect(seat)
+            case wire.Ready():
+                await support.ready(seat)
+            case wire.Unready():
+                await support.ready(seat, ready=False)
+            case wire.Disconnect():
+                await support.disconnect(seat, command.to)
+            case wire.TypingNow():
+                support.typing(seat, command.to, payload.typing)
+            case wire.GetHistory():
+                page = await support.history(seat, command.to, payload.before, payload.limit)
+                self.send(self.frames.history(*page, command.id))
+            case wire.Transfer():
+                await support.transfer(seat, command.to, str(payload.waiter))
+                self.send(self.frames.success("transfer_success", {}, command.id))
+            case wire.Rate():
+                await support.rate(seat, payload.rate, payload.feedback)
+                self.send(self.frames.success("rate_success", {"rate": payload.rate}, command.id))
+
+    def answer(self, error: ChatError, data: str | bytes) -> None:
+        self.send(self.frames.error(error, wire.peek_id(data)))
+
+    def heard(self) -> None:
+        if self.seat is not None:
+            self.seat.outbox.heard_at = self._loop.time()
+
+    def on_pong(self, data: bytes) -> None:
+        if self.seat is not None:
+            self.seat.outbox.pong(data, self._loop.time())
+
+    def gone(self, close_code: int | None) -> None:
+        self._stop_waiting()
+        if self.seat is not None:
+            self.services.connections.close(self.seat.outbox)
+            self.services.support.leave(self.seat)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    async def _authenticate(self, command: wire.Command, auth: wire.Auth) -> None:
+        if self.seat is not None:
+            raise Conflict("auth_already")
+        try:
+            identity = await self.services.authenticator.verify(auth.token)
+            if identity.person.role is not self.role:
+                raise Forbidden("role_not_allowed", role=identity.person.role.value)
+            self.frames.features = wire.FEATURES.intersection(auth.features)
+            outbox = self.services.connections.open(identity, self, self.frames)
+        except ChatError as error:
+            self.send(self.frames.error(error, command.id))
+            self.refuse(error)
+            return
+        self._stop_waiting()
+        self.seat = Seat(identity, outbox, self.frames)
+        person = identity.person
+        success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
+        if success is not None:
+            self.send(success)
+
+    def _say(
+        self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes
+    ) -> None:
+        conversation, stored = self.services.support.say(
+            seat, command.to, text, media, command.client_id
+        )
+        self._conversation_id = conversation.id
+        self.when_stored(stored, command.id, data)
+
+    def acknowledge(self, client_id: str | None, stored: Stored) -> None:
+        success = self.frames.message_success(stored, client_id)
+        if success is not None:
+            self.send(success)
+
+
+class UserSocket(SupportSocket):
+    """A user who wants a waiter."""
+
+    role = Role.USER
+
+
+class WaiterSocket(SupportSocket):
+    """A waiter at work."""
+
+    role = Role.WAITER
+
+
+ROUTES = [
+    (r"/v1/ws/user/connect", UserSocket),
+    (r"/v1/ws/waiter/connect", WaiterSocket),
+]
