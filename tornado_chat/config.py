@@ -1,13 +1,35 @@
-"""The configuration: one frozen dataclass per ini section; every default lives here."""
+"""The configuration: one frozen dataclass per ini section; every default lives here.
 
-from dataclasses import dataclass, field
+Strategy: ``load`` goes through the files and then the overrides, and turns each text into the
+type of its field. What is wrong is noted as a ``Problem`` and the default stays, so that the next
+mistake is found too; at the end the values are checked against each other (``config_checks``).
+If there are any problems, all of them are raised at once.
+"""
+
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import Meta
 
-Seconds = Annotated[float, Meta(ge=0)]
-PositiveSeconds = Annotated[float, Meta(gt=0)]
+from tornado_chat.config_checks import check
+from tornado_chat.config_reading import ConfigError as ConfigError
+from tornado_chat.config_reading import Entry, Wrong, expected, parse, read_file, read_override, written
+from tornado_chat.config_reading import Problem as Problem
+
+ETC = Path("/etc/tornado-chat")
+"""Where the configuration of an installed server is."""
+
+DATABASE = "tornado-chat.sqlite3"
+"""The database's name in the state directory, unless ``[storage] url`` says otherwise."""
+
+YEAR = 366 * 86400
+
+Seconds = Annotated[float, Meta(ge=0, le=YEAR)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=YEAR)]
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -18,13 +40,15 @@ def option(default: Any, doc: str) -> Any:
 
 @dataclass(frozen=True)
 class Server:
+    """Where the server listens, and what it keeps where."""
+
     host: str = option("127.0.0.1", "Address to listen on; empty listens on every interface.")
     port: Annotated[int, Meta(ge=0, le=65535)] = option(8080, "TCP port; 0 takes a free one and prints it.")
     unix_socket: str = option("", "Listen on this unix socket too, for a proxy on the same machine.")
     state_dir: str = option(
         "",
         "Where the database and the generated secret are kept; empty takes $STATE_DIRECTORY, "
-        "else ~/.local/state/tornado-chat.",
+        "else $XDG_STATE_HOME/tornado-chat, else ~/.local/state/tornado-chat.",
     )
     timezone: str = option("", "IANA name of the zone of the times in frames; empty is the machine's.")
     language: Literal["zh_CN", "en"] = option(
@@ -36,6 +60,8 @@ class Server:
 
 @dataclass(frozen=True)
 class Auth:
+    """Whose tokens are accepted, and what their claims are called."""
+
     algorithms: tuple[
         Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"],
         ...,
@@ -59,7 +85,13 @@ class Auth:
 
 @dataclass(frozen=True)
 class Storage:
-    url: str = option("", "sqlite:///path of the database; empty is a file in the state directory.")
+    """The database."""
+
+    url: str = option(
+        "",
+        "The database: sqlite:////var/lib/chat.sqlite3 (four slashes, it is sqlite:/// and an "
+        "absolute path); empty is a file in the state directory.",
+    )
     durability: Literal["full", "normal"] = option(
         "full",
         "full: what was acknowledged survives a power cut; normal: it survives a crash of the server.",
@@ -68,6 +100,8 @@ class Storage:
 
 @dataclass(frozen=True)
 class Counselling:
+    """Sessions of visitor and consultant: /chat, /observe and /notify."""
+
     rejoin_grace: Seconds = option(
         120.0, "How long an active session waits for a participant whose last socket closed."
     )
@@ -81,6 +115,8 @@ class Counselling:
 
 @dataclass(frozen=True)
 class Support:
+    """The waiting line and the waiters: /v1/ws/user/connect and /v1/ws/waiter/connect."""
+
     auth_timeout: PositiveSeconds = option(10.0, "How long a new socket may take to authenticate.")
     rejoin_grace: Seconds = option(60.0, "How long a dropped user or waiter keeps place and conversations.")
     capacity: Count = option(5, "Users that one waiter serves at once.")
@@ -89,6 +125,8 @@ class Support:
 
 @dataclass(frozen=True)
 class Limits:
+    """What one client may ask for, so that the others get their share."""
+
     frame_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = option(
         65536, "Largest frame or request body."
     )
@@ -106,12 +144,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Logging:
+    """The log, on standard error."""
+
     format: Literal["text", "json"] = option("text", "One event a line: key=value text, or JSON.")
     level: Literal["debug", "info", "warning", "error"] = option("info", "The least level that is written.")
 
 
 @dataclass(frozen=True)
 class Web:
+    """Who may connect from where."""
+
     origins: tuple[str, ...] = option(
         (), "Origins of pages that may connect, as https://example.org; * is any; its own always may."
     )
@@ -122,6 +164,8 @@ class Web:
 
 @dataclass(frozen=True)
 class Config:
+    """All sections. ``load`` makes it from files; tests make it of sections."""
+
     server: Server = Server()
     auth: Auth = Auth()
     storage: Storage = Storage()
@@ -133,4 +177,98 @@ class Config:
 
     @property
     def state_dir(self) -> Path:
-        raise NotImplementedError
+        """Where the database and the generated secret are kept; ``load`` has made it absolute."""
+        return Path(self.server.state_dir)
+
+    def kept_in(self, directory: Path) -> "Config":
+        """This configuration with its state in ``directory``, the database included if it has no url."""
+        directory = directory.expanduser().absolute()
+        url = self.storage.url or f"sqlite:///{directory / DATABASE}"
+        return replace(
+            self,
+            server=replace(self.server, state_dir=str(directory)),
+            storage=replace(self.storage, url=url),
+        )
+
+
+SECTIONS: Mapping[str, type[Any]] = {each.name: type(each.default) for each in fields(Config)}
+"""The class of each section, in the order of the documentation."""
+
+
+def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """Read the configuration; what comes later wins.
+
+    :arg files: ini files; None or none at all takes those that ``sources`` finds.
+    :arg overrides: texts like ``server.port=9000``.
+    :arg environ: for ``$TORNADO_CHAT_CONFIG`` and the place of the state directory.
+    :raises ConfigError: with all mistakes.
+    """
+    known = {name: get_type_hints(section, include_extras=True) for name, section in SECTIONS.items()}
+    problems: list[Problem] = []
+    entries: list[Entry] = []
+    for path in sources(files, environ):
+        entries += read_file(path, known, problems)
+    for override in overrides:
+        entries += read_override(override, known, problems)
+
+    values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    wrong: set[tuple[str, str]] = set()
+    for entry in entries:
+        try:
+            values[entry.section][entry.option] = parse(entry.text, known[entry.section][entry.option])
+        except Wrong as error:
+            problems.append(entry.problem(str(error)))
+            wrong.add((entry.section, entry.option))
+
+    config = Config(**{name: section(**values[name]) for name, section in SECTIONS.items()})
+    config = config.kept_in(
+        Path(config.server.state_dir) if config.server.state_dir else default_state_dir(environ)
+    )
+    said_by = {(entry.section, entry.option): entry.source for entry in entries}
+    for section, option, message in check(config, wrong):
+        problems.append(Problem(said_by.get((section, option), "defaults"), section, option, message))
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def sources(files: Sequence[Path] | None, environ: Mapping[str, str]) -> list[Path]:
+    """The files that ``load`` reads, in this order: the given ones, else those of
+    ``$TORNADO_CHAT_CONFIG`` (separated by colons), else those of ``/etc/tornado-chat`` that exist.
+    """
+    if files:
+        return list(files)
+    named = [Path(name) for name in environ.get("TORNADO_CHAT_CONFIG", "").split(os.pathsep) if name]
+    if named:
+        return named
+    main = ETC / "tornado-chat.ini"
+    return [path for path in (main, *sorted(ETC.glob("conf.d/*.ini"))) if path.is_file()]
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """Where state is kept if the configuration does not say: what systemd gives, else the user's own."""
+    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    home = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or "~") / ".local" / "state"
+    return Path(home) / "tornado-chat"
+
+
+def documented() -> str:
+    """An ini file with every option, its manual and its default: ``etc/tornado-chat.ini``."""
+    lines = [
+        "# tornado-chat: every option, commented out, with its default.",
+        "# Switches take on and off, times are seconds, and lists are separated by commas.",
+        "# `tornado-chat check-config` tells what is wrong with this file.",
+    ]
+    for name, section in SECTIONS.items():
+        lines += ["", "", f"# {section.__doc__}", f"[{name}]"]
+        hints = get_type_hints(section, include_extras=True)
+        for each in fields(section):
+            takes = expected(hints[each.name])
+            # The first lines say it of switches and times.
+            told = not takes or isinstance(each.default, bool | float)
+            manual = each.metadata["doc"] + ("" if told else f" Takes {takes}.")
+            lines += ["", *textwrap.wrap(manual, 96, initial_indent="# ", subsequent_indent="# ")]
+            lines.append(f"#{each.name} = {written(each.default)}".rstrip())
+    return "\n".join(lines) + "\n"

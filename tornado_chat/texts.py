@@ -18,6 +18,7 @@ SYSTEM: Mapping[str, tuple[str, str]] = {
     "session_started": ("会话已开始", "The session has started"),
     "session_ended": ("会话已结束", "The session has ended"),
     "new_conversation": ("您有新的对话", "You have a new conversation"),
+    "transcript_of": ("会话 {id} 的记录, {time}", "Transcript of session {id}, {time}"),
     "error": ("错误: {text}", "Error: {text}"),
 }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tornado_chat import config
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.guests import Guests
 from tornado_chat.services.identity import Authenticator
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.sessions import Sessions
@@ -21,6 +22,7 @@ class Services:
     notifications: Notifications
     sessions: Sessions
     support: Support
+    guests: Guests
     frames: CounsellingFrames
     times: LocalTimes
     limits: config.Limits

@@ -9,16 +9,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def status(database: pw.Database) -> list[tuple[str, bool]]:
-    """Each migration's name, oldest first, and whether the database has it.
-
-    A name that the database has but this version lacks is listed too: the schema is newer.
-    """
-    return [(m.name, m.applied is not None) for m in _runner(database).status()]
+    """The name of each migration of this version, oldest first, and whether the database has it."""
+    return [(m.name, m.applied is not None) for m in _runner(database).status() if m.path is not None]
 
 
-def pending(database: pw.Database) -> list[str]:
-    """The names of the migrations that the database lacks."""
-    return [name for name, applied in status(database) if not applied]
+def unknown(database: pw.Database) -> list[str]:
+    """The migrations that the database has and this version lacks: a newer version made them."""
+    return [m.name for m in _runner(database).status() if m.path is None]
 
 
 def upgrade(database: pw.Database) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from tornado_chat.delivery.outbox import Encoder, Outbox
 from tornado_chat.errors import ChatError, Forbidden, Malformed
 from tornado_chat.services.counselling import Seat
-from tornado_chat.types import Identity, Kind, Role, Stored, Thread
+from tornado_chat.types import Identity, Kind, Role, Thread
 from tornado_chat.web.socket import Socket, now
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire.parsing import features
@@ -69,17 +69,10 @@ class ChatSocket(CounsellingSocket):
         command = wire.parse_chat(data, self.features)
         if isinstance(command, wire.GetHistory):
             return self._send_history(self.seat, command)
-        stored = self.services.counselling.say(
-            self.seat, self.identity.person, command.msg, command.id
-        )
-        self.when_stored(stored, command.id, data)
+        stored = self.services.counselling.say(self.seat, self.identity.person, command.msg, command.id)
+        encoder, client_id = self.services.frames.chat(self.features), command.id
+        self.when_stored(stored, data, lambda stored: encoder.ack(client_id, stored))
         return None
-
-    def acknowledge(self, client_id: str | None, stored: Stored) -> None:
-        if client_id is not None:
-            ack = self.services.frames.chat(self.features).ack(client_id, stored)
-            if ack is not None:
-                self.send(ack)
 
     def gone(self, close_code: int | None) -> None:
         super().gone(close_code)

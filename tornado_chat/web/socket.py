@@ -14,7 +14,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -136,14 +136,17 @@ class Socket(WebSocketHandler):
         self.close(error.close_code, error_text("en", error))
 
     def when_stored(
-        self, stored: asyncio.Future[Stored], client_id: str | None, data: str | bytes
+        self,
+        stored: asyncio.Future[Stored],
+        data: str | bytes,
+        acknowledgement: Callable[[Stored], bytes | None],
     ) -> None:
-        """Acknowledge or refuse a message as soon as its commit has come or failed."""
-        self._under_way += 1
-        stored.add_done_callback(partial(self._stored, client_id, data))
+        """Acknowledge or refuse the message ``data`` as soon as its commit has come or failed.
 
-    def acknowledge(self, client_id: str | None, stored: Stored) -> None:
-        """Tell the client that its message is stored, if it wants to know."""
+        :arg acknowledgement: the frame that says so, or None for a client that does not ask.
+        """
+        self._under_way += 1
+        stored.add_done_callback(partial(self._stored, data, acknowledgement))
 
     # --- Transport ---
 
@@ -202,7 +205,12 @@ class Socket(WebSocketHandler):
             if len(self._faults) == MOST_FAULTS and now - self._faults[0] < FAULT_WINDOW:
                 self.refuse(Malformed("too_many_errors"))
 
-    def _stored(self, client_id: str | None, data: str | bytes, stored: asyncio.Future[Stored]) -> None:
+    def _stored(
+        self,
+        data: str | bytes,
+        acknowledgement: Callable[[Stored], bytes | None],
+        stored: asyncio.Future[Stored],
+    ) -> None:
         self._under_way -= 1
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
@@ -210,7 +218,9 @@ class Socket(WebSocketHandler):
             return
         error = stored.exception()
         if error is None:
-            self.acknowledge(client_id, stored.result())
+            frame = acknowledgement(stored.result())
+            if frame is not None:
+                self.send(frame)
         elif isinstance(error, ChatError):
             self._fault(error, data)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from tornado_chat.errors import ChatError, Conflict, Forbidden, Unauthenticated
 from tornado_chat.services.dispatch import Seat
-from tornado_chat.types import Role, Stored
+from tornado_chat.types import Role
 from tornado_chat.web.socket import Socket
 from tornado_chat.wire import support as wire
 
@@ -34,9 +34,11 @@ class SupportSocket(Socket):
         if self.seat is None:
             raise Conflict("auth_first")
         if isinstance(payload, wire.MessageText):
-            return self._say(self.seat, command, payload.message, "text", data)
+            self._say(self.seat, command, payload.message, "text", data)
+            return None
         if isinstance(payload, wire.MessageImage):
-            return self._say(self.seat, command, payload.url, "image", data)
+            self._say(self.seat, command, payload.url, "image", data)
+            return None
         return self.act(self.seat, command)
 
     async def act(self, seat: Seat, command: wire.Command) -> None:
@@ -105,19 +107,13 @@ class SupportSocket(Socket):
         if success is not None:
             self.send(success)
 
-    def _say(
-        self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes
-    ) -> None:
-        conversation, stored = self.services.support.say(
-            seat, command.to, text, media, command.client_id
+    def _say(self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes) -> None:
+        conversation, stored = self.services.support.say(seat, command.to, text, media, command.client_id)
+        self.when_stored(
+            stored,
+            data,
+            lambda stored: self.frames.message_success(conversation.id, stored, command.id),
         )
-        self._conversation_id = conversation.id
-        self.when_stored(stored, command.id, data)
-
-    def acknowledge(self, client_id: str | None, stored: Stored) -> None:
-        success = self.frames.message_success(stored, client_id)
-        if success is not None:
-            self.send(success)
 
 
 class UserSocket(SupportSocket):

@@ -185,9 +185,9 @@ class ChatEncoder:
             return _encode(self._frame(True, system_text(self._language, "session_ended"), event.time))
         return None
 
-    def ack(self, client_id: str, stored: Stored) -> bytes | None:
-        """The acknowledgement of a stored message, for the feature ``ack``."""
-        if not self._ack:
+    def ack(self, client_id: str | None, stored: Stored) -> bytes | None:
+        """The acknowledgement of a stored message with an id, for the feature ``ack``."""
+        if client_id is None or not self._ack:
             return None
         return _encode(_Ack(client_id, stored.seq, self._times.text(stored.time)))
 

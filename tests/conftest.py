@@ -1,0 +1,214 @@
+"""What all tests share: a fresh loop, a real server on a free port, people with tokens.
+
+A log line of level warning or above that a test does not expect fails it.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.ioloop import IOLoop
+
+from tornado_chat import config
+from tornado_chat.app import Server
+from tornado_chat.client import RawClient
+from tornado_chat.services.identity import mint
+from tornado_chat.types import Role
+
+SECRET = b"a secret of the tests, long enough for HS256"
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    """pytest-tornado's loop, made without the deprecated ``make_current``."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    io_loop = IOLoop.current()
+    yield io_loop
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    AsyncHTTPClient().close()
+    loop.run_until_complete(loop.shutdown_default_executor())
+    io_loop.close(all_fds=True)
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def expected_logs() -> list[str]:
+    """Patterns of the warnings and errors that a test expects; it appends them."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_logs(caplog: pytest.LogCaptureFixture, expected_logs: list[str]) -> Iterator[None]:
+    yield
+    surprises = [
+        f"{record.levelname} {record.name}: {record.getMessage()}"
+        for record in caplog.get_records("setup") + caplog.get_records("call")
+        if record.levelno >= logging.WARNING
+        and not any(re.search(pattern, record.getMessage()) for pattern in expected_logs)
+    ]
+    assert not surprises, "unexpected log lines"
+
+
+def token(role: str, id: int | str, name: str | None = None, *, lifetime: float = 3600) -> str:
+    return mint(config.Auth(), SECRET, id=id, role=Role(role), name=name, lifetime=lifetime, now=time.time())
+
+
+@dataclass
+class House:
+    """A running server, and the clients of a test."""
+
+    server: Server
+    config: config.Config
+    clients: list[RawClient]
+
+    @property
+    def http(self) -> str:
+        return self.server.url
+
+    @property
+    def ws(self) -> str:
+        return self.server.url.replace("http", "ws", 1)
+
+    async def connect(self, path: str, **options: Any) -> RawClient:
+        client = await RawClient.connect(self.ws + path, **options)
+        self.clients.append(client)
+        return client
+
+    async def chat(self, who: str, session_id: int, type: int = 0, features: str = "") -> RawClient:
+        """``who`` is a token."""
+        extra = f"&features={features}" if features else ""
+        return await self.connect(f"/chat?token={who}&sessionId={session_id}&type={type}{extra}")
+
+    async def user(self, id: int | str, *, connect: bool = True, **more: Any) -> "Peer":
+        peer = Peer(await self.connect("/v1/ws/user/connect"))
+        await peer.sign_in("user", id, **more)
+        if connect:
+            await peer.tell("connect")
+        return peer
+
+    async def waiter(self, id: int | str, *, ready: bool = True, **more: Any) -> "Peer":
+        peer = Peer(await self.connect("/v1/ws/waiter/connect"))
+        await peer.sign_in("waiter", id, **more)
+        if ready:
+            await peer.tell("ready")
+        return peer
+
+    async def api(
+        self, method: str, path: str, who: str | None = None, body: Any = None, **headers: str
+    ) -> HTTPResponse:
+        if who is not None:
+            headers["Authorization"] = f"Bearer {who}"
+        return await AsyncHTTPClient().fetch(
+            HTTPRequest(
+                self.http + path,
+                method=method,
+                headers=headers,
+                body=None if body is None and method == "GET" else json.dumps(body or {}),
+                allow_nonstandard_methods=True,
+            ),
+            raise_error=False,
+        )
+
+    async def session(self, user: int = 1, consultant: int = 2, **more: Any) -> int:
+        body = {"user_id": user, "consultant_id": consultant, **more}
+        answer = await self.api("POST", "/api/v1/sessions", token("service", "host"), body)
+        assert answer.code in (200, 201), answer.body
+        return int(json.loads(answer.body)["session_id"])
+
+    async def record(self, session_id: int, supervisor: int = 3) -> int:
+        answer = await self.api(
+            "POST",
+            f"/api/v1/sessions/{session_id}/supervision",
+            token("service", "host"),
+            {"supervisor_id": supervisor},
+        )
+        assert answer.code == 201, answer.body
+        return int(json.loads(answer.body)["record_id"])
+
+
+class Peer:
+    """A client of the support seed that has been let in, with its address."""
+
+    def __init__(self, client: RawClient) -> None:
+        self.client = client
+        self.uuid = ""
+        self._count = 0
+
+    async def sign_in(self, role: str, id: int | str, features: list[str] | None = None, **more: Any) -> None:
+        hello = await self.get("initialize")
+        self.uuid = hello["to"]
+        payload: dict[str, Any] = {"token": token(role, id, **more)}
+        if features:
+            payload["features"] = features
+        await self.tell("auth", payload)
+
+    async def tell(self, type: str, payload: Any = None, **more: Any) -> str:
+        self._count += 1
+        frame = {"id": f"f{self._count}", "type": type, "payload": payload, **more}
+        await self.client.send_json(frame)
+        return str(frame["id"])
+
+    async def get(self, type: str, timeout: float = 5) -> dict[str, Any]:
+        """The next frame, which must be of ``type``."""
+        frame = await self.client.recv_json(timeout)
+        assert frame["type"] == type, frame
+        return dict(frame)
+
+    async def until(self, type: str, timeout: float = 5) -> dict[str, Any]:
+        """The next frame of ``type``; what comes before it is passed over."""
+        while True:
+            frame = await self.client.recv_json(timeout)
+            if frame["type"] == type:
+                return dict(frame)
+
+    async def close(self, code: int = 1000) -> None:
+        await self.client.close(code)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> config.Config:
+    """The configuration of ``house``; a test overrides the fixture to change it."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET)
+    return config.Config(
+        server=config.Server(port=0, timezone="Asia/Shanghai", drain_seconds=0),
+        auth=config.Auth(secret_file=str(secret)),
+        storage=config.Storage(durability="normal"),
+        support=config.Support(queue_interval=0.05),
+    ).kept_in(tmp_path / "state")
+
+
+@pytest.fixture
+def house(io_loop: IOLoop, settings: config.Config) -> Iterator[House]:
+    async def start() -> House:
+        server = Server(settings)
+        await server.start()
+        return House(server, settings, [])
+
+    house = io_loop.run_sync(start)
+    yield house
+
+    async def stop() -> None:
+        for client in house.clients:
+            await client.close()
+        await house.server.stop()
+
+    io_loop.run_sync(stop)
+
+
+def changed(settings: config.Config, section: str, **options: Any) -> config.Config:
+    """``settings`` with other values in one section."""
+    return replace(settings, **{section: replace(getattr(settings, section), **options)})

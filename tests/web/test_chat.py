@@ -1,0 +1,44 @@
+"""``/chat`` over real sockets, word for word as the seed has it."""
+
+import re
+
+import pytest
+
+from tests.conftest import House, token
+
+VISITOR = token("user", 1, "小林")
+COUNSELLOR = token("consultant", 2, "陈老师")
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$")
+
+
+def system(frame: dict[str, object]) -> str:
+    assert set(frame) == {"isSystem", "system", "msg", "time"}
+    assert frame["isSystem"] is True
+    assert frame["system"] is True
+    assert TIME.match(str(frame["time"]))
+    return str(frame["msg"])
+
+
+def said(frame: dict[str, object]) -> str:
+    assert set(frame) == {"isSystem", "system", "msg", "time"}
+    assert frame["isSystem"] is False
+    return str(frame["msg"])
+
+
+@pytest.mark.gen_test
+async def test_a_session_from_beginning_to_end(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    assert system(await visitor.recv_json()) == "来访者 小林已进入会话"
+    counsellor = await house.chat(COUNSELLOR, session)
+    for client in (visitor, counsellor):
+        assert system(await client.recv_json()) == "咨询师 陈老师已进入会话"
+        assert system(await client.recv_json()) == "会话已开始"
+    await visitor.send_json({"msg": "hello"})
+    assert said(await counsellor.recv_json()) == "hello"
+    await counsellor.send_json({"msg": "hi"})
+    assert said(await visitor.recv_json()) == "hi"
+    await counsellor.close(4000)
+    assert system(await visitor.recv_json()) == "会话已结束"
+    assert (await visitor.wait_closed()).code == 1000

@@ -1,0 +1,205 @@
+"""What the type of an option cannot say: values that must fit each other, or the machine.
+
+Every check yields (section, option, what is wrong and what would be right). ``config`` makes a
+``Problem`` of each, with the file that set the option.
+"""
+
+import ipaddress
+import os
+import re
+import zoneinfo
+from collections.abc import Callable, Collection, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from tornado_chat.config import Config
+
+Found = Iterator[tuple[str, str, str]]
+
+SQLITE = "sqlite:///"
+LONGEST_UNIX_PATH = 107
+"""Bytes of a unix socket's path, by the size of ``sun_path``."""
+
+LONGEST_SILENCE = 3600
+"""Seconds. Proxies and NAT forget a silent connection long before."""
+
+RESERVED_CLAIMS = ("iss", "aud", "exp", "nbf", "iat", "jti")
+"""Claims that RFC 7519 gives another meaning; ``sub`` is an id."""
+
+ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/:?#@\s\[\]]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
+)
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def check(config: "Config", wrong: Collection[tuple[str, str]]) -> Found:
+    """All mistakes in the values of ``config``.
+
+    :arg wrong: (section, option) whose value was not understood, so that the default stands there:
+        nothing is said about those.
+    """
+    checks: list[Callable[[Config], Found]] = [
+        _server,
+        _claims,
+        _storage,
+        _limits,
+        _origins,
+        _networks,
+    ]
+    if ("auth", "algorithms") not in wrong:
+        checks.append(_keys)
+    for each in checks:
+        for section, option, message in each(config):
+            if (section, option) not in wrong:
+                yield section, option, message
+
+
+def _server(config: "Config") -> Found:
+    server = config.server
+    try:
+        if server.timezone:
+            zoneinfo.ZoneInfo(server.timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = get_close_matches(server.timezone, zoneinfo.available_timezones(), 1)
+        right = f'did you mean "{near[0]}"?' if near else "a name looks like Asia/Shanghai"
+        yield "server", "timezone", f'"{server.timezone}" is no time zone; {right}'
+    if len(os.fsencode(server.unix_socket)) > LONGEST_UNIX_PATH:
+        message = f"a socket's path has at most {LONGEST_UNIX_PATH} bytes; take a shorter one, as in /run"
+        yield "server", "unix_socket", message
+
+
+def _claims(config: "Config") -> Found:
+    auth = config.auth
+    claims = {"id_claim": auth.id_claim, "role_claim": auth.role_claim, "name_claim": auth.name_claim}
+    seen: dict[str, str] = {}
+    for option, claim in claims.items():
+        if not claim:
+            yield "auth", option, "is empty; write the name of a claim"
+        elif claim in RESERVED_CLAIMS:
+            yield "auth", option, f'"{claim}" has a meaning of its own in every token; take another claim'
+        elif claim in seen:
+            yield "auth", option, f'"{claim}" is the {seen[claim]} already; each needs a claim of its own'
+        seen.setdefault(claim, option)
+
+
+def _keys(config: "Config") -> Found:
+    """Each algorithm has a key of its kind. No text can be both a public key and a shared secret."""
+    auth = config.auth
+    shared = [name for name in auth.algorithms if name.startswith("HS")]
+    public = [name for name in auth.algorithms if not name.startswith("HS")]
+    if not auth.algorithms:
+        yield (
+            "auth",
+            "algorithms",
+            "is empty; HS256 is for a shared secret, RS256, ES256, EdDSA for a public key",
+        )
+    if public and not (auth.public_key_file or auth.jwks_url):
+        yield "auth", "algorithms", f"{public[0]} needs a public key: set public_key_file or jwks_url"
+    if shared and public and not auth.secret_file:
+        # A generated secret is for trying things out; a host with public keys has an issuer already.
+        message = (
+            f"{shared[0]} beside {public[0]} needs a secret_file; leave {shared[0]} out if nobody uses it"
+        )
+        yield "auth", "algorithms", message
+    if auth.public_key_file and auth.jwks_url:
+        yield "auth", "jwks_url", "public_key_file is set too; leave one of the two empty"
+    for option in ("public_key_file", "jwks_url"):
+        if getattr(auth, option) and auth.algorithms and not public:
+            message = (
+                f"{', '.join(shared)} does not use it; add the issuer's algorithm to algorithms, as RS256"
+            )
+            yield "auth", option, message
+    if auth.secret_file and public and not shared:
+        message = f"{', '.join(public)} does not use it; add HS256 to algorithms, or leave this empty"
+        yield "auth", "secret_file", message
+    if auth.jwks_url and not _is_web_url(auth.jwks_url):
+        message = (
+            f'"{auth.jwks_url}" is no web address; it looks like https://example.org/.well-known/jwks.json'
+        )
+        yield "auth", "jwks_url", message
+    yield from _key_file("secret_file", auth.secret_file)
+    yield from _key_file("public_key_file", auth.public_key_file)
+
+
+def _key_file(option: str, name: str) -> Found:
+    if not name:
+        return
+    try:
+        content = Path(name).read_bytes()
+    except OSError as error:
+        yield (
+            "auth",
+            option,
+            f"{name} cannot be read: {error.strerror}; it has to be a file that this user may read",
+        )
+        return
+    if option == "secret_file" and b"-----BEGIN " in content:
+        yield "auth", option, f"{name} is a PEM file, not a shared secret; public keys go to public_key_file"
+    if option == "public_key_file" and b"-----BEGIN " not in content:
+        yield "auth", option, f"{name} is not a PEM file; that begins with -----BEGIN PUBLIC KEY-----"
+
+
+def _is_web_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _storage(config: "Config") -> Found:
+    url = config.storage.url
+    scheme = url.partition(":")[0]
+    if scheme == "mysql":
+        yield "storage", "url", "MySQL comes with a later version; this one takes sqlite:///path"
+    elif not url.startswith(SQLITE) or url == SQLITE:
+        yield "storage", "url", f'"{url}" is not sqlite:///path, as in sqlite:////var/lib/chat.sqlite3'
+    elif url == SQLITE + ":memory:":
+        yield "storage", "url", "each thread would have a memory of its own; name a file"
+    elif Path(url.removeprefix(SQLITE)).is_dir():
+        yield "storage", "url", f"{url.removeprefix(SQLITE)} is a directory; name a file in it"
+
+
+def _limits(config: "Config") -> Found:
+    limits = config.limits
+    if limits.outgoing_bytes < limits.frame_bytes:
+        message = (
+            f"{limits.outgoing_bytes} is less than one frame; take at least frame_bytes, {limits.frame_bytes}"
+        )
+        yield "limits", "outgoing_bytes", message
+    for option in ("ping_interval", "ping_timeout"):
+        if getattr(limits, option) > LONGEST_SILENCE:
+            message = f"a dead connection would go unnoticed for too long; take {LONGEST_SILENCE} at most"
+            yield "limits", option, message
+
+
+def _origins(config: "Config") -> Found:
+    for origin in config.web.origins:
+        if origin == "*":
+            continue
+        match = ORIGIN.fullmatch(origin.lower())
+        if match is None:
+            right = "* or scheme://host[:port] without a path, as https://example.org"
+            yield "web", "origins", f'"{origin}" is not {right}'
+        elif match["port"] is not None and match["port"] == DEFAULT_PORTS.get(match["scheme"]):
+            right = origin.removesuffix(f":{match['port']}")
+            yield (
+                "web",
+                "origins",
+                f'"{origin}" never comes: browsers leave the usual port out; write "{right}"',
+            )
+
+
+def _networks(config: "Config") -> Found:
+    for text in config.web.ops_networks:
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            yield "web", "ops_networks", f'"{text}" is not a network, as 10.0.0.0/8, ::1/128 or 192.0.2.7'
+            continue
+        # 10.1.2.3/8 is more often a slip of the pen than all of 10.0.0.0/8.
+        if ipaddress.ip_interface(text).ip != network.network_address:
+            yield "web", "ops_networks", f'"{text}" is an address in a network; did you mean "{network}"?'

@@ -1,0 +1,207 @@
+"""From ini texts to typed values: what ``config`` needs that is the same for any options.
+
+Nothing here stops at a mistake: it becomes a ``Problem`` in the list that the caller hands in.
+"""
+
+import configparser
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from msgspec import ValidationError, convert, inspect
+
+Known = Mapping[str, Mapping[str, Any]]
+"""Section, option, type."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake. Its text says where it is and what would be right."""
+
+    source: str
+    section: str
+    option: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"in [{self.section}] {self.option}".rstrip() + ": " if self.section else ""
+        return f"{self.source}: {place}{self.message}"
+
+
+class ConfigError(Exception):
+    """The configuration has these mistakes."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = list(problems)
+
+
+class Entry(NamedTuple):
+    """A known option, as somebody wrote it."""
+
+    source: str
+    section: str
+    option: str
+    text: str
+
+    def problem(self, message: str) -> Problem:
+        return Problem(self.source, self.section, self.option, message)
+
+
+class Wrong(ValueError):
+    """The text is not a value of its option; the sentence says what would be."""
+
+
+# Reading
+
+
+def read_file(path: Path, known: Known, problems: list[Problem]) -> Iterator[Entry]:
+    """The known options of an ini file."""
+    source = str(path)
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        problems.append(Problem(source, "", "", f"this file cannot be read: {error.strerror}"))
+        return
+    except UnicodeDecodeError as error:
+        problems.append(Problem(source, "", "", f"this file is not UTF-8: see byte {error.start + 1}"))
+        return
+    parser = _parse_lines(source, lines, known, problems)
+    for section in parser.sections():
+        if section in known:
+            for option, text in parser.items(section):
+                yield from _if_known(Entry(source, section, option, text), known, problems)
+        else:
+            problems.append(Problem(source, section, "", _unknown_section(section, known)))
+
+
+def read_override(override: str, known: Known, problems: list[Problem]) -> Iterator[Entry]:
+    """The option that ``SECTION.OPTION=VALUE`` sets, if it is known."""
+    name, equals, text = override.partition("=")
+    section, dot, option = name.strip().rpartition(".")
+    if not (equals and dot):
+        message = f'"{override}" is not SECTION.OPTION=VALUE, as in server.port=9000'
+        problems.append(Problem("--set", "", "", message))
+    elif section not in known:
+        problems.append(Problem("--set", section, "", _unknown_section(section, known)))
+    else:
+        yield from _if_known(Entry("--set", section, option.lower(), text.strip()), known, problems)
+
+
+def _parse_lines(
+    source: str, lines: list[str], known: Known, problems: list[Problem]
+) -> configparser.RawConfigParser:
+    """Parse as far as possible. A pass finds one repeated option; it is taken out for the next pass."""
+    while True:
+        # No section can be called "", so [DEFAULT] is a section like any other: an unknown one.
+        parser = configparser.RawConfigParser(default_section="")
+        try:
+            parser.read_string("\n".join(lines), source)
+        except configparser.DuplicateOptionError as error:
+            number = error.lineno or 1
+            message = f"line {number} sets this option again; leave one of the two"
+            problems.append(Problem(source, error.section, error.option, message))
+            lines = [*lines[: number - 1], "#", *lines[number:]]
+            continue
+        except configparser.DuplicateSectionError as error:
+            message = f"line {error.lineno} begins this section again; put its options together"
+            problems.append(Problem(source, error.section, "", message))
+        except configparser.MissingSectionHeaderError as error:
+            message = (
+                f"line {error.lineno} is in no section; write a line like [{next(iter(known))}] above it"
+            )
+            problems.append(Problem(source, "", "", message))
+        except configparser.ParsingError as error:
+            problems += [
+                Problem(source, "", "", f"line {number} is not `option = value`")
+                for number, _ in error.errors
+            ]
+        return parser
+
+
+def _if_known(entry: Entry, known: Known, problems: list[Problem]) -> Iterator[Entry]:
+    if entry.option in known[entry.section]:
+        yield entry
+    else:
+        problems.append(entry.problem(_unknown_option(entry.section, entry.option, known)))
+
+
+def _unknown_section(section: str, known: Known) -> str:
+    near = difflib.get_close_matches(section.lower(), known, 1)
+    right = f'did you mean "[{near[0]}]"?' if near else f"there are {', '.join(known)}"
+    return f"this section is unknown; {right}"
+
+
+def _unknown_option(section: str, option: str, known: Known) -> str:
+    meant = [f'"{near}"' for near in difflib.get_close_matches(option, known[section], 1)]
+    meant += [f'"{option}" in [{other}]' for other, options in known.items() if option in options]
+    right = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(known[section])}"
+    return f"this option is unknown; {right}"
+
+
+# Converting
+
+
+def parse(text: str, hint: Any) -> Any:
+    """The value of type ``hint`` that ``text`` stands for. Lists are separated by commas or lines.
+
+    :raises Wrong: it stands for none.
+    """
+    if isinstance(inspect.type_info(hint), inspect.VarTupleType):
+        items = [item.strip() for item in text.replace("\n", ",").split(",")]
+        return tuple(_parse_one(item, get_args(hint)[0]) for item in items if item)
+    if "\n" in text:
+        stray = text.splitlines()[-1]
+        raise Wrong(
+            f'it takes one line, but "{stray}" is indented and so belongs to it; move that to the left'
+        )
+    return _parse_one(text, hint)
+
+
+def _parse_one(text: str, hint: Any) -> Any:
+    spelt = text
+    if isinstance(inspect.type_info(hint), inspect.BoolType):
+        spelt = {"on": "true", "yes": "true", "off": "false", "no": "false"}.get(text.lower(), text)
+    try:
+        value = convert(spelt, hint, strict=False)
+    except ValidationError as error:
+        raise Wrong(f'"{text}" is not {expected(hint)}') from error
+    if isinstance(value, float) and not isfinite(value):
+        raise Wrong(f'"{text}" is not {expected(hint)}')
+    return value
+
+
+def expected(hint: Any) -> str:
+    """What a value of this type looks like, in words; empty for a text, which may be anything."""
+    match inspect.type_info(hint):
+        case inspect.BoolType():
+            return "on or off"
+        case inspect.IntType(ge=low, le=high):
+            return "a whole number" + _range(low, high)
+        case inspect.FloatType(gt=None, ge=low, le=high):
+            return "a number" + _range(low, high)
+        case inspect.FloatType(gt=low, le=high):
+            return f"a number above {low}" + ("" if high is None else f" and up to {high}")
+        case inspect.LiteralType():  # its own ``values`` are sorted, and the order may say something
+            return "one of " + ", ".join(get_args(hint))
+        case inspect.VarTupleType(item_type=inspect.LiteralType()):
+            return "some of " + ", ".join(get_args(get_args(hint)[0]))
+    return ""
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    return "" if low is None else f" of at least {low}"
+
+
+def written(value: Any) -> str:
+    """A value as it stands in an ini file."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

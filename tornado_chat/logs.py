@@ -1,0 +1,5 @@
+from typing import Any
+
+
+def fields(**values: Any) -> dict[str, Any]:
+    return {"fields": values}

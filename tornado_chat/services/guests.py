@@ -1,0 +1,71 @@
+"""Tokens for anonymous users, where ``[auth] guests`` is on."""
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tornado_chat import config
+from tornado_chat.errors import Forbidden, TooFast
+from tornado_chat.services.identity import mint
+from tornado_chat.types import Role
+
+MINUTE = 60.0
+MOST_ADDRESSES = 10000
+
+
+class Guest(NamedTuple):
+    """:ivar expires_in: seconds."""
+
+    id: str
+    token: str
+    expires_in: int
+
+
+class Guests:
+    """Makes guests, so many per client address and minute."""
+
+    def __init__(
+        self,
+        auth: config.Auth,
+        secret: bytes | None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._auth = auth
+        self._secret = secret
+        self._clock = clock
+        self._monotonic = monotonic
+        self._recent: dict[str, deque[float]] = {}
+
+    def admit(self, address: str) -> Guest:
+        """A new anonymous user.
+
+        :raises Forbidden: guests are switched off.
+        :raises TooFast: the address has had as many as it may have in a minute.
+        """
+        if not self._auth.guests or self._secret is None:
+            raise Forbidden("guests_off")
+        self._count(address)
+        id = f"guest-{uuid.uuid4().hex}"
+        lifetime = self._auth.guest_lifetime
+        token = mint(
+            self._auth,
+            self._secret,
+            id=id,
+            role=Role.USER,
+            name=None,
+            lifetime=lifetime,
+            now=self._clock(),
+        )
+        return Guest(id, token, int(lifetime))
+
+    def _count(self, address: str) -> None:
+        now = self._monotonic()
+        if address not in self._recent and len(self._recent) >= MOST_ADDRESSES:
+            self._recent = {a: times for a, times in self._recent.items() if now - times[-1] < MINUTE}
+        times = self._recent.setdefault(address, deque(maxlen=self._auth.guests_per_minute))
+        if len(times) == times.maxlen and now - times[0] < MINUTE:
+            raise TooFast("too_fast")
+        times.append(now)

@@ -1,0 +1,142 @@
+"""What host systems, and people by way of the HTTP API, do with sessions and records."""
+
+from tornado_chat.errors import Forbidden
+from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.store import Store
+from tornado_chat.storage import messages, rooms
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Identity, Kind, Message, Person, Role, Room, Thread
+
+HOSTS = (Role.SERVICE, Role.ADMIN)
+
+
+class Sessions:
+    """Opening, reading, rating and ending sessions, and calling for supervision.
+
+    Every method checks what ``identity`` may do and raises ``Forbidden`` if it may not, and
+    ``NotFound`` where there is no such session or record.
+    """
+
+    def __init__(self, store: Store, notifications: Notifications, counselling: Counselling) -> None:
+        self._store = store
+        self._notifications = notifications
+        self._counselling = counselling
+
+    async def open(
+        self,
+        identity: Identity,
+        *,
+        user_id: str,
+        consultant_id: str,
+        user_name: str | None = None,
+        consultant_name: str | None = None,
+        appointment_id: int | None = None,
+        session_id: int | None = None,
+    ) -> tuple[Room, bool]:
+        """A new session, of which the consultant is notified, and True.
+
+        Asked again for the same ``session_id`` and people: the session that is there, and False.
+
+        :raises Conflict: ``session_id`` is taken by other people's session.
+        """
+        me = identity.person
+        if me.role not in HOSTS and me != Person(Role.USER, user_id):
+            raise Forbidden("role_not_allowed", role=me.role.value)
+
+        def work(tx: Transaction) -> tuple[Room, bool]:
+            room, created = rooms.create_session(
+                tx,
+                user_id=user_id,
+                consultant_id=consultant_id,
+                user_name=user_name or (identity.name if me.role is Role.USER else None),
+                consultant_name=consultant_name,
+                appointment_id=appointment_id,
+                session_id=session_id,
+            )
+            if created:
+                self._notifications.announce(tx, room.helper, room)
+            return room, created
+
+        return await self._store.write(work)
+
+    async def call_supervisor(
+        self,
+        identity: Identity,
+        session_id: int,
+        *,
+        supervisor_id: str,
+        supervisor_name: str | None = None,
+        record_id: int | None = None,
+    ) -> tuple[Room, bool]:
+        """A record of the session's consultant with a supervisor, who is notified; as ``open``.
+
+        :raises Conflict: ``record_id`` is taken by another record.
+        """
+        session = await self._room(Thread(Kind.SESSION, session_id))
+        if identity.person.role not in HOSTS and identity.person != session.helper:
+            raise Forbidden("not_your_session")
+
+        def work(tx: Transaction) -> tuple[Room, bool]:
+            room, created = rooms.create_record(
+                tx,
+                session,
+                supervisor_id=supervisor_id,
+                supervisor_name=supervisor_name,
+                record_id=record_id,
+            )
+            if created:
+                self._notifications.announce(tx, room.helper, room, observe=True)
+            return room, created
+
+        return await self._store.write(work)
+
+    async def read(self, identity: Identity, thread: Thread) -> Room:
+        """A session or record, for those who may read it: its participants, the supervisors of
+        the session, admins and the host."""
+        room = await self._room(thread)
+        me = identity.person
+        if me in (room.asker, room.helper) or me.role in HOSTS:
+            return room
+        if (
+            thread.kind is Kind.SESSION
+            and me.role is Role.SUPERVISOR
+            and await self._store.read(rooms.supervises, thread.id, me)
+        ):
+            return room
+        raise Forbidden("not_your_session")
+
+    async def page(
+        self, identity: Identity, thread: Thread, after: int, limit: int
+    ) -> tuple[list[Message], bool]:
+        """What was said after ``after`` (a ``seq``), oldest first, and whether there is more."""
+        await self.read(identity, thread)
+        found = await self._store.read(messages.after, thread, after, limit + 1)
+        return found[:limit], len(found) > limit
+
+    async def transcript(self, identity: Identity, thread: Thread) -> tuple[Room, list[Message]]:
+        """The whole conversation."""
+        room = await self.read(identity, thread)
+        said: list[Message] = []
+        while True:
+            page = await self._store.read(messages.after, thread, said[-1].seq if said else 0, 1000)
+            said += page
+            if len(page) < 1000:
+                return room, said
+
+    async def end(self, identity: Identity, session_id: int) -> Room:
+        """End a session at once. A finished one stays as it is."""
+        room = await self._room(Thread(Kind.SESSION, session_id))
+        if identity.person not in (room.asker, room.helper) and identity.person.role not in HOSTS:
+            raise Forbidden("not_your_session")
+        return await self._counselling.end(room.thread)
+
+    async def rate(self, identity: Identity, session_id: int, stars: int, feedback: str | None) -> Room:
+        """The visitor's rating. The last one given counts."""
+        room = await self._room(Thread(Kind.SESSION, session_id))
+        if identity.person != room.asker:
+            raise Forbidden("not_your_session")
+        return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))
+
+    async def _room(self, thread: Thread) -> Room:
+        return await self._store.read(rooms.get, thread)

@@ -1,0 +1,135 @@
+"""The base of the HTTP API: bodies in, JSON out, errors as RFC 9457 problems, CORS."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from tornado.web import HTTPError, RequestHandler
+
+from tornado_chat.errors import ChatError, Forbidden, Malformed, NotFound, Unavailable
+from tornado_chat.services.container import Services
+from tornado_chat.texts import error_text
+from tornado_chat.types import Identity, Role
+from tornado_chat.web.origins import Origins
+from tornado_chat.wire.parsing import parse
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+LARGEST_PAGE = 500
+PAGE = 100
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """RFC 9457. ``code`` is stable, for programs; ``detail`` is a sentence, for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str = ""
+    detail: str = ""
+
+
+class ApiHandler(RequestHandler):
+    """One resource of ``/api/v1``."""
+
+    def initialize(self, services: Services, origins: Origins) -> None:
+        self.services = services
+        self._origins = origins
+
+    # --- for subclasses ---
+
+    async def identify(self, *roles: Role) -> Identity:
+        """Who is asking; with ``roles``, one of them.
+
+        :raises Unauthenticated: there is no valid ``Authorization: Bearer`` token.
+        :raises Forbidden: the role may not use this.
+        """
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        identity = await self.services.authenticator.verify(
+            token.strip() if scheme.lower() == "bearer" else None
+        )
+        if roles and identity.person.role not in roles:
+            raise Forbidden("role_not_allowed", role=identity.person.role.value)
+        return identity
+
+    def body(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The request's body. :raises Malformed: it is not what ``decoder`` expects."""
+        return parse(decoder, self.request.body)
+
+    def cursor(self) -> tuple[int, int]:
+        """The query parameters ``after`` (0 if missing) and ``limit``."""
+        return self._number("after", 0, 0, 2**62), self._number("limit", PAGE, 1, LARGEST_PAGE)
+
+    def answer(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(msgspec.json.encode(value))
+
+    # --- Tornado's side ---
+
+    def set_default_headers(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def prepare(self) -> None:
+        origin = self.request.headers.get("Origin")
+        if origin is not None and self._origins.allowed(origin):
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Vary", "Origin")
+            self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type")
+            self.set_header("Access-Control-Allow-Methods", "GET, POST")
+            self.set_header("Access-Control-Max-Age", "86400")
+
+    def options(self, *args: str, **kwargs: str) -> None:
+        """A browser asks whether a page of another origin may call us (Fetch, CORS preflight)."""
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        problem = Problem("about:blank", HTTPStatus(status_code).phrase, status_code)
+        if isinstance(error, ChatError):
+            problem.status = error.http_status
+            problem.title = HTTPStatus(error.http_status).phrase
+            problem.code = error.code
+            problem.detail = error_text("en", error)
+        elif isinstance(error, HTTPError):
+            problem.detail = f"{self.request.method} is not possible here" if status_code == 405 else ""
+        else:
+            problem.code = "internal"
+            problem.detail = "An internal error; the server's log has the details."
+        self.set_status(problem.status)
+        if problem.status == HTTPStatus.UNAUTHORIZED:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if isinstance(error, Unavailable):
+            self.set_header("Retry-After", "5")
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(msgspec.json.encode(problem))
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if not isinstance(value, ChatError | HTTPError | asyncio.CancelledError):
+            log.error(
+                "internal error in %s %s", self.request.method, self.request.path, exc_info=(typ, value, tb)
+            )
+
+    def _number(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+            raise Malformed(
+                "bad_parameter", name=name, reason=f"a whole number from {least} to {most} is expected"
+            )
+        return int(text)
+
+
+class NothingHere(ApiHandler):
+    """Every other address."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        raise NotFound("no_such_page")

@@ -1,0 +1,75 @@
+"""A session's transcript as a file: for people (txt, html) and for programs (json)."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from tornado.escape import xhtml_escape
+
+from tornado_chat.texts import Language, system_text
+from tornado_chat.types import Message, Role, Room
+from tornado_chat.web.api.values import session
+from tornado_chat.wire.counselling import line
+from tornado_chat.wire.times import LocalTimes
+
+Transcript = tuple[str, str, str]
+"""Content type, file name extension, text."""
+
+
+def as_text(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
+    lines = [_title(room, times, language), ""]
+    lines += [f"{_clock(message, times)}  {_name(room, message)}: {message.text}" for message in said]
+    return "text/plain; charset=utf-8", "txt", "\n".join(lines) + "\n"
+
+
+def as_json(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
+    document = {"session": session(room, times), "messages": [line(message, times) for message in said]}
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return "application/json; charset=utf-8", "json", text + "\n"
+
+
+def as_html(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
+    title = xhtml_escape(_title(room, times, language))
+    rows = "\n".join(
+        f"<dt>{_clock(message, times)} {xhtml_escape(_name(room, message))}</dt>"
+        f"<dd>{xhtml_escape(message.text)}</dd>"
+        for message in said
+    )
+    return (
+        "text/html; charset=utf-8",
+        "html",
+        f"""<!DOCTYPE html>
+<html lang="{language.replace("_", "-")}">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 45rem; margin: 2rem auto; padding: 0 1rem }}
+dt {{ color: #555; font-size: .85rem; margin-top: .8rem }}
+dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }}
+</style>
+<h1>{title}</h1>
+<dl>
+{rows}
+</dl>
+</html>
+""",
+    )
+
+
+FORMATS: dict[str, Callable[[Room, Sequence[Message], LocalTimes, Language], Transcript]] = {
+    "txt": as_text,
+    "json": as_json,
+    "html": as_html,
+}
+
+
+def _title(room: Room, times: LocalTimes, language: Language) -> str:
+    return system_text(language, "transcript_of", id=room.thread.id, time=times.text(room.created)[:16])
+
+
+def _clock(message: Message, times: LocalTimes) -> str:
+    return times.text(message.time)[:19].replace("T", " ")
+
+
+def _name(room: Room, message: Message) -> str:
+    name = room.helper_name if message.sender.role is Role.CONSULTANT else room.asker_name
+    return name or f"{message.sender.role.value} {message.sender.id}"
