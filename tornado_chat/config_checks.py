@@ -41,16 +41,9 @@ def check(config: "Config", wrong: Collection[tuple[str, str]]) -> Found:
     :arg wrong: (section, option) whose value was not understood, so that the default stands there:
         nothing is said about those.
     """
-    checks: list[Callable[[Config], Found]] = [
-        _server,
-        _claims,
-        _storage,
-        _limits,
-        _origins,
-        _networks,
-    ]
+    checks: list[Callable[[Config], Found]] = [_server, _claims, _key_files, _storage, _limits, _web]
     if ("auth", "algorithms") not in wrong:
-        checks.append(_keys)
+        checks.append(_algorithms)
     for each in checks:
         for section, option, message in each(config):
             if (section, option) not in wrong:
@@ -85,61 +78,57 @@ def _claims(config: "Config") -> Found:
         seen.setdefault(claim, option)
 
 
-def _keys(config: "Config") -> Found:
-    """Each algorithm has a key of its kind. No text can be both a public key and a shared secret."""
+def _algorithms(config: "Config") -> Found:
+    """Each algorithm has a key of its kind, and each key an algorithm."""
     auth = config.auth
-    shared = [name for name in auth.algorithms if name.startswith("HS")]
-    public = [name for name in auth.algorithms if not name.startswith("HS")]
+    shared = ", ".join(name for name in auth.algorithms if name.startswith("HS"))
+    public = ", ".join(name for name in auth.algorithms if not name.startswith("HS"))
     if not auth.algorithms:
         yield (
             "auth",
             "algorithms",
-            "is empty; HS256 is for a shared secret, RS256, ES256, EdDSA for a public key",
+            "is empty; take HS256 for a shared secret, RS256 or others for a public key",
         )
+        return
     if public and not (auth.public_key_file or auth.jwks_url):
-        yield "auth", "algorithms", f"{public[0]} needs a public key: set public_key_file or jwks_url"
-    if shared and public and not auth.secret_file:
-        # A generated secret is for trying things out; a host with public keys has an issuer already.
-        message = (
-            f"{shared[0]} beside {public[0]} needs a secret_file; leave {shared[0]} out if nobody uses it"
-        )
+        yield "auth", "algorithms", f"{public} needs a public key: set public_key_file or jwks_url"
+    if public and shared and not auth.secret_file:
+        # A secret that we generate is for those without an issuer, and who has public keys has one.
+        message = f"{shared} beside {public} needs a secret_file; leave {shared} out if nobody uses it"
         yield "auth", "algorithms", message
+    if not shared and auth.secret_file:
+        yield "auth", "secret_file", f"{public} does not use it; add HS256 to algorithms, or leave this empty"
+    for option in ("public_key_file", "jwks_url"):
+        if not public and getattr(auth, option):
+            yield "auth", option, f"{shared} does not use it; add what the issuer signs with to algorithms"
+
+
+def _key_files(config: "Config") -> Found:
+    """The keys can be read, and are what they should be: no text is both a public key and a secret."""
+    auth = config.auth
     if auth.public_key_file and auth.jwks_url:
         yield "auth", "jwks_url", "public_key_file is set too; leave one of the two empty"
-    for option in ("public_key_file", "jwks_url"):
-        if getattr(auth, option) and auth.algorithms and not public:
-            message = (
-                f"{', '.join(shared)} does not use it; add the issuer's algorithm to algorithms, as RS256"
-            )
-            yield "auth", option, message
-    if auth.secret_file and public and not shared:
-        message = f"{', '.join(public)} does not use it; add HS256 to algorithms, or leave this empty"
-        yield "auth", "secret_file", message
     if auth.jwks_url and not _is_web_url(auth.jwks_url):
-        message = (
-            f'"{auth.jwks_url}" is no web address; it looks like https://example.org/.well-known/jwks.json'
-        )
-        yield "auth", "jwks_url", message
-    yield from _key_file("secret_file", auth.secret_file)
-    yield from _key_file("public_key_file", auth.public_key_file)
-
-
-def _key_file(option: str, name: str) -> Found:
-    if not name:
-        return
-    try:
-        content = Path(name).read_bytes()
-    except OSError as error:
-        yield (
-            "auth",
-            option,
-            f"{name} cannot be read: {error.strerror}; it has to be a file that this user may read",
-        )
-        return
-    if option == "secret_file" and b"-----BEGIN " in content:
-        yield "auth", option, f"{name} is a PEM file, not a shared secret; public keys go to public_key_file"
-    if option == "public_key_file" and b"-----BEGIN " not in content:
-        yield "auth", option, f"{name} is not a PEM file; that begins with -----BEGIN PUBLIC KEY-----"
+        right = "it looks like https://example.org/.well-known/jwks.json"
+        yield "auth", "jwks_url", f'"{auth.jwks_url}" is no web address; {right}'
+    for option in ("secret_file", "public_key_file"):
+        name = getattr(auth, option)
+        if not name:
+            continue
+        try:
+            pem = b"-----BEGIN " in Path(name).read_bytes()
+        except OSError as error:
+            right = "it has to be a file that this user may read"
+            yield "auth", option, f'"{name}" cannot be read: {error.strerror}; {right}'
+            continue
+        if pem and option == "secret_file":
+            yield (
+                "auth",
+                option,
+                f'"{name}" is a PEM file, no shared secret; a public key goes to public_key_file',
+            )
+        if not pem and option == "public_key_file":
+            yield "auth", option, f'"{name}" is no PEM file; one begins with -----BEGIN PUBLIC KEY-----'
 
 
 def _is_web_url(url: str) -> bool:
@@ -176,7 +165,7 @@ def _limits(config: "Config") -> Found:
             yield "limits", option, message
 
 
-def _origins(config: "Config") -> Found:
+def _web(config: "Config") -> Found:
     for origin in config.web.origins:
         if origin == "*":
             continue
@@ -191,9 +180,6 @@ def _origins(config: "Config") -> Found:
                 "origins",
                 f'"{origin}" never comes: browsers leave the usual port out; write "{right}"',
             )
-
-
-def _networks(config: "Config") -> Found:
     for text in config.web.ops_networks:
         try:
             network = ipaddress.ip_network(text, strict=False)

@@ -152,13 +152,25 @@ def parse(text: str, hint: Any) -> Any:
     """
     if isinstance(inspect.type_info(hint), inspect.VarTupleType):
         items = [item.strip() for item in text.replace("\n", ",").split(",")]
-        return tuple(_parse_one(item, get_args(hint)[0]) for item in items if item)
+        return _parse_all([item for item in items if item], get_args(hint)[0])
     if "\n" in text:
         stray = text.splitlines()[-1]
         raise Wrong(
             f'it takes one line, but "{stray}" is indented and so belongs to it; move that to the left'
         )
     return _parse_one(text, hint)
+
+
+def _parse_all(items: list[str], hint: Any) -> tuple[Any, ...]:
+    values, wrong = [], []
+    for item in items:
+        try:
+            values.append(_parse_one(item, hint))
+        except Wrong:
+            wrong.append(f'"{item}"')
+    if wrong:
+        raise Wrong(f"{' and '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not {expected(hint)}")
+    return tuple(values)
 
 
 def _parse_one(text: str, hint: Any) -> Any:

@@ -5,8 +5,6 @@ that are not answered yet, by id and in their order, and writes them all to each
 dialect is a subclass with two methods: where to connect, and what a received frame means.
 """
 
-# ruff: noqa: ASYNC109 - `timeout=` is what callers of a client look for
-
 import asyncio
 import random
 import uuid

@@ -1,7 +1,5 @@
 """A client that is no more than a WebSocket with JSON: what a plain front end is."""
 
-# ruff: noqa: ASYNC109 - `timeout=` is what callers of a client look for
-
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType

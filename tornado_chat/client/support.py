@@ -1,7 +1,5 @@
 """The clients of the support dialect: the user and the waiter."""
 
-# ruff: noqa: ASYNC109 - `timeout=` is what callers of a client look for
-
 import asyncio
 from collections.abc import Iterable
 from typing import Any

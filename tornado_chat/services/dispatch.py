@@ -15,79 +15,23 @@ place again when it comes back in time.
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
-from typing import Any, cast
+from typing import Any
 
 from tornado_chat import config
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.delivery.outbox import Outbox
-from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy, Ticket
+from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.events import Assigned, Departed, Event, Returned, Typing
-from tornado_chat.services.places import PlaceTeller, Waiting
+from tornado_chat.services.places import PlaceTeller
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.seats import Seat, Talk, Usher, WaiterDesk
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations
-from tornado_chat.types import Conversation, ConversationState, Identity, Person
-from tornado_chat.wire.support import SupportFrames
+from tornado_chat.types import Conversation, ConversationState, Person
 
 log = logging.getLogger(__name__)
 
 RETRY = 5.0  # seconds until something that the database did not take is tried again
-
-
-class Seat:
-    """One authenticated socket of a user or a waiter."""
-
-    __slots__ = ("frames", "identity", "outbox", "talk")
-
-    def __init__(self, identity: Identity, outbox: Outbox, frames: SupportFrames) -> None:
-        self.identity = identity
-        self.outbox = outbox
-        self.frames = frames
-        self.talk: Talk | None = None  # of a user: the conversation it has asked for
-
-    @property
-    def person(self) -> Person:
-        return self.identity.person
-
-
-class Talk:
-    """An unfinished conversation and the user's sockets in it."""
-
-    __slots__ = ("conversation", "gone", "grace", "lock", "seats", "told_at", "told_place")
-
-    def __init__(self, conversation: Conversation | None = None) -> None:
-        self.conversation = conversation  # None until its row is stored
-        self.seats: dict[Seat, None] = {}
-        self.lock = asyncio.Lock()
-        self.grace: asyncio.TimerHandle | None = None
-        self.gone = False
-        self.told_place = 0
-        self.told_at = float("-inf")
-
-    @property
-    def row(self) -> Conversation:
-        assert self.conversation is not None
-        return self.conversation
-
-    @property
-    def waiting(self) -> bool:
-        return not self.gone and self.row.state is ConversationState.WAITING
-
-
-class WaiterDesk:
-    """A waiter with its sockets and its users. It stays as long as it has either."""
-
-    __slots__ = ("address", "grace", "name", "person", "ready", "seats", "talks")
-
-    def __init__(self, person: Person, address: str, name: str | None) -> None:
-        self.person = person
-        self.address = address  # what its users know it by, for as long as it is here
-        self.name = name
-        self.ready = False
-        self.seats: dict[Seat, None] = {}
-        self.talks: dict[int, Talk] = {}
-        self.grace: asyncio.TimerHandle | None = None
 
 
 class Dispatcher:
@@ -105,11 +49,11 @@ class Dispatcher:
         self._settings = settings
         self._store = store
         self._hub = hub
-        self._receipts = receipts
         self._loop = loop
         self._by_user: dict[Person, Talk] = {}
         self._talks: dict[int, Talk] = {}
-        self._places = PlaceTeller(loop, settings.queue_interval, self._line, self._tell_place)
+        self._usher = Usher(hub, receipts)
+        self._places = PlaceTeller(loop, settings.queue_interval, self._line, self._usher.show_place)
         self._assigning: set[int] = set()  # matched, and not yet committed
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -138,9 +82,9 @@ class Dispatcher:
         self._stopping = True
         self._places.stop()
         for talk in self._talks.values():
-            _cancel(talk)
+            talk.stop_grace()
         for waiter in self.waiters.values():
-            _cancel(waiter)
+            waiter.stop_grace()
 
     # --- people come and go ---
 
@@ -159,7 +103,7 @@ class Dispatcher:
                     continue
                 if fresh:
                     await self._open_talk(talk, seat)
-                _cancel(talk)
+                talk.stop_grace()
                 talk.seats[seat] = None
                 seat.talk = talk
                 if talk.waiting:
@@ -172,18 +116,18 @@ class Dispatcher:
     async def seat_waiter(self, seat: Seat, *, ready: bool) -> None:
         """Bring a waiter's socket to its users, and more of them if it is ready."""
         waiter = self.waiter(seat.person, seat.frames.address, seat.identity.name)
-        _cancel(waiter)
+        waiter.stop_grace()
         waiter.ready = ready
         waiter.name = seat.identity.name or waiter.name
         fresh = seat not in waiter.seats
         waiter.seats[seat] = None
         talks = list(waiter.talks.values()) if fresh else []
         for talk in talks:
-            self._show_user(talk.row, seat)
+            self._usher.show_user(talk.row, seat)
         self._set_available(waiter)
         self._match()
         for talk in talks:
-            await self._follow(seat, talk.row)
+            await self._usher.follow(seat, talk.row)
         if seat.outbox.closed:
             self.unseat(seat)
 
@@ -258,11 +202,11 @@ class Dispatcher:
         if event.previous is not None:
             self._release(event.previous, conversation)
         for seat in talk.seats:
-            self._show_waiter(conversation, seat)
-            self._spawn(self._follow(seat, conversation))
+            self._usher.show_waiter(conversation, seat)
+            self._spawn(self._usher.follow(seat, conversation))
         for seat in waiter.seats:
-            self._show_user(conversation, seat)
-            self._spawn(self._follow(seat, conversation))
+            self._usher.show_user(conversation, seat)
+            self._spawn(self._usher.follow(seat, conversation))
         if not waiter.seats and waiter.grace is None:  # lost between the match and its commit
             self._await_waiter(waiter)
 
@@ -270,14 +214,14 @@ class Dispatcher:
         talk = self._talks.pop(conversation.id)
         talk.conversation = conversation
         talk.gone = True
-        _cancel(talk)
+        talk.stop_grace()
         if self._by_user.get(conversation.user) is talk:
             del self._by_user[conversation.user]
         if self.desk.leave(conversation.id):
             self._places.changed()
         for seat in talk.seats:
             seat.talk = None
-            self._part(seat, conversation)
+            self._usher.part(seat, conversation)
         if conversation.waiter is not None:
             self._release(conversation.waiter, conversation)
             self._match()
@@ -297,7 +241,7 @@ class Dispatcher:
         waiter = self.waiters[person]
         waiter.talks.pop(conversation.id, None)
         for seat in waiter.seats:
-            self._part(seat, conversation)
+            self._usher.part(seat, conversation)
         self._forget_if_idle(waiter)
 
     # --- matching ---
@@ -305,7 +249,7 @@ class Dispatcher:
     def _join(self, talk: Talk) -> None:
         """Put a user into the line, at the place that its number and its fate give it."""
         if talk.row.id not in self.desk and talk.row.id not in self._assigning:
-            self.desk.join(_ticket(talk.row))
+            self.desk.join(talk.ticket)
             self._match()
 
     def _match(self) -> None:
@@ -339,19 +283,14 @@ class Dispatcher:
 
     # --- places ---
 
-    def _line(self) -> Iterator[Waiting]:
+    def _line(self) -> Iterator[Talk]:
         for ticket in self.desk.in_order():
             yield self._talks[ticket.number]
-
-    def _tell_place(self, waiting: Waiting, place: int) -> None:
-        talk = cast(Talk, waiting)
-        for seat in talk.seats:
-            self._send_in_order(seat, talk.row, seat.frames.connect_queue(place))
 
     # --- grace ---
 
     def _await_user(self, talk: Talk) -> None:
-        _cancel(talk)
+        talk.stop_grace()
         talk.grace = self._loop.call_later(
             self._settings.rejoin_grace, lambda: self._spawn(self._user_lost(talk))
         )
@@ -371,7 +310,7 @@ class Dispatcher:
         await self._store.write(lambda tx: conversations.end(tx, conversation_id, gone))
 
     def _await_waiter(self, waiter: WaiterDesk, delay: float | None = None) -> None:
-        _cancel(waiter)
+        waiter.stop_grace()
         delay = self._settings.rejoin_grace if delay is None else delay
         waiter.grace = self._loop.call_later(delay, lambda: self._spawn(self._waiter_lost(waiter)))
 
@@ -429,61 +368,15 @@ class Dispatcher:
         """Tell a user's socket that has just connected where it stands."""
         conversation = talk.row
         if conversation.state is ConversationState.ACTIVE:
-            self._show_waiter(conversation, seat)
+            self._usher.show_waiter(conversation, seat)
         elif conversation.id in self.desk:  # else it is being assigned this very moment
             place = self.desk.place(conversation.id)
             talk.told_place, talk.told_at = place, self._loop.time()
             seat.outbox.send(seat.frames.connect_queue(place))
         if conversation.state is ConversationState.ACTIVE or conversation.returned:
-            await self._follow(seat, conversation)
-
-    def _show_waiter(self, conversation: Conversation, seat: Seat) -> None:
-        assert conversation.waiter_uuid is not None
-        seat.frames.introduce(conversation.thread, conversation.waiter_uuid)
-        seat.outbox.send(seat.frames.connect_success(conversation))
-
-    def _show_user(self, conversation: Conversation, seat: Seat) -> None:
-        seat.frames.introduce(conversation.thread, conversation.user_uuid)
-        seat.outbox.send(seat.frames.new_connection(conversation))
-
-    def _send_in_order(self, seat: Seat, conversation: Conversation, frame: bytes) -> None:
-        seat.outbox.in_order(conversation.thread, lambda: seat.outbox.send(frame))
-
-    def _part(self, seat: Seat, conversation: Conversation) -> None:
-        """Tell a socket that the other side has gone, after everything it said."""
-        thread = conversation.thread
-
-        def part() -> None:
-            seat.outbox.send(seat.frames.disconnected(thread))
-            self._hub.unfollow(seat.outbox, thread)
-
-        seat.outbox.in_order(thread, part)
-
-    async def _follow(self, seat: Seat, conversation: Conversation) -> None:
-        """Give a socket what was said and not received yet, then everything new.
-
-        A waiter who takes over has no receipt, and so learns all that the user said before.
-        """
-        try:
-            received = await self._receipts.get(conversation.thread, seat.person)
-            await self._hub.follow(seat.outbox, conversation.thread, received or 0)
-        except ChatError as error:
-            log.warning("a conversation could not be read back: %s", error)
-            seat.outbox.close(1013, "try again later")
+            await self._usher.follow(seat, conversation)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _ticket(conversation: Conversation) -> Ticket:
-    return Ticket(
-        conversation.id, conversation.user, since=conversation.created, returned=conversation.returned
-    )
-
-
-def _cancel(waiting: Talk | WaiterDesk) -> None:
-    if waiting.grace is not None:
-        waiting.grace.cancel()
-        waiting.grace = None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 SLICE = 500  # users told before the loop gets a turn
 
@@ -14,7 +14,10 @@ class Waiting(Protocol):
     told_at: float
 
 
-class PlaceTeller:
+W = TypeVar("W", bound=Waiting)
+
+
+class PlaceTeller(Generic[W]):
     """Goes through the line after changes, at most once per ``interval`` seconds.
 
     :arg line: everybody who waits, in order.
@@ -25,8 +28,8 @@ class PlaceTeller:
         self,
         loop: asyncio.AbstractEventLoop,
         interval: float,
-        line: Callable[[], Iterator[Waiting]],
-        tell: Callable[[Waiting, int], None],
+        line: Callable[[], Iterator[W]],
+        tell: Callable[[W, int], None],
     ) -> None:
         self._loop = loop
         self._interval = interval
@@ -45,7 +48,7 @@ class PlaceTeller:
         else:
             self._again = True
 
-    def tell(self, waiting: Waiting, place: int) -> None:
+    def tell(self, waiting: W, place: int) -> None:
         """Tell one of them now, as it has just asked."""
         waiting.told_place = place
         waiting.told_at = self._loop.time()

@@ -10,7 +10,8 @@ from typing import Any
 
 from tornado_chat.errors import Conflict, NotFound
 from tornado_chat.events import Event, Typing
-from tornado_chat.services.dispatch import Dispatcher, Seat, Talk, WaiterDesk
+from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.seats import Seat, Talk, WaiterDesk
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations, messages
 from tornado_chat.storage.messages import Append

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Awaitable
 
 from tornado_chat.errors import ChatError, Conflict, Forbidden, Unauthenticated
-from tornado_chat.services.dispatch import Seat
+from tornado_chat.services.seats import Seat
 from tornado_chat.types import Role
 from tornado_chat.web.socket import Socket
 from tornado_chat.wire import support as wire
