@@ -89,7 +89,7 @@ class Hub:
 
         Returns when what was stored so far has been written. Following twice changes nothing.
         """
-        if outbox.position(thread) is not None:
+        if outbox.closed or outbox.position(thread) is not None:
             return
         outbox.follow(thread, after)
         self._by_thread.setdefault(thread, {})[outbox] = None

@@ -153,9 +153,11 @@ class Counselling:
                 except ChatError:
                     live.sockets[side].discard(outbox)
                     raise
-                return seat
         finally:
             self._forget_if_idle(thread, live)
+        if outbox.closed:  # the socket closed while we waited, when nobody knew its seat
+            self.leave(seat, None)
+        return seat
 
     def say(self, seat: Seat, person: Person, text: str, client_id: str | None) -> asyncio.Future[Stored]:
         """Store a message of ``seat``'s room; its commit shows it to the others.
@@ -226,7 +228,8 @@ class Counselling:
             self._hub.tell(event, event.thread)
         elif isinstance(event, RoomEnded):
             self._hub.tell(event, event.thread)
-            self._hub.close_thread(event.thread, 1000, "the session has ended")
+            # Later in this turn of the loop: acknowledgements of the same batch go out before.
+            self._loop.call_soon(self._hub.close_thread, event.thread, 1000, "the session has ended")
             live = self._live.get(event.thread)
             if live is not None and live.room is not None:
                 live.room = msgspec.structs.replace(live.room, state=event.state, ended=event.time)

@@ -31,7 +31,7 @@ class ReceiptBook:
     def note(self, thread: Thread, reader: Person, seq: int) -> None:
         """``reader`` has received everything up to ``seq``."""
         key = (thread, reader)
-        if seq > self._news.get(key, 0):
+        if seq > self._news.get(key, -1):
             self._news[key] = seq
         if self._timer is None:
             self._timer = self._loop.call_later(DELAY, self._start_flush)

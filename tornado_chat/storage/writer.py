@@ -220,7 +220,6 @@ class Writer:
         for job in batch:
             for event in job.events:
                 self._publish(event)
-        for job in batch:
             if job.future.done():  # whoever waited has been cancelled; the work is done all the same
                 continue
             if job.error is not None:

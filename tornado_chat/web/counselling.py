@@ -16,6 +16,7 @@ KINDS = {"0": Kind.SESSION, "1": Kind.RECORD}
 class CounsellingSocket(Socket):
     """What the three have in common: a token in the address, an outbox, errors as system frames."""
 
+    most_faults = 10
     outbox: Outbox | None = None
     features: frozenset[str] = frozenset()
 

@@ -32,13 +32,17 @@ from tornado_chat.web.origins import Origins
 log = logging.getLogger(__name__)
 
 MOST_UNDER_WAY = 64  # messages of one socket that wait for their commit
-MOST_FAULTS = 10
 FAULT_WINDOW = 60.0  # seconds
 LONGEST_REASON = 123  # bytes, RFC 6455 section 5.5
 
 
 class Socket(WebSocketHandler):
-    """One WebSocket; also the ``Transport`` of its outbox."""
+    """One WebSocket; also the ``Transport`` of its outbox.
+
+    :cvar most_faults: the malformed frame within a minute that closes the socket; None: none does.
+    """
+
+    most_faults: int | None = None
 
     def initialize(self, services: Services, origins: Origins) -> None:
         self.services = services
@@ -50,7 +54,7 @@ class Socket(WebSocketHandler):
         self._room: asyncio.Future[None] | None = None
         self._allowance = float(services.limits.burst)
         self._allowance_at = self._loop.time()
-        self._faults: deque[float] = deque(maxlen=MOST_FAULTS)
+        self._faults: deque[float] = deque(maxlen=self.most_faults)
 
     # --- what a subclass says ---
 
@@ -199,10 +203,10 @@ class Socket(WebSocketHandler):
             self.refuse(error)
             return
         self.answer(error, data)
-        if isinstance(error, Malformed):
+        if isinstance(error, Malformed) and self.most_faults is not None:
             now = self._loop.time()
             self._faults.append(now)
-            if len(self._faults) == MOST_FAULTS and now - self._faults[0] < FAULT_WINDOW:
+            if len(self._faults) == self.most_faults and now - self._faults[0] < FAULT_WINDOW:
                 self.refuse(Malformed("too_many_errors"))
 
     def _stored(

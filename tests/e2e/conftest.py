@@ -1,0 +1,106 @@
+"""The real process: ``python -m tornado_chat serve`` with a state directory of its own."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.conftest import SECRET, House
+from tornado_chat import config
+
+START = 20.0  # seconds
+READY = re.compile(r"url=(http://\S+)")
+
+
+class Process:
+    """One server process at a time, started again as often as a test likes on the same state."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.options = [
+            "server.port=0",
+            f"server.state_dir={directory / 'state'}",
+            f"auth.secret_file={directory / 'secret'}",
+            "server.timezone=Asia/Shanghai",
+            "server.drain_seconds=0.2",
+            "support.queue_interval=0.1",
+        ]
+        (directory / "secret").write_bytes(SECRET)
+        self.log: list[str] = []
+        self.url = ""
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self, *options: str) -> "Process":
+        arguments = [argument for option in (*self.options, *options) for argument in ("--set", option)]
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tornado_chat",
+            "serve",
+            *arguments,
+            stderr=asyncio.subprocess.PIPE,
+            env={k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "TORNADO_CHAT_CONFIG")},
+        )
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._reader = asyncio.create_task(self._read(ready))
+        async with asyncio.timeout(START):
+            self.url = await ready
+        # The port stays the same over restarts, as it would for clients of a real server.
+        self.options[0] = f"server.port={self.url.rsplit(':', 1)[1]}"
+        return self
+
+    async def _read(self, ready: "asyncio.Future[str]") -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self.log.append(line.decode().rstrip())
+            found = READY.search(self.log[-1])
+            if found and not ready.done():
+                ready.set_result(found.group(1))
+        if not ready.done():
+            ready.set_exception(AssertionError("\n".join(["the server did not start:", *self.log])))
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal and wait for the end. Returns the exit code."""
+        if self._process is None:
+            return 0
+        # Not send_signal(): it reaps a process that has just ended, behind asyncio's back.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+        code = await self._process.wait()
+        assert self._reader is not None
+        await self._reader
+        self._process = None
+        return code
+
+    @property
+    def house(self) -> House:
+        """The clients' side, as in the in-process tests."""
+        return House(_Address(self.url), config.Config(), [])  # type: ignore[arg-type]
+
+
+class _Address:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+@pytest.fixture
+def process(io_loop: IOLoop, tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path)
+    yield process
+    io_loop.run_sync(process.stop, timeout=20)
+    warnings = [line for line in process.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
+    assert not warnings, "unexpected log lines of the server"

@@ -1,0 +1,149 @@
+"""What an operator and the people connected see when the process stops, dies and comes back."""
+
+import asyncio
+import contextlib
+import re
+import signal
+import sqlite3
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import token
+from tests.e2e.conftest import Process
+from tornado_chat.client import ChatClient, Closed, RawClient
+
+VISITOR = token("user", 1, "小林")
+COUNSELLOR = token("consultant", 2, "陈老师")
+
+
+async def everything(client: RawClient) -> list[dict[str, Any]]:
+    """What a socket that was closed had got before."""
+    frames = []
+    with contextlib.suppress(Closed):
+        async for frame in _frames(client):
+            frames.append(frame)
+    return frames
+
+
+async def _frames(client: RawClient) -> AsyncIterator[dict[str, Any]]:
+    while True:
+        yield await client.recv_json()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_sigterm_sends_everybody_away_with_1012_and_exits_with_0(process: Process) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    pops = await house.connect(f"/notify?token={COUNSELLOR}")
+    assert await process.stop() == 0
+    assert (await visitor.wait_closed()).code == 1012
+    assert (await pops.wait_closed()).code == 1012
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_was_acknowledged_survives_kill_9_and_the_session_goes_on(process: Process) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    async with (
+        ChatClient(house.ws, VISITOR, session) as visitor,
+        ChatClient(house.ws, COUNSELLOR, session) as counsellor,
+    ):
+        acknowledged = []
+        for round in range(3):
+            sending = [asyncio.create_task(visitor.send(f"{round}-{n}")) for n in range(50)]
+            acknowledged.append(await sending[10])
+            await process.stop(signal.SIGKILL)
+            await process.start()
+            await asyncio.gather(*sending)
+        heard = []
+        while len(heard) < 150:
+            frame = await counsellor.receive(10)
+            if not frame.system:
+                heard.append(frame)
+    assert [frame.msg for frame in heard] == [f"{round}-{n}" for round in range(3) for n in range(50)]
+    assert [frame.seq for frame in heard] == list(range(1, 151))
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_client_is_back_after_a_restart_and_loses_and_repeats_nothing(process: Process) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    async with (
+        ChatClient(house.ws, VISITOR, session) as visitor,
+        ChatClient(house.ws, COUNSELLOR, session) as counsellor,
+    ):
+        for round in range(3):
+            sending = [asyncio.create_task(visitor.send(f"{round}-{n}")) for n in range(50)]
+            await sending[0]
+            assert await process.stop() == 0
+            await process.start()
+            await asyncio.gather(*sending)
+        heard = []
+        while len(heard) < 150:
+            frame = await counsellor.receive(10)
+            if not frame.system:
+                heard.append(frame.msg)
+    assert heard == [f"{round}-{n}" for round in range(3) for n in range(50)]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_session_that_nobody_returns_to_after_a_restart_ends(process: Process) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    counsellor = await house.chat(COUNSELLOR, session)
+    await visitor.recv_json()
+    assert (await counsellor.recv_json())["msg"] == "咨询师 陈老师已进入会话"
+    await process.stop()
+    await process.start("counselling.rejoin_grace=0.2")
+    refused = await house.chat(VISITOR, session)
+    # The visitor is back in time: its side's grace has stopped, the other's runs out.
+    assert (await refused.wait_closed()).code == 1000
+    texts = [frame["msg"] for frame in await everything(refused)]
+    assert texts[-1] == "会话已结束"
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_no_token_and_no_word_of_a_message_is_logged_at_any_level(process: Process) -> None:
+    house = (await process.start("logging.level=debug")).house
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    await visitor.recv_json()
+    await visitor.send_json({"msg": "a private matter", "id": "x"})
+    await visitor.send_json({"private": "matter"})
+    assert "错误" in (await visitor.recv_json())["msg"]
+    user = await house.user(4)
+    await user.get("connect_queue")
+    await house.api("GET", f"/api/v1/sessions/{session}?token={VISITOR}", VISITOR)
+    await process.stop()
+    everything = "\n".join(process.log)
+    assert "eyJ" not in everything
+    assert "private" not in everything
+    assert re.search(r"path=/chat", everything)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_an_outdated_database_is_refused_with_the_command_to_run(process: Process) -> None:
+    path = process.directory / "own.sqlite3"
+    await process.start(f"storage.url=sqlite:///{path}")
+    await process.stop()
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
+    database.close()
+    with pytest.raises(AssertionError, match="newer version"):
+        await process.start(f"storage.url=sqlite:///{path}")
+    assert await process.stop() == 1
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_port_that_is_taken_is_said_in_one_sentence(process: Process) -> None:
+    await process.start()
+    other = Process(process.directory)
+    other.options[1] = f"server.state_dir={process.directory / 'other'}"
+    with pytest.raises(AssertionError, match=r"cannot listen on 127\.0\.0\.1:.*--set server\.port"):
+        await other.start(process.options[0])
+    assert await other.stop() == 1
+    assert not any("Traceback" in line for line in other.log)
