@@ -221,10 +221,14 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
             wrong.add((entry.section, entry.option))
 
     config = Config(**{name: section(**values[name]) for name, section in SECTIONS.items()})
-    config = config.kept_in(
-        Path(config.server.state_dir) if config.server.state_dir else default_state_dir(environ)
-    )
     said_by = {(entry.section, entry.option): entry.source for entry in entries}
+    try:
+        config = config.kept_in(Path(config.server.state_dir or default_state_dir(environ)))
+    except RuntimeError:  # there is no home directory to put in the place of ~
+        source = said_by.get(("server", "state_dir"), "defaults")
+        problems.append(
+            Problem(source, "server", "state_dir", "there is no home directory; write a path from /")
+        )
     for section, option, message in check(config, wrong):
         problems.append(Problem(said_by.get((section, option), "defaults"), section, option, message))
     if problems:
@@ -242,7 +246,18 @@ def sources(files: Sequence[Path] | None, environ: Mapping[str, str]) -> list[Pa
     if named:
         return named
     main = ETC / "tornado-chat.ini"
-    return [path for path in (main, *sorted(ETC.glob("conf.d/*.ini"))) if path.is_file()]
+    return [*([main] if _exists(main) else []), *sorted(ETC.glob("conf.d/*.ini"))]
+
+
+def _exists(path: Path) -> bool:
+    """Also if it is out of reach: to run on defaults instead would be a bad surprise."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:

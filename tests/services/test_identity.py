@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import threading
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,9 @@ def sign(payload: object, key: Any = SECRET, alg: str = "HS256", **header: Any) 
 
 def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+HS256_HEADER = b64(b'{"alg":"HS256"}')
 
 
 def by_hand(header: object, payload: object, secret: bytes | None = None) -> str:
@@ -327,8 +331,8 @@ def test_the_secret_is_no_public_key(pem: Path) -> None:
     """The reverse: who knows the secret makes no RS256 token."""
     both = authenticator("HS256", "RS256", pem=pem)
     assert reason(by_hand({"alg": "RS256"}, claims(), SECRET), both) == "its signature is wrong"
-    header, payload, signature = sign(claims(), RSA, "RS256").split(".")
-    relabelled = f"{b64(b'{"alg":"HS256"}')}.{payload}.{signature}"
+    _, payload, signature = sign(claims(), RSA, "RS256").split(".")
+    relabelled = ".".join([HS256_HEADER, payload, signature])
     assert reason(relabelled, both) == "its signature is wrong"
 
 
@@ -391,7 +395,7 @@ def test_junk(token: str) -> None:
 
 
 def test_a_deep_payload() -> None:
-    text = f"{b64(b'{"alg":"HS256"}')}.{b64(b'[' * 5000)}"
+    text = f"{HS256_HEADER}.{b64(b'[' * 5000)}"
     signature = hmac.new(SECRET, text.encode(), hashlib.sha256).digest()
     assert reason(f"{text}.{b64(signature)}") == "it is not a well-formed JWT"
 
@@ -410,6 +414,15 @@ JSON = st.recursive(
 )
 
 
+def outcome(token: str) -> Identity | None:
+    """The identity, or None after an error that can be told. Lets every other exception through."""
+    try:
+        return verify(token)
+    except ChatError as error:
+        error_text("en", error)
+        return None
+
+
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
     start = draw(st.integers(0, len(GENUINE)))
@@ -420,13 +433,9 @@ def mutated(draw: st.DrawFn) -> str:
 @settings(max_examples=400)
 @given(token=st.text() | mutated())
 def test_whatever_comes_only_chat_errors_are_raised(token: str) -> None:
-    try:
-        identity = verify(token)
-    except ChatError as error:
-        assert error_text("zh_CN", error)
-    else:
-        # Changing nothing, or padding a part as some issuers do, leaves it what it was.
-        assert identity.claims == claims()
+    identity = outcome(token)
+    # Changing nothing, or padding a part as some issuers do, leaves it what it was.
+    assert identity is None or identity.claims == claims()
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
@@ -435,8 +444,7 @@ def test_whatever_comes_only_chat_errors_are_raised(token: str) -> None:
     payload=JSON,
 )
 def test_whatever_header_comes(header: dict[str, Any], payload: Any) -> None:
-    with pytest.raises(ChatError):
-        verify(by_hand(header, payload, b"not the secret"))
+    assert outcome(by_hand(header, payload, b"not the secret")) is None
 
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
@@ -448,11 +456,8 @@ def test_whatever_header_comes(header: dict[str, Any], payload: Any) -> None:
     )
 )
 def test_whatever_is_signed_what_comes_out_is_sound(changes: dict[str, Any]) -> None:
-    try:
-        identity = verify(sign(claims() | changes))
-    except ChatError as error:
-        assert error_text("en", error)
-    else:
+    identity = outcome(sign(claims() | changes))
+    if identity is not None:
         assert 0 < len(identity.person.id) <= 64
         assert Person.from_key(identity.person.key) == identity.person
         assert identity.name is None or 0 < len(identity.name) <= 64
@@ -503,7 +508,7 @@ def test_mint_refuses_in_a_sentence() -> None:
     def attempt(auth: config.Auth = AUTH, secret: bytes = SECRET, id: int | str = 7) -> None:
         mint(auth, secret, id=id, role=Role.USER, name=None, lifetime=60, now=NOW)
 
-    with pytest.raises(ValueError, match="only with a shared secret: .* none of HS256, HS384, HS512"):
+    with pytest.raises(ValueError, match=r"only with a shared secret: .* none of HS256, HS384, HS512"):
         attempt(config.Auth(algorithms=("RS256",)))
     with pytest.raises(ValueError, match="the shared secret has 5 bytes, and HS256 needs at least 32"):
         attempt(secret=b"short")
@@ -644,8 +649,6 @@ def test_an_authenticator_wants_a_good_secret() -> None:
 
 
 def test_build_on_defaults(tmp_path: Path) -> None:
-    import time
-
     by = build(AUTH, tmp_path)
     token = mint(
         AUTH, load_secret(AUTH, tmp_path), id=1, role=Role.ADMIN, name=None, lifetime=60, now=time.time()

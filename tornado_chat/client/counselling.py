@@ -1,6 +1,6 @@
 """The clients of the counselling dialect: ``/chat``, ``/notify`` and ``/observe``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,9 +14,9 @@ T = TypeVar("T")
 class Frame(msgspec.Struct, frozen=True):
     """A frame of ``/chat``.
 
-    :arg system: whether the server says it, and not the other person.
+    :arg system: whether the server says it, and not a person.
     :arg seq: its place in the session (feature ``seq``).
-    :arg id: the sender's id for it (feature ``seq``), or the id of our frame that an error is about.
+    :arg id: the message's own id (feature ``seq``).
     :arg raw: the frame as it came.
     """
 
@@ -36,31 +36,50 @@ class Notice(msgspec.Struct, frozen=True):
     raw: dict[str, Any]
     time: str | None = None
     data: dict[str, Any] | None = None
+    seq: int | None = None
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """A frame of ``/observe``: from the visitor (``sender_type`` False), the consultant (True), or the last one (None)."""
+    """A frame of ``/observe``: ``sender_type`` is False for the visitor, True for the consultant, None for the end."""
 
     msg: str
     raw: dict[str, Any]
     time: str | None = None
     sender_type: bool | None = msgspec.field(default=None, name="senderType")
+    seq: int | None = None
 
 
 class _Counselling(Connection[T]):
-    """A connection whose token and parameters are all in the URL."""
+    """A connection with everything in its URL, and one stream of messages behind it."""
 
     _path = ""
 
     def __init__(
-        self, base_url: str, token: Token, parameters: dict[str, str], options: Options | None
+        self,
+        base_url: str,
+        token: Token,
+        parameters: Mapping[str, str],
+        features: Iterable[str],
+        options: Options | None,
     ) -> None:
         super().__init__(token, options or Options())
+        self.features = tuple(features)
         self._endpoint = endpoint(base_url, self._path)
-        self._parameters = parameters
+        self._parameters = dict(parameters)
+        if self.features:
+            self._parameters["features"] = ",".join(self.features)
+        self._seen = 0
 
     def _url(self) -> str:
         return url_concat(self._endpoint, {"token": self._bearer, **self._parameters})
+
+    def _is_repeat(self, seq: int | None) -> bool:
+        if seq is None:
+            return False
+        if seq <= self._seen:
+            return True
+        self._seen = seq
+        return False
 
 
 class ChatClient(_Counselling[Frame]):
@@ -81,12 +100,8 @@ class ChatClient(_Counselling[Frame]):
         features: Iterable[str] = ("ack", "seq"),
         options: Options | None = None,
     ) -> None:
-        self.features = tuple(features)
         parameters = {"sessionId": str(session_id), "type": str(type)}
-        if self.features:
-            parameters["features"] = ",".join(self.features)
-        super().__init__(base_url, token, parameters, options)
-        self._seen = 0
+        super().__init__(base_url, token, parameters, features, options)
 
     async def send(self, text: str, *, id: str | None = None) -> Ack | None:
         """Send ``text``; raises `Refused` if the server does not take it.
@@ -106,37 +121,51 @@ class ChatClient(_Counselling[Frame]):
         if "ack" in frame:
             self._settle(frame["ack"], msgspec.convert(frame, Ack))
             return
+        if "msg" not in frame:
+            return  # a page of history, which the API has too
         received = msgspec.convert({**frame, "raw": frame}, Frame)
         if received.system and received.id is not None and self._settle(received.id, Refused(received.msg)):
             return
-        if received.seq is not None:
-            if received.seq <= self._seen:
-                return
-            self._seen = received.seq
-        self._inbox.put(received)
+        if not self._is_repeat(received.seq):
+            self._inbox.put(received)
 
 
 class NotifyClient(_Counselling[Notice]):
-    """The pop-up notifications of one person. After a reconnect the last ones may come again."""
+    """The pop-up notifications of one person. Without the feature ``seq`` some come twice after a reconnect."""
 
     _path = "/notify"
 
-    def __init__(self, base_url: str, token: Token, options: Options | None = None) -> None:
-        super().__init__(base_url, token, {}, options)
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        features: Iterable[str] = ("seq",),
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(base_url, token, {}, features, options)
 
     def _accept(self, frame: dict[str, Any]) -> None:
-        self._inbox.put(msgspec.convert({**frame, "raw": frame}, Notice))
+        received = msgspec.convert({**frame, "raw": frame}, Notice)
+        if not self._is_repeat(received.seq):
+            self._inbox.put(received)
 
 
 class ObserveClient(_Counselling[Observed]):
-    """A supervisor's view of a session. After a reconnect the last messages may come again."""
+    """A supervisor's view of a session. Without the feature ``seq`` some messages come twice after a reconnect."""
 
     _path = "/observe"
 
     def __init__(
-        self, base_url: str, token: Token, session_id: int | str, options: Options | None = None
+        self,
+        base_url: str,
+        token: Token,
+        session_id: int | str,
+        features: Iterable[str] = ("seq",),
+        options: Options | None = None,
     ) -> None:
-        super().__init__(base_url, token, {"sessionId": str(session_id)}, options)
+        super().__init__(base_url, token, {"sessionId": str(session_id)}, features, options)
 
     def _accept(self, frame: dict[str, Any]) -> None:
-        self._inbox.put(msgspec.convert({**frame, "raw": frame}, Observed))
+        received = msgspec.convert({**frame, "raw": frame}, Observed)
+        if not self._is_repeat(received.seq):
+            self._inbox.put(received)

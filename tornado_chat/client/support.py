@@ -1,6 +1,7 @@
 """The clients of the support dialect: the user and the waiter."""
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,9 +67,14 @@ class SupportClient(Connection[SupportFrame]):
         self._present = True  # what was said last: _enter, as a new client does, or _leave
 
     async def tell(self, type: str, payload: Any = None, *, to: str | None = None) -> str:
-        """Send a frame that needs no answer, and return its id when it is written."""
+        """Send a frame that needs no answer, and return its id when it is written.
+
+        The next connects repeat the last word about taking part: ``ready`` or ``unready``, ``connect`` or nothing.
+        """
         id = new_id()
         await self._submit(id, self._frame(id, type, payload, to), answered=False)
+        if type in (self._enter, self._leave):
+            self._present = type == self._enter
         return id
 
     async def request(
@@ -118,9 +124,9 @@ class SupportClient(Connection[SupportFrame]):
         self._take_place()
         self._greet()
 
+    @abstractmethod
     def _take_place(self) -> None:
-        """Say ``connect`` or ``ready``; the server gives back the conversation that we may have had."""
-        raise NotImplementedError
+        """Say ``connect`` or ``ready``; the server gives back the conversations that we may have had."""
 
     def _receive(self, frame: SupportFrame) -> None:
         """Everything that is neither handshake nor answer."""
@@ -131,8 +137,6 @@ class SupportClient(Connection[SupportFrame]):
 
     def _frame(self, id: str, type: str, payload: Any = None, to: str | None = None) -> dict[str, Any]:
         """A frame as the seed has it: no key without a value."""
-        if type in (self._enter, self._leave):
-            self._present = type == self._enter
         frame = {"id": id, "to": to, "type": type, "payload": payload}
         return {key: value for key, value in frame.items() if value is not None}
 
@@ -200,11 +204,9 @@ class WaiterClient(SupportClient):
         return await self._send(text, uuid, id)
 
     def _take_place(self) -> None:
-        # Only `ready` gives our users back, also to one who wants no new ones.
-        present = self._present
-        self._write(self._frame(new_id(), "ready"))
-        if not present:
-            self._write(self._frame(new_id(), "unready"))
+        # Both give our users back; whom `unready` was meant to keep away stays away.
+        type = "ready" if self._present else "unready"
+        self._write(self._frame(new_id(), type))
         self._flow()
 
     def _receive(self, frame: SupportFrame) -> None:

@@ -1,0 +1,867 @@
+"""The clients, against a server that does as the test says. No test sleeps: delays are injected."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
+
+from tornado_chat.client import (
+    Ack,
+    ChatClient,
+    Closed,
+    NotifyClient,
+    ObserveClient,
+    Options,
+    RawClient,
+    Refused,
+    UserClient,
+    WaiterClient,
+)
+
+PATIENCE = 5
+USER = r"/v1/ws/user/connect"
+WAITER = r"/v1/ws/waiter/connect"
+
+
+class Peer(WebSocketHandler):
+    """The server's end of one socket, in the hands of the test."""
+
+    def initialize(self, arrivals: "asyncio.Queue[Peer]") -> None:
+        self._arrivals = arrivals
+        self._frames: asyncio.Queue[Any] = asyncio.Queue()
+        self.pongs: asyncio.Queue[bytes] = asyncio.Queue()
+        self._closed = asyncio.Event()
+
+    def open(self) -> None:
+        self._arrivals.put_nowait(self)
+
+    def on_message(self, message: str | bytes) -> None:
+        self._frames.put_nowait(json.loads(message))
+
+    def on_pong(self, data: bytes) -> None:
+        self.pongs.put_nowait(data)
+
+    def on_close(self) -> None:
+        self._closed.set()
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.request.query, keep_blank_values=True)
+
+    async def heard(self) -> Any:
+        async with asyncio.timeout(PATIENCE):
+            return await self._frames.get()
+
+    @property
+    def has_heard_all(self) -> bool:
+        return self._frames.empty()
+
+    def tell(self, **frame: Any) -> None:
+        self.write_message(json.dumps(frame))
+
+    def drop(self) -> None:
+        """End the connection without a close frame, as a killed process does."""
+        assert isinstance(self.ws_connection, WebSocketProtocol13)
+        self.ws_connection.stream.close()
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        async with asyncio.timeout(PATIENCE):
+            await self._closed.wait()
+        return self.close_code, self.close_reason
+
+    # the support dialect's handshake
+
+    async def admit(self, *features: str, then: str, uuid: str = "me") -> Any:
+        """Let the client in; the frame ``then`` that it goes on with."""
+        self.tell(id="0", to=uuid, type="initialize", payload=None)
+        auth = await self.heard()
+        assert auth["type"] == "auth"
+        assert auth["payload"] == {"token": "t"} | ({"features": list(features)} if features else {})
+        if "ack" in features:
+            self.tell(id="1", to=uuid, type="auth_success", payload={}, reply_id=auth["id"])
+        following = await self.heard()
+        assert following["type"] == then
+        return following
+
+
+class Fake:
+    """A running server."""
+
+    def __init__(self, port: int, arrivals: "asyncio.Queue[Peer]") -> None:
+        self.port = port
+        self.url = f"ws://127.0.0.1:{port}"
+        self.arrivals = arrivals
+
+    async def accept(self) -> Peer:
+        """The next client."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.arrivals.get()
+
+
+class Forbidding(RequestHandler):
+    def get(self) -> None:
+        self.set_status(int(self.get_query_argument("token")))
+
+
+@asynccontextmanager
+async def fake_server(port: int = 0) -> AsyncIterator[Fake]:
+    arrivals: asyncio.Queue[Peer] = asyncio.Queue()
+    paths = ["/chat", "/notify", "/observe", USER, WAITER]
+    routes: list[Any] = [(path, Peer, {"arrivals": arrivals}) for path in paths]
+    server = HTTPServer(Application([*routes, ("/no/chat", Forbidding)], log_function=lambda handler: None))
+    sockets = bind_sockets(port, "127.0.0.1")
+    server.add_sockets(sockets)
+    try:
+        yield Fake(sockets[0].getsockname()[1], arrivals)
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+class Naps:
+    """In the place of sleeping: the delays that were asked for, and whether they are over at once."""
+
+    def __init__(self) -> None:
+        self.delays: list[float] = []
+        self.enough = asyncio.Event()
+        self.limit = 1000
+
+    async def sleep(self, delay: float) -> None:
+        self.delays.append(round(delay, 6))
+        if len(self.delays) >= self.limit:
+            self.enough.set()
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+    def options(self, **more: Any) -> Options:
+        return Options(random=lambda: 1.0, sleep=self.sleep, **more)
+
+
+def run(test: Callable[[Fake], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A test with a server; at its end no task and no socket of a client may be left."""
+
+    async def main() -> None:
+        async with fake_server() as server, asyncio.timeout(4 * PATIENCE):
+            await test(server)
+            while not server.arrivals.empty():
+                await server.arrivals.get_nowait().closed()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:  # the server's own, at their last step
+            _, left = await asyncio.wait(left, timeout=1)
+        assert not left
+
+    def wrapper() -> None:
+        asyncio.run(main())
+
+    wrapper.__name__ = test.__name__
+    wrapper.__doc__ = test.__doc__
+    return wrapper
+
+
+def later(coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    return asyncio.create_task(coroutine)
+
+
+def frame(text: str, **more: Any) -> dict[str, Any]:
+    return {"isSystem": False, "system": False, "msg": text, "time": "2025-03-20T08:26:45.391706", **more}
+
+
+def ack(id: str, seq: int) -> dict[str, Any]:
+    return {"ack": id, "seq": seq, "time": "2025-03-20T08:26:46.000000"}
+
+
+# --- counselling ---
+
+
+@run
+async def test_chat_parameters_are_encoded(server: Fake) -> None:
+    async with ChatClient(server.url, "a+b&c=ü", 7, type=1):
+        peer = await server.accept()
+        assert peer.query == {
+            "token": ["a+b&c=ü"],
+            "sessionId": ["7"],
+            "type": ["1"],
+            "features": ["ack,seq"],
+        }
+
+
+@run
+async def test_the_token_may_be_made_for_each_connect(server: Fake) -> None:
+    tokens = iter(["one", "two"])
+    async with ChatClient(server.url, lambda: next(tokens), 1, options=Naps().options()):
+        peer = await server.accept()
+        assert peer.query["token"] == ["one"]
+        peer.close(1012)
+        assert (await server.accept()).query["token"] == ["two"]
+
+
+@run
+async def test_a_token_that_cannot_be_made_is_told_to_the_caller(server: Fake) -> None:
+    def token() -> str:
+        raise LookupError("no token today")
+
+    with pytest.raises(LookupError):
+        await ChatClient(server.url, token, 1).connect()
+
+
+@run
+async def test_send_returns_at_the_acknowledgement(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        sending = later(chat.send("hello"))
+        sent = await peer.heard()
+        assert sent == {"msg": "hello", "id": sent["id"]}
+        assert not sending.done()
+        peer.tell(**ack(sent["id"], 3))
+        assert await sending == Ack(3, "2025-03-20T08:26:46.000000")
+
+
+@run
+async def test_an_own_id_is_used(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        sending = later(chat.send("hello", id="mine"))
+        assert await peer.heard() == {"msg": "hello", "id": "mine"}
+        with pytest.raises(ValueError, match="mine"):
+            await chat.send("other", id="mine")
+        peer.tell(**ack("mine", 1))
+        await sending
+
+
+@run
+async def test_unacknowledged_messages_are_sent_again_in_order(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+        peer = await server.accept()
+        sendings = [later(chat.send(text)) for text in "abcd"]
+        first = [await peer.heard() for _ in range(4)]
+        peer.tell(**ack(first[1]["id"], 1))  # the others stay unanswered
+        await sendings[1]
+        peer.drop()
+        peer = await server.accept()
+        again = [await peer.heard() for _ in range(3)]
+        assert again == [first[0], first[2], first[3]]
+        for seq, sent in enumerate(again, 2):
+            peer.tell(**ack(sent["id"], seq))
+        acks = await asyncio.gather(*sendings)
+        assert [got.seq for got in acks if got] == [2, 1, 3, 4]
+        assert peer.has_heard_all
+
+
+@run
+async def test_what_is_sent_while_away_is_sent_later(server: Fake) -> None:
+    naps = Naps()
+    chat = ChatClient(server.url, "t", 1, options=naps.options())
+    async with chat:
+        peer = await server.accept()
+        naps.limit = 1
+        peer.drop()
+        await naps.enough.wait()
+        assert not chat.connected
+        sending = later(chat.send("still there?"))
+        await asyncio.sleep(0)
+        await chat.close()
+        with pytest.raises(Closed):
+            await sending
+
+
+@run
+async def test_a_cancelled_send_is_not_sent_again(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+        peer = await server.accept()
+        given_up, kept = later(chat.send("a")), later(chat.send("b"))
+        await peer.heard()
+        await peer.heard()
+        given_up.cancel()
+        peer.drop()
+        peer = await server.accept()
+        sent = await peer.heard()
+        assert sent["msg"] == "b"
+        peer.tell(**ack(sent["id"], 1))
+        await kept
+
+
+@run
+async def test_a_refused_send_raises_and_the_others_go_on(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        bad, good = later(chat.send("")), later(chat.send("hello"))
+        first, second = await peer.heard(), await peer.heard()
+        peer.tell(isSystem=True, system=True, msg="错误: 消息不能为空", id=first["id"])
+        peer.tell(**ack(second["id"], 1))
+        with pytest.raises(Refused, match="消息不能为空"):
+            await bad
+        assert await good
+        peer.tell(isSystem=True, msg="错误: 其他")  # not about a message of ours
+        assert (await chat.receive(PATIENCE)).msg == "错误: 其他"
+
+
+@run
+async def test_frames_are_values(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        peer.tell(**frame("hi", id="s1-4", seq=4))
+        peer.tell(isSystem=True, system=True, msg="会话已开始", time="2025-03-20T08:26:45.391706")
+        said, system = await chat.receive(PATIENCE), await chat.receive(PATIENCE)
+        assert (said.system, said.msg, said.seq, said.id) == (False, "hi", 4, "s1-4")
+        assert said.time == "2025-03-20T08:26:45.391706"
+        assert said.raw == frame("hi", id="s1-4", seq=4)
+        assert (system.system, system.msg, system.seq) == (True, "会话已开始", None)
+        with pytest.raises(TimeoutError):
+            await chat.receive(0)
+
+
+@run
+async def test_repeats_are_dropped(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+        peer = await server.accept()
+        for seq in (1, 2, 3):
+            peer.tell(**frame(str(seq), seq=seq))
+        assert [(await chat.receive(PATIENCE)).msg for _ in range(3)] == ["1", "2", "3"]
+        peer.close(1012)
+        peer = await server.accept()
+        for seq in (2, 3, 4):
+            peer.tell(**frame(str(seq), seq=seq))
+        assert (await chat.receive(PATIENCE)).msg == "4"
+
+
+@run
+async def test_pings_are_answered_after_the_frames_before_them(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        peer.tell(**frame("hi", seq=1))
+        peer.ping(b"1")
+        async with asyncio.timeout(PATIENCE):
+            assert await peer.pongs.get() == b"1"
+        await chat.close()
+        assert [frame.msg async for frame in chat] == ["hi"]  # receipted, so not lost
+
+
+@run
+async def test_a_seed_client_sends_seed_frames_only(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1, features=(), options=Naps().options()) as chat:
+        peer = await server.accept()
+        assert peer.query == {"token": ["t"], "sessionId": ["1"], "type": ["0"]}
+        assert await chat.send("hello") is None
+        assert await peer.heard() == {"msg": "hello"}
+        peer.drop()
+        peer = await server.accept()
+        assert await chat.send("again") is None
+        assert await peer.heard() == {"msg": "again"}  # and "hello" was written, so not again
+        peer.tell(**frame("same"))
+        peer.tell(**frame("same"))
+        assert [(await chat.receive(PATIENCE)).msg for _ in range(2)] == ["same", "same"]
+
+
+@pytest.mark.parametrize("code", [1000, 1002, 1009, 4400, 4401, 4403, 4404, 4409, 4429])
+def test_codes_that_are_final(code: int) -> None:
+    @run
+    async def test(server: Fake) -> None:
+        naps = Naps()
+        async with ChatClient(server.url, "t", 1, options=naps.options()) as chat:
+            peer = await server.accept()
+            sending = later(chat.send("hello"))
+            await peer.heard()
+            peer.tell(**frame("last words"))
+            peer.close(code, "because")
+            with pytest.raises(Closed) as closed:
+                await sending
+            assert (closed.value.code, closed.value.reason) == (code, "because")
+            assert (await chat.receive(PATIENCE)).msg == "last words"
+            with pytest.raises(Closed):
+                await chat.receive(PATIENCE)
+            with pytest.raises(Closed):
+                await chat.send("too late")
+            assert chat.closed is closed.value
+            if code == 1000:
+                assert [frame async for frame in chat] == []
+            else:
+                with pytest.raises(Closed):
+                    await anext(aiter(chat))
+        assert naps.delays == []
+
+    test()
+
+
+@pytest.mark.parametrize("code", [None, 1001, 1011, 1012, 1013, 4408])
+def test_codes_that_pass(code: int | None) -> None:
+    @run
+    async def test(server: Fake) -> None:
+        async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+            peer = await server.accept()
+            peer.close(code)
+            peer = await server.accept()
+            peer.tell(**frame("welcome back"))
+            assert (await chat.receive(PATIENCE)).msg == "welcome back"
+
+    test()
+
+
+@pytest.mark.parametrize(("status", "final"), [(400, True), (403, True), (404, True), (502, False)])
+def test_answers_to_the_upgrade(status: int, final: bool) -> None:
+    @run
+    async def test(server: Fake) -> None:
+        naps = Naps()
+        naps.limit = 3
+        client = ChatClient(f"{server.url}/no", str(status), 1, options=naps.options())
+        connecting = later(client.connect())
+        if final:
+            with pytest.raises(Closed) as closed:
+                await connecting
+            assert closed.value.code == status
+        else:
+            await naps.enough.wait()
+            connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await connecting
+
+    test()
+
+
+@run
+async def test_backoff(server: Fake) -> None:
+    """The first retry after 1006 is at once, the others wait twice as long each time, up to five seconds."""
+    naps = Naps()
+    naps.limit = 10
+    lost: list[Closed | None] = []
+    async with fake_server() as other:
+        chat = ChatClient(other.url, "t", 1, options=naps.options(on_change=lost.append))
+        await chat.connect()
+        peer = await other.accept()
+    peer.drop()  # now that nobody listens any more
+    await naps.enough.wait()
+    assert naps.delays == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
+    assert lost[0] is None
+    assert [closed.code for closed in lost[1:] if closed is not None] == [1006] * 10
+    await chat.close()
+
+
+def test_delays_are_a_random_part_and_never_overflow() -> None:
+    options = Options(random=lambda: 0.5)
+    assert options.delay(1012, 0) == 0
+    assert options.delay(1013, 0) == 0.05
+    assert options.delay(1012, 1) == 0.05
+    assert options.delay(1012, 2) == 0.1
+    assert options.delay(1012, 100_000) == 2.5
+
+
+@run
+async def test_a_connection_that_lasted_clears_the_count(server: Fake) -> None:
+    naps = Naps()
+    async with ChatClient(server.url, "t", 1, options=naps.options(longest_delay=0.001)):
+        for _ in range(3):
+            peer = await server.accept()
+            await asyncio.sleep(0.01)
+            peer.close(1012)
+        await server.accept()
+    assert naps.delays == [0, 0, 0]
+
+
+@run
+async def test_a_session_is_ended_by_a_close_code(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        peer = await server.accept()
+        await chat.close(4000, "enough")
+        assert await peer.closed() == (4000, "enough")
+        await chat.close()  # once is enough
+        assert [frame async for frame in chat] == []
+        with pytest.raises(Closed):
+            await chat.connect()
+
+
+@run
+async def test_close_reasons_have_a_limit(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        with pytest.raises(ValueError, match="123"):
+            await chat.close(1000, "ü" * 62)
+
+
+@run
+async def test_not_a_frame_of_the_dialect(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+        peer = await server.accept()
+        peer.tell(msg=5)
+        with pytest.raises(Closed) as closed:
+            await chat.receive(PATIENCE)
+        assert closed.value.code == 1002
+        assert (await peer.closed())[0] == 1002
+
+
+@run
+async def test_a_reader_that_waits_is_told_of_the_end(server: Fake) -> None:
+    async with ChatClient(server.url, "t", 1) as chat:
+        readers = [later(chat.receive()) for _ in range(2)]
+        peer = await server.accept()
+        peer.tell(**frame("for one of you"))
+        await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+        peer.close(4409)
+        results = await asyncio.gather(*readers, return_exceptions=True)
+        assert sorted(type(result).__name__ for result in results) == ["Closed", "Frame"]
+
+
+@run
+async def test_close_while_connecting(server: Fake) -> None:
+    for pauses in range(8):
+        chat = ChatClient(server.url, "t", 1)
+        connecting = later(chat.connect())
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+        await chat.close()
+        with suppress(Closed):
+            await connecting
+
+
+@run
+async def test_to_give_up_connecting_is_to_give_up_the_client(server: Fake) -> None:
+    chat = ChatClient("ws://127.0.0.1:1", "t", 1, options=Options(first_delay=0.01))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await chat.connect()
+    assert chat.closed is not None
+
+
+@run
+async def test_connect_first(server: Fake) -> None:
+    with pytest.raises(RuntimeError, match="connect"):
+        await ChatClient(server.url, "t", 1).send("hello")
+    with pytest.raises(ValueError, match="ws://"):
+        ChatClient("ftp://example.org", "t", 1)
+
+
+@asynccontextmanager
+async def deaf_server() -> AsyncIterator[tuple[str, "asyncio.Queue[int]"]]:
+    """It shakes hands at the beginning and at the end, and answers nothing in between.
+
+    Beside its address it gives the codes that it was closed with.
+    """
+    codes: asyncio.Queue[int] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        headers = dict(line.split(": ", 1) for line in request.split("\r\n") if ": " in line)
+        accept = WebSocketProtocol13.compute_accept_value(headers["Sec-Websocket-Key"])
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        opcode = 0
+        while opcode != 8:
+            first, length, *mask = await reader.readexactly(6)
+            opcode = first & 15
+            masked = await reader.readexactly(length & 127)
+        code = bytes(byte ^ mask[place] for place, byte in enumerate(masked[:2]))
+        codes.put_nowait(int.from_bytes(code))
+        writer.write(b"\x88\x02" + code)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", codes
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@run
+async def test_a_server_that_answers_no_pings_is_left_and_tried_again(server: Fake) -> None:
+    lost: list[Closed | None] = []
+    async with deaf_server() as (url, codes):
+        options = Naps().options(ping_interval=0.01, on_change=lost.append)
+        async with ChatClient(url, "t", 1, options=options):
+            assert [await codes.get(), await codes.get()] == [4408, 4408]
+    assert lost[0] is None
+    assert lost[1] is not None
+    assert lost[1].code == 4408
+    assert lost[2] is None
+
+
+@run
+async def test_a_server_without_a_handshake_is_left_and_tried_again(server: Fake) -> None:
+    async with deaf_server() as (url, codes):
+        user = UserClient(url, "t", options=Naps().options(timeout=0.05))
+        connecting = later(user.connect())
+        assert [await codes.get(), await codes.get()] == [4408, 4408]
+        await user.close()
+        with pytest.raises(Closed):
+            await connecting
+
+
+@run
+async def test_pongs_keep_a_connection(server: Fake) -> None:
+    naps = Naps()
+    async with ChatClient(server.url, "t", 1, options=naps.options(ping_interval=0.01)) as chat:
+        await server.accept()
+        await asyncio.sleep(0.1)
+        assert chat.connected
+        assert naps.delays == []
+
+
+@run
+async def test_notifications(server: Fake) -> None:
+    async with NotifyClient(server.url, "t", options=Naps().options()) as notify:
+        peer = await server.accept()
+        assert peer.query == {"token": ["t"], "features": ["seq"]}
+        peer.tell(
+            type=0, msg="您有新的请假申请待处理", time="2025-03-20T08:26:45.391706", data=None, id=8, seq=1
+        )
+        peer.drop()
+        peer = await server.accept()
+        peer.tell(
+            type=0, msg="您有新的请假申请待处理", time="2025-03-20T08:26:45.391706", data=None, id=8, seq=1
+        )
+        peer.tell(
+            type=2, msg="您有新的对话", time="2025-03-20T08:26:45.391706", data={"sessionId": 4}, id=9, seq=2
+        )
+        first, second = await notify.receive(PATIENCE), await notify.receive(PATIENCE)
+        assert (first.type, first.data) == (0, None)
+        assert (second.type, second.msg, second.data) == (2, "您有新的对话", {"sessionId": 4})
+
+
+@run
+async def test_observing(server: Fake) -> None:
+    async with ObserveClient(server.url, "t", 4, features=()) as observe:
+        peer = await server.accept()
+        assert peer.query == {"token": ["t"], "sessionId": ["4"]}
+        for sender_type in (False, True, None):
+            peer.tell(msg="hi", senderType=sender_type, time="2025-03-20T08:26:45.391706")
+        peer.close(1000)
+        assert [observed.sender_type async for observed in observe] == [False, True, None]
+
+
+# --- support ---
+
+
+@run
+async def test_a_user_of_the_seed(server: Fake) -> None:
+    user = UserClient(server.url, "t", features=(), options=Naps().options())
+    connecting = later(user.connect())
+    peer = await server.accept()
+    connect = await peer.admit(then="connect")
+    async with await connecting:
+        assert connect == {"id": connect["id"], "type": "connect"}
+        peer.tell(id="2", to="me", type="connect_queue", payload={"location": 1})
+        peer.tell(id="3", to="me", type="connect_success", payload={"uuid": "w"})
+        assert (await user.expect("connect_success")).payload == {"uuid": "w"}
+        assert user.uuid == "me"
+        assert (await user.receive(PATIENCE)).type == "connect_queue"  # kept for later readers
+        assert await user.send("你好") is None
+        sent = await peer.heard()
+        assert sent == {"id": sent["id"], "type": "message_text", "payload": {"message": "你好"}}
+        peer.tell(
+            **{"id": "4", "from": "w", "to": "me", "type": "message_text", "payload": {"message": "hi"}}
+        )
+        said = await user.receive(PATIENCE)
+        assert (said.sender, said.message, said.seq) == ("w", "hi", None)
+        peer.tell(id="5", to="me", type="error", payload={"message": "no"}, reply_id=sent["id"])
+        assert (await user.receive(PATIENCE)).message == "no"
+
+
+async def matched(server: Fake, conversation: int = 1, uuid: str = "w") -> Peer:
+    """Let the next user in, and give it a waiter."""
+    peer = await server.accept()
+    connect = await peer.admit("ack", "seq", then="connect")
+    payload = {"uuid": uuid, "conversation": conversation}
+    peer.tell(id="2", to="me", type="connect_success", payload=payload, reply_id=connect["id"])
+    return peer
+
+
+def said(text: str, seq: int, sender: str = "w") -> dict[str, Any]:
+    payload = {"message": text}
+    return {
+        "id": f"c1-{seq}",
+        "seq": seq,
+        "from": sender,
+        "to": "me",
+        "type": "message_text",
+        "payload": payload,
+    }
+
+
+def stored(sent: dict[str, Any], seq: int) -> dict[str, Any]:
+    payload = {"id": f"c1-{seq}", "seq": seq, "time": "2025-03-20T08:26:46.000000"}
+    return {"id": "x", "to": "me", "type": "message_text_success", "payload": payload, "reply_id": sent["id"]}
+
+
+@run
+async def test_a_user_sends_again_when_it_has_its_conversation_back(server: Fake) -> None:
+    user = UserClient(server.url, "t", options=Naps().options())
+    connecting = later(user.connect())
+    peer = await matched(server)
+    await connecting
+    sendings = [later(user.send(text)) for text in "ab"]
+    first = [await peer.heard(), await peer.heard()]
+    peer.drop()
+
+    peer = await server.accept()
+    connect = await peer.admit("ack", "seq", then="connect")
+    await asyncio.sleep(0.02)
+    assert peer.has_heard_all  # not yet: before the answer to connect, messages are refused
+    peer.tell(id="2", to="me", type="connect_success", payload={"uuid": "w"}, reply_id=connect["id"])
+    assert [await peer.heard(), await peer.heard()] == first
+    peer.tell(**stored(first[0], 1))
+    peer.tell(id="9", to="me", type="error", payload={"message": "no"}, reply_id=first[1]["id"])
+    assert await sendings[0] == Ack(1, "2025-03-20T08:26:46.000000")
+    with pytest.raises(Refused, match="no"):
+        await sendings[1]
+    await user.close()
+
+
+@run
+async def test_a_user_sees_each_message_once_per_conversation(server: Fake) -> None:
+    user = UserClient(server.url, "t", options=Naps().options())
+    connecting = later(user.connect())
+    peer = await matched(server)
+    await connecting
+    peer.tell(**said("one", 1))
+    peer.tell(**said("two", 2))
+    await user.expect("message_text")
+    await user.expect("message_text")
+    peer.drop()
+    peer = await matched(server)
+    peer.tell(**said("two", 2))
+    peer.tell(**said("three", 3))
+    assert (await user.expect("message_text")).message == "three"
+    peer.drop()
+    peer = await matched(server, conversation=2, uuid="other")
+    peer.tell(**said("one of another conversation", 1, sender="other"))
+    assert (await user.expect("message_text")).message == "one of another conversation"
+    await user.close()
+
+
+@run
+async def test_a_user_who_left_does_not_ask_again(server: Fake) -> None:
+    user = UserClient(server.url, "t", options=Naps().options())
+    connecting = later(user.connect())
+    peer = await matched(server)
+    await connecting
+    await user.expect("connect_success")
+    peer.tell(**{"id": "4", "from": "w", "to": "me", "type": "disconnected", "payload": None})
+    await user.expect("disconnected")
+    peer.drop()
+    peer = await server.accept()
+    peer.tell(id="0", to="me", type="initialize", payload=None)
+    auth = await peer.heard()
+    peer.tell(id="1", to="me", type="auth_success", payload={}, reply_id=auth["id"])
+    await user.tell("connect")
+    assert (await peer.heard())["type"] == "connect"
+    await user.tell("disconnect")
+    assert (await peer.heard())["type"] == "disconnect"
+    assert peer.has_heard_all
+    await user.close()
+
+
+@run
+async def test_requests_are_answered_by_id(server: Fake) -> None:
+    user = UserClient(server.url, "t")
+    connecting = later(user.connect())
+    peer = await matched(server)
+    await connecting
+    asking = later(user.request("get_history", {"limit": 2}))
+    asked = await peer.heard()
+    assert asked == {"id": asked["id"], "type": "get_history", "payload": {"limit": 2}}
+    peer.tell(id="7", to="me", type="message_history", payload={"items": []}, reply_id=asked["id"])
+    assert (await asking).payload == {"items": []}
+    await user.close()
+
+
+@run
+async def test_a_refused_token(server: Fake) -> None:
+    user = UserClient(server.url, "t", options=Naps().options())
+    connecting = later(user.connect())
+    peer = await server.accept()
+    peer.tell(id="0", to="me", type="initialize", payload=None)
+    auth = await peer.heard()
+    peer.tell(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
+    peer.close(4401, "expired")
+    with pytest.raises(Closed, match="expired") as closed:
+        await connecting
+    assert closed.value.code == 4401
+    assert (await user.receive(PATIENCE)).message == "expired"
+
+
+@run
+async def test_a_waiter_and_its_users(server: Fake) -> None:
+    waiter = WaiterClient(server.url, "t", options=Naps().options())
+    connecting = later(waiter.connect())
+    peer = await server.accept()
+    await peer.admit("ack", "seq", then="ready")
+    await connecting
+
+    def arrive(uuid: str, conversation: int) -> None:
+        peer.tell(
+            id="3", to="me", type="new_connection", payload={"uuid": uuid, "conversation": conversation}
+        )
+
+    arrive("u1", 1)
+    arrive("u2", 2)
+    peer.tell(**said("one", 1, "u1"))
+    peer.tell(**said("one", 1, "u2"))
+    assert [(await waiter.expect("message_text")).sender for _ in range(2)] == ["u1", "u2"]
+    sending = later(waiter.send("u2", "hello"))
+    sent = await peer.heard()
+    assert sent == {"id": sent["id"], "to": "u2", "type": "message_text", "payload": {"message": "hello"}}
+    peer.drop()
+
+    peer = await server.accept()
+    await peer.admit("ack", "seq", then="ready")
+    arrive("u1", 1)
+    arrive("u2", 2)
+    assert await peer.heard() == sent
+    peer.tell(**stored(sent, 2))
+    await sending
+    peer.tell(**said("one", 1, "u1"))
+    peer.tell(**said("one", 1, "u2"))
+    peer.tell(**said("three", 3, "u2"))
+    assert (await waiter.expect("message_text")).message == "three"
+
+    await waiter.tell("unready")
+    assert (await peer.heard())["type"] == "unready"
+    peer.drop()
+    peer = await server.accept()
+    await peer.admit("ack", "seq", then="unready")
+    await waiter.close()
+
+
+# --- the bare client ---
+
+
+@run
+async def test_raw_client(server: Fake) -> None:
+    async with await RawClient.connect(f"{server.url}/chat?token=t", headers={"X-Test": "yes"}) as raw:
+        peer = await server.accept()
+        assert peer.request.headers["X-Test"] == "yes"
+        await raw.send_json({"msg": "hello"})
+        assert await peer.heard() == {"msg": "hello"}
+        peer.tell(msg="hi")
+        assert await raw.recv_json() == {"msg": "hi"}
+        with pytest.raises(TimeoutError):
+            await raw.recv_json(timeout=0)
+        assert raw.close_code is None
+        peer.tell(msg="last")
+        peer.close(4409, "over")
+        assert (await raw.wait_closed()).reason == "over"
+        assert raw.close_code == 4409
+        assert await raw.recv_json() == {"msg": "last"}
+        with pytest.raises(Closed):
+            await raw.recv_json()
+        with pytest.raises(Closed):
+            await raw.send("more")
+
+
+@run
+async def test_raw_client_closes(server: Fake) -> None:
+    raw = await RawClient.connect(f"{server.url}/chat")
+    peer = await server.accept()
+    await raw.close(4000, "enough")
+    assert await peer.closed() == (4000, "enough")
+    with pytest.raises(Closed) as closed:
+        await RawClient.connect(f"{server.url}/no/chat?token=403")
+    assert closed.value.code == 403

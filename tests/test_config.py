@@ -1,0 +1,325 @@
+"""Where the configuration comes from, and that every mistake in it is told at once."""
+
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tornado_chat import config
+from tornado_chat.config import Config, ConfigError, load
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _no_etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine has in /etc does not count."""
+    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+
+
+@pytest.fixture
+def ini(tmp_path: Path) -> Path:
+    return tmp_path / "x.ini"
+
+
+def problems(ini: Path, text: str, *overrides: str) -> list[str]:
+    """The mistakes in an ini file with this text, without the file's name."""
+    ini.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load([ini], overrides, {"HOME": "/home/ada"})
+    assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
+    return [str(problem).removeprefix(f"{ini}: ") for problem in caught.value.problems]
+
+
+def problem(ini: Path, text: str, *overrides: str) -> str:
+    (only,) = problems(ini, text, *overrides)
+    return only
+
+
+# Sources
+
+
+def test_defaults() -> None:
+    loaded = load(None, [], {"HOME": "/home/ada"})
+    assert loaded == Config().kept_in(Path("/home/ada/.local/state/tornado-chat"))
+    assert loaded.storage.url == "sqlite:////home/ada/.local/state/tornado-chat/tornado-chat.sqlite3"
+
+
+def test_later_files_and_then_overrides_win(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.ini", tmp_path / "2.ini"
+    first.write_text("[server]\nport = 1\nlanguage = en\nhost = a\n")
+    second.write_text("[server]\nport = 2\nlanguage = zh_CN\n")
+    server = load([first, second], ["server.port=3", "server.port=4"], {}).server
+    assert (server.port, server.language, server.host) == (4, "zh_CN", "a")
+
+
+def test_files_of_the_environment(tmp_path: Path) -> None:
+    names = [tmp_path / "1.ini", tmp_path / "2.ini"]
+    for number, path in enumerate(names):
+        path.write_text(f"[server]\nport = {number}\n")
+    environ = {"TORNADO_CHAT_CONFIG": os.pathsep.join(map(str, names))}
+    assert config.sources(None, environ) == names
+    assert load((), [], environ).server.port == 1
+    assert load(names[:1], [], environ).server.port == 0
+
+
+def test_files_of_etc() -> None:
+    conf_d = config.ETC / "conf.d"
+    conf_d.mkdir(parents=True)
+    (conf_d / "20.ini").write_text("[server]\nport = 20\n")
+    (conf_d / "10.ini").write_text("[server]\nport = 10\nhost = x\n")
+    (conf_d / "README").write_text("not an ini file\n")
+    assert config.sources(None, {}) == [conf_d / "10.ini", conf_d / "20.ini"]
+    (config.ETC / "tornado-chat.ini").write_text("[server]\nport = 1\nhost = y\nlanguage = en\n")
+    server = load(None, [], {}).server
+    assert (server.port, server.host, server.language) == (20, "x", "en")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/xdg"}, "/var/lib/a"),
+        ({"XDG_STATE_HOME": "/xdg", "HOME": "/home/ada"}, "/xdg/tornado-chat"),
+        ({"HOME": "/home/ada"}, "/home/ada/.local/state/tornado-chat"),
+    ],
+)
+def test_state_dir(environ: dict[str, str], expected: str) -> None:
+    assert load(None, [], environ).state_dir == Path(expected)
+    assert load(None, ["server.state_dir=/given"], environ).state_dir == Path("/given")
+
+
+def test_state_dir_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded = load(None, ["server.state_dir=here"], {})
+    assert loaded.state_dir == tmp_path / "here"
+    assert loaded.storage.url == f"sqlite:///{tmp_path}/here/tornado-chat.sqlite3"
+
+
+def test_a_given_database_stays() -> None:
+    url = "sqlite:////var/lib/chat.sqlite3"
+    assert load(None, [f"storage.url={url}"], {"HOME": "/"}).storage.url == url
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    missing, binary = tmp_path / "missing.ini", tmp_path / "binary.ini"
+    binary.write_bytes(b"[server]\nhost = \xff\n")
+    with pytest.raises(ConfigError) as caught:
+        load([missing, tmp_path, binary], [], {})
+    assert str(caught.value).splitlines() == [
+        f"{missing}: this file cannot be read: No such file or directory",
+        f"{tmp_path}: this file cannot be read: Is a directory",
+        f"{binary}: this file is not UTF-8: see byte 17",
+    ]
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("on", True), ("Yes", True), ("TRUE", True), ("1", True)]
+    + [("off", False), ("no", False), ("False", False), ("0", False)],
+)
+def test_switches(ini: Path, text: str, expected: bool) -> None:
+    ini.write_text(f"[auth]\nguests = {text}\n")
+    assert load([ini], [], {}).auth.guests is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a.org, https://b.org:8443", "https://a.org,,\n https://b.org:8443,"]
+)
+def test_lists(ini: Path, text: str) -> None:
+    ini.write_text(f"[web]\norigins = {text}\nops_networks =\n")
+    web = load([ini], [], {}).web
+    assert web.origins == ("https://a.org", "https://b.org:8443")
+    assert web.ops_networks == ()
+
+
+def test_a_percent_sign_and_a_bom_are_harmless(ini: Path) -> None:
+    ini.write_text("\ufeff[auth]\nISSUER = 100%(x)s\n# comment\n; comment\n", "utf-8")
+    assert load([ini], [], {}).auth.issuer == "100%(x)s"
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "expected"),
+    [
+        ("server", "port = 80a", 'port: "80a" is not a whole number from 0 to 65535'),
+        ("server", "port = 65536", 'port: "65536" is not a whole number from 0 to 65535'),
+        ("server", "port =", 'port: "" is not a whole number from 0 to 65535'),
+        ("server", "language = de", 'language: "de" is not one of zh_CN, en'),
+        ("support", "capacity = 0", 'capacity: "0" is not a whole number of at least 1'),
+        ("support", "auth_timeout = 0", 'auth_timeout: "0" is not a number above 0 and up to 31622400'),
+        ("support", "rejoin_grace = nan", 'rejoin_grace: "nan" is not a number from 0 to 31622400'),
+        ("limits", "messages_per_second = inf", 'messages_per_second: "inf" is not a number above 0'),
+        ("auth", "guests = maybe", 'guests: "maybe" is not on or off'),
+        ("server", "prot = 1", 'prot: this option is unknown; did you mean "port"?'),
+        ("server", "capacity = 1", 'capacity: this option is unknown; did you mean "capacity" in [support]?'),
+        ("storage", "qqq = 1", "qqq: this option is unknown; there are url, durability"),
+    ],
+)
+def test_wrong_values(ini: Path, section: str, line: str, expected: str) -> None:
+    assert problem(ini, f"[{section}]\n{line}\n") == f"in [{section}] {expected}"
+
+
+def test_wrong_items_of_a_list(ini: Path) -> None:
+    message = problem(ini, "[auth]\nalgorithms = HS265, HS256, none\n")
+    assert message.startswith('in [auth] algorithms: "HS265" and "none" are not one of HS256, HS384, ')
+
+
+def test_an_indented_option_is_found(ini: Path) -> None:
+    message = problem(ini, "[server]\nhost = x\n  port = 9\n")
+    assert message.startswith('in [server] host: it takes one line, but "port = 9" is indented')
+
+
+def test_sections(ini: Path) -> None:
+    assert problems(ini, "[Sever]\nx=1\n[DEFAULT]\ny=1\n[server]\n") == [
+        'in [Sever]: this section is unknown; did you mean "[server]"?',
+        "in [DEFAULT]: this section is unknown; there are " + ", ".join(config.SECTIONS),
+    ]
+    assert "line 3 begins this section again" in problem(ini, "[server]\n[web]\n[server]\n")
+    assert problem(ini, "port = 1\n").startswith("line 1 is in no section")
+
+
+def test_repeated_options_and_broken_lines(ini: Path) -> None:
+    text = "[server]\nport = 1\nport = 2\nhost = a\nPORT = 3\nhost = b\nwhat\n"
+    assert problems(ini, text) == [
+        "in [server] port: line 3 sets this option again; leave one of the two",
+        "in [server] port: line 5 sets this option again; leave one of the two",
+        "in [server] host: line 6 sets this option again; leave one of the two",
+        "line 7 is not `option = value`",
+    ]
+
+
+def test_overrides(ini: Path) -> None:
+    assert problems(ini, "", "blah", "server=1", "sever.port=1", "server.prot=1", "server.port=x") == [
+        '--set: "blah" is not SECTION.OPTION=VALUE, as in server.port=9000',
+        '--set: "server=1" is not SECTION.OPTION=VALUE, as in server.port=9000',
+        '--set: in [sever]: this section is unknown; did you mean "[server]"?',
+        '--set: in [server] prot: this option is unknown; did you mean "port"?',
+        '--set: in [server] port: "x" is not a whole number from 0 to 65535',
+    ]
+
+
+def test_everything_at_once(ini: Path) -> None:
+    text = "[server]\nport = x\ntimezone = Mars\n[auth]\nalgorithms = X\nsecret_file = /nowhere\n[what]\n"
+    told = problems(ini, text, "web.origins=example.org")
+    assert [line.split(":")[0] for line in told] == [
+        "in [what]",
+        "in [server] port",
+        "in [auth] algorithms",
+        "in [server] timezone",
+        "in [auth] secret_file",
+        "--set",
+    ]
+
+
+def test_a_problem_says_where(ini: Path) -> None:
+    ini.write_text("[server]\nport = 80a\n")
+    with pytest.raises(ConfigError) as caught:
+        load([ini], [], {})
+    (found,) = caught.value.problems
+    assert (found.source, found.section, found.option) == (str(ini), "server", "port")
+    assert str(found) == f'{ini}: in [server] port: "80a" is not a whole number from 0 to 65535'
+
+
+# Values that have to fit each other, or the machine
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        (
+            "server.timezone=Asia/Shanhai",
+            'timezone: "Asia/Shanhai" is no time zone; did you mean "Asia/Shanghai"?',
+        ),
+        ("server.timezone=../etc", 'timezone: "../etc" is no time zone; a name looks like Asia/Shanghai'),
+        ("server.unix_socket=/" + "x" * 107, "unix_socket: a socket's path has at most 107 bytes"),
+        ("auth.algorithms=", "algorithms: is empty; take HS256"),
+        ("auth.algorithms=RS256", "algorithms: RS256 needs a public key: set public_key_file or jwks_url"),
+        ("auth.jwks_url=https://a.org/jwks", "jwks_url: HS256 does not use it"),
+        ("auth.secret_file=/nowhere", 'secret_file: "/nowhere" cannot be read: No such file or directory'),
+        ("auth.secret_file=/", 'secret_file: "/" cannot be read: Is a directory'),
+        ("auth.id_claim=", "id_claim: is empty"),
+        ("auth.id_claim=exp", 'id_claim: "exp" has a meaning of its own'),
+        ("auth.name_claim=type", 'name_claim: "type" is the role_claim already'),
+        ("storage.url=mysql://u@h/n", "url: MySQL comes with a later version; this one takes sqlite:///path"),
+        ("storage.url=chat.db", 'url: "chat.db" is not sqlite:///path'),
+        ("storage.url=sqlite:///", 'url: "sqlite:///" is not sqlite:///path'),
+        ("storage.url=sqlite:///:memory:", "url: each thread would have a memory of its own"),
+        ("storage.url=sqlite:////", "url: / is a directory"),
+        ("limits.outgoing_bytes=1000", "outgoing_bytes: 1000 is less than one frame"),
+        ("limits.ping_timeout=3601", "ping_timeout: a dead connection would go unnoticed"),
+        ("web.origins=example.org", 'origins: "example.org" is not * or scheme://host[:port]'),
+        ("web.origins=https://example.org/", 'origins: "https://example.org/" is not * or scheme://host'),
+        ("web.origins=null", 'origins: "null" is not * or'),
+        ("web.origins=https://a.org:443", 'origins: "https://a.org:443" never comes'),
+        ("web.ops_networks=10.0.0.0/33", 'ops_networks: "10.0.0.0/33" is not a network'),
+        (
+            "web.ops_networks=10.1.2.3/8",
+            'ops_networks: "10.1.2.3/8" is an address in a network; did you mean "10.0.0.0/8"?',
+        ),
+    ],
+)
+def test_wrong_together(ini: Path, override: str, expected: str) -> None:
+    section = override.partition(".")[0]
+    assert problem(ini, "", override).startswith(f"--set: in [{section}] {expected}")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "server.timezone=Asia/Shanghai",
+        "auth.id_claim=sub",
+        "web.origins=*",
+        "web.origins=http://localhost:5173, HTTPS://A.org, http://[::1]:8080, capacitor://localhost",
+        "web.ops_networks=10.0.0.0/8, ::/0, 192.0.2.7",
+    ],
+)
+def test_right_together(override: str) -> None:
+    load(None, [override], {"HOME": "/"})
+
+
+def test_keys(ini: Path, tmp_path: Path) -> None:
+    secret, pem = tmp_path / "secret", tmp_path / "key.pem"
+    secret.write_text("x" * 64)
+    pem.write_text("-----BEGIN PUBLIC KEY-----\n")
+    both = f"[auth]\nalgorithms = RS256, HS256\npublic_key_file = {pem}\n"
+    assert "HS256 beside RS256 needs a secret_file" in problem(ini, both)
+    assert "is a PEM file, no shared secret" in problem(ini, f"{both}secret_file = {pem}\n")
+    ini.write_text(f"{both}secret_file = {secret}\n")
+    load([ini], [], {})
+
+    only = "[auth]\nalgorithms = EdDSA\n"
+    assert "EdDSA does not use it" in problem(ini, f"{only}public_key_file = {pem}\nsecret_file = {secret}\n")
+    assert "is no PEM file" in problem(ini, f"{only}public_key_file = {secret}\n")
+    assert "is no web address" in problem(ini, f"{only}jwks_url = ftp://a.org\n")
+    assert "leave one of the two empty" in problem(
+        ini, f"{only}jwks_url = https://a.org\npublic_key_file = {pem}\n"
+    )
+
+
+# The documentation
+
+
+def test_the_sample_is_up_to_date() -> None:
+    assert (ROOT / "etc" / "tornado-chat.ini").read_text() == config.documented(), (
+        "write config.documented() to etc/tornado-chat.ini"
+    )
+
+
+def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:
+    sample = config.documented()
+    ini.write_text(sample)
+    assert load([ini], [], {"HOME": "/"}) == load(None, [], {"HOME": "/"})
+    options = {each.name for section in config.SECTIONS.values() for each in fields(section)}
+    lines = [
+        line.removeprefix("#") if line[1:].split(" ")[0] in options and " =" in line else line
+        for line in sample.splitlines()
+    ]
+    uncommented = "\n".join(lines).replace("url =\n", "\n")  # an empty one is taken from the state directory
+    assert sum(line != before for line, before in zip(lines, sample.splitlines(), strict=True)) == sum(
+        len(fields(section)) for section in config.SECTIONS.values()
+    )
+    ini.write_text(uncommented)
+    assert load([ini], [], {"HOME": "/"}) == load(None, [], {"HOME": "/"})

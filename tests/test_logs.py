@@ -1,0 +1,156 @@
+"""What a line of the log looks like, and what never gets into one."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tornado_chat import config, logs
+from tornado_chat.logs import fields
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2ln-bmF0_XJl"
+log = logging.getLogger("tornado_chat.test")
+Configure = Callable[..., io.StringIO]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
+    """Configure the log for this test; what is logged goes to the stream, and pytest sees none of it."""
+    root = logging.getLogger()
+    level = root.level
+    monkeypatch.setattr(root, "handlers", [])
+
+    def configure(
+        format: str = "text", level: str = "info", environ: dict[str, str] | None = None
+    ) -> io.StringIO:
+        stream = io.StringIO()
+        logs.configure(config.Logging(format=format, level=level), stream, environ or {})  # type: ignore[arg-type]
+        return stream
+
+    yield configure
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    """The lines without their time."""
+    return [line.partition(" ")[2] for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_of_text(configure: Configure) -> None:
+    stream = configure()
+    log.info(
+        "event %s", "words", extra=fields(key="value", other="va lue", name="小林", n=3, none=None, empty="")
+    )
+    time, _, rest = stream.getvalue().partition(" ")
+    assert len(time) == len("2026-11-21T01:17:06.123+00:00")
+    assert time.endswith("+00:00")
+    assert (
+        rest
+        == 'INFO tornado_chat.test event words key=value other="va lue" name=小林 n=3 none=None empty=""\n'
+    )
+
+
+def test_levels(configure: Configure) -> None:
+    stream = configure(level="warning")
+    log.info("no")
+    log.warning("yes")
+    assert lines(stream) == ["WARNING tornado_chat.test yes"]
+
+
+def test_configured_again(configure: Configure) -> None:
+    first, second = configure(), configure()
+    log.info("x")
+    assert not first.getvalue()
+    assert len(lines(second)) == 1
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_no_text_breaks_a_line(configure: Configure, format: str) -> None:
+    stream = configure(format)
+    nasty = "a\nb\r\x1b[31m\x85\u2028\u202e\ud800\U000e0001"
+    log.info("said %s", nasty, extra=fields(text=nasty, quoted='"\\'))
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    if format == "json":
+        event = json.loads(line)
+        assert (event["message"], event["text"], event["quoted"]) == (f"said {nasty}", nasty, '"\\')
+    else:
+        assert r"said a\nb\r\x1b[31m\x85\u2028\u202e\ud800\U000e0001 text=\"a\n" in line.replace('"', '\\"')
+        assert line.endswith(r'quoted="\"\\"')
+
+
+def test_json(configure: Configure) -> None:
+    stream = configure("json")
+    log.warning("hi", extra=fields(session=4, ok=True, why=None, role=config.Path("/x"), level="mine"))
+    event = json.loads(stream.getvalue())
+    assert list(event)[:4] == ["time", "level", "logger", "message"]
+    del event["time"]
+    assert event == {
+        "level": "warning",
+        "logger": "tornado_chat.test",
+        "message": "hi",
+        "session": 4,
+        "ok": True,
+        "why": None,
+        "role": "/x",
+    }
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_an_exception_is_on_the_same_line(configure: Configure, format: str) -> None:
+    stream = configure(format)
+    try:
+        raise ValueError(f"GET /chat?token={TOKEN}")
+    except ValueError:
+        log.exception("it failed")
+    (line,) = stream.getvalue().splitlines()
+    assert "Traceback" in line
+    assert "ValueError: GET /chat?token=[token]" in line
+    if format == "json":
+        assert json.loads(line)["trace"].startswith("Traceback (most recent call last):\n")
+    else:
+        assert ' it failed trace="Traceback (most recent call last):\\n ' in line
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize("name", ["tornado_chat.test", "tornado.access"])
+def test_no_token_gets_into_the_log(configure: Configure, format: str, name: str) -> None:
+    stream = configure(format, "debug")
+    logger = logging.getLogger(name)
+    logger.debug("a %s b", TOKEN)
+    logger.info("GET /chat?sessionId=1&token=hush.hush&type=0 (%s)", {"Authorization": "Bearer hush"})
+    logger.info(
+        "Authorization: Bearer hush", extra=fields(url=f"/x?Token={TOKEN}#", token="hush", data={"t": TOKEN})
+    )
+    text = stream.getvalue()
+    assert "hush" not in text
+    assert "eyJ" not in text
+    assert "sessionId=1&token=[token]&type=0" in text
+
+
+def test_the_journal_has_its_own_time(configure: Configure) -> None:
+    stream = configure(environ={"JOURNAL_STREAM": "8:12345"}, level="debug")
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        log.log(level, "x", extra=fields(a=1))
+    assert stream.getvalue().splitlines() == [
+        "<7>DEBUG tornado_chat.test x a=1",
+        "<6>INFO tornado_chat.test x a=1",
+        "<4>WARNING tornado_chat.test x a=1",
+        "<3>ERROR tornado_chat.test x a=1",
+        "<2>CRITICAL tornado_chat.test x a=1",
+    ]
+
+
+def test_warnings_are_events_too(configure: Configure) -> None:
+    stream = configure()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)  # inside: catch_warnings has put the printing one back
+        warnings.warn("old\nthing", DeprecationWarning, stacklevel=1)
+    assert "WARNING py.warnings" in lines(stream)[0]
+    assert len(lines(stream)) == 1

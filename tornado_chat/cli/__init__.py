@@ -1,0 +1,27 @@
+"""The commands of ``tornado-chat``.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. What was expected to go wrong ends in
+a sentence, never in a traceback.
+
+The commands import what they need when they are called, so that ``token`` need not wait for all
+that ``serve`` needs.
+"""
+
+import click
+
+from tornado_chat.cli.operating import check_config, db, token
+from tornado_chat.cli.serving import demo, serve, talk
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tornado_chat")
+def main() -> None:
+    """A self-hosted conversation server for counselling and support.
+
+    It is configured by ini files: --config names one, else those of $TORNADO_CHAT_CONFIG count, else
+    /etc/tornado-chat/tornado-chat.ini and /etc/tornado-chat/conf.d/*.ini.
+    """
+
+
+for command in (serve, demo, talk, token, check_config, db):
+    main.add_command(command)
