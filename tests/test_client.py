@@ -1,4 +1,4 @@
-"""The clients, against a server that does as the test says. No test sleeps: delays are injected."""
+"""The clients, against a server that does as the test says. Their delays are injected: none is waited for."""
 
 import asyncio
 import json

@@ -5,6 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_no_text_breaks_a_line(configure: Configure, format: str) -> None:
 
 def test_json(configure: Configure) -> None:
     stream = configure("json")
-    log.warning("hi", extra=fields(session=4, ok=True, why=None, role=config.Path("/x"), level="mine"))
+    log.warning("hi", extra=fields(session=4, ok=True, why=None, role=PurePath("/x"), level="mine"))
     event = json.loads(stream.getvalue())
     assert list(event)[:4] == ["time", "level", "logger", "message"]
     del event["time"]

@@ -257,11 +257,12 @@ class WaiterTalk(SupportTalk):
                 await self.begin(self.say(text))
             return False
         if name == "end":
-            if self._current is None:
+            user = self._current
+            if user is None:
                 self.complain("there is no current user")
             else:
-                await self._waiter.tell("disconnect", to=self._current)
-                self._forget(self._current)
+                await self._waiter.tell("disconnect", to=user)
+                self._forget(user)
             return False
         return await super().command(name, rest)
 
@@ -269,8 +270,9 @@ class WaiterTalk(SupportTalk):
         if user in self._numbers:
             return  # given back after a reconnect
         self._come += 1
+        if not self._numbers:
+            self._current = user
         self._numbers[user] = self._come
-        self._current = self._current or user
         self.screen.say("·", f"{self._label(user)} connected", dim=True)
 
     def _forget(self, user: str) -> None:
@@ -279,8 +281,8 @@ class WaiterTalk(SupportTalk):
         self.screen.say("·", f"{self._label(user)} has left", dim=True)
         del self._numbers[user]
         if self._current == user:
-            # With several left, guessing could show one user what was meant for another.
-            self._current = next(iter(self._numbers)) if len(self._numbers) == 1 else None
+            # Another one is not chosen: what is being typed for this one must not be shown to it.
+            self._current = None
 
     def _label(self, user: str | None) -> str:
         return f"user {self._numbers.get(user or '', '?')}"

@@ -1,0 +1,98 @@
+# Sourced by the other scripts: goes to the clone's root and has a virtual environment there, in .venv.
+#
+# prepare run     has what the program needs in it
+# prepare test    has what its tests need in it, too
+#
+# The second time is quick: a file .venv/installed-* says what is there, and for which place.
+
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+cd "$root"
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+die() {
+    say "$0: $*"
+    exit 1
+}
+
+prepare() {
+    if is_fresh test || is_fresh "$1"; then
+        return
+    fi
+    if was_moved || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+        make_venv
+    fi
+    case $1 in
+        run) extra= ;;
+        *) extra="[$1]" ;;
+    esac
+    say "Installing tornado_chat$extra and what it needs into $root/.venv ..."
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".$extra" ||
+        die "pip could not install it; its message is above"
+    printf '%s\n' "$root" >".venv/installed-$1"
+}
+
+is_fresh() {
+    [ .venv/installed-"$1" -nt setup.cfg ] && [ .venv/installed-"$1" -nt pyproject.toml ] &&
+        ! was_moved && .venv/bin/python -c '' 2>/dev/null
+}
+
+# The programs in .venv/bin know the place where they were installed.
+was_moved() {
+    for stamp in .venv/installed-*; do
+        if [ -f "$stamp" ] && [ "$(cat "$stamp")" != "$root" ]; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+make_venv() {
+    find_python
+    say "Making a virtual environment with $python in $root/.venv ..."
+    if has_ensurepip || { install_ensurepip && has_ensurepip; }; then
+        "$python" -m venv --clear .venv || die "$python -m venv failed; its message is above"
+    else
+        "$python" -m venv --clear --without-pip .venv || die "$python -m venv failed; its message is above"
+        say "Fetching pip ..."
+        .venv/bin/python scripts/fetch_pip.py || die "pip could not be fetched; install the package python3-venv"
+    fi
+}
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        python=$PYTHON
+    elif command -v python3.11 >/dev/null 2>&1; then
+        python=python3.11
+    else
+        python=python3
+    fi
+    command -v "$python" >/dev/null 2>&1 ||
+        die "there is no $python here; install Python 3.11 or later, or name one: PYTHON=/path/to/python3 $0"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$python is $("$python" -V 2>&1), and Python 3.11 or later is needed; name one: PYTHON=/path/to/python3 $0"
+}
+
+has_ensurepip() {
+    "$python" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+# Debian keeps ensurepip in a package of its own.
+install_ensurepip() {
+    command -v apt-get >/dev/null 2>&1 || return 1
+    if [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        as_root="sudo -n"
+    else
+        return 1
+    fi
+    say "Installing Debian's package python3-venv ..."
+    # shellcheck disable=SC2086 # none or two words
+    { $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv; } \
+        >/dev/null || { say "That did not work; going on without it."; return 1; }
+}

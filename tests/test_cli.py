@@ -1,0 +1,353 @@
+"""The commands, as somebody types them: what they print, and their exit codes."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from click.testing import CliRunner, Result
+from tornado.ioloop import IOLoop
+
+from tornado_chat import app, config, demo, logs, terminal
+from tornado_chat.cli import main
+from tornado_chat.storage import schema
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home directory, on a machine without a configuration."""
+    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+    for name in ("TORNADO_CHAT_CONFIG", "TORNADO_CHAT_TOKEN", "STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def state(home: Path) -> Path:
+    """The state directory of that home, which does not exist yet."""
+    return home / ".local" / "state" / "tornado-chat"
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Calls a command, in this process; its log stays as pytest wants it."""
+    monkeypatch.setattr(logs, "configure", lambda settings: None)
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return run
+
+
+def test_every_command_takes_config_and_set(run: Run, home: Path) -> None:
+    (home / "x.ini").write_text("[server]\nport = x\n")
+    for command in (
+        "serve",
+        "demo",
+        "talk visitor",
+        "token --id 1 --role user",
+        "check-config",
+        "db status",
+        "db upgrade",
+    ):
+        result = run(*command.split(), "--config", str(home / "x.ini"), "--set", "web.y=1", "--set", "z")
+        assert result.exit_code == 2, command
+        assert result.stderr.splitlines() == [
+            "--set: in [web] y: this option is unknown; there are origins, ops_networks",
+            '--set: "z" is not SECTION.OPTION=VALUE, as in server.port=9000',
+            f'{home}/x.ini: in [server] port: "x" is not a whole number from 0 to 65535',
+        ]
+
+
+# check-config
+
+
+def test_check_config(run: Run, home: Path, state: Path) -> None:
+    result = run("check-config")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("configuration OK\nno file was read")
+
+    (home / "x.ini").write_text("[server]\nport = 9000\n")
+    result = run("check-config", "--config", str(home / "x.ini"))
+    assert (result.exit_code, result.stdout) == (0, f"configuration OK\nread {home}/x.ini\n")
+    assert not state.exists(), "a check makes nothing"
+
+
+def test_check_config_looks_into_the_keys(run: Run, home: Path) -> None:
+    (home / "short").write_text("short")
+    result = run("check-config", "--set", f"auth.secret_file={home}/short")
+    assert result.exit_code == 2
+    assert "needs at least 32" in result.stderr
+
+
+# token
+
+
+def claims(run: Run, state: Path, *arguments: str) -> dict[str, Any]:
+    result = run("token", *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    secret = (state / "secret").read_bytes().strip()
+    read: dict[str, Any] = jwt.decode(
+        result.stdout.strip(), secret, ["HS256"], options={"verify_aud": False, "verify_sub": False}
+    )
+    return read
+
+
+def test_token(run: Run, state: Path) -> None:
+    read = claims(run, state, "--id", "7", "--role", "user", "--name", "小林")
+    assert time.time() - 5 < read["iat"] <= time.time()
+    assert read == {
+        "id": 7,
+        "type": "user",
+        "name": "小林",
+        "iat": read["iat"],
+        "exp": read["iat"] + 12 * 3600,
+    }
+    assert stat.S_IMODE((state / "secret").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("id", "expected"), [("0", 0), ("007", "007"), ("ada", "ada"), ("9" * 30, "9" * 30)])
+def test_ids(run: Run, state: Path, id: str, expected: int | str) -> None:
+    assert claims(run, state, "--id", id, "--role", "waiter")["id"] == expected
+
+
+def test_configured_claims(run: Run, state: Path) -> None:
+    options = ["auth.id_claim=sub", "auth.role_claim=role", "auth.issuer=https://a.org", "auth.audience=chat"]
+    read = claims(
+        run, state, "--id", "7", "--role", "admin", *(word for o in options for word in ("--set", o))
+    )
+    expected = {"sub": "7", "role": "admin", "iss": "https://a.org", "aud": "chat"}
+    assert {key: read[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("12h", 43200), ("7d", 604800)])
+def test_lifetimes(run: Run, state: Path, text: str, seconds: int) -> None:
+    read = claims(run, state, "--id", "1", "--role", "user", "--expires", text)
+    assert read["exp"] - read["iat"] == seconds
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["--expires=0s", "--expires=12", "--expires=-1h", "--expires=1w", "--expires=h", "--role=boss", "--id"],
+)
+def test_wrong_usage_of_token(run: Run, wrong: str) -> None:
+    assert run("token", "--id", "1", "--role", "user", wrong).exit_code == 2
+
+
+def test_only_the_issuer_makes_tokens(run: Run, state: Path) -> None:
+    options = ("--set", "auth.algorithms=RS256", "--set", "auth.jwks_url=https://a.org/jwks")
+    result = run("token", "--id", "1", "--role", "user", *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "only the issuer can make tokens here: [auth] algorithms accepts RS256" in result.stderr
+    assert not state.exists()
+
+
+def test_a_secret_for_everybody_is_refused(run: Run, state: Path) -> None:
+    run("token", "--id", "1", "--role", "user")
+    (state / "secret").chmod(0o644)
+    result = run("token", "--id", "1", "--role", "user")
+    assert result.exit_code == 1
+    assert "chmod 600" in result.stderr
+
+
+# db
+
+
+def test_db(run: Run, state: Path) -> None:
+    url = f"sqlite:///{state}/tornado-chat.sqlite3"
+    result = run("db", "status")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"{url} does not exist yet: the server makes it when it starts\n",
+    )
+    assert not state.exists()
+
+    names = sorted(path.stem for path in schema.MIGRATIONS.glob("0*.py"))
+    applied = "".join(f"{name}  applied\n" for name in names)
+    assert run("db", "upgrade").stdout == f"{applied}{url} is up to date\n"
+    assert run("db", "upgrade").stdout == f"{url} is up to date\n"
+    assert run("db", "status").stdout == f"{applied}{url} is up to date\n"
+
+
+def test_db_that_is_none(run: Run, home: Path) -> None:
+    (home / "x").write_text("no database")
+    for command in ("status", "upgrade"):
+        result = run("db", command, "--set", f"storage.url=sqlite:///{home}/x")
+        assert result.exit_code == 1
+        assert (
+            result.stderr
+            == f"Error: the database sqlite:///{home}/x cannot be used: file is not a database\n"
+        )
+
+
+# serve
+
+
+def test_serve_hands_on_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[config.Config] = []
+
+    def serve(configured: config.Config) -> int:
+        seen.append(configured)
+        return 1
+
+    monkeypatch.setattr(app, "run", serve)
+    assert run("serve", "--set", "server.port=0").exit_code == 1
+    assert seen[0].server.port == 0
+
+
+# demo and talk
+
+
+def test_a_demo_keeps_off_what_is_configured(home: Path) -> None:
+    auth = config.Auth(algorithms=("RS256",), jwks_url="https://a.org", id_claim="sub")
+    configured = config.Config(
+        server=config.Server(unix_socket="/run/x"),
+        auth=auth,
+        storage=config.Storage(url="sqlite:////var/lib/x"),
+    )
+    own = demo.prepare(configured, home / "demo", any_port=False)
+    assert own.state_dir == home / "demo"
+    assert own.storage.url == f"sqlite:///{home}/demo/tornado-chat.sqlite3"
+    assert own.server == config.Server(state_dir=str(home / "demo"))
+    assert own.auth == replace(config.Auth(), id_claim="sub")
+    assert stat.S_IMODE((home / "demo").stat().st_mode) == 0o700
+
+
+def test_talk_without_a_demo(run: Run, state: Path) -> None:
+    result = run("talk", "visitor")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: no demo is running: start one with `tornado-chat demo`\n",
+    )
+
+    state.mkdir(parents=True)
+    (state / demo.POINTER).write_text(json.dumps({"state_dir": str(state)}))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (state / demo.NOTES).write_text(
+        json.dumps({"url": "http://x", "pid": gone.pid, "session_id": 1, "record_id": 1, "people": {}})
+    )
+    assert run("talk", "visitor").exit_code == 1
+    assert run("talk", "visitor", "--state-dir", str(state)).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "say who you are"),
+        (["visitor", "--url", "ws://x/chat"], "say who you are"),
+        (["nobody"], '"nobody" is none of visitor, consultant,'),
+        (["--url", "http://x/chat"], "has to begin with ws:// or wss://"),
+        (
+            ["--url", "ws://x/what"],
+            "has to have one of the paths /chat, /observe, /notify, /v1/ws/user/connect",
+        ),
+        (["--url", "ws://x/chat?token=x"], "leave the token out of --url"),
+        (["--url", "ws://x/chat?sessionId=1"], "put the token in $TORNADO_CHAT_TOKEN"),
+    ],
+)
+def test_wrong_usage_of_talk(run: Run, arguments: list[str], said: str) -> None:
+    result = run("talk", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "dialect"),
+    [
+        ("ws://x/chat?sessionId=1&type=0", "counselling"),
+        ("wss://x/proxied/observe?sessionId=1", "observe"),
+        ("ws://x/notify", "notify"),
+        ("ws://x/v1/ws/user/connect", "support-user"),
+        ("ws://x/v1/ws/waiter/connect", "support-waiter"),
+    ],
+)
+def test_talk_to_any_server(run: Run, monkeypatch: pytest.MonkeyPatch, url: str, dialect: str) -> None:
+    talks: list[tuple[str, ...]] = []
+
+    def talk(*arguments: str) -> int:
+        talks.append(arguments)
+        return 1
+
+    monkeypatch.setattr(terminal, "run_terminal", talk)
+    monkeypatch.setenv("TORNADO_CHAT_TOKEN", "hush")
+    assert run("talk", "--url", url).exit_code == 1
+    assert talks == [(url, "hush", dialect, "you")]
+
+
+def test_a_demo_without_people_ends(
+    home: Path, io_loop: IOLoop, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    expected_logs.append("the demo cannot be set up")
+    own = demo.prepare(config.Config(), home, any_port=True)
+    host = demo.Host(own, home, "tornado-chat", pytest.fail)
+
+    async def fail() -> None:
+        ended = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(os, "kill", lambda *arguments: ended.set_result(arguments))
+        host.welcome("http://127.0.0.1:1")  # nobody listens there
+        assert await ended == (os.getpid(), signal.SIGTERM)
+
+    io_loop.run_sync(fail, timeout=10)
+    assert host.failed
+
+
+def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
+    """Two runs of the real thing in one directory: the second goes on with the first one's session."""
+    command = [sys.executable, "-m", "tornado_chat"]
+    environ = {**os.environ, "TORNADO_CHAT_CONFIG": os.devnull, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    directory = home / "kept"
+    sessions = []
+    for _ in range(2):
+        arguments = ["demo", "--state-dir", str(directory), "--set", "server.port=0"]
+        server = subprocess.Popen(
+            [*command, *arguments], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert server.stdout is not None
+        try:
+            said = ""
+            while "A session that has ended" not in said:
+                line = server.stdout.readline()
+                assert line, server.communicate()
+                said += line
+            notes = json.loads((directory / demo.NOTES).read_text())
+            assert stat.S_IMODE((directory / demo.NOTES).stat().st_mode) == 0o600
+            sessions.append((notes["session_id"], notes["record_id"]))
+            assert set(notes["people"]) == set(demo.PEOPLE)
+            for word, place in notes["people"].items():
+                assert f" -m tornado_chat talk {word} " in said
+                assert place["url"] == notes["url"].replace("http", "ws", 1) + place["endpoint"]
+                assert place["url"] in said
+                assert place["token"] in said
+            talk = subprocess.run(
+                [*command, "talk", "visitor"],
+                env=environ,
+                input="你好\n",
+                capture_output=True,
+                text=True,
+                timeout=30,
+            )
+            assert talk.returncode == 0, talk.stderr
+            assert "你好" in talk.stdout
+        finally:
+            server.send_signal(signal.SIGTERM)
+            _, errors = server.communicate(timeout=30)
+        assert server.returncode == 0, errors
+        assert "eyJ" not in errors
+        assert not (state / demo.POINTER).exists()
+    assert sessions[0] == sessions[1]
