@@ -31,7 +31,7 @@ prepare() {
         *) extra="[$1]" ;;
     esac
     say "Installing tornado_chat$extra and what it needs into $root/.venv ..."
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".$extra" ||
+    .venv/bin/python -m pip install -qq --disable-pip-version-check -e ".$extra" ||
         die "pip could not install it; its message is above"
     printf '%s\n' "$root" >".venv/installed-$1"
 }

@@ -19,9 +19,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TextIO
-
-from tornado_chat import config
+from typing import Any, Protocol, TextIO
 
 PRIORITIES: Mapping[int, int] = {
     logging.DEBUG: 7,
@@ -46,6 +44,16 @@ BARE = re.compile(r"[^\s\"'=\\]+")
 """A value that needs no quotes."""
 
 
+class Settings(Protocol):
+    """``[logging]``, as far as it matters here. This module is below ``config``, as everybody logs."""
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def level(self) -> str: ...
+
+
 def fields(**values: Any) -> dict[str, Any]:
     """The ``extra`` of a logging call that gives the event these facts, as ``key=value``."""
     return {"fields": values}
@@ -59,7 +67,7 @@ def redact(text: str) -> str:
 
 
 def configure(
-    settings: config.Logging,
+    settings: Settings,
     stream: TextIO | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> None:

@@ -580,8 +580,8 @@ def test_secret_file(ending: bytes, tmp_path: Path) -> None:
     [
         (("HS256",), b"", "has 0 bytes, and HS256 needs at least 32: .*openssl rand -base64 48"),
         (("HS256",), b"x" * 31 + b"\n", "has 31 bytes, and HS256 needs at least 32"),
-        (("HS256", "HS384"), b"x" * 47, "HS384 needs at least 48"),
-        (("HS512", "HS256"), b"x" * 63, "HS512 needs at least 64"),
+        (("HS256", "HS384"), b"x" * 47, "has 47 bytes, and HS384 needs at least 48"),
+        (("HS512", "HS256"), b"x" * 63, "has 63 bytes, and HS512 needs at least 64"),
         (("HS256",), public_pem(RSA), "is a public key, certificate or JWK"),
         (
             ("HS256",),
@@ -703,7 +703,8 @@ def test_a_key_set_beside_a_secret(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
-def test_a_key_set_out_of_reach(tmp_path: Path) -> None:
+def test_a_key_set_out_of_reach(tmp_path: Path, expected_logs: list[str]) -> None:
+    expected_logs.append("^the key set http.* cannot be fetched")
     [socket] = bind_sockets(0, "127.0.0.1")
     port = socket.getsockname()[1]
     socket.close()

@@ -267,6 +267,11 @@ def test_public_key_file_that_is_missing(tmp_path: Path) -> None:
 # The key set at a URL
 
 
+@pytest.fixture
+def warns(expected_logs: list[str]) -> None:
+    expected_logs.append("^the key set http")
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "keys.json", "file:///etc/passwd", "ftp://host/keys", "https://", "http://[", "http://host:x/"],
@@ -370,6 +375,7 @@ async def test_callers_share_one_fetch() -> None:
         assert issuer.fetches == 1
 
 
+@pytest.mark.usefixtures("warns")
 @on_a_loop
 async def test_outage_from_the_start(caplog: pytest.LogCaptureFixture) -> None:
     async with issuing(jwk(RSA, "a")) as issuer:
@@ -391,6 +397,7 @@ async def test_outage_from_the_start(caplog: pytest.LogCaptureFixture) -> None:
         assert (await keys.key("a", "RS256")).key_id == "a"
 
 
+@pytest.mark.usefixtures("warns")
 @on_a_loop
 async def test_known_keys_outlive_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tornado_chat")
@@ -424,6 +431,7 @@ async def test_known_keys_outlive_an_outage(caplog: pytest.LogCaptureFixture) ->
         assert len(warnings_of(caplog)) == 2, "another outage, another warning"
 
 
+@pytest.mark.usefixtures("warns")
 @on_a_loop
 async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     async with issuing() as issuer:
@@ -436,6 +444,7 @@ async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     assert "hunter2" not in warning
 
 
+@pytest.mark.usefixtures("warns")
 @on_a_loop
 async def test_an_issuer_that_hangs() -> None:
     async with issuing(jwk(RSA, "a")) as issuer:
@@ -455,6 +464,7 @@ async def test_an_issuer_that_hangs() -> None:
     ],
     ids=["too big", "no JSON", "nested", "redirect", "error page"],
 )
+@pytest.mark.usefixtures("warns")
 @on_a_loop
 async def test_an_answer_that_is_no_key_set(
     status: int, body: bytes, caplog: pytest.LogCaptureFixture
@@ -466,6 +476,7 @@ async def test_an_answer_that_is_no_key_set(
         assert len(warnings_of(caplog)) == 1
 
 
+@pytest.mark.usefixtures("warns")
 @on_a_loop
 async def test_a_key_set_without_usable_keys_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     async with issuing({"kty": "oct", "k": "AAAA"}) as issuer:

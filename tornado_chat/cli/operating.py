@@ -124,7 +124,9 @@ def db_upgrade(given: Given) -> None:
     with _database(given) as (database, schema):
         unknown = schema.unknown(database)
         if unknown:
-            raise click.ClickException(f"the database comes from a newer version: it has {', '.join(unknown)}")
+            raise click.ClickException(
+                f"the database comes from a newer version: it has {', '.join(unknown)}"
+            )
         for name in schema.upgrade(database):
             click.echo(f"{name}  applied")
     click.echo(f"{given.load().storage.url} is up to date")
