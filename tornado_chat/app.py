@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -24,9 +25,10 @@ from tornado_chat.services.container import Services
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.guests import Guests
-from tornado_chat.services.identity import build, load_secret
+from tornado_chat.services.identity import build
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.secret import load_secret
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
@@ -213,6 +215,7 @@ def run(config: Config, welcome: Callable[[str], object] | None = None) -> int:
         log.info("stopping")
         await server.stop()
 
+    os.umask(0o077)  # whatever we write is nobody else's business
     try:
         asyncio.run(main())
     except StartError as error:

@@ -96,6 +96,12 @@ def _algorithms(config: "Config") -> Found:
         # A secret that we generate is for those without an issuer, and who has public keys has one.
         message = f"{shared} beside {public} needs a secret_file; leave {shared} out if nobody uses it"
         yield "auth", "algorithms", message
+    if not shared and auth.guests:
+        yield (
+            "auth",
+            "guests",
+            f"guests get tokens with a shared secret; add HS256 to {public}, or switch it off",
+        )
     if not shared and auth.secret_file:
         yield "auth", "secret_file", f"{public} does not use it; add HS256 to algorithms, or leave this empty"
     for option in ("public_key_file", "jwks_url"):

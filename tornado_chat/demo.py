@@ -25,7 +25,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.netutil import bind_sockets
 
 from tornado_chat.config import Config
-from tornado_chat.services.identity import load_secret, mint
+from tornado_chat.services.identity import mint
+from tornado_chat.services.secret import load_secret
 from tornado_chat.terminal import Dialect
 from tornado_chat.types import Role, SessionState
 

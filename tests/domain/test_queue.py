@@ -309,6 +309,22 @@ def test_a_broken_policy_loses_nobody() -> None:
     assert known(desk.pool, ANN).load == 1
 
 
+@pytest.mark.parametrize(("available", "capacity"), [(False, 5), (True, 1), (True, 0)])
+def test_a_policy_cannot_choose_a_waiter_who_is_away_or_full(available: bool, capacity: int) -> None:
+    class Stubborn(FifoLeastLoaded):
+        def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
+            return Choice(ANN, "always ann")
+
+    desk = desk_with(ANN, BOB, policy=Stubborn())
+    desk.pool.took(ANN)
+    desk.pool.set(ANN, available=available, capacity=capacity)
+    join(desk, 1)
+    with pytest.raises(ValueError, match="the policy chose waiter:ann, who is not free"):
+        desk.match()
+    assert line(desk) == [1]
+    assert known(desk.pool, ANN).load == 1
+
+
 def test_a_rank_that_cannot_be_compared_leaves_the_line_as_it_was() -> None:
     class Mixed(FifoLeastLoaded):
         def rank(self, ticket: Ticket) -> tuple[Any, ...]:

@@ -39,7 +39,8 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
     It is signed with the configured secret, or with the generated one, which the server uses too.
     """
     config = given.load()
-    from tornado_chat.services.identity import load_secret, mint
+    from tornado_chat.services.identity import mint
+    from tornado_chat.services.secret import load_secret
 
     if not any(algorithm.startswith("HS") for algorithm in config.auth.algorithms):
         accepted = ", ".join(config.auth.algorithms)

@@ -10,10 +10,6 @@ against the clock that we are handed.
 """
 
 import math
-import os
-import secrets
-import stat
-import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -21,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import jwt
-from jwt.algorithms import AllowedPublicKeys, HMACAlgorithm
+from jwt.algorithms import AllowedPublicKeys
 
 from tornado_chat import config
 from tornado_chat.errors import Unauthenticated
 from tornado_chat.services.jwks import KEY_KINDS, KeySet, fits, load_public_key
+from tornado_chat.services.secret import SECRET_BYTES, load_secret, require_strong
 from tornado_chat.types import Identity, Person, Role
 
 MAX_TOKEN = 8192
@@ -33,9 +30,6 @@ MAX_TOKEN = 8192
 
 MAX_TEXT = 64
 """Characters of an id, and of a display name."""
-
-SECRET_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""The algorithms with a shared secret, and how long it is at least (RFC 7518 section 3.2)."""
 
 AnyKey = bytes | AllowedPublicKeys | jwt.PyJWK
 
@@ -203,7 +197,7 @@ def mint(
             "tokens can be made only with a shared secret: [auth] algorithms has none of "
             f"{', '.join(SECRET_BYTES)}, so let the issuer make them"
         )
-    _require_strong(secret, auth, "the shared secret")
+    require_strong(secret, "the shared secret")
     claims = {
         auth.id_claim: str(id) if auth.id_claim == "sub" else id,
         auth.role_claim: role.value,
@@ -221,51 +215,6 @@ def mint(
 
 
 # Keys
-
-
-def load_secret(auth: config.Auth, state_dir: Path) -> bytes:
-    """The shared secret: of ``[auth] secret_file``, else of ``state_dir/secret``, made if missing.
-
-    Processes that start at once agree on one. A file that we did not make may have the mode that
-    its administrator gave it (a container's secret is often readable by all).
-
-    :raises ValueError: the file cannot be read or made, the secret is too short for the configured
-        algorithms, or the file in ``state_dir`` is open to others. The sentence is for a person, and
-        says what to do.
-    """
-    ours = not auth.secret_file
-    path = state_dir / "secret" if ours else Path(auth.secret_file)
-    try:
-        if ours and not path.exists():
-            _make_secret(path)
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            secret = file.read().rstrip(b"\r\n")
-    except OSError as error:
-        raise ValueError(f"the secret file {path} cannot be used: {error.strerror}") from error
-    if ours and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ValueError(f"the secret file {path} is open to other users of this machine: chmod 600 {path}")
-    _require_strong(secret, auth, f"the secret file {path}")
-    return secret
-
-
-def _make_secret(path: Path) -> None:
-    """Write a new secret to ``path``, unless somebody else is quicker.
-
-    It is written aside and linked: whoever sees ``path`` sees all of it, and the first link wins.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # O_EXCL, mode 0600
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(48) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(aside, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(aside)
 
 
 def _static_keys(
@@ -291,7 +240,7 @@ def _static_keys(
     if shared:
         if secret is None:
             raise ValueError(f"[auth] algorithms: {shared[0]} needs a shared secret")
-        _require_strong(secret, auth, "the shared secret")
+        require_strong(secret, "the shared secret")
         static.update(dict.fromkeys(shared, secret))
     if auth.public_key_file:
         path = Path(auth.public_key_file)
@@ -303,25 +252,6 @@ def _static_keys(
     elif public and keys is None:
         raise ValueError(f"[auth] algorithms: {public[0]} needs public_key_file or jwks_url")
     return static
-
-
-def _require_strong(secret: bytes, auth: config.Auth, what: str) -> None:
-    """:raises ValueError: ``secret`` is too short for the HS algorithms of ``auth``, or a public key."""
-    name = max(
-        filter(SECRET_BYTES.__contains__, auth.algorithms), key=SECRET_BYTES.__getitem__, default="HS256"
-    )
-    if len(secret) < SECRET_BYTES[name]:
-        raise ValueError(
-            f"{what} has {len(secret)} bytes, and {name} needs at least {SECRET_BYTES[name]}: "
-            "make one with `openssl rand -base64 48`"
-        )
-    try:
-        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
-    except jwt.InvalidKeyError as error:
-        raise ValueError(
-            f"{what} is a public key, certificate or JWK, not a shared secret: "
-            "make one with `openssl rand -base64 48`"
-        ) from error
 
 
 # Claims: each raises ValueError with the reason

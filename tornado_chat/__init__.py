@@ -1,0 +1,1 @@
+"""A self-hosted conversation server for counselling and support."""
