@@ -49,6 +49,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
     "not_your_session": ("您不是此会话的参与者", "You take no part in this session"),
     "session_finished": ("会话已结束", "The session has ended"),
+    "only_yourself": ("只能为自己创建会话", "You can open a session for yourself only"),
     "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
     "already_rated": ("此会话已评价", "This session has been rated already"),
     "replaced": ("此会话已在别处打开", "This session was opened elsewhere"),

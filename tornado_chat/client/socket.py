@@ -197,6 +197,8 @@ class Socket:
         # Tornado's own `ping_interval` closes a silent connection with 1000, and once the peer has
         # echoed that nobody can tell it from the end of the conversation. Hence :meth:`probe`, and
         # this method, which a client connection has but gives no other way to define.
+        if connection.protocol is not None:  # or a second small frame waits for the first one's receipt
+            connection.protocol.set_nodelay(True)
         connection.on_pong = self._on_pong  # type: ignore[method-assign]
         for raw in self._early:
             self._accept(raw)

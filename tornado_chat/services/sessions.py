@@ -6,7 +6,7 @@ from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.store import Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Identity, Kind, Message, Person, Role, Room, Thread
+from tornado_chat.types import Identity, Kind, Message, Role, Room, Thread
 
 HOSTS = (Role.SERVICE, Role.ADMIN)
 
@@ -41,8 +41,10 @@ class Sessions:
         :raises Conflict: ``session_id`` is taken by other people's session.
         """
         me = identity.person
-        if me.role not in HOSTS and me != Person(Role.USER, user_id):
+        if me.role not in (*HOSTS, Role.USER):
             raise Forbidden("role_not_allowed", role=me.role.value)
+        if me.role is Role.USER and me.id != user_id:
+            raise Forbidden("only_yourself")
 
         def work(tx: Transaction) -> tuple[Room, bool]:
             room, created = rooms.create_session(

@@ -139,7 +139,7 @@ class Support:
 
     def _waiter_status(self, waiter: WaiterDesk) -> dict[str, Any]:
         return {
-            "id": waiter.person.id,
+            "person": waiter.person,
             "name": waiter.name,
             "ready": waiter.ready,
             "connected": bool(waiter.seats),
