@@ -21,7 +21,7 @@ from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client import RawClient
 from tornado_chat.services.identity import mint
-from tornado_chat.types import Role
+from tornado_chat.types import Person, Role, Thread
 
 SECRET = b"a secret of the tests, long enough for HS256"
 
@@ -121,6 +121,11 @@ class House:
             ),
             raise_error=False,
         )
+
+    async def receipt(self, reader: Person, thread: Thread, seq: int) -> None:
+        """Wait until the server knows that ``reader`` has everything of ``thread`` up to ``seq``."""
+        while (await self.server._receipts.get(thread, reader) or 0) < seq:
+            await asyncio.sleep(0.01)
 
     async def session(self, user: int = 1, consultant: int = 2, **more: Any) -> int:
         body = {"user_id": user, "consultant_id": consultant, **more}

@@ -1,0 +1,132 @@
+"""How `/chat`, `/notify` and `/observe` refuse: close codes with a reason, error frames, Origin."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+from tornado_chat.client import Closed
+
+VISITOR = token("user", 1, "小林")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("address", "code", "reason"),
+    [
+        ("/chat?sessionId=1&type=0", 4401, "No token was given"),
+        ("/chat?token=junk&sessionId=1", 4401, "not a well-formed JWT"),
+        (f"/chat?token={token('user', 1, lifetime=-60)}&sessionId=1", 4401, "expired"),
+        (f"/chat?token={VISITOR}", 4400, "sessionId"),
+        (f"/chat?token={VISITOR}&sessionId=one", 4400, "sessionId"),
+        (f"/chat?token={VISITOR}&sessionId=1&type=2", 4400, "type"),
+        (f"/chat?token={VISITOR}&sessionId=%FF", 4400, "sessionId"),
+        (f"/chat?token={VISITOR}&sessionId=99", 4404, "There is no session 99"),
+        (f"/chat?token={VISITOR}&sessionId=99&type=1", 4404, "There is no supervision record 99"),
+        (f"/chat?token={token('user', 9)}&sessionId=1", 4403, "You take no part"),
+        (f"/chat?token={token('consultant', 1)}&sessionId=1", 4403, "You take no part"),
+        (f"/chat?token={token('supervisor', 3)}&sessionId=1", 4403, "You take no part"),
+        ("/notify", 4401, "No token"),
+        (f"/notify?token={token('service', 'host')}", 4403, "service"),
+        (f"/observe?token={VISITOR}&sessionId=1", 4403, "You take no part"),
+        (f"/observe?token={token('supervisor', 4)}&sessionId=1", 4403, "You take no part"),
+        (f"/observe?token={token('admin', 1)}&sessionId=99", 4404, "There is no session 99"),
+    ],
+)
+async def test_a_refused_socket_is_accepted_and_closed_with_a_reason(
+    house: House, address: str, code: int, reason: str
+) -> None:
+    assert await house.session(user=1, consultant=2) == 1
+    client = await house.connect(address)
+    closed = await client.wait_closed()
+    assert closed.code == code
+    assert reason in closed.reason
+
+
+@pytest.mark.gen_test
+async def test_nine_malformed_frames_are_answered_and_the_tenth_closes(house: House) -> None:
+    client = await house.chat(VISITOR, await house.session())
+    await client.recv_json()
+    bad: list[tuple[str | bytes, str]] = [
+        ("hello", "不是有效的 JSON"),
+        ("", "不是有效的 JSON"),
+        ("[]", "格式不正确"),
+        ('"hello"', "格式不正确"),
+        ("{}", '{"msg": "…"}'),
+        ('{"msg": 1}', "$.msg"),
+        ('{"msg": "a", "id": 5}', "$.id"),
+        ('{"msg": "a", "id": "' + 65 * "x" + '"}', "$.id"),
+        ('{"msg": "\\ud800"}', "不是有效的 JSON"),
+    ]
+    for frame, text in bad:
+        await client.send(frame)
+        answer = await client.recv_json()
+        assert answer["isSystem"] is True
+        assert answer["msg"].startswith("错误: ")
+        assert text in answer["msg"]
+    await client.send("and again")
+    assert "错误" in (await client.recv_json())["msg"]
+    assert (await client.wait_closed()).code == 4400
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("size", [70_000, 3_000_000])
+async def test_a_frame_that_is_too_big_closes_with_1009(house: House, size: int) -> None:
+    client = await house.chat(VISITOR, await house.session())
+    await client.recv_json()
+    await client.send_json({"msg": size * "x"})
+    assert (await client.wait_closed()).code == 1009
+
+
+class TestLimits:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "limits", messages_per_second=0.001, burst=5, connections_per_identity=2)
+
+    @pytest.mark.gen_test
+    async def test_who_talks_too_fast_is_closed_with_4429_and_what_came_before_is_kept(
+        self, house: House
+    ) -> None:
+        session = await house.session()
+        client = await house.chat(VISITOR, session)
+        for n in range(8):
+            await client.send_json({"msg": str(n)})
+        assert (await client.wait_closed()).code == 4429
+        counsellor = await house.chat(token("consultant", 2), session)
+        assert [(await counsellor.recv_json())["msg"] for _ in range(5)] == list("01234")
+
+    @pytest.mark.gen_test
+    async def test_a_third_socket_of_one_person_is_refused_and_the_others_go_on(self, house: House) -> None:
+        first = await house.connect(f"/notify?token={VISITOR}")
+        await house.connect(f"/notify?token={VISITOR}")
+        third = await house.connect(f"/notify?token={VISITOR}")
+        assert (await third.wait_closed()).code == 4429
+        await first.close()
+        await (await house.connect(f"/notify?token={VISITOR}")).send_json({})
+
+
+class TestOrigins:
+    @pytest.fixture(params=[(), ("https://good.example",), ("*",)], ids=["own", "good", "any"])
+    def settings(self, settings: config.Config, request: pytest.FixtureRequest) -> config.Config:
+        return changed(settings, "web", origins=request.param)
+
+    @pytest.mark.gen_test
+    async def test_a_page_gets_in_only_from_where_the_operator_allows(
+        self, house: House, settings: config.Config
+    ) -> None:
+        allowed = settings.web.origins
+
+        async def comes_in(origin: str | None) -> bool:
+            headers: dict[str, Any] = {} if origin is None else {"Origin": origin}
+            try:
+                client = await house.connect(f"/notify?token={VISITOR}", headers=headers)
+            except Closed as closed:
+                return closed.code != 403
+            await client.close()
+            return True
+
+        assert await comes_in(None)
+        assert await comes_in(house.http)
+        assert await comes_in("https://good.example") is bool(allowed)
+        assert await comes_in("https://evil.example") is (allowed == ("*",))

@@ -1,0 +1,104 @@
+"""What a client of ``/chat`` may opt into."""
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+
+VISITOR = token("user", 1, "V")
+COUNSELLOR = token("consultant", 2, "C")
+
+
+@pytest.mark.gen_test
+async def test_ack_tells_seq_and_time_and_a_resend_gets_the_first_ones(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    await visitor.recv_json()
+    await visitor.send_json({"msg": "a", "id": "x"})
+    first = await visitor.recv_json()
+    assert set(first) == {"ack", "seq", "time"}
+    assert (first["ack"], first["seq"]) == ("x", 1)
+    await visitor.send_json({"msg": "no id"})
+    await visitor.send_json({"msg": "a", "id": "x"})
+    assert await visitor.recv_json() == first
+    await visitor.close()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    await visitor.send_json({"msg": "a", "id": "x"})
+    await visitor.recv_json()  # announced again: the session has not begun
+    assert await visitor.recv_json() == first
+    counsellor = await house.chat(COUNSELLOR, session)
+    assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["a", "no id"]
+    await visitor.send_json({"msg": 5, "id": "bad"})
+    for _ in range(2):
+        await visitor.recv_json()
+    refused = await visitor.recv_json()
+    assert refused["id"] == "bad"
+    assert refused["msg"].startswith("错误")
+
+
+@pytest.mark.gen_test
+async def test_echo_and_seq_number_everything_without_gaps(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="echo,seq,unknown")
+    counsellor = await house.chat(COUNSELLOR, session, features="seq,echo")
+    for n in range(100):
+        await visitor.send_json({"msg": f"v{n}"})
+        await counsellor.send_json({"msg": f"c{n}"})
+    seen = []
+    for client in (visitor, counsellor):
+        frames = []
+        while len(frames) < 200:
+            frame = await client.recv_json()
+            if not frame["isSystem"]:
+                frames.append(frame)
+        assert [frame["seq"] for frame in frames] == list(range(1, 201))
+        assert len({frame["id"] for frame in frames}) == 200
+        own = "v" if client is visitor else "c"
+        assert all(frame.get("self", False) is frame["msg"].startswith(own) for frame in frames)
+        seen.append([frame["msg"] for frame in frames])
+    assert seen[0] == seen[1]
+    assert [msg for msg in seen[0] if msg[0] == "v"] == [f"v{n}" for n in range(100)]
+
+
+@pytest.mark.gen_test
+async def test_history_comes_in_pages(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    await visitor.recv_json()
+    for n in range(1, 61):
+        await visitor.send_json({"msg": str(n)})
+    counsellor = await house.chat(COUNSELLOR, session)
+    while (await counsellor.recv_json())["msg"] != "60":
+        pass
+    tab = await house.chat(VISITOR, session, features="history")
+    newest = await tab.recv_json()
+    assert [line["seq"] for line in newest["history"]] == list(range(11, 61))
+    assert set(newest["history"][0]) == {"seq", "msg", "senderType", "time"}
+    await tab.send_json({"history": newest["next"]})
+    oldest = await tab.recv_json()
+    assert [line["msg"] for line in oldest["history"]] == [str(n) for n in range(1, 11)]
+    assert oldest["next"] is None
+    await visitor.send_json({"history": None})  # a client that did not ask for it
+    while "错误" not in (answer := await visitor.recv_json())["msg"]:
+        pass
+    assert '{"msg": "…"}' in answer["msg"]
+
+
+class TestEnglishWithoutTheLegacyKey:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        settings = changed(settings, "counselling", legacy_system_key=False)
+        return changed(settings, "server", language="en")
+
+    @pytest.mark.gen_test
+    async def test_frames(self, house: House) -> None:
+        session = await house.session(user_name="Lin")
+        visitor = await house.chat(token("user", 1), session)  # no name in the token: the session's
+        frame = await visitor.recv_json()
+        assert set(frame) == {"isSystem", "msg", "time"}
+        assert frame["msg"] == "Visitor Lin has joined the session"
+        counsellor = await house.chat(token("consultant", 2), session)  # no name at all: the id
+        assert (await counsellor.recv_json())["msg"] == "Counsellor 2 has joined the session"
+        await visitor.send("oops")
+        told = [(await visitor.recv_json())["msg"] for _ in range(3)]
+        assert any(text.startswith("Error: This is not valid JSON") for text in told)

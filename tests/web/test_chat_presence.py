@@ -1,0 +1,171 @@
+"""Coming, going and coming back in a counselling session."""
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+from tornado_chat.app import Server
+from tornado_chat.client import Closed, RawClient
+from tornado_chat.types import Kind, Person, Role, Thread
+
+VISITOR = token("user", 1, "小林")
+COUNSELLOR = token("consultant", 2, "陈老师")
+
+
+async def begun(house: House, session: int, features: str = "") -> tuple[RawClient, RawClient]:
+    """Both are in, and have read what greeted them."""
+    visitor = await house.chat(VISITOR, session, features=features)
+    await texts(visitor, 1)
+    counsellor = await house.chat(COUNSELLOR, session, features=features)
+    for client in (visitor, counsellor):
+        assert (await texts(client, 2))[-1] == "会话已开始"
+    return visitor, counsellor
+
+
+async def texts(client: RawClient, count: int) -> list[str]:
+    return [(await client.recv_json())["msg"] for _ in range(count)]
+
+
+@pytest.mark.gen_test
+async def test_a_page_reload_disturbs_nobody_and_loses_and_repeats_nothing(house: House) -> None:
+    session = await house.session()
+    visitor, counsellor = await begun(house, session)
+    await counsellor.send_json({"msg": "before"})
+    assert await texts(visitor, 1) == ["before"]
+    await house.receipt(Person(Role.USER, "1"), Thread(Kind.SESSION, session), 1)
+    await visitor.close(1001)
+    await counsellor.send_json({"msg": "meanwhile 1"})
+    await counsellor.send_json({"msg": "meanwhile 2"})
+    again = await house.chat(VISITOR, session)
+    assert await texts(again, 2) == ["meanwhile 1", "meanwhile 2"]
+    await again.send_json({"msg": "back"})
+    assert await texts(counsellor, 1) == ["back"]  # and nothing about coming and going
+
+
+@pytest.mark.gen_test
+async def test_what_is_said_to_nobody_arrives_when_the_counsellor_comes(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    for n in range(300):  # more than one page of the catching up
+        await visitor.send_json({"msg": str(n)})
+    counsellor = await house.chat(COUNSELLOR, session)
+    said = [frame for frame in [await counsellor.recv_json() for _ in range(302)] if not frame["isSystem"]]
+    assert [frame["msg"] for frame in said] == [str(n) for n in range(300)]
+
+
+@pytest.mark.gen_test
+async def test_two_tabs_of_one_visitor(house: House) -> None:
+    session = await house.session()
+    visitor, counsellor = await begun(house, session)
+    tab = await house.chat(VISITOR, session)
+    await counsellor.send_json({"msg": "to both"})
+    assert await texts(visitor, 1) == await texts(tab, 1) == ["to both"]
+    await visitor.send_json({"msg": "from one"})
+    assert await texts(counsellor, 1) == ["from one"]
+    await visitor.close()
+    await tab.send_json({"msg": "from the other"})
+    assert await texts(counsellor, 1) == ["from the other"]
+    await counsellor.send_json({"msg": "marker"})
+    assert await texts(tab, 1) == ["marker"]  # no echo of what the other tab said
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("code", [4000, 1000])
+async def test_coming_and_going_before_the_start(house: House, code: int) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    assert await texts(visitor, 1) == ["来访者 小林已进入会话"]
+    await visitor.close(code)
+    counsellor = await house.chat(COUNSELLOR, session)
+    if code == 4000:
+        assert (await counsellor.wait_closed()).code == 4409
+    else:
+        assert await texts(counsellor, 1) == ["咨询师 陈老师已进入会话"]
+        await house.chat(VISITOR, session)
+        assert await texts(counsellor, 2) == ["来访者 小林已进入会话", "会话已开始"]
+
+
+@pytest.mark.gen_test
+async def test_4001_before_the_start_cancels_and_after_it_only_leaves(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    await texts(visitor, 1)
+    tab = await house.chat(VISITOR, session)
+    await visitor.close(4001)
+    assert await texts(tab, 1) == ["会话已结束"]
+    assert (await tab.wait_closed()).code == 1000
+    assert b'"state":"cancelled"' in (await house.api("GET", f"/api/v1/sessions/{session}", VISITOR)).body
+
+    session = await house.session()
+    visitor, counsellor = await begun(house, session)
+    await visitor.close(4001)
+    visitor = await house.chat(VISITOR, session)
+    await visitor.send_json({"msg": "still here"})
+    assert await texts(counsellor, 1) == ["still here"]
+
+
+@pytest.mark.gen_test
+async def test_who_returns_after_the_end_gets_what_was_missed_and_4409(house: House) -> None:
+    session = await house.session()
+    visitor, counsellor = await begun(house, session)
+    await visitor.close(1001)
+    await counsellor.send_json({"msg": "good bye"})
+    await counsellor.close(4000)
+    visitor = await house.chat(VISITOR, session)
+    assert (await visitor.wait_closed()).code == 4409
+    assert await texts(visitor, 1) == ["good bye"]
+    with pytest.raises(Closed):
+        await visitor.recv_json()
+
+
+@pytest.mark.gen_test
+async def test_the_host_ends_a_session_in_which_people_talk(house: House) -> None:
+    session = await house.session()
+    visitor, counsellor = await begun(house, session, "ack")
+    await visitor.send_json({"msg": "last words", "id": "z"})
+    assert (await visitor.recv_json())["ack"] == "z"
+    answer = await house.api("POST", f"/api/v1/sessions/{session}/end", token("service", "host"))
+    assert b'"state":"completed"' in answer.body
+    assert await texts(counsellor, 2) == ["last words", "会话已结束"]
+    assert await texts(visitor, 1) == ["会话已结束"]
+    for client in (visitor, counsellor):
+        assert (await client.wait_closed()).code == 1000
+
+
+class TestGrace:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "counselling", rejoin_grace=0.2)
+
+    @pytest.mark.gen_test
+    async def test_who_does_not_come_back_ends_the_session(self, house: House) -> None:
+        session = await house.session()
+        visitor, counsellor = await begun(house, session)
+        await visitor.close()
+        assert await texts(counsellor, 1) == ["会话已结束"]
+        assert (await counsellor.wait_closed()).code == 1000
+        assert (await (await house.chat(VISITOR, session)).wait_closed()).code == 4409
+
+
+@pytest.mark.gen_test
+async def test_a_new_server_on_the_same_data_goes_on_with_the_session(
+    house: House, settings: config.Config
+) -> None:
+    session = await house.session()
+    visitor, counsellor = await begun(house, session)
+    await visitor.send_json({"msg": "one", "id": "1"})
+    assert await texts(counsellor, 1) == ["one"]
+    await visitor.close()
+    await counsellor.send_json({"msg": "two"})
+    await counsellor.send_json({"msg": "three"})
+    await house.server.stop()
+    assert (await counsellor.wait_closed()).code == 1012
+
+    house.server = Server(settings)
+    await house.server.start()
+    visitor = await house.chat(VISITOR, session)
+    assert await texts(visitor, 2) == ["two", "three"]
+    counsellor = await house.chat(COUNSELLOR, session)
+    await visitor.send_json({"msg": "one", "id": "1"})  # a resend of before the restart
+    await visitor.send_json({"msg": "four"})
+    assert await texts(counsellor, 1) == ["four"]
