@@ -124,7 +124,7 @@ class House:
 
     async def receipt(self, reader: Person, thread: Thread, seq: int) -> None:
         """Wait until the server knows that ``reader`` has everything of ``thread`` up to ``seq``."""
-        while (await self.server._receipts.get(thread, reader) or 0) < seq:
+        while (await self.server._receipts.get(thread, reader) or 0) < seq:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
 
     async def session(self, user: int = 1, consultant: int = 2, **more: Any) -> int:
