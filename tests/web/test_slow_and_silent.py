@@ -1,0 +1,80 @@
+"""Peers that take nothing, or answer nothing: they are dropped, and miss nothing when they return."""
+
+import asyncio
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+
+VISITOR = token("user", 1, "V")
+COUNSELLOR = token("consultant", 2, "C")
+HANDSHAKE = (
+    "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+async def mute(house: House, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket that is open, answers no ping, and takes only what is read from it."""
+    address = urlsplit(house.http)
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(plain, (address.hostname, address.port))
+    reader, writer = await asyncio.open_connection(sock=plain, limit=4096)
+    writer.write(HANDSHAKE.format(path=path).encode())
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+class TestSlow:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "limits", outgoing_bytes=200_000)
+
+    @pytest.mark.gen_test(timeout=30)
+    async def test_who_takes_nothing_is_dropped_and_gets_everything_on_return(self, house: House) -> None:
+        session = await house.session()
+        _, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")
+        counsellor = await house.chat(COUNSELLOR, session, features="ack")
+        texts = [f"{n}:" + 60_000 * "x" for n in range(150)]  # more than sockets buffer
+        for n, text in enumerate(texts):
+            await counsellor.send_json({"msg": text, "id": str(n)})
+            while "ack" not in await counsellor.recv_json():
+                pass  # nobody waits for the slow one
+        writer.close()
+        visitor = await house.chat(VISITOR, session)
+        got = []
+        while len(got) < len(texts):
+            frame = await visitor.recv_json()
+            if not frame["isSystem"]:
+                got.append(frame["msg"])
+        assert got == texts
+
+
+class TestSilent:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "limits", ping_interval=0.2, ping_timeout=0.3)
+
+    @pytest.mark.gen_test
+    async def test_who_answers_no_ping_is_dropped_with_4408_and_who_does_stays(self, house: House) -> None:
+        lively = await house.connect(f"/notify?token={VISITOR}")
+        reader, writer = await mute(house, f"/notify?token={VISITOR}")
+        received = await reader.read(2)
+        assert received[0] == 0x89  # a ping
+        rest = await reader.read(200)
+        while b"\x11\x38" not in rest:  # 4408 in a close frame
+            rest += await reader.read(200)
+        assert b"no answer to pings" in rest
+        writer.close()
+        await house.api(
+            "POST",
+            "/api/v1/notifications",
+            token("service", "host"),
+            {"role": "user", "id": 1, "type": 0, "msg": "still there"},
+        )
+        assert (await lively.recv_json())["msg"] == "still there"
