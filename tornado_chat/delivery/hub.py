@@ -84,6 +84,12 @@ class Hub:
         for thread in outbox.threads:
             self.unfollow(outbox, thread)
 
+    def expect(self, outbox: Outbox, thread: Thread) -> None:
+        """``follow`` will come: what happens in ``thread`` until then waits for it."""
+        if not outbox.closed:
+            outbox.expect(thread)
+            self._by_thread.setdefault(thread, {})[outbox] = None
+
     async def follow(self, outbox: Outbox, thread: Thread, after: int) -> None:
         """Give ``outbox`` everything of ``thread`` that follows ``after``, then all that is new.
 
@@ -91,8 +97,8 @@ class Hub:
         """
         if outbox.closed or outbox.position(thread) is not None:
             return
+        self.expect(outbox, thread)
         outbox.follow(thread, after)
-        self._by_thread.setdefault(thread, {})[outbox] = None
         await self._catch_up(outbox, thread)
 
     def unfollow(self, outbox: Outbox, thread: Thread) -> None:

@@ -47,11 +47,12 @@ Memo = dict[tuple[Encoder, bool], bytes | None]
 class _Cursor:
     """Where a socket is in a thread."""
 
-    __slots__ = ("behind", "last", "newest", "waiting")
+    __slots__ = ("begun", "behind", "last", "newest", "waiting")
 
-    def __init__(self, last: int) -> None:
-        self.last = last
-        self.newest = last  # the highest seq that was heard of
+    def __init__(self) -> None:
+        self.begun = False  # whether it is known where the socket stands
+        self.last = 0
+        self.newest = 0  # the highest seq that was heard of
         self.behind = True
         self.waiting: deque[Callable[[], None]] = deque()
 
@@ -108,17 +109,25 @@ class Outbox:
     def threads(self) -> tuple[Thread, ...]:
         return tuple(self._cursors)
 
+    def expect(self, thread: Thread) -> None:
+        """The thread will be followed as soon as it is known from where; what is said of it waits."""
+        self._cursors.setdefault(thread, _Cursor())
+
     def follow(self, thread: Thread, after: int) -> None:
         """Begin with what follows ``after``. The thread is behind until ``caught_up``."""
-        self._cursors[thread] = _Cursor(after)
+        self.expect(thread)
+        cursor = self._cursors[thread]
+        cursor.begun = True
+        cursor.last = after
+        cursor.newest = max(cursor.newest, after)
 
     def unfollow(self, thread: Thread) -> None:
         self._cursors.pop(thread, None)
 
     def position(self, thread: Thread) -> int | None:
-        """The last ``seq`` dealt with, or None if the thread is not followed (any more)."""
+        """The last ``seq`` dealt with, or None if the thread is not followed (yet, or any more)."""
         cursor = self._cursors.get(thread)
-        return cursor.last if cursor and not self.closed else None
+        return cursor.last if cursor and cursor.begun and not self.closed else None
 
     def offer(self, item: Sequenced, memo: Memo) -> bool:
         """A new item of a followed thread. False if it showed that something is missing."""
@@ -207,10 +216,8 @@ class Outbox:
             self._on_owing(self)
 
     def silent_since(self) -> float | None:
-        """When the outstanding ping was sent, if nothing has been heard since; else None."""
-        if self._ledger.outstanding and self.heard_at <= self.pinged_at:
-            return self.pinged_at
-        return None
+        """Since when a ping is unanswered and nothing else was heard; None if no ping is outstanding."""
+        return max(self.pinged_at, self.heard_at) if self._ledger.outstanding else None
 
     def _write(self, item: Sequenced, memo: Memo) -> None:
         frame = self._frame(item, memo)

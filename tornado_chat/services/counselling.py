@@ -182,22 +182,24 @@ class Counselling:
 
     # --- listening in ---
 
-    async def observe(self, identity: Identity, session_id: int, outbox: Outbox) -> None:
+    async def observe(self, identity: Identity, session_id: int, outbox: Outbox, since: int) -> None:
         """Let a supervisor or an admin hear a session, live, from where it stopped the last time.
 
-        The first time that is now; the participants are not told.
+        The participants are not told.
+
+        :arg since: when the socket was opened; the first time, it hears what is said from then on.
 
         :raises NotFound: there is no such session.
         :raises Forbidden: the person may not listen to it.
         :raises Conflict: it is over.
         """
         thread = Thread(Kind.SESSION, session_id)
-        room = await self._store.read(rooms.get, thread)
+        await self._store.read(rooms.get, thread)
         if not await self._may_observe(identity, session_id):
             raise Forbidden("not_your_session")
         heard = await self._receipts.get(thread, identity.person)
         if heard is None:
-            heard = room.last_seq
+            heard = await self._store.read(messages.last_before, thread, since)
             self._receipts.note(thread, identity.person, heard)
         await self._hub.follow(outbox, thread, heard)
         # Asked after following: an end that came in between is either seen here or heard live.

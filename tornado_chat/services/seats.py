@@ -95,10 +95,12 @@ class Usher:
 
     def show_waiter(self, conversation: Conversation, seat: Seat) -> None:
         assert conversation.waiter_uuid is not None
+        self._hub.expect(seat.outbox, conversation.thread)
         seat.frames.introduce(conversation.thread, conversation.waiter_uuid)
         seat.outbox.send(seat.frames.connect_success(conversation))
 
     def show_user(self, conversation: Conversation, seat: Seat) -> None:
+        self._hub.expect(seat.outbox, conversation.thread)
         seat.frames.introduce(conversation.thread, conversation.user_uuid)
         seat.outbox.send(seat.frames.new_connection(conversation))
 

@@ -113,7 +113,7 @@ class MessageLog:
                 rows.append((*thread, seq, append.sender.key, client_id, append.media, append.text, now))
                 outcomes[index] = (
                     Stored(seq, now),
-                    Message(thread, seq, append.sender, append.text, now, append.media, append.client_id),
+                    Message(thread, seq, append.sender, append.text, now, append.media, client_id),
                 )
         if rows:
             cursor.executemany(self._insert, rows)
@@ -138,6 +138,16 @@ def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -
     if seq is not None:
         query = query.where(models.Message.seq < seq)
     return [_message(thread, row) for row in query.tuples().execute(database)][::-1]
+
+
+def last_before(database: pw.Database, thread: Thread, time: int) -> int:
+    """The ``seq`` of the last message that was stored before ``time``; 0 if there is none."""
+    m = models.Message
+    query = m.select(m.seq).where(
+        (m.kind == thread.kind.value) & (m.thread_id == thread.id) & (m.time < time)
+    )
+    seq: int | None = query.order_by(m.seq.desc()).scalar(database)
+    return seq or 0
 
 
 def _of(thread: Thread) -> "pw.ModelSelect[models.Message]":

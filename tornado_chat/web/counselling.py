@@ -103,7 +103,7 @@ class ObserveSocket(CounsellingSocket):
         identity = await self.identify(wire.OBSERVE_FEATURES)
         session_id = self.number("sessionId")
         outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
-        await self.services.counselling.observe(identity, session_id, outbox)
+        await self.services.counselling.observe(identity, session_id, outbox, self.opened)
 
 
 ROUTES = [

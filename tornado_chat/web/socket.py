@@ -46,6 +46,7 @@ class Socket(WebSocketHandler):
 
     def initialize(self, services: Services, origins: Origins) -> None:
         self.services = services
+        self.opened = now()
         self.connection_id = uuid.uuid4().hex[:12]
         self._origins = origins
         self._loop = asyncio.get_running_loop()

@@ -44,7 +44,7 @@ class GetHistory(msgspec.Struct, frozen=True):
 class _Frame(msgspec.Struct, frozen=True):
     msg: str | UnsetType = UNSET
     id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    history: Annotated[int, Meta(ge=1)] | UnsetType | None = UNSET
+    history: Annotated[int, Meta(ge=1, le=2**62)] | UnsetType | None = UNSET
 
 
 _decoder = msgspec.json.Decoder(_Frame)

@@ -62,7 +62,7 @@ class MessageImage(msgspec.Struct, frozen=True):
 class GetHistory(msgspec.Struct, frozen=True):
     """A page of the conversation before ``before`` (a seq; null for the newest)."""
 
-    before: Annotated[int, Meta(ge=1)] | None = None
+    before: Annotated[int, Meta(ge=1, le=2**62)] | None = None
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
 
 

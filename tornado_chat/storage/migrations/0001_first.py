@@ -53,7 +53,7 @@ class SupportConversation(Table):
     id = pw.BigAutoField()
     user = pw.CharField(PERSON)
     user_name = pw.CharField(NAME, null=True)
-    user_uuid = pw.CharField(36, unique=True)
+    user_uuid = pw.CharField(36)
     waiter = pw.CharField(PERSON, null=True)
     waiter_name = pw.CharField(NAME, null=True)
     waiter_uuid = pw.CharField(36, null=True)

@@ -1,0 +1,176 @@
+"""A socket, a dialect, a database and a clock that a test holds in its hands."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.events import Event, Notice, RoomEnded
+from tornado_chat.types import Kind, Message, Person, Role, Thread
+
+THREAD, OTHER = Thread(Kind.SESSION, 1), Thread(Kind.SESSION, 2)
+READER, WRITER = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")
+
+
+def said(seq: int, sender: Person = WRITER, thread: Thread = THREAD) -> Message:
+    return Message(thread, seq, sender, f"m{seq}", seq)
+
+
+def notice(code: str, thread: Thread = THREAD) -> Notice:
+    return Notice(thread, code, 0)
+
+
+class Socket:
+    """A transport that keeps what it is given. Its peer takes nothing while it is ``stuck``."""
+
+    def __init__(self) -> None:
+        self.frames: list[str] = []
+        self.pings: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.unsent = 0
+        self.stuck = False
+
+    def send(self, frame: bytes) -> None:
+        assert self.closed is None, "written after the close"
+        self.frames.append(frame.decode())
+        if self.stuck:
+            self.unsent += len(frame)
+
+    def ping(self, payload: bytes) -> None:
+        assert self.closed is None, "pinged after the close"
+        self.pings.append(payload)
+
+    def close(self, code: int, reason: str) -> None:
+        assert self.closed is None, "closed twice"
+        self.closed = (code, reason)
+
+    @property
+    def code(self) -> int | None:
+        return self.closed and self.closed[0]
+
+
+class Dialect:
+    """Messages by their text, notices by their code; own messages for who wants an echo."""
+
+    def __init__(self, echo: bool = False) -> None:
+        self.echo = echo
+        self.encoded: list[tuple[Event, bool]] = []
+
+    def encode(self, event: Event, own: bool) -> bytes | None:
+        self.encoded.append((event, own))
+        if isinstance(event, Message):
+            return None if own and not self.echo else event.text.encode()
+        if isinstance(event, Notice):
+            return event.code.encode()
+        return b"ended" if isinstance(event, RoomEnded) else None
+
+
+class Table:
+    """The stored messages. A read answers at once, or when it is let through."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Thread, list[Message]] = {}
+        self.reads: list[tuple[Thread, int, int]] = []
+        self.gates: list[asyncio.Future[None]] | None = None
+        self.fault: Exception | None = None
+
+    def store(self, count: int = 1, sender: Person = WRITER, thread: Thread = THREAD) -> Message:
+        """Store so many messages; the last one."""
+        rows = self.rows.setdefault(thread, [])
+        for _ in range(count):
+            rows.append(said(len(rows) + 1, sender, thread))
+        return rows[-1]
+
+    def hold(self) -> None:
+        self.gates = []
+
+    def let_through(self, which: int = 0) -> None:
+        assert self.gates
+        self.gates.pop(which).set_result(None)
+
+    async def fetch(self, thread: Thread, after: int, limit: int) -> Sequence[Message]:
+        self.reads.append((thread, after, limit))
+        found = self.rows.get(thread, [])[after : after + limit]
+        if self.gates is not None:
+            gate = asyncio.get_running_loop().create_future()
+            self.gates.append(gate)
+            await gate
+        if self.fault is not None:
+            raise self.fault
+        return found
+
+
+class _Timer:
+    def __init__(self, at: float, action: Callable[[], None]) -> None:
+        self.at = at
+        self.action = action
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Clock:
+    """The running loop, with a time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now = 1000.0
+        self.timers: list[_Timer] = []
+
+    def time(self) -> float:
+        return self._now
+
+    def call_soon(self, action: Callable[[], None]) -> asyncio.Handle:
+        return self._loop.call_soon(action)
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._loop.create_task(work)
+
+    def call_later(self, delay: float, action: Callable[[], None]) -> _Timer:
+        timer = _Timer(self._now + delay, action)
+        self.timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        end = self._now + seconds
+        while due := [t for t in self.timers if t.at <= end and not t.cancelled]:
+            timer = min(due, key=lambda t: t.at)
+            self.timers.remove(timer)
+            self._now = timer.at
+            timer.action()
+        self._now = end
+
+
+class Office:
+    """A hub with a table behind it. Made on the running loop."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self.clock = Clock()
+        self.table = Table()
+        self.dialect = Dialect()
+        self.receipts: list[tuple[Thread, Person, int]] = []
+        self.hub = Hub(
+            self.clock,  # type: ignore[arg-type]
+            self.table.fetch,
+            on_receipt=lambda *receipt: self.receipts.append(receipt),
+            outgoing_limit=limit,
+            ping_interval=20.0,
+            ping_timeout=8.0,
+        )
+
+    def open(self, person: Person = READER) -> tuple[Socket, Outbox]:
+        socket = Socket()
+        return socket, self.hub.open(person, socket, self.dialect)
+
+    async def following(self, person: Person = READER, after: int = 0) -> tuple[Socket, Outbox]:
+        socket, outbox = self.open(person)
+        await self.hub.follow(outbox, THREAD, after)
+        return socket, outbox
+
+
+async def turns(count: int = 10) -> None:
+    """Let everything happen that does not wait for the test."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -1,0 +1,290 @@
+"""All sockets of a process: fan-out, catching up, pings, the sweep."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.delivery.conftest import (
+    OTHER,
+    READER,
+    THREAD,
+    WRITER,
+    Office,
+    notice,
+    turns,
+)
+from tornado_chat.delivery import hub as hub_module
+from tornado_chat.errors import Unavailable
+
+
+@pytest.mark.gen_test
+async def test_who_follows_gets_what_was_stored_and_then_all_that_is_new() -> None:
+    office = Office()
+    office.table.store(3)
+    socket, _ = await office.following(after=1)
+    assert socket.frames == ["m2", "m3"]
+    office.hub.offer(office.table.store())
+    assert socket.frames == ["m2", "m3", "m4"]
+
+
+@pytest.mark.gen_test
+async def test_following_twice_changes_nothing() -> None:
+    office = Office()
+    office.table.store(2)
+    socket, outbox = await office.following()
+    await office.hub.follow(outbox, THREAD, 0)
+    assert socket.frames == ["m1", "m2"]
+    assert len(office.table.reads) == 1
+
+
+@pytest.mark.gen_test
+async def test_what_is_said_while_a_socket_catches_up_comes_once_and_in_its_place() -> None:
+    office = Office()
+    office.table.store(2)
+    office.table.hold()
+    socket, outbox = office.open()
+    joining = asyncio.ensure_future(office.hub.follow(outbox, THREAD, 0))
+    await turns()
+    office.hub.offer(office.table.store())
+    office.hub.tell(notice("joined"), THREAD)
+    assert socket.frames == []
+    office.table.let_through()
+    await turns()
+    assert not joining.done()  # the rows that it got do not have the new one yet
+    office.table.let_through()
+    await joining
+    assert socket.frames == ["m1", "m2", "m3", "joined"]
+
+
+@pytest.mark.gen_test
+async def test_a_lost_hint_is_read_back_when_the_next_one_comes() -> None:
+    office = Office()
+    socket, _ = await office.following()
+    office.table.store(4)
+    office.hub.offer(office.table.store())
+    await turns()
+    assert socket.frames == ["m1", "m2", "m3", "m4", "m5"]
+    assert office.table.reads[1:] == [(THREAD, 0, hub_module.PAGE)]
+
+
+@pytest.mark.gen_test
+async def test_a_long_backlog_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "PAGE", 3)
+    office = Office()
+    office.table.store(6)
+    socket, _ = await office.following()
+    assert socket.frames == [f"m{n}" for n in range(1, 7)]
+    assert [after for _, after, _ in office.table.reads] == [0, 3, 6]
+
+
+@pytest.mark.gen_test
+async def test_a_long_backlog_goes_at_the_pace_of_its_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "CLOGGED_PAUSE", 0)
+    office = Office(limit=10)
+    office.table.store(30)
+    socket, outbox = office.open()
+    socket.stuck = True
+    joining = asyncio.ensure_future(office.hub.follow(outbox, THREAD, 0))
+    while not joining.done():
+        await turns(3)
+        assert socket.unsent <= 10
+        socket.unsent = 0
+    assert socket.frames == [f"m{n}" for n in range(1, 31)]
+    assert socket.closed is None
+
+
+@pytest.mark.gen_test
+async def test_an_event_is_encoded_once_for_all_and_reaches_only_its_thread() -> None:
+    office = Office()
+    sockets = [(await office.following())[0] for _ in range(5)]
+    elsewhere, outbox = office.open()
+    await office.hub.follow(outbox, OTHER, 0)
+    office.hub.offer(office.table.store())
+    office.hub.tell(notice("joined"), THREAD)
+    assert all(socket.frames == ["m1", "joined"] for socket in sockets)
+    assert elsewhere.frames == []
+    assert len(office.dialect.encoded) == 2
+
+
+@pytest.mark.gen_test
+async def test_one_slow_peer_is_dropped_and_keeps_nobody_waiting() -> None:
+    office = Office(limit=5)
+    slow, _ = await office.following()
+    slow.stuck = True
+    fast, _ = await office.following()
+    for _ in range(4):
+        office.hub.offer(office.table.store())
+    assert slow.code == 4408
+    assert fast.frames == ["m1", "m2", "m3", "m4"]
+    assert fast.closed is None
+
+
+@pytest.mark.gen_test
+async def test_who_sends_and_who_reads_see_their_own_side() -> None:
+    office = Office()
+    writer, _ = await office.following(WRITER)
+    reader, _ = await office.following(READER)
+    office.hub.offer(office.table.store(sender=WRITER))
+    office.hub.offer(office.table.store(sender=READER))
+    assert (writer.frames, reader.frames) == (["m2"], ["m1"])
+
+
+@pytest.mark.gen_test
+async def test_a_thread_is_closed_for_each_socket_when_it_has_got_everything() -> None:
+    office = Office()
+    quick, _ = await office.following()
+    office.table.store(2)
+    office.table.hold()
+    late, outbox = office.open()
+    joining = asyncio.ensure_future(office.hub.follow(outbox, THREAD, 0))
+    await turns()
+    office.hub.tell(notice("ended"), THREAD)
+    office.hub.close_thread(THREAD, 1000, "over")
+    assert quick.frames == ["ended"]
+    assert quick.closed == (1000, "over")
+    assert late.closed is None
+    office.table.let_through()
+    await joining
+    assert late.frames == ["m1", "m2", "ended"]
+    assert late.closed == (1000, "over")
+
+
+@pytest.mark.gen_test
+async def test_who_cannot_be_served_when_it_joins_is_told_and_who_misses_something_is_sent_away(
+    expected_logs: list[str],
+) -> None:
+    expected_logs.append("could not read back missed messages: database_away")
+    office = Office()
+    socket, _ = await office.following()
+    office.table.fault = Unavailable("database_away")
+    _, joining = office.open()
+    with pytest.raises(Unavailable):
+        await office.hub.follow(joining, THREAD, 0)
+    office.table.store(2)
+    office.hub.offer(office.table.store())
+    await turns()
+    assert socket.code == 1013
+    assert socket.frames == []
+
+
+@pytest.mark.gen_test
+async def test_a_socket_that_goes_leaves_nothing_behind() -> None:
+    office = Office()
+    socket, outbox = await office.following()
+    await office.hub.follow(outbox, OTHER, 0)
+    assert office.hub.of_person(READER) == (outbox,)
+    office.hub.offer(office.table.store())  # and owes a ping
+    office.hub.discard(outbox)
+    office.hub.discard(outbox)
+    await turns()
+    assert (len(office.hub), list(office.hub), office.hub.of_person(READER)) == (0, [], ())
+    assert outbox.threads == ()
+    left: dict[str, Any] = vars(office.hub)
+    assert not any(left[index] for index in ("_by_thread", "_by_person", "_owing", "_outboxes"))
+    office.hub.offer(office.table.store())
+    assert socket.frames == ["m1"]
+    assert (socket.pings, socket.closed) == ([], None)
+
+
+@pytest.mark.gen_test
+async def test_a_socket_that_goes_while_it_catches_up_gets_nothing_more() -> None:
+    office = Office()
+    office.table.store(2)
+    office.table.hold()
+    socket, outbox = office.open()
+    joining = asyncio.ensure_future(office.hub.follow(outbox, THREAD, 0))
+    await turns()
+    office.hub.discard(outbox)
+    office.table.let_through()
+    await joining
+    assert socket.frames == []
+    await office.hub.follow(outbox, OTHER, 0)
+    assert outbox.threads == ()
+
+
+@pytest.mark.gen_test
+async def test_one_of_two_sockets_of_a_person_may_go() -> None:
+    office = Office()
+    _, first = await office.following()
+    second, outbox = await office.following()
+    office.hub.discard(first)
+    office.hub.offer(office.table.store())
+    assert office.hub.of_person(READER) == (outbox,)
+    assert second.frames == ["m1"]
+
+
+# --- pings and the sweep ---
+
+
+@pytest.mark.gen_test
+async def test_what_is_written_in_one_turn_is_receipted_by_one_ping() -> None:
+    office = Office()
+    socket, outbox = await office.following()
+    for _ in range(5):
+        office.hub.offer(office.table.store())
+    assert socket.pings == []
+    await turns()
+    assert socket.pings == [b"5"]
+    outbox.pong(b"5", office.clock.time())
+    assert office.receipts == [(THREAD, READER, 5)]
+    await turns()
+    assert socket.pings == [b"5"]
+
+
+@pytest.mark.gen_test
+async def test_what_is_written_while_a_ping_is_outstanding_is_pinged_after_its_pong() -> None:
+    office = Office()
+    socket, outbox = await office.following()
+    office.hub.offer(office.table.store())
+    await turns()
+    office.hub.offer(office.table.store())
+    await turns()
+    assert socket.pings == [b"1"]
+    outbox.pong(b"1", office.clock.time())
+    await turns()
+    assert socket.pings == [b"1", b"2"]
+
+
+@pytest.mark.gen_test
+async def test_the_sweep_pings_who_is_silent_and_closes_who_does_not_answer() -> None:
+    office = Office()
+    answering, outbox = await office.following()
+    dead, _ = await office.following()
+    office.hub.start_sweeping()
+    office.clock.advance(19.0)
+    assert (answering.pings, dead.pings) == ([], [])
+    office.clock.advance(4.0)
+    assert (len(answering.pings), len(dead.pings)) == (1, 1)
+    outbox.pong(answering.pings[0], office.clock.time())
+    office.clock.advance(12.0)
+    assert dead.code == 4408
+    assert answering.closed is None
+    office.hub.stop_sweeping()
+    pings = len(answering.pings)
+    office.clock.advance(100.0)
+    assert len(answering.pings) == pings
+
+
+@pytest.mark.gen_test
+async def test_who_talks_is_not_pinged() -> None:
+    office = Office()
+    socket, outbox = await office.following()
+    office.hub.start_sweeping()
+    for _ in range(10):
+        office.clock.advance(15.0)
+        outbox.heard_at = office.clock.time()
+    assert (socket.pings, socket.closed) == ([], None)
+
+
+@pytest.mark.gen_test
+async def test_who_dies_right_after_a_frame_that_crossed_a_ping_is_found_too() -> None:
+    office = Office()
+    socket, outbox = await office.following()
+    office.hub.start_sweeping()
+    office.hub.offer(office.table.store())
+    await turns()
+    office.clock.advance(0.1)
+    outbox.heard_at = office.clock.time()
+    office.clock.advance(15.0)
+    assert socket.code == 4408

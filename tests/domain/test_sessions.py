@@ -1,0 +1,87 @@
+"""The life of a session: the table, the drawing of it, and what no sequence of events may bring about."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tornado_chat.domain import sessions
+from tornado_chat.domain.sessions import TABLE, Effect, Event, Side, Step, step
+from tornado_chat.types import SessionState
+
+# What the words of the drawing mean: (event, is the other side present?)
+EVENTS: dict[str, list[tuple[Event, bool]]] = {
+    "first of a side": [(Event.ENTERED, False)],
+    "… and both present": [(Event.ENTERED, True)],
+    "back in time": [(Event.ENTERED, False), (Event.ENTERED, True)],
+    "last of a side left": [(Event.LEFT, False), (Event.LEFT, True)],
+    "grace is over": [(Event.GRACE_OVER, False), (Event.GRACE_OVER, True)],
+    "cancel (asker)": [(Event.CANCELLED, False), (Event.CANCELLED, True)],
+    "end": [(Event.ENDED, False), (Event.ENDED, True)],
+}
+EFFECTS = {
+    "announce": Effect.ANNOUNCE,
+    "start": Effect.START,
+    "finish": Effect.FINISH,
+    "start the grace": Effect.START_GRACE,
+    "stop the grace": Effect.STOP_GRACE,
+}
+FINISHED = (SessionState.COMPLETED, SessionState.CANCELLED)
+
+
+def drawn() -> dict[tuple[SessionState, Event, bool], Step]:
+    lines = (sessions.__doc__ or "").splitlines()
+    ruler, _, end = (i for i, line in enumerate(lines) if line.startswith("==="))
+    starts = [i for i, c in enumerate(lines[ruler]) if c == "=" and lines[ruler][i - 1 : i] in ("", " ")]
+    table = {}
+    for line in lines[ruler + 3 : end]:
+        state, event, new, effects = (
+            line[a:b].strip() for a, b in itertools.pairwise([*starts, len(line) + 1])
+        )
+        todo = tuple(EFFECTS[word.strip()] for word in effects.split(","))
+        for meant, other in EVENTS[event]:
+            table[SessionState(state), meant, other] = Step(SessionState(new), todo)
+    return table
+
+
+def test_the_drawing_in_the_docstring_is_the_table() -> None:
+    assert drawn() == TABLE
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "other_present"),
+    [key for key in itertools.product(SessionState, Event, (True, False)) if key not in TABLE],
+)
+def test_what_is_not_in_the_table_changes_nothing(
+    state: SessionState, event: Event, other_present: bool
+) -> None:
+    assert step(state, event, other_present) == Step(state, ())
+
+
+def test_an_effect_list_keeps_the_order_in_which_effects_are_declared() -> None:
+    order = list(Effect)
+    for done in TABLE.values():
+        assert list(done.effects) == sorted(done.effects, key=order.index)
+
+
+def test_a_side_has_another_side() -> None:
+    assert (Side.ASKER.other, Side.HELPER.other) == (Side.HELPER, Side.ASKER)
+
+
+@given(happenings=st.lists(st.tuples(st.sampled_from(Event), st.booleans())))
+def test_no_life_starts_or_ends_twice_or_goes_on_after_its_end(happenings: list[tuple[Event, bool]]) -> None:
+    state = SessionState.READY
+    seen: list[Effect] = []
+    for event, other_present in happenings:
+        before = state
+        state, effects = step(state, event, other_present)
+        if before in FINISHED:
+            assert (state, effects) == (before, ())
+        assert (Effect.FINISH in effects) == (state in FINISHED and before not in FINISHED)
+        assert (Effect.START in effects) == (before is SessionState.READY and state is SessionState.ACTIVE)
+        if before is not SessionState.ACTIVE:
+            assert not {Effect.START_GRACE, Effect.STOP_GRACE} & set(effects)
+        seen += effects
+    assert seen.count(Effect.START) <= 1
+    assert seen.count(Effect.FINISH) <= 1

@@ -1,0 +1,56 @@
+"""A migrated SQLite database in a file, and transactions without a writer thread."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import peewee as pw
+import pytest
+
+from tornado_chat import config
+from tornado_chat.events import Event
+from tornado_chat.storage import rooms, schema
+from tornado_chat.storage.database import open_database
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Person, Role, Room
+
+T = TypeVar("T")
+
+NOW = 1_700_000_000_000_000
+VISITOR = Person(Role.USER, "1")
+COUNSELLOR = Person(Role.CONSULTANT, "2")
+
+
+def open_at(path: Path) -> pw.Database:
+    return open_database(config.Storage(url=f"sqlite:///{path}", durability="normal"))
+
+
+@pytest.fixture
+def database_file(tmp_path: Path) -> Path:
+    return tmp_path / "chat.db"
+
+
+@pytest.fixture
+def database(database_file: Path) -> Iterator[pw.Database]:
+    database = open_at(database_file)
+    schema.upgrade(database)
+    yield database
+    database.close()
+
+
+def transact(
+    database: pw.Database, work: Callable[[Transaction], T], now: int = NOW
+) -> tuple[T, list[Event]]:
+    """What ``work`` returns, and the events that it would publish."""
+    tx = Transaction(database, now)
+    with database.atomic():
+        result = work(tx)
+    return result, tx.events
+
+
+def new_session(tx: Transaction, session_id: int | None = None) -> Room:
+    room, created = rooms.create_session(
+        tx, user_id="1", consultant_id="2", user_name="小林", consultant_name=None, session_id=session_id
+    )
+    assert created
+    return room

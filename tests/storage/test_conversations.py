@@ -1,0 +1,146 @@
+"""Support conversations in the database: changed only while they are what they are taken for."""
+
+import itertools
+from collections.abc import Callable
+
+import peewee as pw
+import pytest
+
+from tests.storage.conftest import NOW, transact
+from tornado_chat.errors import Conflict
+from tornado_chat.events import Assigned, Departed, Returned
+from tornado_chat.storage import conversations
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Thread
+
+USER, OTHER = Person(Role.USER, "1"), Person(Role.USER, "2")
+ANNE, BOB = Person(Role.WAITER, "anne"), Person(Role.WAITER, "bob")
+
+_uuids = itertools.count()
+
+
+def join(database: pw.Database, user: Person = USER) -> Conversation:
+    uuid = f"user-{next(_uuids)}"
+    return transact(database, lambda tx: conversations.create(tx, user, "小林", uuid))[0]
+
+
+def assign(
+    conversation: Conversation, waiter: Person = ANNE, reason: str = "fifo"
+) -> Callable[[Transaction], Conversation]:
+    return lambda tx: conversations.assign(tx, conversation, waiter, "客服", f"uuid-{waiter.id}", reason)
+
+
+def give_back(conversation: Conversation) -> Callable[[Transaction], Conversation]:
+    return lambda tx: conversations.give_back(tx, conversation)
+
+
+def end(conversation: Conversation, gone: Person = USER) -> Callable[[Transaction], Conversation]:
+    return lambda tx: conversations.end(tx, conversation.id, gone)
+
+
+def test_who_joins_waits_and_has_an_address(database: pw.Database) -> None:
+    made, events = transact(database, lambda tx: conversations.create(tx, USER, "小林", "uuid"))
+    assert made == Conversation(
+        id=made.id,
+        user=USER,
+        user_name="小林",
+        user_uuid="uuid",
+        state=ConversationState.WAITING,
+        last_seq=0,
+        created=NOW,
+    )
+    assert made.thread == Thread(Kind.SUPPORT, made.id)
+    assert events == []
+
+
+def test_a_socket_that_connects_again_after_the_end_keeps_its_address(database: pw.Database) -> None:
+    first, _ = transact(database, end(join(database)))
+    again, _ = transact(database, lambda tx: conversations.create(tx, USER, None, first.user_uuid))
+    assert again.id > first.id
+    assert again.user_uuid == first.user_uuid
+
+
+def test_a_waiting_user_gets_a_waiter(database: pw.Database) -> None:
+    waiting = join(database)
+    active, events = transact(database, assign(waiting), NOW + 1)
+    assert (active.state, active.waiter, active.assigned) == (ConversationState.ACTIVE, ANNE, NOW + 1)
+    assert (active.waiter_name, active.waiter_uuid, active.returned) == ("客服", "uuid-anne", False)
+    assert events == [Assigned(active, "fifo", previous=None)]
+
+
+def test_a_transfer_names_the_waiter_before(database: pw.Database) -> None:
+    active, _ = transact(database, assign(join(database)))
+    moved, events = transact(database, assign(active, BOB, "transfer"))
+    assert (moved.waiter, moved.waiter_uuid) == (BOB, "uuid-bob")
+    assert events == [Assigned(moved, "transfer", previous=ANNE)]
+
+
+def test_who_loses_the_waiter_waits_again_and_is_marked_as_returned(database: pw.Database) -> None:
+    active, _ = transact(database, assign(join(database)))
+    waiting, events = transact(database, give_back(active))
+    assert (waiting.state, waiting.returned) == (ConversationState.WAITING, True)
+    assert (waiting.waiter, waiting.waiter_name, waiting.waiter_uuid) == (None, None, None)
+    assert events == [Returned(waiting, lost=ANNE)]
+    again, _ = transact(database, assign(waiting, BOB))
+    assert (again.returned, again.waiter) == (False, BOB)
+
+
+def test_a_change_that_comes_too_late_is_refused_and_changes_nothing(database: pw.Database) -> None:
+    waiting = join(database)
+    with_anne, _ = transact(database, assign(waiting))
+    with pytest.raises(Conflict, match="no_conversation"):
+        transact(database, assign(waiting, BOB))  # anne has it already
+    with_bob, _ = transact(database, assign(with_anne, BOB))
+    for stale in (give_back(with_anne), assign(with_anne, ANNE)):
+        with pytest.raises(Conflict, match="no_conversation"):
+            transact(database, stale)
+    assert conversations.latest(database, USER) == with_bob
+    ended, _ = transact(database, end(with_bob))
+    for stale in (give_back(with_bob), assign(with_bob, ANNE), assign(waiting)):
+        with pytest.raises(Conflict, match="no_conversation"):
+            transact(database, stale)
+    assert conversations.latest(database, USER) == ended
+
+
+def test_a_conversation_ends_once_whoever_leaves(database: pw.Database) -> None:
+    active, _ = transact(database, assign(join(database)))
+    ended, events = transact(database, end(active, ANNE), NOW + 5)
+    assert (ended.state, ended.ended, ended.waiter) == (ConversationState.ENDED, NOW + 5, ANNE)
+    assert events == [Departed(ended, ANNE)]
+    assert transact(database, end(active, USER), NOW + 6) == (ended, [])
+
+
+def test_a_user_may_leave_the_line(database: pw.Database) -> None:
+    ended, events = transact(database, end(join(database)))
+    assert (ended.state, ended.waiter) == (ConversationState.ENDED, None)
+    assert events == [Departed(ended, USER)]
+
+
+def test_a_restart_finds_everybody_who_waits_or_talks_oldest_first(database: pw.Database) -> None:
+    waiting, talking, gone = join(database), join(database, OTHER), join(database, Person(Role.USER, "3"))
+    talking, _ = transact(database, assign(talking))
+    transact(database, end(gone))
+    assert conversations.unfinished(database) == [waiting, talking]
+
+
+def test_the_latest_conversation_of_a_user_is_its_newest(database: pw.Database) -> None:
+    assert conversations.latest(database, USER) is None
+    first, _ = transact(database, end(join(database)))
+    assert conversations.latest(database, USER) == first
+    second = join(database)
+    join(database, OTHER)
+    assert conversations.latest(database, USER) == second
+
+
+def test_the_last_rating_counts_and_stays_with_its_conversation(database: pw.Database) -> None:
+    mine, other = join(database), join(database, OTHER)
+    for stars, feedback in ((1, "no"), (4, None)):
+        _, events = transact(
+            database,
+            lambda tx, stars=stars, feedback=feedback: conversations.rate(tx, mine.id, stars, feedback),
+        )
+        assert events == []
+    rated = conversations.latest(database, USER)
+    assert rated is not None
+    assert (rated.rate, rated.feedback) == (4, None)
+    assert conversations.latest(database, OTHER) == other

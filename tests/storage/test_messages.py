@@ -1,0 +1,242 @@
+"""Storing and reading what was said: numbers without gaps, resends, threads that take no messages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import peewee as pw
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, open_at, transact
+from tornado_chat.errors import Conflict
+from tornado_chat.storage import messages, models, rooms
+from tornado_chat.storage.messages import Append, MessageLog, Outcome
+from tornado_chat.types import ConversationState, Kind, Message, Person, Role, SessionState, Stored, Thread
+
+SESSION = Thread(Kind.SESSION, 7)
+USER = Person(Role.USER, "9")
+
+
+@pytest.fixture(autouse=True)
+def _session(database: pw.Database) -> None:
+    transact(database, lambda tx: new_session(tx, SESSION.id))
+
+
+def append(database: pw.Database, *appends: Append, now: int = NOW) -> list[Outcome]:
+    with database.atomic():
+        return MessageLog(database).append(appends, now)
+
+
+def say(text: str, client_id: str | None = None, sender: Person = VISITOR, **more: Any) -> Append:
+    return Append(SESSION, sender, text, client_id, **more)
+
+
+def stored(outcome: Outcome) -> Stored:
+    assert isinstance(outcome, tuple), outcome
+    return outcome[0]
+
+
+def texts(database: pw.Database, thread: Thread = SESSION) -> list[str]:
+    return [message.text for message in messages.after(database, thread, 0, 1000)]
+
+
+def conversation(database: pw.Database, state: ConversationState, returned: bool = False) -> Thread:
+    new_id = models.SupportConversation.insert(
+        user=USER.key, user_uuid="u", state=state.value, returned=returned, created=NOW
+    ).execute(database)
+    return Thread(Kind.SUPPORT, new_id)
+
+
+def test_messages_are_numbered_from_one_without_gaps_across_batches(database: pw.Database) -> None:
+    first = append(database, say("a"), say("b"))
+    second = append(database, say("c"), now=NOW + 1)
+    assert [stored(o) for o in (*first, *second)] == [Stored(1, NOW), Stored(2, NOW), Stored(3, NOW + 1)]
+    assert rooms.get(database, SESSION).last_seq == 3
+
+
+def test_threads_of_one_batch_count_for_themselves(database: pw.Database) -> None:
+    other = Thread(Kind.SESSION, transact(database, new_session)[0].thread.id)
+    outcomes = append(database, say("a"), Append(other, VISITOR, "x"), say("b"), Append(other, VISITOR, "y"))
+    assert [stored(o).seq for o in outcomes] == [1, 1, 2, 2]
+    assert (texts(database), texts(database, other)) == (["a", "b"], ["x", "y"])
+
+
+def test_a_session_and_a_record_with_the_same_number_are_two_threads(database: pw.Database) -> None:
+    session = rooms.get(database, SESSION)
+    record, _ = transact(
+        database,
+        lambda tx: rooms.create_record(tx, session, supervisor_id="3", supervisor_name=None, record_id=7),
+    )
+    append(database, say("session"), Append(record[0].thread, COUNSELLOR, "record"))
+    assert (texts(database), texts(database, record[0].thread)) == (["session"], ["record"])
+
+
+def test_what_is_told_is_what_is_read_back(database: pw.Database) -> None:
+    outcomes = append(
+        database,
+        say("你好 🙂\x00 '; DROP TABLE message; --", "c1"),
+        say("https://example.org/a.png", media="image", sender=COUNSELLOR),
+        say("again, other words", "c1", same_text_only=True),
+    )
+    told = [outcome[1] for outcome in outcomes if isinstance(outcome, tuple)]
+    assert told == messages.after(database, SESSION, 0, 10)
+
+
+def test_a_resent_id_is_answered_and_not_stored_again(database: pw.Database, database_file: Path) -> None:
+    once, twice = append(database, say("hello", "c1"), say("hello", "c1"))
+    assert stored(once) == Stored(1, NOW)
+    assert twice == (Stored(1, NOW, duplicate=True), None)
+    (later,) = append(database, say("hello", "c1"), now=NOW + 5)
+    assert later == (Stored(1, NOW, duplicate=True), None)
+    database.close()
+    reopened = open_at(database_file)
+    (after_restart,) = append(reopened, say("hello", "c1"), now=NOW + 9)
+    assert after_restart == (Stored(1, NOW, duplicate=True), None)
+    assert texts(reopened) == ["hello"]
+    reopened.close()
+
+
+def test_a_resend_among_new_messages_leaves_no_gap(database: pw.Database) -> None:
+    append(database, say("a", "1"))
+    outcomes = append(database, say("b", "2"), say("a", "1"), say("c", "3"), say("b", "2"), say("d"))
+    assert [(stored(o).seq, stored(o).duplicate) for o in outcomes] == [
+        (2, False),
+        (1, True),
+        (3, False),
+        (2, True),
+        (4, False),
+    ]
+    assert texts(database) == ["a", "b", "c", "d"]
+
+
+def test_the_same_id_of_two_senders_or_in_two_threads_is_two_messages(database: pw.Database) -> None:
+    other = Thread(Kind.SESSION, transact(database, new_session)[0].thread.id)
+    outcomes = append(database, say("a", "1"), say("b", "1", COUNSELLOR), Append(other, VISITOR, "c", "1"))
+    assert not any(stored(o).duplicate for o in outcomes)
+    assert texts(database) == ["a", "b"]
+
+
+def test_an_id_used_for_other_words_is_a_new_message_where_ids_need_not_be_unique(
+    database: pw.Database,
+) -> None:
+    within = append(database, *(say(text, "1", same_text_only=True) for text in ("a", "b", "a")))
+    assert [(stored(o).seq, stored(o).duplicate) for o in within] == [(1, False), (2, False), (1, True)]
+    later = append(database, *(say(text, "1", same_text_only=True) for text in ("c", "a")))
+    assert [(stored(o).seq, stored(o).duplicate) for o in later] == [(3, False), (1, True)]
+    assert texts(database) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("state", [SessionState.COMPLETED, SessionState.CANCELLED])
+def test_a_finished_session_takes_nothing_but_still_knows_what_it_took(
+    database: pw.Database, state: SessionState
+) -> None:
+    append(database, say("a", "1"))
+    transact(database, lambda tx: rooms.finish(tx, SESSION, state))
+    outcomes = append(database, say("late"), say("late", "2"), say("late", "2"), say("a", "1"))
+    assert [type(o) for o in outcomes[:3]] == [Conflict] * 3
+    assert outcomes[3] == (Stored(1, NOW, duplicate=True), None)
+    assert rooms.get(database, SESSION).last_seq == 1
+    assert texts(database) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("state", "returned", "takes"),
+    [
+        (ConversationState.WAITING, False, False),
+        (ConversationState.WAITING, True, True),
+        (ConversationState.ACTIVE, False, True),
+        (ConversationState.ENDED, False, False),
+        (ConversationState.ENDED, True, False),
+    ],
+)
+def test_a_support_conversation_takes_messages_once_it_has_had_a_waiter_until_its_end(
+    database: pw.Database, state: ConversationState, returned: bool, takes: bool
+) -> None:
+    thread = conversation(database, state, returned)
+    (outcome,) = append(database, Append(thread, USER, "hello"))
+    assert isinstance(outcome, tuple) is takes
+    assert texts(database, thread) == (["hello"] if takes else [])
+
+
+def test_pages_go_forward_and_backward(database: pw.Database) -> None:
+    append(database, *(say(str(n)) for n in range(1, 11)))
+
+    def seqs(page: Sequence[Message]) -> list[int]:
+        assert [m.text for m in page] == [str(m.seq) for m in page]
+        return [m.seq for m in page]
+
+    assert seqs(messages.after(database, SESSION, 0, 3)) == [1, 2, 3]
+    assert seqs(messages.after(database, SESSION, 8, 3)) == [9, 10]
+    assert seqs(messages.after(database, SESSION, 10, 3)) == []
+    assert seqs(messages.before(database, SESSION, None, 3)) == [8, 9, 10]
+    assert seqs(messages.before(database, SESSION, 8, 3)) == [5, 6, 7]
+    assert seqs(messages.before(database, SESSION, 3, 3)) == [1, 2]
+    assert seqs(messages.before(database, SESSION, 1, 3)) == []
+
+
+# --- any batches, against a model that takes them one by one ---
+
+THREADS = {"open": SESSION, "ended": Thread(Kind.SESSION, 8), "support": Thread(Kind.SUPPORT, 1)}
+
+some_append = st.builds(
+    Append,
+    thread=st.sampled_from(sorted(THREADS.values())),
+    sender=st.sampled_from([VISITOR, COUNSELLOR]),
+    text=st.sampled_from(["x", "y"]),
+    client_id=st.sampled_from([None, "1", "2"]),
+    same_text_only=st.booleans(),
+)
+
+
+class Model:
+    def __init__(self) -> None:
+        self.rows: dict[Thread, list[tuple[int, str]]] = {}
+        self.known: dict[tuple[Thread, Person, str], tuple[Stored, str]] = {}
+
+    def take(self, append: Append, now: int) -> Stored | None:
+        key = None if append.client_id is None else (append.thread, append.sender, append.client_id)
+        if key in self.known:
+            known, text = self.known[key]
+            if not append.same_text_only or text == append.text:
+                return Stored(known.seq, known.time, duplicate=True)
+            key = None
+        if append.thread == THREADS["ended"]:
+            return None
+        rows = self.rows.setdefault(append.thread, [])
+        rows.append((len(rows) + 1, append.text))
+        stored = Stored(len(rows), now)
+        if key is not None:
+            self.known[key] = (stored, append.text)
+        return stored
+
+
+@settings(max_examples=100, deadline=None)
+@given(batches=st.lists(st.lists(some_append, min_size=1, max_size=8), max_size=6))
+def test_any_batches_do_what_taking_one_message_after_the_other_would_do(
+    batches: list[list[Append]],
+) -> None:
+    database = pw.SqliteDatabase(":memory:")
+    with database.bind_ctx(models.TABLES):
+        database.create_tables(models.TABLES)
+    for thread in (THREADS["open"], THREADS["ended"]):
+        transact(database, lambda tx, thread=thread: new_session(tx, thread.id))
+    transact(database, lambda tx: rooms.finish(tx, THREADS["ended"], SessionState.COMPLETED))
+    conversation(database, ConversationState.ACTIVE)
+    model = Model()
+    told: dict[Thread, list[tuple[int, str]]] = {}
+    try:
+        for now, batch in enumerate(batches):
+            outcomes = append(database, *batch, now=now)
+            expected = [model.take(one, now) for one in batch]
+            assert [o[0] if isinstance(o, tuple) else None for o in outcomes] == expected
+            for outcome in outcomes:
+                if isinstance(outcome, tuple) and outcome[1] is not None:
+                    told.setdefault(outcome[1].thread, []).append((outcome[1].seq, outcome[1].text))
+        assert told == model.rows
+        for thread in THREADS.values():
+            rows = [(m.seq, m.text) for m in messages.after(database, thread, 0, 1000)]
+            assert rows == model.rows.get(thread, [])
+    finally:
+        database.close()

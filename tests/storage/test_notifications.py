@@ -1,0 +1,119 @@
+"""Inboxes, and the receipts of all threads."""
+
+import peewee as pw
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, transact
+from tornado_chat.errors import NotFound
+from tornado_chat.storage import health, models, notifications, receipts
+from tornado_chat.types import Kind, Notification, Person, Thread
+
+DATA = {"apointmentId": 3, "consultantId": 5}
+
+
+def notify(database: pw.Database, owner: Person, msg: str, now: int = NOW) -> Notification:
+    return transact(database, lambda tx: notifications.create(tx, owner, 1, msg, DATA), now)[0]
+
+
+def test_an_inbox_is_made_once_and_belongs_to_one_person(database: pw.Database) -> None:
+    assert notifications.find_inbox(database, VISITOR) is None
+    made, events = transact(database, lambda tx: notifications.open_inbox(tx, VISITOR))
+    assert made.kind is Kind.INBOX
+    assert events == []
+    assert transact(database, lambda tx: notifications.open_inbox(tx, VISITOR))[0] == made
+    assert notifications.find_inbox(database, VISITOR) == made
+    assert notifications.find_inbox(database, COUNSELLOR) is None
+
+
+def test_a_notification_is_told_as_it_is_stored(database: pw.Database) -> None:
+    made, events = transact(database, lambda tx: notifications.create(tx, VISITOR, 1, "您好", DATA))
+    assert events == [made]
+    assert (made.seq, made.type, made.msg, made.data, made.time, made.read) == (
+        1,
+        1,
+        "您好",
+        DATA,
+        NOW,
+        False,
+    )
+    assert notifications.after(database, made.thread, 0, 10) == [made]
+
+
+@pytest.mark.parametrize("data", [None, {}, {"sessionId": 4, "nested": [1, {"a": None, "名": "值"}]}])
+def test_data_comes_back_as_it_was(database: pw.Database, data: dict[str, object] | None) -> None:
+    made, _ = transact(database, lambda tx: notifications.create(tx, VISITOR, 2, "m", data))
+    (read,) = notifications.after(database, made.thread, 0, 1)
+    assert read.data == data
+
+
+def test_each_inbox_counts_for_itself_and_is_read_in_pages(database: pw.Database) -> None:
+    mine = [notify(database, VISITOR, str(n)) for n in range(1, 6)]
+    other = notify(database, COUNSELLOR, "other")
+    inbox = mine[0].thread
+    assert [n.seq for n in mine] == [1, 2, 3, 4, 5]
+    assert other.seq == 1
+    assert notifications.after(database, inbox, 0, 2) == mine[:2]
+    assert notifications.after(database, inbox, 2, 2) == mine[2:4]
+    assert notifications.after(database, inbox, 5, 2) == []
+
+
+def test_reading_marks_the_notification_and_keeps_the_first_time(database: pw.Database) -> None:
+    made, other = notify(database, VISITOR, "a"), notify(database, VISITOR, "b")
+    for now in (NOW + 1, NOW + 2):
+        read, _ = transact(database, lambda tx: notifications.mark_read(tx, VISITOR, made.id), now)
+        assert read.read
+        assert (read.id, read.msg, read.data) == (made.id, "a", DATA)
+    assert [n.read for n in notifications.after(database, made.thread, 0, 10)] == [True, False]
+    assert (
+        models.Notification.select().where(models.Notification.id == made.id).first(database).read == NOW + 1
+    )
+    assert not other.read
+
+
+def test_nobody_reads_the_notification_of_somebody_else(database: pw.Database) -> None:
+    made = notify(database, VISITOR, "a")
+    for owner, id in ((COUNSELLOR, made.id), (VISITOR, made.id + 1)):
+        with pytest.raises(NotFound, match="no_such_notification"):
+            transact(database, lambda tx, owner=owner, id=id: notifications.mark_read(tx, owner, id))
+    assert not notifications.after(database, made.thread, 0, 1)[0].read
+
+
+# --- receipts ---
+
+A, B = Thread(Kind.SESSION, 1), Thread(Kind.RECORD, 1)
+
+
+def test_there_is_no_receipt_before_the_first_one(database: pw.Database) -> None:
+    assert receipts.get(database, A, VISITOR) is None
+    receipts.advance(database, [(A, VISITOR, 0)])
+    assert receipts.get(database, A, VISITOR) == 0
+
+
+def test_the_probe_of_the_health_check_really_writes_and_may_be_repeated(database: pw.Database) -> None:
+    transact(database, health.probe, NOW)
+    transact(database, health.probe, NOW + 1)
+    assert [row.seq for row in models.Receipt.select().execute(database)] == [NOW + 1]
+
+
+some_receipt = st.tuples(st.sampled_from([A, B]), st.sampled_from([VISITOR, COUNSELLOR]), st.integers(0, 9))
+
+
+@settings(max_examples=50, deadline=None)
+@given(batches=st.lists(st.lists(some_receipt, max_size=6), max_size=4))
+def test_a_receipt_never_goes_back(batches: list[list[tuple[Thread, Person, int]]]) -> None:
+    database = pw.SqliteDatabase(":memory:")
+    with database.bind_ctx([models.Receipt]):
+        database.create_tables([models.Receipt])
+    highest: dict[tuple[Thread, Person], int] = {}
+    try:
+        for batch in batches:
+            receipts.advance(database, batch)
+            for thread, reader, seq in batch:
+                highest[thread, reader] = max(seq, highest.get((thread, reader), 0))
+        for thread in (A, B):
+            for reader in (VISITOR, COUNSELLOR):
+                assert receipts.get(database, thread, reader) == highest.get((thread, reader))
+    finally:
+        database.close()

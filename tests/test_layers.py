@@ -1,0 +1,28 @@
+"""Who may import whom, as ``setup.cfg`` says it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_nobody_imports_from_above() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [linter, "--config", ROOT / "setup.cfg", "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def test_rules_and_dialects_do_no_io_and_ask_no_clock() -> None:
+    impure = {"tornado", "asyncio", "peewee", "playhouse", "socket", "threading", "time", "random"}
+    for folder in ("domain", "wire"):
+        for file in (ROOT / "tornado_chat" / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    modules = [node.module or ""]
+                assert not {module.partition(".")[0] for module in modules} & impure, file

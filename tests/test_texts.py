@@ -1,0 +1,134 @@
+"""Every text that the code names is there, in both languages, with the values that the code gives it."""
+
+import ast
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import tornado_chat
+from tornado_chat import errors
+from tornado_chat.errors import ChatError
+from tornado_chat.texts import ERRORS, SYSTEM, error_text, system_text
+
+PACKAGE = Path(tornado_chat.__file__).parent
+RAISED = {
+    name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, ChatError)
+}
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+class Use(NamedTuple):
+    """A place that names a text. ``given`` is None where the values are passed on as they come."""
+
+    where: str
+    code: str
+    given: set[str] | None
+
+
+def codes(node: ast.expr, module: ast.Module) -> list[str]:
+    """The texts that an expression may name: constants, choices, joined roles, local variables."""
+    if isinstance(node, ast.Constant):
+        return [node.value]
+    if isinstance(node, ast.IfExp):
+        return codes(node.body, module) + codes(node.orelse, module)
+    if isinstance(node, ast.JoinedStr):
+        prefix = node.values[0]
+        assert isinstance(prefix, ast.Constant)
+        return [f"{prefix.value}{role}" for role in ("user", "consultant", "supervisor")]
+    if isinstance(node, ast.Name):
+        assigned = [
+            assign.value
+            for assign in ast.walk(module)
+            if isinstance(assign, ast.Assign)
+            and any(isinstance(t, ast.Name) and t.id == node.id for t in assign.targets)
+        ]
+        assert assigned, f"line {node.lineno}: where does {node.id} come from?"
+        return [code for value in assigned for code in codes(value, module)]
+    return []  # an attribute: the code of an event, which was checked where the event was made
+
+
+def uses(names: set[str], argument: int) -> Iterator[Use]:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        module = ast.parse(file.read_text())
+        imported = {
+            alias.name
+            for node in ast.walk(module)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tornado_chat.")
+            for alias in node.names
+        }
+        for node in ast.walk(module):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id in names & imported and len(node.args) > argument:
+                keywords = {keyword.arg for keyword in node.keywords}
+                given = None if None in keywords else {str(keyword) for keyword in keywords}
+                for code in codes(node.args[argument], module):
+                    yield Use(f"{file.relative_to(PACKAGE)}:{node.lineno}", code, given)
+
+
+ERROR_USES = list(uses(RAISED, 0))
+SYSTEM_USES = list(uses({"system_text"}, 1))
+NOTICE_USES = list(uses({"Notice"}, 1))
+
+
+@pytest.mark.parametrize("catalogue", [ERRORS, SYSTEM])
+def test_every_text_is_there_in_both_languages_with_the_same_placeholders(
+    catalogue: dict[str, tuple[str, str]],
+) -> None:
+    for code, (chinese, english) in catalogue.items():
+        assert chinese.strip(), code
+        assert english.strip(), code
+        assert english.isascii(), code
+        assert not chinese.isascii(), code
+        assert placeholders(chinese) == placeholders(english), code
+
+
+def test_the_search_finds_what_it_is_meant_to_find() -> None:
+    assert len(ERROR_USES) > 30
+    assert {use.code for use in ERROR_USES} >= {"no_such_session", "no_such_record", "not_stored", "too_fast"}
+    assert {use.code for use in SYSTEM_USES} >= {"session_ended", "new_conversation"}
+    assert {use.code for use in NOTICE_USES} >= {"joined_user", "session_started"}
+
+
+@pytest.mark.parametrize("use", ERROR_USES, ids=lambda use: f"{use.code} {use.where}")
+def test_every_error_has_a_text_and_gives_it_its_values(use: Use) -> None:
+    assert use.code in ERRORS
+    assert use.given is None or use.given == placeholders(ERRORS[use.code][0])
+
+
+@pytest.mark.parametrize("use", SYSTEM_USES, ids=lambda use: f"{use.code} {use.where}")
+def test_every_system_text_is_there_and_gets_its_values(use: Use) -> None:
+    assert use.code in SYSTEM
+    assert use.given is None or use.given == placeholders(SYSTEM[use.code][0])
+
+
+@pytest.mark.parametrize("use", NOTICE_USES, ids=lambda use: f"{use.code} {use.where}")
+def test_every_notice_has_a_text_that_needs_a_name_at_most(use: Use) -> None:
+    assert placeholders(SYSTEM[use.code][0]) <= {"name"}
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("joined_user", "来访者 NAME已进入会话"),
+        ("joined_consultant", "咨询师 NAME已进入会话"),
+        ("joined_supervisor", "督导 NAME已进入会话"),
+        ("session_started", "会话已开始"),
+        ("session_ended", "会话已结束"),
+    ],
+)
+def test_the_texts_that_front_ends_compare_are_the_same_to_the_letter(code: str, text: str) -> None:
+    assert system_text("zh_CN", code, name="NAME") == text
+
+
+def test_an_error_is_told_in_the_language_that_was_asked_for() -> None:
+    error = errors.NotFound("no_such_session", id=5)
+    assert error_text("zh_CN", error) == "会话 5 不存在"
+    assert error_text("en", error) == "There is no session 5"
+    assert str(error) == "no_such_session (id=5)"

@@ -1,0 +1,269 @@
+"""The HTTP API: who may do what, and how it answers."""
+
+import json
+import sqlite3
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+
+HOST = token("service", "host")
+ADMIN = token("admin", 1)
+VISITOR = token("user", 1, "V")
+COUNSELLOR = token("consultant", 2, "C")
+SUPERVISOR = token("supervisor", 3, "S")
+STRANGER = token("user", 9)
+OPEN = {"user_id": 1, "consultant_id": 2}
+
+
+async def call(house: House, method: str, path: str, who: str | None, body: Any = None) -> tuple[int, Any]:
+    answer = await house.api(method, f"/api/v1{path}", who, body)
+    problem = answer.code >= 400
+    expected = "application/problem+json" if problem else "application/json; charset=utf-8"
+    assert answer.headers["Content-Type"] == expected
+    value = json.loads(answer.body)
+    if problem:
+        assert value["status"] == answer.code
+    return answer.code, value
+
+
+async def talk(house: House) -> int:
+    """A session with a record, in which five lines were said."""
+    session = await house.session(user_name="<b>Lin</b>", consultant_name="Chen")
+    await house.record(session)
+    visitor = await house.chat(VISITOR, session)
+    counsellor = await house.chat(COUNSELLOR, session)
+    for n in range(5):
+        await visitor.send_json({"msg": f"<i>{n}</i>"})
+    while (await counsellor.recv_json())["msg"] != "<i>4</i>":
+        pass
+    return session
+
+
+@pytest.mark.gen_test
+async def test_opening_a_session(house: House) -> None:
+    more = {**OPEN, "session_id": 40, "appointment_id": 8, "user_name": "Lin"}
+    code, session = await call(house, "POST", "/sessions", HOST, more)
+    assert code == 201
+    assert {key: session[key] for key in more} == more
+    assert (session["state"], session["started"], session["ended"]) == ("ready", None, None)
+    assert await call(house, "POST", "/sessions", HOST, more) == (200, session)
+    code, problem = await call(house, "POST", "/sessions", HOST, {**more, "user_id": 2})
+    assert (code, problem["code"]) == (409, "session_exists")
+    assert (await call(house, "POST", "/sessions", VISITOR, OPEN))[1]["session_id"] == 41
+    assert (await call(house, "POST", "/sessions", STRANGER, OPEN))[0] == 403
+    assert (await call(house, "POST", "/sessions", COUNSELLOR, OPEN))[0] == 403
+    assert (await call(house, "POST", "/sessions", ADMIN, {"user_id": "u-1", "consultant_id": "c"}))[1][
+        "user_id"
+    ] == "u-1"
+    # Asked twice and refused twice, the consultant heard of 40 and 41 once each.
+    inbox = (await call(house, "GET", "/notifications", COUNSELLOR))[1]
+    assert [item["data"]["sessionId"] for item in inbox["items"]] == [40, 41]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({}, "`user_id`"),
+        ({"user_id": 1}, "`consultant_id`"),
+        ({"user_id": 1.5, "consultant_id": 2}, "$.user_id"),
+        ({"user_id": "", "consultant_id": 2}, "$.user_id"),
+        ({**OPEN, "session_id": 0}, "$.session_id"),
+        ([], "array"),
+    ],
+)
+async def test_a_bad_body_is_told_where_it_is_wrong(house: House, body: Any, place: str) -> None:
+    answer = await house.api("POST", "/api/v1/sessions", HOST, body or {} if body != [] else [1])
+    problem = json.loads(answer.body)
+    assert (answer.code, problem["code"]) == (400, "bad_shape")
+    assert place in problem["detail"]
+
+
+@pytest.mark.gen_test
+async def test_who_may_read_end_and_rate(house: House) -> None:
+    session = await talk(house)
+    for who in (VISITOR, COUNSELLOR, SUPERVISOR, ADMIN, HOST):
+        assert (await call(house, "GET", f"/sessions/{session}", who))[1]["state"] == "active"
+    for who in (STRANGER, token("consultant", 5), token("supervisor", 5), token("waiter", 1)):
+        assert (await call(house, "GET", f"/sessions/{session}", who))[0] == 403
+        assert (await call(house, "GET", f"/sessions/{session}/messages", who))[0] == 403
+        assert (await call(house, "POST", f"/sessions/{session}/end", who))[0] == 403
+    assert (await call(house, "POST", f"/sessions/{session}/end", SUPERVISOR))[0] == 403
+    assert (await call(house, "POST", f"/sessions/{session}/rating", COUNSELLOR, {"rate": 5}))[0] == 403
+    assert (await call(house, "POST", f"/sessions/{session}/rating", VISITOR, {"rate": 6}))[0] == 400
+    rating = {"rate": 4, "feedback": "kind"}
+    assert (await call(house, "POST", f"/sessions/{session}/rating", VISITOR, rating))[1]["rate"] == 4
+    code, ended = await call(house, "POST", f"/sessions/{session}/end", COUNSELLOR)
+    assert (code, ended["state"]) == (200, "completed")
+    assert await call(house, "POST", f"/sessions/{session}/end", HOST) == (200, ended)
+    assert (await call(house, "GET", "/sessions/99", HOST))[1]["detail"] == "There is no session 99"
+
+
+@pytest.mark.gen_test
+async def test_messages_come_in_pages(house: House) -> None:
+    session = await talk(house)
+    code, page = await call(house, "GET", f"/sessions/{session}/messages?limit=3", SUPERVISOR)
+    assert code == 200
+    assert set(page["items"][0]) == {"seq", "msg", "senderType", "time"}
+    assert ([item["seq"] for item in page["items"]], page["next"]) == ([1, 2, 3], 3)
+    page = (await call(house, "GET", f"/sessions/{session}/messages?after=3&limit=3", HOST))[1]
+    assert ([item["seq"] for item in page["items"]], page["next"]) == ([4, 5], None)
+    for query in ("after=-1", "after=x", "limit=0", "limit=9999"):
+        problem = (await call(house, "GET", f"/sessions/{session}/messages?{query}", HOST))[1]
+        assert problem["code"] == "bad_parameter"
+    assert (await call(house, "GET", "/supervisions/1/messages", SUPERVISOR))[1]["items"] == []
+    assert (await call(house, "GET", "/supervisions/1/messages", VISITOR))[0] == 403
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("format", ["txt", "json", "html"])
+async def test_a_transcript_is_a_download(house: House, format: str) -> None:
+    session = await talk(house)
+    answer = await house.api("GET", f"/api/v1/sessions/{session}/export?format={format}", VISITOR)
+    assert answer.code == 200
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="session-{session}.{format}"'
+    text = answer.body.decode()
+    if format == "html":
+        assert "&lt;i&gt;3&lt;/i&gt;" in text
+        assert "&lt;b&gt;Lin&lt;/b&gt;" in text
+        assert "<i>" not in text
+    elif format == "txt":
+        assert "<b>Lin</b>: <i>3</i>" in text
+    else:
+        assert [line["seq"] for line in json.loads(text)["messages"]] == [1, 2, 3, 4, 5]
+    assert (await call(house, "GET", f"/sessions/{session}/export?format=doc", VISITOR))[0] == 400
+
+
+@pytest.mark.gen_test
+async def test_calling_a_supervisor(house: House) -> None:
+    session = await house.session()
+    body = {"supervisor_id": 3, "record_id": 12}
+    code, record = await call(house, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body)
+    assert (code, record["record_id"], record["session_id"]) == (201, 12, session)
+    assert (await call(house, "POST", f"/sessions/{session}/supervision", COUNSELLOR, body))[0] == 200
+    assert (await call(house, "POST", f"/sessions/{session}/supervision", VISITOR, body))[0] == 403
+    assert (await call(house, "POST", "/sessions/99/supervision", HOST, body))[0] == 404
+    inbox = (await call(house, "GET", "/notifications", SUPERVISOR))[1]["items"]
+    assert [item["data"] for item in inbox] == [{"sessionId": 12, "observeSessionId": session}]
+
+
+@pytest.mark.gen_test
+async def test_notifications_are_the_recipients_own(house: House) -> None:
+    send = {"role": "user", "id": 1, "type": 0, "msg": "m"}
+    code, made = await call(house, "POST", "/notifications", HOST, send)
+    assert (code, list(made)) == (202, ["notification_id"])
+    assert (await call(house, "POST", "/notifications", VISITOR, send))[0] == 403
+    for change in (
+        {"type": 3},
+        {"role": "service"},
+        {"type": 1},
+        {"type": 2, "data": {}},
+        {"data": {"a": 1}},
+    ):
+        assert (await call(house, "POST", "/notifications", HOST, {**send, **change}))[0] == 400
+    path = f"/notifications/{made['notification_id']}/read"
+    assert (await call(house, "POST", path, COUNSELLOR))[0] == 404
+    assert (await call(house, "POST", path, VISITOR))[1]["read"] is True
+    await call(house, "POST", "/notifications", HOST, send)
+    page = (await call(house, "GET", "/notifications?limit=1", VISITOR))[1]
+    assert ([item["read"] for item in page["items"]], page["next"]) == ([True], 1)
+    page = (await call(house, "GET", "/notifications?after=1", VISITOR))[1]
+    assert ([item["read"] for item in page["items"]], page["next"]) == ([False], None)
+
+
+@pytest.mark.gen_test
+async def test_support_status(house: House) -> None:
+    await (await house.user(1)).get("connect_queue")
+    waiter = await house.waiter(7, name="Bob", ready=False)
+    await waiter.tell("unready")
+    await waiter.tell("nonsense")
+    await waiter.get("error")  # so it has been heard
+    code, status = await call(house, "GET", "/support/status", token("waiter", 8))
+    assert code == 200
+    assert status["waiters"] == [
+        {
+            "id": 7,
+            "name": "Bob",
+            "ready": False,
+            "connected": True,
+            "conversations": 0,
+            "capacity": 5,
+        }
+    ]
+    assert status["queue"]["length"] == 1
+    assert status["conversations"] == 0
+    assert (await call(house, "GET", "/support/status", VISITOR))[0] == 403
+
+
+@pytest.mark.gen_test
+async def test_problems(house: House) -> None:
+    answer = await house.api("GET", "/api/v1/sessions/1")
+    assert (answer.code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert json.loads(answer.body)["code"] == "token_missing"
+    assert (await call(house, "GET", "/sessions/1", "junk"))[1]["code"] == "token_invalid"
+    assert (await call(house, "GET", "/nothing", HOST))[1]["code"] == "no_such_page"
+    assert (await call(house, "DELETE", "/sessions", HOST))[0] == 405
+    assert (await call(house, "POST", "/guest", None))[1]["code"] == "guests_off"
+
+
+class TestGuests:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(
+            changed(settings, "auth", guests=True, guests_per_minute=2),
+            "web",
+            origins=("https://shop.example",),
+        )
+
+    @pytest.mark.gen_test
+    async def test_a_guest_can_talk_and_the_third_in_a_minute_waits(self, house: House) -> None:
+        answer = await house.api("POST", "/api/v1/guest", Origin="https://shop.example")
+        assert answer.code == 201
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+        guest = json.loads(answer.body)
+        client = await house.connect("/v1/ws/user/connect")
+        await client.recv_json()
+        await client.send_json({"id": "1", "type": "auth", "payload": {"token": guest["token"]}})
+        await client.send_json({"id": "2", "type": "connect"})
+        assert (await client.recv_json())["type"] == "connect_queue"
+        assert (await house.api("POST", "/api/v1/guest")).code == 201
+        assert (await call(house, "POST", "/guest", None))[0] == 429
+
+    @pytest.mark.gen_test
+    async def test_pages_of_allowed_origins_only(self, house: House) -> None:
+        asked = await house.api("OPTIONS", "/api/v1/sessions", Origin="https://shop.example")
+        assert asked.code == 204
+        assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
+        asked = await house.api("OPTIONS", "/api/v1/sessions", Origin="https://evil.example")
+        assert "Access-Control-Allow-Origin" not in asked.headers
+
+
+@pytest.mark.gen_test
+async def test_health_and_readiness(house: House, expected_logs: list[str]) -> None:
+    assert (await house.api("GET", "/healthz")).code == 200
+    assert json.loads((await house.api("GET", "/readyz")).body) == {"ok": True, "problems": {}}
+    path = house.config.storage.url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE receipt RENAME TO gone")
+    expected_logs.append("the database refused a batch")
+    answer = await house.api("GET", "/readyz")
+    assert answer.code == 503
+    assert "no such table" in json.loads(answer.body)["problems"]["database"]
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE gone RENAME TO receipt")
+    database.close()
+    assert (await house.api("GET", "/readyz")).code == 200  # without a restart
+
+
+class TestNetworks:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "web", ops_networks=("10.0.0.0/8",))
+
+    @pytest.mark.gen_test
+    async def test_health_is_not_everybodys_business(self, house: House) -> None:
+        assert (await house.api("GET", "/healthz")).code == 403
+        assert (await house.api("GET", "/readyz")).code == 403

@@ -1,0 +1,114 @@
+"""A hundred users and twenty waiters at once, who come, drop, come back and go."""
+
+import asyncio
+import random
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, Peer, changed
+from tornado_chat import config
+from tornado_chat.client import Closed
+
+USERS = 100
+WAITERS = 20
+CAPACITY = 5
+
+
+class Crowd:
+    """What all of them see, written down to be judged in the end."""
+
+    def __init__(self, house: House, seed: int) -> None:
+        self.house = house
+        self.random = random.Random(seed)
+        self.answers: dict[int, list[str]] = defaultdict(list)
+        self.load: dict[int, set[str]] = defaultdict(set)
+        self.highest = 0
+        self.enough = asyncio.Event()
+
+    async def user(self, id: int) -> None:
+        """Wait for a waiter, say something, be answered, go. Some drop once or twice before."""
+        for _ in range(self.random.randrange(3)):
+            peer = await self.house.user(id)
+            await self._wait(peer)
+            await peer.close(1001)
+        peer = await self.house.user(id)
+        await self._wait(peer, to_the_end=True)
+        await peer.tell("message_text", {"message": f"I am {id}"})
+        answer = await peer.until("message_text", 20)
+        self.answers[id].append(answer["payload"]["message"])
+        await peer.tell("disconnect")
+        await peer.until("disconnected", 20)
+        await peer.close()
+
+    async def _wait(self, peer: Peer, *, to_the_end: bool = False) -> None:
+        """Until there is a waiter; a user that is about to drop may do so from the line."""
+        while True:
+            frame = await peer.client.recv_json(20)
+            if frame["type"] == "connect_success" or not to_the_end:
+                return
+
+    async def waiter(self, id: int) -> None:
+        """Answer whoever speaks, until nobody is left. Now and then the connection drops."""
+        while not self.enough.is_set():
+            peer = await self.house.waiter(id)
+            await self._work(peer, id, patience=self.random.randrange(20, 60))
+            await peer.close(1001)
+
+    async def _work(self, peer: Peer, id: int, patience: int) -> None:
+        while patience and not self.enough.is_set():
+            try:
+                frame: dict[str, Any] = await peer.client.recv_json(0.2)
+            except TimeoutError:
+                continue
+            except Closed:
+                return
+            patience -= 1
+            if frame["type"] == "new_connection":
+                self.load[id].add(frame["payload"]["uuid"])
+                self.highest = max(self.highest, len(self.load[id]))
+            elif frame["type"] == "disconnected":
+                self.load[id].discard(frame["from"])
+            elif frame["type"] == "message_text":
+                assert frame["from"] in self.load[id]
+                name = frame["payload"]["message"].removeprefix("I am ")
+                await peer.tell("message_text", {"message": f"hello {name}"}, to=frame["from"])
+
+
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    return changed(settings, "support", capacity=CAPACITY, rejoin_grace=10.0)
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_everybody_is_served_once_by_the_right_one(house: House, seed: int) -> None:
+    crowd = Crowd(house, seed)
+    waiters = [asyncio.create_task(crowd.waiter(1000 + n)) for n in range(WAITERS)]
+    arrivals = []
+    for id in range(1, USERS + 1):
+        arrivals.append(asyncio.create_task(crowd.user(id)))
+        if crowd.random.random() < 0.3:
+            await asyncio.sleep(0)
+    await asyncio.gather(*arrivals)
+    crowd.enough.set()
+    await asyncio.gather(*waiters)
+    # At least once: an answer may come twice to a waiter's user whose waiter dropped in between.
+    assert {id: set(texts) for id, texts in crowd.answers.items()} == {
+        id: {f"hello {id}"} for id in range(1, USERS + 1)
+    }
+    assert crowd.highest <= CAPACITY
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_first_come_first_served(house: House) -> None:
+    line = [await house.user(id) for id in range(1, USERS + 1)]
+    for place, peer in enumerate(line, 1):
+        assert (await peer.get("connect_queue"))["payload"] == {"location": place}
+    waiters = [await house.waiter(1000 + n) for n in range(WAITERS)]
+    served = []
+    for waiter in waiters:
+        served.append([(await waiter.get("new_connection"))["payload"]["uuid"] for _ in range(CAPACITY)])
+    # The first waiter found the first five in line, and so on: all of them, in order.
+    assert [uuid for five in served for uuid in five] == [peer.uuid for peer in line]

@@ -1,0 +1,105 @@
+"""``/notify`` and ``/observe`` over sockets."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+from tornado_chat.types import Kind, Person, Role, Thread
+
+HOST = token("service", "host")
+VISITOR = token("user", 1, "V")
+COUNSELLOR = token("consultant", 2, "C")
+SUPERVISOR = token("supervisor", 3, "S")
+
+
+async def notify(house: House, msg: str, type: int = 0, data: Any = None) -> None:
+    body = {"role": "user", "id": 1, "type": type, "msg": msg, "data": data}
+    assert (await house.api("POST", "/api/v1/notifications", HOST, body)).code == 202
+
+
+@pytest.mark.gen_test
+async def test_the_three_types_have_the_seeds_frames(house: House) -> None:
+    client = await house.connect(f"/notify?token={VISITOR}")
+    for type, data in [
+        (0, None),
+        (1, {"apointmentId": 3, "consultantId": 5}),
+        (1, {"apointmentId": 3}),
+        (2, {"sessionId": 4, "observeSessionId": 5}),
+    ]:
+        await notify(house, "您好，您有一条预约状态变更", type, data)
+        frame = await client.recv_json()
+        assert list(frame) == ["type", "msg", "time", "data"]
+        assert (frame["type"], frame["msg"], frame["data"]) == (type, "您好，您有一条预约状态变更", data)
+
+
+@pytest.mark.gen_test
+async def test_the_absent_get_them_in_order_once_and_every_open_socket_gets_them(house: House) -> None:
+    for n in range(5):
+        await notify(house, str(n))
+    client = await house.connect(f"/notify?token={VISITOR}")
+    assert [(await client.recv_json())["msg"] for _ in range(5)] == list("01234")
+    await house.receipt(Person(Role.USER, "1"), Thread(Kind.INBOX, 1), 5)
+    other = await house.connect(f"/notify?token={VISITOR}&features=seq")
+    somebody_else = await house.connect(f"/notify?token={COUNSELLOR}")
+    await notify(house, "5")
+    assert (await client.recv_json())["msg"] == "5"
+    frame = await other.recv_json()
+    assert (frame["msg"], frame["seq"]) == ("5", 6)
+    read = await house.api("POST", f"/api/v1/notifications/{frame['id']}/read", VISITOR)
+    assert b'"read":true' in read.body
+    await somebody_else.send_json({"msg": "hi"})
+    assert "错误" in (await somebody_else.recv_json())["msg"]  # and nothing of the visitor's
+
+
+@pytest.mark.gen_test
+async def test_a_supervisor_listens_resumes_and_is_told_of_the_end(house: House) -> None:
+    session = await house.session()
+    await house.record(session)
+    visitor = await house.chat(VISITOR, session)
+    counsellor = await house.chat(COUNSELLOR, session)
+    await visitor.send_json({"msg": "before anybody listened"})
+    while (await counsellor.recv_json())["isSystem"]:
+        pass
+    listening = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    admin = await house.connect(f"/observe?token={token('admin', 9)}&sessionId={session}&features=seq")
+    await visitor.send_json({"msg": "one"})
+    frame = await listening.recv_json()
+    assert list(frame) == ["msg", "senderType", "time"]
+    assert (frame["msg"], frame["senderType"]) == ("one", False)
+    assert (await admin.recv_json())["seq"] == 2
+    await house.receipt(Person(Role.SUPERVISOR, "3"), Thread(Kind.SESSION, session), 2)
+    await listening.close()
+    await counsellor.send_json({"msg": "two"})
+    listening = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    frame = await listening.recv_json()
+    assert (frame["msg"], frame["senderType"]) == ("two", True)
+    await listening.send_json({"msg": "may I?"})
+    assert "错误" in (await listening.recv_json())["msg"]
+    await counsellor.close(4000)
+    last = await listening.recv_json()
+    assert (last["msg"], last["senderType"]) == ("会话已结束", None)
+    assert (await listening.wait_closed()).code == 1000
+    heard = []
+    while not heard or heard[-1] != "会话已结束":
+        heard.append((await visitor.recv_json())["msg"])
+    assert not any("督导" in text or "may I" in text for text in heard)
+    late = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    assert (await late.wait_closed()).code == 4409
+
+
+class TestAnySupervisor:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "counselling", observe="any")
+
+    @pytest.mark.gen_test
+    async def test_listens_where_the_operator_allows_it(self, house: House) -> None:
+        session = await house.session()
+        listening = await house.connect(f"/observe?token={token('supervisor', 44)}&sessionId={session}")
+        visitor = await house.chat(VISITOR, session)
+        await visitor.send_json({"msg": "hello"})
+        assert (await listening.recv_json())["msg"] == "hello"
+        refused = await house.connect(f"/observe?token={COUNSELLOR}&sessionId={session}")
+        assert (await refused.wait_closed()).code == 4403

@@ -1,0 +1,179 @@
+"""Support over sockets: authentication, talking, parting, and what is refused."""
+
+import pytest
+
+from tests.conftest import House, Peer, changed, token
+from tornado_chat import config
+
+
+async def matched(house: House, user: int = 1, waiter: int = 7, **more: list[str]) -> tuple[Peer, Peer]:
+    """A user and a waiter who have been told of each other."""
+    helper = await house.waiter(waiter, **more)
+    asker = await house.user(user, **more)
+    await helper.until("new_connection")
+    await asker.until("connect_success")
+    return asker, helper
+
+
+async def error(peer: Peer, reply_to: str | None) -> str:
+    frame = await peer.get("error")
+    assert frame.get("reply_id") == reply_to
+    assert set(frame["payload"]) == {"message"}
+    return str(frame["payload"]["message"])
+
+
+class TestPatience:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", auth_timeout=0.2)
+
+    @pytest.mark.gen_test
+    async def test_who_does_not_authenticate_in_time_is_closed_with_4401(self, house: House) -> None:
+        late = await house.connect("/v1/ws/user/connect")
+        assert (await late.wait_closed()).code == 4401
+        in_time = await house.user(1)
+        await in_time.get("connect_queue")
+        await late.wait_closed()
+        assert in_time.client.close_code is None
+
+
+@pytest.mark.gen_test
+async def test_until_auth_everything_is_an_error_and_a_bad_token_closes(house: House) -> None:
+    peer = Peer(await house.connect("/v1/ws/user/connect"))
+    await peer.get("initialize")
+    assert "auth" in await error(peer, await peer.tell("connect"))
+    assert "auth" in await error(peer, await peer.tell("message_text", {"message": "hi"}))
+    assert "token" in await error(peer, await peer.tell("auth", {}))
+    assert "令牌无效" in await error(peer, await peer.tell("auth", {"token": "junk"}))
+    assert (await peer.client.wait_closed()).code == 4401
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("endpoint", "role"), [("user", "waiter"), ("waiter", "user"), ("user", "admin")])
+async def test_the_wrong_role_is_told_so_and_closed_with_4403(house: House, endpoint: str, role: str) -> None:
+    peer = Peer(await house.connect(f"/v1/ws/{endpoint}/connect"))
+    await peer.get("initialize")
+    assert role in await error(peer, await peer.tell("auth", {"token": token(role, 1)}))
+    assert (await peer.client.wait_closed()).code == 4403
+
+
+@pytest.mark.gen_test
+async def test_errors_leave_the_socket_open(house: House) -> None:
+    user = await house.user(1, connect=False)
+    assert "已经" in await error(user, await user.tell("auth", {"token": token("user", 1)}))
+    assert "connect" in await error(user, await user.tell("message_text", {"message": "hi"}))
+    assert "nonsense" in await error(user, await user.tell("nonsense"))
+    assert "unready" in await error(user, await user.tell("unready"))  # a waiter's word
+    await user.client.send("no json")
+    assert "JSON" in await error(user, None)
+    for _ in range(12):
+        await user.client.send_json({"type": 5})
+        await error(user, None)
+    await user.tell("connect")
+    assert (await user.get("connect_queue"))["payload"] == {"location": 1}
+    assert "排队" in await error(user, await user.tell("message_text", {"message": "hi"}))
+    waiter = await house.waiter(7)
+    await waiter.get("new_connection")
+    await user.get("connect_success")
+    assert "`message`" in await error(user, await user.tell("message_text", {}))
+    assert "空" in await error(user, await user.tell("message_text", {"message": " "}))
+    assert "to" in await error(waiter, await waiter.tell("message_text", {"message": "hi"}))
+    not_mine = await waiter.tell("message_text", {"message": "hi"}, to="somebody")
+    assert "somebody" in await error(waiter, not_mine)
+
+
+@pytest.mark.gen_test
+async def test_a_waiter_reaches_its_own_users_only(house: House) -> None:
+    user, waiter = await matched(house, 1, 7)
+    stranger = await house.waiter(8)
+    refused = await stranger.tell("message_text", {"message": "hi"}, to=user.uuid)
+    assert user.uuid in await error(stranger, refused)
+    await waiter.tell("message_text", {"message": "mine"}, to=user.uuid)
+    assert (await user.get("message_text"))["payload"] == {"message": "mine"}
+
+
+@pytest.mark.gen_test
+async def test_the_addresses_are_those_of_initialize_and_every_frame_has_the_same_keys(house: House) -> None:
+    user, waiter = await matched(house)
+    await user.tell("message_text", {"message": "hi"})
+    heard = await waiter.get("message_text")
+    assert heard == {
+        "id": heard["id"],
+        "from": user.uuid,
+        "to": waiter.uuid,
+        "type": "message_text",
+        "payload": {"message": "hi"},
+    }
+    await waiter.tell("disconnect", to=user.uuid)
+    parted = await user.get("disconnected")
+    assert parted == {
+        "id": parted["id"],
+        "from": waiter.uuid,
+        "to": user.uuid,
+        "type": "disconnected",
+        "payload": None,
+    }
+    await waiter.get("disconnected")
+    assert "不是" in await error(waiter, await waiter.tell("message_text", {"message": "hi"}, to=user.uuid))
+    assert "connect" in await error(user, await user.tell("message_text", {"message": "hi"}))
+    await user.tell("connect")  # and a new conversation with the same socket
+    assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
+
+
+@pytest.mark.gen_test
+async def test_a_resent_id_is_acknowledged_and_not_repeated(house: House) -> None:
+    user, waiter = await matched(house, features=["ack", "seq"])
+    frame = {"id": "m", "type": "message_text", "payload": {"message": "once"}}
+    await user.client.send_json(frame)
+    first = await user.get("message_text_success")
+    assert first["reply_id"] == "m"
+    assert set(first["payload"]) == {"id", "seq", "time"}
+    await user.client.send_json(frame)
+    assert (await user.get("message_text_success"))["payload"] == first["payload"]
+    await user.tell("message_text", {"message": "then"})
+    heard = [await waiter.get("message_text") for _ in range(2)]
+    assert [(f["payload"]["message"], f["seq"]) for f in heard] == [("once", 1), ("then", 2)]
+    assert heard[0]["id"] == first["payload"]["id"]
+
+
+@pytest.mark.gen_test
+async def test_a_seed_client_that_uses_an_id_twice_loses_nothing(house: House) -> None:
+    user, waiter = await matched(house)
+    for text in ("one", "two", "two", "three"):
+        await user.client.send_json({"id": "1" * 100, "type": "message_text", "payload": {"message": text}})
+    heard = [(await waiter.get("message_text"))["payload"]["message"] for _ in range(4)]
+    assert heard == ["one", "two", "two", "three"]
+
+
+@pytest.mark.gen_test
+async def test_words_beyond_the_seed_answer_who_uses_them(house: House) -> None:
+    user, waiter = await matched(house, features=["ack", "typing", "image"])
+    await user.tell("typing", {"typing": True})
+    typing = await waiter.get("typing")
+    assert (typing["payload"], typing["from"]) == ({"typing": True}, user.uuid)
+    await user.tell("message_image", {"url": "https://shop.example/a.png"})
+    await user.get("message_text_success")
+    assert (await waiter.get("message_image"))["payload"] == {"url": "https://shop.example/a.png"}
+    assert "$.url" in await error(user, await user.tell("message_image", {"url": "javascript:x"}))
+    await waiter.tell("message_text", {"message": "nice"}, to=user.uuid)
+    await user.get("message_text")
+    await user.tell("get_history", {"limit": 1})
+    page = (await user.get("message_history"))["payload"]
+    assert [(item["seq"], item["message"], item["from"]) for item in page["items"]] == [
+        (2, "nice", waiter.uuid)
+    ]
+    await user.tell("get_history", {"before": page["next"]})
+    page = (await user.get("message_history"))["payload"]
+    assert [(item["seq"], item["type"]) for item in page["items"]] == [(1, "message_image")]
+    assert page["next"] is None
+    assert "$.rate" in await error(user, await user.tell("rate", {"rate": 6}))
+    asked = await user.tell("rate", {"rate": 5, "feedback": "quick"})
+    assert (await user.get("rate_success"))["reply_id"] == asked
+
+
+@pytest.mark.gen_test
+async def test_a_client_without_the_feature_gets_an_image_as_text_and_no_typing(house: House) -> None:
+    user, waiter = await matched(house)
+    await user.tell("typing", {"typing": True})
+    await user.tell("message_image", {"url": "https://shop.example/a.png"})
+    assert (await waiter.get("message_text"))["payload"] == {"message": "https://shop.example/a.png"}

@@ -1,0 +1,210 @@
+"""The waiting line, coming back, and a waiter's loss, over sockets."""
+
+import pytest
+
+from tests.conftest import House, Peer, changed
+from tornado_chat import config
+from tornado_chat.app import Server
+
+
+async def place(peer: Peer) -> int:
+    return int((await peer.get("connect_queue"))["payload"]["location"])
+
+
+async def text(peer: Peer) -> str:
+    return str((await peer.until("message_text"))["payload"]["message"])
+
+
+class TestOneAtATime:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", capacity=1, rejoin_grace=5.0)
+
+    @pytest.mark.gen_test
+    async def test_places_move_up_when_one_is_served_or_leaves(self, house: House) -> None:
+        users = [await house.user(id) for id in range(1, 5)]
+        assert [await place(user) for user in users] == [1, 2, 3, 4]
+        await users[1].tell("disconnect")
+        assert (await users[1].get("disconnected"))["payload"] is None
+        assert [await place(user) for user in users[2:]] == [2, 3]
+        waiter = await house.waiter(7)
+        assert (await waiter.get("new_connection"))["payload"] == {"uuid": users[0].uuid}
+        assert [await place(user) for user in users[2:]] == [1, 2]
+        await waiter.tell("disconnect", to=users[0].uuid)
+        assert (await waiter.until("new_connection"))["payload"] == {"uuid": users[2].uuid}
+        assert await place(users[3]) == 1
+
+    @pytest.mark.gen_test
+    async def test_a_waiting_user_that_drops_keeps_its_place_and_is_not_matched_meanwhile(
+        self, house: House
+    ) -> None:
+        first, second = await house.user(1), await house.user(2)
+        assert [await place(first), await place(second)] == [1, 2]
+        await first.close(1001)
+        assert await place(second) == 1  # for now
+        back = await house.user(1)
+        assert await place(back) == 1
+        assert await place(second) == 2
+        await back.close(1001)
+        assert await place(second) == 1
+        waiter = await house.waiter(7)
+        assert (await waiter.get("new_connection"))["payload"] == {"uuid": second.uuid}
+
+    @pytest.mark.gen_test
+    async def test_the_least_loaded_waiter_gets_the_next_one_and_unready_gets_nobody(
+        self, house: House
+    ) -> None:
+        busy, paused = await house.waiter(7), await house.waiter(8)
+        await paused.tell("unready")
+        one, two = await house.user(1), await house.user(2)
+        await busy.get("new_connection")
+        assert (await one.until("connect_success"))["payload"] == {"uuid": busy.uuid}
+        assert await place(two) == 1
+        idle = await house.waiter(9)
+        assert (await idle.get("new_connection"))["payload"] == {"uuid": two.uuid}
+
+
+class TestComingBack:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", rejoin_grace=5.0)
+
+    @pytest.mark.gen_test
+    async def test_a_user_that_returns_has_its_waiter_and_what_it_missed(self, house: House) -> None:
+        waiter = await house.waiter(7)
+        user = await house.user(1)
+        address = (await waiter.get("new_connection"))["payload"]["uuid"]
+        await user.until("connect_success")
+        await user.close(1001)
+        for n in range(3):
+            await waiter.tell("message_text", {"message": str(n)}, to=address)
+        back = await house.user(1)
+        assert back.uuid != address
+        assert (await back.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
+        assert [await text(back) for _ in range(3)] == ["0", "1", "2"]
+        await back.tell("message_text", {"message": "here"})
+        heard = await waiter.get("message_text")  # nothing was said of the coming and going
+        assert heard["from"] == address
+        await waiter.tell("message_text", {"message": "good"}, to=address)
+        assert await text(back) == "good"
+
+    @pytest.mark.gen_test
+    async def test_a_waiter_that_returns_has_its_users_under_the_same_addresses(self, house: House) -> None:
+        waiter = await house.waiter(7)
+        users = [await house.user(id) for id in (1, 2)]
+        known = {(await waiter.get("new_connection"))["payload"]["uuid"] for _ in users}
+        for user in users:
+            await user.until("connect_success")
+        await waiter.close(1001)
+        await users[0].tell("message_text", {"message": "are you there?"})
+        back = await house.waiter(7)
+        assert {(await back.get("new_connection"))["payload"]["uuid"] for _ in users} == known
+        heard = await back.get("message_text")
+        assert (heard["from"], heard["payload"]["message"]) == (users[0].uuid, "are you there?")
+        await back.tell("message_text", {"message": "yes"}, to=users[0].uuid)
+        said = await users[0].get("message_text")
+        assert said["from"] == waiter.uuid  # the address that the user knows
+
+    @pytest.mark.gen_test
+    async def test_two_tabs_of_a_user_share_the_conversation(self, house: House) -> None:
+        waiter = await house.waiter(7)
+        user = await house.user(1)
+        await waiter.get("new_connection")
+        tab = await house.user(1)
+        await tab.until("connect_success")
+        await waiter.tell("message_text", {"message": "both"}, to=user.uuid)
+        assert await text(user) == await text(tab) == "both"
+        await user.close()
+        await tab.tell("message_text", {"message": "one is enough"})
+        assert await text(waiter) == "one is enough"
+
+    @pytest.mark.gen_test
+    async def test_a_new_server_on_the_same_data_has_the_line_and_the_conversations(
+        self, house: House, settings: config.Config
+    ) -> None:
+        waiter = await house.waiter(7)
+        user = await house.user(1)
+        await waiter.get("new_connection")
+        await user.until("connect_success")
+        await waiter.tell("unready")
+        waiting = [await house.user(id) for id in (2, 3)]
+        assert [await place(peer) for peer in waiting] == [1, 2]
+        await user.close(1001)
+        await waiter.tell("message_text", {"message": "before the restart"}, to=user.uuid)
+        await house.server.stop()
+        assert (await waiting[0].client.wait_closed()).code == 1012
+
+        house.server = Server(settings)
+        await house.server.start()
+        again = await house.user(3)
+        assert await place(again) == 1
+        assert await place(await house.user(2)) == 1  # came earlier, goes first
+        assert await place(again) == 2
+        user_again = await house.user(1)
+        assert (await user_again.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
+        assert await text(user_again) == "before the restart"
+        waiter_again = await house.waiter(7, ready=False)
+        await waiter_again.tell("unready")
+        assert (await waiter_again.get("new_connection"))["payload"] == {"uuid": user.uuid}
+
+
+class TestLoss:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", rejoin_grace=0.3, capacity=1)
+
+    @pytest.mark.gen_test
+    async def test_a_lost_waiters_user_goes_first_and_its_next_waiter_knows_what_it_said(
+        self, house: House
+    ) -> None:
+        waiter = await house.waiter(7)
+        user = await house.user(1)
+        await waiter.get("new_connection")
+        await user.until("connect_success")
+        await user.tell("message_text", {"message": "my parcel"})
+        assert await text(waiter) == "my parcel"
+        other = await house.user(2)
+        assert await place(other) == 1
+        await waiter.close()
+        assert await place(user) == 1
+        assert await place(other) == 2
+        await user.tell("message_text", {"message": "anybody?"})
+        next_one = await house.waiter(8)
+        assert (await next_one.get("new_connection"))["payload"] == {"uuid": user.uuid}
+        assert [await text(next_one), await text(next_one)] == ["my parcel", "anybody?"]
+        assert (await user.until("connect_success"))["payload"] == {"uuid": next_one.uuid}
+        assert await place(other) == 1
+
+    @pytest.mark.gen_test
+    async def test_a_user_gone_for_good_frees_its_waiter(self, house: House) -> None:
+        waiter = await house.waiter(7)
+        user = await house.user(1)
+        await waiter.get("new_connection")
+        other = await house.user(2)
+        assert await place(other) == 1
+        await user.close()
+        gone = await waiter.get("disconnected")
+        assert gone["from"] == user.uuid
+        assert (await waiter.get("new_connection"))["payload"] == {"uuid": other.uuid}
+
+    @pytest.mark.gen_test
+    async def test_a_user_is_handed_over(self, house: House) -> None:
+        waiter = await house.waiter(7)
+        user = await house.user(1)
+        await waiter.get("new_connection")
+        await user.until("connect_success")
+        await user.tell("message_text", {"message": "a hard question"})
+        await text(waiter)
+        nobody = await waiter.tell("transfer", {"waiter": 8}, to=user.uuid)
+        assert (await waiter.get("error"))["reply_id"] == nobody
+        expert = await house.waiter(8)
+        await expert.tell("get_history", to="x")  # answered when it is ready
+        await expert.get("error")
+        asked = await waiter.tell("transfer", {"waiter": 8}, to=user.uuid)
+        assert (await waiter.get("disconnected"))["from"] == user.uuid
+        assert (await waiter.get("transfer_success"))["reply_id"] == asked
+        assert (await expert.get("new_connection"))["payload"] == {"uuid": user.uuid}
+        assert await text(expert) == "a hard question"
+        assert (await user.get("connect_success"))["payload"] == {"uuid": expert.uuid}
+        await expert.tell("message_text", {"message": "let me see"}, to=user.uuid)
+        assert (await user.get("message_text"))["from"] == expert.uuid

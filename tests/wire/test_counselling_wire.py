@@ -1,0 +1,275 @@
+"""The frames of ``/chat``, ``/notify`` and ``/observe``: keys and values as in the seed."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tornado_chat.errors import ChatError, Conflict, Malformed
+from tornado_chat.events import Event, Notice, RoomEnded, Typing
+from tornado_chat.types import Kind, Message, Notification, Person, Role, SessionState, Stored, Thread
+from tornado_chat.wire import counselling
+from tornado_chat.wire.counselling import CounsellingFrames, GetHistory, Say, parse_chat, peek_id
+from tornado_chat.wire.parsing import features
+from tornado_chat.wire.times import LocalTimes
+
+SESSION, RECORD, INBOX = Thread(Kind.SESSION, 4), Thread(Kind.RECORD, 6), Thread(Kind.INBOX, 1)
+VISITOR, COUNSELLOR = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")
+SUPERVISOR = Person(Role.SUPERVISOR, "3")
+TIME = 1_742_430_405_391_706
+TEXT = "2025-03-20T08:26:45.391706"
+TIMES = LocalTimes("Asia/Shanghai")
+FRAMES = CounsellingFrames("zh_CN", TIMES, True)
+STRICT = CounsellingFrames("zh_CN", TIMES, False)
+NONE: frozenset[str] = frozenset()
+
+
+def message(text: str = "hi", sender: Person = COUNSELLOR, thread: Thread = SESSION, **more: Any) -> Message:
+    return Message(thread, 17, sender, text, TIME, **more)
+
+
+def chat(event: Event, *chosen: str, own: bool = False, frames: CounsellingFrames = FRAMES) -> Any:
+    frame = frames.chat(frozenset(chosen)).encode(event, own)
+    return None if frame is None else json.loads(frame)
+
+
+def observed(event: Event, *chosen: str) -> Any:
+    frame = FRAMES.observe(frozenset(chosen)).encode(event, False)
+    return None if frame is None else json.loads(frame)
+
+
+def popped_up(event: Event, *chosen: str) -> Any:
+    frame = FRAMES.notify(frozenset(chosen)).encode(event, False)
+    return None if frame is None else json.loads(frame)
+
+
+# --- /chat ---
+
+
+def test_a_message_has_the_keys_of_the_seed_and_the_key_that_deployed_front_ends_read() -> None:
+    assert chat(message()) == {"isSystem": False, "system": False, "msg": "hi", "time": TEXT}
+    assert chat(message(media="image", client_id="c1")) == chat(message())
+
+
+def test_without_the_legacy_key_a_message_has_the_keys_of_the_seed_only() -> None:
+    assert chat(message(), frames=STRICT) == {"isSystem": False, "msg": "hi", "time": TEXT}
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (Notice(SESSION, "joined_user", TIME, "小林"), "来访者 小林已进入会话"),
+        (Notice(SESSION, "joined_consultant", TIME, "陈老师"), "咨询师 陈老师已进入会话"),
+        (Notice(RECORD, "joined_supervisor", TIME, "周督导"), "督导 周督导已进入会话"),
+        (Notice(SESSION, "session_started", TIME), "会话已开始"),
+        (RoomEnded(SESSION, SessionState.COMPLETED, TIME), "会话已结束"),
+        (RoomEnded(SESSION, SessionState.CANCELLED, TIME), "会话已结束"),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_a_system_frame_carries_the_text_that_front_ends_compare(event: Event, text: str, own: bool) -> None:
+    assert chat(event, own=own) == {"isSystem": True, "system": True, "msg": text, "time": TEXT}
+    assert chat(event, "seq", "echo", own=own) == chat(event)
+
+
+def test_a_name_with_braces_is_only_a_name() -> None:
+    assert chat(Notice(SESSION, "joined_user", TIME, "{name}{0}"))["msg"] == "来访者 {name}{0}已进入会话"
+
+
+def test_the_sender_hears_itself_only_if_it_asked_for_the_echo() -> None:
+    assert chat(message(), own=True) is None
+    assert chat(message(), "echo", own=True) == {**chat(message()), "self": True}
+    assert chat(message(), "echo") == chat(message())
+
+
+def test_who_counts_gets_an_id_and_a_number() -> None:
+    assert chat(message(), "seq") == {**chat(message()), "id": "s4-17", "seq": 17}
+    assert chat(message(thread=RECORD), "seq")["id"] == "r6-17"
+
+
+def test_what_is_no_news_for_a_chat_has_no_frame() -> None:
+    assert chat(Typing(SESSION, VISITOR, True)) is None
+    assert chat(Notification(1, INBOX, 1, 0, "m", None, TIME)) is None
+
+
+def test_an_acknowledgement_is_for_who_asked_and_gave_an_id() -> None:
+    stored = Stored(17, TIME)
+    asking, plain = FRAMES.chat(frozenset({"ack"})), FRAMES.chat(NONE)
+    assert json.loads(asking.ack("c1", stored) or b"") == {"ack": "c1", "seq": 17, "time": TEXT}
+    assert asking.ack("c1", Stored(17, TIME, duplicate=True)) == asking.ack("c1", stored)
+    assert asking.ack(None, stored) is None
+    assert plain.ack("c1", stored) is None
+
+
+def test_an_error_is_a_system_frame_that_names_the_id_to_who_asked_for_acknowledgements() -> None:
+    error = Conflict("session_finished")
+    expected = {"isSystem": True, "system": True, "msg": "错误: 会话已结束", "time": TEXT}
+    asking, plain = FRAMES.chat(frozenset({"ack"})), FRAMES.chat(NONE)
+    assert json.loads(plain.error(error, TIME, "c1")) == expected
+    assert json.loads(asking.error(error, TIME)) == expected
+    assert json.loads(asking.error(error, TIME, "c1")) == {**expected, "id": "c1"}
+
+
+def test_an_error_is_never_taken_for_the_end_of_the_session() -> None:
+    frame = json.loads(FRAMES.chat(NONE).error(Conflict("session_finished"), TIME))
+    assert frame["msg"] != chat(RoomEnded(SESSION, SessionState.COMPLETED, TIME))["msg"]
+
+
+def test_a_page_of_history_tells_how_to_go_on() -> None:
+    encoder = FRAMES.chat(frozenset({"history"}))
+    said = [message("a", VISITOR), Message(SESSION, 18, COUNSELLOR, "b", TIME)]
+    lines = [
+        {"seq": 17, "msg": "a", "senderType": False, "time": TEXT},
+        {"seq": 18, "msg": "b", "senderType": True, "time": TEXT},
+    ]
+    assert json.loads(encoder.history(said, more=True)) == {"history": lines, "next": 17}
+    assert json.loads(encoder.history(said, more=False)) == {"history": lines, "next": None}
+    assert json.loads(encoder.history([], more=False)) == {"history": [], "next": None}
+
+
+def test_equal_sockets_share_an_encoder_and_others_do_not() -> None:
+    assert FRAMES.chat(frozenset({"ack", "seq"})) is FRAMES.chat(frozenset({"seq", "ack"}))
+    assert FRAMES.chat(NONE) is not FRAMES.chat(frozenset({"ack"}))
+    assert FRAMES.observe(NONE) is FRAMES.observe(NONE)
+    assert FRAMES.notify(NONE) is FRAMES.notify(NONE)
+
+
+def test_another_language_is_a_setting() -> None:
+    english = CounsellingFrames("en", TIMES, True)
+    ended = RoomEnded(SESSION, SessionState.COMPLETED, TIME)
+    assert chat(ended, frames=english)["msg"] == "The session has ended"
+
+
+# --- /observe ---
+
+
+def test_an_observer_hears_who_of_the_two_said_what() -> None:
+    assert observed(message("q", VISITOR)) == {"msg": "q", "senderType": False, "time": TEXT}
+    assert observed(message("a")) == {"msg": "a", "senderType": True, "time": TEXT}
+    assert observed(message("a"), "seq") == {**observed(message("a")), "id": "s4-17", "seq": 17}
+
+
+def test_an_observer_hears_the_end_and_not_who_comes_and_goes() -> None:
+    ended = observed(RoomEnded(SESSION, SessionState.COMPLETED, TIME))
+    assert ended == {"msg": "会话已结束", "senderType": None, "time": TEXT}
+    assert observed(Notice(SESSION, "joined_user", TIME, "小林")) is None
+
+
+# --- /notify ---
+
+
+@pytest.mark.parametrize(
+    ("type_", "data"),
+    [
+        (0, None),
+        (1, {"apointmentId": 3, "consultantId": 5}),
+        (1, {"apointmentId": 3}),
+        (2, {"sessionId": 4}),
+        (2, {"sessionId": 4, "observeSessionId": 5}),
+    ],
+)
+def test_a_notification_has_the_keys_of_the_seed_and_its_spelling(
+    type_: int, data: dict[str, int] | None
+) -> None:
+    event = Notification(9, INBOX, 3, type_, "您好，您有一条预约状态变更", data, TIME)
+    frame = {"type": type_, "msg": "您好，您有一条预约状态变更", "time": TEXT, "data": data}
+    assert popped_up(event) == frame
+    assert popped_up(event, "seq") == {**frame, "id": 9, "seq": 3}
+    assert popped_up(message()) is None
+
+
+# --- from the client ---
+
+
+def test_a_client_says_something_with_or_without_an_id() -> None:
+    assert parse_chat('{"msg": "hello"}', NONE) == Say("hello")
+    assert parse_chat(b'{"msg": "hello", "id": "c1"}', NONE) == Say("hello", "c1")
+    assert parse_chat('{"id": null, "msg": " x ", "other": [1]}', NONE) == Say(" x ")
+
+
+def test_history_is_there_for_who_asked_for_it() -> None:
+    opted = frozenset({"history"})
+    assert parse_chat('{"history": 17}', opted) == GetHistory(17)
+    assert parse_chat('{"history": null}', opted) == GetHistory(None)
+    assert parse_chat('{"msg": "both", "history": 3}', opted) == Say("both")
+    with pytest.raises(Malformed, match="bad_shape"):
+        parse_chat('{"history": 17}', NONE)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("", "not_json"),
+        ("hello", "not_json"),
+        ('{"msg": "hel', "not_json"),
+        (b'{"msg": "\xff"}', "not_json"),
+        ('{"msg": "\\ud800"}', "not_json"),
+        ("[" * 100_000, "bad_shape"),
+        ('{"x": ' + "[" * 100_000, "not_json"),
+        ('"hello"', "bad_shape"),
+        ("[]", "bad_shape"),
+        ("{}", "bad_shape"),
+        ('{"msg": 1}', "bad_shape"),
+        ('{"msg": null}', "bad_shape"),
+        ('{"msg": "a", "id": 1}', "bad_shape"),
+        ('{"msg": "a", "id": ""}', "bad_shape"),
+        ('{"msg": "a", "id": "%s"}' % ("x" * 65), "bad_shape"),
+        ('{"history": 0}', "bad_shape"),
+        ('{"history": 9223372036854775808}', "bad_shape"),
+        ('{"msg": ""}', "empty_message"),
+        ('{"msg": " \\n\\u3000"}', "empty_message"),
+    ],
+)
+def test_a_frame_that_is_none_of_ours_is_refused_by_its_fault(data: str | bytes, code: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse_chat(data, frozenset({"history"}))
+    assert caught.value.code == code
+
+
+def test_a_refused_frame_is_answered_under_its_id_if_it_has_one() -> None:
+    assert peek_id('{"msg": 1, "id": "c1"}') == "c1"
+    for data in ("", "[]", '{"id": 5}', '{"msg": "a"}', b"\xff", "[" * 100_000):
+        assert peek_id(data) is None
+
+
+def test_unknown_features_are_passed_over() -> None:
+    known = counselling.CHAT_FEATURES
+    assert features("ack, history,teleport,", known) == {"ack", "history"}
+    assert features("", known) == NONE
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+nearly = st.fixed_dictionaries({}, optional={"msg": anything, "id": anything, "history": anything})
+frames = st.text() | st.binary() | (nearly | anything).map(json.dumps)
+
+
+@given(data=frames, opted=st.sets(st.sampled_from(sorted(counselling.CHAT_FEATURES))))
+def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, opted: set[str]) -> None:
+    peek_id(data)
+    try:
+        command = parse_chat(data, frozenset(opted))
+    except ChatError as error:
+        answer = FRAMES.chat(frozenset(opted)).error(error, TIME, peek_id(data))
+        assert json.loads(answer)["isSystem"] is True
+    else:
+        if isinstance(command, Say):
+            assert command.msg.strip()
+            assert command.id is None or 1 <= len(command.id) <= 64
+        else:
+            assert "history" in opted
+            assert command.before is None or 1 <= command.before < 2**63
+
+
+@given(text=st.text(min_size=1).filter(str.strip), escaped=st.booleans())
+def test_every_text_arrives_as_it_was_sent(text: str, escaped: bool) -> None:
+    said = parse_chat(json.dumps({"msg": text}, ensure_ascii=escaped), NONE)
+    assert said == Say(text)
+    assert chat(message(text))["msg"] == text
+    assert observed(message(text))["msg"] == text
+    assert popped_up(Notification(1, INBOX, 1, 0, text, {"t": text}, TIME))["data"] == {"t": text}

@@ -1,0 +1,351 @@
+"""The frames of the support dialect: keys and values as in the seed."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tornado_chat.errors import ChatError, Malformed, Unauthenticated
+from tornado_chat.events import Event, Notice, Typing
+from tornado_chat.types import (
+    Conversation,
+    ConversationState,
+    Kind,
+    Message,
+    Notification,
+    Person,
+    Role,
+    Stored,
+    Thread,
+)
+from tornado_chat.wire import support
+from tornado_chat.wire.support import Command, SupportFrames, parse_command, peek_id
+from tornado_chat.wire.times import LocalTimes
+
+USER, WAITER = Person(Role.USER, "1"), Person(Role.WAITER, "2")
+THREAD = Thread(Kind.SUPPORT, 5)
+TIME = 1_742_430_405_391_706
+TEXT = "2025-03-20T08:26:45.391706"
+TALK = Conversation(
+    id=5,
+    user=USER,
+    user_name="小林",
+    user_uuid="uuid-user",
+    state=ConversationState.ACTIVE,
+    last_seq=3,
+    created=TIME,
+    waiter=WAITER,
+    waiter_name="客服",
+    waiter_uuid="uuid-waiter",
+)
+
+
+def frames(role: Role = Role.USER, *chosen: str, introduced: bool = True) -> SupportFrames:
+    made = SupportFrames("uuid-me", role, "zh_CN", LocalTimes("Asia/Shanghai"))
+    made.features = frozenset(chosen)
+    if introduced:
+        made.introduce(THREAD, "uuid-peer")
+    return made
+
+
+def said(text: str = "你好", sender: Person = WAITER, **more: Any) -> Message:
+    return Message(THREAD, 3, sender, text, TIME, **more)
+
+
+def read(frame: bytes | None) -> Any:
+    """The frame without its ``id``, which every frame has and which is made up."""
+    assert frame is not None
+    decoded = json.loads(frame)
+    assert isinstance(decoded["id"], str)
+    assert decoded.pop("id")
+    return decoded
+
+
+# --- to the client ---
+
+
+def test_a_socket_is_told_its_address_first() -> None:
+    assert read(frames().initialize()) == {"to": "uuid-me", "type": "initialize", "payload": None}
+
+
+def test_a_user_learns_the_address_of_its_waiter_and_a_waiter_that_of_its_user() -> None:
+    assert read(frames().connect_success(TALK, "f2")) == {
+        "to": "uuid-me",
+        "type": "connect_success",
+        "payload": {"uuid": "uuid-waiter"},
+        "reply_id": "f2",
+    }
+    assert read(frames(Role.WAITER).new_connection(TALK)) == {
+        "to": "uuid-me",
+        "type": "new_connection",
+        "payload": {"uuid": "uuid-user"},
+    }
+
+
+def test_who_counts_is_told_which_conversation_counts_from_one() -> None:
+    assert read(frames(Role.USER, "seq").connect_success(TALK))["payload"] == {
+        "uuid": "uuid-waiter",
+        "conversation": 5,
+    }
+
+
+def test_who_waits_is_told_its_place() -> None:
+    frame = {"to": "uuid-me", "type": "connect_queue", "payload": {"location": 100}}
+    assert read(frames().connect_queue(100)) == frame
+    assert read(frames().connect_queue(100, "f2")) == {**frame, "reply_id": "f2"}
+
+
+@pytest.mark.parametrize(("role", "sender"), [(Role.USER, WAITER), (Role.WAITER, USER)])
+def test_a_message_says_from_whom_it_is(role: Role, sender: Person) -> None:
+    frame = frames(role).encode(said(sender=sender), False)
+    assert json.loads(frame or b"") == {
+        "id": "c5-3",
+        "to": "uuid-me",
+        "type": "message_text",
+        "payload": {"message": "你好"},
+        "from": "uuid-peer",
+    }
+
+
+def test_a_message_has_the_same_id_on_every_delivery_and_other_frames_never_share_one() -> None:
+    assert frames().encode(said(), False) == frames().encode(said(), False)
+    ids = {json.loads(frames().initialize())["id"] for _ in range(20)}
+    assert len(ids) == 20
+
+
+def test_who_counts_gets_the_number_of_a_message() -> None:
+    assert read(frames(Role.USER, "seq").encode(said(), False))["seq"] == 3
+
+
+@pytest.mark.parametrize("role", [Role.USER, Role.WAITER])
+def test_nobody_hears_its_own_side(role: Role) -> None:
+    mine = USER if role is Role.USER else WAITER
+    for own in (True, False):
+        assert frames(role, "typing", "seq").encode(said(sender=mine), own) is None
+        assert frames(role, "typing").encode(Typing(THREAD, mine, True), own) is None
+
+
+def test_an_image_is_an_image_for_who_asked_and_a_text_for_the_others() -> None:
+    image = said("https://example.org/a.png", media="image")
+    asking = read(frames(Role.USER, "image").encode(image, False))
+    assert (asking["type"], asking["payload"]) == ("message_image", {"url": "https://example.org/a.png"})
+    plain = read(frames().encode(image, False))
+    assert (plain["type"], plain["payload"]) == ("message_text", {"message": "https://example.org/a.png"})
+
+
+def test_typing_is_told_to_who_asked() -> None:
+    assert frames().encode(Typing(THREAD, WAITER, True), False) is None
+    for now in (True, False):
+        assert read(frames(Role.USER, "typing").encode(Typing(THREAD, WAITER, now), False)) == {
+            "to": "uuid-me",
+            "type": "typing",
+            "payload": {"typing": now},
+            "from": "uuid-peer",
+        }
+
+
+@pytest.mark.parametrize(
+    "event", [Notice(THREAD, "session_started", TIME), Notification(1, THREAD, 1, 0, "m", None, TIME)]
+)
+def test_what_belongs_to_the_other_dialect_has_no_frame(event: Event) -> None:
+    assert frames(Role.USER, *support.FEATURES).encode(event, False) is None
+
+
+def test_who_is_left_is_told_by_whom_once() -> None:
+    mine = frames()
+    frame = {"to": "uuid-me", "type": "disconnected", "payload": None}
+    assert read(mine.disconnected(THREAD)) == {**frame, "from": "uuid-peer"}
+    assert read(mine.disconnected(THREAD)) == frame
+
+
+def test_an_error_answers_the_frame_that_it_is_about() -> None:
+    error = Unauthenticated("token_expired")
+    frame = {"to": "uuid-me", "type": "error", "payload": {"message": "令牌已过期, 请重新登录"}}
+    assert read(frames().error(error, "f1")) == {**frame, "reply_id": "f1"}
+    assert read(frames().error(error, None)) == frame
+    assert read(frames().error(error, "")) == {**frame, "reply_id": ""}
+
+
+def test_acknowledgements_are_for_who_asked() -> None:
+    plain, asking = frames(), frames(Role.USER, "ack")
+    assert plain.message_success(5, Stored(3, TIME), "f1") is None
+    assert plain.auth_success("1", Role.USER, None, "f1") is None
+    assert read(asking.message_success(5, Stored(3, TIME), "f1")) == {
+        "to": "uuid-me",
+        "type": "message_text_success",
+        "payload": {"id": "c5-3", "seq": 3, "time": TEXT},
+        "reply_id": "f1",
+    }
+    assert read(asking.auth_success("1", Role.USER, "小林", None)) == {
+        "to": "uuid-me",
+        "type": "auth_success",
+        "payload": {"id": "1", "type": "user", "name": "小林"},
+    }
+
+
+def test_a_page_of_history_tells_who_said_what_and_how_to_go_on() -> None:
+    page = [said("a", USER), said("b", WAITER, media="image")]
+    items = [
+        {
+            "id": "c5-3",
+            "seq": 3,
+            "from": f"uuid-{sender}",
+            "sender": sender,
+            "type": f"message_{media}",
+            "message": text,
+            "time": TEXT,
+        }
+        for sender, media, text in (("user", "text", "a"), ("waiter", "image", "b"))
+    ]
+    frame = read(frames().history(TALK, page, True, "f1"))
+    assert frame == {
+        "to": "uuid-me",
+        "type": "message_history",
+        "payload": {"items": items, "next": 3},
+        "reply_id": "f1",
+    }
+    assert read(frames().history(TALK, [], False, None))["payload"] == {"items": [], "next": None}
+
+
+def test_other_successes_answer_their_frame() -> None:
+    assert read(frames().success("rate_success", {"rate": 5}, "f9")) == {
+        "to": "uuid-me",
+        "type": "rate_success",
+        "payload": {"rate": 5},
+        "reply_id": "f9",
+    }
+
+
+# --- from the client ---
+
+
+@pytest.mark.parametrize(
+    ("role", "data", "command"),
+    [
+        (Role.USER, {"type": "auth", "payload": {"token": "t"}}, Command(None, None, support.Auth("t"))),
+        (
+            Role.WAITER,
+            {"id": "1", "type": "auth", "payload": {"token": "t", "features": ["ack", "teleport"]}},
+            Command("1", None, support.Auth("t", ["ack", "teleport"])),
+        ),
+        (Role.USER, {"type": "connect"}, Command(None, None, support.Connect())),
+        (Role.USER, {"type": "connect", "payload": None}, Command(None, None, support.Connect())),
+        (Role.USER, {"type": "connect", "payload": {}}, Command(None, None, support.Connect())),
+        (Role.WAITER, {"type": "ready", "payload": "please"}, Command(None, None, support.Ready())),
+        (Role.WAITER, {"type": "unready"}, Command(None, None, support.Unready())),
+        (
+            Role.USER,
+            {"id": "3", "type": "message_text", "payload": {"message": "你好，这是一条信息!"}},
+            Command("3", None, support.MessageText("你好，这是一条信息!")),
+        ),
+        (
+            Role.WAITER,
+            {"to": "uuid", "type": "message_text", "payload": {"message": "hi"}},
+            Command(None, "uuid", support.MessageText("hi")),
+        ),
+        (
+            Role.USER,
+            {"type": "message_image", "payload": {"url": "data:image/png;base64,AA"}},
+            Command(None, None, support.MessageImage("data:image/png;base64,AA")),
+        ),
+        (Role.USER, {"type": "get_history"}, Command(None, None, support.GetHistory())),
+        (
+            Role.WAITER,
+            {"type": "get_history", "to": "u", "payload": {"before": 9, "limit": 5}},
+            Command(None, "u", support.GetHistory(9, 5)),
+        ),
+        (Role.USER, {"type": "typing"}, Command(None, None, support.TypingNow(True))),
+        (Role.USER, {"type": "typing", "payload": {"typing": False}}, Command(None, None, support.TypingNow(False))),
+        (Role.USER, {"type": "disconnect"}, Command(None, None, support.Disconnect())),
+        (Role.USER, {"type": "rate", "payload": {"rate": 5}}, Command(None, None, support.Rate(5))),
+        (
+            Role.WAITER,
+            {"type": "transfer", "to": "u", "payload": {"waiter": 3}},
+            Command(None, "u", support.Transfer(3)),
+        ),
+    ],
+)  # fmt: skip
+def test_a_frame_says_what_its_client_wants(role: Role, data: dict[str, Any], command: Command) -> None:
+    assert parse_command(json.dumps(data), role) == command
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("", "not_json"),
+        ("connect", "not_json"),
+        (b'{"type": "\xff"}', "not_json"),
+        ('{"type": "connect", "x": ' + "[" * 100_000, "not_json"),
+        ("[]", "bad_shape"),
+        ("{}", "bad_shape"),
+        ('{"type": 1}', "bad_shape"),
+        ('{"type": "connect", "id": 1}', "bad_shape"),
+        ('{"type": "connect", "to": 1}', "bad_shape"),
+        ('{"type": "nonsense"}', "unknown_type"),
+        ('{"type": "ready"}', "unknown_type"),
+        ('{"type": "transfer"}', "unknown_type"),
+        ('{"type": "auth"}', "bad_shape"),
+        ('{"type": "auth", "payload": {"token": 5}}', "bad_shape"),
+        ('{"type": "message_text"}', "bad_shape"),
+        ('{"type": "message_text", "payload": "hello"}', "bad_shape"),
+        ('{"type": "message_text", "payload": {"message": " "}}', "empty_message"),
+        ('{"type": "message_image", "payload": {"url": "javascript:alert(1)"}}', "bad_shape"),
+        ('{"type": "rate", "payload": {"rate": 6}}', "bad_shape"),
+        ('{"type": "get_history", "payload": {"limit": 101}}', "bad_shape"),
+        ('{"type": "get_history", "payload": {"before": 9223372036854775808}}', "bad_shape"),
+    ],
+)
+def test_a_users_frame_that_is_none_of_ours_is_refused_by_its_fault(data: str | bytes, code: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse_command(data, Role.USER)
+    assert caught.value.code == code
+
+
+def test_a_refused_frame_is_answered_under_its_id_if_it_has_one() -> None:
+    assert peek_id('{"type": "nonsense", "id": "f1"}') == "f1"
+    for data in ("", "[]", '{"id": 5}', '{"type": "auth"}', b"\xff", "[" * 100_000):
+        assert peek_id(data) is None
+
+
+@given(id=st.text(max_size=200), other=st.text(max_size=200))
+def test_every_id_fits_its_column_and_two_ids_stay_two(id: str, other: str) -> None:
+    stored = [Command(i, None, support.Connect()).client_id for i in (id, other)]
+    assert all(s is not None and len(s) <= 64 for s in stored)
+    assert (stored[0] == stored[1]) == (id == other)
+    assert Command(None, None, support.Connect()).client_id is None
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+names = sorted({name for types in support.TYPES.values() for name in types})
+fields = sorted({f for types in support.TYPES.values() for s in types.values() for f in s.__struct_fields__})
+payloads = anything | st.fixed_dictionaries({}, optional=dict.fromkeys(fields, anything))
+nearly = st.fixed_dictionaries(
+    {"type": st.sampled_from(names) | anything},
+    optional={"id": anything, "to": anything, "payload": payloads},
+)
+some_frames = st.text() | st.binary() | (nearly | anything).map(json.dumps)
+
+
+@given(data=some_frames, role=st.sampled_from([Role.USER, Role.WAITER]))
+def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, role: Role) -> None:
+    try:
+        command = parse_command(data, role)
+    except ChatError as error:
+        answer = read(frames(role).error(error, peek_id(data)))
+        assert answer["type"] == "error"
+    else:
+        assert type(command.payload) in support.TYPES[role].values()
+        assert command.id == peek_id(data)
+
+
+@given(text=st.text(min_size=1).filter(str.strip), escaped=st.booleans())
+def test_every_text_arrives_as_it_was_sent(text: str, escaped: bool) -> None:
+    sent = json.dumps({"type": "message_text", "payload": {"message": text}}, ensure_ascii=escaped)
+    assert parse_command(sent, Role.USER).payload == support.MessageText(text)
+    assert read(frames().encode(said(text), False))["payload"] == {"message": text}
