@@ -43,7 +43,6 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "too_fast": ("发送太快, 请放慢速度", "Too fast: slow down"),
     "too_many_connections": ("连接过多, 上限 {limit}", "Too many connections: at most {limit}"),
     "too_many_errors": ("错误过多", "Too many errors"),
-    "too_slow": ("接收太慢或没有响应", "Too slow, or no answer to pings"),
     # counselling
     "no_such_session": ("会话 {id} 不存在", "There is no session {id}"),
     "no_such_record": ("督导记录 {id} 不存在", "There is no supervision record {id}"),
@@ -51,15 +50,12 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "session_finished": ("会话已结束", "The session has ended"),
     "only_yourself": ("只能为自己创建会话", "You can open a session for yourself only"),
     "session_exists": ("会话 {id} 已存在", "There is already a session {id}"),
-    "already_rated": ("此会话已评价", "This session has been rated already"),
-    "replaced": ("此会话已在别处打开", "This session was opened elsewhere"),
     # support
     "auth_first": ("请先进行身份认证 (auth)", "Authenticate first (auth)"),
     "auth_timeout": ("未在规定时间内完成身份认证", "No authentication in time"),
     "auth_already": ("已经通过身份认证", "Already authenticated"),
     "not_connected": ("尚未连接客服, 请先发送 connect", "Not connected to a waiter, send connect first"),
     "still_waiting": ("正在排队, 请稍候", "Still waiting for a waiter"),
-    "not_ready": ("请先发送 ready", "Send ready first"),
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
@@ -72,7 +68,6 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "overloaded": ("服务器繁忙, 请稍后再试", "The server is overloaded, try again soon"),
     "restarting": ("服务器正在重启, 请重新连接", "The server is restarting, connect again"),
     "guests_off": ("未开放匿名访问", "Anonymous access is switched off"),
-    "internal": ("服务器内部错误", "An internal error"),
 }
 
 
