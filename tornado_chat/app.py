@@ -233,15 +233,15 @@ def _open_checked(config: Config) -> pw.Database:
     url = config.storage.url
     try:
         database = open_database(config.storage)
-        status = schema.status(database)
-        missing = [name for name, applied in status if not applied]
+        tables = database.get_tables()
+        missing = [name for name, applied in schema.status(database) if not applied]
         unknown = schema.unknown(database)
         if unknown:
             raise StartError(
                 f"the database {url} comes from a newer version (it has {', '.join(unknown)}): "
                 "install that version, or restore a backup"
             )
-        if missing and (len(missing) == len(status) or url == Config().kept_in(config.state_dir).storage.url):
+        if missing and (not tables or url == Config().kept_in(config.state_dir).storage.url):
             schema.upgrade(database)
         elif missing:
             raise StartError(

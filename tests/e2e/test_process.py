@@ -126,7 +126,7 @@ async def test_no_token_and_no_word_of_a_message_is_logged_at_any_level(process:
 
 
 @pytest.mark.gen_test(timeout=30)
-async def test_an_outdated_database_is_refused_with_the_command_to_run(process: Process) -> None:
+async def test_a_database_of_a_newer_version_is_refused(process: Process) -> None:
     path = process.directory / "own.sqlite3"
     await process.start(f"storage.url=sqlite:///{path}")
     await process.stop()
@@ -134,6 +134,19 @@ async def test_an_outdated_database_is_refused_with_the_command_to_run(process: 
         database.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')")
     database.close()
     with pytest.raises(AssertionError, match="newer version"):
+        await process.start(f"storage.url=sqlite:///{path}")
+    assert await process.stop() == 1
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_database_that_lacks_a_migration_waits_for_the_operator(process: Process) -> None:
+    path = process.directory / "own.sqlite3"
+    await process.start(f"storage.url=sqlite:///{path}")  # an empty one is made
+    await process.stop()
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM schema_migration")
+    database.close()
+    with pytest.raises(AssertionError, match=r"lacks 0001_first: make a backup, .*`tornado-chat db upgrade`"):
         await process.start(f"storage.url=sqlite:///{path}")
     assert await process.stop() == 1
 

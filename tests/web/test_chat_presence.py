@@ -1,5 +1,7 @@
 """Coming, going and coming back in a counselling session."""
 
+import asyncio
+
 import pytest
 
 from tests.conftest import House, changed, token
@@ -169,3 +171,16 @@ async def test_a_new_server_on_the_same_data_goes_on_with_the_session(
     await visitor.send_json({"msg": "one", "id": "1"})  # a resend of before the restart
     await visitor.send_json({"msg": "four"})
     assert await texts(counsellor, 1) == ["four"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_nobody_is_left_in_a_session_that_ends_while_they_come_in(house: House) -> None:
+    for _ in range(30):
+        session = await house.session()
+        visitor, counsellor, _ = await asyncio.gather(
+            house.chat(VISITOR, session),
+            house.chat(COUNSELLOR, session),
+            house.api("POST", f"/api/v1/sessions/{session}/end", token("service", "host")),
+        )
+        for client in (visitor, counsellor):
+            assert (await client.wait_closed()).code in (1000, 4409)

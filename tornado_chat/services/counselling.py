@@ -147,6 +147,10 @@ class Counselling:
                 seat = Seat(thread, side, outbox)
                 try:
                     await self._hub.follow(outbox, thread, received)
+                    # Asked again: an end that came in between is either seen here or heard live.
+                    live.room = await self._store.read(rooms.get, thread)
+                    if not live.room.open:
+                        raise Conflict("session_finished")
                     if first:
                         name = identity.name or _name_of(room, side)
                         await self._apply(live, Event.ENTERED, side, name)
