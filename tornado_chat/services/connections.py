@@ -8,6 +8,8 @@ from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
 from tornado_chat.errors import TooFast, Unavailable
 from tornado_chat.types import Identity
 
+__all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
+
 RESTARTING = 1012
 TICK = 0.01  # seconds between two groups of sockets that are closed
 

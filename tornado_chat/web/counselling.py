@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable
 
-from tornado_chat.delivery.outbox import Encoder, Outbox
 from tornado_chat.errors import ChatError, Forbidden, Malformed
 from tornado_chat.services.counselling import Seat
 from tornado_chat.types import Identity, Kind, Role, Thread
@@ -14,19 +13,14 @@ KINDS = {"0": Kind.SESSION, "1": Kind.RECORD}
 
 
 class CounsellingSocket(Socket):
-    """What the three have in common: a token in the address, an outbox, errors as system frames."""
+    """What the three have in common: a token in the address, features, errors as system frames."""
 
     most_faults = 10
-    outbox: Outbox | None = None
     features: frozenset[str] = frozenset()
 
     async def identify(self, known_features: frozenset[str]) -> Identity:
         self.features = features(self.argument("features") or "", known_features)
         return await self.services.authenticator.verify(self.argument("token"))
-
-    def open_outbox(self, identity: Identity, encoder: Encoder) -> Outbox:
-        self.outbox = self.services.connections.open(identity, self, encoder)
-        return self.outbox
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         raise Malformed("read_only")
@@ -34,18 +28,6 @@ class CounsellingSocket(Socket):
     def answer(self, error: ChatError, data: str | bytes) -> None:
         encoder = self.services.frames.chat(self.features)
         self.send(encoder.error(error, now(), wire.peek_id(data)))
-
-    def heard(self) -> None:
-        if self.outbox is not None:
-            self.outbox.heard_at = self._loop.time()
-
-    def on_pong(self, data: bytes) -> None:
-        if self.outbox is not None:
-            self.outbox.pong(data, self._loop.time())
-
-    def gone(self, close_code: int | None) -> None:
-        if self.outbox is not None:
-            self.services.connections.close(self.outbox)
 
 
 class ChatSocket(CounsellingSocket):
@@ -76,7 +58,6 @@ class ChatSocket(CounsellingSocket):
         return None
 
     def gone(self, close_code: int | None) -> None:
-        super().gone(close_code)
         if self.seat is not None:
             self.services.counselling.leave(self.seat, close_code)
 

@@ -24,9 +24,10 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from tornado_chat.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
 from tornado_chat.logs import fields
+from tornado_chat.services.connections import Encoder, Outbox
 from tornado_chat.services.container import Services
 from tornado_chat.texts import error_text
-from tornado_chat.types import Stored
+from tornado_chat.types import Identity, Stored
 from tornado_chat.web.origins import Origins
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Socket(WebSocketHandler):
     """
 
     most_faults: int | None = None
+    outbox: Outbox | None = None
 
     def initialize(self, services: Services, origins: Origins) -> None:
         self.services = services
@@ -71,9 +73,6 @@ class Socket(WebSocketHandler):
         """Tell the client that the frame ``data`` was refused."""
         raise NotImplementedError
 
-    def heard(self) -> None:
-        """The client has said something, so it is alive."""
-
     def gone(self, close_code: int | None) -> None:
         """The socket is closed. Called once, also for one that was never admitted."""
 
@@ -90,7 +89,8 @@ class Socket(WebSocketHandler):
             self.refuse(error)
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
-        self.heard()
+        if self.outbox is not None:
+            self.outbox.heard_at = self._loop.time()
         try:
             self._check_limits(message)
             waiting = self.receive(message)
@@ -104,10 +104,16 @@ class Socket(WebSocketHandler):
             return self._room
         return None
 
+    def on_pong(self, data: bytes) -> None:
+        if self.outbox is not None:
+            self.outbox.pong(data, self._loop.time())
+
     def on_close(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         log.debug("socket closed", extra=fields(connection=self.connection_id, code=self.close_code))
+        if self.outbox is not None:
+            self.services.connections.close(self.outbox)
         self.gone(self.close_code)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
@@ -115,6 +121,15 @@ class Socket(WebSocketHandler):
         log.error("internal error", exc_info=(typ, value, tb), extra=fields(connection=self.connection_id))
 
     # --- for subclasses ---
+
+    def open_outbox(self, identity: Identity, encoder: Encoder) -> Outbox:
+        """The outgoing side of this socket, now that it is known whose it is.
+
+        :raises TooFast: the person has too many sockets open.
+        :raises Unavailable: the server is about to stop.
+        """
+        self.outbox = self.services.connections.open(identity, self, encoder)
+        return self.outbox
 
     def argument(self, name: str) -> str | None:
         """A query parameter, or None.

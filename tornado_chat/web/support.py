@@ -68,18 +68,9 @@ class SupportSocket(Socket):
     def answer(self, error: ChatError, data: str | bytes) -> None:
         self.send(self.frames.error(error, wire.peek_id(data)))
 
-    def heard(self) -> None:
-        if self.seat is not None:
-            self.seat.outbox.heard_at = self._loop.time()
-
-    def on_pong(self, data: bytes) -> None:
-        if self.seat is not None:
-            self.seat.outbox.pong(data, self._loop.time())
-
     def gone(self, close_code: int | None) -> None:
         self._stop_waiting()
         if self.seat is not None:
-            self.services.connections.close(self.seat.outbox)
             self.services.support.leave(self.seat)
 
     def _stop_waiting(self) -> None:
@@ -95,7 +86,7 @@ class SupportSocket(Socket):
             if identity.person.role is not self.role:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
             self.frames.features = wire.FEATURES.intersection(auth.features)
-            outbox = self.services.connections.open(identity, self, self.frames)
+            outbox = self.open_outbox(identity, self.frames)
         except ChatError as error:
             self.send(self.frames.error(error, command.id))
             self.refuse(error)
