@@ -35,6 +35,8 @@ async def talk(house: House) -> int:
     await house.record(session)
     visitor = await house.chat(VISITOR, session)
     counsellor = await house.chat(COUNSELLOR, session)
+    while (await counsellor.recv_json())["msg"] != "会话已开始":
+        pass
     for n in range(5):
         await visitor.send_json({"msg": f"<i>{n}</i>"})
     while (await counsellor.recv_json())["msg"] != "<i>4</i>":

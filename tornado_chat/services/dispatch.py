@@ -201,6 +201,7 @@ class Dispatcher:
         log.info("conversation %d goes to waiter %s: %s", conversation.id, waiter.person.id, event.reason)
         if event.previous is not None:
             self._release(event.previous, conversation)
+            self._loop.call_soon(self._match)  # the place that became free
         for seat in talk.seats:
             self._usher.show_waiter(conversation, seat)
             self._spawn(self._usher.follow(seat, conversation))
@@ -371,8 +372,11 @@ class Dispatcher:
             self._usher.show_waiter(conversation, seat)
         elif conversation.id in self.desk:  # else it is being assigned this very moment
             place = self.desk.place(conversation.id)
-            talk.told_place, talk.told_at = place, self._loop.time()
-            seat.outbox.send(seat.frames.connect_queue(place))
+            if place != talk.told_place:
+                self._places.tell(talk, place)  # also its other sockets: they count as told
+            else:
+                talk.told_at = self._loop.time()
+                seat.outbox.send(seat.frames.connect_queue(place))
         if conversation.state is ConversationState.ACTIVE or conversation.returned:
             await self._usher.follow(seat, conversation)
 

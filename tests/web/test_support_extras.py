@@ -1,0 +1,330 @@
+"""What goes beyond the seed, and that it answers only who uses it."""
+
+import asyncio
+import re
+import threading
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, Peer, changed
+from tornado_chat import config
+
+IMAGE = "https://shop.example/a.png"
+
+
+async def matched(
+    house: House,
+    user: int = 1,
+    waiter: int = 7,
+    *,
+    user_features: list[str] | None = None,
+    waiter_features: list[str] | None = None,
+) -> tuple[Peer, Peer]:
+    helper = await house.waiter(waiter, features=waiter_features)
+    asker = await house.user(user, features=user_features)
+    await helper.until("new_connection")
+    await asker.until("connect_success")
+    return asker, helper
+
+
+async def refused(peer: Peer, type: str, payload: Any = None, **more: Any) -> str:
+    asked = await peer.tell(type, payload, **more)
+    frame = await peer.get("error")
+    assert frame["reply_id"] == asked
+    return str(frame["payload"]["message"])
+
+
+async def message(peer: Peer) -> str:
+    frame = await peer.get("message_text")
+    assert set(frame) == {"id", "from", "to", "type", "payload"}
+    assert set(frame["payload"]) == {"message"}
+    return str(frame["payload"]["message"])
+
+
+# --- transfer ---
+
+
+class TestTransfer:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", capacity=1)
+
+    @pytest.mark.gen_test
+    async def test_a_user_is_handed_over_with_all_it_said(self, house: House) -> None:
+        user, source = await matched(house)
+        await user.tell("message_text", {"message": "a hard question"})
+        assert await message(source) == "a hard question"
+        target = await house.waiter("expert")
+        await refused(target, "nonsense")
+        asked = await source.tell("transfer", {"waiter": "expert"}, to=user.uuid)
+        assert (await source.get("disconnected"))["from"] == user.uuid
+        assert (await source.get("transfer_success"))["reply_id"] == asked
+        assert (await target.get("new_connection"))["payload"] == {"uuid": user.uuid}
+        assert await message(target) == "a hard question"
+        assert (await user.get("connect_success"))["payload"] == {"uuid": target.uuid}
+        await refused(source, "message_text", {"message": "hi"}, to=user.uuid)
+        await target.tell("message_text", {"message": "let me see"}, to=user.uuid)
+        heard = await user.get("message_text")
+        assert (heard["from"], heard["payload"]) == (target.uuid, {"message": "let me see"})
+        await house.user(2)
+        await source.get("new_connection")  # there is room again
+
+    @pytest.mark.gen_test
+    async def test_not_to_nobody_nor_to_who_cannot_take_it(self, house: House) -> None:
+        user, source = await matched(house)
+        for payload in ({"waiter": 9}, {"waiter": 7}, {"waiter": None}, {}, None):
+            await refused(source, "transfer", payload, to=user.uuid)
+        paused = await house.waiter(8, ready=False)
+        await paused.tell("unready")
+        await refused(paused, "nonsense")
+        assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)
+        await paused.tell("ready")
+        other = await house.user(2)
+        await paused.get("new_connection")
+        assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)  # full
+        await refused(source, "transfer", {"waiter": 8}, to=other.uuid)  # not its user
+        await refused(source, "transfer", {"waiter": 8})
+        await user.tell("message_text", {"message": "still yours"})
+        assert await message(source) == "still yours"
+
+    @pytest.mark.gen_test
+    async def test_who_comes_during_a_transfer_gets_the_waiter_that_it_frees(self, house: House) -> None:
+        user, source = await matched(house)
+        waiting = await house.user(2)
+        await waiting.get("connect_queue")
+        await waiting.close(1001)
+        target = await house.waiter(8)
+        await refused(target, "nonsense")
+        held = threading.Event()
+        held_back = house.server._store.write(lambda tx: held.wait(5))
+        await source.tell("transfer", {"waiter": 8}, to=user.uuid)
+        back = await house.user(2)
+        assert (await back.get("connect_queue"))["payload"] == {"location": 1}
+        held.set()
+        await held_back
+        assert (await back.until("connect_success"))["payload"] == {"uuid": source.uuid}
+
+
+# --- typing, images, rating ---
+
+
+@pytest.mark.gen_test
+async def test_typing_is_shown_to_who_asked_for_it_only(house: House) -> None:
+    user, waiter = await matched(house, waiter_features=["typing"])
+    for payload, shown in [({"typing": True}, True), ({"typing": False}, False), (None, True)]:
+        await user.tell("typing", payload)
+        frame = await waiter.get("typing")
+        assert (frame["from"], frame["payload"]) == (user.uuid, {"typing": shown})
+    await refused(waiter, "typing")
+    await waiter.tell("typing", {"typing": True}, to=user.uuid)
+    await waiter.tell("message_text", {"message": "plain"}, to=user.uuid)
+    assert await message(user) == "plain"
+    await refused(waiter, "nonsense")  # nobody sees oneself typing
+
+
+@pytest.mark.gen_test
+async def test_an_image_is_one_to_who_asked_for_it_and_a_text_to_others(house: House) -> None:
+    user, waiter = await matched(house, user_features=["image"])
+    await user.tell("message_image", {"url": IMAGE})
+    assert await message(waiter) == IMAGE
+    await waiter.tell("message_image", {"url": "data:image/png;base64,AA=="}, to=user.uuid)
+    frame = await user.get("message_image")
+    assert frame["payload"] == {"url": "data:image/png;base64,AA=="}
+    assert frame["from"] == waiter.uuid
+    for bad in ("javascript:alert(1)", "data:text/html,x", "a.png", ""):
+        await refused(user, "message_image", {"url": bad})
+    await refused(user, "message_image")
+    await refused(waiter, "message_image", {"url": IMAGE})
+
+
+@pytest.mark.gen_test
+async def test_a_conversation_is_rated_with_one_to_five_also_when_it_is_over(house: House) -> None:
+    newcomer = await house.user(9, connect=False)
+    await refused(newcomer, "rate", {"rate": 5})
+    user, waiter = await matched(house)
+    for bad in ({"rate": 0}, {"rate": 6}, {"rate": 4.5}, {"rate": "5"}, {}, None):
+        await refused(user, "rate", bad)
+    await refused(user, "rate", {"rate": 5, "feedback": "x" * 2001})
+    await refused(waiter, "rate", {"rate": 5})
+    for payload in ({"rate": 1}, {"rate": 5, "feedback": "quick"}):
+        asked = await user.tell("rate", payload)
+        frame = await user.get("rate_success")
+        assert (frame["reply_id"], frame["payload"]) == (asked, {"rate": payload["rate"]})
+    await waiter.tell("disconnect", to=user.uuid)
+    await user.get("disconnected")
+    await user.tell("rate", {"rate": 4})
+    assert (await user.get("rate_success"))["payload"] == {"rate": 4}
+
+
+# --- history ---
+
+
+@pytest.mark.gen_test
+async def test_history_comes_in_pages_from_the_newest_to_the_oldest(house: House) -> None:
+    user, waiter = await matched(house)
+    await refused(waiter, "get_history")
+    for n in range(1, 6):
+        if n % 2:
+            await user.tell("message_text", {"message": str(n)})
+            assert await message(waiter) == str(n)
+        else:
+            await waiter.tell("message_text", {"message": str(n)}, to=user.uuid)
+            assert await message(user) == str(n)
+
+    async def page(peer: Peer, payload: Any, **more: Any) -> tuple[list[int], int | None]:
+        asked = await peer.tell("get_history", payload, **more)
+        frame = await peer.get("message_history")
+        assert frame["reply_id"] == asked
+        for item in frame["payload"]["items"]:
+            by_user = item["seq"] % 2
+            assert item == {
+                "id": item["id"],
+                "seq": item["seq"],
+                "from": user.uuid if by_user else waiter.uuid,
+                "sender": "user" if by_user else "waiter",
+                "type": "message_text",
+                "message": str(item["seq"]),
+                "time": item["time"],
+            }
+        return [item["seq"] for item in frame["payload"]["items"]], frame["payload"]["next"]
+
+    for peer, more in ((user, {}), (waiter, {"to": user.uuid})):
+        assert await page(peer, None, **more) == ([1, 2, 3, 4, 5], None)
+        assert await page(peer, {"limit": 5}, **more) == ([1, 2, 3, 4, 5], None)
+        assert await page(peer, {"limit": 2}, **more) == ([4, 5], 4)
+        assert await page(peer, {"before": 4, "limit": 2}, **more) == ([2, 3], 2)
+        assert await page(peer, {"before": 2, "limit": 2}, **more) == ([1], None)
+        assert await page(peer, {"before": 1}, **more) == ([], None)
+        for bad in ({"limit": 0}, {"limit": 101}, {"before": 0}, {"before": 2**63}, {"before": "x"}):
+            await refused(peer, "get_history", bad, **more)
+
+
+@pytest.mark.gen_test
+async def test_there_is_no_history_without_a_conversation(house: House) -> None:
+    await refused(await house.user(1, connect=False), "get_history")
+
+
+# --- ack and seq ---
+
+
+@pytest.mark.gen_test
+async def test_ack_tells_who_one_is_and_what_is_stored(house: House) -> None:
+    waiter = await house.waiter(7, features=["ack", "no-such-feature"], name="Bob")
+    profile = await waiter.get("auth_success")
+    assert profile["reply_id"] == "f1"
+    assert profile["payload"] == {"id": "7", "type": "waiter", "name": "Bob"}
+    user = await house.user(1)
+    await waiter.get("new_connection")
+    await user.until("connect_success")
+    asked = await waiter.tell("message_text", {"message": "hi"}, to=user.uuid)
+    success = await waiter.get("message_text_success")
+    assert set(success) == {"id", "to", "type", "payload", "reply_id"}
+    assert success["reply_id"] == asked
+    assert set(success["payload"]) == {"id", "seq", "time"}
+    assert success["payload"]["seq"] == 1
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", success["payload"]["time"])
+    heard = await user.get("message_text")
+    assert heard["id"] == success["payload"]["id"]
+    await user.tell("message_text", {"message": "hello"})  # who did not ask is not told
+    await refused(user, "nonsense")
+    assert await message(waiter) == "hello"
+    await refused(waiter, "message_text", {"message": " "}, to=user.uuid)
+    await waiter.tell("message_image", {"url": IMAGE}, to=user.uuid)
+    assert (await waiter.get("message_text_success"))["payload"]["seq"] == 3
+
+
+@pytest.mark.gen_test
+async def test_acknowledgements_come_in_the_order_of_the_messages(house: House) -> None:
+    user, waiter = await matched(house, user_features=["ack"])
+    asked = [await user.tell("message_text", {"message": str(n)}) for n in range(200)]
+    successes = [await user.get("message_text_success") for _ in asked]
+    assert [frame["reply_id"] for frame in successes] == asked
+    assert [frame["payload"]["seq"] for frame in successes] == list(range(1, 201))
+    assert [await message(waiter) for _ in asked] == [str(n) for n in range(200)]
+
+
+@pytest.mark.gen_test
+async def test_seq_numbers_the_messages_of_a_conversation_without_gaps(house: House) -> None:
+    waiter = await house.waiter(7, features=["seq"])
+    user = await house.user(1, features=["seq", "ack"])
+    first = (await user.until("connect_success"))["payload"]
+    assert (await waiter.get("new_connection"))["payload"] == {
+        "uuid": user.uuid,
+        "conversation": first["conversation"],
+    }
+    numbers = []
+    for n in range(6):
+        if n % 3:
+            await user.tell("message_text", {"message": str(n)})
+            numbers.append((await user.get("message_text_success"))["payload"]["seq"])
+            assert (await waiter.get("message_text"))["seq"] == numbers[-1]
+        else:
+            await waiter.tell("message_text", {"message": str(n)}, to=user.uuid)
+            numbers.append((await user.get("message_text"))["seq"])
+    assert numbers == [1, 2, 3, 4, 5, 6]
+    await user.tell("disconnect")
+    await user.get("disconnected")
+    await user.tell("connect")
+    again = (await user.until("connect_success"))["payload"]
+    assert again["conversation"] != first["conversation"]
+    await user.tell("message_text", {"message": "new"})
+    assert (await user.get("message_text_success"))["payload"]["seq"] == 1
+
+
+@pytest.mark.gen_test
+async def test_a_message_that_comes_twice_has_the_same_id_and_seq(house: House) -> None:
+    user, waiter = await matched(house, user_features=["seq"])
+    tab = await house.user(1, features=["seq"])
+    await tab.get("connect_success")
+    await waiter.tell("message_text", {"message": "hi"}, to=user.uuid)
+    one, other = await user.get("message_text"), await tab.get("message_text")
+    assert (one["id"], one["seq"]) == (other["id"], other["seq"])
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("id", ["m", "x" * 65, "号" * 10_000])
+async def test_a_resent_id_is_acknowledged_again_and_not_repeated(house: House, id: str) -> None:
+    user, waiter = await matched(house, user_features=["ack"])
+    frame = {"id": id, "type": "message_text", "payload": {"message": "once"}}
+    answers = []
+    for _ in range(3):
+        await user.client.send_json(frame)
+    for _ in range(3):
+        answers.append(await user.get("message_text_success"))
+    await user.close(1001)
+    back = await house.user(1, features=["ack"])
+    await back.until("connect_success")
+    await back.client.send_json(frame)
+    answers.append(await back.get("message_text_success"))
+    assert all(answer["reply_id"] == id for answer in answers)
+    assert all(answer["payload"] == answers[0]["payload"] for answer in answers)
+    await back.tell("message_text", {"message": "then"})
+    assert [await message(waiter), await message(waiter)] == ["once", "then"]
+
+
+@pytest.mark.gen_test
+async def test_a_seed_client_that_counts_anew_after_a_reload_loses_nothing(house: House) -> None:
+    user, waiter = await matched(house)
+    for text in ("one", "two", "three"):
+        await user.tell("message_text", {"message": text})
+        assert await message(waiter) == text
+    await user.close(1001)
+    back = await house.user(1)
+    await back.get("connect_success")
+    for text in ("four", "five", "six", "seven"):  # f3, f4, ... again
+        await back.tell("message_text", {"message": text})
+    assert [await message(waiter) for _ in range(4)] == ["four", "five", "six", "seven"]
+
+
+@pytest.mark.gen_test
+async def test_the_same_id_of_two_people_is_two_messages(house: House) -> None:
+    user, waiter = await matched(house, user_features=["ack"], waiter_features=["ack"])
+    frame = {"id": "same", "type": "message_text", "payload": {"message": "hi"}}
+    await user.client.send_json(frame)
+    assert (await user.get("message_text_success"))["payload"]["seq"] == 1
+    await waiter.get("message_text")
+    await waiter.client.send_json({**frame, "to": user.uuid})
+    assert (await waiter.get("message_text_success"))["payload"]["seq"] == 2
+    assert await message(user) == "hi"
+    await asyncio.gather(refused(user, "nonsense"), refused(waiter, "nonsense"))
