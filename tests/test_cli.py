@@ -201,7 +201,7 @@ def test_db_that_is_none(run: Run, home: Path) -> None:
 def test_serve_hands_on_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[config.Config] = []
 
-    def serve(configured: config.Config) -> int:
+    def serve(configured: config.Config, reread: Callable[[], config.Config]) -> int:
         seen.append(configured)
         return 1
 

@@ -1,12 +1,13 @@
 """The composition root: builds everything, and owns the order of starting and stopping."""
 
 import asyncio
+import dataclasses
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import peewee as pw
 from tornado.httpserver import HTTPServer
@@ -14,20 +15,29 @@ from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
 from tornado_chat.cluster.bus import LocalBus
-from tornado_chat.config import Config
+from tornado_chat.config import SECTIONS, Config, ConfigError
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.domain.queue import FifoLeastLoaded
+from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event
 from tornado_chat.logs import fields
+from tornado_chat.metrics import Metrics
+from tornado_chat.plugins import finding
+from tornado_chat.plugins.calling import Broken, Plugins
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.filtering import Filtering
+from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.identity import build
 from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.plugin_context import Behind, PluginContext
+from tornado_chat.services.plugin_events import PluginEvents
+from tornado_chat.services.presence import Presence
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.secret import load_secret
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.store import Store
@@ -47,6 +57,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096  # connections that the kernel keeps until they are accepted
 PROBE_TIMEOUT = 5.0  # seconds
+FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
 
 
@@ -63,21 +74,29 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
+        self.metrics = Metrics()
+        try:
+            # Before anything is opened: a plugin with mistakes stops the start, and leaves no trace.
+            self._plugins = Plugins(finding.load(config), self._loop, self.metrics)
+        except ConfigError as error:
+            raise StartError(str(error)) from error
         self._database = _open_checked(config)
         try:
             self.application = self._build()
-        except ValueError as error:  # a key that cannot be used; the sentence says why
+        except (ValueError, Broken) as error:  # a key that cannot be used; the sentence says why
             raise StartError(str(error)) from error
         self._http = HTTPServer(self.application, max_body_size=config.limits.frame_bytes)
         self.url = ""
 
     def _build(self) -> Application:
         config, loop = self._config, self._loop
-        authenticator = build(config.auth, config.state_dir)
+        plugins = self._plugins
+        gate = Gate(build(config.auth, config.state_dir), plugins)
         guest_secret = load_secret(config.auth, config.state_dir) if config.auth.guests else None
         times = LocalTimes(config.server.timezone)
         bus = LocalBus()
-        self._store = store = Store(self._database, bus.publish, loop)
+        self._store = store = Store(self._database, self._committed, loop)
+        self._bus = bus
         self._receipts = receipts = ReceiptBook(store, loop)
         self._hub = hub = Hub(
             loop,
@@ -87,12 +106,33 @@ class Server:
             ping_interval=config.limits.ping_interval,
             ping_timeout=config.limits.ping_timeout,
         )
-        self._connections = Connections(hub, config.limits.connections_per_identity)
+        presence = Presence(hub)
+        self._plugin_events = PluginEvents(plugins, store, presence, loop)
+        self._filtering = filtering = Filtering(plugins, loop)
+        found = Rooms(store, plugins)
+        self._connections = Connections(hub, config.limits.connections_per_identity, plugins)
         self._counselling = Counselling(
-            config.counselling, store, hub, receipts, loop, bus.publish, clock=now
+            config.counselling,
+            store,
+            hub,
+            receipts,
+            loop,
+            bus.publish,
+            clock=now,
+            found=found,
+            gate=gate,
+            filtering=filtering,
+            plugins=plugins,
         )
-        self._dispatcher = Dispatcher(config.support, store, hub, receipts, loop, FifoLeastLoaded())
-        notifications = Notifications(store, hub, receipts, config.server.language)
+        self._dispatcher = Dispatcher(config.support, store, hub, receipts, loop, self._policy(), gate)
+        notifications = Notifications(store, hub, receipts, plugins, config.server.language)
+        behind = Behind(store, gate, found, notifications, presence)
+        self._contexts = {
+            each.name: PluginContext(
+                each.name, plugins, behind, loop, config.server.language, config.state_dir
+            )
+            for each in plugins.loaded
+        }
 
         def offer(event: Event) -> None:
             if isinstance(event, Message | Notification):
@@ -101,12 +141,12 @@ class Server:
         for subscriber in (offer, self._counselling.on_event, self._dispatcher.on_event):
             bus.subscribe(subscriber)
         services = Services(
-            authenticator=authenticator,
+            gate=gate,
             connections=self._connections,
             counselling=self._counselling,
             notifications=notifications,
-            sessions=Sessions(store, notifications, self._counselling),
-            support=Support(self._dispatcher, store, bus.publish, config.support.capacity),
+            sessions=Sessions(store, notifications, self._counselling, found, gate, plugins),
+            support=Support(self._dispatcher, store, bus.publish, filtering, config.support.capacity),
             guests=Guests(config.auth, guest_secret),
             frames=CounsellingFrames(config.server.language, times, config.counselling.legacy_system_key),
             times=times,
@@ -118,7 +158,12 @@ class Server:
 
     def _application(self, services: Services) -> Application:
         everybody: dict[str, Any] = {"services": services, "origins": Origins(self._config.web.origins)}
-        operator = {"networks": self._config.web.ops_networks, "checks": self._problems}
+        operator = {
+            "networks": self._config.web.ops_networks,
+            "checks": self._problems,
+            "metrics": self.metrics,
+        }
+        of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
                 *((path, handler, everybody) for path, handler in counselling.ROUTES),
@@ -126,6 +171,7 @@ class Server:
                 *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
+                *(route for _, routes in of_plugins for route in routes),
             ],
             default_handler_class=NothingHere,
             default_handler_args=everybody,
@@ -137,10 +183,15 @@ class Server:
     async def start(self) -> None:
         """Rebuild what was going on before the restart, then let people in."""
         try:
+            await self._create_tables()
             await self._counselling.recover()
             await self._dispatcher.recover()
+            await self._plugins.start(self._contexts)
+            await self._plugin_events.start()
         except ChatError as error:
-            raise StartError(f"the database cannot be read: {error.__cause__}") from error
+            raise StartError(f"the database cannot be used: {error.__cause__}") from error
+        except Broken as error:
+            raise StartError(str(error)) from error
         self._hub.start_sweeping()
         self.url = self._listen()
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
@@ -151,6 +202,7 @@ class Server:
         self._http.stop()
         self._counselling.stop()
         self._dispatcher.stop()
+        await self._filtering.finish(FILTERING)
         try:
             await self._store.write(lambda tx: None)  # everything before it is committed and told
         except ChatError as error:
@@ -161,9 +213,42 @@ class Server:
             await asyncio.sleep(0.02)
         await self._http.close_all_connections()
         self._hub.stop_sweeping()
+        await self._plugin_events.stop()
+        for context in self._contexts.values():
+            await context.stop()
+        await self._plugins.stop()
         await self._receipts.flush()
         await self._loop.run_in_executor(None, self._store.close)
         log.info("stopped")
+
+    async def reload(self, config: Config) -> None:
+        """Take over what ``config`` has for plugins; say in the log what needs a restart.
+
+        :raises ConfigError: plugins have mistakes in their sections; nothing has changed.
+        """
+        changed = await self._plugins.reload(config)
+        self._dispatcher.set_policy(self._policy())
+        waiting = list(_differences(self._config, config))
+        log.info("reloaded", extra=fields(plugins=",".join(changed) or "unchanged"))
+        if waiting:
+            log.warning("these options have changed, and need a restart: %s", ", ".join(waiting))
+
+    def _policy(self) -> QueuePolicy:
+        """The first that a plugin has, else the default."""
+        for _, policy in self._plugins.registered("register_queue_policy"):
+            if policy is not None:
+                return cast(QueuePolicy, policy)
+        return FifoLeastLoaded()
+
+    def _committed(self, event: Event) -> None:
+        """What this process has committed: for everybody, and for the plugins of this process."""
+        self._bus.publish(event)
+        self._plugin_events.on_event(event)
+
+    async def _create_tables(self) -> None:
+        models = [model for _, several in self._plugins.registered("register_models") for model in several]
+        if models:
+            await self._store.write(lambda tx: schema.create_missing(tx.database, models))
 
     def _listen(self) -> str:
         """Open the port and the unix socket. Returns the URL of the port."""
@@ -196,11 +281,22 @@ class Server:
         return problems
 
 
-def run(config: Config, welcome: Callable[[str], object] | None = None) -> int:
+def run(
+    config: Config,
+    welcome: Callable[[str], object] | None = None,
+    reread: Callable[[], Config] | None = None,
+) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code.
 
     :arg welcome: called with the server's URL, on its loop, as soon as it listens.
+    :arg reread: reads the configuration again, for SIGHUP.
     """
+
+    async def reload(server: Server) -> None:
+        try:
+            await server.reload(reread() if reread is not None else config)
+        except ConfigError as error:
+            log.error("not reloaded, the configuration has mistakes: %s", "; ".join(map(str, error.problems)))
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -208,6 +304,8 @@ def run(config: Config, welcome: Callable[[str], object] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         server = Server(config)
+        reloading: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloading.add(loop.create_task(reload(server))))
         await server.start()
         if welcome is not None:
             welcome(server.url)
@@ -252,6 +350,15 @@ def _open_checked(config: Config) -> pw.Database:
     except (pw.PeeweeException, OSError) as error:
         raise StartError(f"cannot open the database {url}: {error}") from error
     return database
+
+
+def _differences(before: Config, after: Config) -> Iterator[str]:
+    """The options of the server itself that differ."""
+    for section in SECTIONS:
+        old, new = getattr(before, section), getattr(after, section)
+        for option in dataclasses.fields(old):
+            if getattr(old, option.name) != getattr(new, option.name):
+                yield f"{section}.{option.name}"
 
 
 def _log_request(handler: RequestHandler) -> None:

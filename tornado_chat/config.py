@@ -9,15 +9,24 @@ If there are any problems, all of them are raised at once.
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import Meta
 
 from tornado_chat.config_checks import check
+from tornado_chat.config_reading import (
+    PLUGIN,
+    Entry,
+    Wrong,
+    expected,
+    parse,
+    read_file,
+    read_override,
+    written,
+)
 from tornado_chat.config_reading import ConfigError as ConfigError
-from tornado_chat.config_reading import Entry, Wrong, expected, parse, read_file, read_override, written
 from tornado_chat.config_reading import Problem as Problem
 
 ETC = Path("/etc/tornado-chat")
@@ -120,6 +129,10 @@ class Support:
     auth_timeout: PositiveSeconds = option(10.0, "How long a new socket may take to authenticate.")
     rejoin_grace: Seconds = option(60.0, "How long a dropped user or waiter keeps place and conversations.")
     capacity: Count = option(5, "Users that one waiter serves at once.")
+    queue_claims: tuple[str, ...] = option(
+        ("priority", "skills"),
+        "Claims of a user's token that the queue policy may go by; they are stored with its place.",
+    )
     queue_interval: PositiveSeconds = option(1.0, "A waiting user hears of a new place at most this often.")
 
 
@@ -158,8 +171,21 @@ class Web:
         (), "Origins of pages that may connect, as https://example.org; * is any; its own always may."
     )
     ops_networks: tuple[str, ...] = option(
-        ("127.0.0.0/8", "::1/128"), "Networks that may ask /healthz and /readyz."
+        ("127.0.0.0/8", "::1/128"), "Networks that may ask /healthz, /readyz and /metrics."
     )
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """Which plugins run. Each has a section of its own, [plugin:NAME]; `tornado-chat plugins` shows all."""
+
+    paths: tuple[str, ...] = option(
+        (str(ETC / "plugins.d"),), "Folders with plugins: a .py file each, or a folder with an __init__.py."
+    )
+    enabled: tuple[str, ...] = option(
+        ("*",), "Names of those that run, in this order; * stands for all in the folders of paths."
+    )
+    disabled: tuple[str, ...] = option((), "Names of those that do not run, though they would.")
 
 
 @dataclass(frozen=True)
@@ -174,6 +200,11 @@ class Config:
     limits: Limits = Limits()
     logging: Logging = Logging()
     web: Web = Web()
+    plugins: Plugins = Plugins()
+    plugin_entries: Mapping[str, Sequence[Entry]] = field(default_factory=dict, compare=False)
+    """What the sections ``[plugin:NAME]`` say, by name, for the plugins to read."""
+    said_by: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
+    """Which file (or ``--set``) has the last word on (section, option)."""
 
     @property
     def state_dir(self) -> Path:
@@ -191,7 +222,9 @@ class Config:
         )
 
 
-SECTIONS: Mapping[str, type[Any]] = {each.name: type(each.default) for each in fields(Config)}
+SECTIONS: Mapping[str, type[Any]] = {
+    each.name: type(each.default) for each in fields(Config) if each.default is not MISSING
+}
 """The class of each section, in the order of the documentation."""
 
 
@@ -213,15 +246,23 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
 
     values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     wrong: set[tuple[str, str]] = set()
+    for_plugins: dict[str, list[Entry]] = {}
     for entry in entries:
+        if entry.section.startswith(PLUGIN):
+            for_plugins.setdefault(entry.section.removeprefix(PLUGIN), []).append(entry)
+            continue
         try:
             values[entry.section][entry.option] = parse(entry.text, known[entry.section][entry.option])
         except Wrong as error:
             problems.append(entry.problem(str(error)))
             wrong.add((entry.section, entry.option))
 
-    config = Config(**{name: section(**values[name]) for name, section in SECTIONS.items()})
     said_by = {(entry.section, entry.option): entry.source for entry in entries}
+    config = Config(
+        **{name: section(**values[name]) for name, section in SECTIONS.items()},
+        plugin_entries=for_plugins,
+        said_by=said_by,
+    )
     try:
         config = config.kept_in(Path(config.server.state_dir or default_state_dir(environ)))
     except RuntimeError:  # there is no home directory to put in the place of ~

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple, get_args
 
 from msgspec import ValidationError, convert, inspect
 
+PLUGIN = "plugin:"
+"""How the sections of plugins begin. Their options are for the plugins to know."""
+
 Known = Mapping[str, Mapping[str, Any]]
 """Section, option, type."""
 
@@ -73,7 +76,10 @@ def read_file(path: Path, known: Known, problems: list[Problem]) -> Iterator[Ent
     for section in parser.sections():
         if section in known:
             for option, text in parser.items(section):
-                yield from _if_known(Entry(source, section, option, text), known, problems)
+                yield from if_known(Entry(source, section, option, text), known, problems)
+        elif section.startswith(PLUGIN):
+            for option, text in parser.items(section):
+                yield Entry(source, section, option, text)
         else:
             problems.append(Problem(source, section, "", _unknown_section(section, known)))
 
@@ -85,10 +91,12 @@ def read_override(override: str, known: Known, problems: list[Problem]) -> Itera
     if not (equals and dot):
         message = f'"{override}" is not SECTION.OPTION=VALUE, as in server.port=9000'
         problems.append(Problem("--set", "", "", message))
+    elif section.startswith(PLUGIN):
+        yield Entry("--set", section, option.lower(), text.strip())
     elif section not in known:
         problems.append(Problem("--set", section, "", _unknown_section(section, known)))
     else:
-        yield from _if_known(Entry("--set", section, option.lower(), text.strip()), known, problems)
+        yield from if_known(Entry("--set", section, option.lower(), text.strip()), known, problems)
 
 
 def _parse_lines(
@@ -122,7 +130,8 @@ def _parse_lines(
         return parser
 
 
-def _if_known(entry: Entry, known: Known, problems: list[Problem]) -> Iterator[Entry]:
+def if_known(entry: Entry, known: Known, problems: list[Problem]) -> Iterator[Entry]:
+    """``entry``, or a problem if its section has no such option."""
     if entry.option in known[entry.section]:
         yield entry
     else:

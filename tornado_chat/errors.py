@@ -22,6 +22,10 @@ class ChatError(Exception):
         self.code = code
         self.detail = detail
 
+    def detail_in(self, language: str) -> dict[str, Any]:
+        """The values for the text in ``language`` (``zh_CN`` or ``en``)."""
+        return self.detail
+
     def __str__(self) -> str:
         detail = ", ".join(f"{k}={v}" for k, v in self.detail.items())
         return f"{self.code} ({detail})" if detail else self.code
@@ -43,6 +47,23 @@ class Forbidden(ChatError):
 
     http_status = 403
     close_code = 4403
+
+
+class Refused(ChatError):
+    """A filter does not let this pass. The texts are for the sender.
+
+    :arg en: why, and what to do, in English.
+    :arg zh_CN: the same in Chinese; the English one if it is missing.
+    """
+
+    http_status = 422
+
+    def __init__(self, en: str, zh_CN: str | None = None) -> None:  # noqa: N803 - a locale's name
+        super().__init__("refused", reason=en)
+        self._reasons = {"en": en, "zh_CN": zh_CN or en}
+
+    def detail_in(self, language: str) -> dict[str, Any]:
+        return {"reason": self._reasons[language]}
 
 
 class NotFound(ChatError):

@@ -6,7 +6,7 @@ something so fleeting that nobody misses it after a reconnect.
 
 import msgspec
 
-from tornado_chat.types import Conversation, Message, Notification, Person, SessionState, Thread
+from tornado_chat.types import Conversation, Message, Notification, Person, Room, SessionState, Thread
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -18,12 +18,25 @@ class Notice(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+class RoomStarted(msgspec.Struct, frozen=True):
+    """Both sides of a session or record are there for the first time."""
+
+    room: Room
+
+
 class RoomEnded(msgspec.Struct, frozen=True):
     """A session or record was completed or cancelled: tell everybody in it, then close."""
 
     thread: Thread
     state: SessionState
     time: int
+    room: Room | None = None
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """A user has joined the line."""
+
+    conversation: Conversation
 
 
 class Assigned(msgspec.Struct, frozen=True):
@@ -57,4 +70,15 @@ class Typing(msgspec.Struct, frozen=True):
 
 
 Sequenced = Message | Notification
-Event = Message | Notification | Notice | RoomEnded | Assigned | Departed | Returned | Typing
+Event = (
+    Message
+    | Notification
+    | Notice
+    | RoomStarted
+    | RoomEnded
+    | Queued
+    | Assigned
+    | Departed
+    | Returned
+    | Typing
+)

@@ -60,6 +60,10 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
+    # plugins
+    "refused": ("未发送: {reason}", "Not sent: {reason}"),
+    "not_allowed": ("您没有此操作的权限", "You are not allowed to do this"),
+    "not_checked": ("暂时无法核验, 请稍后再试", "This cannot be checked right now, try again soon"),
     # storage and the server itself
     "no_such_notification": ("通知 {id} 不存在", "There is no notification {id}"),
     "no_such_page": ("没有这个地址", "There is nothing at this address"),
@@ -78,7 +82,7 @@ def system_text(language: Language, code: str, **detail: object) -> str:
 
 def error_text(language: Language, error: ChatError) -> str:
     """What went wrong and what to do, for the person who caused it."""
-    return ERRORS[error.code][_column(language)].format(**error.detail)
+    return ERRORS[error.code][_column(language)].format(**error.detail_in(language))
 
 
 def _column(language: Language) -> int:

@@ -86,6 +86,7 @@ class Notification(msgspec.Struct, frozen=True):
     """A stored pop-up: a message of the recipient's inbox. ``data`` is the seed's, as JSON values."""
 
     id: int
+    recipient: Person
     thread: Thread
     seq: int
     type: int
@@ -148,7 +149,11 @@ class Room(msgspec.Struct, frozen=True):
 
 
 class Conversation(msgspec.Struct, frozen=True):
-    """A support conversation. The two ``uuid``s are its addresses, given to the peers once."""
+    """A support conversation. The two ``uuid``s are its addresses, given to the peers once.
+
+    ``claims`` (of ``[support] queue_claims``) and ``last_waiter``, the one of the conversation before,
+    are for the queue policy; ``reason`` is its sentence for the waiter it chose.
+    """
 
     id: int
     user: Person
@@ -165,7 +170,75 @@ class Conversation(msgspec.Struct, frozen=True):
     ended: int | None = None
     rate: int | None = None
     feedback: str | None = None
+    claims: Mapping[str, Any] = {}
+    last_waiter: Person | None = None
+    reason: str | None = None
 
     @property
     def thread(self) -> Thread:
         return Thread(Kind.SUPPORT, self.id)
+
+
+# What plugins are asked with, and answer
+
+
+class Action(enum.StrEnum):
+    """What somebody is about to do, as the hook ``authorize`` is asked."""
+
+    CHAT = "chat"
+    OBSERVE = "observe"
+    READ = "read"
+    OPEN = "open"
+    SUPERVISE = "supervise"
+    END = "end"
+    NOTIFY = "notify"
+    QUEUE = "queue"
+    SERVE = "serve"
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A message before it is stored. ``media`` is ``text``, or ``image`` with an address as text."""
+
+    thread: Thread
+    sender: Identity
+    text: str
+    media: str = "text"
+
+    def replace(self, text: str) -> "Draft":
+        """The same message with another text."""
+        return msgspec.structs.replace(self, text=text)
+
+
+class NotificationDraft(msgspec.Struct, frozen=True):
+    """A notification before it is stored.
+
+    ``data`` of a session or record that is about to be opened has no ids yet, and is not taken
+    from the answer; of all others it is.
+    """
+
+    recipient: Person
+    type: int
+    msg: str
+    data: Mapping[str, Any] | None = None
+
+    def replace(self, **changes: Any) -> "NotificationDraft":
+        """The same notification with another ``msg`` or ``data``."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class HostSession(msgspec.Struct, frozen=True):
+    """A counselling session as the host system knows it: who talks with whom."""
+
+    user_id: str
+    consultant_id: str
+    user_name: str | None = None
+    consultant_name: str | None = None
+    appointment_id: int | None = None
+
+
+class HostRecord(msgspec.Struct, frozen=True):
+    """A supervision record as the host system knows it."""
+
+    session_id: int
+    supervisor_id: str
+    supervisor_name: str | None = None

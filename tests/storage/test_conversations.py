@@ -8,7 +8,7 @@ import pytest
 
 from tests.storage.conftest import NOW, transact
 from tornado_chat.errors import Conflict
-from tornado_chat.events import Assigned, Departed, Returned
+from tornado_chat.events import Assigned, Departed, Queued, Returned
 from tornado_chat.storage import conversations
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Thread
@@ -50,7 +50,7 @@ def test_who_joins_waits_and_has_an_address(database: pw.Database) -> None:
         created=NOW,
     )
     assert made.thread == Thread(Kind.SUPPORT, made.id)
-    assert events == []
+    assert events == [Queued(made)]
 
 
 def test_a_socket_that_connects_again_after_the_end_keeps_its_address(database: pw.Database) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, transact
 from tornado_chat.errors import Conflict, NotFound
-from tornado_chat.events import Notice, RoomEnded
+from tornado_chat.events import Notice, RoomEnded, RoomStarted
 from tornado_chat.storage import rooms
 from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
 
@@ -126,7 +126,7 @@ def test_what_is_not_there_is_not_found_under_its_own_name(database: pw.Database
 def test_a_room_starts_once(database: pw.Database, room: Room) -> None:
     started, events = transact(database, lambda tx: rooms.start(tx, room.thread), NOW + 1)
     assert (started.state, started.started) == (SessionState.ACTIVE, NOW + 1)
-    assert events == [Notice(room.thread, "session_started", NOW + 1)]
+    assert events == [Notice(room.thread, "session_started", NOW + 1), RoomStarted(started)]
     assert transact(database, lambda tx: rooms.start(tx, room.thread), NOW + 2) == (started, [])
 
 
@@ -137,7 +137,7 @@ def test_a_room_ends_once(database: pw.Database, room: Room, state: SessionState
         transact(database, lambda tx: rooms.start(tx, room.thread))
     ended, events = transact(database, lambda tx: rooms.finish(tx, room.thread, state), NOW + 2)
     assert (ended.state, ended.ended, ended.open) == (state, NOW + 2, False)
-    assert events == [RoomEnded(room.thread, state, NOW + 2)]
+    assert events == [RoomEnded(room.thread, state, NOW + 2, ended)]
     for again in SessionState.COMPLETED, SessionState.CANCELLED:
         finish = transact(database, lambda tx, again=again: rooms.finish(tx, room.thread, again), NOW + 3)
         assert finish == (ended, [])

@@ -91,7 +91,7 @@ def test_who_counts_gets_an_id_and_a_number() -> None:
 
 def test_what_is_no_news_for_a_chat_has_no_frame() -> None:
     assert chat(Typing(SESSION, VISITOR, True)) is None
-    assert chat(Notification(1, INBOX, 1, 0, "m", None, TIME)) is None
+    assert chat(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, "m", None, TIME)) is None
 
 
 def test_an_acknowledgement_is_for_who_asked_and_gave_an_id() -> None:
@@ -173,7 +173,7 @@ def test_an_observer_hears_the_end_and_not_who_comes_and_goes() -> None:
 def test_a_notification_has_the_keys_of_the_seed_and_its_spelling(
     type_: int, data: dict[str, int] | None
 ) -> None:
-    event = Notification(9, INBOX, 3, type_, "您好，您有一条预约状态变更", data, TIME)
+    event = Notification(9, Person(Role.USER, "1"), INBOX, 3, type_, "您好，您有一条预约状态变更", data, TIME)
     frame = {"type": type_, "msg": "您好，您有一条预约状态变更", "time": TEXT, "data": data}
     assert popped_up(event) == frame
     assert popped_up(event, "seq") == {**frame, "id": 9, "seq": 3}
@@ -272,4 +272,6 @@ def test_every_text_arrives_as_it_was_sent(text: str, escaped: bool) -> None:
     assert said == Say(text)
     assert chat(message(text))["msg"] == text
     assert observed(message(text))["msg"] == text
-    assert popped_up(Notification(1, INBOX, 1, 0, text, {"t": text}, TIME))["data"] == {"t": text}
+    assert popped_up(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, text, {"t": text}, TIME))[
+        "data"
+    ] == {"t": text}

@@ -147,7 +147,11 @@ def test_typing_is_told_to_who_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [Notice(THREAD, "session_started", TIME), Notification(1, THREAD, 1, 0, "m", None, TIME)]
+    "event",
+    [
+        Notice(THREAD, "session_started", TIME),
+        Notification(1, Person(Role.USER, "1"), THREAD, 1, 0, "m", None, TIME),
+    ],
 )
 def test_what_belongs_to_the_other_dialect_has_no_frame(event: Event) -> None:
     assert frames(Role.USER, *support.FEATURES).encode(event, False) is None

@@ -10,10 +10,11 @@ that ``serve`` needs.
 import click
 
 from tornado_chat.cli.operating import check_config, db, token
+from tornado_chat.cli.plugins import WithPlugins, plugins
 from tornado_chat.cli.serving import demo, serve, talk
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=WithPlugins, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tornado_chat")
 def main() -> None:
     """A self-hosted conversation server for counselling and support.
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, talk, token, check_config, db):
+for command in (serve, demo, talk, token, check_config, db, plugins):
     main.add_command(command)

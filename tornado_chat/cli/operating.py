@@ -71,8 +71,14 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
 def check_config(given: Given) -> None:
     """Tell every mistake in the configuration."""
     config = given.load()
+    from tornado_chat.config import ConfigError
+    from tornado_chat.plugins import finding
     from tornado_chat.services.identity import build
 
+    try:
+        finding.load(config)
+    except ConfigError as error:
+        raise Misconfigured(error.problems) from error
     # Not if it would make the secret: a check changes nothing.
     generates = not config.auth.secret_file and any(name.startswith("HS") for name in config.auth.algorithms)
     if not generates or os.path.exists(config.state_dir / "secret"):

@@ -24,7 +24,7 @@ def serve(given: Given) -> None:
     from tornado_chat.app import run
 
     logs.configure(config.logging)
-    raise SystemExit(run(config))
+    raise SystemExit(run(config, reread=given.load))
 
 
 @click.command()

@@ -127,6 +127,10 @@ class Hub:
 
     # --- looking ---
 
+    def is_followed(self, thread: Thread) -> bool:
+        """Whether any socket follows ``thread``."""
+        return bool(self._by_thread.get(thread))
+
     def of_person(self, person: Person) -> tuple[Outbox, ...]:
         return tuple(self._by_person.get(person, ()))
 

@@ -35,7 +35,8 @@ class Ticket(msgspec.Struct, frozen=True):
     :arg number: the conversation's id, which increases in the order of arrival.
     :arg since: when the user joined the line.
     :arg returned: the user has been served, and lost its waiter.
-    :arg claims: what a policy may go by: the user's token, and what the owner adds to it.
+    :arg claims: what a policy may go by, of the user's token: those of ``[support] queue_claims``.
+    :arg last_waiter: the one who served the user in the conversation before.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Ticket(msgspec.Struct, frozen=True):
     since: int
     returned: bool = False
     claims: Mapping[str, Any] = {}
+    last_waiter: Person | None = None
 
 
 class Waiter(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ class Waiter(msgspec.Struct, frozen=True):
     :arg available: it wants users and is connected.
     :arg last_assigned: the number of its last assignment among all of the pool's, 0 for never.
     :arg leaving: gone for good, and still has users.
-    :arg claims: what a policy may go by, as a ticket's.
+    :arg claims: what a policy may go by: all of the waiter's token.
     """
 
     person: Person
@@ -251,6 +253,20 @@ class Desk:
             return False
         self._line.remove(entry)
         return True
+
+    def set_policy(self, policy: QueuePolicy) -> None:
+        """Go by another policy from now on; the line is put in order anew, in O(n log n)."""
+        entries = {
+            number: (policy.rank(ticket), number, ticket) for number, (_, _, ticket) in self._entries.items()
+        }
+        self._line = SortedList(entries.values())
+        self._entries = entries
+        self._policy = policy
+
+    @property
+    def passed_over(self) -> bool:
+        """Whether somebody waits although a waiter is free: the policy thinks them no match."""
+        return bool(self._entries) and self.pool.least_loaded() is not None
 
     def match(self) -> list[Assignment]:
         """Assign for as long as a waiter is free and suits somebody, the first in line first.

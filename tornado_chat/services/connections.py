@@ -6,6 +6,7 @@ import math
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
 from tornado_chat.errors import TooFast, Unavailable
+from tornado_chat.plugins.calling import Plugins
 from tornado_chat.types import Identity
 
 __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
@@ -17,8 +18,9 @@ TICK = 0.01  # seconds between two groups of sockets that are closed
 class Connections:
     """Opens and closes the outgoing sides of sockets."""
 
-    def __init__(self, hub: Hub, per_identity: int) -> None:
+    def __init__(self, hub: Hub, per_identity: int, plugins: Plugins) -> None:
         self._hub = hub
+        self._plugins = plugins
         self._per_identity = per_identity
         self._draining = False
 
@@ -37,13 +39,18 @@ class Connections:
         """
         if self._draining:
             raise Unavailable("restarting")
-        if len(self._hub.of_person(identity.person)) >= self._per_identity:
+        others = len(self._hub.of_person(identity.person))
+        if others >= self._per_identity:
             raise TooFast("too_many_connections", limit=self._per_identity)
+        if not others:
+            self._plugins.emit("presence_changed", person=identity.person, online=True)
         return self._hub.open(identity.person, transport, encoder)
 
     def close(self, outbox: Outbox) -> None:
         """The socket is gone."""
         self._hub.discard(outbox)
+        if not self._hub.of_person(outbox.person):
+            self._plugins.emit("presence_changed", person=outbox.person, online=False)
 
     def stop_opening(self) -> None:
         self._draining = True

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from tornado_chat import config
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
-from tornado_chat.services.identity import Authenticator
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.support import Support
@@ -16,7 +16,7 @@ from tornado_chat.wire.times import LocalTimes
 
 @dataclass(frozen=True)
 class Services:
-    authenticator: Authenticator
+    gate: Gate
     connections: Connections
     counselling: Counselling
     notifications: Notifications

@@ -20,11 +20,17 @@ from tornado_chat.domain.sessions import Effect, Event, Side, step
 from tornado_chat.errors import ChatError, Conflict, Forbidden
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, RoomEnded
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.filtering import Filtering, Lane
+from tornado_chat.services.gate import Gate
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.store import Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.messages import Append
 from tornado_chat.types import (
+    Action,
+    Draft,
     Identity,
     Kind,
     Message,
@@ -70,12 +76,14 @@ class _Live:
 class Seat:
     """One socket's place in a room."""
 
-    __slots__ = ("outbox", "side", "thread")
+    __slots__ = ("identity", "lane", "outbox", "side", "thread")
 
-    def __init__(self, thread: Thread, side: Side, outbox: Outbox) -> None:
+    def __init__(self, identity: Identity, thread: Thread, side: Side, outbox: Outbox) -> None:
+        self.identity = identity
         self.thread = thread
         self.side = side
         self.outbox = outbox
+        self.lane = Lane()
 
 
 class Counselling:
@@ -94,6 +102,11 @@ class Counselling:
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Published], None],
         clock: Callable[[], int],
+        *,
+        found: Rooms,
+        gate: Gate,
+        filtering: Filtering,
+        plugins: Plugins,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -102,6 +115,10 @@ class Counselling:
         self._loop = loop
         self._publish = publish
         self._clock = clock
+        self._rooms = found
+        self._gate = gate
+        self._filtering = filtering
+        self._plugins = plugins
         self._live: dict[Thread, _Live] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -132,10 +149,11 @@ class Counselling:
         :raises Forbidden: the person takes no part in it.
         :raises Conflict: it is over (what the person had not received yet was written first).
         """
+        await self._gate.allows(identity, Action.CHAT, thread)
         live = self._live.setdefault(thread, _Live())
         try:
             async with live.lock:
-                room = live.room if live.room else await self._store.read(rooms.get, thread)
+                room = live.room if live.room else await self._rooms.get(thread)
                 side = _side_of(room, identity.person)
                 received = await self._receipts.get(thread, identity.person) or 0
                 if not room.open:
@@ -144,7 +162,7 @@ class Counselling:
                 live.room = room
                 first = not live.present(side)
                 live.sockets[side].add(outbox)
-                seat = Seat(thread, side, outbox)
+                seat = Seat(identity, thread, side, outbox)
                 try:
                     await self._hub.follow(outbox, thread, received)
                     # Asked again: an end that came in between is either seen here or heard live.
@@ -157,20 +175,27 @@ class Counselling:
                 except ChatError:
                     live.sockets[side].discard(outbox)
                     raise
+                if first:
+                    self._plugins.emit("participant_joined", thread=thread, identity=identity)
         finally:
             self._forget_if_idle(thread, live)
         if outbox.closed:  # the socket closed while we waited, when nobody knew its seat
             self.leave(seat, None)
         return seat
 
-    def say(self, seat: Seat, person: Person, text: str, client_id: str | None) -> asyncio.Future[Stored]:
-        """Store a message of ``seat``'s room; its commit shows it to the others.
+    def say(self, seat: Seat, text: str, client_id: str | None) -> asyncio.Future[Stored]:
+        """Filter and store a message of ``seat``'s room; its commit shows it to the others.
 
         :raises Unavailable: the server is overloaded; nothing was taken.
+        :raises Refused: a filter does not let it pass. Like the others, this may also come by the future.
 
         The future fails with ``Conflict`` if the room has ended.
         """
-        return self._store.append(Append(seat.thread, person, text, client_id))
+
+        def store(draft: Draft) -> asyncio.Future[Stored]:
+            return self._store.append(Append(seat.thread, seat.identity.person, draft.text, client_id))
+
+        return self._filtering.submit(seat.lane, Draft(seat.thread, seat.identity, text), store)
 
     def leave(self, seat: Seat, close_code: int | None) -> None:
         """The seat's socket is closed. Codes 4000 (end) and 4001 (no answer in time) mean something."""
@@ -198,8 +223,9 @@ class Counselling:
         :raises Conflict: it is over.
         """
         thread = Thread(Kind.SESSION, session_id)
-        await self._store.read(rooms.get, thread)
-        if not await self._may_observe(identity, session_id):
+        await self._rooms.get(thread)
+        allowed = await self._gate.allows(identity, Action.OBSERVE, thread)
+        if not allowed and not await self._may_observe(identity, session_id):
             raise Forbidden("not_your_session")
         heard = await self._receipts.get(thread, identity.person)
         if heard is None:
@@ -209,6 +235,11 @@ class Counselling:
         # Asked after following: an end that came in between is either seen here or heard live.
         if not (await self._store.read(rooms.get, thread)).open:
             raise Conflict("session_finished")
+        self._plugins.emit("observer_joined", thread=thread, identity=identity)
+
+    def stop_observing(self, identity: Identity, session_id: int) -> None:
+        """The socket of an observer that had been let in is closed."""
+        self._plugins.emit("observer_left", thread=Thread(Kind.SESSION, session_id), identity=identity)
 
     async def _may_observe(self, identity: Identity, session_id: int) -> bool:
         if identity.person.role is Role.ADMIN:
@@ -246,11 +277,15 @@ class Counselling:
     # --- inside ---
 
     async def _leave(self, seat: Seat, close_code: int | None) -> None:
+        await seat.lane.empty()  # the last words come before the end
         live = self._live.get(seat.thread)
         if live is None:
             return
         async with live.lock:
             live.sockets[seat.side].discard(seat.outbox)
+            if not live.present(seat.side):
+                person = seat.identity.person
+                self._plugins.emit("participant_left", thread=seat.thread, person=person)
             if close_code == END:
                 await self._insist(live, Event.ENDED, seat.side)
             elif close_code == CANCEL and seat.side is Side.ASKER and seat.thread.kind is Kind.SESSION:

@@ -22,15 +22,17 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.events import Assigned, Departed, Event, Returned, Typing
+from tornado_chat.services.gate import Gate
 from tornado_chat.services.places import PlaceTeller
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.seats import Seat, Talk, Usher, WaiterDesk
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations
-from tornado_chat.types import Conversation, ConversationState, Person
+from tornado_chat.types import Action, Conversation, ConversationState, Person
 
 log = logging.getLogger(__name__)
 
+SECOND_LOOK = 2.0  # seconds until those whom the policy passed over are looked at again
 RETRY = 5.0  # seconds until something that the database did not take is tried again
 
 
@@ -45,11 +47,13 @@ class Dispatcher:
         receipts: ReceiptBook,
         loop: asyncio.AbstractEventLoop,
         policy: QueuePolicy,
+        gate: Gate,
     ) -> None:
         self._settings = settings
         self._store = store
         self._hub = hub
         self._loop = loop
+        self._gate = gate
         self._by_user: dict[Person, Talk] = {}
         self._talks: dict[int, Talk] = {}
         self._usher = Usher(hub, receipts)
@@ -57,6 +61,7 @@ class Dispatcher:
         self._assigning: set[int] = set()  # matched, and not yet committed
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._second_look: asyncio.TimerHandle | None = None
         self.desk = Desk(policy)
         self.waiters: dict[Person, WaiterDesk] = {}
 
@@ -81,10 +86,17 @@ class Dispatcher:
         """From now on a closing socket is the server's doing, and ends nothing."""
         self._stopping = True
         self._places.stop()
+        if self._second_look is not None:
+            self._second_look.cancel()
         for talk in self._talks.values():
             talk.stop_grace()
         for waiter in self.waiters.values():
             waiter.stop_grace()
+
+    def set_policy(self, policy: QueuePolicy) -> None:
+        """Go by another policy from now on, those who wait already included."""
+        self.desk.set_policy(policy)
+        self._match()
 
     # --- people come and go ---
 
@@ -92,7 +104,9 @@ class Dispatcher:
         """Bring a user's socket to its conversation or its place in the line; a new one if needed.
 
         :raises Unavailable: the line could not be joined; nothing was done.
+        :raises Forbidden: a plugin does not let the user in.
         """
+        await self._gate.allows(seat.identity, Action.QUEUE)
         while True:
             talk = self._by_user.get(seat.person)
             fresh = talk is None
@@ -114,10 +128,15 @@ class Dispatcher:
             self.unseat(seat)
 
     async def seat_waiter(self, seat: Seat, *, ready: bool) -> None:
-        """Bring a waiter's socket to its users, and more of them if it is ready."""
+        """Bring a waiter's socket to its users, and more of them if it is ready.
+
+        :raises Forbidden: a plugin does not let the waiter serve.
+        """
+        await self._gate.allows(seat.identity, Action.SERVE)
         waiter = self.waiter(seat.person, seat.frames.address, seat.identity.name)
         waiter.stop_grace()
         waiter.ready = ready
+        waiter.claims = seat.identity.claims
         waiter.name = seat.identity.name or waiter.name
         fresh = seat not in waiter.seats
         waiter.seats[seat] = None
@@ -260,6 +279,13 @@ class Dispatcher:
             talk, waiter = self._talks[assignment.ticket.number], self.waiters[assignment.waiter]
             self._spawn(self._store_match(talk, waiter, assignment))
         self._places.changed()
+        if self.desk.passed_over and self._second_look is None and not self._stopping:
+            self._second_look = self._loop.call_later(SECOND_LOOK, self._look_again)
+
+    def _look_again(self) -> None:
+        """Policies may change their mind as time goes by, without anything else happening."""
+        self._second_look = None
+        self._match()
 
     async def _store_match(self, talk: Talk, waiter: WaiterDesk, assignment: Assignment) -> None:
         try:
@@ -345,6 +371,7 @@ class Dispatcher:
             waiter.person,
             available=waiter.ready and bool(waiter.seats),
             capacity=self._settings.capacity,
+            claims=waiter.claims,
         )
 
     def _forget_if_idle(self, waiter: WaiterDesk) -> None:
@@ -355,9 +382,12 @@ class Dispatcher:
 
     async def _open_talk(self, talk: Talk, seat: Seat) -> None:
         name, address = seat.identity.name, seat.frames.address
+        claims = {
+            name: value for name, value in seat.identity.claims.items() if name in self._settings.queue_claims
+        }
         try:
             talk.conversation = await self._store.write(
-                lambda tx: conversations.create(tx, seat.person, name, address)
+                lambda tx: conversations.create(tx, seat.person, name, address, claims)
             )
         except ChatError:
             talk.gone = True

@@ -5,12 +5,14 @@ from typing import Any
 
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.errors import Refused
+from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
 from tornado_chat.storage import notifications
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.texts import Language, system_text
-from tornado_chat.types import Notification, Person, Room, Thread
+from tornado_chat.types import Notification, NotificationDraft, Person, Room, Thread
 
 PLAIN = 0
 APPOINTMENT = 1
@@ -20,19 +22,38 @@ CONVERSATION = 2
 class Notifications:
     """Notifying people, and their inboxes."""
 
-    def __init__(self, store: Store, hub: Hub, receipts: ReceiptBook, language: Language) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, receipts: ReceiptBook, plugins: Plugins, language: Language
+    ) -> None:
         self._store = store
         self._hub = hub
         self._receipts = receipts
+        self._plugins = plugins
         self._language = language
 
     async def notify(
         self, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
     ) -> Notification:
-        """Notify somebody. Returns after the commit: from then on it will arrive."""
-        return await self._store.write(lambda tx: notifications.create(tx, recipient, type, msg, data))
+        """Notify somebody. Returns after the commit: from then on it will arrive.
 
-    def announce(self, tx: Transaction, recipient: Person, room: Room, *, observe: bool = False) -> None:
+        :raises Refused: a filter does not let it pass.
+        """
+        draft = await self._filter(NotificationDraft(recipient, type, msg, data))
+        return await self._store.write(
+            lambda tx: notifications.create(tx, draft.recipient, draft.type, draft.msg, draft.data)
+        )
+
+    async def announcement(self, recipient: Person) -> str:
+        """The text that tells ``recipient`` of a new session or record."""
+        draft = NotificationDraft(recipient, CONVERSATION, system_text(self._language, "new_conversation"))
+        try:
+            return (await self._filter(draft)).msg
+        except Refused:  # the session is there, so its people have to know
+            return draft.msg
+
+    def announce(
+        self, tx: Transaction, recipient: Person, msg: str, room: Room, *, observe: bool = False
+    ) -> None:
         """Tell ``recipient`` of a new session or record, in the transaction that makes it.
 
         With ``observe`` the notification names the session to listen to, for a supervisor.
@@ -40,7 +61,6 @@ class Notifications:
         data: dict[str, Any] = {"sessionId": room.thread.id}
         if observe:
             data["observeSessionId"] = room.session_id
-        msg = system_text(self._language, "new_conversation")
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
     async def attach(self, outbox: Outbox) -> Thread:
@@ -52,6 +72,10 @@ class Notifications:
         received = await self._receipts.get(inbox, owner)
         await self._hub.follow(outbox, inbox, received or 0)
         return inbox
+
+    async def _filter(self, draft: NotificationDraft) -> NotificationDraft:
+        filtered = self._plugins.filter("filter_notification", draft)
+        return filtered if isinstance(filtered, NotificationDraft) else await filtered
 
     async def page(self, owner: Person, after: int, limit: int) -> list[Notification]:
         """The owner's notifications that follow ``after`` (a ``seq``), oldest first."""

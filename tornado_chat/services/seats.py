@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.domain.queue import Ticket
 from tornado_chat.errors import ChatError
+from tornado_chat.services.filtering import Lane
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.types import Conversation, ConversationState, Identity, Person
 from tornado_chat.wire.support import SupportFrames
@@ -18,12 +21,13 @@ log = logging.getLogger(__name__)
 class Seat:
     """One authenticated socket of a user or a waiter."""
 
-    __slots__ = ("frames", "identity", "outbox", "talk")
+    __slots__ = ("frames", "identity", "lane", "outbox", "talk")
 
     def __init__(self, identity: Identity, outbox: Outbox, frames: SupportFrames) -> None:
         self.identity = identity
         self.outbox = outbox
         self.frames = frames
+        self.lane = Lane()
         self.talk: Talk | None = None  # of a user: the conversation it has asked for
 
     @property
@@ -54,7 +58,7 @@ class Talk:
     def ticket(self) -> Ticket:
         """Its claim to a waiter: a returned one goes first, then the order of arrival counts."""
         row = self.row
-        return Ticket(row.id, row.user, since=row.created, returned=row.returned)
+        return Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter)
 
     @property
     def waiting(self) -> bool:
@@ -67,12 +71,16 @@ class Talk:
 
 
 class WaiterDesk:
-    """A waiter with its sockets and its users. It stays as long as it has either."""
+    """A waiter with its sockets and its users. It stays as long as it has either.
 
-    __slots__ = ("address", "grace", "name", "person", "ready", "seats", "talks")
+    ``claims`` are those of its last token, for the queue policy.
+    """
+
+    __slots__ = ("address", "claims", "grace", "name", "person", "ready", "seats", "talks")
 
     def __init__(self, person: Person, address: str, name: str | None) -> None:
         self.person = person
+        self.claims: Mapping[str, Any] = {}
         self.address = address  # what its users know it by, for as long as it is here
         self.name = name
         self.ready = False

@@ -1,12 +1,15 @@
 """What host systems, and people by way of the HTTP API, do with sessions and records."""
 
 from tornado_chat.errors import Forbidden
+from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.gate import Gate
 from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.store import Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Identity, Kind, Message, Role, Room, Thread
+from tornado_chat.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
 
 HOSTS = (Role.SERVICE, Role.ADMIN)
 
@@ -18,10 +21,21 @@ class Sessions:
     ``NotFound`` where there is no such session or record.
     """
 
-    def __init__(self, store: Store, notifications: Notifications, counselling: Counselling) -> None:
+    def __init__(
+        self,
+        store: Store,
+        notifications: Notifications,
+        counselling: Counselling,
+        found: Rooms,
+        gate: Gate,
+        plugins: Plugins,
+    ) -> None:
         self._store = store
         self._notifications = notifications
         self._counselling = counselling
+        self._rooms = found
+        self._gate = gate
+        self._plugins = plugins
 
     async def open(
         self,
@@ -41,10 +55,12 @@ class Sessions:
         :raises Conflict: ``session_id`` is taken by other people's session.
         """
         me = identity.person
-        if me.role not in (*HOSTS, Role.USER):
-            raise Forbidden("role_not_allowed", role=me.role.value)
-        if me.role is Role.USER and me.id != user_id:
-            raise Forbidden("only_yourself")
+        if not await self._gate.allows(identity, Action.OPEN):
+            if me.role not in (*HOSTS, Role.USER):
+                raise Forbidden("role_not_allowed", role=me.role.value)
+            if me.role is Role.USER and me.id != user_id:
+                raise Forbidden("only_yourself")
+        msg = await self._notifications.announcement(Person(Role.CONSULTANT, consultant_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
             room, created = rooms.create_session(
@@ -57,7 +73,7 @@ class Sessions:
                 session_id=session_id,
             )
             if created:
-                self._notifications.announce(tx, room.helper, room)
+                self._notifications.announce(tx, room.helper, msg, room)
             return room, created
 
         return await self._store.write(work)
@@ -75,9 +91,12 @@ class Sessions:
 
         :raises Conflict: ``record_id`` is taken by another record.
         """
-        session = await self._room(Thread(Kind.SESSION, session_id))
-        if identity.person.role not in HOSTS and identity.person != session.helper:
+        session = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        if not await self._gate.allows(identity, Action.SUPERVISE, session.thread) and (
+            identity.person.role not in HOSTS and identity.person != session.helper
+        ):
             raise Forbidden("not_your_session")
+        msg = await self._notifications.announcement(Person(Role.SUPERVISOR, supervisor_id))
 
         def work(tx: Transaction) -> tuple[Room, bool]:
             room, created = rooms.create_record(
@@ -88,7 +107,7 @@ class Sessions:
                 record_id=record_id,
             )
             if created:
-                self._notifications.announce(tx, room.helper, room, observe=True)
+                self._notifications.announce(tx, room.helper, msg, room, observe=True)
             return room, created
 
         return await self._store.write(work)
@@ -96,8 +115,10 @@ class Sessions:
     async def read(self, identity: Identity, thread: Thread) -> Room:
         """A session or record, for those who may read it: its participants, the supervisors of
         the session, admins and the host."""
-        room = await self._room(thread)
+        room = await self._rooms.get(thread)
         me = identity.person
+        if await self._gate.allows(identity, Action.READ, thread):
+            return room
         if me in (room.asker, room.helper) or me.role in HOSTS:
             return room
         if (
@@ -113,12 +134,14 @@ class Sessions:
     ) -> tuple[list[Message], bool]:
         """What was said after ``after`` (a ``seq``), oldest first, and whether there is more."""
         await self.read(identity, thread)
+        self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         found = await self._store.read(messages.after, thread, after, limit + 1)
         return found[:limit], len(found) > limit
 
     async def transcript(self, identity: Identity, thread: Thread) -> tuple[Room, list[Message]]:
         """The whole conversation."""
         room = await self.read(identity, thread)
+        self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
         said: list[Message] = []
         while True:
             page = await self._store.read(messages.after, thread, said[-1].seq if said else 0, 1000)
@@ -128,17 +151,16 @@ class Sessions:
 
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished one stays as it is."""
-        room = await self._room(Thread(Kind.SESSION, session_id))
-        if identity.person not in (room.asker, room.helper) and identity.person.role not in HOSTS:
+        room = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        if not await self._gate.allows(identity, Action.END, room.thread) and (
+            identity.person not in (room.asker, room.helper) and identity.person.role not in HOSTS
+        ):
             raise Forbidden("not_your_session")
         return await self._counselling.end(room.thread)
 
     async def rate(self, identity: Identity, session_id: int, stars: int, feedback: str | None) -> Room:
         """The visitor's rating. The last one given counts."""
-        room = await self._room(Thread(Kind.SESSION, session_id))
+        room = await self._rooms.get(Thread(Kind.SESSION, session_id))
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
         return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))
-
-    async def _room(self, thread: Thread) -> Room:
-        return await self._store.read(rooms.get, thread)

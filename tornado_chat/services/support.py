@@ -11,11 +11,12 @@ from typing import Any
 from tornado_chat.errors import Conflict, NotFound
 from tornado_chat.events import Event, Typing
 from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.seats import Seat, Talk, WaiterDesk
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations, messages
 from tornado_chat.storage.messages import Append
-from tornado_chat.types import Conversation, ConversationState, Message, Person, Role, Stored
+from tornado_chat.types import Conversation, ConversationState, Draft, Message, Person, Role, Stored
 
 
 class Support:
@@ -26,11 +27,17 @@ class Support:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, store: Store, publish: Callable[[Event], None], capacity: int
+        self,
+        dispatcher: Dispatcher,
+        store: Store,
+        publish: Callable[[Event], None],
+        filtering: Filtering,
+        capacity: int,
     ) -> None:
         self._dispatcher = dispatcher
         self._store = store
         self._publish = publish
+        self._filtering = filtering
         self._capacity = capacity
 
     # --- coming and going ---
@@ -58,6 +65,7 @@ class Support:
 
         :raises Conflict: there is nothing to leave.
         """
+        await seat.lane.empty()  # the last words come before the parting
         await self._dispatcher.end(self._talk_of(seat, address), seat.person)
 
     async def transfer(self, seat: Seat, address: str | None, waiter_id: str) -> None:
@@ -66,6 +74,7 @@ class Support:
         :raises NotFound: there is no such waiter now.
         :raises Conflict: the user is not the waiter's.
         """
+        await seat.lane.empty()
         talk = self._talk_of(seat, address)
         person = Person(Role.WAITER, waiter_id)
         target = self._dispatcher.waiters.get(person)
@@ -79,25 +88,26 @@ class Support:
     def say(
         self, seat: Seat, address: str | None, text: str, media: str, client_id: str | None
     ) -> tuple[Conversation, asyncio.Future[Stored]]:
-        """Store a message; its commit shows it to the other side.
+        """Filter and store a message; its commit shows it to the other side.
 
         :arg address: of a waiter: the user's; of a user: whatever it says is ignored.
         :raises Conflict: there is no conversation (yet) to say it in.
         :raises Unavailable: the server is overloaded; nothing was taken.
+        :raises Refused: a filter does not let it pass. Like the one before, this may also come by the future.
         """
         talk = self._talk_of(seat, address)
         conversation = talk.row
         if conversation.state is ConversationState.WAITING and not conversation.returned:
             raise Conflict("still_waiting")
-        append = Append(
-            conversation.thread,
-            seat.person,
-            text,
-            client_id,
-            media,
-            same_text_only="ack" not in seat.frames.features,
-        )
-        return conversation, self._store.append(append)
+        same_text_only = "ack" not in seat.frames.features
+
+        def store(draft: Draft) -> asyncio.Future[Stored]:
+            return self._store.append(
+                Append(draft.thread, seat.person, draft.text, client_id, media, same_text_only)
+            )
+
+        draft = Draft(conversation.thread, seat.identity, text, media)
+        return conversation, self._filtering.submit(seat.lane, draft, store)
 
     def typing(self, seat: Seat, address: str | None, typing: bool) -> None:
         """Show the other side that one is typing; never stored."""

@@ -4,12 +4,14 @@ Functions that change something take the writer's ``Transaction``, and change a 
 if it still is in the state that they expect.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import peewee as pw
 
 from tornado_chat.errors import Conflict
-from tornado_chat.events import Assigned, Departed, Returned
+from tornado_chat.events import Assigned, Departed, Queued, Returned
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Conversation, ConversationState, Person
@@ -24,6 +26,11 @@ def unfinished(database: pw.Database) -> list[Conversation]:
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
+def get(database: pw.Database, conversation_id: int) -> Conversation | None:
+    row = _table.select().where(_table.id == conversation_id).dicts().first(database)
+    return _conversation(row) if row else None
+
+
 def latest(database: pw.Database, user: Person) -> Conversation | None:
     """The user's newest conversation, finished or not."""
     query = _table.select().where(_table.user == user.key).order_by(_table.id.desc()).dicts()
@@ -31,8 +38,16 @@ def latest(database: pw.Database, user: Person) -> Conversation | None:
     return _conversation(row) if row else None
 
 
-def create(tx: Transaction, user: Person, name: str | None, uuid: str) -> Conversation:
+def create(
+    tx: Transaction, user: Person, name: str | None, uuid: str, claims: Mapping[str, Any] | None = None
+) -> Conversation:
     """A user joins the line; ``uuid`` is its address for the whole conversation."""
+    last_waiter = (
+        _table.select(_table.waiter)
+        .where((_table.user == user.key) & _table.waiter.is_null(False))
+        .order_by(_table.id.desc())
+        .scalar(tx.database)
+    )
     new_id = _table.insert(
         user=user.key,
         user_name=name,
@@ -41,8 +56,12 @@ def create(tx: Transaction, user: Person, name: str | None, uuid: str) -> Conver
         returned=False,
         last_seq=0,
         created=tx.now,
+        claims=msgspec.json.encode(claims).decode() if claims else None,
+        last_waiter=last_waiter,
     ).execute(tx.database)
-    return _get(tx, int(new_id))
+    created = _get(tx, int(new_id))
+    tx.emit(Queued(created))
+    return created
 
 
 def assign(
@@ -66,6 +85,7 @@ def assign(
         waiter_uuid=waiter_uuid,
         assigned=tx.now,
         returned=False,
+        reason=reason,
     )
     tx.emit(Assigned(changed, reason, previous=conversation.waiter))
     return changed
@@ -122,9 +142,9 @@ def _change(tx: Transaction, conversation: Conversation, **fields: Any) -> Conve
 
 
 def _get(tx: Transaction, conversation_id: int) -> Conversation:
-    row = _table.select().where(_table.id == conversation_id).dicts().first(tx.database)
-    assert row, f"support conversation {conversation_id} vanished"
-    return _conversation(row)
+    conversation = get(tx.database, conversation_id)
+    assert conversation, f"support conversation {conversation_id} vanished"
+    return conversation
 
 
 def _conversation(row: dict[str, Any]) -> Conversation:
@@ -132,5 +152,7 @@ def _conversation(row: dict[str, Any]) -> Conversation:
     values["user"] = Person.from_key(row["user"])
     values["waiter"] = None if row["waiter"] is None else Person.from_key(row["waiter"])
     values["state"] = ConversationState(row["state"])
+    values["last_waiter"] = None if row["last_waiter"] is None else Person.from_key(row["last_waiter"])
+    values["claims"] = {} if row["claims"] is None else msgspec.json.decode(row["claims"])
     values["returned"] = bool(row["returned"])
     return Conversation(**values)

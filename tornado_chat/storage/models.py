@@ -57,7 +57,11 @@ class SupervisorConsultation(Table):
 
 
 class SupportConversation(Table):
-    """A user and, once matched, a waiter, with the addresses that each was given of the other."""
+    """A user and, once matched, a waiter, with the addresses that each was given of the other.
+
+    For the queue policy: ``claims`` of the user's token as JSON text, and the ``last_waiter`` of the
+    conversation before. ``reason`` is why it has its waiter.
+    """
 
     id = pw.BigAutoField()
     user = pw.CharField(PERSON)
@@ -74,6 +78,9 @@ class SupportConversation(Table):
     ended = pw.BigIntegerField(null=True)
     rate = pw.SmallIntegerField(null=True)
     feedback = pw.TextField(null=True)
+    claims = pw.TextField(null=True)
+    last_waiter = pw.CharField(PERSON, null=True)
+    reason = pw.TextField(null=True)
 
     class Meta:
         indexes = ((("user",), False), (("waiter",), False), (("state",), False))
@@ -135,6 +142,17 @@ class Receipt(Table):
         primary_key = pw.CompositeKey("kind", "thread_id", "reader")
 
 
+class PluginCursor(Table):
+    """Up to which row of a stream (messages, notifications) a plugin has dealt with everything."""
+
+    plugin = pw.CharField(64)
+    stream = pw.CharField(16)
+    position = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("plugin", "stream")
+
+
 TABLES = (
     ConsultationSession,
     SupervisorConsultation,
@@ -143,4 +161,5 @@ TABLES = (
     Inbox,
     Notification,
     Receipt,
+    PluginCursor,
 )

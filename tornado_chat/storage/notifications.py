@@ -9,10 +9,11 @@ import peewee as pw
 from tornado_chat.errors import NotFound
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Kind, Notification, Person, Thread
+from tornado_chat.types import Kind, Notification, Person, Role, Thread
 
 _FIELDS = (
     models.Notification.id,
+    models.Inbox.owner,
     models.Notification.inbox,
     models.Notification.seq,
     models.Notification.type,
@@ -54,7 +55,7 @@ def create(
         data=None if data is None else msgspec.json.encode(data).decode(),
         time=tx.now,
     ).execute(tx.database)
-    notification = Notification(int(new_id), inbox, seq, type, msg, data, tx.now)
+    notification = Notification(int(new_id), recipient, inbox, seq, type, msg, data, tx.now)
     tx.emit(notification)
     return notification
 
@@ -62,21 +63,15 @@ def create(
 def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
     """The notifications of ``inbox`` that follow ``seq``, oldest first."""
     table = models.Notification
-    query = (
-        table.select(*_FIELDS)
-        .where((table.inbox == inbox.id) & (table.seq > seq))
-        .order_by(table.seq)
-        .limit(limit)
-    )
-    return [_notification(row) for row in query.tuples().execute(database)]
+    query = with_owner().where((table.inbox == inbox.id) & (table.seq > seq)).order_by(table.seq).limit(limit)
+    return [notification_of(row) for row in query.tuples().execute(database)]
 
 
 def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notification:
     """:raises NotFound: the owner has no such notification."""
     table = models.Notification
     row = (
-        table.select(*_FIELDS)
-        .join(models.Inbox)
+        with_owner()
         .where((table.id == notification_id) & (models.Inbox.owner == owner.key))
         .tuples()
         .first(tx.database)
@@ -84,13 +79,30 @@ def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notificat
     if row is None:
         raise NotFound("no_such_notification", id=notification_id)
     table.update(read=tx.now).where((table.id == notification_id) & table.read.is_null()).execute(tx.database)
-    return msgspec.structs.replace(_notification(row), read=True)
+    return msgspec.structs.replace(notification_of(row), read=True)
 
 
-def _notification(row: tuple[Any, ...]) -> Notification:
-    id, inbox_id, seq, type, msg, data, time, read = row
+def people(database: pw.Database, role: Role) -> list[Person]:
+    """Everybody of a role who has an inbox, the oldest one first."""
+    query = (
+        models.Inbox.select(models.Inbox.owner)
+        .where(models.Inbox.owner.startswith(f"{role.value}:"))
+        .order_by(models.Inbox.id)
+        .tuples()
+    )
+    return [Person.from_key(owner) for (owner,) in query.execute(database)]
+
+
+def with_owner() -> "pw.ModelSelect[models.Notification]":
+    """Rows for ``notification_of``."""
+    return models.Notification.select(*_FIELDS).join(models.Inbox)
+
+
+def notification_of(row: tuple[Any, ...]) -> Notification:
+    id, owner, inbox_id, seq, type, msg, data, time, read = row
     return Notification(
         id,
+        Person.from_key(owner),
         Thread(Kind.INBOX, inbox_id),
         seq,
         type,

@@ -9,7 +9,7 @@ from typing import Any
 import peewee as pw
 
 from tornado_chat.errors import Conflict, NotFound
-from tornado_chat.events import Notice, RoomEnded
+from tornado_chat.events import Notice, RoomEnded, RoomStarted
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
@@ -52,6 +52,13 @@ def supervises(database: pw.Database, session_id: int, supervisor: Person) -> bo
     record = models.SupervisorConsultation
     query = record.select().where((record.session == session_id) & (record.helper == supervisor.key))
     return bool(query.exists(database))
+
+
+def records(database: pw.Database, session_id: int) -> list[Room]:
+    """The supervision records of a session, oldest first."""
+    record = models.SupervisorConsultation
+    query = record.select().where(record.session == session_id).order_by(record.id).dicts()
+    return [_room(Kind.RECORD, row) for row in query.execute(database)]
 
 
 def create_session(
@@ -134,7 +141,10 @@ def start(tx: Transaction, thread: Thread) -> Room:
     )
     if changed:
         tx.emit(Notice(thread, "session_started", tx.now))
-    return get(tx.database, thread)
+    room = get(tx.database, thread)
+    if changed:
+        tx.emit(RoomStarted(room))
+    return room
 
 
 def finish(tx: Transaction, thread: Thread, state: SessionState) -> Room:
@@ -147,7 +157,7 @@ def finish(tx: Transaction, thread: Thread, state: SessionState) -> Room:
     )
     room = get(tx.database, thread)
     if changed:
-        tx.emit(RoomEnded(thread, room.state, tx.now))
+        tx.emit(RoomEnded(thread, room.state, tx.now, room))
     return room
 
 

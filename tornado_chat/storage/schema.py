@@ -1,5 +1,6 @@
 """Which migrations a database has, and applying the missing ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import peewee as pw
@@ -21,6 +22,12 @@ def unknown(database: pw.Database) -> list[str]:
 def upgrade(database: pw.Database) -> list[str]:
     """Apply what is missing, each in a transaction of its own. Returns the applied names."""
     return list(_runner(database).up())
+
+
+def create_missing(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:
+    """The tables of plugins, where there are none yet."""
+    with database.bind_ctx(models):
+        database.create_tables(models, safe=True)
 
 
 def _runner(database: pw.Database) -> Runner:

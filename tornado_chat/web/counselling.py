@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 from tornado_chat.errors import ChatError, Forbidden, Malformed
 from tornado_chat.services.counselling import Seat
-from tornado_chat.types import Identity, Kind, Role, Thread
+from tornado_chat.types import Action, Identity, Kind, Role, Thread
 from tornado_chat.web.socket import Socket, now
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire.parsing import features
@@ -20,7 +20,7 @@ class CounsellingSocket(Socket):
 
     async def identify(self, known_features: frozenset[str]) -> Identity:
         self.features = features(self.argument("features") or "", known_features)
-        return await self.services.authenticator.verify(self.argument("token"))
+        return await self.services.gate.verify(self.argument("token"))
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         raise Malformed("read_only")
@@ -52,7 +52,7 @@ class ChatSocket(CounsellingSocket):
         command = wire.parse_chat(data, self.features)
         if isinstance(command, wire.GetHistory):
             return self._send_history(self.seat, command)
-        stored = self.services.counselling.say(self.seat, self.identity.person, command.msg, command.id)
+        stored = self.services.counselling.say(self.seat, command.msg, command.id)
         encoder, client_id = self.services.frames.chat(self.features), command.id
         self.when_stored(stored, data, lambda stored: encoder.ack(client_id, stored))
         return None
@@ -73,6 +73,7 @@ class NotifySocket(CounsellingSocket):
         identity = await self.identify(wire.NOTIFY_FEATURES)
         if identity.person.role is Role.SERVICE:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
+        await self.services.gate.allows(identity, Action.NOTIFY)
         outbox = self.open_outbox(identity, self.services.frames.notify(self.features))
         await self.services.notifications.attach(outbox)
 
@@ -80,11 +81,21 @@ class NotifySocket(CounsellingSocket):
 class ObserveSocket(CounsellingSocket):
     """``/observe?token=&sessionId=``: a supervisor or an admin listens in."""
 
+    observing: tuple[Identity, int] | None = None
+
     async def admit(self) -> None:
         identity = await self.identify(wire.OBSERVE_FEATURES)
         session_id = self.number("sessionId")
         outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
         await self.services.counselling.observe(identity, session_id, outbox, self.opened)
+        self.observing = identity, session_id
+        if outbox.closed:  # while we waited
+            self.gone(None)
+
+    def gone(self, close_code: int | None) -> None:
+        if self.observing is not None:
+            self.services.counselling.stop_observing(*self.observing)
+            self.observing = None
 
 
 ROUTES = [

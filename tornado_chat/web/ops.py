@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/readyz``, for service managers and load balancers."""
+"""``/healthz``, ``/readyz`` and ``/metrics``, for service managers, load balancers and Prometheus."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable
@@ -7,6 +7,8 @@ from http import HTTPStatus
 import msgspec
 from tornado.web import RequestHandler
 
+from tornado_chat.metrics import CONTENT_TYPE, Metrics
+
 Checks = Callable[[], Awaitable[dict[str, str]]]
 """What stands in the way of serving, by part: ``{"database": "disk is full"}``; empty if nothing does."""
 
@@ -14,9 +16,10 @@ Checks = Callable[[], Awaitable[dict[str, str]]]
 class OpsHandler(RequestHandler):
     """Answers only the networks of ``[web] ops_networks``; a unix socket counts as local."""
 
-    def initialize(self, networks: tuple[str, ...], checks: Checks) -> None:
+    def initialize(self, networks: tuple[str, ...], checks: Checks, metrics: Metrics) -> None:
         self._networks = [ipaddress.ip_network(network) for network in networks]
         self._checks = checks
+        self._metrics = metrics
 
     def prepare(self) -> None:
         context = getattr(self.request.connection, "context", None)
@@ -49,4 +52,12 @@ class ReadyHandler(OpsHandler):
         self.say(await self._checks())
 
 
-ROUTES = [(r"/healthz", HealthHandler), (r"/readyz", ReadyHandler)]
+class MetricsHandler(OpsHandler):
+    """Prometheus' text format."""
+
+    def get(self) -> None:
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(self._metrics.text())
+
+
+ROUTES = [(r"/healthz", HealthHandler), (r"/readyz", ReadyHandler), (r"/metrics", MetricsHandler)]

@@ -82,7 +82,7 @@ class SupportSocket(Socket):
         if self.seat is not None:
             raise Conflict("auth_already")
         try:
-            identity = await self.services.authenticator.verify(auth.token)
+            identity = await self.services.gate.verify(auth.token)
             if identity.person.role is not self.role:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
             self.frames.features = wire.FEATURES.intersection(auth.features)

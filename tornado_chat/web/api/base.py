@@ -49,9 +49,7 @@ class ApiHandler(RequestHandler):
         :raises Forbidden: the role may not use this.
         """
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        identity = await self.services.authenticator.verify(
-            token.strip() if scheme.lower() == "bearer" else None
-        )
+        identity = await self.services.gate.verify(token.strip() if scheme.lower() == "bearer" else None)
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         return identity

@@ -1,0 +1,177 @@
+"""``plugins``, and the commands that plugins bring."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tornado_chat import config as configuration
+from tornado_chat.cli.options import Given, Misconfigured, configured
+
+if TYPE_CHECKING:
+    from tornado_chat.plugins.finding import Loaded
+
+
+@click.command("plugins")
+@configured
+def plugins(given: Given) -> None:
+    """Show the plugins: those that run, in their order, and those that could."""
+    config = given.load()
+    from tornado_chat.plugins import finding
+
+    loaded = _load(config)
+    click.echo("no plugin runs" if not loaded else "these run, in this order:")
+    for number, each in enumerate(loaded, 1):
+        click.echo(f"\n{number}. {each.name} {each.version}".rstrip())
+        click.echo(f"   from      {each.found.source}")
+        click.echo(f"   hooks     {', '.join(each.hooks)}")
+        for label, text in zip(("settings", *[""] * 99), _settings(each), strict=False):
+            click.echo(f"   {label:<9} {text}")
+    found, _ = finding.find(config)
+    running = {each.name for each in loaded}
+    others = [each for name, each in sorted(found.items()) if name not in running]
+    if others:
+        click.echo("\nthese do not run; name them in [plugins] enabled:")
+        for other in others:
+            click.echo(f"   {other.name:<16} {other.source}")
+
+
+def _settings(loaded: "Loaded") -> list[str]:
+    from dataclasses import fields
+
+    from tornado_chat.config_reading import written
+
+    settings = loaded.plugin.settings
+    lines = []
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        secret = any(word in each.name for word in ("secret", "password", "token"))
+        shown = "[not shown]" if secret and value else written(value)
+        lines.append(f"{each.name} = {shown}" + ("" if value == each.default else "   (set)"))
+    return lines
+
+
+def _load(config: configuration.Config) -> "list[Loaded]":
+    from tornado_chat.plugins import finding
+
+    try:
+        return finding.load(config)
+    except configuration.ConfigError as error:
+        raise Misconfigured(error.problems) from error
+
+
+class WithPlugins(click.Group):
+    """The commands of the server, and below them those of the plugins that are enabled.
+
+    Which these are is known from the configuration only, so --config and --set are looked for in the
+    arguments before the command is known. The server's own commands never load a plugin for that.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        own = super().list_commands(ctx)
+        try:
+            return [*own, *sorted(_commands(_peek(sys.argv[1:])))]
+        except click.ClickException:  # `check-config` tells what is wrong
+            return own
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(ctx, name)
+        if own is not None:
+            return own
+        arguments = ctx.meta.get(_ARGUMENTS, sys.argv[1:])
+        try:
+            return _commands(_peek(arguments)).get(name)
+        except click.ClickException as error:
+            raise click.UsageError(
+                f'"{name}" may be a command of a plugin, but plugins cannot be loaded:\n{error.format_message()}'
+            ) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().resolve_command(ctx, args)
+
+
+_ARGUMENTS = "tornado_chat.arguments"
+
+
+def _peek(arguments: Sequence[str]) -> Given:
+    """What the arguments say about the configuration, whatever else they say."""
+    found: dict[str, list[str]] = {"--config": [], "--set": []}
+    rest = iter(arguments)
+    for argument in rest:
+        option, equals, value = argument.partition("=")
+        if option in found:
+            found[option].append(value if equals else next(rest, ""))
+    return Given([Path(path) for path in found["--config"]], found["--set"])
+
+
+def _commands(given: Given) -> dict[str, click.Command]:
+    config = given.load()
+    commands: dict[str, click.Command] = {}
+    for loaded in _load(config):
+        register = getattr(loaded.plugin, "register_commands", None)
+        for command in register() if register is not None else ():
+            _prepare(command, loaded, config)
+            commands.setdefault(command.name or loaded.name, command)
+    return commands
+
+
+def _prepare(command: click.Command, loaded: "Loaded", config: configuration.Config) -> None:
+    """Give a command, and those below it, the options of every command, and its ``CommandContext``."""
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _prepare(below, loaded, config)
+        return
+    # Peeked at before; here they are only taken out of the command's way.
+    command.params += [
+        click.Option(
+            ["--config"], multiple=True, expose_value=False, metavar="FILE", help="Read this ini file."
+        ),
+        click.Option(
+            ["--set"],
+            multiple=True,
+            expose_value=False,
+            metavar="SECTION.OPTION=VALUE",
+            help="Set one option.",
+        ),
+    ]
+    run = command.callback
+    assert run is not None
+
+    def with_context(*args: Any, **kwargs: Any) -> Any:
+        import peewee
+
+        try:
+            return _call(run, loaded, config, args, kwargs)
+        except peewee.PeeweeException as error:
+            raise click.ClickException(
+                f"the database {config.storage.url} cannot be used: {error}"
+            ) from error
+
+    command.callback = with_context
+
+
+def _call(run: Any, loaded: "Loaded", config: configuration.Config, args: Any, kwargs: Any) -> Any:
+    from tornado_chat.context import CommandContext
+    from tornado_chat.storage.database import SQLITE_SCHEME, open_database
+    from tornado_chat.storage.schema import create_missing
+
+    url = config.storage.url
+    if not os.path.exists(url.removeprefix(SQLITE_SCHEME)):  # looking would make it
+        raise click.ClickException(f"{url} does not exist yet: the server makes it when it starts")
+    register = getattr(loaded.plugin, "register_models", None)
+    database = open_database(config.storage)
+    try:
+        create_missing(database, list(register()) if register is not None else [])
+        context = click.get_current_context()
+        context.obj = CommandContext(
+            loaded.plugin.settings, database, config.server.language, config.server.timezone, config.state_dir
+        )
+        return run(*args, **kwargs)
+    finally:
+        database.close()

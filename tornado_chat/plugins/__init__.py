@@ -1,0 +1,1 @@
+"""Plugins: what they are (``base``), where they are (``finding``), how they are called (``calling``)."""

@@ -1,0 +1,310 @@
+"""Where plugins are, and making those that shall run.
+
+Three places are searched: the plugins that come with the server, the folders of ``[plugins] paths``,
+and installed distributions with an entry point in the group ``tornado_chat``. Only what shall run is
+imported. All mistakes are collected, as ``config`` collects its own.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import pluggy
+
+from tornado_chat.config import Config
+from tornado_chat.config_reading import ConfigError, Entry, Problem, Wrong, if_known, parse
+from tornado_chat.hookspecs import KINDS, PROJECT, Hooks
+from tornado_chat.plugins.base import Plugin
+
+BUNDLED = "tornado_chat_plugins"
+"""The package with the plugins that come with the server (the folder ``plugins``)."""
+
+ALL_DROPPED = "*"
+"""In ``[plugins] enabled``: every plugin in the folders of ``paths`` that is not named elsewhere."""
+
+SECTION = "plugin:"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin somewhere. ``source`` says where, for people; ``load`` imports it."""
+
+    name: str
+    source: str
+    version: str
+    load: Callable[[], ModuleType]
+    dropped: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plugin that runs."""
+
+    found: Found
+    plugin: Plugin
+
+    @property
+    def name(self) -> str:
+        return self.found.name
+
+    @property
+    def version(self) -> str:
+        return type(self.plugin).version or self.found.version
+
+    @property
+    def hooks(self) -> list[str]:
+        """The names of the hooks it implements, in the order of ``hookspecs``."""
+        return [hook for hook in KINDS if callable(getattr(self.plugin, hook, None))]
+
+
+def find(config: Config) -> tuple[dict[str, Found], list[Problem]]:
+    """All plugins there are, by name. Of two of the same name, the one in a folder of ``paths``
+    counts before an installed one, and that before a bundled one."""
+    found: dict[str, Found] = {}
+    problems: list[Problem] = []
+    for each in (*_bundled(), *_installed()):
+        found[each.name] = each
+    dropped: dict[str, Found] = {}
+    for path in config.plugins.paths:
+        for each in _dropped(Path(path), problems):
+            if each.name in dropped:
+                message = (
+                    f'there are two plugins "{each.name}": {dropped[each.name].source} and {each.source}'
+                )
+                problems.append(_problem(config, "paths", message))
+            dropped.setdefault(each.name, each)
+    return found | dropped, problems
+
+
+def order(config: Config, found: Mapping[str, Found]) -> tuple[list[Found], list[Problem]]:
+    """What shall run, in order, by ``[plugins] enabled`` and ``disabled``."""
+    problems = [
+        _problem(config, option, f'there is no plugin "{name}"{_near(name, found)}')
+        for option in ("enabled", "disabled")
+        for name in getattr(config.plugins, option)
+        if name not in found and name != ALL_DROPPED
+    ]
+    named = [name for name in config.plugins.enabled if name != ALL_DROPPED]
+    names: list[str] = []
+    for name in config.plugins.enabled:
+        if name == ALL_DROPPED:
+            names += [each for each in sorted(found) if found[each].dropped and each not in named]
+        else:
+            names.append(name)
+    running = [name for name in dict.fromkeys(names) if name in found and name not in config.plugins.disabled]
+    return [found[name] for name in running], problems
+
+
+def load(config: Config) -> list[Loaded]:
+    """The plugins that shall run, in order, each with its checked settings.
+
+    :raises ConfigError: some plugin is missing, broken, or has mistakes in its section; all of them.
+    """
+    found, problems = find(config)
+    running, more = order(config, found)
+    problems += more
+    loaded: list[Loaded] = []
+    for each in running:
+        try:
+            plugin_class = _class_of(each)
+            settings = read_settings(config, each.name, plugin_class, problems)
+            if settings is not None:
+                loaded.append(Loaded(each, plugin_class(settings)))
+        except _Broken as error:
+            problems.append(Problem(each.source, "", "", str(error)))
+        except Exception as error:  # whatever a constructor raises
+            problems.append(Problem(each.source, "", "", f"this plugin cannot be made: {_last_line(error)}"))
+    for name, entries in config.plugin_entries.items():
+        if name not in found:
+            message = f"there is no such plugin{_near(name, found)}"
+            problems.append(Problem(entries[0].source, f"{SECTION}{name}", "", message))
+    problems += _misspelt(loaded)
+    if problems:
+        raise ConfigError(problems)
+    return loaded
+
+
+def read_settings(
+    config: Config, name: str, plugin_class: type[Plugin], problems: list[Problem]
+) -> Any | None:
+    """The plugin's section as its settings class; None if that has mistakes, which are noted."""
+    section = f"{SECTION}{name}"
+    hints = get_type_hints(plugin_class.Settings, include_extras=True)
+    known = {section: {each.name: hints[each.name] for each in fields(plugin_class.Settings)}}
+    values: dict[str, Any] = {}
+    before = len(problems)
+    said_by: dict[str, Entry] = {}
+    for written in config.plugin_entries.get(name, ()):
+        for entry in if_known(written, known, problems):
+            said_by[entry.option] = entry
+            try:
+                values[entry.option] = parse(entry.text, known[section][entry.option])
+            except Wrong as error:
+                problems.append(entry.problem(str(error)))
+    if len(problems) > before:
+        return None
+    try:
+        settings = plugin_class.Settings(**values)
+        plugin_class.check(settings)
+    except ValueError as error:
+        option, colon, message = str(error).partition(": ")
+        if not colon or option not in known[section]:
+            option, message = "", str(error)
+        source = said_by[option].source if option in said_by else "defaults"
+        problems.append(Problem(source, section, option, message))
+        return None
+    return settings
+
+
+# Where they are
+
+
+def _bundled() -> Iterator[Found]:
+    package = importlib.util.find_spec(BUNDLED)
+    for folder in package.submodule_search_locations or () if package else ():
+        for path in sorted(Path(folder).iterdir()):
+            if (path / "__init__.py").is_file():
+                module = f"{BUNDLED}.{path.name}"
+                yield Found(
+                    path.name,
+                    "bundled",
+                    version(PROJECT),
+                    partial(importlib.import_module, module),
+                )
+
+
+def _installed() -> Iterator[Found]:
+    for entry in entry_points(group=PROJECT):
+        dist = entry.dist
+        source = f"{dist.name} {dist.version}" if dist else entry.value
+        yield Found(entry.name, source, dist.version if dist else "", partial(_import, entry))
+
+
+def _import(entry: EntryPoint) -> ModuleType:
+    module = entry.load()
+    if not isinstance(module, ModuleType):
+        raise _Broken(f'its entry point "{entry.value}" must name a module')
+    return module
+
+
+def _dropped(folder: Path, problems: list[Problem]) -> Iterator[Found]:
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return  # the default folder need not exist
+    except OSError as error:
+        problems.append(Problem(str(folder), "", "", f"this folder cannot be read: {error.strerror}"))
+        return
+    for path in paths:
+        if path.name.startswith((".", "_")):
+            continue
+        file = path / "__init__.py" if path.is_dir() else path
+        if file.suffix == ".py" and file.is_file():
+            name = path.stem
+            yield Found(name, str(path), "", partial(_run, name, file), dropped=True)
+
+
+def _run(name: str, file: Path) -> ModuleType:
+    """Import a file that is in no package."""
+    module_name = f"tornado_chat_dropped.{name}"
+    # Its __init__.py makes a folder a package, whose modules may import each other.
+    inside = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=inside)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    for left in [each for each in sys.modules if each == module_name or each.startswith(f"{module_name}.")]:
+        del sys.modules[left]  # of another server in this process
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+# What is in them
+
+
+class _Broken(Exception):
+    """Why a plugin cannot be loaded."""
+
+
+def _class_of(found: Found) -> type[Plugin]:
+    """The one class of the plugin's module that extends ``Plugin``."""
+    try:
+        module = found.load()
+    except _Broken:
+        raise
+    except ModuleNotFoundError as error:
+        raise _Broken(
+            f'this plugin needs the module "{error.name}"; install it beside the server: '
+            f"{sys.executable} -m pip install …"
+        ) from error
+    except Exception as error:
+        raise _Broken(f"this plugin cannot be imported: {_last_line(error)}") from error
+    classes = [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, Plugin)
+        and each is not Plugin
+        and each.__module__.startswith(module.__name__)
+    ]
+    if len(classes) != 1:
+        names = ", ".join(each.__name__ for each in classes) or "none"
+        raise _Broken(f"a plugin has one class that extends tornado_chat.Plugin; this one has {names}")
+    return classes[0]
+
+
+def _misspelt(loaded: Sequence[Loaded]) -> list[Problem]:
+    """Hooks that do not exist, or take arguments that they are not given."""
+    problems = []
+    for each in loaded:
+        manager = pluggy.PluginManager(PROJECT)
+        manager.add_hookspecs(Hooks)
+        try:
+            manager.register(each.plugin, each.name)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            problems.append(Problem(each.found.source, "", "", _spelling(error, each.plugin)))
+    return problems
+
+
+def _spelling(error: pluggy.PluginValidationError, plugin: Plugin) -> str:
+    unknown = [
+        name
+        for name in dir(type(plugin))
+        if name not in KINDS and getattr(getattr(plugin, name, None), f"{PROJECT}_impl", None)
+    ]
+    if not unknown:
+        return str(error).replace("\n", " ")
+    near = difflib.get_close_matches(unknown[0], KINDS, 1)
+    meant = f'did you mean "{near[0]}"?' if near else "docs/plugins.md has all of them"
+    return f'there is no hook "{unknown[0]}"; {meant}'
+
+
+def _last_line(error: Exception) -> str:
+    """What is wrong and, for an error in a file, in which line."""
+    words = traceback.format_exception_only(error)[-1].strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) or not frames:
+        return f"{words} (line {error.lineno})" if isinstance(error, SyntaxError) else words
+    return f"{words} ({frames[-1].filename}, line {frames[-1].lineno})"
+
+
+def _near(name: str, found: Mapping[str, Found]) -> str:
+    near = difflib.get_close_matches(name, found, 1)
+    if near:
+        return f'; did you mean "{near[0]}"?'
+    return f"; there are {', '.join(sorted(found))}" if found else "; there are none at all"
+
+
+def _problem(config: Config, option: str, message: str) -> Problem:
+    return Problem(config.said_by.get(("plugins", option), "defaults"), "plugins", option, message)

@@ -1,0 +1,107 @@
+"""How a plugin is doing: what failed, and whether to leave it alone for a while."""
+
+import logging
+from collections.abc import Callable
+
+from tornado_chat.logs import fields
+from tornado_chat.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+TOLERATED = 5
+"""Failures in a row after which a plugin is suspended."""
+
+PAUSE = 60.0
+"""Seconds of the first suspension; each further one in a row is twice as long, up to ``LONGEST``."""
+
+LONGEST = 900.0
+
+
+class Health:
+    """The failures of one plugin.
+
+    :arg clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, plugin: str, metrics: Metrics, clock: Callable[[], float], pause: float = PAUSE
+    ) -> None:
+        self._plugin = plugin
+        self._metrics = metrics
+        self._clock = clock
+        self._pause = self._first_pause = pause
+        self._in_a_row = 0
+        self._known: set[tuple[str, str]] = set()
+        self._until = 0.0
+        self._suspended = False
+
+    @property
+    def suspended_for(self) -> float:
+        """Seconds until the plugin is called again; 0 if it is."""
+        left = self._until - self._clock()
+        if left > 0:
+            return left
+        if self._suspended:
+            self._suspended = False
+            self._metrics.plugin_suspended.labels(self._plugin).set(0)
+            log.info("plugin %s is called again", self._plugin)
+        return 0.0
+
+    def succeeded(self) -> None:
+        self._in_a_row = 0
+        self._pause = self._first_pause
+
+    def skipped(self, hook: str) -> None:
+        self._metrics.plugin_skipped.labels(self._plugin, hook).inc()
+
+    def slow(self, hook: str, seconds: float) -> None:
+        """A call came back in the end, and held up everybody until then."""
+        self._metrics.plugin_failures.labels(self._plugin, hook, "slow").inc()
+        if self._is_new(hook, "slow"):
+            log.warning(
+                "plugin %s held up the server for %.2f s in %s: what waits must be `async def` "
+                "(said once, then only counted)",
+                self._plugin,
+                seconds,
+                hook,
+                extra=fields(plugin=self._plugin, hook=hook),
+            )
+
+    def failed(self, hook: str, kind: str, error: BaseException | None, *, suspend: bool) -> None:
+        """A call failed.
+
+        :arg kind: ``error`` or ``timeout``.
+        :arg suspend: whether it counts towards a suspension.
+        """
+        self._metrics.plugin_failures.labels(self._plugin, hook, kind).inc()
+        if self._is_new(hook, type(error).__name__ if error else kind):
+            what = f"failed in {hook}: {error!r}" if error else f"did not answer in time in {hook}"
+            log.error(
+                "plugin %s %s (said once, then only counted)",
+                self._plugin,
+                what,
+                exc_info=error,
+                extra=fields(plugin=self._plugin, hook=hook),
+            )
+        if not suspend:
+            return
+        self._in_a_row += 1
+        if self._in_a_row >= TOLERATED:
+            self._in_a_row = 0
+            self._until = self._clock() + self._pause
+            self._suspended = True
+            self._metrics.plugin_suspended.labels(self._plugin).set(1)
+            log.error(
+                "plugin %s is suspended for %.0f s, as it failed %d times in a row, the last time in %s",
+                self._plugin,
+                self._pause,
+                TOLERATED,
+                hook,
+            )
+            self._pause = min(2 * self._pause, LONGEST)
+
+    def _is_new(self, hook: str, kind: str) -> bool:
+        if (hook, kind) in self._known:
+            return False
+        self._known.add((hook, kind))
+        return True

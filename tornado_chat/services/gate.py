@@ -1,0 +1,42 @@
+"""Who somebody is and what they may do: the tokens' word and the plugins'.
+
+Strategy: plugins come first. What one of them refuses is refused, what it allows needs no further rule
+where rules can be overruled at all (``hookspecs`` says where), and one that fails counts as a no.
+"""
+
+from tornado_chat.errors import Forbidden, Unauthenticated
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.identity import MAX_TOKEN, Authenticator
+from tornado_chat.types import Action, Identity, Thread
+
+
+class Gate:
+    """Authentication and authorization."""
+
+    def __init__(self, authenticator: Authenticator, plugins: Plugins) -> None:
+        self._authenticator = authenticator
+        self._plugins = plugins
+
+    async def verify(self, token: str | None) -> Identity:
+        """The identity that ``token`` proves; raises as ``Authenticator.verify``."""
+        if token and len(token) <= MAX_TOKEN and self._plugins.has("authenticate"):
+            identity = await self._plugins.decide("authenticate", token=token)
+            if isinstance(identity, Identity):
+                return identity
+            if identity is not None:
+                raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
+        return await self._authenticator.verify(token)
+
+    async def allows(self, identity: Identity, action: Action, thread: Thread | None = None) -> bool:
+        """Whether a plugin allows it; False: the server's own rules are to be asked.
+
+        :raises Forbidden: a plugin refuses it.
+        """
+        if not self._plugins.has("authorize"):
+            return False
+        answer = await self._plugins.decide("authorize", identity=identity, action=action, thread=thread)
+        if answer is None:
+            return False
+        if answer is not True:
+            raise Forbidden("not_allowed")
+        return True

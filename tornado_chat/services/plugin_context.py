@@ -1,0 +1,117 @@
+"""What the server does for plugins (``context.py`` is the manual)."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import peewee as pw
+
+from tornado_chat.context import Context
+from tornado_chat.errors import NotFound
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.gate import Gate
+from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.presence import Presence
+from tornado_chat.services.rooms import Rooms
+from tornado_chat.services.store import Store
+from tornado_chat.storage import conversations, notifications, rooms
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
+
+T = TypeVar("T")
+
+
+class Behind(NamedTuple):
+    """The services behind the contexts."""
+
+    store: Store
+    gate: Gate
+    rooms: Rooms
+    notifications: Notifications
+    presence: Presence
+
+
+class PluginContext(Context):
+    """The context of one plugin. ``stop`` ends what it has spawned."""
+
+    def __init__(
+        self,
+        plugin: str,
+        plugins: Plugins,
+        services: Behind,
+        loop: asyncio.AbstractEventLoop,
+        language: str,
+        state_dir: Path,
+    ) -> None:
+        self.language = language
+        self.state_dir = state_dir
+        self._plugin = plugin
+        self._plugins = plugins
+        self._services = services
+        self._loop = loop
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def read(self, query: Callable[[pw.Database], T]) -> T:
+        return await self._services.store.read(query)
+
+    def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        return self._services.store.write(work)
+
+    async def verify(self, token: str | None) -> Identity:
+        return await self._services.gate.verify(token)
+
+    def online(self, person: Person) -> bool:
+        return self._services.presence.online(person)
+
+    async def people(self, role: Role) -> Sequence[Person]:
+        found = await self._services.store.read(notifications.people, role)
+        return sorted(found, key=lambda person: not self.online(person))
+
+    async def room(self, thread: Thread) -> Room | None:
+        try:
+            return await self._services.rooms.get(thread)
+        except NotFound:
+            return None
+
+    async def conversation(self, conversation_id: int) -> Conversation | None:
+        return await self._services.store.read(conversations.get, conversation_id)
+
+    async def supervision(self, session_id: int) -> Sequence[Room]:
+        return await self._services.store.read(rooms.records, session_id)
+
+    async def supervise(self, session_id: int, supervisor: Person) -> Room:
+        for record in await self.supervision(session_id):
+            if record.helper == supervisor:
+                return record
+        session = await self._services.rooms.get(Thread(Kind.SESSION, session_id))
+        room, _ = await self._services.store.write(
+            lambda tx: rooms.create_record(tx, session, supervisor_id=supervisor.id, supervisor_name=None)
+        )
+        return room
+
+    async def notify(
+        self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
+    ) -> Notification:
+        return await self._services.notifications.notify(recipient, type, msg, data)
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Cancel what was spawned."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._plugins.note_failure(self._plugin, "a background task", error)

@@ -1,0 +1,184 @@
+"""What happens, as plugins hear of it.
+
+Strategy: events that the database does not keep go into each plugin's queue as they happen. What
+is stored is read back from there: a plugin's cursor says how far it has got, an event only says
+that there is more. So nothing stored is passed over, whether the plugin was slow, suspended or
+the server crashed; at worst something is told twice.
+"""
+
+import asyncio
+import logging
+
+from tornado_chat.errors import ChatError
+from tornado_chat.events import (
+    Assigned,
+    Departed,
+    Event,
+    Queued,
+    Returned,
+    RoomEnded,
+    RoomStarted,
+)
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.presence import Presence
+from tornado_chat.services.store import Store
+from tornado_chat.storage import streams
+from tornado_chat.storage.streams import Stream
+from tornado_chat.types import Message, Notification
+
+log = logging.getLogger(__name__)
+
+PAGE = 200
+SAVE = 0.5  # seconds that a plugin's progress is collected before it is stored
+RETRY = 5.0  # seconds until a database that did not answer is asked again
+STOPPING = 5.0  # seconds that plugins get for what is stored and not told yet
+
+HOOKS = {
+    streams.MESSAGES: ("message_posted",),
+    streams.NOTIFICATIONS: ("notification_created", "deliver_notification"),
+}
+
+
+class PluginEvents:
+    """Tells plugins what has happened."""
+
+    def __init__(
+        self, plugins: Plugins, store: Store, presence: Presence, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._plugins = plugins
+        self._followers = {
+            stream: [
+                _Follower(name, stream, plugins, store, presence, loop) for name in plugins.listeners(*hooks)
+            ]
+            for stream, hooks in HOOKS.items()
+        }
+
+    async def start(self) -> None:
+        """Begin with what plugins have not heard of since the last time."""
+        for followers in self._followers.values():
+            for follower in followers:
+                await follower.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(each.stop() for followers in self._followers.values() for each in followers))
+
+    def on_event(self, event: Event) -> None:
+        """Called for what this process has committed."""
+        if isinstance(event, Message):
+            self._wake(streams.MESSAGES)
+        elif isinstance(event, Notification):
+            self._wake(streams.NOTIFICATIONS)
+        elif isinstance(event, RoomStarted):
+            self._plugins.emit("session_started", room=event.room)
+        elif isinstance(event, RoomEnded):
+            self._plugins.emit("session_ended", room=event.room)
+        elif isinstance(event, Queued | Returned):
+            self._plugins.emit("conversation_queued", conversation=event.conversation)
+        elif isinstance(event, Assigned):
+            self._plugins.emit("conversation_assigned", conversation=event.conversation, reason=event.reason)
+        elif isinstance(event, Departed):
+            self._plugins.emit("conversation_ended", conversation=event.conversation, gone=event.gone)
+
+    def _wake(self, stream: Stream) -> None:
+        for follower in self._followers[stream]:
+            follower.wake()
+
+
+class _Follower:
+    """One plugin on its way through one stream."""
+
+    def __init__(
+        self,
+        name: str,
+        stream: Stream,
+        plugins: Plugins,
+        store: Store,
+        presence: Presence,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._name = name
+        self._stream = stream
+        self._plugins = plugins
+        self._store = store
+        self._presence = presence
+        self._loop = loop
+        self._more = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._position = self._saved = 0
+        self._saved_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._position = self._saved = await self._store.write(
+            lambda tx: streams.open_cursor(tx, self._name, self._stream)
+        )
+        self.wake()
+        self._task = self._loop.create_task(self._work())
+
+    def wake(self) -> None:
+        self._more.set()
+        self._idle.clear()
+
+    async def stop(self) -> None:
+        """Let the plugin finish, for a while; what it leaves is told at the next start."""
+        if self._task is None:
+            return
+        if not self._plugins.suspended_for(self._name):
+            idle = asyncio.ensure_future(self._idle.wait())
+            await asyncio.wait({idle, self._task}, timeout=STOPPING, return_when=asyncio.FIRST_COMPLETED)
+            idle.cancel()
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        try:
+            await self._save()
+        except ChatError as error:
+            log.warning("how far plugin %s has got could not be stored: %s", self._name, error)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                await self._more.wait()
+                self._more.clear()
+                while items := await self._store.read(self._stream.since, self._position, PAGE):
+                    for position, item in items:
+                        while pause := self._plugins.suspended_for(self._name):  # noqa: ASYNC110 - it is a time
+                            await asyncio.sleep(pause)
+                        await self._tell(item)
+                        self._position = position
+                    await self._save_lazily()
+                if not self._more.is_set():
+                    self._idle.set()
+                    await self._save_when_quiet()
+            except ChatError as error:
+                log.warning("plugin %s has to wait for the database: %s", self._name, error)
+                await asyncio.sleep(RETRY)
+                self._more.set()
+
+    async def _tell(self, item: Message | Notification) -> None:
+        for hook in HOOKS[self._stream]:
+            if isinstance(item, Message):
+                await self._plugins.tell(self._name, hook, message=item)
+            else:
+                online = self._presence.can_be_notified(item.thread)
+                await self._plugins.tell(self._name, hook, notification=item, online=online)
+
+    async def _save_when_quiet(self) -> None:
+        """A message now and then should not cost two commits at once."""
+        if self._position == self._saved:
+            return
+        try:
+            async with asyncio.timeout(SAVE):
+                await self._more.wait()
+        except TimeoutError:
+            await self._save()
+
+    async def _save_lazily(self) -> None:
+        if self._loop.time() - self._saved_at >= SAVE:
+            await self._save()
+
+    async def _save(self) -> None:
+        self._saved_at = self._loop.time()
+        position = self._position
+        if position != self._saved:
+            await self._store.write(lambda tx: streams.advance(tx, self._name, self._stream, position))
+            self._saved = position

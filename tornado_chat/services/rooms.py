@@ -1,0 +1,70 @@
+"""Finding sessions and records: here, or by a plugin in the host's own tables."""
+
+from tornado_chat.errors import Conflict, NotFound
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.store import Store
+from tornado_chat.storage import rooms
+from tornado_chat.types import HostRecord, HostSession, Kind, Room, Thread
+
+
+class Rooms:
+    """Every room by its id."""
+
+    def __init__(self, store: Store, plugins: Plugins) -> None:
+        self._store = store
+        self._plugins = plugins
+
+    async def get(self, thread: Thread) -> Room:
+        """The room; one that only the host knows is opened here.
+
+        :raises NotFound: nobody knows it.
+        """
+        try:
+            return await self._store.read(rooms.get, thread)
+        except NotFound:
+            hook = "find_session" if thread.kind is Kind.SESSION else "find_record"
+            if not self._plugins.has(hook):
+                raise
+            room = await (self._find_session if thread.kind is Kind.SESSION else self._find_record)(thread.id)
+            if room is None:
+                raise
+            return room
+
+    async def _find_session(self, session_id: int) -> Room | None:
+        found: HostSession | None = await self._plugins.decide("find_session", session_id=session_id)
+        if found is None:
+            return None
+        try:
+            room, _ = await self._store.write(
+                lambda tx: rooms.create_session(
+                    tx,
+                    user_id=str(found.user_id),
+                    consultant_id=str(found.consultant_id),
+                    user_name=found.user_name,
+                    consultant_name=found.consultant_name,
+                    appointment_id=found.appointment_id,
+                    session_id=session_id,
+                )
+            )
+        except Conflict:  # opened meanwhile, by the API
+            return await self._store.read(rooms.get, Thread(Kind.SESSION, session_id))
+        return room
+
+    async def _find_record(self, record_id: int) -> Room | None:
+        found: HostRecord | None = await self._plugins.decide("find_record", record_id=record_id)
+        if found is None:
+            return None
+        session = await self.get(Thread(Kind.SESSION, found.session_id))
+        try:
+            room, _ = await self._store.write(
+                lambda tx: rooms.create_record(
+                    tx,
+                    session,
+                    supervisor_id=str(found.supervisor_id),
+                    supervisor_name=found.supervisor_name,
+                    record_id=record_id,
+                )
+            )
+        except Conflict:
+            return await self._store.read(rooms.get, Thread(Kind.RECORD, record_id))
+        return room

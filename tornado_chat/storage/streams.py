@@ -1,0 +1,72 @@
+"""Everything stored, in the order of storage, for readers who keep their place: plugins.
+
+A place (position) is a row's id.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import peewee as pw
+
+from tornado_chat.storage import models
+from tornado_chat.storage.notifications import notification_of, with_owner
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Kind, Message, Notification, Person, Thread
+
+
+def messages_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Message]]:
+    """Messages of all threads that follow ``position``, each with its own."""
+    m = models.Message
+    query = (
+        m.select(m.id, m.kind, m.thread_id, m.seq, m.sender, m.text, m.time, m.media, m.client_id)
+        .where(m.id > position)
+        .order_by(m.id)
+        .limit(limit)
+    )
+    return [
+        (
+            id,
+            Message(
+                Thread(Kind(kind), thread_id), seq, Person.from_key(sender), text, time, media, client_id
+            ),
+        )
+        for id, kind, thread_id, seq, sender, text, time, media, client_id in query.tuples().execute(database)
+    ]
+
+
+def notifications_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Notification]]:
+    """Notifications of everybody that follow ``position``, each with its own."""
+    table = models.Notification
+    query = with_owner().where(table.id > position).order_by(table.id).limit(limit)
+    found = [notification_of(row) for row in query.tuples().execute(database)]
+    return [(each.id, each) for each in found]
+
+
+class Stream(NamedTuple):
+    """A kind of things that are stored one after the other."""
+
+    name: str
+    since: Callable[[pw.Database, int, int], Sequence[tuple[int, Message | Notification]]]
+    table: type[pw.Model]
+
+
+MESSAGES = Stream("messages", messages_since, models.Message)
+NOTIFICATIONS = Stream("notifications", notifications_since, models.Notification)
+
+
+def open_cursor(tx: Transaction, plugin: str, stream: Stream) -> int:
+    """Where the plugin has got to; one that is new begins behind everything that is there."""
+    cursor = models.PluginCursor
+    mine = (cursor.plugin == plugin) & (cursor.stream == stream.name)
+    position: int | None = cursor.select(cursor.position).where(mine).scalar(tx.database)
+    if position is None:
+        position = stream.table.select(pw.fn.MAX(stream.table._meta.primary_key)).scalar(tx.database) or 0
+        cursor.insert(plugin=plugin, stream=stream.name, position=position).execute(tx.database)
+    return position
+
+
+def advance(tx: Transaction, plugin: str, stream: Stream, position: int) -> None:
+    """The plugin has dealt with everything up to ``position``."""
+    cursor = models.PluginCursor
+    mine = (cursor.plugin == plugin) & (cursor.stream == stream.name)
+    cursor.update(position=position).where(mine).execute(tx.database)
