@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.ioloop import IOLoop
@@ -62,8 +63,13 @@ def _no_unexpected_logs(caplog: pytest.LogCaptureFixture, expected_logs: list[st
     assert not surprises, "unexpected log lines"
 
 
-def token(role: str, id: int | str, name: str | None = None, *, lifetime: float = 3600) -> str:
-    return mint(config.Auth(), SECRET, id=id, role=Role(role), name=name, lifetime=lifetime, now=time.time())
+def token(role: str, id: int | str, name: str | None = None, *, lifetime: float = 3600, **claims: Any) -> str:
+    """``claims`` are those that a host adds for plugins."""
+    text = mint(config.Auth(), SECRET, id=id, role=Role(role), name=name, lifetime=lifetime, now=time.time())
+    if claims:
+        claims = {**jwt.decode(text, options={"verify_signature": False}), **claims}
+        return jwt.encode(claims, SECRET, "HS256")
+    return text
 
 
 @dataclass
@@ -153,9 +159,12 @@ class Peer:
         self._count = 0
 
     async def sign_in(self, role: str, id: int | str, features: list[str] | None = None, **more: Any) -> None:
+        await self.sign_in_with(token(role, id, **more), features)
+
+    async def sign_in_with(self, text: str, features: list[str] | None = None) -> None:
         hello = await self.get("initialize")
         self.uuid = hello["to"]
-        payload: dict[str, Any] = {"token": token(role, id, **more)}
+        payload: dict[str, Any] = {"token": text}
         if features:
             payload["features"] = features
         await self.tell("auth", payload)

@@ -33,13 +33,15 @@ class Process:
             "support.queue_interval=0.1",
         ]
         (directory / "secret").write_bytes(SECRET)
+        self.files: list[Path] = []
         self.log: list[str] = []
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self, *options: str) -> "Process":
-        arguments = [argument for option in (*self.options, *options) for argument in ("--set", option)]
+        arguments = [argument for file in self.files for argument in ("--config", str(file))]
+        arguments += [argument for option in (*self.options, *options) for argument in ("--set", option)]
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

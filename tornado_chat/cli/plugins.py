@@ -1,5 +1,6 @@
 """``plugins``, and the commands that plugins bring."""
 
+import copy
 import os
 import sys
 from collections.abc import Sequence
@@ -82,8 +83,14 @@ class WithPlugins(click.Group):
         if own is not None:
             return own
         arguments = ctx.meta.get(_ARGUMENTS, sys.argv[1:])
+        given = _peek(arguments)
         try:
-            return _commands(_peek(arguments)).get(name)
+            command = _commands(given).get(name)
+            if command is None and _is_plugin(given, name):
+                raise click.UsageError(f'the plugin "{name}" does not run: name it in [plugins] enabled')
+            return command
+        except click.UsageError:
+            raise
         except click.ClickException as error:
             raise click.UsageError(
                 f'"{name}" may be a command of a plugin, but plugins cannot be loaded:\n{error.format_message()}'
@@ -110,25 +117,34 @@ def _peek(arguments: Sequence[str]) -> Given:
     return Given([Path(path) for path in found["--config"]], found["--set"])
 
 
+def _is_plugin(given: Given, name: str) -> bool:
+    from tornado_chat.plugins import finding
+
+    found, _ = finding.find(given.load())
+    return name in found
+
+
 def _commands(given: Given) -> dict[str, click.Command]:
     config = given.load()
     commands: dict[str, click.Command] = {}
     for loaded in _load(config):
         register = getattr(loaded.plugin, "register_commands", None)
         for command in register() if register is not None else ():
-            _prepare(command, loaded, config)
-            commands.setdefault(command.name or loaded.name, command)
+            commands.setdefault(command.name or loaded.name, _prepared(command, loaded, config))
     return commands
 
 
-def _prepare(command: click.Command, loaded: "Loaded", config: configuration.Config) -> None:
-    """Give a command, and those below it, the options of every command, and its ``CommandContext``."""
+def _prepared(command: click.Command, loaded: "Loaded", config: configuration.Config) -> click.Command:
+    """A copy with the options of every command, below it too, and a ``CommandContext`` for the callbacks."""
+    command = copy.copy(command)
     if isinstance(command, click.Group):
-        for below in command.commands.values():
-            _prepare(below, loaded, config)
-        return
+        command.commands = {
+            name: _prepared(below, loaded, config) for name, below in command.commands.items()
+        }
+        return command
     # Peeked at before; here they are only taken out of the command's way.
-    command.params += [
+    command.params = [
+        *command.params,
         click.Option(
             ["--config"], multiple=True, expose_value=False, metavar="FILE", help="Read this ini file."
         ),
@@ -154,6 +170,7 @@ def _prepare(command: click.Command, loaded: "Loaded", config: configuration.Con
             ) from error
 
     command.callback = with_context
+    return command
 
 
 def _call(run: Any, loaded: "Loaded", config: configuration.Config, args: Any, kwargs: Any) -> Any:

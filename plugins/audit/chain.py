@@ -1,0 +1,182 @@
+"""The records and their chain: what is written, and how a change of it shows.
+
+Strategy: each record has a number, and a code (HMAC-SHA256) over all it says and the code of the
+record before. So an edit breaks its own code, and a missing, added or moved record breaks the numbers
+or the next record's code. One more row, the head, has a code over the last number and code, so that
+records missing at the end show too. The key is in a file beside the database, not in it: who
+can write to the database only cannot make codes.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import peewee as pw
+
+KEY_BYTES = 32
+PERSON = 80
+
+
+class Table(pw.Model):
+    class Meta:
+        legacy_table_names = False
+
+
+class AuditRecord(Table):
+    """``actor`` did ``action`` to a session, record or conversation at ``time`` (µs since 1970 UTC).
+
+    ``kind`` and ``thread_id`` are the thread's; ``message`` is the ``seq`` of a posted message.
+    """
+
+    number = pw.BigIntegerField(primary_key=True)
+    time = pw.BigIntegerField()
+    actor = pw.CharField(PERSON)
+    action = pw.CharField(24)
+    kind = pw.SmallIntegerField()
+    thread_id = pw.BigIntegerField()
+    message = pw.BigIntegerField(null=True)
+    code = pw.CharField(64)
+
+    class Meta:
+        indexes = ((("kind", "thread_id", "message"), False), (("actor",), False))
+
+
+class AuditHead(Table):
+    """One row: the last record's number and code."""
+
+    id = pw.SmallIntegerField(primary_key=True)
+    number = pw.BigIntegerField()
+    last = pw.CharField(64)
+    code = pw.CharField(64)
+
+
+TABLES = (AuditRecord, AuditHead)
+FIRST = "0" * 64
+"""What the first record has as the code before."""
+
+
+class Entry(NamedTuple):
+    """What is to be recorded."""
+
+    actor: str
+    action: str
+    kind: int
+    thread_id: int
+    message: int | None = None
+
+
+class Fault(NamedTuple):
+    """The first thing that is not as it was written; ``number`` is the record's, 0 the head's."""
+
+    number: int
+    what: str
+
+
+def load_key(path: Path, *, make: bool) -> bytes:
+    """The key, made if it is missing and ``make`` says so.
+
+    :raises FileNotFoundError: it is missing.
+    :raises ValueError: the file holds something else.
+    """
+    if make:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            pass
+        else:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(os.urandom(KEY_BYTES).hex())
+                file.flush()
+                os.fsync(file.fileno())
+    key = bytes.fromhex(path.read_text().strip())
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"{path} holds no key of {KEY_BYTES} bytes")
+    return key
+
+
+def append(database: pw.Database, key: bytes, entry: Entry, now: int) -> None:
+    """Add a record, inside the caller's transaction. A message is recorded once only."""
+    record = AuditRecord
+    if entry.message is not None:
+        same = (
+            (record.kind == entry.kind)
+            & (record.thread_id == entry.thread_id)
+            & (record.message == entry.message)
+        )
+        if record.select(record.number).where(same).exists(database):
+            return
+    last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
+    number, before = (last[0] + 1, last[1]) if last else (1, FIRST)
+    code = _code(key, [number, now, *entry], before)
+    record.insert(number=number, time=now, **entry._asdict(), code=code).execute(database)
+    AuditHead.insert(
+        id=1, number=number, last=code, code=_code(key, [number], code)
+    ).on_conflict_replace().execute(database)
+
+
+def verify(
+    database: pw.Database, key: bytes, progress: Callable[[int], object] = lambda count: None
+) -> Fault | None:
+    """The first fault of the whole chain, or None.
+
+    :arg progress: told how many records more were looked at.
+    """
+    expected, before = 1, FIRST
+    for record in _records(database):
+        if record["number"] != expected:
+            return Fault(expected, "is missing")
+        said = [record[field] for field in ("number", "time", *Entry._fields)]
+        if _code(key, said, before) != record["code"]:
+            return Fault(expected, "was changed, or the one before it was taken out or moved")
+        expected, before = expected + 1, record["code"]
+        progress(1)
+    head = AuditHead.select().where(AuditHead.id == 1).dicts().first(database)
+    if head is None:
+        return None if expected == 1 else Fault(0, "the head is missing")
+    if _code(key, [head["number"]], head["last"]) != head["code"]:
+        return Fault(0, "the head was changed")
+    if head["number"] >= expected:
+        return Fault(expected, "is missing, and all after it")
+    if (head["number"], head["last"]) != (expected - 1, before):
+        return Fault(head["number"] + 1, "was not there when the head was written")
+    return None
+
+
+def head(database: pw.Database) -> tuple[int, str]:
+    """The last record's number and code, for keeping elsewhere; (0, …) if there is none."""
+    record = AuditRecord
+    last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
+    return (last[0], last[1]) if last else (0, FIRST)
+
+
+def code_of(database: pw.Database, number: int) -> str | None:
+    """The code of one record; None if there is no such record."""
+    if number == 0:
+        return FIRST
+    code: str | None = (
+        AuditRecord.select(AuditRecord.code).where(AuditRecord.number == number).scalar(database)
+    )
+    return code
+
+
+def _records(database: pw.Database) -> Iterator[dict[str, Any]]:
+    """All of them by number, in pages, so that a long chain needs no memory."""
+    last = None
+    while True:
+        query = AuditRecord.select().order_by(AuditRecord.number).limit(5000)
+        if last is not None:
+            query = query.where(AuditRecord.number > last)
+        page = list(query.dicts().execute(database))
+        yield from page
+        if len(page) < 5000:
+            return
+        last = page[-1]["number"]
+
+
+def _code(key: bytes, said: list[Any], before: str) -> str:
+    text = json.dumps([*said, before], ensure_ascii=True, separators=(",", ":"))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

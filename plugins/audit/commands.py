@@ -1,0 +1,101 @@
+"""``tornado-chat audit``: looking at the records, and proving that they are all there."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from tornado_chat import CommandContext, Kind
+
+from . import chain
+
+KEY = "audit.key"
+"""The file with the key, in the server's state directory."""
+
+SECOND = 1_000_000
+NAMES = {Kind.SESSION: "session", Kind.RECORD: "record", Kind.SUPPORT: "conversation"}
+
+
+@click.group()
+def audit() -> None:
+    """The record of who did what to which session."""
+
+
+@audit.command()
+@click.option(
+    "--head", metavar="NUMBER:CODE", help="A head that an earlier `verify` printed must be in the chain."
+)
+@click.pass_obj
+def verify(context: CommandContext, head: str | None) -> None:
+    """Look for edits, deletions and reordering. Exit code 1 if there are any."""
+    key = _key(context.state_dir)
+    total = chain.AuditRecord.select().count(context.database)
+    with click.progressbar(
+        length=total, label="verifying", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        fault = chain.verify(context.database, key, bar.update)
+    if fault is not None:
+        where = f"record {fault.number} {fault.what}" if fault.number else fault.what
+        raise click.ClickException(f"the audit is broken: {where}. What comes before it is as it was written")
+    if head is not None:
+        number, _, code = head.partition(":")
+        if not number.isdigit() or chain.code_of(context.database, int(number)) != code:
+            raise click.ClickException(
+                f"the audit is consistent, but the head {head} is not in it: it is another one, or an older copy"
+            )
+    last, code = chain.head(context.database)
+    click.echo(f"{last} records, all as they were written")
+    click.echo(f"head {last}:{code}")
+
+
+@audit.command()
+@click.option("--session", type=int, help="Of this session.")
+@click.option("--record", type=int, help="Of this supervision record.")
+@click.option("--conversation", type=int, help="Of this support conversation.")
+@click.option("--person", metavar="ROLE:ID", help="Of this person, as in supervisor:3.")
+@click.option(
+    "--last", default=100, show_default=True, type=click.IntRange(1), help="How many, the newest ones."
+)
+@click.pass_obj
+def show(
+    context: CommandContext,
+    session: int | None,
+    record: int | None,
+    conversation: int | None,
+    person: str | None,
+    last: int,
+) -> None:
+    """Show records, the oldest first."""
+    table = chain.AuditRecord
+    query = table.select().order_by(table.number.desc()).limit(last)
+    for kind, thread_id in (
+        (Kind.SESSION, session),
+        (Kind.RECORD, record),
+        (Kind.SUPPORT, conversation),
+    ):
+        if thread_id is not None:
+            query = query.where((table.kind == kind.value) & (table.thread_id == thread_id))
+    if person is not None:
+        query = query.where(table.actor == person)
+    rows: list[dict[str, Any]] = list(query.dicts().execute(context.database))[::-1]
+    zone = ZoneInfo(context.timezone) if context.timezone else None
+    if not rows:
+        click.echo("there is no such record")
+    width = max((len(row["actor"]) for row in rows), default=0)
+    for row in rows:
+        when = datetime.fromtimestamp(row["time"] / SECOND, zone)
+        what = row["action"] + (f" message {row['message']}" if row["message"] else "")
+        where = f"{NAMES.get(Kind(row['kind']), '?')} {row['thread_id']}"
+        click.echo(f"{row['number']:>7}  {when:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {what}, {where}")
+
+
+def _key(state_dir: Path) -> bytes:
+    try:
+        return chain.load_key(state_dir / KEY, make=False)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(
+            f"the key {state_dir / KEY} cannot be read ({error}); without it nothing can be verified"
+        ) from error

@@ -1,0 +1,89 @@
+"""``tornado-chat queue explain``."""
+
+import json
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+import peewee
+
+from tornado_chat import CommandContext, ConversationState, Person, Ticket, models
+
+from .policy import SECOND, Policy, Rules
+
+
+def queue(rules: Rules) -> click.Group:
+    """The group of commands, for a server with these rules."""
+
+    @click.group("queue")
+    def group() -> None:
+        """The waiting line."""
+
+    @group.command()
+    @click.option("--user", help="Only the conversations of the user with this id.")
+    @click.option(
+        "--last", default=20, show_default=True, type=click.IntRange(1, 10000), help="How many matches."
+    )
+    @click.pass_obj
+    def explain(context: CommandContext, user: str | None, last: int) -> None:
+        """Say who waits where and why, and why the last matches were made."""
+        person = f"user:{user}" if user else None
+        zone = ZoneInfo(context.timezone) if context.timezone else None
+        waiting = _waiting(context.database, rules)
+        shown = [line for ticket, line in waiting if person is None or ticket.user.key == person]
+        click.echo("nobody waits" if not shown else "waiting, the next one first:")
+        for line in shown:
+            click.echo(f"  {line}")
+        matches = _matches(context.database, person, last)
+        click.echo("no match was made yet" if not matches else "\nmatches, the newest one first:")
+        for row in matches:
+            waited = (row["assigned"] - row["created"]) / SECOND
+            when = datetime.fromtimestamp(row["assigned"] / SECOND, zone)
+            click.echo(
+                f"  {when:%Y-%m-%d %H:%M:%S}  conversation {row['id']}: {row['user']} to {row['waiter']} "
+                f"after {waited:.0f} s: {row['reason'] or 'not noted'}"
+            )
+
+    return group
+
+
+def _waiting(database: peewee.Database, rules: Rules) -> list[tuple[Ticket, str]]:
+    """Everybody in the line, in the policy's order, with a sentence each."""
+    table = models.SupportConversation
+    rows = table.select().where(table.state == ConversationState.WAITING.value).dicts().execute(database)
+    policy = Policy(rules, lambda: 0)
+    lines = []
+    tickets = sorted((_ticket(row) for row in rows), key=policy.rank)
+    for place, ticket in enumerate(tickets, 1):
+        facts = ["lost its waiter, so it goes first"] if ticket.returned else []
+        priority = rules.priority(ticket.claims)
+        if priority:
+            facts.append(f"priority {priority}, {priority * rules.head_start // SECOND} s ahead")
+        needed = rules.skills(ticket.claims)
+        if needed:
+            facts.append(f"needs {', '.join(sorted(needed))}")
+        if rules.sticky and ticket.last_waiter:
+            facts.append(f"had {ticket.last_waiter.key} the last time")
+        why = f": {'; '.join(facts)}" if facts else ""
+        lines.append((ticket, f"{place}. {ticket.user.key} (conversation {ticket.number}){why}"))
+    return lines
+
+
+def _ticket(row: dict[str, Any]) -> Ticket:
+    return Ticket(
+        row["id"],
+        Person.from_key(row["user"]),
+        row["created"],
+        bool(row["returned"]),
+        json.loads(row["claims"]) if row["claims"] else {},
+        Person.from_key(row["last_waiter"]) if row["last_waiter"] else None,
+    )
+
+
+def _matches(database: peewee.Database, person: str | None, last: int) -> list[dict[str, Any]]:
+    table = models.SupportConversation
+    query = table.select().where(table.assigned.is_null(False))
+    if person is not None:
+        query = query.where(table.user == person)
+    return list(query.order_by(table.assigned.desc()).limit(last).dicts().execute(database))

@@ -1,0 +1,352 @@
+"""How hooks are put together, and what becomes of a plugin that fails."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tornado_chat import (
+    Draft,
+    Forbidden,
+    Identity,
+    Kind,
+    Person,
+    Plugin,
+    PluginSettings,
+    Refused,
+    Role,
+    Thread,
+    Unavailable,
+    hookimpl,
+)
+from tornado_chat.metrics import Metrics
+from tornado_chat.plugins.calling import Broken, Plugins
+from tornado_chat.plugins.finding import Found, Loaded
+from tornado_chat.services.filtering import Filtering, Lane
+from tornado_chat.types import Stored
+
+WHO = Identity(Person(Role.USER, "1"))
+DRAFT = Draft(Thread(Kind.SESSION, 1), WHO, "hi")
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture
+def run(io_loop: IOLoop) -> Run:
+    return lambda coroutine: io_loop.run_sync(lambda: coroutine, timeout=10)
+
+
+def made(*plugins: Plugin, pause: float = 60) -> tuple[Plugins, Metrics]:
+    metrics = Metrics()
+    loaded = [
+        Loaded(Found(f"{type(plugin).__name__.lower()}", "here", "1", lambda: None), plugin)  # type: ignore[arg-type,return-value]
+        for plugin in plugins
+    ]
+    return Plugins(loaded, asyncio.get_running_loop(), metrics, pause=pause), metrics
+
+
+def settings(**options: Any) -> PluginSettings:
+    return PluginSettings(**{"timeout": 0.05, **options})
+
+
+def count(metrics: Metrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(f"tornado_chat_plugin_{name}", labels) or 0.0
+
+
+class Adds(Plugin):
+    @hookimpl
+    def filter_message(self, draft: Draft) -> Draft:
+        return draft.replace(draft.text + "+")
+
+
+class AddsToo(Adds):
+    pass
+
+
+class AddsLater(Plugin):
+    @hookimpl
+    async def filter_message(self, draft: Draft) -> Draft | None:
+        await asyncio.sleep(0)
+        return draft.replace(draft.text + "*")
+
+
+class LeavesIt(Plugin):
+    @hookimpl
+    def filter_message(self) -> None:
+        return None
+
+
+class Refuses(Plugin):
+    @hookimpl
+    def filter_message(self, draft: Draft) -> Draft:
+        raise Refused("no")
+
+
+class Crashes(Plugin):
+    @hookimpl
+    def filter_message(self, draft: Draft) -> Draft:
+        raise ValueError("oops")
+
+    @hookimpl
+    async def authorize(self) -> bool:
+        raise ValueError("oops")
+
+    @hookimpl
+    def message_posted(self) -> None:
+        raise ValueError("oops")
+
+
+class Hangs(Plugin):
+    @hookimpl
+    async def filter_message(self) -> None:
+        await asyncio.Event().wait()
+
+    @hookimpl
+    async def authenticate(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Returns(Plugin):
+    @hookimpl
+    def filter_message(self) -> Any:
+        return "a text"
+
+
+def test_each_of_a_chain_gets_what_the_one_before_made(run: Run) -> None:
+    async def test() -> None:
+        plugins, _ = made(Adds(settings()), LeavesIt(settings()), AddsToo(settings()))
+        assert plugins.filter("filter_message", DRAFT) == DRAFT.replace("hi++")
+        plugins, _ = made(Adds(settings()), AddsLater(settings()), LeavesIt(settings()), AddsToo(settings()))
+        waiting = plugins.filter("filter_message", DRAFT)
+        assert not isinstance(waiting, Draft)
+        assert (await waiting).text == "hi+*+"
+
+    run(test())
+
+
+def test_a_refusal_ends_a_chain(run: Run) -> None:
+    async def test() -> None:
+        plugins, _ = made(Refuses(settings()), Adds(settings()))
+        for _ in range(20):  # and is no failure, however often
+            with pytest.raises(Refused):
+                plugins.filter("filter_message", DRAFT)
+        assert not plugins.suspended_for("refuses")
+
+    run(test())
+
+
+@pytest.mark.parametrize("broken", [Crashes, Hangs, Returns])
+def test_who_fails_in_a_chain_is_passed_over_or_rejects(
+    run: Run, expected_logs: list[str], broken: type[Plugin]
+) -> None:
+    expected_logs.append("plugin .* (failed|did not answer in time) in filter_message")
+
+    async def filtered(on_error: str) -> Draft:
+        plugins, _ = made(broken(settings(on_error=on_error)), Adds(settings()))
+        result = plugins.filter("filter_message", DRAFT)
+        return result if isinstance(result, Draft) else await result
+
+    async def test() -> None:
+        assert (await filtered("allow")).text == "hi+"
+        with pytest.raises(Unavailable, match="not_checked"):
+            await filtered("reject")
+
+    run(test())
+
+
+def test_a_decision_that_cannot_be_made_is_a_no(run: Run, expected_logs: list[str]) -> None:
+    expected_logs += ["failed in authorize", "did not answer in time in authenticate"]
+
+    async def test() -> None:
+        plugins, _ = made(Crashes(settings()), Hangs(settings()))
+        for _ in range(10):  # also the tenth time: nobody gets in because a plugin is suspended
+            with pytest.raises(Unavailable, match="not_checked"):
+                await plugins.decide("authorize", identity=WHO, action="chat", thread=None)
+        with pytest.raises(Unavailable, match="not_checked"):
+            await plugins.decide("authenticate", token="x")
+
+    run(test())
+
+
+def test_the_first_answer_counts(run: Run) -> None:
+    class Says(Plugin):
+        answer: Any = None
+
+        @hookimpl
+        async def authorize(self) -> Any:
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+    def says(answer: Any) -> Plugin:
+        plugin = type(f"Says{id(answer)}", (Says,), {})(settings())
+        plugin.answer = answer
+        return plugin
+
+    async def test() -> None:
+        async def ask(*answers: Any) -> Any:
+            plugins, _ = made(*map(says, answers))
+            return await plugins.decide("authorize", identity=WHO, action="chat", thread=None)
+
+        assert await ask(None, False, True) is False
+        assert await ask(None) is None
+        with pytest.raises(Forbidden):
+            await ask(Forbidden("not_allowed"), True)
+
+    run(test())
+
+
+def test_who_keeps_failing_is_suspended_for_a_while_and_says_so(
+    run: Run, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs += ["failed in message_posted", "suspended for 0 s, as it failed 5 times"]
+    caplog.set_level(logging.INFO)
+
+    async def test() -> None:
+        plugins, metrics = made(Crashes(settings()), pause=0.2)
+        for _ in range(5):
+            assert not plugins.suspended_for("crashes")
+            await plugins.tell("crashes", "message_posted", message=None)
+        assert plugins.suspended_for("crashes")
+        assert count(metrics, "suspended", plugin="crashes") == 1
+        assert count(metrics, "failures_total", plugin="crashes", hook="message_posted", kind="error") == 5
+        assert plugins.filter("filter_message", DRAFT) == DRAFT  # passed over without a call
+        assert count(metrics, "skipped_total", plugin="crashes", hook="filter_message") == 1
+        await asyncio.sleep(plugins.suspended_for("crashes") + 0.01)  # it is a matter of time
+        assert not plugins.suspended_for("crashes")
+        assert count(metrics, "suspended", plugin="crashes") == 0
+
+    run(test())
+    assert len([record for record in caplog.records if "failed in" in record.getMessage()]) == 1
+    assert "plugin crashes is called again" in caplog.messages
+
+
+def test_a_blocking_event_hook_holds_up_nobody_but_itself(run: Run, expected_logs: list[str]) -> None:
+    expected_logs.append("did not answer in time in session_started")
+    gate = threading.Event()
+    heard: list[int] = []
+
+    class Blocks(Plugin):
+        @hookimpl
+        def session_started(self, room: int) -> None:
+            gate.wait(5)
+            heard.append(room)
+
+    class Works(Plugin):
+        @hookimpl
+        def session_started(self, room: int) -> None:
+            heard.append(-room)
+
+    async def test() -> None:
+        plugins, metrics = made(Blocks(settings()), Works(settings()))
+        for room in (1, 2):
+            plugins.emit("session_started", room=room)
+        await plugins.stop()
+        assert heard == [-1, -2]
+        assert count(metrics, "failures_total", plugin="blocks", hook="session_started", kind="timeout") == 2
+        gate.set()
+
+    run(test())
+
+
+def test_events_are_heard_in_order(run: Run) -> None:
+    heard: list[int] = []
+
+    class Listens(Plugin):
+        @hookimpl
+        async def session_ended(self, room: int) -> None:
+            await asyncio.sleep(0.001 if room % 3 else 0)
+            heard.append(room)
+
+    async def test() -> None:
+        plugins, _ = made(Listens(settings()))
+        for room in range(50):
+            plugins.emit("session_ended", room=room)
+        await plugins.stop()
+
+    run(test())
+    assert heard == list(range(50))
+
+
+def test_who_cannot_start_stops_the_start(run: Run, expected_logs: list[str]) -> None:
+    expected_logs.append("failed in startup")
+
+    class NoStart(Plugin):
+        @hookimpl
+        async def startup(self) -> None:
+            raise ConnectionError("no such host")
+
+        @hookimpl
+        def register_models(self) -> Any:
+            raise KeyError("x")
+
+    async def test() -> None:
+        plugins, _ = made(NoStart(settings()))
+        with pytest.raises(Broken, match=r"plugin nostart \(here\) failed in startup: .*no such host"):
+            await plugins.start({"nostart": None})  # type: ignore[dict-item]
+        with pytest.raises(Broken, match="failed in register_models"):
+            plugins.registered("register_models")
+
+    run(test())
+
+
+def test_what_holds_up_the_loop_is_told(run: Run, expected_logs: list[str]) -> None:
+    expected_logs.append(
+        "plugin sleeps held up the server for 0.1. s in filter_message: what waits must be `async def`"
+    )
+
+    class Sleeps(Plugin):
+        @hookimpl
+        def filter_message(self, draft: Draft) -> None:
+            threading.Event().wait(0.11)
+
+    async def test() -> None:
+        plugins, metrics = made(Sleeps(settings()))
+        assert plugins.filter("filter_message", DRAFT) is DRAFT
+        assert count(metrics, "failures_total", plugin="sleeps", hook="filter_message", kind="slow") == 1
+
+    run(test())
+
+
+class Holds(Plugin):
+    """Holds what begins with a letter until that letter is let go."""
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.gates: dict[str, asyncio.Event] = {}
+
+    @hookimpl
+    async def filter_message(self, draft: Draft) -> None:
+        await self.gates.setdefault(draft.text[0], asyncio.Event()).wait()
+
+
+def test_one_seats_messages_stay_in_order_and_others_do_not_wait(run: Run) -> None:
+    stored: list[str] = []
+
+    def store(draft: Draft) -> asyncio.Future[Stored]:
+        stored.append(draft.text)
+        future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        future.set_result(Stored(len(stored), 0))
+        return future
+
+    async def test() -> None:
+        holds = Holds(settings(timeout=5))
+        plugins, _ = made(holds)
+        filtering, mine, theirs = Filtering(plugins, asyncio.get_running_loop()), Lane(), Lane()
+        for letter in "ab":
+            holds.gates[letter] = asyncio.Event()
+        first, second = (filtering.submit(mine, DRAFT.replace(text), store) for text in ("a", "b"))
+        holds.gates["b"].set()
+        other = filtering.submit(theirs, DRAFT.replace("b of another"), store)
+        assert (await other).seq == 1
+        assert stored == ["b of another"]
+        holds.gates["a"].set()
+        assert ((await first).seq, (await second).seq) == (2, 3)
+        await mine.empty()
+        assert stored == ["b of another", "a", "b"]
+
+    run(test())

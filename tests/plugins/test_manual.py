@@ -1,0 +1,58 @@
+"""``docs/plugins.md`` is what the code is, and what it shows works."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import House, token
+from tornado_chat import config
+from tornado_chat.hookspecs import KINDS, Hooks
+from tornado_chat.plugins import finding
+from tornado_chat.plugins.manual import fill
+
+PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+EXAMPLES = [
+    code for code in re.findall(r"```python\n(.+?)```", PAGE.read_text(), re.DOTALL) if "Plugin" in code
+]
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = PAGE.read_text()
+    assert page == fill(page), "run: python -m tornado_chat.plugins.manual docs/plugins.md"
+
+
+def test_every_hook_has_a_kind_and_a_manual() -> None:
+    hooks = {name: function for name, function in vars(Hooks).items() if not name.startswith("_")}
+    assert set(hooks) == set(KINDS)
+    assert all(function.__doc__ for function in hooks.values())
+
+
+def test_every_example_loads(tmp_path: Path) -> None:
+    assert len(EXAMPLES) == 3
+    for number, code in enumerate(EXAMPLES):
+        (tmp_path / f"example{number}.py").write_text(code)
+    loaded = finding.load(config.load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
+    assert [each.hooks for each in loaded] == [
+        ["startup", "session_started"],
+        ["register_models", "register_handlers", "register_commands"],
+        ["register_queue_policy"],
+    ]
+
+
+@pytest.fixture
+def settings(settings: config.Config, tmp_path: Path) -> config.Config:
+    folder = tmp_path / "plugins.d"
+    folder.mkdir()
+    (folder / "greeter.py").write_text(EXAMPLES[0])
+    text = config.load(None, [f"plugins.paths={folder}", "plugin:greeter.on_duty=3"], {"HOME": "/"})
+    return config.replace(settings, plugins=text.plugins, plugin_entries=text.plugin_entries)
+
+
+@pytest.mark.gen_test
+async def test_the_first_example_does_what_it_says(house: House) -> None:
+    supervisor = await house.connect(f"/notify?token={token('supervisor', 3)}")
+    session = await house.session()
+    await house.chat(token("user", 1), session)
+    await house.chat(token("consultant", 2), session)
+    assert (await supervisor.recv_json())["msg"] == "A session has started."

@@ -1,0 +1,146 @@
+"""Priority with ageing, the last waiter first, skills: who is next and who serves."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado_chat_plugins.queue_policy.policy import SECOND, Policy, Rules
+
+from tests.conftest import House, Peer, token
+from tornado_chat import Person, Role, Ticket, config
+from tornado_chat.config_reading import Entry
+from tornado_chat.domain.queue import Desk
+
+ANN, BEN = Person(Role.WAITER, "1"), Person(Role.WAITER, "2")
+
+
+def ticket(
+    number: int, since: int = 0, last: Person | None = None, returned: bool = False, **claims: Any
+) -> Ticket:
+    return Ticket(number, Person(Role.USER, str(number)), since * SECOND, returned, claims, last)
+
+
+def desk(rules: Rules, now: int = 0, **skills: Any) -> Desk:
+    """With Ann and Ben, who take five users each."""
+    desk = Desk(Policy(rules, lambda: now * SECOND))
+    for person, name in ((ANN, "ann"), (BEN, "ben")):
+        if name in skills:
+            desk.pool.set(person, available=True, capacity=5, claims={"skills": skills[name]})
+    return desk
+
+
+def matches(desk: Desk, *tickets: Ticket) -> list[tuple[int, str]]:
+    for each in tickets:
+        desk.join(each)
+    return [(made.ticket.number, made.waiter.id) for made in desk.match()]
+
+
+PRIORITY = Rules(priority_claim="priority", head_start=300 * SECOND)
+
+
+def test_a_priority_goes_first_and_a_long_wait_before_it() -> None:
+    line = desk(PRIORITY, ann=[])
+    waiting = ticket(1, since=0), ticket(2, since=299, priority=1), ticket(3, since=301, priority=1)
+    vip, returned = ticket(4, since=600, priority=99), ticket(5, since=700, returned=True)
+    assert [number for number, _ in matches(line, *waiting, vip, returned)] == [5, 4, 2, 1, 3]
+
+
+@pytest.mark.parametrize("strange", ["2", None, [1], 1.5, -3, {}])
+def test_a_strange_priority_counts_as_none(strange: Any) -> None:
+    assert PRIORITY.priority({"priority": strange}) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 9)), min_size=1, max_size=40))
+def test_nobody_starves(arrivals: list[tuple[int, int]]) -> None:
+    policy = Policy(PRIORITY, lambda: 0)
+    tickets = [ticket(n, since, priority=priority) for n, (since, priority) in enumerate(arrivals, 1)]
+    longest = PRIORITY.highest_priority * PRIORITY.head_start
+    for one in tickets:
+        for other in tickets:
+            if other.since - one.since > longest:
+                assert policy.rank(one) < policy.rank(other)
+
+
+def test_the_last_waiter_first_if_it_is_free() -> None:
+    line = desk(Rules(sticky=True), ann=[], ben=[])
+    line.pool.took(BEN)
+    assert matches(line, ticket(1, last=BEN), ticket(2)) == [(1, "2"), (2, "1")]
+    line.pool.set(BEN, available=False, capacity=5)
+    assert matches(line, ticket(3, last=BEN)) == [(3, "1")]
+
+
+def test_who_needs_skills_gets_who_has_them_and_holds_up_nobody() -> None:
+    rules = Rules(skills_claim="skills")
+    line = desk(rules, ann=["Billing"], ben="tax, billing")
+    line.pool.took(BEN)
+    assert matches(line, ticket(1, skills=["tax", "billing"]), ticket(2, skills="billing")) == [
+        (1, "2"),
+        (2, "1"),
+    ]
+    assert matches(line, ticket(3, skills=["law"]), ticket(4)) == [(4, "1")]
+    assert (3 in line, line.passed_over) == (True, True)
+    line.pool.set(ANN, available=True, capacity=5, claims={"skills": ["law"]})
+    assert matches(line) == [(3, "1")]
+
+
+@pytest.mark.parametrize(
+    ("patience", "now", "expected"), [(120, 119, []), (120, 121, [(1, "1")]), (0, 9999, [])]
+)
+def test_after_a_while_any_waiter_will_do(patience: int, now: int, expected: list[Any]) -> None:
+    line = desk(Rules(skills_claim="skills", patience=patience * SECOND), now, ann=[])
+    assert matches(line, ticket(1, skills=["law"])) == expected
+
+
+def test_sticky_does_not_overrule_skills() -> None:
+    line = desk(Rules(sticky=True, skills_claim="skills"), ann=[], ben=["law"])
+    assert matches(line, ticket(1, last=ANN, skills=["law"])) == [(1, "2")]
+
+
+# In the server
+
+
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    options = {"priority": "on", "sticky": "on", "skills": "on", "skills_patience": "0.3"}
+    return replace(
+        settings,
+        plugins=config.Plugins(paths=(), enabled=("queue_policy",)),
+        plugin_entries={
+            "queue_policy": [
+                Entry("test", "plugin:queue_policy", name, text) for name, text in options.items()
+            ]
+        },
+    )
+
+
+async def arrive(house: House, id: int, **claims: Any) -> Peer:
+    peer = Peer(await house.connect("/v1/ws/user/connect"))
+    await peer.sign_in_with(token("user", id, **claims))
+    await peer.tell("connect")
+    return peer
+
+
+@pytest.mark.gen_test
+async def test_the_last_waiter_is_remembered(house: House) -> None:
+    first, second = await house.waiter(1), await house.waiter(2)
+    user = await arrive(house, 5)
+    served_by = (await user.until("connect_success"))["payload"]["uuid"]
+    await user.tell("disconnect")
+    await user.until("disconnected")
+    for _ in range(3):  # it would be the other one's turn
+        await user.tell("connect")
+        assert (await user.until("connect_success"))["payload"]["uuid"] == served_by
+        await user.tell("disconnect")
+        await user.until("disconnected")
+    assert served_by in (first.uuid, second.uuid)
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_patience_ends_though_nothing_else_happens(house: House) -> None:
+    waiter = await house.waiter(1)
+    user = await arrive(house, 5, skills=["law"])
+    assert (await user.get("connect_queue"))["payload"] == {"location": 1}
+    # Nothing happens but time.
+    assert (await user.until("connect_success", 10))["payload"]["uuid"] == waiter.uuid

@@ -1,0 +1,155 @@
+"""The reference parts of ``docs/plugins.md``, made of the docstrings and signatures.
+
+``python -m tornado_chat.plugins.manual docs/plugins.md`` brings the page up to date; a test looks
+whether it is.
+"""
+
+import enum
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tornado_chat.context import CommandContext, Context
+from tornado_chat.domain.queue import Choice, Ticket, Waiter
+from tornado_chat.hookspecs import KINDS, Hooks, Kind
+from tornado_chat.types import (
+    Action,
+    Conversation,
+    ConversationState,
+    Draft,
+    HostRecord,
+    HostSession,
+    Identity,
+    Message,
+    Notification,
+    NotificationDraft,
+    Person,
+    Role,
+    Room,
+    SessionState,
+    Thread,
+)
+from tornado_chat.types import Kind as ThreadKind
+
+
+def hooks() -> str:
+    """A heading with the signature and the manual of each hook, by kind."""
+    parts = []
+    for name, kind in KINDS.items():
+        function = getattr(Hooks, name)
+        heading = f"### `{name}{_signature(function)}`"
+        parts.append(f"{heading}\n\n*{kind.name.lower().replace('_', ' ')}*. {_manual(function)}")
+    return "\n\n".join(parts)
+
+
+def kinds() -> str:
+    """A table row for each kind of hook."""
+    rows = [f"| {kind.name.lower().replace('_', ' ')} | {kind.value} |" for kind in Kind]
+    return "\n".join(["| kind | how it is called |", "| --- | --- |", *rows])
+
+
+def context() -> str:
+    """A list entry for each thing that a plugin may ask of the server."""
+    entries = [f"- `context.{name}`: {text}" for name, text in _attributes(Context).items()]
+    for name, function in vars(Context).items():
+        if callable(function) and not name.startswith("_"):
+            wait = "await " if inspect.iscoroutinefunction(function) or name == "write" else ""
+            entries.append(f"- `{wait}context.{name}{_signature(function)}`: {_manual(function, '  ')}")
+    fields = re.findall(r":ivar (\w+): (.+)", inspect.getdoc(CommandContext) or "")
+    entries += [f"- in a command, `ctx.obj.{name}`: {text}".replace("``", "`") for name, text in fields]
+    return "\n".join(entries)
+
+
+def values() -> str:
+    """A list entry for each value that hooks get or give."""
+    entries = []
+    for each in VALUES:
+        hints = inspect.get_annotations(each)
+        shown = ", ".join(f"{name}: {_type(hint)}" for name, hint in hints.items())
+        properties = [name for name, value in vars(each).items() if isinstance(value, property)]
+        more = f" Also {', '.join(f'`.{name}`' for name in properties)}." if properties else ""
+        manual = (inspect.getdoc(each) or "").partition("\n\n:")[0]
+        entries.append(f"- `{each.__name__}({shown})`: {_tidy(manual, '  ')}{more}")
+    entries += [f"- `{each.__name__}`: {', '.join(f'`{x.name}`' for x in each)}." for each in ENUMS]
+    return "\n".join(entries)
+
+
+VALUES: Sequence[type] = (
+    Person,
+    Identity,
+    Thread,
+    Draft,
+    Message,
+    NotificationDraft,
+    Notification,
+    Room,
+    HostSession,
+    HostRecord,
+    Conversation,
+    Ticket,
+    Waiter,
+    Choice,
+)
+ENUMS: Sequence[type[enum.Enum]] = (Role, ThreadKind, Action, SessionState, ConversationState)
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "kinds": kinds,
+    "hooks": hooks,
+    "context": context,
+    "values": values,
+}
+
+
+def fill(page: str) -> str:
+    """``page`` with all parts as they are now; each stands between two comments with its name."""
+    for name, made in PARTS.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, found, rest = page.partition(begin)
+        assert found, f"the page has no {begin}"
+        page = f"{before}{begin}\n\n{made()}\n\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+def _signature(function: Any) -> str:
+    signature = inspect.signature(function)
+    shown = [
+        re.sub(r"tornado_chat\.\w+(\.\w+)*\.(?=\w)", "", str(each)).replace("'", "").replace('"', "")
+        for name, each in signature.parameters.items()
+        if name != "self"
+    ]
+    answer = signature.return_annotation
+    answer = answer if isinstance(answer, str) else inspect.formatannotation(answer)
+    answer = re.sub(r"(?:tornado_chat|collections\.abc|typing)(?:\.\w+)*\.(?=\w)|['~]", "", answer)
+    text = "(" + re.sub(r"(?:collections\.abc|typing)\.", "", ", ".join(shown)) + ")"
+    return text if answer == "None" else f"{text} -> {answer}"
+
+
+def _manual(function: Any, indent: str = "") -> str:
+    return _tidy(inspect.getdoc(function) or "", indent)
+
+
+def _type(hint: Any) -> str:
+    text = hint if isinstance(hint, str) else inspect.formatannotation(hint)
+    return re.sub(r"(?:tornado_chat|collections\.abc|typing)(?:\.\w+)*\.(?=\w)|'", "", text)
+
+
+def _tidy(text: str, indent: str) -> str:
+    text = text.replace("``", "`")
+    text = re.sub(r":raises (\w+): ", r"Raises `\1`: ", text)
+    return text.replace("\n", f"\n{indent}")
+
+
+def _attributes(of: type) -> dict[str, str]:
+    """The texts below annotated attributes."""
+    return {
+        name: " ".join(text.split()).replace("``", "`")
+        for name, text in re.findall(r'^    (\w+): \w+\n    """(.+?)"""', inspect.getsource(of), re.M | re.S)
+    }
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(fill(path.read_text()))
