@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +51,10 @@ def _settings(loaded: "Loaded") -> list[str]:
     for each in fields(settings):
         value = getattr(settings, each.name)
         secret = any(word in each.name for word in ("secret", "password", "token"))
-        shown = "[not shown]" if secret and value else written(value)
+        # The query of an address often is a password.
+        shown = (
+            "[not shown]" if secret and value else re.sub(r"(://[^\s?]*)\?[^\s,]+", r"\1?…", written(value))
+        )
         lines.append(f"{each.name} = {shown}" + ("" if value == each.default else "   (set)"))
     return lines
 

@@ -1,0 +1,115 @@
+"""Word lists for what is said: words are masked, messages refused, supervisors alerted.
+
+The README beside this file is the manual for operators.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import peewee as pw
+from msgspec import Meta
+
+from tornado_chat import (
+    Context,
+    Draft,
+    Message,
+    Plugin,
+    PluginSettings,
+    Refused,
+    hookimpl,
+    option,
+)
+
+from .alerts import Alerts, KeywordFilterAlert, KeywordFilterNotified
+from .matching import Action, ListError, Matcher, read_list
+from .normalising import Normaliser
+
+YEAR = 366 * 86400
+TEXT = "text"
+
+
+class KeywordFilter(Plugin):
+    """Masks, refuses or reports messages by word lists."""
+
+    @dataclass(frozen=True)
+    class Settings(PluginSettings):
+        mask: tuple[str, ...] = option((), "Files with words that others see as stars.")
+        block: tuple[str, ...] = option((), "Files with words whose message is refused.")
+        alert: tuple[str, ...] = option(
+            (), "Files with words that are delivered, and that supervisors are notified of."
+        )
+        alert_role: Literal["assigned", "supervisor", "admin"] = option(
+            "assigned",
+            "Who is notified first: the supervisors of the session, one supervisor of all, or the "
+            "administrators.",
+        )
+        escalate_after: Annotated[float, Meta(gt=0, le=YEAR)] = option(
+            120.0, "Seconds after which an alert that nobody has read goes to the next person."
+        )
+        reject_text_en: str = option(
+            "it contains words that are not allowed here; please say it differently",
+            "Why a message is refused, in English.",
+        )
+        reject_text_zh: str = option("消息含有不允许使用的词语, 请修改后再发送", "The same in Chinese.")
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self._matcher = Matcher(Normaliser.shared(), {})
+        self._alerts: Alerts | None = None
+
+    @classmethod
+    def check(cls, settings: Any) -> None:
+        for name in ("mask", "block", "alert"):
+            problems = []
+            for path in getattr(settings, name):
+                try:
+                    read_list(Path(path), Normaliser.shared())
+                except ListError as error:
+                    problems.append(str(error))
+            if problems:
+                raise ValueError(f"{name}: {'; '.join(problems)}")
+
+    @hookimpl
+    def register_models(self) -> Sequence[type[pw.Model]]:
+        return KeywordFilterAlert, KeywordFilterNotified
+
+    @hookimpl
+    async def startup(self, context: Context) -> None:
+        await self.reload()
+        self._alerts = Alerts(context, lambda: self.settings)
+        context.spawn(self._alerts.run())
+
+    @hookimpl
+    async def reload(self) -> None:
+        """Read the lists again; if that fails, those that were read before stay."""
+        self._matcher = await asyncio.to_thread(_matcher, self.settings)
+
+    @hookimpl
+    def filter_message(self, draft: Draft) -> Draft | None:
+        if draft.media != TEXT:
+            return None
+        hits = self._matcher.find(draft.text)
+        if not hits:
+            return None
+        if any(Action.BLOCK in hit.word.actions for hit in hits):
+            raise Refused(en=self.settings.reject_text_en, zh_CN=self.settings.reject_text_zh)
+        return draft.replace(self._matcher.masked(draft.text, hits))
+
+    @hookimpl
+    async def message_posted(self, message: Message) -> None:
+        if message.media != TEXT or self._alerts is None:
+            return
+        for hit in self._matcher.find(message.text):
+            if Action.ALERT in hit.word.actions:
+                await self._alerts.add(message, hit.word.list)
+                return
+
+
+def _matcher(settings: Any) -> Matcher:
+    return Matcher(
+        Normaliser.shared(),
+        {Action.ALERT: settings.alert, Action.BLOCK: settings.block, Action.MASK: settings.mask},
+    )

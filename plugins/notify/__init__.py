@@ -1,0 +1,211 @@
+"""Notifications beyond the socket: signed webhooks, and all that Apprise reaches."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import click
+import peewee
+from msgspec import Meta
+
+from tornado_chat import Context, Notification, Plugin, PluginSettings, hookimpl, option
+
+from . import outbox, rules, sending
+from .commands import notify
+from .rules import Rule, Target, Way
+from .sending import Sender
+from .worker import Setup, Worker
+
+log = logging.getLogger(__name__)
+
+Positive = Annotated[float, Meta(gt=0, le=86400 * 365)]
+
+SHORTEST_SECRET = 32
+OPEN_TO_OTHERS = 0o077
+UNDER_WAY = 500  # notifications that wait for their commit before the next one waits too
+RETRY = 5.0  # seconds until what the database did not take is offered again
+
+
+@dataclass(frozen=True)
+class NotifySettings(PluginSettings):
+    """Nothing is sent before there is a rule."""
+
+    webhooks: tuple[str, ...] = option(
+        (), "Whom to send signed events, one per line: https://host/hook role=consultant type=2 offline"
+    )
+    webhook_secret_file: str = option("", "The file with the secret that events are signed with.")
+    webhook_timeout: Positive = option(10.0, "How long a webhook may take to answer.")
+    apprise: tuple[str, ...] = option(
+        (), "Files with Apprise URLs, one rule per line: /etc/tornado-chat/team.urls role=supervisor+admin"
+    )
+    retry_after: Positive = option(
+        5.0, "When to try again what failed; each time it takes twice as long, up to an hour."
+    )
+    give_up_after: Positive = option(86400.0, "When to put on the dead letter list what still fails.")
+
+
+class Notify(Plugin):
+    """Puts what is to be delivered into the outbox; the ``Worker`` empties it.
+
+    Rows are handed to the writer without waiting for the commit, as many share one. The server's
+    note of how far this plugin has got goes the same way, behind them: nothing is passed over.
+    """
+
+    Settings = NotifySettings
+    settings: NotifySettings
+
+    @classmethod
+    def check(cls, settings: NotifySettings) -> None:
+        read(settings)
+
+    @hookimpl
+    def register_models(self) -> Sequence[type[peewee.Model]]:
+        return outbox.TABLES
+
+    @hookimpl
+    def register_commands(self) -> Sequence[click.Command]:
+        return [notify]
+
+    @hookimpl
+    async def startup(self, context: Context) -> None:
+        self._context = context
+        self._writing: set[asyncio.Future[None]] = set()
+        self._setup = read(self.settings)
+        _warn_of_open_files(self.settings)
+        self._sender = Sender(context.language, context.now)
+        self._worker = Worker(context, self._sender, self._setup)
+        context.spawn(self._worker.run())
+        context.spawn(self._worker.keep_house())
+
+    @hookimpl
+    async def reload(self) -> None:
+        self._setup = read(self.settings)
+        _warn_of_open_files(self.settings)
+        self._worker.use(self._setup)
+
+    @hookimpl
+    async def shutdown(self) -> None:
+        while self._writing:
+            await asyncio.wait(self._writing)
+        self._sender.close()
+
+    @hookimpl
+    async def deliver_notification(self, notification: Notification, online: bool) -> None:
+        wanted = [each for each in self._setup.targets.values() if each.wants(notification, online)]
+        if not wanted:
+            return
+        self._write(notification, wanted)
+        if len(self._writing) >= UNDER_WAY:
+            await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
+
+    def _write(self, notification: Notification, wanted: Sequence[Target]) -> None:
+        try:
+            written = self._context.write(lambda tx: outbox.insert(tx.database, notification, wanted, tx.now))
+        except Exception:  # overloaded
+            self._context.spawn(self._write_later(notification, wanted))
+            return
+        future = asyncio.ensure_future(self._finish(written, notification, wanted))
+        self._writing.add(future)
+        future.add_done_callback(self._writing.discard)
+
+    async def _finish(
+        self, written: Awaitable[None], notification: Notification, wanted: Sequence[Target]
+    ) -> None:
+        try:
+            await written
+        except Exception as error:  # whatever the database has: nobody must miss it for that
+            log.warning("notification %d is not in the outbox yet: %s", notification.id, error)
+            self._context.spawn(self._write_later(notification, wanted))
+        else:
+            self._worker.wake()
+
+    async def _write_later(self, notification: Notification, wanted: Sequence[Target]) -> None:
+        await asyncio.sleep(RETRY)
+        self._write(notification, wanted)
+
+
+def read(settings: NotifySettings) -> Setup:
+    """The rules, and what stands in the files that the settings name.
+
+    :raises ValueError: what is wrong, as ``Plugin.check`` says it.
+    """
+    found = [*_webhooks(settings), *_apprise(settings)]
+    return Setup(
+        rules.targets(found),
+        _secret(settings),
+        settings.webhook_timeout,
+        settings.retry_after,
+        settings.give_up_after,
+    )
+
+
+def _webhooks(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]]:
+    for rule in _parsed(Way.WEBHOOK, "webhooks", settings.webhooks):
+        yield rule, rule.address, rules.shown_url(rule.address)
+
+
+def _apprise(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]]:
+    for rule in _parsed(Way.APPRISE, "apprise", settings.apprise):
+        path = rule.address
+        lines = rules.addresses(_text("apprise", path))
+        if not lines:
+            raise ValueError(f"apprise: {path} has no address in it; write one Apprise URL per line")
+        for number, address in lines:
+            try:
+                service = sending.service(address)
+            except ModuleNotFoundError:
+                raise ValueError(
+                    "apprise: Apprise is not installed; install it beside the server: "
+                    "pip install 'tornado_chat[notify]'"
+                ) from None
+            if service is None:
+                raise ValueError(
+                    f"apprise: line {number} of {path} is no Apprise URL (https://appriseit.com lists them; "
+                    "its words are not repeated here, as they may hold a password)"
+                )
+            yield rule, address, f"{path} line {number} ({service})"
+
+
+def _parsed(way: Way, name: str, lines: Sequence[str]) -> Iterator[Rule]:
+    for line in lines:
+        try:
+            yield rules.parse(way, line)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+
+def _secret(settings: NotifySettings) -> bytes:
+    path = settings.webhook_secret_file
+    if not path:
+        if settings.webhooks:
+            raise ValueError(
+                "webhook_secret_file: webhooks are signed, so this must name a file with a secret; make one "
+                "by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/webhook-secret)"
+            )
+        return b""
+    secret = _text("webhook_secret_file", path).strip().encode()
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(
+            f"webhook_secret_file: the secret in {path} has {len(secret)} bytes; use at least "
+            f"{SHORTEST_SECRET}, as from: openssl rand -hex 32"
+        )
+    return secret
+
+
+def _text(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{name}: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{name}: {path} is not UTF-8 text") from None
+
+
+def _warn_of_open_files(settings: NotifySettings) -> None:
+    files = [line.split()[0] for line in settings.apprise] + [settings.webhook_secret_file]
+    for path in dict.fromkeys(each for each in files if each):
+        if Path(path).stat().st_mode & OPEN_TO_OTHERS:
+            log.warning("others on this machine can read the secrets in %s: chmod 600 %s", path, path)

@@ -1,0 +1,102 @@
+"""``tornado-chat notify``: what is on its way, what was given up, and trying that again."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import click
+
+from tornado_chat import CommandContext
+
+from . import outbox
+from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery
+
+SECOND = 1_000_000
+HEADINGS = ("ID", "STATE", "SINCE / NEXT TRY", "TRIES", "NOTIFICATION", "FOR", "TO", "LAST ERROR")
+
+
+@click.group()
+def notify() -> None:
+    """Notifications on their way by webhooks, mail and messengers."""
+
+
+@notify.command("list")
+@click.option("--dead", is_flag=True, help="Only those that were given up.")
+@click.option(
+    "--last", default=100, show_default=True, type=click.IntRange(1), help="How many, the newest ones."
+)
+@click.pass_obj
+def list_(context: CommandContext, dead: bool, last: int) -> None:
+    """Show what waits and what was given up (dead), the oldest first."""
+    rows = outbox.undelivered(context.database, dead, last)
+    counts = outbox.counts(context.database)
+    if rows:
+        for line in _table(rows, context.timezone):
+            click.echo(line)
+        click.echo()
+    click.echo(
+        f"{counts[WAITING]} waiting, {counts[DEAD]} dead, {counts[DELIVERED]} delivered in the last days"
+    )
+    total = counts[DEAD] if dead else counts[DEAD] + counts[WAITING]
+    if len(rows) < total:
+        click.echo(f"{total - len(rows)} older ones are not shown; --last {total} shows all")
+    if counts[DEAD]:
+        click.echo(
+            "when what is wrong with the dead ones is repaired, let them be tried again:\n"
+            "    tornado-chat notify retry ID…     or     tornado-chat notify retry --all"
+        )
+
+
+@notify.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--all", "every", is_flag=True, help="Every dead one.")
+@click.pass_obj
+def retry(context: CommandContext, ids: Sequence[int], every: bool) -> None:
+    """Let dead deliveries wait again, due at once. Exit code 1 if one of them is not dead."""
+    if bool(ids) == every:
+        raise click.UsageError("name the deliveries by their ID (`tornado-chat notify list`), or say --all")
+    now = time.time_ns() // 1000
+    wrong = []
+    if every:
+        count = outbox.retry(context.database, now)
+    else:
+        count = 0
+        for id in dict.fromkeys(ids):
+            if outbox.retry(context.database, now, id):
+                count += 1
+            else:
+                state = outbox.state_of(context.database, id)
+                wrong.append(f"{id} is {state}" if state else f"there is no delivery {id}")
+    if count:
+        noun = "1 delivery waits" if count == 1 else f"{count} deliveries wait"
+        click.echo(f"{noun} again; a running server tries within 5 seconds, see: tornado-chat notify list")
+    elif every:
+        click.echo("there is no dead delivery")
+    if wrong:
+        raise click.ClickException(f"only dead deliveries can be tried again: {', '.join(wrong)}")
+
+
+def _table(rows: Sequence[NotifyDelivery], timezone: str) -> list[str]:
+    zone = ZoneInfo(timezone) if timezone else None
+    cells = [HEADINGS]
+    for row in rows:
+        at = datetime.fromtimestamp(row.next_at / SECOND, zone)
+        cells.append(
+            (
+                str(row.id),
+                row.state,
+                f"{at:%Y-%m-%d %H:%M:%S}",
+                str(row.attempts),
+                str(row.notification),
+                row.recipient,
+                row.shown,
+                # What another side made us say must not steer the terminal.
+                "".join(char if char.isprintable() else " " for char in row.last_error or ""),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]

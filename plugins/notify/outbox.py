@@ -1,0 +1,184 @@
+"""The outbox: what is to be delivered, what was, and what could not be. Table and queries."""
+
+import datetime
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat import Notification
+
+from .rules import Target
+
+WAITING = "waiting"
+DELIVERED = "delivered"
+DEAD = "dead"
+
+LONGEST_ERROR = 500
+
+
+class NotifyDelivery(pw.Model):
+    """One notification on its way to one target.
+
+    ``recipient`` is as ``Person.key``. ``body`` is what a webhook is sent, the same bytes each time.
+    ``next_at`` is when it is tried next or, when it is not waiting any more, since when. ``since`` is
+    the beginning of the time after which it is given up: its creation, or the last `retry`.
+    """
+
+    id = pw.BigAutoField()
+    notification = pw.BigIntegerField()
+    target = pw.CharField(64)
+    shown = pw.TextField()
+    event_id = pw.CharField(36)
+    recipient = pw.CharField(80)
+    type = pw.SmallIntegerField()
+    body = pw.TextField()
+    state = pw.CharField(12, default=WAITING)
+    attempts = pw.IntegerField(default=0)
+    next_at = pw.BigIntegerField()
+    since = pw.BigIntegerField()
+    created = pw.BigIntegerField()
+    last_error = pw.TextField(null=True)
+
+    class Meta:
+        table_name = "notify_delivery"
+        indexes = ((("notification", "target"), True), (("state", "next_at"), False))
+
+
+Table = NotifyDelivery
+TABLES = (NotifyDelivery,)
+
+
+# What is sent
+
+
+def body(event_id: str, notification: Notification) -> str:
+    """The JSON of a webhook. It says who has a notification, and nothing of its words."""
+    time = datetime.datetime.fromtimestamp(notification.time / 1_000_000, datetime.UTC)
+    content = {
+        "id": event_id,
+        "type": "notification",
+        "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "notification": {
+            "id": notification.id,
+            "type": notification.type,
+            "role": notification.recipient.role.value,
+            "person": notification.recipient.id,
+            "data": _ids(notification.data),
+        },
+    }
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+
+def _ids(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The ids in ``data`` (``sessionId``, ``apointmentId``). A host may have put words beside them."""
+    ids = {
+        key: value
+        for key, value in (data or {}).items()
+        if key.lower().endswith("id")
+        and (type(value) is int or (isinstance(value, str) and len(value) <= 64))
+    }
+    return ids or None
+
+
+# Queries of the server
+
+
+def insert(database: pw.Database, notification: Notification, targets: Sequence[Target], now: int) -> None:
+    """A delivery for each target that has none yet: the server may tell of a notification twice."""
+    rows = []
+    for target in targets:
+        event_id = str(uuid.uuid4())
+        rows.append(
+            {
+                "notification": notification.id,
+                "target": target.key,
+                "shown": target.shown,
+                "event_id": event_id,
+                "recipient": notification.recipient.key,
+                "type": notification.type,
+                "body": body(event_id, notification),
+                "next_at": now,
+                "since": now,
+                "created": now,
+            }
+        )
+    Table.insert_many(rows).on_conflict_ignore().execute(database)
+
+
+def upcoming(
+    database: pw.Database, without: Collection[int], not_to: Collection[str], limit: int
+) -> list[NotifyDelivery]:
+    """What waits, the first one due first, except for these deliveries and targets."""
+    query = (
+        Table.select()
+        .where((Table.state == WAITING) & Table.id.not_in(list(without)) & Table.target.not_in(list(not_to)))
+        .order_by(Table.next_at)
+        .limit(limit)
+    )
+    return list(query.execute(database))
+
+
+def orphans(database: pw.Database, targets: Collection[str], limit: int) -> list[NotifyDelivery]:
+    """What waits for a target that there is no rule for any more."""
+    query = Table.select().where((Table.state == WAITING) & Table.target.not_in(list(targets))).limit(limit)
+    return list(query.execute(database))
+
+
+def settle(
+    database: pw.Database, id: int, state: str, at: int, attempts: int, error: str | None = None
+) -> None:
+    """What has become of a delivery that was waiting."""
+    Table.update(
+        state=state,
+        next_at=at,
+        attempts=attempts,
+        last_error=None if error is None else error[:LONGEST_ERROR],
+    ).where((Table.id == id) & (Table.state == WAITING)).execute(database)
+
+
+def remove_delivered(database: pw.Database, before: int, limit: int) -> int:
+    """Forget what was delivered before that time; returns how many, at most ``limit``."""
+    old = (
+        Table.select(Table.id).where((Table.state == DELIVERED) & (Table.next_at < before)).limit(limit)
+    ).tuples()
+    ids = [id for (id,) in old.execute(database)]
+    if ids:
+        Table.delete().where(Table.id.in_(ids)).execute(database)
+    return len(ids)
+
+
+# Queries of the commands
+
+
+def undelivered(database: pw.Database, only_dead: bool, limit: int) -> list[NotifyDelivery]:
+    """What was given up or waits: the newest ones, oldest first."""
+    states = [DEAD] if only_dead else [DEAD, WAITING]
+    query = Table.select().where(Table.state.in_(states)).order_by(Table.id.desc()).limit(limit)
+    return list(query.execute(database))[::-1]
+
+
+def counts(database: pw.Database) -> dict[str, int]:
+    """How many deliveries there are in each state."""
+    query = Table.select(Table.state, pw.fn.COUNT(Table.id)).group_by(Table.state).tuples()
+    return {WAITING: 0, DELIVERED: 0, DEAD: 0, **dict(query.execute(database))}
+
+
+def state_of(database: pw.Database, id: int) -> str | None:
+    """None if there is no such delivery."""
+    query = Table.select(Table.state).where(Table.id == id)
+    state: str | None = query.scalar(database)
+    return state
+
+
+def retry(database: pw.Database, now: int, id: int | None = None) -> int:
+    """Let a dead delivery wait again, due at once, or all of them; returns how many."""
+    dead = Table.state == DEAD
+    changed: int = (
+        Table.update(state=WAITING, next_at=now, since=now, attempts=0)
+        .where(dead if id is None else dead & (Table.id == id))
+        .execute(database)
+    )
+    return changed

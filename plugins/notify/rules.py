@@ -1,0 +1,156 @@
+"""Who is told by which way: the lines of ``webhooks`` and ``apprise``, and what they lead to.
+
+A rule leads to one target (a webhook) or several (the addresses in a file for Apprise). Each target
+gets a delivery of its own, so that one that fails does not repeat what another has confirmed.
+"""
+
+import difflib
+import enum
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tornado_chat import Notification, Role
+
+EXAMPLE = "ADDRESS role=supervisor+admin type=0+2 offline"
+ROLES = tuple(role.value for role in Role if role is not Role.SERVICE)  # services have no inbox
+
+
+class Way(enum.StrEnum):
+    """How a target is reached."""
+
+    WEBHOOK = "webhook"
+    APPRISE = "apprise"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line. ``address`` is a URL or, for Apprise, a file; empty ``roles`` or ``types`` are all."""
+
+    way: Way
+    address: str = field(repr=False)
+    roles: frozenset[Role] = frozenset()
+    types: frozenset[int] = frozenset()
+    only_offline: bool = False
+
+    def applies(self, notification: Notification, online: bool) -> bool:
+        return (
+            (not self.roles or notification.recipient.role in self.roles)
+            and (not self.types or notification.type in self.types)
+            and not (self.only_offline and online)
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where deliveries go.
+
+    :ivar key: a digest of the address, which may hold secrets: it stays the same when rules change.
+    :ivar shown: the address without secrets, for people.
+    :ivar rules: any of them is enough.
+    """
+
+    key: str
+    way: Way
+    address: str = field(repr=False)
+    shown: str
+    rules: Sequence[Rule]
+
+    def wants(self, notification: Notification, online: bool) -> bool:
+        return any(rule.applies(notification, online) for rule in self.rules)
+
+
+def parse(way: Way, line: str) -> Rule:
+    """:raises ValueError: what is wrong with the line, and what would be right."""
+    address, *conditions = line.split()
+    try:
+        if way is Way.WEBHOOK:
+            _check_url(address)
+        elif not Path(address).is_absolute():
+            raise ValueError(
+                f'"{address}" is no absolute path; write addresses for Apprise into a file and name that'
+            )
+        rule = Rule(way, address)
+        for condition in conditions:
+            rule = _with(rule, condition)
+    except ValueError as error:
+        raise ValueError(f'in the rule "{_without_secrets(line)}", {error}') from None
+    return rule
+
+
+def targets(found: Iterable[tuple[Rule, str, str]]) -> Mapping[str, Target]:
+    """By key. ``found`` is of each rule the addresses it leads to, and how people see them."""
+    known: dict[str, Target] = {}
+    for rule, address, shown in found:
+        key = hashlib.sha256(f"{rule.way.value} {address}".encode()).hexdigest()[:32]
+        before = known.get(key)
+        if before is None:
+            known[key] = Target(key, rule.way, address, shown, (rule,))
+        else:
+            known[key] = replace(before, rules=(*before.rules, rule))
+    return known
+
+
+def shown_url(url: str) -> str:
+    """``url`` without what may be secret: user, password, query and fragment."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def addresses(text: str) -> list[tuple[int, str]]:
+    """The lines of a file for Apprise that hold an address, with their numbers."""
+    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"the address is no URL: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(
+            "the rule begins with an address like https://host/path (a comma in it is written %2C)"
+        )
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError("the address must begin with https://; http:// is for this machine only")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _with(rule: Rule, condition: str) -> Rule:
+    name, equals, value = condition.partition("=")
+    values = value.split("+")
+    if condition == "offline":
+        return replace(rule, only_offline=True)
+    if name == "role" and equals:
+        for each in values:
+            if each not in ROLES:
+                near = difflib.get_close_matches(each, ROLES, 1)
+                right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(ROLES)}"
+                raise ValueError(f'"{each}" is no role; {right}')
+        return replace(rule, roles=rule.roles | {Role(each) for each in values})
+    if name == "type" and equals:
+        for each in values:
+            if each not in ("0", "1", "2"):
+                raise ValueError(
+                    f'"{each}" is no type; there are 0 (plain), 1 (appointment) and 2 (new conversation)'
+                )
+        return replace(rule, types=rule.types | {int(each) for each in values})
+    raise ValueError(f'"{condition}" is unknown; a rule is like: {EXAMPLE}')
+
+
+def _without_secrets(line: str) -> str:
+    return re.sub(r"//\S*@", "//", re.sub(r"[?#]\S*", "?…", line))

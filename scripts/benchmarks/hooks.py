@@ -1,0 +1,61 @@
+"""What a filter costs a message on its way to the writer."""
+
+import asyncio
+from collections.abc import Sequence
+
+from rounds import Candidate, Job
+
+from tornado_chat import Draft, Identity, Kind, Person, Plugin, PluginSettings, Role, Thread, hookimpl
+from tornado_chat.metrics import Metrics
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.finding import Found, Loaded
+from tornado_chat.services.filtering import Filtering, Lane
+from tornado_chat.types import Stored
+
+TIMES = 5000
+
+
+class Plain(Plugin):
+    @hookimpl
+    def filter_message(self, draft: Draft) -> None:
+        return None
+
+
+class Waits(Plugin):
+    @hookimpl
+    async def filter_message(self, draft: Draft) -> None:
+        return None
+
+
+def prepare() -> Sequence[Sequence[Candidate]]:
+    loop = asyncio.new_event_loop()
+    draft = Draft(Thread(Kind.SESSION, 1), Identity(Person(Role.USER, "1")), "hello")
+    stored: asyncio.Future[Stored] = loop.create_future()
+    stored.set_result(Stored(1, 1))
+
+    def candidate(name: str, *plugins: type[Plugin]) -> Candidate:
+        loaded = [
+            Loaded(Found(f"p{n}", "", "", lambda: None), made(PluginSettings()))  # type: ignore[arg-type,return-value]
+            for n, made in enumerate(plugins)
+        ]
+        filtering = Filtering(Plugins(loaded, loop, Metrics()), loop)
+
+        async def run() -> None:
+            lane = Lane()
+            for _ in range(TIMES):
+                filtering.submit(lane, draft, lambda draft: stored)
+            await lane.empty()
+
+        return Candidate(name, lambda: loop.run_until_complete(run()), TIMES)
+
+    return [
+        [
+            candidate("no plugin"),
+            candidate("one filter, def", Plain),
+            candidate("three filters, def", type("A", (Plain,), {}), type("B", (Plain,), {}), Plain),
+            candidate("one filter, async def", Waits),
+        ]
+    ]
+
+
+JOB = Job("hooks", "filter_message on the way to the writer", prepare)

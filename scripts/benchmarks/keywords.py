@@ -1,0 +1,44 @@
+"""The keyword filter against a loop of ``word in text``."""
+
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rounds import Candidate, Job
+from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
+from tornado_chat_plugins.keyword_filter.normalising import Normaliser
+
+WORDS = 10_000
+LENGTH = 200
+
+
+def prepare() -> Sequence[Sequence[Candidate]]:
+    chance = random.Random(1)
+    ideographs = [chr(code) for code in range(0x4E00, 0x9FA5)]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = {"".join(chance.choices(ideographs, k=chance.randint(2, 4))) for _ in range(WORDS // 2)}
+    words |= {"".join(chance.choices(letters, k=chance.randint(6, 10))) for _ in range(WORDS // 2)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "words.txt"
+        path.write_text("\n".join(sorted(words)))
+        matcher = Matcher(Normaliser.shared(), {Action.MASK: [str(path)]})
+    plain = sorted(words)
+    normal = Normaliser.shared().normal
+    chinese = "".join(chance.choices(ideographs[:3000], k=LENGTH))
+    english = " ".join("".join(chance.choices(letters, k=5)) for _ in range(LENGTH // 6))[:LENGTH]
+    return [
+        [
+            # The loop looks for the words only; it is given the normalised text, for nothing.
+            Candidate(f"{name}: `in` loop", lambda text=normal(text): [w for w in plain if w in text], 1),
+            Candidate(
+                f"{name}: keyword_filter, normalised",
+                lambda text=text: [matcher.find(text) for _ in range(1000)],
+                1000,
+            ),
+        ]
+        for name, text in (("Chinese", chinese), ("English", english))
+    ]
+
+
+JOB = Job("keywords", f"{WORDS} words in a message of {LENGTH} characters", prepare)

@@ -1,0 +1,589 @@
+"""The bundled plugin ``keyword_filter``: what it finds, what it masks, whom it alerts."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import peewee as pw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado_chat_plugins.keyword_filter import KeywordFilter
+from tornado_chat_plugins.keyword_filter.alerts import (
+    KeywordFilterAlert,
+    KeywordFilterNotified,
+    Stage,
+)
+from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
+from tornado_chat_plugins.keyword_filter.normalising import Normaliser
+
+from tests.conftest import House, token
+from tornado_chat import config, config_reading
+from tornado_chat.app import Server
+from tornado_chat.client import RawClient
+from tornado_chat.plugins.finding import load
+from tornado_chat.types import Kind, Message, Person, Role, Thread
+
+VISITOR = token("user", 1, "V")
+COUNSELLOR = token("consultant", 2, "C")
+WORDS = {
+    "mask": "# rude\n\nfuck\nass\n混蛋\n混蛋东西\n东西南北\nnaïve\nfig\n酒\n",
+    "block": "賭博\nBuy Now\n",
+    "alert": "自杀\n酒精\nkill myself\n",
+}
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> dict[str, Path]:
+    """The list files, by option."""
+    paths = {name: tmp_path / f"{name}-words.txt" for name in WORDS}
+    for name, path in paths.items():
+        path.write_text(WORDS[name], "utf-8")
+    return paths
+
+
+def enabled(settings: config.Config, **options: str) -> config.Config:
+    """``settings`` with the plugin."""
+    entries = [
+        config_reading.Entry("test", "plugin:keyword_filter", name, text) for name, text in options.items()
+    ]
+    return replace(
+        settings,
+        plugins=config.Plugins(paths=(), enabled=("keyword_filter",)),
+        plugin_entries={"keyword_filter": entries},
+    )
+
+
+@pytest.fixture
+def options() -> dict[str, str]:
+    """More options of the plugin, for a test to parametrize."""
+    return {}
+
+
+@pytest.fixture
+def settings(settings: config.Config, lists: dict[str, Path], options: dict[str, str]) -> config.Config:
+    return enabled(settings, **{name: str(path) for name, path in lists.items()}, **options)
+
+
+# --- matching ---
+
+
+def matcher(folder: Path, **words: str) -> Matcher:
+    lists: dict[Action, Sequence[str]] = {}
+    for name, text in words.items():
+        path = folder / name
+        path.write_text(text, "utf-8")
+        lists[Action[name.upper()]] = [str(path)]
+    return Matcher(Normaliser.shared(), lists)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
+    return matcher(tmp_path_factory.mktemp("words"), **WORDS)
+
+
+def found(words: Matcher, text: str) -> list[str]:
+    """What is found, as it stands in the text."""
+    return [text[hit.start : hit.end] for hit in words.find(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("fuck", "****"),
+        ("f u c k", "* * * *"),
+        ("so F.u-c_k!", "so *.*-*_*!"),
+        ("ｆＵck you", "**** you"),
+        ("f\u200bu\u00adck", "*\u200b*\u00ad**"),
+        ("fu\u0301ck fúck", "**\u0301** ****"),  # an accent of its own and within the letter
+        ("𝐟𝐮𝐜𝐤", "****"),
+        ("f-u|c~k", "*-*|*~*"),
+        ("a ﬁg, a fig", "a **, a ***"),  # the ligature is one character
+        ("混 蛋", "* *"),
+        ("你混★蛋吗", "你*★*吗"),
+        ("混蛋東西南北", "******"),  # overlapping, one within another, traditional
+        ("naive NAÏVE nai\u0308ve", "***** ***** ***\u0308**"),
+        ("😀混蛋😀 𠮷 ass", "😀**😀 𠮷 ***"),
+        ("你ass", "你***"),
+    ],
+)
+def test_spelling_hides_nothing_and_stars_go_where_the_word_was(
+    words: Matcher, text: str, masked: str
+) -> None:
+    assert words.masked(text, words.find(text)) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "***",
+        "class",
+        "assess",
+        "ass1",
+        "cl\u200bass",  # looks like class
+        "ass\u0301es",
+        "ass\u200bess",
+        "configure",
+        "conﬁgure",  # fig begins within a character
+        "wtf uck",
+        "混😀蛋",
+        "\ud800fuc",
+        "😀" * 300,
+    ],
+)
+def test_innocent_texts(words: Matcher, text: str) -> None:
+    assert words.find(text) == []
+
+
+def test_a_word_of_two_words_is_not_found_across_others(tmp_path: Path) -> None:
+    few = matcher(tmp_path, mask="shit\n123\n")
+    assert found(few, "is hit") == []
+    assert found(few, "push it") == []
+    assert found(few, "s-hit 1 2-3 1234") == ["s-hit", "1 2-3"]
+
+
+def test_lone_surrogates_do_not_stop_it(words: Matcher) -> None:
+    assert found(words, "\ud800fuck\udfff") == ["fuck"]
+
+
+def test_every_occurrence_is_found_also_where_words_overlap(words: Matcher) -> None:
+    assert found(words, "混蛋东西南北混蛋") == ["混蛋", "混蛋东西", "东西南北", "混蛋"]
+
+
+def test_nothing_of_an_alert_word_is_masked(words: Matcher) -> None:
+    for text, masked in [("喝酒", "喝*"), ("酒精", "酒精"), ("酒酒精酒", "*酒精*")]:
+        assert words.masked(text, words.find(text)) == masked
+
+
+def test_a_word_in_two_lists_has_both_actions_and_the_name_of_the_alert_list(tmp_path: Path) -> None:
+    both = matcher(tmp_path, mask="Ｘyz\n", alert="x.y.z\n")
+    assert len(both) == 1
+    (hit,) = both.find("xYz")
+    assert hit.word.actions == Action.MASK | Action.ALERT
+    assert hit.word.list == "alert"
+    assert both.masked("xyz", [hit]) == "xyz"
+
+
+def test_no_lists_find_nothing() -> None:
+    none = Matcher(Normaliser.shared(), {})
+    assert len(none) == 0
+    assert none.find("anything") == []
+
+
+def test_line_ends_and_a_mark_at_the_beginning_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "windows"
+    path.write_bytes("\ufeffone\r\n  two words \r\n#no\r\n".encode())
+    windows = Matcher(Normaliser.shared(), {Action.MASK: [str(path)]})
+    assert found(windows, "one, two-words; no") == ["one", "two-words"]
+
+
+SEPARATORS = st.text(" .-_*~|·、，。\t\n\u200b\u200d\u2060\u3000\u0301\ufe0f", max_size=3)
+
+
+def respelt(character: str) -> st.SearchStrategy[str]:
+    """Other characters that people read as the same."""
+    same = [character, character.upper()]
+    if character.isascii():
+        same.append(chr(ord(character) + 0xFEE0))
+    same += {"赌": ["賭"], "东": ["東"], "杀": ["殺"], "i": ["ï"]}.get(character, [])
+    return st.sampled_from(same)
+
+
+@given(st.sampled_from(["fuck", "kill myself", "buy now", "赌博", "东西南北", "自杀"]), st.data())
+def test_separators_width_and_case_never_hide_a_word(words: Matcher, word: str, data: st.DataObject) -> None:
+    letters = [data.draw(respelt(letter)) for letter in word if letter != " "]
+    text = "".join(
+        letter + data.draw(SEPARATORS) if n < len(letters) - 1 else letter for n, letter in enumerate(letters)
+    )
+    before, after = data.draw(st.sampled_from([("", ""), ("你", "们"), ("I ", " you"), ("😀", "😀")]))
+    whole = before + text + after
+    assert text in found(words, whole)
+    assert words.find(whole)[0].start == len(before)
+
+
+TEXTS = st.lists(
+    st.one_of(
+        st.text(max_size=5),
+        st.sampled_from(["fuck", "混蛋", "混蛋东西", "南北", "ﬁg", "ass", "自杀", "酒精", "酒", " ", "é"]),
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(TEXTS)
+def test_masking_changes_only_what_was_found_and_hides_no_alert(words: Matcher, text: str) -> None:
+    hits = words.find(text)
+    masked = words.masked(text, hits)
+    assert len(masked) == len(text)
+    within = {n for hit in hits if Action.MASK in hit.word.actions for n in range(hit.start, hit.end)}
+    for n, (old, new) in enumerate(zip(text, masked, strict=True)):
+        assert new == old or (new == "*" and n in within)
+    alerts = {hit for hit in hits if Action.ALERT in hit.word.actions}
+    assert alerts <= set(words.find(masked))
+    for hit in hits:
+        touched = any(a.start < hit.end and hit.start < a.end for a in alerts)
+        if hit.word.actions == Action.MASK and not touched:
+            assert Normaliser.shared().normal(masked[hit.start : hit.end]) == ""
+
+
+@given(st.text())
+def test_every_normalised_character_has_its_origin(text: str) -> None:
+    normaliser = Normaliser.shared()
+    origins = normaliser.origins(text)
+    assert len(origins) == len(normaliser.normal(text))
+    assert origins == sorted(origins)
+    parts = [normaliser.normal(character) for character in text]
+    assert "".join(parts) == normaliser.normal(text)
+    assert [bool(part) for part in parts] == [normaliser.counts(character) for character in text]
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        (b"\xb2\xa9", "is not UTF-8, see byte 1; save it as UTF-8"),
+        (b"# only\n\n", "has no words; write one a line"),
+        ("ok\n。★ \n".encode(), "line 2 .* only spaces, punctuation"),
+    ],
+)
+@pytest.mark.parametrize("option", ["mask", "block", "alert"])
+def test_check_names_the_option_and_says_what_to_do(
+    tmp_path: Path, option: str, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "list"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{option}: .*{message}"):
+        KeywordFilter.check(KeywordFilter.Settings(**{option: (str(path),)}))
+
+
+def test_options_are_read_and_checked(settings: config.Config) -> None:
+    (loaded,) = load(enabled(settings, alert_role="supervisor", escalate_after="5"))
+    assert loaded.plugin.settings.alert_role == "supervisor"
+    with pytest.raises(config.ConfigError, match=r"escalate_after: .*above 0"):
+        load(enabled(settings, escalate_after="0"))
+
+
+# --- over sockets ---
+
+
+async def said(client: RawClient) -> str:
+    """The next message of the other side."""
+    while (frame := await client.recv_json())["isSystem"]:
+        pass
+    return str(frame["msg"])
+
+
+async def pair(house: House) -> tuple[int, RawClient, RawClient]:
+    """A session that has begun, its visitor and its counsellor."""
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    counsellor = await house.chat(COUNSELLOR, session)
+    for client in (visitor, counsellor):
+        while "会话已开始" not in (await client.recv_json())["msg"]:
+            pass
+    return session, visitor, counsellor
+
+
+async def history(house: House, session: int) -> str:
+    answer = await house.api("GET", f"/api/v1/sessions/{session}/messages", VISITOR)
+    assert answer.code == 200, answer.body
+    return str(answer.body.decode())
+
+
+async def listen(house: House, role: str, id: int) -> RawClient:
+    """A ``/notify`` socket; once this returns, its owner can be notified."""
+    client = await house.connect(f"/notify?token={token(role, id)}&features=seq")
+    body = {"role": role, "id": id, "type": 0, "msg": "hello"}
+    assert (await house.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
+    assert (await client.recv_json())["msg"] == "hello"
+    return client
+
+
+async def read(house: House, sql: Callable[[pw.Database], Any]) -> Any:
+    return await house.server._store.read(sql)
+
+
+async def alerts(house: House) -> list[KeywordFilterAlert]:
+    return list(await read(house, lambda database: list(KeywordFilterAlert.select().execute(database))))
+
+
+async def told(house: House, count: int) -> list[str]:
+    """Who was notified, in order, once it is so many: it is written down a little after they got it."""
+    table = KeywordFilterNotified
+    while True:
+        rows = await read(house, lambda database: list(table.select().order_by(table.id).execute(database)))
+        if len(rows) >= count:
+            return [row.person for row in rows]
+
+
+def plugin(server: Server) -> KeywordFilter:
+    (loaded,) = server._plugins.loaded
+    assert isinstance(loaded.plugin, KeywordFilter)
+    return loaded.plugin
+
+
+@pytest.mark.gen_test
+async def test_a_blocked_message_is_refused_and_nobody_hears_of_it(house: House) -> None:
+    session, visitor, counsellor = await pair(house)
+    await visitor.send_json({"msg": "来 赌-博 fuck 自杀"})  # it is refused before anything else
+    frame = await visitor.recv_json()
+    assert frame["isSystem"]
+    assert "消息含有不允许使用的词语" in frame["msg"]
+    await visitor.send_json({"msg": "fine"})
+    assert await said(counsellor) == "fine"
+    stored = await history(house, session)
+    assert "fine" in stored
+    assert "赌" not in stored
+    assert await alerts(house) == []
+
+
+@pytest.mark.gen_test
+async def test_a_masked_message_is_masked_for_everybody(house: House) -> None:
+    session, visitor, counsellor = await pair(house)
+    await visitor.send_json({"msg": "you 混 蛋, no class"})
+    assert await said(counsellor) == "you * *, no class"
+    stored = await history(house, session)
+    assert "you * *, no class" in stored
+    assert "混" not in stored
+
+
+@pytest.mark.gen_test
+async def test_pictures_are_passed_over(house: House) -> None:
+    waiter = await house.waiter(5, features=["image"])
+    user = await house.user(6)
+    await waiter.until("new_connection")
+    await user.until("connect_success")
+    await user.tell("message_image", {"url": "https://example.org/fuck.png"})
+    assert (await waiter.get("message_image"))["payload"] == {"url": "https://example.org/fuck.png"}
+
+
+@pytest.mark.gen_test
+async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> None:
+    session, visitor, counsellor = await pair(house)
+    supervisor = await listen(house, "supervisor", 3)
+    stranger = await listen(house, "supervisor", 4)
+    record = await house.record(session)
+    await supervisor.recv_json()  # of the new record
+    await visitor.send_json({"msg": "我想自殺"})
+    assert await said(counsellor) == "我想自殺"
+    frame = await supervisor.recv_json()
+    assert frame["type"] == 2
+    assert frame["data"] == {"sessionId": record, "observeSessionId": session}
+    assert frame["msg"] == f"会话 {session} 触发了关键词提醒, 请尽快查看"
+    observer = await house.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
+    await visitor.send_json({"msg": "harmless"})
+    assert (await observer.recv_json())["msg"] == "harmless"
+    await visitor.send_json({"msg": "自杀"})  # the supervisor has been called already
+    assert (await observer.recv_json())["msg"] == "自杀"
+    message = Message(Thread(Kind.SESSION, session), 1, Person(Role.USER, "1"), "我想自殺", 0)
+    await plugin(house.server).message_posted(message)  # told again, as after a crash
+    (alert,) = await alerts(house)
+    assert (alert.kind, alert.thread_id, alert.seq, alert.list) == (1, session, 1, "alert-words.txt")
+    assert await told(house, 1) == ["supervisor:3"]
+    with pytest.raises(TimeoutError):
+        await stranger.recv_json(0.05)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"escalate_after": "0.2"}])
+async def test_it_goes_to_the_next_supervisors_then_to_administrators_then_to_the_log(
+    house: House, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.append("is still unread")
+    session, visitor, _ = await pair(house)
+    people = {role_id: await listen(house, *role_id) for role_id in [("supervisor", 3), ("supervisor", 4)]}
+    admins = [await listen(house, "admin", id) for id in (8, 9)]
+    record = await house.record(session)
+    await people["supervisor", 3].recv_json()
+    await visitor.send_json({"msg": "kill myself"})
+    first = await people["supervisor", 3].recv_json()
+    assert first["data"] == {"sessionId": record, "observeSessionId": session}
+    second = await people["supervisor", 4].recv_json()
+    assert second["data"]["observeSessionId"] == session
+    assert second["data"]["sessionId"] != record
+    await house.connect(f"/observe?token={token('supervisor', 4)}&sessionId={session}")
+    for admin in admins:
+        frame = await admin.recv_json()
+        assert frame["data"] == {"sessionId": session, "observeSessionId": session}
+    alert = await until(house, lambda alert: alert.due is None)
+    assert alert.stage == Stage.EXHAUSTED
+    assert alert.acknowledged is None
+    assert await told(house, 4) == ["supervisor:3", "supervisor:4", "admin:8", "admin:9"]
+    await until(house, lambda alert: "is still unread" in caplog.text)
+
+
+async def until(house: House, done: Callable[[KeywordFilterAlert], bool]) -> KeywordFilterAlert:
+    """The one alert, once the background task has brought it so far: it tells nobody, so ask."""
+    while True:
+        for alert in await alerts(house):
+            if done(alert):
+                return alert
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"escalate_after": "0.2", "alert_role": "supervisor"}])
+async def test_reading_a_notification_ends_it(house: House) -> None:
+    _, visitor, _ = await pair(house)
+    people = {id: await listen(house, "supervisor", id) for id in (3, 4)}
+    admin = await listen(house, "admin", 9)
+    await visitor.send_json({"msg": "自杀"})
+    frame = await people[3].recv_json()
+    answer = await house.api("POST", f"/api/v1/notifications/{frame['id']}/read", token("supervisor", 3))
+    assert json.loads(answer.body)["read"] is True
+    alert = await until(house, lambda alert: alert.acknowledged is not None)
+    assert alert.due is None
+    assert await told(house, 1) == ["supervisor:3"]
+    for client in (people[4], admin):
+        with pytest.raises(TimeoutError):
+            await client.recv_json(0.05)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"alert_role": "supervisor"}])
+async def test_a_supervisor_who_is_online_comes_first(house: House) -> None:
+    _, visitor, _ = await pair(house)
+    away = await listen(house, "supervisor", 3)
+    there = await listen(house, "supervisor", 4)
+    await away.close()
+    gone = Person(Role.SUPERVISOR, "3")
+    context = house.server._contexts["keyword_filter"]
+    while context.online(gone):
+        await house.api("GET", "/healthz")
+    await visitor.send_json({"msg": "自杀"})
+    assert (await there.recv_json())["type"] == 2
+    assert await told(house, 1) == ["supervisor:4"]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"alert_role": "admin"}])
+async def test_administrators_at_once(house: House) -> None:
+    session, visitor, _ = await pair(house)
+    supervisor = await listen(house, "supervisor", 3)
+    admin = await listen(house, "admin", 9)
+    await visitor.send_json({"msg": "自杀"})
+    assert (await admin.recv_json())["data"] == {"sessionId": session, "observeSessionId": session}
+    with pytest.raises(TimeoutError):
+        await supervisor.recv_json(0.05)
+
+
+@pytest.mark.gen_test
+async def test_a_supervisor_is_not_alerted_of_their_own_words(house: House) -> None:
+    session, _, _ = await pair(house)
+    record = await house.record(session)
+    admin = await listen(house, "admin", 9)
+    supervisor = await house.chat(token("supervisor", 3), record, type=1)
+    counsellor = await house.chat(COUNSELLOR, record, type=1)
+    await supervisor.send_json({"msg": "he said 自杀"})
+    assert await said(counsellor) == "he said 自杀"
+    assert (await admin.recv_json())["data"] == {"sessionId": session, "observeSessionId": session}
+    (alert,) = await alerts(house)
+    assert (alert.kind, alert.thread_id) == (Kind.RECORD, record)
+    assert await told(house, 1) == ["admin:9"]
+
+
+@pytest.mark.gen_test
+async def test_support_conversations_are_for_administrators(house: House) -> None:
+    admin = await listen(house, "admin", 9)
+    supervisor = await listen(house, "supervisor", 3)
+    waiter = await house.waiter(5)
+    user = await house.user(6)
+    await user.until("connect_success")
+    await user.tell("message_text", {"message": "自杀"})
+    frame = await admin.recv_json()
+    (alert,) = await alerts(house)
+    assert frame["type"] == 0
+    assert frame["data"] is None
+    assert frame["msg"] == f"客服对话 {alert.thread_id} 触发了关键词提醒, 请尽快查看"
+    with pytest.raises(TimeoutError):
+        await supervisor.recv_json(0.05)
+    assert (await waiter.until("message_text"))["payload"] == {"message": "自杀"}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"escalate_after": "0.1"}])
+async def test_with_nobody_there_it_is_an_error_once_and_tried_again(
+    house: House, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs += ["there is no supervisor or administrator", "is still unread"]
+    _, visitor, _ = await pair(house)
+    await visitor.send_json({"msg": "自杀"})
+    first = await until(house, lambda alert: alert.stage == Stage.UNHEARD)
+    await until(house, lambda alert: alert.due > first.due)  # tried again
+    assert len(re.findall("there is no supervisor", caplog.text)) == 1
+    admin = await house.connect(f"/notify?token={token('admin', 9)}")
+    assert (await admin.recv_json())["type"] == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"escalate_after": "0.5"}])
+async def test_a_restart_goes_on_where_it_was(house: House, expected_logs: list[str]) -> None:
+    expected_logs.append("is still unread")
+    _, visitor, _ = await pair(house)
+    supervisor = await listen(house, "supervisor", 3)
+    admin = await listen(house, "admin", 9)
+    await visitor.send_json({"msg": "自杀"})
+    assert (await supervisor.recv_json())["type"] == 2
+    await admin.close()
+    await house.server.stop()
+    house.server = Server(house.config)
+    await house.server.start()
+    admin = await house.connect(f"/notify?token={token('admin', 9)}")
+    while (await admin.recv_json())["type"] != 2:
+        pass
+    assert await told(house, 2) == ["supervisor:3", "admin:9"]
+
+
+@pytest.mark.gen_test
+async def test_a_database_that_does_not_answer_is_asked_again(
+    house: House,
+    expected_logs: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    expected_logs += ["alerts have to wait", "alert 1 has to wait"]
+    module = "tornado_chat_plugins.keyword_filter.alerts"
+    monkeypatch.setattr(f"{module}.RETRY", 0.05)
+    _, visitor, _ = await pair(house)
+    admin = await listen(house, "admin", 9)
+    context = house.server._contexts["keyword_filter"]
+    whole, calls = context.people, []
+
+    async def broken(role: Role) -> Sequence[Person]:
+        calls.append(role)
+        if len(calls) == 1:
+            raise RuntimeError("no")
+        return await whole(role)
+
+    async def away(query: Any) -> Any:
+        monkeypatch.setattr(context, "read", reading)
+        raise ConnectionError("away")
+
+    reading = context.read
+    monkeypatch.setattr(context, "people", broken)
+    monkeypatch.setattr(context, "read", away)
+    await visitor.send_json({"msg": "自杀"})
+    assert (await admin.recv_json())["type"] == 2
+    assert all(re.search(pattern, caplog.text) for pattern in expected_logs)
+
+
+@pytest.mark.gen_test
+async def test_reload_reads_the_lists_again(house: House, lists: dict[str, Path]) -> None:
+    _, visitor, counsellor = await pair(house)
+    lists["mask"].write_text("newword\n", "utf-8")
+    await house.server.reload(house.config)
+    await visitor.send_json({"msg": "fuck newword"})
+    assert await said(counsellor) == "fuck *******"
+    lists["mask"].unlink()
+    with pytest.raises(config.ConfigError, match="mask"):
+        await house.server.reload(house.config)
+    await visitor.send_json({"msg": "fuck newword"})
+    assert await said(counsellor) == "fuck *******"

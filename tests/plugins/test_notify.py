@@ -1,0 +1,778 @@
+"""The plugin notify: rules, signatures, retries, dead letters, with real receivers."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders
+from tornado.ioloop import IOLoop
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+from tornado_chat_plugins.notify import NotifySettings, outbox, read, rules, sending, worker
+from tornado_chat_plugins.notify.commands import notify as notify_command
+from tornado_chat_plugins.notify.outbox import NotifyDelivery
+from tornado_chat_plugins.notify.rules import Way
+from tornado_chat_plugins.notify.sending import judge, sign, words
+from tornado_chat_plugins.notify.worker import Setup, next_try
+
+from tests.conftest import House, token
+from tornado_chat import (
+    CommandContext,
+    Notification,
+    Person,
+    Role,
+    Thread,
+    config,
+    config_reading,
+    logs,
+    models,
+)
+from tornado_chat.app import Server
+from tornado_chat.cli import main
+from tornado_chat.storage.database import open_database
+from tornado_chat.types import Kind
+
+# Apprise imports a module that Python will drop.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+APPRISE_SAYS = "^(Unparseable URL|Failed to send JSON)"
+"""What only pytest hears: Apprise's logger passes nothing on, but pytest listens to each such logger."""
+
+SECRET = "0123456789abcdef0123456789abcdef"
+SECOND = 1_000_000
+WORDS = "secret words"
+
+
+# Rules
+
+
+def notification(role: Role = Role.CONSULTANT, type: int = 0, data: Any = None) -> Notification:
+    return Notification(
+        7, Person(role, "2"), Thread(Kind.INBOX, 1), 1, type, WORDS, data, 1_795_223_826_123_000
+    )
+
+
+def test_a_rule_without_conditions_applies_to_all() -> None:
+    rule = rules.parse(Way.WEBHOOK, "https://host.example/hook")
+    assert all(
+        rule.applies(notification(role, type), online)
+        for role in Role
+        for type in range(3)
+        for online in (0, 1)
+    )
+
+
+def test_all_conditions_must_hold() -> None:
+    rule = rules.parse(Way.WEBHOOK, "https://host.example/hook role=consultant+admin type=0+2 offline")
+    assert rule.applies(notification(Role.ADMIN, 2), False)
+    assert not rule.applies(notification(Role.USER, 2), False)
+    assert not rule.applies(notification(Role.ADMIN, 1), False)
+    assert not rule.applies(notification(Role.ADMIN, 2), True)
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("http://host.example/hook", "must begin with https://"),
+        ("http://10.0.0.1/hook", "must begin with https://"),
+        ("http://127.0.0.1.example/hook", "must begin with https://"),
+        ("ftp://host.example/", "begins with an address like https://"),
+        ("role=user", "begins with an address like https://"),
+        ("https:///hook", "begins with an address like https://"),
+        ("https://host:99999/", "no URL"),
+        ("https://host/ role=consultent", 'did you mean "consultant"?'),
+        ("https://host/ role=", "is no role; there are user"),
+        ("https://host/ role=service", "is no role"),
+        ("https://host/ type=3", '"3" is no type; there are 0'),
+        ("https://host/ online", '"online" is unknown; a rule is like'),
+        ("https://host/ offline=1", '"offline=1" is unknown'),
+    ],
+)
+def test_what_is_wrong_with_a_rule(line: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(wrong)) as caught:
+        rules.parse(Way.WEBHOOK, line)
+    assert str(caught.value).startswith(f'in the rule "{line}"')
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
+def test_this_machine_needs_no_tls(host: str) -> None:
+    rules.parse(Way.WEBHOOK, f"http://{host}:8000/hook")
+
+
+def test_neither_a_rule_nor_its_mistakes_show_secrets() -> None:
+    line = "https://me:hidden1@host:1/hook?key=hidden2#hidden3"
+    rule = rules.parse(Way.WEBHOOK, line)
+    [target] = rules.targets([(rule, rule.address, rules.shown_url(rule.address))]).values()
+    assert target.shown == "https://host:1/hook"
+    assert "hidden" not in repr(target) + repr(rule) + target.key
+    with pytest.raises(ValueError) as caught:
+        rules.parse(Way.WEBHOOK, f"{line} nonsense")
+    assert "hidden" not in str(caught.value)
+
+
+def test_one_address_in_two_rules_is_one_target() -> None:
+    lines = ["https://host/ role=user", "https://host/ type=2", "https://other/"]
+    parsed = [rules.parse(Way.WEBHOOK, line) for line in lines]
+    found = rules.targets([(rule, rule.address, rule.address) for rule in parsed])
+    assert len(found) == 2
+    first = next(iter(found.values()))
+    assert first.wants(notification(Role.USER, 0), True)
+    assert first.wants(notification(Role.ADMIN, 2), True)
+    assert not first.wants(notification(Role.ADMIN, 0), True)
+
+
+# Settings
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    return private(tmp_path / "webhook-secret", SECRET + "\n")
+
+
+def private(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_webhooks_need_a_secret(tmp_path: Path) -> None:
+    hooks = ("https://host/",)
+    with pytest.raises(ValueError, match=r"^webhook_secret_file: webhooks are signed"):
+        read(NotifySettings(webhooks=hooks))
+    with pytest.raises(ValueError, match=r"^webhook_secret_file: .* cannot be read: No such file"):
+        read(NotifySettings(webhooks=hooks, webhook_secret_file=str(tmp_path / "none")))
+    short = private(tmp_path / "short", "too short\n")
+    with pytest.raises(ValueError, match=r"^webhook_secret_file: .*has 9 bytes; use at least 32"):
+        read(NotifySettings(webhooks=hooks, webhook_secret_file=str(short)))
+
+
+def test_a_mistaken_rule_is_named_with_its_option(secret_file: Path) -> None:
+    settings = NotifySettings(webhooks=("https://host/ rle=user",), webhook_secret_file=str(secret_file))
+    with pytest.raises(
+        ValueError, match=r'^webhooks: in the rule "https://host/ rle=user", "rle=user" is unknown'
+    ):
+        read(settings)
+
+
+def test_files_for_apprise(tmp_path: Path) -> None:
+    file = private(
+        tmp_path / "team.urls", "# the team\n\njson://host.example/hidden\nmailto://a:hidden@example.com\n"
+    )
+    found = read(NotifySettings(apprise=(f"{file} role=admin offline",))).targets.values()
+    assert [each.shown for each in found] == [f"{file} line 3 (json)", f"{file} line 4 (mailto)"]
+    assert "hidden" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "wrong"),
+    [
+        ("json://host/", None, '^apprise: in the rule "json://host/", .*no absolute path'),
+        ("{file}", None, "^apprise: .* cannot be read"),
+        ("{file}", "# nothing\n", "^apprise: .*has no address in it"),
+        ("{file}", "\nhidden://hidden\n", "^apprise: line 2 of .* is no Apprise URL"),
+    ],
+)
+def test_mistakes_in_files_for_apprise(
+    tmp_path: Path, line: str, text: str | None, wrong: str, expected_logs: list[str]
+) -> None:
+    expected_logs.append(APPRISE_SAYS)
+    file = tmp_path / "team.urls"
+    if text is not None:
+        private(file, text)
+    with pytest.raises(ValueError, match=wrong) as caught:
+        read(NotifySettings(apprise=(line.format(file=file),)))
+    assert "hidden" not in str(caught.value)
+
+
+def test_apprise_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = private(tmp_path / "team.urls", "json://host/")
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(ValueError, match=r"^apprise: .*pip install 'tornado_chat\[notify\]'"):
+        read(NotifySettings(apprise=(str(file),)))
+
+
+# What is sent
+
+
+def test_the_signature() -> None:
+    # printf '1795223826.{}' | openssl dgst -sha256 -hmac key
+    assert (
+        sign(b"key", "1795223826", b"{}") == "v1=" + hmac.new(b"key", b"1795223826.{}", "sha256").hexdigest()
+    )
+    assert sign(b"key", "1795223827", b"{}") != sign(b"key", "1795223826", b"{}")
+
+
+def test_an_event_reveals_ids_only() -> None:
+    data = {"sessionId": 4, "apointmentId": "a7", "title": WORDS, "noteid": {"a": WORDS}, "longId": "x" * 65}
+    event = json.loads(outbox.body("an id", notification(type=2, data=data)))
+    assert event == {
+        "id": "an id",
+        "type": "notification",
+        "time": "2026-11-21T01:17:06.123Z",
+        "notification": {
+            "id": 7,
+            "type": 2,
+            "role": "consultant",
+            "person": "2",
+            "data": {"sessionId": 4, "apointmentId": "a7"},
+        },
+    }
+    assert json.loads(outbox.body("an id", notification()))["notification"]["data"] is None
+
+
+def test_words_for_people() -> None:
+    assert words("zh_CN", 2) == ("新的对话", "您有新的通知, 请登录查看")
+    assert words("en", 1) == ("Appointment changed", "You have a new notification. Sign in to read it.")
+    assert words("en", 9)[0] == "New notification"
+
+
+# When to try again
+
+
+def setup(retry_after: float = 5, give_up_after: float = 86400) -> Setup:
+    return Setup({}, b"", 10, retry_after, give_up_after)
+
+
+def test_the_delay_doubles_up_to_an_hour() -> None:
+    delays = [next_try(setup(), 0, attempt, 0, 0, 0.0) for attempt in range(1, 14)]
+    assert delays[:4] == [5 * SECOND, 10 * SECOND, 20 * SECOND, 40 * SECOND]
+    assert delays[10:] == [3600 * SECOND] * 3
+    assert next_try(setup(), 0, 100_000, 0, 0, 0.0) == 3600 * SECOND
+
+
+def test_chance_takes_up_to_half_of_the_delay() -> None:
+    assert next_try(setup(), 0, 2, 0, 0, 1.0) == 5 * SECOND
+    assert next_try(setup(), 0, 2, 0, 0, 0.5) == 7.5 * SECOND
+
+
+def test_the_last_attempt_is_at_the_end() -> None:
+    assert next_try(setup(give_up_after=60), 0, 4, 0, 50 * SECOND, 0.0) == 60 * SECOND
+    assert next_try(setup(give_up_after=60), 0, 5, 0, 60 * SECOND, 0.0) is None
+
+
+def test_retry_after_is_waited_for() -> None:
+    assert next_try(setup(), 0, 1, 120, 0, 0.0) == 120 * SECOND
+    assert next_try(setup(), 0, 6, 1, 0, 0.0) == 160 * SECOND
+
+
+class Answer:
+    def __init__(self, **headers: str) -> None:
+        self.headers = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("status", "delivered", "final"),
+    [
+        (200, True, False),
+        (204, True, False),
+        (302, False, False),
+        (304, False, False),
+        (400, False, False),
+        (401, False, False),
+        (404, False, False),
+        (410, False, True),
+        (500, False, False),
+    ],
+)
+def test_what_an_answer_means(status: int, delivered: bool, final: bool) -> None:
+    outcome = judge(status)
+    assert (outcome.delivered, outcome.final) == (delivered, final)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "wait"),
+    [
+        (429, "30", 30),
+        (503, " 7 ", 7),
+        (500, "30", 0),
+        (429, "Fri, 31 Dec 1999 23:59:59 GMT", 0),
+        (503, "²", 0),
+        (503, "-1", 0),
+    ],
+)
+def test_which_retry_after_counts(status: int, header: str, wait: float) -> None:
+    answer: Any = Answer(Retry_After=header)
+    assert judge(status, answer).wait == wait
+
+
+# Over real sockets
+
+
+class Receiver:
+    """A web server that answers as it is told: a status, None for not at all, or a function."""
+
+    def __init__(self) -> None:
+        self.requests: asyncio.Queue[Any] = asyncio.Queue()
+        self.answers: list[int | None] = []
+        self.then: int | None = 204
+        self.headers: dict[str, str] = {}
+        self.open = asyncio.Event()
+        self.at_once = self.most_at_once = 0
+        socket, self.port = bind_unused_port()
+        receiver = self
+
+        class Handler(RequestHandler):
+            async def post(self) -> None:
+                receiver.at_once += 1
+                receiver.most_at_once = max(receiver.most_at_once, receiver.at_once)
+                receiver.requests.put_nowait(self.request)
+                status = receiver.answers.pop(0) if receiver.answers else receiver.then
+                try:
+                    if status is None:
+                        await receiver.open.wait()
+                        status = 204
+                finally:
+                    receiver.at_once -= 1
+                for name, value in receiver.headers.items():
+                    self.set_header(name, value)
+                self.set_status(status)
+
+            def compute_etag(self) -> None:
+                return None
+
+        self._server = HTTPServer(Application([(".*", Handler)], log_function=lambda handler: None))
+        self._server.add_socket(socket)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def get(self) -> Any:
+        """The next request."""
+        return await asyncio.wait_for(self.requests.get(), 8)
+
+    async def close(self) -> None:
+        self.open.set()
+        self._server.stop()
+        await self._server.close_all_connections()
+
+
+@pytest.fixture
+def receiver(io_loop: IOLoop) -> Iterator[Receiver]:
+    async def make() -> Receiver:
+        return Receiver()
+
+    receiver = io_loop.run_sync(make)
+    yield receiver
+    io_loop.run_sync(receiver.close)
+
+
+@pytest.fixture
+def options() -> dict[str, str]:
+    """The plugin's section; a test changes it by parametrizing."""
+    return {}
+
+
+@pytest.fixture
+def urls() -> str:
+    """The file for Apprise."""
+    return ""
+
+
+@pytest.fixture
+def settings(
+    settings: config.Config,
+    tmp_path: Path,
+    secret_file: Path,
+    receiver: Receiver,
+    options: dict[str, str],
+    urls: str,
+) -> config.Config:
+    file = private(tmp_path / "team.urls", urls.format(port=receiver.port)) if urls else ""
+    section = {
+        "webhooks": "{url}/hook?key=hidden",
+        "webhook_secret_file": str(secret_file),
+        "retry_after": "0.05",
+        **options,
+    }
+    return replace(
+        settings,
+        plugins=config.Plugins(paths=(), enabled=("notify",)),
+        plugin_entries={
+            "notify": [
+                config_reading.Entry("test", "plugin:notify", name, text.format(url=receiver.url, file=file))
+                for name, text in section.items()
+            ]
+        },
+    )
+
+
+async def notify(house: House, id: int = 2, role: str = "consultant", **more: Any) -> int:
+    body = {"role": role, "id": id, "type": 0, "msg": WORDS, **more}
+    answer = await house.api("POST", "/api/v1/notifications", token("service", "host"), body)
+    assert answer.code == 202, answer.body
+    return int(json.loads(answer.body)["notification_id"])
+
+
+async def deliveries(house: House) -> list[NotifyDelivery]:
+    return await house.server._store.read(
+        lambda database: list(NotifyDelivery.select().order_by(NotifyDelivery.id).execute(database))
+    )
+
+
+async def until(house: House, wanted: Callable[[list[NotifyDelivery]], bool]) -> list[NotifyDelivery]:
+    """Wait until the table is as wanted."""
+    async with asyncio.timeout(10):
+        while not wanted(rows := await deliveries(house)):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.02)
+    return rows
+
+
+def all_in(state: str) -> Callable[[list[NotifyDelivery]], bool]:
+    return lambda rows: bool(rows) and all(row.state == state for row in rows)
+
+
+def genuine(request: Any) -> bool:
+    """As the README tells receivers."""
+    timestamp = request.headers["Tornado-Chat-Timestamp"]
+    if abs(time.time() - int(timestamp)) > 300:
+        return False
+    code = hmac.new(SECRET.encode(), timestamp.encode() + b"." + request.body, hashlib.sha256)
+    return hmac.compare_digest(f"v1={code.hexdigest()}", request.headers["Tornado-Chat-Signature"])
+
+
+@pytest.mark.gen_test
+async def test_a_signed_event_without_the_words(house: House, receiver: Receiver) -> None:
+    number = await notify(house, type=2, data={"sessionId": 4, "title": WORDS})
+    request = await receiver.get()
+    assert request.path == "/hook"
+    assert request.query == "key=hidden"
+    assert genuine(request)
+    event = json.loads(request.body)
+    assert event["id"] == request.headers["Tornado-Chat-Event"]
+    assert event["notification"] == {
+        "id": number,
+        "type": 2,
+        "role": "consultant",
+        "person": "2",
+        "data": {"sessionId": 4},
+    }
+    assert WORDS.encode() not in request.body
+    [row] = await until(house, all_in("delivered"))
+    assert (row.attempts, row.last_error, row.shown) == (1, None, receiver.url + "/hook")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"webhook_timeout": "0.2"}])
+async def test_failures_until_it_comes_back(house: House, receiver: Receiver, caplog: Any) -> None:
+    caplog.set_level("INFO")
+    receiver.answers = [500, None, 302, 404]
+    for id in range(3):
+        await notify(house, id)
+    requests = [await receiver.get() for _ in range(3 + 4)]
+    rows = await until(house, all_in("delivered"))
+    assert receiver.requests.empty()
+    assert all(genuine(request) for request in requests)
+    assert sum(row.attempts for row in rows) == 7
+    for row in rows:
+        same = [each for each in requests if each.headers["Tornado-Chat-Event"] == row.event_id]
+        assert len(same) == row.attempts
+        assert len({each.body for each in same}) == 1
+    told = [record.getMessage() for record in caplog.records if "tried again" in record.getMessage()]
+    assert len(told) == sum(row.attempts > 1 for row in rows)
+    assert "hidden" not in "".join(told)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"webhooks": "http://127.0.0.1:1/hook"}])
+async def test_nobody_listens(house: House, receiver: Receiver) -> None:
+    await notify(house)
+    [row] = await until(house, lambda rows: bool(rows) and rows[0].attempts > 1)
+    assert row.state == "waiting"
+    assert row.last_error == "cannot be reached: Connection refused"
+
+
+@pytest.mark.gen_test
+async def test_gone_is_given_up_at_once(house: House, receiver: Receiver, expected_logs: list[str]) -> None:
+    expected_logs.append(r"given up after 1 attempts: answered 410 \(`tornado-chat notify list`\)$")
+    receiver.then = 410
+    await notify(house)
+    await until(house, all_in("dead"))
+
+
+@pytest.mark.gen_test
+async def test_retry_after(house: House, receiver: Receiver) -> None:
+    receiver.answers, receiver.headers = [503], {"Retry-After": "1"}
+    await notify(house)
+    await receiver.get()
+    before = time.monotonic()
+    await receiver.get()
+    assert time.monotonic() - before > 0.9
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "options", [{"webhooks": "{url}/a role=consultant type=0+2 offline\n{url}/b role=user"}]
+)
+async def test_rules_and_offline(house: House, receiver: Receiver) -> None:
+    there = await house.connect(f"/notify?token={token('consultant', 2)}")
+    await notify(house, 2, type=1, data={"apointmentId": 1})
+    await there.recv_json()  # from here on, the server knows that somebody is there
+    await notify(house, 2)
+    await notify(house, 4, "supervisor")
+    absent = await notify(house, 5)
+    other = await notify(house, 2, "user")
+    got = [await receiver.get(), await receiver.get()]
+    assert {(each.path, json.loads(each.body)["notification"]["id"]) for each in got} == {
+        ("/a", absent),
+        ("/b", other),
+    }
+    assert len(await deliveries(house)) == 2
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "POLL", 0.2)
+
+
+async def command(house: House, *arguments: str) -> Result:
+    """Run `notify …` beside the server, with a connection of its own."""
+
+    def run() -> Result:
+        database = open_database(house.config.storage)
+        context = CommandContext(NotifySettings(), database, "en", "UTC", Path())
+        try:
+            return CliRunner().invoke(notify_command, arguments, obj=context)
+        finally:
+            database.close()
+
+    return await asyncio.to_thread(run)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"give_up_after": "0.3"}])
+async def test_dead_letters(often: None, house: House, receiver: Receiver, expected_logs: list[str]) -> None:
+    expected_logs.append(r"given up after \d+ attempts: answered 500")
+    receiver.then = 500
+    number = await notify(house)
+    [row] = await until(house, all_in("dead"))
+    assert row.attempts > 1
+
+    shown = await command(house, "list", "--dead")
+    assert shown.exit_code == 0
+    heading, line, *rest = shown.output.splitlines()
+    assert heading.startswith("ID  STATE  SINCE / NEXT TRY")
+    assert re.fullmatch(
+        rf"{row.id}   dead   \S+ \S+ +{row.attempts} +{number} +consultant:2  {receiver.url}/hook  answered 500",
+        line,
+    )
+    assert "0 waiting, 1 dead, 0 delivered" in rest[1]
+    assert "tornado-chat notify retry" in shown.output
+
+    receiver.then = 204
+    while not receiver.requests.empty():
+        assert (await receiver.get()).headers["Tornado-Chat-Event"] == row.event_id
+    again = await command(house, "retry", str(row.id))
+    assert again.exit_code == 0
+    assert again.output.startswith("1 delivery waits again")
+    assert (await receiver.get()).headers["Tornado-Chat-Event"] == row.event_id
+    await until(house, all_in("delivered"))
+
+    refused = await command(house, "retry", str(row.id), "99")
+    assert refused.exit_code == 1
+    assert f"{row.id} is delivered, there is no delivery 99" in refused.output
+    nothing = await command(house, "retry", "--all")
+    assert (nothing.exit_code, nothing.output) == (0, "there is no dead delivery\n")
+    assert (await command(house, "retry")).exit_code == 2
+    assert "0 waiting, 0 dead, 1 delivered" in (await command(house, "list")).output
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"retry_after": "0.6"}])
+async def test_a_restart_loses_and_repeats_nothing(house: House, receiver: Receiver) -> None:
+    receiver.then = 500
+    await notify(house, 1)
+    event = (await receiver.get()).headers["Tornado-Chat-Event"]
+    await until(house, lambda rows: rows[0].attempts == 1)
+    await restart(house)
+    receiver.then = 204
+    [row] = await until(house, all_in("delivered"))
+    assert row.attempts == receiver.requests.qsize() + 1
+    while not receiver.requests.empty():
+        assert (await receiver.get()).headers["Tornado-Chat-Event"] == event
+
+    def forget(tx: Any) -> None:  # as if the server had crashed before it noted what it had told
+        models.PluginCursor.update(position=0).execute(tx.database)
+
+    await restart(house, forget)
+    await notify(house, 2)
+    last = await receiver.get()
+    assert json.loads(last.body)["notification"]["person"] == "2"
+    assert len(await until(house, all_in("delivered"))) == 2
+    assert receiver.requests.empty()
+
+
+async def restart(house: House, between: Callable[[Any], None] = lambda tx: None) -> None:
+    """``between`` may write to the database."""
+    await house.server.stop()
+    house.server = Server(house.config)
+    await house.server._store.write(between)
+    await house.server.start()
+
+
+@pytest.mark.gen_test
+async def test_an_attempt_under_way_is_finished_before_the_stop(house: House, receiver: Receiver) -> None:
+    receiver.answers = [None]
+    await notify(house)
+    await receiver.get()
+    asyncio.get_running_loop().call_later(0.2, receiver.open.set)
+    await restart(house)
+    [row] = await deliveries(house)
+    assert (row.state, row.attempts) == ("delivered", 1)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"webhooks": "{url}/a\n{url}/b"}])
+async def test_not_too_many_at_once_and_not_all_to_one(house: House, receiver: Receiver) -> None:
+    receiver.then = None
+    await asyncio.gather(*(notify(house, id) for id in range(12)))
+    first = [(await receiver.get()).path for _ in range(sending.AT_ONCE)]
+    assert sorted(first) == ["/a"] * 4 + ["/b"] * 4
+    receiver.then = 204
+    receiver.open.set()
+    await until(house, lambda rows: len(rows) == 24 and all_in("delivered")(rows))
+    assert receiver.most_at_once == sending.AT_ONCE == 8
+
+
+@pytest.mark.gen_test
+async def test_a_reload_changes_the_rules(house: House, receiver: Receiver, expected_logs: list[str]) -> None:
+    expected_logs.append("given up after 1 attempts: no rule names this target any more")
+    receiver.answers, receiver.headers = [503], {"Retry-After": "1000"}
+    await notify(house, 1)
+    await receiver.get()
+    await until(house, lambda rows: rows[0].attempts == 1)
+    entries = [
+        entry._replace(text=receiver.url + "/other") if entry.option == "webhooks" else entry
+        for entry in house.config.plugin_entries["notify"]
+    ]
+    await house.server.reload(replace(house.config, plugin_entries={"notify": entries}))
+    await notify(house, 2)
+    assert (await receiver.get()).path == "/other"
+    rows = await until(house, lambda rows: [row.state for row in rows] == ["dead", "delivered"])
+    assert rows[0].last_error == "no rule names this target any more"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"webhooks": "", "apprise": "{file} role=consultant"}])
+@pytest.mark.parametrize("urls", ["json://127.0.0.1:{port}/good\njson://user:hidden@127.0.0.1:{port}/bad"])
+async def test_by_apprise(house: House, receiver: Receiver, caplog: Any, expected_logs: list[str]) -> None:
+    expected_logs.append(APPRISE_SAYS)
+    caplog.set_level("INFO")
+    receiver.answers = [500]
+    await notify(house, type=2, data={"sessionId": 1})
+    await notify(house, 2, "user")
+    requests = [await receiver.get() for _ in range(3)]
+    assert sorted(each.path for each in requests) in (["/bad", "/bad", "/good"], ["/bad", "/good", "/good"])
+    for each in requests:
+        content = json.loads(each.body)
+        assert (content["title"], content["message"]) == words("zh_CN", 2)
+        assert WORDS.encode() not in each.body
+    rows = await until(house, all_in("delivered"))
+    assert sorted(row.attempts for row in rows) == [1, 2]
+    assert receiver.requests.empty()
+    assert "hidden" not in caplog.text
+    assert "hidden" not in "".join(f"{row.shown} {row.target} {row.body}" for row in rows)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("options", [{"webhooks": "", "apprise": "{file}"}])
+@pytest.mark.parametrize("urls", ["json://127.0.0.1:{port}/"])
+async def test_why_apprise_failed(
+    house: House, receiver: Receiver, expected_logs: list[str], caplog: Any
+) -> None:
+    expected_logs.append(APPRISE_SAYS)
+    caplog.set_level("INFO")
+    receiver.then = 500
+    await notify(house)
+    [row] = await until(house, lambda rows: bool(rows) and rows[0].attempts > 0)
+    assert "500" in row.last_error
+    assert not logging.getLogger("apprise").propagate
+    [told] = [record.getMessage() for record in caplog.records if "tried again" in record.getMessage()]
+    assert told.endswith("it is tried again: the service did not take it")
+
+
+@pytest.mark.gen_test
+async def test_files_that_others_can_read(house: House, secret_file: Path, expected_logs: list[str]) -> None:
+    expected_logs.append(
+        f"others on this machine can read the secrets in {secret_file}: chmod 600 {secret_file}$"
+    )
+    secret_file.chmod(0o640)  # noqa: ASYNC240 - at once
+    await restart(house)
+
+
+@pytest.mark.gen_test
+async def test_the_database_may_be_away(
+    house: House, receiver: Receiver, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_logs += ["the outbox cannot be read", "cannot be noted as delivered", "the database refused"]
+    monkeypatch.setattr(worker, "AFTER_ERROR", 0.05)
+    real_upcoming, real_settle = outbox.upcoming, outbox.settle
+    broken = {"upcoming", "settle"}
+
+    def upcoming(*args: Any, **kwargs: Any) -> Any:
+        if "upcoming" in broken:
+            broken.discard("upcoming")
+            raise outbox.pw.OperationalError("locked")
+        return real_upcoming(*args, **kwargs)
+
+    def settle(*args: Any) -> None:
+        if "settle" in broken:
+            broken.discard("settle")
+            raise outbox.pw.OperationalError("locked")
+        real_settle(*args)
+
+    monkeypatch.setattr(outbox, "upcoming", upcoming)
+    monkeypatch.setattr(outbox, "settle", settle)
+    await notify(house)
+    await receiver.get()
+    [row] = await until(house, all_in("delivered"))
+    assert not broken
+    assert row.attempts == 1
+    assert receiver.requests.empty()
+
+
+@pytest.mark.gen_test
+async def test_old_deliveries_are_removed(house: House, receiver: Receiver) -> None:
+    for id in (1, 2):
+        await notify(house, id)
+    old, young = await until(house, lambda rows: len(rows) == 2 and all_in("delivered")(rows))
+
+    def age(tx: Any) -> None:
+        NotifyDelivery.update(next_at=tx.now - worker.KEPT - SECOND).where(
+            NotifyDelivery.id == old.id
+        ).execute(tx.database)
+
+    await house.server._store.write(age)
+    await restart(house)
+    assert [row.id for row in await until(house, lambda rows: len(rows) == 1)] == [young.id]
+
+
+@pytest.mark.gen_test
+async def test_as_typed(
+    house: House, receiver: Receiver, tmp_path: Path, secret_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda settings: None)
+    await notify(house)
+    await until(house, all_in("delivered"))
+    ini = tmp_path / "chat.ini"
+    ini.write_text(
+        f"[storage]\nurl = {house.config.storage.url}\n[plugins]\nenabled = notify\n"
+        f"[plugin:notify]\nwebhooks =\n    {receiver.url}/hook role=user offline\n    {receiver.url}/other\n"
+        f"webhook_secret_file = {secret_file}\n"
+    )
+    result = await asyncio.to_thread(
+        CliRunner().invoke, main, ["notify", "list", "--config", str(ini)], catch_exceptions=False
+    )
+    assert (result.exit_code, result.output) == (0, "0 waiting, 0 dead, 1 delivered in the last days\n")
