@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import jwt
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
@@ -23,6 +24,12 @@ from tornado_chat.app import Server
 from tornado_chat.client import RawClient
 from tornado_chat.services.identity import mint
 from tornado_chat.types import Person, Role, Thread
+
+# A machine that is busy with other things is no failure.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 SECRET = b"a secret of the tests, long enough for HS256"
 

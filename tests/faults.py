@@ -47,6 +47,7 @@ class FaultyProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.links: list[Link] = []
+        self._ever: list[Link] = []
         self.cuts = 0
         self.drop_after_down: int | None = None
         self.drop_after_up: int | None = None
@@ -62,7 +63,8 @@ class FaultyProxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
+        for link in self._ever:
+            link.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -105,6 +107,7 @@ class FaultyProxy:
         link = Link(writer, server_writer)
         link.limit_up, link.limit_down = self.drop_after_up, self.drop_after_down
         self.links.append(link)
+        self._ever.append(link)
         up = asyncio.create_task(self._pass_on(link, reader, server_writer, up=True))
         down = asyncio.create_task(self._pass_on(link, server_reader, writer, up=False))
         self._tasks |= {up, down}

@@ -1,0 +1,268 @@
+"""Clients of the seeds behind a network that cuts, stalls, falls silent and swallows half a frame."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from tests.conftest import House, token
+from tests.e2e.conftest import Process
+from tests.faults import FaultyProxy
+from tornado_chat.client import Closed, RawClient
+
+VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
+HOST = token("service", "host")
+MESSAGES = 60
+CLOSING = "closing"
+
+Hurt = Callable[[FaultyProxy, int], Awaitable[None]]
+
+
+async def cut(proxy: FaultyProxy, n: int) -> None:
+    if n % 10 == 3:
+        proxy.cut()
+
+
+async def half_open(proxy: FaultyProxy, n: int) -> None:
+    if n % 20 == 3:
+        proxy.leave_half_open()
+
+
+async def stall(proxy: FaultyProxy, n: int) -> None:
+    if n % 20 == 3:
+        proxy.stall()
+    if n % 20 == 10:
+        proxy.resume()
+
+
+async def stall_for_good(proxy: FaultyProxy, n: int) -> None:
+    """The server gives the socket up (4408), and the network lets nobody know."""
+    if n % 30 == 3:
+        proxy.stall()
+    if n % 30 == 20:
+        await asyncio.sleep(0.8)  # longer than the ping's timeout
+        proxy.cut()
+
+
+async def drop(proxy: FaultyProxy, n: int) -> None:
+    """In the middle of a frame, after some hundred bytes that were passed on."""
+    proxy.drop_after_down = 400 + 37 * n if n < MESSAGES - 10 else None
+
+
+HURTS = [cut, half_open, stall, stall_for_good, drop]
+
+
+class Listener:
+    """A front end that only knows how to connect again, and keeps what it got, in order."""
+
+    def __init__(self, url: str, path: str) -> None:
+        self._url = url + path
+        self.heard: list[str] = []
+        self._news = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(Closed, TimeoutError):
+                client = await RawClient.connect(self._url)
+                try:
+                    while True:
+                        # A page that hears nothing for long gives its socket up. It says so, or what
+                        # it does not look at any more would count as received.
+                        frame = await client.recv_json(1.5)
+                        if not frame.get("isSystem"):
+                            self.heard.append(frame["msg"])
+                            self._news.set()
+                finally:
+                    closing = asyncio.create_task(client.close(), name=CLOSING)
+                    self._closing.add(closing)
+                    closing.add_done_callback(self._closing.discard)
+            await asyncio.sleep(0.02)  # as pages do
+
+    async def until(self, text: str) -> list[str]:
+        """All that was heard, without what came again."""
+        async with asyncio.timeout(20):
+            while text not in self.heard:
+                self._news.clear()
+                await self._news.wait()
+        return list(dict.fromkeys(self.heard))
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@pytest.fixture
+def options(process: Process) -> Process:
+    process.options += [
+        "counselling.rejoin_grace=60",
+        "support.rejoin_grace=60",
+        "limits.ping_interval=0.2",
+        "limits.ping_timeout=0.5",
+    ]
+    return process
+
+
+@contextlib.asynccontextmanager
+async def proxied(process: Process) -> AsyncIterator[tuple[House, FaultyProxy]]:
+    await process.start()
+    async with FaultyProxy(int(process.url.rsplit(":", 1)[1])) as proxy:
+        yield process.house, proxy
+    # All links are gone; clients that were about to close see it now.
+    for task in asyncio.all_tasks():
+        if task.get_name() == CLOSING:
+            await asyncio.wait({task}, timeout=6)
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("hurt", HURTS)
+async def test_a_participant_misses_nothing(options: Process, hurt: Hurt) -> None:
+    async with proxied(options) as (house, proxy):
+        session = await house.session()
+        visitor = await house.chat(VISITOR, session, features="ack")
+        listener = Listener(proxy.url, f"/chat?token={COUNSELLOR}&sessionId={session}&type=0")
+        while (await visitor.recv_json())["msg"] != "会话已开始":
+            pass
+        expected = [f"m{n}" for n in range(MESSAGES)]
+        for n, text in enumerate(expected):
+            await visitor.send_json({"msg": text, "id": text})
+            assert (await visitor.recv_json())["ack"] == text
+            await hurt(proxy, n)
+        proxy.resume()
+        assert await listener.until(expected[-1]) == expected
+        await listener.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("hurt", [cut, drop])
+async def test_an_observer_goes_on_where_it_stopped(options: Process, hurt: Hurt) -> None:
+    async with proxied(options) as (house, proxy):
+        session = await house.session()
+        await house.record(session)
+        visitor = await house.chat(VISITOR, session, features="ack")
+        await house.chat(COUNSELLOR, session)
+        while (await visitor.recv_json())["msg"] != "会话已开始":
+            pass
+        listener = Listener(proxy.url, f"/observe?token={SUPERVISOR}&sessionId={session}")
+        # Its first visit begins when it is there; what is said now is heard, or it was before.
+        while not listener.heard:
+            await visitor.send_json({"msg": "is it there?"})
+            await asyncio.sleep(0.05)
+        expected = [f"m{n}" for n in range(MESSAGES)]
+        for n, text in enumerate(expected):
+            await visitor.send_json({"msg": text, "id": text})
+            assert (await visitor.recv_json())["ack"] == text
+            await hurt(proxy, n)
+        heard = await listener.until(expected[-1])
+        assert [text for text in heard if text.startswith("m")] == expected
+        await listener.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("hurt", [cut, stall_for_good])
+async def test_no_notification_is_forgotten(options: Process, hurt: Hurt) -> None:
+    async with proxied(options) as (house, proxy):
+        listener = Listener(proxy.url, f"/notify?token={COUNSELLOR}")
+        expected = [f"n{n}" for n in range(MESSAGES)]
+        for n, text in enumerate(expected):
+            body = {"role": "consultant", "id": 2, "type": 0, "msg": text}
+            assert (await house.api("POST", "/api/v1/notifications", HOST, body)).code == 202
+            await hurt(proxy, n)
+        assert await listener.until(expected[-1]) == expected
+        await listener.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("hurt", [cut, drop])
+async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options: Process, hurt: Hurt) -> None:
+    async with proxied(options) as (house, proxy):
+        heard: list[str] = []
+        clients: list[RawClient] = []
+        addresses: set[str] = set()
+        news = asyncio.Event()
+
+        async def user() -> None:
+            while True:
+                with contextlib.suppress(Closed, TimeoutError):
+                    client = await RawClient.connect(proxy.url + "/v1/ws/user/connect")
+                    clients.append(client)
+                    await client.send_json(
+                        {"id": "1", "type": "auth", "payload": {"token": token("user", 5)}}
+                    )
+                    await client.send_json({"id": "2", "type": "connect"})
+                    while True:
+                        frame = await client.recv_json(1.5)
+                        if frame["type"] == "connect_success":
+                            addresses.add(frame["payload"]["uuid"])
+                        elif frame["type"] == "message_text":
+                            heard.append(frame["payload"]["message"])
+                            news.set()
+                await asyncio.sleep(0.02)
+
+        waiter = await house.waiter(7, features=["ack"])
+        coming = asyncio.create_task(user())
+        address = (await waiter.until("new_connection"))["payload"]["uuid"]
+        expected = [f"m{n}" for n in range(MESSAGES)]
+        for n, text in enumerate(expected):
+            await waiter.tell("message_text", {"message": text}, to=address)
+            await waiter.until("message_text_success")
+            await hurt(proxy, n)
+        async with asyncio.timeout(20):
+            while expected[-1] not in heard:
+                news.clear()
+                await news.wait()
+        assert list(dict.fromkeys(heard)) == expected
+        assert addresses == {waiter.uuid}
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+        proxy.cut()
+        for client in clients:
+            await client.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_several_connections_of_one_person_hear_all_together(options: Process) -> None:
+    async with proxied(options) as (house, proxy):
+        session = await house.session()
+        visitor = await house.chat(VISITOR, session, features="ack")
+        path = f"/chat?token={COUNSELLOR}&sessionId={session}&type=0"
+        listeners = [Listener(proxy.url, path) for _ in range(3)]
+        while (await visitor.recv_json())["msg"] != "会话已开始":
+            pass
+        expected = [f"m{n}" for n in range(MESSAGES)]
+        for n, text in enumerate(expected):
+            await visitor.send_json({"msg": text, "id": text})
+            assert (await visitor.recv_json())["ack"] == text
+            if n == 30:
+                proxy.cut()
+        # Receipts are a person's, not a socket's: what was said while one of them was away may have
+        # come to another.
+        async with asyncio.timeout(20):
+            while not set(expected) <= {text for listener in listeners for text in listener.heard}:  # noqa: ASYNC110 - any of them may be the last
+                await asyncio.sleep(0.02)  # any of the three may be the last
+        for listener in listeners:
+            assert list(dict.fromkeys(listener.heard)) == sorted(set(listener.heard), key=expected.index)
+            await listener.close()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_slow_peer_is_dropped_and_nobody_waits_for_it(options: Process) -> None:
+    options.options += ["limits.outgoing_bytes=200000", "limits.ping_timeout=30"]
+    async with proxied(options) as (house, proxy):
+        session = await house.session()
+        visitor = await house.chat(VISITOR, session, features="ack")
+        slow = await RawClient.connect(f"{proxy.url}/chat?token={COUNSELLOR}&sessionId={session}&type=0")
+        quick = await house.chat(COUNSELLOR, session)
+        while (await visitor.recv_json())["msg"] != "会话已开始":
+            pass
+        proxy.stall()
+        text = "x" * 50000
+        for n in range(200):  # more than the buffers of two kernels
+            await visitor.send_json({"msg": f"{n} {text}", "id": f"{n}"})
+            assert (await visitor.recv_json())["ack"] == f"{n}"
+        while not (await quick.recv_json())["msg"].startswith("199 "):
+            pass
+        proxy.resume()
+        assert (await slow.wait_closed(20)).code in (4408, 1006)

@@ -1,0 +1,18 @@
+"""A few seconds of what ``scripts/soak`` does for minutes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.soaking import Soak
+
+
+@pytest.mark.slow
+@pytest.mark.gen_test(timeout=150)
+async def test_nothing_acknowledged_is_lost_while_all_is_cut_and_killed(tmp_path: Path) -> None:
+    soak = Soak(tmp_path, seconds=12, seed=7, say=lambda text: None)
+    count = await soak.run(sessions=4, users=4)
+    assert count.wrong == []
+    assert (count.lost, count.stored, count.received) == (0, count.sent, count.sent)
+    assert count.kills + count.stops > 0
+    assert count.cuts > 0
