@@ -170,7 +170,7 @@ class Writer:
             # Whatever state the connection is in now, the next batch starts with a fresh one.
             with contextlib.suppress(pw.PeeweeException):
                 self._database.close()
-            raise _Broken(error, by_work=begun and not executed) from error
+            raise _Broken(_origin(error), by_work=begun and not executed) from error
 
     @property
     def _begin(self) -> tuple[str, ...]:
@@ -226,6 +226,16 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+
+
+def _origin(error: Exception) -> Exception:
+    """What went wrong first. After a full disk there is nothing to roll back, and only that would be told."""
+    origin, before = error, error.__context__
+    while before is not None:
+        if isinstance(before, pw.PeeweeException):
+            origin = before
+        before = before.__context__
+    return origin
 
 
 class _Broken(Exception):

@@ -1,0 +1,229 @@
+"""A disk that is full, a database that is locked, read-only or broken: what senders are told, and what then."""
+
+import asyncio
+import ctypes
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SECRET, House, token
+from tests.e2e.conftest import Process
+from tornado_chat.client import RawClient
+
+VISITOR, COUNSELLOR = token("user", 1), token("consultant", 2)
+# prctl(2) and capabilities(7)
+PR_CAPBSET_DROP = 24
+CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2
+
+REFUSED = "错误: 消息未能保存, 请重新发送"
+
+
+def expect(process: Process, *patterns: str) -> None:
+    """These log lines are expected: they are taken out of the log in the end."""
+    process.log[:] = [
+        line for line in process.log if not any(pattern in line for pattern in (*patterns, "Traceback"))
+    ]
+
+
+async def ready(house: House) -> tuple[int, dict[str, str]]:
+    answer = await house.api("GET", "/readyz")
+    return answer.code, json.loads(answer.body)["problems"]
+
+
+async def talking(house: House) -> tuple[RawClient, RawClient]:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    counsellor = await house.chat(COUNSELLOR, session)
+    for who in (visitor, counsellor):
+        while (await who.recv_json())["msg"] != "会话已开始":
+            pass
+    return visitor, counsellor
+
+
+async def say(visitor: RawClient, text: str, timeout: float = 15) -> dict[str, Any]:
+    await visitor.send_json({"msg": text, "id": text[:20]})
+    return dict(await visitor.recv_json(timeout))
+
+
+def size_of_log(process: Process) -> int:
+    return (process.directory / "state" / "tornado-chat.sqlite3-wal").stat().st_size
+
+
+def limit_files(process: Process, size: int) -> None:
+    """From now on, no file of the process can grow beyond ``size``."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_full_disk_refuses_and_is_fine_again_when_there_is_room(process: Process) -> None:
+    house = (await process.start()).house
+    visitor, counsellor = await talking(house)
+    assert (await say(visitor, "before"))["ack"] == "before"
+    limit_files(process, size_of_log(process))
+    text = "x" * 9000
+    assert (await say(visitor, text))["msg"] == REFUSED
+    code, problems = await ready(house)
+    assert code == 503
+    # A limit for the process makes it an I/O error; a full disk is "database or disk is full".
+    assert problems["database"] in ("disk I/O error", "database or disk is full")
+    assert (await house.api("GET", "/healthz")).code == 200
+    user = await house.user(5)
+    assert (await user.until("error"))["payload"]["message"]
+    limit_files(process, resource.RLIM_INFINITY)
+    assert (await say(visitor, text))["ack"] == text[:20]  # the same id, sent again
+    assert (await ready(house))[0] == 200
+    assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["before", text]
+    await user.tell("connect")
+    assert (await user.until("connect_queue"))["payload"] == {"location": 1}
+    await process.stop()
+    expect(process, "the database refused a batch", "receipts could not be stored yet")
+
+
+@pytest.mark.slow
+@pytest.mark.gen_test(timeout=60)
+async def test_a_locked_database_refuses_after_a_while_and_goes_on_when_it_is_free(process: Process) -> None:
+    house = (await process.start()).house
+    visitor, counsellor = await talking(house)
+    database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    assert (await say(visitor, "locked out"))["msg"] == REFUSED
+    assert (await ready(house))[0] == 503
+    database.execute("ROLLBACK")
+    database.close()
+    assert (await say(visitor, "let in"))["ack"] == "let in"
+    assert (await counsellor.recv_json())["msg"] == "let in"
+    assert (await ready(house))[0] == 200
+    await process.stop()
+    expect(process, "the database refused a batch", "receipts could not be stored yet")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_sends_during_a_short_lock_only_waits(process: Process) -> None:
+    house = (await process.start()).house
+    visitor, counsellor = await talking(house)
+    database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    await visitor.send_json({"msg": "patient", "id": "a"})
+    with pytest.raises(TimeoutError):
+        await visitor.recv_json(0.5)
+    database.execute("ROLLBACK")
+    database.close()
+    assert (await visitor.recv_json())["ack"] == "a"
+    assert (await counsellor.recv_json())["msg"] == "patient"
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_broken_database_refuses_and_is_fine_again_when_it_is_mended(process: Process) -> None:
+    house = (await process.start()).house
+    visitor, counsellor = await talking(house)
+    assert (await say(visitor, "before"))["ack"] == "before"
+    path = process.directory / "state" / "tornado-chat.sqlite3"
+    with sqlite3.connect(path) as database:  # everything into the one file
+        assert database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    database.close()
+    whole = path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(b"\xff" * len(whole))
+    broken = await say(visitor, "broken")
+    assert broken["msg"] == REFUSED
+    assert (await ready(house))[0] == 503
+    with path.open("r+b") as file:
+        file.write(whole)
+    assert (await say(visitor, "mended"))["ack"] == "mended"
+    assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["before", "mended"]
+    assert (await ready(house))[0] == 200
+    await process.stop()
+    expect(process, "the database refused a batch", "receipts could not be stored yet", "could not be")
+
+
+def serve_without_privileges(directory: Path) -> subprocess.CompletedProcess[str]:
+    """The server as somebody whom permissions bind, as they do not bind root."""
+    options = [
+        "server.port=0",
+        f"server.state_dir={directory / 'state'}",
+        f"auth.secret_file={directory / 'secret'}",
+    ]
+
+    libc = ctypes.CDLL(None)
+
+    def give_up_capabilities() -> None:
+        if os.getuid() == 0:
+            for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+                libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+    return subprocess.run(
+        [sys.executable, "-m", "tornado_chat", "serve", *(w for o in options for w in ("--set", o))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd="/",
+        preexec_fn=give_up_capabilities,
+    )
+
+
+def test_a_read_only_database_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (tmp_path / "secret").write_bytes(SECRET)
+    file = state / "tornado-chat.sqlite3"
+    sqlite3.connect(file).close()
+    file.touch()
+    file.chmod(0o444)
+    state.chmod(0o555)
+    try:
+        done = serve_without_privileges(tmp_path)
+    finally:
+        state.chmod(0o755)
+    assert done.returncode == 1, done.stderr
+    assert f"cannot open the database sqlite:///{file}: " in done.stderr
+    assert "readonly" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.gen_test(timeout=120)
+async def test_ten_restarts_under_load_lose_and_repeat_nothing(process: Process) -> None:
+    from tornado_chat.client import ChatClient
+
+    process.options += ["server.drain_seconds=0.3", "limits.messages_per_second=10000"]
+    house = (await process.start()).house
+    pairs = []
+    for n in range(5):
+        session = await house.session(user=10 + n, consultant=20 + n)
+        visitor = ChatClient(house.ws, token("user", 10 + n), session)
+        counsellor = ChatClient(house.ws, token("consultant", 20 + n), session)
+        pairs.append((await visitor.connect(), await counsellor.connect()))
+    over = asyncio.Event()
+
+    async def speak(client: ChatClient) -> int:
+        sent = 0
+        while not over.is_set():
+            await asyncio.gather(*(client.send(f"{sent + n}") for n in range(5)))
+            sent += 5
+        return sent
+
+    speaking = [asyncio.create_task(speak(visitor)) for visitor, _ in pairs]
+    for _ in range(10):
+        await pairs[0][1].receive(20)  # it goes on
+        assert await process.stop() == 0
+        await process.start()
+    over.set()
+    for (_, counsellor), sent in zip(pairs, await asyncio.gather(*speaking), strict=True):
+        heard: list[str] = []
+        while f"{sent - 1}" not in heard:
+            frame = await counsellor.receive(20)
+            if not frame.system:
+                heard.append(frame.msg)
+        first = 0 if counsellor is not pairs[0][1] else int(heard[0])
+        assert heard == [f"{n}" for n in range(first, sent)]
+    for pair in pairs:
+        for client in pair:
+            await client.close()
