@@ -162,3 +162,56 @@ async def test_a_port_that_is_taken_is_said_in_one_sentence(process: Process) ->
         await other.start(process.options[0])
     assert await other.stop() == 1
     assert not any("Traceback" in line for line in other.log)
+
+
+@pytest.mark.gen_test(timeout=30)
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_resend_after_a_restart_gets_the_first_acknowledgement(
+    process: Process, end: signal.Signals
+) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    await visitor.recv_json()
+    await visitor.send_json({"msg": "once", "id": "a"})
+    first = await visitor.recv_json()
+    await process.stop(end)
+    await process.start()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    for text in ("once", "another text with the same id"):
+        await visitor.send_json({"msg": text, "id": "a"})
+        while "ack" not in (frame := await visitor.recv_json()):
+            pass
+        assert frame == first
+    counsellor = await house.chat(COUNSELLOR, session)
+    assert (await counsellor.recv_json())["msg"] == "once"
+    assert "another" not in (await counsellor.recv_json())["msg"]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_the_line_and_the_waiters_conversations_are_there_again_after_kill_9(process: Process) -> None:
+    process.options.append("support.capacity=1")
+    house = (await process.start()).house
+    waiter = await house.waiter(7)
+    served = await house.user(1, features=["ack"])
+    address = (await served.until("connect_success"))["payload"]["uuid"]
+    await served.tell("message_text", {"message": "heard?"})
+    await served.until("message_text_success")
+    line = [await house.user(id) for id in (4, 3, 2)]
+    for peer in line:
+        await peer.get("connect_queue")
+    uuid = (await waiter.until("new_connection"))["payload"]["uuid"]
+    await process.stop(signal.SIGKILL)
+    await process.start()
+    # They come back in another order, and have the places that they had.
+    line = [await house.user(id) for id in (2, 3, 4)]
+    for peer, place in zip(line, (3, 2, 1), strict=True):
+        while (await peer.until("connect_queue"))["payload"]["location"] != place:
+            pass
+    back = await house.user(1)
+    assert (await back.until("connect_success"))["payload"]["uuid"] == address
+    again = await house.waiter(7)
+    assert (await again.until("new_connection"))["payload"]["uuid"] == uuid
+    assert (await again.until("message_text"))["payload"]["message"] == "heard?"
+    await again.tell("message_text", {"message": "yes"}, to=uuid)
+    assert (await back.until("message_text"))["payload"]["message"] == "yes"

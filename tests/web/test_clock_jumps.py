@@ -1,0 +1,69 @@
+"""The wall clock is set forth and back while people talk: nothing ends, nothing changes its order."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+
+DAY = 86400 * 10**9
+VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
+
+
+@pytest.fixture
+def jump(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets the clock to so many days from now."""
+    real = time.time_ns
+    return lambda days: monkeypatch.setattr(time, "time_ns", lambda: real() + days * DAY)
+
+
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    return changed(changed(settings, "counselling", rejoin_grace=3600.0), "support", rejoin_grace=3600.0)
+
+
+@pytest.mark.gen_test
+async def test_a_session_goes_on_and_its_order_is_that_of_the_talk(
+    house: House, jump: Callable[[int], None]
+) -> None:
+    session = await house.session()
+    await house.record(session)
+    visitor = await house.chat(VISITOR, session, features="ack")
+    counsellor = await house.chat(COUNSELLOR, session, features="seq")
+    while (await counsellor.recv_json())["msg"] != "会话已开始":
+        pass
+    observer = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    expected = []
+    for days in (0, 2, -3, 40, -400, 0):
+        jump(days)
+        expected.append(f"day {days}")
+        await visitor.send_json({"msg": expected[-1], "id": f"d{days}{len(expected)}"})
+        frame = await counsellor.recv_json()
+        assert (frame["msg"], frame["seq"]) == (expected[-1], len(expected))
+        assert (await observer.recv_json())["msg"] == expected[-1]
+    await counsellor.close(1001)
+    jump(365)
+    await visitor.send_json({"msg": "are you there?"})
+    jump(-365)
+    again = await house.chat(COUNSELLOR, session)
+    assert (await again.recv_json())["msg"] == "are you there?"
+    page = await house.api("GET", f"/api/v1/sessions/{session}/messages", token("service", "host"))
+    assert [item["msg"] for item in json.loads(page.body)["items"]] == [*expected, "are you there?"]
+    state = await house.api("GET", f"/api/v1/sessions/{session}", token("service", "host"))
+    assert json.loads(state.body)["state"] == "active"
+
+
+@pytest.mark.gen_test
+async def test_the_line_keeps_its_order(house: House, jump: Callable[[int], None]) -> None:
+    line = []
+    for id, days in enumerate((0, -5, 7), 1):
+        jump(days)
+        line.append(await house.user(id))
+        assert (await line[-1].get("connect_queue"))["payload"] == {"location": id}
+    jump(-30)
+    waiter = await house.waiter(9)
+    for user in line:
+        assert (await waiter.until("new_connection"))["payload"] == {"uuid": user.uuid}
