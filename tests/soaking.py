@@ -30,6 +30,7 @@ from tornado_chat.client import ChatClient, Closed, Options, RawClient, UserClie
 WORK = Options(first_delay=0.02, longest_delay=0.5, ping_interval=2.0, timeout=5.0)
 PATIENCE = 60.0  # seconds until everything must have arrived after the last fault
 CAPACITY = 5
+MOST_UNHEARD = 500  # messages that a speaker is ahead of its listener
 
 
 @dataclass
@@ -164,12 +165,13 @@ class Soak:
             talk.acknowledged.add(number)
 
         while not self._over.is_set():
-            while len(under_way) < 8:
+            while len(under_way) < 8 and talk.sent - len(talk.heard) < MOST_UNHEARD:
                 talk.sent += 1
                 under_way.add(asyncio.create_task(one(talk.sent)))
-            done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            if under_way:
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
             await asyncio.sleep(self._random.random() * 0.02)  # the pace of the load
         await asyncio.gather(*under_way)
 

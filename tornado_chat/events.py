@@ -4,9 +4,11 @@ An event is a hint about something the database already holds, or (``Notice``, `
 something so fleeting that nobody misses it after a reconnect.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
-from tornado_chat.types import Conversation, Message, Notification, Person, Room, SessionState, Thread
+from tornado_chat.types import Conversation, Message, Notification, Person, Role, Room, SessionState, Thread
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -62,11 +64,26 @@ class Returned(msgspec.Struct, frozen=True):
 
 
 class Typing(msgspec.Struct, frozen=True):
-    """Somebody of this support conversation is typing, or stopped."""
+    """Somebody in this room or conversation is typing, or stopped."""
 
     thread: Thread
     sender: Person
     typing: bool
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Somebody has read everything up to ``seq``."""
+
+    thread: Thread
+    reader: Person
+    seq: int
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """Who of a room's two people is there now."""
+
+    thread: Thread
+    present: Mapping[Role, bool]
 
 
 Sequenced = Message | Notification
@@ -81,4 +98,6 @@ Event = (
     | Departed
     | Returned
     | Typing
+    | Read
+    | Presence
 )

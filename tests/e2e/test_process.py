@@ -147,7 +147,8 @@ async def test_a_database_that_lacks_a_migration_waits_for_the_operator(process:
         database.execute("DELETE FROM schema_migration")
     database.close()
     with pytest.raises(
-        AssertionError, match=r"lacks 0001_first, 0002_plugins: make a backup, .*`tornado-chat db upgrade`"
+        AssertionError,
+        match=r"lacks 0001_first, 0002_plugins, 0003_reading: make a backup, .*`tornado-chat db upgrade`",
     ):
         await process.start(f"storage.url=sqlite:///{path}")
     assert await process.stop() == 1

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tornado_chat.domain.receipts import Ledger
-from tornado_chat.events import Event, Sequenced
+from tornado_chat.events import Event, Sequenced, Typing
 from tornado_chat.types import Message, Person, Thread
 
 
@@ -229,7 +229,7 @@ class Outbox:
             self._on_owing(self)
 
     def _frame(self, event: Event, memo: Memo) -> bytes | None:
-        own = isinstance(event, Message) and event.sender == self.person
+        own = isinstance(event, Message | Typing) and event.sender == self.person
         key = (self._encoder, own)
         try:
             return memo[key]

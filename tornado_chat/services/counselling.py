@@ -19,14 +19,14 @@ from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.domain.sessions import Effect, Event, Side, step
 from tornado_chat.errors import ChatError, Conflict, Forbidden
 from tornado_chat.events import Event as Published
-from tornado_chat.events import Notice, RoomEnded
+from tornado_chat.events import Notice, Presence, Read, RoomEnded, Typing
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.rooms import Rooms
-from tornado_chat.services.store import Store
-from tornado_chat.storage import messages, rooms
+from tornado_chat.services.store import Store, forgive
+from tornado_chat.storage import messages, reading, rooms
 from tornado_chat.storage.messages import Append
 from tornado_chat.types import (
     Action,
@@ -177,6 +177,7 @@ class Counselling:
                     raise
                 if first:
                     self._plugins.emit("participant_joined", thread=thread, identity=identity)
+                    self._tell_presence(live)
         finally:
             self._forget_if_idle(thread, live)
         if outbox.closed:  # the socket closed while we waited, when nobody knew its seat
@@ -196,6 +197,22 @@ class Counselling:
             return self._store.append(Append(seat.thread, seat.identity.person, draft.text, client_id))
 
         return self._filtering.submit(seat.lane, Draft(seat.thread, seat.identity, text), store)
+
+    def typing(self, seat: Seat, typing: bool) -> None:
+        """Show the others that one is typing, or stopped; never stored."""
+        self._publish(Typing(seat.thread, seat.identity.person, typing))
+
+    def read(self, seat: Seat, seq: int) -> None:
+        """Remember and show how far one has read. Nobody waits for it; a lost one is said again."""
+        done = self._store.write(lambda tx: reading.mark(tx, seat.thread, seat.identity.person, seq))
+        done.add_done_callback(forgive)
+
+    async def status(self, seat: Seat) -> list[Published]:
+        """What one who has just come should know: who is there, and how far everybody has read."""
+        marks = await self._store.read(reading.marks, seat.thread)
+        live = self._live.get(seat.thread)
+        presence = self._presence(live) if live else None
+        return [*marks, *([presence] if presence else [])]
 
     def leave(self, seat: Seat, close_code: int | None) -> None:
         """The seat's socket is closed. Codes 4000 (end) and 4001 (no answer in time) mean something."""
@@ -261,7 +278,7 @@ class Counselling:
 
     def on_event(self, event: Published) -> None:
         """Pass on what concerns rooms; called for every event, after its commit."""
-        if isinstance(event, Notice):
+        if isinstance(event, Notice | Presence | Typing | Read):
             self._hub.tell(event, event.thread)
         elif isinstance(event, RoomEnded):
             self._hub.tell(event, event.thread)
@@ -286,6 +303,7 @@ class Counselling:
             if not live.present(seat.side):
                 person = seat.identity.person
                 self._plugins.emit("participant_left", thread=seat.thread, person=person)
+                self._tell_presence(live)
             if close_code == END:
                 await self._insist(live, Event.ENDED, seat.side)
             elif close_code == CANCEL and seat.side is Side.ASKER and seat.thread.kind is Kind.SESSION:
@@ -312,6 +330,19 @@ class Counselling:
                 live.room = await self._store.write(lambda tx: rooms.start(tx, room.thread))
             elif effect is Effect.FINISH:
                 live.room = await self._store.write(lambda tx: rooms.finish(tx, room.thread, state))
+
+    def _tell_presence(self, live: _Live) -> None:
+        presence = self._presence(live)
+        if presence is not None:
+            self._publish(presence)
+
+    def _presence(self, live: _Live) -> Presence | None:
+        room = live.room
+        if room is None:
+            return None
+        people = {Side.ASKER: room.asker, Side.HELPER: room.helper}
+        present = {person.role: live.present(side) for side, person in people.items()}
+        return Presence(room.thread, present)
 
     async def _insist(self, live: _Live, event: Event, side: Side) -> None:
         """As ``_apply``, for what must happen: tried again until the database takes it."""

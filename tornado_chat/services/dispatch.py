@@ -21,7 +21,7 @@ from tornado_chat import config
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy
 from tornado_chat.errors import ChatError, Conflict
-from tornado_chat.events import Assigned, Departed, Event, Returned, Typing
+from tornado_chat.events import Assigned, Departed, Event, Returned
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.places import PlaceTeller
 from tornado_chat.services.receipts import ReceiptBook
@@ -56,7 +56,7 @@ class Dispatcher:
         self._gate = gate
         self._by_user: dict[Person, Talk] = {}
         self._talks: dict[int, Talk] = {}
-        self._usher = Usher(hub, receipts)
+        self._usher = Usher(hub, receipts, store)
         self._places = PlaceTeller(loop, settings.queue_interval, self._line, self._usher.show_place)
         self._assigning: set[int] = set()  # matched, and not yet committed
         self._tasks: set[asyncio.Task[None]] = set()
@@ -189,6 +189,10 @@ class Dispatcher:
                 self.desk.pool.released(target.person)
                 raise
 
+    def talk(self, conversation_id: int) -> Talk:
+        """An unfinished conversation."""
+        return self._talks[conversation_id]
+
     def waiter(self, person: Person, address: str, name: str | None) -> WaiterDesk:
         """The waiter's desk, made if it has none."""
         waiter = self.waiters.get(person)
@@ -207,8 +211,6 @@ class Dispatcher:
             self._on_departed(event.conversation)
         elif isinstance(event, Returned):
             self._on_returned(event)
-        elif isinstance(event, Typing):
-            self._hub.tell(event, event.thread)
 
     def _on_assigned(self, event: Assigned) -> None:
         conversation = event.conversation

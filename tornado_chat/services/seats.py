@@ -12,6 +12,8 @@ from tornado_chat.domain.queue import Ticket
 from tornado_chat.errors import ChatError
 from tornado_chat.services.filtering import Lane
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.store import Store
+from tornado_chat.storage import reading
 from tornado_chat.types import Conversation, ConversationState, Identity, Person
 from tornado_chat.wire.support import SupportFrames
 
@@ -97,8 +99,9 @@ class WaiterDesk:
 class Usher:
     """Shows sockets their conversations, and out of them."""
 
-    def __init__(self, hub: Hub, receipts: ReceiptBook) -> None:
+    def __init__(self, hub: Hub, receipts: ReceiptBook, store: Store) -> None:
         self._hub = hub
+        self._store = store
         self._receipts = receipts
 
     def show_waiter(self, conversation: Conversation, seat: Seat) -> None:
@@ -136,6 +139,11 @@ class Usher:
         try:
             received = await self._receipts.get(conversation.thread, seat.person)
             await self._hub.follow(seat.outbox, conversation.thread, received or 0)
+            if "read" in seat.frames.features:
+                for mark in await self._store.read(reading.marks, conversation.thread):
+                    frame = seat.frames.encode(mark, own=False)
+                    if frame is not None:
+                        seat.outbox.in_order(conversation.thread, partial(seat.outbox.send, frame))
         except ChatError as error:
             log.warning("a conversation could not be read back: %s", error)
             seat.outbox.close(1013, "try again later")

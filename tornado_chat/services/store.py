@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
 
@@ -54,3 +54,9 @@ class Store:
         """Commit what is waiting and let go of the database. Blocks for that long."""
         self._writer.close()
         self._readers.close()
+
+
+def forgive(done: asyncio.Future[Any]) -> None:
+    """For a write that nobody waits for: the writer has logged what went wrong, if anything did."""
+    if not done.cancelled():
+        done.exception()

@@ -8,15 +8,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from tornado_chat.domain.queue import Ticket
 from tornado_chat.errors import Conflict, NotFound
 from tornado_chat.events import Event, Typing
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.seats import Seat, Talk, WaiterDesk
-from tornado_chat.services.store import Store
-from tornado_chat.storage import conversations, messages
+from tornado_chat.services.store import Store, forgive
+from tornado_chat.storage import conversations, messages, reading
 from tornado_chat.storage.messages import Append
 from tornado_chat.types import Conversation, ConversationState, Draft, Message, Person, Role, Stored
+
+MOST_SHOWN = 100
+"""Of those who wait, in the status."""
 
 
 class Support:
@@ -41,6 +45,15 @@ class Support:
         self._capacity = capacity
 
     # --- coming and going ---
+
+    def sign_in(self, seat: Seat) -> None:
+        """A new socket of a waiter replaces the others, where both know of that (feature ``kickout``)."""
+        waiter = self._dispatcher.waiters.get(seat.person)
+        if waiter is None or "kickout" not in seat.frames.features:
+            return
+        for other in [each for each in waiter.seats if "kickout" in each.frames.features]:
+            other.outbox.send(other.frames.kickout())
+            other.outbox.close(4409, "signed in elsewhere")
 
     async def connect(self, seat: Seat) -> None:
         """A user joins the line, or comes back to its place or conversation.
@@ -114,6 +127,12 @@ class Support:
         conversation = self._talk_of(seat, address).row
         self._publish(Typing(conversation.thread, seat.person, typing))
 
+    def read(self, seat: Seat, address: str | None, seq: int) -> None:
+        """Remember and show how far one has read. Nobody waits for it; a lost one is said again."""
+        conversation = self._talk_of(seat, address).row
+        done = self._store.write(lambda tx: reading.mark(tx, conversation.thread, seat.person, seq))
+        done.add_done_callback(forgive)
+
     async def history(
         self, seat: Seat, address: str | None, before: int | None, limit: int
     ) -> tuple[Conversation, list[Message], bool]:
@@ -143,9 +162,14 @@ class Support:
             "queue": {
                 "length": len(line),
                 "waiting_since": min((ticket.since for ticket in line), default=None),
+                "first": [self._ticket_status(ticket) for ticket in line[:MOST_SHOWN]],
             },
             "conversations": sum(len(waiter.talks) for waiter in self._dispatcher.waiters.values()),
         }
+
+    def _ticket_status(self, ticket: Ticket) -> dict[str, Any]:
+        talk = self._dispatcher.talk(ticket.number)
+        return {"person": ticket.user, "name": talk.row.user_name, "since": ticket.since}
 
     def _waiter_status(self, waiter: WaiterDesk) -> dict[str, Any]:
         return {

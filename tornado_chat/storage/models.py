@@ -142,6 +142,18 @@ class Receipt(Table):
         primary_key = pw.CompositeKey("kind", "thread_id", "reader")
 
 
+class ReadMark(Table):
+    """Up to which ``seq`` of a thread a reader says to have read."""
+
+    kind = pw.SmallIntegerField()
+    thread_id = pw.BigIntegerField()
+    reader = pw.CharField(PERSON)
+    seq = pw.BigIntegerField()
+
+    class Meta:
+        primary_key = pw.CompositeKey("kind", "thread_id", "reader")
+
+
 class PluginCursor(Table):
     """Up to which row of a stream (messages, notifications) a plugin has dealt with everything."""
 
@@ -161,5 +173,6 @@ TABLES = (
     Inbox,
     Notification,
     Receipt,
+    ReadMark,
     PluginCursor,
 )

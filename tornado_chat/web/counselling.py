@@ -46,12 +46,24 @@ class ChatSocket(CounsellingSocket):
         self.seat = await self.services.counselling.enter(self.identity, thread, outbox)
         if "history" in self.features:
             await self._send_history(self.seat, wire.GetHistory(None))
+        if self.features & {"read", "presence"}:
+            encoder = self.services.frames.chat(self.features)
+            for event in await self.services.counselling.status(self.seat):
+                frame = encoder.encode(event, own=False)
+                if frame is not None:
+                    self.send(frame)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         assert self.seat is not None, "frames are read when the socket has been admitted"
         command = wire.parse_chat(data, self.features)
         if isinstance(command, wire.GetHistory):
             return self._send_history(self.seat, command)
+        if isinstance(command, wire.TypingNow):
+            self.services.counselling.typing(self.seat, command.typing)
+            return None
+        if isinstance(command, wire.MarkRead):
+            self.services.counselling.read(self.seat, command.seq)
+            return None
         stored = self.services.counselling.say(self.seat, command.msg, command.id)
         encoder, client_id = self.services.frames.chat(self.features), command.id
         self.when_stored(stored, data, lambda stored: encoder.ack(client_id, stored))

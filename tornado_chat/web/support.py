@@ -55,6 +55,8 @@ class SupportSocket(Socket):
                 await support.disconnect(seat, command.to)
             case wire.TypingNow():
                 support.typing(seat, command.to, payload.typing)
+            case wire.MarkRead():
+                support.read(seat, command.to, payload.seq)
             case wire.GetHistory():
                 page = await support.history(seat, command.to, payload.before, payload.limit)
                 self.send(self.frames.history(*page, command.id))
@@ -97,6 +99,7 @@ class SupportSocket(Socket):
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
         if success is not None:
             self.send(success)
+        self.services.support.sign_in(self.seat)
 
     def _say(self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes) -> None:
         conversation, stored = self.services.support.say(seat, command.to, text, media, command.client_id)

@@ -11,13 +11,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.errors import ChatError, Malformed
-from tornado_chat.events import Event, Notice, RoomEnded
+from tornado_chat.events import Event, Notice, Presence, Read, RoomEnded, Typing
 from tornado_chat.texts import Language, error_text, system_text
 from tornado_chat.types import Kind, Message, Notification, Role, Stored
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
-CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history"})
+CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence"})
 NOTIFY_FEATURES = frozenset({"seq"})
 OBSERVE_FEATURES = frozenset({"seq"})
 
@@ -41,16 +41,33 @@ class GetHistory(msgspec.Struct, frozen=True):
     limit: int = HISTORY_PAGE
 
 
+class TypingNow(msgspec.Struct, frozen=True):
+    """``{"typing": true}`` (feature typing)."""
+
+    typing: bool
+
+
+class MarkRead(msgspec.Struct, frozen=True):
+    """``{"read": 17}``: everything up to seq 17 was read (feature read)."""
+
+    seq: int
+
+
+Command = Say | GetHistory | TypingNow | MarkRead
+
+
 class _Frame(msgspec.Struct, frozen=True):
     msg: str | UnsetType = UNSET
     id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     history: Annotated[int, Meta(ge=1, le=2**62)] | UnsetType | None = UNSET
+    typing: bool | UnsetType = UNSET
+    read: Annotated[int, Meta(ge=1, le=2**62)] | UnsetType = UNSET
 
 
 _decoder = msgspec.json.Decoder(_Frame)
 
 
-def parse_chat(data: str | bytes, features: frozenset[str]) -> Say | GetHistory:
+def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
     """What a client of ``/chat`` wants.
 
     :raises Malformed: the frame is none of ours; the text says what is wrong with it.
@@ -59,6 +76,10 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Say | GetHistory:
     if frame.msg is UNSET:
         if frame.history is not UNSET and "history" in features:
             return GetHistory(frame.history)
+        if frame.typing is not UNSET and "typing" in features:
+            return TypingNow(frame.typing)
+        if frame.read is not UNSET and "read" in features:
+            return MarkRead(frame.read)
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
@@ -94,6 +115,20 @@ class _Ack(msgspec.Struct):
     ack: str
     seq: int
     time: str
+
+
+class _Typing(msgspec.Struct):
+    typing: bool
+    role: str
+
+
+class _Read(msgspec.Struct):
+    read: int
+    role: str
+
+
+class _Presence(msgspec.Struct):
+    presence: dict[str, bool]
 
 
 class _Line(msgspec.Struct):
@@ -159,6 +194,9 @@ class ChatEncoder:
         self._echo = "echo" in features
         self._seq = "seq" in features
         self._ack = "ack" in features
+        self._typing = "typing" in features
+        self._read = "read" in features
+        self._presence = "presence" in features
         self._language = language
         self._times = times
         self._legacy = legacy_system_key
@@ -166,7 +204,7 @@ class ChatEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         """The frame that tells of ``event``, or None if this socket is not told.
 
-        :arg own: whether the person behind the socket sent the message.
+        :arg own: whether the person behind the socket did it.
         """
         if isinstance(event, Message):
             if own and not self._echo:
@@ -183,6 +221,12 @@ class ChatEncoder:
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, RoomEnded):
             return _encode(self._frame(True, system_text(self._language, "session_ended"), event.time))
+        if isinstance(event, Typing) and self._typing and not own:
+            return _encode(_Typing(event.typing, event.sender.role.value))
+        if isinstance(event, Read) and self._read:
+            return _encode(_Read(event.seq, event.reader.role.value))
+        if isinstance(event, Presence) and self._presence:
+            return _encode(_Presence({role.value: there for role, there in event.present.items()}))
         return None
 
     def ack(self, client_id: str | None, stored: Stored) -> bytes | None:

@@ -14,13 +14,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from tornado_chat.errors import ChatError, Malformed
-from tornado_chat.events import Event, Typing
+from tornado_chat.events import Event, Read, Typing
 from tornado_chat.texts import Language, error_text
 from tornado_chat.types import Conversation, Message, Role, Stored, Thread
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
-FEATURES = frozenset({"ack", "seq", "typing", "image"})
+FEATURES = frozenset({"ack", "seq", "typing", "image", "read", "kickout"})
 
 _LONGEST_ID = 64
 
@@ -70,6 +70,12 @@ class TypingNow(msgspec.Struct, frozen=True):
     typing: bool = True
 
 
+class MarkRead(msgspec.Struct, frozen=True):
+    """Everything up to ``seq`` of the conversation was read."""
+
+    seq: Annotated[int, Meta(ge=1, le=2**62)]
+
+
 class Transfer(msgspec.Struct, frozen=True):
     """Hand the user ``to`` over to the waiter with the id ``waiter``."""
 
@@ -91,6 +97,7 @@ Payload = (
     | MessageImage
     | GetHistory
     | TypingNow
+    | MarkRead
     | Transfer
     | Rate
 )
@@ -102,6 +109,7 @@ _BOTH: dict[str, type[Payload]] = {
     "disconnect": Disconnect,
     "get_history": GetHistory,
     "typing": TypingNow,
+    "read": MarkRead,
 }
 TYPES: dict[Role, dict[str, type[Payload]]] = {
     Role.USER: {**_BOTH, "connect": Connect, "rate": Rate},
@@ -221,6 +229,13 @@ class SupportFrames:
             frame = self._frame("typing", {"typing": event.typing})
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
+        if isinstance(event, Read):
+            if "read" not in self.features:
+                return None
+            frame = self._frame("read", {"seq": event.seq})
+            own = event.reader.role is self._role
+            frame.from_ = self.address if own else self._peers.get(event.thread, UNSET)
+            return _encode(frame)
         return None
 
     def initialize(self) -> bytes:
@@ -257,6 +272,10 @@ class SupportFrames:
     def connect_queue(self, location: int, reply_id: str | None = None) -> bytes:
         """:arg location: 1 for the next in line."""
         return _encode(self._frame("connect_queue", {"location": location}, reply_id=reply_id))
+
+    def kickout(self) -> bytes:
+        """The same waiter has signed in elsewhere, for the feature ``kickout``."""
+        return _encode(self._frame("kickout"))
 
     def disconnected(self, thread: Thread) -> bytes:
         frame = self._frame("disconnected")

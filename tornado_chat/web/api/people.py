@@ -48,6 +48,9 @@ class SupportStatusHandler(ApiHandler):
         status = self.services.support.status()
         since = status["queue"]["waiting_since"]
         status["queue"]["waiting_since"] = None if since is None else self.services.times.text(since)
+        for ticket in status["queue"]["first"]:
+            ticket["id"] = values.person_id(ticket.pop("person"))
+            ticket["since"] = self.services.times.text(ticket["since"])
         for waiter in status["waiters"]:
             waiter["id"] = values.person_id(waiter.pop("person"))
         self.answer(status)

@@ -1,0 +1,79 @@
+"""Typing, reading and presence in ``/chat``: for those who asked for it."""
+
+import pytest
+
+from tests.conftest import House, token
+from tornado_chat.client import RawClient
+
+VISITOR, COUNSELLOR = token("user", 1, "Lin"), token("consultant", 2, "Chen")
+
+
+async def sign(client: RawClient, key: str) -> dict[str, object]:
+    """The next frame with this key; what comes before it is passed over."""
+    while True:
+        frame = await client.recv_json()
+        if key in frame:
+            return dict(frame)
+
+
+@pytest.mark.gen_test
+async def test_typing_is_shown_to_the_other_side_only(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="typing")
+    plain = await house.chat(COUNSELLOR, session)
+    while (await plain.recv_json())["msg"] != "会话已开始":
+        pass
+    counsellor = await house.chat(COUNSELLOR, session, features="typing,presence")
+    await sign(counsellor, "presence")  # it has been let in
+    await visitor.send_json({"typing": True})
+    assert await sign(counsellor, "typing") == {"typing": True, "role": "user"}
+    await visitor.send_json({"typing": False})
+    assert await sign(counsellor, "typing") == {"typing": False, "role": "user"}
+    await counsellor.send_json({"typing": True})
+    assert await sign(visitor, "typing") == {"typing": True, "role": "consultant"}  # the first it hears
+    await visitor.send_json({"msg": "there"})
+    assert (await plain.recv_json())["msg"] == "there"
+
+
+@pytest.mark.gen_test
+async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="read,ack")
+    counsellor = await house.chat(COUNSELLOR, session, features="read")
+    for n in range(3):
+        await visitor.send_json({"msg": "x", "id": f"{n}"})
+        await sign(visitor, "ack")
+    await counsellor.send_json({"read": 2})
+    assert await sign(visitor, "read") == {"read": 2, "role": "consultant"}
+    assert await sign(counsellor, "read") == {"read": 2, "role": "consultant"}  # for its other windows
+    for seq in (1, 2, 99):  # back is nothing; beyond the end is the end
+        await counsellor.send_json({"read": seq})
+    assert await sign(visitor, "read") == {"read": 3, "role": "consultant"}
+    await visitor.close(1001)
+    again = await house.chat(VISITOR, session, features="read")
+    assert await sign(again, "read") == {"read": 3, "role": "consultant"}
+
+
+@pytest.mark.gen_test
+async def test_who_is_there_is_told_on_coming_and_on_each_change(house: House) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="presence")
+    assert (await sign(visitor, "presence"))["presence"] == {"user": True, "consultant": False}
+    counsellor = await house.chat(COUNSELLOR, session, features="presence")
+    assert (await sign(counsellor, "presence"))["presence"] == {"user": True, "consultant": True}
+    while (await sign(visitor, "presence"))["presence"] != {"user": True, "consultant": True}:
+        pass
+    second = await house.chat(COUNSELLOR, session)
+    await second.close(1001)
+    await counsellor.close(1001)
+    assert (await sign(visitor, "presence"))["presence"] == {"user": True, "consultant": False}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("frame", [{"typing": True}, {"read": 1}, {"typing": "yes"}, {"read": 0}])
+async def test_who_did_not_ask_for_it_cannot_use_it(house: House, frame: dict[str, object]) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session)
+    await visitor.recv_json()
+    await visitor.send_json(frame)
+    assert (await visitor.recv_json())["msg"].startswith("错误: ")

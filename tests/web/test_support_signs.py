@@ -1,0 +1,59 @@
+"""Reading and being kicked out in support: for those who asked for it; and who is in the line."""
+
+import json
+
+import pytest
+
+from tests.conftest import House, token
+
+
+@pytest.mark.gen_test
+async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> None:
+    waiter = await house.waiter(7, features=["read"])
+    user = await house.user(1, features=["read", "ack"])
+    await user.until("connect_success")
+    address = (await waiter.until("new_connection"))["payload"]["uuid"]
+    for n in range(2):
+        await user.tell("message_text", {"message": f"{n}"})
+        await user.until("message_text_success")
+    await waiter.tell("read", {"seq": 2}, to=address)
+    shown = await user.until("read")
+    assert (shown["payload"], shown["from"]) == ({"seq": 2}, waiter.uuid)
+    mine = await waiter.until("read")
+    assert (mine["payload"], mine["from"]) == ({"seq": 2}, waiter.uuid)
+    await user.close(1001)
+    await waiter.close(1001)
+    user, waiter = await house.user(1, features=["read"]), await house.waiter(7, features=["read"])
+    assert (await user.until("read"))["payload"] == {"seq": 2}
+    again = await waiter.until("read")
+    assert (again["payload"], again["from"]) == ({"seq": 2}, waiter.uuid)
+    await waiter.tell("read", {"seq": 1})
+    assert "to" in (await waiter.until("error"))["payload"]["message"]
+
+
+@pytest.mark.gen_test
+async def test_a_waiter_who_signs_in_elsewhere_replaces_those_who_know_of_it(house: House) -> None:
+    plain = await house.waiter(7)
+    first = await house.waiter(7, features=["kickout"])
+    user = await house.user(1)
+    await user.until("connect_success")
+    second = await house.waiter(7, features=["kickout"])
+    await first.until("kickout")
+    assert (await first.client.wait_closed()).code == 4409
+    address = (await second.until("new_connection"))["payload"]["uuid"]
+    await second.tell("message_text", {"message": "here I am"}, to=address)
+    assert (await user.until("message_text"))["payload"]["message"] == "here I am"
+    await plain.tell("message_text", {"message": "me too"}, to=address)
+    assert (await user.until("message_text"))["payload"]["message"] == "me too"
+
+
+@pytest.mark.gen_test
+async def test_the_status_names_those_who_wait_first(house: House) -> None:
+    for id in (3, 1):
+        peer = await house.user(id, name=f"N{id}")
+        await peer.get("connect_queue")
+    answer = await house.api("GET", "/api/v1/support/status", token("waiter", 7))
+    queue = json.loads(answer.body)["queue"]
+    assert queue["length"] == 2
+    assert [(one["id"], one["name"]) for one in queue["first"]] == [(3, "N3"), (1, "N1")]
+    assert queue["first"][0]["since"] == queue["waiting_since"]

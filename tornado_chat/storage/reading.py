@@ -1,0 +1,37 @@
+"""How far people have read, as their pages say. What has arrived is another thing: ``receipts``."""
+
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.events import Read
+from tornado_chat.storage.models import Message, ReadMark
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Person, Thread
+
+
+def marks(database: pw.Database, thread: Thread) -> list[Read]:
+    """How far everybody in ``thread`` has read."""
+    query = ReadMark.select(ReadMark.reader, ReadMark.seq).where(_of(ReadMark, thread)).tuples()
+    return [Read(thread, Person.from_key(reader), seq) for reader, seq in query.execute(database)]
+
+
+def mark(tx: Transaction, thread: Thread, reader: Person, seq: int) -> None:
+    """``reader`` has read up to ``seq``, or all there is; going back changes nothing."""
+    last = Message.select(pw.fn.MAX(Message.seq)).where(_of(Message, thread)).scalar(tx.database) or 0
+    seq = min(seq, last)
+    mine = _of(ReadMark, thread) & (ReadMark.reader == reader.key)
+    known = ReadMark.select(ReadMark.seq).where(mine).scalar(tx.database)
+    if known is None:
+        ReadMark.insert(kind=thread.kind.value, thread_id=thread.id, reader=reader.key, seq=seq).execute(
+            tx.database
+        )
+    elif known < seq:
+        ReadMark.update(seq=seq).where(mine).execute(tx.database)
+    else:
+        return
+    tx.emit(Read(thread, reader, seq))
+
+
+def _of(table: Any, thread: Thread) -> Any:
+    return (table.kind == thread.kind.value) & (table.thread_id == thread.id)
