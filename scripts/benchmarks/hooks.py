@@ -1,9 +1,9 @@
 """What a filter costs a message on its way to the writer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rounds import Candidate, Job
+from rounds import Candidate, measure
 
 from tornado_chat import Draft, Identity, Kind, Person, Plugin, PluginSettings, Role, Thread, hookimpl
 from tornado_chat.metrics import Metrics
@@ -58,4 +58,5 @@ def prepare() -> Sequence[Sequence[Candidate]]:
     ]
 
 
-JOB = Job("hooks", "filter_message on the way to the writer", prepare)
+def lines(rounds: int) -> Iterator[str]:
+    return measure("hooks: filter_message on the way to the writer", prepare(), rounds)

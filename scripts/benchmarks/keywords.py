@@ -2,10 +2,10 @@
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rounds import Candidate, Job
+from rounds import Candidate, measure
 from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 
@@ -41,4 +41,5 @@ def prepare() -> Sequence[Sequence[Candidate]]:
     ]
 
 
-JOB = Job("keywords", f"{WORDS} words in a message of {LENGTH} characters", prepare)
+def lines(rounds: int) -> Iterator[str]:
+    return measure(f"keywords: {WORDS} words in a message of {LENGTH} characters", prepare(), rounds)

@@ -15,23 +15,11 @@ class Candidate:
     times: int
 
 
-@dataclass(frozen=True)
-class Job:
-    """Candidates that do the same; the first one is the yardstick.
-
-    :arg prepare: makes them, when the job is asked for.
-    """
-
-    name: str
-    manual: str
-    prepare: Callable[[], Sequence[Sequence[Candidate]]]
-
-
-def measure(job: Job, rounds: int) -> Iterator[str]:
-    """The lines of the job's table."""
-    yield f"{job.name}: {job.manual}"
+def measure(title: str, groups: Sequence[Sequence[Candidate]], rounds: int) -> Iterator[str]:
+    """The lines of a table of candidates that do the same; the first of each group is its yardstick."""
+    yield title
     yield f"  {'':<44} {'µs, median':>10} {'min':>8} {'max':>8}  yardstick takes"
-    for group in job.prepare():
+    for group in groups:
         for each in group:
             each.run()  # warm
         times: dict[str, list[float]] = {each.name: [] for each in group}
