@@ -21,6 +21,7 @@ from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event
 from tornado_chat.logs import fields
+from tornado_chat.loops import end
 from tornado_chat.metrics import Metrics
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Broken, Plugins
@@ -314,12 +315,16 @@ def run(
         await server.stop()
 
     os.umask(0o077)  # whatever we write is nobody else's business
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     try:
-        asyncio.run(main())
+        loop.run_until_complete(main())
+        code = 0
     except StartError as error:
         print(f"tornado-chat: {error}", file=sys.stderr)  # noqa: T201 - for the person who starts it
-        return 1
-    return 0
+        code = 1
+    end(loop, code)
+    return code
 
 
 def _open_checked(config: Config) -> pw.Database:
