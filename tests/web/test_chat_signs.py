@@ -58,15 +58,20 @@ async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> Non
 async def test_who_is_there_is_told_on_coming_and_on_each_change(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="presence")
-    assert (await sign(visitor, "presence"))["presence"] == {"user": True, "consultant": False}
+    await presence(visitor, user=True, consultant=False)
     counsellor = await house.chat(COUNSELLOR, session, features="presence")
-    assert (await sign(counsellor, "presence"))["presence"] == {"user": True, "consultant": True}
-    while (await sign(visitor, "presence"))["presence"] != {"user": True, "consultant": True}:
-        pass
+    await presence(counsellor, user=True, consultant=True)
+    await presence(visitor, user=True, consultant=True)
     second = await house.chat(COUNSELLOR, session)
     await second.close(1001)
     await counsellor.close(1001)
-    assert (await sign(visitor, "presence"))["presence"] == {"user": True, "consultant": False}
+    await presence(visitor, user=True, consultant=False)
+
+
+async def presence(client: RawClient, **there: bool) -> None:
+    """Wait until the client is told just this."""
+    while (await sign(client, "presence"))["presence"] != there:
+        pass
 
 
 @pytest.mark.gen_test

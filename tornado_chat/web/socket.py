@@ -20,7 +20,7 @@ from typing import Any
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
 from tornado_chat.logs import fields
@@ -29,6 +29,7 @@ from tornado_chat.services.container import Services
 from tornado_chat.texts import error_text
 from tornado_chat.types import Identity, Stored
 from tornado_chat.web.origins import Origins
+from tornado_chat.web.transport import FastWebSocket
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ FAULT_WINDOW = 60.0  # seconds
 LONGEST_REASON = 123  # bytes, RFC 6455 section 5.5
 
 
-class Socket(WebSocketHandler):
+class Socket(FastWebSocket):
     """One WebSocket; also the ``Transport`` of its outbox.
 
     :cvar most_faults: the malformed frame within a minute that closes the socket; None: none does.
@@ -45,6 +46,7 @@ class Socket(WebSocketHandler):
 
     most_faults: int | None = None
     outbox: Outbox | None = None
+    refused = False
 
     def initialize(self, services: Services, origins: Origins) -> None:
         self.services = services
@@ -52,7 +54,6 @@ class Socket(WebSocketHandler):
         self.connection_id = uuid.uuid4().hex[:12]
         self._origins = origins
         self._loop = asyncio.get_running_loop()
-        self._unsent = 0
         self._under_way = 0
         self._room: asyncio.Future[None] | None = None
         self._allowance = float(services.limits.burst)
@@ -89,6 +90,8 @@ class Socket(WebSocketHandler):
             self.refuse(error)
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        if self.refused:  # what it had sent before it knew
+            return None
         if self.outbox is not None:
             self.outbox.heard_at = self._loop.time()
         try:
@@ -152,7 +155,8 @@ class Socket(WebSocketHandler):
         return int(text)
 
     def refuse(self, error: ChatError) -> None:
-        """Close the socket with the error's close code."""
+        """Close the socket with the error's close code; nothing that it still sends is looked at."""
+        self.refused = True
         self.close(error.close_code, error_text("en", error))
 
     def when_stored(
@@ -171,12 +175,7 @@ class Socket(WebSocketHandler):
     # --- Transport ---
 
     def send(self, frame: bytes) -> None:
-        try:
-            written = self.write_message(frame)
-        except WebSocketClosedError:
-            return
-        self._unsent += len(frame)
-        written.add_done_callback(partial(self._sent, len(frame)))
+        self.send_text(frame)
 
     def ping(self, data: str | bytes = b"") -> None:
         try:
@@ -188,10 +187,6 @@ class Socket(WebSocketHandler):
         if reason is not None:
             reason = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
         super().close(code, reason)
-
-    @property
-    def unsent(self) -> int:
-        return self._unsent
 
     # --- inside ---
 
@@ -245,11 +240,6 @@ class Socket(WebSocketHandler):
             self._fault(error, data)
         else:
             self.log_exception(type(error), error, error.__traceback__)
-
-    def _sent(self, size: int, written: asyncio.Future[None]) -> None:
-        self._unsent -= size
-        if not written.cancelled():
-            written.exception()  # looked at, or asyncio would complain: the close says it all
 
 
 def now() -> int:

@@ -1,0 +1,862 @@
+"""The fast WebSocket class, and Tornado's beside it, over raw sockets.
+
+The table follows the case families of the Autobahn test suite. Where Tornado's class does
+something else, the row says so.
+"""
+
+import asyncio
+import base64
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tornado.test
+from tornado.httpclient import HTTPRequest
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.netutil import bind_sockets, bind_unix_socket
+from tornado.web import Application
+from tornado.websocket import (
+    WebSocketClosedError,
+    WebSocketHandler,
+    WebSocketProtocol,
+    WebSocketProtocol13,
+    websocket_connect,
+)
+
+from tornado_chat.web import transport_connection
+from tornado_chat.web.transport import Connection, FastWebSocket
+
+MIB = 1024 * 1024
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+REQUEST = (
+    b"GET /ws HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
+)
+
+Frame = tuple[int, bytes]
+Hears = Callable[[Any, str | bytes], Awaitable[None] | None]
+
+
+def f(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = True) -> bytes:
+    """A frame as a client sends it; anything can be wrong with it."""
+    first = (0x80 if fin else 0) | rsv << 4 | opcode
+    bit = 0x80 if masked else 0
+    size = len(payload)
+    if size < 126:
+        head = bytes((first, bit | size))
+    elif size < 65536:
+        head = struct.pack("!BBH", first, bit | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, bit | 127, size)
+    if not masked:
+        return head + payload
+    mask = b"\xa1\xb2\xc3\xd4"
+    key = (mask * (size // 4 + 1))[:size]
+    xored = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")  # much faster than a loop
+    return head + mask + xored.to_bytes(size, "big")
+
+
+def cut(opcode: int, payload: bytes, size: int) -> bytes:
+    """A message in fragments of ``size`` bytes."""
+    parts = [payload[i : i + size] for i in range(0, len(payload), size)]
+    return b"".join(f(0 if i else opcode, part, fin=i == len(parts) - 1) for i, part in enumerate(parts))
+
+
+def bye(code: int, reason: bytes = b"") -> bytes:
+    return f(CLOSE, code.to_bytes(2, "big") + reason)
+
+
+class Client:
+    """One raw connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.patience = 10.0  # seconds
+
+    async def read(self) -> Frame | None:
+        """The next frame; None: the connection has ended."""
+        try:
+            first, size = await self.reader.readexactly(2)
+            if size >= 126:
+                size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
+            assert first & 0xF0 == 0x80
+            return first & 15, await self.reader.readexactly(size)
+        except (asyncio.IncompleteReadError, OSError):
+            return None
+
+    async def rest(self) -> list[Frame]:
+        found = []
+        while (frame := await asyncio.wait_for(self.read(), self.patience)) is not None:
+            found.append(frame)
+        return found
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+    def reset(self) -> None:
+        own = self.writer.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+@dataclass
+class Site:
+    """A server with one kind of WebSocket, and what its handlers have been told."""
+
+    base: type[WebSocketHandler]
+    hears: Hears | None = None
+    opens: Callable[[Any], Awaitable[None] | None] | None = None
+    handlers: list[Any] = field(default_factory=list)
+    seen: list[Any] = field(default_factory=list)
+    clients: list[Client] = field(default_factory=list)
+    server: HTTPServer | None = None
+    port: int = 0
+
+    def start(self, ssl_options: ssl.SSLContext | None = None, **settings: Any) -> None:
+        site = self
+
+        class Handler(self.base):  # type: ignore[misc,name-defined]
+            def open(self) -> Awaitable[None] | None:
+                site.handlers.append(self)
+                return None if site.opens is None else site.opens(self)
+
+            def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+                if site.hears is not None:
+                    return site.hears(self, message)
+                self.write_message(message, binary=isinstance(message, bytes))
+                return None
+
+            def on_pong(self, data: bytes) -> None:
+                site.seen.append(("pong", data))
+
+            def on_close(self) -> None:
+                site.seen.append(("closed", self.close_code, self.close_reason))
+
+        settings.setdefault("websocket_max_message_size", 2 * MIB)
+        self.server = HTTPServer(Application([("/ws", Handler)], **settings), ssl_options=ssl_options)
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.port = sockets[0].getsockname()[1]
+        self.server.add_sockets(sockets)
+
+    async def connect(self, early: bytes = b"", path: str | None = None) -> Client:
+        """:arg early: what comes in the same segment as the request."""
+        where = (
+            asyncio.open_unix_connection(path) if path else asyncio.open_connection("127.0.0.1", self.port)
+        )
+        client = Client(*await where)
+        self.clients.append(client)
+        client.writer.write(REQUEST + early)
+        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 5)
+        assert head.startswith(b"HTTP/1.1 101"), head
+        return client
+
+    async def told(self, what: Any) -> None:
+        """Wait until a handler has been told this."""
+        await until(lambda: what in self.seen)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def kind() -> str:
+    return "fast"
+
+
+@pytest.fixture
+def site(io_loop: IOLoop, kind: str, expected_logs: list[str]) -> Iterator[Site]:
+    if kind == "stock":
+        expected_logs.append("")  # it is not what is tested
+    site = Site(FastWebSocket if kind == "fast" else WebSocketHandler)
+
+    async def started() -> None:
+        site.start()
+
+    io_loop.run_sync(started)
+    yield site
+
+    async def stop() -> None:
+        assert site.server is not None
+        site.server.stop()
+        for client in site.clients:
+            client.close()
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(site.server.close_all_connections(), 5)
+
+    io_loop.run_sync(stop)
+
+
+both = pytest.mark.parametrize("kind", ["stock", "fast"])
+
+# --- the conformance table ---
+
+ALIVE = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a client says, what is answered, and the close code that ends it.
+
+    :ivar code: ALIVE: the connection goes on, until the client closes it with 1000.
+    :ivar chop: the bytes of each segment, if it is to be sent in several.
+    :ivar stock: what Tornado's class does instead of it.
+    """
+
+    name: str
+    says: bytes
+    answers: tuple[Frame, ...] = ()
+    code: int = ALIVE
+    chop: int = 0
+    stock: str = ""
+
+
+def echoes(family: str, sizes: list[int], opcode: int, chops: tuple[int, ...] = (0,)) -> list[Case]:
+    names = {TEXT: "text", BINARY: "binary"}
+    return [
+        Case(
+            f"{family} {names[opcode]} of {size}, by {chop or 'one'}",
+            f(opcode, b"*" * size),
+            ((opcode, b"*" * size),),
+            chop=chop,
+        )
+        for size in sizes
+        for chop in chops
+    ]
+
+
+def texts(family: str, raws: list[bytes], code: int) -> list[Case]:
+    return [
+        Case(f"{family} {raw!r} {how}", data, () if code else ((TEXT, raw),), code)
+        for raw in raws
+        for how, data in (("whole", f(TEXT, raw)), ("in bytes", cut(TEXT, raw, 1) or f(TEXT)))
+    ]
+
+
+FIRST = f(TEXT, b"fragment1", fin=False)
+SECOND = f(0, b"fragment2")
+JOINED = (TEXT, b"fragment1fragment2")
+HELLO = (TEXT, b"Hello")
+VALID = ["Hello-µ@ßöäüàá-UTF-8!!", "κόσμε", "\0", "\ufffd", "\ud7ff", "\ue000", "\U0010ffff", "\uffff", "𠀋"]
+INVALID = [
+    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
+    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80edited",
+    *(b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80", b"\xf7\xbf\xbf\xbf", b"\x80", b"\xbf", b"\xff"),
+    *(b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf", b"\xc1\xbf", b"\xc0\x80", b"\xe0\x9f\xbf"),
+    *(b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xed\xa0\x80\xed\xb0\x80", b"\xce\xba\xe1\xbd", b"a\xc3"),
+]
+BIG = b"x" * MIB
+
+TABLE = [
+    *echoes("1.1", [0, 125, 126, 127, 128, 65535, 65536], TEXT),
+    *echoes("1.2", [0, 125, 126, 127, 128, 65535, 65536], BINARY),
+    *echoes("1.1.8", [65536], TEXT, (997,)),
+    Case("2.1 ping", f(PING), ((PONG, b""),)),
+    Case("2.2 ping with text", f(PING, b"Hello"), ((PONG, b"Hello"),)),
+    Case("2.3 ping with bytes", f(PING, b"\x00\xff\xfe\xfd"), ((PONG, b"\x00\xff\xfe\xfd"),)),
+    Case("2.4 ping of 125", f(PING, b"\xfe" * 125), ((PONG, b"\xfe" * 125),)),
+    Case("2.5 ping of 126", f(PING, b"\xfe" * 126), code=1002),
+    Case("2.6 ping of 125, chopped", f(PING, b"\xfe" * 125), ((PONG, b"\xfe" * 125),), chop=1),
+    Case("2.7 unsolicited pong", f(PONG)),
+    Case("2.8 unsolicited pong with payload", f(PONG, b"unsolicited")),
+    Case("2.9 pong, then ping", f(PONG, b"x") + f(PING, b"y"), ((PONG, b"y"),)),
+    Case(
+        "2.10 ten pings",
+        b"".join(f(PING, b"%d" % i) for i in range(10)),
+        tuple((PONG, b"%d" % i) for i in range(10)),
+    ),
+    Case(
+        "2.11 ten pings, chopped",
+        b"".join(f(PING, b"%d" % i) for i in range(10)),
+        tuple((PONG, b"%d" % i) for i in range(10)),
+        chop=1,
+    ),
+    *(
+        Case(f"3 RSV {rsv}, opcode {opcode}", f(TEXT, b"Hello") + f(opcode, b"ab", rsv=rsv), (HELLO,), 1002)
+        for rsv in range(1, 8)
+        for opcode in (TEXT, BINARY, CLOSE, PING)
+    ),
+    Case("3 RSV, chopped", f(TEXT, b"Hello") + f(TEXT, b"Hello", rsv=4), (HELLO,), 1002, chop=1),
+    *(
+        Case(f"4 opcode {opcode}", f(TEXT, b"Hello") + f(opcode, payload) + f(PING), (HELLO,), 1002)
+        for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+        for payload in (b"", b"reserved opcode payload")
+    ),
+    Case("5.1 ping in fragments", f(PING, b"a", fin=False) + f(0, b"b"), code=1002),
+    Case("5.2 pong in fragments", f(PONG, b"a", fin=False) + f(0, b"b"), code=1002),
+    Case("5.3 text in fragments", FIRST + SECOND, (JOINED,)),
+    Case("5.5 text in fragments, chopped", FIRST + SECOND, (JOINED,), chop=1),
+    Case("5.6 ping in the middle", FIRST + f(PING, b"p") + SECOND, ((PONG, b"p"), JOINED)),
+    Case("5.8 ping in the middle, chopped", FIRST + f(PING, b"p") + SECOND, ((PONG, b"p"), JOINED), chop=1),
+    Case("5.8 pong in the middle", FIRST + f(PONG, b"p") + SECOND, (JOINED,)),
+    Case("5.9 continues nothing", f(0, b"x") + f(TEXT, b"Hello"), code=1002),
+    Case("5.11 continues nothing, chopped", f(0, b"x") + f(TEXT, b"Hello"), code=1002, chop=1),
+    Case("5.12 continues nothing, not final", f(0, b"x", fin=False) + f(TEXT, b"Hello"), code=1002),
+    Case("5.15 continues a message that is over", FIRST + SECOND + f(0, b"x", fin=False), (JOINED,), 1002),
+    Case("5.18 a message in the middle", FIRST + f(TEXT, b"fragment2"), code=1002),
+    Case("5.18 bytes in the middle", FIRST + f(BINARY, b"fragment2", fin=False), code=1002),
+    Case(
+        "5.19 many fragments and pings",
+        FIRST + f(0, b"+", fin=False) + f(PING, b"1") + f(0, b"+", fin=False) + f(PING, b"2") + SECOND,
+        ((PONG, b"1"), (PONG, b"2"), (TEXT, b"fragment1++fragment2")),
+    ),
+    Case("6.1 empty fragments", f(TEXT, fin=False) + f(0, fin=False) + f(0), ((TEXT, b""),)),
+    Case("6.1 empty but one", f(TEXT, fin=False) + f(0, b"m", fin=False) + f(0), ((TEXT, b"m"),)),
+    *texts("6.2 valid", [text.encode(errors="surrogatepass") for text in VALID], ALIVE),
+    *texts("6.3 invalid", INVALID, 1007),
+    Case("7.1.1 message, then close", f(TEXT, b"Hello") + bye(1000), (HELLO,), 1000),
+    Case("7.1.2 two closes", bye(1000) + bye(1001), code=1000),
+    Case("7.1.3 ping after close", bye(1000) + f(PING), code=1000),
+    Case("7.1.4 text after close", bye(1000) + f(TEXT, b"Hello"), code=1000),
+    Case("7.1.5 close within fragments", FIRST + bye(1000) + SECOND, code=1000),
+    Case("7.3.1 empty close", f(CLOSE), code=1005),
+    Case("7.3.2 close of one byte", f(CLOSE, b"a"), code=1002, stock="answers with an empty close"),
+    Case("7.3.4 close with reason", bye(1000, b"Hello"), code=1000),
+    Case("7.3.5 close with the longest reason", bye(1000, b"*" * 123), code=1000),
+    Case("7.3.6 close that is too long", bye(1000, b"*" * 124), code=1002),
+    Case("7.5.1 reason not UTF-8", bye(1000, INVALID[0]), code=1007),
+    *(
+        Case(f"7.7 close with {code}", bye(code), code=code)
+        for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
+    ),
+    *(Case(f"7.7 close with {code}", bye(code, b"why"), code=code) for code in (3000, 3999, 4000, 4999)),
+    *(
+        Case(f"7.9 close with {code}", bye(code), code=1002, stock="echoes it")
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999)
+    ),
+    *(Case(f"7.13 close with {code}", bye(code), code=1002, stock="echoes it") for code in (5000, 65535)),
+    Case("no mask", f(TEXT, b"Hello", masked=False), code=1002, stock="takes it"),
+    Case("length with the highest bit", b"\x82\xff\x80" + bytes(7), code=1002, stock="1009"),
+    Case("length beyond the limit", b"\x82\xff" + (1 << 40).to_bytes(8, "big"), code=1009),
+    Case(
+        "fragments beyond the limit",
+        f(BINARY, BIG, fin=False) + f(0, BIG, fin=False) + f(0, b"x"),
+        code=1009,
+    ),
+    *echoes("9.1", [65536, 262144, MIB], TEXT),
+    *echoes("9.2", [65536, 262144, MIB], BINARY),
+    Case("9.3 text in fragments of 256", cut(TEXT, b"*" * 262144, 256), ((TEXT, b"*" * 262144),)),
+    Case("9.3 text in fragments of 65536", cut(TEXT, BIG, 65536), ((TEXT, BIG),)),
+    Case("9.4 bytes in fragments of 4096", cut(BINARY, BIG, 4096), ((BINARY, BIG),)),
+    *echoes("9.5", [MIB], TEXT, (2048, 65536)),
+    *echoes("9.6", [MIB], BINARY, (1024, 65536)),
+    Case("9.7 many small", f(TEXT, b"0123456789abcdef") * 1000, ((TEXT, b"0123456789abcdef"),) * 1000),
+    Case("10.1 auto-fragments", cut(TEXT, b"*" * 65536, 1300), ((TEXT, b"*" * 65536),)),
+]
+
+
+async def outcome(client: Client, case: Case) -> tuple[list[Frame], int | None]:
+    """The answers to a case, and the close code: 1005 for an empty close frame, None for none."""
+    step = case.chop or len(case.says)
+
+    async def send() -> None:
+        for i in range(0, len(case.says), step):
+            client.writer.write(case.says[i : i + step])
+            if case.chop:
+                await asyncio.sleep(0)
+            await client.writer.drain()
+
+    sending = asyncio.create_task(send())
+    found: list[Frame] = []
+    if case.code == ALIVE:
+        for _ in case.answers:
+            frame = await asyncio.wait_for(client.read(), 10)
+            assert frame is not None
+            found.append(frame)
+        await sending
+        client.writer.write(bye(1000))
+    found += await client.rest()
+    await asyncio.gather(sending, return_exceptions=True)
+    closes = [payload for opcode, payload in found if opcode == CLOSE]
+    assert len(closes) <= 1
+    code = None if not closes else int.from_bytes(closes[0][:2], "big") or 1005
+    return [frame for frame in found if frame[0] != CLOSE], code
+
+
+@both
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+@pytest.mark.gen_test(timeout=30)
+async def test_conformance(site: Site, kind: str, case: Case) -> None:
+    client = await site.connect()
+    expected = case.code or 1000
+    if kind == "fast":
+        assert await outcome(client, case) == (list(case.answers), expected)
+    else:
+        try:
+            client.patience = 0.5 if case.stock else 10
+            answers, code = await outcome(client, case)
+        except TimeoutError:
+            answers, code = [], ALIVE
+        # It ends a violation without a close frame; the reset may overtake answers.
+        cut_off = code is None and case.code > 1000
+        same = (cut_off or answers == list(case.answers)) and (cut_off or code == expected)
+        assert same is not bool(case.stock), (answers, code)
+        client.close()
+    await until(lambda: any(what[0] == "closed" for what in site.seen))
+
+
+# --- the handler's side ---
+
+
+@both
+@pytest.mark.gen_test
+async def test_frames_that_come_with_the_request(site: Site) -> None:
+    client = await site.connect(early=f(TEXT, b"first") + f(TEXT, b"second")[:4])
+    assert await client.read() == (TEXT, b"first")
+    client.writer.write(f(TEXT, b"second")[4:])
+    assert await client.read() == (TEXT, b"second")
+
+
+@both
+@pytest.mark.gen_test
+async def test_messages_wait_for_open(site: Site) -> None:
+    gate = asyncio.Event()
+
+    async def opens(handler: WebSocketHandler) -> None:
+        await gate.wait()
+        site.seen.append("open")
+
+    site.opens = opens
+    site.hears = lambda handler, message: site.seen.append(message)
+    client = await site.connect(early=f(TEXT, b"1"))
+    client.writer.write(f(TEXT, b"2") + bye(4000, b"why"))
+    await asyncio.sleep(0.05)
+    assert site.seen == []
+    gate.set()
+    await site.told(("closed", 4000, "why"))
+    assert site.seen == ["open", "1", "2", ("closed", 4000, "why")]
+    assert await client.rest() == [(CLOSE, struct.pack("!H", 4000))]
+
+
+@both
+@pytest.mark.gen_test
+async def test_an_awaitable_keeps_the_order(site: Site) -> None:
+    async def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+        site.seen.append(message)
+        await asyncio.sleep(0.03 if message == "1" else 0)
+        handler.write_message(message)
+
+    site.hears = hears
+    client = await site.connect()
+    client.writer.write(
+        f(TEXT, b"1") + f(PING, b"p") + f(TEXT, b"2") + f(PONG, b"q") + f(TEXT, b"3") + bye(1000)
+    )
+    found = await client.rest()
+    assert found == [(TEXT, b"1"), (PONG, b"p"), (TEXT, b"2"), (TEXT, b"3"), (CLOSE, b"\x03\xe8")]
+    assert site.seen == ["1", "2", ("pong", b"q"), "3", ("closed", 1000, None)]
+
+
+@pytest.mark.gen_test
+async def test_reading_pauses_while_the_handler_is_busy(site: Site) -> None:
+    gate = asyncio.Event()
+    heard = 0
+
+    async def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+        nonlocal heard
+        heard += 1
+        await gate.wait()
+
+    site.hears = hears
+    client = await site.connect()
+    client.writer.write(f(BINARY, b"x" * 1000) * 16384)
+    await until(lambda: heard == 1)
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+    connection = site.handlers[0].ws_connection
+    assert not connection._transport.is_reading()
+    assert connection._parser.waiting < 512 * 1024  # 64 KiB and what one read brings
+    gate.set()
+    await until(lambda: heard == 16384)
+    assert connection._transport.is_reading()
+
+
+@pytest.mark.gen_test
+async def test_a_synchronous_handler_makes_no_tasks(site: Site) -> None:
+    tasks: set[int] = set()
+    site.hears = lambda handler, message: tasks.add(len(asyncio.all_tasks()))
+    before = len(asyncio.all_tasks())
+    client = await site.connect()
+    await asyncio.sleep(0.02)
+    assert len(asyncio.all_tasks()) == before  # nor does an idle socket
+    client.writer.write(f(TEXT, b"x") * 10)
+    await until(lambda: bool(tasks))
+    assert tasks == {before}
+
+
+@pytest.mark.gen_test
+async def test_many_messages_of_one_segment_share_the_loop(site: Site) -> None:
+    turns: list[int] = []
+    count = 0
+
+    def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+        nonlocal count
+        if not count % transport_connection.MOST_AT_ONCE:
+            asyncio.get_running_loop().call_soon(lambda: turns.append(count))
+        count += 1
+
+    site.hears = hears
+    client = await site.connect()
+    client.writer.write(f(TEXT, b"x") * 4096)
+    await until(lambda: count == 4096)
+    assert len(turns) == 4096 // transport_connection.MOST_AT_ONCE
+    assert turns[0] <= transport_connection.MOST_AT_ONCE
+
+
+@both
+@pytest.mark.gen_test
+async def test_what_a_handler_raises(site: Site, expected_logs: list[str]) -> None:
+    def hears(handler: WebSocketHandler, message: str | bytes) -> Awaitable[None] | None:
+        handler.write_message("before")
+        if message == "later":
+            return asyncio.get_running_loop().run_in_executor(None, raising)
+        return raising()
+
+    def raising() -> None:
+        raise RuntimeError("on purpose")
+
+    expected_logs.append("Uncaught exception GET /ws")
+    site.hears = hears
+    for message in (b"now", b"later"):
+        client = await site.connect(early=f(TEXT, message) + f(TEXT, b"not heard"))
+        assert await client.rest() == [(TEXT, b"before")]
+    await until(lambda: site.seen == [("closed", None, None)] * 2)
+
+
+@pytest.mark.gen_test
+async def test_open_that_raises(site: Site, expected_logs: list[str]) -> None:
+    def opens(handler: WebSocketHandler) -> None:
+        raise RuntimeError("on purpose")
+
+    expected_logs.append("Uncaught exception GET /ws")
+    site.opens = opens
+    client = await site.connect(early=f(TEXT, b"not heard"))
+    assert await client.rest() == []
+    await site.told(("closed", None, None))
+
+
+# --- sending ---
+
+
+@pytest.mark.gen_test
+async def test_sending_text_and_closing(site: Site) -> None:
+    def opens(handler: FastWebSocket) -> None:
+        handler.write_message({"a": 1})
+        handler.send_text("é".encode())
+        handler.ping(b"?")
+        assert handler.unsent == 10 + 4 + 3
+        handler.close(4001, "enough")
+        handler.send_text(b"too late")
+        with pytest.raises(WebSocketClosedError):
+            handler.write_message("too late")
+
+    site.opens = opens
+    client = await site.connect()
+    frames = [await client.read() for _ in range(4)]
+    assert frames == [(TEXT, b'{"a": 1}'), (TEXT, "é".encode()), (PING, b"?"), (CLOSE, b"\x0f\xa1enough")]
+    client.writer.write(bye(4001))
+    assert await client.rest() == []
+    await site.told(("closed", 4001, None))
+
+
+@pytest.mark.gen_test
+async def test_a_reader_that_is_slow_makes_the_writer_wait(site: Site) -> None:
+    most = 0
+
+    async def hears(handler: FastWebSocket, message: str | bytes) -> None:
+        nonlocal most
+        await handler.write_message(message, binary=True)
+        most = max(most, handler.unsent)
+
+    site.hears = hears
+    await slow_echo(site)
+    assert most <= 3 * 64 * 1024
+
+
+@pytest.mark.gen_test
+async def test_a_reader_that_is_slow_is_not_read_from(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_connection, "MOST_UNSENT", MIB)
+    most = 0
+
+    def hears(handler: FastWebSocket, message: str | bytes) -> None:
+        nonlocal most
+        handler.write_message(message, binary=True)
+        most = max(most, handler.unsent)
+
+    site.hears = hears
+    await slow_echo(site)
+    assert MIB < most <= MIB + 512 * 1024
+
+
+async def slow_echo(site: Site) -> None:
+    client = await site.connect()
+    sent = [bytes((i,)) * 65536 for i in range(250)]
+
+    async def send() -> None:
+        for payload in sent:
+            client.writer.write(f(BINARY, payload))
+            await client.writer.drain()
+
+    sending = asyncio.create_task(send())
+    await asyncio.sleep(0.3)
+    assert not sending.done()
+    for payload in sent:
+        assert await client.read() == (BINARY, payload)
+    await sending
+    assert site.handlers[0].unsent == 0
+
+
+@pytest.mark.gen_test
+async def test_a_flood_of_pings_is_not_stored(site: Site) -> None:
+    client = await site.connect()
+    blob = f(PING, b"x" * 125) * 8192
+
+    async def send() -> None:
+        for _ in range(24):
+            client.writer.write(blob)
+            await client.writer.drain()
+        client.writer.write(f(PING, b"last"))
+
+    sending = asyncio.create_task(send())
+    await asyncio.wait({sending}, timeout=5)
+    await until(lambda: site.handlers[0].ws_connection._parser.waiting == 0)
+    assert site.handlers[0].unsent <= 256 * 1024
+    while await client.read() != (PONG, b"last"):
+        pass
+    await sending
+
+
+# --- ends ---
+
+
+@pytest.mark.gen_test
+async def test_a_peer_that_only_stops_sending_gets_its_answers(site: Site) -> None:
+    async def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+        await asyncio.sleep(0.01)
+        handler.write_message(message)
+
+    site.hears = hears
+    client = await site.connect()
+    client.writer.write(f(TEXT, b"1") + f(TEXT, b"2") + f(TEXT, b"3"))
+    client.writer.write_eof()
+    assert await client.rest() == [(TEXT, b"1"), (TEXT, b"2"), (TEXT, b"3")]
+    await site.told(("closed", None, None))
+
+
+@pytest.mark.gen_test
+async def test_a_half_closed_peer_that_reads_slowly_gets_everything(site: Site) -> None:
+    client = await site.connect()
+    client.writer.write(f(TEXT, BIG) * 4)
+    client.writer.write_eof()
+    assert await client.rest() == [(TEXT, BIG)] * 4
+
+
+@both
+@pytest.mark.gen_test
+async def test_peers_that_reset(site: Site) -> None:
+    for _ in range(5):
+        client = await site.connect()
+        await asyncio.sleep(0.01)
+        handler = site.handlers[-1]
+        client.reset()
+        try:
+            for _ in range(50):
+                handler.write_message("x" * 1000)
+                await asyncio.sleep(0)
+        except WebSocketClosedError:
+            pass
+    await until(lambda: site.seen == [("closed", None, None)] * 5)
+
+
+@pytest.mark.gen_test
+async def test_a_reset_while_the_handler_is_busy(site: Site) -> None:
+    gate = asyncio.Event()
+
+    async def hears(handler: FastWebSocket, message: str | bytes) -> None:
+        await gate.wait()
+        handler.send_text(b"nobody hears")
+        await handler.write_message("nobody hears")
+
+    site.hears = hears
+    client = await site.connect(early=f(TEXT, b"1") + f(TEXT, b"2"))
+    await until(lambda: bool(site.handlers))
+    client.reset()
+    await asyncio.sleep(0.05)
+    assert site.seen == []  # on_close comes after on_message
+    gate.set()
+    await site.told(("closed", None, None))
+
+
+@pytest.mark.gen_test
+async def test_a_close_that_is_not_answered(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_connection, "CLOSE_SECONDS", 0.1)
+    client = await site.connect()
+    await until(lambda: bool(site.handlers))
+    site.handlers[0].close(4002)
+    assert await client.rest() == [(CLOSE, b"\x0f\xa2")]
+    await site.told(("closed", None, None))
+
+
+@pytest.mark.gen_test
+async def test_a_violator_that_goes_on_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_connection, "CLOSE_SECONDS", 0.1)
+    client = await site.connect(early=f(3))
+    assert await client.read() == (CLOSE, b"\x03\xeaprotocol error")
+    await site.told(("closed", None, None))
+
+    async def go_on() -> None:
+        while True:
+            client.writer.write(f(TEXT, b"going on"))
+            await client.writer.drain()
+            await asyncio.sleep(0.005)
+
+    with pytest.raises(OSError):
+        await go_on()
+
+
+@pytest.mark.gen_test
+async def test_a_closed_peer_that_does_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_connection, "CLOSE_SECONDS", 0.1)
+    client = await site.connect()
+    await until(lambda: bool(site.handlers))
+    connection = site.handlers[0].ws_connection
+    while connection.unsent < 256 * 1024:
+        site.handlers[0].send_text(b"x" * 65536)
+    client.writer.write(bye(1000))
+    await site.told(("closed", 1000, None))
+    await until(lambda: connection._lost)
+    assert connection.unsent == 0
+
+
+# --- around it ---
+
+
+@pytest.mark.gen_test
+async def test_codes_that_may_not_be_sent(site: Site) -> None:
+    client = await site.connect()
+    await until(lambda: bool(site.handlers))
+    for code in (1005, 1006, 999, 5000):
+        with pytest.raises(ValueError):
+            site.handlers[0].close(code)
+    with pytest.raises(ValueError):
+        site.handlers[0].close(1000, "x" * 124)
+    site.handlers[0].close(1000, "x" * 123)
+    assert await client.read() == (CLOSE, b"\x03\xe8" + b"x" * 123)
+
+
+@both
+@pytest.mark.gen_test
+async def test_stopping_the_server_leaves_websockets_alone(site: Site) -> None:
+    client = await site.connect()
+    assert site.server is not None
+    site.server.stop()
+    await asyncio.wait_for(site.server.close_all_connections(), 5)
+    client.writer.write(f(TEXT, b"still there"))
+    assert await client.read() == (TEXT, b"still there")
+
+
+@both
+@pytest.mark.gen_test
+async def test_unix_sockets(site: Site, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    assert site.server is not None
+    site.server.add_socket(bind_unix_socket(path))
+    site.opens = lambda handler: handler.set_nodelay(True)
+    client = await site.connect(path=path, early=f(TEXT, b"hello"))
+    assert await client.read() == (TEXT, b"hello")
+    client.writer.write(bye(1000))
+    assert await client.rest() == [(CLOSE, b"\x03\xe8")]
+
+
+@pytest.mark.gen_test
+async def test_tls_is_left_to_tornado(site: Site) -> None:
+    assert site.server is not None
+    site.server.stop()
+    keys = Path(tornado.test.__file__).parent
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secure.load_cert_chain(keys / "test.crt", keys / "test.key")
+    site.start(secure)
+    site.opens = lambda handler: handler.send_text(b"welcome")
+    request = HTTPRequest(f"wss://127.0.0.1:{site.port}/ws", validate_cert=False)
+    client = await websocket_connect(request)
+    assert await client.read_message() == "welcome"
+    assert isinstance(site.handlers[0].ws_connection, WebSocketProtocol13)
+    await until(lambda: site.handlers[0].unsent == 0)
+    client.close()
+    assert await client.read_message() is None
+
+
+@pytest.mark.gen_test
+async def test_it_is_a_protocol_for_tornado(site: Site) -> None:
+    client = await websocket_connect(f"ws://127.0.0.1:{site.port}/ws")
+    connection = site.handlers[0].ws_connection
+    assert isinstance(connection, Connection)
+    assert isinstance(connection, WebSocketProtocol)
+    assert not connection.__dict__
+    await client.write_message("hello")
+    assert await client.read_message() == "hello"
+    client.close(1000, "bye")
+    assert await client.read_message() is None
+    await site.told(("closed", 1000, "bye"))
+
+
+@pytest.mark.gen_test
+async def test_compression_is_declined(site: Site) -> None:
+    client = await websocket_connect(f"ws://127.0.0.1:{site.port}/ws", compression_options={})
+    await client.write_message("hello")
+    assert await client.read_message() == "hello"
+    client.close()
+
+
+@pytest.mark.gen_test
+async def test_tornados_own_pings(site: Site) -> None:
+    assert site.server is not None
+    site.server.stop()
+    site.start(websocket_ping_interval=0.1)
+    client = await site.connect()
+    for _ in range(3):
+        assert await client.read() == (PING, b"")
+        client.writer.write(f(PONG))
+    assert await client.read() == (PING, b"")
+    assert await client.read() == (CLOSE, b"\x03\xe8ping timed out")
+
+
+@both
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [
+        (b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 8", b"426"),
+        (b"Host: here\r\n", b"", b"400"),
+        (b"Sec-WebSocket-Key", b"Sec-Other-Key", b"400"),
+        (b"Upgrade: websocket", b"Upgrade: other", b"400"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_requests_that_are_refused(
+    site: Site, old: bytes, new: bytes, status: bytes, expected_logs: list[str]
+) -> None:
+    expected_logs.append("4.. GET /ws")
+    assert (await refusal(site, REQUEST.replace(old, new))).split()[1] == status
+
+
+@pytest.mark.parametrize("key", [b"c2hvcnQ=", b"not base64", b""])
+@pytest.mark.gen_test
+async def test_keys_that_are_refused(site: Site, key: bytes, expected_logs: list[str]) -> None:
+    expected_logs.append("400 GET /ws")
+    good = base64.b64encode(bytes(16))
+    assert (await refusal(site, REQUEST.replace(good, key))).split()[1] == b"400"
+
+
+async def refusal(site: Site, request: bytes) -> bytes:
+    client = Client(*await asyncio.open_connection("127.0.0.1", site.port))
+    site.clients.append(client)
+    client.writer.write(request)
+    return await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 5)

@@ -1,0 +1,342 @@
+"""One WebSocket on a socket of its own, without Tornado's streams: see ``transport``."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tornado.gen import convert_yielded
+from tornado.httputil import HTTPHeaders
+from tornado.util import _websocket_mask
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from tornado_chat.web.transport_handshake import NotUpgraded, take_over, upgrade
+from tornado_chat.web.transport_outgoing import Outgoing
+from tornado_chat.wire.websocket import BINARY, CLOSE, PING, Parser, close_payload, frame, read_close
+
+CLOSE_SECONDS = 5.0  # for the peer to answer a close frame, or to take what is still unsent
+MOST_WAITING = 64 * 1024  # bytes that are read while the handler works on a message
+MOST_UNSENT = 8 * 1024 * 1024  # bytes that a peer may leave unread and still be read from
+MOST_AT_ONCE = 256  # messages, before other sockets get their turn
+
+
+class Connection(Outgoing):
+    """The protocol object of one handler, and of the asyncio transport below it.
+
+    It lives as long as its transport; ``accept_connection`` returns as soon as ``open`` has
+    returned, so that an idle socket costs no task and no timer.
+
+    :ivar client_terminated: nothing more is handed on: the peer has closed, is gone, or has failed.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_eof",
+        "_last_call",
+        "_lost",
+        "_parser",
+        "_paused",
+        "_pinging",
+        "_pong_came",
+        "_reported",
+        "_subprotocol",
+        "close_code",
+        "close_reason",
+    )
+
+    def __init__(self, handler: WebSocketHandler) -> None:
+        super().__init__(handler)
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self._parser = Parser(_websocket_mask, handler.max_message_size)
+        self._subprotocol: str | None = None
+        self._busy = True  # the handler works on a message, or still on open()
+        self._paused = False  # reading is
+        self._eof = False  # the peer sends nothing more
+        self._lost = False
+        self._reported = False
+        self._last_call: asyncio.TimerHandle | None = None
+        self._pinging: asyncio.TimerHandle | None = None
+        self._pong_came = False
+
+    # --- the handshake ---
+
+    @property
+    def selected_subprotocol(self) -> str | None:
+        return self._subprotocol
+
+    async def accept_connection(self, handler: WebSocketHandler) -> None:
+        """Answer the upgrade request, take the socket over, and open the handler."""
+        try:
+            stream, self._subprotocol = upgrade(handler)
+        except NotUpgraded:
+            return
+        try:
+            await take_over(stream, self, self._parser.feed)
+        except OSError:
+            # As stock: the handler opens, and is told afterwards.
+            self.client_terminated = self.server_terminated = self._lost = True
+        self.start_pinging()
+        try:
+            opening = handler.open(*handler.open_args, **handler.open_kwargs)
+            if opening is not None:
+                await opening
+        except asyncio.CancelledError:
+            self._abort()
+            self._reported = True  # the server is being torn down, as stock
+            raise
+        except Exception:
+            self._broken()
+        self._go_on()
+
+    # --- asyncio's side: reading ---
+
+    def data_received(self, data: bytes) -> None:
+        if self.client_terminated:
+            return  # the rest of a peer that has failed; it is read only to see its end
+        self._parser.feed(data)
+        if self._busy:
+            self._steer()
+        else:
+            self._hand_on()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self.client_terminated or not self._busy:
+            self._leave()
+            if not self._busy:
+                self._report()
+        # Else what came before is handed on first. In either case, what is unsent is sent.
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = self._eof = True
+        self._stop_sending()
+        if self._last_call is not None:
+            self._last_call.cancel()
+            self._last_call = None
+        if not self._busy:  # else what came before is handed on first
+            self.client_terminated = True
+            self._report()
+
+    def _hand_on(self) -> None:
+        """Hand on what has arrived, until the handler wants time or nothing whole is left."""
+        following = self._parser.next
+        on_message = self.handler.on_message
+        self._flush_due = True  # below
+        for _ in range(MOST_AT_ONCE):
+            event = following()
+            if event is None:
+                self._run_dry()
+                break
+            opcode, data = event
+            if opcode > BINARY:
+                assert isinstance(data, bytes)
+                waiting = self._control(opcode, data)
+            else:
+                try:
+                    waiting = on_message(data)
+                except (Exception, asyncio.CancelledError):
+                    self._broken()
+                    break
+            if waiting is not None:
+                self._wait_for(waiting)
+            if self._busy or self.client_terminated:
+                break
+        else:
+            self._busy = True
+            self._loop.call_soon(self._go_on)
+        self._flush()
+        if self._busy or self._paused or self._write_paused:
+            self._steer()
+        if self.client_terminated and not self._busy:
+            self._report()
+
+    def _go_on(self) -> None:
+        """The handler has done what kept it busy."""
+        self._busy = False
+        if self.client_terminated:
+            self._report()
+        else:
+            self._hand_on()
+
+    def _run_dry(self) -> None:
+        """Nothing whole is left: is it because nothing more is to be expected?"""
+        failure = self._parser.failure
+        if failure is not None:
+            self._fail(failure.code, failure.reason)
+        elif self._eof:
+            self._leave()
+
+    def _control(self, opcode: int, data: bytes) -> Awaitable[None] | None:
+        if opcode == CLOSE:
+            self.client_terminated = True
+            self.close_code, self.close_reason = read_close(data)
+            self.close(self.close_code)
+            return None
+        # They are not declared to be awaitable, but Tornado lets them be.
+        told: Callable[[bytes], Any] = self.handler.on_pong
+        if opcode == PING:
+            told = self.handler.on_ping
+            self._pong(data)
+        else:
+            self._pong_came = True
+        try:
+            waiting: Awaitable[None] | None = told(data)
+        except (Exception, asyncio.CancelledError):
+            self._broken()
+            return None
+        return waiting
+
+    def _wait_for(self, waiting: Awaitable[None]) -> None:
+        try:
+            future = convert_yielded(waiting)
+            if future.done():
+                future.result()
+                return
+        except (Exception, asyncio.CancelledError):
+            self._broken()
+            return
+        self._busy = True
+        future.add_done_callback(self._waited)
+
+    def _waited(self, future: "asyncio.Future[Any]") -> None:
+        try:
+            future.result()
+        except (Exception, asyncio.CancelledError):
+            self._broken()
+        self._go_on()
+
+    def _broken(self) -> None:
+        """The handler has raised, now. As stock: it is told, and the connection is cut.
+
+        That a handler writes to a peer that is gone meanwhile is no news.
+        """
+        transport = self._transport
+        gone = self._lost or transport is None or transport.is_closing()
+        if not (gone and isinstance(sys.exc_info()[1], WebSocketClosedError)):
+            self.handler.log_exception(*sys.exc_info())
+        self._abort()
+
+    def _steer(self) -> None:
+        """Pause or resume reading."""
+        transport = self._transport
+        if transport is None or self._eof:
+            return
+        full = self._busy and self._parser.waiting > MOST_WAITING
+        # Once closing, the answer of the peer is wanted, however little it reads.
+        deaf = not self.server_terminated and self.unsent > MOST_UNSENT
+        pause = (full or deaf) and not self.client_terminated
+        if pause != self._paused:
+            self._paused = pause
+            if pause:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
+
+    # --- closing ---
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Send a close frame; the connection ends when the peer answers it, or after 5 seconds.
+
+        :raises ValueError: the code is none that may be sent, or the reason is too long.
+        """
+        if not self.server_terminated:
+            self.send_frame(frame(CLOSE, close_payload(code, reason)))
+            self.server_terminated = True
+            if self._pinging is not None:
+                self._pinging.cancel()
+                self._pinging = None
+        if self.client_terminated:
+            self._leave()
+        else:
+            self._give_time()
+            self._steer()
+
+    def on_connection_close(self) -> None:
+        if not self.client_terminated:
+            self._abort()
+
+    def _fail(self, code: int, reason: str) -> None:
+        """The peer has broken the protocol.
+
+        The socket is closed for writing only until the peer, too, is done: a socket that is
+        closed with bytes unread is reset, and the peer might not see the close frame.
+        """
+        self.client_terminated = True
+        if not self.server_terminated:
+            self.send_frame(frame(CLOSE, close_payload(code, reason)))
+            self.server_terminated = True
+        self._flush()
+        transport = self._transport
+        if transport is None or self._eof or transport.get_write_buffer_size():
+            self._leave()
+            return
+        self._give_time()
+        try:
+            transport.write_eof()
+        except OSError:
+            transport.abort()
+
+    def _leave(self) -> None:
+        """Close the socket as soon as the peer has taken what is unsent."""
+        self.client_terminated = self.server_terminated = True
+        self._flush()
+        transport = self._transport
+        if transport is not None:
+            transport.close()
+            if transport.get_write_buffer_size():
+                self._give_time()
+
+    def _abort(self) -> None:
+        """Cut the connection now. What can be written without waiting still is."""
+        self.client_terminated = self.server_terminated = True
+        self._flush()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _give_time(self) -> None:
+        if self._last_call is None and not self._lost:
+            self._last_call = self._loop.call_later(CLOSE_SECONDS, self._abort)
+
+    def _report(self) -> None:
+        """Tell the handler, once, that nothing more comes."""
+        if self._reported:
+            return
+        self._reported = True
+        if self._pinging is not None:
+            self._pinging.cancel()
+            self._pinging = None
+        try:
+            self.handler.on_ws_connection_close(self.close_code, self.close_reason)
+        except Exception:
+            self.handler.log_exception(*sys.exc_info())
+
+    # --- Tornado's periodic pings, where a handler asks for them ---
+
+    def start_pinging(self) -> None:
+        """Ping every ``ping_interval`` seconds of the handler, if it has one."""
+        interval = self.handler.ping_interval
+        if interval and self._pinging is None and not self.is_closing():
+            self._pinging = self._loop.call_later(interval, self._ping, interval)
+
+    def _ping(self, interval: float) -> None:
+        timeout = self.handler.ping_timeout
+        timeout = interval if timeout is None else min(timeout, interval)
+        self._pong_came = timeout <= 0
+        self.write_ping(b"")
+        self._pinging = self._loop.call_later(timeout, self._ping_over, interval, interval - timeout)
+
+    def _ping_over(self, interval: float, rest: float) -> None:
+        if self._pong_came:
+            self._pinging = self._loop.call_later(rest, self._ping, interval)
+        else:
+            self.close(reason="ping timed out")
+
+    # --- the client side of Tornado's protocol object ---
+
+    def _process_server_headers(self, key: str | bytes, headers: HTTPHeaders) -> None:
+        raise NotImplementedError
+
+    async def _receive_frame_loop(self) -> None:
+        raise NotImplementedError

@@ -1,0 +1,73 @@
+"""From an HTTP request to the socket of a WebSocket: see ``transport``."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable
+
+from tornado.iostream import IOStream
+from tornado.log import gen_log
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
+
+
+class NotUpgraded(Exception):
+    """The request was no valid one; it has been answered."""
+
+
+def upgrade(handler: WebSocketHandler) -> tuple[IOStream, str | None]:
+    """Answer the upgrade request. The stream, no longer HTTP's, and the subprotocol that was chosen.
+
+    :raises NotUpgraded: the request lacks what section 4.2.1 asks for.
+    """
+    headers = handler.request.headers
+    key = headers.get("Sec-WebSocket-Key", "").strip()
+    if not headers.get("Host") or not _is_nonce(key):
+        handler.set_status(400)
+        handler.finish("Missing/Invalid WebSocket headers")
+        gen_log.debug("Missing/Invalid WebSocket headers")
+        raise NotUpgraded
+    offered = headers.get("Sec-WebSocket-Protocol")
+    protocols = [name.strip() for name in offered.split(",")] if offered else []
+    chosen = handler.select_subprotocol(protocols)
+    if chosen:
+        assert chosen in protocols
+        handler.set_header("Sec-WebSocket-Protocol", chosen)
+    handler.clear_header("Content-Type")
+    handler.set_status(101)
+    handler.set_header("Upgrade", "websocket")
+    handler.set_header("Connection", "Upgrade")
+    handler.set_header("Sec-WebSocket-Accept", WebSocketProtocol13.compute_accept_value(key))
+    handler.finish()
+    return handler._detach_stream(), chosen
+
+
+async def take_over(stream: IOStream, protocol: asyncio.Protocol, early: Callable[[bytes], None]) -> None:
+    """Give the socket of ``stream`` to ``protocol``, as an asyncio transport. The stream is over.
+
+    A duplicate of the socket is what goes on: then everybody who still knows the stream, as the
+    HTTP server does for a moment, can close it as ever.
+
+    :arg early: takes what the stream has read already.
+    :raises OSError: the peer is gone, or there are no file descriptors left.
+    """
+    try:
+        if stream.writing():
+            await stream.write(b"")  # is done when everything before it is
+        if stream.closed():
+            raise ConnectionResetError
+        own = stream.socket.dup()
+    except OSError:
+        stream.close()
+        raise
+    if stream._read_buffer:
+        early(bytes(stream._read_buffer))
+    stream.close()
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, own)
+
+
+def _is_nonce(key: str) -> bool:
+    """Whether this is base64 of 16 bytes, section 4.2.1."""
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False

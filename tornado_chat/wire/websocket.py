@@ -1,0 +1,276 @@
+"""The frames of a WebSocket, server side, as RFC 6455 has them.
+
+Sans-IO: bytes in, messages out; payloads in, frames out. ``Parser.feed`` takes bytes as they
+arrive, ``Parser.next`` hands out whole messages and control frames one by one, in their order,
+so that a caller can stop between two of them. The first violation ends it: ``Parser.failure``
+then has the close code, but only after everything before the violation has been handed out.
+
+A length that could have been written in fewer bytes is accepted, as other servers do: the RFC
+forbids to send it, not to understand it.
+
+Extensions are left out: RSV1, which would mark a compressed message, is refused like the other
+reserved bits. Compression would change ``Parser._forbidden`` (the bit) and the two places where
+a message is complete (``Parser.next``, ``Parser._other``).
+"""
+
+import codecs
+import struct
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+CONTINUATION: Final = 0x0
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
+
+LONGEST_CONTROL: Final = 125  # bytes of payload, section 5.5
+
+_FINAL: Final = 0x80
+_RESERVED: Final = 0x70
+_OPCODE: Final = 0x0F
+_MASKED: Final = 0x80
+_LENGTH: Final = 0x7F
+_WHOLE_TEXT: Final = _FINAL | TEXT
+_WHOLE_BINARY: Final = _FINAL | BINARY
+_WHOLE: Final = (_WHOLE_TEXT, _WHOLE_BINARY)
+
+_short = struct.Struct("!BB").pack
+_medium = struct.Struct("!BBH").pack
+_long = struct.Struct("!BBQ").pack
+_utf8 = codecs.getincrementaldecoder("utf-8")
+
+Event = tuple[int, str | bytes]
+"""An opcode and its payload: ``str`` for TEXT, ``bytes`` for BINARY, CLOSE, PING and PONG."""
+
+
+class Failure(NamedTuple):
+    """Why a connection must be failed: the close code, and a reason for humans."""
+
+    code: int
+    reason: str
+
+
+class Parser:
+    """What one client sends.
+
+    :ivar failure: the violation that ended it, once ``next`` has come to it.
+
+    :arg unmask: from the four bytes of a mask and masked bytes, the plain ones. Handed in
+        because the fast one is no pure Python.
+    :arg most_bytes: the longest message that is accepted.
+    """
+
+    __slots__ = (
+        "_at",
+        "_data",
+        "_decoder",
+        "_kind",
+        "_most",
+        "_need",
+        "_over",
+        "_parts",
+        "_tail",
+        "_unmask",
+        "failure",
+    )
+
+    def __init__(self, unmask: Callable[[bytes, bytes], bytes], most_bytes: int) -> None:
+        self.failure: Failure | None = None
+        self._unmask = unmask
+        self._most = most_bytes
+        self._data = b""  # what is parsed now, from _at on
+        self._at = 0
+        self._tail = bytearray()  # what came since, not joined before it is of use
+        self._need = 2  # bytes, before going on can get anywhere
+        self._parts: bytearray | None = None  # of a message in fragments
+        self._kind = CONTINUATION  # of that message
+        self._decoder: codecs.IncrementalDecoder | None = None  # checks its text
+        self._over = False
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes have been fed and not been handed out, without unfinished messages."""
+        return len(self._data) - self._at + len(self._tail)
+
+    def feed(self, data: bytes) -> None:
+        """Take what has arrived. After a close frame or a violation it is dropped."""
+        if self._over:
+            return
+        if self._data or self._tail:
+            self._tail += data
+        else:
+            self._data = data
+
+    def next(self) -> Event | None:
+        """The next message or control frame; None: more bytes are needed, or it is over.
+
+        A close frame is handed out only if its payload is valid, see ``read_close``.
+        """
+        while True:
+            data = self._data
+            at = self._at
+            end = len(data)
+            if end - at < self._need:
+                if end - at + len(self._tail) < self._need:
+                    break
+                data = self._data = data[at:] + self._tail
+                self._tail = bytearray()
+                at = self._at = 0
+                end = len(data)
+            first = data[at]
+            second = data[at + 1]
+            size = second & _LENGTH
+            body = at + 6
+            plain = first in _WHOLE
+            if not plain or size > LONGEST_CONTROL or second < _MASKED or self._parts is not None:
+                if self._forbidden(first, second):
+                    return self._fail(1002, "protocol error")
+                if size == 126:
+                    if self._too_few(end - at, 4):
+                        continue
+                    size = data[at + 2] << 8 | data[at + 3]
+                    body = at + 8
+                elif size == 127:
+                    if self._too_few(end - at, 10):
+                        continue
+                    size = int.from_bytes(data[at + 2 : at + 10], "big")
+                    body = at + 14
+                    if size >> 63:
+                        return self._fail(1002, "protocol error")
+            if not first & 8 and size + len(self._parts or b"") > self._most:
+                return self._fail(1009, "message too big")
+            after = body + size
+            if self._too_few(end - at, after - at):
+                continue
+            payload = self._unmask(data[body - 4 : body], data[body:after])
+            self._need = 2
+            if after == end and not self._tail:
+                self._data = b""
+                self._at = 0
+            else:
+                self._at = after
+            if first == _WHOLE_TEXT:
+                try:
+                    return TEXT, str(payload, "utf-8")
+                except UnicodeDecodeError:
+                    return self._fail(1007, "invalid UTF-8")
+            if first == _WHOLE_BINARY:
+                return BINARY, payload
+            event = self._other(first, payload)
+            if event is not None or self._over:
+                return event
+        if at:  # let go of what is done
+            self._data = data[at:]
+            self._at = 0
+        return None
+
+    def _forbidden(self, first: int, second: int) -> bool:
+        """Whether a frame must not begin with these two bytes (1002)."""
+        opcode = first & _OPCODE
+        if first & _RESERVED or not second & _MASKED:
+            return True
+        if opcode & 8:
+            return opcode > PONG or not first & _FINAL or second & _LENGTH > LONGEST_CONTROL
+        if opcode == CONTINUATION:
+            return self._parts is None
+        return opcode > BINARY or self._parts is not None
+
+    def _too_few(self, have: int, need: int) -> bool:
+        if have >= need:
+            return False
+        self._need = need
+        return True
+
+    def _other(self, first: int, payload: bytes) -> Event | None:
+        """A fragment or a control frame."""
+        opcode = first & _OPCODE
+        if opcode == CLOSE:
+            try:
+                read_close(payload)
+            except UnicodeDecodeError:
+                return self._fail(1007, "invalid UTF-8")
+            except ValueError:
+                return self._fail(1002, "invalid close frame")
+            self._end()
+            return CLOSE, payload
+        if opcode & 8:
+            return opcode, payload
+        if opcode != CONTINUATION:
+            self._kind = opcode
+            self._parts = bytearray()
+            self._decoder = _utf8() if opcode == TEXT else None
+        assert self._parts is not None
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(payload, bool(first & _FINAL))
+            except UnicodeDecodeError:
+                return self._fail(1007, "invalid UTF-8")
+        self._parts += payload
+        if not first & _FINAL:
+            return None
+        parts, self._parts, self._decoder = self._parts, None, None
+        return (TEXT, str(parts, "utf-8")) if self._kind == TEXT else (BINARY, bytes(parts))
+
+    def _fail(self, code: int, reason: str) -> Event | None:
+        """Remember why; the answer is what ``next`` hands out: nothing."""
+        self.failure = Failure(code, reason)
+        self._end()
+        return None
+
+    def _end(self) -> None:
+        self._over = True
+        self._data = b""
+        self._at = 0
+        self._need = 2
+        self._tail = bytearray()
+        self._parts = self._decoder = None
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """A whole frame as a server sends it: one fragment, no mask.
+
+    :raises ValueError: the payload is too long for a control frame.
+    """
+    size = len(payload)
+    if size <= LONGEST_CONTROL:
+        return _short(_FINAL | opcode, size) + payload
+    if opcode & 8:
+        raise ValueError("control frame payloads may not exceed 125 bytes")
+    if size < 65536:
+        return _medium(_FINAL | opcode, 126, size) + payload
+    return _long(_FINAL | opcode, 127, size) + payload
+
+
+def valid_code(code: int) -> bool:
+    """Whether a close frame may have this code (section 7.4, and the registry for 1012 to 1014)."""
+    return 3000 <= code <= 4999 or 1000 <= code <= 1003 or 1007 <= code <= 1014
+
+
+def close_payload(code: int | None = None, reason: str | None = None) -> bytes:
+    """The payload of a close frame. A reason without a code goes with 1000.
+
+    :raises ValueError: the code may not be sent.
+    """
+    if code is None:
+        if reason is None:
+            return b""
+        code = 1000
+    if not valid_code(code):
+        raise ValueError(f"{code} is no code for a close frame")
+    return code.to_bytes(2, "big") + (reason or "").encode()
+
+
+def read_close(payload: bytes) -> tuple[int | None, str | None]:
+    """The code and the reason of a close frame, None for what it leaves out.
+
+    :raises ValueError: the payload is a single byte, or the code is not allowed.
+    :raises UnicodeDecodeError: the reason is not UTF-8.
+    """
+    if not payload:
+        return None, None
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not valid_code(code):
+        raise ValueError("invalid close frame")
+    return code, str(payload[2:], "utf-8") or None
