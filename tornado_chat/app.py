@@ -46,10 +46,11 @@ from tornado_chat.services.support import Support
 from tornado_chat.storage import health, schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.types import Message, Notification
-from tornado_chat.web import counselling, ops, support
+from tornado_chat.web import counselling, ops, pages, support
 from tornado_chat.web.api import people, sessions
 from tornado_chat.web.api.base import NothingHere
 from tornado_chat.web.origins import Origins
+from tornado_chat.web.pages import Assets
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
@@ -164,6 +165,7 @@ class Server:
             "checks": self._problems,
             "metrics": self.metrics,
         }
+        assets = {"assets": Assets(self._config.auth.role_claim)} if self._config.web.pages else {}
         of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
@@ -172,6 +174,7 @@ class Server:
                 *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
+                *((path, page, {**assets, **more}) for path, page, more in pages.ROUTES if assets),
                 *(route for _, routes in of_plugins for route in routes),
             ],
             default_handler_class=NothingHere,

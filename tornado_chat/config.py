@@ -170,6 +170,7 @@ class Web:
     origins: tuple[str, ...] = option(
         (), "Origins of pages that may connect, as https://example.org; * is any; its own always may."
     )
+    pages: bool = option(True, "Serve the pages, /room.")
     ops_networks: tuple[str, ...] = option(
         ("127.0.0.0/8", "::1/128"), "Networks that may ask /healthz, /readyz and /metrics."
     )

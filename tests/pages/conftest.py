@@ -1,0 +1,128 @@
+"""A browser for people, and the real server behind their pages.
+
+Whatever a page complains about on its console fails the test: errors, warnings, and with them everything
+that the Content-Security-Policy forbids.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from tornado.ioloop import IOLoop
+
+from tests.conftest import token
+
+# The process of the end-to-end tests, which pytest would not find from here.
+from tests.e2e.conftest import Process, process
+
+__all__ = ["Process", "process"]
+
+VISITOR = token("user", 1, "Lin")
+COUNSELLOR = token("consultant", 2, "Chen")
+SUPERVISOR = token("supervisor", 3, "Wu")
+HOST = token("service", "host")
+
+PHONE, DESK = (360, 740), (1200, 800)
+
+
+class Room:
+    """One person's page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.composer = page.get_by_role("textbox", name=re.compile("Message|消息"))
+        self.messages = page.locator(".message")
+        self.standing = page.locator("#standing")
+
+    @property
+    def context(self) -> BrowserContext:
+        return self.page.context
+
+    async def ready(self) -> "Room":
+        """Wait until the conversation is there."""
+        await expect(self.page.get_by_role("log")).to_have_attribute("aria-busy", "false")
+        return self
+
+    async def say(self, text: str) -> None:
+        await self.composer.fill(text)
+        await self.composer.press("Enter")
+
+    def message(self, text: str) -> Locator:
+        return self.page.locator(".message", has=self.page.locator(".words", has_text=text))
+
+    async def shows(self, *texts: str) -> None:
+        """Wait until the conversation is exactly this."""
+        await expect(self.page.locator(".message .words")).to_have_text(list(texts))
+
+    async def became(self, text: str, fate: str) -> None:
+        """Wait until the fate of an own message is ``sending``, ``stored`` or ``seen``."""
+        await expect(self.message(text)).to_have_attribute("data-fate", fate)
+
+    async def menu(self, item: str) -> None:
+        await self.page.locator("#menu-button").click()
+        await self.page.locator("#menu").get_by_text(item).click()
+
+
+class People:
+    """Opens pages, each in a browser profile of its own."""
+
+    def __init__(self, browser: Browser, expected: list[str]) -> None:
+        self._browser = browser
+        self._expected = expected
+        self.complaints: list[str] = []
+
+    async def page(self, url: str, size: tuple[int, int] = DESK, locale: str = "en-GB", **more: Any) -> Page:
+        viewport = {"width": size[0], "height": size[1]}
+        context = await self._browser.new_context(
+            viewport=viewport,  # type: ignore[arg-type]
+            locale=locale,
+            timezone_id="Asia/Shanghai",
+            **more,
+        )
+        return await self.tab(context, url)
+
+    async def tab(self, context: BrowserContext, url: str) -> Page:
+        page = await context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self._note("error", str(error)))
+        await page.goto(url)
+        return page
+
+    async def room(self, url: str, who: str, session: int, type: int = 0, **more: Any) -> Room:
+        page = await self.page(f"{url}/room#token={who}&session={session}&type={type}", **more)
+        return await Room(page).ready()
+
+    def _note(self, type: str, text: str) -> None:
+        if type in ("error", "warning") and not any(re.search(each, text) for each in self._expected):
+            self.complaints.append(f"{type}: {text}")
+
+
+@pytest.fixture
+def expected_complaints() -> list[str]:
+    """Patterns of what pages may write on their consoles; a test appends what it brings about."""
+    return []
+
+
+@pytest.fixture
+def people(io_loop: IOLoop, expected_complaints: list[str]) -> Iterator[People]:
+    chromium = shutil.which("chromium")
+    assert chromium, "there is no chromium: scripts/test installs Debian's, or: apt-get install chromium"
+
+    async def start() -> tuple[Any, Browser]:
+        playwright = await async_playwright().start()
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        return playwright, browser
+
+    async def stop() -> None:
+        await browser.close()
+        await playwright.stop()
+
+    playwright, browser = io_loop.run_sync(start)
+    people = People(browser, expected_complaints)
+    yield people
+    io_loop.run_sync(stop)
+    assert not people.complaints, "pages complained"

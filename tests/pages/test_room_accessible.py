@@ -1,0 +1,102 @@
+"""Nothing that axe-core finds, in either colour scheme, on a telephone and on a desk."""
+
+from importlib import resources
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.pages.conftest import COUNSELLOR, DESK, PHONE, VISITOR, People, Process
+
+AXE = resources.files("axe_core_python") / "axe.min.js"
+
+
+async def findings(page: Page) -> list[str]:
+    # Evaluated, not added as a script: the page's policy would not let it in.
+    await page.evaluate(AXE.read_text())
+    result = await page.evaluate("axe.run()")
+    return [
+        f"{rule['id']}: {node['html']} {node['failureSummary']}"
+        for rule in result["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.gen_test(timeout=120)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESK])
+async def test_axe_finds_nothing(
+    process: Process, people: People, size: tuple[int, int], scheme: str
+) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    look: dict[str, Any] = {"size": size, "color_scheme": scheme, "reduced_motion": "reduce"}
+    visitor = await people.room(process.url, VISITOR, session, **look)
+    assert await findings(visitor.page) == []  # with nothing said yet
+    counsellor = await people.room(process.url, COUNSELLOR, session, **look)
+    await visitor.say("Hello")
+    await counsellor.say("What brings you here?")
+    await visitor.became("Hello", "seen")
+    await counsellor.composer.press_sequentially("And")
+    await expect(visitor.page.get_by_text("is typing")).to_be_visible()
+    assert await findings(visitor.page) == []
+
+    await counsellor.page.locator("#menu-button").click()
+    assert await findings(counsellor.page) == []
+    await counsellor.page.keyboard.press("Escape")
+    for item in ("Ask for supervision", "Download transcript", "End the session"):
+        await counsellor.menu(item)
+        await expect(counsellor.page.get_by_role("dialog")).to_be_visible()
+        assert await findings(counsellor.page) == []
+        await counsellor.page.keyboard.press("Escape")
+
+    await visitor.context.set_offline(True)
+    await visitor.say("unsent")
+    await expect(visitor.standing).to_contain_text("offline")
+    assert await findings(visitor.page) == []
+    await visitor.context.set_offline(False)
+    await visitor.became("unsent", "seen")
+
+    await counsellor.menu("End the session")
+    await counsellor.page.get_by_role("dialog").get_by_role("button", name="End the session").click()
+    await expect(visitor.page.get_by_role("button", name="Send rating")).to_be_visible()
+    await visitor.page.get_by_role("radio").nth(2).check(force=True)
+    assert await findings(visitor.page) == []
+    await visitor.page.goto(f"{process.url}/room#token=nonsense&session={session}")
+    await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Your sign-in has expired")
+    assert await findings(visitor.page) == []
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_everything_is_within_reach_of_the_keyboard(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    counsellor = await people.room(process.url, COUNSELLOR, session)
+    keyboard = counsellor.page.keyboard
+    await expect(counsellor.composer).to_be_focused()
+    await keyboard.press("Shift+Tab")
+    await expect(counsellor.page.get_by_role("log")).to_be_focused()
+    await keyboard.press("Shift+Tab")
+    await expect(counsellor.page.get_by_role("button", name="More")).to_be_focused()
+    await keyboard.press("Enter")
+    await keyboard.press("Tab")
+    await expect(counsellor.page.get_by_text("Ask for supervision").first).to_be_focused()
+    await keyboard.press("Tab")
+    await keyboard.press("Tab")
+    await keyboard.press("Enter")
+    await expect(counsellor.page.get_by_role("dialog", name="End the session?")).to_be_visible()
+    await keyboard.press("Escape")
+    await expect(counsellor.page.get_by_role("dialog")).to_be_hidden()
+    await expect(counsellor.composer).to_be_enabled()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_nothing_is_wider_than_a_narrow_telephone(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    for locale in ("zh-CN", "en-GB"):
+        session = await house.session()
+        visitor = await people.room(process.url, VISITOR, session, size=(320, 568), locale=locale)
+        await visitor.say("https://example.org/" + "x" * 200)
+        await visitor.became("https", "stored")
+        assert await visitor.page.evaluate("document.documentElement.scrollWidth") <= 320
+        assert await visitor.page.get_by_role("log").evaluate("log => log.scrollWidth - log.clientWidth") <= 0

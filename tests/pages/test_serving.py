@@ -1,0 +1,102 @@
+"""How the pages are served: their headers, and what may be cached."""
+
+import re
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+
+from tests.conftest import House, changed
+from tornado_chat import config
+from tornado_chat.app import Server
+
+
+async def get(house: House, path: str, method: str = "GET", **headers: str) -> HTTPResponse:
+    return await AsyncHTTPClient().fetch(house.http + path, method=method, headers=headers, raise_error=False)
+
+
+async def assets(house: House) -> list[str]:
+    """The addresses that the page refers to."""
+    return re.findall(r'(?:href|src)="([^"]+)"', (await get(house, "/room")).body.decode())
+
+
+@pytest.mark.gen_test
+async def test_a_page_keeps_to_itself(house: House) -> None:
+    answer = await get(house, "/room")
+    assert answer.code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    host = house.http.removeprefix("http://")
+    assert answer.headers["Content-Security-Policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; "
+        f"connect-src 'self' ws://{host} wss://{host}; img-src 'self' data:; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    text = answer.body.decode()
+    assert "{{" not in text
+    assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)", text)
+
+
+@pytest.mark.gen_test
+async def test_a_host_that_is_none_does_not_get_into_the_policy(house: House) -> None:
+    answer = await get(house, "/room", Host="evil; script-src *")
+    assert "evil" not in answer.headers.get("Content-Security-Policy", "")
+
+
+@pytest.mark.gen_test
+async def test_what_is_named_after_its_contents_is_kept_for_good(house: House) -> None:
+    found = await assets(house)
+    assert {path.rsplit(".", 1)[1] for path in found} == {"css", "js", "svg"}
+    for path in found:
+        answer = await get(house, path)
+        assert answer.code == 200, path
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    script = await get(house, next(path for path in found if path.endswith(".js")))
+    assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
+
+
+@pytest.mark.gen_test
+async def test_other_addresses_are_asked_for_again_with_an_etag(house: House) -> None:
+    for path in ("/static/shared/style.css", f"/static/{'0' * 16}/shared/style.css", "/room"):
+        answer = await get(house, path)
+        assert answer.code == 200, path
+        assert answer.headers["Cache-Control"] == "no-cache"
+        again = await get(house, path, **{"If-None-Match": answer.headers["Etag"]})
+        assert (again.code, again.body) == (304, b"")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/none.css",
+        "/static/room/index.html",
+        "/static/../pages.py",
+        "/static/%2e%2e/pages.py",
+        "/static/0123456789abcdef/../../pages.py",
+    ],
+)
+async def test_there_is_nothing_else(house: House, path: str) -> None:
+    answer = await get(house, path)
+    assert answer.code == 404
+    assert b"import" not in answer.body
+
+
+@pytest.mark.gen_test
+async def test_without_pages_there_are_none(settings: config.Config) -> None:
+    server = Server(changed(settings, "web", pages=False))
+    await server.start()
+    house = House(server, settings, [])
+    for path in ("/room", "/static/shared/style.css"):
+        assert (await get(house, path)).code == 404
+    await server.stop()
+
+
+@pytest.mark.gen_test
+async def test_head_is_a_get_without_the_body(house: House) -> None:
+    whole, head = await get(house, "/room"), await get(house, "/room", "HEAD")
+    assert (head.code, head.body) == (200, b"")
+    assert head.headers["Etag"] == whole.headers["Etag"]
+    assert (await get(house, "/room", "DELETE")).code == 405

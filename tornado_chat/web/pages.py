@@ -1,0 +1,135 @@
+"""The web pages: ``/room``, and what they are made of under ``/static/``.
+
+The files lie in ``static`` as they are served, except that ``{{…}}`` in a page is filled in. They are
+read once, when the server starts: there are few of them, and nothing of a request names a file of
+the disk. A page refers to ``/static/HASH/…``, where ``HASH`` stands for the contents of all files;
+modules import each other by relative paths, so everything below such an address may be cached for
+good, and a new version of the server has new addresses.
+"""
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Mapping
+from html import escape
+from http import HTTPStatus
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from tornado.web import HTTPError, RequestHandler
+
+TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""What there is. Not left to the machine's tables, which may call modules something else."""
+
+FOR_GOOD = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"  # the browser keeps it, and asks each time whether it is still the same
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_BLANK = re.compile(r"\{\{(\w+)\}\}")
+
+
+class Assets:
+    """The files of the pages, in memory.
+
+    :arg role_claim: the claim of a token that has the role, which the pages read too.
+    """
+
+    def __init__(self, role_claim: str = "type") -> None:
+        self.files: dict[str, bytes] = {}
+        self._read(resources.files("tornado_chat.web") / "static", "")
+        digest = hashlib.sha256()
+        for path in sorted(self.files):
+            digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
+        self.version = digest.hexdigest()[:16]
+        self._blanks = {"static": f"/static/{self.version}", "role_claim": role_claim}
+
+    def page(self, name: str) -> str:
+        """The page ``name``, with its blanks filled in."""
+        text = self.files[f"{name}/index.html"].decode()
+        return _BLANK.sub(lambda blank: escape(self._blanks[blank[1]]), text)
+
+    def _read(self, folder: Traversable, prefix: str) -> None:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                self._read(entry, f"{prefix}{entry.name}/")
+            elif _suffix(entry.name) in TYPES:
+                self.files[prefix + entry.name] = entry.read_bytes()
+
+
+class PageBase(RequestHandler):
+    """The headers that keep a page to itself."""
+
+    def initialize(self, assets: Assets) -> None:
+        self.assets = assets
+
+    def set_default_headers(self) -> None:
+        self.set_header("Content-Security-Policy", self._policy())
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Frame-Options", "DENY")  # frame-ancestors, for browsers that are older
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+
+    def head(self, *path: str) -> None:
+        self.get(*path)
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(f"{HTTPStatus(status_code).phrase}\n")
+
+    def _policy(self) -> str:
+        # Not every browser counts WebSockets among 'self'. The host is the client's word; it goes
+        # into the header only if it looks like one.
+        host = self.request.host if _HOST.fullmatch(self.request.host) else ""
+        sockets = f" ws://{host} wss://{host}" if host else ""
+        return (
+            "default-src 'none'; script-src 'self'; style-src 'self'; "
+            f"connect-src 'self'{sockets}; img-src 'self' data:; "
+            "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+        )
+
+
+class PageHandler(PageBase):
+    """A page. It holds nothing of anybody: who is there, and for what, is in the address' fragment."""
+
+    def initialize(self, assets: Assets, page: str = "room") -> None:
+        super().initialize(assets)
+        self.page = page
+
+    def get(self, *path: str) -> None:
+        self.set_header("Content-Type", TYPES[".html"])
+        self.set_header("Cache-Control", ASK_AGAIN)
+        self.finish(self.assets.page(self.page))
+
+
+class StaticHandler(PageBase):
+    """What pages are made of."""
+
+    def get(self, *path: str) -> None:
+        version, _, rest = path[0].partition("/")
+        current = version == self.assets.version
+        # The address of another version: a page that was loaded just before a restart. What there is
+        # now serves it better than nothing, but must not be kept under that address.
+        hashed = current or re.fullmatch(r"[0-9a-f]{16}", version) is not None
+        name = rest if hashed else path[0]
+        content = self.assets.files.get(name)
+        if content is None or name.endswith(".html"):
+            raise HTTPError(HTTPStatus.NOT_FOUND)
+        self.set_header("Content-Type", TYPES[_suffix(name)])
+        self.set_header("Cache-Control", FOR_GOOD if current else ASK_AGAIN)
+        self.finish(content)  # Tornado adds the ETag, and answers 304
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1]
+
+
+ROUTES: list[tuple[str, type[PageBase], dict[str, str]]] = [
+    (r"/room", PageHandler, {"page": "room"}),
+    (r"/static/(.+)", StaticHandler, {}),
+]

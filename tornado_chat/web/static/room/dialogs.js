@@ -1,0 +1,147 @@
+// @ts-check
+/**
+ * The questions of the room: end it, call a supervisor, download the transcript, rate it.
+ *
+ * @module
+ */
+
+import { find, icon, make } from "../shared/elements.js";
+import { text } from "../shared/strings.js";
+import { roomAddress } from "../shared/token.js";
+import { Failed } from "./session.js";
+
+/** @typedef {import("./session.js").SessionApi} SessionApi */
+/** @typedef {import("../shared/token.js").Ticket} Ticket */
+
+const STARS = [1, 2, 3, 4, 5];
+
+/**
+ * Ask before ending.
+ *
+ * @param {() => boolean} unsent whether something is still on its way
+ * @param {() => void} end
+ */
+export function prepareEnd(unsent, end) {
+  const dialog = find("#end-dialog", HTMLDialogElement);
+  dialog.addEventListener("close", () => dialog.returnValue === "end" && end());
+  return () => {
+    find("#end-unsent").hidden = !unsent();
+    dialog.returnValue = "";
+    dialog.showModal();
+  };
+}
+
+/**
+ * Ask which supervisor to call.
+ *
+ * @param {SessionApi} api
+ * @param {Ticket} ticket
+ */
+export function prepareCall(api, ticket) {
+  const dialog = closable("#call-dialog");
+  const asking = find(".asking", HTMLElement, dialog);
+  const asked = find(".asked", HTMLElement, dialog);
+  const supervisor = find("#supervisor", HTMLInputElement);
+  onSubmit(dialog, async () => {
+    const record = await api.callSupervisor(supervisor.value.trim());
+    const link = find("#record-link", HTMLAnchorElement);
+    link.href = roomAddress(ticket.token, record, 1);
+    asking.hidden = true;
+    asked.hidden = false;
+    link.focus();
+  });
+  return () => {
+    asking.hidden = false;
+    asked.hidden = true;
+    supervisor.value = "";
+    dialog.showModal();
+    supervisor.focus();
+  };
+}
+
+/**
+ * Ask in which form to download.
+ *
+ * @param {SessionApi} api
+ */
+export function prepareDownload(api) {
+  const dialog = closable("#download-dialog");
+  onSubmit(dialog, async (form) => {
+    await api.download(String(new FormData(form).get("format")));
+    dialog.close();
+  });
+  return () => dialog.showModal();
+}
+
+/**
+ * The visitor's rating.
+ *
+ * @param {SessionApi} api
+ * @param {() => void} done
+ */
+export function prepareRating(api, done) {
+  const form = find("#rating", HTMLFormElement);
+  const stars = find("#stars");
+  for (const number of STARS) {
+    const input = make("input", "hidden");
+    input.type = "radio";
+    input.name = "stars";
+    input.value = String(number);
+    const label = make("label", "star", input, star(), make("span", "hidden", text(`star_${number}`)));
+    label.title = text(`star_${number}`);
+    stars.append(label);
+  }
+  onSubmit(form, async () => {
+    const chosen = new FormData(form).get("stars");
+    if (chosen === null) {
+      find("input", HTMLInputElement, stars).focus();
+      throw new Failed(text("rate_choose"));
+    }
+    await api.rate(Number(chosen), find("#feedback", HTMLTextAreaElement).value.trim());
+    done();
+  });
+}
+
+/** @param {string} selector */
+function closable(selector) {
+  const dialog = find(selector, HTMLDialogElement);
+  for (const button of dialog.querySelectorAll(".closes")) {
+    button.addEventListener("click", () => dialog.close());
+  }
+  return dialog;
+}
+
+/**
+ * Do it when the form is sent, once at a time, and tell what went wrong where it was asked for.
+ *
+ * @param {HTMLElement} place the form, or what holds it
+ * @param {(form: HTMLFormElement) => Promise<void>} act
+ */
+function onSubmit(place, act) {
+  const form = place instanceof HTMLFormElement ? place : find("form", HTMLFormElement, place);
+  const problem = find(".problem", HTMLElement, form);
+  const button = /** @type {HTMLButtonElement} */ (
+    Array.from(form.elements).find((each) => each instanceof HTMLButtonElement && each.type === "submit")
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    problem.textContent = "";
+    try {
+      await act(form);
+    } catch (error) {
+      if (!(error instanceof Failed)) {
+        throw error;
+      }
+      problem.textContent = error.message;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+function star() {
+  const drawn = icon("star");
+  drawn.classList.add("star-icon");
+  return drawn;
+}

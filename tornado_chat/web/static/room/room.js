@@ -1,0 +1,409 @@
+// @ts-check
+/**
+ * `/room`: one counselling session, or the supervision of one, for each of its two sides.
+ *
+ * @module
+ */
+
+import { ChatComposer } from "../shared/composer.js";
+import { find, icon } from "../shared/elements.js";
+import { ChatMessages } from "../shared/messages.js";
+import { Outbox } from "../shared/outbox.js";
+import { ChatSocket } from "../shared/socket.js";
+import { fillIn, joiner, language, tellsEnd, text } from "../shared/strings.js";
+import { restartOnNewTicket, takeTicket } from "../shared/token.js";
+import { prepareCall, prepareDownload, prepareEnd, prepareRating } from "./dialogs.js";
+import { SessionApi } from "./session.js";
+
+/** @typedef {import("../shared/socket.js").Standing} Standing */
+/** @typedef {import("../shared/token.js").Ticket} Ticket */
+/** @typedef {import("../shared/token.js").Role} Role */
+
+const TYPING_FADES = 6_000; // milliseconds after which nobody types who has not said so again
+const RELIEF = 2_500; // how long "connected again" is shown
+
+/** The close codes after which a conversation is over, and those for which there is a card. */
+const OVER = new Set([1000, 4000, 4409]);
+/** @type {Record<number, { key: string, picture: string }>} */
+const CARDS = {
+  4400: { key: "no_ticket", picture: "link" },
+  4401: { key: "token", picture: "lock" },
+  4403: { key: "forbidden", picture: "lock" },
+  4404: { key: "missing", picture: "link" },
+};
+
+class RoomPage {
+  /** @param {Ticket} ticket */
+  constructor(ticket) {
+    this.#ticket = ticket;
+    this.#role = ticket.role;
+    this.#other = ticket.role === "consultant" ? (ticket.type === 1 ? "supervisor" : "user") : "consultant";
+    const key = `room:${ticket.type}:${ticket.session}:${ticket.role}`;
+    this.#draftKey = `${key}:draft`;
+    this.#nameKey = `${key}:name`;
+    this.#outbox = new Outbox(`${key}:unsent`);
+    this.#api = new SessionApi(ticket);
+    this.#socket = new ChatSocket(ticket, this.#outbox, {
+      standing: (standing) => this.#standingChanged(standing),
+      message: (said) => {
+        this.#messages.add(said);
+        if (!said.own) {
+          this.#setTyping(false);
+          this.#countUnread();
+        }
+      },
+      past: (past, more) => this.#messages.addPast(past, more),
+      stored: (id, seq, time) => this.#messages.markStored(id, seq, time),
+      refused: (id, reason) => this.#messages.markRefused(id, reason || text("refused_too_big")),
+      system: (msg, time) => this.#systemTold(msg, time),
+      typing: (typing) => this.#setTyping(typing),
+      read: (seq, role) => role !== this.#role && this.#messages.markSeen(seq),
+      presence: (present) => this.#showPresence(present[this.#other]),
+    });
+  }
+
+  #ticket;
+  /** @type {Role} */
+  #role;
+  /** @type {Role} */
+  #other;
+  #draftKey;
+  #nameKey;
+  #outbox;
+  #api;
+  #socket;
+  #messages = find("#messages", ChatMessages);
+  #composer = find("#composer", ChatComposer);
+  #name = "";
+  #named = false;
+  #unread = 0;
+  #ending = false;
+  /** @type {number | undefined} */
+  #typingTimer;
+  /** @type {number | undefined} */
+  #countdown;
+
+  start() {
+    find("#room").hidden = false;
+    this.#rename(sessionStorage.getItem(this.#nameKey) ?? text(`role_${this.#other}`));
+    this.#showPresence(undefined);
+    this.#prepareMenu();
+    this.#prepareTalking();
+    document.addEventListener("visibilitychange", () => this.#showTitle());
+    this.#socket.start();
+  }
+
+  // --- talking ---
+
+  #prepareTalking() {
+    const messages = this.#messages;
+    const composer = this.#composer;
+    composer.value = sessionStorage.getItem(this.#draftKey) ?? "";
+    this.#on(composer, "draft", (/** @type {string} */ draft) =>
+      sessionStorage.setItem(this.#draftKey, draft),
+    );
+    this.#on(composer, "typing", (/** @type {boolean} */ typing) => this.#socket.typing(typing));
+    this.#on(composer, "say", (/** @type {string} */ said) => messages.addUnsent(this.#socket.say(said)));
+    this.#on(messages, "older", () => this.#socket.older());
+    this.#on(messages, "read", (/** @type {number} */ seq) => this.#socket.read(seq));
+    this.#on(messages, "again", (/** @type {string} */ id) => {
+      messages.markSending(id);
+      this.#socket.sayAgain(id);
+    });
+    this.#on(messages, "edit", (/** @type {string} */ id) => {
+      const unsent = this.#outbox.find(id);
+      this.#outbox.remove(id);
+      messages.removeUnsent(id);
+      composer.value = [unsent?.text, composer.value].filter(Boolean).join("\n");
+      sessionStorage.setItem(this.#draftKey, composer.value);
+      composer.focus();
+    });
+    for (const unsent of this.#outbox.entries) {
+      messages.addUnsent(unsent);
+      if (unsent.refused !== undefined) {
+        messages.markRefused(unsent.id, unsent.refused || text("refused_too_big"));
+      }
+    }
+    if (matchMedia("(hover: hover)").matches) {
+      composer.focus(); // on a telephone it would bring up the keyboard before anything was read
+    }
+  }
+
+  /**
+   * @param {EventTarget} target
+   * @param {string} name
+   * @param {(detail: any) => void} act
+   */
+  #on(target, name, act) {
+    target.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
+  }
+
+  /** @param {boolean} typing */
+  #setTyping(typing) {
+    clearTimeout(this.#typingTimer);
+    this.#messages.typing = typing;
+    if (typing) {
+      this.#typingTimer = setTimeout(() => this.#setTyping(false), TYPING_FADES);
+    }
+  }
+
+  /**
+   * @param {string} msg
+   * @param {string} time
+   */
+  #systemTold(msg, time) {
+    const who = joiner(msg);
+    if (who?.role === this.#other && who.name) {
+      this.#rename(who.name);
+    }
+    if (!tellsEnd(msg)) {
+      this.#messages.addSystem(msg, time); // the end has a place of its own
+    }
+  }
+
+  #countUnread() {
+    if (document.hidden) {
+      this.#unread += 1;
+      this.#showTitle();
+    }
+  }
+
+  // --- who is there ---
+
+  async #learnName() {
+    if (this.#ticket.type === 1 || this.#named) {
+      return; // records are not in the API; joining tells the name
+    }
+    try {
+      const session = await this.#api.look();
+      const name = this.#other === "user" ? session.user_name : session.consultant_name;
+      this.#named = true;
+      if (name) {
+        this.#rename(name);
+      }
+    } catch {
+      // The role's name will do, and the socket tells what is wrong.
+    }
+  }
+
+  /** @param {string} name */
+  #rename(name) {
+    this.#name = name;
+    if (name !== text(`role_${this.#other}`)) {
+      sessionStorage.setItem(this.#nameKey, name);
+    }
+    find("#name").textContent = name;
+    find("#avatar").textContent = Array.from(name)[0]?.toUpperCase() ?? "";
+    this.#messages.otherName = name;
+    this.#showTitle();
+  }
+
+  #showTitle() {
+    if (!document.hidden) {
+      this.#unread = 0;
+    }
+    const room = text(this.#ticket.type === 1 ? "room_record" : "room_session");
+    document.title = `${this.#unread ? `(${this.#unread}) ` : ""}${this.#name} · ${room}`;
+  }
+
+  /** @param {boolean | undefined} present undefined: not known */
+  #showPresence(present) {
+    const presence = find("#presence");
+    presence.dataset.present = String(present);
+    find(".words", HTMLElement, presence).textContent = text(
+      present === undefined ? "presence_unknown" : present ? "present" : "absent",
+    );
+    if (!present) {
+      this.#setTyping(false);
+    }
+  }
+
+  // --- how the connection stands ---
+
+  /** @param {Standing} standing */
+  #standingChanged(standing) {
+    clearTimeout(this.#countdown); // of either kind
+    find("#standing").setAttribute("aria-live", "polite");
+    if (standing.state !== "open") {
+      this.#showPresence(undefined);
+    }
+    if (standing.state === "open") {
+      void this.#learnName(); // not before: who is not let in gets one answer, the socket's
+    }
+    if (standing.state === "closed") {
+      this.#closed(standing);
+    } else if (this.#ending) {
+      this.#showStanding("trouble", standing.state === "open" ? "" : text("end_waits"));
+    } else if (standing.state === "open") {
+      this.#showStanding("good", standing.before ? text("connected_again") : "");
+      this.#countdown = setTimeout(() => this.#showStanding("good", ""), RELIEF);
+    } else if (standing.state === "connecting") {
+      this.#showStanding("calm", text(standing.before ? "reconnecting" : "connecting"));
+    } else if (standing.retryAt === undefined) {
+      this.#showStanding("trouble", text("offline"));
+    } else {
+      this.#waitUntil(standing.retryAt);
+    }
+  }
+
+  /** @param {number} retryAt */
+  #waitUntil(retryAt) {
+    const seconds = () => Math.round((retryAt - Date.now()) / 1000);
+    if (seconds() < 2) {
+      this.#showStanding("calm", text("reconnecting"));
+      return;
+    }
+    // A screen reader tells it once: it would read every second.
+    const show = (/** @type {boolean} */ aloud) => {
+      find("#standing").setAttribute("aria-live", aloud ? "polite" : "off");
+      this.#showStanding("trouble", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
+    };
+    show(true);
+    this.#countdown = setInterval(() => show(false), 1000);
+  }
+
+  /**
+   * @param {"calm" | "good" | "trouble"} mood
+   * @param {string} words
+   * @param {boolean} [retry]
+   */
+  #showStanding(mood, words, retry = false) {
+    const place = find("#standing");
+    place.dataset.mood = words ? mood : "none";
+    find(".words", HTMLElement, place).textContent = words;
+    find("button", HTMLButtonElement, place).hidden = !retry;
+  }
+
+  // --- the menu ---
+
+  #prepareMenu() {
+    const menu = find("#menu");
+    const askEnd = prepareEnd(
+      () => this.#outbox.entries.length > 0,
+      () => {
+        this.#ending = true;
+        this.#composer.disabled = true;
+        this.#socket.end();
+      },
+    );
+    const offers = [{ item: "#menu-end", act: askEnd }];
+    find("#menu-button").append(icon("more"));
+    if (this.#ticket.type === 0) {
+      const askDownload = prepareDownload(this.#api);
+      offers.push({ item: "#menu-download", act: askDownload });
+      find("#ended-download").hidden = false;
+      find("#ended-download").addEventListener("click", askDownload);
+      if (this.#role === "consultant") {
+        offers.push({ item: "#menu-call", act: prepareCall(this.#api, this.#ticket) });
+      }
+    }
+    for (const { item, act } of offers) {
+      find(item).hidden = false;
+      find(item).addEventListener("click", () => {
+        menu.hidePopover();
+        act();
+      });
+    }
+    find("#standing button").addEventListener("click", () => this.#socket.retry());
+  }
+
+  // --- the end ---
+
+  /** @param {Standing} standing */
+  #closed(standing) {
+    this.#showStanding("calm", "");
+    const code = standing.code ?? 0;
+    if (OVER.has(code)) {
+      void this.#showEnd();
+    } else if (CARDS[code]) {
+      showCard(CARDS[code].key, CARDS[code].picture);
+    } else {
+      showCard("closed", "link", { reason: standing.reason || String(code) });
+    }
+  }
+
+  async #showEnd() {
+    this.#composer.hidden = true;
+    find("#room").classList.add("over");
+    find("#presence").hidden = true;
+    find("#menu-end").hidden = true;
+    find("#menu-call").hidden = true;
+    find("#menu-button").hidden = this.#ticket.type === 1; // nothing is left in it
+    const helper = this.#role === "consultant" || this.#ticket.type === 1;
+    find("#ended-text").textContent = text(
+      this.#ticket.type === 1 ? "ended_text_record" : helper ? "ended_text_helper" : "ended_text",
+    );
+    find("#ended").hidden = false;
+    this.#messages.toEnd();
+    for (const dialog of document.querySelectorAll("dialog[open]")) {
+      /** @type {HTMLDialogElement} */ (dialog).close();
+    }
+    find("#ended-title").focus({ preventScroll: true });
+    if (!helper) {
+      void this.#offerRating();
+    }
+    void this.#learnName();
+    await this.#completeTranscript();
+  }
+
+  async #offerRating() {
+    const form = find("#rating");
+    const button = find("#rate");
+    const thanks = () => {
+      form.hidden = button.hidden = true;
+      find("#thanks").textContent = text("rated");
+    };
+    prepareRating(this.#api, thanks);
+    try {
+      if ((await this.#api.look()).rate !== null) {
+        thanks();
+        return;
+      }
+    } catch {
+      // Then the form says it, when it is sent.
+    }
+    form.hidden = button.hidden = false;
+    this.#messages.toEnd();
+  }
+
+  /** The socket may have closed before everything was there, or had never let anybody in. */
+  async #completeTranscript() {
+    try {
+      this.#socket.complete(await this.#api.messages());
+    } catch {
+      this.#messages.addPast([], false); // what there is stays; the download has everything
+      return;
+    }
+    for (const unsent of this.#outbox.entries) {
+      if (unsent.seq === undefined) {
+        this.#messages.markRefused(unsent.id, text("refused_over"), true);
+      }
+    }
+  }
+}
+
+/**
+ * Instead of a room: what is wrong, and what to do.
+ *
+ * @param {string} key
+ * @param {string} picture
+ * @param {Record<string, string>} [values]
+ */
+function showCard(key, picture, values) {
+  find("#room").hidden = true;
+  find("#card-icon").replaceChildren(icon(picture));
+  find("#card-title").textContent = document.title = text(`${key}_title`);
+  find("#card-text").textContent = text(`${key}_text`, values);
+  find("#card").hidden = false;
+  find("#card-title").focus();
+}
+
+document.documentElement.lang = language;
+fillIn(document);
+restartOnNewTicket();
+const ticket = takeTicket(find('meta[name="role-claim"]', HTMLMetaElement).content);
+if (ticket) {
+  new RoomPage(ticket).start();
+} else {
+  showCard("no_ticket", "link");
+}

@@ -1,0 +1,117 @@
+// @ts-check
+/**
+ * What the HTTP API knows and does of one room.
+ *
+ * @module
+ */
+
+import { text } from "../shared/strings.js";
+
+/** @typedef {import("../shared/token.js").Ticket} Ticket */
+
+/**
+ * @typedef {object} Session
+ * @property {string | null} user_name
+ * @property {string | null} consultant_name
+ * @property {string} state
+ * @property {number | null} rate
+ */
+
+/** @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} Line */
+
+const FETCH_TIMEOUT = 15_000; // milliseconds
+const PAGE = 500; // the server's most
+
+/** Something did not work; the message is for people. */
+export class Failed extends Error {}
+
+/** One room by HTTP. Every method throws `Failed`. */
+export class SessionApi {
+  /** @param {Ticket} ticket */
+  constructor(ticket) {
+    this.#ticket = ticket;
+  }
+
+  #ticket;
+
+  /** @returns {Promise<Session>} */
+  async look() {
+    return (await this.#ask("")).json();
+  }
+
+  /**
+   * Notify a supervisor. Returns the number of the record.
+   *
+   * @param {string} supervisor
+   * @returns {Promise<number>}
+   */
+  async callSupervisor(supervisor) {
+    return (await (await this.#ask("/supervision", { supervisor_id: supervisor })).json()).record_id;
+  }
+
+  /**
+   * @param {number} rate
+   * @param {string} feedback
+   */
+  async rate(rate, feedback) {
+    await this.#ask("/rating", { rate, feedback: feedback || null });
+  }
+
+  /**
+   * The transcript, handed to the browser as a download.
+   *
+   * @param {string} format
+   */
+  async download(format) {
+    const answer = await this.#ask(`/export?${new URLSearchParams({ format })}`);
+    const address = URL.createObjectURL(await answer.blob());
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = `session-${this.#ticket.session}.${format}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser may still be asking where to put it
+  }
+
+  /**
+   * Everything that was said.
+   *
+   * @returns {Promise<Line[]>}
+   */
+  async messages() {
+    /** @type {Line[]} */
+    const lines = [];
+    for (let after = 0; ;) {
+      const page = await (await this.#ask(`/messages?after=${after}&limit=${PAGE}`)).json();
+      lines.push(...page.items);
+      if (page.next === null) {
+        return lines;
+      }
+      after = page.next;
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} [body] asks by POST
+   */
+  async #ask(path, body) {
+    const { token, session, type } = this.#ticket;
+    /** @type {Response} */
+    let answer;
+    try {
+      answer = await fetch(`/api/v1/${type === 1 ? "supervisions" : "sessions"}/${session}${path}`, {
+        method: body ? "POST" : "GET",
+        headers: { Authorization: `Bearer ${token}` },
+        body: body && JSON.stringify(body),
+        signal: AbortSignal.timeout(FETCH_TIMEOUT),
+      });
+    } catch {
+      throw new Failed(text("failed_network"));
+    }
+    if (!answer.ok) {
+      const problem = await answer.json().catch(() => ({}));
+      throw new Failed(text("failed", { reason: problem.detail || problem.title || answer.status }));
+    }
+    return answer;
+  }
+}

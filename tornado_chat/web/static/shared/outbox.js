@@ -1,0 +1,61 @@
+// @ts-check
+/**
+ * What was written and is not known to be stored. It survives a reload, and only in this tab.
+ *
+ * @module
+ */
+
+/**
+ * @typedef {object} Unsent
+ * @property {string} id the same on every attempt, so that the server stores the message once
+ * @property {string} text
+ * @property {number} [after] the last seq that was known when it was first sent; not sent yet without
+ * @property {number} [seq] where the message was seen, though nobody acknowledged it yet
+ * @property {string} [refused] why the server did not take it; it waits for its author
+ */
+
+/** The unsent messages of one room, in the order of writing. */
+export class Outbox {
+  /** @param {string} key of the tab's storage */
+  constructor(key) {
+    this.#key = key;
+    /** @type {Unsent[]} */
+    this.entries = JSON.parse(sessionStorage.getItem(key) ?? "[]");
+  }
+
+  #key;
+
+  /** @param {string} text */
+  add(text) {
+    const entry = /** @type {Unsent} */ ({ id: newId(), text });
+    this.entries.push(entry);
+    this.save();
+    return entry;
+  }
+
+  /** @param {string} id */
+  find(id) {
+    return this.entries.find((entry) => entry.id === id);
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.entries = this.entries.filter((entry) => entry.id !== id);
+    this.save();
+  }
+
+  /** Call after changing an entry. */
+  save() {
+    if (this.entries.length) {
+      sessionStorage.setItem(this.#key, JSON.stringify(this.entries));
+    } else {
+      sessionStorage.removeItem(this.#key);
+    }
+  }
+}
+
+function newId() {
+  // Not crypto.randomUUID(): a server tried out over plain HTTP in a local network has none.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,239 @@
+// @ts-check
+/**
+ * Every text of the pages, in zh_CN and en. `{name}` is filled in.
+ *
+ * @module
+ */
+
+const CHINESE = 0;
+const ENGLISH = 1;
+
+/** The language of the reader, as in the attribute `lang`. */
+export const language = choose(navigator.languages);
+const column = language === "zh-CN" ? CHINESE : ENGLISH;
+
+/** @type {Record<string, [string, string]>} */
+const TEXTS = {
+  // people
+  you: ["我", "You"],
+  role_user: ["来访者", "Visitor"],
+  role_consultant: ["咨询师", "Counsellor"],
+  role_supervisor: ["督导", "Supervisor"],
+  room_session: ["咨询会话", "Counselling session"],
+  room_record: ["督导会话", "Supervision"],
+
+  // presence
+  present: ["在线", "Here now"],
+  absent: ["暂时不在", "Not here right now"],
+  presence_unknown: ["状态未知", "Not known right now"],
+  is_typing: ["{name}正在输入", "{name} is typing"],
+
+  // connection
+  connecting: ["正在连接…", "Connecting…"],
+  reconnecting: ["连接中断，正在重新连接…", "Connection lost. Connecting again…"],
+  retry_in: ["连接中断，{seconds} 秒后重试。", "Connection lost. Trying again in {seconds} s."],
+  retry_now: ["立即重试", "Try now"],
+  offline: ["您已离线。网络恢复后会自动发送。", "You are offline. What you write is sent when you are back."],
+  connected_again: ["已重新连接", "Connected again"],
+
+  // messages
+  conversation: ["对话", "Conversation"],
+  sending: ["发送中", "Sending"],
+  stored: ["已送达", "Delivered"],
+  seen: ["已读", "Seen"],
+  refused: ["未能发送", "Not sent"],
+  refused_too_big: ["内容过长。", "It is too long."],
+  refused_over: ["会话在发送前已结束。", "The session ended before it could be sent."],
+  edit: ["修改", "Edit"],
+  send_again: ["重新发送", "Send again"],
+  older_loading: ["正在加载更早的消息…", "Loading earlier messages…"],
+  new_messages: ["有新消息", "New messages"],
+  to_the_end: ["回到最新", "Jump to the latest"],
+  empty_title: ["这段时间属于你们", "This time is yours"],
+  empty_text: ["不用着急，想从哪里开始都可以。", "There is no hurry. Begin wherever you like."],
+
+  // composer
+  write: ["写点什么…", "Write a message…"],
+  write_label: ["消息", "Message"],
+  write_hint: ["按 Enter 发送，Shift + Enter 换行", "Enter sends, Shift + Enter starts a new line"],
+  send: ["发送", "Send"],
+  too_long: ["超出 {count} 个字", "{count} characters too many"],
+
+  // menu and dialogs
+  menu: ["更多操作", "More"],
+  call_supervisor: ["请求督导", "Ask for supervision"],
+  call_supervisor_text: [
+    "督导会收到通知，并可以查看本次会话。来访者不会看到。",
+    "The supervisor is notified and can follow this session. The visitor is not told.",
+  ],
+  supervisor_id: ["督导的编号", "The supervisor's ID"],
+  call: ["发送请求", "Send request"],
+  called: ["已通知督导。", "The supervisor has been notified."],
+  open_record: ["打开督导会话", "Open the supervision"],
+  download: ["下载记录", "Download transcript"],
+  download_text: [
+    "请妥善保管：文件里有你们的全部对话。",
+    "Keep it safe: the file holds the whole conversation.",
+  ],
+  format: ["格式", "Format"],
+  format_txt: ["纯文本", "Plain text"],
+  format_html: ["网页，适合打印", "Web page, for printing"],
+  format_json: ["JSON，供程序读取", "JSON, for programs"],
+  save: ["下载", "Download"],
+  end: ["结束会话", "End the session"],
+  end_title: ["结束会话？", "End the session?"],
+  end_text: [
+    "会话将对双方结束，之后不能再发送消息。",
+    "It ends for both of you, and nobody can write afterwards.",
+  ],
+  end_unsent: ["您还有未送达的消息。", "Some of your messages have not been delivered yet."],
+  end_waits: ["连接恢复后会话将立即结束…", "The session ends as soon as the connection is back…"],
+  cancel: ["取消", "Cancel"],
+  close: ["关闭", "Close"],
+  try_again: ["重试", "Try again"],
+  failed_network: ["无法连接服务器，请稍后再试。", "The server cannot be reached. Please try again soon."],
+  failed: ["没有成功：{reason}", "That did not work: {reason}"],
+
+  // the end
+  ended_title: ["会话已结束", "The session has ended"],
+  ended_text: ["感谢您的信任，请保重。", "Thank you for the conversation. Take care."],
+  ended_text_helper: [
+    "您可以下载记录，或关闭此页面。",
+    "You can download the transcript, or close this page.",
+  ],
+  ended_text_record: ["您可以关闭此页面。", "You can close this page."],
+  rate_title: ["这次会话对您有帮助吗？", "How was this conversation for you?"],
+  rate_stars: ["评分", "Your rating"],
+  star_1: ["1 星，很不满意", "1 star, not helpful"],
+  star_2: ["2 星，不太满意", "2 stars, a little helpful"],
+  star_3: ["3 星，一般", "3 stars, fairly helpful"],
+  star_4: ["4 星，满意", "4 stars, helpful"],
+  star_5: ["5 星，非常满意", "5 stars, very helpful"],
+  rate_feedback: ["想对我们说的话（可选）", "Anything you would like to tell us (optional)"],
+  rate_choose: ["请先选择星级。", "Please choose a number of stars first."],
+  rate: ["提交评价", "Send rating"],
+  rated: ["谢谢您的评价。", "Thank you for your rating."],
+
+  // when there is no room
+  no_ticket_title: ["链接不完整", "This link is incomplete"],
+  no_ticket_text: [
+    "请回到您预约的网站，从那里重新打开会话。",
+    "Please go back to the website where you made your appointment, and open the conversation from there.",
+  ],
+  token_title: ["登录已过期", "Your sign-in has expired"],
+  token_text: [
+    "请回到您预约的网站，重新登录后再打开会话。您的对话都已保存。",
+    "Please sign in again on the website you came from, and open the conversation there. Nothing that was said is lost.",
+  ],
+  forbidden_title: ["这不是您的会话", "This is not your conversation"],
+  forbidden_text: [
+    "您登录的账号不是此会话的参与者。请检查是否登录了正确的账号。",
+    "The account you are signed in with takes no part in it. Please check that it is the right account.",
+  ],
+  missing_title: ["没有找到会话", "This conversation does not exist"],
+  missing_text: [
+    "链接可能有误。请回到您预约的网站，从那里重新打开会话。",
+    "The link may be wrong. Please open the conversation again from the website you came from.",
+  ],
+  closed_title: ["连接已关闭", "The connection was closed"],
+  closed_text: ["服务器给出的原因：{reason}", "The server's reason: {reason}"],
+
+  // what the server tells in a room
+  joined: ["{role}{name}已进入会话", "{role} {name} has joined the session"],
+  session_started: ["会话已开始", "The session has started"],
+};
+
+// The server's system texts, which come in the server's language.
+const STARTED = /^(?:会话已开始|The session has started)$/;
+const ENDED = /^(?:会话已结束|The session has ended)$/;
+const JOINED =
+  /^(?:来访者|咨询师|督导|Visitor|Counsellor|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
+
+/**
+ * A text for the reader.
+ *
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
+export function text(key, values = {}) {
+  return TEXTS[key][column].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+}
+
+/**
+ * A system text of the server in the reader's language, if it is a known one.
+ *
+ * @param {string} msg
+ */
+export function systemText(msg) {
+  const who = joiner(msg);
+  if (who) {
+    // Chinese sets names apart from letters only.
+    const space = column === CHINESE && /^\w/.test(who.name) ? " " : "";
+    return text("joined", { role: text(`role_${who.role}`) + space, name: who.name });
+  }
+  return STARTED.test(msg) ? text("session_started") : msg;
+}
+
+/**
+ * Who joined, if that is what a system text tells.
+ *
+ * @param {string} msg
+ * @returns {{ role: "user" | "consultant" | "supervisor", name: string } | null}
+ */
+export function joiner(msg) {
+  const name = msg.match(JOINED)?.[1];
+  if (name === undefined) {
+    return null;
+  }
+  const role = /^(?:来访者|Visitor)/.test(msg)
+    ? "user"
+    : /^(?:咨询师|Counsellor)/.test(msg)
+      ? "consultant"
+      : "supervisor";
+  return { role, name };
+}
+
+/**
+ * Whether a system text tells of the end.
+ *
+ * @param {string} msg
+ */
+export function tellsEnd(msg) {
+  return ENDED.test(msg);
+}
+
+/**
+ * Fill in a page: `data-text` becomes the content, `data-label` the name for screen readers,
+ * `data-placeholder` the placeholder.
+ *
+ * @param {ParentNode} root
+ */
+export function fillIn(root) {
+  for (const element of /** @type {NodeListOf<HTMLElement>} */ (
+    root.querySelectorAll("[data-text], [data-label], [data-placeholder]")
+  )) {
+    const { text: content, label, placeholder } = element.dataset;
+    if (content) {
+      element.textContent = text(content);
+    }
+    if (label) {
+      element.setAttribute("aria-label", text(label));
+    }
+    if (placeholder) {
+      element.setAttribute("placeholder", text(placeholder));
+    }
+  }
+}
+
+/** @param {readonly string[]} wanted */
+function choose(wanted) {
+  for (const each of wanted) {
+    if (/^zh\b/i.test(each)) {
+      return "zh-CN";
+    }
+    if (/^en\b/i.test(each)) {
+      return "en";
+    }
+  }
+  return "en";
+}

@@ -1,0 +1,68 @@
+// @ts-check
+/**
+ * Times for people. The server's are its local ISO times, without a zone: they are shown as they are.
+ *
+ * @module
+ */
+
+/** Writes times in one language. */
+export class Times {
+  /** @param {string} language BCP 47 */
+  constructor(language) {
+    this.#clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    this.#day = new Intl.DateTimeFormat(language, { weekday: "long", month: "long", day: "numeric" });
+    this.#dayOfYear = new Intl.DateTimeFormat(language, { year: "numeric", month: "long", day: "numeric" });
+    this.#near = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  }
+
+  #clock;
+  #day;
+  #dayOfYear;
+  #near;
+
+  /** @param {Date} time */
+  clock(time) {
+    return this.#clock.format(time);
+  }
+
+  /**
+   * "today", "yesterday", a weekday and day, or the whole date.
+   *
+   * @param {Date} time
+   * @param {Date} [now]
+   */
+  day(time, now = new Date()) {
+    const ago = Math.round((midnight(now) - midnight(time)) / 86_400_000);
+    if (ago === 0 || ago === 1) {
+      const text = this.#near.format(-ago, "day");
+      return text.charAt(0).toUpperCase() + text.slice(1);
+    }
+    return (time.getFullYear() === now.getFullYear() ? this.#day : this.#dayOfYear).format(time);
+  }
+}
+
+/**
+ * A time of the server's.
+ *
+ * @param {string | undefined} text as in 2024-05-01T09:30:00.123, a space for the T will do
+ * @returns {Date} now, if it is none
+ */
+export function parseTime(text) {
+  const time = new Date((text ?? "").replace(" ", "T"));
+  return Number.isNaN(time.getTime()) ? new Date() : time;
+}
+
+/**
+ * Whether two times are on one day.
+ *
+ * @param {Date} one
+ * @param {Date} other
+ */
+export function sameDay(one, other) {
+  return midnight(one) === midnight(other);
+}
+
+/** @param {Date} time */
+function midnight(time) {
+  return new Date(time.getFullYear(), time.getMonth(), time.getDate()).getTime();
+}

@@ -1,0 +1,78 @@
+// @ts-check
+/**
+ * Who is here, and for what: `#token=…&session=4&type=0`.
+ *
+ * A fragment never reaches a server or its logs. It leaves the address bar at once, so that it is not
+ * shown, bookmarked or shared by mistake; for reloads this tab remembers it.
+ *
+ * @module
+ */
+
+/**
+ * @typedef {object} Ticket
+ * @property {string} token
+ * @property {number} session the number of the session, or of the supervision record
+ * @property {0 | 1} type 0: a session, 1: a supervision record
+ * @property {Role} role whose token it is
+ */
+
+/** @typedef {"user" | "consultant" | "supervisor"} Role */
+
+const KEY = `ticket:${location.pathname}`;
+
+/**
+ * Takes the ticket out of the address, or what this tab remembers of it.
+ *
+ * @param {string} roleClaim the claim of the token with the role
+ * @returns {Ticket | null} null: there is none, or it is not complete
+ */
+export function takeTicket(roleClaim) {
+  const given = location.hash.slice(1);
+  if (given) {
+    history.replaceState(history.state, "", location.pathname + location.search);
+    sessionStorage.setItem(KEY, given);
+  }
+  const parameters = new URLSearchParams(given || sessionStorage.getItem(KEY) || "");
+  const token = parameters.get("token") ?? "";
+  const session = parameters.get("session") ?? "";
+  const type = parameters.get("type") || "0";
+  if (!token || !/^\d{1,15}$/.test(session) || !/^[01]$/.test(type)) {
+    return null;
+  }
+  const kind = type === "1" ? 1 : 0;
+  return { token, session: Number(session), type: kind, role: roleOf(token, roleClaim, kind) };
+}
+
+/** Another link was opened in this tab: only the fragment changes, so the page must start again itself. */
+export function restartOnNewTicket() {
+  addEventListener("hashchange", () => location.hash && location.reload());
+}
+
+/**
+ * The address of a room for the same person.
+ *
+ * @param {string} token
+ * @param {number} session
+ * @param {0 | 1} type
+ */
+export function roomAddress(token, session, type) {
+  return `${location.pathname}#${new URLSearchParams({ token, session: String(session), type: String(type) })}`;
+}
+
+/**
+ * What the token says of itself. It decides what the page offers; what is allowed decides the server.
+ *
+ * @param {string} token
+ * @param {string} claim
+ * @param {0 | 1} type
+ * @returns {Role}
+ */
+function roleOf(token, claim, type) {
+  const other = type === 1 ? "supervisor" : "user";
+  try {
+    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(payload))[claim] === "consultant" ? "consultant" : other;
+  } catch {
+    return other; // not a JWT: a plugin may have tokens of its own
+  }
+}
