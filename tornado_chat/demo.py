@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
@@ -307,7 +308,12 @@ def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
     """What to do now. ``state_dir`` is what ``talk`` has to be told, if anything."""
     where = f" --state-dir {shlex.quote(str(state_dir))}" if state_dir else ""
     lines = ["", f"The demo is ready at {notes.url} and ends with Ctrl-C.", ""]
-    lines += ["Open a terminal for each of two or three of these people, and let them talk:", ""]
+    rooms = {
+        word: _room(notes, place) for word, place in notes.people.items() if place.dialect == "counselling"
+    }
+    lines += ["Open two or three of these in browser windows of their own, and let them talk:", ""]
+    lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {link}" for word, link in rooms.items()]
+    lines += ["", "Or open a terminal for each of two or three of these people:", ""]
     talks = {word: f"{command} talk {word}{where}" for word in notes.people}
     width = max(map(len, talks.values()))
     lines += [f"  {talks[word]:{width}}  {PEOPLE[word].name}, {PEOPLE[word].does}" for word in notes.people]
@@ -322,6 +328,12 @@ def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
             lines += [f"  {word}:", f"    {place.url}{query}token={place.token}"]
     lines += ["", "A session that has ended stays so; the next demo opens a new one.", ""]
     return "\n".join(lines)
+
+
+def _room(notes: Notes, place: Place) -> str:
+    """The address of a person's page. What follows the # stays in the browser, and is in no log."""
+    asked = dict(parse_qsl(place.endpoint.partition("?")[2]))
+    return f"{notes.url}/room#token={place.token}&session={asked['sessionId']}&type={asked['type']}"
 
 
 def _line(frame: Mapping[str, Any]) -> str:
