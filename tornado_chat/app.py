@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
-from tornado_chat.cluster.bus import LocalBus
+from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config import SECTIONS, Config, ConfigError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
@@ -136,12 +137,9 @@ class Server:
             for each in plugins.loaded
         }
 
-        def offer(event: Event) -> None:
-            if isinstance(event, Message | Notification):
-                hub.offer(event)
-
-        for subscriber in (offer, self._counselling.on_event, self._dispatcher.on_event):
-            bus.subscribe(subscriber)
+        bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
+        bus.subscribe(self._counselling.on_event, *self._counselling.events)
+        bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
         services = Services(
             gate=gate,
             connections=self._connections,
@@ -311,6 +309,11 @@ def run(
         reloading: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloading.add(loop.create_task(reload(server))))
         await server.start()
+        # Nearly everything that lives long is there now, and what a message makes is gone at once:
+        # looking through all of it for cycles every 700 objects would only be a pause for everybody.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
         if welcome is not None:
             welcome(server.url)
         await stop.wait()

@@ -5,6 +5,7 @@ numbers reads the missing rows. Delivery is in order per publisher.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,10 +17,12 @@ Subscriber = Callable[[Event], None]
 
 
 class Bus(Protocol):
-    def subscribe(self, subscriber: Subscriber) -> None: ...
+    def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> None:
+        """Call ``subscriber`` for events of these kinds."""
+        ...
 
     def publish(self, event: Event) -> None:
-        """Give ``event`` to every subscriber of every process, the own one included. On the loop."""
+        """Give ``event`` to every subscriber of its kind, in every process, the own one included. On the loop."""
         ...
 
 
@@ -27,13 +30,14 @@ class LocalBus:
     """The bus of one process: a call."""
 
     def __init__(self) -> None:
-        self._subscribers: list[Subscriber] = []
+        self._subscribers: defaultdict[type[Event], list[Subscriber]] = defaultdict(list)
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        self._subscribers.append(subscriber)
+    def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> None:
+        for kind in kinds:
+            self._subscribers[kind].append(subscriber)
 
     def publish(self, event: Event) -> None:
-        for subscriber in self._subscribers:
+        for subscriber in self._subscribers[type(event)]:
             try:
                 subscriber(event)
             except Exception:

@@ -44,6 +44,10 @@ Memo = dict[tuple[Encoder, bool], bytes | None]
 """The frames of one event, encoded once per encoder."""
 
 
+_SENT = (Message, Typing)
+"""Events that have a sender."""
+
+
 class _Cursor:
     """Where a socket is in a thread."""
 
@@ -229,7 +233,7 @@ class Outbox:
             self._on_owing(self)
 
     def _frame(self, event: Event, memo: Memo) -> bytes | None:
-        own = isinstance(event, Message | Typing) and event.sender == self.person
+        own = isinstance(event, _SENT) and event.sender == self.person
         key = (self._encoder, own)
         try:
             return memo[key]

@@ -44,6 +44,9 @@ from tornado_chat.types import (
 
 log = logging.getLogger(__name__)
 
+SHOWN = (Notice, Presence, Typing, Read)
+"""What is shown to everybody who follows a thread, of a conversation of support too."""
+
 END = 4000
 CANCEL = 4001
 RETRY = 5.0  # seconds until an end that the database did not take is tried again
@@ -276,9 +279,11 @@ class Counselling:
 
     # --- what the bus tells ---
 
+    events = (*SHOWN, RoomEnded)
+
     def on_event(self, event: Published) -> None:
-        """Pass on what concerns rooms; called for every event, after its commit."""
-        if isinstance(event, Notice | Presence | Typing | Read):
+        """Pass on what concerns rooms; called for ``events``, after their commit."""
+        if isinstance(event, SHOWN):
             self._hub.tell(event, event.thread)
         elif isinstance(event, RoomEnded):
             self._hub.tell(event, event.thread)

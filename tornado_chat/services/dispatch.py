@@ -203,8 +203,10 @@ class Dispatcher:
 
     # --- what the bus tells ---
 
+    events = (Assigned, Departed, Returned)
+
     def on_event(self, event: Event) -> None:
-        """Take in what was committed, and tell the people; called for every event."""
+        """Take in what was committed, and tell the people; called for ``events``."""
         if isinstance(event, Assigned):
             self._on_assigned(event)
         elif isinstance(event, Departed):

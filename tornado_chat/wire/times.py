@@ -9,9 +9,15 @@ class LocalTimes:
 
     def __init__(self, zone: str = "") -> None:
         self._zone: tzinfo | None = ZoneInfo(zone) if zone else None
+        # What was stored together has one time, and is written one after the other.
+        self._last = -1
+        self._last_text = ""
 
     def text(self, microseconds: int) -> str:
         """``2025-03-20T08:26:45.391706``. :arg microseconds: since 1970 UTC."""
-        seconds, fraction = divmod(microseconds, 1_000_000)
-        local = datetime.fromtimestamp(seconds, self._zone)
-        return local.replace(microsecond=fraction, tzinfo=None).isoformat(timespec="microseconds")
+        if microseconds != self._last:
+            seconds, fraction = divmod(microseconds, 1_000_000)
+            local = datetime.fromtimestamp(seconds, self._zone)
+            text = local.replace(microsecond=fraction, tzinfo=None).isoformat(timespec="microseconds")
+            self._last, self._last_text = microseconds, text
+        return self._last_text
