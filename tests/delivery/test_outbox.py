@@ -276,3 +276,13 @@ def test_whatever_is_offered_live_the_socket_sees_an_unbroken_run(after: int, hi
                 desk.outbox.replay(said((desk.outbox.position(THREAD) or 0) + 1))
     last = max([after, *hints])
     assert desk.socket.frames == [f"m{seq}" for seq in range(after + 1, last + 1)]
+
+
+def test_what_came_since_it_was_expected_is_written_though_another_socket_has_it(desk: Desk) -> None:
+    desk.outbox.expect(THREAD)
+    assert desk.offer(4) == [True]
+    desk.outbox.follow(THREAD, 5)  # another socket of the same person has receipted 4 and 5
+    for seq in (4, 5):
+        desk.outbox.replay(said(seq))
+    assert desk.outbox.caught_up(THREAD)
+    assert desk.socket.frames == ["m4", "m5"]

@@ -51,12 +51,13 @@ _SENT = (Message, Typing)
 class _Cursor:
     """Where a socket is in a thread."""
 
-    __slots__ = ("begun", "behind", "last", "newest", "waiting")
+    __slots__ = ("begun", "behind", "last", "newest", "oldest", "waiting")
 
     def __init__(self) -> None:
         self.begun = False  # whether it is known where the socket stands
         self.last = 0
         self.newest = 0  # the highest seq that was heard of
+        self.oldest: int | None = None  # the first that was heard of before it had begun
         self.behind = True
         self.waiting: deque[Callable[[], None]] = deque()
 
@@ -118,9 +119,15 @@ class Outbox:
         self._cursors.setdefault(thread, _Cursor())
 
     def follow(self, thread: Thread, after: int) -> None:
-        """Begin with what follows ``after``. The thread is behind until ``caught_up``."""
+        """Begin with what follows ``after``, and with all that came since ``expect``.
+
+        The latter may be receipted already, by another socket of the same person, but not by this one.
+        The thread is behind until ``caught_up``.
+        """
         self.expect(thread)
         cursor = self._cursors[thread]
+        if not cursor.begun and cursor.oldest is not None:
+            after = min(after, cursor.oldest - 1)
         cursor.begun = True
         cursor.last = after
         cursor.newest = max(cursor.newest, after)
@@ -140,6 +147,8 @@ class Outbox:
             return True
         if cursor.behind:
             cursor.newest = max(cursor.newest, item.seq)
+            if not cursor.begun and cursor.oldest is None:
+                cursor.oldest = item.seq
             return True
         if item.seq == cursor.last + 1:
             cursor.last = item.seq
