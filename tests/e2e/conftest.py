@@ -103,6 +103,10 @@ class _Address:
 def process(io_loop: IOLoop, tmp_path: Path) -> Iterator[Process]:
     process = Process(tmp_path)
     yield process
-    io_loop.run_sync(process.stop, timeout=20)
+    try:
+        io_loop.run_sync(process.stop, timeout=20)
+    except TimeoutError:  # or it would go on when the tests are over
+        os.kill(process.pid, signal.SIGKILL)
+        raise
     warnings = [line for line in process.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
     assert not warnings, "unexpected log lines of the server"
