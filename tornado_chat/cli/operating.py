@@ -3,17 +3,11 @@
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from tornado_chat.cli.options import Given, Misconfigured, configured
+from tornado_chat.cli.options import Given, Misconfigured, configured, load_plugins, not_there, opened
 from tornado_chat.types import Role
-
-if TYPE_CHECKING:
-    import peewee
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -71,14 +65,9 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
 def check_config(given: Given) -> None:
     """Tell every mistake in the configuration."""
     config = given.load()
-    from tornado_chat.config import ConfigError
-    from tornado_chat.plugins import finding
     from tornado_chat.services.identity import build
 
-    try:
-        finding.load(config)
-    except ConfigError as error:
-        raise Misconfigured(error.problems) from error
+    load_plugins(config)
     # Not if it would make the secret: a check changes nothing.
     generates = not config.auth.secret_file and any(name.startswith("HS") for name in config.auth.algorithms)
     if not generates or os.path.exists(config.state_dir / "secret"):
@@ -102,13 +91,13 @@ def db() -> None:
 @configured
 def db_status(given: Given) -> None:
     """Tell which migrations the database has."""
-    url = given.load().storage.url
-    from tornado_chat.storage.database import SQLITE_SCHEME
-
-    if not os.path.exists(url.removeprefix(SQLITE_SCHEME)):  # looking would make it
-        click.echo(f"{url} does not exist yet: the server makes it when it starts")
+    config = given.load()
+    url = config.storage.url
+    missing_yet = not_there(config)
+    if missing_yet:
+        click.echo(missing_yet)
         return
-    with _database(given) as (database, schema):
+    with opened(config) as (database, schema):
         found = schema.status(database)
         unknown = schema.unknown(database)
     for name, applied in found:
@@ -128,7 +117,7 @@ def db_status(given: Given) -> None:
 @configured
 def db_upgrade(given: Given) -> None:
     """Bring the database up to date. Stop the server, and make a backup first."""
-    with _database(given) as (database, schema):
+    with opened(given.load()) as (database, schema):
         unknown = schema.unknown(database)
         if unknown:
             raise click.ClickException(
@@ -137,22 +126,3 @@ def db_upgrade(given: Given) -> None:
         for name in schema.upgrade(database):
             click.echo(f"{name}  applied")
     click.echo(f"{given.load().storage.url} is up to date")
-
-
-@contextmanager
-def _database(given: Given) -> Iterator[tuple["peewee.Database", Any]]:
-    """The configured database and the ``schema`` module; what they raise becomes a sentence."""
-    config = given.load()
-    import peewee
-
-    from tornado_chat.storage import schema
-    from tornado_chat.storage.database import open_database
-
-    try:
-        database = open_database(config.storage)
-        try:
-            yield database, schema
-        finally:
-            database.close()
-    except (peewee.PeeweeException, OSError) as error:
-        raise click.ClickException(f"the database {config.storage.url} cannot be used: {error}") from error

@@ -2,14 +2,20 @@
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 
 from tornado_chat import config as configuration
+
+if TYPE_CHECKING:
+    import peewee
+
+    from tornado_chat.plugins.finding import Loaded
 
 P = ParamSpec("P")
 
@@ -71,3 +77,46 @@ def configured(command: Callable[Concatenate[Given, P], None]) -> Callable[..., 
         command(Given(files, overrides), *args, **kwargs)
 
     return with_given
+
+
+def load_plugins(config: configuration.Config) -> "list[Loaded]":
+    """The plugins that run, in order. :raises Misconfigured: they have mistakes."""
+    from tornado_chat.plugins import finding
+
+    try:
+        return finding.load(config)
+    except configuration.ConfigError as error:
+        raise Misconfigured(error.problems) from error
+
+
+def not_there(config: configuration.Config) -> str:
+    """That there is no database yet, in a sentence; empty if there is one. To open it would make it."""
+    from tornado_chat.storage.database import SQLITE_SCHEME
+
+    url = config.storage.url
+    there = os.path.exists(url.removeprefix(SQLITE_SCHEME))
+    return "" if there else f"{url} does not exist yet: the server makes it when it starts"
+
+
+@contextmanager
+def opened(config: configuration.Config) -> Iterator[tuple["peewee.Database", Any]]:
+    """The configured database and the ``schema`` module; what they raise becomes a sentence."""
+    import peewee
+
+    from tornado_chat.storage import schema
+    from tornado_chat.storage.database import open_database
+
+    try:
+        database = open_database(config.storage)
+    except OSError as error:  # its folder; an OSError of later is the command's own, a closed pipe for one
+        raise _unusable(config, error) from error
+    try:
+        yield database, schema
+    except peewee.PeeweeException as error:
+        raise _unusable(config, error) from error
+    finally:
+        database.close()
+
+
+def _unusable(config: configuration.Config, error: Exception) -> click.ClickException:
+    return click.ClickException(f"the database {config.storage.url} cannot be used: {error}")

@@ -1,7 +1,6 @@
 """``plugins``, and the commands that plugins bring."""
 
 import copy
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.options import Given, Misconfigured, configured
+from tornado_chat.cli.options import Given, configured, load_plugins, not_there, opened
 
 if TYPE_CHECKING:
+    import peewee
+
     from tornado_chat.plugins.finding import Loaded
 
 
@@ -24,7 +25,7 @@ def plugins(given: Given) -> None:
     config = given.load()
     from tornado_chat.plugins import finding
 
-    loaded = _load(config)
+    loaded = load_plugins(config)
     click.echo("no plugin runs" if not loaded else "these run, in this order:")
     for number, each in enumerate(loaded, 1):
         click.echo(f"\n{number}. {each.name} {each.version}".rstrip())
@@ -57,15 +58,6 @@ def _settings(loaded: "Loaded") -> list[str]:
         )
         lines.append(f"{each.name} = {shown}" + ("" if value == each.default else "   (set)"))
     return lines
-
-
-def _load(config: configuration.Config) -> "list[Loaded]":
-    from tornado_chat.plugins import finding
-
-    try:
-        return finding.load(config)
-    except configuration.ConfigError as error:
-        raise Misconfigured(error.problems) from error
 
 
 class WithPlugins(click.Group):
@@ -131,7 +123,7 @@ def _is_plugin(given: Given, name: str) -> bool:
 def _commands(given: Given) -> dict[str, click.Command]:
     config = given.load()
     commands: dict[str, click.Command] = {}
-    for loaded in _load(config):
+    for loaded in load_plugins(config):
         register = getattr(loaded.plugin, "register_commands", None)
         for command in register() if register is not None else ():
             commands.setdefault(command.name or loaded.name, _prepared(command, loaded, config))
@@ -164,35 +156,22 @@ def _prepared(command: click.Command, loaded: "Loaded", config: configuration.Co
     assert run is not None
 
     def with_context(*args: Any, **kwargs: Any) -> Any:
-        import peewee
-
-        try:
-            return _call(run, loaded, config, args, kwargs)
-        except peewee.PeeweeException as error:
-            raise click.ClickException(
-                f"the database {config.storage.url} cannot be used: {error}"
-            ) from error
+        missing = not_there(config)
+        if missing:
+            raise click.ClickException(missing)
+        with opened(config) as (database, schema):
+            register = getattr(loaded.plugin, "register_models", None)
+            schema.create_missing(database, list(register()) if register is not None else [])
+            click.get_current_context().obj = _context(loaded, config, database)
+            return run(*args, **kwargs)
 
     command.callback = with_context
     return command
 
 
-def _call(run: Any, loaded: "Loaded", config: configuration.Config, args: Any, kwargs: Any) -> Any:
+def _context(loaded: "Loaded", config: configuration.Config, database: "peewee.Database") -> Any:
     from tornado_chat.context import CommandContext
-    from tornado_chat.storage.database import SQLITE_SCHEME, open_database
-    from tornado_chat.storage.schema import create_missing
 
-    url = config.storage.url
-    if not os.path.exists(url.removeprefix(SQLITE_SCHEME)):  # looking would make it
-        raise click.ClickException(f"{url} does not exist yet: the server makes it when it starts")
-    register = getattr(loaded.plugin, "register_models", None)
-    database = open_database(config.storage)
-    try:
-        create_missing(database, list(register()) if register is not None else [])
-        context = click.get_current_context()
-        context.obj = CommandContext(
-            loaded.plugin.settings, database, config.server.language, config.server.timezone, config.state_dir
-        )
-        return run(*args, **kwargs)
-    finally:
-        database.close()
+    return CommandContext(
+        loaded.plugin.settings, database, config.server.language, config.server.timezone, config.state_dir
+    )
