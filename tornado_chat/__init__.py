@@ -24,6 +24,7 @@ from tornado_chat.errors import (
 )
 from tornado_chat.hookspecs import hookimpl
 from tornado_chat.plugins.base import Plugin, PluginSettings
+from tornado_chat.plugins.behind import WriteBehind
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import (
@@ -80,6 +81,7 @@ __all__ = [
     "Unavailable",
     "Waiter",
     "WaiterPool",
+    "WriteBehind",
     "hookimpl",
     "models",
     "option",

@@ -1,33 +1,29 @@
 """An append-only record of who did what to which session."""
 
-import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 import peewee
 
-from tornado_chat import Context, Conversation, Identity, Message, Person, Plugin, Room, Thread, hookimpl
+from tornado_chat import (
+    Context,
+    Conversation,
+    Identity,
+    Message,
+    Person,
+    Plugin,
+    Room,
+    Thread,
+    WriteBehind,
+    hookimpl,
+)
 
 from . import chain
 from .commands import KEY, audit
 
-UNDER_WAY = 500
-"""Records that wait for their commit before the next event waits too."""
-
-RETRY = 5.0  # seconds until a record that the database did not take is tried again
-
 
 class Audit(Plugin):
-    """Records what happens, each record in the commit after the event.
-
-    Records are handed to the writer without waiting for the commit, so that many share one. The
-    server's note of how far this plugin has got goes the same way, behind them.
-    """
-
-    def __init__(self, settings: Any) -> None:
-        super().__init__(settings)
-        self._under_way: set[asyncio.Future[None]] = set()
+    """Records what happens, each record in the commit after the event."""
 
     @hookimpl
     def register_models(self) -> Sequence[type[peewee.Model]]:
@@ -39,13 +35,12 @@ class Audit(Plugin):
 
     @hookimpl
     def startup(self, context: Context) -> None:
-        self._context = context
+        self._behind = WriteBehind(context)
         self._key = chain.load_key(context.state_dir / KEY, make=True)
 
     @hookimpl
     async def shutdown(self) -> None:
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        await self._behind.finish()
 
     # --- what is recorded ---
 
@@ -100,27 +95,5 @@ class Audit(Plugin):
         self, actor: Person | str, action: str, thread: Thread, message: int | None = None
     ) -> None:
         name = actor if isinstance(actor, str) else actor.key
-        self._write(chain.Entry(name, action, thread.kind.value, thread.id, message))
-        if len(self._under_way) >= UNDER_WAY:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-
-    def _write(self, entry: chain.Entry) -> None:
-        key = self._key
-        try:
-            written = self._context.write(lambda tx: chain.append(tx.database, key, entry, tx.now))
-        except Exception:  # overloaded
-            self._context.spawn(self._write_later(entry))
-            return
-        future = asyncio.ensure_future(self._finish(written, entry))
-        self._under_way.add(future)
-        future.add_done_callback(self._under_way.discard)
-
-    async def _finish(self, written: Awaitable[None], entry: chain.Entry) -> None:
-        try:
-            await written
-        except Exception:  # whatever the database has: the record must not be lost for it
-            self._context.spawn(self._write_later(entry))
-
-    async def _write_later(self, entry: chain.Entry) -> None:
-        await asyncio.sleep(RETRY)
-        self._write(entry)
+        entry, key = chain.Entry(name, action, thread.kind.value, thread.id, message), self._key
+        await self._behind.add(lambda tx: chain.append(tx.database, key, entry, tx.now))

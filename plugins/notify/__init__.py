@@ -1,8 +1,7 @@
 """Notifications beyond the socket: signed webhooks, and all that Apprise reaches."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +10,11 @@ import click
 import peewee
 from msgspec import Meta
 
-from tornado_chat import Context, Notification, Plugin, PluginSettings, hookimpl, option
+from tornado_chat import Context, Notification, Plugin, PluginSettings, WriteBehind, hookimpl, option
 
 from . import outbox, rules, sending
 from .commands import notify
-from .rules import Rule, Target, Way
+from .rules import Rule, Way
 from .sending import Sender
 from .worker import Setup, Worker
 
@@ -25,8 +24,6 @@ Positive = Annotated[float, Meta(gt=0, le=86400 * 365)]
 
 SHORTEST_SECRET = 32
 OPEN_TO_OTHERS = 0o077
-UNDER_WAY = 500  # notifications that wait for their commit before the next one waits too
-RETRY = 5.0  # seconds until what the database did not take is offered again
 
 
 @dataclass(frozen=True)
@@ -48,11 +45,7 @@ class NotifySettings(PluginSettings):
 
 
 class Notify(Plugin):
-    """Puts what is to be delivered into the outbox; the ``Worker`` empties it.
-
-    Rows are handed to the writer without waiting for the commit, as many share one. The server's
-    note of how far this plugin has got goes the same way, behind them: nothing is passed over.
-    """
+    """Puts what is to be delivered into the outbox; the ``Worker`` empties it."""
 
     Settings = NotifySettings
     settings: NotifySettings
@@ -71,8 +64,7 @@ class Notify(Plugin):
 
     @hookimpl
     async def startup(self, context: Context) -> None:
-        self._context = context
-        self._writing: set[asyncio.Future[None]] = set()
+        self._behind = WriteBehind(context)
         self._setup = read(self.settings)
         _warn_of_open_files(self.settings)
         self._sender = Sender(context.language, context.now)
@@ -88,8 +80,7 @@ class Notify(Plugin):
 
     @hookimpl
     async def shutdown(self) -> None:
-        while self._writing:
-            await asyncio.wait(self._writing)
+        await self._behind.finish()
         self._sender.close()
 
     @hookimpl
@@ -97,34 +88,13 @@ class Notify(Plugin):
         wanted = [each for each in self._setup.targets.values() if each.wants(notification, online)]
         if not wanted:
             return
-        self._write(notification, wanted)
-        if len(self._writing) >= UNDER_WAY:
-            await asyncio.wait(self._writing, return_when=asyncio.FIRST_COMPLETED)
-
-    def _write(self, notification: Notification, wanted: Sequence[Target]) -> None:
-        try:
-            written = self._context.write(lambda tx: outbox.insert(tx.database, notification, wanted, tx.now))
-        except Exception:  # overloaded
-            self._context.spawn(self._write_later(notification, wanted))
-            return
-        future = asyncio.ensure_future(self._finish(written, notification, wanted))
-        self._writing.add(future)
-        future.add_done_callback(self._writing.discard)
-
-    async def _finish(
-        self, written: Awaitable[None], notification: Notification, wanted: Sequence[Target]
-    ) -> None:
-        try:
-            await written
-        except Exception as error:  # whatever the database has: nobody must miss it for that
-            log.warning("notification %d is not in the outbox yet: %s", notification.id, error)
-            self._context.spawn(self._write_later(notification, wanted))
-        else:
-            self._worker.wake()
-
-    async def _write_later(self, notification: Notification, wanted: Sequence[Target]) -> None:
-        await asyncio.sleep(RETRY)
-        self._write(notification, wanted)
+        await self._behind.add(
+            lambda tx: outbox.insert(tx.database, notification, wanted, tx.now),
+            done=self._worker.wake,
+            failed=lambda error: log.warning(
+                "notification %d is not in the outbox yet: %s", notification.id, error
+            ),
+        )
 
 
 def read(settings: NotifySettings) -> Setup:

@@ -436,8 +436,8 @@ async def test_a_thousand_messages_go_through_beside_plugins_that_crash_and_hang
 
     async with asyncio.timeout(10):
         for name in (*FAULTY, "sleeps"):
-            while not any(f"plugin {name} is suspended for 60 s" in line for line in process.log):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)  # the log is read by another task
+            while not any(f"plugin {name} is suspended for 60 s" in line for line in process.log):  # noqa: ASYNC110 - read by another task
+                await asyncio.sleep(0.01)
     metrics = (await house.api("GET", "/metrics")).body.decode()
     for name in (*FAULTY, "sleeps"):
         kind = "error" if name in ("crashes", "exits") else "timeout"
