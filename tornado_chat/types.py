@@ -36,6 +36,12 @@ class Person(NamedTuple):
         """One text for one database column: ``"user:7"``."""
         return f"{self.role.value}:{self.id}"
 
+    @property
+    def plain_id(self) -> int | str:
+        """The id as its host most likely wrote it: a number if it looks like one."""
+        number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
+        return int(self.id) if number else self.id
+
     @classmethod
     def from_key(cls, key: str) -> "Person":
         role, _, id = key.partition(":")

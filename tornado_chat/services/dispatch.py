@@ -189,6 +189,10 @@ class Dispatcher:
                 self.desk.pool.released(target.person)
                 raise
 
+    def expects(self, user: Person) -> bool:
+        """Whether the user has a conversation, or a place in the line, to come back to."""
+        return user in self._by_user
+
     def talk(self, conversation_id: int) -> Talk:
         """An unfinished conversation."""
         return self._talks[conversation_id]

@@ -55,12 +55,16 @@ class Support:
             other.outbox.send(other.frames.kickout())
             other.outbox.close(4409, "signed in elsewhere")
 
-    async def connect(self, seat: Seat) -> None:
+    async def connect(self, seat: Seat, *, resume: bool = False) -> bool:
         """A user joins the line, or comes back to its place or conversation.
 
+        :arg resume: only come back. False is returned if there is nothing to come back to.
         :raises Unavailable: the line could not be joined; nothing was done.
         """
+        if resume and not self._dispatcher.expects(seat.person):
+            return False
         await self._dispatcher.seat_user(seat)
+        return True
 
     async def ready(self, seat: Seat, *, ready: bool = True) -> None:
         """``ready`` and ``unready``: take new users, or only go on with those one has.
@@ -136,8 +140,13 @@ class Support:
     async def history(
         self, seat: Seat, address: str | None, before: int | None, limit: int
     ) -> tuple[Conversation, list[Message], bool]:
-        """A page of a conversation, oldest first, and whether there is more before it."""
-        conversation = self._talk_of(seat, address).row
+        """A page of a conversation, oldest first, and whether there is more before it.
+
+        A user without one gets its last one: what was said at its end may not have been seen.
+
+        :raises Conflict: there never was one, or it is not the waiter's.
+        """
+        conversation = await self._conversation_of(seat, address)
         found = await self._store.read(messages.before, conversation.thread, before, limit + 1)
         return conversation, found[-limit:], len(found) > limit
 
@@ -182,6 +191,13 @@ class Support:
         }
 
     # --- inside ---
+
+    async def _conversation_of(self, seat: Seat, address: str | None) -> Conversation:
+        if seat.person.role is Role.USER and seat.talk is None:
+            last = await self._store.read(conversations.latest, seat.person)
+            if last is not None:
+                return last
+        return self._talk_of(seat, address).row
 
     def _talk_of(self, seat: Seat, address: str | None) -> Talk:
         """The conversation that a frame is about.

@@ -46,7 +46,8 @@ class SupportSocket(Socket):
         support, payload = self.services.support, command.payload
         match payload:
             case wire.Connect():
-                await support.connect(seat)
+                if not await support.connect(seat, resume=payload.resume):
+                    self.send(self.frames.nothing_to_resume(command.id))
             case wire.Ready():
                 await support.ready(seat)
             case wire.Unready():

@@ -20,7 +20,7 @@ from tornado_chat.types import Conversation, Message, Role, Stored, Thread
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
-FEATURES = frozenset({"ack", "seq", "typing", "image", "read", "kickout"})
+FEATURES = frozenset({"ack", "seq", "echo", "typing", "image", "read", "profile", "kickout"})
 
 _LONGEST_ID = 64
 
@@ -34,7 +34,13 @@ class Auth(msgspec.Struct, frozen=True):
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """``connect`` of a user. No payload."""
+    """``connect`` of a user. No payload needed.
+
+    ``resume``: only come back to what is not finished. A page that is loaded again means that; if there
+    is nothing to come back to it is answered by ``disconnected``, and nobody joins the line unasked.
+    """
+
+    resume: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -187,6 +193,8 @@ class _ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"})
     from_: str | UnsetType = UNSET
     reply_id: str | UnsetType = UNSET
     seq: int | UnsetType = UNSET
+    time: str | UnsetType = UNSET
+    conversation: int | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -215,13 +223,16 @@ class SupportFrames:
         """What the other side said or does, or None if this client is not told."""
         if isinstance(event, Message):
             # A waiter that takes over sees the user's lines; its predecessor's have no frame.
-            if event.sender.role is self._role:
+            ours = event.sender.role is self._role
+            if ours and "echo" not in self.features:
                 return None
             type_, payload = self._content(event)
             frame = self._frame(type_, payload, id=message_id(event))
-            frame.from_ = self._peers.get(event.thread, UNSET)
+            frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
                 frame.seq = event.seq
+                frame.time = self._times.text(event.time)
+                frame.conversation = event.thread.id
             return _encode(frame)
         if isinstance(event, Typing):
             if event.sender.role is self._role or "typing" not in self.features:
@@ -233,8 +244,10 @@ class SupportFrames:
             if "read" not in self.features:
                 return None
             frame = self._frame("read", {"seq": event.seq})
-            own = event.reader.role is self._role
-            frame.from_ = self.address if own else self._peers.get(event.thread, UNSET)
+            ours = event.reader.role is self._role
+            frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
+            if "seq" in self.features:
+                frame.conversation = event.thread.id
             return _encode(frame)
         return None
 
@@ -264,10 +277,16 @@ class SupportFrames:
         return _encode(self._frame("message_text_success", payload, reply_id=reply_id))
 
     def connect_success(self, conversation: Conversation, reply_id: str | None = None) -> bytes:
-        return self._connected("connect_success", conversation, conversation.waiter_uuid, reply_id)
+        profile = {"name": conversation.waiter_name}
+        return self._connected("connect_success", conversation, conversation.waiter_uuid, profile, reply_id)
 
     def new_connection(self, conversation: Conversation) -> bytes:
-        return self._connected("new_connection", conversation, conversation.user_uuid, None)
+        profile = {
+            "id": conversation.user.plain_id,
+            "name": conversation.user_name,
+            "since": self._times.text(conversation.created),
+        }
+        return self._connected("new_connection", conversation, conversation.user_uuid, profile, None)
 
     def connect_queue(self, location: int, reply_id: str | None = None) -> bytes:
         """:arg location: 1 for the next in line."""
@@ -276,6 +295,10 @@ class SupportFrames:
     def kickout(self) -> bytes:
         """The same waiter has signed in elsewhere, for the feature ``kickout``."""
         return _encode(self._frame("kickout"))
+
+    def nothing_to_resume(self, reply_id: str | None) -> bytes:
+        """The answer to a ``connect`` that only wants to come back."""
+        return _encode(self._frame("disconnected", reply_id=reply_id))
 
     def disconnected(self, thread: Thread) -> bytes:
         frame = self._frame("disconnected")
@@ -295,9 +318,16 @@ class SupportFrames:
         return _encode(self._frame(type_, payload, reply_id=reply_id))
 
     def _connected(
-        self, type_: str, conversation: Conversation, peer: str | None, reply_id: str | None
+        self,
+        type_: str,
+        conversation: Conversation,
+        peer: str | None,
+        profile: Mapping[str, Any],
+        reply_id: str | None,
     ) -> bytes:
         payload: dict[str, Any] = {"uuid": peer}
+        if "profile" in self.features:
+            payload |= profile
         if "seq" in self.features:  # a new conversation counts from 1 again
             payload["conversation"] = conversation.id
         return _encode(self._frame(type_, payload, reply_id=reply_id))

@@ -76,8 +76,8 @@ def session(room: Room, times: LocalTimes) -> dict[str, Any]:
 
     return {
         "session_id": room.thread.id,
-        "user_id": person_id(room.asker),
-        "consultant_id": person_id(room.helper),
+        "user_id": room.asker.plain_id,
+        "consultant_id": room.helper.plain_id,
         "user_name": room.asker_name,
         "consultant_name": room.helper_name,
         "appointment_id": room.appointment_id,
@@ -100,9 +100,3 @@ def notification(item: Notification, times: LocalTimes) -> dict[str, Any]:
         "data": item.data,
         "read": item.read,
     }
-
-
-def person_id(person: Person) -> int | str:
-    """An id as its host most likely wrote it: a number if it looks like one."""
-    number = person.id.isascii() and person.id.isdigit() and str(int(person.id)) == person.id
-    return int(person.id) if number else person.id

@@ -1,0 +1,91 @@
+"""What pages ask of the support dialect: to come back only, to see all windows alike, and names."""
+
+import pytest
+
+from tests.conftest import House
+
+
+@pytest.mark.gen_test
+async def test_resuming_joins_no_line(house: House) -> None:
+    user = await house.user(1, connect=False)
+    asked = await user.tell("connect", {"resume": True})
+    answer = await user.until("disconnected")
+    assert answer["reply_id"] == asked
+    assert "from" not in answer
+    waiter = await house.waiter(7)
+    await user.tell("connect")
+    await user.until("connect_success")
+    await waiter.until("new_connection")
+    again = await house.user(1, connect=False)
+    await again.tell("connect", {"resume": True})
+    await again.until("connect_success")
+
+
+@pytest.mark.gen_test
+async def test_a_place_in_the_line_is_resumed(house: House) -> None:
+    user = await house.user(1)
+    await user.get("connect_queue")
+    again = await house.user(1, connect=False)
+    await again.tell("connect", {"resume": True})
+    assert (await again.get("connect_queue"))["payload"] == {"location": 1}
+
+
+@pytest.mark.gen_test
+async def test_the_last_conversation_can_be_read_after_its_end(house: House) -> None:
+    user, waiter = await house.user(1), await house.waiter(7, features=["ack"])
+    address = (await waiter.until("new_connection"))["payload"]["uuid"]
+    await user.until("connect_success")
+    await user.close(1001)
+    await waiter.tell("message_text", {"message": "Take the stairs"}, to=address)
+    await waiter.until("message_text_success")
+    await waiter.tell("disconnect", to=address)
+    await waiter.until("disconnected")
+    user = await house.user(1, connect=False)
+    await user.tell("get_history")
+    items = (await user.until("message_history"))["payload"]["items"]
+    assert [item["message"] for item in items] == ["Take the stairs"]
+
+
+@pytest.mark.gen_test
+async def test_who_never_talked_has_no_history(house: House) -> None:
+    user = await house.user(1, connect=False)
+    await user.tell("get_history")
+    await user.until("error")
+
+
+@pytest.mark.gen_test
+async def test_all_windows_of_one_side_see_what_it_says(house: House) -> None:
+    features = ["seq", "echo", "ack", "read"]
+    user, waiter = await house.user(1, features=features), await house.waiter(7, features=features)
+    other = await house.waiter(7, features=features)
+    plain = await house.waiter(7)
+    connection = (await other.until("new_connection"))["payload"]
+    address, number = connection["uuid"], connection["conversation"]
+    await user.until("connect_success")
+    await waiter.until("new_connection")
+    await plain.until("new_connection")
+    await waiter.tell("message_text", {"message": "Hello"}, to=address)
+    shown = await other.until("message_text")
+    assert shown["payload"] == {"message": "Hello"}
+    assert (shown["from"], shown["seq"], shown["conversation"]) == (other.uuid, 1, number)
+    heard = await user.until("message_text")
+    assert heard["time"] == shown["time"] == (await waiter.until("message_text_success"))["payload"]["time"]
+    await user.tell("message_text", {"message": "Hi"})
+    mine = await user.until("message_text")
+    assert (mine["from"], mine["seq"]) == (user.uuid, 2)
+    only = await plain.get("message_text")  # its own side's words are none of its seed
+    assert (only["payload"], set(only)) == ({"message": "Hi"}, {"id", "to", "type", "payload", "from"})
+    await waiter.tell("read", {"seq": 2}, to=address)
+    seen = await other.until("read")
+    assert (seen["from"], seen["conversation"]) == (other.uuid, number)
+
+
+@pytest.mark.gen_test
+async def test_profiles_name_the_other_side(house: House) -> None:
+    user = await house.user(1, name="Lin", features=["profile"])
+    waiter = await house.waiter(7, name="Chen", features=["profile"])
+    found = (await user.until("connect_success"))["payload"]
+    assert (found["name"], found["uuid"]) == ("Chen", waiter.uuid)
+    came = (await waiter.until("new_connection"))["payload"]
+    assert (came["name"], came["id"]) == ("Lin", 1)
+    assert came["since"].startswith("20")
