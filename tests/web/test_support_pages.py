@@ -89,3 +89,18 @@ async def test_profiles_name_the_other_side(house: House) -> None:
     came = (await waiter.until("new_connection"))["payload"]
     assert (came["name"], came["id"]) == ("Lin", 1)
     assert came["since"].startswith("20")
+
+
+@pytest.mark.gen_test
+async def test_being_ready_is_confirmed_after_the_conversations_that_go_on(house: House) -> None:
+    waiter, user = await house.waiter(7, features=["ready", "ack"]), await house.user(1)
+    await waiter.until("ready_success")
+    await user.until("connect_success")
+    await waiter.until("new_connection")
+    await waiter.close(1001)
+    back = await house.waiter(7, features=["ready", "ack"], ready=False)
+    asked = await back.tell("unready")
+    await back.get("auth_success")
+    await back.get("new_connection")
+    answer = await back.get("ready_success")
+    assert (answer["reply_id"], answer["payload"]) == (asked, {"ready": False})

@@ -50,8 +50,10 @@ class SupportSocket(Socket):
                     self.send(self.frames.nothing_to_resume(command.id))
             case wire.Ready():
                 await support.ready(seat)
+                self._told_ready(command, ready=True)
             case wire.Unready():
                 await support.ready(seat, ready=False)
+                self._told_ready(command, ready=False)
             case wire.Disconnect():
                 await support.disconnect(seat, command.to)
             case wire.TypingNow():
@@ -101,6 +103,11 @@ class SupportSocket(Socket):
         if success is not None:
             self.send(success)
         self.services.support.sign_in(self.seat)
+
+    def _told_ready(self, command: wire.Command, *, ready: bool) -> None:
+        """After this a page knows that the conversations which it has not been given (again) are over."""
+        if "ready" in self.frames.features:
+            self.send(self.frames.success("ready_success", {"ready": ready}, command.id))
 
     def _say(self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes) -> None:
         conversation, stored = self.services.support.say(seat, command.to, text, media, command.client_id)

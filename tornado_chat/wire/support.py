@@ -20,7 +20,7 @@ from tornado_chat.types import Conversation, Message, Role, Stored, Thread
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
-FEATURES = frozenset({"ack", "seq", "echo", "typing", "image", "read", "profile", "kickout"})
+FEATURES = frozenset({"ack", "seq", "echo", "typing", "image", "read", "profile", "ready", "kickout"})
 
 _LONGEST_ID = 64
 

@@ -5,22 +5,21 @@
  * @module
  */
 
+import { ChatSocket } from "../shared/chat.js";
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
-import { ChatSocket } from "../shared/socket.js";
+import { ChatStanding } from "../shared/standing.js";
 import { fillIn, joiner, language, tellsEnd, text } from "../shared/strings.js";
+import { Talking } from "../shared/talking.js";
 import { restartOnNewTicket, takeTicket } from "../shared/token.js";
 import { prepareCall, prepareDownload, prepareEnd, prepareRating } from "./dialogs.js";
 import { SessionApi } from "./session.js";
 
-/** @typedef {import("../shared/socket.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").Standing} Standing */
 /** @typedef {import("../shared/token.js").Ticket} Ticket */
 /** @typedef {import("../shared/token.js").Role} Role */
-
-const TYPING_FADES = 6_000; // milliseconds after which nobody types who has not said so again
-const RELIEF = 2_500; // how long "connected again" is shown
 
 /** The close codes after which a conversation is over, and those for which there is a card. */
 const OVER = new Set([1000, 4000, 4409]);
@@ -39,25 +38,30 @@ class RoomPage {
     this.#role = ticket.role;
     this.#other = ticket.role === "consultant" ? (ticket.type === 1 ? "supervisor" : "user") : "consultant";
     const key = `room:${ticket.type}:${ticket.session}:${ticket.role}`;
-    this.#draftKey = `${key}:draft`;
     this.#nameKey = `${key}:name`;
     this.#outbox = new Outbox(`${key}:unsent`);
     this.#api = new SessionApi(ticket);
-    this.#socket = new ChatSocket(ticket, this.#outbox, {
+    this.#talking = new Talking(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
+      say: (said) => this.#socket.say(said),
+      sayAgain: (id) => this.#socket.sayAgain(id),
+      older: () => this.#socket.older(),
+      typing: (typing) => this.#socket.typing(typing),
+      read: (seq) => this.#socket.read(seq),
+    });
+    const { token, session, type } = ticket;
+    const consultant = ticket.role === "consultant";
+    const room = { token: () => Promise.resolve(token), session, type, consultant };
+    this.#socket = new ChatSocket(room, this.#outbox, {
+      ...this.#talking,
       standing: (standing) => this.#standingChanged(standing),
       message: (said) => {
-        this.#messages.add(said);
+        this.#talking.message(said);
         if (!said.own) {
-          this.#setTyping(false);
           this.#countUnread();
         }
       },
-      past: (past, more) => this.#messages.addPast(past, more),
-      stored: (id, seq, time) => this.#messages.markStored(id, seq, time),
-      refused: (id, reason) => this.#messages.markRefused(id, reason || text("refused_too_big")),
       system: (msg, time) => this.#systemTold(msg, time),
-      typing: (typing) => this.#setTyping(typing),
-      read: (seq, role) => role !== this.#role && this.#messages.markSeen(seq),
+      read: (seq, role) => role !== this.#role && this.#talking.read(seq),
       presence: (present) => this.#showPresence(present[this.#other]),
     });
   }
@@ -67,85 +71,34 @@ class RoomPage {
   #role;
   /** @type {Role} */
   #other;
-  #draftKey;
   #nameKey;
   #outbox;
   #api;
+  /** @type {ChatSocket} */
   #socket;
   #messages = find("#messages", ChatMessages);
   #composer = find("#composer", ChatComposer);
+  #standing = find("#standing", ChatStanding);
+  /** @type {Talking} */
+  #talking;
   #name = "";
   #named = false;
   #unread = 0;
   #ending = false;
-  /** @type {number | undefined} */
-  #typingTimer;
-  /** @type {number | undefined} */
-  #countdown;
-
   start() {
     find("#room").hidden = false;
     this.#rename(sessionStorage.getItem(this.#nameKey) ?? text(`role_${this.#other}`));
     this.#showPresence(undefined);
     this.#prepareMenu();
-    this.#prepareTalking();
+    this.#standing.addEventListener("retry", () => this.#socket.retry());
+    if (matchMedia("(hover: hover)").matches) {
+      this.#composer.focus(); // on a telephone it would bring up the keyboard before anything was read
+    }
     document.addEventListener("visibilitychange", () => this.#showTitle());
     this.#socket.start();
   }
 
   // --- talking ---
-
-  #prepareTalking() {
-    const messages = this.#messages;
-    const composer = this.#composer;
-    composer.value = sessionStorage.getItem(this.#draftKey) ?? "";
-    this.#on(composer, "draft", (/** @type {string} */ draft) =>
-      sessionStorage.setItem(this.#draftKey, draft),
-    );
-    this.#on(composer, "typing", (/** @type {boolean} */ typing) => this.#socket.typing(typing));
-    this.#on(composer, "say", (/** @type {string} */ said) => messages.addUnsent(this.#socket.say(said)));
-    this.#on(messages, "older", () => this.#socket.older());
-    this.#on(messages, "read", (/** @type {number} */ seq) => this.#socket.read(seq));
-    this.#on(messages, "again", (/** @type {string} */ id) => {
-      messages.markSending(id);
-      this.#socket.sayAgain(id);
-    });
-    this.#on(messages, "edit", (/** @type {string} */ id) => {
-      const unsent = this.#outbox.find(id);
-      this.#outbox.remove(id);
-      messages.removeUnsent(id);
-      composer.value = [unsent?.text, composer.value].filter(Boolean).join("\n");
-      sessionStorage.setItem(this.#draftKey, composer.value);
-      composer.focus();
-    });
-    for (const unsent of this.#outbox.entries) {
-      messages.addUnsent(unsent);
-      if (unsent.refused !== undefined) {
-        messages.markRefused(unsent.id, unsent.refused || text("refused_too_big"));
-      }
-    }
-    if (matchMedia("(hover: hover)").matches) {
-      composer.focus(); // on a telephone it would bring up the keyboard before anything was read
-    }
-  }
-
-  /**
-   * @param {EventTarget} target
-   * @param {string} name
-   * @param {(detail: any) => void} act
-   */
-  #on(target, name, act) {
-    target.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
-  }
-
-  /** @param {boolean} typing */
-  #setTyping(typing) {
-    clearTimeout(this.#typingTimer);
-    this.#messages.typing = typing;
-    if (typing) {
-      this.#typingTimer = setTimeout(() => this.#setTyping(false), TYPING_FADES);
-    }
-  }
 
   /**
    * @param {string} msg
@@ -214,7 +167,7 @@ class RoomPage {
       present === undefined ? "presence_unknown" : present ? "present" : "absent",
     );
     if (!present) {
-      this.#setTyping(false);
+      this.#talking.typing(false);
     }
   }
 
@@ -222,56 +175,20 @@ class RoomPage {
 
   /** @param {Standing} standing */
   #standingChanged(standing) {
-    clearTimeout(this.#countdown); // of either kind
-    find("#standing").setAttribute("aria-live", "polite");
     if (standing.state !== "open") {
       this.#showPresence(undefined);
     }
     if (standing.state === "open") {
       void this.#learnName(); // not before: who is not let in gets one answer, the socket's
     }
+    if (this.#ending && standing.state !== "closed") {
+      this.#standing.say("trouble", standing.state === "open" ? "" : text("end_waits"));
+    } else {
+      this.#standing.show(standing);
+    }
     if (standing.state === "closed") {
       this.#closed(standing);
-    } else if (this.#ending) {
-      this.#showStanding("trouble", standing.state === "open" ? "" : text("end_waits"));
-    } else if (standing.state === "open") {
-      this.#showStanding("good", standing.before ? text("connected_again") : "");
-      this.#countdown = setTimeout(() => this.#showStanding("good", ""), RELIEF);
-    } else if (standing.state === "connecting") {
-      this.#showStanding("calm", text(standing.before ? "reconnecting" : "connecting"));
-    } else if (standing.retryAt === undefined) {
-      this.#showStanding("trouble", text("offline"));
-    } else {
-      this.#waitUntil(standing.retryAt);
     }
-  }
-
-  /** @param {number} retryAt */
-  #waitUntil(retryAt) {
-    const seconds = () => Math.round((retryAt - Date.now()) / 1000);
-    if (seconds() < 2) {
-      this.#showStanding("calm", text("reconnecting"));
-      return;
-    }
-    // A screen reader tells it once: it would read every second.
-    const show = (/** @type {boolean} */ aloud) => {
-      find("#standing").setAttribute("aria-live", aloud ? "polite" : "off");
-      this.#showStanding("trouble", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
-    };
-    show(true);
-    this.#countdown = setInterval(() => show(false), 1000);
-  }
-
-  /**
-   * @param {"calm" | "good" | "trouble"} mood
-   * @param {string} words
-   * @param {boolean} [retry]
-   */
-  #showStanding(mood, words, retry = false) {
-    const place = find("#standing");
-    place.dataset.mood = words ? mood : "none";
-    find(".words", HTMLElement, place).textContent = words;
-    find("button", HTMLButtonElement, place).hidden = !retry;
   }
 
   // --- the menu ---
@@ -304,14 +221,12 @@ class RoomPage {
         act();
       });
     }
-    find("#standing button").addEventListener("click", () => this.#socket.retry());
   }
 
   // --- the end ---
 
   /** @param {Standing} standing */
   #closed(standing) {
-    this.#showStanding("calm", "");
     const code = standing.code ?? 0;
     if (OVER.has(code)) {
       void this.#showEnd();
@@ -374,11 +289,7 @@ class RoomPage {
       this.#messages.addPast([], false); // what there is stays; the download has everything
       return;
     }
-    for (const unsent of this.#outbox.entries) {
-      if (unsent.seq === undefined) {
-        this.#messages.markRefused(unsent.id, text("refused_over"), true);
-      }
-    }
+    this.#talking.giveUpUnsent();
   }
 }
 

@@ -12,7 +12,7 @@ import { icon, make } from "./elements.js";
 import { language, systemText, text } from "./strings.js";
 import { parseTime, sameDay, Times } from "./time.js";
 
-/** @typedef {import("./socket.js").Said} Said */
+/** @typedef {import("./conversation.js").Said} Said */
 /** @typedef {import("./outbox.js").Unsent} Unsent */
 
 /** A line of the list, and what is known of it. */

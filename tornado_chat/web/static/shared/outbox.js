@@ -54,7 +54,8 @@ export class Outbox {
   }
 }
 
-function newId() {
+/** An id that nobody else makes. */
+export function newId() {
   // Not crypto.randomUUID(): a server tried out over plain HTTP in a local network has none.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Every text of the pages, in zh_CN and en. `{name}` is filled in.
+ * The texts that pages have in common, in zh_CN and en, and how they are filled in. A page adds its own.
  *
  * @module
  */
@@ -148,6 +148,15 @@ const STARTED = /^(?:会话已开始|The session has started)$/;
 const ENDED = /^(?:会话已结束|The session has ended)$/;
 const JOINED =
   /^(?:来访者|咨询师|督导|Visitor|Counsellor|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
+
+/**
+ * Add the texts of a page: to be called before anything is shown.
+ *
+ * @param {Record<string, [string, string]>} texts by key: zh_CN, en; `{name}` is filled in
+ */
+export function addTexts(texts) {
+  Object.assign(TEXTS, texts);
+}
 
 /**
  * A text for the reader.

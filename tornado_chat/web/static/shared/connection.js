@@ -1,0 +1,276 @@
+// @ts-check
+/**
+ * One WebSocket after the other, until the server says that it is over.
+ *
+ * Whatever the network does, the listener is told how it stands. What is in a frame is none of this
+ * module's business: the dialects are `chat.js`, `support.js` and `following.js`.
+ *
+ * @module
+ */
+
+/**
+ * How the connection stands.
+ *
+ * - `connecting`: a socket is being opened
+ * - `open`: let in
+ * - `waiting`: there is none; the next attempt is at `retryAt`, or when the network is back
+ * - `closed`: for good, for the reason that `code` says
+ *
+ * @typedef {object} Standing
+ * @property {"connecting" | "open" | "waiting" | "closed"} state
+ * @property {boolean} before whether it was open before
+ * @property {number} [retryAt] milliseconds since 1970; none without a network
+ * @property {number} [code] of the WebSocket's close
+ * @property {string} [reason]
+ */
+
+/**
+ * @typedef {object} Dialect
+ * @property {(token: string) => string} address path and query of the socket
+ * @property {(frame: any) => void} receive
+ * @property {() => void} [opened] the socket is there; nobody is let in yet
+ * @property {() => void} [admitted] let in: `admit()` was called for this socket
+ * @property {(standing: Standing) => void} standing
+ * @property {() => void} [alive] send something that the server answers: nothing was heard for long
+ * @property {() => number} [oldest] when the oldest frame without an answer went out, or Infinity
+ * @property {(code: number, clean: boolean) => number} [closing] the code that a close amounts to
+ */
+
+/** @typedef {() => Promise<string>} TokenSource a token that is valid for some time yet */
+
+/** Closed by these, a socket may be opened again; so it may by all that are not the server's (below 4000). */
+const AGAIN = new Set([4408, 4429]);
+const OVER = 1000;
+const RESTARTING = 1012;
+const LATER = 1013;
+const UNAUTHENTICATED = 4401;
+const TOO_FAST = 4429;
+
+const FIRST_DELAY = 500; // all times in milliseconds
+const LONGEST_DELAY = 20_000;
+const LEAST_DELAY = new Map([
+  [RESTARTING, 0],
+  [LATER, 5_000],
+  [TOO_FAST, 10_000],
+]);
+const ADMISSION = 10_000;
+const ACKNOWLEDGEMENT = 15_000;
+const SILENCE = 40_000;
+const ANSWER = 10_000;
+
+export class Connection {
+  /**
+   * @param {TokenSource} token
+   * @param {Dialect} dialect
+   */
+  constructor(token, dialect) {
+    this.#token = token;
+    this.#dialect = dialect;
+    const listening = { signal: this.#stopped.signal };
+    addEventListener("online", () => this.retry(), listening);
+    addEventListener("offline", () => this.drop(), listening);
+    document.addEventListener("visibilitychange", () => document.hidden || this.retry(), listening);
+  }
+
+  #token;
+  #dialect;
+  #stopped = new AbortController();
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {Standing["state"]} */
+  #state = "connecting";
+  #before = false;
+  #failures = 0;
+  /** The attempt that is under way: what an earlier one still brings is not listened to. */
+  #attempt = 0;
+  #used = "";
+  #heard = 0;
+  /** @type {number | undefined} */
+  #retryTimer;
+  /** @type {number | undefined} */
+  #watchTimer;
+
+  /** Whether somebody is let in at this moment. */
+  get open() {
+    return this.#state === "open";
+  }
+
+  /** Open the first socket. */
+  start() {
+    void this.#connect();
+  }
+
+  /** Do not wait any longer for the next attempt. */
+  retry() {
+    if (this.#state === "waiting") {
+      void this.#connect();
+    }
+  }
+
+  /** Let in: frames go out from now on. To be called by the dialect, once for each socket. */
+  admit() {
+    this.#failures = 0;
+    this.#tell("open");
+    this.#before = true;
+    this.#dialect.admitted?.();
+  }
+
+  /**
+   * Send a frame; before anybody is let in only if `early`. Returns whether it went out.
+   *
+   * @param {object} frame
+   * @param {boolean} [early]
+   */
+  send(frame, early = false) {
+    if ((this.open || early) && this.#socket?.readyState === WebSocket.OPEN) {
+      this.#socket.send(JSON.stringify(frame));
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * Close the socket, as its user's word; `Dialect.closing` decides what that amounts to.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
+  close(code, reason) {
+    this.#socket?.close(code, reason);
+  }
+
+  /** Close without a word, for good. */
+  stop() {
+    this.#stopped.abort();
+    this.#leave();
+    this.#state = "closed";
+  }
+
+  /** Give the socket up without waiting for the other end, which may be out of reach. */
+  drop() {
+    if (this.#socket && this.#state !== "closed") {
+      this.#leave();
+      this.#gone(1006, "", false);
+    }
+  }
+
+  // --- connecting ---
+
+  async #connect() {
+    clearTimeout(this.#retryTimer);
+    if (!navigator.onLine) {
+      this.#tell("waiting");
+      return;
+    }
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    this.#tell("connecting");
+    let token;
+    try {
+      token = await this.#token();
+    } catch {
+      if (attempt === this.#attempt && this.#state === "connecting") {
+        this.#gone(1006, "", false); // no token to be had now: like no network
+      }
+      return;
+    }
+    if (attempt !== this.#attempt || this.#state !== "connecting") {
+      return;
+    }
+    this.#used = token;
+    const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.address(token)}`);
+    this.#socket = socket;
+    this.#heard = Date.now();
+    socket.onopen = () => this.#dialect.opened?.();
+    socket.onmessage = (event) => {
+      this.#heard = Date.now();
+      this.#dialect.receive(JSON.parse(event.data));
+    };
+    socket.onclose = (event) => this.#gone(event.code, event.reason, event.wasClean);
+    clearInterval(this.#watchTimer);
+    this.#watchTimer = setInterval(() => this.#watch(), 1000);
+  }
+
+  /** The browser does not tell of a connection that died silently. */
+  #watch() {
+    const now = Date.now();
+    const silent = now - this.#heard;
+    if (
+      (this.#state === "connecting" && silent > ADMISSION) ||
+      silent > SILENCE + ANSWER ||
+      now - (this.#dialect.oldest?.() ?? Infinity) > ACKNOWLEDGEMENT
+    ) {
+      this.drop();
+    } else if (silent > SILENCE) {
+      this.#dialect.alive?.();
+    }
+  }
+
+  #leave() {
+    const socket = this.#socket;
+    this.#attempt += 1;
+    this.#socket = null;
+    clearInterval(this.#watchTimer);
+    clearTimeout(this.#retryTimer);
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @param {boolean} clean
+   */
+  #gone(code, reason, clean) {
+    this.#socket = null;
+    clearInterval(this.#watchTimer);
+    code = this.#dialect.closing?.(code, clean) ?? code;
+    if (code === UNAUTHENTICATED) {
+      void this.#signInAgain(reason);
+    } else if (code === OVER || (code >= 4000 && !AGAIN.has(code))) {
+      this.#tell("closed", { code, reason });
+    } else {
+      this.#wait(code);
+    }
+  }
+
+  /** A token was refused: another one may be had. @param {string} reason */
+  async #signInAgain(reason) {
+    this.#tell("connecting");
+    const refused = this.#used;
+    const attempt = this.#attempt;
+    const token = await this.#token().catch(() => refused);
+    if (attempt !== this.#attempt || this.#state !== "connecting") {
+      return;
+    }
+    if (token === refused) {
+      this.#tell("closed", { code: UNAUTHENTICATED, reason });
+    } else {
+      this.#wait(UNAUTHENTICATED);
+    }
+  }
+
+  /** @param {number} code of the socket that is gone */
+  #wait(code) {
+    const ceiling = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#failures);
+    this.#failures += 1;
+    const delay = (LEAST_DELAY.get(code) ?? 0) + ceiling * (0.5 + Math.random() / 2);
+    if (navigator.onLine) {
+      this.#retryTimer = setTimeout(() => void this.#connect(), delay);
+      this.#tell("waiting", { retryAt: Date.now() + delay });
+    } else {
+      this.#tell("waiting"); // the event `online` will go on
+    }
+  }
+
+  /**
+   * @param {Standing["state"]} state
+   * @param {Partial<Standing>} [more]
+   */
+  #tell(state, more) {
+    this.#state = state;
+    this.#dialect.standing({ state, before: this.#before, ...more });
+  }
+}
