@@ -21,6 +21,8 @@ export class Outbox {
     this.#key = key;
     /** @type {Unsent[]} */
     this.entries = JSON.parse(sessionStorage.getItem(key) ?? "[]");
+    // Where a message was seen is this page's knowledge: one that is loaded again has seen nothing yet.
+    this.entries.forEach((entry) => delete entry.seq);
   }
 
   #key;
