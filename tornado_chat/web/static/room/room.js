@@ -5,10 +5,13 @@
  * @module
  */
 
+import { showSignInCard } from "../shared/card.js";
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
+import { known } from "../shared/identity.js";
 import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
+import { signIn } from "../shared/signin.js";
 import { ChatSocket } from "../shared/socket.js";
 import { fillIn, joiner, language, tellsEnd, text } from "../shared/strings.js";
 import { restartOnNewTicket, takeTicket } from "../shared/token.js";
@@ -398,12 +401,37 @@ function showCard(key, picture, values) {
   find("#card-title").focus();
 }
 
-document.documentElement.lang = language;
-fillIn(document);
-restartOnNewTicket();
-const ticket = takeTicket(find('meta[name="role-claim"]', HTMLMetaElement).content);
-if (ticket) {
-  new RoomPage(ticket).start();
-} else {
-  showCard("no_ticket", "link");
+/**
+ * Who is here, if the address has no token for them.
+ *
+ * @param {Ticket} ticket
+ * @returns {Promise<Ticket | null>} null: nobody; or there is a card already
+ */
+async function complete(ticket) {
+  const sides = ticket.type === 1 ? ["consultant", "supervisor"] : ["consultant", "user"];
+  const found = await signIn({ roles: sides });
+  if (!found) {
+    return null;
+  }
+  if ("wrongRole" in found) {
+    showSignInCard(found);
+    return new Promise(() => {});
+  }
+  const role = /** @type {Role} */ (found.role);
+  return { ...ticket, role, renew: found.token, account: found.by === "account" };
 }
+
+async function begin() {
+  document.documentElement.lang = language;
+  fillIn(document);
+  restartOnNewTicket();
+  const given = takeTicket(known("role-claim"));
+  const ticket = given && !given.token ? await complete(given) : given;
+  if (ticket) {
+    new RoomPage(ticket).start();
+  } else {
+    showCard("no_ticket", "link");
+  }
+}
+
+begin().catch(showSignInCard);

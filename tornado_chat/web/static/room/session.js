@@ -95,13 +95,13 @@ export class SessionApi {
    * @param {object} [body] asks by POST
    */
   async #ask(path, body) {
-    const { token, session, type } = this.#ticket;
+    const { token, renew, session, type } = this.#ticket;
     /** @type {Response} */
     let answer;
     try {
       answer = await fetch(`/api/v1/${type === 1 ? "supervisions" : "sessions"}/${session}${path}`, {
         method: body ? "POST" : "GET",
-        headers: { Authorization: `Bearer ${token}` },
+        headers: { Authorization: `Bearer ${renew ? await renew() : token}` },
         body: body && JSON.stringify(body),
         signal: AbortSignal.timeout(FETCH_TIMEOUT),
       });

@@ -9,6 +9,8 @@
  * @module
  */
 
+import { SignInOver } from "./signin.js";
+
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 /** @typedef {import("./outbox.js").Unsent} Unsent */
 /** @typedef {import("./token.js").Ticket} Ticket */
@@ -56,10 +58,12 @@ const FEATURES = "ack,seq,history,typing,read,presence,echo";
 /** Closed by these, a socket may be opened again; so it may by all that are not the server's (below 4000). */
 const AGAIN = new Set([4408, 4429]);
 const OVER = 1000;
+const LOST = 1006;
 const TOO_BIG = 1009;
 const RESTARTING = 1012;
 const LATER = 1013;
 const END = 4000;
+const UNKNOWN = 4401;
 const TOO_FAST = 4429;
 
 const FIRST_DELAY = 500; // all times in milliseconds
@@ -103,6 +107,9 @@ export class ChatSocket {
   #before = false;
   #failures = 0;
   #ending = false;
+  /** The last token that `renew` gave, and the last that the server refused. */
+  #token = "";
+  #refused = "";
 
   /** @type {Set<number>} */
   #known = new Set();
@@ -201,7 +208,30 @@ export class ChatSocket {
       this.#tell("waiting");
       return;
     }
-    const { token, session, type } = this.#ticket;
+    const { token, renew } = this.#ticket;
+    if (!renew) {
+      this.#open(token);
+      return;
+    }
+    this.#tell("connecting");
+    renew(this.#refused).then(
+      (token) => {
+        this.#token = token;
+        this.#open(token);
+      },
+      (error) => {
+        if (error instanceof SignInOver) {
+          this.#tell("closed", { code: UNKNOWN });
+        } else {
+          this.#gone(LOST, "", false);
+        }
+      },
+    );
+  }
+
+  /** @param {string} token */
+  #open(token) {
+    const { session, type } = this.#ticket;
     const query = new URLSearchParams({
       token,
       sessionId: String(session),
@@ -241,7 +271,7 @@ export class ChatSocket {
     if (socket && this.#state !== "closed") {
       socket.onmessage = socket.onclose = null;
       socket.close();
-      this.#gone(1006, "", false);
+      this.#gone(LOST, "", false);
     }
   }
 
@@ -258,6 +288,10 @@ export class ChatSocket {
     }
     if (code === TOO_BIG) {
       this.#refuseLongest();
+    }
+    if (code === UNKNOWN && this.#token && this.#token !== this.#refused) {
+      this.#refused = this.#token;
+      code = LOST; // it may have expired, or been withdrawn: with another token it goes on
     }
     if (code === OVER || (code >= 4000 && !AGAIN.has(code))) {
       this.#tell("closed", { code, reason });
