@@ -33,6 +33,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
 
     yield configure
     root.setLevel(level)
+    logging.getLogger("peewee").setLevel(logging.NOTSET)
     logging.captureWarnings(False)
 
 
@@ -53,6 +54,20 @@ def test_a_line_of_text(configure: Configure) -> None:
         rest
         == 'INFO tornado_chat.test event words key=value other="va lue" name=小林 n=3 none=None empty=""\n'
     )
+
+
+def test_no_level_shows_what_the_database_is_asked(configure: Configure) -> None:
+    stream = configure(level="debug")
+    peewee = logging.getLogger("peewee")
+    peewee.debug(("INSERT INTO message VALUES (?)", ["what somebody said"]))
+    logging.getLogger("peewee.migrations").info("up: %s", "0001_first")
+    log.debug("something else")
+    assert lines(stream) == [
+        "INFO peewee.migrations up: 0001_first",
+        "DEBUG tornado_chat.test something else",
+    ]
+    configure(level="warning")
+    assert not peewee.isEnabledFor(logging.INFO)
 
 
 def test_levels(configure: Configure) -> None:

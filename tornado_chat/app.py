@@ -26,6 +26,7 @@ from tornado_chat.loops import end
 from tornado_chat.metrics import Metrics
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Broken, Plugins
+from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.counselling import Counselling
@@ -33,8 +34,9 @@ from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
-from tornado_chat.services.identity import build
+from tornado_chat.services.identity import build, own_key
 from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.passwords import Passwords
 from tornado_chat.services.plugin_context import Behind, PluginContext
 from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
@@ -42,16 +44,17 @@ from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.secret import load_secret
 from tornado_chat.services.sessions import Sessions
+from tornado_chat.services.staff import Staff
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
 from tornado_chat.storage import health, schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support
-from tornado_chat.web.api import people, sessions
+from tornado_chat.web.api import people, sessions, staff
 from tornado_chat.web.api.base import NothingHere
 from tornado_chat.web.origins import Origins
-from tornado_chat.web.pages import Assets
+from tornado_chat.web.pages import Site
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
@@ -94,8 +97,10 @@ class Server:
     def _build(self) -> Application:
         config, loop = self._config, self._loop
         plugins = self._plugins
-        gate = Gate(build(config.auth, config.state_dir), plugins)
-        guest_secret = load_secret(config.auth, config.state_dir) if config.auth.guests else None
+        makes_tokens = config.auth.guests or config.staff.enabled
+        secret = load_secret(config.auth, config.state_dir) if makes_tokens else None
+        own = own_key(secret) if secret is not None and config.staff.enabled else None
+        authenticator = build(config.auth, config.state_dir, secret, own)
         times = LocalTimes(config.server.timezone)
         bus = LocalBus()
         self._store = store = Store(self._database, self._committed, loop)
@@ -114,6 +119,8 @@ class Server:
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)
         self._connections = Connections(hub, config.limits.connections_per_identity, plugins)
+        self._staff = Staff(config.staff, config.auth, own, store, self._connections, Passwords(), Attempts())
+        gate = Gate(authenticator, plugins, self._staff.require)
         self._counselling = Counselling(
             config.counselling,
             store,
@@ -147,7 +154,8 @@ class Server:
             notifications=notifications,
             sessions=Sessions(store, notifications, self._counselling, found, gate, plugins),
             support=Support(self._dispatcher, store, bus.publish, filtering, config.support.capacity),
-            guests=Guests(config.auth, guest_secret),
+            guests=Guests(config.auth, secret),
+            staff=self._staff,
             frames=CounsellingFrames(config.server.language, times, config.counselling.legacy_system_key),
             times=times,
             limits=config.limits,
@@ -157,13 +165,14 @@ class Server:
         return self._application(services)
 
     def _application(self, services: Services) -> Application:
-        everybody: dict[str, Any] = {"services": services, "origins": Origins(self._config.web.origins)}
+        origins = Origins(self._config.web.origins)
+        everybody: dict[str, Any] = {"services": services, "origins": origins}
         operator = {
             "networks": self._config.web.ops_networks,
             "checks": self._problems,
             "metrics": self.metrics,
         }
-        assets = {"assets": Assets(self._config.auth.role_claim)} if self._config.web.pages else {}
+        site = Site(self._config.auth, origins, self._staff.available) if self._config.web.pages else None
         of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
@@ -171,8 +180,9 @@ class Server:
                 *((path, handler, everybody) for path, handler in support.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
+                *((path, handler, {**everybody, **more}) for path, handler, more in staff.ROUTES),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
-                *((path, page, {**assets, **more}) for path, page, more in pages.ROUTES if assets),
+                *((path, page, {"site": site, **more}) for path, page, more in pages.ROUTES if site),
                 *(route for _, routes in of_plugins for route in routes),
             ],
             default_handler_class=NothingHere,
@@ -195,6 +205,7 @@ class Server:
         except Broken as error:
             raise StartError(str(error)) from error
         self._hub.start_sweeping()
+        self._staff.start()
         self.url = self._listen()
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
 
@@ -215,6 +226,7 @@ class Server:
             await asyncio.sleep(0.02)
         await self._http.close_all_connections()
         self._hub.stop_sweeping()
+        await self._staff.stop()
         await self._plugin_events.stop()
         for context in self._contexts.values():
             await context.stop()

@@ -93,6 +93,19 @@ class Auth:
 
 
 @dataclass(frozen=True)
+class Staff:
+    """People who sign in here, with accounts of `tornado-chat staff`, where no host system makes tokens."""
+
+    enabled: bool = option(True, "Let accounts sign in at /signin. Without any account there is nothing to.")
+    session_lifetime: PositiveSeconds = option(
+        43200.0, "After how long somebody has to sign in again, whatever they did."
+    )
+    idle_timeout: PositiveSeconds = option(
+        3600.0, "After how long without an open conversation or any request somebody has to sign in again."
+    )
+
+
+@dataclass(frozen=True)
 class Storage:
     """The database."""
 
@@ -195,6 +208,7 @@ class Config:
 
     server: Server = Server()
     auth: Auth = Auth()
+    staff: Staff = Staff()
     storage: Storage = Storage()
     counselling: Counselling = Counselling()
     support: Support = Support()

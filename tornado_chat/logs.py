@@ -83,6 +83,8 @@ def configure(
         handler.setFormatter(TextFormatter(journal="JOURNAL_STREAM" in environ))
     logging.captureWarnings(True)
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
+    # Its debugging quotes every query, with what people said and who they are.
+    logging.getLogger("peewee").setLevel(max(logging.INFO, logging.getLogger().level))
 
 
 class TextFormatter(logging.Formatter):

@@ -56,6 +56,25 @@ class Identity(msgspec.Struct, frozen=True):
     claims: Mapping[str, Any] = {}
 
 
+class StaffAccount(msgspec.Struct, frozen=True):
+    """Somebody who signs in at the server itself, by ``name`` and password.
+
+    ``signed_in`` is the last time that it did.
+    """
+
+    name: str
+    display_name: str | None
+    person: Person
+    created: int
+    disabled: bool = False
+    signed_in: int | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """What others see."""
+        return self.display_name or self.name
+
+
 class Kind(enum.IntEnum):
     """What a thread belongs to. The numbers are stored."""
 

@@ -13,6 +13,7 @@ from tornado_chat.cli.bench import bench
 from tornado_chat.cli.operating import check_config, db, token
 from tornado_chat.cli.plugins import WithPlugins, plugins
 from tornado_chat.cli.serving import demo, serve, talk
+from tornado_chat.cli.staff import staff
 
 
 @click.group(cls=WithPlugins, context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,5 +26,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, talk, token, check_config, db, plugins, bench):
+for command in (serve, demo, talk, token, check_config, db, staff, plugins, bench):
     main.add_command(command)

@@ -11,6 +11,10 @@ from tornado_chat.types import Identity
 
 __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
 
+ACCOUNT_SESSION = "tornado_chat_session"
+"""The claim of a token for one of the server's own accounts that names its session."""
+
+SIGNED_OUT = 4401
 RESTARTING = 1012
 TICK = 0.01  # seconds between two groups of sockets that are closed
 
@@ -23,6 +27,7 @@ class Connections:
         self._plugins = plugins
         self._per_identity = per_identity
         self._draining = False
+        self._sessions: dict[Outbox, str] = {}
 
     def __len__(self) -> int:
         return len(self._hub)
@@ -44,13 +49,27 @@ class Connections:
             raise TooFast("too_many_connections", limit=self._per_identity)
         if not others:
             self._plugins.emit("presence_changed", person=identity.person, online=True)
-        return self._hub.open(identity.person, transport, encoder)
+        outbox = self._hub.open(identity.person, transport, encoder)
+        session = identity.claims.get(ACCOUNT_SESSION)
+        if session is not None:
+            self._sessions[outbox] = str(session)
+        return outbox
 
     def close(self, outbox: Outbox) -> None:
         """The socket is gone."""
         self._hub.discard(outbox)
+        self._sessions.pop(outbox, None)
         if not self._hub.of_person(outbox.person):
             self._plugins.emit("presence_changed", person=outbox.person, online=False)
+
+    def sessions(self) -> set[str]:
+        """The sessions of our own accounts that have sockets open."""
+        return set(self._sessions.values())
+
+    def close_session(self, session: str) -> None:
+        """Close the sockets of an account that is not signed in any more."""
+        for outbox in [outbox for outbox, its in self._sessions.items() if its == session]:
+            outbox.close(SIGNED_OUT, "signed out")
 
     def stop_opening(self) -> None:
         self._draining = True

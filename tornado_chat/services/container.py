@@ -9,6 +9,7 @@ from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.sessions import Sessions
+from tornado_chat.services.staff import Staff
 from tornado_chat.services.support import Support
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
@@ -23,6 +24,7 @@ class Services:
     sessions: Sessions
     support: Support
     guests: Guests
+    staff: Staff
     frames: CounsellingFrames
     times: LocalTimes
     limits: config.Limits

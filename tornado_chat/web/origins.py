@@ -10,3 +10,8 @@ class Origins:
 
     def allowed(self, origin: str) -> bool:
         return self._any or origin.lower() in self._allowed
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Those that may have pages in their frames and hand them tokens; nobody if anybody may connect."""
+        return () if self._any else tuple(sorted(self._allowed))

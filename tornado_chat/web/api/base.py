@@ -103,8 +103,11 @@ class ApiHandler(RequestHandler):
         self.set_status(problem.status)
         if problem.status == HTTPStatus.UNAUTHORIZED:
             self.set_header("WWW-Authenticate", "Bearer")
-        if isinstance(error, Unavailable):
-            self.set_header("Retry-After", "5")
+        wait = error.detail.get("retry_after") if isinstance(error, ChatError) else None
+        if wait is None and isinstance(error, Unavailable):
+            wait = 5
+        if wait is not None:
+            self.set_header("Retry-After", str(wait))
         self.set_header("Content-Type", "application/problem+json")
         self.finish(msgspec.json.encode(problem))
 
