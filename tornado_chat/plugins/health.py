@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from tornado_chat.logs import fields
+from tornado_chat.hookspecs import SPEECHLESS
+from tornado_chat.logs import described, fields
 from tornado_chat.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ class Health:
         """
         self._metrics.plugin_failures.labels(self._plugin, hook, kind).inc()
         if self._is_new(hook, type(error).__name__ if error else kind):
-            what = f"failed in {hook}: {error!r}" if error else f"did not answer in time in {hook}"
+            words = repr(error) if error is None or hook in SPEECHLESS else described(error)
+            what = f"failed in {hook}: {words}" if error else f"did not answer in time in {hook}"
             log.error(
                 "plugin %s %s (said once, then only counted)",
                 self._plugin,

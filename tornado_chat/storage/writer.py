@@ -26,6 +26,7 @@ import peewee as pw
 
 from tornado_chat.errors import ChatError, Unavailable
 from tornado_chat.events import Event
+from tornado_chat.logs import words
 from tornado_chat.storage.messages import Append, MessageLog
 from tornado_chat.types import Stored
 
@@ -208,7 +209,8 @@ class Writer:
                     job.events = (message,)
 
     def _refuse(self, batch: Jobs, cause: Exception) -> None:
-        log.error("the database refused a batch of %d: %s", len(batch), cause, exc_info=cause)
+        why = words(cause) or type(cause).__name__
+        log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
         for job in batch:
             error = Unavailable("not_stored")
             error.__cause__ = cause
