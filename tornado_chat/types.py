@@ -36,6 +36,12 @@ class Person(NamedTuple):
         """One text for one database column: ``"user:7"``."""
         return f"{self.role.value}:{self.id}"
 
+    @property
+    def host_id(self) -> int | str:
+        """The id as its host most likely wrote it: a number if it looks like one."""
+        number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
+        return int(self.id) if number else self.id
+
     @classmethod
     def from_key(cls, key: str) -> "Person":
         role, _, id = key.partition(":")
@@ -68,6 +74,14 @@ class Thread(NamedTuple):
 
     kind: Kind
     id: int
+
+    @property
+    def named(self) -> Mapping[str, int]:
+        """As it is called in the log: ``{"session": 4}``."""
+        return {_NAMES[self.kind]: self.id}
+
+
+_NAMES = {Kind.SESSION: "session", Kind.RECORD: "record", Kind.SUPPORT: "conversation", Kind.INBOX: "inbox"}
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

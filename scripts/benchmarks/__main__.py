@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
+import counting
 import hooks
 import keywords
 import relay
@@ -15,6 +16,7 @@ JOBS: dict[str, Callable[[int], Iterator[str]]] = {
     "relay": relay.lines,
     "keywords": keywords.lines,
     "hooks": hooks.lines,
+    "counting": counting.lines,
 }
 
 

@@ -3,15 +3,16 @@
 import asyncio
 import math
 
+from tornado_chat.closing import RESTARTING
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
 from tornado_chat.errors import TooFast, Unavailable
+from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.types import Identity
 
 __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
 
-RESTARTING = 1012
 TICK = 0.01  # seconds between two groups of sockets that are closed
 
 
@@ -31,9 +32,13 @@ class Connections:
     def draining(self) -> bool:
         return self._draining
 
-    def open(self, identity: Identity, transport: Transport, encoder: Encoder) -> Outbox:
+    def open(
+        self, identity: Identity, transport: Transport, encoder: Encoder, tally: Tally, conn: str
+    ) -> Outbox:
         """The outgoing side of a new socket.
 
+        :arg tally: counts what is delivered to it.
+        :arg conn: what the socket is called in the log.
         :raises TooFast: the person has too many open.
         :raises Unavailable: the server is about to stop.
         """
@@ -44,7 +49,7 @@ class Connections:
             raise TooFast("too_many_connections", limit=self._per_identity)
         if not others:
             self._plugins.emit("presence_changed", person=identity.person, online=True)
-        return self._hub.open(identity.person, transport, encoder)
+        return self._hub.open(identity.person, transport, encoder, tally, conn)
 
     def close(self, outbox: Outbox) -> None:
         """The socket is gone."""
@@ -61,5 +66,5 @@ class Connections:
         size = math.ceil(len(outboxes) / max(1, int(seconds / TICK))) or 1
         for start in range(0, len(outboxes), size):
             for outbox in outboxes[start : start + size]:
-                outbox.close(RESTARTING, "restarting: reconnect now")
+                outbox.close(*RESTARTING)
             await asyncio.sleep(TICK)

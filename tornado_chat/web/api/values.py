@@ -104,5 +104,4 @@ def notification(item: Notification, times: LocalTimes) -> dict[str, Any]:
 
 def person_id(person: Person) -> int | str:
     """An id as its host most likely wrote it: a number if it looks like one."""
-    number = person.id.isascii() and person.id.isdigit() and str(int(person.id)) == person.id
-    return int(person.id) if number else person.id
+    return person.host_id
