@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
+from tornado_chat import running
 from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config import SECTIONS, Config, ConfigError
 from tornado_chat.delivery.hub import Hub
@@ -24,6 +26,7 @@ from tornado_chat.events import Event
 from tornado_chat.logs import fields
 from tornado_chat.loops import end
 from tornado_chat.metrics import Metrics
+from tornado_chat.metrics.history import History
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Broken, Plugins
 from tornado_chat.services.attempts import Attempts
@@ -35,11 +38,14 @@ from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.identity import build, own_key
+from tornado_chat.services.journal import Journal
 from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.overview import Overview
 from tornado_chat.services.passwords import Passwords
 from tornado_chat.services.plugin_context import Behind, PluginContext
 from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
+from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.secret import load_secret
@@ -47,11 +53,11 @@ from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
-from tornado_chat.storage import health, schema
+from tornado_chat.storage import schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support
-from tornado_chat.web.api import people, sessions, staff
+from tornado_chat.web.api import people, sessions, staff, status
 from tornado_chat.web.api.base import NothingHere
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Site
@@ -62,7 +68,6 @@ from tornado_chat.wire.times import LocalTimes
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096  # connections that the kernel keeps until they are accepted
-PROBE_TIMEOUT = 5.0  # seconds
 FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
 
@@ -103,7 +108,7 @@ class Server:
         authenticator = build(config.auth, config.state_dir, secret, own)
         times = LocalTimes(config.server.timezone)
         bus = LocalBus()
-        self._store = store = Store(self._database, self._committed, loop)
+        self._store = store = Store(self._database, self._committed, loop, self.metrics)
         self._bus = bus
         self._receipts = receipts = ReceiptBook(store, loop)
         self._hub = hub = Hub(
@@ -113,6 +118,7 @@ class Server:
             outgoing_limit=config.limits.outgoing_bytes,
             ping_interval=config.limits.ping_interval,
             ping_timeout=config.limits.ping_timeout,
+            on_resent=self._resent,
         )
         presence = Presence(hub)
         self._plugin_events = PluginEvents(plugins, store, presence, loop)
@@ -134,7 +140,9 @@ class Server:
             filtering=filtering,
             plugins=plugins,
         )
-        self._dispatcher = Dispatcher(config.support, store, hub, receipts, loop, self._policy(), gate)
+        self._dispatcher = Dispatcher(
+            config.support, store, hub, receipts, loop, self._policy(), gate, self.metrics.waited
+        )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)
         behind = Behind(store, gate, found, notifications, presence)
         self._contexts = {
@@ -147,6 +155,25 @@ class Server:
         bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
         bus.subscribe(self._counselling.on_event, *self._counselling.events)
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
+        journal = Journal()
+        bus.subscribe(journal.on_event, *journal.events)
+        self._readiness = Readiness(store, loop, {"server": self._own_problem})
+        self._history = History(self.metrics, loop, time.time)
+        self._overview = Overview(
+            hub=hub,
+            dispatcher=self._dispatcher,
+            counselling=self._counselling,
+            store=store,
+            readiness=self._readiness,
+            plugins=plugins,
+            metrics=self.metrics,
+            recorded=self._history,
+            times=times,
+            loop=loop,
+            database=config.storage.url.partition(":")[0],
+            capacity=config.support.capacity,
+        )
+        self.metrics.gauges = self._overview.gauges
         services = Services(
             gate=gate,
             connections=self._connections,
@@ -156,6 +183,8 @@ class Server:
             support=Support(self._dispatcher, store, bus.publish, filtering, config.support.capacity),
             guests=Guests(config.auth, secret),
             staff=self._staff,
+            overview=self._overview,
+            metrics=self.metrics,
             frames=CounsellingFrames(config.server.language, times, config.counselling.legacy_system_key),
             times=times,
             limits=config.limits,
@@ -169,10 +198,12 @@ class Server:
         everybody: dict[str, Any] = {"services": services, "origins": origins}
         operator = {
             "networks": self._config.web.ops_networks,
-            "checks": self._problems,
+            "readiness": self._readiness,
+            "overview": self._overview,
             "metrics": self.metrics,
         }
         site = Site(self._config.auth, origins, self._staff.available) if self._config.web.pages else None
+        local = {"networks": self._config.web.ops_networks}
         of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
@@ -181,6 +212,7 @@ class Server:
                 *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in staff.ROUTES),
+                *((path, handler, {**everybody, **local}) for path, handler, _ in status.ROUTES),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
                 *((path, page, {"site": site, **more}) for path, page, more in pages.ROUTES if site),
                 *(route for _, routes in of_plugins for route in routes),
@@ -194,6 +226,7 @@ class Server:
 
     async def start(self) -> None:
         """Rebuild what was going on before the restart, then let people in."""
+        running.write(self._config.state_dir, running.STARTING)
         try:
             await self._create_tables()
             await self._counselling.recover()
@@ -206,11 +239,14 @@ class Server:
             raise StartError(str(error)) from error
         self._hub.start_sweeping()
         self._staff.start()
+        self._history.start()
         self.url = self._listen()
+        running.write(self._config.state_dir, running.SERVING, self.url)
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
 
     async def stop(self) -> None:
         """Let nobody in, finish what is under way, send everybody away with 1012, close the database."""
+        running.write(self._config.state_dir, running.STOPPING, self.url)
         self._connections.stop_opening()
         self._http.stop()
         self._counselling.stop()
@@ -227,12 +263,14 @@ class Server:
         await self._http.close_all_connections()
         self._hub.stop_sweeping()
         await self._staff.stop()
+        self._history.stop()
         await self._plugin_events.stop()
         for context in self._contexts.values():
             await context.stop()
         await self._plugins.stop()
         await self._receipts.flush()
         await self._loop.run_in_executor(None, self._store.close)
+        running.remove(self._config.state_dir)
         log.info("stopped")
 
     async def reload(self, config: Config) -> None:
@@ -281,18 +319,11 @@ class Server:
         host = f"[{server.host}]" if ":" in server.host else server.host or "127.0.0.1"
         return f"http://{host}:{sockets[0].getsockname()[1]}"
 
-    async def _problems(self) -> dict[str, str]:
-        """What stands in the way of serving, for ``/readyz``."""
-        problems = {}
-        if self._connections.draining:
-            problems["server"] = "about to stop"
-        try:
-            await asyncio.wait_for(self._store.write(health.probe), PROBE_TIMEOUT)
-        except TimeoutError:
-            problems["database"] = f"no answer within {PROBE_TIMEOUT:.0f} s"
-        except ChatError as error:
-            problems["database"] = str(error.__cause__ or error)
-        return problems
+    def _own_problem(self) -> str:
+        return "about to stop" if self._connections.draining else ""
+
+    def _resent(self, count: int) -> None:
+        self.metrics.resent += count
 
 
 def run(
@@ -320,7 +351,11 @@ def run(
         server = Server(config)
         reloading: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloading.add(loop.create_task(reload(server))))
-        await server.start()
+        try:
+            await server.start()
+        except StartError:
+            running.remove(config.state_dir)
+            raise
         # Nearly everything that lives long is there now, and what a message makes is gone at once:
         # looking through all of it for cycles every 700 objects would only be a pause for everybody.
         gc.collect()

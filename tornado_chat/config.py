@@ -185,7 +185,8 @@ class Web:
     )
     pages: bool = option(True, "Serve the pages, /room.")
     ops_networks: tuple[str, ...] = option(
-        ("127.0.0.0/8", "::1/128"), "Networks that may ask /healthz, /readyz and /metrics."
+        ("127.0.0.0/8", "::1/128"),
+        "Networks that may ask /healthz, /readyz and /metrics, and directly also /api/v1/status without a token.",
     )
 
 

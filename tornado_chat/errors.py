@@ -26,6 +26,11 @@ class ChatError(Exception):
         """The values for the text in ``language`` (``zh_CN`` or ``en``)."""
         return self.detail
 
+    @property
+    def code_for_log(self) -> str:
+        """``code`` alone: the details may quote what the other side said."""
+        return self.code
+
     def __str__(self) -> str:
         detail = ", ".join(f"{k}={v}" for k, v in self.detail.items())
         return f"{self.code} ({detail})" if detail else self.code

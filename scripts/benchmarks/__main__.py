@@ -7,6 +7,7 @@ import argparse
 import sys
 from functools import partial
 
+import counting
 import hooks
 import keywords
 import peers
@@ -18,6 +19,7 @@ JOBS = {
     "keywords": keywords.lines,
     "hooks": hooks.lines,
     "peers": peers.lines,
+    "counting": counting.lines,
 }
 
 

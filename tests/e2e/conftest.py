@@ -16,7 +16,7 @@ from tests.conftest import SECRET, House
 from tornado_chat import config
 
 START = 20.0  # seconds
-READY = re.compile(r"url=(http://\S+)")
+READY = re.compile(r'url(?:=|": ")(http://[^\s"]+)')
 
 
 class Process:

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from tornado_chat import config
+from tornado_chat.metrics import Metrics
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.overview import Overview
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.support import Support
@@ -25,6 +27,8 @@ class Services:
     support: Support
     guests: Guests
     staff: Staff
+    overview: Overview
+    metrics: Metrics
     frames: CounsellingFrames
     times: LocalTimes
     limits: config.Limits

@@ -147,7 +147,7 @@ class Staff:
         token = mint_own(
             self._auth,
             key,
-            id=account.person.plain_id,
+            id=account.person.host_id,
             role=account.person.role,
             name=account.shown_name,
             lifetime=lifetime,

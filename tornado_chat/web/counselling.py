@@ -1,6 +1,6 @@
 """``/chat``, ``/notify`` and ``/observe`` (counselling seed)."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 from tornado_chat.errors import ChatError, Forbidden, Malformed
 from tornado_chat.services.counselling import Seat
@@ -33,8 +33,12 @@ class CounsellingSocket(Socket):
 class ChatSocket(CounsellingSocket):
     """``/chat?token=&sessionId=&type=``: a participant in a session or a record."""
 
+    endpoint = "chat"
     seat: Seat | None = None
     identity: Identity
+
+    def about(self) -> Mapping[str, int]:
+        return self.seat.thread.named if self.seat else {}
 
     async def admit(self) -> None:
         self.identity = await self.identify(wire.CHAT_FEATURES)
@@ -44,6 +48,7 @@ class ChatSocket(CounsellingSocket):
         thread = Thread(kind, self.number("sessionId"))
         outbox = self.open_outbox(self.identity, self.services.frames.chat(self.features))
         self.seat = await self.services.counselling.enter(self.identity, thread, outbox)
+        self.admitted = True
         if "history" in self.features:
             await self._send_history(self.seat, wire.GetHistory(None))
         if self.features & {"read", "presence"}:
@@ -56,6 +61,8 @@ class ChatSocket(CounsellingSocket):
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         assert self.seat is not None, "frames are read when the socket has been admitted"
         command = wire.parse_chat(data, self.features)
+        if self.tracing:
+            self.trace(command, data)
         if isinstance(command, wire.GetHistory):
             return self._send_history(self.seat, command)
         if isinstance(command, wire.TypingNow):
@@ -81,19 +88,26 @@ class ChatSocket(CounsellingSocket):
 class NotifySocket(CounsellingSocket):
     """``/notify?token=``: pop-ups for one person."""
 
+    endpoint = "notify"
+
     async def admit(self) -> None:
         identity = await self.identify(wire.NOTIFY_FEATURES)
         if identity.person.role is Role.SERVICE:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         await self.services.gate.allows(identity, Action.NOTIFY)
         outbox = self.open_outbox(identity, self.services.frames.notify(self.features))
+        self.admitted = True
         await self.services.notifications.attach(outbox)
 
 
 class ObserveSocket(CounsellingSocket):
     """``/observe?token=&sessionId=``: a supervisor or an admin listens in."""
 
+    endpoint = "observe"
     observing: tuple[Identity, int] | None = None
+
+    def about(self) -> Mapping[str, int]:
+        return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
 
     async def admit(self) -> None:
         identity = await self.identify(wire.OBSERVE_FEATURES)
@@ -101,6 +115,7 @@ class ObserveSocket(CounsellingSocket):
         outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
         await self.services.counselling.observe(identity, session_id, outbox, self.opened)
         self.observing = identity, session_id
+        self.admitted = True
         if outbox.closed:  # while we waited
             self.gone(None)
 

@@ -1,34 +1,31 @@
 """``/healthz``, ``/readyz`` and ``/metrics``, for service managers, load balancers and Prometheus."""
 
-import ipaddress
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import msgspec
 from tornado.web import RequestHandler
 
 from tornado_chat.metrics import CONTENT_TYPE, Metrics
-
-Checks = Callable[[], Awaitable[dict[str, str]]]
-"""What stands in the way of serving, by part: ``{"database": "disk is full"}``; empty if nothing does."""
+from tornado_chat.services.overview import Overview
+from tornado_chat.services.readiness import Readiness
+from tornado_chat.web.local import from_networks
 
 
 class OpsHandler(RequestHandler):
     """Answers only the networks of ``[web] ops_networks``; a unix socket counts as local."""
 
-    def initialize(self, networks: tuple[str, ...], checks: Checks, metrics: Metrics) -> None:
-        self._networks = [ipaddress.ip_network(network) for network in networks]
-        self._checks = checks
+    def initialize(
+        self, networks: tuple[str, ...], readiness: Readiness, overview: Overview, metrics: Metrics
+    ) -> None:
+        self._networks = networks
+        self._readiness = readiness
+        self._overview = overview
         self._metrics = metrics
 
     def prepare(self) -> None:
-        context = getattr(self.request.connection, "context", None)
-        address = getattr(context, "address", None)
-        if isinstance(address, tuple):
-            client = ipaddress.ip_address(address[0].split("%")[0])
-            if not any(client in network for network in self._networks):
-                self.set_status(HTTPStatus.FORBIDDEN)
-                self.finish("not from here: see [web] ops_networks\n")
+        if not from_networks(self.request, self._networks):
+            self.set_status(HTTPStatus.FORBIDDEN)
+            self.finish("not from here: see [web] ops_networks\n")
 
     def say(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
@@ -49,13 +46,14 @@ class ReadyHandler(OpsHandler):
     """New clients are served: the database takes writes, and the server is not about to stop."""
 
     async def get(self) -> None:
-        self.say(await self._checks())
+        self.say(await self._readiness.problems())
 
 
 class MetricsHandler(OpsHandler):
     """Prometheus' text format."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
+        await self._overview.refresh()
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(self._metrics.text())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 from tornado_chat.errors import ChatError, Conflict, Forbidden, Unauthenticated
 from tornado_chat.services.seats import Seat
@@ -29,6 +29,8 @@ class SupportSocket(Socket):
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         command = wire.parse_command(data, self.role)
         payload = command.payload
+        if self.tracing:
+            self.trace(payload, data)
         if isinstance(payload, wire.Auth):
             return self._authenticate(command, payload)
         if self.seat is None:
@@ -97,6 +99,7 @@ class SupportSocket(Socket):
             self.refuse(error)
             return
         self._stop_waiting()
+        self.admitted = True
         self.seat = Seat(identity, outbox, self.frames)
         person = identity.person
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
@@ -121,12 +124,18 @@ class SupportSocket(Socket):
 class UserSocket(SupportSocket):
     """A user who wants a waiter."""
 
+    endpoint = "user"
     role = Role.USER
+
+    def about(self) -> Mapping[str, int]:
+        talk = self.seat.talk if self.seat else None
+        return talk.conversation.thread.named if talk and talk.conversation else {}
 
 
 class WaiterSocket(SupportSocket):
     """A waiter at work."""
 
+    endpoint = "waiter"
     role = Role.WAITER
 
 

@@ -282,7 +282,7 @@ class SupportFrames:
 
     def new_connection(self, conversation: Conversation) -> bytes:
         profile = {
-            "id": conversation.user.plain_id,
+            "id": conversation.user.host_id,
             "name": conversation.user_name,
             "since": self._times.text(conversation.created),
         }

@@ -49,10 +49,10 @@ class SupportStatusHandler(ApiHandler):
         since = status["queue"]["waiting_since"]
         status["queue"]["waiting_since"] = None if since is None else self.services.times.text(since)
         for ticket in status["queue"]["first"]:
-            ticket["id"] = ticket.pop("person").plain_id
+            ticket["id"] = ticket.pop("person").host_id
             ticket["since"] = self.services.times.text(ticket["since"])
         for waiter in status["waiters"]:
-            waiter["id"] = waiter.pop("person").plain_id
+            waiter["id"] = waiter.pop("person").host_id
         self.answer(status)
 
 

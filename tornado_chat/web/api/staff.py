@@ -114,7 +114,7 @@ class TokenHandler(StaffHandler):
 
 def _shown(account: StaffAccount) -> dict[str, Any]:
     return {
-        "id": account.person.plain_id,
+        "id": account.person.host_id,
         "role": account.person.role.value,
         "name": account.shown_name,
     }

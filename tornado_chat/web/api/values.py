@@ -76,8 +76,8 @@ def session(room: Room, times: LocalTimes) -> dict[str, Any]:
 
     return {
         "session_id": room.thread.id,
-        "user_id": room.asker.plain_id,
-        "consultant_id": room.helper.plain_id,
+        "user_id": room.asker.host_id,
+        "consultant_id": room.helper.host_id,
         "user_name": room.asker_name,
         "consultant_name": room.helper_name,
         "appointment_id": room.appointment_id,
