@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
@@ -133,26 +132,6 @@ class Socket(FastWebSocket):
         """
         self.outbox = self.services.connections.open(identity, self, encoder)
         return self.outbox
-
-    def argument(self, name: str) -> str | None:
-        """A query parameter, or None.
-
-        :raises Malformed: it is not UTF-8.
-        """
-        try:
-            return self.get_query_argument(name, None)
-        except HTTPError:
-            raise Malformed("bad_parameter", name=name, reason="UTF-8 is expected") from None
-
-    def number(self, name: str) -> int:
-        """A query parameter that is a positive whole number.
-
-        :raises Malformed: it is missing, or something else.
-        """
-        text = self.argument(name)
-        if text is None or not text.isascii() or not text.isdigit() or len(text) > 18:
-            raise Malformed("bad_parameter", name=name, reason="a whole number is expected")
-        return int(text)
 
     def refuse(self, error: ChatError) -> None:
         """Close the socket with the error's close code; nothing that it still sends is looked at."""

@@ -1,12 +1,15 @@
 """Turning bytes into typed values, and failures into errors that say where."""
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
+from msgspec import inspect
 
 from tornado_chat.errors import Malformed
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 def parse(decoder: msgspec.json.Decoder[T], data: str | bytes) -> T:
@@ -20,6 +23,44 @@ def parse(decoder: msgspec.json.Decoder[T], data: str | bytes) -> T:
         raise Malformed("bad_shape", reason=str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("not_json", reason=str(error)) from None
+
+
+def parse_query(type: type[S], given: Mapping[str, str]) -> S:
+    """The parameters of an address, by the struct that describes them. An empty one counts as missing.
+
+    :raises Malformed: ``bad_parameter``, with the name of the one that is wrong and what it should be.
+    """
+    hints = get_type_hints(type, include_extras=True)
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(type):
+        text = given.get(field.encode_name)
+        if text:
+            values[field.name] = _parse_parameter(field.encode_name, text, hints[field.name])
+        elif field.required:
+            raise Malformed("bad_parameter", name=field.encode_name, reason=_expected(hints[field.name]))
+    return type(**values)
+
+
+def _parse_parameter(name: str, text: str, hint: Any) -> Any:
+    if isinstance(inspect.type_info(hint), inspect.IntType) and not (text.isascii() and text.isdigit()):
+        raise Malformed("bad_parameter", name=name, reason=_expected(hint))  # 1e2 would do, otherwise
+    try:
+        return msgspec.convert(text, hint, strict=False)
+    except msgspec.ValidationError:
+        raise Malformed("bad_parameter", name=name, reason=_expected(hint)) from None
+
+
+def _expected(hint: Any) -> str:
+    """What a value of this type looks like, in words."""
+    info = inspect.type_info(hint)
+    if isinstance(info, inspect.Metadata):
+        info = info.type
+    if isinstance(info, inspect.IntType):
+        return f"a whole number from {info.ge} to {info.le} is expected"
+    if isinstance(info, inspect.LiteralType):  # its own ``values`` are sorted
+        bare = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+        return f"{' or '.join(map(str, get_args(bare)))} is expected"
+    return "a text is expected"
 
 
 def features(text: str, known: frozenset[str]) -> frozenset[str]:
