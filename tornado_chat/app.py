@@ -50,6 +50,10 @@ from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support
 from tornado_chat.web.api import people, sessions
 from tornado_chat.web.api.base import NothingHere
+from tornado_chat.web.described import handlers as described
+from tornado_chat.web.described import pages as described_pages
+from tornado_chat.web.described.handlers import Descriptions
+from tornado_chat.web.described.pages import Docs
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Assets
 from tornado_chat.web.socket import now
@@ -164,15 +168,22 @@ class Server:
             "metrics": self.metrics,
         }
         assets = {"assets": Assets(self._config.auth.role_claim)} if self._config.web.pages else {}
+        api = [*sessions.ROUTES, *people.ROUTES]
+        descriptions = Descriptions([*api, *described.ROUTES, *ops.ROUTES], self._config.auth)
+        docs = {"docs": Docs(assets["assets"], descriptions)} if assets else {}
         of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
                 *((path, handler, everybody) for path, handler in counselling.ROUTES),
                 *((path, handler, everybody) for path, handler in support.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
+                *((path, handler, {**everybody, **more}) for path, handler, more in api),
+                *(
+                    (path, handler, {**everybody, "descriptions": descriptions})
+                    for path, handler in described.ROUTES
+                ),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
                 *((path, page, {**assets, **more}) for path, page, more in pages.ROUTES if assets),
+                *((path, page, {**docs, **more}) for path, page, more in described_pages.ROUTES if docs),
                 *(route for _, routes in of_plugins for route in routes),
             ],
             default_handler_class=NothingHere,

@@ -46,7 +46,8 @@ class Assets:
         for path in sorted(self.files):
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
-        self._blanks = {"static": f"/static/{self.version}", "role_claim": role_claim}
+        self.address = f"/static/{self.version}"
+        self._blanks = {"static": self.address, "role_claim": role_claim}
 
     def page(self, name: str) -> str:
         """The page ``name``, with its blanks filled in."""
