@@ -17,8 +17,7 @@ def parameters(handler: RequestHandler, type: type[S]) -> S:
     :raises Malformed: a parameter is missing, is something else than it should be, or is not UTF-8.
     """
     given = {}
-    for field in msgspec.structs.fields(type):
-        name = field.encode_name
+    for name in type.__struct_encode_fields__:
         try:
             given[name] = handler.get_query_argument(name, "")
         except HTTPError:

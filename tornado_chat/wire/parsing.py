@@ -30,24 +30,29 @@ def parse_query(type: type[S], given: Mapping[str, str]) -> S:
 
     :raises Malformed: ``bad_parameter``, with the name of the one that is wrong and what it should be.
     """
-    hints = get_type_hints(type, include_extras=True)
-    values: dict[str, Any] = {}
-    for field in msgspec.structs.fields(type):
-        text = given.get(field.encode_name)
-        if text:
-            values[field.name] = _parse_parameter(field.encode_name, text, hints[field.name])
-        elif field.required:
-            raise Malformed("bad_parameter", name=field.encode_name, reason=_expected(hints[field.name]))
-    return type(**values)
-
-
-def _parse_parameter(name: str, text: str, hint: Any) -> Any:
-    if isinstance(inspect.type_info(hint), inspect.IntType) and not (text.isascii() and text.isdigit()):
-        raise Malformed("bad_parameter", name=name, reason=_expected(hint))  # 1e2 would do, otherwise
+    values = {name: text for name, text in given.items() if text}
     try:
-        return msgspec.convert(text, hint, strict=False)
+        return msgspec.convert(values, type, strict=False)
     except msgspec.ValidationError:
-        raise Malformed("bad_parameter", name=name, reason=_expected(hint)) from None
+        raise _wrong_parameter(type, values) from None
+
+
+def _wrong_parameter(type: type[msgspec.Struct], values: Mapping[str, str]) -> Malformed:
+    """The first that is missing or something else, with what it should be."""
+    hints = get_type_hints(type, include_extras=True)
+    for field in msgspec.structs.fields(type):
+        text, hint = values.get(field.encode_name), hints[field.name]
+        if field.required if text is None else not _reads_as(text, hint):
+            return Malformed("bad_parameter", name=field.encode_name, reason=_expected(hint))
+    return Malformed("bad_parameter", name="query", reason="something else is expected")
+
+
+def _reads_as(text: str, hint: Any) -> bool:
+    try:
+        msgspec.convert(text, hint, strict=False)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _expected(hint: Any) -> str:
