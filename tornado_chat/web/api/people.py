@@ -22,7 +22,7 @@ class NotificationsHandler(ApiHandler):
         who=HOSTS,
         body=values.Notify,
         answers=[Answer(HTTPStatus.ACCEPTED, values.Notified)],
-        errors=[Refused("It says too much.")],
+        errors=[Refused(en="It says too much.")],
     )
     async def post(self) -> None:
         """It is stored, and arrives at ``/notify`` when the recipient is there."""
