@@ -59,6 +59,10 @@ from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support
 from tornado_chat.web.api import people, sessions, staff, status
 from tornado_chat.web.api.base import NothingHere
+from tornado_chat.web.described import handlers as described
+from tornado_chat.web.described import pages as described_pages
+from tornado_chat.web.described.handlers import Descriptions
+from tornado_chat.web.described.pages import Docs
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Site
 from tornado_chat.web.socket import now
@@ -203,18 +207,29 @@ class Server:
             "metrics": self.metrics,
         }
         site = Site(self._config.auth, origins, self._staff.available) if self._config.web.pages else None
-        local = {"networks": self._config.web.ops_networks}
+        of_status = [
+            (path, handler, {"networks": self._config.web.ops_networks}) for path, handler, _ in status.ROUTES
+        ]
+        api = [*sessions.ROUTES, *people.ROUTES, *staff.ROUTES, *of_status]
+        descriptions = Descriptions([*api, *described.ROUTES, *ops.ROUTES], self._config.auth)
+        docs = Docs(site, descriptions) if site else None
         of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
                 *((path, handler, everybody) for path, handler in counselling.ROUTES),
                 *((path, handler, everybody) for path, handler in support.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in staff.ROUTES),
-                *((path, handler, {**everybody, **local}) for path, handler, _ in status.ROUTES),
+                *((path, handler, {**everybody, **more}) for path, handler, more in api),
+                *(
+                    (path, handler, {**everybody, "descriptions": descriptions})
+                    for path, handler in described.ROUTES
+                ),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
                 *((path, page, {"site": site, **more}) for path, page, more in pages.ROUTES if site),
+                *(
+                    (path, page, {"docs": docs, **more})
+                    for path, page, more in described_pages.ROUTES
+                    if docs
+                ),
                 *(route for _, routes in of_plugins for route in routes),
             ],
             default_handler_class=NothingHere,

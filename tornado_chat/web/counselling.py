@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Mapping
 from tornado_chat.errors import ChatError, Forbidden, Malformed
 from tornado_chat.services.counselling import Seat
 from tornado_chat.types import Action, Identity, Kind, Role, Thread
+from tornado_chat.web.parameters import parameters
 from tornado_chat.web.socket import Socket, now
 from tornado_chat.wire import counselling as wire
+from tornado_chat.wire import counselling_frames as asked
 from tornado_chat.wire.parsing import features
 
-KINDS = {"0": Kind.SESSION, "1": Kind.RECORD}
+KINDS = {0: Kind.SESSION, 1: Kind.RECORD}
 
 
 class CounsellingSocket(Socket):
@@ -18,9 +20,11 @@ class CounsellingSocket(Socket):
     most_faults = 10
     features: frozenset[str] = frozenset()
 
-    async def identify(self, known_features: frozenset[str]) -> Identity:
-        self.features = features(self.argument("features") or "", known_features)
-        return await self.services.gate.verify(self.argument("token"))
+    async def identify(
+        self, query: asked.ChatQuery | asked.NotifyQuery | asked.ObserveQuery, known_features: frozenset[str]
+    ) -> Identity:
+        self.features = features(query.features, known_features)
+        return await self.services.gate.verify(query.token or None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         raise Malformed("read_only")
@@ -41,11 +45,9 @@ class ChatSocket(CounsellingSocket):
         return self.seat.thread.named if self.seat else {}
 
     async def admit(self) -> None:
-        self.identity = await self.identify(wire.CHAT_FEATURES)
-        kind = KINDS.get(self.argument("type") or "0")
-        if kind is None:
-            raise Malformed("bad_parameter", name="type", reason="0 or 1 is expected")
-        thread = Thread(kind, self.number("sessionId"))
+        query = parameters(self, asked.ChatQuery)
+        self.identity = await self.identify(query, wire.CHAT_FEATURES)
+        thread = Thread(KINDS[query.type], query.sessionId)
         outbox = self.open_outbox(self.identity, self.services.frames.chat(self.features))
         self.seat = await self.services.counselling.enter(self.identity, thread, outbox)
         self.admitted = True
@@ -91,7 +93,7 @@ class NotifySocket(CounsellingSocket):
     endpoint = "notify"
 
     async def admit(self) -> None:
-        identity = await self.identify(wire.NOTIFY_FEATURES)
+        identity = await self.identify(parameters(self, asked.NotifyQuery), wire.NOTIFY_FEATURES)
         if identity.person.role is Role.SERVICE:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         await self.services.gate.allows(identity, Action.NOTIFY)
@@ -110,8 +112,9 @@ class ObserveSocket(CounsellingSocket):
         return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
 
     async def admit(self) -> None:
-        identity = await self.identify(wire.OBSERVE_FEATURES)
-        session_id = self.number("sessionId")
+        query = parameters(self, asked.ObserveQuery)
+        identity = await self.identify(query, wire.OBSERVE_FEATURES)
+        session_id = query.sessionId
         outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
         await self.services.counselling.observe(identity, session_id, outbox, self.opened)
         self.observing = identity, session_id

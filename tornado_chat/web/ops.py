@@ -1,14 +1,29 @@
 """``/healthz``, ``/readyz`` and ``/metrics``, for service managers, load balancers and Prometheus."""
 
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from tornado.web import RequestHandler
 
 from tornado_chat.metrics import CONTENT_TYPE, Metrics
 from tornado_chat.services.overview import Overview
 from tornado_chat.services.readiness import Readiness
+from tornado_chat.web.described.operations import Answer, allowed, operation
 from tornado_chat.web.local import from_networks
+
+FROM_AFAR = Answer(
+    HTTPStatus.FORBIDDEN, {"text/plain": None}, "The client is in none of `[web] ops_networks`."
+)
+
+
+class Health(msgspec.Struct, frozen=True):
+    ok: bool
+    problems: Annotated[
+        dict[str, str],
+        Meta(description="What stands in the way, by part; empty if nothing does.", examples=[{}]),
+    ]
 
 
 class OpsHandler(RequestHandler):
@@ -25,19 +40,32 @@ class OpsHandler(RequestHandler):
     def prepare(self) -> None:
         if not from_networks(self.request, self._networks):
             self.set_status(HTTPStatus.FORBIDDEN)
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish("not from here: see [web] ops_networks\n")
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", allowed(self))
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{HTTPStatus(status_code).phrase}\n")
 
     def say(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
-        self.finish(msgspec.json.encode({"ok": not problems, "problems": problems}))
+        self.finish(msgspec.json.encode(Health(not problems, problems)))
 
 
 class HealthHandler(OpsHandler):
     """The loop answers."""
 
+    @operation(
+        "get_health",
+        "Whether the process answers",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, Health), FROM_AFAR],
+    )
     async def get(self) -> None:
         self.say({})
 
@@ -45,6 +73,16 @@ class HealthHandler(OpsHandler):
 class ReadyHandler(OpsHandler):
     """New clients are served: the database takes writes, and the server is not about to stop."""
 
+    @operation(
+        "get_readiness",
+        "Whether new clients are served",
+        who=None,
+        answers=[
+            Answer(HTTPStatus.OK, Health),
+            Answer(HTTPStatus.SERVICE_UNAVAILABLE, Health, "They are not; the body says why."),
+            FROM_AFAR,
+        ],
+    )
     async def get(self) -> None:
         self.say(await self._readiness.problems())
 
@@ -52,6 +90,12 @@ class ReadyHandler(OpsHandler):
 class MetricsHandler(OpsHandler):
     """Prometheus' text format."""
 
+    @operation(
+        "get_metrics",
+        "Figures for Prometheus",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, {"text/plain": None}), FROM_AFAR],
+    )
     async def get(self) -> None:
         await self._overview.refresh()
         self.set_header("Content-Type", CONTENT_TYPE)

@@ -50,10 +50,11 @@ class Assets:
         for path in sorted(self.files):
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
+        self.address = f"/static/{self.version}"
 
     def page(self, name: str, metas: str) -> str:
         """The page ``name``, with its blanks filled in."""
-        blanks = {"static": f"/static/{self.version}", "metas": metas}
+        blanks = {"static": self.address, "metas": metas}
         return _BLANK.sub(lambda blank: blanks[blank[1]], self.files[f"{name}/index.html"].decode())
 
     def _read(self, folder: Traversable, prefix: str) -> None:

@@ -22,7 +22,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.closing import WORDS
@@ -170,26 +169,6 @@ class Socket(FastWebSocket):
     def trace(self, command: object, data: str | bytes) -> None:
         """Log at level debug that a frame came, not what it says. For a socket that is ``tracing``."""
         log.debug("frame", extra=self._facts(frame=type(command).__name__, size=len(data)))
-
-    def argument(self, name: str) -> str | None:
-        """A query parameter, or None.
-
-        :raises Malformed: it is not UTF-8.
-        """
-        try:
-            return self.get_query_argument(name, None)
-        except HTTPError:
-            raise Malformed("bad_parameter", name=name, reason="UTF-8 is expected") from None
-
-    def number(self, name: str) -> int:
-        """A query parameter that is a positive whole number.
-
-        :raises Malformed: it is missing, or something else.
-        """
-        text = self.argument(name)
-        if text is None or not text.isascii() or not text.isdigit() or len(text) > 18:
-            raise Malformed("bad_parameter", name=name, reason="a whole number is expected")
-        return int(text)
 
     def refuse(self, error: ChatError) -> None:
         """Close the socket with the error's close code; nothing that it still sends is looked at."""

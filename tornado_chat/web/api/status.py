@@ -1,11 +1,13 @@
 """``/api/v1/status``: the server at one moment, for operators and their pages."""
 
+from http import HTTPStatus
 from typing import Any
 
 from tornado_chat.services.container import Services
 from tornado_chat.services.sessions import HOSTS
 from tornado_chat.status import Status
 from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.described.operations import Answer, operation
 from tornado_chat.web.local import from_networks, is_direct
 from tornado_chat.web.origins import Origins
 
@@ -15,15 +17,21 @@ class StatusHandler(ApiHandler):
         super().initialize(services, origins)
         self._networks = networks
 
+    @operation(
+        "get_status",
+        "How the server is, and who is there",
+        who=HOSTS,
+        answers=[Answer(HTTPStatus.OK, Status)],
+    )
     async def get(self) -> None:
-        """How the server is, and who is there. Answers a ``Status``.
+        """For an operator's eyes: nothing in it is ever what somebody said.
 
-        For the roles admin and service. From ``[web] ops_networks`` no token is asked for, unless the request
+        From ``[web] ops_networks`` no token is asked for, unless the request
         came through a proxy, by a name, or from a page. Two seconds are a good pause between two calls.
         """
         local = "Authorization" not in self.request.headers and is_direct(self.request)
         if not (local and from_networks(self.request, self._networks)):
-            await self.identify(*HOSTS)
+            await self.identify()
         status: Status = await self.services.overview.status()
         self.answer(status)
 
