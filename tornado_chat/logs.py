@@ -82,6 +82,8 @@ def configure(
     else:
         handler.setFormatter(TextFormatter(journal="JOURNAL_STREAM" in environ))
     logging.captureWarnings(True)
+    # At level debug it writes every query with its values, and so what people say.
+    logging.getLogger("peewee").setLevel(logging.INFO)
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
 
 

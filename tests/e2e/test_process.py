@@ -118,6 +118,12 @@ async def test_no_token_and_no_word_of_a_message_is_logged_at_any_level(process:
     user = await house.user(4)
     await user.get("connect_queue")
     await house.api("GET", f"/api/v1/sessions/{session}?token={VISITOR}", VISITOR)
+    # What is written by queries, which libraries like to log.
+    service = token("service", "host")
+    body: dict[str, Any] = {"role": "user", "id": 1, "type": 0, "msg": "a private notification"}
+    assert (await house.api("POST", "/api/v1/notifications", service, body)).code == 202
+    body = {"rate": 5, "feedback": "a private opinion"}
+    assert (await house.api("POST", f"/api/v1/sessions/{session}/rating", VISITOR, body)).code == 200
     await process.stop()
     everything = "\n".join(process.log)
     assert "eyJ" not in everything
