@@ -9,7 +9,7 @@ that ``serve`` needs.
 
 import click
 
-from tornado_chat.cli.operating import check_config, db, token
+from tornado_chat.cli.operating import check_config, db, samples, token
 from tornado_chat.cli.plugins import WithPlugins, plugins
 from tornado_chat.cli.serving import demo, serve, talk
 
@@ -24,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, talk, token, check_config, db, plugins):
+for command in (serve, demo, talk, token, check_config, samples, db, plugins):
     main.add_command(command)

@@ -75,12 +75,12 @@ class Outbox:
         "_cursors",
         "_encoder",
         "_ledger",
-        "_limit",
         "_on_owing",
         "_on_receipt",
         "_transport",
         "closed",
         "heard_at",
+        "limit",
         "person",
         "pinged_at",
     )
@@ -101,7 +101,7 @@ class Outbox:
         self._encoder = encoder
         self._on_receipt = on_receipt
         self._on_owing = on_owing
-        self._limit = limit
+        self.limit = limit
         self._ledger = Ledger()
         self._cursors: dict[Thread, _Cursor] = {}
         self.heard_at = now
@@ -200,13 +200,13 @@ class Outbox:
         if self.closed:
             return
         self._transport.send(frame)
-        if self._transport.unsent > self._limit:
+        if self._transport.unsent > self.limit:
             self.close(4408, "too slow: reconnect to get what is missing")
 
     @property
     def clogged(self) -> bool:
         """Whether the peer is behind so far that what is not urgent should wait."""
-        return not self.closed and self._transport.unsent > self._limit // 2
+        return not self.closed and self._transport.unsent > self.limit // 2
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket; nothing is written after it."""

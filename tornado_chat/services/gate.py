@@ -14,8 +14,12 @@ class Gate:
     """Authentication and authorization."""
 
     def __init__(self, authenticator: Authenticator, plugins: Plugins) -> None:
-        self._authenticator = authenticator
+        self.authenticator = authenticator
         self._plugins = plugins
+
+    def reconfigure(self, authenticator: Authenticator) -> None:
+        """Check the tokens that come from now on with another authenticator."""
+        self.authenticator = authenticator
 
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves; raises as ``Authenticator.verify``."""
@@ -25,7 +29,7 @@ class Gate:
                 return identity
             if identity is not None:
                 raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
-        return await self._authenticator.verify(token)
+        return await self.authenticator.verify(token)
 
     async def allows(self, identity: Identity, action: Action, thread: Thread | None = None) -> bool:
         """Whether a plugin allows it; False: the server's own rules are to be asked.

@@ -73,6 +73,14 @@ class Authenticator:
             }
         )
 
+    @property
+    def key_set(self) -> KeySet | None:
+        return self._keys
+
+    def keys_differ(self, other: "Authenticator") -> bool:
+        """Whether some token could be signed rightly for one of the two and not for the other."""
+        return self._static != other._static or self._keys is not other._keys
+
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves.
 
@@ -160,14 +168,17 @@ class Authenticator:
             raise _invalid(str(error)) from error
 
 
-def build(auth: config.Auth, state_dir: Path) -> Authenticator:
+def build(auth: config.Auth, state_dir: Path, before: Authenticator | None = None) -> Authenticator:
     """The authenticator of this configuration, with its secret loaded (or made) and its key set.
 
+    :arg before: the one in use. A key set at the same address is taken over, with the keys it knows.
     :raises ValueError: as ``Authenticator``, ``KeySet`` and ``load_secret`` do.
     """
     shared = any(name in SECRET_BYTES for name in auth.algorithms)
     secret = load_secret(auth, state_dir) if shared else None
     keys = KeySet(auth.jwks_url, auth.algorithms) if auth.jwks_url else None
+    if keys is not None and before is not None and before.key_set is not None:
+        keys = before.key_set if keys.same_source(before.key_set) else keys
     return Authenticator(auth, secret, keys)
 
 

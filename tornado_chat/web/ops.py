@@ -8,27 +8,24 @@ import msgspec
 from tornado.web import RequestHandler
 
 from tornado_chat.metrics import CONTENT_TYPE, Metrics
+from tornado_chat.web.proxies import Networks
 
 Checks = Callable[[], Awaitable[dict[str, str]]]
 """What stands in the way of serving, by part: ``{"database": "disk is full"}``; empty if nothing does."""
 
 
 class OpsHandler(RequestHandler):
-    """Answers only the networks of ``[web] ops_networks``; a unix socket counts as local."""
+    """Answers only the networks of ``[web] ops_networks``; a unix socket counts as 127.0.0.1."""
 
-    def initialize(self, networks: tuple[str, ...], checks: Checks, metrics: Metrics) -> None:
-        self._networks = [ipaddress.ip_network(network) for network in networks]
+    def initialize(self, networks: Networks, checks: Checks, metrics: Metrics) -> None:
+        self._networks = networks
         self._checks = checks
         self._metrics = metrics
 
     def prepare(self) -> None:
-        context = getattr(self.request.connection, "context", None)
-        address = getattr(context, "address", None)
-        if isinstance(address, tuple):
-            client = ipaddress.ip_address(address[0].split("%")[0])
-            if not any(client in network for network in self._networks):
-                self.set_status(HTTPStatus.FORBIDDEN)
-                self.finish("not from here: see [web] ops_networks\n")
+        if ipaddress.ip_address(self.request.remote_ip or "") not in self._networks:
+            self.set_status(HTTPStatus.FORBIDDEN)
+            self.finish("not from here: see [web] ops_networks\n")
 
     def say(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK

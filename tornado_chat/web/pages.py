@@ -46,6 +46,9 @@ class Assets:
         for path in sorted(self.files):
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
+        self.reconfigure(role_claim)
+
+    def reconfigure(self, role_claim: str) -> None:
         self._blanks = {"static": f"/static/{self.version}", "role_claim": role_claim}
 
     def page(self, name: str) -> str:
