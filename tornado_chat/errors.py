@@ -100,3 +100,9 @@ class Unavailable(ChatError):
 
     http_status = 503
     close_code = 1013
+
+
+class Restarting(Unavailable):
+    """The server is about to stop; the one that follows can do it in a moment."""
+
+    close_code = 1012

@@ -10,7 +10,7 @@ that ``serve`` needs.
 import click
 
 from tornado_chat.cli.bench import bench
-from tornado_chat.cli.operating import check_config, db, token
+from tornado_chat.cli.operating import check_config, db, samples, token
 from tornado_chat.cli.plugins import WithPlugins, plugins
 from tornado_chat.cli.serving import demo, serve, talk
 from tornado_chat.cli.staff import staff
@@ -27,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, talk, status, token, check_config, db, staff, plugins, bench):
+for command in (serve, demo, talk, status, token, check_config, samples, db, staff, plugins, bench):
     main.add_command(command)

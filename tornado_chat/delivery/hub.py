@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+from tornado_chat import config
 from tornado_chat.closing import NOT_READ_BACK, SILENT
 from tornado_chat.delivery.outbox import Encoder, Memo, Outbox, Transport
 from tornado_chat.errors import ChatError
@@ -63,6 +64,17 @@ class Hub:
         self._owing: dict[Outbox, None] = {}
         self._catching_up: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+
+    def reconfigure(self, limits: config.Limits) -> None:
+        """Go by other limits from now on, for the open sockets too."""
+        self._outgoing_limit = limits.outgoing_bytes
+        self._ping_interval = limits.ping_interval
+        self._ping_timeout = limits.ping_timeout
+        for outbox in self:
+            outbox.limit = limits.outgoing_bytes
+        if self._sweeper is not None:
+            self.stop_sweeping()
+            self.start_sweeping()
 
     # --- sockets come and go ---
 

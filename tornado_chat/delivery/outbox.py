@@ -79,7 +79,6 @@ class Outbox:
         "_cursors",
         "_encoder",
         "_ledger",
-        "_limit",
         "_on_owing",
         "_on_receipt",
         "_tally",
@@ -87,6 +86,7 @@ class Outbox:
         "closed",
         "conn",
         "heard_at",
+        "limit",
         "person",
         "pinged_at",
     )
@@ -111,7 +111,7 @@ class Outbox:
         self._encoder = encoder
         self._on_receipt = on_receipt
         self._on_owing = on_owing
-        self._limit = limit
+        self.limit = limit
         self._ledger = Ledger()
         self._cursors: dict[Thread, _Cursor] = {}
         self.heard_at = now
@@ -211,13 +211,13 @@ class Outbox:
         if self.closed:
             return
         self._transport.send(frame)
-        if self._transport.unsent > self._limit:
+        if self._transport.unsent > self.limit:
             self.close(*SLOW)
 
     @property
     def clogged(self) -> bool:
         """Whether the peer is behind so far that what is not urgent should wait."""
-        return not self.closed and self._transport.unsent > self._limit // 2
+        return not self.closed and self._transport.unsent > self.limit // 2
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket; nothing is written after it."""

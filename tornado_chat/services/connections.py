@@ -6,7 +6,7 @@ import math
 from tornado_chat.closing import RESTARTING, SIGNED_OUT
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
-from tornado_chat.errors import TooFast, Unavailable
+from tornado_chat.errors import Restarting, TooFast
 from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.types import Identity
@@ -29,6 +29,10 @@ class Connections:
         self._draining = False
         self._sessions: dict[Outbox, str] = {}
 
+    def reconfigure(self, per_identity: int) -> None:
+        """Another limit for sockets that open from now on."""
+        self._per_identity = per_identity
+
     def __len__(self) -> int:
         return len(self._hub)
 
@@ -44,10 +48,10 @@ class Connections:
         :arg tally: counts what is delivered to it.
         :arg conn: what the socket is called in the log.
         :raises TooFast: the person has too many open.
-        :raises Unavailable: the server is about to stop.
+        :raises Restarting: the server is about to stop.
         """
         if self._draining:
-            raise Unavailable("restarting")
+            raise Restarting("restarting")
         others = len(self._hub.of_person(identity.person))
         if others >= self._per_identity:
             raise TooFast("too_many_connections", limit=self._per_identity)

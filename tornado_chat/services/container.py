@@ -17,8 +17,10 @@ from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Services:
+    """:ivar limits: like ``support_settings``, may be others after a reload: never keep them."""
+
     gate: Gate
     connections: Connections
     counselling: Counselling
@@ -34,3 +36,7 @@ class Services:
     limits: config.Limits
     support_settings: config.Support
     language: str
+
+    def reconfigure(self, limits: config.Limits, support_settings: config.Support) -> None:
+        self.limits = limits
+        self.support_settings = support_settings

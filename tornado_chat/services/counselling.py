@@ -130,6 +130,10 @@ class Counselling:
 
     # --- life of the service ---
 
+    def reconfigure(self, settings: config.Counselling) -> None:
+        """Go by other settings from now on; a grace that is running keeps its time."""
+        self._settings = settings
+
     async def recover(self) -> None:
         """After a start: everybody in an active room has the full grace to come back."""
         for room in await self._store.read(rooms.active):

@@ -99,10 +99,22 @@ class Dispatcher:
         for waiter in self.waiters.values():
             waiter.stop_grace()
 
-    def set_policy(self, policy: QueuePolicy) -> None:
-        """Go by another policy from now on, those who wait already included."""
+    def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
+        """Go by other settings and another policy from now on, those who wait already included.
+
+        A waiter with more users than it may have now keeps them; a grace that is running keeps its time.
+        """
+        self._settings = settings
+        self._places.interval = settings.queue_interval
+        for waiter in self.waiters.values():
+            self._set_available(waiter)
         self.desk.set_policy(policy)
         self._match()
+
+    @property
+    def capacity(self) -> int:
+        """How many users a waiter serves at once."""
+        return self._settings.capacity
 
     # --- people come and go ---
 

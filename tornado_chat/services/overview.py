@@ -41,7 +41,6 @@ class Overview:
     """Looks at everything, changes nothing.
 
     :arg database: its kind, ``sqlite`` or ``mysql``.
-    :arg capacity: ``[support] capacity``.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Overview:
         times: LocalTimes,
         loop: asyncio.AbstractEventLoop,
         database: str,
-        capacity: int,
     ) -> None:
         self._hub = hub
         self._dispatcher = dispatcher
@@ -71,7 +69,6 @@ class Overview:
         self._times = times
         self._loop = loop
         self._kind = database
-        self._capacity = capacity
         self._started = time.time()
 
     # --- for the metrics ---
@@ -171,7 +168,7 @@ class Overview:
             waiter.name,
             self._state(waiter),
             len(waiter.talks),
-            self._capacity,
+            self._dispatcher.capacity,
             *self._since(waiter.since),
         )
 

@@ -83,6 +83,11 @@ class Staff:
         self._touched = 0.0
         self._sweeper: asyncio.Task[None] | None = None
 
+    def reconfigure(self, auth: config.Auth, key: bytes | None) -> None:
+        """Make tokens in another way from now on."""
+        self._auth = auth
+        self._key = key
+
     # --- for browsers ---
 
     async def available(self) -> bool:

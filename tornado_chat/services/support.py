@@ -28,7 +28,6 @@ class Support:
     """The use cases of the support dialect.
 
     :arg publish: the bus, for what is told without being stored.
-    :arg capacity: ``[support] capacity``, to be shown.
     """
 
     def __init__(
@@ -37,13 +36,11 @@ class Support:
         store: Store,
         publish: Callable[[Event], None],
         filtering: Filtering,
-        capacity: int,
     ) -> None:
         self._dispatcher = dispatcher
         self._store = store
         self._publish = publish
         self._filtering = filtering
-        self._capacity = capacity
 
     # --- coming and going ---
 
@@ -189,7 +186,7 @@ class Support:
             "ready": waiter.ready,
             "connected": bool(waiter.seats),
             "conversations": len(waiter.talks),
-            "capacity": self._capacity,
+            "capacity": self._dispatcher.capacity,
         }
 
     # --- inside ---

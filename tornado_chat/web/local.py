@@ -1,20 +1,17 @@
 """Whether a request comes from the operator's own networks."""
 
 import ipaddress
-from collections.abc import Sequence
 
 from tornado.httputil import HTTPServerRequest
+
+from tornado_chat.web.proxies import Networks
 
 PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 
 
-def from_networks(request: HTTPServerRequest, networks: Sequence[str]) -> bool:
-    """Whether the peer is in one of ``networks``; a unix socket counts as local."""
-    address = getattr(getattr(request.connection, "context", None), "address", None)
-    if not isinstance(address, tuple):
-        return True
-    client = ipaddress.ip_address(address[0].split("%")[0])
-    return any(client in ipaddress.ip_network(network) for network in networks)
+def from_networks(request: HTTPServerRequest, networks: Networks) -> bool:
+    """Whether the client is in one of ``networks``; a unix socket counts as 127.0.0.1."""
+    return ipaddress.ip_address(request.remote_ip or "") in networks
 
 
 def is_direct(request: HTTPServerRequest) -> bool:

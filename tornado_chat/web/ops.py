@@ -12,6 +12,7 @@ from tornado_chat.services.overview import Overview
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.web.described.operations import Answer, allowed, operation
 from tornado_chat.web.local import from_networks
+from tornado_chat.web.proxies import Networks
 
 FROM_AFAR = Answer(
     HTTPStatus.FORBIDDEN, {"text/plain": None}, "The client is in none of `[web] ops_networks`."
@@ -27,10 +28,10 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class OpsHandler(RequestHandler):
-    """Answers only the networks of ``[web] ops_networks``; a unix socket counts as local."""
+    """Answers only the networks of ``[web] ops_networks``; a unix socket counts as 127.0.0.1."""
 
     def initialize(
-        self, networks: tuple[str, ...], readiness: Readiness, overview: Overview, metrics: Metrics
+        self, networks: Networks, readiness: Readiness, overview: Overview, metrics: Metrics
     ) -> None:
         self._networks = networks
         self._readiness = readiness

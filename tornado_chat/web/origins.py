@@ -5,6 +5,10 @@ class Origins:
     """The origins of ``[web] origins``. A page of the server's own origin never gets asked."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
+        self.reconfigure(allowed)
+
+    def reconfigure(self, allowed: tuple[str, ...]) -> None:
+        """Go by another list from now on; sockets that are open stay so."""
         self._any = "*" in allowed
         self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
 

@@ -74,14 +74,23 @@ class Site:
 
     def __init__(self, auth: config.Auth, origins: Origins, accounts: Callable[[], Awaitable[bool]]) -> None:
         self.assets = Assets()
-        # What else the configuration takes for an origin (of an app) cannot be in a policy.
-        self.origins = tuple(each for each in origins.named if _ORIGIN.fullmatch(each))
+        self._origins = origins
+        self._accounts = accounts
+        self.reconfigure(auth)
+
+    def reconfigure(self, auth: config.Auth) -> None:
+        """Other names of claims, from the next page on."""
         self._claims = {
             "id-claim": auth.id_claim,
             "role-claim": auth.role_claim,
             "name-claim": auth.name_claim,
         }
-        self._accounts = accounts
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Those whose pages may frame ours and hand tokens over."""
+        # What else the configuration takes for an origin (of an app) cannot be in a policy.
+        return tuple(each for each in self._origins.named if _ORIGIN.fullmatch(each))
 
     async def metas(self) -> str:
         """What the scripts of pages have to know: ``<meta>`` elements.

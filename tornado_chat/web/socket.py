@@ -160,7 +160,7 @@ class Socket(FastWebSocket):
         """The outgoing side of this socket, now that it is known whose it is.
 
         :raises TooFast: the person has too many sockets open.
-        :raises Unavailable: the server is about to stop.
+        :raises Restarting: the server is about to stop.
         """
         self.outbox = self.services.connections.open(identity, self, encoder, self.tally, self.connection_id)
         log.info("authenticated", extra=self._facts())

@@ -10,10 +10,13 @@ from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation
 from tornado_chat.web.local import from_networks, is_direct
 from tornado_chat.web.origins import Origins
+from tornado_chat.web.proxies import Networks
 
 
 class StatusHandler(ApiHandler):
-    def initialize(self, services: Services, origins: Origins, networks: tuple[str, ...] = ()) -> None:
+    def initialize(  # type: ignore[override]  # Tornado gives it what the route has
+        self, services: Services, origins: Origins, networks: Networks
+    ) -> None:
         super().initialize(services, origins)
         self._networks = networks
 

@@ -25,6 +25,12 @@ class Descriptions:
         self._routes = routes
         self._auth = auth
 
+    def reconfigure(self, auth: config.Auth) -> None:
+        """Other tokens are taken from now on: the documents are made anew when they are asked for."""
+        self._auth = auth
+        for made in ("http", "sockets", "http_bytes", "sockets_bytes"):
+            self.__dict__.pop(made, None)
+
     @cached_property
     def http(self) -> Schema:
         return openapi.document(self._routes, self._auth, version("tornado_chat"))

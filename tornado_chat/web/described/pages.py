@@ -26,6 +26,10 @@ class Docs:
         }
         self._loader = DictLoader(templates, whitespace="single")
 
+    def reconfigure(self) -> None:
+        """The documents have changed."""
+        self._made.clear()
+
     def page(self, name: str, language: str) -> bytes:
         """:arg name: ``http`` or ``sockets``."""
         if (name, language) not in self._made:
