@@ -44,11 +44,13 @@ from tornado_chat.services.secret import load_secret
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
+from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.storage import health, schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support
 from tornado_chat.web.api import people, sessions
+from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NothingHere
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Assets
@@ -140,13 +142,15 @@ class Server:
         bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
         bus.subscribe(self._counselling.on_event, *self._counselling.events)
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
+        help_desk = Support(self._dispatcher, store, bus.publish, filtering, config.support.capacity)
         services = Services(
             gate=gate,
             connections=self._connections,
             counselling=self._counselling,
             notifications=notifications,
             sessions=Sessions(store, notifications, self._counselling, found, gate, plugins),
-            support=Support(self._dispatcher, store, bus.publish, filtering, config.support.capacity),
+            support=help_desk,
+            support_records=SupportRecords(store, help_desk, gate, plugins),
             guests=Guests(config.auth, guest_secret),
             frames=CounsellingFrames(config.server.language, times, config.counselling.legacy_system_key),
             times=times,
@@ -171,6 +175,7 @@ class Server:
                 *((path, handler, everybody) for path, handler in support.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
+                *((path, handler, {**everybody, **more}) for path, handler, more in support_api.ROUTES),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
                 *((path, page, {**assets, **more}) for path, page, more in pages.ROUTES if assets),
                 *(route for _, routes in of_plugins for route in routes),

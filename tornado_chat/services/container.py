@@ -10,6 +10,7 @@ from tornado_chat.services.guests import Guests
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.support import Support
+from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 
@@ -22,6 +23,7 @@ class Services:
     notifications: Notifications
     sessions: Sessions
     support: Support
+    support_records: SupportRecords
     guests: Guests
     frames: CounsellingFrames
     times: LocalTimes

@@ -335,13 +335,8 @@ class SupportFrames:
     def _history_item(self, conversation: Conversation, message: Message) -> dict[str, Any]:
         by_user = message.sender.role is Role.USER
         return {
-            "id": message_id(message),
-            "seq": message.seq,
+            **line(message, self._times),
             "from": conversation.user_uuid if by_user else conversation.waiter_uuid,
-            "sender": message.sender.role.value,
-            "type": f"message_{message.media}",
-            "message": message.text,
-            "time": self._times.text(message.time),
         }
 
     def _content(self, message: Message) -> tuple[str, dict[str, str]]:
@@ -364,6 +359,18 @@ class SupportFrames:
             payload=payload,
             reply_id=UNSET if reply_id is None else reply_id,
         )
+
+
+def line(message: Message, times: LocalTimes) -> dict[str, Any]:
+    """A message as history and HTTP API show it."""
+    return {
+        "id": message_id(message),
+        "seq": message.seq,
+        "sender": message.sender.role.value,
+        "type": f"message_{message.media}",
+        "message": message.text,
+        "time": times.text(message.time),
+    }
 
 
 def message_id(message: Message) -> str:

@@ -9,6 +9,7 @@ from tornado_chat.services.sessions import HOSTS
 from tornado_chat.types import Role
 from tornado_chat.web.api import values
 from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.socket import now
 
 _notify = msgspec.json.Decoder(values.Notify)
 
@@ -43,7 +44,7 @@ class ReadHandler(ApiHandler):
 
 class SupportStatusHandler(ApiHandler):
     async def get(self) -> None:
-        """Waiters, line and conversations of this moment."""
+        """Waiters, line and conversations of this moment, ``time``."""
         await self.identify(Role.WAITER, *HOSTS)
         status = self.services.support.status()
         since = status["queue"]["waiting_since"]
@@ -53,7 +54,7 @@ class SupportStatusHandler(ApiHandler):
             ticket["since"] = self.services.times.text(ticket["since"])
         for waiter in status["waiters"]:
             waiter["id"] = waiter.pop("person").plain_id
-        self.answer(status)
+        self.answer({"time": self.services.times.text(now()), **status})
 
 
 class GuestHandler(ApiHandler):

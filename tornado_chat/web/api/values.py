@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from tornado_chat.errors import Malformed
 from tornado_chat.services.notifications import APPOINTMENT, CONVERSATION, PLAIN
-from tornado_chat.types import Notification, Person, Role, Room
+from tornado_chat.types import Conversation, Notification, Person, Role, Room
 from tornado_chat.wire.times import LocalTimes
 
 Id = Annotated[int, Meta(ge=0, le=2**62)] | Annotated[str, Meta(min_length=1, max_length=64)]
@@ -87,6 +87,27 @@ def session(room: Room, times: LocalTimes) -> dict[str, Any]:
         "ended": text(room.ended),
         "rate": room.rate,
         "feedback": room.feedback,
+    }
+
+
+def conversation(item: Conversation, times: LocalTimes) -> dict[str, Any]:
+    """A finished support conversation."""
+
+    def text(time: int | None) -> str | None:
+        return None if time is None else times.text(time)
+
+    return {
+        "conversation": item.id,
+        "user_id": item.user.plain_id,
+        "user_name": item.user_name,
+        "waiter_id": None if item.waiter is None else item.waiter.plain_id,
+        "waiter_name": item.waiter_name,
+        "created": text(item.created),
+        "assigned": text(item.assigned),
+        "ended": text(item.ended),
+        "messages": item.last_seq,
+        "rate": item.rate,
+        "feedback": item.feedback,
     }
 
 
