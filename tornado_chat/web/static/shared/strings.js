@@ -19,6 +19,8 @@ const TEXTS = {
   role_user: ["来访者", "Visitor"],
   role_consultant: ["咨询师", "Counsellor"],
   role_supervisor: ["督导", "Supervisor"],
+  role_waiter: ["客服", "Support agent"],
+  role_admin: ["管理员", "Administrator"],
   room_session: ["咨询会话", "Counselling session"],
   room_record: ["督导会话", "Supervision"],
 
@@ -137,6 +139,21 @@ const TEXTS = {
   ],
   closed_title: ["连接已关闭", "The connection was closed"],
   closed_text: ["服务器给出的原因：{reason}", "The server's reason: {reason}"],
+
+  // signing in
+  nobody_title: ["请从您的系统打开此页面", "Open this page from your system"],
+  nobody_text: [
+    "这里不能直接登录。请回到您平时登录的系统，从那里打开此页面。",
+    "Nobody can sign in here. Please go to the system where you usually sign in, and open this page from there.",
+  ],
+  over_title: ["登录已过期", "Your sign-in has expired"],
+  over_text: [
+    "请回到您平时登录的系统，从那里重新打开此页面。",
+    "Please go back to the system where you usually sign in, and open this page from there again.",
+  ],
+  wrong_role_title: ["此页面不适用于您的账号", "This page is not for your account"],
+  wrong_role_text: ["当前账号：{name}（{role}）。", "You are signed in as {name} ({role})."],
+  wrong_role_text_nameless: ["当前账号的身份：{role}。", "You are signed in as {role}."],
 
   // what the server tells in a room
   joined: ["{role}{name}已进入会话", "{role} {name} has joined the session"],
