@@ -131,5 +131,6 @@ def _suffix(name: str) -> str:
 
 ROUTES: list[tuple[str, type[PageBase], dict[str, str]]] = [
     (r"/room", PageHandler, {"page": "room"}),
+    (r"/console", PageHandler, {"page": "console"}),
     (r"/static/(.+)", StaticHandler, {}),
 ]
