@@ -49,11 +49,13 @@ from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
+from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.storage import schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support
 from tornado_chat.web.api import people, sessions, staff, status
+from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NothingHere
 from tornado_chat.web.described import handlers as described
 from tornado_chat.web.described import pages as described_pages
@@ -189,6 +191,7 @@ class Server:
             database=config.storage.url.partition(":")[0],
         )
         self.metrics.gauges = self._overview.gauges
+        help_desk = Support(self._dispatcher, store, bus.publish, filtering)
         self._guests = Guests(config.auth, keys.secret)
         self._services = services = Services(
             gate=gate,
@@ -196,7 +199,8 @@ class Server:
             counselling=self._counselling,
             notifications=notifications,
             sessions=Sessions(store, notifications, self._counselling, found, gate, plugins),
-            support=Support(self._dispatcher, store, bus.publish, filtering),
+            support=help_desk,
+            support_records=SupportRecords(store, help_desk, gate, plugins),
             guests=self._guests,
             staff=self._staff,
             overview=self._overview,
@@ -223,7 +227,7 @@ class Server:
         with_pages = self._config.web.pages
         self._site = Site(self._config.auth, self._origins, self._staff.available) if with_pages else None
         of_status = [(path, handler, networks) for path, handler, _ in status.ROUTES]
-        api = [*sessions.ROUTES, *people.ROUTES, *staff.ROUTES, *of_status]
+        api = [*sessions.ROUTES, *people.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
         routes = [*api, *described.ROUTES, *ops.ROUTES]
         self._descriptions = descriptions = Descriptions(routes, self._config.auth)
         self._docs = Docs(self._site, descriptions) if self._site else None

@@ -72,6 +72,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
+    "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
     # plugins
     "refused": ("未发送: {reason}", "Not sent: {reason}"),

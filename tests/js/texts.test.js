@@ -45,11 +45,3 @@ test("every text that a page asks for exists", () => {
     }
   }
 });
-
-test("a page does not say otherwise what all say", () => {
-  for (const [page, found] of texts) {
-    for (const key of page === "shared" ? [] : found.keys()) {
-      assert.ok(!texts.get("shared").has(key), `${page} has ${key}, and so have the shared ones`);
-    }
-  }
-});

@@ -13,6 +13,7 @@ from tornado_chat.services.overview import Overview
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.support import Support
+from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 
@@ -27,6 +28,7 @@ class Services:
     notifications: Notifications
     sessions: Sessions
     support: Support
+    support_records: SupportRecords
     guests: Guests
     staff: Staff
     overview: Overview

@@ -189,6 +189,11 @@ class Support:
             "capacity": self._dispatcher.capacity,
         }
 
+    def serves(self, waiter: Person, user: Person) -> bool:
+        """Whether the user is with the waiter at this moment."""
+        desk = self._dispatcher.waiters.get(waiter)
+        return desk is not None and any(talk.row.user == user for talk in desk.talks.values())
+
     # --- inside ---
 
     async def _conversation_of(self, seat: Seat, address: str | None) -> Conversation:

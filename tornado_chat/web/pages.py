@@ -198,5 +198,6 @@ def _suffix(name: str) -> str:
 ROUTES: list[tuple[str, type[PageBase], dict[str, Any]]] = [
     (r"/room", PageHandler, {"page": "room"}),
     (r"/signin", PageHandler, {"page": "signin", "framed": False}),
+    (r"/console", PageHandler, {"page": "console"}),
     (r"/static/(.+)", StaticHandler, {}),
 ]

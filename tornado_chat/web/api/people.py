@@ -11,6 +11,7 @@ from tornado_chat.types import Role
 from tornado_chat.web.api import values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.socket import now
 
 _notify = msgspec.json.Decoder(values.Notify)
 
@@ -75,7 +76,7 @@ class SupportStatusHandler(ApiHandler):
     async def get(self) -> None:
         """As they are at this moment."""
         await self.identify()
-        self.answer(values.support_status(self.services.support.status(), self.services.times))
+        self.answer(values.support_status(self.services.support.status(), now(), self.services.times))
 
 
 class GuestHandler(ApiHandler):

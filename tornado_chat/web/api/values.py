@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from tornado_chat.errors import ChatError, Malformed
 from tornado_chat.texts import error_text
-from tornado_chat.types import Notification, Person, Role, Room, SessionState
+from tornado_chat.types import Conversation, Notification, Person, Role, Room, SessionState
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, Number, PersonId, Time
 from tornado_chat.wire.times import LocalTimes
 
@@ -127,6 +127,14 @@ class Paging(msgspec.Struct, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE, description="The most items of the page.")] = 100
 
 
+class OfUser(msgspec.Struct, frozen=True):
+    user: Annotated[str, Meta(min_length=1, max_length=64, description="The id of a user.", examples=["1"])]
+    before: Annotated[
+        int, Meta(ge=1, le=2**62, description="The `next` of the page before; the newest first.")
+    ] = 2**62
+    limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE, description="The most items of the page.")] = 100
+
+
 class Export(msgspec.Struct, frozen=True):
     format: Annotated[
         Literal["txt", "json", "html"], Meta(description="For people (txt, html) or for programs (json).")
@@ -181,6 +189,43 @@ class MessagePage(msgspec.Struct, frozen=True):
     next: Next
 
 
+class SupportMessage(msgspec.Struct, frozen=True):
+    """What was said in a support conversation."""
+
+    id: Annotated[str, Meta(description="The same in every frame.", examples=["c7-5"])]
+    seq: Annotated[int, Meta(description="From 1, without gaps.", examples=[5])]
+    sender: Annotated[str, Meta(description="The role of who said it.", examples=["user"])]
+    type: Annotated[str, Meta(description="`message_text` or `message_image`.", examples=["message_text"])]
+    message: Annotated[str, Meta(description="The text, or the URL of the image.", examples=["你好"])]
+    time: Time
+
+
+class SupportMessagePage(msgspec.Struct, frozen=True):
+    items: Annotated[list[SupportMessage], Meta(description="Oldest first.")]
+    next: Next
+
+
+class EndedConversation(msgspec.Struct, frozen=True):
+    """A support conversation that is over."""
+
+    conversation: Annotated[int, Meta(description="Its number.", examples=[7])]
+    user_id: AnyId
+    user_name: str | None
+    waiter_id: AnyId | None
+    waiter_name: str | None
+    created: Annotated[Time, Meta(description="When the user joined the line.")]
+    assigned: Annotated[str | None, Meta(description="When the waiter came.")]
+    ended: str | None
+    messages: Annotated[int, Meta(description="How many were said.", examples=[12])]
+    rate: Stars | None
+    feedback: str | None
+
+
+class ConversationPage(msgspec.Struct, frozen=True):
+    items: Annotated[list[EndedConversation], Meta(description="Newest first.")]
+    next: Annotated[int | None, Meta(description="The `before` of the following page; null at the end.")]
+
+
 class Transcript(msgspec.Struct, frozen=True):
     """The transcript as JSON."""
 
@@ -231,6 +276,7 @@ class QueueStatus(msgspec.Struct, frozen=True):
 
 
 class SupportStatus(msgspec.Struct, frozen=True):
+    time: Annotated[Time, Meta(description="The server's clock, to tell from how long somebody waits.")]
     waiters: list[WaiterStatus]
     queue: QueueStatus
     conversations: Annotated[int, Meta(description="How many are going on.", examples=[2])]
@@ -276,11 +322,12 @@ def notification(item: Notification, times: LocalTimes) -> InboxItem:
     )
 
 
-def support_status(status: Mapping[str, Any], times: LocalTimes) -> SupportStatus:
+def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
     """:arg status: as ``Support.status`` has it."""
     queue = status["queue"]
     since = queue["waiting_since"]
     return SupportStatus(
+        time=times.text(now),
         waiters=[
             WaiterStatus(
                 id=each["person"].host_id,
@@ -301,4 +348,25 @@ def support_status(status: Mapping[str, Any], times: LocalTimes) -> SupportStatu
             ],
         ),
         conversations=status["conversations"],
+    )
+
+
+def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
+    """A finished support conversation."""
+
+    def text(time: int | None) -> str | None:
+        return None if time is None else times.text(time)
+
+    return EndedConversation(
+        conversation=item.id,
+        user_id=item.user.host_id,
+        user_name=item.user_name,
+        waiter_id=None if item.waiter is None else item.waiter.host_id,
+        waiter_name=item.waiter_name,
+        created=times.text(item.created),
+        assigned=text(item.assigned),
+        ended=text(item.ended),
+        messages=item.last_seq,
+        rate=item.rate,
+        feedback=item.feedback,
     )

@@ -40,6 +40,16 @@ export class Outbox {
     return this.entries.find((entry) => entry.id === id);
   }
 
+  /** It may be sent once more. @param {string} id */
+  retry(id) {
+    const entry = this.find(id);
+    if (entry) {
+      delete entry.refused;
+      this.save();
+    }
+    return entry;
+  }
+
   /** @param {string} id */
   remove(id) {
     this.entries = this.entries.filter((entry) => entry.id !== id);
