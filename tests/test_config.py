@@ -183,7 +183,11 @@ def test_a_percent_sign_and_a_bom_are_harmless(ini: Path) -> None:
         ("auth", "guests = maybe", 'guests: "maybe" is not on or off'),
         ("server", "prot = 1", 'prot: this option is unknown; did you mean "port"?'),
         ("server", "capacity = 1", 'capacity: this option is unknown; did you mean "capacity" in [support]?'),
-        ("storage", "qqq = 1", "qqq: this option is unknown; there are url, durability"),
+        (
+            "storage",
+            "qqq = 1",
+            "qqq: this option is unknown; there are url, password_file, durability, patience",
+        ),
     ],
 )
 def test_wrong_values(ini: Path, section: str, line: str, expected: str) -> None:
@@ -278,9 +282,15 @@ def test_a_problem_says_where(ini: Path) -> None:
         ("auth.id_claim=", "id_claim: is empty"),
         ("auth.id_claim=exp", 'id_claim: "exp" has a meaning of its own'),
         ("auth.name_claim=type", 'name_claim: "type" is the role_claim already'),
-        ("storage.url=mysql://u@h/n", "url: MySQL comes with a later version; this one takes sqlite:///path"),
-        ("storage.url=chat.db", 'url: "chat.db" is not sqlite:///path'),
-        ("storage.url=sqlite:///", 'url: "sqlite:///" is not sqlite:///path'),
+        ("storage.url=mysql://u@h/n", "url: h is another machine, and what is said would pass the network"),
+        ("storage.url=mysql://u:p@localhost/n", "url: a password in it would be seen in logs"),
+        ("storage.password_file=/x", "password_file: SQLite has no passwords"),
+        ("storage.url=postgres://u:p@h/n", "url: it is no database that this version knows; it looks like"),
+        (
+            "storage.url=chat.db",
+            'url: "chat.db" is no database that this version knows; it looks like sqlite:///',
+        ),
+        ("storage.url=sqlite:///", 'url: "sqlite:///" is no database'),
         ("storage.url=sqlite:///:memory:", "url: each thread would have a memory of its own"),
         ("storage.url=sqlite:////", "url: / is a directory"),
         ("limits.outgoing_bytes=1000", "outgoing_bytes: 1000 is less than one frame"),
@@ -365,3 +375,23 @@ def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:
     assert count == sum(len(fields(section)) for section in config.SECTIONS.values())
     ini.write_text(uncommented)
     assert load([ini], [], {"HOME": "/"}) == defaults
+
+
+# The password of a MySQL server
+
+
+MYSQL = "storage.url=mysql://chat@localhost/chat"
+
+
+def test_the_password_of_a_database_is_in_a_file(ini: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("it's long\n")
+    assert load(None, [MYSQL, f"storage.password_file={secret}"], {"HOME": "/"}).storage.password_file
+    secret.write_text("\n")
+    assert "has to hold the password, in one line" in problem(
+        ini, f"[storage]\npassword_file = {secret}", MYSQL
+    )
+    assert "cannot be read: No such file" in problem(ini, "[storage]\npassword_file = /nowhere", MYSQL)
+    secret.write_text("secret")
+    both = f"{MYSQL}?option-file={secret}"
+    assert "leave one of the two out" in problem(ini, f"[storage]\npassword_file = {secret}", both)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-import peewee as pw
 from tornado.web import Application, RequestHandler
 
 from tornado_chat import running
@@ -16,6 +15,7 @@ from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import Change, compare
+from tornado_chat.database_url import is_mysql
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
@@ -50,8 +50,7 @@ from tornado_chat.services.staff import Staff
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
-from tornado_chat.storage import schema
-from tornado_chat.storage.database import open_database
+from tornado_chat.storage.opening import CannotOpen, create_missing, open_checked
 from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support
 from tornado_chat.web.api import people, sessions, staff, status
@@ -108,7 +107,17 @@ class Server:
             keys = load_keys(config.auth, config.staff, config.state_dir)
         except ValueError as error:
             raise StartError(str(key_problem(error)), 2) from error
-        self._database = _open_checked(config)
+        try:
+            # Plugins keep things there too, also if the database is elsewhere.
+            config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StartError(
+                f"cannot make [server] state_dir {config.state_dir}: {error.strerror}"
+            ) from error
+        try:
+            self._database = open_checked(config.storage, config.state_dir, config.limits.frame_bytes)
+        except CannotOpen as error:
+            raise StartError(str(error)) from error
         try:
             self.application = self._build(keys)
         except Broken as error:
@@ -124,7 +133,9 @@ class Server:
         plugins = self._plugins
         times = LocalTimes(config.server.timezone)
         bus = LocalBus()
-        self._store = store = Store(self._database, self._committed, loop, self.metrics)
+        self._store = store = Store(
+            self._database, self._committed, loop, self.metrics, config.storage.patience
+        )
         self._bus = bus
         self._receipts = receipts = ReceiptBook(store, loop)
         self._hub = hub = Hub(
@@ -188,7 +199,7 @@ class Server:
             recorded=self._history,
             times=times,
             loop=loop,
-            database=config.storage.url.partition(":")[0],
+            database="mysql" if is_mysql(config.storage.url) else "sqlite",
         )
         self.metrics.gauges = self._overview.gauges
         help_desk = Support(self._dispatcher, store, bus.publish, filtering)
@@ -264,14 +275,14 @@ class Server:
         """Rebuild what was going on before the restart, then let people in."""
         running.write(self._config.state_dir, running.STARTING)
         try:
-            await self._create_tables()
+            self._create_tables()
             await self._counselling.recover()
             await self._dispatcher.recover()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
         except ChatError as error:
             raise StartError(f"the database cannot be used: {error.__cause__}") from error
-        except Broken as error:
+        except (Broken, CannotOpen) as error:
             raise StartError(str(error)) from error
         self._hub.start_sweeping()
         self._staff.start()
@@ -379,10 +390,11 @@ class Server:
         self._bus.publish(event)
         self._plugin_events.on_event(event)
 
-    async def _create_tables(self) -> None:
+    def _create_tables(self) -> None:
         models = [model for _, several in self._plugins.registered("register_models") for model in several]
         if models:
-            await self._store.write(lambda tx: schema.create_missing(tx.database, models))
+            # Not by the writer: a MySQL server commits what creates a table by itself.
+            create_missing(self._database, models, self._config.storage.url)
 
     def _own_problem(self) -> str:
         return "about to stop" if self._connections.draining else ""
@@ -394,36 +406,6 @@ class Server:
 def _largest_frame(config: Config) -> int:
     """A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up."""
     return max(4 * config.limits.frame_bytes, 1024 * 1024)
-
-
-def _open_checked(config: Config) -> pw.Database:
-    """The database with the schema of this version.
-
-    One that is empty, or the embedded default, is brought up to date by itself. Any other waits
-    for the operator, who may want a backup first.
-    """
-    url = config.storage.url
-    try:
-        database = open_database(config.storage)
-        tables = database.get_tables()
-        missing = [name for name, applied in schema.status(database) if not applied]
-        unknown = schema.unknown(database)
-        if unknown:
-            raise StartError(
-                f"the database {url} comes from a newer version (it has {', '.join(unknown)}): "
-                "install that version, or restore a backup"
-            )
-        if missing and (not tables or url == Config().kept_in(config.state_dir).storage.url):
-            schema.upgrade(database)
-        elif missing:
-            raise StartError(
-                f"the database {url} lacks {', '.join(missing)}: make a backup, then run "
-                "`tornado-chat db upgrade` with the same configuration"
-            )
-        database.close()
-    except (pw.PeeweeException, OSError) as error:
-        raise StartError(f"cannot open the database {url}: {error}") from error
-    return database
 
 
 def _log_request(handler: RequestHandler) -> None:

@@ -127,11 +127,22 @@ class Storage:
     url: str = option(
         "",
         "The database: sqlite:////var/lib/chat.sqlite3 (four slashes, it is sqlite:/// and an "
-        "absolute path); empty is a file in the state directory.",
+        "absolute path), or mysql://user@host:3306/name for MySQL and MariaDB (docs/mysql.md); empty is "
+        "a file in the state directory.",
+    )
+    password_file: str = option(
+        "",
+        "File with the password of the MySQL user; empty logs in without one, as a unix socket allows.",
     )
     durability: Literal["full", "normal"] = option(
         "full",
-        "full: what was acknowledged survives a power cut; normal: it survives a crash of the server.",
+        "full: what was acknowledged survives a power cut; normal: it survives a crash of the server. "
+        "For MySQL it is the database server's to do: full warns if its settings do not.",
+    )
+    patience: Seconds = option(
+        20.0,
+        "MySQL: how long senders wait while the database does not answer, before they are told that "
+        "nothing was stored.",
     )
 
 

@@ -103,7 +103,8 @@ class Hooks:
         """Tables of the plugin: Peewee models without a database, created where they are missing.
 
         Queries say on which database they run: ``Table.select().execute(tx.database)``. Begin the
-        names of tables with the plugin's. A table that is there is not altered.
+        names of tables with the plugin's. A table that is there is not altered. MySQL and MariaDB
+        want a ``CharField`` with a length where there is an index, and refuse what is longer.
         """
 
     @hookspec

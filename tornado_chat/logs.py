@@ -100,7 +100,12 @@ def words(error: BaseException) -> str:
     if isinstance(error, OSError):
         return error.strerror or ""
     if type(error).__module__.partition(".")[0].lstrip("_") in OF_MACHINES:
-        return QUOTED.sub("…", str(error))
+        first, *rest = error.args or ("",)
+        if isinstance(first, BaseException):  # Peewee's is the driver's with another name
+            return words(first)
+        # A server's has a number; quotes that stand around all of it would hide all of it.
+        number, text = (f"{first} ", str(rest[0])) if rest and isinstance(first, int) else ("", str(error))
+        return number + QUOTED.sub("…", text)
     return ""
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from tornado_chat.cli.options import Given, Misconfigured, configured, not_there, opened
+from tornado_chat.cli.options import Given, Misconfigured, configured, not_there, opened, unusable
+from tornado_chat.config import Config
+from tornado_chat.database_url import is_mysql
 from tornado_chat.types import Role
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -70,7 +72,10 @@ def check_config(given: Given) -> None:
     found = mistakes(given.read)
     if found:
         raise Misconfigured(found)
+    warnings = _look_at_server(given.load())
     click.echo("configuration OK")
+    for warning in warnings:
+        click.echo(f"but {warning}")
     for path in given.sources():
         click.echo(f"read {path}")
     if not given.sources():
@@ -85,6 +90,19 @@ def samples() -> None:
         for path in sorted(Path(folder).rglob("*")):
             if path.is_file():
                 click.echo(path)
+
+
+def _look_at_server(config: Config) -> list[str]:
+    """Whether a MySQL server is there and can be used; what the operator should know of it."""
+    if not is_mysql(config.storage.url):
+        return []
+    from tornado_chat.storage.opening import examine
+
+    with opened(config) as (database, _):
+        faults, warnings = examine(database, config.storage, config.limits.frame_bytes)
+    if faults:
+        raise unusable(config, "; ".join(faults))
+    return warnings
 
 
 @click.group()
@@ -122,6 +140,7 @@ def db_status(given: Given) -> None:
 @configured
 def db_upgrade(given: Given) -> None:
     """Bring the database up to date. Stop the server, and make a backup first."""
+    _look_at_server(given.load())
     with opened(given.load()) as (database, schema):
         unknown = schema.unknown(database)
         if unknown:

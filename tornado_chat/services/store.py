@@ -23,6 +23,7 @@ class Store:
     """One database with its writer thread and its readers.
 
     :arg publish: gets every event after the commit that it belongs to.
+    :arg patience: seconds to wait for a database that is away.
     """
 
     def __init__(
@@ -31,11 +32,12 @@ class Store:
         publish: Callable[[Event], None],
         loop: asyncio.AbstractEventLoop,
         metrics: Metrics,
+        patience: float,
     ) -> None:
         self._database = database
-        self._readers = Readers(database)
+        self._readers = Readers(database, patience=patience)
         self._metrics = metrics
-        self._writer = Writer(database, publish, loop, meter=metrics.storage)
+        self._writer = Writer(database, publish, loop, meter=metrics.storage, patience=patience)
         self._writer.start()
 
     @property

@@ -194,6 +194,14 @@ class StaffSession(Table):
     expires = pw.BigIntegerField()
 
 
+class Writer(Table):
+    """A process that writes to a MySQL server: the number and time of its last commit; see ``commits``."""
+
+    name = pw.CharField(32, primary_key=True)
+    number = pw.BigIntegerField()
+    time = pw.BigIntegerField()
+
+
 TABLES = (
     ConsultationSession,
     SupervisorConsultation,
@@ -206,4 +214,5 @@ TABLES = (
     PluginCursor,
     StaffAccount,
     StaffSession,
+    Writer,
 )
