@@ -158,7 +158,7 @@ def test_a_percent_sign_and_a_bom_are_harmless(ini: Path) -> None:
         ("auth", "guests = maybe", 'guests: "maybe" is not on or off'),
         ("server", "prot = 1", 'prot: this option is unknown; did you mean "port"?'),
         ("server", "capacity = 1", 'capacity: this option is unknown; did you mean "capacity" in [support]?'),
-        ("storage", "qqq = 1", "qqq: this option is unknown; there are url, durability"),
+        ("storage", "qqq = 1", "qqq: this option is unknown; there are url, durability, retention_days"),
     ],
 )
 def test_wrong_values(ini: Path, section: str, line: str, expected: str) -> None:

@@ -29,6 +29,7 @@ from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Broken, Plugins
+from tornado_chat.plugins.keepers import Keepers, Kept
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
@@ -47,6 +48,7 @@ from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.retention import Retention
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.secret import load_secret
 from tornado_chat.services.sessions import Sessions
@@ -146,6 +148,14 @@ class Server:
         )
         self._dispatcher = Dispatcher(
             config.support, store, hub, receipts, loop, self._policy(), gate, self.metrics.waited
+        )
+        keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
+        self._retention = Retention(
+            store,
+            Keepers([Kept(name, keeper) for name, keeper in keepers if keeper is not None]),
+            config.storage.retention_days,
+            loop,
+            clock=now,
         )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)
         behind = Behind(store, gate, found, notifications, presence)
@@ -255,6 +265,7 @@ class Server:
         self._hub.start_sweeping()
         self._staff.start()
         self._history.start()
+        self._retention.start()
         self.url = self._listen()
         running.write(self._config.state_dir, running.SERVING, self.url)
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
@@ -264,6 +275,7 @@ class Server:
         running.write(self._config.state_dir, running.STOPPING, self.url)
         self._connections.stop_opening()
         self._http.stop()
+        await self._retention.stop()
         self._counselling.stop()
         self._dispatcher.stop()
         await self._filtering.finish(FILTERING)

@@ -118,6 +118,11 @@ class Storage:
         "full",
         "full: what was acknowledged survives a power cut; normal: it survives a crash of the server.",
     )
+    retention_days: Annotated[int, Meta(ge=0, le=36500)] = option(
+        0,
+        "Remove conversations so many days after their end, with all that was said in them, and "
+        "notifications of that age that have arrived; 0 keeps everything.",
+    )
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,22 @@ class Conversation(msgspec.Struct, frozen=True):
         return Thread(Kind.SUPPORT, self.id)
 
 
+class Operation(msgspec.Struct, frozen=True):
+    """A record of what an operator did with people's data: a row of ``data_operation``.
+
+    ``action`` is ``export``, ``erase`` or ``prune``; ``state`` is ``begun``, ``done`` or ``stopped``; ``person`` is
+    as ``Person.key``, and ``counts`` JSON text: rows by table.
+    """
+
+    id: int
+    time: int
+    operator: str
+    action: str
+    state: str
+    person: str | None = None
+    counts: str | None = None
+
+
 # What plugins are asked with, and answer
 
 

@@ -148,7 +148,7 @@ async def test_a_database_that_lacks_a_migration_waits_for_the_operator(process:
     database.close()
     with pytest.raises(
         AssertionError,
-        match=r"lacks 0001_first, 0002_plugins, 0003_reading, 0004_staff: make a backup, .*`tornado-chat db upgrade`",
+        match=r"lacks 0001_first, 0002_plugins, 0003_reading, 0004_staff, 0005_keeping: make a backup, .*`tornado-chat db upgrade`",
     ):
         await process.start(f"storage.url=sqlite:///{path}")
     assert await process.stop() == 1

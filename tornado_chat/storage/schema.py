@@ -1,12 +1,14 @@
 """Which migrations a database has, and applying the missing ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import peewee as pw
 from playhouse.migrations import Runner
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+HISTORY = "schema_migration"
+"""The table with the names of the applied ones."""
 
 
 def status(database: pw.Database) -> list[tuple[str, bool]]:
@@ -19,9 +21,17 @@ def unknown(database: pw.Database) -> list[str]:
     return [m.name for m in _runner(database).status() if m.path is None]
 
 
-def upgrade(database: pw.Database) -> list[str]:
-    """Apply what is missing, each in a transaction of its own. Returns the applied names."""
-    return list(_runner(database).up())
+def upgrade(database: pw.Database, applied: Callable[[str], object] = lambda name: None) -> list[str]:
+    """Apply what is missing, each in a transaction of its own. Returns the applied names.
+
+    :arg applied: called with each name, when it is applied.
+    """
+    runner = _runner(database)
+    missing = [name for name, is_there in status(database) if not is_there]
+    for name in missing:
+        runner.up(target=name)
+        applied(name)
+    return missing
 
 
 def create_missing(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:
@@ -31,4 +41,4 @@ def create_missing(database: pw.Database, models: Sequence[type[pw.Model]]) -> N
 
 
 def _runner(database: pw.Database) -> Runner:
-    return Runner(database, str(MIGRATIONS))
+    return Runner(database, str(MIGRATIONS), HISTORY)
