@@ -211,6 +211,10 @@ class Conversation(msgspec.Struct, frozen=True):
     def thread(self) -> Thread:
         return Thread(Kind.SUPPORT, self.id)
 
+    @property
+    def open(self) -> bool:
+        return self.state is not ConversationState.ENDED
+
 
 class Operation(msgspec.Struct, frozen=True):
     """A record of what an operator did with people's data: a row of ``data_operation``.
