@@ -294,6 +294,10 @@ class Soak:
                     self._mariadb.resume()
             acknowledged = sum(len(talk.acknowledged) for talk in self._talks)
             self._say(f"{left:4.0f} s left, {acknowledged} acknowledged, {self.count.kills} kills")
+        if not self.count.kills + self.count.stops:  # a short run, or a slow machine
+            await self._process.stop(signal.SIGKILL)
+            self.count.kills += 1
+            await self._process.start()
         proxy.drop_after_down = proxy.drop_after_up = None
         self._over.set()
 

@@ -64,6 +64,13 @@ def test_every_command_takes_config_and_set(run: Run, home: Path) -> None:
         "check-config",
         "db status",
         "db upgrade",
+        "db prune",
+        "db compact",
+        "db operations",
+        f"backup {home}/b",
+        f"restore {home}/x.ini",
+        f"export --user 1 --output {home}/e",
+        "erase --user 1",
     ):
         result = run(*command.split(), "--config", str(home / "x.ini"), "--set", "web.y=1", "--set", "z")
         assert result.exit_code == 2, command
@@ -238,7 +245,9 @@ def test_db(run: Run, state: Path) -> None:
     applied = "".join(f"{name}  applied\n" for name in names)
     assert run("db", "upgrade").stdout == f"{applied}{url} is up to date\n"
     assert run("db", "upgrade").stdout == f"{url} is up to date\n"
-    assert run("db", "status").stdout == f"{applied}{url} is up to date\n"
+    said = run("db", "status").stdout
+    assert said.startswith(applied)
+    assert said.endswith(f"{url} is up to date\n")
 
 
 def test_db_that_is_none(run: Run, home: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_percent_sign_and_a_bom_are_harmless(ini: Path) -> None:
         (
             "storage",
             "qqq = 1",
-            "qqq: this option is unknown; there are url, password_file, durability, patience",
+            "qqq: this option is unknown; there are url, password_file, durability, patience, retention_days",
         ),
     ],
 )

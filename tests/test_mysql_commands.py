@@ -71,10 +71,14 @@ def test_from_an_empty_database_to_an_up_to_date_one(
     assert (checked.exit_code, checked.stdout.splitlines()[0]) == (0, "configuration OK"), checked.output
     missing = "".join(f"{each}  missing\n" for each in NAMES)
     lacks = f"{user} lacks {len(NAMES)}: make a backup, then run `tornado-chat db upgrade`\n"
-    assert run("db status", user, password).stdout == missing + lacks
+    said = run("db status", user, password).stdout
+    assert said.startswith(missing)
+    assert said.endswith(lacks)
     applied = "".join(f"{each}  applied\n" for each in NAMES)
     assert run("db upgrade", user, password).stdout == f"{applied}{user} is up to date\n"
-    assert run("db status", user, password).stdout == f"{applied}{user} is up to date\n"
+    said = run("db status", user, password).stdout
+    assert said.startswith(applied)
+    assert said.endswith(f"{user} is up to date\n")
 
 
 @pytest.mark.parametrize("command", ["check-config", "db status", "db upgrade"])

@@ -23,6 +23,7 @@ from tornado_chat.errors import (
     Unavailable,
 )
 from tornado_chat.hookspecs import hookimpl
+from tornado_chat.keeper import Keeper
 from tornado_chat.logs import described
 from tornado_chat.plugins.base import Plugin, PluginSettings
 from tornado_chat.plugins.behind import WriteBehind
@@ -40,6 +41,7 @@ from tornado_chat.types import (
     Message,
     Notification,
     NotificationDraft,
+    Operation,
     Person,
     Role,
     Room,
@@ -62,11 +64,13 @@ __all__ = [
     "HostRecord",
     "HostSession",
     "Identity",
+    "Keeper",
     "Kind",
     "Message",
     "NotFound",
     "Notification",
     "NotificationDraft",
+    "Operation",
     "Person",
     "Plugin",
     "PluginSettings",

@@ -26,6 +26,7 @@ from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Broken, Plugins
+from tornado_chat.plugins.keepers import Keepers, Kept
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
@@ -44,6 +45,7 @@ from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.retention import Retention
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
@@ -172,6 +174,14 @@ class Server:
         self._dispatcher = Dispatcher(
             config.support, store, hub, receipts, loop, self._policy(), gate, self.metrics.waited
         )
+        keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
+        self._retention = Retention(
+            store,
+            Keepers([Kept(name, keeper) for name, keeper in keepers if keeper is not None]),
+            config.storage.retention_days,
+            loop,
+            clock=now,
+        )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)
         behind = Behind(store, gate, found, notifications, presence)
         self._contexts = {
@@ -292,6 +302,7 @@ class Server:
         except ValueError as error:
             raise StartError(str(error)) from error
         self._http.add_sockets(sockets)
+        self._retention.start()
         running.write(self._config.state_dir, running.SERVING, self.url)
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
 
@@ -303,6 +314,7 @@ class Server:
         until = self._loop.time() + LATE
         while self._http.expecting and self._loop.time() < until:  # noqa: ASYNC110 - it is a count
             await asyncio.sleep(0.01)
+        await self._retention.stop()
         self._counselling.stop()
         self._dispatcher.stop()
         await self._filtering.finish(FILTERING)

@@ -144,6 +144,11 @@ class Storage:
         "MySQL: how long senders wait while the database does not answer, before they are told that "
         "nothing was stored.",
     )
+    retention_days: Annotated[int, Meta(ge=0, le=36500)] = option(
+        0,
+        "Remove conversations so many days after their end, with all that was said in them, and "
+        "notifications of that age that have arrived; 0 keeps everything.",
+    )
 
 
 @dataclass(frozen=True)

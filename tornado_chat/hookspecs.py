@@ -13,6 +13,7 @@ does not answer within its plugin's ``timeout``, is the hook's kind, see ``KINDS
 import enum
 import inspect
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from tornado_chat.context import Context
     from tornado_chat.domain.queue import QueuePolicy
+    from tornado_chat.keeper import Keeper
 
 PROJECT = "tornado_chat"
 
@@ -121,6 +123,14 @@ class Hooks:
 
         Each gets ``--config`` and ``--set``, and as ``ctx.obj`` a ``CommandContext`` with the plugin's
         settings and the database. The server may be running meanwhile.
+        """
+
+    @hookspec
+    def register_keeper(self, state_dir: Path) -> "Keeper | None":
+        """What becomes of the plugin's data when people's data are exported, erased or old, see ``Keeper``.
+
+        Called in the server, and in commands that run beside it without ``startup``. ``state_dir`` is the
+        server's.
         """
 
     @hookspec
@@ -246,6 +256,7 @@ KINDS: Mapping[str, Kind] = {
     "register_models": Kind.REGISTRATION,
     "register_handlers": Kind.REGISTRATION,
     "register_commands": Kind.REGISTRATION,
+    "register_keeper": Kind.REGISTRATION,
     "register_queue_policy": Kind.REGISTRATION,
     "authenticate": Kind.DECISION,
     "authorize": Kind.DECISION,

@@ -19,6 +19,8 @@ SYSTEM: Mapping[str, tuple[str, str]] = {
     "session_ended": ("会话已结束", "The session has ended"),
     "new_conversation": ("您有新的对话", "You have a new conversation"),
     "transcript_of": ("会话 {id} 的记录, {time}", "Transcript of session {id}, {time}"),
+    "transcript_of_record": ("督导记录 {id}, {time}", "Transcript of supervision record {id}, {time}"),
+    "erased": ("[内容已删除]", "[erased]"),
     "error": ("错误: {text}", "Error: {text}"),
 }
 

@@ -211,6 +211,26 @@ class Conversation(msgspec.Struct, frozen=True):
     def thread(self) -> Thread:
         return Thread(Kind.SUPPORT, self.id)
 
+    @property
+    def open(self) -> bool:
+        return self.state is not ConversationState.ENDED
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A record of what an operator did with people's data: a row of ``data_operation``.
+
+    ``action`` is ``export``, ``erase`` or ``prune``; ``state`` is ``begun``, ``done`` or ``stopped``; ``person`` is
+    as ``Person.key``, and ``counts`` JSON text: rows by table.
+    """
+
+    id: int
+    time: int
+    operator: str
+    action: str
+    state: str
+    person: str | None = None
+    counts: str | None = None
+
 
 # What plugins are asked with, and answer
 

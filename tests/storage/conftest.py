@@ -1,6 +1,7 @@
 """A migrated database, SQLite and MariaDB in turn, and transactions without a writer thread."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import peewee as pw
@@ -20,6 +21,11 @@ VISITOR = Person(Role.USER, "1")
 COUNSELLOR = Person(Role.CONSULTANT, "2")
 
 
+def open_at(path: Path) -> pw.Database:
+    """A database of SQLite's."""
+    return open_url(f"sqlite:///{path}")
+
+
 def open_url(url: str) -> pw.Database:
     return open_database(config.Storage(url=url, durability="normal"))
 
@@ -31,6 +37,11 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 on_mariadb = pytest.mark.parametrize("database_kind", ["mariadb"], indirect=True)
+
+
+@pytest.fixture
+def database_file(tmp_path: Path) -> Path:
+    return tmp_path / "chat.db"
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 """The HTTP API: who may do what, and how it answers."""
 
+import asyncio
 import json
 import re
 from typing import Any
 
+import peewee as pw
 import pytest
 
 from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
+from tornado_chat.storage import messages
 from tornado_chat.storage.database import open_database
+from tornado_chat.types import Kind, Thread
 
 HOST = token("service", "host")
 ADMIN = token("admin", 1)
@@ -271,3 +275,59 @@ class TestNetworks:
     async def test_health_is_not_everybodys_business(self, house: House) -> None:
         assert (await house.api("GET", "/healthz")).code == 403
         assert (await house.api("GET", "/readyz")).code == 403
+
+
+@pytest.mark.gen_test
+async def test_a_supervision_record_for_those_who_take_part(house: House) -> None:
+    session = await house.session(user_name="Lin", consultant_name="Chen")
+    record = await house.record(session)
+    path = f"/supervisions/{record}"
+    code, shown = await call(house, "GET", path, SUPERVISOR)
+    assert code == 200
+    assert shown == {
+        "record_id": record,
+        "session_id": session,
+        "consultant_id": 2,
+        "supervisor_id": 3,
+        "consultant_name": "Chen",
+        "supervisor_name": None,
+        "state": "ready",
+        "created": shown["created"],
+        "started": None,
+        "ended": None,
+    }
+    for who, expected in ((COUNSELLOR, 200), (HOST, 200), (VISITOR, 403), (token("supervisor", 9), 403)):
+        assert (await call(house, "GET", path, who))[0] == expected
+        assert (await call(house, "GET", f"{path}/export?format=json", who))[0] == expected
+    assert (await call(house, "GET", "/supervisions/99", HOST))[1]["code"] == "no_such_record"
+
+
+@pytest.mark.parametrize("format", ["txt", "json", "html"])
+@pytest.mark.gen_test
+async def test_the_transcript_of_a_record_is_a_download(house: House, format: str) -> None:
+    session = await house.session(consultant_name="Chen")
+    record = await house.record(session)
+    counsellor = await house.chat(COUNSELLOR, record, type=1)
+    supervisor = await house.chat(SUPERVISOR, record, type=1)
+    await counsellor.send_json({"msg": "what now?"})
+    await supervisor.send_json({"msg": "<listen>"})
+    while not await house.server._store.read(lambda database: _said(database, record) == 2):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    answer = await house.api("GET", f"/api/v1/supervisions/{record}/export?format={format}", SUPERVISOR)
+    assert answer.code == 200
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="supervision-{record}.{format}"'
+    text = answer.body.decode()
+    if format == "json":
+        document = json.loads(text)
+        assert document["supervision"]["record_id"] == record
+        assert {each["msg"] for each in document["messages"]} == {"what now?", "<listen>"}
+    else:
+        assert f"督导记录 {record}" in text
+        assert "Chen" in text
+        assert "supervisor 3" in text, "whoever has no name is called by role and id"
+        assert ("&lt;listen&gt;" if format == "html" else "<listen>") in text
+    assert (await call(house, "GET", f"/supervisions/{record}/export?format=doc", HOST))[0] == 400
+
+
+def _said(database: pw.Database, record: int) -> int:
+    return len(messages.after(database, Thread(Kind.RECORD, record), 0, 10))

@@ -211,6 +211,8 @@ async def test_everything_that_is_described_is_so(house: House) -> None:
         ("get_session", ids, {"session_id": 99}),
         ("list_session_messages", ids, {"session_id": 99}),
         ("list_supervision_messages", records, {"record_id": 99}),
+        ("get_supervision", records, {"record_id": 99}),
+        ("export_supervision", records, {"record_id": 99}),
         ("export_session", ids, {"session_id": 99}),
     ):
         await call(name, COUNSELLOR, **mine)

@@ -107,31 +107,55 @@ def _look_at_server(config: Config) -> list[str]:
 
 @click.group()
 def db() -> None:
-    """The database's schema."""
+    """The database: its schema, what is in it, what is old."""
 
 
 @db.command("status")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @configured
-def db_status(given: Given) -> None:
-    """Tell which migrations the database has."""
+def db_status(given: Given, as_json: bool) -> None:
+    """Tell which migrations the database has, and what is in it."""
     config = given.load()
     url = config.storage.url
     missing_yet = not_there(config)
     if missing_yet:
+        if as_json:
+            raise click.ClickException(missing_yet)
         click.echo(missing_yet)
         return
-    with opened(config) as (database, schema):
-        found = schema.status(database)
-        unknown = schema.unknown(database)
-    for name, applied in found:
-        click.echo(f"{name}  {'applied' if applied else 'missing'}")
-    for name in unknown:
+    import msgspec
+
+    from tornado_chat.cli.shown import contents, size
+    from tornado_chat.storage import facts
+
+    with opened(config) as (database, _):
+        found = facts.describe(database)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    for name in found.migrations:
+        click.echo(f"{name}  applied")
+    for name in found.missing:
+        click.echo(f"{name}  missing")
+    for name in found.unknown:
         click.echo(f"{name}  of a newer version")
-    missing = sum(not applied for _, applied in found)
-    if unknown:
+    lines = [("kind", found.kind)]
+    if found.file is not None:
+        lines.append(
+            (
+                "size",
+                f"{size(found.file.size)}, {size(found.file.free)} of it free for new rows; "
+                f"log {size(found.file.log)}; journal mode {found.file.journal_mode}",
+            )
+        )
+    lines += contents(found, config.server.timezone)
+    lines.append(("rows", ", ".join(f"{name} {count:,}" for name, count in found.rows.items())))
+    for label, text in lines:
+        click.echo(f"{label:<14} {text}")
+    if found.unknown:
         click.echo(f"{url} comes from a newer version than this")
-    elif missing:
-        click.echo(f"{url} lacks {missing}: make a backup, then run `tornado-chat db upgrade`")
+    elif found.missing:
+        click.echo(f"{url} lacks {len(found.missing)}: make a backup, then run `tornado-chat db upgrade`")
     else:
         click.echo(f"{url} is up to date")
 
@@ -140,6 +164,8 @@ def db_status(given: Given) -> None:
 @configured
 def db_upgrade(given: Given) -> None:
     """Bring the database up to date. Stop the server, and make a backup first."""
+    from tornado_chat.cli.progress import progress, stoppable
+
     _look_at_server(given.load())
     with opened(given.load()) as (database, schema):
         unknown = schema.unknown(database)
@@ -147,6 +173,10 @@ def db_upgrade(given: Given) -> None:
             raise click.ClickException(
                 f"the database comes from a newer version: it has {', '.join(unknown)}"
             )
-        for name in schema.upgrade(database):
+        missing = sum(not applied for _, applied in schema.status(database))
+        # Each is a transaction of its own: one that is stopped leaves what was there.
+        with stoppable(), progress("upgrading", missing) as bar:
+            applied = schema.upgrade(database, lambda name: bar.add())
+        for name in applied:
             click.echo(f"{name}  applied")
     click.echo(f"{given.load().storage.url} is up to date")

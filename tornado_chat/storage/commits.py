@@ -24,6 +24,7 @@ from typing import Any, Protocol
 import peewee as pw
 
 from tornado_chat.logs import words
+from tornado_chat.metrics import StorageMeter
 from tornado_chat.storage import models
 from tornado_chat.storage.mysql import LOCK_TIMEOUT, MysqlDatabase, Trouble, code_of, trouble_of
 
@@ -89,10 +90,10 @@ class Commits(Protocol):
     def close(self) -> None: ...
 
 
-def commits_for(database: pw.Database, patience: float) -> Commits:
+def commits_for(database: pw.Database, patience: float, meter: StorageMeter) -> Commits:
     """:arg patience: seconds to wait for a server that is away."""
     if isinstance(database, MysqlDatabase):
-        return MysqlCommits(database, patience)
+        return MysqlCommits(database, patience, meter)
     return SqliteCommits(database)
 
 
@@ -125,9 +126,10 @@ class SqliteCommits:
 
 
 class MysqlCommits:
-    def __init__(self, database: MysqlDatabase, patience: float) -> None:
+    def __init__(self, database: MysqlDatabase, patience: float, meter: StorageMeter) -> None:
         self._database = database
         self._patience = patience
+        self._meter = meter
         self._name = uuid.uuid4().hex
         self._number: int | None = None  # of the last transaction that is known to be there
         self._in_doubt = False  # whether the one after that may be there too
@@ -158,6 +160,7 @@ class MysqlCommits:
             except Exception as error:
                 self._database.drop()
                 cause = _origin(error)
+            self._meter.retries += 1
             if isinstance(cause, _Differs):
                 time.sleep(pause)
                 continue

@@ -23,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SQLITE_SCHEME = "sqlite:///"
+LARGEST_LOG = 64 * 1024 * 1024  # bytes of the write-ahead log that stay on the disk
 
 
 def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Database:
@@ -47,6 +48,10 @@ def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Da
             "synchronous": storage.durability,
             "busy_timeout": 5000,
             "foreign_keys": 1,
+            # What is deleted is overwritten, not only forgotten.
+            "secure_delete": 1,
+            # A log that grew while a long backup read the database is cut again.
+            "journal_size_limit": LARGEST_LOG,
         },
     )
 

@@ -1,7 +1,7 @@
 """Which migrations a database has, and applying the missing ones."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import peewee as pw
@@ -25,22 +25,25 @@ def unknown(database: pw.Database) -> list[str]:
     return [m.name for m in _runner(database).status() if m.path is None]
 
 
-def upgrade(database: pw.Database) -> list[str]:
+def upgrade(database: pw.Database, applied: Callable[[str], object] = lambda name: None) -> list[str]:
     """Apply what is missing. Returns the applied names.
 
     On SQLite each has a transaction of its own. On MySQL one that stopped half-way goes on where it
     was, and of several processes one migrates while the others wait.
+
+    :arg applied: called with each name, when it is applied.
     """
     runner = _runner(database)
-    if not isinstance(database, MysqlDatabase):
-        return list(runner.up())
-    applied: list[str] = []
+    done = []
     with alone(database):
-        runner.History.create_table()
+        if isinstance(database, MysqlDatabase):
+            runner.History.create_table()
         for name in [name for name, there in status(database) if not there]:
-            with Steps(database, name):
-                applied += runner.up(name)
-    return applied
+            with Steps(database, name) if isinstance(database, MysqlDatabase) else nullcontext():
+                runner.up(name)
+            done.append(name)
+            applied(name)
+    return done
 
 
 def create_missing(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:

@@ -21,7 +21,7 @@ def _messages_since(database: pw.Database, position: int, limit: int) -> list[tu
     m = models.Message
     query = (
         m.select(m.id, m.kind, m.thread_id, m.seq, m.sender, m.text, m.time, m.media, m.client_id)
-        .where(m.id > position)
+        .where((m.id > position) & (m.kind > 0))  # kind 0 is an emptied row
         .order_by(m.id)
         .limit(limit)
     )

@@ -105,7 +105,7 @@ class Writer:
         self._largest_batch = largest_batch
         self._largest_backlog = largest_backlog
         self._log = MessageLog(database)
-        self._commits = commits_for(database, patience)
+        self._commits = commits_for(database, patience, self._meter)
         self._waiting: deque[_Job[Any]] = deque()
         self._wake = threading.Event()
         self._closing = False

@@ -18,7 +18,9 @@ _call_supervisor = msgspec.json.Decoder(values.CallSupervisor)
 _rating = msgspec.json.Decoder(values.Rating)
 
 READERS = "Its two people, supervisors with a record on it, and the roles `service` and `admin`."
+RECORD_READERS = "Its consultant, its supervisor, and the roles `service` and `admin`."
 NO_SESSION = NotFound("no_such_session", id=4)
+NO_RECORD = NotFound("no_such_record", id=6)
 NOT_YOURS = Forbidden("not_your_session")
 
 
@@ -69,6 +71,20 @@ class SessionHandler(ApiHandler):
         identity = await self.identify()
         room = await self.services.sessions.read(identity, Thread(Kind.SESSION, int(session_id)))
         self.answer(values.session(room, self.services.times))
+
+
+class RecordHandler(ApiHandler):
+    @operation(
+        "get_supervision",
+        "State, times and people of a supervision record",
+        who=RECORD_READERS,
+        answers=[Answer(HTTPStatus.OK, values.SupervisionRecord)],
+        errors=[NOT_YOURS, NO_RECORD],
+    )
+    async def get(self, record_id: str) -> None:
+        identity = await self.identify()
+        room = await self.services.sessions.read(identity, Thread(Kind.RECORD, int(record_id)))
+        self.answer(values.record(room, self.services.times))
 
 
 class SupervisionHandler(ApiHandler):
@@ -164,16 +180,30 @@ class RecordMessagesHandler(MessagesHandler):
     @operation(
         "list_supervision_messages",
         "What was said in a supervision record",
-        who="Its consultant, its supervisor, and the roles `service` and `admin`.",
+        who=RECORD_READERS,
         query=values.Paging,
         answers=[Answer(HTTPStatus.OK, values.MessagePage)],
-        errors=[NOT_YOURS, NotFound("no_such_record", id=6)],
+        errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
         await self.answer_page(Thread(Kind.RECORD, int(record_id)))
 
 
 class ExportHandler(ApiHandler):
+    """A transcript as a file."""
+
+    async def answer_file(self, thread: Thread) -> None:
+        identity = await self.identify()
+        write = transcripts.FORMATS[parameters(self, values.Export).format]
+        room, said = await self.services.sessions.transcript(identity, thread)
+        content_type, extension, text = write(room, said, self.services.times, self.services.language)
+        name = f"{transcripts.NAMES[thread.kind]}-{thread.id}.{extension}"
+        self.set_header("Content-Type", content_type)
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.finish(text)
+
+
+class SessionExportHandler(ExportHandler):
     @operation(
         "export_session",
         "The transcript of a session, as a download",
@@ -188,14 +218,26 @@ class ExportHandler(ApiHandler):
     )
     async def get(self, session_id: str) -> None:
         """With the header ``Content-Disposition``, so that a browser saves it."""
-        identity = await self.identify()
-        write = transcripts.FORMATS[parameters(self, values.Export).format]
-        thread = Thread(Kind.SESSION, int(session_id))
-        room, said = await self.services.sessions.transcript(identity, thread)
-        content_type, extension, text = write(room, said, self.services.times, self.services.language)
-        self.set_header("Content-Type", content_type)
-        self.set_header("Content-Disposition", f'attachment; filename="session-{session_id}.{extension}"')
-        self.finish(text)
+        await self.answer_file(Thread(Kind.SESSION, int(session_id)))
+
+
+class RecordExportHandler(ExportHandler):
+    @operation(
+        "export_supervision",
+        "The transcript of a supervision record, as a download",
+        who=RECORD_READERS,
+        query=values.Export,
+        answers=[
+            Answer(
+                HTTPStatus.OK,
+                {"text/plain": None, "application/json": values.SupervisionTranscript, "text/html": None},
+            )
+        ],
+        errors=[NOT_YOURS, NO_RECORD],
+    )
+    async def get(self, record_id: str) -> None:
+        """As that of a session."""
+        await self.answer_file(Thread(Kind.RECORD, int(record_id)))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
@@ -206,5 +248,7 @@ ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/sessions/(\d{1,18})/rating", RatingHandler, {}),
     (r"/api/v1/sessions/(\d{1,18})/messages", SessionMessagesHandler, {}),
     (r"/api/v1/supervisions/(\d{1,18})/messages", RecordMessagesHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/export", ExportHandler, {}),
+    (r"/api/v1/sessions/(\d{1,18})/export", SessionExportHandler, {}),
+    (r"/api/v1/supervisions/(\d{1,18})", RecordHandler, {}),
+    (r"/api/v1/supervisions/(\d{1,18})/export", RecordExportHandler, {}),
 ]

@@ -184,6 +184,23 @@ class Supervision(msgspec.Struct, frozen=True):
     state: State
 
 
+class SupervisionRecord(msgspec.Struct, frozen=True):
+    """A record with its people: a session's consultant asks, a supervisor answers."""
+
+    record_id: Annotated[int, Meta(description="What to open at `/chat` with `type=1`.", examples=[6])]
+    session_id: Annotated[int, Meta(description="The session it is about.", examples=[4])]
+    consultant_id: Annotated[AnyId, Meta(examples=[2])]
+    supervisor_id: Annotated[AnyId, Meta(examples=[3])]
+    consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
+    supervisor_name: Annotated[str | None, Meta(examples=["吴督导"])]
+    state: State
+    created: Time
+    started: Annotated[
+        Time | None, Meta(description="When both were present for the first time.", examples=[None])
+    ]
+    ended: Annotated[Time | None, Meta(examples=[None])]
+
+
 class MessagePage(msgspec.Struct, frozen=True):
     items: Annotated[list[Line], Meta(description="Oldest first.")]
     next: Next
@@ -230,6 +247,13 @@ class Transcript(msgspec.Struct, frozen=True):
     """The transcript as JSON."""
 
     session: Session
+    messages: list[Line]
+
+
+class SupervisionTranscript(msgspec.Struct, frozen=True):
+    """The transcript of a supervision record as JSON."""
+
+    supervision: SupervisionRecord
     messages: list[Line]
 
 
@@ -307,6 +331,26 @@ def session(room: Room, times: LocalTimes) -> Session:
         ended=text(room.ended),
         rate=room.rate,
         feedback=room.feedback,
+    )
+
+
+def record(room: Room, times: LocalTimes) -> SupervisionRecord:
+    """A supervision record as the API shows it."""
+
+    def text(time: int | None) -> str | None:
+        return None if time is None else times.text(time)
+
+    return SupervisionRecord(
+        record_id=room.thread.id,
+        session_id=room.session_id,
+        consultant_id=room.asker.host_id,
+        supervisor_id=room.helper.host_id,
+        consultant_name=room.asker_name,
+        supervisor_name=room.helper_name,
+        state=room.state,
+        created=times.text(room.created),
+        started=text(room.started),
+        ended=text(room.ended),
     )
 
 
