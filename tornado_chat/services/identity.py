@@ -180,6 +180,7 @@ def mint(
     name: str | None,
     lifetime: float,
     now: float,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """A token that ``Authenticator`` accepts, signed with the first configured HS algorithm.
 
@@ -188,6 +189,7 @@ def mint(
 
     :arg lifetime: seconds.
     :arg now: seconds since 1970-01-01 UTC.
+    :arg more: further claims.
     :raises ValueError: no HS algorithm is configured, the secret is too weak, or ``id`` cannot be
         one; the sentence is for a person.
     """
@@ -199,6 +201,7 @@ def mint(
         )
     require_strong(secret, "the shared secret")
     claims = {
+        **(more or {}),
         auth.id_claim: str(id) if auth.id_claim == "sub" else id,
         auth.role_claim: role.value,
         "iat": int(now),

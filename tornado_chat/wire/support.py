@@ -288,9 +288,15 @@ class SupportFrames:
         }
         return self._connected("new_connection", conversation, conversation.user_uuid, profile, None)
 
-    def connect_queue(self, location: int, reply_id: str | None = None) -> bytes:
+    def connect_queue(
+        self, location: int, reply_id: str | None = None, *, conversation: Conversation | None = None
+    ) -> bytes:
         """:arg location: 1 for the next in line."""
-        return _encode(self._frame("connect_queue", {"location": location}, reply_id=reply_id))
+        payload: dict[str, Any] = {"location": location}
+        if conversation is not None and "seq" in self.features:
+            # Whose waiter was lost can go on writing, in the conversation that it had.
+            payload |= {"conversation": conversation.id, "returned": conversation.returned}
+        return _encode(self._frame("connect_queue", payload, reply_id=reply_id))
 
     def kickout(self) -> bytes:
         """The same waiter has signed in elsewhere, for the feature ``kickout``."""

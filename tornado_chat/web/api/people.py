@@ -58,11 +58,16 @@ class SupportStatusHandler(ApiHandler):
 
 class GuestHandler(ApiHandler):
     async def post(self) -> None:
-        """A token for an anonymous user: 201 ``{"token", "id", "expires_in"}`` (seconds)."""
-        guest = self.services.guests.admit(self.request.remote_ip or "")
-        self.answer(
-            {"token": guest.token, "id": guest.id, "expires_in": guest.expires_in}, HTTPStatus.CREATED
-        )
+        """A token for an anonymous user: 201 ``{"token", "id", "expires_in"}`` (seconds).
+
+        With the token of a guest that is still valid, another one for the same guest: 200.
+        """
+        guests = self.services.guests
+        if "Authorization" in self.request.headers:
+            guest, status = guests.renew(await self.identify()), HTTPStatus.OK
+        else:
+            guest, status = guests.admit(self.request.remote_ip or ""), HTTPStatus.CREATED
+        self.answer({"token": guest.token, "id": guest.id, "expires_in": guest.expires_in}, status)
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
