@@ -3,12 +3,14 @@
  * `<chat-messages>`: what was said, with what became of one's own messages.
  *
  * Events: `older` (the reader nears the beginning), `read` with the number up to which the other
- * side's messages were on the screen, `edit` and `again` with the id of a refused message.
+ * side's messages were on the screen, `edit` and `again` with the id of a refused message. With the
+ * attribute `links` addresses in messages become links.
  *
  * @module
  */
 
 import { icon, make } from "./elements.js";
+import { linked } from "./links.js";
 import { language, systemText, text } from "./strings.js";
 import { parseTime, sameDay, Times } from "./time.js";
 
@@ -53,6 +55,8 @@ export class ChatMessages extends HTMLElement {
   #items = [];
   #otherName = "";
   #seen = 0;
+  #watched = true;
+  #held = false;
   #more = false;
   #atEnd = true;
   #loaded = false;
@@ -93,6 +97,20 @@ export class ChatMessages extends HTMLElement {
     if (who) {
       who.textContent = text("is_typing", { name });
     }
+  }
+
+  /** Whether the list can be seen at all: what nobody sees was not read. */
+  set watched(/** @type {boolean} */ watched) {
+    this.#watched = watched;
+    this.#tellRead();
+  }
+
+  /** Whether what is written waits for more than the network: for somebody to send it to. */
+  set held(/** @type {boolean} */ held) {
+    this.#held = held;
+    this.#items
+      .filter((item) => item.id !== undefined && !item.element.classList.contains("refused"))
+      .forEach((item) => this.#showFate(item));
   }
 
   /** Whether the other side is typing. */
@@ -265,7 +283,7 @@ export class ChatMessages extends HTMLElement {
   #message(said, id) {
     const side = said.own ? "own" : "other";
     const who = make("span", "who-said hidden", said.own ? `${text("you")}: ` : `${this.#otherName}: `);
-    const words = make("p", "words", said.text);
+    const words = make("p", "words", ...(this.hasAttribute("links") ? linked(said.text) : [said.text]));
     words.dir = "auto";
     const meta = make("div", "meta");
     const element = make("li", `message ${side}`, make("div", "bubble", who, words), meta);
@@ -296,7 +314,8 @@ export class ChatMessages extends HTMLElement {
 
   /** @param {Item} item */
   #showFate(item) {
-    const fate = item.seq === undefined ? "sending" : item.seq <= this.#seen ? "seen" : "stored";
+    const unsent = this.#held ? "held" : "sending";
+    const fate = item.seq === undefined ? unsent : item.seq <= this.#seen ? "seen" : "stored";
     if (item.fate && item.fate.dataset.fate !== fate) {
       item.element.dataset.fate = item.fate.dataset.fate = fate;
       item.fate.replaceChildren(icon(fate), make("span", "fate-words", text(fate)));
@@ -452,7 +471,8 @@ export class ChatMessages extends HTMLElement {
 
   #tellRead() {
     const last = this.#items.findLast((item) => item.side === "other" && item.seq !== undefined)?.seq;
-    if (last !== undefined && this.#atEnd && !document.hidden && this.#loaded) {
+    const here = this.isConnected && this.#watched && !document.hidden;
+    if (last !== undefined && this.#atEnd && here && this.#loaded) {
       this.dispatchEvent(new CustomEvent("read", { detail: last }));
     }
   }
