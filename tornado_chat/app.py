@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import peewee as pw
@@ -47,7 +47,7 @@ from tornado_chat.services.support import Support
 from tornado_chat.storage import health, schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.types import Message, Notification
-from tornado_chat.web import counselling, ops, pages, support
+from tornado_chat.web import counselling, ops, pages, support, widget
 from tornado_chat.web.api import people, sessions
 from tornado_chat.web.api.base import NothingHere
 from tornado_chat.web.origins import Origins
@@ -71,11 +71,13 @@ class StartError(Exception):
 class Server:
     """One server in this process. ``await start()`` … ``await stop()``, on one running loop.
 
+    :arg more_pages: routes like those of ``web.pages``.
     :raises StartError: something in the configuration or the machine is not as it must be.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, more_pages: Sequence[pages.Route] = ()) -> None:
         self._config = config
+        self._pages = [*pages.ROUTES, *more_pages]
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
         try:
@@ -164,6 +166,7 @@ class Server:
             "metrics": self.metrics,
         }
         assets = {"assets": Assets(self._config.auth.role_claim)} if self._config.web.pages else {}
+        framed = {**assets, **everybody, "id_claim": self._config.auth.id_claim}
         of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
@@ -172,7 +175,8 @@ class Server:
                 *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
                 *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
-                *((path, page, {**assets, **more}) for path, page, more in pages.ROUTES if assets),
+                *((path, page, {**assets, **more}) for path, page, more in self._pages if assets),
+                *((path, page, {**framed, **more}) for path, page, more in widget.ROUTES if assets),
                 *(route for _, routes in of_plugins for route in routes),
             ],
             default_handler_class=NothingHere,
@@ -287,11 +291,13 @@ def run(
     config: Config,
     welcome: Callable[[str], object] | None = None,
     reread: Callable[[], Config] | None = None,
+    more_pages: Sequence[pages.Route] = (),
 ) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code.
 
     :arg welcome: called with the server's URL, on its loop, as soon as it listens.
     :arg reread: reads the configuration again, for SIGHUP.
+    :arg more_pages: as ``Server``.
     """
 
     async def reload(server: Server) -> None:
@@ -305,7 +311,7 @@ def run(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        server = Server(config)
+        server = Server(config, more_pages)
         reloading: set[asyncio.Task[None]] = set()
         loop.add_signal_handler(signal.SIGHUP, lambda: reloading.add(loop.create_task(reload(server))))
         await server.start()

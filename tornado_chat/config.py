@@ -168,7 +168,9 @@ class Web:
     """Who may connect from where."""
 
     origins: tuple[str, ...] = option(
-        (), "Origins of pages that may connect, as https://example.org; * is any; its own always may."
+        (),
+        "Origins of pages that may connect, or show the chat of /widget.js, as https://example.org; "
+        "* is any; its own always may.",
     )
     pages: bool = option(True, "Serve the pages, /room.")
     ops_networks: tuple[str, ...] = option(

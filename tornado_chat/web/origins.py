@@ -10,3 +10,12 @@ class Origins:
 
     def allowed(self, origin: str) -> bool:
         return self._any or origin.lower() in self._allowed
+
+    @property
+    def anybody(self) -> bool:
+        return self._any
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Those that are allowed by name; nobody if anybody is."""
+        return () if self._any else tuple(sorted(self._allowed))

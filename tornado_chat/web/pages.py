@@ -7,6 +7,7 @@ modules import each other by relative paths, so everything below such an address
 good, and a new version of the server has new addresses.
 """
 
+import gzip
 import hashlib
 import posixpath
 import re
@@ -15,6 +16,7 @@ from html import escape
 from http import HTTPStatus
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
@@ -47,11 +49,22 @@ class Assets:
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
         self._blanks = {"static": f"/static/{self.version}", "role_claim": role_claim}
+        self._zipped: dict[bytes, bytes] = {}
 
-    def page(self, name: str) -> str:
+    def page(self, name: str, **more: str) -> str:
         """The page ``name``, with its blanks filled in."""
-        text = self.files[f"{name}/index.html"].decode()
-        return _BLANK.sub(lambda blank: escape(self._blanks[blank[1]]), text)
+        return self.fill(f"{name}/index.html", **more)
+
+    def fill(self, path: str, **more: str) -> str:
+        """A file with its blanks filled in, ``more`` are those that only it has."""
+        blanks = {**self._blanks, **more}
+        return _BLANK.sub(lambda blank: escape(blanks[blank[1]]), self.files[path].decode())
+
+    def zipped(self, content: bytes) -> bytes:
+        """``content`` by gzip. It is remembered: only for what is the same for everybody."""
+        if content not in self._zipped:
+            self._zipped[content] = gzip.compress(content, mtime=0)
+        return self._zipped[content]
 
     def _read(self, folder: Traversable, prefix: str) -> None:
         for entry in folder.iterdir():
@@ -82,7 +95,21 @@ class PageBase(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.finish(f"{HTTPStatus(status_code).phrase}\n")
 
-    def _policy(self) -> str:
+    def allow_frames(self, origins: tuple[str, ...]) -> None:
+        """Let pages of these origins have this one in a frame, and those of its own."""
+        self.set_header("Content-Security-Policy", self._policy(" ".join(["'self'", *origins])))
+        self.clear_header("X-Frame-Options")  # it knows no list
+
+    def finish_zipped(self, content: str | bytes) -> None:
+        """Finish with something that is the same for everybody."""
+        body = content.encode() if isinstance(content, str) else content
+        self.set_header("Vary", "Accept-Encoding")
+        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+            body = self.assets.zipped(body)
+        self.finish(body)  # Tornado adds the ETag, and answers 304
+
+    def _policy(self, ancestors: str = "'none'") -> str:
         # Not every browser counts WebSockets among 'self'. The host is the client's word; it goes
         # into the header only if it looks like one.
         host = self.request.host if _HOST.fullmatch(self.request.host) else ""
@@ -90,7 +117,7 @@ class PageBase(RequestHandler):
         return (
             "default-src 'none'; script-src 'self'; style-src 'self'; "
             f"connect-src 'self'{sockets}; img-src 'self' data:; "
-            "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+            f"form-action 'none'; base-uri 'none'; frame-ancestors {ancestors}"
         )
 
 
@@ -104,7 +131,7 @@ class PageHandler(PageBase):
     def get(self, *path: str) -> None:
         self.set_header("Content-Type", TYPES[".html"])
         self.set_header("Cache-Control", ASK_AGAIN)
-        self.finish(self.assets.page(self.page))
+        self.finish_zipped(self.assets.page(self.page))
 
 
 class StaticHandler(PageBase):
@@ -122,14 +149,16 @@ class StaticHandler(PageBase):
             raise HTTPError(HTTPStatus.NOT_FOUND)
         self.set_header("Content-Type", TYPES[_suffix(name)])
         self.set_header("Cache-Control", FOR_GOOD if current else ASK_AGAIN)
-        self.finish(content)  # Tornado adds the ETag, and answers 304
+        self.finish_zipped(content)
 
 
 def _suffix(name: str) -> str:
     return posixpath.splitext(name)[1]
 
 
-ROUTES: list[tuple[str, type[PageBase], dict[str, str]]] = [
+Route = tuple[str, type[PageBase], dict[str, Any]]
+
+ROUTES: list[Route] = [
     (r"/room", PageHandler, {"page": "room"}),
     (r"/static/(.+)", StaticHandler, {}),
 ]

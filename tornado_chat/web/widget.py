@@ -1,0 +1,83 @@
+"""The support chat for pages of others: ``/widget.js``, which they load, and ``/widget``, which it frames.
+
+``[web] origins`` says whose pages these may be. Browsers enforce it by ``frame-ancestors``; that the
+script knows it too only spares visitors a button that opens nothing.
+"""
+
+import re
+
+from tornado_chat.services.container import Services
+from tornado_chat.web.origins import Origins
+from tornado_chat.web.pages import ASK_AGAIN, TYPES, Assets, PageBase, PageHandler, Route
+
+# What else the configuration takes for an origin cannot be in a policy, or ends it.
+_SOURCE = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
+
+class WidgetBase(PageBase):
+    """What is loaded by pages of other origins."""
+
+    def initialize(  # type: ignore[override]  # Tornado calls it with what the route has
+        self, assets: Assets, services: Services, origins: Origins, id_claim: str
+    ) -> None:
+        super().initialize(assets)
+        self.guests = services.guests
+        self.hosts = ("*",) if origins.anybody else tuple(filter(_SOURCE.fullmatch, origins.named))
+        self.id_claim = id_claim
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
+
+
+class ScriptHandler(WidgetBase):
+    """``/widget.js``. Its address is in the pages of others, so it stays the same for ever."""
+
+    def get(self) -> None:
+        self.set_header("Content-Type", TYPES[".js"])
+        self.set_header("Cache-Control", ASK_AGAIN)
+        guests = "on" if self.guests.welcome else "off"
+        style = _short(self.assets.fill("widget/launcher.css"), " ")
+        launcher = self.assets.fill("widget/launcher.js", style=style)
+        loader = self.assets.fill("widget/loader.js", guests=guests, origins=" ".join(self.hosts))
+        # In a function, so that it takes no names of the page's.
+        self.finish_zipped("(() => {\n" + _short(launcher + loader, "\n") + "\n})();\n")
+
+
+class FrameHandler(WidgetBase):
+    """``/widget``. Like all pages it holds nothing of anybody."""
+
+    def get(self) -> None:
+        self.allow_frames(self.hosts)
+        # Pages that are isolated (to have exact timers and shared memory) take only frames that are, too.
+        self.set_header("Cross-Origin-Embedder-Policy", "require-corp")
+        self.set_header("Content-Type", TYPES[".html"])
+        self.set_header("Cache-Control", ASK_AGAIN)
+        self.finish_zipped(self.assets.page("widget", id_claim=self.id_claim, origins=" ".join(self.hosts)))
+
+
+def _short(text: str, separator: str) -> str:
+    """A source of the script without what is for readers only: every visitor of a host loads the rest.
+
+    No string in there looks like a comment.
+    """
+    lines = map(str.strip, _COMMENT.sub("", text).splitlines())
+    return separator.join(line for line in lines if line and not line.startswith("//"))
+
+
+class DemoHandler(PageHandler):
+    """A page of a made-up host, with the widget in it."""
+
+    def _policy(self, ancestors: str = "'none'") -> str:
+        return f"{super()._policy(ancestors)}; frame-src 'self'"
+
+
+ROUTES: list[Route] = [
+    (r"/widget\.js", ScriptHandler, {}),
+    (r"/widget", FrameHandler, {}),
+]
+
+DEMO_ROUTES: list[Route] = [(r"/demo", DemoHandler, {"page": "demo"})]
+"""Pages of the demo only."""
