@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from http import HTTPStatus
 from importlib import resources
@@ -49,6 +49,7 @@ class Assets:
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
         self._blanks = {"static": f"/static/{self.version}", "role_claim": role_claim}
+        self._made: dict[tuple[str, ...], str] = {}
         self._zipped: dict[bytes, bytes] = {}
 
     def page(self, name: str, **more: str) -> str:
@@ -59,6 +60,12 @@ class Assets:
         """A file with its blanks filled in, ``more`` are those that only it has."""
         blanks = {**self._blanks, **more}
         return _BLANK.sub(lambda blank: escape(blanks[blank[1]]), self.files[path].decode())
+
+    def once(self, name: tuple[str, ...], make: Callable[[], str]) -> str:
+        """What ``make`` answers, which is asked the first time only. ``name`` says all that it depends on."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def zipped(self, content: bytes) -> bytes:
         """``content`` by gzip. It is remembered: only for what is the same for everybody."""

@@ -13,7 +13,8 @@ from tornado_chat.web.pages import ASK_AGAIN, TYPES, Assets, PageBase, PageHandl
 # What else the configuration takes for an origin cannot be in a policy, or ends it.
 _SOURCE = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
 
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_SPACED = re.compile(r" ?([{};:,]) ")
+_COMMENT = re.compile(r"/\*.*?\*/|(^|(?<=\s))// [^\n]*", re.DOTALL | re.MULTILINE)
 
 
 class WidgetBase(PageBase):
@@ -39,11 +40,10 @@ class ScriptHandler(WidgetBase):
         self.set_header("Content-Type", TYPES[".js"])
         self.set_header("Cache-Control", ASK_AGAIN)
         guests = "on" if self.guests.welcome else "off"
-        style = _short(self.assets.fill("widget/launcher.css"), " ")
-        launcher = self.assets.fill("widget/launcher.js", style=style)
-        loader = self.assets.fill("widget/loader.js", guests=guests, origins=" ".join(self.hosts))
-        # In a function, so that it takes no names of the page's.
-        self.finish_zipped("(() => {\n" + _short(launcher + loader, "\n") + "\n})();\n")
+        hosts = " ".join(self.hosts)
+        self.finish_zipped(
+            self.assets.once(("widget.js", guests, hosts), lambda: _script(self.assets, guests, hosts))
+        )
 
 
 class FrameHandler(WidgetBase):
@@ -58,13 +58,21 @@ class FrameHandler(WidgetBase):
         self.finish_zipped(self.assets.page("widget", id_claim=self.id_claim, origins=" ".join(self.hosts)))
 
 
-def _short(text: str, separator: str) -> str:
-    """A source of the script without what is for readers only: every visitor of a host loads the rest.
+def _script(assets: Assets, guests: str, hosts: str) -> str:
+    """The launcher with its style, and the loader, in a function that keeps their names from the page."""
+    style = _SPACED.sub(r"\1", _short(assets.fill("widget/launcher.css"), " "))
+    launcher = assets.fill("widget/launcher.js", style=style)
+    loader = assets.fill("widget/loader.js", guests=guests, origins=hosts)
+    return "(() => {\n" + _short(launcher + loader, "\n") + "\n})();\n"
 
-    No string in there looks like a comment.
+
+def _short(text: str, separator: str) -> str:
+    """A source without what is for its readers only: every visitor of a host loads the rest.
+
+    No string in these files looks like a comment.
     """
     lines = map(str.strip, _COMMENT.sub("", text).splitlines())
-    return separator.join(line for line in lines if line and not line.startswith("//"))
+    return separator.join(filter(None, lines))
 
 
 class DemoHandler(PageHandler):

@@ -56,7 +56,6 @@ class Launcher {
     this.#small.addEventListener("change", () => this.#cover());
     visualViewport?.addEventListener("resize", () => this.#fit());
     visualViewport?.addEventListener("scroll", () => this.#fit());
-    document.documentElement.append(this.#host);
   }
 
   #host = document.createElement("tornado-chat");
@@ -91,6 +90,11 @@ class Launcher {
     },
   };
 
+  /** Behind the body, which scripts of the page may replace, and in the keyboard's order after all of it. */
+  add() {
+    document.documentElement.append(this.#host);
+  }
+
   /**
    * @param {boolean} usable
    * @param {boolean} open
@@ -120,7 +124,7 @@ class Launcher {
   /** On a telephone it is all there is to see, and so it is for the keyboard and for screen readers. */
   #cover() {
     const now = this.#open && this.#small.matches;
-    if (now !== this.#covered) {
+    if (now !== this.#covered && document.body) {
       this.#covered = now;
       const { style } = document.documentElement;
       [this.#overflow, style.overflow] = now ? [style.overflow, "hidden"] : ["", this.#overflow];

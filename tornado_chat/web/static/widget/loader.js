@@ -166,11 +166,7 @@
 
   /** @param {"localStorage" | "sessionStorage"} where */
   function kept(where = "localStorage") {
-    try {
-      return window[where].getItem(KEY);
-    } catch {
-      return null;
-    }
+    return attempt(() => window[where].getItem(KEY));
   }
 
   /**
@@ -178,14 +174,18 @@
    * @param {string | null} value
    */
   function keep(where, value) {
+    attempt(() => (value === null ? window[where].removeItem(KEY) : window[where].setItem(KEY, value)));
+  }
+
+  /**
+   * @template T
+   * @param {() => T} act
+   */
+  function attempt(act) {
     try {
-      if (value === null) {
-        window[where].removeItem(KEY);
-      } else {
-        window[where].setItem(KEY, value);
-      }
+      return act();
     } catch {
-      // as above
+      return null;
     }
   }
 
@@ -300,15 +300,24 @@
     },
   });
 
+  function begin() {
+    look.add();
+    if (before !== null || wasOpen) {
+      load();
+      if (frame && wasOpen && !isOpen) {
+        turn(true);
+      }
+    }
+  }
+
   const before = kept();
   const wasOpen = kept("sessionStorage");
   global.TornadoChat = api;
   (early ?? []).forEach(api.push);
   signedInAnew();
-  if (before !== null || wasOpen) {
-    load();
-    if (frame && wasOpen) {
-      turn(true);
-    }
+  if (document.body) {
+    begin();
+  } else {
+    addEventListener("DOMContentLoaded", begin); // it came faster than the page
   }
 })();
