@@ -114,6 +114,31 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     ]
 
 
+def test_files_for_root_only_are_read_where_systemd_put_its_copies(tmp_path: Path) -> None:
+    folder, copies = config.ETC / "credentials", tmp_path / "copies"
+    for path in (folder, copies):
+        path.mkdir(parents=True)
+    for name in ("jwt_secret", "a.urls", "new"):
+        (folder / name).write_text("x" * 64)
+    for name in ("jwt_secret", "a.urls"):
+        (copies / f"credentials_{name}").write_text("x" * 64)
+    ini = tmp_path / "x.ini"
+    ini.write_text(
+        f"[auth]\nsecret_file = {folder}/jwt_secret\n"
+        f"[plugin:notify]\napprise = {folder}/a.urls role=admin, {folder}/new\n"
+    )
+
+    def read(environ: dict[str, str]) -> tuple[str, str]:
+        loaded = load([ini], [], environ)
+        return loaded.auth.secret_file, loaded.plugin_entries["notify"][0].text
+
+    assert read({}) == (f"{folder}/jwt_secret", f"{folder}/a.urls role=admin, {folder}/new")
+    assert read({"CREDENTIALS_DIRECTORY": str(copies)}) == (
+        f"{copies}/credentials_jwt_secret",
+        f"{copies}/credentials_a.urls role=admin, {folder}/new",
+    )
+
+
 # Values
 
 
@@ -181,6 +206,13 @@ def test_sections(ini: Path) -> None:
         "in [DEFAULT]: this section is unknown; there are " + ", ".join(config.SECTIONS),
     ]
     assert "line 3 begins this section again" in problem(ini, "[server]\n[web]\n[server]\n")
+    assert [
+        text.split(":")[0] for text in problems(ini, "[server]\nport=1\n[web]\nx=1\n[server]\nport=x\n")
+    ] == [
+        "in [server]",
+        "in [web] x",
+        "in [server] port",
+    ]
     assert problem(ini, "port = 1\n").startswith("line 1 is in no section")
 
 
@@ -262,6 +294,7 @@ def test_a_problem_says_where(ini: Path) -> None:
             "web.ops_networks=10.1.2.3/8",
             'ops_networks: "10.1.2.3/8" is an address in a network; did you mean "10.0.0.0/8"?',
         ),
+        ("server.trusted_proxies=nginx", 'trusted_proxies: "nginx" is not a network'),
     ],
 )
 def test_wrong_together(ini: Path, override: str, expected: str) -> None:
@@ -309,6 +342,17 @@ def test_the_sample_is_up_to_date() -> None:
     assert (ROOT / "etc" / "tornado-chat.ini").read_text() == config.documented(), (
         "write config.documented() to etc/tornado-chat.ini"
     )
+
+
+def test_the_sample_marks_what_a_reload_changes() -> None:
+    blocks = config.documented().split("\n\n")
+    marked = {
+        block.splitlines()[-1].split(" =")[0] for block in blocks if "[reload]" in block and "\n#" in block
+    }
+    live = {
+        each.name for section in config.SECTIONS.values() for each in fields(section) if config.is_live(each)
+    }
+    assert {name.removeprefix("#") for name in marked if " " not in name} == live
 
 
 def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:

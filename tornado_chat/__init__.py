@@ -23,6 +23,7 @@ from tornado_chat.errors import (
     Unavailable,
 )
 from tornado_chat.hookspecs import hookimpl
+from tornado_chat.logs import described
 from tornado_chat.plugins.base import Plugin, PluginSettings
 from tornado_chat.plugins.behind import WriteBehind
 from tornado_chat.storage import models
@@ -82,6 +83,7 @@ __all__ = [
     "Waiter",
     "WaiterPool",
     "WriteBehind",
+    "described",
     "hookimpl",
     "models",
     "option",

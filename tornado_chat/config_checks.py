@@ -59,6 +59,7 @@ def _server(config: "Config") -> Found:
         near = get_close_matches(server.timezone, zoneinfo.available_timezones(), 1)
         right = f'did you mean "{near[0]}"?' if near else "a name looks like Asia/Shanghai"
         yield "server", "timezone", f'"{server.timezone}" is no time zone; {right}'
+    yield from _networks("server", "trusted_proxies", server.trusted_proxies)
     if len(os.fsencode(server.unix_socket)) > LONGEST_UNIX_PATH:
         message = f"a socket's path has at most {LONGEST_UNIX_PATH} bytes; take a shorter one, as in /run"
         yield "server", "unix_socket", message
@@ -186,12 +187,16 @@ def _web(config: "Config") -> Found:
                 "origins",
                 f'"{origin}" never comes: browsers leave the usual port out; write "{right}"',
             )
-    for text in config.web.ops_networks:
+    yield from _networks("web", "ops_networks", config.web.ops_networks)
+
+
+def _networks(section: str, option: str, texts: tuple[str, ...]) -> Found:
+    for text in texts:
         try:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
-            yield "web", "ops_networks", f'"{text}" is not a network, as 10.0.0.0/8, ::1/128 or 192.0.2.7'
+            yield section, option, f'"{text}" is not a network, as 10.0.0.0/8, ::1/128 or 192.0.2.7'
             continue
         # 10.1.2.3/8 is more often a slip of the pen than all of 10.0.0.0/8.
         if ipaddress.ip_interface(text).ip != network.network_address:
-            yield "web", "ops_networks", f'"{text}" is an address in a network; did you mean "{network}"?'
+            yield section, option, f'"{text}" is an address in a network; did you mean "{network}"?'

@@ -320,6 +320,8 @@ def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
     }
     lines += ["Open two or three of these in browser windows of their own, and let them talk:", ""]
     lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {link}" for word, link in rooms.items()]
+    waiters = [word for word, place in notes.people.items() if place.dialect == "support-waiter"]
+    lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {_console(notes, word)}" for word in waiters]
     lines += [
         "",
         f"Or a web site with a chat in its corner, where anybody reaches the waiter:\n    {notes.url}/demo",
@@ -345,6 +347,10 @@ def _room(notes: Notes, place: Place) -> str:
     """The address of a person's page. What follows the # stays in the browser, and is in no log."""
     asked = dict(parse_qsl(place.endpoint.partition("?")[2]))
     return f"{notes.url}/room#token={place.token}&session={asked['sessionId']}&type={asked['type']}"
+
+
+def _console(notes: Notes, word: str) -> str:
+    return f"{notes.url}/console#token={notes.people[word].token}"
 
 
 def _line(frame: Mapping[str, Any]) -> str:

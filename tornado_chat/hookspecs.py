@@ -11,6 +11,7 @@ does not answer within its plugin's ``timeout``, is the hook's kind, see ``KINDS
 """
 
 import enum
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -266,3 +267,11 @@ KINDS: Mapping[str, Kind] = {
     "notification_created": Kind.STORED_EVENT,
     "deliver_notification": Kind.STORED_EVENT,
 }
+
+SPEAKING = frozenset({"draft", "message", "notification", "token", "room", "conversation"})
+"""Arguments with something in them that must not get into a log."""
+
+SPEECHLESS = frozenset(
+    name for name in KINDS if not SPEAKING.intersection(inspect.signature(getattr(Hooks, name)).parameters)
+)
+"""The hooks that are given none of it: what they raise can be logged with its words."""

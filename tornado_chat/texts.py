@@ -32,6 +32,19 @@ ERRORS: Mapping[str, tuple[str, str]] = {
         "Tokens cannot be checked right now, try again soon",
     ),
     "role_not_allowed": ("角色 {role} 不能使用此接口", "The role {role} may not use this"),
+    # accounts of the server itself
+    "accounts_off": ("未开放账号登录", "Signing in with accounts is switched off"),
+    "wrong_password": ("用户名或密码不正确", "The name or the password is wrong"),
+    "account_disabled": ("此账号已停用, 请联系管理员", "This account is disabled, ask your administrator"),
+    "too_many_attempts": (
+        "尝试次数过多, 请在 {retry_after} 秒后重试",
+        "Too many attempts, try again in {retry_after} s",
+    ),
+    "signed_out": ("请重新登录", "Nobody is signed in any more, sign in again"),
+    "other_origin": (
+        "此请求只能由本站页面发出",
+        "Only pages of this server itself may ask for this",
+    ),
     # frames and requests
     "not_json": ("不是有效的 JSON: {reason}", "This is not valid JSON: {reason}"),
     "bad_shape": ("格式不正确: {reason}", "The form is not right: {reason}"),
@@ -59,6 +72,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
+    "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
     # plugins
     "refused": ("未发送: {reason}", "Not sent: {reason}"),

@@ -37,7 +37,7 @@ class Person(NamedTuple):
         return f"{self.role.value}:{self.id}"
 
     @property
-    def plain_id(self) -> int | str:
+    def host_id(self) -> int | str:
         """The id as its host most likely wrote it: a number if it looks like one."""
         number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
         return int(self.id) if number else self.id
@@ -54,6 +54,25 @@ class Identity(msgspec.Struct, frozen=True):
     person: Person
     name: str | None = None
     claims: Mapping[str, Any] = {}
+
+
+class StaffAccount(msgspec.Struct, frozen=True):
+    """Somebody who signs in at the server itself, by ``name`` and password.
+
+    ``signed_in`` is the last time that it did.
+    """
+
+    name: str
+    display_name: str | None
+    person: Person
+    created: int
+    disabled: bool = False
+    signed_in: int | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """What others see."""
+        return self.display_name or self.name
 
 
 class Kind(enum.IntEnum):
@@ -74,6 +93,14 @@ class Thread(NamedTuple):
 
     kind: Kind
     id: int
+
+    @property
+    def named(self) -> Mapping[str, int]:
+        """As it is called in the log: ``{"session": 4}``."""
+        return {_NAMES[self.kind]: self.id}
+
+
+_NAMES = {Kind.SESSION: "session", Kind.RECORD: "record", Kind.SUPPORT: "conversation", Kind.INBOX: "inbox"}
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -153,7 +153,7 @@ def _secret(settings: NotifySettings) -> bytes:
         if settings.webhooks:
             raise ValueError(
                 "webhook_secret_file: webhooks are signed, so this must name a file with a secret; make one "
-                "by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/webhook-secret)"
+                "by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/credentials/webhook_secret)"
             )
         return b""
     secret = _text("webhook_secret_file", path).strip().encode()

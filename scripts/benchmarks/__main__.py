@@ -5,16 +5,21 @@ Times of different days or machines do not compare; the ratio of two medians of 
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from functools import partial
 
+import counting
 import hooks
 import keywords
-import relay
+import peers
 
-JOBS: dict[str, Callable[[int], Iterator[str]]] = {
-    "relay": relay.lines,
+from tornado_chat.bench import jobs
+
+JOBS = {
+    **{name: partial(jobs.lines, name) for name in jobs.JOBS},
     "keywords": keywords.lines,
     "hooks": hooks.lines,
+    "peers": peers.lines,
+    "counting": counting.lines,
 }
 
 

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from rounds import Candidate, measure
-
 from tornado_chat import Draft, Identity, Kind, Person, Plugin, PluginSettings, Role, Thread, hookimpl
+from tornado_chat.bench.rounds import Candidate, measure
 from tornado_chat.metrics import Metrics
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.plugins.finding import Found, Loaded

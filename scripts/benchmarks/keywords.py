@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rounds import Candidate, measure
 from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
+
+from tornado_chat.bench.rounds import Candidate, measure
 
 WORDS = 10_000
 LENGTH = 200

@@ -7,7 +7,7 @@ from playwright.async_api import Frame, Page, expect
 
 from tests.conftest import House, changed
 from tests.pages.conftest import DESK, PHONE, People, Process
-from tests.pages.hosts import Corner, Visitors, site, told, took, visitors
+from tests.pages.sites import Corner, Visitors, site, told, took, visitors
 from tests.pages.test_room_accessible import AXE
 from tornado_chat import config
 from tornado_chat.app import Server
@@ -161,7 +161,7 @@ async def test_each_reads_their_own_language(visitors: Visitors) -> None:
 
 @pytest.mark.gen_test(timeout=60)
 async def test_the_page_of_the_demo_shows_it(settings: config.Config, people: People) -> None:
-    server = Server(changed(settings, "auth", guests=True), DEMO_ROUTES)
+    server = Server(changed(settings, "auth", guests=True), more_pages=DEMO_ROUTES)
     await server.start()
     corner = await Corner(await people.page(f"{server.url}/demo")).start()
     await expect(corner.place).to_have_text("You are next")

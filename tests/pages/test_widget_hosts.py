@@ -8,7 +8,7 @@ from playwright.async_api import Page, Request, expect
 
 from tests.conftest import token
 from tests.pages.conftest import Process
-from tests.pages.hosts import Corner, Visitors, site, told, took, visitors
+from tests.pages.sites import Corner, Visitors, site, told, took, visitors
 
 __all__ = ["site", "visitors"]
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.faults import FaultyProxy
-from tests.pages.hosts import Visitors, heard, site, took, visitors
+from tests.pages.sites import Visitors, heard, site, took, visitors
 from tests.pages.test_room_network import NO_SOCKET, port
 
 __all__ = ["site", "visitors"]

@@ -54,8 +54,8 @@ async def test_pages_of_the_allowed_origins_may_frame_it(house: House) -> None:
     assert "X-Frame-Options" not in answer.headers
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
-    room = await get(house, "/room")
-    assert directive(room, "frame-ancestors") == "frame-ancestors 'none'"
+    signin = await get(house, "/signin")
+    assert directive(signin, "frame-ancestors") == "frame-ancestors 'none'"
 
 
 @pytest.mark.gen_test
@@ -73,7 +73,7 @@ async def test_it_goes_with_the_other_pages_and_the_demo_page_only_with_the_demo
     settings: config.Config, house: House
 ) -> None:
     assert (await get(house, "/demo")).code == 404
-    server = Server(changed(settings, "web", pages=False), DEMO_ROUTES)
+    server = Server(changed(settings, "web", pages=False), more_pages=DEMO_ROUTES)
     await server.start()
     for path in ("/widget.js", "/widget", "/demo"):
         assert (await get(House(server, settings, []), path)).code == 404

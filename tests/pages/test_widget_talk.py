@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.pages.conftest import PHONE
-from tests.pages.hosts import Visitors, heard, seen, site, told, took, visitors
+from tests.pages.sites import Visitors, heard, seen, site, told, took, visitors
 
 __all__ = ["site", "visitors"]
 

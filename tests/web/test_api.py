@@ -208,6 +208,8 @@ async def test_problems(house: House) -> None:
     assert (await call(house, "GET", "/sessions/1", "junk"))[1]["code"] == "token_invalid"
     assert (await call(house, "GET", "/nothing", HOST))[1]["code"] == "no_such_page"
     assert (await call(house, "DELETE", "/sessions", HOST))[0] == 405
+    for path, verbs in (("/api/v1/notifications", "GET, POST, OPTIONS"), ("/healthz", "GET")):
+        assert (await house.api("PUT", path, HOST)).headers["Allow"] == verbs
     assert (await call(house, "POST", "/guest", None))[1]["code"] == "guests_off"
 
 

@@ -9,9 +9,12 @@ that ``serve`` needs.
 
 import click
 
-from tornado_chat.cli.operating import check_config, db, token
+from tornado_chat.cli.bench import bench
+from tornado_chat.cli.operating import check_config, db, samples, token
 from tornado_chat.cli.plugins import WithPlugins, plugins
 from tornado_chat.cli.serving import demo, serve, talk
+from tornado_chat.cli.staff import staff
+from tornado_chat.cli.status import status
 
 
 @click.group(cls=WithPlugins, context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, talk, token, check_config, db, plugins):
+for command in (serve, demo, talk, status, token, check_config, samples, db, staff, plugins, bench):
     main.add_command(command)

@@ -1,12 +1,13 @@
-"""``token``, ``check-config`` and ``db``."""
+"""``token``, ``check-config``, ``samples`` and ``db``."""
 
-import os
 import re
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
-from tornado_chat.cli.options import Given, Misconfigured, configured, load_plugins, not_there, opened
+from tornado_chat.cli.options import Given, Misconfigured, configured, not_there, opened
 from tornado_chat.types import Role
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -64,22 +65,26 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
 @configured
 def check_config(given: Given) -> None:
     """Tell every mistake in the configuration."""
-    config = given.load()
-    from tornado_chat.services.identity import build
+    from tornado_chat.checking import mistakes
 
-    load_plugins(config)
-    # Not if it would make the secret: a check changes nothing.
-    generates = not config.auth.secret_file and any(name.startswith("HS") for name in config.auth.algorithms)
-    if not generates or os.path.exists(config.state_dir / "secret"):
-        try:
-            build(config.auth, config.state_dir)
-        except ValueError as error:
-            raise Misconfigured([error]) from error
+    found = mistakes(given.read)
+    if found:
+        raise Misconfigured(found)
     click.echo("configuration OK")
     for path in given.sources():
         click.echo(f"read {path}")
     if not given.sources():
         click.echo("no file was read: there is none in /etc/tornado-chat, so the defaults count")
+
+
+@click.command()
+def samples() -> None:
+    """Show the files to begin with: configuration, systemd units, nginx."""
+    spec = find_spec("tornado_chat_samples")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                click.echo(path)
 
 
 @click.group()

@@ -39,9 +39,14 @@ class Given:
     files: Sequence[Path]
     overrides: Sequence[str]
 
+    def read(self) -> configuration.Config:
+        """:raises ConfigError: it has mistakes."""
+        return configuration.load(self.files, self.overrides, os.environ)
+
     def load(self) -> configuration.Config:
+        """:raises Misconfigured: it has mistakes."""
         try:
-            return configuration.load(self.files, self.overrides, os.environ)
+            return self.read()
         except configuration.ConfigError as error:
             raise Misconfigured(error.problems) from error
 

@@ -4,6 +4,8 @@ Strategy: plugins come first. What one of them refuses is refused, what it allow
 where rules can be overruled at all (``hookspecs`` says where), and one that fails counts as a no.
 """
 
+from collections.abc import Awaitable, Callable
+
 from tornado_chat.errors import Forbidden, Unauthenticated
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.identity import MAX_TOKEN, Authenticator
@@ -11,11 +13,25 @@ from tornado_chat.types import Action, Identity, Thread
 
 
 class Gate:
-    """Authentication and authorization."""
+    """Authentication and authorization.
 
-    def __init__(self, authenticator: Authenticator, plugins: Plugins) -> None:
-        self._authenticator = authenticator
+    :arg still_there: raises ``Unauthenticated`` for the identity of one of our own accounts that has
+        signed out, or may not sign in any more, since its token was made.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        plugins: Plugins,
+        still_there: Callable[[Identity], Awaitable[None]] | None = None,
+    ) -> None:
+        self.authenticator = authenticator
         self._plugins = plugins
+        self._still_there = still_there
+
+    def reconfigure(self, authenticator: Authenticator) -> None:
+        """Check the tokens that come from now on with another authenticator."""
+        self.authenticator = authenticator
 
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves; raises as ``Authenticator.verify``."""
@@ -25,7 +41,10 @@ class Gate:
                 return identity
             if identity is not None:
                 raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
-        return await self._authenticator.verify(token)
+        identity = await self.authenticator.verify(token)
+        if self._still_there is not None:
+            await self._still_there(identity)
+        return identity
 
     async def allows(self, identity: Identity, action: Action, thread: Thread | None = None) -> bool:
         """Whether a plugin allows it; False: the server's own rules are to be asked.

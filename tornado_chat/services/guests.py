@@ -42,6 +42,12 @@ class Guests:
         self._monotonic = monotonic
         self._recent: dict[str, deque[float]] = {}
 
+    def reconfigure(self, auth: config.Auth, secret: bytes | None) -> None:
+        """Go by other settings from now on; the count of the last minute begins anew."""
+        self._auth = auth
+        self._secret = secret
+        self._recent.clear()
+
     @property
     def welcome(self) -> bool:
         """Whether there are tokens for anonymous users."""

@@ -9,9 +9,9 @@ PyJWT parses and checks signature, issuer and audience. The claims with a time a
 against the clock that we are handed.
 """
 
+import hmac
 import math
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from jwt.algorithms import AllowedPublicKeys
 
 from tornado_chat import config
 from tornado_chat.errors import Unauthenticated
+from tornado_chat.services.claims import read_id, read_name, read_role
 from tornado_chat.services.jwks import KEY_KINDS, KeySet, fits, load_public_key
 from tornado_chat.services.secret import SECRET_BYTES, load_secret, require_strong
 from tornado_chat.types import Identity, Person, Role
@@ -28,13 +29,12 @@ from tornado_chat.types import Identity, Person, Role
 MAX_TOKEN = 8192
 """Characters of a token. Longer ones are refused unread."""
 
-MAX_TEXT = 64
-"""Characters of an id, and of a display name."""
+OWN_KEY = "tornado-chat"
+"""``kid`` of the tokens that the server makes for its own accounts; they have a key of their own."""
+
+OWN_ALGORITHM = "HS256"
 
 AnyKey = bytes | AllowedPublicKeys | jwt.PyJWK
-
-JOINERS = "\u200c\u200d"
-"""Invisible, but part of names: in Persian, in Indic scripts and between emoji."""
 
 
 class Authenticator:
@@ -43,6 +43,7 @@ class Authenticator:
     :arg auth: what is accepted.
     :arg secret: the shared secret of the HS algorithms, see ``load_secret``.
     :arg keys: the issuer's key set, if ``[auth] jwks_url`` is set.
+    :arg own: the key of the tokens for our own accounts (``own_key``); None: there are none.
     :arg clock: seconds since 1970-01-01 UTC.
     :raises ValueError: some accepted algorithm has no key, a key has no algorithm, a key is too
         weak or cannot be read. The sentence is for the person who wrote the configuration.
@@ -54,8 +55,10 @@ class Authenticator:
         secret: bytes | None,
         keys: KeySet | None,
         clock: Callable[[], float] = time.time,
+        own: bytes | None = None,
     ) -> None:
         self._auth = auth
+        self._own = own
         self._static = _static_keys(auth, secret, keys)
         self._keys = keys
         self._clock = clock
@@ -72,6 +75,14 @@ class Authenticator:
                 "verify_aud": bool(auth.audience),
             }
         )
+
+    @property
+    def key_set(self) -> KeySet | None:
+        return self._keys
+
+    def keys_differ(self, other: "Authenticator") -> bool:
+        """Whether some token could be signed rightly for one of the two and not for the other."""
+        return self._static != other._static or self._keys is not other._keys
 
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves.
@@ -102,12 +113,19 @@ class Authenticator:
         if "crit" in header:
             # RFC 7515 section 4.1.11: what must be understood, and we understand no extension.
             raise _invalid("it depends on an extension that is not supported")
-        alg = header.get("alg")
+        alg, kid = header.get("alg"), header.get("kid")
+        if self._is_own(kid):
+            return OWN_ALGORITHM, kid  # whatever the header says; PyJWT refuses any other
         if alg not in self._auth.algorithms:
             raise _invalid("its algorithm is not one of those accepted")
-        return alg, header.get("kid")
+        return alg, kid
+
+    def _is_own(self, kid: str | None) -> bool:
+        return self._own is not None and kid == OWN_KEY
 
     async def _key(self, alg: str, kid: str | None) -> AnyKey:
+        if self._own is not None and self._is_own(kid):
+            return self._own
         static = self._static.get(alg)
         if static is not None:
             return static
@@ -152,23 +170,44 @@ class Authenticator:
         auth = self._auth
         try:
             return Identity(
-                Person(_role(auth.role_claim, claims), _id(auth.id_claim, claims)),
-                _name(auth.name_claim, claims),
+                Person(read_role(auth.role_claim, claims), read_id(auth.id_claim, claims)),
+                read_name(auth.name_claim, claims),
                 claims,
             )
         except ValueError as error:
             raise _invalid(str(error)) from error
 
 
-def build(auth: config.Auth, state_dir: Path) -> Authenticator:
+def build(
+    auth: config.Auth,
+    state_dir: Path,
+    secret: bytes | None = None,
+    own: bytes | None = None,
+    before: Authenticator | None = None,
+) -> Authenticator:
     """The authenticator of this configuration, with its secret loaded (or made) and its key set.
 
+    :arg secret: of ``load_secret``, if it is loaded already.
+    :arg own: as in ``Authenticator``.
+    :arg before: the one in use. A key set at the same address is taken over, with the keys it knows.
     :raises ValueError: as ``Authenticator``, ``KeySet`` and ``load_secret`` do.
     """
     shared = any(name in SECRET_BYTES for name in auth.algorithms)
-    secret = load_secret(auth, state_dir) if shared else None
+    if shared and secret is None:
+        secret = load_secret(auth, state_dir)
     keys = KeySet(auth.jwks_url, auth.algorithms) if auth.jwks_url else None
-    return Authenticator(auth, secret, keys)
+    if keys is not None and before is not None and before.key_set is not None:
+        keys = before.key_set if keys.same_source(before.key_set) else keys
+    return Authenticator(auth, secret if shared else None, keys, own=own)
+
+
+def own_key(secret: bytes) -> bytes:
+    """The key of the tokens for our own accounts, derived from ``load_secret``'s.
+
+    It is another one, so that tokens signed with it are not taken for the host's where that has public
+    keys, nor the host's for ours.
+    """
+    return hmac.digest(secret, b"tornado-chat: tokens of the server's own accounts", "sha256")
 
 
 def mint(
@@ -200,21 +239,47 @@ def mint(
             f"{', '.join(SECRET_BYTES)}, so let the issuer make them"
         )
     require_strong(secret, "the shared secret")
-    claims = {
-        **(more or {}),
+    claims = {**(more or {}), **_claims(auth, id, role, name, lifetime, now)}
+    return jwt.encode(claims, secret, algorithm)
+
+
+def mint_own(
+    auth: config.Auth,
+    key: bytes,
+    *,
+    id: int | str,
+    role: Role,
+    name: str | None,
+    lifetime: float,
+    now: float,
+    more: Mapping[str, str],
+) -> str:
+    """A token for one of our own accounts, whatever algorithms the host's tokens have.
+
+    :arg key: of ``own_key``.
+    :arg more: further claims.
+    """
+    claims = {**_claims(auth, id, role, name, lifetime, now), **more}
+    return jwt.encode(claims, key, OWN_ALGORITHM, {"kid": OWN_KEY})
+
+
+def _claims(
+    auth: config.Auth, id: int | str, role: Role, name: str | None, lifetime: float, now: float
+) -> dict[str, Any]:
+    claims: dict[str, Any] = {
         auth.id_claim: str(id) if auth.id_claim == "sub" else id,
         auth.role_claim: role.value,
         "iat": int(now),
         "exp": int(now + lifetime),
     }
-    _id(auth.id_claim, claims)
+    read_id(auth.id_claim, claims)
     if name is not None:
         claims[auth.name_claim] = name
     if auth.issuer:
         claims["iss"] = auth.issuer
     if auth.audience:
         claims["aud"] = auth.audience
-    return jwt.encode(claims, secret, algorithm)
+    return claims
 
 
 # Keys
@@ -255,41 +320,6 @@ def _static_keys(
     elif public and keys is None:
         raise ValueError(f"[auth] algorithms: {public[0]} needs public_key_file or jwks_url")
     return static
-
-
-# Claims: each raises ValueError with the reason
-
-
-def _id(claim: str, claims: Mapping[str, Any]) -> str:
-    value = claims.get(claim)
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    # No two ids may look alike in a log, or be one to a database that ignores spaces at the end.
-    # isprintable() refuses what is invisible, and lone surrogates, which no database takes.
-    if isinstance(text, str) and 0 < len(text) <= MAX_TEXT and text.isprintable() and text == text.strip():
-        return text
-    raise ValueError(f"{claim} is not an integer or a text of 1 to {MAX_TEXT} printable characters")
-
-
-def _role(claim: str, claims: Mapping[str, Any]) -> Role:
-    value = claims.get(claim)
-    if value not in list(Role):
-        raise ValueError(f"{claim} is not one of {', '.join(Role)}")
-    return Role(value)
-
-
-def _name(claim: str, claims: Mapping[str, Any]) -> str | None:
-    value = claims.get(claim)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ValueError(f"{claim} is not a text")
-    visible = "".join(filter(_visible, value))
-    return visible.strip()[:MAX_TEXT].rstrip() or None
-
-
-def _visible(character: str) -> bool:
-    """Not a control (Cc, Cf: also those that turn the direction of what follows), nor a lone surrogate."""
-    return character in JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _numeric_date(claims: Mapping[str, Any], claim: str) -> float | None:

@@ -165,6 +165,35 @@ class PluginCursor(Table):
         primary_key = pw.CompositeKey("plugin", "stream")
 
 
+class StaffAccount(Table):
+    """Somebody who signs in here. ``name`` is in lower case, ``password`` a hash in PHC's format.
+
+    ``person_id`` and ``role`` are the person's. One that was ``removed`` stays as a row, so that nobody
+    else gets its person, and with that what was said to it.
+    """
+
+    id = pw.BigAutoField()
+    name = pw.CharField(NAME, unique=True)
+    display_name = pw.CharField(NAME, null=True)
+    role = pw.CharField(12)
+    person_id = pw.CharField(NAME)
+    password = pw.CharField(255)
+    disabled = pw.BooleanField(default=False)
+    created = pw.BigIntegerField()
+    signed_in = pw.BigIntegerField(null=True)
+    removed = pw.BigIntegerField(null=True)
+
+
+class StaffSession(Table):
+    """A browser that is signed in. ``key`` is the SHA-256 of the secret in its cookie, in hexadecimal."""
+
+    key = pw.CharField(64, primary_key=True)
+    account = pw.ForeignKeyField(StaffAccount, backref="sessions")
+    created = pw.BigIntegerField()
+    used = pw.BigIntegerField()
+    expires = pw.BigIntegerField()
+
+
 TABLES = (
     ConsultationSession,
     SupervisorConsultation,
@@ -175,4 +204,6 @@ TABLES = (
     Receipt,
     ReadMark,
     PluginCursor,
+    StaffAccount,
+    StaffSession,
 )

@@ -26,6 +26,8 @@ import peewee as pw
 
 from tornado_chat.errors import ChatError, Unavailable
 from tornado_chat.events import Event
+from tornado_chat.logs import words
+from tornado_chat.metrics import StorageMeter
 from tornado_chat.storage.messages import Append, MessageLog
 from tornado_chat.types import Stored
 
@@ -50,11 +52,14 @@ class Transaction:
 class _Job(Generic[T]):
     """One waiting piece of work: an append, or Python code to run in the transaction."""
 
-    __slots__ = ("error", "events", "future", "result", "work")
+    __slots__ = ("error", "events", "future", "received", "result", "work")
 
-    def __init__(self, work: Append | Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+    def __init__(
+        self, work: Append | Callable[[Transaction], T], future: asyncio.Future[T], received: float
+    ) -> None:
         self.work = work
         self.future = future
+        self.received = received  # 0: nobody measures
         self.reset()
 
     def reset(self) -> None:
@@ -80,6 +85,7 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         *,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        meter: StorageMeter | None = None,
         largest_batch: int = 2000,
         largest_backlog: int = 20000,
     ) -> None:
@@ -87,6 +93,7 @@ class Writer:
         self._publish = publish
         self._loop = loop
         self._clock = clock
+        self._meter = meter or StorageMeter()
         self._largest_batch = largest_batch
         self._largest_backlog = largest_backlog
         self._log = MessageLog(database)
@@ -98,15 +105,21 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def append(self, append: Append) -> asyncio.Future[Stored]:
+    @property
+    def backlog(self) -> int:
+        """How many pieces of work wait for the batch that is under way."""
+        return len(self._waiting)
+
+    def append(self, append: Append, received: float = 0.0) -> asyncio.Future[Stored]:
         """Store a message. The future resolves after the commit, when others may see it.
 
+        :arg received: when its frame came, by the loop's clock.
         :raises Unavailable: the backlog is full; nothing was taken.
 
         The future fails with ``Conflict`` when the thread has ended meanwhile and with
         ``Unavailable`` when the database did not take it.
         """
-        return self._submit(append)
+        return self._submit(append, received)
 
     def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction. What it raises undoes its own changes only."""
@@ -118,10 +131,12 @@ class Writer:
         self._wake.set()
         self._thread.join()
 
-    def _submit(self, work: Append | Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+    def _submit(
+        self, work: Append | Callable[[Transaction], Any], received: float = 0.0
+    ) -> asyncio.Future[Any]:
         if self._closing or len(self._waiting) >= self._largest_backlog:
             raise Unavailable("overloaded")
-        job: _Job[Any] = _Job(work, self._loop.create_future())
+        job: _Job[Any] = _Job(work, self._loop.create_future(), received)
         self._waiting.append(job)
         if not self._wake.is_set():
             self._wake.set()
@@ -152,6 +167,7 @@ class Writer:
                 return
         for job in batch:
             job.reset()
+            self._meter.retries += 1
             try:
                 self._transaction([job])
             except _Broken as broken:
@@ -160,6 +176,7 @@ class Writer:
     def _transaction(self, batch: Jobs) -> None:
         begun = False
         executed = False
+        started = time.perf_counter()
         try:
             # IMMEDIATE takes SQLite's write lock at the start: waiting for it later could fail.
             with self._database.atomic(*self._begin):
@@ -171,6 +188,7 @@ class Writer:
             with contextlib.suppress(pw.PeeweeException):
                 self._database.close()
             raise _Broken(_origin(error), by_work=begun and not executed) from error
+        self._meter.committed(len(batch), time.perf_counter() - started, time.time())
 
     @property
     def _begin(self) -> tuple[str, ...]:
@@ -208,7 +226,9 @@ class Writer:
                     job.events = (message,)
 
     def _refuse(self, batch: Jobs, cause: Exception) -> None:
-        log.error("the database refused a batch of %d: %s", len(batch), cause, exc_info=cause)
+        self._meter.refused += 1
+        why = words(cause) or type(cause).__name__
+        log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
         for job in batch:
             error = Unavailable("not_stored")
             error.__cause__ = cause
@@ -226,6 +246,13 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+        received = [job.received for job in batch if job.received and job.error is None]
+        if received:
+            # Behind the writes that the events have asked for: it is the time until the last of them.
+            self._loop.call_soon(self._measure, received)
+
+    def _measure(self, received: list[float]) -> None:
+        self._meter.delivery.observe_since(received, self._loop.time())
 
 
 def _origin(error: Exception) -> Exception:

@@ -5,6 +5,10 @@ class Origins:
     """The origins of ``[web] origins``. A page of the server's own origin never gets asked."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
+        self.reconfigure(allowed)
+
+    def reconfigure(self, allowed: tuple[str, ...]) -> None:
+        """Go by another list from now on; sockets that are open stay so."""
         self._any = "*" in allowed
         self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
 
@@ -17,5 +21,5 @@ class Origins:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Those that are allowed by name; nobody if anybody is."""
+        """Those that may have pages in their frames and hand them tokens; nobody if anybody may connect."""
         return () if self._any else tuple(sorted(self._allowed))

@@ -1,6 +1,7 @@
-"""The web pages: ``/room``, and what they are made of under ``/static/``.
+"""The web pages: ``/room``, ``/signin``, and what they are made of under ``/static/``.
 
-The files lie in ``static`` as they are served, except that ``{{…}}`` in a page is filled in. They are
+The files lie in ``static`` as they are served, except that in a page ``{{static}}`` becomes the address of
+that folder and ``{{metas}}`` what its scripts have to know, as ``<meta>`` elements (``Site.metas``). They are
 read once, when the server starts: there are few of them, and nothing of a request names a file of
 the disk. A page refers to ``/static/HASH/…``, where ``HASH`` stands for the contents of all files;
 modules import each other by relative paths, so everything below such an address may be cached for
@@ -11,7 +12,7 @@ import gzip
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from html import escape
 from http import HTTPStatus
 from importlib import resources
@@ -19,6 +20,9 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
+
+from tornado_chat import config
+from tornado_chat.web.origins import Origins
 
 TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
@@ -32,34 +36,33 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"  # the browser keeps it, and asks each time whether it is still the same
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")  # policies know no IPv6 addresses
+_PATH = re.compile(r"/[a-z/-]*")
 _BLANK = re.compile(r"\{\{(\w+)\}\}")
 
 
 class Assets:
-    """The files of the pages, in memory.
+    """The files of the pages, in memory."""
 
-    :arg role_claim: the claim of a token that has the role, which the pages read too.
-    """
-
-    def __init__(self, role_claim: str = "type") -> None:
+    def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self._read(resources.files("tornado_chat.web") / "static", "")
         digest = hashlib.sha256()
         for path in sorted(self.files):
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
-        self._blanks = {"static": f"/static/{self.version}", "role_claim": role_claim}
+        self.address = f"/static/{self.version}"
         self._made: dict[tuple[str, ...], str] = {}
         self._zipped: dict[bytes, bytes] = {}
 
-    def page(self, name: str, **more: str) -> str:
+    def page(self, name: str, metas: str) -> str:
         """The page ``name``, with its blanks filled in."""
-        return self.fill(f"{name}/index.html", **more)
+        return self.fill(f"{name}/index.html", metas=metas)
 
     def fill(self, path: str, **more: str) -> str:
-        """A file with its blanks filled in, ``more`` are those that only it has."""
-        blanks = {**self._blanks, **more}
-        return _BLANK.sub(lambda blank: escape(blanks[blank[1]]), self.files[path].decode())
+        """A file with its blanks filled in as they are, ``more`` are those that only it has."""
+        blanks = {"static": self.address, **more}
+        return _BLANK.sub(lambda blank: blanks[blank[1]], self.files[path].decode())
 
     def once(self, name: tuple[str, ...], make: Callable[[], str]) -> str:
         """What ``make`` answers, which is asked the first time only. ``name`` says all that it depends on."""
@@ -81,31 +84,79 @@ class Assets:
                 self.files[prefix + entry.name] = entry.read_bytes()
 
 
+class Site:
+    """What all pages have in common.
+
+    :arg origins: those that are named may have pages in frames, and hand them tokens.
+    :arg accounts: whether anybody can sign in at the server itself.
+    """
+
+    def __init__(self, auth: config.Auth, origins: Origins, accounts: Callable[[], Awaitable[bool]]) -> None:
+        self.assets = Assets()
+        self._origins = origins
+        self._accounts = accounts
+        self.reconfigure(auth)
+
+    def reconfigure(self, auth: config.Auth) -> None:
+        """Other names of claims, from the next page on."""
+        self._claims = {
+            "id-claim": auth.id_claim,
+            "role-claim": auth.role_claim,
+            "name-claim": auth.name_claim,
+        }
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Those whose pages may frame ours and hand tokens over."""
+        # What else the configuration takes for an origin (of an app) cannot be in a policy.
+        return tuple(each for each in self._origins.named if _ORIGIN.fullmatch(each))
+
+    async def metas(self, origins: tuple[str, ...] | None = None) -> str:
+        """What the scripts of pages have to know: ``<meta>`` elements.
+
+        Names of claims, the allowed origins and the paths of the pages, both separated by spaces, and
+        whether there are accounts, ``on`` or ``off``.
+
+        :arg origins: others than those of all pages.
+        """
+        known = {
+            **self._claims,
+            "origins": " ".join(self.origins if origins is None else origins),
+            "pages": " ".join(
+                path
+                for path, handler, _ in ROUTES
+                if issubclass(handler, PageHandler) and _PATH.fullmatch(path)
+            ),
+            "accounts": "on" if await self._accounts() else "off",
+        }
+        return "\n    ".join(
+            f'<meta name="{name}" content="{escape(content)}">' for name, content in known.items()
+        )
+
+
 class PageBase(RequestHandler):
     """The headers that keep a page to itself."""
 
-    def initialize(self, assets: Assets) -> None:
-        self.assets = assets
+    def initialize(self, site: Site) -> None:
+        self.site = site
+        self.assets = site.assets
 
     def set_default_headers(self) -> None:
-        self.set_header("Content-Security-Policy", self._policy())
+        self.set_header("Content-Security-Policy", self._policy("'none'"))
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("X-Frame-Options", "DENY")  # frame-ancestors, for browsers that are older
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
 
-    def head(self, *path: str) -> None:
-        self.get(*path)
+    def allow_frames(self, origins: tuple[str, ...]) -> None:
+        """Let pages of these origins have this one in a frame, and those of its own."""
+        self.set_header("Content-Security-Policy", self._policy(" ".join(["'self'", *origins])))
+        self.clear_header("X-Frame-Options")  # it knows no list
 
     def write_error(self, status_code: int, **kwargs: object) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.finish(f"{HTTPStatus(status_code).phrase}\n")
-
-    def allow_frames(self, origins: tuple[str, ...]) -> None:
-        """Let pages of these origins have this one in a frame, and those of its own."""
-        self.set_header("Content-Security-Policy", self._policy(" ".join(["'self'", *origins])))
-        self.clear_header("X-Frame-Options")  # it knows no list
 
     def finish_zipped(self, content: str | bytes) -> None:
         """Finish with something that is the same for everybody."""
@@ -116,7 +167,7 @@ class PageBase(RequestHandler):
             body = self.assets.zipped(body)
         self.finish(body)  # Tornado adds the ETag, and answers 304
 
-    def _policy(self, ancestors: str = "'none'") -> str:
+    def _policy(self, ancestors: str) -> str:
         # Not every browser counts WebSockets among 'self'. The host is the client's word; it goes
         # into the header only if it looks like one.
         host = self.request.host if _HOST.fullmatch(self.request.host) else ""
@@ -129,16 +180,25 @@ class PageBase(RequestHandler):
 
 
 class PageHandler(PageBase):
-    """A page. It holds nothing of anybody: who is there, and for what, is in the address' fragment."""
+    """A page. It holds nothing of anybody: who is there, and for what, is found out by its scripts.
 
-    def initialize(self, assets: Assets, page: str = "room") -> None:
-        super().initialize(assets)
+    :arg page: its folder in ``static``.
+    :arg framed: whether it may be in a frame, of the origins of ``[web] origins``.
+    """
+
+    def initialize(self, site: Site, page: str = "room", framed: bool = True) -> None:
+        super().initialize(site)
         self.page = page
+        self.framed = framed
 
-    def get(self, *path: str) -> None:
+    async def get(self, *path: str) -> None:
+        if self.framed and self.site.origins:
+            self.allow_frames(self.site.origins)
         self.set_header("Content-Type", TYPES[".html"])
         self.set_header("Cache-Control", ASK_AGAIN)
-        self.finish_zipped(self.assets.page(self.page))
+        self.finish_zipped(self.assets.page(self.page, await self.site.metas()))
+
+    head = get
 
 
 class StaticHandler(PageBase):
@@ -158,6 +218,8 @@ class StaticHandler(PageBase):
         self.set_header("Cache-Control", FOR_GOOD if current else ASK_AGAIN)
         self.finish_zipped(content)
 
+    head = get
+
 
 def _suffix(name: str) -> str:
     return posixpath.splitext(name)[1]
@@ -167,5 +229,7 @@ Route = tuple[str, type[PageBase], dict[str, Any]]
 
 ROUTES: list[Route] = [
     (r"/room", PageHandler, {"page": "room"}),
+    (r"/signin", PageHandler, {"page": "signin", "framed": False}),
+    (r"/console", PageHandler, {"page": "console"}),
     (r"/static/(.+)", StaticHandler, {}),
 ]

@@ -8,7 +8,7 @@ import re
 
 from tornado_chat.services.container import Services
 from tornado_chat.web.origins import Origins
-from tornado_chat.web.pages import ASK_AGAIN, TYPES, Assets, PageBase, PageHandler, Route
+from tornado_chat.web.pages import ASK_AGAIN, TYPES, Assets, PageBase, PageHandler, Route, Site
 
 # What else the configuration takes for an origin cannot be in a policy, or ends it.
 _SOURCE = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
@@ -21,12 +21,11 @@ class WidgetBase(PageBase):
     """What is loaded by pages of other origins."""
 
     def initialize(  # type: ignore[override]  # Tornado calls it with what the route has
-        self, assets: Assets, services: Services, origins: Origins, id_claim: str
+        self, site: Site, services: Services, origins: Origins
     ) -> None:
-        super().initialize(assets)
+        super().initialize(site)
         self.guests = services.guests
         self.hosts = ("*",) if origins.anybody else tuple(filter(_SOURCE.fullmatch, origins.named))
-        self.id_claim = id_claim
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -45,17 +44,21 @@ class ScriptHandler(WidgetBase):
             self.assets.once(("widget.js", guests, hosts), lambda: _script(self.assets, guests, hosts))
         )
 
+    head = get
+
 
 class FrameHandler(WidgetBase):
     """``/widget``. Like all pages it holds nothing of anybody."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         self.allow_frames(self.hosts)
         # Pages that are isolated (to have exact timers and shared memory) take only frames that are, too.
         self.set_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.set_header("Content-Type", TYPES[".html"])
         self.set_header("Cache-Control", ASK_AGAIN)
-        self.finish_zipped(self.assets.page("widget", id_claim=self.id_claim, origins=" ".join(self.hosts)))
+        self.finish_zipped(self.assets.page("widget", await self.site.metas(self.hosts)))
+
+    head = get
 
 
 def _script(assets: Assets, guests: str, hosts: str) -> str:
@@ -78,7 +81,7 @@ def _short(text: str, separator: str) -> str:
 class DemoHandler(PageHandler):
     """A page of a made-up host, with the widget in it."""
 
-    def _policy(self, ancestors: str = "'none'") -> str:
+    def _policy(self, ancestors: str) -> str:
         return f"{super()._policy(ancestors)}; frame-src 'self'"
 
 
@@ -87,5 +90,5 @@ ROUTES: list[Route] = [
     (r"/widget", FrameHandler, {}),
 ]
 
-DEMO_ROUTES: list[Route] = [(r"/demo", DemoHandler, {"page": "demo"})]
+DEMO_ROUTES: list[Route] = [(r"/demo", DemoHandler, {"page": "demo", "framed": False})]
 """Pages of the demo only."""

@@ -5,24 +5,33 @@ exactly the keys of the seed, and ``system`` (see ``legacy_system_key``).
 """
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
 from tornado_chat.errors import ChatError, Malformed
 from tornado_chat.events import Event, Notice, Presence, Read, RoomEnded, Typing
 from tornado_chat.texts import Language, error_text, system_text
 from tornado_chat.types import Kind, Message, Notification, Role, Stored
+from tornado_chat.wire.counselling_frames import (
+    HISTORY_PAGE,
+    Ack,
+    ChatFrame,
+    ClientFrame,
+    History,
+    Line,
+    NotifyFrame,
+    ObserveFrame,
+    PresenceShown,
+    ReadShown,
+    TypingShown,
+)
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence"})
 NOTIFY_FEATURES = frozenset({"seq"})
 OBSERVE_FEATURES = frozenset({"seq"})
-
-HISTORY_PAGE = 50
-
 
 # --- from the client ---
 
@@ -56,15 +65,7 @@ class MarkRead(msgspec.Struct, frozen=True):
 Command = Say | GetHistory | TypingNow | MarkRead
 
 
-class _Frame(msgspec.Struct, frozen=True):
-    msg: str | UnsetType = UNSET
-    id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    history: Annotated[int, Meta(ge=1, le=2**62)] | UnsetType | None = UNSET
-    typing: bool | UnsetType = UNSET
-    read: Annotated[int, Meta(ge=1, le=2**62)] | UnsetType = UNSET
-
-
-_decoder = msgspec.json.Decoder(_Frame)
+_decoder = msgspec.json.Decoder(ClientFrame)
 
 
 def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
@@ -101,69 +102,7 @@ class _Identified(msgspec.Struct):
 # --- to the client ---
 
 
-class _ChatFrame(msgspec.Struct, omit_defaults=True):
-    isSystem: bool | UnsetType = UNSET  # noqa: N815 - the seed's spelling
-    system: bool | UnsetType = UNSET
-    msg: str | UnsetType = UNSET
-    time: str | UnsetType = UNSET
-    id: str | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
-    self: bool | UnsetType = UNSET
-
-
-class _Ack(msgspec.Struct):
-    ack: str
-    seq: int
-    time: str
-
-
-class _Typing(msgspec.Struct):
-    typing: bool
-    role: str
-
-
-class _Read(msgspec.Struct):
-    read: int
-    role: str
-
-
-class _Presence(msgspec.Struct):
-    presence: dict[str, bool]
-
-
-class _Line(msgspec.Struct):
-    """A line of a transcript; ``senderType`` is true for the consultant."""
-
-    seq: int
-    msg: str
-    senderType: bool  # noqa: N815 - the seed's spelling
-    time: str
-
-
-class _History(msgspec.Struct):
-    history: list[_Line]
-    next: int | None
-
-
-class _ObserveFrame(msgspec.Struct, omit_defaults=True):
-    msg: str
-    senderType: bool | None  # noqa: N815 - the seed's spelling
-    time: str
-    id: str | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
-
-
-class _NotifyFrame(msgspec.Struct):
-    type: int
-    msg: str
-    time: str
-    data: msgspec.Raw
-    id: int | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
-
-
 _encode = msgspec.json.Encoder().encode
-_null = msgspec.Raw(b"null")
 
 
 def sender_type(message: Message) -> bool:
@@ -177,9 +116,9 @@ def message_id(message: Message) -> str:
     return f"{kind}{message.thread.id}-{message.seq}"
 
 
-def line(message: Message, times: LocalTimes) -> _Line:
+def line(message: Message, times: LocalTimes) -> Line:
     """The form of a message in pages and transcripts (contract: ``{"seq","msg","senderType","time"}``)."""
-    return _Line(message.seq, message.text, sender_type(message), times.text(message.time))
+    return Line(message.seq, message.text, sender_type(message), times.text(message.time))
 
 
 class ChatEncoder:
@@ -222,18 +161,18 @@ class ChatEncoder:
         if isinstance(event, RoomEnded):
             return _encode(self._frame(True, system_text(self._language, "session_ended"), event.time))
         if isinstance(event, Typing) and self._typing and not own:
-            return _encode(_Typing(event.typing, event.sender.role.value))
+            return _encode(TypingShown(event.typing, event.sender.role.value))
         if isinstance(event, Read) and self._read:
-            return _encode(_Read(event.seq, event.reader.role.value))
+            return _encode(ReadShown(event.seq, event.reader.role.value))
         if isinstance(event, Presence) and self._presence:
-            return _encode(_Presence({role.value: there for role, there in event.present.items()}))
+            return _encode(PresenceShown({role.value: there for role, there in event.present.items()}))
         return None
 
     def ack(self, client_id: str | None, stored: Stored) -> bytes | None:
         """The acknowledgement of a stored message with an id, for the feature ``ack``."""
         if client_id is None or not self._ack:
             return None
-        return _encode(_Ack(client_id, stored.seq, self._times.text(stored.time)))
+        return _encode(Ack(client_id, stored.seq, self._times.text(stored.time)))
 
     def error(self, error: ChatError, now: int, client_id: str | None = None) -> bytes:
         """``{"isSystem": true, "msg": "错误: …"}``; with the feature ``ack`` it names the refused id."""
@@ -246,11 +185,11 @@ class ChatEncoder:
     def history(self, messages: Sequence[Message], more: bool) -> bytes:
         """A page of messages, oldest first; ``next`` is what ``{"history": …}`` takes to go on."""
         lines = [line(message, self._times) for message in messages]
-        return _encode(_History(lines, messages[0].seq if more else None))
+        return _encode(History(lines, messages[0].seq if more else None))
 
-    def _frame(self, system: bool, msg: str, time: int) -> _ChatFrame:
+    def _frame(self, system: bool, msg: str, time: int) -> ChatFrame:
         legacy = system if self._legacy else UNSET
-        return _ChatFrame(isSystem=system, system=legacy, msg=msg, time=self._times.text(time))
+        return ChatFrame(isSystem=system, system=legacy, msg=msg, time=self._times.text(time))
 
 
 class ObserveEncoder:
@@ -264,14 +203,16 @@ class ObserveEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         """What observers hear: what is said, and the end. Not who comes and goes."""
         if isinstance(event, Message):
-            frame = _ObserveFrame(event.text, sender_type(event), self._times.text(event.time))
+            frame = ObserveFrame(
+                msg=event.text, senderType=sender_type(event), time=self._times.text(event.time)
+            )
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
             return _encode(frame)
         if isinstance(event, RoomEnded):
             text = system_text(self._language, "session_ended")
-            return _encode(_ObserveFrame(text, None, self._times.text(event.time)))
+            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.text(event.time)))
         return None
 
 
@@ -285,8 +226,9 @@ class NotifyEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         if not isinstance(event, Notification):
             return None
-        data = _null if event.data is None else msgspec.Raw(_encode(event.data))
-        frame = _NotifyFrame(event.type, event.msg, self._times.text(event.time), data)
+        frame = NotifyFrame(
+            type=event.type, msg=event.msg, time=self._times.text(event.time), data=event.data
+        )
         if self._seq:
             frame.id = event.id
             frame.seq = event.seq

@@ -7,6 +7,7 @@ from tornado.escape import xhtml_escape
 
 from tornado_chat.texts import Language, system_text
 from tornado_chat.types import Message, Role, Room
+from tornado_chat.web.api.values import Transcript as TranscriptDocument
 from tornado_chat.web.api.values import session
 from tornado_chat.wire.counselling import line
 from tornado_chat.wire.times import LocalTimes
@@ -22,7 +23,7 @@ def as_text(room: Room, said: Sequence[Message], times: LocalTimes, language: La
 
 
 def as_json(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
-    document = {"session": session(room, times), "messages": [line(message, times) for message in said]}
+    document = TranscriptDocument(session(room, times), [line(message, times) for message in said])
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     return "application/json; charset=utf-8", "json", text + "\n"
 

@@ -44,7 +44,7 @@ export function prepareCall(api, ticket) {
   onSubmit(dialog, async () => {
     const record = await api.callSupervisor(supervisor.value.trim());
     const link = find("#record-link", HTMLAnchorElement);
-    link.href = roomAddress(ticket.token, record, 1);
+    link.href = await roomAddress(ticket, record, 1);
     asking.hidden = true;
     asked.hidden = false;
     link.focus();

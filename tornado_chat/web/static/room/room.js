@@ -5,11 +5,14 @@
  * @module
  */
 
+import { showSignInCard } from "../shared/card.js";
 import { ChatSocket } from "../shared/chat.js";
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
+import { known } from "../shared/identity.js";
 import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
+import { signIn } from "../shared/signin.js";
 import { ChatStanding } from "../shared/standing.js";
 import { fillIn, joiner, language, tellsEnd, text } from "../shared/strings.js";
 import { Talking } from "../shared/talking.js";
@@ -48,9 +51,9 @@ class RoomPage {
       typing: (typing) => this.#socket.typing(typing),
       read: (seq) => this.#socket.read(seq),
     });
-    const { token, session, type } = ticket;
+    const { token, renew, session, type } = ticket;
     const consultant = ticket.role === "consultant";
-    const room = { token: () => Promise.resolve(token), session, type, consultant };
+    const room = { token: renew ?? (() => Promise.resolve(token)), session, type, consultant };
     this.#socket = new ChatSocket(room, this.#outbox, {
       ...this.#talking,
       standing: (standing) => this.#standingChanged(standing),
@@ -284,6 +287,7 @@ class RoomPage {
   /** The socket may have closed before everything was there, or had never let anybody in. */
   async #completeTranscript() {
     try {
+      await this.#api.ended(); // what was on its way when the socket closed is stored by then
       this.#socket.complete(await this.#api.messages());
     } catch {
       this.#messages.addPast([], false); // what there is stays; the download has everything
@@ -309,12 +313,37 @@ function showCard(key, picture, values) {
   find("#card-title").focus();
 }
 
-document.documentElement.lang = language;
-fillIn(document);
-restartOnNewTicket();
-const ticket = takeTicket(find('meta[name="role-claim"]', HTMLMetaElement).content);
-if (ticket) {
-  new RoomPage(ticket).start();
-} else {
-  showCard("no_ticket", "link");
+/**
+ * Who is here, if the address has no token for them.
+ *
+ * @param {Ticket} ticket
+ * @returns {Promise<Ticket | null>} null: nobody; or there is a card already
+ */
+async function complete(ticket) {
+  const sides = ticket.type === 1 ? ["consultant", "supervisor"] : ["consultant", "user"];
+  const found = await signIn({ roles: sides });
+  if (!found) {
+    return null;
+  }
+  if ("wrongRole" in found) {
+    showSignInCard(found);
+    return new Promise(() => {});
+  }
+  const role = /** @type {Role} */ (found.role);
+  return { ...ticket, role, renew: found.token, account: found.by === "account" };
 }
+
+async function begin() {
+  document.documentElement.lang = language;
+  fillIn(document);
+  restartOnNewTicket();
+  const given = takeTicket(known("role-claim"));
+  const ticket = given && !given.token ? await complete(given) : given;
+  if (ticket) {
+    new RoomPage(ticket).start();
+  } else {
+    showCard("no_ticket", "link");
+  }
+}
+
+begin().catch(showSignInCard);

@@ -20,6 +20,9 @@ import { text } from "../shared/strings.js";
 /** @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} Line */
 
 const FETCH_TIMEOUT = 15_000; // milliseconds
+const OPEN = new Set(["ready", "active"]);
+const ENDED_ATTEMPTS = 20;
+const ENDED_PAUSE = 250; // milliseconds
 const PAGE = 500; // the server's most
 
 /** Something did not work; the message is for people. */
@@ -37,6 +40,13 @@ export class SessionApi {
   /** @returns {Promise<Session>} */
   async look() {
     return (await this.#ask("")).json();
+  }
+
+  /** Wait until the server has stored the end, which comes after everything that was said. */
+  async ended() {
+    for (let attempt = 0; attempt < ENDED_ATTEMPTS && OPEN.has((await this.look()).state); attempt += 1) {
+      await new Promise((resolve) => setTimeout(resolve, ENDED_PAUSE));
+    }
   }
 
   /**
@@ -95,13 +105,13 @@ export class SessionApi {
    * @param {object} [body] asks by POST
    */
   async #ask(path, body) {
-    const { token, session, type } = this.#ticket;
+    const { token, renew, session, type } = this.#ticket;
     /** @type {Response} */
     let answer;
     try {
       answer = await fetch(`/api/v1/${type === 1 ? "supervisions" : "sessions"}/${session}${path}`, {
         method: body ? "POST" : "GET",
-        headers: { Authorization: `Bearer ${token}` },
+        headers: { Authorization: `Bearer ${renew ? await renew() : token}` },
         body: body && JSON.stringify(body),
         signal: AbortSignal.timeout(FETCH_TIMEOUT),
       });

@@ -8,6 +8,7 @@
  */
 
 import { icon, make } from "./elements.js";
+import { newId } from "./outbox.js";
 import { text } from "./strings.js";
 
 const MOST = 10_000; // characters; in any script within the frames that servers take
@@ -26,13 +27,14 @@ export class ChatComposer extends HTMLElement {
 
   connectedCallback() {
     const hint = make("p", "hidden", text("write_hint"));
-    hint.id = "composer-hint";
-    this.#note.id = "composer-note";
+    const id = newId(); // there may be several on a page
+    hint.id = `hint-${id}`;
+    this.#note.id = `note-${id}`;
     this.#note.setAttribute("role", "status");
     this.#field.rows = 1;
     this.#field.placeholder = text("write");
     this.#field.setAttribute("aria-label", text("write_label"));
-    this.#field.setAttribute("aria-describedby", "composer-hint composer-note");
+    this.#field.setAttribute("aria-describedby", `${hint.id} ${this.#note.id}`);
     this.#field.setAttribute("enterkeyhint", "send");
     this.#field.autocomplete = "off";
     this.#button.type = "submit";

@@ -8,6 +8,8 @@
  * @module
  */
 
+import { SignInOver } from "./identity.js";
+
 /**
  * How the connection stands.
  *
@@ -36,11 +38,17 @@
  * @property {(code: number, clean: boolean) => number} [closing] the code that a close amounts to
  */
 
-/** @typedef {() => Promise<string>} TokenSource a token that is valid for some time yet */
+/**
+ * A token that is valid for some time yet, of `signin.js`: `refused` is one that the server did not take. It
+ * throws `SignInOver` if there is no other; any other error means that none is to be had now.
+ *
+ * @typedef {(refused?: string) => Promise<string>} TokenSource
+ */
 
 /** Closed by these, a socket may be opened again; so it may by all that are not the server's (below 4000). */
 const AGAIN = new Set([4408, 4429]);
 const OVER = 1000;
+const LOST = 1006;
 const RESTARTING = 1012;
 const LATER = 1013;
 const UNAUTHENTICATED = 4401;
@@ -83,8 +91,12 @@ export class Connection {
   #failures = 0;
   /** The attempt that is under way: what an earlier one still brings is not listened to. */
   #attempt = 0;
+  /** The tokens that were given last, and refused last. */
   #used = "";
+  #refused = "";
   #heard = 0;
+  /** When an answer was asked for, since anything was heard; 0: not yet. */
+  #asked = 0;
   /** @type {number | undefined} */
   #retryTimer;
   /** @type {number | undefined} */
@@ -150,7 +162,7 @@ export class Connection {
   drop() {
     if (this.#socket && this.#state !== "closed") {
       this.#leave();
-      this.#gone(1006, "", false);
+      this.#gone(LOST, "", false);
     }
   }
 
@@ -167,10 +179,11 @@ export class Connection {
     this.#tell("connecting");
     let token;
     try {
-      token = await this.#token();
-    } catch {
+      token = await this.#token(this.#refused);
+    } catch (error) {
       if (attempt === this.#attempt && this.#state === "connecting") {
-        this.#gone(1006, "", false); // no token to be had now: like no network
+        const over = error instanceof SignInOver;
+        this.#end(over ? UNAUTHENTICATED : LOST, ""); // no token to be had now is like no network
       }
       return;
     }
@@ -181,9 +194,11 @@ export class Connection {
     const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.address(token)}`);
     this.#socket = socket;
     this.#heard = Date.now();
+    this.#asked = 0;
     socket.onopen = () => this.#dialect.opened?.();
     socket.onmessage = (event) => {
       this.#heard = Date.now();
+      this.#asked = 0;
       this.#dialect.receive(JSON.parse(event.data));
     };
     socket.onclose = (event) => this.#gone(event.code, event.reason, event.wasClean);
@@ -191,17 +206,21 @@ export class Connection {
     this.#watchTimer = setInterval(() => this.#watch(), 1000);
   }
 
-  /** The browser does not tell of a connection that died silently. */
+  /**
+   * The browser does not tell of a connection that died silently. In windows that nobody looks at this is
+   * called once a minute only, so silence alone means nothing: the question must have had its time.
+   */
   #watch() {
     const now = Date.now();
     const silent = now - this.#heard;
     if (
       (this.#state === "connecting" && silent > ADMISSION) ||
-      silent > SILENCE + ANSWER ||
+      (this.#asked && now - this.#asked > ANSWER) ||
       now - (this.#dialect.oldest?.() ?? Infinity) > ACKNOWLEDGEMENT
     ) {
       this.drop();
-    } else if (silent > SILENCE) {
+    } else if (silent > SILENCE && !this.#asked) {
+      this.#asked = now;
       this.#dialect.alive?.();
     }
   }
@@ -229,7 +248,17 @@ export class Connection {
     code = this.#dialect.closing?.(code, clean) ?? code;
     if (code === UNAUTHENTICATED) {
       void this.#signInAgain(reason);
-    } else if (code === OVER || (code >= 4000 && !AGAIN.has(code))) {
+    } else {
+      this.#end(code, reason);
+    }
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #end(code, reason) {
+    if (code === OVER || (code >= 4000 && !AGAIN.has(code))) {
       this.#tell("closed", { code, reason });
     } else {
       this.#wait(code);
@@ -239,16 +268,18 @@ export class Connection {
   /** A token was refused: another one may be had. @param {string} reason */
   async #signInAgain(reason) {
     this.#tell("connecting");
-    const refused = this.#used;
+    this.#refused = this.#used;
     const attempt = this.#attempt;
-    const token = await this.#token().catch(() => refused);
-    if (attempt !== this.#attempt || this.#state !== "connecting") {
-      return;
+    let code = LOST;
+    try {
+      if ((await this.#token(this.#refused)) === this.#refused) {
+        code = UNAUTHENTICATED;
+      }
+    } catch (error) {
+      code = error instanceof SignInOver ? UNAUTHENTICATED : LOST;
     }
-    if (token === refused) {
-      this.#tell("closed", { code: UNAUTHENTICATED, reason });
-    } else {
-      this.#wait(UNAUTHENTICATED);
+    if (attempt === this.#attempt && this.#state === "connecting") {
+      this.#end(code, reason);
     }
   }
 

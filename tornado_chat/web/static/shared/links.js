@@ -1,30 +1,36 @@
 // @ts-check
 /**
- * Addresses in what somebody wrote, as links; everything else stays text.
+ * Addresses in what people write, to be followed by a click. Everything stays text: only what is plainly an
+ * http(s) address becomes a link, and it shows where it leads.
  *
  * @module
  */
 
 import { make } from "./elements.js";
 
-/** An address, without what ends the sentence around it. */
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'，。；：！？、）】》]+[^\s<>"'，。；：！？、）】》.,;:!?)\]}]/gi;
+// Up to a space, a quotation mark or Chinese punctuation; what ends a sentence is not part of it.
+const ADDRESS = /https?:\/\/[^\s<>"“”‘’「」《》（）【】，。；：！？、]+/g;
+const ENDING = /[.,;:!?')\]}]+$/;
 
 /**
+ * The text in pieces, of which some are links.
+ *
  * @param {string} text
- * @returns {(Node | string)[]}
+ * @returns {(string | HTMLAnchorElement)[]}
  */
 export function linked(text) {
-  /** @type {(Node | string)[]} */
-  const parts = [];
+  const pieces = [];
   let end = 0;
-  for (const found of text.matchAll(ADDRESS)) {
-    const link = make("a", "", found[0]);
-    link.href = found[0];
-    link.target = "_blank";
-    link.rel = "noopener noreferrer";
-    parts.push(text.slice(end, found.index), link);
-    end = found.index + found[0].length;
+  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
+    const address = found.replace(ENDING, "");
+    if (URL.canParse(address)) {
+      const link = make("a", "", address);
+      link.href = address;
+      link.target = "_blank";
+      link.rel = "noopener noreferrer";
+      pieces.push(text.slice(end, index), link);
+      end = index + address.length;
+    }
   }
-  return [...parts, text.slice(end)];
+  return [...pieces, text.slice(end)];
 }

@@ -3,8 +3,7 @@
  * `<chat-messages>`: what was said, with what became of one's own messages.
  *
  * Events: `older` (the reader nears the beginning), `read` with the number up to which the other
- * side's messages were on the screen, `edit` and `again` with the id of a refused message. With the
- * attribute `links` addresses in messages become links.
+ * side's messages were on the screen, `edit` and `again` with the id of a refused message.
  *
  * @module
  */
@@ -58,10 +57,17 @@ export class ChatMessages extends HTMLElement {
   #watched = true;
   #held = false;
   #more = false;
+  /** Whether addresses become links. To be set before there is anything. */
+  links = false;
   #atEnd = true;
   #loaded = false;
   /** @type {HTMLElement | undefined} */
   #empty;
+  /** @type {Item | undefined} */
+  #lastOwn;
+  #removed = new AbortController();
+  // A keyboard that slides in, a growing composer, a turned telephone: who was at the end stays there.
+  #resized = new ResizeObserver(() => this.#atEnd && this.toEnd());
 
   connectedCallback() {
     this.#log.setAttribute("role", "log");
@@ -82,13 +88,20 @@ export class ChatMessages extends HTMLElement {
     this.#typing.append(make("span", "dots", make("i"), make("i"), make("i")), make("span", "who"));
     this.append(this.#log, this.#typing, this.#newer);
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    document.addEventListener("visibilitychange", () => this.#tellRead());
-    // A keyboard that slides in, a growing composer, a turned telephone: who was at the end stays there.
-    new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(this.#log);
+    document.addEventListener("visibilitychange", () => this.#tellRead(), { signal: this.#removed.signal });
+    this.#resized.observe(this.#log);
+  }
+
+  disconnectedCallback() {
+    this.#removed.abort();
+    this.#resized.disconnect();
   }
 
   /** How the other side is called. */
   set otherName(/** @type {string} */ name) {
+    if (name === this.#otherName) {
+      return; // what is written anew in a log is read out anew
+    }
     this.#otherName = name;
     for (const who of this.querySelectorAll(".other .who-said")) {
       who.textContent = `${name}: `;
@@ -138,7 +151,8 @@ export class ChatMessages extends HTMLElement {
     this.#log.setAttribute("aria-busy", "true");
     const height = this.#log.scrollHeight;
     const top = this.#log.scrollTop;
-    for (const said of past) {
+    const shown = new Set(this.#items.map((item) => item.seq));
+    for (const said of past.filter(({ seq }) => !shown.has(seq))) {
       this.#place(this.#message(said), "past");
     }
     this.#loaded = true;
@@ -189,6 +203,7 @@ export class ChatMessages extends HTMLElement {
     }
     item.id = undefined;
     item.seq = seq;
+    item.element.classList.remove("refused"); // it had been given up too early
     item.time = parseTime(time);
     this.#showTime(item);
     this.#showFate(item);
@@ -283,7 +298,7 @@ export class ChatMessages extends HTMLElement {
   #message(said, id) {
     const side = said.own ? "own" : "other";
     const who = make("span", "who-said hidden", said.own ? `${text("you")}: ` : `${this.#otherName}: `);
-    const words = make("p", "words", ...(this.hasAttribute("links") ? linked(said.text) : [said.text]));
+    const words = make("p", "words", ...(this.links ? linked(said.text) : [said.text]));
     words.dir = "auto";
     const meta = make("div", "meta");
     const element = make("li", `message ${side}`, make("div", "bubble", who, words), meta);
@@ -405,8 +420,12 @@ export class ChatMessages extends HTMLElement {
         item.element.classList.remove("followed");
       }
     }
-    this.#list.querySelector(".last-own")?.classList.remove("last-own");
-    this.#items.findLast((item) => item.side === "own")?.element.classList.add("last-own");
+    const lastOwn = this.#items.findLast((item) => item.side === "own");
+    if (lastOwn !== this.#lastOwn) {
+      this.#lastOwn?.element.classList.remove("last-own");
+      lastOwn?.element.classList.add("last-own");
+      this.#lastOwn = lastOwn;
+    }
   }
 
   /**

@@ -24,6 +24,8 @@ export class Outbox {
     this.#key = key;
     /** @type {Unsent[]} */
     this.entries = JSON.parse(tabStorage.getItem(key) ?? "[]");
+    // Where a message was seen is this page's knowledge: one that is loaded again has seen nothing yet.
+    this.entries.forEach((entry) => delete entry.seq);
   }
 
   #key;
@@ -39,6 +41,16 @@ export class Outbox {
   /** @param {string} id */
   find(id) {
     return this.entries.find((entry) => entry.id === id);
+  }
+
+  /** It may be sent once more. @param {string} id */
+  retry(id) {
+    const entry = this.find(id);
+    if (entry) {
+      delete entry.refused;
+      this.save();
+    }
+    return entry;
   }
 
   /** @param {string} id */

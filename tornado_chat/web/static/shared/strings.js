@@ -22,6 +22,8 @@ const TEXTS = {
   role_user: ["来访者", "Visitor"],
   role_consultant: ["咨询师", "Counsellor"],
   role_supervisor: ["督导", "Supervisor"],
+  role_waiter: ["客服", "Support agent"],
+  role_admin: ["管理员", "Administrator"],
   room_session: ["咨询会话", "Counselling session"],
   room_record: ["督导会话", "Supervision"],
 
@@ -141,6 +143,56 @@ const TEXTS = {
   ],
   closed_title: ["连接已关闭", "The connection was closed"],
   closed_text: ["服务器给出的原因：{reason}", "The server's reason: {reason}"],
+
+  // signing in
+  sign_in: ["登录", "Sign in"],
+  signing_in: ["正在登录…", "Signing in…"],
+  sign_in_name: ["用户名", "Name"],
+  password: ["密码", "Password"],
+  show: ["显示", "Show"],
+  hide: ["隐藏", "Hide"],
+  show_password: ["显示密码", "Show the password"],
+  hide_password: ["隐藏密码", "Hide the password"],
+  caps_lock: ["大写锁定已打开", "Caps Lock is on"],
+  forgot: ["忘记密码？请联系管理员重新设置。", "Forgot the password? Your administrator can set a new one."],
+  name_missing: ["请输入用户名。", "Please enter your name."],
+  password_missing: ["请输入密码。", "Please enter your password."],
+  wrong_password: ["用户名或密码不正确。", "The name or the password is wrong."],
+  account_disabled: [
+    "此账号已停用，请联系管理员。",
+    "This account is disabled. Please ask your administrator.",
+  ],
+  too_many_attempts: [
+    "尝试次数过多，请在 {seconds} 秒后重试。",
+    "Too many attempts. Please try again in {seconds} seconds.",
+  ],
+  too_many_attempts_minutes: [
+    "尝试次数过多，请在 {minutes} 分钟后重试。",
+    "Too many attempts. Please try again in {minutes} minutes.",
+  ],
+  no_cookies: [
+    "浏览器没有保存登录状态，请允许此网站使用 Cookie。",
+    "The browser did not keep the sign-in. Please allow this site to use cookies.",
+  ],
+  sign_in_busy: ["服务器繁忙，请稍后再试。", "The server is busy. Please try again soon."],
+  signed_in_as: ["当前账号：{name}", "You are signed in as {name}"],
+  continue: ["继续", "Continue"],
+  sign_out: ["退出登录", "Sign out"],
+  sign_in_as_another: ["换个账号登录", "Sign in as somebody else"],
+  nobody_title: ["请从您的系统打开此页面", "Open this page from your system"],
+  nobody_text: [
+    "这里不能直接登录。请回到您平时登录的系统，从那里打开此页面。",
+    "Nobody can sign in here. Please go to the system where you usually sign in, and open this page from there.",
+  ],
+  over_title: ["登录已过期", "Your sign-in has expired"],
+  over_text: [
+    "请回到您平时登录的系统，从那里重新打开此页面。",
+    "Please go back to the system where you usually sign in, and open this page from there again.",
+  ],
+  wrong_role_title: ["此页面不适用于您的账号", "This page is not for your account"],
+  wrong_role_text: ["当前账号：{name}（{role}）。", "You are signed in as {name} ({role})."],
+  wrong_role_text_nameless: ["当前账号的身份：{role}。", "You are signed in as {role}."],
+  unreachable_title: ["暂时无法连接", "The server does not answer"],
 
   // what the server tells in a room
   joined: ["{role}{name}已进入会话", "{role} {name} has joined the session"],

@@ -6,11 +6,11 @@
  */
 
 import { Connection } from "./connection.js";
-import { Conversation } from "./conversation.js";
 import { newId } from "./outbox.js";
 
 /** @typedef {import("./connection.js").Standing} Standing */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
+/** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./conversation.js").Reader} Reader */
 /** @typedef {import("./conversation.js").Said} Said */
 /** @typedef {import("./outbox.js").Unsent} Unsent */

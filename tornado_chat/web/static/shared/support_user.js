@@ -262,7 +262,9 @@ export class UserSupport extends SupportSocket {
 
   /** Whether the server takes messages. */
   #hears() {
-    return this.#phase.state === "talking" || (this.#phase.state === "waiting" && this.#phase.returned === true);
+    return (
+      this.#phase.state === "talking" || (this.#phase.state === "waiting" && this.#phase.returned === true)
+    );
   }
 
   #fresh() {

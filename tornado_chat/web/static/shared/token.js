@@ -2,15 +2,18 @@
 /**
  * Who is here, and for what: `#token=…&session=4&type=0`.
  *
- * A fragment never reaches a server or its logs. It leaves the address bar at once, so that it is not
- * shown, bookmarked or shared by mistake; for reloads this tab remembers it.
+ * A fragment never reaches a server or its logs. With a token it leaves the address bar at once, so that it is not
+ * shown, bookmarked or shared by mistake; for reloads this tab remembers it. Without one it says only which
+ * room is meant, and `signin.js` finds out who is here.
  *
  * @module
  */
 
 /**
  * @typedef {object} Ticket
- * @property {string} token
+ * @property {string} token empty if the address has none
+ * @property {(refused?: string) => Promise<string>} [renew] a token that is valid for some time yet, of `signin.js`
+ * @property {boolean} [account] whether the browser is signed in, so that addresses need no token
  * @property {number} session the number of the session, or of the supervision record
  * @property {0 | 1} type 0: a session, 1: a supervision record
  * @property {Role} role whose token it is
@@ -28,7 +31,7 @@ const KEY = `ticket:${location.pathname}`;
  */
 export function takeTicket(roleClaim) {
   const given = location.hash.slice(1);
-  if (given) {
+  if (new URLSearchParams(given).has("token")) {
     history.replaceState(history.state, "", location.pathname + location.search);
     sessionStorage.setItem(KEY, given);
   }
@@ -36,7 +39,7 @@ export function takeTicket(roleClaim) {
   const token = parameters.get("token") ?? "";
   const session = parameters.get("session") ?? "";
   const type = parameters.get("type") || "0";
-  if (!token || !/^\d{1,15}$/.test(session) || !/^[01]$/.test(type)) {
+  if (!/^\d{1,15}$/.test(session) || !/^[01]$/.test(type)) {
     return null;
   }
   const kind = type === "1" ? 1 : 0;
@@ -49,14 +52,16 @@ export function restartOnNewTicket() {
 }
 
 /**
- * The address of a room for the same person.
+ * The address of another room for the same person.
  *
- * @param {string} token
+ * @param {Ticket} ticket
  * @param {number} session
  * @param {0 | 1} type
  */
-export function roomAddress(token, session, type) {
-  return `${location.pathname}#${new URLSearchParams({ token, session: String(session), type: String(type) })}`;
+export async function roomAddress(ticket, session, type) {
+  const room = { session: String(session), type: String(type) };
+  const token = ticket.renew ? await ticket.renew() : ticket.token;
+  return `${location.pathname}#${new URLSearchParams(ticket.account ? room : { token, ...room })}`;
 }
 
 /**

@@ -41,7 +41,7 @@ export class Panel {
     document.title = this.#title;
     find("#greeting").textContent = greeting || text("greeting");
     find("#close").append(icon("shrink"));
-    find("#start-picture").append(icon("talk"));
+    find("#start-picture").append(icon("bubble"));
     fillStars(find("#stars"));
     this.standing.addEventListener("retry", acts.retry);
     onClick("#close", acts.close);
@@ -167,7 +167,7 @@ export class Panel {
   freshTalk(watched) {
     const messages = new ChatMessages();
     const composer = new ChatComposer();
-    messages.setAttribute("links", "");
+    messages.links = true;
     find("#words").replaceChildren(messages, composer);
     messages.watched = watched;
     this.#messages = messages;
@@ -249,7 +249,7 @@ export class Panel {
   #head(title, sub, name) {
     find("#title").textContent = title;
     find("#sub").textContent = sub;
-    find("#avatar").replaceChildren(name ? (Array.from(name)[0] ?? "").toUpperCase() : icon("talk"));
+    find("#avatar").replaceChildren(name ? (Array.from(name)[0] ?? "").toUpperCase() : icon("bubble"));
     if (this.#messages) {
       this.#messages.otherName = name || text("somebody");
     }

@@ -23,7 +23,7 @@ addTexts({
   // in the line
   waiting: ["正在排队", "Waiting for one of us"],
   place_1: ["下一位就是您", "You are next"],
-  place_n: ["前面还有 {ahead} 位", "You are {place} in line"],
+  place_n: ["您排在第 {place} 位", "You are {place} in line"],
   waiting_text: [
     "可以先写下您的问题，有人接入时会自动发送。",
     "You can write already: it is sent as soon as somebody joins.",
@@ -93,5 +93,5 @@ export function placeText(place) {
     return text("place_1");
   }
   const written = language === "en" ? `${place}${ENDINGS[ordinal.select(place)]}` : place;
-  return text("place_n", { place: written, ahead: place - 1 });
+  return text("place_n", { place: written });
 }

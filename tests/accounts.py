@@ -1,0 +1,66 @@
+"""Accounts of the server itself for tests, with passwords that cost next to nothing to compare."""
+
+import json
+import time
+from http.cookies import SimpleCookie
+from typing import Any
+
+from argon2 import PasswordHasher
+from tornado.httpclient import HTTPResponse
+
+from tests.conftest import House
+from tornado_chat.services.passwords import Passwords
+from tornado_chat.storage import staff
+from tornado_chat.types import Person, Role, StaffAccount
+
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PASSWORD = "correct horse battery"
+HASH = CHEAP.hash(PASSWORD)
+SESSION = "/api/v1/staff/session"
+TOKEN = "/api/v1/staff/token"
+
+
+def cheap_passwords() -> Passwords:
+    return Passwords(CHEAP)
+
+
+async def make_account(
+    house: House, name: str, role: str = "consultant", *, id: str | None = None, hash: str = HASH, **more: Any
+) -> None:
+    person = Person(Role(role), id or f"staff-{name}")
+    account = StaffAccount(name, more.pop("display_name", None), person, time.time_ns() // 1000, **more)
+    await house.server._store.write(lambda tx: staff.add(tx.database, account, hash))
+
+
+class Browser:
+    """What a browser does with the cookies of the accounts."""
+
+    def __init__(self, house: House, **headers: str) -> None:
+        self._house = house
+        self._headers = {"Origin": house.http, "Sec-Fetch-Site": "same-origin", **headers}
+        self.cookies: dict[str, str] = {}
+
+    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> HTTPResponse:
+        sent = {**self._headers, "Content-Type": "application/json", **headers}
+        if self.cookies:
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        answer = await self._house.api(method, path, None, body, **sent)
+        for line in answer.headers.get_list("Set-Cookie"):
+            for name, morsel in SimpleCookie(line).items():
+                if morsel.value:
+                    self.cookies[name] = morsel.value
+                else:
+                    self.cookies.pop(name, None)
+        return answer
+
+    async def sign_in(self, name: str, password: str = PASSWORD) -> HTTPResponse:
+        return await self.ask("POST", SESSION, {"name": name, "password": password})
+
+    async def token(self) -> str:
+        answer = await self.ask("POST", TOKEN)
+        assert answer.code == 200, answer.body
+        return str(json.loads(answer.body)["token"])
+
+    async def account(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = json.loads((await self.ask("GET", SESSION)).body)["account"]
+        return found

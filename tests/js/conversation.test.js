@@ -1,0 +1,198 @@
+// Everything once and in order, whatever the network does to what is sent and told.
+
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import fc from "fast-check";
+import { install } from "./browser.js";
+
+const shared = "../../tornado_chat/web/static/shared";
+const { Conversation } = await import(`${shared}/conversation.js`);
+const { Outbox } = await import(`${shared}/outbox.js`);
+
+beforeEach(install);
+
+/** What the reader sees: own messages by id until they are stored, all others by number. */
+class Reader {
+  lines = [];
+
+  addUnsent(entry) {
+    this.lines.push({ id: entry.id, text: entry.text });
+  }
+
+  message = (said) => this.#put(said);
+  past = (past) => past.forEach((said) => this.#put(said));
+  stored = (id, seq) => {
+    const line = this.lines.find((each) => each.id === id);
+    assert.ok(line, `${id} is shown`);
+    assert.equal(line.seq, undefined, "stored once");
+    if (this.lines.some((each) => each.seq === seq)) {
+      this.lines.splice(this.lines.indexOf(line), 1); // as the list does: the past had it already
+    } else {
+      line.seq = seq;
+    }
+  };
+  refused = (id) => {
+    this.lines.find((each) => each.id === id).refused = true;
+  };
+
+  #put({ seq, text }) {
+    assert.ok(!this.lines.some((line) => line.seq === seq), `${seq} is told once`);
+    this.lines.push({ seq, text });
+  }
+}
+
+/** A server that keeps what it is told, and a network that may lose what goes either way. */
+class World {
+  log = [];
+  open = true;
+  reader = new Reader();
+  /** Own and others' frames on their way to the page. */
+  coming = [];
+
+  constructor() {
+    this.load();
+  }
+
+  /** The page is loaded (again): what is stored in the tab is all it has. */
+  load() {
+    this.reader = new Reader();
+    this.outbox = new Outbox("test");
+    this.outbox.entries.forEach((entry) => this.reader.addUnsent(entry));
+    this.page = new Conversation(this.outbox, this.reader, {
+      say: (entry) => this.open && this.arrive(entry),
+      older: (before) => this.open && this.tellPast(before),
+    });
+    this.connect();
+  }
+
+  arrive({ id, text }) {
+    let line = this.log.find((each) => each.id === id);
+    if (!line) {
+      line = { id, seq: this.log.length + 1, text, own: true };
+      this.log.push(line);
+      this.coming.push((page) => page.said({ seq: line.seq, text, own: true, time: "" }));
+    }
+    this.coming.push((page) => page.acknowledged(id, line.seq, ""));
+    return true;
+  }
+
+  other(text) {
+    const line = { seq: this.log.length + 1, text, own: false };
+    this.log.push(line);
+    if (this.open) {
+      this.coming.push((page) => page.said({ ...line, time: "" }));
+    }
+  }
+
+  tellPast(before = Infinity) {
+    const lines = this.log.filter((line) => line.seq < before).slice(-3);
+    const more = lines.length > 0 && lines[0].seq > 1;
+    this.coming.push((page) =>
+      page.past(
+        lines.map(({ seq, text, own }) => ({ seq, text, own, time: "" })),
+        more,
+      ),
+    );
+  }
+
+  deliver(count) {
+    for (const frame of this.coming.splice(0, count)) {
+      frame(this.page);
+    }
+  }
+
+  cut() {
+    this.open = false;
+    this.coming = [];
+  }
+
+  connect() {
+    this.open = true;
+    this.coming = [];
+    this.page.cut();
+    this.tellPast();
+    this.deliver(1);
+    this.page.flush();
+  }
+
+  settle() {
+    this.connect();
+    for (let turn = 0; turn < 200; turn += 1) {
+      this.deliver(this.coming.length);
+      this.page.older();
+    }
+  }
+}
+
+const steps = fc.array(
+  fc.oneof(
+    fc.record({ do: fc.constant("say"), text: fc.constantFrom("yes", "no", "yes ") }),
+    fc.record({ do: fc.constant("other"), text: fc.constantFrom("yes", "what?") }),
+    fc.record({ do: fc.constant("deliver"), count: fc.integer({ min: 1, max: 4 }) }),
+    fc.record({ do: fc.constantFrom("cut", "connect", "load", "older") }),
+  ),
+  { maxLength: 40 },
+);
+
+test("everything is shown once, and everything written is stored once", () => {
+  fc.assert(
+    fc.property(steps, (taken) => {
+      install();
+      const world = new World();
+      const written = [];
+      for (const step of taken) {
+        if (step.do === "say") {
+          const entry = world.page.say(step.text);
+          world.reader.addUnsent(entry);
+          written.push(entry.id);
+        } else if (step.do === "other") {
+          world.other(step.text);
+        } else if (step.do === "deliver") {
+          world.deliver(step.count);
+        } else if (step.do === "older") {
+          world.page.older();
+        } else {
+          world[step.do]();
+        }
+      }
+      world.settle();
+      assert.deepEqual(
+        world.log.filter((line) => line.own).map((line) => line.id),
+        written,
+      );
+      const shown = world.reader.lines.toSorted((one, other) => one.seq - other.seq);
+      assert.deepEqual(
+        shown.map(({ seq, text }) => [seq, text]),
+        world.log.map(({ seq, text }) => [seq, text]),
+      );
+      assert.deepEqual(world.outbox.entries, []);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("what was refused waits for its author, and goes out again when told", () => {
+  const sent = [];
+  const reader = new Reader();
+  const outbox = new Outbox("test");
+  const page = new Conversation(outbox, reader, { say: (entry) => sent.push(entry.id) > 0, older: () => {} });
+  const entry = page.say("rude");
+  reader.addUnsent(entry);
+  page.refuse(entry.id, "not that word");
+  page.cut();
+  page.flush();
+  assert.deepEqual(sent, [entry.id]);
+  assert.equal(new Outbox("test").entries[0].refused, "not that word");
+  page.sayAgain(entry.id);
+  assert.deepEqual(sent, [entry.id, entry.id]);
+});
+
+test("what is too big for the server is not sent for ever", () => {
+  const reader = new Reader();
+  const page = new Conversation(new Outbox("test"), reader, { say: () => true, older: () => {} });
+  const [small, big] = [page.say("x"), page.say("x".repeat(99))];
+  [small, big].forEach((entry) => reader.addUnsent(entry));
+  page.refuseLongest();
+  assert.equal(reader.lines.find((line) => line.id === big.id).refused, true);
+  assert.equal(reader.lines.find((line) => line.id === small.id).refused, undefined);
+});

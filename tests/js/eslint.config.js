@@ -1,0 +1,50 @@
+// The rules of the pages' JavaScript. TypeScript, which reads the JSDoc, knows the rest.
+
+import js from "@eslint/js";
+import globals from "globals";
+
+export default [
+  js.configs.recommended,
+  {
+    languageOptions: { ecmaVersion: 2023, sourceType: "module", globals: globals.browser },
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      curly: "error",
+      eqeqeq: "error",
+      "no-console": "error",
+      "no-eval": "error",
+      "no-implied-eval": "error",
+      "no-param-reassign": "off",
+      "no-restricted-properties": [
+        "error",
+        {
+          property: "innerHTML",
+          message: "What people wrote is never read as HTML: use make() and textContent.",
+        },
+        {
+          property: "outerHTML",
+          message: "What people wrote is never read as HTML: use make() and textContent.",
+        },
+        { property: "insertAdjacentHTML", message: "What people wrote is never read as HTML: use make()." },
+      ],
+      "no-shadow": "off",
+      "no-unused-vars": ["error", { argsIgnorePattern: "^_", caughtErrors: "none" }],
+      "no-var": "error",
+      "object-shorthand": "error",
+      "prefer-const": "error",
+    },
+  },
+  {
+    // The two parts of /widget.js, which is one script, in pages of others.
+    files: ["**/widget/launcher.js", "**/widget/loader.js"],
+    languageOptions: { sourceType: "script" },
+    rules: {
+      "no-console": ["error", { allow: ["info"] }], // for the developers of those pages
+      "no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^Launcher$" }],
+    },
+  },
+  {
+    files: ["**/widget/loader.js"],
+    languageOptions: { globals: { Launcher: "readonly", element: "readonly" } },
+  },
+];

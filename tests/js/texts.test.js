@@ -1,0 +1,47 @@
+// Every text exists, in both languages, with the same blanks; and none is left over.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+
+const root = new URL("../../tornado_chat/web/static/", import.meta.url);
+const files = readdirSync(root, { recursive: true })
+  .filter((name) => /\.(js|html)$/.test(name))
+  .map((name) => ({ name, page: name.split("/")[0], source: readFileSync(new URL(name, root), "utf8") }));
+
+const ENTRY = /^ {2}(\w+): \[\s*("(?:[^"\\]|\\.)*"),\s*("(?:[^"\\]|\\.)*"),?\s*\],?$/gms;
+const blanks = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((found) => found[1]).sort();
+
+/** By page, `shared` among them: the texts of its `strings.js`. */
+const texts = new Map();
+for (const { name, page, source } of files.filter((file) => file.name.endsWith("strings.js"))) {
+  const found = new Map(
+    [...source.matchAll(ENTRY)].map(([, key, chinese, english]) => [key, [chinese, english]]),
+  );
+  assert.ok(found.size > 0, `${name} has texts`);
+  texts.set(page, found);
+}
+
+test("both languages have the same blanks", () => {
+  for (const [page, found] of texts) {
+    for (const [key, [chinese, english]] of found) {
+      assert.deepEqual(blanks(chinese), blanks(english), `${page}: ${key}`);
+      assert.ok(
+        /[\u4e00-\u9fff]|^"[\W\d]*\{|JSON/.test(chinese),
+        `${page}: ${key} is in Chinese: ${chinese}`,
+      );
+    }
+  }
+});
+
+const CALLED = /\btext\(\s*"(\w+)"/g;
+const MARKED = /data-(?:text|label|placeholder|title)="(\w+)"/g;
+
+test("every text that a page asks for exists", () => {
+  for (const { name, page, source } of files) {
+    const asked = [...source.matchAll(name.endsWith(".html") ? MARKED : CALLED)].map((found) => found[1]);
+    for (const key of asked) {
+      assert.ok(texts.get(page)?.has(key) || texts.get("shared").has(key), `${name} asks for ${key}`);
+    }
+  }
+});

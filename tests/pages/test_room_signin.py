@@ -1,0 +1,106 @@
+"""A room whose address has no token: by an account of the server, and by the page around it."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.accounts import cheap_passwords, make_account
+from tests.conftest import House, token
+from tests.pages.conftest import VISITOR, People, Room
+from tests.pages.hosts import embedded, enter, hosts, opened, settings
+from tornado_chat import app
+from tornado_chat.storage import staff
+
+__all__ = ["hosts", "settings"]  # the fixtures
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_counsellor_signs_in_and_talks(
+    house: House, people: People, expected_complaints: list[str]
+) -> None:
+    expected_complaints.append("status of 401")
+    await make_account(house, "chen", id="2")
+    session = await house.session()
+    visitor = await people.room(house.http, VISITOR, session)
+    page = await people.page(f"{house.http}/room#session={session}")
+    await page.wait_for_url("**/signin?next=*")
+    await enter(page, "chen")
+    await page.wait_for_url(f"**/room#session={session}")
+    counsellor = await Room(page).ready()
+    await counsellor.say("What brings you here?")
+    await visitor.shows("What brings you here?")
+
+    # Under the conversation the session ends. What was not sent yet goes out after signing in again.
+    await counsellor.composer.fill("half a sentence")
+    await page.context.set_offline(True)
+    await counsellor.say("Take your time")
+    await counsellor.composer.fill("half a sentence")
+    await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", False))
+    await house.server._staff.check_open()
+    await page.context.set_offline(False)
+    await page.wait_for_url("**/signin?next=*")
+    await enter(page, "chen")
+    await counsellor.became("Take your time", "seen")
+    await visitor.shows("What brings you here?", "Take your time")
+    await expect(counsellor.composer).to_have_value("half a sentence")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_supervisor_is_called_to_a_room_that_needs_no_token(house: House, people: People) -> None:
+    await make_account(house, "chen", id="2")
+    session = await house.session()
+    page = await people.page(f"{house.http}/signin?next=/room%23session={session}")
+    await enter(page, "chen")
+    counsellor = await Room(page).ready()
+    await counsellor.menu("Ask for supervision")
+    await page.locator("#supervisor").fill("staff-wu")
+    await page.get_by_role("button", name="Send request").click()
+    link = page.get_by_role("link", name="Open the supervision")
+    await expect(link).to_have_attribute("href", "/room#session=1&type=1")
+    async with page.context.expect_page() as opened:
+        await link.click()
+    await Room(await opened.value).ready()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_wrong_side_is_told(house: House, people: People) -> None:
+    await make_account(house, "bob", "waiter")
+    page = await people.page(f"{house.http}/signin?next=/room%23session=1")
+    await enter(page, "bob")
+    await expect(page.get_by_role("heading")).to_have_text("This page is not for your account")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_frame_goes_on_with_the_next_token(house: House, people: People, hosts: list[str]) -> None:
+    session = await house.session()
+    tokens = token("user", 1, "Lin"), "no token at all", token("user", 1, "Lin")
+    page = await embedded(people, hosts[0], f"{house.http}/room#session={session}", *tokens)
+    frame = page.frame_locator("iframe")
+    composer = frame.get_by_role("textbox", name="Message")
+    await composer.fill("Hello")
+    await composer.press("Enter")
+    await expect(frame.locator(".message")).to_have_attribute("data-fate", "stored")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_refused_token_is_asked_for_again(house: House, people: People, hosts: list[str]) -> None:
+    session = await house.session()
+    page = await opened(
+        people,
+        hosts[0],
+        f"{house.http}/room#session={session}",
+        "not what the server takes",
+        token("user", 1, "Lin"),
+    )
+    await Room(page).ready()
+    await expect(page.get_by_role("textbox", name="Message")).to_be_enabled()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_without_anybody_the_link_is_incomplete(house: House, people: People) -> None:
+    page = await people.page(f"{house.http}/room#session=1")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This link is incomplete")

@@ -1,0 +1,87 @@
+"""Which passwords are taken, and comparing them without wearing anything out."""
+
+import asyncio
+
+import pytest
+from argon2 import PasswordHasher
+
+from tests.accounts import CHEAP, HASH, PASSWORD
+from tornado_chat.errors import Unavailable
+from tornado_chat.services import passwords
+from tornado_chat.services.passwords import MOST_WAITING, Passwords, WeakPassword, check, generate
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["correct horse", "密码要够长才行，十个字", "          x y z", "0" * 1021 + "abc", "aaaaaaaaa bcd"],
+)
+def test_length_is_what_counts(password: str) -> None:
+    check(password, "chen", None)
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("short", "at least 10"),
+        ("密码要够长才行", "at least 10"),
+        ("x" * 1000 + "abc" * 10, "at most 1024"),
+        ("ChenXiaoMing", "the name itself"),
+        ("陈小明老师陈小明老师", "the name itself"),
+        ("abcabcabcabc", "fewer than 4"),
+        ("Password123", "everybody tries first"),
+    ],
+)
+def test_and_what_anybody_would_try(password: str, why: str) -> None:
+    with pytest.raises(WeakPassword, match=why):
+        check(password, "chenxiaoming", "陈小明老师陈小明老师")
+
+
+def test_all_of_the_list_would_be_long_enough() -> None:
+    assert all(len(each) >= passwords.SHORTEST and each == each.casefold() for each in passwords.COMMONEST)
+
+
+def test_generated_ones_are_taken_and_differ() -> None:
+    made = {generate() for _ in range(50)}
+    assert len(made) == 50
+    for each in made:
+        check(each)
+
+
+@pytest.mark.gen_test
+async def test_comparing() -> None:
+    with_cheap = Passwords(CHEAP)
+    assert await with_cheap.matches(PASSWORD, HASH)
+    assert not await with_cheap.matches(PASSWORD + " ", HASH)
+    assert not await with_cheap.matches(PASSWORD, None)
+    assert not await with_cheap.matches(PASSWORD, "")  # of an account that was removed
+    composed, decomposed = "caf\u00e9 au lait", "cafe\u0301 au lait"
+    assert await with_cheap.matches(decomposed, await with_cheap.hash(composed))
+    assert not with_cheap.outdated(HASH)
+    assert Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)).outdated(HASH)
+    with_cheap.close()
+
+
+def test_the_parameters_are_those_of_rfc_9106() -> None:
+    made = Passwords().hash_now(PASSWORD)
+    assert made.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert made != Passwords().hash_now(PASSWORD)
+
+
+@pytest.mark.gen_test
+async def test_too_many_at_once_are_refused_and_the_loop_stays_free() -> None:
+    busy = Passwords(CHEAP)
+    held = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    blockers = [
+        loop.run_in_executor(busy._pool, lambda: asyncio.run_coroutine_threadsafe(held.wait(), loop).result())
+        for _ in range(passwords.THREADS)
+    ]
+    waiting = [asyncio.ensure_future(busy.matches(PASSWORD, HASH)) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await busy.matches(PASSWORD, HASH)
+    held.set()
+    assert all(await asyncio.gather(*waiting))
+    await asyncio.gather(*blockers)
+    assert await busy.matches(PASSWORD, HASH)
+    busy.close()

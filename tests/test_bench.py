@@ -1,0 +1,30 @@
+"""The measuring itself: each job runs to its end and prints its table. How fast that is asserts nobody."""
+
+import pytest
+from click.testing import CliRunner
+
+from tornado_chat.bench import arriving, fanout, line, relay
+from tornado_chat.bench.jobs import JOBS
+from tornado_chat.cli import main
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_prints_its_table(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (arriving, fanout, relay):
+        monkeypatch.setattr(module, "SECONDS", 0.1)
+    monkeypatch.setattr(relay, "PAIRS", 2)
+    monkeypatch.setattr(fanout, "OBSERVERS", 3)
+    monkeypatch.setattr(fanout, "PEOPLE", 2)
+    monkeypatch.setattr(arriving, "SESSIONS", 3)
+    monkeypatch.setattr(arriving, "IDLE", 20)
+    monkeypatch.setattr(arriving, "LONG", 300)
+    monkeypatch.setattr(line, "LENGTHS", (10, 100))
+    monkeypatch.setattr(line, "TIMES", 20)
+    done = CliRunner().invoke(main, ["bench", job, "--rounds", "1"])
+    assert done.exit_code == 0, done.output
+    title, *rows = done.output.splitlines()
+    assert title.startswith(
+        ("relay", "latency", "fan-out", "notifications", "connects", "idle", "history", "queue")
+    )
+    assert len([row for row in rows if row.strip()]) >= 3

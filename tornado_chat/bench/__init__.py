@@ -1,0 +1,1 @@
+"""Measuring this server beside its yardsticks: ``tornado-chat bench`` and ``scripts/bench``."""

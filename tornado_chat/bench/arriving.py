@@ -1,0 +1,120 @@
+"""Coming in, staying, and looking back: connects, idle sockets, pages of history."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from tornado_chat.bench.rounds import compare
+from tornado_chat.bench.servers import Process, address, load, ours, pin, session, stock, token
+
+SESSIONS = 200
+AT_ONCE = 20
+IDLE = 10_000
+LONG = 10_000  # messages of the session whose history is read
+SECONDS = 4.0
+
+
+def connects(rounds: int) -> Iterator[str]:
+    title = f"connects: sockets opened per second, {AT_ONCE} at a time, until somebody is let in"
+    yield from compare(
+        title,
+        {
+            "stock Tornado, the upgrade": _stock_connects,
+            "/notify: JWT, inbox": _notify_connects,
+            "/chat: JWT, session, what was missed": _chat_connects,
+        },
+        rounds,
+    )
+
+
+def idle(rounds: int) -> Iterator[str]:
+    yield f"idle: {IDLE} sockets that say nothing, resident memory of the server"
+    yield f"  {'':<36} {'KiB a socket':>13} {'ratio':>6} {'held':>7} {'seconds':>8}"
+    stock_paths = [f"/relay/r{n}" for n in range(IDLE)]
+    notify_paths = [f"/notify?token={token('user', n)}" for n in range(IDLE)]
+    first = _hold("stock Tornado", stock, stock_paths)
+    yardstick = first[0]
+    for name, (kib, held, seconds) in {
+        "stock Tornado": first,
+        "/notify": _hold("/notify", ours, notify_paths),
+    }.items():
+        yield f"  {name:<36} {kib:>13.1f} {kib / yardstick:>6.2f} {held:>7} {seconds:>8.1f}"
+
+
+def history(rounds: int) -> Iterator[str]:
+    title = f"history: pages of 100 messages per second, of a session with {LONG}"
+    yield from compare(
+        title, {"stock Tornado, a page in memory": _stock_pages, "GET …/messages": _our_pages}, rounds
+    )
+
+
+def _stock_connects() -> dict[str, float]:
+    with stock() as process:
+        paths = [f"/relay/r{n}" for n in range(SESSIONS)]
+        return load(process, "connect", SECONDS, paths=paths, in_flight=AT_ONCE)
+
+
+def _notify_connects() -> dict[str, float]:
+    with ours() as process:
+        paths = [f"/notify?token={token('user', n)}" for n in range(SESSIONS)]
+        return load(process, "connect", SECONDS, paths=paths, in_flight=AT_ONCE)
+
+
+def _chat_connects() -> dict[str, float]:
+    with ours() as process:
+        paths = [
+            f"/chat?token={token('user', n)}&sessionId={session(process.url, n)}&type=0&features=history"
+            for n in range(SESSIONS)
+        ]
+        return load(process, "connect", SECONDS, paths=paths, in_flight=AT_ONCE, ready='"history"')
+
+
+def _hold(
+    name: str, server: Callable[[], AbstractContextManager[Process]], paths: list[str]
+) -> tuple[float, int, float]:
+    with server() as process:
+        before, started = process.resident, time.perf_counter()
+        plan = {"job": "hold", "sockets": [{"path": path} for path in paths], **address(process.url)}
+        command = [sys.executable, "-m", "tornado_chat.bench.load"]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, preexec_fn=pin(1)) as holder:
+            assert holder.stdin is not None
+            assert holder.stdout is not None
+            holder.stdin.write(json.dumps(plan) + "\n")
+            holder.stdin.flush()
+            if holder.stdout.readline() != "held\n":
+                raise SystemExit(f"{name}: the sockets could not be held; is `ulimit -n` below {IDLE + 100}?")
+            seconds = time.perf_counter() - started
+            grown = process.resident - before
+            holder.stdin.close()
+            held: int = json.loads(holder.stdout.read())["open"]
+        return grown / len(paths) / 1024, held, seconds
+
+
+def _stock_pages() -> dict[str, float]:
+    with stock() as process:
+        request = "GET /page HTTP/1.1\r\nHost: x\r\n\r\n"
+        return load(process, "request", SECONDS, requests=[request], in_flight=10)
+
+
+def _our_pages() -> dict[str, float]:
+    with ours() as process:
+        number = session(process.url, 1)
+        talker = {
+            "path": f"/chat?token={token('user', 1)}&sessionId={number}&type=0&features=ack",
+            "message": json.dumps({"msg": "x" * 88, "id": "{n}"}),
+            "in_flight": 50,
+            "pace": 0,
+            "count": '"ack"',
+        }
+        load(process, "talk", LONG / 10_000, sockets=[talker])
+        bearer = token("service", "bench")
+        requests = [
+            f"GET /api/v1/sessions/{number}/messages?limit=100&after={after} HTTP/1.1\r\n"
+            f"Host: x\r\nAuthorization: Bearer {bearer}\r\n\r\n"
+            for after in range(0, 2000, 100)
+        ]
+        return load(process, "request", SECONDS, requests=requests, in_flight=10)

@@ -1,0 +1,23 @@
+"""What can be measured of an installation."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
+JOBS: Mapping[str, str] = {
+    "relay": "relay.lines",
+    "latency": "relay.half_load",
+    "fanout": "fanout.lines",
+    "notifications": "fanout.notifications",
+    "connects": "arriving.connects",
+    "idle": "arriving.idle",
+    "history": "arriving.history",
+    "queue": "line.lines",
+}
+"""By name: the module and the function that measures it."""
+
+
+def lines(name: str, rounds: int) -> Iterator[str]:
+    """The lines of the job's table, of so many alternating rounds."""
+    module, _, function = JOBS[name].partition(".")
+    found: Iterator[str] = getattr(import_module(f"tornado_chat.bench.{module}"), function)(rounds)
+    return found

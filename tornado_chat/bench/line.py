@@ -1,0 +1,58 @@
+"""The waiting line: what joining, matching and asking for one's place cost as it grows."""
+
+from collections.abc import Iterator, Sequence
+
+from tornado_chat.bench.rounds import Candidate, measure
+from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
+from tornado_chat.types import Person, Role
+
+LENGTHS = (10, 1_000, 100_000)
+TIMES = 2_000
+
+
+def lines(rounds: int) -> Iterator[str]:
+    return measure("queue: one of so many waiting; the shortest line is the yardstick", _candidates(), rounds)
+
+
+def _candidates() -> Sequence[Sequence[Candidate]]:
+    desks = {length: _Busy(length) for length in LENGTHS}
+    return [
+        [
+            Candidate(f"join, release and match, {length} waiting", desk.match, TIMES)
+            for length, desk in desks.items()
+        ],
+        [Candidate(f"place, {length} waiting", desk.place, TIMES) for length, desk in desks.items()],
+    ]
+
+
+class _Busy:
+    """A desk where everybody is busy, and so many wait."""
+
+    def __init__(self, length: int) -> None:
+        self._desk = Desk(FifoLeastLoaded())
+        self._next = 0
+        self._waiters = [Person(Role.WAITER, str(n)) for n in range(100)]
+        for waiter in self._waiters:
+            self._desk.pool.set(waiter, available=True, capacity=5, claims={})
+        for _ in range(500):
+            self._join()
+        list(self._desk.match())
+        for _ in range(length):
+            self._join()
+
+    def match(self) -> None:
+        """As many join as are matched: the line stays as long as it is."""
+        for n in range(TIMES):
+            self._join()
+            self._desk.pool.released(self._waiters[n % len(self._waiters)])
+            list(self._desk.match())
+
+    def place(self) -> None:
+        first = next(iter(self._desk.in_order())).number
+        waiting = self._next - first
+        for n in range(TIMES):
+            self._desk.place(first + n % waiting)
+
+    def _join(self) -> None:
+        self._desk.join(Ticket(self._next, Person(Role.USER, str(self._next)), self._next))
+        self._next += 1

@@ -1,0 +1,292 @@
+"""A load generator that is not the limit: raw frames over asyncio protocols, in a process of its own.
+
+``python -m tornado_chat.bench.load`` reads a plan as JSON from standard input and writes what it saw as JSON.
+A plan names the server (``host``, ``port``), what to do (``job``) and for how long (``seconds``, after
+``warm_up``):
+
+``talk``
+    ``sockets``, opened one after the other: ``path``, ``hello`` (texts to send once it is open), ``ready`` (a
+    word of the frame after which the next one is opened), ``count`` (a word of the frames that are counted),
+    and of those that talk ``message``, ``in_flight`` and ``pace``, the index of the socket whose frames tell
+    that a message has arrived. In a message ``{n}`` is a number and ``{uuid}`` what the ready frame named.
+    One with ``http`` sends its message as it is, over a connection that is not upgraded.
+``connect``
+    ``paths``, opened and closed by ``in_flight`` at a time; ``ready`` as above.
+``request``
+    ``requests``, sent over ``in_flight`` connections that are kept.
+``hold``
+    ``sockets`` as above, held until standard input is closed.
+
+Only the standard library is used, nothing of what is measured.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import re
+import resource
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import Any
+
+TEXT, PING, PONG = 0x1, 0x9, 0xA
+UUID = re.compile(rb'"uuid":"([^"]+)"')
+AT_ONCE = 50  # sockets that are opened at the same time where their order does not matter
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A client's frame, masked by zeros: as valid as any other mask, and the payload stays as it is."""
+    size = len(payload)
+    head = bytes([0x80 | opcode])
+    head += bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2, "big")
+    return head + b"\0\0\0\0" + payload
+
+
+class Socket(asyncio.Protocol):
+    """One connection, upgraded unless it is one of plain HTTP."""
+
+    def __init__(self, run: "Run", plan: dict[str, Any]) -> None:
+        self.run = run
+        self.plan = plan
+        self.message = plan.get("message", "").encode()
+        self.listeners: list[Socket] = []  # those whose messages arrive here
+        self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.sent_at: deque[float] = deque()
+        self.received = 0
+        self.closed = False
+        self._said = 0
+        self._count = plan["count"].encode() if plan.get("count") else None
+        self._awaited = plan["ready"].encode() if plan.get("ready") else b""
+        self._buffer = b""
+        self._upgraded = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        if self.plan.get("http"):
+            self.open.set_result(None)
+            return
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.transport.write(
+            f"GET {self.plan['path']} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self.plan.get("http"):
+            return  # the answer; what counts is what arrives elsewhere
+        data = self._buffer + data
+        if not self._upgraded:
+            head, found, rest = data.partition(b"\r\n\r\n")
+            if not found:
+                self._buffer = data
+                return
+            if b" 101 " not in head.split(b"\r\n")[0]:
+                raise SystemExit(f"{self.plan['path']}: {head.decode()}")
+            self._upgraded, data = True, rest
+            self.open.set_result(None)
+            for text in self.plan.get("hello", ()):
+                self.transport.write(masked(TEXT, text.encode()))
+        position, end, messages, answers = 0, len(data), 0, []
+        while end - position >= 2:
+            size, start = data[position + 1], position + 2
+            if size == 126:
+                if end - position < 4:
+                    break
+                size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
+            elif size == 127:
+                if end - position < 10:
+                    break
+                size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+            if start + size > end:
+                break
+            opcode = data[position] & 0x0F
+            if opcode == PING:
+                answers.append(masked(PONG, data[start : start + size]))
+            elif opcode == TEXT:
+                if not self.ready.done() and data.find(self._awaited, start, start + size) >= 0:
+                    self.ready.set_result(data[start : start + size])
+                if self._count is None or data.find(self._count, start, start + size) >= 0:
+                    messages += 1
+            position = start + size
+        self._buffer = data[position:]
+        if answers:
+            self.transport.write(b"".join(answers))
+        if messages and self.run.going:
+            self.received += messages
+            for listener in self.listeners:
+                listener.arrived(messages)
+
+    def learn(self, frame: bytes) -> None:
+        """Fill in what only the server knows."""
+        found = UUID.search(frame)
+        if found:
+            self.message = self.message.replace(b"{uuid}", found[1])
+
+    def arrived(self, messages: int) -> None:
+        """So many more of what this one said have arrived: as many may follow."""
+        now = time.perf_counter()
+        for _ in range(min(messages, len(self.sent_at))):
+            self.run.delays.append(now - self.sent_at.popleft())
+        self.say(messages)
+
+    def say(self, times: int) -> None:
+        now = time.perf_counter()
+        self.sent_at.extend([now] * times)
+        if b"{n}" not in self.message:
+            self.transport.write(self._whole(self.message) * times)
+            return
+        for _ in range(times):
+            self._said += 1
+            self.transport.write(self._whole(self.message.replace(b"{n}", b"%d" % self._said)))
+
+    def _whole(self, message: bytes) -> bytes:
+        return message if self.plan.get("http") else masked(TEXT, message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        if self.run.going and not self.plan.get("passing"):
+            raise SystemExit(f"{self.plan.get('path')} was closed: {error}")
+
+
+class Run:
+    """The measuring: whether it goes on, and what was seen."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.going = False
+        self.delays: list[float] = []
+
+    async def connect(self, plan: dict[str, Any]) -> Socket:
+        _, socket = await asyncio.get_running_loop().create_connection(
+            lambda: Socket(self, plan), self.plan["host"], self.plan["port"]
+        )
+        await socket.open
+        return socket
+
+    async def measure(self, received: Sequence["Socket | Counter"]) -> dict[str, float]:
+        """Warm up, then count for the seconds of the plan."""
+        await asyncio.sleep(self.plan["warm_up"])
+        self.delays.clear()
+        for each in received:
+            each.received = 0
+        used, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        await asyncio.sleep(self.plan["seconds"])
+        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
+        self.going = False
+        delays = sorted(self.delays)
+        return {
+            "count": sum(each.received for each in received),
+            "seconds": seconds,
+            "cpu": (after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime) / seconds,
+            "p50": delays[len(delays) // 2] if delays else 0.0,
+            "p99": delays[int(len(delays) * 0.99)] if delays else 0.0,
+        }
+
+
+class Counter:
+    """Counts what one of several workers does."""
+
+    received = 0
+
+
+async def talk(run: Run) -> dict[str, float]:
+    sockets = await _open_all(run)
+    await asyncio.sleep(0.5)  # what happens on joining
+    run.going = True
+    talkers = [socket for socket in sockets if socket.message]
+    for socket in talkers:
+        sockets[socket.plan["pace"]].listeners.append(socket)
+        socket.say(socket.plan["in_flight"])
+    return await run.measure(sockets)
+
+
+async def connect(run: Run) -> dict[str, float]:
+    paths = cycle(run.plan["paths"])
+    run.going = True
+
+    async def worker(counter: Counter) -> None:
+        while run.going:
+            plan = {"path": next(paths), "ready": run.plan.get("ready"), "passing": True}
+            started = time.perf_counter()
+            socket = await run.connect(plan)
+            if plan["ready"]:
+                await socket.ready
+            run.delays.append(time.perf_counter() - started)
+            socket.transport.abort()
+            counter.received += 1
+
+    counters = [Counter() for _ in range(run.plan["in_flight"])]
+    workers = [asyncio.create_task(worker(counter)) for counter in counters]
+    result = await run.measure(counters)
+    await asyncio.gather(*workers)
+    return result
+
+
+async def request(run: Run) -> dict[str, float]:
+    requests: Iterator[str] = cycle(run.plan["requests"])
+    run.going = True
+
+    async def worker(counter: Counter) -> None:
+        reader, writer = await asyncio.open_connection(run.plan["host"], run.plan["port"], limit=2**22)
+        while run.going:
+            started = time.perf_counter()
+            writer.write(next(requests).encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            found = re.search(rb"(?i)content-length: (\d+)", head)
+            if not head.startswith(b"HTTP/1.1 2") or found is None:
+                raise SystemExit(head.decode())
+            await reader.readexactly(int(found[1]))
+            run.delays.append(time.perf_counter() - started)
+            counter.received += 1
+        writer.close()
+
+    counters = [Counter() for _ in range(run.plan["in_flight"])]
+    workers = [asyncio.create_task(worker(counter)) for counter in counters]
+    result = await run.measure(counters)
+    await asyncio.gather(*workers)
+    return result
+
+
+async def hold(run: Run) -> dict[str, float]:
+    sockets = await _open_all(run)
+    sys.stdout.write("held\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    return {"open": sum(not socket.closed for socket in sockets)}
+
+
+async def _open_all(run: Run) -> list[Socket]:
+    """Where a socket waits for a word, one after the other: the server shall bring them together so."""
+    plans = run.plan["sockets"]
+    if not any(plan.get("ready") for plan in plans):
+        sockets: list[Socket] = []
+        for start in range(0, len(plans), AT_ONCE):
+            sockets += await asyncio.gather(*map(run.connect, plans[start : start + AT_ONCE]))
+        return sockets
+    sockets, waiting = [], []
+    for plan in plans:
+        socket = await run.connect(plan)
+        sockets.append(socket)
+        waiting.append(socket)
+        if not plan.get("later"):  # else it is ready only with the next one
+            for each in waiting:
+                if each.plan.get("ready"):
+                    each.learn(await each.ready)
+            waiting = []
+    return sockets
+
+
+JOBS = {"talk": talk, "connect": connect, "request": request, "hold": hold}
+
+
+async def main(plan: dict[str, Any]) -> dict[str, float]:
+    return await JOBS[plan["job"]](Run(plan))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asyncio.run(main(json.loads(sys.stdin.readline())))))

@@ -1,0 +1,72 @@
+"""Rounds that alternate, and the table of their medians."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something to be timed: ``run()`` does it ``times`` times."""
+
+    name: str
+    run: Callable[[], object]
+    times: int
+
+
+def measure(title: str, groups: Sequence[Sequence[Candidate]], rounds: int) -> Iterator[str]:
+    """The lines of a table of candidates that do the same; the first of each group is its yardstick."""
+    yield title
+    yield f"  {'':<44} {'µs, median':>10} {'min':>8} {'max':>8}  yardstick takes"
+    for group in groups:
+        for each in group:
+            each.run()  # warm
+        times: dict[str, list[float]] = {each.name: [] for each in group}
+        for _ in range(rounds):
+            for each in group:
+                started = time.perf_counter()
+                each.run()
+                times[each.name].append((time.perf_counter() - started) / each.times * 1e6)
+        yardstick = statistics.median(times[group[0].name])
+        for each in group:
+            median = statistics.median(times[each.name])
+            ratio = "" if each is group[0] else f"{yardstick / median:8.2f} times as long"
+            low, high = min(times[each.name]), max(times[each.name])
+            yield f"  {each.name:<44} {median:>10.2f} {low:>8.2f} {high:>8.2f}  {ratio}"
+
+
+Loads = Mapping[str, Callable[[], dict[str, float]]]
+"""What runs under load, by its name; each gives what ``load`` saw. The first is the yardstick."""
+
+
+def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
+    """The lines of a table of rates. ``load`` at 0.9 or more means that the load was the limit."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
+    yield title
+    for _ in range(rounds):
+        for name, run in candidates.items():
+            found[name].append(run())
+    yield (
+        f"  {'':<36} {'per s, median':>13} {'min':>8} {'max':>8} {'ratio':>6} {'p50 ms':>8} {'p99 ms':>8} "
+        f"{'load':>5} {'server':>6}"
+    )
+    yardstick = _median(found[next(iter(found))], _rate)
+    for name, results in found.items():
+        rates = [_rate(each) for each in results]
+        rate = statistics.median(rates)
+        yield (
+            f"  {name:<36} {rate:>13.0f} {min(rates):>8.0f} {max(rates):>8.0f} {rate / yardstick:>6.2f} "
+            f"{_median(results, lambda each: each['p50']) * 1e3:>8.1f} "
+            f"{_median(results, lambda each: each['p99']) * 1e3:>8.1f} "
+            f"{_median(results, lambda each: each['cpu']):>5.2f} "
+            f"{_median(results, lambda each: each['server']):>6.2f}"
+        )
+
+
+def _rate(result: dict[str, float]) -> float:
+    return result["count"] / result["seconds"]
+
+
+def _median(results: Sequence[dict[str, float]], of: Callable[[dict[str, float]], float]) -> float:
+    return statistics.median(of(each) for each in results)

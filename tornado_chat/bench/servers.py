@@ -1,0 +1,145 @@
+"""The processes of a measurement: a server on one core, the load on another."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+SECRET = "a secret of the benchmark, long enough for HS256"  # of servers that live for seconds
+PLENTY = (
+    "limits.messages_per_second=1000000",
+    "limits.burst=1000000",
+    "limits.connections_per_identity=100000",
+    "logging.level=warning",
+    "plugins.enabled=",
+)
+"""What a measurement is not about."""
+
+
+class Process:
+    """A server on a core of its own; the context is its URL.
+
+    :arg command: writes ``url=http://…`` to its standard error when it listens.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._command = command
+        self._environment = environment
+
+    def __enter__(self) -> "Process":
+        self._process = subprocess.Popen(
+            self._command,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(self._environment or {})},
+            preexec_fn=pin(0),
+        )
+        assert self._process.stderr is not None
+        seen = []
+        for line in self._process.stderr:
+            found = re.search(r"url=(http://\S+)", line)
+            if found:
+                self.url = found[1]
+                return self
+            seen.append(line)
+        raise SystemExit(f"{' '.join(self._command)} did not start:\n{''.join(seen)}")
+
+    def __exit__(self, *error: object) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+    @property
+    def processor(self) -> float:
+        """Seconds of processor time so far."""
+        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def python(module: str, *arguments: str) -> Process:
+    return Process([sys.executable, "-m", f"tornado_chat.bench.{module}", *arguments])
+
+
+@contextlib.contextmanager
+def ours(*options: str) -> Iterator[Process]:
+    """Our server on a database of its own."""
+    with tempfile.TemporaryDirectory(prefix="tornado-chat-bench-") as folder:
+        secret = Path(folder) / "secret"
+        secret.write_text(SECRET)
+        fixed = ("server.port=0", f"server.state_dir={folder}/state", f"auth.secret_file={secret}")
+        given = [word for option in (*fixed, *PLENTY, *options) for word in ("--set", option)]
+        with python("ours", *given) as process:
+            yield process
+
+
+def stock() -> Process:
+    """Tornado as it comes."""
+    return python("stock")
+
+
+def load(process: Process, job: str, seconds: float, **plan: Any) -> dict[str, float]:
+    """Run the load generator on another core. What it saw, and ``server``: the server's share of its core."""
+    plan |= {"job": job, "seconds": seconds, "warm_up": min(1.0, seconds / 3), **address(process.url)}
+    used, started = process.processor, time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "tornado_chat.bench.load"],
+        input=json.dumps(plan) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=pin(1),
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    result: dict[str, float] = json.loads(done.stdout)
+    result["server"] = (process.processor - used) / (time.perf_counter() - started)
+    return result
+
+
+def address(url: str) -> dict[str, Any]:
+    host, port = url.removeprefix("http://").split(":")
+    return {"host": host, "port": int(port)}
+
+
+def pin(core: int) -> Callable[[], None]:
+    """For a new process: stay on that core, or on the last one there is."""
+    cores = sorted(os.sched_getaffinity(0))
+    return lambda: os.sched_setaffinity(0, {cores[min(core, len(cores) - 1)]})
+
+
+def token(role: str, id: int | str) -> str:
+    return jwt.encode({"id": id, "type": role, "exp": int(time.time()) + 3600}, SECRET, "HS256")
+
+
+def post(url: str, path: str, body: Any) -> Any:
+    """An HTTP call as the host."""
+    headers = {"Authorization": f"Bearer {token('service', 'bench')}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def session(url: str, n: int) -> int:
+    """A counselling session of the visitor ``n`` and the consultant ``n``."""
+    number: int = post(url, "/api/v1/sessions", {"user_id": n, "consultant_id": n})["session_id"]
+    return number

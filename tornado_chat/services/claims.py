@@ -1,0 +1,45 @@
+"""What a token says of its owner. Each function raises ``ValueError`` with the reason."""
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from tornado_chat.types import Role
+
+MAX_TEXT = 64
+"""Characters of an id, and of a display name."""
+
+JOINERS = "\u200c\u200d"
+"""Invisible, but part of names: in Persian, in Indic scripts and between emoji."""
+
+
+def read_id(claim: str, claims: Mapping[str, Any]) -> str:
+    value = claims.get(claim)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    # No two ids may look alike in a log, or be one to a database that ignores spaces at the end.
+    # isprintable() refuses what is invisible, and lone surrogates, which no database takes.
+    if isinstance(text, str) and 0 < len(text) <= MAX_TEXT and text.isprintable() and text == text.strip():
+        return text
+    raise ValueError(f"{claim} is not an integer or a text of 1 to {MAX_TEXT} printable characters")
+
+
+def read_role(claim: str, claims: Mapping[str, Any]) -> Role:
+    value = claims.get(claim)
+    if value not in list(Role):
+        raise ValueError(f"{claim} is not one of {', '.join(Role)}")
+    return Role(value)
+
+
+def read_name(claim: str, claims: Mapping[str, Any]) -> str | None:
+    value = claims.get(claim)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"{claim} is not a text")
+    visible = "".join(filter(_visible, value))
+    return visible.strip()[:MAX_TEXT].rstrip() or None
+
+
+def _visible(character: str) -> bool:
+    """Not a control (Cc, Cf: also those that turn the direction of what follows), nor a lone surrogate."""
+    return character in JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")

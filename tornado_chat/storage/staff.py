@@ -1,0 +1,168 @@
+"""Accounts of the server itself, and the browsers in which they are signed in.
+
+Whatever ends somebody's right to be signed in deletes the sessions in the same transaction: a session
+that is there belongs to an account that may sign in, with the password that it has.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.storage import models
+from tornado_chat.types import Person, Role, StaffAccount
+
+_ACCOUNT = models.StaffAccount
+_SESSION = models.StaffSession
+_FIELDS = (
+    _ACCOUNT.name,
+    _ACCOUNT.display_name,
+    _ACCOUNT.role,
+    _ACCOUNT.person_id,
+    _ACCOUNT.created,
+    _ACCOUNT.disabled,
+    _ACCOUNT.signed_in,
+)
+_THERE = _ACCOUNT.removed.is_null()
+
+
+# Accounts
+
+
+def exist(database: pw.Database) -> bool:
+    """Whether anybody has an account, disabled or not."""
+    return _ACCOUNT.select(_ACCOUNT.id).where(_THERE).limit(1).scalar(database) is not None
+
+
+def accounts(database: pw.Database) -> list[StaffAccount]:
+    """All accounts, by name."""
+    query = _ACCOUNT.select(*_FIELDS).where(_THERE).order_by(_ACCOUNT.name).tuples()
+    return [_account(row) for row in query.execute(database)]
+
+
+def find(database: pw.Database, name: str) -> tuple[StaffAccount, str] | None:
+    """The account ``name`` and its password's hash."""
+    query = _ACCOUNT.select(*_FIELDS, _ACCOUNT.password).where((_ACCOUNT.name == name) & _THERE).tuples()
+    for row in query.execute(database):
+        return _account(row[:-1]), row[-1]
+    return None
+
+
+def of_person(database: pw.Database, person: Person) -> str | None:
+    """The name of the account that is ``person``, if there is one."""
+    mine = (_ACCOUNT.role == person.role.value) & (_ACCOUNT.person_id == person.id)
+    name: str | None = _ACCOUNT.select(_ACCOUNT.name).where(mine & _THERE).scalar(database)
+    return name
+
+
+def removed_person(database: pw.Database, name: str) -> Person | None:
+    """Who an account ``name`` was that was removed."""
+    gone = (_ACCOUNT.name == name) & ~_THERE
+    query = _ACCOUNT.select(_ACCOUNT.role, _ACCOUNT.person_id).where(gone).tuples()
+    for role, id in query.execute(database):
+        return Person(Role(role), id)
+    return None
+
+
+def add(database: pw.Database, account: StaffAccount, password: str) -> None:
+    """Store a new account; it takes the place of one of the same name that was removed.
+
+    :arg password: the hash.
+    """
+    values = {
+        "display_name": account.display_name,
+        "role": account.person.role.value,
+        "person_id": account.person.id,
+        "password": password,
+        "disabled": account.disabled,
+        "created": account.created,
+        "signed_in": None,
+        "removed": None,
+    }
+    taken = _ACCOUNT.update(values).where((_ACCOUNT.name == account.name) & ~_THERE).execute(database)
+    if not taken:
+        _ACCOUNT.insert(name=account.name, **values).execute(database)
+
+
+def set_password(database: pw.Database, name: str, password: str) -> bool:
+    """Give an account another password, by its hash, and sign it out everywhere. False: there is none."""
+    return _change(database, name, {"password": password})
+
+
+def rehash(database: pw.Database, name: str, old: str, new: str) -> None:
+    """Another hash of the same password."""
+    _ACCOUNT.update(password=new).where((_ACCOUNT.name == name) & (_ACCOUNT.password == old)).execute(
+        database
+    )
+
+
+def set_disabled(database: pw.Database, name: str, disabled: bool) -> bool:
+    """Let an account sign in no more, or again; it is signed out everywhere. False: there is none."""
+    return _change(database, name, {"disabled": disabled})
+
+
+def remove(database: pw.Database, name: str, now: int) -> bool:
+    """Remove an account, but for the knowledge of which person it was. False: there is none."""
+    return _change(database, name, {"removed": now, "password": ""})
+
+
+def _change(database: pw.Database, name: str, values: dict[str, Any]) -> bool:
+    account = _ACCOUNT.select(_ACCOUNT.id).where((_ACCOUNT.name == name) & _THERE).scalar(database)
+    if account is None:
+        return False
+    _ACCOUNT.update(values).where(_ACCOUNT.id == account).execute(database)
+    _SESSION.delete().where(_SESSION.account == account).execute(database)
+    return True
+
+
+# Sessions
+
+
+def open_session(
+    database: pw.Database, key: str, name: str, password: str, now: int, expires: int, forget: int
+) -> bool:
+    """Sign an account in. False: it has changed since its ``password``, a hash, was looked up.
+
+    :arg forget: sessions that expired before are deleted.
+    """
+    _SESSION.delete().where(_SESSION.expires < forget).execute(database)
+    same = (_ACCOUNT.name == name) & (_ACCOUNT.password == password) & ~_ACCOUNT.disabled & _THERE
+    account = _ACCOUNT.select(_ACCOUNT.id).where(same).scalar(database)
+    if account is None:
+        return False
+    _ACCOUNT.update(signed_in=now).where(_ACCOUNT.id == account).execute(database)
+    _SESSION.insert(key=key, account=account, created=now, used=now, expires=expires).execute(database)
+    return True
+
+
+def session(database: pw.Database, key: str, now: int, idle: int) -> tuple[StaffAccount, int] | None:
+    """Whose session ``key`` is, and until when; None if it has expired, or nobody used it for ``idle``."""
+    valid = (_SESSION.key == key) & (_SESSION.expires > now) & (_SESSION.used > now - idle)
+    query = _SESSION.select(*_FIELDS, _SESSION.expires).join(_ACCOUNT).where(valid).tuples()
+    for row in query.execute(database):
+        return _account(row[:-1]), row[-1]
+    return None
+
+
+def touch(database: pw.Database, keys: Sequence[str], now: int) -> None:
+    """These sessions are in use."""
+    _SESSION.update(used=now).where(_SESSION.key.in_(keys)).execute(database)
+
+
+def existing(database: pw.Database, keys: Sequence[str]) -> set[str]:
+    """Those of ``keys`` that are sessions, expired or not."""
+    query = _SESSION.select(_SESSION.key).where(_SESSION.key.in_(keys)).tuples()
+    return {key for (key,) in query.execute(database)}
+
+
+def close_session(database: pw.Database, key: str) -> StaffAccount | None:
+    """Sign out. Returns whose session it was, if it was one."""
+    query = _SESSION.select(*_FIELDS).join(_ACCOUNT).where(_SESSION.key == key).tuples()
+    found = [_account(row) for row in query.execute(database)]
+    _SESSION.delete().where(_SESSION.key == key).execute(database)
+    return found[0] if found else None
+
+
+def _account(row: Sequence[Any]) -> StaffAccount:
+    name, display_name, role, person_id, created, disabled, signed_in = row
+    return StaffAccount(name, display_name, Person(Role(role), person_id), created, bool(disabled), signed_in)

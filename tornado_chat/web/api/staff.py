@@ -1,0 +1,194 @@
+"""``/api/v1/staff``: signing in with an account of the server, for its own pages only.
+
+The cookie must do nothing for other sites: browsers send it with nothing that another site brought about
+(``SameSite=Strict``), and what says that another origin asks is refused, as is what a form could send.
+"""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from tornado_chat.errors import ChatError, Forbidden, Malformed, TooFast, Unauthenticated, Unavailable
+from tornado_chat.services.passwords import LONGEST
+from tornado_chat.types import StaffAccount
+from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.described.operations import Answer, operation
+
+SESSION = "tornado-chat-staff"
+DEVICE = "tornado-chat-device"
+SECURE = "__Host-"
+"""Browsers take a cookie whose name begins so from a secure origin only, and from no other host."""
+
+DEVICE_DAYS = 180
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    name: Annotated[str, Meta(max_length=64, description="Of the account.", examples=["chen"])]
+    password: Annotated[
+        str, Meta(max_length=LONGEST, description="As it was typed.", examples=["correct horse battery"])
+    ]
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Somebody with an account of this server."""
+
+    id: Annotated[int | str, Meta(description="As in the tokens.", examples=["staff-chen"])]
+    role: Annotated[str, Meta(examples=["consultant"])]
+    name: Annotated[str, Meta(description="What others see.", examples=["Chen"])]
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    account: Annotated[Account | None, Meta(description="null: nobody is.")]
+
+
+class OwnToken(msgspec.Struct, frozen=True):
+    """A token for who is signed in."""
+
+    token: Annotated[str, Meta(description="A JWT, as a host would make it.")]
+    expires_in: Annotated[int, Meta(description="Seconds.", examples=[900])]
+    id: Annotated[int | str, Meta(description="As in the token.", examples=["staff-chen"])]
+    role: Annotated[str, Meta(examples=["consultant"])]
+    name: Annotated[str, Meta(description="What others see.", examples=["Chen"])]
+
+
+FOREIGN: tuple[ChatError, ...] = (Forbidden("other_origin"), Unavailable("database_away"))
+NO_FORM = Malformed("bad_shape", reason="the Content-Type must be application/json")
+
+
+_credentials = msgspec.json.Decoder(Credentials)
+
+
+class StaffHandler(ApiHandler):
+    """What only a page of this server may ask."""
+
+    def prepare(self) -> None:  # without the CORS headers of the rest of the API
+        headers = self.request.headers
+        site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
+        # Browsers leave Sec-Fetch-Site out over plain HTTP; without both, it is not a page that asks.
+        foreign = site not in ("same-origin", "none") if site else origin and not self._is_own(origin)
+        if foreign:
+            raise Forbidden("other_origin")
+        if self.request.method == "POST" and not _is_json(headers.get("Content-Type", "")):
+            raise Malformed("bad_shape", reason="the Content-Type must be application/json")
+
+    def cookie(self, name: str) -> str | None:
+        # A GET does not tell its origin. A browser with the first kind got it over HTTPS.
+        own = self.get_cookie(SECURE + name)
+        return own if own or self._secure() else self.get_cookie(name)
+
+    def keep(self, name: str, value: str, days: int | None = None) -> None:
+        """Set a cookie; without ``days`` until the browser ends."""
+        self.set_cookie(
+            self._named(name),
+            value,
+            expires_days=days,
+            httponly=True,
+            samesite="Strict",
+            secure=self._secure(),
+        )
+
+    def drop(self, name: str) -> None:
+        self.clear_cookie(self._named(name), httponly=True, samesite="Strict", secure=self._secure())
+
+    def _named(self, name: str) -> str:
+        return SECURE + name if self._secure() else name
+
+    def _secure(self) -> bool:
+        """Whether the browser speaks HTTPS, to us or to a proxy.
+
+        A proxy need not tell: the origin of the page does, which is this server's, see ``prepare``. Who makes
+        that up gets a cookie for himself that his browser does not take.
+        """
+        return self.request.protocol == "https" or self.request.headers.get("Origin", "").startswith("https:")
+
+    def _is_own(self, origin: str) -> bool:
+        return urlsplit(origin).netloc == self.request.host.lower()
+
+
+class SessionHandler(StaffHandler):
+    @operation(
+        "sign_in",
+        "Sign in with an account of this server",
+        who=None,
+        body=Credentials,
+        answers=[Answer(HTTPStatus.NO_CONTENT, {}, "The cookie of the session comes with it.")],
+        errors=[
+            *FOREIGN,
+            Unauthenticated("wrong_password"),
+            Forbidden("account_disabled"),
+            Forbidden("accounts_off"),
+            TooFast("too_many_attempts", retry_after=30),
+        ],
+    )
+    async def post(self) -> None:
+        """For the pages of this server only: requests of other origins are refused."""
+        given = self.body(_credentials)
+        signed_in = await self.services.staff.sign_in(
+            given.name, given.password, self.request.remote_ip or "", self.cookie(DEVICE)
+        )
+        await self.services.staff.sign_out(self.cookie(SESSION))
+        self.keep(SESSION, signed_in.secret)
+        self.keep(DEVICE, signed_in.device, DEVICE_DAYS)
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
+    @operation(
+        "get_account",
+        "Who is signed in",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, SignedIn)],
+        errors=FOREIGN,
+    )
+    async def get(self) -> None:
+        """By the cookie of ``POST``."""
+        account = await self.services.staff.account(self.cookie(SESSION))
+        self.answer(SignedIn(Account(**_shown(account)) if account else None))
+
+    @operation(
+        "sign_out",
+        "Sign out",
+        who=None,
+        answers=[Answer(HTTPStatus.NO_CONTENT, {}, "Also if nobody was signed in.")],
+        errors=FOREIGN,
+    )
+    async def delete(self) -> None:
+        """Ends the session, the tokens that were made for it, and the sockets that were opened with them."""
+        await self.services.staff.sign_out(self.cookie(SESSION))
+        self.drop(SESSION)
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
+
+class TokenHandler(StaffHandler):
+    @operation(
+        "make_own_token",
+        "A token for who is signed in",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, OwnToken)],
+        errors=[*FOREIGN, NO_FORM, Unauthenticated("signed_out"), Forbidden("accounts_off")],
+    )
+    async def post(self) -> None:
+        """By the cookie of the session; sent as application/json, as a form of another site cannot."""
+        made = await self.services.staff.token(self.cookie(SESSION))
+        self.answer(OwnToken(made.token, made.expires_in, **_shown(made.account)))
+
+
+def _shown(account: StaffAccount) -> dict[str, Any]:
+    return {
+        "id": account.person.host_id,
+        "role": account.person.role.value,
+        "name": account.shown_name,
+    }
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
+    (r"/api/v1/staff/session", SessionHandler, {}),
+    (r"/api/v1/staff/token", TokenHandler, {}),
+]

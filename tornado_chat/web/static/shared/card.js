@@ -1,0 +1,92 @@
+// @ts-check
+/**
+ * A card in the place of a page: what is wrong, and what to do.
+ *
+ * @module
+ */
+
+import { icon, make } from "./elements.js";
+import { SignInOver } from "./identity.js";
+import { signIn } from "./signin.js";
+import { text } from "./strings.js";
+
+/**
+ * @param {object} card
+ * @param {string} card.picture
+ * @param {string} card.title
+ * @param {string} card.words
+ * @param {{ label: string, act: () => unknown }[]} [card.actions]
+ */
+export function showCard({ picture, title, words, actions = [] }) {
+  const heading = make("h1", "", title);
+  heading.tabIndex = -1;
+  const buttons = make("div", "buttons");
+  for (const { label, act } of actions) {
+    const button = make("button", "main-button", label);
+    button.type = "button";
+    button.addEventListener("click", act);
+    buttons.append(button);
+  }
+  const picturePlace = make("div", "card-icon");
+  picturePlace.append(icon(picture));
+  const card = make("main", "card", picturePlace, heading, make("p", "", words));
+  if (actions.length) {
+    card.append(buttons);
+  }
+  document.body.replaceChildren(card);
+  document.title = title;
+  heading.focus();
+}
+
+/**
+ * `signIn` for pages that show a card in all other cases: it resolves only with somebody of `roles`.
+ *
+ * @param {{ roles: readonly string[] }} wanted
+ * @returns {Promise<import("./signin.js").SignedIn>}
+ */
+export async function signInOrShowCard(wanted) {
+  try {
+    const found = await signIn(wanted);
+    if (found && !("wrongRole" in found)) {
+      return found;
+    }
+    showSignInCard(found);
+  } catch (error) {
+    showSignInCard(/** @type {Error} */ (error));
+  }
+  return new Promise(() => {});
+}
+
+/**
+ * Why nobody, or the wrong one, is here.
+ *
+ * @param {import("./signin.js").WrongRole | Error | null} why what `signIn` resolved with, or what it or `token` threw
+ */
+export function showSignInCard(why) {
+  if (why instanceof SignInOver) {
+    showCard({ picture: "lock", title: text("over_title"), words: text("over_text") });
+  } else if (why instanceof Error) {
+    showCard({
+      picture: "link",
+      title: text("unreachable_title"),
+      words: text("failed_network"),
+      actions: [{ label: text("try_again"), act: () => location.reload() }],
+    });
+  } else if (why) {
+    const { wrongRole, name, signInAgain } = why;
+    const role = roleName(wrongRole);
+    showCard({
+      picture: "lock",
+      title: text("wrong_role_title"),
+      words: name ? text("wrong_role_text", { name, role }) : text("wrong_role_text_nameless", { role }),
+      actions: signInAgain ? [{ label: text("sign_in_as_another"), act: signInAgain }] : [],
+    });
+  } else {
+    showCard({ picture: "link", title: text("nobody_title"), words: text("nobody_text") });
+  }
+}
+
+/** @param {string} role */
+export function roleName(role) {
+  return ["user", "consultant", "supervisor", "waiter", "admin"].includes(role) ? text(`role_${role}`) : role;
+}

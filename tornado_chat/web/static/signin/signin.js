@@ -1,0 +1,217 @@
+// @ts-check
+/**
+ * `/signin?next=…`: name and password of an account of the server.
+ *
+ * @module
+ */
+
+import { roleName, showSignInCard } from "../shared/card.js";
+import { find, icon } from "../shared/elements.js";
+import { known } from "../shared/identity.js";
+import { ask } from "../shared/signin.js";
+import { fillIn, language, text } from "../shared/strings.js";
+
+/** @typedef {{ role: string, name: string }} Account */
+
+/** Where people go who did not come from anywhere. @type {Record<string, string>} */
+const HOME = { waiter: "/console", supervisor: "/supervise", admin: "/admin" };
+const MINUTE = 60;
+
+/** What the API refuses with, and the text for it; all others are the server's words. @type {Record<string, string>} */
+const PROBLEMS = {
+  wrong_password: "wrong_password",
+  account_disabled: "account_disabled",
+  accounts_off: "nobody_text",
+  overloaded: "sign_in_busy",
+  database_away: "sign_in_busy",
+};
+
+const name = find("#name", HTMLInputElement);
+const password = find("#password", HTMLInputElement);
+const submit = find("#submit", HTMLButtonElement);
+const problem = find("#problem");
+/** @type {number | undefined} */
+let waiting;
+
+/**
+ * Where to go: to one of our pages and nowhere else, however the address was made.
+ *
+ * @returns {string} empty: nowhere
+ */
+function next(/** @type {string} */ role) {
+  const wanted = new URLSearchParams(location.search).get("next") ?? HOME[role] ?? "";
+  const pages = known("pages").split(" ");
+  const address = URL.canParse(wanted, location.origin) ? new URL(wanted, location.origin) : null;
+  if (address?.origin !== location.origin || address.pathname === "/signin") {
+    return "";
+  }
+  if (!pages.includes(address.pathname) || new URLSearchParams(address.hash.slice(1)).has("token")) {
+    return "";
+  }
+  return address.pathname + address.search + address.hash;
+}
+
+/** @param {Account} account */
+function showAccount(account) {
+  find("#signin").hidden = true;
+  find("#there").hidden = false;
+  const title = text("signed_in_as", { name: account.name });
+  find("#initial").textContent = Array.from(account.name)[0]?.toUpperCase() ?? "";
+  find("#there-title").textContent = document.title = title;
+  find("#there-text").textContent = roleName(account.role);
+  const way = find("#continue", HTMLAnchorElement);
+  const address = next(account.role);
+  way.hidden = !address;
+  way.href = address;
+  find("#there-title").focus();
+}
+
+function showForm() {
+  find("#there").hidden = true;
+  find("#signin").hidden = false;
+  document.title = text("sign_in");
+  if (matchMedia("(hover: hover)").matches) {
+    name.focus(); // on a telephone the keyboard would hide half of the page
+  }
+}
+
+/**
+ * @param {string} words
+ * @param {HTMLInputElement} [at]
+ */
+function complain(words, at) {
+  problem.textContent = words;
+  for (const field of [name, password]) {
+    field.toggleAttribute("aria-invalid", false);
+    field.removeAttribute("aria-describedby");
+  }
+  if (at) {
+    at.setAttribute("aria-invalid", "true");
+    at.setAttribute("aria-describedby", "problem");
+    at.focus();
+    at.select();
+  }
+}
+
+/** Nobody may try for so many seconds. @param {number} seconds */
+function pause(seconds) {
+  complain(
+    seconds < MINUTE * 2
+      ? text("too_many_attempts", { seconds })
+      : text("too_many_attempts_minutes", { minutes: Math.ceil(seconds / MINUTE) }),
+  );
+  submit.disabled = true;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    submit.disabled = false;
+    complain("");
+    password.focus();
+  }, seconds * 1000);
+}
+
+async function signIn() {
+  const empty = [name, password].find((field) => !field.value.trim());
+  if (empty) {
+    complain(text(empty === name ? "name_missing" : "password_missing"), empty);
+    return;
+  }
+  complain("");
+  submit.disabled = true;
+  submit.textContent = text("signing_in");
+  try {
+    const answer = await ask("POST", "session", { name: name.value, password: password.value });
+    if (answer.ok && (await leave())) {
+      return;
+    }
+    submit.disabled = false;
+    if (answer.ok) {
+      complain(text("no_cookies"));
+    } else if (answer.status === 429) {
+      pause(Number(answer.headers.get("Retry-After")) || MINUTE);
+    } else {
+      const { code, detail } = await answer.json().catch(() => ({}));
+      const words = PROBLEMS[code]
+        ? text(PROBLEMS[code])
+        : text("failed", { reason: detail || answer.status });
+      complain(words, code === "wrong_password" ? password : undefined);
+    }
+  } catch {
+    submit.disabled = false;
+    complain(text("failed_network"));
+  }
+  submit.textContent = text("sign_in");
+}
+
+/** Somebody has signed in. Returns whether the browser has kept the cookie. */
+async function leave() {
+  const { account } = await (await ask("GET", "session")).json();
+  if (!account) {
+    return false;
+  }
+  password.value = "";
+  const address = next(account.role);
+  if (address) {
+    location.replace(address);
+  } else {
+    showAccount(account);
+  }
+  return true;
+}
+
+async function signOut() {
+  try {
+    await ask("DELETE", "session");
+    sessionStorage.clear();
+    showForm();
+  } catch {
+    find("#there-problem").textContent = text("failed_network");
+  }
+}
+
+/** @param {KeyboardEvent} event */
+function watchCapsLock(event) {
+  if (event.getModifierState) {
+    find("#caps").textContent = event.getModifierState("CapsLock") ? text("caps_lock") : "";
+  }
+}
+
+function prepare() {
+  find("#picture").append(icon("lock"));
+  const show = find("#show", HTMLButtonElement);
+  show.addEventListener("click", () => {
+    const shown = password.type === "password";
+    password.type = shown ? "text" : "password";
+    show.textContent = text(shown ? "hide" : "show");
+    show.setAttribute("aria-label", text(shown ? "hide_password" : "show_password"));
+  });
+  password.addEventListener("keydown", watchCapsLock);
+  password.addEventListener("keyup", watchCapsLock);
+  find("#form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!submit.disabled) {
+      void signIn();
+    }
+  });
+  find("#another").addEventListener("click", () => void signOut());
+}
+
+async function start() {
+  document.documentElement.lang = language;
+  fillIn(document);
+  if (known("accounts") !== "on") {
+    showSignInCard(null);
+    return;
+  }
+  prepare();
+  /** @type {{ account: Account | null }} */
+  const { account } = await ask("GET", "session")
+    .then((answer) => answer.json())
+    .catch(() => ({ account: null }));
+  if (account) {
+    showAccount(account);
+  } else {
+    showForm();
+  }
+}
+
+void start();
