@@ -290,7 +290,7 @@ def test_a_demo_keeps_off_what_is_configured(home: Path) -> None:
     assert own.state_dir == home / "demo"
     assert own.storage.url == f"sqlite:///{home}/demo/tornado-chat.sqlite3"
     assert own.server == config.Server(state_dir=str(home / "demo"))
-    assert own.auth == replace(config.Auth(), id_claim="sub")
+    assert own.auth == replace(config.Auth(), id_claim="sub", guests=True)
     assert stat.S_IMODE((home / "demo").stat().st_mode) == 0o700
 
 

@@ -54,7 +54,7 @@ from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.storage.opening import CannotOpen, create_missing, open_checked
 from tornado_chat.types import Message, Notification
-from tornado_chat.web import counselling, ops, pages, support
+from tornado_chat.web import counselling, ops, pages, support, widget
 from tornado_chat.web.api import people, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NothingHere
@@ -91,12 +91,19 @@ class Server:
     """One server in this process. ``await start()`` … ``await stop()``, on one running loop.
 
     :arg passed: listening sockets that are already there; then ``config`` has no say in that.
+    :arg more_pages: routes like those of ``web.pages``.
     :raises StartError: something in the configuration or the machine is not as it must be.
     """
 
-    def __init__(self, config: Config, passed: Sequence[socket.socket] = ()) -> None:
+    def __init__(
+        self,
+        config: Config,
+        passed: Sequence[socket.socket] = (),
+        more_pages: Sequence[pages.Route] = (),
+    ) -> None:
         self._config = config
         self._passed = passed
+        self._pages = [*pages.ROUTES, *more_pages]
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
         # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
@@ -265,7 +272,12 @@ class Server:
                 *((path, handler, operator) for path, handler in ops.ROUTES),
                 *(
                     (path, page, {"site": self._site, **more})
-                    for path, page, more in pages.ROUTES
+                    for path, page, more in self._pages
+                    if with_pages
+                ),
+                *(
+                    (path, page, {"site": self._site, **everybody, **more})
+                    for path, page, more in widget.ROUTES
                     if with_pages
                 ),
                 *(

@@ -212,9 +212,13 @@ class Web:
     """Who may connect from where."""
 
     origins: tuple[str, ...] = live(
-        (), "Origins of pages that may connect, as https://example.org; * is any; its own always may."
+        (),
+        "Origins of pages that may connect, or show the chat of /widget.js, as https://example.org; "
+        "* is any; its own always may.",
     )
-    pages: bool = option(True, "Serve the pages, /room.")
+    pages: bool = option(
+        True, "Serve the pages: /room, /console, /supervise, /admin, /widget.js, /signin, /docs."
+    )
     ops_networks: tuple[str, ...] = live(
         ("127.0.0.0/8", "::1/128"),
         "Networks that may ask /healthz, /readyz and /metrics, and directly also /api/v1/status without a token.",

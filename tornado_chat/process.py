@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tornado_chat import logs, running
 from tornado_chat.app import Server, StartError
@@ -15,6 +15,7 @@ from tornado_chat.config import Config, ConfigError
 from tornado_chat.logs import fields
 from tornado_chat.loops import end
 from tornado_chat.systemd import Manager
+from tornado_chat.web.pages import Route
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +27,13 @@ def run(
     config: Config,
     welcome: Callable[[str], object] | None = None,
     reread: Callable[[], Config] | None = None,
+    more_pages: Sequence[Route] = (),
 ) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code.
 
     :arg welcome: called with the server's URL, on its loop, as soon as it listens.
     :arg reread: reads the configuration again, for SIGHUP.
+    :arg more_pages: as ``Server``.
     """
     os.umask(0o077)  # whatever we write is nobody else's business
     # A manager whose watchdog barks sends SIGABRT: then the log says where the loop is stuck.
@@ -39,7 +42,7 @@ def run(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(_Life(config, manager, welcome, reread).live())
+        loop.run_until_complete(_Life(config, manager, welcome, reread, more_pages).live())
         code = 0
     except StartError as error:
         lines = str(error).splitlines()
@@ -60,11 +63,13 @@ class _Life:
         manager: Manager,
         welcome: Callable[[str], object] | None,
         reread: Callable[[], Config] | None,
+        more_pages: Sequence[Route],
     ) -> None:
         self._config = config
         self._manager = manager
         self._welcome = welcome
         self._reread = reread
+        self._more_pages = more_pages
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._told = ""
@@ -76,7 +81,7 @@ class _Life:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         self._manager.tell(STATUS="starting")
-        server = Server(self._config, self._manager.sockets)
+        server = Server(self._config, self._manager.sockets, self._more_pages)
         try:
             await server.start()
         except StartError:

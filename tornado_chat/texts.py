@@ -88,6 +88,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "overloaded": ("服务器繁忙, 请稍后再试", "The server is overloaded, try again soon"),
     "restarting": ("服务器正在重启, 请重新连接", "The server is restarting, connect again"),
     "guests_off": ("未开放匿名访问", "Anonymous access is switched off"),
+    "no_guest": ("这不是匿名用户的令牌", "This is not the token of an anonymous user"),
 }
 
 

@@ -242,6 +242,29 @@ class TestGuests:
         assert (await call(house, "POST", "/guest", None))[0] == 429
 
     @pytest.mark.gen_test
+    async def test_a_guest_gets_another_token_and_stays_the_same(self, house: House) -> None:
+        status, first = await call(house, "POST", "/guest", None)
+        assert status == 201
+        for _ in range(3):  # however many: nobody new comes of it
+            status, again = await call(house, "POST", "/guest", first["token"])
+            assert (status, again["id"]) == (200, first["id"])
+        status, last = await call(house, "POST", "/guest", again["token"])
+        assert (status, last["id"]) == (200, first["id"])
+        client = await house.connect("/v1/ws/user/connect")
+        await client.recv_json()
+        payload = {"token": last["token"], "features": ["ack"]}
+        await client.send_json({"id": "1", "type": "auth", "payload": payload})
+        assert (await client.recv_json())["payload"]["id"] == first["id"]
+
+    @pytest.mark.gen_test
+    async def test_only_our_guests_get_another_token(self, house: House) -> None:
+        for stranger in (VISITOR, HOST, token("user", "guest-7"), token("waiter", 7, guest=True)):
+            assert (await call(house, "POST", "/guest", stranger))[1]["code"] == "no_guest"
+        expired = token("user", "guest-7", lifetime=-60, guest=True)
+        assert (await call(house, "POST", "/guest", expired))[1]["code"] == "token_expired"
+        assert (await call(house, "POST", "/guest", "junk"))[0] == 401
+
+    @pytest.mark.gen_test
     async def test_pages_of_allowed_origins_only(self, house: House) -> None:
         asked = await house.api("OPTIONS", "/api/v1/sessions", Origin="https://shop.example")
         assert asked.code == 204

@@ -96,6 +96,12 @@ def test_who_waits_is_told_its_place() -> None:
     frame = {"to": "uuid-me", "type": "connect_queue", "payload": {"location": 100}}
     assert read(frames().connect_queue(100)) == frame
     assert read(frames().connect_queue(100, "f2")) == {**frame, "reply_id": "f2"}
+    assert read(frames().connect_queue(100, conversation=TALK)) == frame
+
+
+def test_who_counts_and_waits_is_told_for_which_conversation() -> None:
+    told = read(frames(Role.USER, "seq").connect_queue(1, conversation=TALK))
+    assert told["payload"] == {"location": 1, "conversation": 5, "returned": False}
 
 
 @pytest.mark.parametrize(("role", "sender"), [(Role.USER, WAITER), (Role.WAITER, USER)])

@@ -52,6 +52,7 @@ def demo(given: Given, state_dir: Path | None) -> None:
     from tornado_chat import logs
     from tornado_chat.demo import Host, prepare
     from tornado_chat.process import run
+    from tornado_chat.web.widget import DEMO_ROUTES
 
     logs.configure(config.logging)
     with ExitStack() as stack:
@@ -67,7 +68,7 @@ def demo(given: Given, state_dir: Path | None) -> None:
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         stack.callback(host.leave)
-        code = run(own, host.welcome)
+        code = run(own, host.welcome, more_pages=DEMO_ROUTES)
         raise SystemExit(code or host.failed)
 
 

@@ -461,7 +461,7 @@ class Dispatcher:
                 self._places.tell(talk, place)  # also its other sockets: they count as told
             else:
                 talk.told_at = self._loop.time()
-                seat.outbox.send(seat.frames.connect_queue(place))
+                seat.outbox.send(seat.frames.connect_queue(place, conversation=conversation))
         if conversation.state is ConversationState.ACTIVE or conversation.returned:
             await self._usher.follow(seat, conversation)
 

@@ -219,6 +219,7 @@ def mint(
     name: str | None,
     lifetime: float,
     now: float,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """A token that ``Authenticator`` accepts, signed with the first configured HS algorithm.
 
@@ -227,6 +228,7 @@ def mint(
 
     :arg lifetime: seconds.
     :arg now: seconds since 1970-01-01 UTC.
+    :arg more: further claims.
     :raises ValueError: no HS algorithm is configured, the secret is too weak, or ``id`` cannot be
         one; the sentence is for a person.
     """
@@ -237,7 +239,8 @@ def mint(
             f"{', '.join(SECRET_BYTES)}, so let the issuer make them"
         )
     require_strong(secret, "the shared secret")
-    return jwt.encode(_claims(auth, id, role, name, lifetime, now), secret, algorithm)
+    claims = {**(more or {}), **_claims(auth, id, role, name, lifetime, now)}
+    return jwt.encode(claims, secret, algorithm)
 
 
 def mint_own(

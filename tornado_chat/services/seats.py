@@ -123,7 +123,7 @@ class Usher:
     def show_place(self, talk: Talk, place: int) -> None:
         """Tell all of a waiting user's sockets where it stands, after what its last waiter said."""
         for seat in talk.seats:
-            frame = seat.frames.connect_queue(place)
+            frame = seat.frames.connect_queue(place, conversation=talk.row)
             seat.outbox.in_order(talk.row.thread, partial(seat.outbox.send, frame))
 
     def part(self, seat: Seat, conversation: Conversation) -> None:

@@ -16,6 +16,10 @@ class Origins:
         return self._any or origin.lower() in self._allowed
 
     @property
+    def anybody(self) -> bool:
+        return self._any
+
+    @property
     def named(self) -> tuple[str, ...]:
         """Those that may have pages in their frames and hand them tokens; nobody if anybody may connect."""
         return () if self._any else tuple(sorted(self._allowed))

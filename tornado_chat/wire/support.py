@@ -184,9 +184,14 @@ class SupportFrames:
         )
         return self._connected("new_connection", conversation, conversation.user_uuid, profile, None)
 
-    def connect_queue(self, location: int, reply_id: str | None = None) -> bytes:
+    def connect_queue(
+        self, location: int, reply_id: str | None = None, *, conversation: Conversation | None = None
+    ) -> bytes:
         """:arg location: 1 for the next in line."""
-        return _encode(self._frame("connect_queue", Queued(location), reply_id=reply_id))
+        queued = Queued(location)
+        if conversation is not None and "seq" in self.features:
+            queued.conversation, queued.returned = conversation.id, conversation.returned
+        return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
 
     def kickout(self) -> bytes:
         """The same waiter has signed in elsewhere, for the feature ``kickout``."""

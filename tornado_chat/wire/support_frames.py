@@ -248,6 +248,18 @@ class MessageStored(msgspec.Struct):
 
 class Queued(msgspec.Struct):
     location: Annotated[int, Meta(ge=1, description="1 is the next in line.", examples=[100])]
+    conversation: (
+        Annotated[int, Meta(description="Feature `seq`: what one waits for.", examples=[7])] | UnsetType
+    ) = UNSET
+    returned: (
+        Annotated[
+            bool,
+            Meta(
+                description="Feature `seq`: the waiter was lost, and one can go on writing.", examples=[False]
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Matched(msgspec.Struct):

@@ -83,14 +83,26 @@ class GuestHandler(ApiHandler):
     @operation(
         "admit_guest",
         "A token for an anonymous user",
-        who=None,
-        answers=[Answer(HTTPStatus.CREATED, values.GuestToken)],
-        errors=[Forbidden("guests_off"), TooFast("too_fast")],
+        who="Anybody, without a token; and guests, with their own.",
+        token_optional=True,
+        answers=[
+            Answer(HTTPStatus.CREATED, values.GuestToken, "A new guest."),
+            Answer(HTTPStatus.OK, values.GuestToken, "The same guest, by its token."),
+        ],
+        errors=[Forbidden("guests_off"), Forbidden("no_guest"), TooFast("too_fast")],
     )
     async def post(self) -> None:
-        """Where ``[auth] guests`` is on; so many per client address and minute."""
-        guest = self.services.guests.admit(self.request.remote_ip or "")
-        self.answer(values.GuestToken(guest.token, guest.id, guest.expires_in), HTTPStatus.CREATED)
+        """Without a token a new one, where ``[auth] guests`` is on; so many per client address and minute.
+
+        With the token of a guest that is still valid, another one of the same guest, so that a conversation
+        that lasts longer than a token goes on.
+        """
+        guests = self.services.guests
+        if "Authorization" in self.request.headers:
+            guest, status = guests.renew(await self.identify()), HTTPStatus.OK
+        else:
+            guest, status = guests.admit(self.request.remote_ip or ""), HTTPStatus.CREATED
+        self.answer(values.GuestToken(guest.token, guest.id, guest.expires_in), status)
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -111,7 +111,7 @@ def _operation(each: Described, components: Mapping[str, Schema]) -> dict[str, A
         "description": f"{schemas.prose(about.description)}\n\nWho may call it: {about.who_text}".strip(),
         "x-who": about.who_text,
         **({"x-roles": [role.value for role in about.roles]} if about.roles else {}),
-        "security": [] if about.who is None else [{"bearer": []}],
+        "security": _security(about),
     }
     parameters = [*_of_path(each.path), *_of_query(about)]
     if parameters:
@@ -125,6 +125,12 @@ def _operation(each: Described, components: Mapping[str, Schema]) -> dict[str, A
         **_errors(about),
     }
     return described
+
+
+def _security(about: Operation) -> list[dict[str, list[str]]]:
+    if about.who is None:
+        return []
+    return [{}, {"bearer": []}] if about.token_optional else [{"bearer": []}]
 
 
 def _answer(answer: Answer, components: Mapping[str, Schema]) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Operation:
 
     :ivar id: unique in the API; clients that are generated name a function after it.
     :ivar who: a sentence, or the only roles that get in; None: anybody, without a token.
+    :ivar token_optional: whether it also does something for who has no token.
     :ivar errors: what it may raise beyond what follows from token, body and query, with made-up details.
     """
 
@@ -72,6 +73,7 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
     errors: Sequence[ChatError] = ()
+    token_optional: bool = False
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -115,13 +117,14 @@ def operation(
     body: type[msgspec.Struct] | None = None,
     query: type[msgspec.Struct] | None = None,
     errors: Sequence[ChatError] = (),
+    token_optional: bool = False,
 ) -> Callable[[F], F]:
     """Describe the method of a verb. See the module's text, and ``Operation``."""
 
     def describe(method: F) -> F:
         description = inspect.getdoc(method) or ""
         method.operation = Operation(  # type: ignore[attr-defined]
-            id, summary, who, answers, description, body, query, errors
+            id, summary, who, answers, description, body, query, errors, token_optional
         )
         return method
 

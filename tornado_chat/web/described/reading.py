@@ -79,7 +79,7 @@ def curl(verb: str, path: str, described: Schema, components: Schemas) -> str:
     """A command that calls an operation, with ``$CHAT`` and ``$TOKEN`` to be set."""
     parts = ["curl"] if verb == "get" else [f"curl -X {verb.upper()}"]
     parts[0] += f' "$CHAT{re.sub(r"{[^}]*}", "1", path)}"'
-    if described["security"]:
+    if described["security"] and {} not in described["security"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in described:
         schema = described["requestBody"]["content"]["application/json"]["schema"]

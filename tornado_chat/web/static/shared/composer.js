@@ -125,7 +125,8 @@ export class ChatComposer extends HTMLElement {
     this.#button.disabled = this.disabled || tooMany > 0 || this.value.trim() === "";
     // It grows with the text, up to the most that the style allows.
     this.#field.style.height = "auto";
-    this.#field.style.height = `${this.#field.scrollHeight}px`;
+    const height = this.#field.scrollHeight;
+    this.#field.style.height = height ? `${height}px` : "auto"; // none while it is not to be seen
   }
 }
 

@@ -54,6 +54,8 @@ export class ChatMessages extends HTMLElement {
   #items = [];
   #otherName = "";
   #seen = 0;
+  #watched = true;
+  #held = false;
   #more = false;
   /** Whether addresses become links. To be set before there is anything. */
   links = false;
@@ -108,6 +110,20 @@ export class ChatMessages extends HTMLElement {
     if (who) {
       who.textContent = text("is_typing", { name });
     }
+  }
+
+  /** Whether the list can be seen at all: what nobody sees was not read. */
+  set watched(/** @type {boolean} */ watched) {
+    this.#watched = watched;
+    this.#tellRead();
+  }
+
+  /** Whether what is written waits for more than the network: for somebody to send it to. */
+  set held(/** @type {boolean} */ held) {
+    this.#held = held;
+    this.#items
+      .filter((item) => item.id !== undefined && !item.element.classList.contains("refused"))
+      .forEach((item) => this.#showFate(item));
   }
 
   /** Whether the other side is typing. */
@@ -313,7 +329,8 @@ export class ChatMessages extends HTMLElement {
 
   /** @param {Item} item */
   #showFate(item) {
-    const fate = item.seq === undefined ? "sending" : item.seq <= this.#seen ? "seen" : "stored";
+    const unsent = this.#held ? "held" : "sending";
+    const fate = item.seq === undefined ? unsent : item.seq <= this.#seen ? "seen" : "stored";
     if (item.fate && item.fate.dataset.fate !== fate) {
       item.element.dataset.fate = item.fate.dataset.fate = fate;
       item.fate.replaceChildren(icon(fate), make("span", "fate-words", text(fate)));
@@ -473,7 +490,8 @@ export class ChatMessages extends HTMLElement {
 
   #tellRead() {
     const last = this.#items.findLast((item) => item.side === "other" && item.seq !== undefined)?.seq;
-    if (last !== undefined && this.#atEnd && !document.hidden && this.#loaded) {
+    const here = this.isConnected && this.#watched && !document.hidden;
+    if (last !== undefined && this.#atEnd && here && this.#loaded) {
       this.dispatchEvent(new CustomEvent("read", { detail: last }));
     }
   }
