@@ -26,18 +26,31 @@ async def main(folder: Path) -> None:
             for word, locale in LOCALES.items():
                 scene = Scene(url, word)
                 await scene.set()
-                for scheme in SCHEMES:
-                    for size in SIZES:
-                        await _take(browser, scene, folder, f"{word}-{scheme}-{size}", locale, scheme, size)
+                for widget in (False, True):  # its guests are answered by somebody who would empty the line
+                    if widget:
+                        await scene.greet()
+                    for scheme in SCHEMES:
+                        for size in SIZES:
+                            suffix = f"{word}-{scheme}-{size}"
+                            await _take(browser, scene, folder, suffix, locale, scheme, size, widget)
                 await scene.clear()
             await browser.close()
 
 
 async def _take(
-    browser: Browser, scene: Scene, folder: Path, suffix: str, locale: str, scheme: Any, size: str
+    browser: Browser,
+    scene: Scene,
+    folder: Path,
+    suffix: str,
+    locale: str,
+    scheme: Any,
+    size: str,
+    widget: bool,
 ) -> None:
     width, height = SIZES[size]
     for name, address in scene.addresses().items():
+        if widget != (name == "widget"):
+            continue
         context = await browser.new_context(
             viewport={"width": width, "height": height},
             locale=locale,

@@ -68,6 +68,7 @@ async def served(state: Path) -> AsyncIterator[str]:
         "auth.guests=on",
         "auth.guests_per_minute=1000",
         "counselling.observe=any",
+        "support.capacity=30",
         "plugins.enabled=",
     ]
     arguments = [word for option in options for word in ("--set", option)]
@@ -112,6 +113,14 @@ class Scene:
     async def clear(self) -> None:
         for client in self._open:
             await client.close()
+
+    async def greet(self) -> None:
+        """From now on there is somebody for everybody."""
+        self._greeter = WaiterClient(self._ws, self._token("waiter", 8))
+        await self._greeter.__aenter__()
+        self._open.append(self._greeter)
+        for _ in range(2):
+            await self._greeter.expect("new_connection")
 
     async def welcome(self) -> None:
         """Answer who has just asked for somebody."""
@@ -168,7 +177,6 @@ class Scene:
             await user.__aenter__()
             await user.expect("connect_queue")
             self._open.append(user)
-        self._greeter = WaiterClient(self._ws, self._token("waiter", 8))
 
     def _id(self, n: int) -> int:
         return self._first + n
