@@ -20,17 +20,16 @@ def get(database: pw.Database, thread: Thread, reader: Person) -> int | None:
 
 
 def advance(database: pw.Database, receipts: Iterable[tuple[Thread, Person, int]]) -> None:
-    """Store receipts; one that is behind what is stored changes nothing."""
-    for thread, reader, seq in receipts:
-        at = (
-            (Receipt.kind == thread.kind.value)
-            & (Receipt.thread_id == thread.id)
-            & (Receipt.reader == reader.key)
-        )
-        known = Receipt.select(Receipt.seq).where(at).scalar(database)
-        if known is None:
-            Receipt.insert(kind=thread.kind.value, thread_id=thread.id, reader=reader.key, seq=seq).execute(
-                database
-            )
-        elif known < seq:
-            Receipt.update(seq=seq).where(at & (Receipt.seq < seq)).execute(database)
+    """Store receipts; one that is behind what is stored changes nothing.
+
+    There are as many as people who listen, twice a second: one statement takes hundreds of them.
+    """
+    # In one order, so that processes do not wait for each other's rows in a circle.
+    rows = sorted((thread.kind.value, thread.id, reader.key, seq) for thread, reader, seq in receipts)
+    if isinstance(database, pw.SqliteDatabase):
+        known = "ON CONFLICT (kind, thread_id, reader) DO UPDATE SET seq = max(seq, excluded.seq)"
+    else:
+        known = "ON DUPLICATE KEY UPDATE seq = GREATEST(seq, VALUES(seq))"
+    marks = ", ".join([database.param] * 4)
+    cursor = database.cursor()  # type: ignore[no-untyped-call]  # absent from the stubs
+    cursor.executemany(f"INSERT INTO receipt (kind, thread_id, reader, seq) VALUES ({marks}) {known}", rows)  # noqa: S608
