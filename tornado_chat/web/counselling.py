@@ -23,7 +23,10 @@ class CounsellingSocket(Socket):
         return await self.services.gate.verify(self.argument("token"))
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        raise Malformed("read_only")
+        """What those may send who only listen; ``ChatSocket`` has more."""
+        wire.parse_listener(data, self.features)
+        self.send(wire.ALIVE)
+        return None
 
     def answer(self, error: ChatError, data: str | bytes) -> None:
         encoder = self.services.frames.chat(self.features)
@@ -101,6 +104,11 @@ class ObserveSocket(CounsellingSocket):
         outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
         await self.services.counselling.observe(identity, session_id, outbox, self.opened)
         self.observing = identity, session_id
+        if "presence" in self.features:
+            present = self.services.counselling.presence(Thread(Kind.SESSION, session_id))
+            frame = self.services.frames.observe(self.features).encode(present, own=False)
+            if frame is not None:
+                self.send(frame)
         if outbox.closed:  # while we waited
             self.gone(None)
 

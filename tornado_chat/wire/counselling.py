@@ -18,10 +18,13 @@ from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence"})
-NOTIFY_FEATURES = frozenset({"seq"})
-OBSERVE_FEATURES = frozenset({"seq"})
+NOTIFY_FEATURES = frozenset({"seq", "alive"})
+OBSERVE_FEATURES = frozenset({"seq", "alive", "presence"})
 
 HISTORY_PAGE = 50
+
+ALERT = "alert"
+"""True in the ``data`` of a notification that must not be overlooked (of ``/notify`` with feature seq)."""
 
 
 # --- from the client ---
@@ -84,6 +87,28 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
     if not frame.msg.strip():
         raise Malformed("empty_message")
     return Say(frame.msg, frame.id)
+
+
+class _Alive(msgspec.Struct, frozen=True):
+    """``{"alive": true}``: is anybody there? (feature alive of those who only listen)"""
+
+    alive: bool
+
+
+_alive_decoder = msgspec.json.Decoder(_Alive)
+
+ALIVE = b'{"alive":true}'
+"""The answer to it."""
+
+
+def parse_listener(data: str | bytes, features: frozenset[str]) -> None:
+    """What a client of ``/notify`` or ``/observe`` may say: that it wants a sign of life.
+
+    :raises Malformed: it said anything else.
+    """
+    if "alive" not in features:
+        raise Malformed("read_only")
+    parse(_alive_decoder, data)
 
 
 def peek_id(data: str | bytes) -> str | None:
@@ -166,6 +191,10 @@ _encode = msgspec.json.Encoder().encode
 _null = msgspec.Raw(b"null")
 
 
+def _presence(event: Presence) -> bytes:
+    return _encode(_Presence({role.value: there for role, there in event.present.items()}))
+
+
 def sender_type(message: Message) -> bool:
     """The seed's ``senderType``: false for the visitor (of a record: the supervisor), true for the consultant."""
     return message.sender.role is Role.CONSULTANT
@@ -226,7 +255,7 @@ class ChatEncoder:
         if isinstance(event, Read) and self._read:
             return _encode(_Read(event.seq, event.reader.role.value))
         if isinstance(event, Presence) and self._presence:
-            return _encode(_Presence({role.value: there for role, there in event.present.items()}))
+            return _presence(event)
         return None
 
     def ack(self, client_id: str | None, stored: Stored) -> bytes | None:
@@ -258,11 +287,12 @@ class ObserveEncoder:
 
     def __init__(self, features: frozenset[str], language: Language, times: LocalTimes) -> None:
         self._seq = "seq" in features
+        self._presence = "presence" in features
         self._language = language
         self._times = times
 
     def encode(self, event: Event, own: bool) -> bytes | None:
-        """What observers hear: what is said, and the end. Not who comes and goes."""
+        """What observers hear: what is said, and the end; who is there only if they ask for it."""
         if isinstance(event, Message):
             frame = _ObserveFrame(event.text, sender_type(event), self._times.text(event.time))
             if self._seq:
@@ -272,6 +302,8 @@ class ObserveEncoder:
         if isinstance(event, RoomEnded):
             text = system_text(self._language, "session_ended")
             return _encode(_ObserveFrame(text, None, self._times.text(event.time)))
+        if isinstance(event, Presence) and self._presence:
+            return _presence(event)
         return None
 
 
@@ -285,7 +317,10 @@ class NotifyEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         if not isinstance(event, Notification):
             return None
-        data = _null if event.data is None else msgspec.Raw(_encode(event.data))
+        known = event.data
+        if known and ALERT in known and not self._seq:  # clients of the seed have no such key
+            known = {key: value for key, value in known.items() if key != ALERT} or None
+        data = _null if known is None else msgspec.Raw(_encode(known))
         frame = _NotifyFrame(event.type, event.msg, self._times.text(event.time), data)
         if self._seq:
             frame.id = event.id

@@ -99,4 +99,5 @@ def notification(item: Notification, times: LocalTimes) -> dict[str, Any]:
         "time": times.text(item.time),
         "data": item.data,
         "read": item.read,
+        "read_at": None if item.read_at is None else times.text(item.read_at),
     }
