@@ -8,6 +8,7 @@
  */
 
 import { icon, make } from "./elements.js";
+import { newId } from "./outbox.js";
 import { text } from "./strings.js";
 
 const MOST = 10_000; // characters; in any script within the frames that servers take
@@ -25,14 +26,18 @@ export class ChatComposer extends HTMLElement {
   #pause;
 
   connectedCallback() {
+    if (this.firstChild) {
+      return; // it was only moved
+    }
     const hint = make("p", "hidden", text("write_hint"));
-    hint.id = "composer-hint";
-    this.#note.id = "composer-note";
+    const id = newId(); // there may be several on a page
+    hint.id = `hint-${id}`;
+    this.#note.id = `note-${id}`;
     this.#note.setAttribute("role", "status");
     this.#field.rows = 1;
     this.#field.placeholder = text("write");
     this.#field.setAttribute("aria-label", text("write_label"));
-    this.#field.setAttribute("aria-describedby", "composer-hint composer-note");
+    this.#field.setAttribute("aria-describedby", `${hint.id} ${this.#note.id}`);
     this.#field.setAttribute("enterkeyhint", "send");
     this.#field.autocomplete = "off";
     this.#button.type = "submit";
@@ -73,6 +78,12 @@ export class ChatComposer extends HTMLElement {
   set disabled(disabled) {
     this.#field.disabled = disabled;
     this.#refresh();
+  }
+
+  /** To whom one writes, where there are several places to write in. */
+  set label(/** @type {string} */ label) {
+    this.#field.placeholder = label;
+    this.#field.setAttribute("aria-label", label);
   }
 
   focus() {
@@ -123,7 +134,8 @@ export class ChatComposer extends HTMLElement {
     this.#button.disabled = this.disabled || tooMany > 0 || this.value.trim() === "";
     // It grows with the text, up to the most that the style allows.
     this.#field.style.height = "auto";
-    this.#field.style.height = `${this.#field.scrollHeight}px`;
+    const height = this.#field.scrollHeight;
+    this.#field.style.height = height ? `${height}px` : "auto"; // none while it is not to be seen
   }
 }
 

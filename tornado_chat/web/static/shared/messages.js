@@ -53,13 +53,35 @@ export class ChatMessages extends HTMLElement {
   #items = [];
   #otherName = "";
   #seen = 0;
+  #watched = true;
   #more = false;
   #atEnd = true;
   #loaded = false;
   /** @type {HTMLElement | undefined} */
   #empty;
+  /** What an empty list says: the keys of a title and of a sentence. */
+  emptyTexts = ["empty_title", "empty_text"];
+  #removed = new AbortController();
+  #top = 0;
+  // A keyboard that slides in, a growing composer, a turned telephone: who was at the end stays there.
+  #resized = new ResizeObserver(() => this.#atEnd && this.toEnd());
 
   connectedCallback() {
+    if (!this.firstChild) {
+      this.#build();
+    }
+    this.#removed = new AbortController();
+    document.addEventListener("visibilitychange", () => this.#tellRead(), { signal: this.#removed.signal });
+    this.#resized.observe(this.#log);
+    this.#log.scrollTop = this.#top; // to be somewhere else in the page does not mean to read from the beginning
+  }
+
+  disconnectedCallback() {
+    this.#removed.abort();
+    this.#resized.disconnect();
+  }
+
+  #build() {
     this.#log.setAttribute("role", "log");
     this.#log.setAttribute("aria-live", "polite");
     this.#log.setAttribute("aria-relevant", "additions");
@@ -78,13 +100,13 @@ export class ChatMessages extends HTMLElement {
     this.#typing.append(make("span", "dots", make("i"), make("i"), make("i")), make("span", "who"));
     this.append(this.#log, this.#typing, this.#newer);
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    document.addEventListener("visibilitychange", () => this.#tellRead());
-    // A keyboard that slides in, a growing composer, a turned telephone: who was at the end stays there.
-    new ResizeObserver(() => this.#atEnd && this.toEnd()).observe(this.#log);
   }
 
   /** How the other side is called. */
   set otherName(/** @type {string} */ name) {
+    if (name === this.#otherName) {
+      return; // what is written anew in a log is read out anew
+    }
     this.#otherName = name;
     for (const who of this.querySelectorAll(".other .who-said")) {
       who.textContent = `${name}: `;
@@ -93,6 +115,12 @@ export class ChatMessages extends HTMLElement {
     if (who) {
       who.textContent = text("is_typing", { name });
     }
+  }
+
+  /** Whether the list can be seen at all: what nobody sees was not read. */
+  set watched(/** @type {boolean} */ watched) {
+    this.#watched = watched;
+    this.#tellRead();
   }
 
   /** Whether the other side is typing. */
@@ -413,8 +441,8 @@ export class ChatMessages extends HTMLElement {
         "div",
         "empty",
         icon("leaf"),
-        make("p", "empty-title", text("empty_title")),
-        make("p", "", text("empty_text")),
+        make("p", "empty-title", text(this.emptyTexts[0])),
+        make("p", "", text(this.emptyTexts[1])),
       );
       this.#log.prepend(this.#empty);
     } else if (!empty && this.#empty) {
@@ -427,6 +455,10 @@ export class ChatMessages extends HTMLElement {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
+    if (clientHeight === 0) {
+      return; // it is not to be seen
+    }
+    this.#top = scrollTop;
     this.#atEnd = scrollHeight - scrollTop - clientHeight <= NEAR;
     if (this.#atEnd) {
       this.#showNewer(false);
@@ -452,7 +484,8 @@ export class ChatMessages extends HTMLElement {
 
   #tellRead() {
     const last = this.#items.findLast((item) => item.side === "other" && item.seq !== undefined)?.seq;
-    if (last !== undefined && this.#atEnd && !document.hidden && this.#loaded) {
+    const here = this.isConnected && this.#watched && !document.hidden;
+    if (last !== undefined && this.#atEnd && here && this.#loaded) {
       this.dispatchEvent(new CustomEvent("read", { detail: last }));
     }
   }
