@@ -313,6 +313,8 @@ def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
     }
     lines += ["Open two or three of these in browser windows of their own, and let them talk:", ""]
     lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {link}" for word, link in rooms.items()]
+    watcher = notes.people["observer"]
+    lines += [f"  {watcher.name}, both at once:\n    {notes.url}/supervise#token={watcher.token}"]
     lines += ["", "Or open a terminal for each of two or three of these people:", ""]
     talks = {word: f"{command} talk {word}{where}" for word in notes.people}
     width = max(map(len, talks.values()))

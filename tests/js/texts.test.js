@@ -46,6 +46,20 @@ test("every text that a page asks for exists", () => {
   }
 });
 
+const FAMILY = /\btext\(\s*`(\w+_)\$\{/g;
+
+test("where a key is put together, there are some that begin so", () => {
+  for (const { name, page, source } of files) {
+    const keys = [...(texts.get(page)?.keys() ?? []), ...texts.get("shared").keys()];
+    for (const [, prefix] of source.matchAll(FAMILY)) {
+      assert.ok(
+        keys.some((key) => key.startsWith(prefix)),
+        `${name} asks for ${prefix}…`,
+      );
+    }
+  }
+});
+
 test("a page does not say otherwise what all say", () => {
   for (const [page, found] of texts) {
     for (const key of page === "shared" ? [] : found.keys()) {
