@@ -24,7 +24,7 @@ prepare() {
         return
     fi
     if was_moved || ! .venv/bin/python -c 'import pip' 2>/dev/null; then
-        make_venv
+        make_venv .venv
     fi
     case $1 in
         run) extra= ;;
@@ -36,6 +36,7 @@ prepare() {
     printf '%s\n' "$root" >".venv/installed-$1"
 }
 
+# shellcheck disable=SC3013 # not POSIX's, but every shell's
 is_fresh() {
     [ .venv/installed-"$1" -nt setup.cfg ] && [ .venv/installed-"$1" -nt pyproject.toml ] &&
         ! was_moved && .venv/bin/python -c '' 2>/dev/null
@@ -51,15 +52,15 @@ was_moved() {
     return 1
 }
 
-make_venv() {
+make_venv() { # folder
     find_python
-    say "Making a virtual environment with $python in $root/.venv ..."
+    say "Making a virtual environment with $python in $(realpath -m "$1") ..."
     if has_ensurepip || { install_ensurepip && has_ensurepip; }; then
-        "$python" -m venv --clear .venv || die "$python -m venv failed; its message is above"
+        "$python" -m venv --clear "$1" || die "$python -m venv failed; its message is above"
     else
-        "$python" -m venv --clear --without-pip .venv || die "$python -m venv failed; its message is above"
+        "$python" -m venv --clear --without-pip "$1" || die "$python -m venv failed; its message is above"
         say "Fetching pip ..."
-        .venv/bin/python scripts/fetch_pip.py || die "pip could not be fetched; install the package python3-venv"
+        "$1/bin/python" scripts/fetch_pip.py || die "pip could not be fetched; install the package python3-venv"
     fi
 }
 
@@ -83,6 +84,10 @@ has_ensurepip() {
 
 # Debian keeps ensurepip in a package of its own.
 install_ensurepip() {
+    apt_install python3-venv || { say "That did not work; going on without it."; return 1; }
+}
+
+apt_install() { # packages
     command -v apt-get >/dev/null 2>&1 || return 1
     if [ "$(id -u)" = 0 ]; then
         as_root=
@@ -91,8 +96,8 @@ install_ensurepip() {
     else
         return 1
     fi
-    say "Installing Debian's package python3-venv ..."
+    say "Installing Debian's packages $* ..."
     # shellcheck disable=SC2086 # none or two words
-    { $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv; } \
-        >/dev/null || { say "That did not work; going on without it."; return 1; }
+    { $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"; } \
+        >/dev/null
 }

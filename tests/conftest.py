@@ -6,7 +6,10 @@ A log line of level warning or above that a test does not expect fails it.
 import asyncio
 import json
 import logging
+import os
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +22,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.ioloop import IOLoop
 
+from tests.mariadb import MariaDB, make_data
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client import RawClient
@@ -199,15 +203,66 @@ class Peer:
         await self.client.close(code)
 
 
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Path]:
+    """A folder in memory, where there is such a thing: nothing in it is to stay."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="tornado-chat-", dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mariadb_data(memory: Path) -> Path:
+    (memory / "new").mkdir()
+    return make_data(memory / "new")
+
+
+@pytest.fixture(scope="session")
+def mariadb(memory: Path, mariadb_data: Path) -> Iterator[MariaDB]:
+    """One server for all tests that use one and leave it as it was."""
+    options = ("--innodb-flush-log-at-trx-commit=0", "--max-connections=300")
+    with MariaDB(memory / "shared", mariadb_data, *options) as server:
+        yield server
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> config.Config:
+def own_mariadb(memory: Path, mariadb_data: Path, tmp_path: Path) -> Iterator[MariaDB]:
+    """A server that the test may kill."""
+    with MariaDB(memory / tmp_path.name, mariadb_data) as server:
+        yield server
+    shutil.rmtree(server.directory)
+
+
+@pytest.fixture
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """What the test keeps its data in; see ``on_both``."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+on_both = pytest.mark.parametrize("database_kind", ["sqlite", "mariadb"], indirect=True)
+"""For tests, or all of a module as its ``pytestmark``."""
+
+
+@pytest.fixture
+def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """``[storage] url`` of a database of the test's own, with our tables if it is on MariaDB."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'state' / config.DATABASE}"
+        return
+    server: MariaDB = request.getfixturevalue("mariadb")
+    with server.database(migrated=True) as name:
+        yield server.url(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> config.Config:
     """The configuration of ``house``; a test overrides the fixture to change it."""
     secret = tmp_path / "secret"
     secret.write_bytes(SECRET)
     return config.Config(
         server=config.Server(port=0, timezone="Asia/Shanghai", drain_seconds=0),
         auth=config.Auth(secret_file=str(secret)),
-        storage=config.Storage(durability="normal"),
+        storage=config.Storage(url=database_url, durability="normal"),
         support=config.Support(queue_interval=0.05),
     ).kept_in(tmp_path / "state")
 

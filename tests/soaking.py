@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import random
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
@@ -25,7 +24,11 @@ from pathlib import Path
 from tests.conftest import House, token
 from tests.e2e.conftest import Process
 from tests.faults import FaultyProxy
+from tests.mariadb import MariaDB, make_data
+from tornado_chat import config
 from tornado_chat.client import ChatClient, Closed, Options, RawClient, UserClient, WaiterClient
+from tornado_chat.storage import models
+from tornado_chat.storage.database import open_database
 
 WORK = Options(first_delay=0.02, longest_delay=0.5, ping_interval=2.0, timeout=5.0)
 PATIENCE = 60.0  # seconds until everything must have arrived after the last fault
@@ -84,14 +87,23 @@ class Soak:
 
     :arg seconds: how long it is loaded and hurt.
     :arg seed: of everything random here; the scheduling of processes is not.
+    :arg mariadb: where messages are kept, and hurt too; SQLite if there is none.
     """
 
-    def __init__(self, directory: Path, seconds: float, seed: int, say: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        seconds: float,
+        seed: int,
+        say: Callable[[str], object],
+        mariadb: MariaDB | None = None,
+    ) -> None:
         self._process = Process(directory)
-        self._directory = directory
         self._seconds = seconds
         self._random = random.Random(seed)
         self._say = say
+        self._mariadb = mariadb
+        self._url = f"sqlite:///{directory / 'state' / config.DATABASE}"
         self._talks: list[Talk] = []
         self._over = asyncio.Event()
         self.count = Count()
@@ -108,6 +120,10 @@ class Soak:
             "limits.ping_interval=1",
             "limits.ping_timeout=3",
         ]
+        if self._mariadb is not None:
+            self._mariadb.run("CREATE DATABASE soak")
+            self._url = self._mariadb.url("soak")
+        self._process.options.append(f"storage.url={self._url}")
         process = await self._process.start()
         port = int(process.url.rsplit(":", 1)[1])
         try:
@@ -239,9 +255,10 @@ class Soak:
         until = time.monotonic() + self._seconds
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.2 + self._random.random()))
-            match self._random.choices(("cut", "half", "stall", "drop", "kill", "stop"), (6, 2, 1, 3, 2, 1))[
-                0
-            ]:
+            faults = {"cut": 6, "half": 2, "stall": 1, "drop": 3, "kill": 2, "stop": 1}
+            if self._mariadb is not None:
+                faults |= {"database": 2, "hang": 1}
+            match self._random.choices(list(faults), list(faults.values()))[0]:
                 case "cut":
                     for link in self._some(proxy):
                         link.cut()
@@ -267,10 +284,27 @@ class Soak:
                     await self._process.stop()
                     self.count.stops += 1
                     await self._process.start()
+                case "database":
+                    await asyncio.to_thread(self._restart_database)
+                    self.count.kills += 1
+                case "hang":
+                    assert self._mariadb is not None
+                    self._mariadb.freeze()
+                    await asyncio.sleep(2 * self._random.random())
+                    self._mariadb.resume()
             acknowledged = sum(len(talk.acknowledged) for talk in self._talks)
             self._say(f"{left:4.0f} s left, {acknowledged} acknowledged, {self.count.kills} kills")
+        if not self.count.kills + self.count.stops:  # a short run, or a slow machine
+            await self._process.stop(signal.SIGKILL)
+            self.count.kills += 1
+            await self._process.start()
         proxy.drop_after_down = proxy.drop_after_up = None
         self._over.set()
+
+    def _restart_database(self) -> None:
+        assert self._mariadb is not None
+        self._mariadb.stop(signal.SIGKILL)
+        self._mariadb.start()
 
     def _some(self, proxy: FaultyProxy) -> list:  # type: ignore[type-arg]
         return [link for link in list(proxy.links) if self._random.random() < 0.3]
@@ -299,9 +333,10 @@ class Soak:
     def _stored(self) -> dict[str, list[int]]:
         """The numbers of each conversation's messages (not the answers), in the stored order."""
         found: dict[str, list[int]] = {}
-        database = sqlite3.connect(self._directory / "state" / "tornado-chat.sqlite3")
-        query = "SELECT text FROM message WHERE sender LIKE 'user:%' ORDER BY kind, thread_id, seq"
-        for (text,) in database.execute(query):
+        database = open_database(config.Storage(url=self._url))
+        m = models.Message
+        query = m.select(m.text).where(m.sender.startswith("user:")).order_by(m.kind, m.thread_id, m.seq)
+        for (text,) in query.tuples().execute(database):
             name, _, number = text.partition("/")
             found.setdefault(name, []).append(int(number))
         database.close()
@@ -322,6 +357,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--users", type=int, default=20)
+    parser.add_argument(
+        "--mariadb", action="store_true", help="keep messages in a MariaDB server, and kill that too"
+    )
     parser.add_argument("-v", action="store_true", help="tell the progress also where nobody looks")
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
@@ -334,8 +372,12 @@ def main() -> int:
     print(
         f"seed {seed}, {arguments.seconds:.0f} s, {arguments.sessions} sessions, {arguments.users} users of support"
     )
-    with tempfile.TemporaryDirectory(prefix="tornado-chat-soak-") as directory:
-        soak = Soak(Path(directory), arguments.seconds, seed, say)
+    with tempfile.TemporaryDirectory(prefix="tornado-chat-soak-") as name, contextlib.ExitStack() as stack:
+        directory, mariadb = Path(name), None
+        if arguments.mariadb:
+            (directory / "new").mkdir()
+            mariadb = stack.enter_context(MariaDB(directory / "mariadb", make_data(directory / "new")))
+        soak = Soak(directory, arguments.seconds, seed, say, mariadb)
         count = asyncio.run(soak.run(arguments.sessions, arguments.users))
     say("")
     print(

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tornado.ioloop import IOLoop
 
-from tornado_chat import app, config, demo, logs, terminal
+from tornado_chat import config, demo, logs, process, terminal
 from tornado_chat.cli import main
 from tornado_chat.storage import schema
 
@@ -64,6 +64,13 @@ def test_every_command_takes_config_and_set(run: Run, home: Path) -> None:
         "check-config",
         "db status",
         "db upgrade",
+        "db prune",
+        "db compact",
+        "db operations",
+        f"backup {home}/b",
+        f"restore {home}/x.ini",
+        f"export --user 1 --output {home}/e",
+        "erase --user 1",
     ):
         result = run(*command.split(), "--config", str(home / "x.ini"), "--set", "web.y=1", "--set", "z")
         assert result.exit_code == 2, command
@@ -93,6 +100,63 @@ def test_check_config_looks_into_the_keys(run: Run, home: Path) -> None:
     result = run("check-config", "--set", f"auth.secret_file={home}/short")
     assert result.exit_code == 2
     assert "has 5 bytes and can be guessed: make one with" in result.stderr
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from tornado_chat import Plugin, PluginSettings, option
+@dataclass(frozen=True)
+class Settings(PluginSettings):
+    word: str = option("", "A word.")
+class Own(Plugin):
+    Settings = Settings
+"""
+
+
+@pytest.mark.parametrize("command", ["check-config", "serve"])
+@pytest.mark.parametrize("port", ["x", "0"])
+def test_mistakes_in_options_plugins_and_keys_are_told_at_once(
+    home: Path, state: Path, command: str, port: str
+) -> None:
+    (home / "plugins").mkdir()
+    (home / "plugins" / "own.py").write_text(PLUGIN)
+    (home / "short").write_text("short")
+    (home / "x.ini").write_text(
+        f"[server]\nport = {port}\n[auth]\nsecret_file = {home}/short\n"
+        f"[plugins]\npaths = {home}/plugins\n[plugin:own]\nwrod = x\n"
+    )
+    # A process of its own: one that serves has its own umask, signals and loop.
+    arguments = [sys.executable, "-m", "tornado_chat", command, "--config", str(home / "x.ini")]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    said = [line.removeprefix("tornado-chat: ") for line in result.stderr.splitlines()]
+    assert result.returncode == 2
+    assert said[-2:] == [
+        f'{home}/x.ini: in [plugin:own] wrod: this option is unknown; did you mean "word"?',
+        f"[auth]: the secret file {home}/short has 5 bytes and can be guessed: make one with "
+        "`openssl rand -base64 48`",
+    ]
+    assert len(said) == (3 if port == "x" else 2)
+    assert not state.exists(), "nothing is made before all is well"
+
+
+def test_what_stands_for_a_mistake_is_not_complained_about(run: Run, home: Path) -> None:
+    result = run(
+        "check-config", "--set", "auth.algorithms=X", "--set", "plugins.enabled=none", "--set", "plugins.x=1"
+    )
+    assert [line.split(":")[1] for line in result.stderr.splitlines()] == [
+        " in [plugins] x",
+        " in [auth] algorithms",
+    ]
+
+
+# samples
+
+
+def test_samples(run: Run) -> None:
+    paths = run("samples").stdout.splitlines()
+    assert all(Path(path).is_file() for path in paths)
+    names = {Path(path).name for path in paths}
+    assert {"tornado-chat.ini", "tornado-chat.conf", "tornado-chat.service", "tornado-chat.socket"} <= names
 
 
 # token
@@ -181,7 +245,9 @@ def test_db(run: Run, state: Path) -> None:
     applied = "".join(f"{name}  applied\n" for name in names)
     assert run("db", "upgrade").stdout == f"{applied}{url} is up to date\n"
     assert run("db", "upgrade").stdout == f"{url} is up to date\n"
-    assert run("db", "status").stdout == f"{applied}{url} is up to date\n"
+    said = run("db", "status").stdout
+    assert said.startswith(applied)
+    assert said.endswith(f"{url} is up to date\n")
 
 
 def test_db_that_is_none(run: Run, home: Path) -> None:
@@ -205,7 +271,7 @@ def test_serve_hands_on_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch)
         seen.append(configured)
         return 1
 
-    monkeypatch.setattr(app, "run", serve)
+    monkeypatch.setattr(process, "run", serve)
     assert run("serve", "--set", "server.port=0").exit_code == 1
     assert seen[0].server.port == 0
 
@@ -224,7 +290,7 @@ def test_a_demo_keeps_off_what_is_configured(home: Path) -> None:
     assert own.state_dir == home / "demo"
     assert own.storage.url == f"sqlite:///{home}/demo/tornado-chat.sqlite3"
     assert own.server == config.Server(state_dir=str(home / "demo"))
-    assert own.auth == replace(config.Auth(), id_claim="sub")
+    assert own.auth == replace(config.Auth(), id_claim="sub", guests=True)
     assert stat.S_IMODE((home / "demo").stat().st_mode) == 0o700
 
 

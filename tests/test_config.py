@@ -114,6 +114,31 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     ]
 
 
+def test_files_for_root_only_are_read_where_systemd_put_its_copies(tmp_path: Path) -> None:
+    folder, copies = config.ETC / "credentials", tmp_path / "copies"
+    for path in (folder, copies):
+        path.mkdir(parents=True)
+    for name in ("jwt_secret", "a.urls", "new"):
+        (folder / name).write_text("x" * 64)
+    for name in ("jwt_secret", "a.urls"):
+        (copies / f"credentials_{name}").write_text("x" * 64)
+    ini = tmp_path / "x.ini"
+    ini.write_text(
+        f"[auth]\nsecret_file = {folder}/jwt_secret\n"
+        f"[plugin:notify]\napprise = {folder}/a.urls role=admin, {folder}/new\n"
+    )
+
+    def read(environ: dict[str, str]) -> tuple[str, str]:
+        loaded = load([ini], [], environ)
+        return loaded.auth.secret_file, loaded.plugin_entries["notify"][0].text
+
+    assert read({}) == (f"{folder}/jwt_secret", f"{folder}/a.urls role=admin, {folder}/new")
+    assert read({"CREDENTIALS_DIRECTORY": str(copies)}) == (
+        f"{copies}/credentials_jwt_secret",
+        f"{copies}/credentials_a.urls role=admin, {folder}/new",
+    )
+
+
 # Values
 
 
@@ -158,7 +183,11 @@ def test_a_percent_sign_and_a_bom_are_harmless(ini: Path) -> None:
         ("auth", "guests = maybe", 'guests: "maybe" is not on or off'),
         ("server", "prot = 1", 'prot: this option is unknown; did you mean "port"?'),
         ("server", "capacity = 1", 'capacity: this option is unknown; did you mean "capacity" in [support]?'),
-        ("storage", "qqq = 1", "qqq: this option is unknown; there are url, durability"),
+        (
+            "storage",
+            "qqq = 1",
+            "qqq: this option is unknown; there are url, password_file, durability, patience, retention_days",
+        ),
     ],
 )
 def test_wrong_values(ini: Path, section: str, line: str, expected: str) -> None:
@@ -181,6 +210,13 @@ def test_sections(ini: Path) -> None:
         "in [DEFAULT]: this section is unknown; there are " + ", ".join(config.SECTIONS),
     ]
     assert "line 3 begins this section again" in problem(ini, "[server]\n[web]\n[server]\n")
+    assert [
+        text.split(":")[0] for text in problems(ini, "[server]\nport=1\n[web]\nx=1\n[server]\nport=x\n")
+    ] == [
+        "in [server]",
+        "in [web] x",
+        "in [server] port",
+    ]
     assert problem(ini, "port = 1\n").startswith("line 1 is in no section")
 
 
@@ -246,9 +282,15 @@ def test_a_problem_says_where(ini: Path) -> None:
         ("auth.id_claim=", "id_claim: is empty"),
         ("auth.id_claim=exp", 'id_claim: "exp" has a meaning of its own'),
         ("auth.name_claim=type", 'name_claim: "type" is the role_claim already'),
-        ("storage.url=mysql://u@h/n", "url: MySQL comes with a later version; this one takes sqlite:///path"),
-        ("storage.url=chat.db", 'url: "chat.db" is not sqlite:///path'),
-        ("storage.url=sqlite:///", 'url: "sqlite:///" is not sqlite:///path'),
+        ("storage.url=mysql://u@h/n", "url: h is another machine, and what is said would pass the network"),
+        ("storage.url=mysql://u:p@localhost/n", "url: a password in it would be seen in logs"),
+        ("storage.password_file=/x", "password_file: SQLite has no passwords"),
+        ("storage.url=postgres://u:p@h/n", "url: it is no database that this version knows; it looks like"),
+        (
+            "storage.url=chat.db",
+            'url: "chat.db" is no database that this version knows; it looks like sqlite:///',
+        ),
+        ("storage.url=sqlite:///", 'url: "sqlite:///" is no database'),
         ("storage.url=sqlite:///:memory:", "url: each thread would have a memory of its own"),
         ("storage.url=sqlite:////", "url: / is a directory"),
         ("limits.outgoing_bytes=1000", "outgoing_bytes: 1000 is less than one frame"),
@@ -262,6 +304,7 @@ def test_a_problem_says_where(ini: Path) -> None:
             "web.ops_networks=10.1.2.3/8",
             'ops_networks: "10.1.2.3/8" is an address in a network; did you mean "10.0.0.0/8"?',
         ),
+        ("server.trusted_proxies=nginx", 'trusted_proxies: "nginx" is not a network'),
     ],
 )
 def test_wrong_together(ini: Path, override: str, expected: str) -> None:
@@ -311,6 +354,17 @@ def test_the_sample_is_up_to_date() -> None:
     )
 
 
+def test_the_sample_marks_what_a_reload_changes() -> None:
+    blocks = config.documented().split("\n\n")
+    marked = {
+        block.splitlines()[-1].split(" =")[0] for block in blocks if "[reload]" in block and "\n#" in block
+    }
+    live = {
+        each.name for section in config.SECTIONS.values() for each in fields(section) if config.is_live(each)
+    }
+    assert {name.removeprefix("#") for name in marked if " " not in name} == live
+
+
 def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:
     defaults = load(None, [], {"HOME": "/"})
     sample = config.documented()
@@ -321,3 +375,23 @@ def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:
     assert count == sum(len(fields(section)) for section in config.SECTIONS.values())
     ini.write_text(uncommented)
     assert load([ini], [], {"HOME": "/"}) == defaults
+
+
+# The password of a MySQL server
+
+
+MYSQL = "storage.url=mysql://chat@localhost/chat"
+
+
+def test_the_password_of_a_database_is_in_a_file(ini: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("it's long\n")
+    assert load(None, [MYSQL, f"storage.password_file={secret}"], {"HOME": "/"}).storage.password_file
+    secret.write_text("\n")
+    assert "has to hold the password, in one line" in problem(
+        ini, f"[storage]\npassword_file = {secret}", MYSQL
+    )
+    assert "cannot be read: No such file" in problem(ini, "[storage]\npassword_file = /nowhere", MYSQL)
+    secret.write_text("secret")
+    both = f"{MYSQL}?option-file={secret}"
+    assert "leave one of the two out" in problem(ini, f"[storage]\npassword_file = {secret}", both)

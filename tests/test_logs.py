@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import sqlite3
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
@@ -10,7 +12,8 @@ from pathlib import PurePath
 import pytest
 
 from tornado_chat import config, logs
-from tornado_chat.logs import fields
+from tornado_chat.errors import Malformed
+from tornado_chat.logs import described, fields
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2ln-bmF0_XJl"
 log = logging.getLogger("tornado_chat.test")
@@ -23,6 +26,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
     root = logging.getLogger()
     level = root.level
     monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
 
     def configure(
         format: str = "text", level: str = "info", environ: dict[str, str] | None = None
@@ -120,12 +124,12 @@ def test_json(configure: Configure) -> None:
 def test_an_exception_is_on_the_same_line(configure: Configure, format: str) -> None:
     stream = configure(format)
     try:
-        raise ValueError(f"GET /chat?token={TOKEN}")
-    except ValueError:
+        raise FileNotFoundError(2, f"GET /chat?token={TOKEN}")
+    except OSError:
         log.exception("it failed")
     (line,) = stream.getvalue().splitlines()
     assert "Traceback" in line
-    assert "ValueError: GET /chat?token=[token]" in line
+    assert "FileNotFoundError: GET /chat?token=[token]" in line
     if format == "json":
         assert json.loads(line)["trace"].startswith("Traceback (most recent call last):\n")
     else:
@@ -170,3 +174,67 @@ def test_warnings_are_events_too(configure: Configure) -> None:
         warnings.warn("old\nthing", DeprecationWarning, stacklevel=1)
     assert "WARNING py.warnings" in lines(stream)[0]
     assert len(lines(stream)) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("said between us"), "ValueError"),
+        (KeyError("said between us"), "KeyError"),
+        (OSError(28, "No space left on device", "/said/between/us"), "OSError: No space left on device"),
+        (sqlite3.OperationalError("database is locked"), "OperationalError: database is locked"),
+        (
+            sqlite3.DataError("Incorrect string value: 'it's \"us\"' for column 'text'"),
+            "DataError: Incorrect string value: …",
+        ),
+        (Malformed("bad_shape", reason="said between us"), "Malformed: bad_shape"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_what_is_said_of_an_error_is_nobody_elses_words(error: Exception, words: str) -> None:
+    assert described(error) == words
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_traceback_has_the_lines_and_the_causes_and_none_of_the_words(
+    configure: Configure, format: str
+) -> None:
+    stream = configure(format)
+    said = "between us"
+    try:
+        try:
+            raise KeyError(said)
+        except KeyError as error:
+            error.add_note(said)
+            raise ExceptionGroup(said, [ValueError(said)]) from error
+    except ExceptionGroup:
+        log.exception("it failed")
+    (line,) = stream.getvalue().splitlines()
+    assert said not in line
+    assert line.index("KeyError") < line.index("which was the cause of") < line.index("ExceptionGroup")
+    assert "ValueError" in line
+    assert "raise KeyError(said)" in line
+
+
+def test_of_other_libraries_there_is_no_debugging_and_nothing_in_quotes(configure: Configure) -> None:
+    stream = configure(level="debug")
+    other = logging.getLogger("peewee")
+    other.debug(("INSERT", ["between us"]))
+    other.warning("query %r failed", "it's between us")
+    logging.getLogger("tornado_chat_mine.part").debug("of a plugin")
+    assert lines(stream) == ["WARNING peewee query … failed", "DEBUG tornado_chat_mine.part of a plugin"]
+
+
+def test_a_thread_that_falls_is_an_event(configure: Configure) -> None:
+    stream = configure()
+
+    def fall() -> None:
+        raise ValueError("between us")
+
+    thread = threading.Thread(target=fall, name="writer")
+    thread.start()
+    thread.join()
+    (line,) = stream.getvalue().splitlines()
+    assert "CRITICAL tornado_chat.logs a thread has ended by an error thread=writer" in line
+    assert "in fall" in line
+    assert "between us" not in line.replace('ValueError(\\"between us\\")', "")

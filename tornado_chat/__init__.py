@@ -23,6 +23,8 @@ from tornado_chat.errors import (
     Unavailable,
 )
 from tornado_chat.hookspecs import hookimpl
+from tornado_chat.keeper import Keeper
+from tornado_chat.logs import described
 from tornado_chat.plugins.base import Plugin, PluginSettings
 from tornado_chat.plugins.behind import WriteBehind
 from tornado_chat.storage import models
@@ -39,6 +41,7 @@ from tornado_chat.types import (
     Message,
     Notification,
     NotificationDraft,
+    Operation,
     Person,
     Role,
     Room,
@@ -61,11 +64,13 @@ __all__ = [
     "HostRecord",
     "HostSession",
     "Identity",
+    "Keeper",
     "Kind",
     "Message",
     "NotFound",
     "Notification",
     "NotificationDraft",
+    "Operation",
     "Person",
     "Plugin",
     "PluginSettings",
@@ -82,6 +87,7 @@ __all__ = [
     "Waiter",
     "WaiterPool",
     "WriteBehind",
+    "described",
     "hookimpl",
     "models",
     "option",

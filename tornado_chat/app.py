@@ -1,31 +1,32 @@
 """The composition root: builds everything, and owns the order of starting and stopping."""
 
 import asyncio
-import dataclasses
-import gc
 import logging
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
-import peewee as pw
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
+from tornado_chat import running
+from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
-from tornado_chat.config import SECTIONS, Config, ConfigError
+from tornado_chat.config import Config, ConfigError
+from tornado_chat.config_reloading import Change, compare
+from tornado_chat.database_url import is_mysql
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event
+from tornado_chat.listening import listen
 from tornado_chat.logs import fields
-from tornado_chat.loops import end
 from tornado_chat.metrics import Metrics
+from tornado_chat.metrics.history import History
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Broken, Plugins
+from tornado_chat.plugins.keepers import Keepers, Kept
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
@@ -34,76 +35,116 @@ from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
-from tornado_chat.services.identity import build, own_key
+from tornado_chat.services.journal import Journal
+from tornado_chat.services.keys import Keys, load_keys
 from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.overview import Overview
 from tornado_chat.services.passwords import Passwords
 from tornado_chat.services.plugin_context import Behind, PluginContext
 from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
+from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.retention import Retention
 from tornado_chat.services.rooms import Rooms
-from tornado_chat.services.secret import load_secret
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
-from tornado_chat.storage import health, schema
-from tornado_chat.storage.database import open_database
+from tornado_chat.services.support_records import SupportRecords
+from tornado_chat.storage.opening import CannotOpen, create_missing, open_checked
 from tornado_chat.types import Message, Notification
-from tornado_chat.web import counselling, ops, pages, support
-from tornado_chat.web.api import people, sessions, staff
+from tornado_chat.web import counselling, ops, pages, support, widget
+from tornado_chat.web.api import people, sessions, staff, status
+from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NothingHere
+from tornado_chat.web.described import handlers as described
+from tornado_chat.web.described import pages as described_pages
+from tornado_chat.web.described.handlers import Descriptions
+from tornado_chat.web.described.pages import Docs
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Site
+from tornado_chat.web.proxies import Networks, ProxiedServer
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 4096  # connections that the kernel keeps until they are accepted
-PROBE_TIMEOUT = 5.0  # seconds
 FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
+LATE = 0.5  # seconds that a connection has for its request, if it was accepted at the last moment
 
 
 class StartError(Exception):
-    """Why the server cannot start, in a sentence that says what to do."""
+    """Why the server cannot start, in sentences that say what to do, each on a line of its own.
+
+    :arg code: the exit code: 1 by the machine, 2 by the configuration.
+    """
+
+    def __init__(self, why: str, code: int = 1) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class Server:
     """One server in this process. ``await start()`` … ``await stop()``, on one running loop.
 
+    :arg passed: listening sockets that are already there; then ``config`` has no say in that.
+    :arg more_pages: routes like those of ``web.pages``.
     :raises StartError: something in the configuration or the machine is not as it must be.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self,
+        config: Config,
+        passed: Sequence[socket.socket] = (),
+        more_pages: Sequence[pages.Route] = (),
+    ) -> None:
         self._config = config
+        self._passed = passed
+        self._pages = [*pages.ROUTES, *more_pages]
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
+        # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
         try:
-            # Before anything is opened: a plugin with mistakes stops the start, and leaves no trace.
             self._plugins = Plugins(finding.load(config), self._loop, self.metrics)
         except ConfigError as error:
-            raise StartError(str(error)) from error
-        self._database = _open_checked(config)
+            problems = [*error.problems, *key_mistakes(config)]
+            raise StartError("\n".join(map(str, problems)), 2) from error
         try:
-            self.application = self._build()
-        except (ValueError, Broken) as error:  # a key that cannot be used; the sentence says why
+            keys = load_keys(config.auth, config.staff, config.state_dir)
+        except ValueError as error:
+            raise StartError(str(key_problem(error)), 2) from error
+        try:
+            # Plugins keep things there too, also if the database is elsewhere.
+            config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StartError(
+                f"cannot make [server] state_dir {config.state_dir}: {error.strerror}"
+            ) from error
+        try:
+            self._database = open_checked(config.storage, config.state_dir, config.limits.frame_bytes)
+        except CannotOpen as error:
             raise StartError(str(error)) from error
-        self._http = HTTPServer(self.application, max_body_size=config.limits.frame_bytes)
+        try:
+            self.application = self._build(keys)
+        except Broken as error:
+            raise StartError(str(error)) from error
+        self._trusted = Networks(config.server.trusted_proxies)
+        self._http = ProxiedServer(
+            self.application, trusted=self._trusted, max_body_size=config.limits.frame_bytes
+        )
         self.url = ""
 
-    def _build(self) -> Application:
+    def _build(self, keys: Keys) -> Application:
         config, loop = self._config, self._loop
         plugins = self._plugins
-        makes_tokens = config.auth.guests or config.staff.enabled
-        secret = load_secret(config.auth, config.state_dir) if makes_tokens else None
-        own = own_key(secret) if secret is not None and config.staff.enabled else None
-        authenticator = build(config.auth, config.state_dir, secret, own)
         times = LocalTimes(config.server.timezone)
         bus = LocalBus()
-        self._store = store = Store(self._database, self._committed, loop)
+        self._store = store = Store(
+            self._database, self._committed, loop, self.metrics, config.storage.patience
+        )
         self._bus = bus
         self._receipts = receipts = ReceiptBook(store, loop)
         self._hub = hub = Hub(
@@ -113,14 +154,17 @@ class Server:
             outgoing_limit=config.limits.outgoing_bytes,
             ping_interval=config.limits.ping_interval,
             ping_timeout=config.limits.ping_timeout,
+            on_resent=self._resent,
         )
         presence = Presence(hub)
         self._plugin_events = PluginEvents(plugins, store, presence, loop)
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)
         self._connections = Connections(hub, config.limits.connections_per_identity, plugins)
-        self._staff = Staff(config.staff, config.auth, own, store, self._connections, Passwords(), Attempts())
-        gate = Gate(authenticator, plugins, self._staff.require)
+        self._staff = Staff(
+            config.staff, config.auth, keys.own, store, self._connections, Passwords(), Attempts()
+        )
+        self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
         self._counselling = Counselling(
             config.counselling,
             store,
@@ -134,7 +178,17 @@ class Server:
             filtering=filtering,
             plugins=plugins,
         )
-        self._dispatcher = Dispatcher(config.support, store, hub, receipts, loop, self._policy(), gate)
+        self._dispatcher = Dispatcher(
+            config.support, store, hub, receipts, loop, self._policy(), gate, self.metrics.waited
+        )
+        keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
+        self._retention = Retention(
+            store,
+            Keepers([Kept(name, keeper) for name, keeper in keepers if keeper is not None]),
+            config.storage.retention_days,
+            loop,
+            clock=now,
+        )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)
         behind = Behind(store, gate, found, notifications, presence)
         self._contexts = {
@@ -147,15 +201,38 @@ class Server:
         bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
         bus.subscribe(self._counselling.on_event, *self._counselling.events)
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
-        services = Services(
+        journal = Journal()
+        bus.subscribe(journal.on_event, *journal.events)
+        self._readiness = Readiness(store, loop, {"server": self._own_problem})
+        self._history = History(self.metrics, loop, time.time)
+        self._overview = Overview(
+            hub=hub,
+            dispatcher=self._dispatcher,
+            counselling=self._counselling,
+            store=store,
+            readiness=self._readiness,
+            plugins=plugins,
+            metrics=self.metrics,
+            recorded=self._history,
+            times=times,
+            loop=loop,
+            database="mysql" if is_mysql(config.storage.url) else "sqlite",
+        )
+        self.metrics.gauges = self._overview.gauges
+        help_desk = Support(self._dispatcher, store, bus.publish, filtering)
+        self._guests = Guests(config.auth, keys.secret)
+        self._services = services = Services(
             gate=gate,
             connections=self._connections,
             counselling=self._counselling,
             notifications=notifications,
             sessions=Sessions(store, notifications, self._counselling, found, gate, plugins),
-            support=Support(self._dispatcher, store, bus.publish, filtering, config.support.capacity),
-            guests=Guests(config.auth, secret),
+            support=help_desk,
+            support_records=SupportRecords(store, help_desk, gate, plugins),
+            guests=self._guests,
             staff=self._staff,
+            overview=self._overview,
+            metrics=self.metrics,
             frames=CounsellingFrames(config.server.language, times, config.counselling.legacy_system_key),
             times=times,
             limits=config.limits,
@@ -165,54 +242,91 @@ class Server:
         return self._application(services)
 
     def _application(self, services: Services) -> Application:
-        origins = Origins(self._config.web.origins)
-        everybody: dict[str, Any] = {"services": services, "origins": origins}
+        self._origins = Origins(self._config.web.origins)
+        self._ops_networks = Networks(self._config.web.ops_networks)
+        everybody: dict[str, Any] = {"services": services, "origins": self._origins}
+        networks = {"networks": self._ops_networks}
         operator = {
-            "networks": self._config.web.ops_networks,
-            "checks": self._problems,
+            **networks,
+            "readiness": self._readiness,
+            "overview": self._overview,
             "metrics": self.metrics,
         }
-        site = Site(self._config.auth, origins, self._staff.available) if self._config.web.pages else None
+        with_pages = self._config.web.pages
+        self._site = Site(self._config.auth, self._origins, self._staff.available) if with_pages else None
+        of_status = [(path, handler, networks) for path, handler, _ in status.ROUTES]
+        api = [*sessions.ROUTES, *people.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
+        routes = [*api, *described.ROUTES, *ops.ROUTES]
+        self._descriptions = descriptions = Descriptions(routes, self._config.auth)
+        self._docs = Docs(self._site, descriptions) if self._site else None
         of_plugins = self._plugins.registered("register_handlers", self._contexts)
         return Application(
             [
                 *((path, handler, everybody) for path, handler in counselling.ROUTES),
                 *((path, handler, everybody) for path, handler in support.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in sessions.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in people.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in staff.ROUTES),
+                *((path, handler, {**everybody, **more}) for path, handler, more in api),
+                *(
+                    (path, handler, {**everybody, "descriptions": descriptions})
+                    for path, handler in described.ROUTES
+                ),
                 *((path, handler, operator) for path, handler in ops.ROUTES),
-                *((path, page, {"site": site, **more}) for path, page, more in pages.ROUTES if site),
+                *(
+                    (path, page, {"site": self._site, **more})
+                    for path, page, more in self._pages
+                    if with_pages
+                ),
+                *(
+                    (path, page, {"site": self._site, **everybody, **more})
+                    for path, page, more in widget.ROUTES
+                    if with_pages
+                ),
+                *(
+                    (path, page, {"docs": self._docs, **more})
+                    for path, page, more in described_pages.ROUTES
+                    if with_pages
+                ),
                 *(route for _, routes in of_plugins for route in routes),
             ],
             default_handler_class=NothingHere,
             default_handler_args=everybody,
             log_function=_log_request,
-            # A larger frame up to this is read and answered by a close frame; beyond, Tornado hangs up.
-            websocket_max_message_size=max(4 * self._config.limits.frame_bytes, 1024 * 1024),
+            websocket_max_message_size=_largest_frame(self._config),
         )
 
     async def start(self) -> None:
         """Rebuild what was going on before the restart, then let people in."""
+        running.write(self._config.state_dir, running.STARTING)
         try:
-            await self._create_tables()
+            self._create_tables()
             await self._counselling.recover()
             await self._dispatcher.recover()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
         except ChatError as error:
             raise StartError(f"the database cannot be used: {error.__cause__}") from error
-        except Broken as error:
+        except (Broken, CannotOpen) as error:
             raise StartError(str(error)) from error
         self._hub.start_sweeping()
         self._staff.start()
-        self.url = self._listen()
+        self._history.start()
+        try:
+            sockets, self.url = listen(self._config.server, self._passed)
+        except ValueError as error:
+            raise StartError(str(error)) from error
+        self._http.add_sockets(sockets)
+        self._retention.start()
+        running.write(self._config.state_dir, running.SERVING, self.url)
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
 
     async def stop(self) -> None:
         """Let nobody in, finish what is under way, send everybody away with 1012, close the database."""
+        running.write(self._config.state_dir, running.STOPPING, self.url)
         self._connections.stop_opening()
         self._http.stop()
+        until = self._loop.time() + LATE
+        while self._http.expecting and self._loop.time() < until:  # noqa: ASYNC110 - it is a count
+            await asyncio.sleep(0.01)
+        await self._retention.stop()
         self._counselling.stop()
         self._dispatcher.stop()
         await self._filtering.finish(FILTERING)
@@ -227,25 +341,66 @@ class Server:
         await self._http.close_all_connections()
         self._hub.stop_sweeping()
         await self._staff.stop()
+        self._history.stop()
         await self._plugin_events.stop()
         for context in self._contexts.values():
             await context.stop()
         await self._plugins.stop()
         await self._receipts.flush()
         await self._loop.run_in_executor(None, self._store.close)
+        running.remove(self._config.state_dir)
         log.info("stopped")
 
-    async def reload(self, config: Config) -> None:
-        """Take over what ``config`` has for plugins; say in the log what needs a restart.
+    async def reload(self, config: Config) -> Change:
+        """Take over what ``config`` has for plugins, the keys anew, and every option that needs no restart.
 
-        :raises ConfigError: plugins have mistakes in their sections; nothing has changed.
+        Sockets that are open stay so, also those of a token that would not be accepted any more.
+
+        :raises ConfigError: plugins have mistakes in their sections, or keys cannot be used; nothing has
+            changed.
         """
-        changed = await self._plugins.reload(config)
-        self._dispatcher.set_policy(self._policy())
-        waiting = list(_differences(self._config, config))
-        log.info("reloaded", extra=fields(plugins=",".join(changed) or "unchanged"))
-        if waiting:
-            log.warning("these options have changed, and need a restart: %s", ", ".join(waiting))
+        change = compare(self._config, config)
+        new, before = change.config, self._gate.authenticator
+        try:
+            keys = load_keys(new.auth, new.staff, new.state_dir, before)
+        except ValueError as error:
+            raise ConfigError([key_problem(error)]) from error
+        plugins = await self._plugins.reload(config)
+        # From here on nothing can fail.
+        self._config = new
+        self._gate.reconfigure(keys.authenticator)
+        self._guests.reconfigure(new.auth, keys.secret)
+        self._staff.reconfigure(new.auth, keys.own)
+        self._hub.reconfigure(new.limits)
+        self._connections.reconfigure(new.limits.connections_per_identity)
+        self._counselling.reconfigure(new.counselling)
+        self._dispatcher.reconfigure(new.support, self._policy())
+        self._services.reconfigure(new.limits, new.support)
+        self._origins.reconfigure(new.web.origins)
+        self._ops_networks.reconfigure(new.web.ops_networks)
+        self._trusted.reconfigure(new.server.trusted_proxies)
+        self._descriptions.reconfigure(new.auth)
+        if self._site is not None and self._docs is not None:
+            self._site.reconfigure(new.auth)
+            self._docs.reconfigure()
+        self.application.settings["websocket_max_message_size"] = _largest_frame(new)
+        self._http.conn_params.max_body_size = new.limits.frame_bytes
+        return replace(change, plugins=plugins, keys=keys.authenticator.keys_differ(before))
+
+    @property
+    def connected(self) -> int:
+        """The number of sockets."""
+        return len(self._connections)
+
+    @property
+    def waiting(self) -> int:
+        """How many users wait for a waiter."""
+        return len(self._dispatcher.desk)
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long ``stop`` may take to send everybody away."""
+        return self._config.server.drain_seconds
 
     def _policy(self) -> QueuePolicy:
         """The first that a plugin has, else the default."""
@@ -259,129 +414,22 @@ class Server:
         self._bus.publish(event)
         self._plugin_events.on_event(event)
 
-    async def _create_tables(self) -> None:
+    def _create_tables(self) -> None:
         models = [model for _, several in self._plugins.registered("register_models") for model in several]
         if models:
-            await self._store.write(lambda tx: schema.create_missing(tx.database, models))
+            # Not by the writer: a MySQL server commits what creates a table by itself.
+            create_missing(self._database, models, self._config.storage.url)
 
-    def _listen(self) -> str:
-        """Open the port and the unix socket. Returns the URL of the port."""
-        server = self._config.server
-        try:
-            sockets = bind_sockets(server.port, server.host or None, backlog=BACKLOG)
-            if server.unix_socket:
-                sockets.append(bind_unix_socket(server.unix_socket, mode=0o660, backlog=BACKLOG))
-        except OSError as error:
-            where = f"{server.host}:{server.port}"
-            raise StartError(
-                f"cannot listen on {where}: {error.strerror}. Is it in use? Another one is taken with "
-                "--set server.port=9000 (0 takes a free one)"
-            ) from error
-        self._http.add_sockets(sockets)
-        host = f"[{server.host}]" if ":" in server.host else server.host or "127.0.0.1"
-        return f"http://{host}:{sockets[0].getsockname()[1]}"
+    def _own_problem(self) -> str:
+        return "about to stop" if self._connections.draining else ""
 
-    async def _problems(self) -> dict[str, str]:
-        """What stands in the way of serving, for ``/readyz``."""
-        problems = {}
-        if self._connections.draining:
-            problems["server"] = "about to stop"
-        try:
-            await asyncio.wait_for(self._store.write(health.probe), PROBE_TIMEOUT)
-        except TimeoutError:
-            problems["database"] = f"no answer within {PROBE_TIMEOUT:.0f} s"
-        except ChatError as error:
-            problems["database"] = str(error.__cause__ or error)
-        return problems
+    def _resent(self, count: int) -> None:
+        self.metrics.resent += count
 
 
-def run(
-    config: Config,
-    welcome: Callable[[str], object] | None = None,
-    reread: Callable[[], Config] | None = None,
-) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code.
-
-    :arg welcome: called with the server's URL, on its loop, as soon as it listens.
-    :arg reread: reads the configuration again, for SIGHUP.
-    """
-
-    async def reload(server: Server) -> None:
-        try:
-            await server.reload(reread() if reread is not None else config)
-        except ConfigError as error:
-            log.error("not reloaded, the configuration has mistakes: %s", "; ".join(map(str, error.problems)))
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        server = Server(config)
-        reloading: set[asyncio.Task[None]] = set()
-        loop.add_signal_handler(signal.SIGHUP, lambda: reloading.add(loop.create_task(reload(server))))
-        await server.start()
-        # Nearly everything that lives long is there now, and what a message makes is gone at once:
-        # looking through all of it for cycles every 700 objects would only be a pause for everybody.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
-        if welcome is not None:
-            welcome(server.url)
-        await stop.wait()
-        log.info("stopping")
-        await server.stop()
-
-    os.umask(0o077)  # whatever we write is nobody else's business
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_until_complete(main())
-        code = 0
-    except StartError as error:
-        print(f"tornado-chat: {error}", file=sys.stderr)  # noqa: T201 - for the person who starts it
-        code = 1
-    end(loop, code)
-    return code
-
-
-def _open_checked(config: Config) -> pw.Database:
-    """The database with the schema of this version.
-
-    One that is empty, or the embedded default, is brought up to date by itself. Any other waits
-    for the operator, who may want a backup first.
-    """
-    url = config.storage.url
-    try:
-        database = open_database(config.storage)
-        tables = database.get_tables()
-        missing = [name for name, applied in schema.status(database) if not applied]
-        unknown = schema.unknown(database)
-        if unknown:
-            raise StartError(
-                f"the database {url} comes from a newer version (it has {', '.join(unknown)}): "
-                "install that version, or restore a backup"
-            )
-        if missing and (not tables or url == Config().kept_in(config.state_dir).storage.url):
-            schema.upgrade(database)
-        elif missing:
-            raise StartError(
-                f"the database {url} lacks {', '.join(missing)}: make a backup, then run "
-                "`tornado-chat db upgrade` with the same configuration"
-            )
-        database.close()
-    except (pw.PeeweeException, OSError) as error:
-        raise StartError(f"cannot open the database {url}: {error}") from error
-    return database
-
-
-def _differences(before: Config, after: Config) -> Iterator[str]:
-    """The options of the server itself that differ."""
-    for section in SECTIONS:
-        old, new = getattr(before, section), getattr(after, section)
-        for option in dataclasses.fields(old):
-            if getattr(old, option.name) != getattr(new, option.name):
-                yield f"{section}.{option.name}"
+def _largest_frame(config: Config) -> int:
+    """A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up."""
+    return max(4 * config.limits.frame_bytes, 1024 * 1024)
 
 
 def _log_request(handler: RequestHandler) -> None:

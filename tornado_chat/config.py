@@ -9,7 +9,7 @@ If there are any problems, all of them are raised at once.
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -24,6 +24,7 @@ from tornado_chat.config_reading import (
     parse,
     read_file,
     read_override,
+    with_credentials,
     written,
 )
 from tornado_chat.config_reading import ConfigError as ConfigError
@@ -47,9 +48,18 @@ def option(default: Any, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+def live(default: Any, doc: str) -> Any:
+    """An ``option`` whose new value a running server takes over (SIGHUP); any other waits for a restart."""
+    return field(default=default, metadata={"doc": doc, "live": True})
+
+
+def is_live(option: "Field[Any]") -> bool:
+    return bool(option.metadata.get("live"))
+
+
 @dataclass(frozen=True)
 class Server:
-    """Where the server listens, and what it keeps where."""
+    """Where the server listens, unless systemd passes it sockets, and what it keeps where."""
 
     host: str = option("127.0.0.1", "Address to listen on; empty listens on every interface.")
     port: Annotated[int, Meta(ge=0, le=65535)] = option(8080, "TCP port; 0 takes a free one and prints it.")
@@ -64,7 +74,12 @@ class Server:
         "zh_CN",
         "Language of system texts. Deployed counselling front ends match the zh_CN ones to the letter.",
     )
-    drain_seconds: Seconds = option(5.0, "How long SIGTERM may spread the closing of sockets.")
+    trusted_proxies: tuple[str, ...] = live(
+        ("127.0.0.0/8", "::1/128"),
+        "Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; who comes by a unix "
+        "socket is one.",
+    )
+    drain_seconds: Seconds = live(5.0, "How long SIGTERM may spread the closing of sockets.")
 
 
 @dataclass(frozen=True)
@@ -74,22 +89,22 @@ class Auth:
     algorithms: tuple[
         Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"],
         ...,
-    ] = option(("HS256",), "Accepted signature algorithms. What a token says of itself never counts.")
-    secret_file: str = option(
+    ] = live(("HS256",), "Accepted signature algorithms. What a token says of itself never counts.")
+    secret_file: str = live(
         "", "File with the shared secret of the HS algorithms; empty makes one in the state directory."
     )
-    public_key_file: str = option("", "PEM file with the public key of the RS, ES or EdDSA algorithms.")
-    jwks_url: str = option("", "URL of the key set (RFC 7517); keys are picked by `kid` and may rotate.")
-    issuer: str = option("", "Required `iss`; empty accepts any.")
-    audience: str = option("", "Required `aud`; empty accepts any.")
-    id_claim: str = option("id", "The claim with the person's id.")
-    role_claim: str = option("type", "The claim with the role.")
-    name_claim: str = option("name", "The claim with the display name.")
-    require_exp: bool = option(True, "Refuse tokens that never expire.")
-    leeway: Seconds = option(10.0, "How far the clocks of the issuer and this machine may differ.")
-    guests: bool = option(False, "Hand out tokens to anonymous users at POST /api/v1/guest.")
-    guest_lifetime: PositiveSeconds = option(86400.0, "How long a guest's token is valid.")
-    guests_per_minute: Count = option(10, "Guest tokens per client address and minute.")
+    public_key_file: str = live("", "PEM file with the public key of the RS, ES or EdDSA algorithms.")
+    jwks_url: str = live("", "URL of the key set (RFC 7517); keys are picked by `kid` and may rotate.")
+    issuer: str = live("", "Required `iss`; empty accepts any.")
+    audience: str = live("", "Required `aud`; empty accepts any.")
+    id_claim: str = live("id", "The claim with the person's id.")
+    role_claim: str = live("type", "The claim with the role.")
+    name_claim: str = live("name", "The claim with the display name.")
+    require_exp: bool = live(True, "Refuse tokens that never expire.")
+    leeway: Seconds = live(10.0, "How far the clocks of the issuer and this machine may differ.")
+    guests: bool = live(False, "Hand out tokens to anonymous users at POST /api/v1/guest.")
+    guest_lifetime: PositiveSeconds = live(86400.0, "How long a guest's token is valid.")
+    guests_per_minute: Count = live(10, "Guest tokens per client address and minute.")
 
 
 @dataclass(frozen=True)
@@ -112,11 +127,27 @@ class Storage:
     url: str = option(
         "",
         "The database: sqlite:////var/lib/chat.sqlite3 (four slashes, it is sqlite:/// and an "
-        "absolute path); empty is a file in the state directory.",
+        "absolute path), or mysql://user@host:3306/name for MySQL and MariaDB (docs/mysql.md); empty is "
+        "a file in the state directory.",
+    )
+    password_file: str = option(
+        "",
+        "File with the password of the MySQL user; empty logs in without one, as a unix socket allows.",
     )
     durability: Literal["full", "normal"] = option(
         "full",
-        "full: what was acknowledged survives a power cut; normal: it survives a crash of the server.",
+        "full: what was acknowledged survives a power cut; normal: it survives a crash of the server. "
+        "For MySQL it is the database server's to do: full warns if its settings do not.",
+    )
+    patience: Seconds = option(
+        20.0,
+        "MySQL: how long senders wait while the database does not answer, before they are told that "
+        "nothing was stored.",
+    )
+    retention_days: Annotated[int, Meta(ge=0, le=36500)] = option(
+        0,
+        "Remove conversations so many days after their end, with all that was said in them, and "
+        "notifications of that age that have arrived; 0 keeps everything.",
     )
 
 
@@ -124,10 +155,10 @@ class Storage:
 class Counselling:
     """Sessions of visitor and consultant: /chat, /observe and /notify."""
 
-    rejoin_grace: Seconds = option(
+    rejoin_grace: Seconds = live(
         120.0, "How long an active session waits for a participant whose last socket closed."
     )
-    observe: Literal["assigned", "any"] = option(
+    observe: Literal["assigned", "any"] = live(
         "assigned", "Who may listen in: supervisors with a record on the session, or any supervisor."
     )
     legacy_system_key: bool = option(
@@ -139,53 +170,58 @@ class Counselling:
 class Support:
     """The waiting line and the waiters: /v1/ws/user/connect and /v1/ws/waiter/connect."""
 
-    auth_timeout: PositiveSeconds = option(10.0, "How long a new socket may take to authenticate.")
-    rejoin_grace: Seconds = option(60.0, "How long a dropped user or waiter keeps place and conversations.")
-    capacity: Count = option(5, "Users that one waiter serves at once.")
-    queue_claims: tuple[str, ...] = option(
+    auth_timeout: PositiveSeconds = live(10.0, "How long a new socket may take to authenticate.")
+    rejoin_grace: Seconds = live(60.0, "How long a dropped user or waiter keeps place and conversations.")
+    capacity: Count = live(5, "Users that one waiter serves at once.")
+    queue_claims: tuple[str, ...] = live(
         ("priority", "skills"),
         "Claims of a user's token that the queue policy may go by; they are stored with its place.",
     )
-    queue_interval: PositiveSeconds = option(1.0, "A waiting user hears of a new place at most this often.")
+    queue_interval: PositiveSeconds = live(1.0, "A waiting user hears of a new place at most this often.")
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one client may ask for, so that the others get their share."""
 
-    frame_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = option(
+    frame_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = live(
         65536, "Largest frame or request body."
     )
-    messages_per_second: Annotated[float, Meta(gt=0)] = option(
+    messages_per_second: Annotated[float, Meta(gt=0)] = live(
         100.0, "Frames per second that one socket may send on average."
     )
-    burst: Count = option(1000, "Frames that one socket may send at once, before the average counts.")
-    connections_per_identity: Count = option(50, "Sockets that one person may have open.")
-    outgoing_bytes: Count = option(
+    burst: Count = live(1000, "Frames that one socket may send at once, before the average counts.")
+    connections_per_identity: Count = live(50, "Sockets that one person may have open.")
+    outgoing_bytes: Count = live(
         4 * 1024 * 1024, "Unsent bytes after which a socket counts as too slow and is dropped."
     )
-    ping_interval: PositiveSeconds = option(30.0, "A socket that was silent for so long is pinged.")
-    ping_timeout: PositiveSeconds = option(30.0, "A socket that leaves a ping unanswered so long is dropped.")
+    ping_interval: PositiveSeconds = live(30.0, "A socket that was silent for so long is pinged.")
+    ping_timeout: PositiveSeconds = live(30.0, "A socket that leaves a ping unanswered so long is dropped.")
 
 
 @dataclass(frozen=True)
 class Logging:
     """The log, on standard error."""
 
-    format: Literal["text", "json"] = option("text", "One event a line: key=value text, or JSON.")
-    level: Literal["debug", "info", "warning", "error"] = option("info", "The least level that is written.")
+    format: Literal["text", "json"] = live("text", "One event a line: key=value text, or JSON.")
+    level: Literal["debug", "info", "warning", "error"] = live("info", "The least level that is written.")
 
 
 @dataclass(frozen=True)
 class Web:
     """Who may connect from where."""
 
-    origins: tuple[str, ...] = option(
-        (), "Origins of pages that may connect, as https://example.org; * is any; its own always may."
+    origins: tuple[str, ...] = live(
+        (),
+        "Origins of pages that may connect, or show the chat of /widget.js, as https://example.org; "
+        "* is any; its own always may.",
     )
-    pages: bool = option(True, "Serve the pages, /room.")
-    ops_networks: tuple[str, ...] = option(
-        ("127.0.0.0/8", "::1/128"), "Networks that may ask /healthz, /readyz and /metrics."
+    pages: bool = option(
+        True, "Serve the pages: /room, /console, /supervise, /admin, /widget.js, /signin, /docs."
+    )
+    ops_networks: tuple[str, ...] = live(
+        ("127.0.0.0/8", "::1/128"),
+        "Networks that may ask /healthz, /readyz and /metrics, and directly also /api/v1/status without a token.",
     )
 
 
@@ -248,8 +284,8 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
 
     :arg files: ini files; None or none at all takes those that ``sources`` finds.
     :arg overrides: texts like ``server.port=9000``.
-    :arg environ: for ``$TORNADO_CHAT_CONFIG`` and the place of the state directory.
-    :raises ConfigError: with all mistakes.
+    :arg environ: for ``$TORNADO_CHAT_CONFIG``, the place of the state directory and systemd's credentials.
+    :raises ConfigError: with all mistakes, and what the configuration would be without them.
     """
     known = {name: get_type_hints(section, include_extras=True) for name, section in SECTIONS.items()}
     problems: list[Problem] = []
@@ -258,6 +294,7 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
         entries += read_file(path, known, problems)
     for override in overrides:
         entries += read_override(override, known, problems)
+    entries = [with_credentials(entry, ETC / "credentials", environ) for entry in entries]
 
     values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     wrong: set[tuple[str, str]] = set()
@@ -288,7 +325,7 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
     for section, option, message in check(config, wrong):
         problems.append(Problem(said_by.get((section, option), "defaults"), section, option, message))
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems, config)
     return config
 
 
@@ -331,6 +368,7 @@ def documented() -> str:
         "# tornado-chat: every option, commented out, with its default.",
         "# Switches take on and off, times are seconds, and lists are separated by commas.",
         "# `tornado-chat check-config` tells what is wrong with this file.",
+        "# Options marked [reload] change with `systemctl reload tornado-chat` (SIGHUP), all others with a restart.",
     ]
     for name, section in SECTIONS.items():
         lines += ["", "", f"# {section.__doc__}", f"[{name}]"]
@@ -340,6 +378,7 @@ def documented() -> str:
             # The first lines say it of switches and times.
             told = not takes or isinstance(each.default, bool | float)
             manual = each.metadata["doc"] + ("" if told else f" Takes {takes}.")
+            manual += " [reload]" if is_live(each) else ""
             lines += ["", *textwrap.wrap(manual, 96, initial_indent="# ", subsequent_indent="# ")]
             lines.append(f"#{each.name} = {written(each.default)}".rstrip())
     return "\n".join(lines) + "\n"

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tornado_chat import database_url
+
 if TYPE_CHECKING:
-    from tornado_chat.config import Config
+    from tornado_chat.config import Config, Storage
 
 Found = Iterator[tuple[str, str, str]]
 
@@ -59,6 +61,7 @@ def _server(config: "Config") -> Found:
         near = get_close_matches(server.timezone, zoneinfo.available_timezones(), 1)
         right = f'did you mean "{near[0]}"?' if near else "a name looks like Asia/Shanghai"
         yield "server", "timezone", f'"{server.timezone}" is no time zone; {right}'
+    yield from _networks("server", "trusted_proxies", server.trusted_proxies)
     if len(os.fsencode(server.unix_socket)) > LONGEST_UNIX_PATH:
         message = f"a socket's path has at most {LONGEST_UNIX_PATH} bytes; take a shorter one, as in /run"
         yield "server", "unix_socket", message
@@ -146,16 +149,43 @@ def _is_web_url(url: str) -> bool:
 
 
 def _storage(config: "Config") -> Found:
-    url = config.storage.url
-    scheme = url.partition(":")[0]
-    if scheme == "mysql":
-        yield "storage", "url", "MySQL comes with a later version; this one takes sqlite:///path"
-    elif not url.startswith(SQLITE) or url == SQLITE:
-        yield "storage", "url", f'"{url}" is not sqlite:///path, as in sqlite:////var/lib/chat.sqlite3'
+    storage = config.storage
+    url = storage.url
+    if database_url.is_mysql(url):
+        yield from _mysql(storage)
+        return
+    if not url.startswith(SQLITE) or url == SQLITE:
+        # Somebody's password may be in it.
+        shown = f'"{url}"' if "@" not in url else "it"
+        right = "sqlite:////var/lib/chat.sqlite3 or mysql://user@host:3306/name"
+        yield "storage", "url", f"{shown} is no database that this version knows; it looks like {right}"
     elif url == SQLITE + ":memory:":
         yield "storage", "url", "each thread would have a memory of its own; name a file"
     elif Path(url.removeprefix(SQLITE)).is_dir():
         yield "storage", "url", f"{url.removeprefix(SQLITE)} is a directory; name a file in it"
+    if storage.password_file:
+        yield "storage", "password_file", "SQLite has no passwords; leave it empty, or set url to mysql://…"
+
+
+def _mysql(storage: "Storage") -> Found:
+    url = None
+    try:
+        url = database_url.parse(storage.url)
+    except ValueError as error:
+        yield "storage", "url", str(error)
+    name = storage.password_file
+    if not name:
+        return
+    if url is not None and url.option_file:
+        yield "storage", "password_file", "the url has an option-file too; leave one of the two out"
+    try:
+        password = Path(name).read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        right = "it has to be a file that this user may read"
+        yield "storage", "password_file", f'"{name}" cannot be read: {error.strerror}; {right}'
+        return
+    if not password or b"\n" in password:
+        yield "storage", "password_file", f'"{name}" has to hold the password, in one line'
 
 
 def _limits(config: "Config") -> Found:
@@ -186,12 +216,16 @@ def _web(config: "Config") -> Found:
                 "origins",
                 f'"{origin}" never comes: browsers leave the usual port out; write "{right}"',
             )
-    for text in config.web.ops_networks:
+    yield from _networks("web", "ops_networks", config.web.ops_networks)
+
+
+def _networks(section: str, option: str, texts: tuple[str, ...]) -> Found:
+    for text in texts:
         try:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
-            yield "web", "ops_networks", f'"{text}" is not a network, as 10.0.0.0/8, ::1/128 or 192.0.2.7'
+            yield section, option, f'"{text}" is not a network, as 10.0.0.0/8, ::1/128 or 192.0.2.7'
             continue
         # 10.1.2.3/8 is more often a slip of the pen than all of 10.0.0.0/8.
         if ipaddress.ip_interface(text).ip != network.network_address:
-            yield "web", "ops_networks", f'"{text}" is an address in a network; did you mean "{network}"?'
+            yield section, option, f'"{text}" is an address in a network; did you mean "{network}"?'

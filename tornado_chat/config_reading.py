@@ -5,6 +5,8 @@ Nothing here stops at a mistake: it becomes a ``Problem`` in the list that the c
 
 import configparser
 import difflib
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -15,6 +17,9 @@ from msgspec import ValidationError, convert, inspect
 
 PLUGIN = "plugin:"
 """How the sections of plugins begin. Their options are for the plugins to know."""
+
+AGAIN = "\0"
+"""Behind the name of a section that was there before."""
 
 Known = Mapping[str, Mapping[str, Any]]
 """Section, option, type."""
@@ -35,11 +40,15 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The configuration has these mistakes."""
+    """The configuration has these mistakes.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    :arg rest: the ``Config`` with defaults in the place of them, to look for more of them in it.
+    """
+
+    def __init__(self, problems: Sequence[Problem], rest: Any = None) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = list(problems)
+        self.rest = rest
 
 
 class Entry(NamedTuple):
@@ -73,12 +82,13 @@ def read_file(path: Path, known: Known, problems: list[Problem]) -> Iterator[Ent
         problems.append(Problem(source, "", "", f"this file is not UTF-8: see byte {error.start + 1}"))
         return
     parser = _parse_lines(source, lines, known, problems)
-    for section in parser.sections():
+    for name in parser.sections():
+        section = name.rstrip(AGAIN)
         if section in known:
-            for option, text in parser.items(section):
+            for option, text in parser.items(name):
                 yield from if_known(Entry(source, section, option, text), known, problems)
         elif section.startswith(PLUGIN):
-            for option, text in parser.items(section):
+            for option, text in parser.items(name):
                 yield Entry(source, section, option, text)
         else:
             problems.append(Problem(source, section, "", _unknown_section(section, known)))
@@ -102,7 +112,10 @@ def read_override(override: str, known: Known, problems: list[Problem]) -> Itera
 def _parse_lines(
     source: str, lines: list[str], known: Known, problems: list[Problem]
 ) -> configparser.RawConfigParser:
-    """Parse as far as possible. A pass finds one repeated option; it is taken out for the next pass."""
+    """Parse as far as possible.
+
+    A pass finds one repeated option or section; it is taken out, or called otherwise, for the next pass.
+    """
     while True:
         # No section can be called "", so [DEFAULT] is a section like any other: an unknown one.
         parser = configparser.RawConfigParser(default_section="")
@@ -115,8 +128,11 @@ def _parse_lines(
             lines = [*lines[: number - 1], "#", *lines[number:]]
             continue
         except configparser.DuplicateSectionError as error:
-            message = f"line {error.lineno} begins this section again; put its options together"
-            problems.append(Problem(source, error.section, "", message))
+            number = error.lineno or 1
+            message = f"line {number} begins this section again; put its options together"
+            problems.append(Problem(source, error.section.rstrip(AGAIN), "", message))
+            lines = [*lines[: number - 1], f"[{error.section}{AGAIN}]", *lines[number:]]
+            continue
         except configparser.MissingSectionHeaderError as error:
             message = (
                 f"line {error.lineno} is in no section; write a line like [{next(iter(known))}] above it"
@@ -149,6 +165,23 @@ def _unknown_option(section: str, option: str, known: Known) -> str:
     meant += [f'"{option}" in [{other}]' for other, options in known.items() if option in options]
     right = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(known[section])}"
     return f"this option is unknown; {right}"
+
+
+def with_credentials(entry: Entry, folder: Path, environ: Mapping[str, str]) -> Entry:
+    """``entry``, naming systemd's copies of the files in ``folder`` instead of these, as far as there are any.
+
+    ``LoadCredential=credentials:/etc/tornado-chat/credentials`` (systemd.exec(5)) lets a service read files
+    that only root may: ``…/credentials/jwt_secret`` is ``$CREDENTIALS_DIRECTORY/credentials_jwt_secret`` to it.
+    """
+    copies = environ.get("CREDENTIALS_DIRECTORY")
+    if not copies:
+        return entry
+
+    def copy(name: re.Match[str]) -> str:
+        path = Path(copies, f"{folder.name}_{name[1]}")
+        return str(path) if os.access(path, os.R_OK) else name[0]
+
+    return entry._replace(text=re.sub(re.escape(f"{folder}/") + r"([\w.+-]+)", copy, entry.text))
 
 
 # Converting

@@ -41,7 +41,8 @@ class Context(ABC):
 
         ``tx.database`` is for the queries, ``tx.now`` the time in microseconds. Resolves after the commit
         with what ``work`` returned. If it raises, only its own changes are undone. All writing of the server
-        waits meanwhile, so it must not wait for anything but the database.
+        waits meanwhile, so it must not wait for anything but the database. It may be run again, when
+        others were in the way: it must change nothing else.
         """
 
     # --- people and conversations ---

@@ -122,7 +122,14 @@ def prepare(config: Config, directory: Path, any_port: bool) -> Config:
     own = replace(
         config,
         server=replace(config.server, port=port, unix_socket=""),
-        auth=replace(config.auth, algorithms=("HS256",), secret_file="", public_key_file="", jwks_url=""),
+        auth=replace(
+            config.auth,
+            algorithms=("HS256",),
+            secret_file="",
+            public_key_file="",
+            jwks_url="",
+            guests=True,
+        ),
         storage=replace(config.storage, url=""),
     ).kept_in(directory)
     own.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -315,6 +322,12 @@ def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
     lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {link}" for word, link in rooms.items()]
     watcher = notes.people["observer"]
     lines += [f"  {watcher.name}, both at once:\n    {notes.url}/supervise#token={watcher.token}"]
+    waiters = [word for word, place in notes.people.items() if place.dialect == "support-waiter"]
+    lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {_console(notes, word)}" for word in waiters]
+    lines += [
+        "",
+        f"Or a web site with a chat in its corner, where anybody reaches the waiter:\n    {notes.url}/demo",
+    ]
     lines += ["", "Or open a terminal for each of two or three of these people:", ""]
     talks = {word: f"{command} talk {word}{where}" for word in notes.people}
     width = max(map(len, talks.values()))
@@ -336,6 +349,10 @@ def _room(notes: Notes, place: Place) -> str:
     """The address of a person's page. What follows the # stays in the browser, and is in no log."""
     asked = dict(parse_qsl(place.endpoint.partition("?")[2]))
     return f"{notes.url}/room#token={place.token}&session={asked['sessionId']}&type={asked['type']}"
+
+
+def _console(notes: Notes, word: str) -> str:
+    return f"{notes.url}/console#token={notes.people[word].token}"
 
 
 def _line(frame: Mapping[str, Any]) -> str:

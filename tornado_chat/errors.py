@@ -26,6 +26,11 @@ class ChatError(Exception):
         """The values for the text in ``language`` (``zh_CN`` or ``en``)."""
         return self.detail
 
+    @property
+    def code_for_log(self) -> str:
+        """``code`` alone: the details may quote what the other side said."""
+        return self.code
+
     def __str__(self) -> str:
         detail = ", ".join(f"{k}={v}" for k, v in self.detail.items())
         return f"{self.code} ({detail})" if detail else self.code
@@ -95,3 +100,9 @@ class Unavailable(ChatError):
 
     http_status = 503
     close_code = 1013
+
+
+class Restarting(Unavailable):
+    """The server is about to stop; the one that follows can do it in a moment."""
+
+    close_code = 1012

@@ -11,7 +11,9 @@ does not answer within its plugin's ``timeout``, is the hook's kind, see ``KINDS
 """
 
 import enum
+import inspect
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from tornado_chat.context import Context
     from tornado_chat.domain.queue import QueuePolicy
+    from tornado_chat.keeper import Keeper
 
 PROJECT = "tornado_chat"
 
@@ -102,7 +105,8 @@ class Hooks:
         """Tables of the plugin: Peewee models without a database, created where they are missing.
 
         Queries say on which database they run: ``Table.select().execute(tx.database)``. Begin the
-        names of tables with the plugin's. A table that is there is not altered.
+        names of tables with the plugin's. A table that is there is not altered. MySQL and MariaDB
+        want a ``CharField`` with a length where there is an index, and refuse what is longer.
         """
 
     @hookspec
@@ -119,6 +123,14 @@ class Hooks:
 
         Each gets ``--config`` and ``--set``, and as ``ctx.obj`` a ``CommandContext`` with the plugin's
         settings and the database. The server may be running meanwhile.
+        """
+
+    @hookspec
+    def register_keeper(self, state_dir: Path) -> "Keeper | None":
+        """What becomes of the plugin's data when people's data are exported, erased or old, see ``Keeper``.
+
+        Called in the server, and in commands that run beside it without ``startup``. ``state_dir`` is the
+        server's.
         """
 
     @hookspec
@@ -244,6 +256,7 @@ KINDS: Mapping[str, Kind] = {
     "register_models": Kind.REGISTRATION,
     "register_handlers": Kind.REGISTRATION,
     "register_commands": Kind.REGISTRATION,
+    "register_keeper": Kind.REGISTRATION,
     "register_queue_policy": Kind.REGISTRATION,
     "authenticate": Kind.DECISION,
     "authorize": Kind.DECISION,
@@ -266,3 +279,11 @@ KINDS: Mapping[str, Kind] = {
     "notification_created": Kind.STORED_EVENT,
     "deliver_notification": Kind.STORED_EVENT,
 }
+
+SPEAKING = frozenset({"draft", "message", "notification", "token", "room", "conversation"})
+"""Arguments with something in them that must not get into a log."""
+
+SPEECHLESS = frozenset(
+    name for name in KINDS if not SPEAKING.intersection(inspect.signature(getattr(Hooks, name)).parameters)
+)
+"""The hooks that are given none of it: what they raise can be logged with its words."""

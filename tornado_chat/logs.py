@@ -1,4 +1,4 @@
-"""One line per event, for people (text) or machines (JSON), without anybody's token.
+"""One line per event, for people (text) or machines (JSON), without anybody's words or token.
 
 Events are logged as everywhere, with their facts beside the words::
 
@@ -10,6 +10,10 @@ Events are logged as everywhere, with their facts beside the words::
 Strategy: other libraries log too, tracebacks quote addresses, and an address has the token in its
 query. So tokens are taken out of the finished texts, where nothing can get past. And because a log
 is read line by line, no text may break a line or steer a terminal: what is not printable is escaped.
+
+What people say cannot be recognised like a token, so it is kept out at the source: an error that is raised over
+a message may quote it, and is logged by its name and the lines of code that it went through
+(``described``, ``trace``); of other libraries nothing is logged below level info, and nothing they put in quotes.
 """
 
 import json
@@ -17,9 +21,13 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
+
+log = logging.getLogger(__name__)
 
 PRIORITIES: Mapping[int, int] = {
     logging.DEBUG: 7,
@@ -39,6 +47,14 @@ SECRETS = (
 )
 
 SECRET_FIELDS = frozenset({"token", "secret", "password", "authorization"})
+
+OURS = "tornado_chat"
+"""How loggers begin whose lines are known to quote nobody: those of the server, and of plugins by the custom of names."""
+
+OF_MACHINES = frozenset({"peewee", "sqlite3", "pymysql", "redis", "ssl"})
+"""Modules whose errors tell of disks and connections; what they quote of values stands in quotes."""
+
+QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
 
 BARE = re.compile(r"[^\s\"'=\\]+")
 """A value that needs no quotes."""
@@ -66,6 +82,55 @@ def redact(text: str) -> str:
     return text
 
 
+def described(error: BaseException) -> str:
+    """What went wrong, in words that cannot be those of a message.
+
+    The error's own words count where they come from the machine, without what stands in quotes. Of all
+    others there is only the name: ``KeyError`` says what was asked for, ``ValueError`` what was read.
+    """
+    name, own = type(error).__qualname__, words(error)
+    return f"{name}: {own}" if own else name
+
+
+def words(error: BaseException) -> str:
+    """What ``described`` says without the name; may be empty."""
+    code = getattr(error, "code_for_log", None)
+    if code is not None:
+        return str(code)
+    if isinstance(error, OSError):
+        return error.strerror or ""
+    if type(error).__module__.partition(".")[0].lstrip("_") in OF_MACHINES:
+        first, *rest = error.args or ("",)
+        if isinstance(first, BaseException):  # Peewee's is the driver's with another name
+            return words(first)
+        # A server's has a number; quotes that stand around all of it would hide all of it.
+        number, text = (f"{first} ", str(rest[0])) if rest and isinstance(first, int) else ("", str(error))
+        return number + QUOTED.sub("…", text)
+    return ""
+
+
+def trace(error: BaseException) -> str:
+    """The traceback of ``error`` and of what led to it, each ``described``."""
+    return "".join(_trace_lines(error, set())).rstrip()
+
+
+def _trace_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    cause, context = error.__cause__, error.__context__
+    if cause is not None and id(cause) not in seen:
+        yield from _trace_lines(cause, seen)
+        yield "which was the cause of:\n"
+    elif context is not None and not error.__suppress_context__ and id(context) not in seen:
+        yield from _trace_lines(context, seen)
+        yield "and meanwhile:\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield described(error) + "\n"
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _trace_lines(each, seen)
+
+
 def configure(
     settings: Settings,
     stream: TextIO | None = None,
@@ -81,10 +146,33 @@ def configure(
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(TextFormatter(journal="JOURNAL_STREAM" in environ))
+    handler.addFilter(_of_others)
     logging.captureWarnings(True)
+    threading.excepthook = _log_thread
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     # Its debugging quotes every query, with what people said and who they are.
     logging.getLogger("peewee").setLevel(max(logging.INFO, logging.getLogger().level))
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.startswith(OURS)
+
+
+def _of_others(record: logging.LogRecord) -> bool:
+    """Drops what other libraries log while they are debugged: queries, payloads."""
+    return record.levelno >= logging.INFO or _is_ours(record)
+
+
+def _message(record: logging.LogRecord) -> str:
+    text = redact(record.getMessage())
+    return text if _is_ours(record) or record.name == "py.warnings" else QUOTED.sub("…", text)
+
+
+def _log_thread(args: threading.ExceptHookArgs) -> None:
+    """Instead of printing it, with the error's words."""
+    if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        name = args.thread.name if args.thread else ""
+        log.critical("a thread has ended by an error", exc_info=args.exc_value, extra=fields(thread=name))
 
 
 class TextFormatter(logging.Formatter):
@@ -102,8 +190,8 @@ class TextFormatter(logging.Formatter):
             words = [f"<{PRIORITIES.get(record.levelno, 5)}>{record.levelname}"]
         else:
             words = [_time(record), record.levelname]
-        words += [record.name, _printable(redact(record.getMessage()), _python_escape)]
-        facts = {**_fields(record), **_trace(self, record)}
+        words += [record.name, _printable(_message(record), _python_escape)]
+        facts = {**_fields(record), **_trace(record)}
         words += [f"{key}={_text_value(value)}" for key, value in facts.items()]
         return " ".join(words)
 
@@ -116,9 +204,9 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redact(record.getMessage()),
+            "message": _message(record),
         }
-        event = {**event, **_fields(record), **event, **_trace(self, record)}  # no field takes their place
+        event = {**event, **_fields(record), **event, **_trace(record)}  # no field takes their place
         return _printable(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
 
 
@@ -136,9 +224,10 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float) else redact(str(value))
 
 
-def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, str]:
+def _trace(record: logging.LogRecord) -> dict[str, str]:
     """The traceback, if there is one, and the stack, if it was asked for."""
-    parts = [formatter.formatException(record.exc_info)] if record.exc_info else []
+    error = record.exc_info[1] if record.exc_info else None
+    parts = [trace(error)] if error is not None else []
     parts += [record.stack_info] if record.stack_info else []
     return {"trace": redact("\n".join(parts))} if parts else {}
 

@@ -19,6 +19,8 @@ SYSTEM: Mapping[str, tuple[str, str]] = {
     "session_ended": ("会话已结束", "The session has ended"),
     "new_conversation": ("您有新的对话", "You have a new conversation"),
     "transcript_of": ("会话 {id} 的记录, {time}", "Transcript of session {id}, {time}"),
+    "transcript_of_record": ("督导记录 {id}, {time}", "Transcript of supervision record {id}, {time}"),
+    "erased": ("[内容已删除]", "[erased]"),
     "error": ("错误: {text}", "Error: {text}"),
 }
 
@@ -72,6 +74,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "to_missing": ("缺少接收者 to", "The receiver `to` is missing"),
     "not_your_user": ("{to} 不是您当前的用户", "{to} is not one of your users"),
     "no_such_waiter": ("没有可接待的客服 {id}", "The waiter {id} cannot take it"),
+    "no_such_conversation": ("客服会话 {id} 不存在", "There is no support conversation {id}"),
     "no_conversation": ("没有可用的会话", "There is no conversation to do this with"),
     # plugins
     "refused": ("未发送: {reason}", "Not sent: {reason}"),
@@ -85,6 +88,7 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "overloaded": ("服务器繁忙, 请稍后再试", "The server is overloaded, try again soon"),
     "restarting": ("服务器正在重启, 请重新连接", "The server is restarting, connect again"),
     "guests_off": ("未开放匿名访问", "Anonymous access is switched off"),
+    "no_guest": ("这不是匿名用户的令牌", "This is not the token of an anonymous user"),
 }
 
 

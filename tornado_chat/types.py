@@ -37,7 +37,7 @@ class Person(NamedTuple):
         return f"{self.role.value}:{self.id}"
 
     @property
-    def plain_id(self) -> int | str:
+    def host_id(self) -> int | str:
         """The id as its host most likely wrote it: a number if it looks like one."""
         number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
         return int(self.id) if number else self.id
@@ -93,6 +93,14 @@ class Thread(NamedTuple):
 
     kind: Kind
     id: int
+
+    @property
+    def named(self) -> Mapping[str, int]:
+        """As it is called in the log: ``{"session": 4}``."""
+        return {_NAMES[self.kind]: self.id}
+
+
+_NAMES = {Kind.SESSION: "session", Kind.RECORD: "record", Kind.SUPPORT: "conversation", Kind.INBOX: "inbox"}
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -206,6 +214,26 @@ class Conversation(msgspec.Struct, frozen=True):
     @property
     def thread(self) -> Thread:
         return Thread(Kind.SUPPORT, self.id)
+
+    @property
+    def open(self) -> bool:
+        return self.state is not ConversationState.ENDED
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A record of what an operator did with people's data: a row of ``data_operation``.
+
+    ``action`` is ``export``, ``erase`` or ``prune``; ``state`` is ``begun``, ``done`` or ``stopped``; ``person`` is
+    as ``Person.key``, and ``counts`` JSON text: rows by table.
+    """
+
+    id: int
+    time: int
+    operator: str
+    action: str
+    state: str
+    person: str | None = None
+    counts: str | None = None
 
 
 # What plugins are asked with, and answer

@@ -1,6 +1,8 @@
 """An append-only record of who did what to which session."""
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 import peewee
@@ -9,6 +11,7 @@ from tornado_chat import (
     Context,
     Conversation,
     Identity,
+    Keeper,
     Message,
     Person,
     Plugin,
@@ -20,6 +23,7 @@ from tornado_chat import (
 
 from . import chain
 from .commands import KEY, audit
+from .keeping import RecordKeeper
 
 
 class Audit(Plugin):
@@ -34,9 +38,14 @@ class Audit(Plugin):
         return [audit]
 
     @hookimpl
-    def startup(self, context: Context) -> None:
+    def register_keeper(self, state_dir: Path) -> Keeper:
+        return RecordKeeper(state_dir / KEY)
+
+    @hookimpl
+    async def startup(self, context: Context) -> None:
         self._behind = WriteBehind(context)
-        self._key = chain.load_key(context.state_dir / KEY, make=True)
+        # Making it waits for the disk.
+        self._key = await asyncio.to_thread(chain.load_key, context.state_dir / KEY, make=True)
 
     @hookimpl
     async def shutdown(self) -> None:

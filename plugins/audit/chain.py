@@ -17,8 +17,14 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
+from tornado_chat import models
+
 KEY_BYTES = 32
 PERSON = 80
+OPERATION = 0
+"""The ``kind`` of a record of what an operator did; its ``thread_id`` is the row of ``data_operation``, which
+the code covers too.
+"""
 
 
 class Table(pw.Model):
@@ -109,9 +115,11 @@ def append(database: pw.Database, key: bytes, entry: Entry, now: int) -> None:
         )
         if record.select(record.number).where(same).exists(database):
             return
+    # On a MySQL server others may be at it too; who has touched the head is alone until the commit.
+    AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
     last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
     number, before = (last[0] + 1, last[1]) if last else (1, FIRST)
-    code = _code(key, [number, now, *entry], before)
+    code = _code(key, [number, now, *entry, *_operation(database, entry.kind, entry.thread_id)], before)
     record.insert(number=number, time=now, **entry._asdict(), code=code).execute(database)
     AuditHead.insert(
         id=1, number=number, last=code, code=_code(key, [number], code)
@@ -130,6 +138,7 @@ def verify(
         if record["number"] != expected:
             return Fault(expected, "is missing")
         said = [record[field] for field in ("number", "time", *Entry._fields)]
+        said += _operation(database, record["kind"], record["thread_id"])
         if _code(key, said, before) != record["code"]:
             return Fault(expected, "was changed, or the one before it was taken out or moved")
         expected, before = expected + 1, record["code"]
@@ -175,6 +184,15 @@ def _records(database: pw.Database) -> Iterator[dict[str, Any]]:
         if len(page) < 5000:
             return
         last = page[-1]["number"]
+
+
+def _operation(database: pw.Database, kind: int, id: int) -> list[Any]:
+    """What the operation says that a record is about; nothing for all other records."""
+    if kind != OPERATION:
+        return []
+    table = models.DataOperation
+    row = table.select().where(table.id == id).dicts().first(database)
+    return [] if row is None else list(row.values())
 
 
 def _code(key: bytes, said: list[Any], before: str) -> str:

@@ -16,7 +16,12 @@ KEY = "audit.key"
 """The file with the key, in the server's state directory."""
 
 SECOND = 1_000_000
-NAMES = {Kind.SESSION: "session", Kind.RECORD: "record", Kind.SUPPORT: "conversation"}
+NAMES = {
+    Kind.SESSION: "session",
+    Kind.RECORD: "record",
+    Kind.SUPPORT: "conversation",
+    chain.OPERATION: "operation",
+}
 
 
 @click.group()
@@ -88,7 +93,7 @@ def show(
     for row in rows:
         when = datetime.fromtimestamp(row["time"] / SECOND, zone)
         what = row["action"] + (f" message {row['message']}" if row["message"] else "")
-        where = f"{NAMES.get(Kind(row['kind']), '?')} {row['thread_id']}"
+        where = f"{NAMES.get(row['kind'], '?')} {row['thread_id']}"
         click.echo(f"{row['number']:>7}  {when:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {what}, {where}")
 
 

@@ -15,6 +15,7 @@ from msgspec import Meta
 from tornado_chat import (
     Context,
     Draft,
+    Keeper,
     Message,
     Plugin,
     PluginSettings,
@@ -24,6 +25,7 @@ from tornado_chat import (
 )
 
 from .alerts import Alerts, KeywordFilterAlert, KeywordFilterNotified
+from .keeping import AlertKeeper
 from .matching import Action, ListError, Matcher, read_list
 from .normalising import Normaliser
 
@@ -75,6 +77,10 @@ class KeywordFilter(Plugin):
     @hookimpl
     def register_models(self) -> Sequence[type[pw.Model]]:
         return KeywordFilterAlert, KeywordFilterNotified
+
+    @hookimpl
+    def register_keeper(self) -> Keeper:
+        return AlertKeeper()
 
     @hookimpl
     async def startup(self, context: Context) -> None:

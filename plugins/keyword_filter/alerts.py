@@ -24,6 +24,7 @@ from tornado_chat import (
     Thread,
     Transaction,
     Unavailable,
+    described,
     models,
 )
 
@@ -168,7 +169,7 @@ class Alerts:
                 self._more.clear()
                 wait = await self._work()
             except Exception as error:  # whatever it was, the alerts that are there must not be forgotten
-                log.warning("keyword alerts have to wait for %g s: %r", RETRY, error)
+                log.warning("keyword alerts have to wait for %g s: %s", RETRY, described(error))
                 await asyncio.sleep(RETRY)
                 continue
             try:
@@ -243,7 +244,9 @@ class Alerts:
             except Unavailable:
                 raise
             except ChatError as error:  # another plugin's filter refused it: the next one, then
-                log.warning("keyword alert %d: %s cannot be notified: %s", case.alert.id, person.key, error)
+                log.warning(
+                    "keyword alert %d: %s cannot be notified: %s", case.alert.id, person.key, error.code
+                )
                 continue
             await self._context.write(_note(case.alert.id, notification, person))
             told += 1

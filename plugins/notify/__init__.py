@@ -10,10 +10,11 @@ import click
 import peewee
 from msgspec import Meta
 
-from tornado_chat import Context, Notification, Plugin, PluginSettings, WriteBehind, hookimpl, option
+from tornado_chat import Context, Keeper, Notification, Plugin, PluginSettings, WriteBehind, hookimpl, option
 
 from . import outbox, rules, sending
 from .commands import notify
+from .keeping import DeliveryKeeper
 from .rules import Rule, Way
 from .sending import Sender
 from .worker import Setup, Worker
@@ -61,6 +62,10 @@ class Notify(Plugin):
     @hookimpl
     def register_commands(self) -> Sequence[click.Command]:
         return [notify]
+
+    @hookimpl
+    def register_keeper(self) -> Keeper:
+        return DeliveryKeeper()
 
     @hookimpl
     async def startup(self, context: Context) -> None:
@@ -153,7 +158,7 @@ def _secret(settings: NotifySettings) -> bytes:
         if settings.webhooks:
             raise ValueError(
                 "webhook_secret_file: webhooks are signed, so this must name a file with a secret; make one "
-                "by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/webhook-secret)"
+                "by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/credentials/webhook_secret)"
             )
         return b""
     secret = _text("webhook_secret_file", path).strip().encode()

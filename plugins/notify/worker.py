@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from tornado_chat import ChatError, Context
+from tornado_chat import ChatError, Context, described
 
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery
@@ -225,4 +225,4 @@ class Worker:
 
 def _named(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error, ChatError) else None
-    return str(error) if cause is None else f"{error}: {cause}"
+    return described(error) if cause is None else f"{described(error)}: {described(cause)}"

@@ -7,6 +7,7 @@ import argparse
 import sys
 from functools import partial
 
+import counting
 import hooks
 import keywords
 import peers
@@ -18,6 +19,7 @@ JOBS = {
     "keywords": keywords.lines,
     "hooks": hooks.lines,
     "peers": peers.lines,
+    "counting": counting.lines,
 }
 
 
@@ -27,12 +29,19 @@ def main() -> int:
         "jobs", nargs="*", metavar="JOB", help=f"some of {', '.join(JOBS)}; all if none is named"
     )
     parser.add_argument("--rounds", type=int, default=5, help="of each job (5)")
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        default="",
+        help="a MySQL database for relay to be measured on, too: mysql://…",
+    )
     arguments = parser.parse_args()
     for name in arguments.jobs:
         if name not in JOBS:
             parser.error(f'there is no job "{name}", only {", ".join(JOBS)}')
     for name in arguments.jobs or JOBS:
-        for line in JOBS[name](arguments.rounds):
+        more = {"storage": arguments.storage} if arguments.storage and name == "relay" else {}
+        for line in JOBS[name](arguments.rounds, **more):
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
     return 0

@@ -16,7 +16,7 @@ from tests.conftest import SECRET, House
 from tornado_chat import config
 
 START = 20.0  # seconds
-READY = re.compile(r"url=(http://\S+)")
+READY = re.compile(r'url(?:=|": ")(http://[^\s"]+)')
 
 
 class Process:
@@ -34,6 +34,9 @@ class Process:
         ]
         (directory / "secret").write_bytes(SECRET)
         self.files: list[Path] = []
+        self.environ: dict[str, str] = {}
+        self.around: list[str] = []  # a command that ends by running those behind it
+        self.descriptors: list[int] = []  # that the process gets, too
         self.log: list[str] = []
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
@@ -42,14 +45,17 @@ class Process:
     async def start(self, *options: str) -> "Process":
         arguments = [argument for file in self.files for argument in ("--config", str(file))]
         arguments += [argument for option in (*self.options, *options) for argument in ("--set", option)]
+        outside = ("JOURNAL_STREAM", "TORNADO_CHAT_CONFIG", "NOTIFY_SOCKET")
         self._process = await asyncio.create_subprocess_exec(
+            *self.around,
             sys.executable,
             "-m",
             "tornado_chat",
             "serve",
             *arguments,
             stderr=asyncio.subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if k not in ("JOURNAL_STREAM", "TORNADO_CHAT_CONFIG")},
+            env={k: v for k, v in os.environ.items() if k not in outside} | self.environ,
+            pass_fds=self.descriptors,
         )
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(ready))

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import re
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from tests.conftest import token
 from tests.e2e.conftest import Process
 from tornado_chat.client import ChatClient, Closed, RawClient
+from tornado_chat.storage import schema
 
 VISITOR = token("user", 1, "小林")
 COUNSELLOR = token("consultant", 2, "陈老师")
@@ -100,8 +104,8 @@ async def test_a_session_that_nobody_returns_to_after_a_restart_ends(process: Pr
     await process.stop()
     await process.start("counselling.rejoin_grace=0.2")
     refused = await house.chat(VISITOR, session)
-    # The visitor is back in time: its side's grace has stopped, the other's runs out.
-    assert (await refused.wait_closed()).code == 1000
+    # Back in time, it is there when the counsellor's grace runs out; on a slow day it comes too late for that.
+    assert (await refused.wait_closed()).code in (1000, 4409)
     texts = [frame["msg"] for frame in await everything(refused)]
     assert texts[-1] == "会话已结束"
 
@@ -118,6 +122,12 @@ async def test_no_token_and_no_word_of_a_message_is_logged_at_any_level(process:
     user = await house.user(4)
     await user.get("connect_queue")
     await house.api("GET", f"/api/v1/sessions/{session}?token={VISITOR}", VISITOR)
+    # What is written by queries, which libraries like to log.
+    service = token("service", "host")
+    body: dict[str, Any] = {"role": "user", "id": 1, "type": 0, "msg": "a private notification"}
+    assert (await house.api("POST", "/api/v1/notifications", service, body)).code == 202
+    body = {"rate": 5, "feedback": "a private opinion"}
+    assert (await house.api("POST", f"/api/v1/sessions/{session}/rating", VISITOR, body)).code == 200
     await process.stop()
     everything = "\n".join(process.log)
     assert "eyJ" not in everything
@@ -146,9 +156,10 @@ async def test_a_database_that_lacks_a_migration_waits_for_the_operator(process:
     with sqlite3.connect(path) as database:
         database.execute("DELETE FROM schema_migration")
     database.close()
+    names = sorted(file.stem for file in schema.MIGRATIONS.glob("[0-9]*.py"))
     with pytest.raises(
         AssertionError,
-        match=r"lacks 0001_first, 0002_plugins, 0003_reading, 0004_staff: make a backup, .*`tornado-chat db upgrade`",
+        match=rf"lacks {', '.join(names)}: make a backup, .*`tornado-chat db upgrade`",
     ):
         await process.start(f"storage.url=sqlite:///{path}")
     assert await process.stop() == 1
@@ -216,3 +227,44 @@ async def test_the_line_and_the_waiters_conversations_are_there_again_after_kill
     assert (await again.until("message_text"))["payload"]["message"] == "heard?"
     await again.tell("message_text", {"message": "yes"}, to=uuid)
     assert (await back.until("message_text"))["payload"]["message"] == "yes"
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_reload_changes_what_it_can_and_says_what_needs_a_restart(
+    process: Process, tmp_path: Path
+) -> None:
+    ini = tmp_path / "own.ini"
+    process.files = [ini]
+    ini.write_text("")
+    house = (await process.start()).house
+
+    async def reload(text: str, until: str) -> str:
+        ini.write_text(text)
+        before = len(process.log)
+        os.kill(process.pid, signal.SIGHUP)
+        async with asyncio.timeout(5):
+            while not any(until in line for line in process.log[before:]):  # noqa: ASYNC110 - read by a task
+                await asyncio.sleep(0.01)
+        return "\n".join(process.log[before:])
+
+    said = await reload(
+        "[logging]\nformat = json\nlevel = debug\n[server]\nlanguage = en\n[limits]\nburst = 7\n", "restart"
+    )
+    changed, waiting = (json.loads(line) for line in said.splitlines()[:2])
+    assert (changed["message"], changed["options"]) == (
+        "reloaded",
+        "limits.burst,logging.format,logging.level",
+    )
+    assert waiting["message"] == "these options have changed, and need a restart: server.language"
+    assert (await house.api("GET", "/healthz")).code == 200
+    async with asyncio.timeout(5):
+        while not any('"path": "/healthz"' in line for line in process.log):  # noqa: ASYNC110 - level debug
+            await asyncio.sleep(0.01)
+
+    said = await reload("[logging]\nformat = json\nlevle = info\n[limits]\nburst = x\n", "not reloaded")
+    message = json.loads(said.splitlines()[-1])["message"]
+    assert 'in [logging] levle: this option is unknown; did you mean "level"?' in message
+    assert 'in [limits] burst: "x" is not a whole number' in message
+    assert (await house.api("GET", "/healthz")).code == 200
+    await reload("", "options=")
+    process.log.clear()  # the warnings and errors were expected

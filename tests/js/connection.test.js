@@ -159,7 +159,7 @@ test("a silent server is asked for a sign of life, and given up without one", as
   await later(41_000);
   assert.ok(alive > 0);
   assert.equal(told.at(-1).state, "open");
-  await later(10_000);
+  await later(12_000);
   assert.equal(told.at(-1).state, "waiting");
 });
 

@@ -34,4 +34,17 @@ export default [
       "prefer-const": "error",
     },
   },
+  {
+    // The two parts of /widget.js, which is one script, in pages of others.
+    files: ["**/widget/launcher.js", "**/widget/loader.js"],
+    languageOptions: { sourceType: "script" },
+    rules: {
+      "no-console": ["error", { allow: ["info"] }], // for the developers of those pages
+      "no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^Launcher$" }],
+    },
+  },
+  {
+    files: ["**/widget/loader.js"],
+    languageOptions: { globals: { Launcher: "readonly", element: "readonly" } },
+  },
 ];

@@ -59,11 +59,3 @@ test("where a key is put together, there are some that begin so", () => {
     }
   }
 });
-
-test("a page does not say otherwise what all say", () => {
-  for (const [page, found] of texts) {
-    for (const key of page === "shared" ? [] : found.keys()) {
-      assert.ok(!texts.get("shared").has(key), `${page} has ${key}, and so have the shared ones`);
-    }
-  }
-});

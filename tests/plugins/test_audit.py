@@ -12,13 +12,18 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tornado.ioloop import IOLoop
 from tornado_chat_plugins.audit import chain
 from tornado_chat_plugins.audit.chain import AuditHead, AuditRecord, Entry
 
-from tests.conftest import House, token
+from tests.conftest import House, on_both, token
+from tests.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.cli import main
+from tornado_chat.storage.database import open_database
+from tornado_chat.storage.schema import create_missing
+from tornado_chat.storage.writer import Writer
 
 KEY = b"k" * 32
 VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
@@ -132,6 +137,26 @@ def test_a_message_is_recorded_once_however_often_it_is_told(database: pw.Databa
     assert chain.head(database)[0] == 14
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_several_processes_make_one_chain(io_loop: IOLoop, mariadb: MariaDB) -> None:
+    with mariadb.database(migrated=True) as name:
+        databases = [open_database(config.Storage(url=mariadb.url(name))) for _ in range(3)]
+        create_missing(databases[0], chain.TABLES)
+        writers = [Writer(each, lambda event: None, asyncio.get_running_loop()) for each in databases]
+
+        async def record(writer: Writer, n: int) -> None:
+            writer.start()
+            for m in range(20):
+                entry = Entry(f"user:{n}", "joined", 1, m)
+                await writer.run(lambda tx, entry=entry: chain.append(tx.database, KEY, entry, tx.now))
+            writer.close()
+
+        await asyncio.gather(*(record(writer, n) for n, writer in enumerate(writers)))
+        assert chain.verify(databases[0], KEY) is None
+        assert chain.head(databases[0])[0] == 60
+        databases[0].close()
+
+
 # In the server
 
 
@@ -146,6 +171,7 @@ def command(settings: config.Config) -> Callable[..., Any]:
         options = [
             f"server.state_dir={settings.server.state_dir}",
             "plugins.enabled=audit",
+            f"storage.url={settings.storage.url}",
             f"auth.secret_file={settings.auth.secret_file}",
             "server.timezone=Asia/Shanghai",
         ]
@@ -163,6 +189,7 @@ async def everything_told(house: House) -> None:
     await house.server.stop()
 
 
+@on_both
 @pytest.mark.gen_test(timeout=20)
 async def test_who_did_what_is_recorded_and_shown(
     house: House, settings: config.Config, command: Callable[..., Any]
@@ -215,6 +242,7 @@ async def test_who_did_what_is_recorded_and_shown(
     assert "record 4 was changed" in broken.output
 
 
+@on_both
 @pytest.mark.gen_test(timeout=20)
 async def test_a_crowd_of_messages_is_recorded_without_a_gap(
     house: House, settings: config.Config, command: Callable[..., Any]

@@ -29,12 +29,13 @@ def test_every_hook_has_a_kind_and_a_manual() -> None:
 
 
 def test_every_example_loads(tmp_path: Path) -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number}.py").write_text(code)
     loaded = finding.load(config.load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
     assert [each.hooks for each in loaded] == [
         ["startup", "session_started"],
+        ["register_models", "register_keeper"],
         ["register_models", "register_handlers", "register_commands"],
         ["register_queue_policy"],
     ]

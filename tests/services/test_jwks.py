@@ -249,7 +249,18 @@ def test_public_key_file(key: Any, tmp_path: Path) -> None:
         (pem(K256.public_key()), "this key cannot be used"),
         (pem(dsa.generate_private_key(2048).public_key()), "this key cannot be used"),
     ],
-    ids=str,
+    ids=[
+        "empty",
+        "junk",
+        "junk inside",
+        "certificate",
+        "private",
+        "public and private",
+        "private PKCS1",
+        "short",
+        "curve",
+        "DSA",
+    ],
 )
 def test_public_key_file_with_something_else(content: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "issuer.pem"

@@ -1,4 +1,4 @@
-"""A migrated SQLite database in a file, and transactions without a writer thread."""
+"""A migrated database, SQLite and MariaDB in turn, and transactions without a writer thread."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +22,21 @@ COUNSELLOR = Person(Role.CONSULTANT, "2")
 
 
 def open_at(path: Path) -> pw.Database:
-    return open_database(config.Storage(url=f"sqlite:///{path}", durability="normal"))
+    """A database of SQLite's."""
+    return open_url(f"sqlite:///{path}")
+
+
+def open_url(url: str) -> pw.Database:
+    return open_database(config.Storage(url=url, durability="normal"))
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+on_sqlite = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+on_mariadb = pytest.mark.parametrize("database_kind", ["mariadb"], indirect=True)
 
 
 @pytest.fixture
@@ -31,8 +45,8 @@ def database_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(database_file: Path) -> Iterator[pw.Database]:
-    database = open_at(database_file)
+def database(database_url: str) -> Iterator[pw.Database]:
+    database = open_url(database_url)
     schema.upgrade(database)
     yield database
     database.close()

@@ -60,6 +60,16 @@ def test_a_socket_that_connects_again_after_the_end_keeps_its_address(database: 
     assert again.user_uuid == first.user_uuid
 
 
+def test_the_finished_ones_of_a_user_come_newest_first(database: pw.Database) -> None:
+    first, _ = transact(database, end(join(database)))
+    transact(database, end(join(database, OTHER)))
+    second, _ = transact(database, end(join(database)))
+    join(database)
+    assert conversations.ended_of(database, USER, None, 10) == [second, first]
+    assert conversations.ended_of(database, USER, None, 1) == [second]
+    assert conversations.ended_of(database, USER, second.id, 10) == [first]
+
+
 def test_a_waiting_user_gets_a_waiter(database: pw.Database) -> None:
     waiting = join(database)
     active, events = transact(database, assign(waiting), NOW + 1)

@@ -1,7 +1,6 @@
 """Storing and reading what was said: numbers without gaps, resends, threads that take no messages."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import peewee as pw
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, open_at, transact
+from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, open_url, transact
 from tornado_chat.errors import Conflict
 from tornado_chat.storage import messages, models, rooms
 from tornado_chat.storage.messages import Append, MessageLog, Outcome
@@ -84,14 +83,14 @@ def test_what_is_told_is_what_is_read_back(database: pw.Database) -> None:
     assert told == messages.after(database, SESSION, 0, 10)
 
 
-def test_a_resent_id_is_answered_and_not_stored_again(database: pw.Database, database_file: Path) -> None:
+def test_a_resent_id_is_answered_and_not_stored_again(database: pw.Database, database_url: str) -> None:
     once, twice = append(database, say("hello", "c1"), say("hello", "c1"))
     assert stored(once) == Stored(1, NOW)
     assert twice == (Stored(1, NOW, duplicate=True), None)
     (later,) = append(database, say("hello", "c1"), now=NOW + 5)
     assert later == (Stored(1, NOW, duplicate=True), None)
     database.close()
-    reopened = open_at(database_file)
+    reopened = open_url(database_url)
     (after_restart,) = append(reopened, say("hello", "c1"), now=NOW + 9)
     assert after_restart == (Stored(1, NOW, duplicate=True), None)
     assert texts(reopened) == ["hello"]

@@ -1,21 +1,36 @@
 """The migrations and the models describe the same database."""
 
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import peewee as pw
 import pytest
 
-from tests.storage.conftest import open_at
+from tests.mariadb import MariaDB
+from tests.storage.conftest import on_mariadb, on_sqlite, open_url
 from tornado_chat.storage import models, schema
+from tornado_chat.storage.mysql import MysqlDatabase
 
 FILES = sorted(path.stem for path in schema.MIGRATIONS.glob("[0-9]*.py"))
-HISTORY = "schema_migration"
+NOTES = "schema_step"
+"""Notes on migrations that stopped half-way; empty when none has."""
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[pw.Database]:
-    database = open_at(tmp_path / "empty" / "new.db")
+def empty_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty' / 'new.db'}"
+        return
+    server: MariaDB = request.getfixturevalue("mariadb")
+    with server.database() as name:
+        yield server.url(name)
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[pw.Database]:
+    database = open_url(empty_url)
     yield database
     database.close()
 
@@ -27,8 +42,13 @@ def shape(database: pw.Database) -> dict[tuple[str, str], object]:
         return [tuple(row) for row in database.execute_sql(sql)]
 
     found: dict[tuple[str, str], object] = {}
+    if isinstance(database, pw.MySQLDatabase):
+        for table in set(database.get_tables()) - {schema.HISTORY, NOTES}:
+            made = str(rows(f"SHOW CREATE TABLE {table}")[0][1])
+            found["table", table] = re.sub(r" AUTO_INCREMENT=\d+", "", made).splitlines()
+        return found
     for kind, name, table, sql in rows("SELECT type, name, tbl_name, sql FROM sqlite_master"):
-        if table in (HISTORY, "sqlite_sequence"):
+        if table in (schema.HISTORY, "sqlite_sequence"):
             continue
         if kind == "table":
             columns = rows(f"PRAGMA table_info('{name}')")
@@ -43,7 +63,7 @@ def test_the_migrations_make_exactly_the_tables_columns_and_indexes_of_the_model
 ) -> None:
     with empty.bind_ctx(models.TABLES):
         empty.create_tables(models.TABLES)
-    assert len(shape(empty)) > len(models.TABLES)
+    assert len(shape(empty)) >= len(models.TABLES)
     assert shape(database) == shape(empty)
 
 
@@ -73,22 +93,111 @@ def test_asking_for_the_status_changes_nothing(empty: pw.Database) -> None:
 
 def test_a_migration_of_a_newer_version_is_unknown_and_not_part_of_the_status(database: pw.Database) -> None:
     assert schema.unknown(database) == []
-    database.execute_sql(f"INSERT INTO {HISTORY} (name, applied) VALUES ('9999_future', '2040-01-01')")
+    database.execute_sql(f"INSERT INTO {schema.HISTORY} (name, applied) VALUES ('9999_future', '2040-01-01')")
     assert schema.unknown(database) == ["9999_future"]
     assert schema.status(database) == [(name, True) for name in FILES]
     assert schema.upgrade(database) == []
 
 
+@on_sqlite
 def test_a_failed_migration_leaves_nothing_behind(empty: pw.Database) -> None:
     empty.execute_sql("CREATE TABLE receipt (x)")  # the last table of the first migration is in the way
     with pytest.raises(pw.OperationalError, match="already exists"):
         schema.upgrade(empty)
-    assert set(empty.get_tables()) <= {"receipt", HISTORY}
+    assert set(empty.get_tables()) <= {"receipt", schema.HISTORY}
     assert schema.status(empty) == [(name, False) for name in FILES]
     empty.execute_sql("DROP TABLE receipt")
     assert schema.upgrade(empty) == FILES
 
 
+@on_mariadb
+def test_a_failed_migration_goes_on_where_it_stopped(empty: pw.Database) -> None:
+    empty.execute_sql("CREATE TABLE receipt (x INT)")
+    for _ in range(2):  # what is in the way stays in the way
+        with pytest.raises(pw.OperationalError, match="already exists"):
+            schema.upgrade(empty)
+    assert schema.status(empty) == [(name, False) for name in FILES]
+    empty.execute_sql("DROP TABLE receipt")
+    assert schema.upgrade(empty) == FILES
+    assert empty.execute_sql(f"SELECT * FROM {NOTES}").fetchall() == ()
+
+
+class Died(Exception):
+    pass
+
+
+@on_mariadb
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_migration_that_dies_at_one_statement_after_the_other_goes_on_each_time(
+    database: pw.Database, empty_url: str, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    run = MysqlDatabase.run_sql
+    deaths = 0
+    left = 0  # statements until the next death
+
+    def run_sql(self: MysqlDatabase, sql: str, params: object = None) -> object:
+        nonlocal left
+        left -= 1
+        if left == 0 and before:
+            raise Died
+        result = run(self, sql, params)
+        if left == 0:
+            raise Died
+        return result
+
+    monkeypatch.setattr(MysqlDatabase, "run_sql", run_sql)
+    while True:
+        half = open_url(empty_url)
+        left = deaths + 1
+        try:
+            schema.upgrade(half)
+        except Died:
+            deaths += 1
+        else:
+            break
+        finally:
+            half.close()
+    monkeypatch.undo()
+    whole = open_url(empty_url)
+    assert deaths > 20
+    assert shape(whole) == shape(database)
+    assert [done for _, done in schema.status(whole)] == [True] * len(FILES)
+    whole.close()
+
+
+@on_mariadb
+def test_of_several_processes_one_migrates_and_the_others_wait(empty_url: str) -> None:
+    applied: list[list[str]] = []
+
+    def migrate() -> None:
+        database = open_url(empty_url)
+        applied.append(schema.upgrade(database))
+        database.close()
+
+    processes = [threading.Thread(target=migrate) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert sorted(applied) == [[], [], [], FILES]
+
+
+class Note(pw.Model):
+    """As plugins have them."""
+
+    owner = pw.CharField(80, index=True)
+    text = pw.TextField()
+
+
+def test_the_tables_of_plugins_are_made_where_they_are_missing(database: pw.Database) -> None:
+    for _ in range(2):
+        schema.create_missing(database, [Note])
+        Note.insert(owner="user:7", text="今天").execute(database)
+    assert Note.select().count(database) == 2
+    assert len(database.get_indexes("note")) == (1 if isinstance(database, pw.SqliteDatabase) else 2)
+
+
+@on_sqlite
 def test_the_database_syncs_as_it_is_told_and_watches_its_references(database: pw.Database) -> None:
     def pragma(name: str) -> object:
         return database.execute_sql(f"PRAGMA {name}").fetchone()[0]
@@ -96,3 +205,20 @@ def test_the_database_syncs_as_it_is_told_and_watches_its_references(database: p
     assert pragma("journal_mode") == "wal"
     assert pragma("synchronous") == 1
     assert pragma("foreign_keys") == 1
+
+
+def test_texts_are_compared_to_the_byte_and_kept_to_the_letter(database: pw.Database) -> None:
+    names = ["user:a", "user:A", "user:á", "user:a ", "user:ａ", "user:\U0001f600", "user:\U0001f601"]
+    for name in names:
+        models.Inbox.insert(owner=name).execute(database)
+    for name in names:
+        query = models.Inbox.select(models.Inbox.owner).where(models.Inbox.owner == name).tuples()
+        assert list(query.execute(database)) == [(name,)]
+
+
+def test_long_texts_are_kept(database: pw.Database) -> None:
+    text = "汉" * 100_000 + "\0'\"\\%s"
+    models.Notification.insert(
+        inbox=models.Inbox.insert(owner="user:1").execute(database), seq=1, type=0, msg=text, time=0
+    ).execute(database)
+    assert models.Notification.select(models.Notification.msg).scalar(database) == text

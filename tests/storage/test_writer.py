@@ -12,7 +12,7 @@ import peewee as pw
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.storage.conftest import VISITOR, new_session, transact
+from tests.storage.conftest import VISITOR, new_session, on_sqlite, open_url, transact
 from tornado_chat.errors import ChatError, Conflict, Unavailable
 from tornado_chat.events import Event, Notice
 from tornado_chat.storage import messages, models
@@ -31,14 +31,15 @@ def say(text: str, client_id: str | None = None) -> Append:
 class Office:
     """A writer with a session to write to; what it published; how many transactions it tried."""
 
-    def __init__(self, database: pw.Database, file: Path, **limits: int) -> None:
+    def __init__(self, database: pw.Database, url: str, **limits: Any) -> None:
         self.database = database
-        self.file = file
+        self.url = url
         self.published: list[Event] = []
         self.listener: Callable[[Event], None] | None = None
         self.transactions = 0
         self.closed = False
-        database.pragma("busy_timeout", 30, permanent=True)
+        if isinstance(database, pw.SqliteDatabase):
+            database.pragma("busy_timeout", 30, permanent=True)
         transact(database, lambda tx: new_session(tx, SESSION.id))
         self.writer = Writer(database, self.publish, asyncio.get_running_loop(), clock=self.tick, **limits)
         self.writer.start()
@@ -75,9 +76,13 @@ class Office:
     def told(self) -> list[str]:
         return [event.text for event in self.published if isinstance(event, Message)]
 
+    @property
+    def file(self) -> Path:
+        return Path(self.url.removeprefix("sqlite:///"))
+
     def committed(self) -> int:
-        with closing(sqlite3.connect(self.file)) as other:
-            return int(other.execute("SELECT count(*) FROM message").fetchone()[0])
+        with closing(open_url(self.url)) as other:
+            return int(models.Message.select().count(other))
 
     def close(self) -> None:
         if not self.closed:
@@ -89,11 +94,11 @@ Opens = Callable[..., Office]
 
 
 @pytest.fixture
-def opens(io_loop: IOLoop, database: pw.Database, database_file: Path) -> Iterator[Opens]:
+def opens(io_loop: IOLoop, database: pw.Database, database_url: str) -> Iterator[Opens]:
     offices: list[Office] = []
 
-    def opens(**limits: int) -> Office:
-        offices.append(Office(database, database_file, **limits))
+    def opens(**limits: Any) -> Office:
+        offices.append(Office(database, database_url, **limits))
         return offices[-1]
 
     yield opens
@@ -269,6 +274,7 @@ async def test_closing_commits_what_waits_and_takes_nothing_more(opens: Opens) -
     assert len(office.told()) == 10
 
 
+@on_sqlite
 @pytest.mark.gen_test
 async def test_a_locked_database_refuses_clearly_and_works_again_when_it_is_free(
     opens: Opens, expected_logs: list[str]
@@ -289,6 +295,7 @@ async def test_a_locked_database_refuses_clearly_and_works_again_when_it_is_free
     assert office.stored() == office.told() == ["before", "after"]
 
 
+@on_sqlite
 @pytest.mark.gen_test
 async def test_a_read_only_database_refuses_clearly_and_works_again_when_it_is_writable(
     opens: Opens, expected_logs: list[str]
@@ -308,6 +315,7 @@ async def test_a_read_only_database_refuses_clearly_and_works_again_when_it_is_w
     assert office.stored() == office.told() == ["after"]
 
 
+@on_sqlite
 @pytest.mark.gen_test
 async def test_a_commit_that_fails_refuses_its_whole_batch_and_publishes_none_of_it(
     opens: Opens, expected_logs: list[str]

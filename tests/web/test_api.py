@@ -1,13 +1,18 @@
 """The HTTP API: who may do what, and how it answers."""
 
+import asyncio
 import json
-import sqlite3
+import re
 from typing import Any
 
+import peewee as pw
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
+from tornado_chat.storage import messages
+from tornado_chat.storage.database import open_database
+from tornado_chat.types import Kind, Thread
 
 HOST = token("service", "host")
 ADMIN = token("admin", 1)
@@ -208,6 +213,8 @@ async def test_problems(house: House) -> None:
     assert (await call(house, "GET", "/sessions/1", "junk"))[1]["code"] == "token_invalid"
     assert (await call(house, "GET", "/nothing", HOST))[1]["code"] == "no_such_page"
     assert (await call(house, "DELETE", "/sessions", HOST))[0] == 405
+    for path, verbs in (("/api/v1/notifications", "GET, POST, OPTIONS"), ("/healthz", "GET")):
+        assert (await house.api("PUT", path, HOST)).headers["Allow"] == verbs
     assert (await call(house, "POST", "/guest", None))[1]["code"] == "guests_off"
 
 
@@ -235,6 +242,29 @@ class TestGuests:
         assert (await call(house, "POST", "/guest", None))[0] == 429
 
     @pytest.mark.gen_test
+    async def test_a_guest_gets_another_token_and_stays_the_same(self, house: House) -> None:
+        status, first = await call(house, "POST", "/guest", None)
+        assert status == 201
+        for _ in range(3):  # however many: nobody new comes of it
+            status, again = await call(house, "POST", "/guest", first["token"])
+            assert (status, again["id"]) == (200, first["id"])
+        status, last = await call(house, "POST", "/guest", again["token"])
+        assert (status, last["id"]) == (200, first["id"])
+        client = await house.connect("/v1/ws/user/connect")
+        await client.recv_json()
+        payload = {"token": last["token"], "features": ["ack"]}
+        await client.send_json({"id": "1", "type": "auth", "payload": payload})
+        assert (await client.recv_json())["payload"]["id"] == first["id"]
+
+    @pytest.mark.gen_test
+    async def test_only_our_guests_get_another_token(self, house: House) -> None:
+        for stranger in (VISITOR, HOST, token("user", "guest-7"), token("waiter", 7, guest=True)):
+            assert (await call(house, "POST", "/guest", stranger))[1]["code"] == "no_guest"
+        expired = token("user", "guest-7", lifetime=-60, guest=True)
+        assert (await call(house, "POST", "/guest", expired))[1]["code"] == "token_expired"
+        assert (await call(house, "POST", "/guest", "junk"))[0] == 401
+
+    @pytest.mark.gen_test
     async def test_pages_of_allowed_origins_only(self, house: House) -> None:
         asked = await house.api("OPTIONS", "/api/v1/sessions", Origin="https://shop.example")
         assert asked.code == 204
@@ -243,19 +273,18 @@ class TestGuests:
         assert "Access-Control-Allow-Origin" not in asked.headers
 
 
+@on_both
 @pytest.mark.gen_test
 async def test_health_and_readiness(house: House, expected_logs: list[str]) -> None:
     assert (await house.api("GET", "/healthz")).code == 200
     assert json.loads((await house.api("GET", "/readyz")).body) == {"ok": True, "problems": {}}
-    path = house.config.storage.url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as database:
-        database.execute("ALTER TABLE receipt RENAME TO gone")
+    database = open_database(house.config.storage)
+    database.execute_sql("ALTER TABLE receipt RENAME TO gone")
     expected_logs.append("the database refused a batch")
     answer = await house.api("GET", "/readyz")
     assert answer.code == 503
-    assert "no such table" in json.loads(answer.body)["problems"]["database"]
-    with sqlite3.connect(path) as database:
-        database.execute("ALTER TABLE gone RENAME TO receipt")
+    assert re.search("no such table|doesn't exist", json.loads(answer.body)["problems"]["database"])
+    database.execute_sql("ALTER TABLE gone RENAME TO receipt")
     database.close()
     assert (await house.api("GET", "/readyz")).code == 200  # without a restart
 
@@ -269,3 +298,59 @@ class TestNetworks:
     async def test_health_is_not_everybodys_business(self, house: House) -> None:
         assert (await house.api("GET", "/healthz")).code == 403
         assert (await house.api("GET", "/readyz")).code == 403
+
+
+@pytest.mark.gen_test
+async def test_a_supervision_record_for_those_who_take_part(house: House) -> None:
+    session = await house.session(user_name="Lin", consultant_name="Chen")
+    record = await house.record(session)
+    path = f"/supervisions/{record}"
+    code, shown = await call(house, "GET", path, SUPERVISOR)
+    assert code == 200
+    assert shown == {
+        "record_id": record,
+        "session_id": session,
+        "consultant_id": 2,
+        "supervisor_id": 3,
+        "consultant_name": "Chen",
+        "supervisor_name": None,
+        "state": "ready",
+        "created": shown["created"],
+        "started": None,
+        "ended": None,
+    }
+    for who, expected in ((COUNSELLOR, 200), (HOST, 200), (VISITOR, 403), (token("supervisor", 9), 403)):
+        assert (await call(house, "GET", path, who))[0] == expected
+        assert (await call(house, "GET", f"{path}/export?format=json", who))[0] == expected
+    assert (await call(house, "GET", "/supervisions/99", HOST))[1]["code"] == "no_such_record"
+
+
+@pytest.mark.parametrize("format", ["txt", "json", "html"])
+@pytest.mark.gen_test
+async def test_the_transcript_of_a_record_is_a_download(house: House, format: str) -> None:
+    session = await house.session(consultant_name="Chen")
+    record = await house.record(session)
+    counsellor = await house.chat(COUNSELLOR, record, type=1)
+    supervisor = await house.chat(SUPERVISOR, record, type=1)
+    await counsellor.send_json({"msg": "what now?"})
+    await supervisor.send_json({"msg": "<listen>"})
+    while not await house.server._store.read(lambda database: _said(database, record) == 2):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    answer = await house.api("GET", f"/api/v1/supervisions/{record}/export?format={format}", SUPERVISOR)
+    assert answer.code == 200
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="supervision-{record}.{format}"'
+    text = answer.body.decode()
+    if format == "json":
+        document = json.loads(text)
+        assert document["supervision"]["record_id"] == record
+        assert {each["msg"] for each in document["messages"]} == {"what now?", "<listen>"}
+    else:
+        assert f"督导记录 {record}" in text
+        assert "Chen" in text
+        assert "supervisor 3" in text, "whoever has no name is called by role and id"
+        assert ("&lt;listen&gt;" if format == "html" else "<listen>") in text
+    assert (await call(house, "GET", f"/supervisions/{record}/export?format=doc", HOST))[0] == 400
+
+
+def _said(database: pw.Database, record: int) -> int:
+    return len(messages.after(database, Thread(Kind.RECORD, record), 0, 10))

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from tests.conftest import House, token
+from tests.conftest import House, on_both, token
+
+pytestmark = on_both
 
 VISITOR = token("user", 1, "小林")
 COUNSELLOR = token("consultant", 2, "陈老师")

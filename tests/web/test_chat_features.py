@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
+
+pytestmark = on_both
 
 VISITOR = token("user", 1, "V")
 COUNSELLOR = token("consultant", 2, "C")

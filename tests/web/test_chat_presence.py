@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client import Closed, RawClient
 from tornado_chat.types import Kind, Person, Role, Thread
+
+pytestmark = on_both
 
 VISITOR = token("user", 1, "小林")
 COUNSELLOR = token("consultant", 2, "陈老师")

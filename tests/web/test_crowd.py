@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, changed
+from tests.conftest import House, Peer, changed, on_both
 from tornado_chat import config
 from tornado_chat.client import Closed
+
+pytestmark = on_both
 
 USERS = 100
 WAITERS = 20

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, changed, token
+from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
 from tornado_chat.types import Kind, Person, Role, Thread
+
+pytestmark = on_both
 
 HOST = token("service", "host")
 VISITOR = token("user", 1, "V")

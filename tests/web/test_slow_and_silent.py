@@ -53,6 +53,7 @@ class TestSlow:
             if not frame["isSystem"]:
                 got.append(frame["msg"])
         assert got == texts
+        assert house.server.metrics.dropped.counts["chat", "slow"] == 1
 
 
 class TestSilent:
@@ -70,6 +71,7 @@ class TestSilent:
         while b"\x11\x38" not in rest:  # 4408 in a close frame
             rest += await reader.read(200)
         assert b"no answer to pings" in rest
+        assert house.server.metrics.dropped.counts["notify", "silent"] == 1
         writer.close()
         await house.api(
             "POST",

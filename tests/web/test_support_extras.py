@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import House, Peer, changed
+from tests.conftest import House, Peer, changed, on_both
 from tornado_chat import config
+
+pytestmark = on_both
 
 IMAGE = "https://shop.example/a.png"
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.conftest import House, Peer, changed, token
+from tests.conftest import House, Peer, changed, on_both, token
 from tornado_chat import config
+
+pytestmark = on_both
 
 
 async def matched(house: House, user: int = 1, waiter: int = 7, **more: list[str]) -> tuple[Peer, Peer]:

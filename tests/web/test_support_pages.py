@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.conftest import House
+from tests.conftest import House, changed
+from tornado_chat.app import Server
+from tornado_chat.config import Config
 
 
 @pytest.mark.gen_test
@@ -28,6 +30,28 @@ async def test_a_place_in_the_line_is_resumed(house: House) -> None:
     again = await house.user(1, connect=False)
     await again.tell("connect", {"resume": True})
     assert (await again.get("connect_queue"))["payload"] == {"location": 1}
+
+
+@pytest.mark.gen_test
+async def test_who_waits_again_knows_that_it_can_go_on_writing(settings: Config) -> None:
+    server = Server(changed(settings, "support", rejoin_grace=0.05))
+    await server.start()
+    house = House(server, settings, [])
+    user = await house.user(1, features=["seq", "ack"])
+    waiting = (await user.until("connect_queue"))["payload"]
+    assert waiting == {"location": 1, "conversation": 1, "returned": False}
+    waiter = await house.waiter(7)
+    await user.until("connect_success")
+    await waiter.close(1001)
+    assert (await user.until("connect_queue"))["payload"] == {**waiting, "returned": True}
+    await user.tell("message_text", {"message": "Are you there?"})
+    await user.until("message_text_success")
+    again = await house.user(1, connect=False, features=["seq"])
+    await again.tell("connect", {"resume": True})
+    assert (await again.until("connect_queue"))["payload"]["returned"] is True
+    for client in house.clients:
+        await client.close()
+    await server.stop()
 
 
 @pytest.mark.gen_test

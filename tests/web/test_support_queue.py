@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.conftest import House, Peer, changed
+from tests.conftest import House, Peer, changed, on_both
 from tornado_chat import config
+
+pytestmark = on_both
 
 
 async def place(peer: Peer) -> int:

@@ -21,6 +21,7 @@ from tornado_chat.types import (
     Thread,
 )
 from tornado_chat.wire import support
+from tornado_chat.wire import support_frames as asked
 from tornado_chat.wire.support import Command, SupportFrames, parse_command, peek_id
 from tornado_chat.wire.times import LocalTimes
 
@@ -95,6 +96,12 @@ def test_who_waits_is_told_its_place() -> None:
     frame = {"to": "uuid-me", "type": "connect_queue", "payload": {"location": 100}}
     assert read(frames().connect_queue(100)) == frame
     assert read(frames().connect_queue(100, "f2")) == {**frame, "reply_id": "f2"}
+    assert read(frames().connect_queue(100, conversation=TALK)) == frame
+
+
+def test_who_counts_and_waits_is_told_for_which_conversation() -> None:
+    told = read(frames(Role.USER, "seq").connect_queue(1, conversation=TALK))
+    assert told["payload"] == {"location": 1, "conversation": 5, "returned": False}
 
 
 @pytest.mark.parametrize(("role", "sender"), [(Role.USER, WAITER), (Role.WAITER, USER)])
@@ -228,46 +235,46 @@ def test_other_successes_answer_their_frame() -> None:
 @pytest.mark.parametrize(
     ("role", "data", "command"),
     [
-        (Role.USER, {"type": "auth", "payload": {"token": "t"}}, Command(None, None, support.Auth("t"))),
+        (Role.USER, {"type": "auth", "payload": {"token": "t"}}, Command(None, None, asked.Auth("t"))),
         (
             Role.WAITER,
             {"id": "1", "type": "auth", "payload": {"token": "t", "features": ["ack", "teleport"]}},
-            Command("1", None, support.Auth("t", ["ack", "teleport"])),
+            Command("1", None, asked.Auth("t", ["ack", "teleport"])),
         ),
-        (Role.USER, {"type": "connect"}, Command(None, None, support.Connect())),
-        (Role.USER, {"type": "connect", "payload": None}, Command(None, None, support.Connect())),
-        (Role.USER, {"type": "connect", "payload": {}}, Command(None, None, support.Connect())),
-        (Role.WAITER, {"type": "ready", "payload": "please"}, Command(None, None, support.Ready())),
-        (Role.WAITER, {"type": "unready"}, Command(None, None, support.Unready())),
+        (Role.USER, {"type": "connect"}, Command(None, None, asked.Connect())),
+        (Role.USER, {"type": "connect", "payload": None}, Command(None, None, asked.Connect())),
+        (Role.USER, {"type": "connect", "payload": {}}, Command(None, None, asked.Connect())),
+        (Role.WAITER, {"type": "ready", "payload": "please"}, Command(None, None, asked.Ready())),
+        (Role.WAITER, {"type": "unready"}, Command(None, None, asked.Unready())),
         (
             Role.USER,
             {"id": "3", "type": "message_text", "payload": {"message": "你好，这是一条信息!"}},
-            Command("3", None, support.MessageText("你好，这是一条信息!")),
+            Command("3", None, asked.MessageText("你好，这是一条信息!")),
         ),
         (
             Role.WAITER,
             {"to": "uuid", "type": "message_text", "payload": {"message": "hi"}},
-            Command(None, "uuid", support.MessageText("hi")),
+            Command(None, "uuid", asked.MessageText("hi")),
         ),
         (
             Role.USER,
             {"type": "message_image", "payload": {"url": "data:image/png;base64,AA"}},
-            Command(None, None, support.MessageImage("data:image/png;base64,AA")),
+            Command(None, None, asked.MessageImage("data:image/png;base64,AA")),
         ),
-        (Role.USER, {"type": "get_history"}, Command(None, None, support.GetHistory())),
+        (Role.USER, {"type": "get_history"}, Command(None, None, asked.GetHistory())),
         (
             Role.WAITER,
             {"type": "get_history", "to": "u", "payload": {"before": 9, "limit": 5}},
-            Command(None, "u", support.GetHistory(9, 5)),
+            Command(None, "u", asked.GetHistory(9, 5)),
         ),
-        (Role.USER, {"type": "typing"}, Command(None, None, support.TypingNow(True))),
-        (Role.USER, {"type": "typing", "payload": {"typing": False}}, Command(None, None, support.TypingNow(False))),
-        (Role.USER, {"type": "disconnect"}, Command(None, None, support.Disconnect())),
-        (Role.USER, {"type": "rate", "payload": {"rate": 5}}, Command(None, None, support.Rate(5))),
+        (Role.USER, {"type": "typing"}, Command(None, None, asked.TypingNow(True))),
+        (Role.USER, {"type": "typing", "payload": {"typing": False}}, Command(None, None, asked.TypingNow(False))),
+        (Role.USER, {"type": "disconnect"}, Command(None, None, asked.Disconnect())),
+        (Role.USER, {"type": "rate", "payload": {"rate": 5}}, Command(None, None, asked.Rate(5))),
         (
             Role.WAITER,
             {"type": "transfer", "to": "u", "payload": {"waiter": 3}},
-            Command(None, "u", support.Transfer(3)),
+            Command(None, "u", asked.Transfer(3)),
         ),
     ],
 )  # fmt: skip
@@ -315,10 +322,10 @@ def test_a_refused_frame_is_answered_under_its_id_if_it_has_one() -> None:
 
 @given(id=st.text(max_size=200), other=st.text(max_size=200))
 def test_every_id_fits_its_column_and_two_ids_stay_two(id: str, other: str) -> None:
-    stored = [Command(i, None, support.Connect()).client_id for i in (id, other)]
+    stored = [Command(i, None, asked.Connect()).client_id for i in (id, other)]
     assert all(s is not None and len(s) <= 64 for s in stored)
     assert (stored[0] == stored[1]) == (id == other)
-    assert Command(None, None, support.Connect()).client_id is None
+    assert Command(None, None, asked.Connect()).client_id is None
 
 
 anything = st.recursive(
@@ -326,8 +333,8 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-names = sorted({name for types in support.TYPES.values() for name in types})
-fields = sorted({f for types in support.TYPES.values() for s in types.values() for f in s.__struct_fields__})
+names = sorted({name for types in asked.TYPES.values() for name in types})
+fields = sorted({f for types in asked.TYPES.values() for s in types.values() for f in s.__struct_fields__})
 payloads = anything | st.fixed_dictionaries({}, optional=dict.fromkeys(fields, anything))
 nearly = st.fixed_dictionaries(
     {"type": st.sampled_from(names) | anything},
@@ -344,12 +351,12 @@ def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, role: Role
         answer = read(frames(role).error(error, peek_id(data)))
         assert answer["type"] == "error"
     else:
-        assert type(command.payload) in support.TYPES[role].values()
+        assert type(command.payload) in asked.TYPES[role].values()
         assert command.id == peek_id(data)
 
 
 @given(text=st.text(min_size=1).filter(str.strip), escaped=st.booleans())
 def test_every_text_arrives_as_it_was_sent(text: str, escaped: bool) -> None:
     sent = json.dumps({"type": "message_text", "payload": {"message": text}}, ensure_ascii=escaped)
-    assert parse_command(sent, Role.USER).payload == support.MessageText(text)
+    assert parse_command(sent, Role.USER).payload == asked.MessageText(text)
     assert read(frames().encode(said(text), False))["payload"] == {"message": text}

@@ -16,8 +16,11 @@ JOBS: Mapping[str, str] = {
 """By name: the module and the function that measures it."""
 
 
-def lines(name: str, rounds: int) -> Iterator[str]:
-    """The lines of the job's table, of so many alternating rounds."""
+def lines(name: str, rounds: int, **more: str) -> Iterator[str]:
+    """The lines of the job's table, of so many alternating rounds.
+
+    :arg more: ``storage`` for relay, the url of a database to measure beside SQLite.
+    """
     module, _, function = JOBS[name].partition(".")
-    found: Iterator[str] = getattr(import_module(f"tornado_chat.bench.{module}"), function)(rounds)
+    found: Iterator[str] = getattr(import_module(f"tornado_chat.bench.{module}"), function)(rounds, **more)
     return found

@@ -3,7 +3,7 @@
 import sys
 
 from tornado_chat import config
-from tornado_chat.app import run
+from tornado_chat.process import run
 
 options = sys.argv[2::2]
 raise SystemExit(

@@ -13,10 +13,16 @@ IN_FLIGHT = 4
 SECONDS = 4.0
 
 
-def lines(rounds: int) -> Iterator[str]:
-    """The two dialects, on SQLite."""
+def lines(rounds: int, storage: str = "") -> Iterator[str]:
+    """The two dialects, on SQLite.
+
+    :arg storage: url of another database to measure too; what is said there stays there.
+    """
     title = f"relay: {PAIRS} pairs, {IN_FLIGHT} messages of each socket under way, {SECONDS:g} s a round"
-    return compare(title, candidates(), rounds)
+    found = dict(candidates())
+    if storage:
+        found[f"counselling, {storage.partition(':')[0]}"] = lambda: counselling(f"storage.url={storage}")
+    return compare(title, found, rounds)
 
 
 def candidates() -> Loads:

@@ -9,11 +9,16 @@ that ``serve`` needs.
 
 import click
 
+from tornado_chat.cli.backup import backup, restore
 from tornado_chat.cli.bench import bench
-from tornado_chat.cli.operating import check_config, db, token
+from tornado_chat.cli.erase import erase
+from tornado_chat.cli.export import export
+from tornado_chat.cli.operating import check_config, db, samples, token
 from tornado_chat.cli.plugins import WithPlugins, plugins
 from tornado_chat.cli.serving import demo, serve, talk
 from tornado_chat.cli.staff import staff
+from tornado_chat.cli.status import status
+from tornado_chat.cli.upkeep import compact, operations, prune
 
 
 @click.group(cls=WithPlugins, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,5 +31,23 @@ def main() -> None:
     """
 
 
-for command in (serve, demo, talk, token, check_config, db, staff, plugins, bench):
+for command in (
+    serve,
+    demo,
+    talk,
+    status,
+    token,
+    check_config,
+    samples,
+    db,
+    backup,
+    restore,
+    export,
+    erase,
+    staff,
+    plugins,
+    bench,
+):
     main.add_command(command)
+for command in (prune, compact, operations):
+    db.add_command(command)

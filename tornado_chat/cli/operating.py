@@ -1,12 +1,15 @@
-"""``token``, ``check-config`` and ``db``."""
+"""``token``, ``check-config``, ``samples`` and ``db``."""
 
-import os
 import re
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
-from tornado_chat.cli.options import Given, Misconfigured, configured, load_plugins, not_there, opened
+from tornado_chat.cli.options import Given, Misconfigured, configured, not_there, opened, unusable
+from tornado_chat.config import Config
+from tornado_chat.database_url import is_mysql
 from tornado_chat.types import Role
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -64,51 +67,95 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
 @configured
 def check_config(given: Given) -> None:
     """Tell every mistake in the configuration."""
-    config = given.load()
-    from tornado_chat.services.identity import build
+    from tornado_chat.checking import mistakes
 
-    load_plugins(config)
-    # Not if it would make the secret: a check changes nothing.
-    generates = not config.auth.secret_file and any(name.startswith("HS") for name in config.auth.algorithms)
-    if not generates or os.path.exists(config.state_dir / "secret"):
-        try:
-            build(config.auth, config.state_dir)
-        except ValueError as error:
-            raise Misconfigured([error]) from error
+    found = mistakes(given.read)
+    if found:
+        raise Misconfigured(found)
+    warnings = _look_at_server(given.load())
     click.echo("configuration OK")
+    for warning in warnings:
+        click.echo(f"but {warning}")
     for path in given.sources():
         click.echo(f"read {path}")
     if not given.sources():
         click.echo("no file was read: there is none in /etc/tornado-chat, so the defaults count")
 
 
+@click.command()
+def samples() -> None:
+    """Show the files to begin with: configuration, systemd units, nginx."""
+    spec = find_spec("tornado_chat_samples")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                click.echo(path)
+
+
+def _look_at_server(config: Config) -> list[str]:
+    """Whether a MySQL server is there and can be used; what the operator should know of it."""
+    if not is_mysql(config.storage.url):
+        return []
+    from tornado_chat.storage.opening import examine
+
+    with opened(config) as (database, _):
+        faults, warnings = examine(database, config.storage, config.limits.frame_bytes)
+    if faults:
+        raise unusable(config, "; ".join(faults))
+    return warnings
+
+
 @click.group()
 def db() -> None:
-    """The database's schema."""
+    """The database: its schema, what is in it, what is old."""
 
 
 @db.command("status")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @configured
-def db_status(given: Given) -> None:
-    """Tell which migrations the database has."""
+def db_status(given: Given, as_json: bool) -> None:
+    """Tell which migrations the database has, and what is in it."""
     config = given.load()
     url = config.storage.url
     missing_yet = not_there(config)
     if missing_yet:
+        if as_json:
+            raise click.ClickException(missing_yet)
         click.echo(missing_yet)
         return
-    with opened(config) as (database, schema):
-        found = schema.status(database)
-        unknown = schema.unknown(database)
-    for name, applied in found:
-        click.echo(f"{name}  {'applied' if applied else 'missing'}")
-    for name in unknown:
+    import msgspec
+
+    from tornado_chat.cli.shown import contents, size
+    from tornado_chat.storage import facts
+
+    with opened(config) as (database, _):
+        found = facts.describe(database)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    for name in found.migrations:
+        click.echo(f"{name}  applied")
+    for name in found.missing:
+        click.echo(f"{name}  missing")
+    for name in found.unknown:
         click.echo(f"{name}  of a newer version")
-    missing = sum(not applied for _, applied in found)
-    if unknown:
+    lines = [("kind", found.kind)]
+    if found.file is not None:
+        lines.append(
+            (
+                "size",
+                f"{size(found.file.size)}, {size(found.file.free)} of it free for new rows; "
+                f"log {size(found.file.log)}; journal mode {found.file.journal_mode}",
+            )
+        )
+    lines += contents(found, config.server.timezone)
+    lines.append(("rows", ", ".join(f"{name} {count:,}" for name, count in found.rows.items())))
+    for label, text in lines:
+        click.echo(f"{label:<14} {text}")
+    if found.unknown:
         click.echo(f"{url} comes from a newer version than this")
-    elif missing:
-        click.echo(f"{url} lacks {missing}: make a backup, then run `tornado-chat db upgrade`")
+    elif found.missing:
+        click.echo(f"{url} lacks {len(found.missing)}: make a backup, then run `tornado-chat db upgrade`")
     else:
         click.echo(f"{url} is up to date")
 
@@ -117,12 +164,19 @@ def db_status(given: Given) -> None:
 @configured
 def db_upgrade(given: Given) -> None:
     """Bring the database up to date. Stop the server, and make a backup first."""
+    from tornado_chat.cli.progress import progress, stoppable
+
+    _look_at_server(given.load())
     with opened(given.load()) as (database, schema):
         unknown = schema.unknown(database)
         if unknown:
             raise click.ClickException(
                 f"the database comes from a newer version: it has {', '.join(unknown)}"
             )
-        for name in schema.upgrade(database):
+        missing = sum(not applied for _, applied in schema.status(database))
+        # Each is a transaction of its own: one that is stopped leaves what was there.
+        with stoppable(), progress("upgrading", missing) as bar:
+            applied = schema.upgrade(database, lambda name: bar.add())
+        for name in applied:
             click.echo(f"{name}  applied")
     click.echo(f"{given.load().storage.url} is up to date")

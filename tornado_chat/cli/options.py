@@ -39,9 +39,14 @@ class Given:
     files: Sequence[Path]
     overrides: Sequence[str]
 
+    def read(self) -> configuration.Config:
+        """:raises ConfigError: it has mistakes."""
+        return configuration.load(self.files, self.overrides, os.environ)
+
     def load(self) -> configuration.Config:
+        """:raises Misconfigured: it has mistakes."""
         try:
-            return configuration.load(self.files, self.overrides, os.environ)
+            return self.read()
         except configuration.ConfigError as error:
             raise Misconfigured(error.problems) from error
 
@@ -91,9 +96,12 @@ def load_plugins(config: configuration.Config) -> "list[Loaded]":
 
 def not_there(config: configuration.Config) -> str:
     """That there is no database yet, in a sentence; empty if there is one. To open it would make it."""
+    from tornado_chat.database_url import is_mysql
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url
+    if is_mysql(url):
+        return ""  # to ask for it makes nothing, and the answer is a sentence
     there = os.path.exists(url.removeprefix(SQLITE_SCHEME))
     return "" if there else f"{url} does not exist yet: the server makes it when it starts"
 
@@ -105,18 +113,20 @@ def opened(config: configuration.Config) -> Iterator[tuple["peewee.Database", An
 
     from tornado_chat.storage import schema
     from tornado_chat.storage.database import open_database
+    from tornado_chat.storage.opening import why
 
     try:
-        database = open_database(config.storage)
-    except OSError as error:  # its folder; an OSError of later is the command's own, a closed pipe for one
-        raise _unusable(config, error) from error
+        database = open_database(config.storage, waits_long=True)
+    except (OSError, peewee.ImproperlyConfigured) as error:
+        # Its folder or driver; an OSError of later is the command's own, a closed pipe for one.
+        raise unusable(config, str(error)) from error
     try:
         yield database, schema
     except peewee.PeeweeException as error:
-        raise _unusable(config, error) from error
+        raise unusable(config, why(database, error)) from error
     finally:
         database.close()
 
 
-def _unusable(config: configuration.Config, error: Exception) -> click.ClickException:
-    return click.ClickException(f"the database {config.storage.url} cannot be used: {error}")
+def unusable(config: configuration.Config, reason: str) -> click.ClickException:
+    return click.ClickException(f"the database {config.storage.url} cannot be used: {reason}")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import click
 
-from tornado_chat.cli.options import Given, configured
+from tornado_chat.cli.options import Given, Misconfigured, configured
 
 TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -19,12 +19,19 @@ TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 @configured
 def serve(given: Given) -> None:
     """Run the server, until SIGTERM or Ctrl-C."""
-    config = given.load()
     from tornado_chat import logs
-    from tornado_chat.app import run
+    from tornado_chat.config import ConfigError
+
+    try:
+        config = given.read()
+    except ConfigError as error:
+        from tornado_chat.checking import mistakes
+
+        raise Misconfigured(mistakes(given.read)) from error
+    from tornado_chat.process import run
 
     logs.configure(config.logging)
-    raise SystemExit(run(config, reread=given.load))
+    raise SystemExit(run(config, reread=given.read))
 
 
 @click.command()
@@ -43,8 +50,9 @@ def demo(given: Given, state_dir: Path | None) -> None:
     """
     config = given.load()
     from tornado_chat import logs
-    from tornado_chat.app import run
     from tornado_chat.demo import Host, prepare
+    from tornado_chat.process import run
+    from tornado_chat.web.widget import DEMO_ROUTES
 
     logs.configure(config.logging)
     with ExitStack() as stack:
@@ -60,7 +68,7 @@ def demo(given: Given, state_dir: Path | None) -> None:
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         stack.callback(host.leave)
-        code = run(own, host.welcome)
+        code = run(own, host.welcome, more_pages=DEMO_ROUTES)
         raise SystemExit(code or host.failed)
 
 

@@ -11,9 +11,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+from tornado_chat import config
+from tornado_chat.closing import NOT_READ_BACK, SILENT
 from tornado_chat.delivery.outbox import Encoder, Memo, Outbox, Transport
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event, Sequenced
+from tornado_chat.logs import fields
+from tornado_chat.metrics import Tally
 from tornado_chat.types import Person, Thread
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,7 @@ class Hub:
     :arg outgoing_limit: as ``[limits] outgoing_bytes``.
     :arg ping_interval: seconds of silence before a socket is pinged.
     :arg ping_timeout: seconds that a ping may stay unanswered.
+    :arg on_resent: told how many items were read back for a socket, when it has got them.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Hub:
         outgoing_limit: int,
         ping_interval: float,
         ping_timeout: float,
+        on_resent: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._loop = loop
         self._fetch = fetch
@@ -51,6 +57,7 @@ class Hub:
         self._outgoing_limit = outgoing_limit
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
+        self._on_resent = on_resent
         self._outboxes: set[Outbox] = set()
         self._by_thread: dict[Thread, dict[Outbox, None]] = {}
         self._by_person: dict[Person, dict[Outbox, None]] = {}
@@ -58,10 +65,32 @@ class Hub:
         self._catching_up: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
+    def reconfigure(self, limits: config.Limits) -> None:
+        """Go by other limits from now on, for the open sockets too."""
+        self._outgoing_limit = limits.outgoing_bytes
+        self._ping_interval = limits.ping_interval
+        self._ping_timeout = limits.ping_timeout
+        for outbox in self:
+            outbox.limit = limits.outgoing_bytes
+        if self._sweeper is not None:
+            self.stop_sweeping()
+            self.start_sweeping()
+
     # --- sockets come and go ---
 
-    def open(self, person: Person, transport: Transport, encoder: Encoder) -> Outbox:
-        """The outgoing side of a new socket."""
+    def open(
+        self,
+        person: Person,
+        transport: Transport,
+        encoder: Encoder,
+        tally: Tally | None = None,
+        conn: str = "",
+    ) -> Outbox:
+        """The outgoing side of a new socket.
+
+        :arg tally: counts what is delivered to it.
+        :arg conn: what the socket is called in the log.
+        """
         outbox = Outbox(
             person,
             transport,
@@ -70,6 +99,8 @@ class Hub:
             on_owing=self._owe,
             limit=self._outgoing_limit,
             now=self._loop.time(),
+            tally=tally,
+            conn=conn,
         )
         self._outboxes.add(outbox)
         self._by_person.setdefault(person, {})[outbox] = None
@@ -90,16 +121,17 @@ class Hub:
             outbox.expect(thread)
             self._by_thread.setdefault(thread, {})[outbox] = None
 
-    async def follow(self, outbox: Outbox, thread: Thread, after: int) -> None:
+    async def follow(self, outbox: Outbox, thread: Thread, after: int) -> int:
         """Give ``outbox`` everything of ``thread`` that follows ``after``, then all that is new.
 
-        Returns when what was stored so far has been written. Following twice changes nothing.
+        Returns when what was stored so far has been written: how many that were. Following twice
+        changes nothing.
         """
         if outbox.closed or outbox.position(thread) is not None:
-            return
+            return 0
         self.expect(outbox, thread)
         outbox.follow(thread, after)
-        await self._catch_up(outbox, thread)
+        return await self._catch_up(outbox, thread)
 
     def unfollow(self, outbox: Outbox, thread: Thread) -> None:
         outbox.unfollow(thread)
@@ -149,22 +181,31 @@ class Hub:
 
     async def _catch_up_quietly(self, outbox: Outbox, thread: Thread) -> None:
         try:
-            await self._catch_up(outbox, thread)
+            resent = await self._catch_up(outbox, thread)
+            log.debug("caught up", extra=fields(conn=outbox.conn, **thread.named, resent=resent))
         except ChatError as error:
             # The messages are safe; the client fetches them by coming back.
-            log.warning("could not read back missed messages: %s", error)
-            outbox.close(1013, "try again later")
+            log.warning(
+                "could not read back missed messages: %s",
+                error,
+                extra=fields(conn=outbox.conn, **thread.named),
+            )
+            outbox.close(*NOT_READ_BACK)
 
-    async def _catch_up(self, outbox: Outbox, thread: Thread) -> None:
+    async def _catch_up(self, outbox: Outbox, thread: Thread) -> int:
+        """Returns how many items were written."""
+        resent = 0
         while (position := outbox.position(thread)) is not None:
             items = await self._fetch(thread, position, PAGE)
             for item in items:
                 # A long backlog goes at the peer's pace; one that takes nothing is found by its pings.
                 while outbox.clogged:  # noqa: ASYNC110 - sockets have no event for it
                     await asyncio.sleep(CLOGGED_PAUSE)
-                outbox.replay(item)
+                resent += outbox.replay(item)
             if len(items) < PAGE and outbox.caught_up(thread):
-                return
+                break
+        self._on_resent(resent)
+        return resent
 
     # --- pings ---
 
@@ -193,7 +234,7 @@ class Hub:
         for outbox in self:
             silent_since = outbox.silent_since()
             if silent_since is not None and now - silent_since > self._ping_timeout:
-                outbox.close(4408, "no answer to pings: reconnect to get what is missing")
+                outbox.close(*SILENT)
             elif now - outbox.heard_at > self._ping_interval:
                 outbox.ping(now)
         self.start_sweeping()

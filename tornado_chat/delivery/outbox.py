@@ -14,8 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from tornado_chat.closing import SLOW
 from tornado_chat.domain.receipts import Ledger
 from tornado_chat.events import Event, Sequenced, Typing
+from tornado_chat.metrics import Tally
 from tornado_chat.types import Message, Person, Thread
 
 
@@ -69,18 +71,22 @@ class Outbox:
     :arg on_owing: called when a ping is due; the hub collects these once per loop turn.
     :arg limit: unsent bytes above which the socket is dropped. Nothing is lost by that: what
         was not receipted is sent again when the person comes back.
+    :arg tally: counts what is delivered.
+    :arg conn: what the socket is called in the log.
     """
 
     __slots__ = (
         "_cursors",
         "_encoder",
         "_ledger",
-        "_limit",
         "_on_owing",
         "_on_receipt",
+        "_tally",
         "_transport",
         "closed",
+        "conn",
         "heard_at",
+        "limit",
         "person",
         "pinged_at",
     )
@@ -95,13 +101,17 @@ class Outbox:
         on_owing: Callable[["Outbox"], None],
         limit: int,
         now: float,
+        tally: Tally | None = None,
+        conn: str = "",
     ) -> None:
+        self.conn = conn
+        self._tally = tally or Tally()
         self.person = person
         self._transport = transport
         self._encoder = encoder
         self._on_receipt = on_receipt
         self._on_owing = on_owing
-        self._limit = limit
+        self.limit = limit
         self._ledger = Ledger()
         self._cursors: dict[Thread, _Cursor] = {}
         self.heard_at = now
@@ -160,12 +170,13 @@ class Outbox:
         cursor.newest = item.seq
         return False
 
-    def replay(self, item: Sequenced) -> None:
-        """An item that was read back, the next one of a thread that is behind."""
+    def replay(self, item: Sequenced) -> bool:
+        """An item that was read back, the next one of a thread that is behind. Whether it was written."""
         cursor = self._cursors.get(item.thread)
-        if cursor is not None and not self.closed and item.seq == cursor.last + 1:
-            cursor.last = item.seq
-            self._write(item, {})
+        if cursor is None or self.closed or item.seq != cursor.last + 1:
+            return False
+        cursor.last = item.seq
+        return self._write(item, {})
 
     def caught_up(self, thread: Thread) -> bool:
         """The rows have all been read: go live. False if newer ones were heard of meanwhile."""
@@ -200,13 +211,13 @@ class Outbox:
         if self.closed:
             return
         self._transport.send(frame)
-        if self._transport.unsent > self._limit:
-            self.close(4408, "too slow: reconnect to get what is missing")
+        if self._transport.unsent > self.limit:
+            self.close(*SLOW)
 
     @property
     def clogged(self) -> bool:
         """Whether the peer is behind so far that what is not urgent should wait."""
-        return not self.closed and self._transport.unsent > self._limit // 2
+        return not self.closed and self._transport.unsent > self.limit // 2
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket; nothing is written after it."""
@@ -228,18 +239,25 @@ class Outbox:
         if self._ledger.owing:
             self._on_owing(self)
 
+    @property
+    def unproven(self) -> bool:
+        """Whether something was written that is not receipted yet."""
+        return self._ledger.unproven
+
     def silent_since(self) -> float | None:
         """Since when a ping is unanswered and nothing else was heard; None if no ping is outstanding."""
         return max(self.pinged_at, self.heard_at) if self._ledger.outstanding else None
 
-    def _write(self, item: Sequenced, memo: Memo) -> None:
+    def _write(self, item: Sequenced, memo: Memo) -> bool:
         frame = self._frame(item, memo)
         if frame is None:
-            return
+            return False
         self.send(frame)
+        self._tally.delivered += 1
         self._ledger.sent(item.thread, item.seq)
         if self._ledger.owing:
             self._on_owing(self)
+        return True
 
     def _frame(self, event: Event, memo: Memo) -> bytes | None:
         own = isinstance(event, _SENT) and event.sender == self.person

@@ -33,6 +33,11 @@ class Ledger:
         return bool(self._owed) and not self._outstanding
 
     @property
+    def unproven(self) -> bool:
+        """Whether something was sent that no pong has proved to have arrived."""
+        return bool(self._owed or self._pinged)
+
+    @property
     def outstanding(self) -> bool:
         return self._outstanding
 

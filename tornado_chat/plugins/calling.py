@@ -62,17 +62,20 @@ class Plugins:
 
     # --- lifecycle ---
 
-    def registered(self, hook: str, contexts: Mapping[str, Context] | None = None) -> list[tuple[str, Any]]:
+    def registered(
+        self, hook: str, contexts: Mapping[str, Context] | None = None, **values: Any
+    ) -> list[tuple[str, Any]]:
         """What each plugin registers, with its name.
 
         :arg contexts: by plugin, for hooks that take one.
+        :arg values: what else the hook takes.
         :raises Broken: one of them failed.
         """
         answers = []
         for runner, call in self._calls[hook]:
             name = runner.loaded.name
             try:
-                answers.append((name, call({"context": contexts[name]} if contexts else {})))
+                answers.append((name, call({**values, "context": contexts[name]} if contexts else values)))
             except Exception as error:
                 raise _broken(runner, hook, error) from error
         return answers

@@ -44,6 +44,11 @@ class Found:
     load: Callable[[], ModuleType]
     dropped: bool = False
 
+    @property
+    def place(self) -> str:
+        """Where a mistake is: the file, else the name too."""
+        return self.source if self.dropped else f"{self.name} ({self.source})"
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -120,9 +125,9 @@ def load(config: Config) -> list[Loaded]:
             if settings is not None:
                 loaded.append(Loaded(each, plugin_class(settings)))
         except _Broken as error:
-            problems.append(Problem(each.source, "", "", str(error)))
+            problems.append(Problem(each.place, "", "", str(error)))
         except Exception as error:  # whatever a constructor raises
-            problems.append(Problem(each.source, "", "", f"this plugin cannot be made: {_last_line(error)}"))
+            problems.append(Problem(each.place, "", "", f"this plugin cannot be made: {_last_line(error)}"))
     for name, entries in config.plugin_entries.items():
         if name not in found:
             message = f"there is no such plugin{_near(name, found)}"

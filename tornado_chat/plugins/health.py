@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from tornado_chat.logs import fields
+from tornado_chat.hookspecs import SPEECHLESS
+from tornado_chat.logs import described, fields
 from tornado_chat.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class Health:
     def __init__(
         self, plugin: str, metrics: Metrics, clock: Callable[[], float], pause: float = PAUSE
     ) -> None:
+        self._meter = metrics.plugin(plugin)
         self._plugin = plugin
         self._metrics = metrics
         self._clock = clock
@@ -43,20 +45,25 @@ class Health:
             return left
         if self._suspended:
             self._suspended = False
-            self._metrics.plugin_suspended.labels(self._plugin).set(0)
+            self._meter.suspended = False
             log.info("plugin %s is called again", self._plugin)
         return 0.0
+
+    def called(self, seconds: float) -> None:
+        """A call is over, whatever came of it."""
+        self._meter.calls += 1
+        self._meter.seconds += seconds
 
     def succeeded(self) -> None:
         self._in_a_row = 0
         self._pause = self._first_pause
 
     def skipped(self, hook: str) -> None:
-        self._metrics.plugin_skipped.labels(self._plugin, hook).inc()
+        self._metrics.plugin_skipped.add(self._plugin, hook)
 
     def slow(self, hook: str, seconds: float) -> None:
         """A call came back in the end, and held up everybody until then."""
-        self._metrics.plugin_failures.labels(self._plugin, hook, "slow").inc()
+        self._metrics.plugin_failures.add(self._plugin, hook, "slow")
         if self._is_new(hook, "slow"):
             log.warning(
                 "plugin %s held up the server for %.2f s in %s: what waits must be `async def` "
@@ -73,9 +80,11 @@ class Health:
         :arg kind: ``error`` or ``timeout``.
         :arg suspend: whether it counts towards a suspension.
         """
-        self._metrics.plugin_failures.labels(self._plugin, hook, kind).inc()
+        self._meter.failures += 1
+        self._metrics.plugin_failures.add(self._plugin, hook, kind)
         if self._is_new(hook, type(error).__name__ if error else kind):
-            what = f"failed in {hook}: {error!r}" if error else f"did not answer in time in {hook}"
+            words = repr(error) if error is None or hook in SPEECHLESS else described(error)
+            what = f"failed in {hook}: {words}" if error else f"did not answer in time in {hook}"
             log.error(
                 "plugin %s %s (said once, then only counted)",
                 self._plugin,
@@ -90,7 +99,7 @@ class Health:
             self._in_a_row = 0
             self._until = self._clock() + self._pause
             self._suspended = True
-            self._metrics.plugin_suspended.labels(self._plugin).set(1)
+            self._meter.suspended = True
             log.error(
                 "plugin %s is suspended for %.0f s, as it failed %d times in a row, the last time in %s",
                 self._plugin,

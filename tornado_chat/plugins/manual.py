@@ -15,6 +15,7 @@ from typing import Any
 from tornado_chat.context import CommandContext, Context
 from tornado_chat.domain.queue import Choice, Ticket, Waiter
 from tornado_chat.hookspecs import KINDS, Hooks, Kind
+from tornado_chat.keeper import Keeper
 from tornado_chat.types import (
     Action,
     Conversation,
@@ -26,6 +27,7 @@ from tornado_chat.types import (
     Message,
     Notification,
     NotificationDraft,
+    Operation,
     Person,
     Role,
     Room,
@@ -63,6 +65,15 @@ def context() -> str:
     return "\n".join(entries)
 
 
+def keeper() -> str:
+    """A list entry for each thing that a plugin's keeper may do."""
+    return "\n".join(
+        f"- `keeper.{name}{_signature(function)}`: {_manual(function, '  ')}"
+        for name, function in vars(Keeper).items()
+        if callable(function) and not name.startswith("_")
+    )
+
+
 def values() -> str:
     """A list entry for each value that hooks get or give."""
     entries = []
@@ -89,6 +100,7 @@ VALUES: Sequence[type] = (
     HostSession,
     HostRecord,
     Conversation,
+    Operation,
     Ticket,
     Waiter,
     Choice,
@@ -99,6 +111,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "kinds": kinds,
     "hooks": hooks,
     "context": context,
+    "keeper": keeper,
     "values": values,
 }
 
@@ -116,7 +129,9 @@ def fill(page: str) -> str:
 def _signature(function: Any) -> str:
     signature = inspect.signature(function)
     shown = [
-        re.sub(r"tornado_chat\.\w+(\.\w+)*\.(?=\w)", "", str(each)).replace("'", "").replace('"', "")
+        re.sub(r"(?:tornado_chat\.\w+(\.\w+)*|pathlib)\.(?=\w)", "", str(each))
+        .replace("'", "")
+        .replace('"', "")
         for name, each in signature.parameters.items()
         if name != "self"
     ]

@@ -109,16 +109,20 @@ class Runner:
             return call(values)
         finally:
             taken = time.perf_counter() - started
+            self.health.called(taken)
             if taken > SLOW:
                 self.health.slow(call.hook, taken)
 
     async def _within(self, awaitable: Awaitable[Any], timeout: float) -> Any:
         task = asyncio.ensure_future(_without_exit(awaitable))
+        started = time.perf_counter()
         try:
             done, _ = await asyncio.wait({task}, timeout=timeout)
         except asyncio.CancelledError:
             task.cancel()
             raise
+        finally:
+            self.health.called(time.perf_counter() - started)
         if not done:
             task.cancel()
             task.add_done_callback(_look_at)

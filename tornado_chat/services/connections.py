@@ -3,9 +3,11 @@
 import asyncio
 import math
 
+from tornado_chat.closing import RESTARTING, SIGNED_OUT
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
-from tornado_chat.errors import TooFast, Unavailable
+from tornado_chat.errors import Restarting, TooFast
+from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.types import Identity
 
@@ -14,8 +16,6 @@ __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and k
 ACCOUNT_SESSION = "tornado_chat_session"
 """The claim of a token for one of the server's own accounts that names its session."""
 
-SIGNED_OUT = 4401
-RESTARTING = 1012
 TICK = 0.01  # seconds between two groups of sockets that are closed
 
 
@@ -29,6 +29,10 @@ class Connections:
         self._draining = False
         self._sessions: dict[Outbox, str] = {}
 
+    def reconfigure(self, per_identity: int) -> None:
+        """Another limit for sockets that open from now on."""
+        self._per_identity = per_identity
+
     def __len__(self) -> int:
         return len(self._hub)
 
@@ -36,20 +40,24 @@ class Connections:
     def draining(self) -> bool:
         return self._draining
 
-    def open(self, identity: Identity, transport: Transport, encoder: Encoder) -> Outbox:
+    def open(
+        self, identity: Identity, transport: Transport, encoder: Encoder, tally: Tally, conn: str
+    ) -> Outbox:
         """The outgoing side of a new socket.
 
+        :arg tally: counts what is delivered to it.
+        :arg conn: what the socket is called in the log.
         :raises TooFast: the person has too many open.
-        :raises Unavailable: the server is about to stop.
+        :raises Restarting: the server is about to stop.
         """
         if self._draining:
-            raise Unavailable("restarting")
+            raise Restarting("restarting")
         others = len(self._hub.of_person(identity.person))
         if others >= self._per_identity:
             raise TooFast("too_many_connections", limit=self._per_identity)
         if not others:
             self._plugins.emit("presence_changed", person=identity.person, online=True)
-        outbox = self._hub.open(identity.person, transport, encoder)
+        outbox = self._hub.open(identity.person, transport, encoder, tally, conn)
         session = identity.claims.get(ACCOUNT_SESSION)
         if session is not None:
             self._sessions[outbox] = str(session)
@@ -69,7 +77,7 @@ class Connections:
     def close_session(self, session: str) -> None:
         """Close the sockets of an account that is not signed in any more."""
         for outbox in [outbox for outbox, its in self._sessions.items() if its == session]:
-            outbox.close(SIGNED_OUT, "signed out")
+            outbox.close(*SIGNED_OUT)
 
     def stop_opening(self) -> None:
         self._draining = True
@@ -80,5 +88,5 @@ class Connections:
         size = math.ceil(len(outboxes) / max(1, int(seconds / TICK))) or 1
         for start in range(0, len(outboxes), size):
             for outbox in outboxes[start : start + size]:
-                outbox.close(RESTARTING, "restarting: reconnect now")
+                outbox.close(*RESTARTING)
             await asyncio.sleep(TICK)

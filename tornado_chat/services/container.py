@@ -3,30 +3,42 @@
 from dataclasses import dataclass
 
 from tornado_chat import config
+from tornado_chat.metrics import Metrics
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.overview import Overview
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.support import Support
+from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Services:
+    """:ivar limits: like ``support_settings``, may be others after a reload: never keep them."""
+
     gate: Gate
     connections: Connections
     counselling: Counselling
     notifications: Notifications
     sessions: Sessions
     support: Support
+    support_records: SupportRecords
     guests: Guests
     staff: Staff
+    overview: Overview
+    metrics: Metrics
     frames: CounsellingFrames
     times: LocalTimes
     limits: config.Limits
     support_settings: config.Support
     language: str
+
+    def reconfigure(self, limits: config.Limits, support_settings: config.Support) -> None:
+        self.limits = limits
+        self.support_settings = support_settings

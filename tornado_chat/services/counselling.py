@@ -8,18 +8,20 @@ is a conditional update, and what people are told of it is published by its comm
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from tornado_chat import config
+from tornado_chat.closing import ENDED
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.domain.sessions import Effect, Event, Side, step
 from tornado_chat.errors import ChatError, Conflict, Forbidden
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, Read, RoomEnded, Typing
+from tornado_chat.logs import fields
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate
@@ -128,6 +130,10 @@ class Counselling:
 
     # --- life of the service ---
 
+    def reconfigure(self, settings: config.Counselling) -> None:
+        """Go by other settings from now on; a grace that is running keeps its time."""
+        self._settings = settings
+
     async def recover(self) -> None:
         """After a start: everybody in an active room has the full grace to come back."""
         for room in await self._store.read(rooms.active):
@@ -158,7 +164,8 @@ class Counselling:
             async with live.lock:
                 room = live.room if live.room else await self._rooms.get(thread)
                 side = _side_of(room, identity.person)
-                received = await self._receipts.get(thread, identity.person) or 0
+                known = await self._receipts.get(thread, identity.person)
+                received = known or 0
                 if not room.open:
                     await self._hub.follow(outbox, thread, received)
                     raise Conflict("session_finished")
@@ -167,7 +174,7 @@ class Counselling:
                 live.sockets[side].add(outbox)
                 seat = Seat(identity, thread, side, outbox)
                 try:
-                    await self._hub.follow(outbox, thread, received)
+                    resent = await self._hub.follow(outbox, thread, received)
                     # Asked again: an end that came in between is either seen here or heard live.
                     live.room = await self._store.read(rooms.get, thread)
                     if not live.room.open:
@@ -178,6 +185,13 @@ class Counselling:
                 except ChatError:
                     live.sockets[side].discard(outbox)
                     raise
+                _log(
+                    "joined" if known is None else "resumed",
+                    thread,
+                    identity.person,
+                    conn=outbox.conn,
+                    resent=resent,
+                )
                 if first:
                     self._plugins.emit("participant_joined", thread=thread, identity=identity)
                     self._tell_presence(live)
@@ -196,8 +210,12 @@ class Counselling:
         The future fails with ``Conflict`` if the room has ended.
         """
 
+        received = seat.outbox.heard_at
+
         def store(draft: Draft) -> asyncio.Future[Stored]:
-            return self._store.append(Append(seat.thread, seat.identity.person, draft.text, client_id))
+            return self._store.append(
+                Append(seat.thread, seat.identity.person, draft.text, client_id), received
+            )
 
         return self._filtering.submit(seat.lane, Draft(seat.thread, seat.identity, text), store)
 
@@ -222,11 +240,13 @@ class Counselling:
         if not self._stopping:
             self._spawn(self._leave(seat, close_code))
 
-    async def end(self, thread: Thread) -> Room:
+    async def end(self, thread: Thread, by: Person) -> Room:
         """End a room at once, whoever is in it. A finished one stays as it is.
 
+        :arg by: who asked for it, for the log.
         :raises NotFound: there is no such room.
         """
+        _log("ending", thread, by, why="asked for by the API")
         return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED))
 
     # --- listening in ---
@@ -251,10 +271,11 @@ class Counselling:
         if heard is None:
             heard = await self._store.read(messages.last_before, thread, since)
             self._receipts.note(thread, identity.person, heard)
-        await self._hub.follow(outbox, thread, heard)
+        resent = await self._hub.follow(outbox, thread, heard)
         # Asked after following: an end that came in between is either seen here or heard live.
         if not (await self._store.read(rooms.get, thread)).open:
             raise Conflict("session_finished")
+        _log("observing", thread, identity.person, conn=outbox.conn, resent=resent)
         self._plugins.emit("observer_joined", thread=thread, identity=identity)
 
     def stop_observing(self, identity: Identity, session_id: int) -> None:
@@ -283,6 +304,13 @@ class Counselling:
         found = await self._store.read(messages.before, seat.thread, before, limit + 1)
         return found[-limit:], len(found) > limit
 
+    def live(self) -> Iterator[tuple[Room, Mapping[Person, bool]]]:
+        """The unfinished rooms that somebody is in or is awaited in, and who of the two is there."""
+        for live in self._live.values():
+            room = live.room
+            if room is not None and room.open:
+                yield room, {room.asker: live.present(Side.ASKER), room.helper: live.present(Side.HELPER)}
+
     # --- what the bus tells ---
 
     events = (*SHOWN, RoomEnded)
@@ -294,7 +322,7 @@ class Counselling:
         elif isinstance(event, RoomEnded):
             self._hub.tell(event, event.thread)
             # Later in this turn of the loop: acknowledgements of the same batch go out before.
-            self._loop.call_soon(self._hub.close_thread, event.thread, 1000, "the session has ended")
+            self._loop.call_soon(self._hub.close_thread, event.thread, *ENDED)
             live = self._live.get(event.thread)
             if live is not None and live.room is not None:
                 live.room = msgspec.structs.replace(live.room, state=event.state, ended=event.time)
@@ -337,9 +365,12 @@ class Counselling:
                 live.stop_grace(side)
             elif effect is Effect.START_GRACE:
                 self._start_grace(live, side)
+                person = room.asker if side is Side.ASKER else room.helper
+                _log("away", room.thread, person, grace=self._settings.rejoin_grace)
             elif effect is Effect.START:
                 live.room = await self._store.write(lambda tx: rooms.start(tx, room.thread))
             elif effect is Effect.FINISH:
+                log.info("ending", extra=fields(**room.thread.named, why=event.value))
                 live.room = await self._store.write(lambda tx: rooms.finish(tx, room.thread, state))
 
     def _tell_presence(self, live: _Live) -> None:
@@ -360,7 +391,8 @@ class Counselling:
         try:
             await self._apply(live, event, side)
         except ChatError as error:
-            log.warning("an end could not be stored, trying again: %s", error)
+            named = live.room.thread.named if live.room else {}
+            log.warning("an end could not be stored, trying again: %s", error, extra=fields(**named))
             self._later(RETRY, live, event, side)
 
     def _start_grace(self, live: _Live, side: Side) -> None:
@@ -390,6 +422,10 @@ class Counselling:
     def _forget_if_idle(self, thread: Thread, live: _Live) -> None:
         if live.idle and self._live.get(thread) is live:
             del self._live[thread]
+
+
+def _log(event: str, thread: Thread, person: Person, **more: Any) -> None:
+    log.info(event, extra=fields(**thread.named, role=person.role.value, id=person.id, **more))
 
 
 def _side_of(room: Room, person: Person) -> Side:

@@ -14,6 +14,7 @@ place again when it comes back in time.
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.events import Assigned, Departed, Event, Returned
+from tornado_chat.logs import fields
+from tornado_chat.metrics import Buckets
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.places import PlaceTeller
 from tornado_chat.services.receipts import ReceiptBook
@@ -48,12 +51,14 @@ class Dispatcher:
         loop: asyncio.AbstractEventLoop,
         policy: QueuePolicy,
         gate: Gate,
+        waited: Buckets,
     ) -> None:
         self._settings = settings
         self._store = store
         self._hub = hub
         self._loop = loop
         self._gate = gate
+        self._waited = waited
         self._by_user: dict[Person, Talk] = {}
         self._talks: dict[int, Talk] = {}
         self._usher = Usher(hub, receipts, store)
@@ -70,7 +75,8 @@ class Dispatcher:
     async def recover(self) -> None:
         """After a start: everybody has the full grace to come back to place and conversation."""
         for conversation in await self._store.read(conversations.unfinished):
-            talk = Talk(conversation)
+            age = max(0.0, time.time() - conversation.created / 1e6)
+            talk = Talk(self._loop.time() - age, conversation)
             self._talks[conversation.id] = talk
             self._by_user[conversation.user] = talk
             self._await_user(talk)
@@ -93,10 +99,22 @@ class Dispatcher:
         for waiter in self.waiters.values():
             waiter.stop_grace()
 
-    def set_policy(self, policy: QueuePolicy) -> None:
-        """Go by another policy from now on, those who wait already included."""
+    def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
+        """Go by other settings and another policy from now on, those who wait already included.
+
+        A waiter with more users than it may have now keeps them; a grace that is running keeps its time.
+        """
+        self._settings = settings
+        self._places.interval = settings.queue_interval
+        for waiter in self.waiters.values():
+            self._set_available(waiter)
         self.desk.set_policy(policy)
         self._match()
+
+    @property
+    def capacity(self) -> int:
+        """How many users a waiter serves at once."""
+        return self._settings.capacity
 
     # --- people come and go ---
 
@@ -111,7 +129,7 @@ class Dispatcher:
             talk = self._by_user.get(seat.person)
             fresh = talk is None
             if talk is None:
-                talk = self._by_user[seat.person] = Talk()
+                talk = self._by_user[seat.person] = Talk(self._loop.time())
             async with talk.lock:
                 if talk.gone:  # it ended while we waited for the lock: begin another
                     continue
@@ -161,12 +179,15 @@ class Dispatcher:
                 if self.desk.leave(talk.row.id):
                     self._places.changed()
                 self._await_user(talk)
+                self._log("away", talk.row, seat.person, grace=self._settings.rejoin_grace)
         waiter = self.waiters.get(seat.person)
         if waiter is not None and seat in waiter.seats:
             del waiter.seats[seat]
             if not waiter.seats:
                 self._set_available(waiter)
                 self._await_waiter(waiter)
+                for talk in waiter.talks.values():
+                    self._log("away", talk.row, seat.person, grace=self._settings.rejoin_grace)
 
     async def end(self, talk: Talk, gone: Person) -> None:
         """``gone`` leaves the conversation for good."""
@@ -197,6 +218,10 @@ class Dispatcher:
         """An unfinished conversation."""
         return self._talks[conversation_id]
 
+    def talks(self) -> Iterator[Talk]:
+        """All unfinished conversations."""
+        return iter(self._talks.values())
+
     def waiter(self, person: Person, address: str, name: str | None) -> WaiterDesk:
         """The waiter's desk, made if it has none."""
         waiter = self.waiters.get(person)
@@ -225,8 +250,14 @@ class Dispatcher:
         assert conversation.waiter is not None
         waiter = self.waiters[conversation.waiter]
         waiter.talks[conversation.id] = talk
-        log.info("conversation %d goes to waiter %s: %s", conversation.id, waiter.person.id, event.reason)
-        if event.previous is not None:
+        if event.previous is None:
+            waited = self._loop.time() - talk.waits_since
+            self._waited.observe(waited)
+            self._log("matched", conversation, waiter.person, waited=round(waited, 1), why=event.reason)
+        else:
+            self._log(
+                "transferred", conversation, waiter.person, previous=event.previous.id, why=event.reason
+            )
             self._release(event.previous, conversation)
             self._loop.call_soon(self._match)  # the place that became free
         for seat in talk.seats:
@@ -257,6 +288,7 @@ class Dispatcher:
     def _on_returned(self, event: Returned) -> None:
         talk = self._talks[event.conversation.id]
         talk.conversation = event.conversation
+        talk.waits_since = self._loop.time()
         self._release(event.lost, event.conversation)
         if talk.seats:
             self._join(talk)
@@ -303,7 +335,11 @@ class Dispatcher:
             self._assigning.discard(talk.row.id)
             self._forget_if_idle(waiter)
             if talk.waiting:  # not just ended meanwhile
-                log.warning("a match could not be stored, trying again: %s", error)
+                log.warning(
+                    "a match could not be stored, trying again: %s",
+                    error,
+                    extra=fields(**talk.row.thread.named),
+                )
                 await asyncio.sleep(RETRY)
             if talk.seats and talk.waiting:
                 self._join(talk)
@@ -337,7 +373,11 @@ class Dispatcher:
             try:
                 await self._end(talk, talk.row.user)
             except ChatError as error:
-                log.warning("a departure could not be stored, trying again: %s", error)
+                log.warning(
+                    "a departure could not be stored, trying again: %s",
+                    error,
+                    extra=fields(**talk.row.thread.named),
+                )
                 talk.grace = self._loop.call_later(RETRY, lambda: self._spawn(self._user_lost(talk)))
 
     async def _end(self, talk: Talk, gone: Person) -> None:
@@ -367,7 +407,11 @@ class Dispatcher:
                         lambda tx, conversation=conversation: conversations.give_back(tx, conversation)  # type: ignore[misc]
                     )
                 except ChatError as error:
-                    log.warning("users could not go back to the line, trying again: %s", error)
+                    log.warning(
+                        "users could not go back to the line, trying again: %s",
+                        error,
+                        extra=fields(role="waiter", id=waiter.person.id),
+                    )
                     self._await_waiter(waiter, RETRY)
                     return
         self._forget_if_idle(waiter)
@@ -375,6 +419,9 @@ class Dispatcher:
     # --- inside ---
 
     def _set_available(self, waiter: WaiterDesk) -> None:
+        stance = (waiter.ready, bool(waiter.seats))
+        if stance != waiter.stance:
+            waiter.stance, waiter.since = stance, self._loop.time()
         self.desk.pool.set(
             waiter.person,
             available=waiter.ready and bool(waiter.seats),
@@ -414,9 +461,14 @@ class Dispatcher:
                 self._places.tell(talk, place)  # also its other sockets: they count as told
             else:
                 talk.told_at = self._loop.time()
-                seat.outbox.send(seat.frames.connect_queue(place))
+                seat.outbox.send(seat.frames.connect_queue(place, conversation=conversation))
         if conversation.state is ConversationState.ACTIVE or conversation.returned:
             await self._usher.follow(seat, conversation)
+
+    def _log(self, event: str, conversation: Conversation, person: Person, **more: Any) -> None:
+        log.info(
+            event, extra=fields(**conversation.thread.named, role=person.role.value, id=person.id, **more)
+        )
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)

@@ -25,9 +25,13 @@ class Gate:
         plugins: Plugins,
         still_there: Callable[[Identity], Awaitable[None]] | None = None,
     ) -> None:
-        self._authenticator = authenticator
+        self.authenticator = authenticator
         self._plugins = plugins
         self._still_there = still_there
+
+    def reconfigure(self, authenticator: Authenticator) -> None:
+        """Check the tokens that come from now on with another authenticator."""
+        self.authenticator = authenticator
 
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves; raises as ``Authenticator.verify``."""
@@ -37,7 +41,7 @@ class Gate:
                 return identity
             if identity is not None:
                 raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
-        identity = await self._authenticator.verify(token)
+        identity = await self.authenticator.verify(token)
         if self._still_there is not None:
             await self._still_there(identity)
         return identity

@@ -9,7 +9,10 @@ from typing import NamedTuple
 from tornado_chat import config
 from tornado_chat.errors import Forbidden, TooFast
 from tornado_chat.services.identity import mint
-from tornado_chat.types import Role
+from tornado_chat.types import Identity, Role
+
+MARK = "guest"
+"""The claim by which our own tokens are told from those of a host, whatever ids that has."""
 
 MINUTE = 60.0
 MOST_ADDRESSES = 10000
@@ -39,16 +42,39 @@ class Guests:
         self._monotonic = monotonic
         self._recent: dict[str, deque[float]] = {}
 
+    def reconfigure(self, auth: config.Auth, secret: bytes | None) -> None:
+        """Go by other settings from now on; the count of the last minute begins anew."""
+        self._auth = auth
+        self._secret = secret
+        self._recent.clear()
+
+    @property
+    def welcome(self) -> bool:
+        """Whether there are tokens for anonymous users."""
+        return self._auth.guests and self._secret is not None
+
     def admit(self, address: str) -> Guest:
         """A new anonymous user.
 
         :raises Forbidden: guests are switched off.
         :raises TooFast: the address has had as many as it may have in a minute.
         """
+        if self.welcome:
+            self._count(address)
+        return self._guest(f"guest-{uuid.uuid4().hex}")
+
+    def renew(self, identity: Identity) -> Guest:
+        """The same anonymous user for another lifetime.
+
+        :raises Forbidden: guests are switched off, or it is no guest of ours.
+        """
+        if identity.claims.get(MARK) is not True or identity.person.role is not Role.USER:
+            raise Forbidden("no_guest")
+        return self._guest(identity.person.id)
+
+    def _guest(self, id: str) -> Guest:
         if not self._auth.guests or self._secret is None:
             raise Forbidden("guests_off")
-        self._count(address)
-        id = f"guest-{uuid.uuid4().hex}"
         lifetime = self._auth.guest_lifetime
         token = mint(
             self._auth,
@@ -58,6 +84,7 @@ class Guests:
             name=None,
             lifetime=lifetime,
             now=self._clock(),
+            more={MARK: True},
         )
         return Guest(id, token, int(lifetime))
 

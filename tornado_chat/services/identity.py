@@ -76,6 +76,14 @@ class Authenticator:
             }
         )
 
+    @property
+    def key_set(self) -> KeySet | None:
+        return self._keys
+
+    def keys_differ(self, other: "Authenticator") -> bool:
+        """Whether some token could be signed rightly for one of the two and not for the other."""
+        return self._static != other._static or self._keys is not other._keys
+
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves.
 
@@ -171,18 +179,25 @@ class Authenticator:
 
 
 def build(
-    auth: config.Auth, state_dir: Path, secret: bytes | None = None, own: bytes | None = None
+    auth: config.Auth,
+    state_dir: Path,
+    secret: bytes | None = None,
+    own: bytes | None = None,
+    before: Authenticator | None = None,
 ) -> Authenticator:
     """The authenticator of this configuration, with its secret loaded (or made) and its key set.
 
     :arg secret: of ``load_secret``, if it is loaded already.
     :arg own: as in ``Authenticator``.
+    :arg before: the one in use. A key set at the same address is taken over, with the keys it knows.
     :raises ValueError: as ``Authenticator``, ``KeySet`` and ``load_secret`` do.
     """
     shared = any(name in SECRET_BYTES for name in auth.algorithms)
     if shared and secret is None:
         secret = load_secret(auth, state_dir)
     keys = KeySet(auth.jwks_url, auth.algorithms) if auth.jwks_url else None
+    if keys is not None and before is not None and before.key_set is not None:
+        keys = before.key_set if keys.same_source(before.key_set) else keys
     return Authenticator(auth, secret if shared else None, keys, own=own)
 
 
@@ -204,6 +219,7 @@ def mint(
     name: str | None,
     lifetime: float,
     now: float,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """A token that ``Authenticator`` accepts, signed with the first configured HS algorithm.
 
@@ -212,6 +228,7 @@ def mint(
 
     :arg lifetime: seconds.
     :arg now: seconds since 1970-01-01 UTC.
+    :arg more: further claims.
     :raises ValueError: no HS algorithm is configured, the secret is too weak, or ``id`` cannot be
         one; the sentence is for a person.
     """
@@ -222,7 +239,8 @@ def mint(
             f"{', '.join(SECRET_BYTES)}, so let the issuer make them"
         )
     require_strong(secret, "the shared secret")
-    return jwt.encode(_claims(auth, id, role, name, lifetime, now), secret, algorithm)
+    claims = {**(more or {}), **_claims(auth, id, role, name, lifetime, now)}
+    return jwt.encode(claims, secret, algorithm)
 
 
 def mint_own(

@@ -147,6 +147,10 @@ class KeySet:
         self._failing = False
         self._fetching: asyncio.Task[None] | None = None
 
+    def same_source(self, other: "KeySet") -> bool:
+        """Whether ``other`` has the same keys from the same place."""
+        return (self._url, self._algorithms) == (other._url, other._algorithms)
+
     async def key(self, kid: str | None, alg: str) -> jwt.PyJWK:
         """The key that verifies a token with this header, bound to ``alg``.
 

@@ -32,7 +32,7 @@ class PlaceTeller(Generic[W]):
         tell: Callable[[W, int], None],
     ) -> None:
         self._loop = loop
-        self._interval = interval
+        self.interval = interval
         self._line = line
         self._tell = tell
         self._task: asyncio.Task[None] | None = None
@@ -64,14 +64,14 @@ class PlaceTeller(Generic[W]):
         while self._again:
             self._again = False
             # First the pause: the matches of one moment then make one new place for everybody.
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self.interval)
             await self._go_through()
 
     async def _go_through(self) -> None:
         now = self._loop.time()
         for place, waiting in enumerate(tuple(self._line()), 1):
             if waiting.told_place != place:
-                if now - waiting.told_at < self._interval:
+                if now - waiting.told_at < self.interval:
                     self._again = True  # told just now, because it asked
                 else:
                     self.tell(waiting, place)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from tornado_chat.closing import NOT_READ_BACK
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.domain.queue import Ticket
 from tornado_chat.errors import ChatError
+from tornado_chat.logs import fields
 from tornado_chat.services.filtering import Lane
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
@@ -40,10 +42,11 @@ class Seat:
 class Talk:
     """An unfinished conversation and the user's sockets in it."""
 
-    __slots__ = ("conversation", "gone", "grace", "lock", "seats", "told_at", "told_place")
+    __slots__ = ("conversation", "gone", "grace", "lock", "seats", "told_at", "told_place", "waits_since")
 
-    def __init__(self, conversation: Conversation | None = None) -> None:
+    def __init__(self, waits_since: float, conversation: Conversation | None = None) -> None:
         self.conversation = conversation  # None until its row is stored
+        self.waits_since = waits_since  # by the loop's clock: since it came, or lost its waiter
         self.seats: dict[Seat, None] = {}
         self.lock = asyncio.Lock()
         self.grace: asyncio.TimerHandle | None = None
@@ -78,10 +81,12 @@ class WaiterDesk:
     ``claims`` are those of its last token, for the queue policy.
     """
 
-    __slots__ = ("address", "claims", "grace", "name", "person", "ready", "seats", "talks")
+    __slots__ = ("address", "claims", "grace", "name", "person", "ready", "seats", "since", "stance", "talks")
 
     def __init__(self, person: Person, address: str, name: str | None) -> None:
         self.person = person
+        self.stance: tuple[bool, bool] | None = None  # ready, connected
+        self.since = 0.0  # it has this stance, by the loop's clock
         self.claims: Mapping[str, Any] = {}
         self.address = address  # what its users know it by, for as long as it is here
         self.name = name
@@ -118,7 +123,7 @@ class Usher:
     def show_place(self, talk: Talk, place: int) -> None:
         """Tell all of a waiting user's sockets where it stands, after what its last waiter said."""
         for seat in talk.seats:
-            frame = seat.frames.connect_queue(place)
+            frame = seat.frames.connect_queue(place, conversation=talk.row)
             seat.outbox.in_order(talk.row.thread, partial(seat.outbox.send, frame))
 
     def part(self, seat: Seat, conversation: Conversation) -> None:
@@ -138,12 +143,28 @@ class Usher:
         """
         try:
             received = await self._receipts.get(conversation.thread, seat.person)
-            await self._hub.follow(seat.outbox, conversation.thread, received or 0)
+            resent = await self._hub.follow(seat.outbox, conversation.thread, received or 0)
+            log.info(
+                "joined" if received is None else "resumed",
+                extra=conversation_fields(conversation, seat, resent=resent),
+            )
             if "read" in seat.frames.features:
                 for mark in await self._store.read(reading.marks, conversation.thread):
                     frame = seat.frames.encode(mark, own=False)
                     if frame is not None:
                         seat.outbox.in_order(conversation.thread, partial(seat.outbox.send, frame))
         except ChatError as error:
-            log.warning("a conversation could not be read back: %s", error)
-            seat.outbox.close(1013, "try again later")
+            log.warning(
+                "a conversation could not be read back: %s",
+                error,
+                extra=conversation_fields(conversation, seat),
+            )
+            seat.outbox.close(*NOT_READ_BACK)
+
+
+def conversation_fields(conversation: Conversation, seat: Seat, **more: Any) -> dict[str, Any]:
+    """The facts of a line of the log about one socket in a conversation."""
+    person = seat.person
+    return fields(
+        **conversation.thread.named, conn=seat.outbox.conn, role=person.role.value, id=person.id, **more
+    )

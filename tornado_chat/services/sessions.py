@@ -156,7 +156,7 @@ class Sessions:
             identity.person not in (room.asker, room.helper) and identity.person.role not in HOSTS
         ):
             raise Forbidden("not_your_session")
-        return await self._counselling.end(room.thread)
+        return await self._counselling.end(room.thread, identity.person)
 
     async def rate(self, identity: Identity, session_id: int, stars: int, feedback: str | None) -> Room:
         """The visitor's rating. The last one given counts."""

@@ -83,6 +83,11 @@ class Staff:
         self._touched = 0.0
         self._sweeper: asyncio.Task[None] | None = None
 
+    def reconfigure(self, auth: config.Auth, key: bytes | None) -> None:
+        """Make tokens in another way from now on."""
+        self._auth = auth
+        self._key = key
+
     # --- for browsers ---
 
     async def available(self) -> bool:
@@ -147,7 +152,7 @@ class Staff:
         token = mint_own(
             self._auth,
             key,
-            id=account.person.plain_id,
+            id=account.person.host_id,
             role=account.person.role,
             name=account.shown_name,
             lifetime=lifetime,

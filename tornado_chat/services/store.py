@@ -6,8 +6,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
 
+from tornado_chat.errors import Unavailable
 from tornado_chat.events import Event, Sequenced
-from tornado_chat.storage import messages, notifications
+from tornado_chat.metrics import Metrics
+from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction, Writer
@@ -21,18 +23,35 @@ class Store:
     """One database with its writer thread and its readers.
 
     :arg publish: gets every event after the commit that it belongs to.
+    :arg patience: seconds to wait for a database that is away.
     """
 
     def __init__(
-        self, database: pw.Database, publish: Callable[[Event], None], loop: asyncio.AbstractEventLoop
+        self,
+        database: pw.Database,
+        publish: Callable[[Event], None],
+        loop: asyncio.AbstractEventLoop,
+        metrics: Metrics,
+        patience: float,
     ) -> None:
-        self._readers = Readers(database)
-        self._writer = Writer(database, publish, loop)
+        self._database = database
+        self._readers = Readers(database, patience=patience)
+        self._metrics = metrics
+        self._writer = Writer(database, publish, loop, meter=metrics.storage, patience=patience)
         self._writer.start()
 
-    def append(self, append: Append) -> asyncio.Future[Stored]:
+    @property
+    def backlog(self) -> int:
+        """How many pieces of work wait for the writer."""
+        return self._writer.backlog
+
+    def size(self) -> int | None:
+        """Bytes of the database, None if that is not known."""
+        return health.size(self._database)
+
+    def append(self, append: Append, received: float) -> asyncio.Future[Stored]:
         """Store a message; see ``Writer.append``."""
-        return self._writer.append(append)
+        return self._writer.append(append, received)
 
     def write(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Change something; see ``Writer.run``."""
@@ -42,7 +61,11 @@ class Store:
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Ask something; see ``Readers.read``."""
-        return await self._readers.read(query, *args, **kwargs)
+        try:
+            return await self._readers.read(query, *args, **kwargs)
+        except Unavailable:
+            self._metrics.read_errors += 1
+            raise
 
     async def items_after(self, thread: Thread, seq: int, limit: int) -> list[Sequenced]:
         """What follows ``seq`` in a thread of any kind, for the hub to send again."""

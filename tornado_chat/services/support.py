@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from tornado_chat.closing import REPLACED
 from tornado_chat.domain.queue import Ticket
 from tornado_chat.errors import Conflict, NotFound
 from tornado_chat.events import Event, Typing
@@ -27,7 +28,6 @@ class Support:
     """The use cases of the support dialect.
 
     :arg publish: the bus, for what is told without being stored.
-    :arg capacity: ``[support] capacity``, to be shown.
     """
 
     def __init__(
@@ -36,13 +36,11 @@ class Support:
         store: Store,
         publish: Callable[[Event], None],
         filtering: Filtering,
-        capacity: int,
     ) -> None:
         self._dispatcher = dispatcher
         self._store = store
         self._publish = publish
         self._filtering = filtering
-        self._capacity = capacity
 
     # --- coming and going ---
 
@@ -53,7 +51,7 @@ class Support:
             return
         for other in [each for each in waiter.seats if "kickout" in each.frames.features]:
             other.outbox.send(other.frames.kickout())
-            other.outbox.close(4409, "signed in elsewhere")
+            other.outbox.close(*REPLACED)
 
     async def connect(self, seat: Seat, *, resume: bool = False) -> bool:
         """A user joins the line, or comes back to its place or conversation.
@@ -117,10 +115,11 @@ class Support:
         if conversation.state is ConversationState.WAITING and not conversation.returned:
             raise Conflict("still_waiting")
         same_text_only = "ack" not in seat.frames.features
+        received = seat.outbox.heard_at
 
         def store(draft: Draft) -> asyncio.Future[Stored]:
             return self._store.append(
-                Append(draft.thread, seat.person, draft.text, client_id, media, same_text_only)
+                Append(draft.thread, seat.person, draft.text, client_id, media, same_text_only), received
             )
 
         draft = Draft(conversation.thread, seat.identity, text, media)
@@ -187,8 +186,13 @@ class Support:
             "ready": waiter.ready,
             "connected": bool(waiter.seats),
             "conversations": len(waiter.talks),
-            "capacity": self._capacity,
+            "capacity": self._dispatcher.capacity,
         }
+
+    def serves(self, waiter: Person, user: Person) -> bool:
+        """Whether the user is with the waiter at this moment."""
+        desk = self._dispatcher.waiters.get(waiter)
+        return desk is not None and any(talk.row.user == user for talk in desk.talks.values())
 
     # --- inside ---
 

@@ -38,6 +38,15 @@ def latest(database: pw.Database, user: Person) -> Conversation | None:
     return _conversation(row) if row else None
 
 
+def ended_of(database: pw.Database, user: Person, before: int | None, limit: int) -> list[Conversation]:
+    """The user's finished conversations with numbers below ``before`` (None: all), newest first."""
+    query = _table.select().where((_table.user == user.key) & (_table.state == ConversationState.ENDED.value))
+    if before is not None:
+        query = query.where(_table.id < before)
+    query = query.order_by(_table.id.desc()).limit(limit)
+    return [_conversation(row) for row in query.dicts().execute(database)]
+
+
 def create(
     tx: Transaction, user: Person, name: str | None, uuid: str, claims: Mapping[str, Any] | None = None
 ) -> Conversation:

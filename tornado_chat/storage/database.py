@@ -6,6 +6,7 @@ each reader thread one.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,22 +14,31 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
 
-from tornado_chat import config
+from tornado_chat import config, database_url
 from tornado_chat.errors import Unavailable
+from tornado_chat.storage.commits import pauses
+from tornado_chat.storage.mysql import MysqlDatabase, Trouble, open_mysql, trouble_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 SQLITE_SCHEME = "sqlite:///"
+LARGEST_LOG = 64 * 1024 * 1024  # bytes of the write-ahead log that stay on the disk
 
 
-def open_database(storage: config.Storage) -> pw.Database:
+def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Database:
     """The database that ``[storage] url`` names. The folder is made if it is missing.
 
-    ``durability = full`` syncs the log at each commit, so that a commit survives a power cut.
+    On SQLite, ``durability = full`` syncs the log at each commit, so that a commit survives a power cut.
     ``normal`` leaves that to the next checkpoint: a crash of the server loses nothing, a power
-    cut may lose the last commits.
+    cut may lose the last commits. A MySQL server has settings of its own (``mysql_checks``).
+
+    :arg waits_long: a statement may take what it takes, as of a migration.
+    :raises OSError: the folder cannot be made, or the password not be read.
+    :raises ImproperlyConfigured: the driver is missing.
     """
+    if database_url.is_mysql(storage.url):
+        return open_mysql(storage, waits_long=waits_long)
     path = Path(storage.url.removeprefix(SQLITE_SCHEME))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return pw.SqliteDatabase(
@@ -38,6 +48,10 @@ def open_database(storage: config.Storage) -> pw.Database:
             "synchronous": storage.durability,
             "busy_timeout": 5000,
             "foreign_keys": 1,
+            # What is deleted is overwritten, not only forgotten.
+            "secure_delete": 1,
+            # A log that grew while a long backup read the database is cut again.
+            "journal_size_limit": LARGEST_LOG,
         },
     )
 
@@ -45,8 +59,11 @@ def open_database(storage: config.Storage) -> pw.Database:
 class Readers:
     """A few threads with a connection each, for queries that the loop must not wait for."""
 
-    def __init__(self, database: pw.Database, threads: int = 4) -> None:
+    def __init__(self, database: pw.Database, threads: int = 4, *, patience: float = 0.0) -> None:
+        """:arg patience: seconds to wait for a MySQL server that does not answer."""
         self._database = database
+        self._patience = patience
+        self._closing = threading.Event()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
 
@@ -59,12 +76,34 @@ class Readers:
         """
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._pool, lambda: query(self._database, *args, **kwargs))
+            return await loop.run_in_executor(
+                self._pool,
+                self._ask,
+                lambda: query(self._database, *args, **kwargs),
+                time.monotonic() + self._patience,
+            )
         except pw.PeeweeException as error:
             raise Unavailable("database_away") from error
 
+    def _ask(self, query: Callable[[], T], until: float) -> T:
+        """A connection that is gone is replaced, and the question asked again: it changes nothing."""
+        database = self._database
+        if not isinstance(database, MysqlDatabase):
+            return query()
+        for pause in pauses():
+            try:
+                database.refresh()
+                return query()
+            except pw.PeeweeException as error:
+                database.drop()
+                gone = trouble_of(error) in (Trouble.LOST, Trouble.AWAY)
+                if not gone or time.monotonic() + pause > until or self._closing.wait(pause):
+                    raise
+        raise AssertionError("pauses do not end")
+
     def close(self) -> None:
         """Close every thread's connection, then the threads."""
+        self._closing.set()
         # The barrier keeps each thread busy until all have come, so each closes its own.
         barrier = threading.Barrier(self._threads)
 

@@ -4,7 +4,9 @@ The append is the hot path of the whole server, so it speaks SQL through the cur
 the same queries with Peewee costs many times as much as running them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, TypeVar
 
 import msgspec
 import peewee as pw
@@ -12,6 +14,13 @@ import peewee as pw
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.storage import models
 from tornado_chat.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
+
+T = TypeVar("T")
+Key = tuple[int, int, str, str | None]
+"""Kind, thread, sender and the id that the sender's client gave."""
+
+LARGEST_PORTION = 200
+"""Values in one list, conditions in one query."""
 
 OPEN_ROOM = (SessionState.READY, SessionState.ACTIVE)
 
@@ -37,30 +46,23 @@ Outcome = tuple[Stored, Message | None] | ChatError
 
 
 class MessageLog:
-    """The append, prepared for one database; used on the writer thread only."""
+    """The append, prepared for one database; used on the writer thread only.
+
+    A few statements take the whole batch, however many threads it is for: a server at the other end
+    of a socket answers one question after the other.
+    """
 
     def __init__(self, database: pw.Database) -> None:
         self._database = database
-        p = database.param
+        self._mark = mark = database.param
+        self._for_update = " FOR UPDATE" if database.for_update else ""
         message = _name(models.Message)
-        self._find = (
-            f"SELECT seq, time, text FROM {message} "  # noqa: S608 - names of our own tables
-            f"WHERE kind = {p} AND thread_id = {p} AND sender = {p} AND client_id = {p}"
-        )
         self._insert = (
-            f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608
-            f"VALUES ({', '.join([p] * 8)})"
+            f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608 - names of our own tables
+            f"VALUES ({', '.join([mark] * 8)})"
         )
-        # The condition is the last word on whether the thread still takes messages, whoever
-        # ended it and in whichever process; the row's lock orders the writers.
-        self._take = {
-            kind: f"UPDATE {_name(table)} SET last_seq = last_seq + {p} WHERE id = {p} AND {condition}"  # noqa: S608
-            for kind, (table, condition) in _THREADS.items()
-        }
-        self._taken = {
-            kind: f"SELECT last_seq FROM {_name(table)} WHERE id = {p}"  # noqa: S608
-            for kind, (table, _) in _THREADS.items()
-        }
+        self._find = f"SELECT kind, thread_id, sender, client_id, seq, time, text FROM {message} WHERE "  # noqa: S608
+        self._same = f"(kind = {mark} AND thread_id = {mark} AND sender = {mark} AND client_id = {mark})"
 
     def append(self, appends: Sequence[Append], now: int) -> list[Outcome]:
         """Store the messages in order, inside the caller's transaction.
@@ -69,61 +71,96 @@ class MessageLog:
         thread has ended. ``now`` is the time they all get.
         """
         cursor = self._database.cursor()  # type: ignore[no-untyped-call]  # absent from the stubs
-        outcomes: list[Outcome | None] = [None] * len(appends)
-        new: dict[Thread, list[int]] = {}
-        resends: list[tuple[int, int]] = []
-        first: dict[tuple[Thread, Person, str], int] = {}
-        client_ids: list[str | None] = []
-        for index, append in enumerate(appends):
-            client_id = append.client_id
+        # First the locks, which order the writers of all processes; then what is there already.
+        before = self._lock(cursor, {append.thread for append in appends})
+        known = self._known(cursor, appends)
+        last = dict(before)
+        outcomes: list[Outcome] = []
+        rows = []
+        for append in appends:
+            thread, text, client_id, sender = append.thread, append.text, append.client_id, append.sender.key
+            key = (thread.kind.value, thread.id, sender, client_id)
             if client_id is not None:
-                key = (append.thread, append.sender, client_id)
-                if key in first:
-                    if not append.same_text_only or appends[first[key]].text == append.text:
-                        resends.append((index, first[key]))
-                        client_ids.append(None)
+                stored = known.get(key)
+                if stored is not None:
+                    if not append.same_text_only or stored[2] == text:
+                        outcomes.append((Stored(stored[0], stored[1], duplicate=True), None))
                         continue
                     client_id = None
-                else:
-                    cursor.execute(self._find, (*append.thread, append.sender.key, client_id))
-                    row = cursor.fetchone()
-                    if row is None:
-                        first[key] = index
-                    elif append.same_text_only and row[2] != append.text:
-                        client_id = None
-                    else:
-                        outcomes[index] = (Stored(row[0], row[1], duplicate=True), None)
-                        client_ids.append(None)
-                        continue
-            client_ids.append(client_id)
-            new.setdefault(append.thread, []).append(index)
-
-        rows = []
-        for thread, indexes in new.items():
-            cursor.execute(self._take[thread.kind], (len(indexes), thread.id))
-            if cursor.rowcount == 0:
-                for index in indexes:
-                    outcomes[index] = Conflict("session_finished")
+            if thread not in last:
+                outcomes.append(Conflict("session_finished"))
                 continue
-            cursor.execute(self._taken[thread.kind], (thread.id,))
-            last: int = cursor.fetchone()[0]
-            for seq, index in enumerate(indexes, last - len(indexes) + 1):
-                append = appends[index]
-                client_id = client_ids[index]
-                rows.append((*thread, seq, append.sender.key, client_id, append.media, append.text, now))
-                outcomes[index] = (
+            seq = last[thread] = last[thread] + 1
+            rows.append((key[0], key[1], seq, sender, client_id, append.media, text, now))
+            outcomes.append(
+                (
                     Stored(seq, now),
-                    Message(thread, seq, append.sender, append.text, now, append.media, client_id),
+                    Message(thread, seq, append.sender, text, now, append.media, client_id),
                 )
+            )
+            if client_id is not None:
+                known[key] = (seq, now, text)
         if rows:
+            rows.sort()  # what goes to the same place of an index goes there together
             cursor.executemany(self._insert, rows)
-        for index, original in resends:
-            outcome = outcomes[original]
-            if isinstance(outcome, tuple):
-                stored = outcome[0]
-                outcome = (Stored(stored.seq, stored.time, duplicate=True), None)
-            outcomes[index] = outcome
-        return [outcome for outcome in outcomes if outcome is not None]
+            self._advance(cursor, {thread: last[thread] - before[thread] for thread in before})
+        return outcomes
+
+    def _lock(self, cursor: Any, threads: set[Thread]) -> dict[Thread, int]:
+        """The last number of each thread that takes messages, which nobody else changes from now on.
+
+        The condition is the last word on that, whoever ended the thread and in whichever process.
+        """
+        last = {}
+        for kind, ids in _by_kind(threads):
+            table, condition = _THREADS[kind]
+            marks = ", ".join([self._mark] * len(ids))
+            cursor.execute(
+                f"SELECT id, last_seq FROM {_name(table)} WHERE id IN ({marks}) AND {condition}{self._for_update}",  # noqa: S608
+                ids,
+            )
+            for id, seq in cursor.fetchall():
+                last[Thread(kind, id)] = seq
+        return last
+
+    def _advance(self, cursor: Any, more: Mapping[Thread, int]) -> None:
+        """One statement for all threads of a kind that got equally many messages."""
+        for count in set(more.values()) - {0}:
+            for kind, ids in _by_kind(thread for thread, got in more.items() if got == count):
+                marks = ", ".join([self._mark] * len(ids))
+                cursor.execute(
+                    f"UPDATE {_name(_THREADS[kind][0])} SET last_seq = last_seq + {count} WHERE id IN ({marks})",  # noqa: S608
+                    ids,
+                )
+
+    def _known(self, cursor: Any, appends: Sequence[Append]) -> dict[Key, tuple[int, int, str]]:
+        """What is stored under the ids of ``appends``: number, time and text."""
+        keys = {
+            (append.thread.kind.value, append.thread.id, append.sender.key, append.client_id)
+            for append in appends
+            if append.client_id is not None
+        }
+        known = {}
+        for some in _portions(list(keys)):
+            cursor.execute(
+                self._find + " OR ".join([self._same] * len(some)), [part for key in some for part in key]
+            )
+            for row in cursor.fetchall():
+                known[row[:4]] = row[4:]
+        return known
+
+
+def _by_kind(threads: Iterable[Thread]) -> Iterator[tuple[Kind, list[int]]]:
+    """In an order that is the same for all writers, so that they do not wait for each other in a circle."""
+    for kind, some in groupby(sorted(threads), lambda thread: thread.kind):
+        for ids in _portions([thread.id for thread in some]):
+            yield kind, ids
+
+
+def _portions(all_of_them: list[T]) -> Iterator[list[T]]:
+    """No statement becomes longer than servers like."""
+    for start in range(0, len(all_of_them), LARGEST_PORTION):
+        yield all_of_them[start : start + LARGEST_PORTION]
 
 
 def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[Message]:

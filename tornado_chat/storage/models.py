@@ -87,7 +87,10 @@ class SupportConversation(Table):
 
 
 class Message(Table):
-    """What was said. ``kind`` and ``thread_id`` name the session, record or conversation."""
+    """What was said. ``kind`` and ``thread_id`` name the session, record or conversation.
+
+    Kind 0 is nobody's: see ``removal``.
+    """
 
     id = pw.BigAutoField()
     kind = pw.SmallIntegerField()
@@ -115,7 +118,7 @@ class Inbox(Table):
 
 
 class Notification(Table):
-    """A pop-up; ``data`` is the seed's object as JSON text."""
+    """A pop-up; ``data`` is the seed's object as JSON text. Type -1 is nobody's: see ``removal``."""
 
     id = pw.BigAutoField()
     inbox = pw.ForeignKeyField(Inbox, backref="notifications")
@@ -194,6 +197,33 @@ class StaffSession(Table):
     expires = pw.BigIntegerField()
 
 
+class Writer(Table):
+    """A process that writes to a MySQL server: the number and time of its last commit; see ``commits``."""
+
+    name = pw.CharField(32, primary_key=True)
+    number = pw.BigIntegerField()
+    time = pw.BigIntegerField()
+
+
+class DataOperation(Table):
+    """What somebody did with the data of people; rows are added and never changed.
+
+    ``operator`` is the user of the machine, ``person`` (as ``Person.key``) whom it was about, and
+    ``counts`` how many rows of which table, as JSON text.
+    """
+
+    id = pw.BigAutoField()
+    time = pw.BigIntegerField()
+    operator = pw.CharField(PERSON)
+    action = pw.CharField(12)
+    state = pw.CharField(12)
+    person = pw.CharField(PERSON, null=True)
+    counts = pw.TextField(null=True)
+
+    class Meta:
+        indexes = ((("person",), False),)
+
+
 TABLES = (
     ConsultationSession,
     SupervisorConsultation,
@@ -206,4 +236,6 @@ TABLES = (
     PluginCursor,
     StaffAccount,
     StaffSession,
+    Writer,
+    DataOperation,
 )

@@ -95,8 +95,8 @@ def people(database: pw.Database, role: Role) -> list[Person]:
 
 
 def with_owner() -> "pw.ModelSelect[models.Notification]":
-    """Rows for ``notification_of``."""
-    return models.Notification.select(*_FIELDS).join(models.Inbox)
+    """Rows for ``notification_of``, without the one that may be emptied."""
+    return models.Notification.select(*_FIELDS).join(models.Inbox).where(models.Notification.type >= 0)
 
 
 def notification_of(row: tuple[Any, ...]) -> Notification:

@@ -1,12 +1,18 @@
 """Which migrations a database has, and applying the missing ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import peewee as pw
 from playhouse.migrations import Runner
 
+from tornado_chat.storage.mysql import MysqlDatabase
+from tornado_chat.storage.steps import Steps, locked
+
 MIGRATIONS = Path(__file__).parent / "migrations"
+HISTORY = "schema_migration"
+"""The table that says which of them a database has."""
 
 
 def status(database: pw.Database) -> list[tuple[str, bool]]:
@@ -19,16 +25,53 @@ def unknown(database: pw.Database) -> list[str]:
     return [m.name for m in _runner(database).status() if m.path is None]
 
 
-def upgrade(database: pw.Database) -> list[str]:
-    """Apply what is missing, each in a transaction of its own. Returns the applied names."""
-    return list(_runner(database).up())
+def upgrade(database: pw.Database, applied: Callable[[str], object] = lambda name: None) -> list[str]:
+    """Apply what is missing. Returns the applied names.
+
+    On SQLite each has a transaction of its own. On MySQL one that stopped half-way goes on where it
+    was, and of several processes one migrates while the others wait.
+
+    :arg applied: called with each name, when it is applied.
+    """
+    runner = _runner(database)
+    done = []
+    with alone(database):
+        if isinstance(database, MysqlDatabase):
+            runner.History.create_table()
+        for name in [name for name, there in status(database) if not there]:
+            with Steps(database, name) if isinstance(database, MysqlDatabase) else nullcontext():
+                runner.up(name)
+            done.append(name)
+            applied(name)
+    return done
 
 
 def create_missing(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:
     """The tables of plugins, where there are none yet."""
     with database.bind_ctx(models):
-        database.create_tables(models, safe=True)
+        if not isinstance(database, MysqlDatabase):
+            with database.atomic():
+                database.create_tables(models, safe=True)
+            return
+        with alone(database):
+            for model in pw.sort_models(models):  # type: ignore[attr-defined]  # absent from the stubs
+                with Steps(database, f"table {model._meta.table_name}") as steps:
+                    if steps.resumed or not model.table_exists():
+                        model.create_table(safe=False)
+
+
+@contextmanager
+def alone(database: pw.Database) -> Iterator[None]:
+    """No other process looks at the schema or changes it meanwhile; SQLite needs no such help.
+
+    :raises OperationalError: another one does, for too long.
+    """
+    if isinstance(database, MysqlDatabase):
+        with locked(database):
+            yield
+    else:
+        yield
 
 
 def _runner(database: pw.Database) -> Runner:
-    return Runner(database, str(MIGRATIONS))
+    return Runner(database, str(MIGRATIONS), table_name=HISTORY)

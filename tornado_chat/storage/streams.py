@@ -1,6 +1,7 @@
 """Everything stored, in the order of storage, for readers who keep their place: plugins.
 
-A place (position) is a row's id.
+A place (position) is a row's id. With several writers on a MySQL server, a row can become visible
+after one with a higher id, so ids that are missing are looked at again (``Stream.since``).
 """
 
 from collections.abc import Callable, Sequence
@@ -9,17 +10,18 @@ from typing import NamedTuple
 import peewee as pw
 
 from tornado_chat.storage import models
+from tornado_chat.storage.commits import wait_for_writers
 from tornado_chat.storage.notifications import notification_of, with_owner
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Kind, Message, Notification, Person, Thread
 
 
-def messages_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Message]]:
+def _messages_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Message]]:
     """Messages of all threads that follow ``position``, each with its own."""
     m = models.Message
     query = (
         m.select(m.id, m.kind, m.thread_id, m.seq, m.sender, m.text, m.time, m.media, m.client_id)
-        .where(m.id > position)
+        .where((m.id > position) & (m.kind > 0))  # kind 0 is an emptied row
         .order_by(m.id)
         .limit(limit)
     )
@@ -34,7 +36,7 @@ def messages_since(database: pw.Database, position: int, limit: int) -> list[tup
     ]
 
 
-def notifications_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Notification]]:
+def _notifications_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Notification]]:
     """Notifications of everybody that follow ``position``, each with its own."""
     table = models.Notification
     query = with_owner().where(table.id > position).order_by(table.id).limit(limit)
@@ -46,12 +48,28 @@ class Stream(NamedTuple):
     """A kind of things that are stored one after the other."""
 
     name: str
-    since: Callable[[pw.Database, int, int], Sequence[tuple[int, Message | Notification]]]
+    rows: Callable[[pw.Database, int, int], Sequence[tuple[int, Message | Notification]]]
     table: type[pw.Model]
 
+    def since(
+        self, database: pw.Database, position: int, limit: int
+    ) -> Sequence[tuple[int, Message | Notification]]:
+        """What follows ``position``, each with its own, and nothing before it still to come.
 
-MESSAGES = Stream("messages", messages_since, models.Message)
-NOTIFICATIONS = Stream("notifications", notifications_since, models.Notification)
+        A missing id belongs to a transaction that was undone, or to one that is still under way. The
+        latter had begun before the row behind the gap could be read; so when all of those are over,
+        a second look up to that row is final.
+        """
+        found = self.rows(database, position, limit)
+        if not found or found[-1][0] - position == len(found):
+            return found
+        last = found[-1][0]
+        wait_for_writers(database)
+        return [(id, item) for id, item in self.rows(database, position, limit) if id <= last]
+
+
+MESSAGES = Stream("messages", _messages_since, models.Message)
+NOTIFICATIONS = Stream("notifications", _notifications_since, models.Notification)
 
 
 def open_cursor(tx: Transaction, plugin: str, stream: Stream) -> int:

@@ -10,11 +10,14 @@ loop after the commit, in commit order, even when the one who asked for it has g
 meanwhile. That is why publishing happens here and not behind somebody's ``await``.
 
 A piece of work that fails, fails alone: one that runs Python code has a savepoint of its own,
-and when a batch breaks for another reason, its pieces are tried one by one.
+and when a batch breaks for another reason, its pieces are tried one by one. So work may run more
+than once, and must not change anything but the database.
+
+A database that is away is waited for (``commits``). When that has lasted too long, everybody who
+waits is told that nothing was stored, and who comes later is told at once.
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
@@ -26,10 +29,16 @@ import peewee as pw
 
 from tornado_chat.errors import ChatError, Unavailable
 from tornado_chat.events import Event
+from tornado_chat.logs import words
+from tornado_chat.metrics import StorageMeter
+from tornado_chat.storage.commits import Failed, commits_for
 from tornado_chat.storage.messages import Append, MessageLog
-from tornado_chat.types import Stored
+from tornado_chat.types import Stored, Thread
 
 T = TypeVar("T")
+
+MOST_LOCKED = 5
+"""Locks that the pieces of a batch wait for, one after the other; then it is more than a row that is locked."""
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +59,14 @@ class Transaction:
 class _Job(Generic[T]):
     """One waiting piece of work: an append, or Python code to run in the transaction."""
 
-    __slots__ = ("error", "events", "future", "result", "work")
+    __slots__ = ("error", "events", "future", "received", "result", "work")
 
-    def __init__(self, work: Append | Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+    def __init__(
+        self, work: Append | Callable[[Transaction], T], future: asyncio.Future[T], received: float
+    ) -> None:
         self.work = work
         self.future = future
+        self.received = received  # 0: nobody measures
         self.reset()
 
     def reset(self) -> None:
@@ -80,6 +92,8 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         *,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        meter: StorageMeter | None = None,
+        patience: float = 20.0,
         largest_batch: int = 2000,
         largest_backlog: int = 20000,
     ) -> None:
@@ -87,9 +101,11 @@ class Writer:
         self._publish = publish
         self._loop = loop
         self._clock = clock
+        self._meter = meter or StorageMeter()
         self._largest_batch = largest_batch
         self._largest_backlog = largest_backlog
         self._log = MessageLog(database)
+        self._commits = commits_for(database, patience, self._meter)
         self._waiting: deque[_Job[Any]] = deque()
         self._wake = threading.Event()
         self._closing = False
@@ -98,15 +114,21 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def append(self, append: Append) -> asyncio.Future[Stored]:
+    @property
+    def backlog(self) -> int:
+        """How many pieces of work wait for the batch that is under way."""
+        return len(self._waiting)
+
+    def append(self, append: Append, received: float = 0.0) -> asyncio.Future[Stored]:
         """Store a message. The future resolves after the commit, when others may see it.
 
+        :arg received: when its frame came, by the loop's clock.
         :raises Unavailable: the backlog is full; nothing was taken.
 
         The future fails with ``Conflict`` when the thread has ended meanwhile and with
         ``Unavailable`` when the database did not take it.
         """
-        return self._submit(append)
+        return self._submit(append, received)
 
     def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction. What it raises undoes its own changes only."""
@@ -118,10 +140,12 @@ class Writer:
         self._wake.set()
         self._thread.join()
 
-    def _submit(self, work: Append | Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+    def _submit(
+        self, work: Append | Callable[[Transaction], Any], received: float = 0.0
+    ) -> asyncio.Future[Any]:
         if self._closing or len(self._waiting) >= self._largest_backlog:
             raise Unavailable("overloaded")
-        job: _Job[Any] = _Job(work, self._loop.create_future())
+        job: _Job[Any] = _Job(work, self._loop.create_future(), received)
         self._waiting.append(job)
         if not self._wake.is_set():
             self._wake.set()
@@ -134,53 +158,73 @@ class Writer:
             self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest_batch))]
-                self._commit(batch)
+                batch = self._take(self._largest_batch)
+                away = self._commit(batch)
+                if away is not None:
+                    others = self._take(len(self._waiting))
+                    self._refuse(others, away)
+                    batch += others
                 self._loop.call_soon_threadsafe(self._settle, batch)
             if self._closing and not self._waiting:
-                self._database.close()
+                self._commits.close()
                 return
 
-    def _commit(self, batch: Jobs) -> None:
-        """One transaction for all; if a piece breaks it, one for each."""
-        try:
-            self._transaction(batch)
-            return
-        except _Broken as broken:
-            if len(batch) == 1 or not broken.by_work:
-                self._refuse(batch, broken.cause)
-                return
-        for job in batch:
-            job.reset()
-            try:
-                self._transaction([job])
-            except _Broken as broken:
-                self._refuse([job], broken.cause)
+    def _take(self, most: int) -> list[_Job[Any]]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
 
-    def _transaction(self, batch: Jobs) -> None:
-        begun = False
-        executed = False
-        try:
-            # IMMEDIATE takes SQLite's write lock at the start: waiting for it later could fail.
-            with self._database.atomic(*self._begin):
-                begun = True
-                self._execute(batch)
-                executed = True
-        except Exception as error:
-            # Whatever state the connection is in now, the next batch starts with a fresh one.
-            with contextlib.suppress(pw.PeeweeException):
-                self._database.close()
-            raise _Broken(_origin(error), by_work=begun and not executed) from error
+    def _commit(self, batch: Jobs) -> Exception | None:
+        """One transaction for all; if a piece breaks it, one for each. What is returned: the database is away."""
+        failed = self._try(batch)
+        if failed is None:
+            return None
+        if failed.away:
+            self._meter.refused += 1
+            return failed.cause
+        if len(batch) == 1 or not failed.by_work:
+            self._complain(batch, failed)
+            return None
+        with self._commits.hurry():
+            return self._one_by_one(batch)
 
-    @property
-    def _begin(self) -> tuple[str, ...]:
-        return ("IMMEDIATE",) if isinstance(self._database, pw.SqliteDatabase) else ()
+    def _one_by_one(self, batch: Jobs) -> Exception | None:
+        """What needs a lock that somebody keeps is refused, without waiting for the same one again."""
+        locked: list[Thread | None] = []
+        for number, job in enumerate(batch):
+            thread = job.work.thread if isinstance(job.work, Append) else None
+            if (thread is not None and thread in locked) or len(locked) >= MOST_LOCKED:
+                continue  # refused with the whole batch
+            self._meter.retries += 1
+            failed = self._try([job])
+            if failed is None:
+                continue
+            if failed.away:
+                self._refuse(batch[number + 1 :], failed.cause)
+                return failed.cause
+            if failed.locked:
+                locked.append(thread)
+            self._complain([job], failed)
+        return None
+
+    def _try(self, batch: Jobs) -> Failed | None:
+        started = time.perf_counter()
+        try:
+            self._commits.commit(lambda: self._execute(batch))
+        except Failed as failed:
+            if failed.doubtful:
+                # If it turns out to be there, the others are to hear of it.
+                events = [event for job in batch for event in job.events]
+                self._commits.when_known(lambda: self._tell(events))
+            self._refuse(batch, failed.cause)
+            return failed
+        self._meter.committed(len(batch), time.perf_counter() - started, time.time())
+        return None
 
     def _execute(self, batch: Jobs) -> None:
         """Run the pieces in order; neighbouring appends go to the database together."""
         now = self._clock()
         appends: list[tuple[_Job[Any], Append]] = []
         for job in batch:
+            job.reset()
             if isinstance(job.work, Append):
                 appends.append((job, job.work))
                 continue
@@ -207,12 +251,20 @@ class Writer:
                 if message is not None:
                     job.events = (message,)
 
+    def _complain(self, batch: Jobs, failed: Failed) -> None:
+        cause = failed.cause
+        why = words(cause) or type(cause).__name__
+        self._meter.refused += 1
+        log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
+
     def _refuse(self, batch: Jobs, cause: Exception) -> None:
-        log.error("the database refused a batch of %d: %s", len(batch), cause, exc_info=cause)
         for job in batch:
             error = Unavailable("not_stored")
             error.__cause__ = cause
             job.fail(error)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        self._loop.call_soon_threadsafe(lambda: [self._publish(event) for event in events])
 
     # --- back on the loop ---
 
@@ -226,22 +278,10 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+        received = [job.received for job in batch if job.received and job.error is None]
+        if received:
+            # Behind the writes that the events have asked for: it is the time until the last of them.
+            self._loop.call_soon(self._measure, received)
 
-
-def _origin(error: Exception) -> Exception:
-    """What went wrong first. After a full disk there is nothing to roll back, and only that would be told."""
-    origin, before = error, error.__context__
-    while before is not None:
-        if isinstance(before, pw.PeeweeException):
-            origin = before
-        before = before.__context__
-    return origin
-
-
-class _Broken(Exception):
-    """A transaction that did not commit, and whether a piece of its work was the reason."""
-
-    def __init__(self, cause: Exception, by_work: bool) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-        self.by_work = by_work
+    def _measure(self, received: list[float]) -> None:
+        self._meter.delivery.observe_since(received, self._loop.time())

@@ -1,15 +1,17 @@
 """``/chat``, ``/notify`` and ``/observe`` (counselling seed)."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
-from tornado_chat.errors import ChatError, Forbidden, Malformed
+from tornado_chat.errors import ChatError, Forbidden
 from tornado_chat.services.counselling import Seat
 from tornado_chat.types import Action, Identity, Kind, Role, Thread
+from tornado_chat.web.parameters import parameters
 from tornado_chat.web.socket import Socket, now
 from tornado_chat.wire import counselling as wire
+from tornado_chat.wire import counselling_frames as asked
 from tornado_chat.wire.parsing import features
 
-KINDS = {"0": Kind.SESSION, "1": Kind.RECORD}
+KINDS = {0: Kind.SESSION, 1: Kind.RECORD}
 
 
 class CounsellingSocket(Socket):
@@ -18,9 +20,11 @@ class CounsellingSocket(Socket):
     most_faults = 10
     features: frozenset[str] = frozenset()
 
-    async def identify(self, known_features: frozenset[str]) -> Identity:
-        self.features = features(self.argument("features") or "", known_features)
-        return await self.services.gate.verify(self.argument("token"))
+    async def identify(
+        self, query: asked.ChatQuery | asked.NotifyQuery | asked.ObserveQuery, known_features: frozenset[str]
+    ) -> Identity:
+        self.features = features(query.features, known_features)
+        return await self.services.gate.verify(query.token or None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         """What those may send who only listen; ``ChatSocket`` has more."""
@@ -36,17 +40,20 @@ class CounsellingSocket(Socket):
 class ChatSocket(CounsellingSocket):
     """``/chat?token=&sessionId=&type=``: a participant in a session or a record."""
 
+    endpoint = "chat"
     seat: Seat | None = None
     identity: Identity
 
+    def about(self) -> Mapping[str, int]:
+        return self.seat.thread.named if self.seat else {}
+
     async def admit(self) -> None:
-        self.identity = await self.identify(wire.CHAT_FEATURES)
-        kind = KINDS.get(self.argument("type") or "0")
-        if kind is None:
-            raise Malformed("bad_parameter", name="type", reason="0 or 1 is expected")
-        thread = Thread(kind, self.number("sessionId"))
+        query = parameters(self, asked.ChatQuery)
+        self.identity = await self.identify(query, wire.CHAT_FEATURES)
+        thread = Thread(KINDS[query.type], query.sessionId)
         outbox = self.open_outbox(self.identity, self.services.frames.chat(self.features))
         self.seat = await self.services.counselling.enter(self.identity, thread, outbox)
+        self.admitted = True
         if "history" in self.features:
             await self._send_history(self.seat, wire.GetHistory(None))
         if self.features & {"read", "presence"}:
@@ -59,6 +66,8 @@ class ChatSocket(CounsellingSocket):
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         assert self.seat is not None, "frames are read when the socket has been admitted"
         command = wire.parse_chat(data, self.features)
+        if self.tracing:
+            self.trace(command, data)
         if isinstance(command, wire.GetHistory):
             return self._send_history(self.seat, command)
         if isinstance(command, wire.TypingNow):
@@ -84,26 +93,35 @@ class ChatSocket(CounsellingSocket):
 class NotifySocket(CounsellingSocket):
     """``/notify?token=``: pop-ups for one person."""
 
+    endpoint = "notify"
+
     async def admit(self) -> None:
-        identity = await self.identify(wire.NOTIFY_FEATURES)
+        identity = await self.identify(parameters(self, asked.NotifyQuery), wire.NOTIFY_FEATURES)
         if identity.person.role is Role.SERVICE:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         await self.services.gate.allows(identity, Action.NOTIFY)
         outbox = self.open_outbox(identity, self.services.frames.notify(self.features))
+        self.admitted = True
         await self.services.notifications.attach(outbox)
 
 
 class ObserveSocket(CounsellingSocket):
     """``/observe?token=&sessionId=``: a supervisor or an admin listens in."""
 
+    endpoint = "observe"
     observing: tuple[Identity, int] | None = None
 
+    def about(self) -> Mapping[str, int]:
+        return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
+
     async def admit(self) -> None:
-        identity = await self.identify(wire.OBSERVE_FEATURES)
-        session_id = self.number("sessionId")
+        query = parameters(self, asked.ObserveQuery)
+        identity = await self.identify(query, wire.OBSERVE_FEATURES)
+        session_id = query.sessionId
         outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
         await self.services.counselling.observe(identity, session_id, outbox, self.opened)
         self.observing = identity, session_id
+        self.admitted = True
         if "presence" in self.features:
             present = self.services.counselling.presence(Thread(Kind.SESSION, session_id))
             frame = self.services.frames.observe(self.features).encode(present, own=False)

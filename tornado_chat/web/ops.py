@@ -1,46 +1,72 @@
 """``/healthz``, ``/readyz`` and ``/metrics``, for service managers, load balancers and Prometheus."""
 
-import ipaddress
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from tornado.web import RequestHandler
 
 from tornado_chat.metrics import CONTENT_TYPE, Metrics
+from tornado_chat.services.overview import Overview
+from tornado_chat.services.readiness import Readiness
+from tornado_chat.web.described.operations import Answer, allowed, operation
+from tornado_chat.web.local import from_networks
+from tornado_chat.web.proxies import Networks
 
-Checks = Callable[[], Awaitable[dict[str, str]]]
-"""What stands in the way of serving, by part: ``{"database": "disk is full"}``; empty if nothing does."""
+FROM_AFAR = Answer(
+    HTTPStatus.FORBIDDEN, {"text/plain": None}, "The client is in none of `[web] ops_networks`."
+)
+
+
+class Health(msgspec.Struct, frozen=True):
+    ok: bool
+    problems: Annotated[
+        dict[str, str],
+        Meta(description="What stands in the way, by part; empty if nothing does.", examples=[{}]),
+    ]
 
 
 class OpsHandler(RequestHandler):
-    """Answers only the networks of ``[web] ops_networks``; a unix socket counts as local."""
+    """Answers only the networks of ``[web] ops_networks``; a unix socket counts as 127.0.0.1."""
 
-    def initialize(self, networks: tuple[str, ...], checks: Checks, metrics: Metrics) -> None:
-        self._networks = [ipaddress.ip_network(network) for network in networks]
-        self._checks = checks
+    def initialize(
+        self, networks: Networks, readiness: Readiness, overview: Overview, metrics: Metrics
+    ) -> None:
+        self._networks = networks
+        self._readiness = readiness
+        self._overview = overview
         self._metrics = metrics
 
     def prepare(self) -> None:
-        context = getattr(self.request.connection, "context", None)
-        address = getattr(context, "address", None)
-        if isinstance(address, tuple):
-            client = ipaddress.ip_address(address[0].split("%")[0])
-            if not any(client in network for network in self._networks):
-                self.set_status(HTTPStatus.FORBIDDEN)
-                self.finish("not from here: see [web] ops_networks\n")
+        if not from_networks(self.request, self._networks):
+            self.set_status(HTTPStatus.FORBIDDEN)
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
+            self.finish("not from here: see [web] ops_networks\n")
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", allowed(self))
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{HTTPStatus(status_code).phrase}\n")
 
     def say(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
-        self.finish(msgspec.json.encode({"ok": not problems, "problems": problems}))
+        self.finish(msgspec.json.encode(Health(not problems, problems)))
 
 
 class HealthHandler(OpsHandler):
     """The loop answers."""
 
+    @operation(
+        "get_health",
+        "Whether the process answers",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, Health), FROM_AFAR],
+    )
     async def get(self) -> None:
         self.say({})
 
@@ -48,14 +74,31 @@ class HealthHandler(OpsHandler):
 class ReadyHandler(OpsHandler):
     """New clients are served: the database takes writes, and the server is not about to stop."""
 
+    @operation(
+        "get_readiness",
+        "Whether new clients are served",
+        who=None,
+        answers=[
+            Answer(HTTPStatus.OK, Health),
+            Answer(HTTPStatus.SERVICE_UNAVAILABLE, Health, "They are not; the body says why."),
+            FROM_AFAR,
+        ],
+    )
     async def get(self) -> None:
-        self.say(await self._checks())
+        self.say(await self._readiness.problems())
 
 
 class MetricsHandler(OpsHandler):
     """Prometheus' text format."""
 
-    def get(self) -> None:
+    @operation(
+        "get_metrics",
+        "Figures for Prometheus",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, {"text/plain": None}), FROM_AFAR],
+    )
+    async def get(self) -> None:
+        await self._overview.refresh()
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(self._metrics.text())
 

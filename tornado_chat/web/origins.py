@@ -5,11 +5,19 @@ class Origins:
     """The origins of ``[web] origins``. A page of the server's own origin never gets asked."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
+        self.reconfigure(allowed)
+
+    def reconfigure(self, allowed: tuple[str, ...]) -> None:
+        """Go by another list from now on; sockets that are open stay so."""
         self._any = "*" in allowed
         self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
 
     def allowed(self, origin: str) -> bool:
         return self._any or origin.lower() in self._allowed
+
+    @property
+    def anybody(self) -> bool:
+        return self._any
 
     @property
     def named(self) -> tuple[str, ...]:

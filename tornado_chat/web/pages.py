@@ -8,6 +8,7 @@ modules import each other by relative paths, so everything below such an address
 good, and a new version of the server has new addresses.
 """
 
+import gzip
 import hashlib
 import posixpath
 import re
@@ -50,11 +51,30 @@ class Assets:
         for path in sorted(self.files):
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
+        self.address = f"/static/{self.version}"
+        self._made: dict[tuple[str, ...], str] = {}
+        self._zipped: dict[bytes, bytes] = {}
 
     def page(self, name: str, metas: str) -> str:
         """The page ``name``, with its blanks filled in."""
-        blanks = {"static": f"/static/{self.version}", "metas": metas}
-        return _BLANK.sub(lambda blank: blanks[blank[1]], self.files[f"{name}/index.html"].decode())
+        return self.fill(f"{name}/index.html", metas=metas)
+
+    def fill(self, path: str, **more: str) -> str:
+        """A file with its blanks filled in as they are, ``more`` are those that only it has."""
+        blanks = {"static": self.address, **more}
+        return _BLANK.sub(lambda blank: blanks[blank[1]], self.files[path].decode())
+
+    def once(self, name: tuple[str, ...], make: Callable[[], str]) -> str:
+        """What ``make`` answers, which is asked the first time only. ``name`` says all that it depends on."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    def zipped(self, content: bytes) -> bytes:
+        """``content`` by gzip. It is remembered: only for what is the same for everybody."""
+        if content not in self._zipped:
+            self._zipped[content] = gzip.compress(content, mtime=0)
+        return self._zipped[content]
 
     def _read(self, folder: Traversable, prefix: str) -> None:
         for entry in folder.iterdir():
@@ -73,24 +93,35 @@ class Site:
 
     def __init__(self, auth: config.Auth, origins: Origins, accounts: Callable[[], Awaitable[bool]]) -> None:
         self.assets = Assets()
-        # What else the configuration takes for an origin (of an app) cannot be in a policy.
-        self.origins = tuple(each for each in origins.named if _ORIGIN.fullmatch(each))
+        self._origins = origins
+        self._accounts = accounts
+        self.reconfigure(auth)
+
+    def reconfigure(self, auth: config.Auth) -> None:
+        """Other names of claims, from the next page on."""
         self._claims = {
             "id-claim": auth.id_claim,
             "role-claim": auth.role_claim,
             "name-claim": auth.name_claim,
         }
-        self._accounts = accounts
 
-    async def metas(self) -> str:
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Those whose pages may frame ours and hand tokens over."""
+        # What else the configuration takes for an origin (of an app) cannot be in a policy.
+        return tuple(each for each in self._origins.named if _ORIGIN.fullmatch(each))
+
+    async def metas(self, origins: tuple[str, ...] | None = None) -> str:
         """What the scripts of pages have to know: ``<meta>`` elements.
 
         Names of claims, the allowed origins and the paths of the pages, both separated by spaces, and
         whether there are accounts, ``on`` or ``off``.
+
+        :arg origins: others than those of all pages.
         """
         known = {
             **self._claims,
-            "origins": " ".join(self.origins),
+            "origins": " ".join(self.origins if origins is None else origins),
             "pages": " ".join(
                 path
                 for path, handler, _ in ROUTES
@@ -127,6 +158,15 @@ class PageBase(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.finish(f"{HTTPStatus(status_code).phrase}\n")
 
+    def finish_zipped(self, content: str | bytes) -> None:
+        """Finish with something that is the same for everybody."""
+        body = content.encode() if isinstance(content, str) else content
+        self.set_header("Vary", "Accept-Encoding")
+        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+            body = self.assets.zipped(body)
+        self.finish(body)  # Tornado adds the ETag, and answers 304
+
     def _policy(self, ancestors: str) -> str:
         # Not every browser counts WebSockets among 'self'. The host is the client's word; it goes
         # into the header only if it looks like one.
@@ -156,7 +196,7 @@ class PageHandler(PageBase):
             self.allow_frames(self.site.origins)
         self.set_header("Content-Type", TYPES[".html"])
         self.set_header("Cache-Control", ASK_AGAIN)
-        self.finish(self.assets.page(self.page, await self.site.metas()))
+        self.finish_zipped(self.assets.page(self.page, await self.site.metas()))
 
     head = get
 
@@ -176,7 +216,7 @@ class StaticHandler(PageBase):
             raise HTTPError(HTTPStatus.NOT_FOUND)
         self.set_header("Content-Type", TYPES[_suffix(name)])
         self.set_header("Cache-Control", FOR_GOOD if current else ASK_AGAIN)
-        self.finish(content)  # Tornado adds the ETag, and answers 304
+        self.finish_zipped(content)
 
     head = get
 
@@ -185,9 +225,12 @@ def _suffix(name: str) -> str:
     return posixpath.splitext(name)[1]
 
 
-ROUTES: list[tuple[str, type[PageBase], dict[str, Any]]] = [
+Route = tuple[str, type[PageBase], dict[str, Any]]
+
+ROUTES: list[Route] = [
     (r"/room", PageHandler, {"page": "room"}),
     (r"/supervise", PageHandler, {"page": "supervise"}),
     (r"/signin", PageHandler, {"page": "signin", "framed": False}),
+    (r"/console", PageHandler, {"page": "console"}),
     (r"/static/(.+)", StaticHandler, {}),
 ]

@@ -7,23 +7,27 @@ a reason while the socket opens, an error frame of the dialect later.
 Strategy: a message is handed to the writer without waiting for its commit, so that many frames
 of one sender share a batch; Tornado reads on as soon as ``on_message`` returns, and the order of
 submission is the order of storage. Only when too many are under way does reading pause.
+
+The life of a socket is in the log under its ``conn``: opened, authenticated, left, or refused. What it
+says is not, at any level.
 """
 
 import asyncio
 import logging
+import os
 import time
-import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
+from tornado_chat.closing import WORDS
 from tornado_chat.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
 from tornado_chat.logs import fields
+from tornado_chat.metrics import DROPS
 from tornado_chat.services.connections import Encoder, Outbox
 from tornado_chat.services.container import Services
 from tornado_chat.texts import error_text
@@ -37,21 +41,33 @@ MOST_UNDER_WAY = 64  # messages of one socket that wait for their commit
 FAULT_WINDOW = 60.0  # seconds
 LONGEST_REASON = 123  # bytes, RFC 6455 section 5.5
 
+CODES = frozenset(
+    {*range(1000, 1004), *range(1005, 1015), 4000, 4001, 4400, 4401, 4403, 4404, 4408, 4409, 4429}
+)
+"""Close codes that are counted by themselves; a client may send any other, too."""
+
 
 class Socket(FastWebSocket):
     """One WebSocket; also the ``Transport`` of its outbox.
 
+    :cvar endpoint: what this kind of socket is called in the log and the metrics.
     :cvar most_faults: the malformed frame within a minute that closes the socket; None: none does.
     """
 
+    endpoint: ClassVar[str]
     most_faults: int | None = None
     outbox: Outbox | None = None
     refused = False
+    admitted = False
+    _counted = False
+    _parting: tuple[int, str] | None = None  # by us: the close code and a word for it
 
     def initialize(self, services: Services, origins: Origins) -> None:
         self.services = services
         self.opened = now()
-        self.connection_id = uuid.uuid4().hex[:12]
+        self.tally = services.metrics.tallies[self.endpoint]
+        self.connection_id = os.urandom(5).hex()
+        self.tracing = log.isEnabledFor(logging.DEBUG)
         self._origins = origins
         self._loop = asyncio.get_running_loop()
         self._under_way = 0
@@ -77,12 +93,24 @@ class Socket(FastWebSocket):
     def gone(self, close_code: int | None) -> None:
         """The socket is closed. Called once, also for one that was never admitted."""
 
+    def about(self) -> Mapping[str, Any]:
+        """Which conversation the socket is in, for the log."""
+        return {}
+
     # --- Tornado's side ---
 
     def check_origin(self, origin: str) -> bool:
-        return self._origins.allowed(origin)
+        allowed = self._origins.allowed(origin)
+        if not allowed:
+            self.services.metrics.refused.add(self.endpoint, "origin")
+            log.info("refused", extra=self._facts(reason="origin", origin=origin[:200]))
+        return allowed
 
     async def open(self, *args: str, **kwargs: str) -> None:
+        self._counted = True
+        self.tally.opened += 1
+        self.tally.open += 1
+        log.info("opened", extra=self._facts())
         self.set_nodelay(True)
         try:
             await self.admit()
@@ -92,10 +120,12 @@ class Socket(FastWebSocket):
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         if self.refused:  # what it had sent before it knew
             return None
+        now = self._loop.time()
+        self.tally.frames += 1
         if self.outbox is not None:
-            self.outbox.heard_at = self._loop.time()
+            self.outbox.heard_at = now
         try:
-            self._check_limits(message)
+            self._check_limits(message, now)
             waiting = self.receive(message)
         except ChatError as error:
             self._fault(error, message)
@@ -114,14 +144,15 @@ class Socket(FastWebSocket):
     def on_close(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        log.debug("socket closed", extra=fields(connection=self.connection_id, code=self.close_code))
+        if self._counted:
+            self._count_out()
         if self.outbox is not None:
             self.services.connections.close(self.outbox)
         self.gone(self.close_code)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         # Tornado's text would quote the whole request, with the token in its address.
-        log.error("internal error", exc_info=(typ, value, tb), extra=fields(connection=self.connection_id))
+        log.error("internal error", exc_info=(typ, value, tb), extra=self._facts())
 
     # --- for subclasses ---
 
@@ -129,34 +160,21 @@ class Socket(FastWebSocket):
         """The outgoing side of this socket, now that it is known whose it is.
 
         :raises TooFast: the person has too many sockets open.
-        :raises Unavailable: the server is about to stop.
+        :raises Restarting: the server is about to stop.
         """
-        self.outbox = self.services.connections.open(identity, self, encoder)
+        self.outbox = self.services.connections.open(identity, self, encoder, self.tally, self.connection_id)
+        log.info("authenticated", extra=self._facts())
         return self.outbox
 
-    def argument(self, name: str) -> str | None:
-        """A query parameter, or None.
-
-        :raises Malformed: it is not UTF-8.
-        """
-        try:
-            return self.get_query_argument(name, None)
-        except HTTPError:
-            raise Malformed("bad_parameter", name=name, reason="UTF-8 is expected") from None
-
-    def number(self, name: str) -> int:
-        """A query parameter that is a positive whole number.
-
-        :raises Malformed: it is missing, or something else.
-        """
-        text = self.argument(name)
-        if text is None or not text.isascii() or not text.isdigit() or len(text) > 18:
-            raise Malformed("bad_parameter", name=name, reason="a whole number is expected")
-        return int(text)
+    def trace(self, command: object, data: str | bytes) -> None:
+        """Log at level debug that a frame came, not what it says. For a socket that is ``tracing``."""
+        log.debug("frame", extra=self._facts(frame=type(command).__name__, size=len(data)))
 
     def refuse(self, error: ChatError) -> None:
         """Close the socket with the error's close code; nothing that it still sends is looked at."""
-        self.refused = True
+        if not self.refused:
+            self.refused = True
+            self._part(error.close_code, error.code)
         self.close(error.close_code, error_text("en", error))
 
     def when_stored(
@@ -170,6 +188,7 @@ class Socket(FastWebSocket):
         :arg acknowledgement: the frame that says so, or None for a client that does not ask.
         """
         self._under_way += 1
+        self.tally.messages += 1
         stored.add_done_callback(partial(self._stored, data, acknowledgement))
 
     # --- Transport ---
@@ -184,6 +203,8 @@ class Socket(FastWebSocket):
             return
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
+        if code is not None and reason is not None:
+            self._part(code, WORDS.get((code, reason), "closed"))
         if reason is not None:
             reason = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
         super().close(code, reason)
@@ -196,12 +217,39 @@ class Socket(FastWebSocket):
         except ChatError as error:
             self._fault(error, data)
 
-    def _check_limits(self, data: str | bytes) -> None:
+    def _facts(self, **more: Any) -> dict[str, Any]:
+        """What each line of the log has about this socket."""
+        person: Mapping[str, Any] = {}
+        if self.outbox is not None:
+            person = {"role": self.outbox.person.role.value, "id": self.outbox.person.id}
+        return fields(conn=self.connection_id, endpoint=self.endpoint, **person, **self.about(), **more)
+
+    def _part(self, code: int, word: str) -> None:
+        """We close the socket; the first reason is the one that counts."""
+        if self._parting is not None:
+            return
+        self._parting = (code, word)
+        metrics = self.services.metrics
+        if not self.admitted:
+            metrics.refused.add(self.endpoint, word)
+            log.info("refused", extra=self._facts(code=code, reason=word))
+        elif word in DROPS:
+            metrics.dropped.add(self.endpoint, word)
+            log.info("dropped", extra=self._facts(code=code, reason=word))
+
+    def _count_out(self) -> None:
+        self.tally.open -= 1
+        code, word = self._parting or (self.verdict, None)
+        self.services.metrics.closed.add(self.endpoint, str(code) if code in CODES else "other")
+        seconds = round((now() - self.opened) / 1e6, 1)
+        why = {} if word is None else {"reason": word}
+        log.info("left", extra=self._facts(code=code, **why, seconds=seconds))
+
+    def _check_limits(self, data: str | bytes, now: float) -> None:
         limits = self.services.limits
         size = len(data) if isinstance(data, bytes) else _size(data, limits.frame_bytes)
         if size > limits.frame_bytes:
             raise TooBig("too_big", limit=limits.frame_bytes)
-        now = self._loop.time()
         grown = self._allowance + (now - self._allowance_at) * limits.messages_per_second
         self._allowance = min(float(limits.burst), grown) - 1
         self._allowance_at = now
@@ -213,6 +261,9 @@ class Socket(FastWebSocket):
         if isinstance(error, TooBig | TooFast | Unauthenticated):
             self.refuse(error)
             return
+        self.services.metrics.frames_refused.add(self.endpoint, error.code)
+        if self.tracing:  # not what is wrong with it: that may quote the frame
+            log.debug("frame refused", extra=self._facts(reason=error.code, size=len(data)))
         self.answer(error, data)
         if isinstance(error, Malformed) and self.most_faults is not None:
             now = self._loop.time()

@@ -2,13 +2,14 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 from tornado_chat.errors import ChatError, Conflict, Forbidden, Unauthenticated
 from tornado_chat.services.seats import Seat
 from tornado_chat.types import Role
 from tornado_chat.web.socket import Socket
 from tornado_chat.wire import support as wire
+from tornado_chat.wire import support_frames as asked
 
 
 class SupportSocket(Socket):
@@ -29,14 +30,16 @@ class SupportSocket(Socket):
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
         command = wire.parse_command(data, self.role)
         payload = command.payload
-        if isinstance(payload, wire.Auth):
+        if self.tracing:
+            self.trace(payload, data)
+        if isinstance(payload, asked.Auth):
             return self._authenticate(command, payload)
         if self.seat is None:
             raise Conflict("auth_first")
-        if isinstance(payload, wire.MessageText):
+        if isinstance(payload, asked.MessageText):
             self._say(self.seat, command, payload.message, "text", data)
             return None
-        if isinstance(payload, wire.MessageImage):
+        if isinstance(payload, asked.MessageImage):
             self._say(self.seat, command, payload.url, "image", data)
             return None
         return self.act(self.seat, command)
@@ -45,30 +48,30 @@ class SupportSocket(Socket):
         """Do what only one side, or only a few, ask for."""
         support, payload = self.services.support, command.payload
         match payload:
-            case wire.Connect():
+            case asked.Connect():
                 if not await support.connect(seat, resume=payload.resume):
                     self.send(self.frames.nothing_to_resume(command.id))
-            case wire.Ready():
+            case asked.Ready():
                 await support.ready(seat)
                 self._told_ready(command, ready=True)
-            case wire.Unready():
+            case asked.Unready():
                 await support.ready(seat, ready=False)
                 self._told_ready(command, ready=False)
-            case wire.Disconnect():
+            case asked.Disconnect():
                 await support.disconnect(seat, command.to)
-            case wire.TypingNow():
+            case asked.TypingNow():
                 support.typing(seat, command.to, payload.typing)
-            case wire.MarkRead():
+            case asked.MarkRead():
                 support.read(seat, command.to, payload.seq)
-            case wire.GetHistory():
+            case asked.GetHistory():
                 page = await support.history(seat, command.to, payload.before, payload.limit)
                 self.send(self.frames.history(*page, command.id))
-            case wire.Transfer():
+            case asked.Transfer():
                 await support.transfer(seat, command.to, str(payload.waiter))
-                self.send(self.frames.success("transfer_success", {}, command.id))
-            case wire.Rate():
+                self.send(self.frames.success("transfer_success", asked.Transferred(), command.id))
+            case asked.Rate():
                 await support.rate(seat, payload.rate, payload.feedback)
-                self.send(self.frames.success("rate_success", {"rate": payload.rate}, command.id))
+                self.send(self.frames.success("rate_success", asked.Rated(payload.rate), command.id))
 
     def answer(self, error: ChatError, data: str | bytes) -> None:
         self.send(self.frames.error(error, wire.peek_id(data)))
@@ -83,7 +86,7 @@ class SupportSocket(Socket):
             self._patience.cancel()
             self._patience = None
 
-    async def _authenticate(self, command: wire.Command, auth: wire.Auth) -> None:
+    async def _authenticate(self, command: wire.Command, auth: asked.Auth) -> None:
         if self.seat is not None:
             raise Conflict("auth_already")
         try:
@@ -97,6 +100,7 @@ class SupportSocket(Socket):
             self.refuse(error)
             return
         self._stop_waiting()
+        self.admitted = True
         self.seat = Seat(identity, outbox, self.frames)
         person = identity.person
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
@@ -107,7 +111,7 @@ class SupportSocket(Socket):
     def _told_ready(self, command: wire.Command, *, ready: bool) -> None:
         """After this a page knows that the conversations which it has not been given (again) are over."""
         if "ready" in self.frames.features:
-            self.send(self.frames.success("ready_success", {"ready": ready}, command.id))
+            self.send(self.frames.success("ready_success", asked.ReadyNoted(ready), command.id))
 
     def _say(self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes) -> None:
         conversation, stored = self.services.support.say(seat, command.to, text, media, command.client_id)
@@ -121,12 +125,18 @@ class SupportSocket(Socket):
 class UserSocket(SupportSocket):
     """A user who wants a waiter."""
 
+    endpoint = "user"
     role = Role.USER
+
+    def about(self) -> Mapping[str, int]:
+        talk = self.seat.talk if self.seat else None
+        return talk.conversation.thread.named if talk and talk.conversation else {}
 
 
 class WaiterSocket(SupportSocket):
     """A waiter at work."""
 
+    endpoint = "waiter"
     role = Role.WAITER
 
 

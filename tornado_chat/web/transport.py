@@ -41,6 +41,7 @@ __all__ = ["Connection", "FastWebSocket"]
 class FastWebSocket(WebSocketHandler):
     """A handler on the fast class wherever that can be."""
 
+    verdict = 1006  # when it is closed: ``Connection.verdict``
     _with_stock = 0  # bytes that Tornado's own class has not written yet
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
@@ -50,6 +51,11 @@ class FastWebSocket(WebSocketHandler):
         if plain and version == "13" and self.get_compression_options() is None:
             return Connection(self)
         return super().get_websocket_protocol()
+
+    def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
+        connection = self.ws_connection
+        self.verdict = connection.verdict if isinstance(connection, Connection) else close_code or 1006
+        super().on_ws_connection_close(close_code, close_reason)
 
     def send_text(self, payload: bytes) -> None:
         """Send UTF-8 as a text message, without a future; on a closed socket nothing happens."""

@@ -27,6 +27,8 @@ class Connection(Outgoing):
     returned, so that an idle socket costs no task and no timer.
 
     :ivar client_terminated: nothing more is handed on: the peer has closed, is gone, or has failed.
+    :ivar verdict: the close code as RFC 6455 section 7.1.5 has it: also 1005 for a close frame without
+        one, 1006 for a connection that was lost, and that of a violation.
     """
 
     __slots__ = (
@@ -42,12 +44,14 @@ class Connection(Outgoing):
         "_subprotocol",
         "close_code",
         "close_reason",
+        "verdict",
     )
 
     def __init__(self, handler: WebSocketHandler) -> None:
         super().__init__(handler)
         self.close_code: int | None = None
         self.close_reason: str | None = None
+        self.verdict = 1006
         self._parser = Parser(_websocket_mask, handler.max_message_size)
         self._subprotocol: str | None = None
         self._busy = True  # the handler works on a message, or still on open()
@@ -172,6 +176,7 @@ class Connection(Outgoing):
         if opcode == CLOSE:
             self.client_terminated = True
             self.close_code, self.close_reason = read_close(data)
+            self.verdict = self.close_code or 1005
             self.close(self.close_code)
             return None
         # They are not declared to be awaitable, but Tornado lets them be.
@@ -264,6 +269,7 @@ class Connection(Outgoing):
         closed with bytes unread is reset, and the peer might not see the close frame.
         """
         self.client_terminated = True
+        self.verdict = code
         if not self.server_terminated:
             self.send_frame(frame(CLOSE, close_payload(code, reason)))
             self.server_terminated = True

@@ -5,23 +5,34 @@ exactly the keys of the seed, and ``system`` (see ``legacy_system_key``).
 """
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
 from tornado_chat.errors import ChatError, Malformed
 from tornado_chat.events import Event, Notice, Presence, Read, RoomEnded, Typing
 from tornado_chat.texts import Language, error_text, system_text
 from tornado_chat.types import Kind, Message, Notification, Role, Stored
+from tornado_chat.wire.counselling_frames import (
+    HISTORY_PAGE,
+    Ack,
+    Alive,
+    ChatFrame,
+    ClientFrame,
+    History,
+    Line,
+    NotifyFrame,
+    ObserveFrame,
+    PresenceShown,
+    ReadShown,
+    TypingShown,
+)
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence"})
 NOTIFY_FEATURES = frozenset({"seq", "alive"})
 OBSERVE_FEATURES = frozenset({"seq", "alive", "presence"})
-
-HISTORY_PAGE = 50
 
 ALERT = "alert"
 """True in the ``data`` of a notification that must not be overlooked (of ``/notify`` with feature seq)."""
@@ -59,15 +70,7 @@ class MarkRead(msgspec.Struct, frozen=True):
 Command = Say | GetHistory | TypingNow | MarkRead
 
 
-class _Frame(msgspec.Struct, frozen=True):
-    msg: str | UnsetType = UNSET
-    id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    history: Annotated[int, Meta(ge=1, le=2**62)] | UnsetType | None = UNSET
-    typing: bool | UnsetType = UNSET
-    read: Annotated[int, Meta(ge=1, le=2**62)] | UnsetType = UNSET
-
-
-_decoder = msgspec.json.Decoder(_Frame)
+_decoder = msgspec.json.Decoder(ClientFrame)
 
 
 def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
@@ -89,16 +92,7 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
     return Say(frame.msg, frame.id)
 
 
-class _Alive(msgspec.Struct, frozen=True):
-    """``{"alive": true}``: is anybody there? (feature alive of those who only listen)"""
-
-    alive: bool
-
-
-_alive_decoder = msgspec.json.Decoder(_Alive)
-
-ALIVE = b'{"alive":true}'
-"""The answer to it."""
+_listener_decoder = msgspec.json.Decoder(Alive)
 
 
 def parse_listener(data: str | bytes, features: frozenset[str]) -> None:
@@ -108,7 +102,7 @@ def parse_listener(data: str | bytes, features: frozenset[str]) -> None:
     """
     if "alive" not in features:
         raise Malformed("read_only")
-    parse(_alive_decoder, data)
+    parse(_listener_decoder, data)
 
 
 def peek_id(data: str | bytes) -> str | None:
@@ -126,73 +120,14 @@ class _Identified(msgspec.Struct):
 # --- to the client ---
 
 
-class _ChatFrame(msgspec.Struct, omit_defaults=True):
-    isSystem: bool | UnsetType = UNSET  # noqa: N815 - the seed's spelling
-    system: bool | UnsetType = UNSET
-    msg: str | UnsetType = UNSET
-    time: str | UnsetType = UNSET
-    id: str | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
-    self: bool | UnsetType = UNSET
-
-
-class _Ack(msgspec.Struct):
-    ack: str
-    seq: int
-    time: str
-
-
-class _Typing(msgspec.Struct):
-    typing: bool
-    role: str
-
-
-class _Read(msgspec.Struct):
-    read: int
-    role: str
-
-
-class _Presence(msgspec.Struct):
-    presence: dict[str, bool]
-
-
-class _Line(msgspec.Struct):
-    """A line of a transcript; ``senderType`` is true for the consultant."""
-
-    seq: int
-    msg: str
-    senderType: bool  # noqa: N815 - the seed's spelling
-    time: str
-
-
-class _History(msgspec.Struct):
-    history: list[_Line]
-    next: int | None
-
-
-class _ObserveFrame(msgspec.Struct, omit_defaults=True):
-    msg: str
-    senderType: bool | None  # noqa: N815 - the seed's spelling
-    time: str
-    id: str | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
-
-
-class _NotifyFrame(msgspec.Struct):
-    type: int
-    msg: str
-    time: str
-    data: msgspec.Raw
-    id: int | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
-
-
 _encode = msgspec.json.Encoder().encode
-_null = msgspec.Raw(b"null")
+
+ALIVE = _encode(Alive(True))
+"""The answer to a client that wants a sign of life."""
 
 
 def _presence(event: Presence) -> bytes:
-    return _encode(_Presence({role.value: there for role, there in event.present.items()}))
+    return _encode(PresenceShown({role.value: there for role, there in event.present.items()}))
 
 
 def sender_type(message: Message) -> bool:
@@ -206,9 +141,9 @@ def message_id(message: Message) -> str:
     return f"{kind}{message.thread.id}-{message.seq}"
 
 
-def line(message: Message, times: LocalTimes) -> _Line:
+def line(message: Message, times: LocalTimes) -> Line:
     """The form of a message in pages and transcripts (contract: ``{"seq","msg","senderType","time"}``)."""
-    return _Line(message.seq, message.text, sender_type(message), times.text(message.time))
+    return Line(message.seq, message.text, sender_type(message), times.text(message.time))
 
 
 class ChatEncoder:
@@ -251,9 +186,9 @@ class ChatEncoder:
         if isinstance(event, RoomEnded):
             return _encode(self._frame(True, system_text(self._language, "session_ended"), event.time))
         if isinstance(event, Typing) and self._typing and not own:
-            return _encode(_Typing(event.typing, event.sender.role.value))
+            return _encode(TypingShown(event.typing, event.sender.role.value))
         if isinstance(event, Read) and self._read:
-            return _encode(_Read(event.seq, event.reader.role.value))
+            return _encode(ReadShown(event.seq, event.reader.role.value))
         if isinstance(event, Presence) and self._presence:
             return _presence(event)
         return None
@@ -262,7 +197,7 @@ class ChatEncoder:
         """The acknowledgement of a stored message with an id, for the feature ``ack``."""
         if client_id is None or not self._ack:
             return None
-        return _encode(_Ack(client_id, stored.seq, self._times.text(stored.time)))
+        return _encode(Ack(client_id, stored.seq, self._times.text(stored.time)))
 
     def error(self, error: ChatError, now: int, client_id: str | None = None) -> bytes:
         """``{"isSystem": true, "msg": "错误: …"}``; with the feature ``ack`` it names the refused id."""
@@ -275,11 +210,11 @@ class ChatEncoder:
     def history(self, messages: Sequence[Message], more: bool) -> bytes:
         """A page of messages, oldest first; ``next`` is what ``{"history": …}`` takes to go on."""
         lines = [line(message, self._times) for message in messages]
-        return _encode(_History(lines, messages[0].seq if more else None))
+        return _encode(History(lines, messages[0].seq if more else None))
 
-    def _frame(self, system: bool, msg: str, time: int) -> _ChatFrame:
+    def _frame(self, system: bool, msg: str, time: int) -> ChatFrame:
         legacy = system if self._legacy else UNSET
-        return _ChatFrame(isSystem=system, system=legacy, msg=msg, time=self._times.text(time))
+        return ChatFrame(isSystem=system, system=legacy, msg=msg, time=self._times.text(time))
 
 
 class ObserveEncoder:
@@ -294,14 +229,16 @@ class ObserveEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         """What observers hear: what is said, and the end; who is there only if they ask for it."""
         if isinstance(event, Message):
-            frame = _ObserveFrame(event.text, sender_type(event), self._times.text(event.time))
+            frame = ObserveFrame(
+                msg=event.text, senderType=sender_type(event), time=self._times.text(event.time)
+            )
             if self._seq:
                 frame.id = message_id(event)
                 frame.seq = event.seq
             return _encode(frame)
         if isinstance(event, RoomEnded):
             text = system_text(self._language, "session_ended")
-            return _encode(_ObserveFrame(text, None, self._times.text(event.time)))
+            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.text(event.time)))
         if isinstance(event, Presence) and self._presence:
             return _presence(event)
         return None
@@ -317,11 +254,10 @@ class NotifyEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         if not isinstance(event, Notification):
             return None
-        known = event.data
-        if known and ALERT in known and not self._seq:  # clients of the seed have no such key
-            known = {key: value for key, value in known.items() if key != ALERT} or None
-        data = _null if known is None else msgspec.Raw(_encode(known))
-        frame = _NotifyFrame(event.type, event.msg, self._times.text(event.time), data)
+        data = event.data
+        if data and ALERT in data and not self._seq:  # clients of the seed have no such key
+            data = {key: value for key, value in data.items() if key != ALERT} or None
+        frame = NotifyFrame(type=event.type, msg=event.msg, time=self._times.text(event.time), data=data)
         if self._seq:
             frame.id = event.id
             frame.seq = event.seq

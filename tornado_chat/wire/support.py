@@ -7,120 +7,38 @@ only ever answer clients that used or asked for them.
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
 from tornado_chat.errors import ChatError, Malformed
 from tornado_chat.events import Event, Read, Typing
 from tornado_chat.texts import Language, error_text
 from tornado_chat.types import Conversation, Message, Role, Stored, Thread
 from tornado_chat.wire.parsing import parse
+from tornado_chat.wire.support_frames import (
+    TYPES,
+    ClientFrame,
+    Failed,
+    History,
+    Line,
+    Matched,
+    MessageImage,
+    MessageStored,
+    MessageText,
+    Payload,
+    Queued,
+    ReadShown,
+    ServerFrame,
+    SignedIn,
+    TypingNow,
+)
 from tornado_chat.wire.times import LocalTimes
 
 FEATURES = frozenset({"ack", "seq", "echo", "typing", "image", "read", "profile", "ready", "kickout"})
 
 _LONGEST_ID = 64
-
-
-# --- from the client: the payload of each type ---
-
-
-class Auth(msgspec.Struct, frozen=True):
-    token: str
-    features: list[str] = []
-
-
-class Connect(msgspec.Struct, frozen=True):
-    """``connect`` of a user. No payload needed.
-
-    ``resume``: only come back to what is not finished. A page that is loaded again means that; if there
-    is nothing to come back to it is answered by ``disconnected``, and nobody joins the line unasked.
-    """
-
-    resume: bool = False
-
-
-class Ready(msgspec.Struct, frozen=True):
-    """``ready`` of a waiter. No payload."""
-
-
-class Unready(msgspec.Struct, frozen=True):
-    """A waiter finishes with whom it has, and gets nobody new. No payload."""
-
-
-class Disconnect(msgspec.Struct, frozen=True):
-    """Leave for good: a user its conversation, a waiter the one with ``to``. No payload."""
-
-
-class MessageText(msgspec.Struct, frozen=True):
-    message: str
-
-
-class MessageImage(msgspec.Struct, frozen=True):
-    """``url`` is an http(s) or data:image URL. Who did not ask for ``image`` gets it as a text."""
-
-    url: Annotated[str, Meta(pattern=r"^(https?://|data:image/)")]
-
-
-class GetHistory(msgspec.Struct, frozen=True):
-    """A page of the conversation before ``before`` (a seq; null for the newest)."""
-
-    before: Annotated[int, Meta(ge=1, le=2**62)] | None = None
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
-
-
-class TypingNow(msgspec.Struct, frozen=True):
-    typing: bool = True
-
-
-class MarkRead(msgspec.Struct, frozen=True):
-    """Everything up to ``seq`` of the conversation was read."""
-
-    seq: Annotated[int, Meta(ge=1, le=2**62)]
-
-
-class Transfer(msgspec.Struct, frozen=True):
-    """Hand the user ``to`` over to the waiter with the id ``waiter``."""
-
-    waiter: str | int
-
-
-class Rate(msgspec.Struct, frozen=True):
-    rate: Annotated[int, Meta(ge=1, le=5)]
-    feedback: Annotated[str, Meta(max_length=2000)] | None = None
-
-
-Payload = (
-    Auth
-    | Connect
-    | Ready
-    | Unready
-    | Disconnect
-    | MessageText
-    | MessageImage
-    | GetHistory
-    | TypingNow
-    | MarkRead
-    | Transfer
-    | Rate
-)
-
-_BOTH: dict[str, type[Payload]] = {
-    "auth": Auth,
-    "message_text": MessageText,
-    "message_image": MessageImage,
-    "disconnect": Disconnect,
-    "get_history": GetHistory,
-    "typing": TypingNow,
-    "read": MarkRead,
-}
-TYPES: dict[Role, dict[str, type[Payload]]] = {
-    Role.USER: {**_BOTH, "connect": Connect, "rate": Rate},
-    Role.WAITER: {**_BOTH, "ready": Ready, "unready": Unready, "transfer": Transfer},
-}
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -138,18 +56,11 @@ class Command(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.id.encode()).hexdigest()
 
 
-class _Frame(msgspec.Struct, frozen=True):
-    type: str
-    id: str | None = None
-    to: str | None = None
-    payload: msgspec.Raw = msgspec.Raw(b"null")
-
-
 class _Identified(msgspec.Struct):
     id: str | None = None
 
 
-_frame_decoder = msgspec.json.Decoder(_Frame)
+_frame_decoder = msgspec.json.Decoder(ClientFrame)
 _payload_decoders = {
     struct: msgspec.json.Decoder(struct) for types in TYPES.values() for struct in types.values()
 }
@@ -165,7 +76,7 @@ def parse_command(data: str | bytes, role: Role) -> Command:
     if struct is None:
         raise Malformed("unknown_type", type=frame.type[:64])
     # Types without payload take any: clients send null, {} or nothing.
-    raw = bytes(frame.payload) if struct.__struct_fields__ else b"{}"
+    raw = b"{}" if frame.payload is UNSET or not struct.__struct_fields__ else bytes(frame.payload)
     if raw == b"null" and not any(field.required for field in msgspec.structs.fields(struct)):
         raw = b"{}"
     payload = parse(_payload_decoders[struct], raw)
@@ -183,18 +94,6 @@ def peek_id(data: str | bytes) -> str | None:
 
 
 # --- to the client ---
-
-
-class _ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
-    id: str
-    to: str
-    type: str
-    payload: Any
-    from_: str | UnsetType = UNSET
-    reply_id: str | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
-    time: str | UnsetType = UNSET
-    conversation: int | UnsetType = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
@@ -237,13 +136,13 @@ class SupportFrames:
         if isinstance(event, Typing):
             if event.sender.role is self._role or "typing" not in self.features:
                 return None
-            frame = self._frame("typing", {"typing": event.typing})
+            frame = self._frame("typing", TypingNow(event.typing))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
         if isinstance(event, Read):
             if "read" not in self.features:
                 return None
-            frame = self._frame("read", {"seq": event.seq})
+            frame = self._frame("read", ReadShown(event.seq))
             ours = event.reader.role is self._role
             frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
@@ -255,42 +154,44 @@ class SupportFrames:
         return _encode(self._frame("initialize"))
 
     def error(self, error: ChatError, reply_id: str | None) -> bytes:
-        payload = {"message": error_text(self._language, error)}
+        payload = Failed(error_text(self._language, error))
         return _encode(self._frame("error", payload, reply_id=reply_id))
 
     def auth_success(self, id: str, role: Role, name: str | None, reply_id: str | None) -> bytes | None:
         """The profile, for the feature ``ack``."""
         if "ack" not in self.features:
             return None
-        payload = {"id": id, "type": role.value, "name": name}
+        payload = SignedIn(id, role.value, name)
         return _encode(self._frame("auth_success", payload, reply_id=reply_id))
 
     def message_success(self, conversation_id: int, stored: Stored, reply_id: str | None) -> bytes | None:
         """The acknowledgement of a stored message, for the feature ``ack``."""
         if "ack" not in self.features:
             return None
-        payload = {
-            "id": f"c{conversation_id}-{stored.seq}",
-            "seq": stored.seq,
-            "time": self._times.text(stored.time),
-        }
+        id = f"c{conversation_id}-{stored.seq}"
+        payload = MessageStored(id, stored.seq, self._times.text(stored.time))
         return _encode(self._frame("message_text_success", payload, reply_id=reply_id))
 
     def connect_success(self, conversation: Conversation, reply_id: str | None = None) -> bytes:
-        profile = {"name": conversation.waiter_name}
+        profile = Matched(name=conversation.waiter_name)
         return self._connected("connect_success", conversation, conversation.waiter_uuid, profile, reply_id)
 
     def new_connection(self, conversation: Conversation) -> bytes:
-        profile = {
-            "id": conversation.user.plain_id,
-            "name": conversation.user_name,
-            "since": self._times.text(conversation.created),
-        }
+        profile = Matched(
+            id=conversation.user.host_id,
+            name=conversation.user_name,
+            since=self._times.text(conversation.created),
+        )
         return self._connected("new_connection", conversation, conversation.user_uuid, profile, None)
 
-    def connect_queue(self, location: int, reply_id: str | None = None) -> bytes:
+    def connect_queue(
+        self, location: int, reply_id: str | None = None, *, conversation: Conversation | None = None
+    ) -> bytes:
         """:arg location: 1 for the next in line."""
-        return _encode(self._frame("connect_queue", {"location": location}, reply_id=reply_id))
+        queued = Queued(location)
+        if conversation is not None and "seq" in self.features:
+            queued.conversation, queued.returned = conversation.id, conversation.returned
+        return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
 
     def kickout(self) -> bytes:
         """The same waiter has signed in elsewhere, for the feature ``kickout``."""
@@ -309,11 +210,11 @@ class SupportFrames:
         self, conversation: Conversation, messages: Sequence[Message], more: bool, reply_id: str | None
     ) -> bytes:
         """A page, oldest first; ``next`` is the next request's ``before``."""
-        items = [self._history_item(conversation, message) for message in messages]
-        payload = {"items": items, "next": messages[0].seq if more else None}
+        items = [self._line(conversation, message) for message in messages]
+        payload = History(items, messages[0].seq if more else None)
         return _encode(self._frame("message_history", payload, reply_id=reply_id))
 
-    def success(self, type_: str, payload: Mapping[str, Any], reply_id: str | None) -> bytes:
+    def success(self, type_: str, payload: msgspec.Struct, reply_id: str | None) -> bytes:
         """``rate_success`` and ``transfer_success``."""
         return _encode(self._frame(type_, payload, reply_id=reply_id))
 
@@ -322,42 +223,43 @@ class SupportFrames:
         type_: str,
         conversation: Conversation,
         peer: str | None,
-        profile: Mapping[str, Any],
+        profile: Matched,
         reply_id: str | None,
     ) -> bytes:
-        payload: dict[str, Any] = {"uuid": peer}
+        payload = Matched(peer)
         if "profile" in self.features:
-            payload |= profile
+            payload = profile
+            payload.uuid = peer
         if "seq" in self.features:  # a new conversation counts from 1 again
-            payload["conversation"] = conversation.id
+            payload.conversation = conversation.id
         return _encode(self._frame(type_, payload, reply_id=reply_id))
 
-    def _history_item(self, conversation: Conversation, message: Message) -> dict[str, Any]:
+    def _line(self, conversation: Conversation, message: Message) -> Line:
         by_user = message.sender.role is Role.USER
-        return {
-            "id": message_id(message),
-            "seq": message.seq,
-            "from": conversation.user_uuid if by_user else conversation.waiter_uuid,
-            "sender": message.sender.role.value,
-            "type": f"message_{message.media}",
-            "message": message.text,
-            "time": self._times.text(message.time),
-        }
+        return Line(
+            id=message_id(message),
+            seq=message.seq,
+            from_=conversation.user_uuid if by_user else conversation.waiter_uuid,
+            sender=message.sender.role.value,
+            type=f"message_{message.media}",
+            message=message.text,
+            time=self._times.text(message.time),
+        )
 
-    def _content(self, message: Message) -> tuple[str, dict[str, str]]:
+    def _content(self, message: Message) -> tuple[str, msgspec.Struct]:
         if message.media == "image" and "image" in self.features:
-            return "message_image", {"url": message.text}
-        return "message_text", {"message": message.text}
+            return "message_image", MessageImage(message.text)
+        return "message_text", MessageText(message.text)
 
     def _frame(
         self,
         type_: str,
-        payload: Mapping[str, Any] | None = None,
+        payload: msgspec.Struct | None = None,
         *,
         id: str | None = None,
         reply_id: str | None = None,
-    ) -> _ServerFrame:
-        return _ServerFrame(
+    ) -> ServerFrame:
+        return ServerFrame(
             id=id or uuid.uuid4().hex,
             to=self.address,
             type=type_,

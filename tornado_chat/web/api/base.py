@@ -8,29 +8,18 @@ from typing import Any, TypeVar
 import msgspec
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.errors import ChatError, Forbidden, Malformed, NotFound, Unavailable
+from tornado_chat.errors import ChatError, Forbidden, NotFound, Unavailable
 from tornado_chat.services.container import Services
-from tornado_chat.texts import error_text
 from tornado_chat.types import Identity, Role
+from tornado_chat.web.api.values import Paging, Problem
+from tornado_chat.web.described.operations import allowed, of_request
 from tornado_chat.web.origins import Origins
+from tornado_chat.web.parameters import parameters
 from tornado_chat.wire.parsing import parse
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-LARGEST_PAGE = 500
-PAGE = 100
-
-
-class Problem(msgspec.Struct, omit_defaults=True):
-    """RFC 9457. ``code`` is stable, for programs; ``detail`` is a sentence, for people."""
-
-    type: str
-    title: str
-    status: int
-    code: str = ""
-    detail: str = ""
 
 
 class ApiHandler(RequestHandler):
@@ -43,13 +32,15 @@ class ApiHandler(RequestHandler):
     # --- for subclasses ---
 
     async def identify(self, *roles: Role) -> Identity:
-        """Who is asking; with ``roles``, one of them.
+        """Who is asking. Roles let nobody else in: these, or those that the verb's ``operation`` names.
 
         :raises Unauthenticated: there is no valid ``Authorization: Bearer`` token.
         :raises Forbidden: the role may not use this.
         """
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
         identity = await self.services.gate.verify(token.strip() if scheme.lower() == "bearer" else None)
+        operation = of_request(self)
+        roles = roles or (operation.roles if operation is not None else ())
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         return identity
@@ -59,8 +50,9 @@ class ApiHandler(RequestHandler):
         return parse(decoder, self.request.body)
 
     def cursor(self) -> tuple[int, int]:
-        """The query parameters ``after`` (0 if missing) and ``limit``."""
-        return self._number("after", 0, 0, 2**62), self._number("limit", PAGE, 1, LARGEST_PAGE)
+        """The query parameters ``after`` and ``limit``."""
+        paging = parameters(self, Paging)
+        return paging.after, paging.limit
 
     def answer(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         self.set_status(status)
@@ -91,12 +83,11 @@ class ApiHandler(RequestHandler):
         error = kwargs.get("exc_info", (None, None, None))[1]
         problem = Problem("about:blank", HTTPStatus(status_code).phrase, status_code)
         if isinstance(error, ChatError):
-            problem.status = error.http_status
-            problem.title = HTTPStatus(error.http_status).phrase
-            problem.code = error.code
-            problem.detail = error_text("en", error)
+            problem = Problem.of(error)
         elif isinstance(error, HTTPError):
-            problem.detail = f"{self.request.method} is not possible here" if status_code == 405 else ""
+            if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+                problem.detail = f"{self.request.method} is not possible here"
+                self.set_header("Allow", allowed(self))
         else:
             problem.code = "internal"
             problem.detail = "An internal error; the server's log has the details."
@@ -116,16 +107,6 @@ class ApiHandler(RequestHandler):
             log.error(
                 "internal error in %s %s", self.request.method, self.request.path, exc_info=(typ, value, tb)
             )
-
-    def _number(self, name: str, default: int, least: int, most: int) -> int:
-        text = self.get_query_argument(name, None)
-        if text is None:
-            return default
-        if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
-            raise Malformed(
-                "bad_parameter", name=name, reason=f"a whole number from {least} to {most} is expected"
-            )
-        return int(text)
 
 
 class NothingHere(ApiHandler):

@@ -5,36 +5,61 @@ from typing import Any
 
 import msgspec
 
+from tornado_chat.errors import Forbidden, NotFound, Refused, TooFast
 from tornado_chat.services.sessions import HOSTS
 from tornado_chat.types import Role
 from tornado_chat.web.api import values
 from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.socket import now
 
 _notify = msgspec.json.Decoder(values.Notify)
 
 
 class NotificationsHandler(ApiHandler):
+    @operation(
+        "notify",
+        "Notify somebody",
+        who=HOSTS,
+        body=values.Notify,
+        answers=[Answer(HTTPStatus.ACCEPTED, values.Notified)],
+        errors=[Refused(en="It says too much.")],
+    )
     async def post(self) -> None:
-        """Notify somebody. 202: it is stored, and arrives when the recipient is there."""
-        await self.identify(*HOSTS)
+        """It is stored, and arrives at ``/notify`` when the recipient is there."""
+        await self.identify()
         wanted = self.body(_notify)
         wanted.check()
         created = await self.services.notifications.notify(
             wanted.recipient, wanted.type, wanted.msg, wanted.data
         )
-        self.answer({"notification_id": created.id}, HTTPStatus.ACCEPTED)
+        self.answer(values.Notified(created.id), HTTPStatus.ACCEPTED)
 
+    @operation(
+        "list_notifications",
+        "One's own inbox",
+        who="Everybody with a token.",
+        query=values.Paging,
+        answers=[Answer(HTTPStatus.OK, values.Inbox)],
+    )
     async def get(self) -> None:
-        """One's own inbox, oldest first."""
+        """Oldest first."""
         identity = await self.identify()
         after, limit = self.cursor()
         found = await self.services.notifications.page(identity.person, after, limit + 1)
         page = found[:limit]
         items = [values.notification(item, self.services.times) for item in page]
-        self.answer(values.Page(items, page[-1].seq if len(found) > limit else None))
+        self.answer(values.Inbox(items, page[-1].seq if len(found) > limit else None))
 
 
 class ReadHandler(ApiHandler):
+    @operation(
+        "read_notification",
+        "Mark a notification as read",
+        who="Its recipient.",
+        answers=[Answer(HTTPStatus.OK, values.InboxItem)],
+        errors=[NotFound("no_such_notification", id=12)],
+    )
     async def post(self, notification_id: str) -> None:
         identity = await self.identify()
         read = await self.services.notifications.mark_read(identity.person, int(notification_id))
@@ -42,27 +67,42 @@ class ReadHandler(ApiHandler):
 
 
 class SupportStatusHandler(ApiHandler):
+    @operation(
+        "get_support_status",
+        "Waiters, line and conversations",
+        who=(Role.WAITER, *HOSTS),
+        answers=[Answer(HTTPStatus.OK, values.SupportStatus)],
+    )
     async def get(self) -> None:
-        """Waiters, line and conversations of this moment."""
-        await self.identify(Role.WAITER, *HOSTS)
-        status = self.services.support.status()
-        since = status["queue"]["waiting_since"]
-        status["queue"]["waiting_since"] = None if since is None else self.services.times.text(since)
-        for ticket in status["queue"]["first"]:
-            ticket["id"] = ticket.pop("person").plain_id
-            ticket["since"] = self.services.times.text(ticket["since"])
-        for waiter in status["waiters"]:
-            waiter["id"] = waiter.pop("person").plain_id
-        self.answer(status)
+        """As they are at this moment."""
+        await self.identify()
+        self.answer(values.support_status(self.services.support.status(), now(), self.services.times))
 
 
 class GuestHandler(ApiHandler):
+    @operation(
+        "admit_guest",
+        "A token for an anonymous user",
+        who="Anybody, without a token; and guests, with their own.",
+        token_optional=True,
+        answers=[
+            Answer(HTTPStatus.CREATED, values.GuestToken, "A new guest."),
+            Answer(HTTPStatus.OK, values.GuestToken, "The same guest, by its token."),
+        ],
+        errors=[Forbidden("guests_off"), Forbidden("no_guest"), TooFast("too_fast")],
+    )
     async def post(self) -> None:
-        """A token for an anonymous user: 201 ``{"token", "id", "expires_in"}`` (seconds)."""
-        guest = self.services.guests.admit(self.request.remote_ip or "")
-        self.answer(
-            {"token": guest.token, "id": guest.id, "expires_in": guest.expires_in}, HTTPStatus.CREATED
-        )
+        """Without a token a new one, where ``[auth] guests`` is on; so many per client address and minute.
+
+        With the token of a guest that is still valid, another one of the same guest, so that a conversation
+        that lasts longer than a token goes on.
+        """
+        guests = self.services.guests
+        if "Authorization" in self.request.headers:
+            guest, status = guests.renew(await self.identify()), HTTPStatus.OK
+        else:
+            guest, status = guests.admit(self.request.remote_ip or ""), HTTPStatus.CREATED
+        self.answer(values.GuestToken(guest.token, guest.id, guest.expires_in), status)
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

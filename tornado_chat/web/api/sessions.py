@@ -5,20 +5,45 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.errors import Malformed
-from tornado_chat.types import Kind, Thread
+from tornado_chat.errors import Conflict, Forbidden, NotFound
+from tornado_chat.types import Kind, Role, Thread
 from tornado_chat.web.api import transcripts, values
 from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.parameters import parameters
 from tornado_chat.wire.counselling import line
 
 _open_session = msgspec.json.Decoder(values.OpenSession)
 _call_supervisor = msgspec.json.Decoder(values.CallSupervisor)
 _rating = msgspec.json.Decoder(values.Rating)
 
+READERS = "Its two people, supervisors with a record on it, and the roles `service` and `admin`."
+RECORD_READERS = "Its consultant, its supervisor, and the roles `service` and `admin`."
+NO_SESSION = NotFound("no_such_session", id=4)
+NO_RECORD = NotFound("no_such_record", id=6)
+NOT_YOURS = Forbidden("not_your_session")
+
 
 class SessionsHandler(ApiHandler):
+    @operation(
+        "open_session",
+        "Open a session",
+        who="The roles `service` and `admin`, and a `user` for itself.",
+        body=values.OpenSession,
+        answers=[
+            Answer(HTTPStatus.CREATED, values.Session),
+            Answer(
+                HTTPStatus.OK, values.Session, "It was opened before, with the same `session_id` and people."
+            ),
+        ],
+        errors=[
+            Forbidden("role_not_allowed", role=Role.WAITER.value),
+            Forbidden("only_yourself"),
+            Conflict("session_exists", id=4),
+        ],
+    )
     async def post(self) -> None:
-        """Open a session: 201, or 200 for one that was opened before with this very request."""
+        """The consultant is notified (type 2). Both then connect to ``/chat`` with ``session_id``."""
         identity = await self.identify()
         wanted = self.body(_open_session)
         room, created = await self.services.sessions.open(
@@ -35,15 +60,53 @@ class SessionsHandler(ApiHandler):
 
 
 class SessionHandler(ApiHandler):
+    @operation(
+        "get_session",
+        "State and times of a session",
+        who=READERS,
+        answers=[Answer(HTTPStatus.OK, values.Session)],
+        errors=[NOT_YOURS, NO_SESSION],
+    )
     async def get(self, session_id: str) -> None:
         identity = await self.identify()
         room = await self.services.sessions.read(identity, Thread(Kind.SESSION, int(session_id)))
         self.answer(values.session(room, self.services.times))
 
 
+class RecordHandler(ApiHandler):
+    @operation(
+        "get_supervision",
+        "State, times and people of a supervision record",
+        who=RECORD_READERS,
+        answers=[Answer(HTTPStatus.OK, values.SupervisionRecord)],
+        errors=[NOT_YOURS, NO_RECORD],
+    )
+    async def get(self, record_id: str) -> None:
+        identity = await self.identify()
+        room = await self.services.sessions.read(identity, Thread(Kind.RECORD, int(record_id)))
+        self.answer(values.record(room, self.services.times))
+
+
 class SupervisionHandler(ApiHandler):
+    @operation(
+        "call_supervisor",
+        "Call a supervisor",
+        who="Its consultant, and the roles `service` and `admin`.",
+        body=values.CallSupervisor,
+        answers=[
+            Answer(HTTPStatus.CREATED, values.Supervision),
+            Answer(
+                HTTPStatus.OK,
+                values.Supervision,
+                "It was asked for before, with the same `record_id` and supervisor.",
+            ),
+        ],
+        errors=[NOT_YOURS, NO_SESSION, Conflict("session_exists", id=6)],
+    )
     async def post(self, session_id: str) -> None:
-        """Call a supervisor: 201, or 200 as for sessions."""
+        """Makes a record, in which the consultant and the supervisor talk. The supervisor is notified (type 2),
+        and may listen to the session from then on.
+        """
         identity = await self.identify()
         wanted = self.body(_call_supervisor)
         record, created = await self.services.sessions.call_supervisor(
@@ -53,19 +116,36 @@ class SupervisionHandler(ApiHandler):
             supervisor_name=wanted.supervisor_name,
             record_id=wanted.record_id,
         )
-        answer = {"record_id": record.thread.id, "session_id": record.session_id, "state": record.state.value}
+        answer = values.Supervision(record.thread.id, record.session_id, record.state)
         self.answer(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
 class EndHandler(ApiHandler):
+    @operation(
+        "end_session",
+        "End a session",
+        who="Its two people, and the roles `service` and `admin`.",
+        answers=[Answer(HTTPStatus.OK, values.Session)],
+        errors=[NOT_YOURS, NO_SESSION],
+    )
     async def post(self, session_id: str) -> None:
+        """At once: everybody in it gets ``会话已结束`` and is closed. A finished session stays as it is."""
         identity = await self.identify()
         room = await self.services.sessions.end(identity, int(session_id))
         self.answer(values.session(room, self.services.times))
 
 
 class RatingHandler(ApiHandler):
+    @operation(
+        "rate_session",
+        "Rate a session",
+        who="Its visitor.",
+        body=values.Rating,
+        answers=[Answer(HTTPStatus.OK, values.Session)],
+        errors=[NOT_YOURS, NO_SESSION],
+    )
     async def post(self, session_id: str) -> None:
+        """The last rating given counts."""
         identity = await self.identify()
         rating = self.body(_rating)
         room = await self.services.sessions.rate(identity, int(session_id), rating.rate, rating.feedback)
@@ -73,34 +153,91 @@ class RatingHandler(ApiHandler):
 
 
 class MessagesHandler(ApiHandler):
-    """What was said in a session or a record."""
+    """What was said, page by page."""
 
-    def initialize(self, kind: Kind, **kwargs: object) -> None:  # type: ignore[override]
-        super().initialize(**kwargs)  # type: ignore[arg-type]
-        self._kind = kind
-
-    async def get(self, thread_id: str) -> None:
+    async def answer_page(self, thread: Thread) -> None:
         identity = await self.identify()
         after, limit = self.cursor()
-        thread = Thread(self._kind, int(thread_id))
         page, more = await self.services.sessions.page(identity, thread, after, limit)
         items = [line(message, self.services.times) for message in page]
-        self.answer(values.Page(items, page[-1].seq if more else None))
+        self.answer(values.MessagePage(items, page[-1].seq if more else None))
+
+
+class SessionMessagesHandler(MessagesHandler):
+    @operation(
+        "list_session_messages",
+        "What was said in a session",
+        who=READERS,
+        query=values.Paging,
+        answers=[Answer(HTTPStatus.OK, values.MessagePage)],
+        errors=[NOT_YOURS, NO_SESSION],
+    )
+    async def get(self, session_id: str) -> None:
+        await self.answer_page(Thread(Kind.SESSION, int(session_id)))
+
+
+class RecordMessagesHandler(MessagesHandler):
+    @operation(
+        "list_supervision_messages",
+        "What was said in a supervision record",
+        who=RECORD_READERS,
+        query=values.Paging,
+        answers=[Answer(HTTPStatus.OK, values.MessagePage)],
+        errors=[NOT_YOURS, NO_RECORD],
+    )
+    async def get(self, record_id: str) -> None:
+        await self.answer_page(Thread(Kind.RECORD, int(record_id)))
 
 
 class ExportHandler(ApiHandler):
-    async def get(self, session_id: str) -> None:
-        """The transcript as a download; ``format`` is txt, json or html."""
+    """A transcript as a file."""
+
+    async def answer_file(self, thread: Thread) -> None:
         identity = await self.identify()
-        write = transcripts.FORMATS.get(self.get_query_argument("format", "txt"))
-        if write is None:
-            raise Malformed("bad_parameter", name="format", reason="txt, json or html is expected")
-        thread = Thread(Kind.SESSION, int(session_id))
+        write = transcripts.FORMATS[parameters(self, values.Export).format]
         room, said = await self.services.sessions.transcript(identity, thread)
         content_type, extension, text = write(room, said, self.services.times, self.services.language)
+        name = f"{transcripts.NAMES[thread.kind]}-{thread.id}.{extension}"
         self.set_header("Content-Type", content_type)
-        self.set_header("Content-Disposition", f'attachment; filename="session-{session_id}.{extension}"')
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         self.finish(text)
+
+
+class SessionExportHandler(ExportHandler):
+    @operation(
+        "export_session",
+        "The transcript of a session, as a download",
+        who=READERS,
+        query=values.Export,
+        answers=[
+            Answer(
+                HTTPStatus.OK, {"text/plain": None, "application/json": values.Transcript, "text/html": None}
+            )
+        ],
+        errors=[NOT_YOURS, NO_SESSION],
+    )
+    async def get(self, session_id: str) -> None:
+        """With the header ``Content-Disposition``, so that a browser saves it."""
+        await self.answer_file(Thread(Kind.SESSION, int(session_id)))
+
+
+class RecordExportHandler(ExportHandler):
+    @operation(
+        "export_supervision",
+        "The transcript of a supervision record, as a download",
+        who=RECORD_READERS,
+        query=values.Export,
+        answers=[
+            Answer(
+                HTTPStatus.OK,
+                {"text/plain": None, "application/json": values.SupervisionTranscript, "text/html": None},
+            )
+        ],
+        errors=[NOT_YOURS, NO_RECORD],
+    )
+    async def get(self, record_id: str) -> None:
+        """As that of a session."""
+        await self.answer_file(Thread(Kind.RECORD, int(record_id)))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
@@ -109,7 +246,9 @@ ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
     (r"/api/v1/sessions/(\d{1,18})/supervision", SupervisionHandler, {}),
     (r"/api/v1/sessions/(\d{1,18})/end", EndHandler, {}),
     (r"/api/v1/sessions/(\d{1,18})/rating", RatingHandler, {}),
-    (r"/api/v1/sessions/(\d{1,18})/messages", MessagesHandler, {"kind": Kind.SESSION}),
-    (r"/api/v1/supervisions/(\d{1,18})/messages", MessagesHandler, {"kind": Kind.RECORD}),
-    (r"/api/v1/sessions/(\d{1,18})/export", ExportHandler, {}),
+    (r"/api/v1/sessions/(\d{1,18})/messages", SessionMessagesHandler, {}),
+    (r"/api/v1/supervisions/(\d{1,18})/messages", RecordMessagesHandler, {}),
+    (r"/api/v1/sessions/(\d{1,18})/export", SessionExportHandler, {}),
+    (r"/api/v1/supervisions/(\d{1,18})", RecordHandler, {}),
+    (r"/api/v1/supervisions/(\d{1,18})/export", RecordExportHandler, {}),
 ]

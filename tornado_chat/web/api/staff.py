@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.errors import Forbidden, Malformed
+from tornado_chat.errors import ChatError, Forbidden, Malformed, TooFast, Unauthenticated, Unavailable
 from tornado_chat.services.passwords import LONGEST
 from tornado_chat.types import StaffAccount
 from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.described.operations import Answer, operation
 
 SESSION = "tornado-chat-staff"
 DEVICE = "tornado-chat-device"
@@ -25,8 +26,36 @@ DEVICE_DAYS = 180
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    name: Annotated[str, Meta(max_length=64)]
-    password: Annotated[str, Meta(max_length=LONGEST)]
+    name: Annotated[str, Meta(max_length=64, description="Of the account.", examples=["chen"])]
+    password: Annotated[
+        str, Meta(max_length=LONGEST, description="As it was typed.", examples=["correct horse battery"])
+    ]
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Somebody with an account of this server."""
+
+    id: Annotated[int | str, Meta(description="As in the tokens.", examples=["staff-chen"])]
+    role: Annotated[str, Meta(examples=["consultant"])]
+    name: Annotated[str, Meta(description="What others see.", examples=["Chen"])]
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    account: Annotated[Account | None, Meta(description="null: nobody is.")]
+
+
+class OwnToken(msgspec.Struct, frozen=True):
+    """A token for who is signed in."""
+
+    token: Annotated[str, Meta(description="A JWT, as a host would make it.")]
+    expires_in: Annotated[int, Meta(description="Seconds.", examples=[900])]
+    id: Annotated[int | str, Meta(description="As in the token.", examples=["staff-chen"])]
+    role: Annotated[str, Meta(examples=["consultant"])]
+    name: Annotated[str, Meta(description="What others see.", examples=["Chen"])]
+
+
+FOREIGN: tuple[ChatError, ...] = (Forbidden("other_origin"), Unavailable("database_away"))
+NO_FORM = Malformed("bad_shape", reason="the Content-Type must be application/json")
 
 
 _credentials = msgspec.json.Decoder(Credentials)
@@ -80,8 +109,22 @@ class StaffHandler(ApiHandler):
 
 
 class SessionHandler(StaffHandler):
+    @operation(
+        "sign_in",
+        "Sign in with an account of this server",
+        who=None,
+        body=Credentials,
+        answers=[Answer(HTTPStatus.NO_CONTENT, {}, "The cookie of the session comes with it.")],
+        errors=[
+            *FOREIGN,
+            Unauthenticated("wrong_password"),
+            Forbidden("account_disabled"),
+            Forbidden("accounts_off"),
+            TooFast("too_many_attempts", retry_after=30),
+        ],
+    )
     async def post(self) -> None:
-        """Sign in: 204 and a cookie."""
+        """For the pages of this server only: requests of other origins are refused."""
         given = self.body(_credentials)
         signed_in = await self.services.staff.sign_in(
             given.name, given.password, self.request.remote_ip or "", self.cookie(DEVICE)
@@ -92,13 +135,27 @@ class SessionHandler(StaffHandler):
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
 
+    @operation(
+        "get_account",
+        "Who is signed in",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, SignedIn)],
+        errors=FOREIGN,
+    )
     async def get(self) -> None:
-        """Who is signed in: ``{"account": {"id", "role", "name"} | null}``."""
+        """By the cookie of ``POST``."""
         account = await self.services.staff.account(self.cookie(SESSION))
-        self.answer({"account": account and _shown(account)})
+        self.answer(SignedIn(Account(**_shown(account)) if account else None))
 
+    @operation(
+        "sign_out",
+        "Sign out",
+        who=None,
+        answers=[Answer(HTTPStatus.NO_CONTENT, {}, "Also if nobody was signed in.")],
+        errors=FOREIGN,
+    )
     async def delete(self) -> None:
-        """Sign out: 204, also if nobody was signed in."""
+        """Ends the session, the tokens that were made for it, and the sockets that were opened with them."""
         await self.services.staff.sign_out(self.cookie(SESSION))
         self.drop(SESSION)
         self.set_status(HTTPStatus.NO_CONTENT)
@@ -106,15 +163,22 @@ class SessionHandler(StaffHandler):
 
 
 class TokenHandler(StaffHandler):
+    @operation(
+        "make_own_token",
+        "A token for who is signed in",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, OwnToken)],
+        errors=[*FOREIGN, NO_FORM, Unauthenticated("signed_out"), Forbidden("accounts_off")],
+    )
     async def post(self) -> None:
-        """A token for who is signed in: ``{"token", "expires_in", "id", "role", "name"}`` (seconds)."""
+        """By the cookie of the session; sent as application/json, as a form of another site cannot."""
         made = await self.services.staff.token(self.cookie(SESSION))
-        self.answer({"token": made.token, "expires_in": made.expires_in, **_shown(made.account)})
+        self.answer(OwnToken(made.token, made.expires_in, **_shown(made.account)))
 
 
 def _shown(account: StaffAccount) -> dict[str, Any]:
     return {
-        "id": account.person.plain_id,
+        "id": account.person.host_id,
         "role": account.person.role.value,
         "name": account.shown_name,
     }

@@ -1,18 +1,21 @@
-"""A session's transcript as a file: for people (txt, html) and for programs (json)."""
+"""The transcript of a session or a supervision record as a file: for people (txt, html) and for programs (json)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from tornado.escape import xhtml_escape
 
 from tornado_chat.texts import Language, system_text
-from tornado_chat.types import Message, Role, Room
-from tornado_chat.web.api.values import session
+from tornado_chat.types import Kind, Message, Room
+from tornado_chat.web.api import values
 from tornado_chat.wire.counselling import line
 from tornado_chat.wire.times import LocalTimes
 
 Transcript = tuple[str, str, str]
 """Content type, file name extension, text."""
+
+NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
+"""What they are called in files."""
 
 
 def as_text(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
@@ -22,7 +25,12 @@ def as_text(room: Room, said: Sequence[Message], times: LocalTimes, language: La
 
 
 def as_json(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
-    document = {"session": session(room, times), "messages": [line(message, times) for message in said]}
+    lines = [line(message, times) for message in said]
+    document = (
+        values.SupervisionTranscript(values.record(room, times), lines)
+        if room.thread.kind is Kind.RECORD
+        else values.Transcript(values.session(room, times), lines)
+    )
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     return "application/json; charset=utf-8", "json", text + "\n"
 
@@ -63,7 +71,8 @@ FORMATS: dict[str, Callable[[Room, Sequence[Message], LocalTimes, Language], Tra
 
 
 def _title(room: Room, times: LocalTimes, language: Language) -> str:
-    return system_text(language, "transcript_of", id=room.thread.id, time=times.text(room.created)[:16])
+    title = "transcript_of_record" if room.thread.kind is Kind.RECORD else "transcript_of"
+    return system_text(language, title, id=room.thread.id, time=times.text(room.created)[:16])
 
 
 def _clock(message: Message, times: LocalTimes) -> str:
@@ -71,5 +80,5 @@ def _clock(message: Message, times: LocalTimes) -> str:
 
 
 def _name(room: Room, message: Message) -> str:
-    name = room.helper_name if message.sender.role is Role.CONSULTANT else room.asker_name
+    name = room.helper_name if message.sender == room.helper else room.asker_name
     return name or f"{message.sender.role.value} {message.sender.id}"

@@ -1,103 +1,421 @@
-"""The bodies of the HTTP API, in and out."""
+"""The bodies of the HTTP API, in and out, and its parameters."""
 
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.errors import Malformed
-from tornado_chat.services.notifications import APPOINTMENT, CONVERSATION, PLAIN
-from tornado_chat.types import Notification, Person, Role, Room
+from tornado_chat.errors import ChatError, Malformed
+from tornado_chat.texts import error_text
+from tornado_chat.types import Conversation, Notification, Person, Role, Room, SessionState
+from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, Number, PersonId, Time
 from tornado_chat.wire.times import LocalTimes
 
-Id = Annotated[int, Meta(ge=0, le=2**62)] | Annotated[str, Meta(min_length=1, max_length=64)]
-"""A person's id: hosts use integers or strings; 7 and "7" are the same person."""
+LARGEST_PAGE = 500
 
-Number = Annotated[int, Meta(ge=1, le=2**62)]
 Name = Annotated[str, Meta(max_length=64)]
 Feedback = Annotated[str, Meta(max_length=2000)]
+Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
+SessionNumber = Annotated[int, Meta(description="The session.", examples=[4])]
+State = Annotated[
+    SessionState,
+    Meta(
+        description="`ready` until both were present for the first time, then `active`; the others are final."
+    ),
+]
+Next = Annotated[int | None, Meta(description="The `after` of the following page; null at the end.")]
+
+UserId = Annotated[PersonId, Meta(description="The visitor, as its tokens name it.", examples=[1])]
+ConsultantId = Annotated[PersonId, Meta(description="The consultant, as its tokens name it.", examples=[2])]
+AnyId = Annotated[
+    int | str, Meta(description="As the host writes it: a number if it looks like one.", examples=[1])
+]
+
+
+DATA_SCHEMAS = [
+    {"$ref": f"#/components/schemas/{struct.__name__}"} for struct in NOTIFICATION_DATA.values() if struct
+]
+
+
+# --- in ---
 
 
 class OpenSession(msgspec.Struct, frozen=True):
-    user_id: Id
-    consultant_id: Id
-    session_id: Number | None = None
-    appointment_id: Number | None = None
-    user_name: Name | None = None
-    consultant_name: Name | None = None
+    user_id: UserId
+    consultant_id: ConsultantId
+    session_id: Annotated[
+        Number | None, Meta(description="The number that the host gives it; null takes the next one.")
+    ] = None
+    appointment_id: Annotated[
+        Number | None, Meta(description="The host's appointment, to be kept with it.")
+    ] = None
+    user_name: Annotated[Name | None, Meta(description="What the other one sees.", examples=["小林"])] = None
+    consultant_name: Annotated[
+        Name | None, Meta(description="What the other one sees.", examples=["陈老师"])
+    ] = None
 
 
 class CallSupervisor(msgspec.Struct, frozen=True):
-    supervisor_id: Id
-    supervisor_name: Name | None = None
-    record_id: Number | None = None
+    supervisor_id: Annotated[
+        PersonId, Meta(description="The supervisor, as its tokens name it.", examples=[3])
+    ]
+    supervisor_name: Annotated[Name | None, Meta(description="What the consultant sees.")] = None
+    record_id: Annotated[
+        Number | None, Meta(description="The number that the host gives it; null takes the next one.")
+    ] = None
 
 
 class Rating(msgspec.Struct, frozen=True):
-    rate: Annotated[int, Meta(ge=1, le=5)]
-    feedback: Feedback | None = None
+    rate: Stars
+    feedback: Annotated[
+        Feedback | None, Meta(description="In the visitor's words.", examples=["It helped."])
+    ] = None
 
 
 class Notify(msgspec.Struct, frozen=True):
-    role: Literal["user", "consultant", "supervisor", "waiter", "admin"]
-    id: Id
-    type: Literal[0, 1, 2]
-    msg: Annotated[str, Meta(min_length=1, max_length=2000)]
-    data: dict[str, Any] | None = None
+    role: Annotated[
+        Literal["user", "consultant", "supervisor", "waiter", "admin"], Meta(description="Of the recipient.")
+    ]
+    id: Annotated[PersonId, Meta(description="Of the recipient.", examples=[1])]
+    type: Annotated[
+        Literal[0, 1, 2], Meta(description="0: plain. 1: an appointment has changed. 2: a new conversation.")
+    ]
+    msg: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=2000,
+            description="The text to show.",
+            examples=["您有新的请假申请待处理"],
+        ),
+    ]
+    data: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Null for type 0; see `AppointmentChanged` for 1, `NewConversation` for 2.",
+            extra_json_schema={"anyOf": [*DATA_SCHEMAS, {"type": "null"}]},
+        ),
+    ] = None
 
     @property
     def recipient(self) -> Person:
         return Person(Role(self.role), str(self.id))
 
     def check(self) -> None:
-        """Hold ``data`` to what the seed says of the type.
+        """Hold ``data`` to what the seed says of the type. What else is in it goes along.
 
         :raises Malformed: a client of the seed could not read it.
         """
-        if self.type == PLAIN and self.data is not None:
-            raise Malformed("bad_shape", reason="`data` of type 0 must be null")
-        for type_, key in ((APPOINTMENT, "apointmentId"), (CONVERSATION, "sessionId")):
-            if self.type == type_ and key not in (self.data or {}):
-                raise Malformed("bad_shape", reason=f"`data` of type {type_} needs `{key}` (spelled so)")
+        expected = NOTIFICATION_DATA[self.type]
+        if expected is None:
+            if self.data is not None:
+                raise Malformed("bad_shape", reason=f"`data` of type {self.type} must be null")
+            return
+        try:
+            msgspec.convert(self.data, expected)
+        except msgspec.ValidationError as error:
+            reason = f"{error} (`data` of type {self.type}; keys are spelled as the protocol has them)"
+            raise Malformed("bad_shape", reason=reason) from None
 
 
-class Page(msgspec.Struct, frozen=True):
-    """A part of a list. ``next`` is the ``after`` of the following part, null at the end."""
+class Paging(msgspec.Struct, frozen=True):
+    after: Annotated[
+        int, Meta(ge=0, le=2**62, description="The `next` of the page before; 0 for the first.")
+    ] = 0
+    limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE, description="The most items of the page.")] = 100
 
-    items: list[Any]
-    next: int | None
+
+class OfUser(msgspec.Struct, frozen=True):
+    user: Annotated[str, Meta(min_length=1, max_length=64, description="The id of a user.", examples=["1"])]
+    before: Annotated[
+        int, Meta(ge=1, le=2**62, description="The `next` of the page before; the newest first.")
+    ] = 2**62
+    limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE, description="The most items of the page.")] = 100
 
 
-def session(room: Room, times: LocalTimes) -> dict[str, Any]:
+class Export(msgspec.Struct, frozen=True):
+    format: Annotated[
+        Literal["txt", "json", "html"], Meta(description="For people (txt, html) or for programs (json).")
+    ] = "txt"
+
+
+# --- out ---
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong (RFC 9457). ``code`` is stable, for programs; ``detail`` is a sentence, for people."""
+
+    type: Annotated[str, Meta(examples=["about:blank"])]
+    title: Annotated[str, Meta(description="The phrase of the status.", examples=["Not Found"])]
+    status: Annotated[int, Meta(examples=[404])]
+    code: Annotated[str, Meta(description="What happened; absent if the status says it all.")] = ""
+    detail: Annotated[str, Meta(description="What happened and what to do, in English.")] = ""
+
+    @classmethod
+    def of(cls, error: ChatError) -> "Problem":
+        status = error.http_status
+        return cls("about:blank", HTTPStatus(status).phrase, status, error.code, error_text("en", error))
+
+
+class Session(msgspec.Struct, frozen=True):
+    session_id: SessionNumber
+    user_id: AnyId
+    consultant_id: Annotated[AnyId, Meta(examples=[2])]
+    user_name: Annotated[str | None, Meta(examples=["小林"])]
+    consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
+    appointment_id: Annotated[int | None, Meta(examples=[8])]
+    state: State
+    created: Time
+    started: Annotated[
+        Time | None, Meta(description="When both were present for the first time.", examples=[None])
+    ]
+    ended: Annotated[Time | None, Meta(examples=[None])]
+    rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
+    feedback: Annotated[str | None, Meta(examples=[None])]
+
+
+class Supervision(msgspec.Struct, frozen=True):
+    """A record: the conversation of a session's consultant with a supervisor."""
+
+    record_id: Annotated[int, Meta(description="What to open at `/chat` with `type=1`.", examples=[6])]
+    session_id: Annotated[int, Meta(description="The session it is about.", examples=[4])]
+    state: State
+
+
+class SupervisionRecord(msgspec.Struct, frozen=True):
+    """A record with its people: a session's consultant asks, a supervisor answers."""
+
+    record_id: Annotated[int, Meta(description="What to open at `/chat` with `type=1`.", examples=[6])]
+    session_id: Annotated[int, Meta(description="The session it is about.", examples=[4])]
+    consultant_id: Annotated[AnyId, Meta(examples=[2])]
+    supervisor_id: Annotated[AnyId, Meta(examples=[3])]
+    consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
+    supervisor_name: Annotated[str | None, Meta(examples=["吴督导"])]
+    state: State
+    created: Time
+    started: Annotated[
+        Time | None, Meta(description="When both were present for the first time.", examples=[None])
+    ]
+    ended: Annotated[Time | None, Meta(examples=[None])]
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    items: Annotated[list[Line], Meta(description="Oldest first.")]
+    next: Next
+
+
+class SupportMessage(msgspec.Struct, frozen=True):
+    """What was said in a support conversation."""
+
+    id: Annotated[str, Meta(description="The same in every frame.", examples=["c7-5"])]
+    seq: Annotated[int, Meta(description="From 1, without gaps.", examples=[5])]
+    sender: Annotated[str, Meta(description="The role of who said it.", examples=["user"])]
+    type: Annotated[str, Meta(description="`message_text` or `message_image`.", examples=["message_text"])]
+    message: Annotated[str, Meta(description="The text, or the URL of the image.", examples=["你好"])]
+    time: Time
+
+
+class SupportMessagePage(msgspec.Struct, frozen=True):
+    items: Annotated[list[SupportMessage], Meta(description="Oldest first.")]
+    next: Next
+
+
+class EndedConversation(msgspec.Struct, frozen=True):
+    """A support conversation that is over."""
+
+    conversation: Annotated[int, Meta(description="Its number.", examples=[7])]
+    user_id: AnyId
+    user_name: str | None
+    waiter_id: AnyId | None
+    waiter_name: str | None
+    created: Annotated[Time, Meta(description="When the user joined the line.")]
+    assigned: Annotated[str | None, Meta(description="When the waiter came.")]
+    ended: str | None
+    messages: Annotated[int, Meta(description="How many were said.", examples=[12])]
+    rate: Stars | None
+    feedback: str | None
+
+
+class ConversationPage(msgspec.Struct, frozen=True):
+    items: Annotated[list[EndedConversation], Meta(description="Newest first.")]
+    next: Annotated[int | None, Meta(description="The `before` of the following page; null at the end.")]
+
+
+class Transcript(msgspec.Struct, frozen=True):
+    """The transcript as JSON."""
+
+    session: Session
+    messages: list[Line]
+
+
+class SupervisionTranscript(msgspec.Struct, frozen=True):
+    """The transcript of a supervision record as JSON."""
+
+    supervision: SupervisionRecord
+    messages: list[Line]
+
+
+class Notified(msgspec.Struct, frozen=True):
+    notification_id: Annotated[int, Meta(examples=[12])]
+
+
+class InboxItem(msgspec.Struct, frozen=True):
+    """A notification, as its recipient sees it."""
+
+    notification_id: Annotated[int, Meta(examples=[12])]
+    seq: Annotated[int, Meta(description="Its number in the inbox, from 1, without gaps.", examples=[3])]
+    type: Annotated[int, Meta(description="0, 1 or 2, as in `Notify`.", examples=[0])]
+    msg: Annotated[str, Meta(examples=["您有新的请假申请待处理"])]
+    time: Time
+    data: Annotated[Mapping[str, Any] | None, Meta(examples=[None])]
+    read: Annotated[bool, Meta(description="Whether the recipient has marked it as read.", examples=[False])]
+    read_at: Annotated[
+        str | None,
+        Meta(description="When it was first marked as read, as `time`; null before.", examples=[None]),
+    ]
+
+
+class Inbox(msgspec.Struct, frozen=True):
+    items: Annotated[list[InboxItem], Meta(description="Oldest first.")]
+    next: Next
+
+
+class WaiterStatus(msgspec.Struct, frozen=True):
+    id: AnyId
+    name: Annotated[str | None, Meta(examples=["Bob"])]
+    ready: Annotated[bool, Meta(description="Whether it takes new users.")]
+    connected: Annotated[bool, Meta(description="Whether it has a socket open.")]
+    conversations: Annotated[int, Meta(description="Users it has now.", examples=[2])]
+    capacity: Annotated[int, Meta(description="Users it may have at once.", examples=[5])]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    id: AnyId
+    name: Annotated[str | None, Meta(examples=["Ada"])]
+    since: Time
+
+
+class QueueStatus(msgspec.Struct, frozen=True):
+    length: Annotated[int, Meta(description="How many wait.", examples=[1])]
+    waiting_since: Annotated[Time | None, Meta(description="Since when the first one waits.")]
+    first: Annotated[list[Waiting], Meta(description="At most 100 of them, the next one first.")]
+
+
+class SupportStatus(msgspec.Struct, frozen=True):
+    time: Annotated[Time, Meta(description="The server's clock, to tell from how long somebody waits.")]
+    waiters: list[WaiterStatus]
+    queue: QueueStatus
+    conversations: Annotated[int, Meta(description="How many are going on.", examples=[2])]
+
+
+class GuestToken(msgspec.Struct, frozen=True):
+    token: Annotated[str, Meta(description="A JWT of the role `user`.", examples=["eyJhbGciOi…"])]
+    id: Annotated[str, Meta(examples=["guest-9f0c8a526f0e4a538f1c3d0c1f9a7e21"])]
+    expires_in: Annotated[int, Meta(description="Seconds.", examples=[86400])]
+
+
+def session(room: Room, times: LocalTimes) -> Session:
     """A session as the API shows it. Times are local, as in the frames."""
 
     def text(time: int | None) -> str | None:
         return None if time is None else times.text(time)
 
-    return {
-        "session_id": room.thread.id,
-        "user_id": room.asker.plain_id,
-        "consultant_id": room.helper.plain_id,
-        "user_name": room.asker_name,
-        "consultant_name": room.helper_name,
-        "appointment_id": room.appointment_id,
-        "state": room.state.value,
-        "created": text(room.created),
-        "started": text(room.started),
-        "ended": text(room.ended),
-        "rate": room.rate,
-        "feedback": room.feedback,
-    }
+    return Session(
+        session_id=room.thread.id,
+        user_id=room.asker.host_id,
+        consultant_id=room.helper.host_id,
+        user_name=room.asker_name,
+        consultant_name=room.helper_name,
+        appointment_id=room.appointment_id,
+        state=room.state,
+        created=times.text(room.created),
+        started=text(room.started),
+        ended=text(room.ended),
+        rate=room.rate,
+        feedback=room.feedback,
+    )
 
 
-def notification(item: Notification, times: LocalTimes) -> dict[str, Any]:
-    return {
-        "notification_id": item.id,
-        "seq": item.seq,
-        "type": item.type,
-        "msg": item.msg,
-        "time": times.text(item.time),
-        "data": item.data,
-        "read": item.read,
-        "read_at": None if item.read_at is None else times.text(item.read_at),
-    }
+def record(room: Room, times: LocalTimes) -> SupervisionRecord:
+    """A supervision record as the API shows it."""
+
+    def text(time: int | None) -> str | None:
+        return None if time is None else times.text(time)
+
+    return SupervisionRecord(
+        record_id=room.thread.id,
+        session_id=room.session_id,
+        consultant_id=room.asker.host_id,
+        supervisor_id=room.helper.host_id,
+        consultant_name=room.asker_name,
+        supervisor_name=room.helper_name,
+        state=room.state,
+        created=times.text(room.created),
+        started=text(room.started),
+        ended=text(room.ended),
+    )
+
+
+def notification(item: Notification, times: LocalTimes) -> InboxItem:
+    return InboxItem(
+        notification_id=item.id,
+        seq=item.seq,
+        type=item.type,
+        msg=item.msg,
+        time=times.text(item.time),
+        data=item.data,
+        read=item.read,
+        read_at=None if item.read_at is None else times.text(item.read_at),
+    )
+
+
+def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
+    """:arg status: as ``Support.status`` has it."""
+    queue = status["queue"]
+    since = queue["waiting_since"]
+    return SupportStatus(
+        time=times.text(now),
+        waiters=[
+            WaiterStatus(
+                id=each["person"].host_id,
+                name=each["name"],
+                ready=each["ready"],
+                connected=each["connected"],
+                conversations=each["conversations"],
+                capacity=each["capacity"],
+            )
+            for each in status["waiters"]
+        ],
+        queue=QueueStatus(
+            length=queue["length"],
+            waiting_since=None if since is None else times.text(since),
+            first=[
+                Waiting(id=each["person"].host_id, name=each["name"], since=times.text(each["since"]))
+                for each in queue["first"]
+            ],
+        ),
+        conversations=status["conversations"],
+    )
+
+
+def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
+    """A finished support conversation."""
+
+    def text(time: int | None) -> str | None:
+        return None if time is None else times.text(time)
+
+    return EndedConversation(
+        conversation=item.id,
+        user_id=item.user.host_id,
+        user_name=item.user_name,
+        waiter_id=None if item.waiter is None else item.waiter.host_id,
+        waiter_name=item.waiter_name,
+        created=times.text(item.created),
+        assigned=text(item.assigned),
+        ended=text(item.ended),
+        messages=item.last_seq,
+        rate=item.rate,
+        feedback=item.feedback,
+    )

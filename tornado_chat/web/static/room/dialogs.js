@@ -5,15 +5,14 @@
  * @module
  */
 
-import { find, icon, make } from "../shared/elements.js";
+import { find } from "../shared/elements.js";
+import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
 import { roomAddress } from "../shared/token.js";
 import { Failed } from "./session.js";
 
 /** @typedef {import("./session.js").SessionApi} SessionApi */
 /** @typedef {import("../shared/token.js").Ticket} Ticket */
-
-const STARS = [1, 2, 3, 4, 5];
 
 /**
  * Ask before ending.
@@ -82,15 +81,7 @@ export function prepareDownload(api) {
 export function prepareRating(api, done) {
   const form = find("#rating", HTMLFormElement);
   const stars = find("#stars");
-  for (const number of STARS) {
-    const input = make("input", "hidden");
-    input.type = "radio";
-    input.name = "stars";
-    input.value = String(number);
-    const label = make("label", "star", input, star(), make("span", "hidden", text(`star_${number}`)));
-    label.title = text(`star_${number}`);
-    stars.append(label);
-  }
+  fillStars(stars);
   onSubmit(form, async () => {
     const chosen = new FormData(form).get("stars");
     if (chosen === null) {
@@ -138,10 +129,4 @@ function onSubmit(place, act) {
       button.disabled = false;
     }
   });
-}
-
-function star() {
-  const drawn = icon("star");
-  drawn.classList.add("star-icon");
-  return drawn;
 }

@@ -95,6 +95,8 @@ export class Connection {
   #used = "";
   #refused = "";
   #heard = 0;
+  /** When an answer was asked for, since anything was heard; 0: not yet. */
+  #asked = 0;
   /** @type {number | undefined} */
   #retryTimer;
   /** @type {number | undefined} */
@@ -192,9 +194,11 @@ export class Connection {
     const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.address(token)}`);
     this.#socket = socket;
     this.#heard = Date.now();
+    this.#asked = 0;
     socket.onopen = () => this.#dialect.opened?.();
     socket.onmessage = (event) => {
       this.#heard = Date.now();
+      this.#asked = 0;
       this.#dialect.receive(JSON.parse(event.data));
     };
     socket.onclose = (event) => this.#gone(event.code, event.reason, event.wasClean);
@@ -202,17 +206,21 @@ export class Connection {
     this.#watchTimer = setInterval(() => this.#watch(), 1000);
   }
 
-  /** The browser does not tell of a connection that died silently. */
+  /**
+   * The browser does not tell of a connection that died silently. In windows that nobody looks at this is
+   * called once a minute only, so silence alone means nothing: the question must have had its time.
+   */
   #watch() {
     const now = Date.now();
     const silent = now - this.#heard;
     if (
       (this.#state === "connecting" && silent > ADMISSION) ||
-      silent > SILENCE + ANSWER ||
+      (this.#asked && now - this.#asked > ANSWER) ||
       now - (this.#dialect.oldest?.() ?? Infinity) > ACKNOWLEDGEMENT
     ) {
       this.drop();
-    } else if (silent > SILENCE) {
+    } else if (silent > SILENCE && !this.#asked) {
+      this.#asked = now;
       this.#dialect.alive?.();
     }
   }

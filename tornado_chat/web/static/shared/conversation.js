@@ -85,10 +85,8 @@ export class Conversation {
 
   /** Try once more what was refused. @param {string} id */
   sayAgain(id) {
-    const entry = this.outbox.find(id);
+    const entry = this.outbox.retry(id);
     if (entry) {
-      delete entry.refused;
-      this.outbox.save();
       this.#send(entry);
     }
   }

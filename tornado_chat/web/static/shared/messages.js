@@ -9,6 +9,7 @@
  */
 
 import { icon, make } from "./elements.js";
+import { linked } from "./links.js";
 import { language, systemText, text } from "./strings.js";
 import { parseTime, sameDay, Times } from "./time.js";
 
@@ -54,11 +55,16 @@ export class ChatMessages extends HTMLElement {
   #otherName = "";
   #seen = 0;
   #watched = true;
+  #held = false;
   #more = false;
+  /** Whether addresses become links. To be set before there is anything. */
+  links = false;
   #atEnd = true;
   #loaded = false;
   /** @type {HTMLElement | undefined} */
   #empty;
+  /** @type {Item | undefined} */
+  #lastOwn;
   /** What an empty list says: the keys of a title and of a sentence. */
   emptyTexts = ["empty_title", "empty_text"];
   #removed = new AbortController();
@@ -123,6 +129,14 @@ export class ChatMessages extends HTMLElement {
     this.#tellRead();
   }
 
+  /** Whether what is written waits for more than the network: for somebody to send it to. */
+  set held(/** @type {boolean} */ held) {
+    this.#held = held;
+    this.#items
+      .filter((item) => item.id !== undefined && !item.element.classList.contains("refused"))
+      .forEach((item) => this.#showFate(item));
+  }
+
   /** Whether the other side is typing. */
   set typing(/** @type {boolean} */ typing) {
     this.#typing.hidden = !typing;
@@ -148,7 +162,8 @@ export class ChatMessages extends HTMLElement {
     this.#log.setAttribute("aria-busy", "true");
     const height = this.#log.scrollHeight;
     const top = this.#log.scrollTop;
-    for (const said of past) {
+    const shown = new Set(this.#items.map((item) => item.seq));
+    for (const said of past.filter(({ seq }) => !shown.has(seq))) {
       this.#place(this.#message(said), "past");
     }
     this.#loaded = true;
@@ -199,6 +214,7 @@ export class ChatMessages extends HTMLElement {
     }
     item.id = undefined;
     item.seq = seq;
+    item.element.classList.remove("refused"); // it had been given up too early
     item.time = parseTime(time);
     this.#showTime(item);
     this.#showFate(item);
@@ -293,7 +309,7 @@ export class ChatMessages extends HTMLElement {
   #message(said, id) {
     const side = said.own ? "own" : "other";
     const who = make("span", "who-said hidden", said.own ? `${text("you")}: ` : `${this.#otherName}: `);
-    const words = make("p", "words", said.text);
+    const words = make("p", "words", ...(this.links ? linked(said.text) : [said.text]));
     words.dir = "auto";
     const meta = make("div", "meta");
     const element = make("li", `message ${side}`, make("div", "bubble", who, words), meta);
@@ -324,7 +340,8 @@ export class ChatMessages extends HTMLElement {
 
   /** @param {Item} item */
   #showFate(item) {
-    const fate = item.seq === undefined ? "sending" : item.seq <= this.#seen ? "seen" : "stored";
+    const unsent = this.#held ? "held" : "sending";
+    const fate = item.seq === undefined ? unsent : item.seq <= this.#seen ? "seen" : "stored";
     if (item.fate && item.fate.dataset.fate !== fate) {
       item.element.dataset.fate = item.fate.dataset.fate = fate;
       item.fate.replaceChildren(icon(fate), make("span", "fate-words", text(fate)));
@@ -414,8 +431,12 @@ export class ChatMessages extends HTMLElement {
         item.element.classList.remove("followed");
       }
     }
-    this.#list.querySelector(".last-own")?.classList.remove("last-own");
-    this.#items.findLast((item) => item.side === "own")?.element.classList.add("last-own");
+    const lastOwn = this.#items.findLast((item) => item.side === "own");
+    if (lastOwn !== this.#lastOwn) {
+      this.#lastOwn?.element.classList.remove("last-own");
+      lastOwn?.element.classList.add("last-own");
+      this.#lastOwn = lastOwn;
+    }
   }
 
   /**

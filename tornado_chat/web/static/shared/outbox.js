@@ -5,12 +5,15 @@
  * @module
  */
 
+import { tabStorage } from "./storage.js";
+
 /**
  * @typedef {object} Unsent
  * @property {string} id the same on every attempt, so that the server stores the message once
  * @property {string} text
  * @property {number} [after] the last seq that was known when it was first sent; not sent yet without
  * @property {number} [seq] where the message was seen, though nobody acknowledged it yet
+ * @property {number} [conversation] for which it was written, where there can be several
  * @property {string} [refused] why the server did not take it; it waits for its author
  */
 
@@ -20,7 +23,7 @@ export class Outbox {
   constructor(key) {
     this.#key = key;
     /** @type {Unsent[]} */
-    this.entries = JSON.parse(sessionStorage.getItem(key) ?? "[]");
+    this.entries = JSON.parse(tabStorage.getItem(key) ?? "[]");
     // Where a message was seen is this page's knowledge: one that is loaded again has seen nothing yet.
     this.entries.forEach((entry) => delete entry.seq);
   }
@@ -40,6 +43,16 @@ export class Outbox {
     return this.entries.find((entry) => entry.id === id);
   }
 
+  /** It may be sent once more. @param {string} id */
+  retry(id) {
+    const entry = this.find(id);
+    if (entry) {
+      delete entry.refused;
+      this.save();
+    }
+    return entry;
+  }
+
   /** @param {string} id */
   remove(id) {
     this.entries = this.entries.filter((entry) => entry.id !== id);
@@ -49,9 +62,9 @@ export class Outbox {
   /** Call after changing an entry. */
   save() {
     if (this.entries.length) {
-      sessionStorage.setItem(this.#key, JSON.stringify(this.entries));
+      tabStorage.setItem(this.#key, JSON.stringify(this.entries));
     } else {
-      sessionStorage.removeItem(this.#key);
+      tabStorage.removeItem(this.#key);
     }
   }
 }

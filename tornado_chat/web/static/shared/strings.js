@@ -8,8 +8,11 @@
 const CHINESE = 0;
 const ENGLISH = 1;
 
-/** The language of the reader, as in the attribute `lang`. */
-export const language = choose(navigator.languages);
+/** The language of the reader, as in the attribute `lang`: what the link asks for, else the browser's. */
+export const language = choose([
+  new URLSearchParams(location.hash.slice(1)).get("language") ?? "",
+  ...navigator.languages,
+]);
 const column = language === "zh-CN" ? CHINESE : ENGLISH;
 
 /** @type {Record<string, [string, string]>} */
@@ -41,6 +44,7 @@ const TEXTS = {
   // messages
   conversation: ["对话", "Conversation"],
   sending: ["发送中", "Sending"],
+  held: ["等待发送", "Waiting to be sent"],
   stored: ["已送达", "Delivered"],
   seen: ["已读", "Seen"],
   refused: ["未能发送", "Not sent"],

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { tabStorage } from "./storage.js";
 import { text } from "./strings.js";
 
 /** @typedef {import("./composer.js").ChatComposer} ChatComposer */
@@ -39,7 +40,7 @@ export class Talking {
     this.#composer = composer;
     this.#outbox = outbox;
     this.#draftKey = draftKey;
-    composer.value = sessionStorage.getItem(draftKey) ?? "";
+    composer.value = tabStorage.getItem(draftKey) ?? "";
     on(composer, "draft", (draft) => this.#keepDraft(draft));
     on(composer, "typing", voice.typing);
     on(composer, "say", (said) => messages.addUnsent(voice.say(said)));
@@ -127,7 +128,7 @@ export class Talking {
 
   /** @param {string} draft */
   #keepDraft(draft) {
-    sessionStorage.setItem(this.#draftKey, draft);
+    tabStorage.setItem(this.#draftKey, draft);
   }
 }
 

@@ -53,6 +53,20 @@ export function parseTime(text) {
 }
 
 /**
+ * A span as people read clocks: `0:42`, `12:05`, `1:02:05`.
+ *
+ * @param {number} milliseconds
+ */
+export function elapsed(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const two = (/** @type {number} */ number) => String(number % 60).padStart(2, "0");
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60
+    ? `${minutes}:${two(seconds)}`
+    : `${Math.floor(minutes / 60)}:${two(minutes)}:${two(seconds)}`;
+}
+
+/**
  * Whether two times are on one day.
  *
  * @param {Date} one

@@ -1,0 +1,180 @@
+"""The sample for nginx, in a real nginx with TLS before the real process."""
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import secrets
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization as ser
+from cryptography.hazmat.primitives.asymmetric import ec
+from tornado import netutil
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+
+from tests.conftest import House, token
+from tests.e2e.conftest import Process, _Address
+from tests.e2e.managing import bound
+from tornado_chat import config
+
+SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"
+MAIN = """
+daemon off; user root; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    include {folder}/sample.conf;
+}}
+"""
+
+
+def write_certificate(folder: Path) -> Path:
+    """A certificate of 127.0.0.1, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    # A name of its own: among several of one name, only the first would be tried.
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secrets.token_hex(8))])
+    today = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "fullchain.pem"
+    pem.write_bytes(certificate.public_bytes(ser.Encoding.PEM))
+    plain = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.PKCS8, ser.NoEncryption())
+    (folder / "privkey.pem").write_bytes(plain)
+    return pem
+
+
+def free_port() -> int:
+    with bound(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@asynccontextmanager
+async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[House, int]]:
+    """The house as its clients see it, and the port without TLS."""
+    plain, secure = free_port(), free_port()
+    socket = folder / "chat.sock"
+    # Clients of this test are on this machine, and so would count as proxies.
+    await process.start(
+        f"server.unix_socket={socket}",
+        "server.trusted_proxies=",
+        "auth.guests=on",
+        "auth.guests_per_minute=1",
+    )
+    write_configuration(folder, socket, plain, secure)
+    trusted: ssl.SSLContext = netutil._client_ssl_defaults()
+    trusted.load_verify_locations(write_certificate(folder))
+    command = shutil.which("nginx") or "/usr/sbin/nginx"
+    running = await asyncio.create_subprocess_exec(command, "-p", folder, "-c", folder / "nginx.conf")
+    try:
+        async with asyncio.timeout(10):
+            while not await listens(secure):  # noqa: ASYNC110 - it does not tell
+                await asyncio.sleep(0.02)
+        yield House(_Address(f"https://127.0.0.1:{secure}"), config.Config(), []), plain  # type: ignore[arg-type]
+    finally:
+        running.terminate()
+        await running.wait()
+
+
+def write_configuration(folder: Path, socket: Path, plain: int, secure: int) -> None:
+    text = SAMPLE.read_text()
+    changes = {
+        "unix:/run/tornado-chat.sock": f"unix:{socket}",
+        "listen 80;": f"listen 127.0.0.1:{plain};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{secure} ssl;",
+        "    listen [::]:80;\n": "",
+        "    listen [::]:443 ssl;\n": "",
+        "/etc/letsencrypt/live/chat.example.org": str(folder),
+        "/var/log/nginx": str(folder),
+        "chat.example.org": "127.0.0.1",
+    }
+    for sample, here in changes.items():
+        assert sample in text, sample
+        text = text.replace(sample, here)
+    (folder / "sample.conf").write_text(text)
+    (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def get(url: str, **headers: str) -> HTTPResponse:
+    return await AsyncHTTPClient().fetch(
+        HTTPRequest(url, headers=headers, follow_redirects=False), raise_error=False
+    )
+
+
+@pytest.mark.gen_test(timeout=40)
+async def test_both_dialects_through_nginx(process: Process, tmp_path: Path) -> None:
+    async with nginx(process, tmp_path) as (house, _):
+        assert house.ws.startswith("wss://")
+        session = await house.session()
+        visitor = await house.chat(token("user", 1), session)
+        counsellor = await house.chat(token("consultant", 2), session)
+        await visitor.send_json({"msg": "您好"})
+        while (heard := await counsellor.recv_json())["isSystem"]:
+            pass
+        assert heard["msg"] == "您好"
+        waiter, user = await house.waiter(7), await house.user(3)
+        await user.until("connect_success")
+        await user.tell("message_text", {"message": "hello"})
+        assert (await waiter.until("message_text"))["payload"] == {"message": "hello"}
+        await process.stop()
+        assert (await visitor.wait_closed()).code == 1012
+    log = (tmp_path / "tornado-chat.log").read_text()
+    assert '"GET /chat HTTP/1.1" 101' in log
+    assert "eyJ" not in log + (tmp_path / "tornado-chat.error.log").read_text()
+
+
+@pytest.mark.gen_test(timeout=40)
+async def test_pages_requests_and_what_is_kept_from_the_public(process: Process, tmp_path: Path) -> None:
+    async with nginx(process, tmp_path) as (house, plain):
+        moved = await get(f"http://127.0.0.1:{plain}/room?a=b")
+        assert (moved.code, moved.headers["Location"]) == (301, "https://127.0.0.1/room?a=b")
+        room = await get(house.http + "/room")
+        assert room.code == 200
+        assert room.headers["Strict-Transport-Security"] == "max-age=31536000"
+        # The page's own origin is the address that the browser sees.
+        client = await house.connect(f"/notify?token={token('user', 1)}", headers={"Origin": house.http})
+        await client.close()
+        for path in ("/metrics", "/healthz", "/readyz"):
+            assert (await get(house.http + path)).code == 404
+            assert (await get(process.url + path)).code == 200
+        large = {"role": "user", "id": 1, "type": 0, "msg": "x" * 70_000}
+        answer = await house.api("POST", "/api/v1/notifications", token("service", "host"), large)
+        assert answer.code == 413
+
+
+@pytest.mark.gen_test(timeout=40)
+async def test_nobody_has_another_address_by_saying_so(process: Process, tmp_path: Path) -> None:
+    async with nginx(process, tmp_path) as (house, _):
+
+        async def ask(**headers: Any) -> int:
+            return (await house.api("POST", "/api/v1/guest", **headers)).code
+
+        first = await house.api("POST", "/api/v1/guest")
+        assert json.loads(first.body)["id"].startswith("guest-")
+        assert await ask() == 429
+        assert await ask(**{"X-Real-Ip": "203.0.113.1"}) == 429
+        assert await ask(**{"X-Forwarded-For": "203.0.113.2"}) == 429

@@ -1,0 +1,356 @@
+"""The service as its manager sees it: what it says, the sockets that it is passed, a loop that is stuck."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.conftest import SECRET, House, token
+from tests.e2e.conftest import Process, _Address
+from tests.e2e.managing import Manager, bound
+from tornado_chat import config
+from tornado_chat.client import ChatClient
+
+ROOT = Path(__file__).parents[2]
+VISITOR = token("user", 1)
+COUNSELLOR = token("consultant", 2)
+
+
+@pytest.fixture
+def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(process, tmp_path)
+    yield manager
+    io_loop.run_sync(process.stop, timeout=20)  # or it would miss its manager
+    manager.close()
+
+
+# --- what it says ---
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_ready_is_said_when_clients_are_served_and_stopping_before_they_are_sent_away(
+    process: Process, manager: Manager
+) -> None:
+    await manager.listen()
+    house = (await process.start("server.drain_seconds=7")).house
+    ready = await manager.hears("READY", "1")
+    assert ready["STATUS"] == "sockets: 0, users in line: 0"
+    visitor = await house.chat(VISITOR, await house.session())
+    before = len(manager.told)
+    assert await process.stop() == 0
+    stopping = await manager.hears("STOPPING", "1", after=before)
+    assert stopping["STATUS"] == "stopping; sockets to be sent away: 1"
+    assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 7_000_000
+    assert (await visitor.wait_closed()).code == 1012
+
+
+@pytest.mark.gen_test(timeout=40)
+@pytest.mark.slow
+async def test_the_status_follows_what_goes_on(process: Process, manager: Manager) -> None:
+    await manager.listen()
+    house = (await process.start()).house
+    await manager.hears("READY")
+    user = await house.user(1)
+    await user.get("connect_queue")
+    await manager.hears("STATUS", "sockets: 1, users in line: 1")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_reload_is_announced_with_its_time_and_ends_in_ready(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    process.files = [tmp_path / "own.ini"]
+    process.files[0].write_text("[limits]\nburst = 10\n")
+    await manager.listen()
+    await process.start()
+    await manager.hears("READY", "1")
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    heard = len(manager.told)
+    os.kill(process.pid, signal.SIGHUP)
+    reloading = await manager.hears("RELOADING", "1", after=heard)
+    assert before <= int(reloading["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    await manager.hears("READY", "1", after=heard)
+
+    heard = len(manager.told)
+    process.files[0].write_text("[limits]\nbrust = 10\n")
+    os.kill(process.pid, signal.SIGHUP)
+    ready = await manager.hears("READY", "1", after=heard)
+    assert ready["STATUS"].endswith("; not reloaded: the configuration has mistakes, see the log")
+    await process.stop()
+    said = [line for line in process.log if 'did you mean "burst"?' in line]
+    assert len(said) == 1
+    process.log.remove(said[0])
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_why_it_cannot_start_is_said_to_the_manager_too(process: Process, manager: Manager) -> None:
+    (process.directory / "secret").write_text("short")
+    await manager.listen()
+    with pytest.raises(AssertionError, match="can be guessed"):
+        await process.start()
+    assert await process.stop() == 2
+    assert "has 5 bytes and can be guessed" in manager.told[-1]["STATUS"]
+    assert not any("READY" in each for each in manager.told)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_the_watchdog_is_fed_until_the_loop_is_stuck_and_the_log_then_says_where(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "stuck.py").write_text(
+        "import time\n"
+        "from tornado_chat import Plugin, hookimpl\n"
+        "class Stuck(Plugin):\n"
+        "    @hookimpl\n"
+        "    def filter_message(self, draft):\n"
+        "        while draft.text == 'stop':\n"
+        "            time.sleep(1)\n"
+    )
+    await manager.listen(watchdog=0.4)
+    house = (await process.start(f"plugins.paths={plugins}")).house
+    visitor = await house.chat(VISITOR, await house.session())
+    for _ in range(5):
+        await manager.hears("WATCHDOG", "1", after=len(manager.told))
+    await visitor.send_json({"msg": "stop"})
+    await asyncio.sleep(0.5)  # what was under way
+    heard = len(manager.told)
+    await asyncio.sleep(1)
+    assert len(manager.told) == heard
+    assert await process.stop(signal.SIGABRT) == -signal.SIGABRT  # as the manager does then
+    assert any(re.search(r"stuck\.py.*line 7 in filter_message", line) for line in process.log)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_manager_that_has_gone_is_noted_once_and_no_more(process: Process, manager: Manager) -> None:
+    await manager.listen(watchdog=0.1)
+    house = (await process.start()).house
+    await manager.hears("WATCHDOG")
+    manager.close()
+    (process.directory / "notify").unlink()
+    while not process.log or "the service manager cannot be told" not in process.log[-1]:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)  # several beats
+    assert (await house.api("GET", "/healthz")).code == 200
+    noted = [line for line in process.log if "cannot be told" in line]
+    assert len(noted) == 1
+    process.log.remove(noted[0])
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_children_are_not_told_of_the_manager(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "child.py").write_text(
+        "import subprocess\n"
+        "from tornado_chat import Plugin, hookimpl\n"
+        "class Child(Plugin):\n"
+        "    @hookimpl\n"
+        "    async def startup(self, context):\n"
+        f"        open({str(tmp_path / 'env')!r}, 'wb').write(subprocess.check_output(['env']))\n"
+    )
+    manager.hold(bound(("127.0.0.1", 0)))
+    await manager.listen(watchdog=60)
+    await process.start(f"plugins.paths={plugins}")
+    seen = (tmp_path / "env").read_text()
+    assert "PATH=" in seen
+    assert not re.findall("NOTIFY_SOCKET|WATCHDOG_|LISTEN_", seen)
+
+
+# --- the sockets that it is passed ---
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_passed_sockets_are_served_instead_of_the_configured_ones(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    tcp, path = bound(("127.0.0.1", 0)), str(tmp_path / "passed.sock")
+    manager.hold(tcp, bound(path))
+    own = tmp_path / "own.sock"
+    there = Path(path)
+    await process.start("server.port=1", f"server.unix_socket={own}")  # a port that takes root
+    assert process.url == f"http://127.0.0.1:{tcp.getsockname()[1]}"
+    assert (await process.house.api("GET", "/healthz")).code == 200
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"200 OK" in await reader.readline()
+    writer.close()
+    assert not own.exists()
+    await process.stop()
+    # Nobody unlinked or shut down what is the manager's.
+    assert there.exists()  # noqa: ASYNC240
+    assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    _, writer = await asyncio.open_connection(*tcp.getsockname())
+    writer.close()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_socket_that_does_not_listen_is_refused_in_a_sentence(
+    process: Process, manager: Manager
+) -> None:
+    manager.hold(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    with pytest.raises(AssertionError, match=r"passed a socket that does not listen .*Accept=no"):
+        await process.start()
+    assert await process.stop() == 1
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_who_comes_while_nobody_serves_is_served_by_the_next_process(
+    process: Process, manager: Manager
+) -> None:
+    tcp = bound(("127.0.0.1", 0))
+    manager.hold(tcp)
+    await process.start()
+    session = await process.house.session()
+    await process.stop()
+    url = f"ws://127.0.0.1:{tcp.getsockname()[1]}"
+
+    async def come() -> int | None:
+        async with ChatClient(url, VISITOR, session) as visitor:
+            return (await visitor.send("is anybody there?")).seq
+
+    coming = asyncio.create_task(come())
+    await asyncio.wait({coming}, timeout=0.3)
+    assert not coming.done()
+    await process.start()
+    assert await coming == 1
+
+
+class Activated:
+    """The unit's own command line under ``systemd-socket-activate``, and started again when it ends, as by
+    systemd. The sockets stay open meanwhile."""
+
+    AGAIN = 'while :; do sh -c "LISTEN_PID=\\$\\$ exec \\"\\$@\\"" sh "$@" || exit; done'
+
+    def __init__(self, directory: Path) -> None:
+        state = directory / "state"
+        (directory / "secret").write_bytes(SECRET)
+        self._ini = directory / "tornado-chat.ini"
+        self._ini.write_text(
+            f"[server]\nstate_dir = {state}\ndrain_seconds = 0.2\n[auth]\nsecret_file = {directory}/secret\n"
+        )
+        with bound(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self.log: list[str] = []
+        self._ready = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        unit = (ROOT / "etc/systemd/tornado-chat.service").read_text()
+        line = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+        assert line is not None
+        program, *arguments = shlex.split(line[1])
+        # Installed in this environment instead of /opt.
+        command = [str(Path(sys.executable).with_name(Path(program).name)), *arguments]
+        self._process = await asyncio.create_subprocess_exec(
+            "systemd-socket-activate",
+            f"--listen=127.0.0.1:{self.port}",
+            f"--setenv=TORNADO_CHAT_CONFIG={self._ini}",
+            *("/bin/sh", "-c", self.AGAIN, "sh", *command),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._reader = asyncio.create_task(self._read())
+        while not any("Listening on" in line for line in self.log):  # noqa: ASYNC110 - read by another task
+            await asyncio.sleep(0.01)
+
+    async def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self.log.append(line.decode().rstrip())
+            if " ready " in self.log[-1]:
+                self._ready.set()
+
+    async def ready(self) -> None:
+        """Wait until there is a process that serves."""
+        async with asyncio.timeout(20):
+            await self._ready.wait()
+
+    async def restart(self) -> None:
+        self._ready.clear()
+        os.kill(self._server, signal.SIGTERM)
+        await self.ready()
+
+    @property
+    def _server(self) -> int:
+        assert self._process is not None
+        pid = self._process.pid
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(child)
+
+    async def stop(self) -> None:
+        """No more restarts: the shell ends first."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, ValueError):
+            server = self._server
+            os.kill(self._process.pid, signal.SIGKILL)
+            os.kill(server, signal.SIGTERM)
+        await self._process.wait()
+        assert self._reader is not None
+        await self._reader  # the server has closed its end, too
+
+
+@pytest.fixture
+def activated(io_loop: IOLoop, tmp_path: Path) -> Iterator[Activated]:
+    activated = Activated(tmp_path)
+    yield activated
+    io_loop.run_sync(activated.stop, timeout=20)
+    assert not [line for line in activated.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
+
+
+@pytest.mark.gen_test(timeout=120)
+@pytest.mark.slow
+async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: Activated) -> None:
+    await activated.start()
+    url = f"http://127.0.0.1:{activated.port}"
+    house = House(_Address(url), config.Config(), [])  # type: ignore[arg-type]
+    session = await house.session()  # the first connection starts it
+    over = False
+    answers: list[bytes] = []
+
+    async def knock() -> None:
+        """One connection after the other; each has to be answered, whenever it comes."""
+        while not over:
+            reader, writer = await asyncio.open_connection("127.0.0.1", activated.port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answers.append(await reader.read())
+            writer.close()
+
+    async with (
+        ChatClient(house.ws, VISITOR, session) as visitor,
+        ChatClient(house.ws, COUNSELLOR, session) as counsellor,
+    ):
+        knocking = [asyncio.create_task(knock()) for _ in range(5)]
+        sent = 0
+        for _ in range(10):
+            sending = [asyncio.create_task(visitor.send(f"{sent + n}")) for n in range(20)]
+            sent += 20
+            await sending[0]
+            await activated.restart()
+            await asyncio.gather(*sending)
+        over = True
+        await asyncio.gather(*knocking)
+        heard: list[str] = []
+        while len(heard) < sent:
+            frame = await counsellor.receive(10)
+            if not frame.system:
+                heard.append(frame.msg)
+    assert heard == [str(n) for n in range(sent)]
+    assert sum("stopping" in line for line in activated.log) == 10
+    assert len(answers) > 50
+    assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)

@@ -1,0 +1,289 @@
+"""``tornado-chat status`` beside the real process: what it shows, and what it says when nobody answers."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.conftest import token
+from tests.e2e.conftest import Process
+from tornado_chat import running
+from tornado_chat.cli import main
+from tornado_chat.cli.status_text import duration
+
+RUNNER = CliRunner()
+
+
+async def ask(process: Process, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of ``tornado-chat status`` with the server's configuration."""
+    options = [argument for option in process.options for argument in ("--set", option)]
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tornado_chat", "status", *options, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+    out, err = await command.communicate()
+    return command.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_it_shows_who_is_there(process: Process) -> None:
+    house = (await process.start()).house
+    user = await house.user(5)
+    await user.until("connect_queue")
+    waiter = await house.waiter("anna", name="安娜\x1b[31m")
+    await waiter.until("new_connection")
+    session = await house.session()
+    visitor = await house.chat(token("user", 1), session)
+    await visitor.recv_json()
+    code, out, err = await ask(process)
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out  # neither colours, nor what a name has brought
+    lines = out.splitlines()
+    assert lines[0].startswith(f"serving  tornado-chat 0.1.0 at {process.url}, process {process.pid}, up ")
+    assert "sockets         chat 1  notify 0  observe 0  user 1  waiter 1" in lines
+    assert "waiters         ready 1  busy 0  paused 0  away 0" in lines
+    assert "conversations   waiting 0  active 1" in lines
+    assert "rooms           ready 1  active 0" in lines
+    head = next(line for line in lines if line.startswith("waiter  "))
+    row = next(line for line in lines if line.startswith("anna"))
+    assert head.split() == ["waiter", "name", "state", "users", "for"]
+    # Two columns for each Chinese character: what is below each other begins in the same column.
+    assert len(row[: row.index("ready")]) + 2 == head.index("state")
+    assert re.search(r"^1 +active +\d+ s  user 5, waiter anna$", out, re.MULTILINE)
+    assert re.search(rf"^session {session} +ready +\d+ s  user 1, consultant 2 \(away\)$", out, re.MULTILINE)
+    assert not [line for line in lines if line != line.rstrip()]
+    for client in house.clients:
+        await client.close()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_json_is_what_the_server_said(process: Process) -> None:
+    await process.start()
+    code, out, err = await ask(process, "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["process"]["pid"] == process.pid
+    assert found["problems"] == {}
+    assert out.count("\n") == 1
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_it_asks_at_the_unix_socket_and_at_a_url(process: Process, tmp_path: Path) -> None:
+    process.options.append(f"server.unix_socket={tmp_path / 'sock'}")
+    await process.start()
+    code, out, _ = await ask(process)
+    assert code == 0
+    assert f"at {tmp_path / 'sock'}, process" in out
+    code, out, _ = await ask(process, "--url", process.url)
+    assert code == 0
+    assert f"at {process.url}, process" in out
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_server_that_wants_a_token_says_so_and_takes_it(process: Process) -> None:
+    process.options.append("web.ops_networks=10.0.0.0/8")
+    await process.start()
+    code, out, err = await ask(process)
+    assert (code, out) == (1, "")
+    assert "wants a token: No token was given. Put one of an admin into $TORNADO_CHAT_TOKEN" in err
+    code, out, _ = await ask(process, TORNADO_CHAT_TOKEN=token("admin", 1))
+    assert code == 0
+    assert out.startswith("serving")
+    code, _, err = await ask(process, TORNADO_CHAT_TOKEN=token("user", 1))
+    assert code == 1
+    assert "The role user may not use this" in err
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_server_that_is_not_there(process: Process) -> None:
+    await process.start()
+    assert running.read(process.directory / "state") is not None
+    await process.stop(signal.SIGKILL)
+    code, out, err = await ask(process)
+    assert (code, out) == (1, "")
+    assert "Connection refused. The server is not running: process" in err
+    assert "has ended without saying so" in err
+    await process.start()
+    await process.stop()
+    assert running.read(process.directory / "state") is None
+    code, _, err = await ask(process)
+    assert code == 1
+    assert "The server is not running, or it runs with another configuration" in err
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_server_that_listens_elsewhere_by_now(process: Process) -> None:
+    await process.start()
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    code, _, err = await ask(process, "--set", f"server.port={port}")
+    assert code == 1
+    assert f"listens at {process.url}: the configuration has changed since it started" in err
+    # With a port of its own choice, the note is how it is found.
+    code, out, _ = await ask(process, "--set", "server.port=0")
+    assert code == 0
+    assert f"at {process.url}, process" in out
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_loop_that_is_stuck_is_told(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    await process.start()
+    monkeypatch.setattr("tornado_chat.cli.asking.TIMEOUT", 0.5)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        result = await asyncio.to_thread(run, process)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    assert result.exit_code == 1
+    assert "does not answer within 0 s: the server is still starting, or its loop is stuck" in result.output
+
+
+def run(process: Process, *arguments: str) -> Result:
+    options = [argument for option in process.options for argument in ("--set", option)]
+    return RUNNER.invoke(main, ["status", *options, *arguments])
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [(running.STARTING, "has been starting for"), (running.STOPPING, "has been stopping for")],
+)
+def test_a_server_that_begins_or_ends(tmp_path: Path, state: str, words: str) -> None:
+    running.write(tmp_path, state)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    options = ("--set", f"server.state_dir={tmp_path}", "--set", f"server.port={port}")
+    result = RUNNER.invoke(main, ["status", *options])
+    assert result.exit_code == 1
+    assert f"The server (process {os.getpid()}) {words}" in result.output
+    running.remove(tmp_path)
+    assert running.read(tmp_path) is None
+
+
+class Stranger(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """Another web server."""
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_another_program_at_the_port_is_told(stranger: str) -> None:
+    result = RUNNER.invoke(main, ["status", "--url", stranger])
+    assert result.exit_code == 1
+    assert f"another program answers at {stranger} (200, text/html): the port is wrong" in result.output
+
+
+def test_wrong_use() -> None:
+    result = RUNNER.invoke(main, ["status", "--url", "localhost:8080"])
+    assert result.exit_code == 2
+    assert "--url has to begin with http:// or https://" in result.output
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_watching_redraws_in_place_until_interrupted(process: Process) -> None:
+    await process.start()
+    options = [argument for option in process.options for argument in ("--set", option)]
+    environments: list[tuple[dict[str, str], bool]] = [({}, True), ({"NO_COLOR": "1"}, False)]
+    for environment, coloured in environments:
+        shown = await asyncio.to_thread(_watch, options, environment)
+        assert shown.count("\x1b[H") == 2
+        assert shown.count("serving") == 2
+        assert shown.startswith("\x1b[?1049h")
+        assert shown.endswith("\x1b[?1049l")
+        assert ("\x1b[32m" in shown) is coloured
+
+
+def _watch(options: list[str], environment: dict[str, str]) -> str:
+    """What ``--watch`` writes to a terminal until it has drawn twice and is interrupted."""
+    terminal, theirs = pty.openpty()
+    command = subprocess.Popen(
+        [sys.executable, "-m", "tornado_chat", "status", "--watch", *options],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", **environment},
+    )
+    os.close(theirs)
+    shown, interrupted = "", False
+    with contextlib.suppress(OSError):  # when the other side is closed
+        while True:
+            shown += os.read(terminal, 65536).decode()
+            if shown.count("\x1b[J") == 2 and not interrupted:
+                command.send_signal(signal.SIGINT)
+                interrupted = True
+    os.close(terminal)
+    assert command.wait() == 0
+    return shown
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_what_keeps_it_from_serving_is_shown_and_is_a_failure(process: Process) -> None:
+    await process.start()
+    database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    code, out, err = await ask(process)
+    assert (code, err) == (1, "")
+    assert out.startswith("not serving  tornado-chat")
+    assert out.splitlines()[1] == "  database: no answer within 1 s"
+    code, out, err = await ask(process, "--json")
+    assert (code, err) == (1, "")
+    assert json.loads(out)["problems"].keys() == {"database"}
+    database.execute("ROLLBACK")
+    database.close()
+    while (await ask(process))[0] != 0:
+        pass
+    process.log[:] = [line for line in process.log if "refused a batch" not in line]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_second_one_that_cannot_start_leaves_the_note_of_the_first(process: Process) -> None:
+    await process.start()
+    second = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tornado_chat", "serve"),
+        *(argument for option in process.options for argument in ("--set", option)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await second.communicate()
+    assert second.returncode == 1
+    assert "Is it in use?" in err.decode()
+    note = running.read(process.directory / "state")
+    assert note is not None
+    assert (note.pid, note.state, note.alive) == (process.pid, running.SERVING, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (130, "2 min 10 s"), (3600, "1 h"), (90061, "1 d 1 h")],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

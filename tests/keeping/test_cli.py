@@ -1,0 +1,456 @@
+"""The commands about data, as an operator types them."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import peewee as pw
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.storage.conftest import open_at, transact
+from tests.storage.people import LIN, SECRET, build, everything, rows
+from tests.test_cli import home, state
+from tornado_chat import logs
+from tornado_chat.cli import main
+from tornado_chat.cli.data import mysql_arguments
+from tornado_chat.storage import notifications, schema
+from tornado_chat.storage.database import LARGEST_LOG
+from tornado_chat.types import Person, Role
+
+__all__ = ["home", "state"]
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(logs, "configure", lambda settings: None)
+
+    def run(*arguments: str, input: str = "") -> Result:
+        result = CliRunner().invoke(main, arguments, input=input)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def file(state: Path) -> Iterator[Path]:
+    """The database of that home, with a finished world in it."""
+    database = open_at(state / "tornado-chat.sqlite3")
+    schema.upgrade(database)
+    build(database)
+    database.close()
+    return state / "tornado-chat.sqlite3"
+
+
+def opened(file: Path, look: Callable[[pw.Database], Any]) -> Any:
+    database = open_at(file)
+    try:
+        return look(database)
+    finally:
+        database.close()
+
+
+# backup and restore
+
+
+def test_a_backup_is_verified_and_says_what_is_in_it(run: Run, file: Path, home: Path) -> None:
+    (file.parent / "secret").write_text("x")
+    result = run("backup", str(home / "b.sqlite3"))
+    assert result.exit_code == 0, result.stderr
+    assert "b.sqlite3: a good backup\n" in result.stdout
+    assert "conversations  1 session, 1 supervision record, 1 support conversation\n" in result.stdout
+    assert re.search(r"messages +7, from 2023-11-1\d ", result.stdout)
+    assert f"not in it; keep copies elsewhere, they are secrets: {file.parent}/secret\n" in result.stdout
+    assert stat.S_IMODE((home / "b.sqlite3").stat().st_mode) == 0o600
+    assert sorted(path.name for path in home.iterdir()) == [".local", "b.sqlite3"], (
+        "nothing is left beside it"
+    )
+
+    result = run("backup", "--verify", str(home / "b.sqlite3"))
+    assert (result.exit_code, "a good backup" in result.stdout) == (0, True)
+    result = run("backup", str(home / "b.sqlite3"))
+    assert (result.exit_code, "is there already; --force replaces it" in result.stderr) == (1, True)
+    assert run("backup", "--force", str(home / "b.sqlite3")).exit_code == 0
+
+
+def test_a_bad_backup_is_no_backup(run: Run, file: Path, home: Path) -> None:
+    (home / "text").write_text("no database")
+    sqlite3.connect(home / "empty").close()
+    with sqlite3.connect(home / "other") as other:
+        other.execute("CREATE TABLE t (x)")
+    other.close()
+    run("backup", str(home / "damaged"))
+    with (home / "damaged").open("r+b") as damaged:
+        damaged.seek(30_000)
+        damaged.write(b"\xff" * 30_000)
+    for name, said in (
+        ("text", "file is not a database"),
+        ("empty", "is no database of tornado-chat"),
+        ("other", "is no database of tornado-chat"),
+        ("damaged", "is damaged: "),
+        ("none", "there is no file"),
+    ):
+        result = run("backup", "--verify", str(home / name))
+        assert (result.exit_code, said in result.stderr) == (1, True), (name, result.stderr)
+        if name != "none":
+            result = run("restore", str(home / name), "--yes")
+            assert result.exit_code == 1, name
+    assert len(opened(file, everything)) > 100
+    assert [path.name for path in file.parent.iterdir()] == ["tornado-chat.sqlite3"], "nothing was changed"
+
+
+def test_backups_in_a_folder_are_named_by_time_and_the_newest_are_kept(
+    run: Run, file: Path, home: Path
+) -> None:
+    folder = home / "backups"
+    folder.mkdir()
+    for day in range(1, 6):
+        (folder / f"tornado-chat-2020010{day}T000000Z.sqlite3").write_text("old")
+    (folder / "mine.sqlite3").write_text("not made by us")
+    result = run("backup", str(folder), "--keep", "3")
+    assert result.exit_code == 0, result.stderr
+    names = sorted(path.name for path in folder.iterdir())
+    assert names[:3] == [
+        "mine.sqlite3",
+        "tornado-chat-20200104T000000Z.sqlite3",
+        "tornado-chat-20200105T000000Z.sqlite3",
+    ]
+    assert len(names) == 4
+    assert result.stdout.count("removed ") == 3
+    assert run("backup", str(home / "f"), "--keep", "3").exit_code == 2
+    assert run("backup", str(home / "none" / "f")).exit_code == 1
+
+
+def test_nothing_to_back_up(run: Run, home: Path, state: Path) -> None:
+    result = run("backup", str(home / "b"))
+    assert (result.exit_code, "does not exist yet" in result.stderr) == (1, True)
+    assert not state.exists()
+
+
+def test_no_room_is_said_before(run: Run, file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        f_bavail, f_frsize = 1, 4096
+
+    monkeypatch.setattr(os, "statvfs", lambda path: Full)
+    for command in (["backup", str(home / "b")], ["restore", str(file), "--yes"]):
+        if command[0] == "restore":
+            (home / "b").write_bytes(file.read_bytes())
+            command[1] = str(home / "b")
+        result = run(*command)
+        assert (result.exit_code, "4.1 kB free, and" in result.stderr) == (1, True), result.stderr
+
+
+def test_mysql_is_told_how(home: Path) -> None:
+    assert (
+        mysql_arguments("mysql://chat:hush@db.example:3307/chat?charset=utf8mb4")
+        == "--host db.example --port 3307 --user chat --password chat"
+    )
+    assert mysql_arguments("mysql:///chat") == "chat"
+    assert "hush" not in mysql_arguments("mysql://chat:hush@[broken/chat")
+
+
+def test_restore_brings_back_what_was_and_keeps_what_is(run: Run, file: Path, home: Path) -> None:
+    run("backup", str(home / "b"))
+    opened(file, lambda database: database.execute_sql("DELETE FROM message WHERE id > 3"))
+    result = run("restore", str(home / "b"), "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert "what it replaces\n" in result.stdout
+    assert "is restored\n" in result.stdout
+    assert opened(file, lambda database: rows(database, "message")) == 7
+    (aside,) = file.parent.glob("*.replaced-*")
+    assert f"what was there is kept as {aside}" in result.stdout
+    assert opened(aside, lambda database: rows(database, "message")) == 3
+    assert (home / "b").exists()
+    assert opened(file, lambda database: database.execute_sql("PRAGMA journal_mode").fetchone()[0]) == "wal"
+
+
+def test_restore_asks(run: Run, file: Path, home: Path) -> None:
+    run("backup", str(home / "b"))
+    before = file.read_bytes()
+    assert run("restore", str(home / "b"), input="n\n").exit_code == 1
+    result = run("restore", str(home / "b"))
+    assert (result.exit_code, "say --yes" in result.stderr) == (2, True)
+    assert file.read_bytes() == before
+    assert run("restore", str(home / "b"), input="y\n").exit_code == 0
+    assert run("restore", str(file), "--yes").exit_code == 2
+
+
+def test_restore_where_nothing_is_and_of_another_version(run: Run, file: Path, home: Path) -> None:
+    run("backup", str(home / "b"))
+    with sqlite3.connect(home / "b") as old:
+        old.execute("DROP TABLE data_operation")
+        old.execute(f"DELETE FROM {schema.HISTORY} WHERE name = '0005_keeping'")
+    old.close()
+    file.unlink()
+    result = run("restore", str(home / "b"), "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert "it lacks 0005_keeping: run `tornado-chat db upgrade` before the start" in result.stdout
+    assert "kept as" not in result.stdout
+    assert run("db", "upgrade").exit_code == 0
+
+    with sqlite3.connect(home / "b") as new:
+        new.execute(f"INSERT INTO {schema.HISTORY} (name, applied) VALUES ('9999_future', '2040-01-01')")
+    new.close()
+    result = run("restore", str(home / "b"), "--yes")
+    assert (result.exit_code, "comes from a newer version (it has 9999_future)" in result.stderr) == (1, True)
+
+
+def test_restore_tells_who_has_to_be_erased_again(run: Run, file: Path, home: Path) -> None:
+    run("backup", str(home / "b"))
+    assert run("erase", "--user", "1", "--yes").exit_code == 0
+    result = run("restore", str(home / "b"), "--yes")
+    assert "    tornado-chat erase --role user --user 1\n" in result.stdout
+    assert SECRET in opened(file, everything)
+    assert "erased after" not in run("restore", str(home / "b"), "--yes").stdout
+
+
+def test_nothing_is_done_while_somebody_uses_the_database(run: Run, file: Path, home: Path) -> None:
+    run("backup", str(home / "b"))
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM message').fetchall();"
+        "print('open', flush=True); sys.stdin.read()"
+    )
+    user = subprocess.Popen(
+        [sys.executable, "-c", code, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert user.stdout is not None
+    user.stdout.readline()
+    for command in (["restore", str(home / "b"), "--yes"], ["db", "compact"]):
+        result = run(*command)
+        assert (result.exit_code, "is in use" in result.stderr) == (1, True)
+    assert run("backup", str(home / "b2")).exit_code == 0
+    user.communicate()
+    assert run("db", "compact").exit_code == 0
+
+
+# db
+
+
+def test_status_tells_what_is_in_it(run: Run, file: Path) -> None:
+    said = run("db", "status").stdout
+    assert "journal mode wal" in said
+    assert re.search(r"^size +[\d.]+ kB, 0 bytes of it free for new rows; log 0 bytes", said, re.M), said
+    assert re.search(r"^conversations +1 session, 1 supervision record, 1 support conversation$", said, re.M)
+    assert re.search(r"^rows .*\bmessage 7\b", said, re.M)
+    found = json.loads(run("db", "status", "--json").stdout)
+    assert found["rows"]["message"] == 7
+    assert found["missing"] == []
+    assert found["file"]["size"] == file.stat().st_size
+
+
+def test_prune(run: Run, file: Path) -> None:
+    assert run("db", "prune", "--yes").exit_code == 2
+    result = run("db", "prune", "--dry-run", "--set", "storage.retention_days=365")
+    said = "1 session, 1 supervision record, 1 support conversation, with 7 messages; 1 notification"
+    assert result.stdout == f"older than 365 days: {said}\nnothing was changed\n"
+    assert opened(file, lambda database: rows(database, "message")) == 7
+    assert run("db", "prune", "--older-than", "100", input="n\n").exit_code == 1
+    result = run("db", "prune", "--older-than", "100", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert SECRET not in opened(file, everything)
+    said = run("db", "operations").stdout
+    assert "prune begun" in said
+    assert '"message":7' in said
+
+
+def test_a_database_of_before_is_not_touched(run: Run, file: Path) -> None:
+    opened(
+        file, lambda database: database.execute_sql(f"DELETE FROM {schema.HISTORY} WHERE name LIKE '0005%'")
+    )
+    for command in ("db prune --older-than 1 --yes", "erase --user 1 --yes", "export --user 1 --output x"):
+        result = run(*command.split())
+        assert result.exit_code == 1
+        assert "lacks 0005_keeping: make a backup, then run `tornado-chat db upgrade`" in result.stderr
+
+
+def test_logs_that_grew_are_cut(file: Path) -> None:
+    limit = opened(file, lambda database: database.execute_sql("PRAGMA journal_size_limit").fetchone()[0])
+    assert limit == LARGEST_LOG
+    assert opened(file, lambda database: database.execute_sql("PRAGMA secure_delete").fetchone()[0]) == 1
+
+
+# export
+
+
+def test_export_into_a_folder(run: Run, file: Path, home: Path) -> None:
+    result = run("export", "--user", "1", "--output", str(home / "lin"))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{home}/lin: everything about user 1: 1 session, 1 support conversation\n"
+    assert sorted(path.name for path in (home / "lin").iterdir()) == ["person.html", "person.json"]
+    assert stat.S_IMODE((home / "lin").stat().st_mode) == 0o700
+    assert json.loads((home / "lin" / "person.json").read_text())["person"]["id"] == "1"
+    assert 'lang="zh-CN"' in (home / "lin" / "person.html").read_text()
+    assert "export done  user:1" in run("db", "operations").stdout
+    assert run("export", "--user", "1", "--output", str(home / "lin")).exit_code == 2
+    assert [path.name for path in home.iterdir() if path.name.startswith(".lin")] == []
+
+
+def test_export_into_an_archive(run: Run, file: Path, home: Path) -> None:
+    output = home / "chen.zip"
+    result = run(
+        "export",
+        "--user",
+        "2",
+        "--role",
+        "consultant",
+        "--output",
+        str(output),
+        "--set",
+        "server.language=en",
+    )
+    assert result.exit_code == 0, result.stderr
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    with zipfile.ZipFile(output) as archive:
+        assert archive.namelist() == ["person.html", "person.json"]
+        assert b'lang="en"' in archive.read("person.html")
+
+
+def test_export_of_nobody(run: Run, file: Path, home: Path) -> None:
+    result = run("export", "--user", "99", "--output", str(home / "x"))
+    assert (result.exit_code, result.stderr) == (1, "Error: nothing is stored about user 99\n")
+    result = run("export", "--user", "2", "--output", str(home / "x"))
+    assert "there is a consultant with this id: say --role" in result.stderr
+    assert run("export", "--user", "1", "--output", str(home / "none" / "x")).exit_code == 1
+    assert run("db", "operations").stdout == "there is none\n"
+
+
+# erase
+
+
+def test_erase_tells_before_and_after(run: Run, file: Path, home: Path) -> None:
+    result = run("erase", "--user", "1", "--dry-run", "--report", str(home / "plan.json"))
+    assert result.exit_code == 0, result.stderr
+    assert "user 1, to be erased:\n" in result.stdout
+    assert "nothing was changed\n" in result.stdout
+    assert SECRET in opened(file, everything)
+    result = run("erase", "--user", "1", input="n\n")
+    assert result.exit_code == 1
+    result = run("erase", "--user", "1")
+    assert (result.exit_code, "say --yes" in result.stderr) == (2, True)
+    assert SECRET in opened(file, everything)
+
+    result = run("erase", "--user", "1", "--report", str(home / "report.json"), input="y\n")
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"^  message +3  emptied$", result.stdout, re.M)
+    assert "- backups from before still hold everything" in result.stdout
+    assert SECRET not in opened(file, everything)
+    plan, report = (json.loads((home / name).read_text()) for name in ("plan.json", "report.json"))
+    assert plan["done"] == report["done"]
+    assert (plan["dry_run"], report["dry_run"]) == (True, False)
+    assert report["person"] == {"role": "user", "id": "1"}
+    assert {"table": "message", "what": "emptied", "rows": 3} in report["done"]
+    said = run("db", "operations").stdout
+    assert "erase begun  user:1" in said
+    assert "erase done   user:1" in said
+    for wrong in ("report.json", "none/report.json"):
+        assert run("erase", "--user", "1", "--yes", "--report", str(home / wrong)).exit_code == 2
+
+
+def test_what_is_erased_is_in_none_of_the_files(run: Run, file: Path) -> None:
+    assert SECRET.encode() in file.read_bytes()
+    assert run("erase", "--user", "1", "--yes").exit_code == 0
+    for path in file.parent.iterdir():
+        assert SECRET.encode() not in path.read_bytes(), path
+    assert "[内容已删除]".encode() in file.read_bytes()
+
+
+def test_without_compacting_it_says_what_is_left_to_do(run: Run, file: Path) -> None:
+    result = run("erase", "--user", "1", "--yes", "--no-compact")
+    assert "run `tornado-chat db compact` when the server is stopped" in result.stdout
+
+
+def test_open_conversations_have_to_end_first(run: Run, file: Path) -> None:
+    opened(file, lambda database: build(database, over=False))
+    result = run("erase", "--user", "1", "--yes")
+    said = "these are still open: session 2 (active), support conversation 2 (active). End them first, or say --end-open"
+    assert (result.exit_code, result.stderr) == (1, f"Error: {said}\n")
+    assert SECRET in opened(file, everything)
+    result = run("erase", "--user", "1", "--dry-run")
+    assert f"- {said}\n" in result.stdout
+    assert run("erase", "--user", "1", "--yes", "--end-open").exit_code == 0
+    assert SECRET not in opened(file, everything)
+
+
+def test_tables_of_plugins_that_do_not_run_are_named(run: Run, file: Path, home: Path) -> None:
+    opened(file, lambda database: database.execute_sql("CREATE TABLE shop_visit (who TEXT)"))
+    assert "shop_visit" not in run("erase", "--user", "1", "--dry-run").stdout
+    opened(file, lambda database: database.execute_sql("INSERT INTO shop_visit VALUES ('user:1')"))
+    result = run("erase", "--user", "1", "--dry-run")
+    assert "of plugins that do not run, and were left out: shop_visit; name the plugins in" in result.stdout
+    result = run("export", "--user", "1", "--output", str(home / "x"))
+    assert "were left out: shop_visit" in result.stderr
+
+
+def test_ctrl_c_in_the_middle_says_how_to_go_on(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tornado_chat.keeping.erasure import Erasure
+
+    def stop(*arguments: object, **more: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Erasure, "_erase_rest", stop)
+        result = run("erase", "--user", "1", "--yes")
+    assert (result.exit_code, "run the same command again for the rest" in result.stderr) == (1, True)
+    assert "erase stopped" in run("db", "operations").stdout
+    assert run("erase", "--user", "1", "--yes").exit_code == 0
+    assert SECRET not in opened(file, everything)
+
+
+def test_a_stopped_prune_says_how_to_go_on(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tornado_chat.storage import removal
+
+    with monkeypatch.context() as patched:
+        patched.setattr(removal, "sweep", lambda tx: os.kill(os.getpid(), signal.SIGTERM))
+        result = run("db", "prune", "--older-than", "1", "--yes")
+    assert (result.exit_code, "run the same command again for the rest" in result.stderr) == (1, True)
+    assert "prune stopped" in run("db", "operations").stdout
+
+
+def test_a_backup_that_is_stopped_leaves_nothing(
+    run: Run, file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tornado_chat.storage import sqlite_files
+
+    def stop(path: Path, tick: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(sqlite_files, "check", stop)
+    assert run("backup", str(home / "b")).exit_code == 1
+    assert run("restore", str(_copied(file, home / "c")), "--yes").exit_code == 1
+    assert sorted(path.name for path in home.iterdir()) == [".local", "c"]
+    assert [path.name for path in file.parent.iterdir()] == ["tornado-chat.sqlite3"]
+
+
+def _copied(source: Path, target: Path) -> Path:
+    target.write_bytes(source.read_bytes())
+    return target
+
+
+@pytest.mark.parametrize("role", ["user", "consultant", "waiter"])
+def test_ids_of_any_role(run: Run, file: Path, home: Path, role: str) -> None:
+    opened(
+        file,
+        lambda database: transact(
+            database,
+            lambda tx: notifications.create(tx, Person(Role(role), "mary jane"), 0, "hi", None),
+        ),
+    )
+    arguments = ["--user", "mary jane", "--role", role]
+    assert run("export", *arguments, "--output", str(home / "x")).exit_code == 0
+    assert run("erase", *arguments, "--yes").exit_code == 0
+    assert run("export", *arguments, "--output", str(home / "y")).exit_code == 1
+    assert LIN.key in opened(file, everything)

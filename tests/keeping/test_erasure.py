@@ -1,0 +1,238 @@
+"""A person is gone from everything; what the others said, and the order of it, is as it was."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import peewee as pw
+import pytest
+
+from tests.storage.conftest import NOW, transact
+from tests.storage.people import BOB, CHEN, DAY, EVE, LIN, SECRET, WU, build, everything, rows, say, texts
+from tornado_chat.keeper import Keeper
+from tornado_chat.keeping.erasure import Erasure
+from tornado_chat.plugins.keepers import Keepers, Kept
+from tornado_chat.storage import conversations, messages, notifications, people, rooms, staff
+from tornado_chat.storage.erasing import Done
+from tornado_chat.types import Kind, Person, Role, StaffAccount, Thread
+
+TOMBSTONE = "[erased]"
+
+
+def erase(database: pw.Database, person: Person, keepers: Keepers | None = None, **how: bool) -> Erasure:
+    erasure = Erasure(database, keepers or Keepers(), person, TOMBSTONE, **how)
+    erasure.run(lambda done, total: None)
+    return erasure
+
+
+def test_a_visitor_is_gone_and_the_others_words_are_not(database: pw.Database) -> None:
+    world = build(database)
+    erasure = erase(database, LIN)
+    assert erasure.complete
+    assert SECRET not in everything(database)
+    assert LIN.key not in everything(database).split("\n")
+    assert texts(database, world.session) == [(1, TOMBSTONE), (2, TOMBSTONE), (3, "I hear you")]
+    assert texts(database, world.support) == [(1, TOMBSTONE), (2, "with pleasure")]
+    assert texts(database, world.record) == [(1, "about this session"), (2, "go on")]
+    assert dict(erasure.counts) == {
+        Done("message", "emptied"): 3,
+        Done("consultation_session", "made anonymous"): 1,
+        Done("support_conversation", "made anonymous"): 1,
+        Done("receipt", "deleted"): 2,
+        Done("read_mark", "deleted"): 1,
+        Done("notification", "deleted"): 1,
+        Done("inbox", "made anonymous"): 1,
+    }
+    room = rooms.get(database, world.session)
+    assert (room.helper, room.helper_name, room.rate) == (CHEN, "Chen", 4), "the stars say nothing of anybody"
+    assert (room.asker.role, room.asker_name, room.feedback, room.appointment_id) == (
+        Role.USER,
+        None,
+        None,
+        None,
+    )
+    conversation = conversations.get(database, world.support.id)
+    assert conversation is not None
+    assert (conversation.claims, conversation.rate, conversation.feedback) == ({}, 5, None)
+
+
+def test_nobody_can_tell_that_it_was_the_same_person(database: pw.Database) -> None:
+    first, second = build(database), build(database)
+    erase(database, LIN)
+    askers = {rooms.get(database, world.session).asker for world in (first, second)}
+    senders = {messages.after(database, world.session, 0, 1)[0].sender for world in (first, second)}
+    assert len(askers) == 2
+    assert askers == senders, "within one conversation it is still one person"
+
+
+def test_a_rehearsal_counts_the_same_and_changes_nothing(database: pw.Database) -> None:
+    build(database)
+    before = everything(database)
+    rehearsal = erase(database, LIN, rehearse=True)
+    assert everything(database) == before
+    assert rehearsal.counts == erase(database, LIN).counts
+
+
+@pytest.mark.parametrize("person", [CHEN, WU, BOB, EVE])
+def test_those_who_help_can_be_erased_too(database: pw.Database, person: Person) -> None:
+    world = build(database)
+    own = [text for thread in world[:3] for text in said_by(database, thread, person)]
+    assert erase(database, person).complete
+    left = everything(database)
+    assert person.key not in left.split("\n")
+    assert all(text not in left for text in own)
+    assert f"handed over by {person.id}" not in left
+    assert SECRET in left
+    assert erase(database, person).counts.total() == 0, "a second time there is nothing left"
+
+
+def said_by(database: pw.Database, thread: Thread, person: Person) -> list[str]:
+    return [each.text for each in messages.after(database, thread, 0, 100) if each.sender == person]
+
+
+def test_a_waiter_is_forgotten_as_the_last_one_of_a_user(database: pw.Database) -> None:
+    build(database)
+    again = transact(database, lambda tx: conversations.create(tx, LIN, None, "uuid-9"))[0]
+    assert again.last_waiter == EVE
+    erase(database, EVE)
+    found = conversations.get(database, again.id)
+    assert found is not None
+    assert found.last_waiter is None
+
+
+def test_an_erased_inbox_is_nobodys_and_its_number_is_not_given_again(database: pw.Database) -> None:
+    build(database)
+    transact(database, lambda tx: notifications.create(tx, WU, 0, "hello", None))
+    inbox = notifications.find_inbox(database, WU)
+    erase(database, WU)
+    assert notifications.people(database, Role.SUPERVISOR) == [], "nobody is to wait for it to be read"
+    made = transact(database, lambda tx: notifications.create(tx, WU, 0, "hello again", None))[0]
+    assert made.thread != inbox
+    assert inbox is not None
+    assert notifications.after(database, inbox, 0, 10) == []
+
+
+def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> None:
+    account = StaffAccount("chen", "Chen", CHEN, NOW)
+    staff.add(database, account, "hash")
+    staff.add(database, StaffAccount("wu", "Wu", WU, NOW), "hash")
+    assert staff.open_session(database, "key", "chen", "hash", NOW, NOW + DAY, 0)
+    assert people.is_known(database, CHEN)
+    erasure = erase(database, CHEN)
+    assert erasure.complete
+    assert erasure.counts == {Done("staff_account", "made anonymous"): 1, Done("staff_session", "deleted"): 1}
+    assert staff.find(database, "chen") is None
+    assert staff.existing(database, ["key"]) == set()
+    assert [each.name for each in staff.accounts(database)] == ["wu"]
+    assert rows(database, "staff_account") == 2
+    assert erase(database, CHEN).counts.total() == 0
+
+
+def test_whole_conversations_take_the_others_words_along(database: pw.Database) -> None:
+    world = build(database)
+    rehearsal = erase(database, LIN, whole=True, rehearse=True)
+    assert len(texts(database, world.record)) == 2
+    erasure = erase(database, LIN, whole=True)
+    assert erasure.counts == rehearsal.counts
+    assert erasure.counts[Done("message", "deleted")] == 7
+    for thread in (world.session, world.support, world.record):
+        assert texts(database, thread) == []
+    left = everything(database)
+    assert "I hear you" not in left
+    assert "go on" not in left, "the record was about that session"
+
+
+def test_long_conversations_go_in_pieces_whole_or_not(database: pw.Database) -> None:
+    for whole in (False, True):
+        world = build(database, over=False)
+        say(database, world.session, LIN, *[f"{SECRET} {n}" for n in range(1200)])
+        steps: list[tuple[int, int]] = []
+        erasure = Erasure(database, Keepers(), LIN, TOMBSTONE, whole=whole)
+        erasure.end(erasure.open())
+        erasure.run(lambda done, total, steps=steps: steps.append((done, total)))  # type: ignore[misc]
+        assert steps[-1][0] == steps[-1][1] == (3 if whole else 2)
+        assert SECRET not in everything(database)
+
+
+def test_what_is_open_is_named_and_can_be_ended(database: pw.Database) -> None:
+    world = build(database, over=False)
+    erasure = Erasure(database, Keepers(), LIN, TOMBSTONE)
+    assert erasure.open() == [(world.session, "active"), (world.support, "active")]
+    assert Erasure(database, Keepers(), LIN, TOMBSTONE, whole=True).open() == [
+        (world.session, "active"),
+        (world.support, "active"),
+        (world.record, "active"),
+    ]
+    # Bob has handed Lin over to Eve, who is still talking with Lin.
+    assert Erasure(database, Keepers(), BOB, TOMBSTONE).open() == []
+    assert Erasure(database, Keepers(), BOB, TOMBSTONE, whole=True).open() == [(world.support, "active")]
+    Erasure(database, Keepers(), LIN, TOMBSTONE, rehearse=True).end(erasure.open())
+    assert len(erasure.open()) == 2
+    erasure.end(erasure.open())
+    assert erasure.open() == []
+
+
+def test_an_observer_leaves_no_trace(database: pw.Database) -> None:
+    build(database)
+    assert people.is_known(database, WU)
+    assert {thread.kind for thread in people.marks(database, WU)} == {Kind.SESSION}
+    erase(database, WU)
+    assert people.marks(database, WU) == {}
+
+
+def test_somebody_who_comes_back_meanwhile_is_noticed(database: pw.Database) -> None:
+    build(database)
+
+    class Restless(Keeper):
+        def erase_person(self, tx: Any, person: Person) -> Mapping[str, int]:
+            notifications.create(tx, person, 0, "once more", None)
+            return {}
+
+    erasure = erase(database, LIN, Keepers([Kept("restless", Restless())]))
+    assert not erasure.complete
+
+
+def test_a_keeper_that_fails_undoes_only_its_own_part(
+    database: pw.Database, expected_logs: list[str]
+) -> None:
+    build(database)
+    expected_logs.append("plugin broken cannot deal with what it keeps")
+
+    class Broken(Keeper):
+        def erase_person(self, tx: Any, person: Person) -> Mapping[str, int]:
+            tx.database.execute_sql("UPDATE message SET text = 'damaged'")
+            raise RuntimeError("no")
+
+    class Good(Keeper):
+        def of_person(
+            self, database: pw.Database, person: Person
+        ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+            return {"good_kept": [{"a": 1}], "good_empty": []}
+
+        def erase_person(self, tx: Any, person: Person) -> Mapping[str, int]:
+            return {"good_gone": 2}
+
+    keepers = Keepers([Kept("broken", Broken()), Kept("good", Good())])
+    erasure = erase(database, LIN, keepers)
+    assert keepers.failed == {"broken"}
+    assert "damaged" not in everything(database)
+    assert SECRET not in everything(database)
+    assert erasure.counts[Done("good_gone", "erased by its plugin")] == 2
+    assert erasure.kept == {"good_kept": 1}
+
+
+def test_a_piece_that_is_interrupted_is_taken_back(
+    database: pw.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = build(database)
+
+    def interrupt(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Erasure, "_erase_rest", interrupt)
+    monkeypatch.setattr("tornado_chat.keeping.erasure.MOST", 1)
+    with pytest.raises(KeyboardInterrupt):
+        erase(database, LIN)
+    assert (1, TOMBSTONE) in texts(database, world.session)
+    assert rows(database, "notification") == 2
+    monkeypatch.undo()
+    assert erase(database, LIN).complete

@@ -1,0 +1,137 @@
+"""What a person is given: all of it, nothing of others but what was said to each other, and nothing that runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import peewee as pw
+import pytest
+
+from tests.storage.conftest import NOW, transact
+from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build, say
+from tornado_chat.keeping import files
+from tornado_chat.keeping.page import TEXTS
+from tornado_chat.keeping.person import Gathered
+from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.storage import operations, staff
+from tornado_chat.types import Person, Role, StaffAccount
+
+ZONE = "Asia/Shanghai"
+
+
+def written(
+    database: pw.Database, person: Person, folder: Path, language: str = "en"
+) -> tuple[dict[str, Any], str]:
+    steps: list[int] = []
+    gathered = Gathered(database, Keepers(), person, ZONE)
+    files.write(gathered, folder, language, "1.2", NOW, steps.append)
+    assert sum(steps) == gathered.counts.total()
+    document: dict[str, Any] = json.loads((folder / files.JSON).read_text())
+    return document, (folder / files.HTML).read_text()
+
+
+def test_everything_of_a_visitor_is_there(database: pw.Database, tmp_path: Path) -> None:
+    world = build(database)
+    transact(database, lambda tx: operations.add(tx, "root", "export", "done", LIN))
+    document, page = written(database, LIN, tmp_path)
+    assert (document["format"], document["version"]) == ("tornado-chat-person", 1)
+    assert document["person"] == {"role": "user", "id": "1", "names": [f"Lin {SECRET}"]}
+    assert document["made"] == "2023-11-15T06:13:20.000+08:00"
+    assert document["sessions"] == [
+        {
+            "id": world.session.id,
+            "others": ["consultant"],
+            "state": "completed",
+            "created": "2023-11-15T06:13:20.000+08:00",
+            "started": "2023-11-15T06:13:20.000+08:00",
+            "ended": "2023-11-15T06:13:20.000+08:00",
+            "rate": 4,
+            "feedback": f"feedback {SECRET}",
+            "appointment": 77,
+            "received": 3,
+            "read": 3,
+            "messages": [
+                message(1, "you", f"{SECRET} one"),
+                message(2, "you", f"{SECRET} two"),
+                message(3, "consultant", "I hear you"),
+            ],
+        }
+    ]
+    (conversation,) = document["conversations"]
+    assert conversation["claims"] == {"skills": SECRET, "priority": 1}
+    assert [each["from"] for each in conversation["messages"]] == ["you", "waiter"]
+    assert document["supervisions"] == [], "what the counsellor said to the supervisor is theirs"
+    assert [each["msg"] for each in document["notifications"]] == [f"for Lin {SECRET}"]
+    assert [each["action"] for each in document["operations"]] == ["export"]
+    for name in ("Chen", "Wu", "Bob", "Eve", "about this session", "consultant:2"):
+        assert name not in page
+        assert name not in json.dumps(document)
+
+
+def message(seq: int, sender: str, text: str) -> dict[str, Any]:
+    time = "2023-11-15T06:13:20.000+08:00"
+    return {"seq": seq, "time": time, "from": sender, "media": "text", "text": text}
+
+
+def test_everything_of_those_who_help(database: pw.Database, tmp_path: Path) -> None:
+    world = build(database)
+    for person, sessions, supervisions, conversations in (
+        (CHEN, 1, 1, 0),
+        (WU, 0, 1, 0),
+        (BOB, 0, 0, 1),  # it handed the user on, and only its words are left
+    ):
+        folder = tmp_path / person.role
+        folder.mkdir()
+        document, page = written(database, person, folder)
+        found = [len(document[name]) for name in ("sessions", "supervisions", "conversations")]
+        assert found == [sessions, supervisions, conversations]
+        assert "Lin" not in json.dumps(document).replace(SECRET, "")
+        assert page.count("<section>") == sum(found)
+    assert document["conversations"][0]["others"] == ["user", "waiter"]
+    (tmp_path / "wu").mkdir()
+    document, _ = written(database, WU, tmp_path / "wu")
+    assert document["listened"] == [{"kind": "session", "id": world.session.id, "received": 2}]
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+def test_nothing_that_was_said_becomes_html(database: pw.Database, tmp_path: Path, language: str) -> None:
+    world = build(database, over=False)
+    evil = "<script>alert(1)</script>\"'&\n\\u0000 </p><img src=x onerror=alert(2)>"
+    say(database, world.session, LIN, evil)
+    document, page = written(database, LIN, tmp_path, language)
+    assert document["sessions"][0]["messages"][-1]["text"] == evil
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    assert f'<html lang="{language.replace("_", "-")}">' in page
+
+
+def test_an_account_without_its_secrets(database: pw.Database, tmp_path: Path) -> None:
+    staff.add(database, StaffAccount("chen", "Chen", CHEN, NOW), "the hash")
+    assert staff.open_session(database, "the key", "chen", "the hash", NOW, NOW + DAY, 0)
+    document, page = written(database, CHEN, tmp_path)
+    (account,) = document["accounts"]
+    assert (account["name"], account["disabled"], account["removed"]) == ("chen", False, None)
+    assert [sorted(browser) for browser in account["browsers"]] == [["created", "expires", "used"]]
+    assert "the hash" not in page + json.dumps(document)
+    assert "the key" not in page + json.dumps(document)
+
+
+def test_somebody_with_nothing_gets_a_valid_document(database: pw.Database, tmp_path: Path) -> None:
+    document, _ = written(database, Person(Role.ADMIN, "nobody"), tmp_path)
+    assert document["sessions"] == document["notifications"] == document["operations"] == []
+    assert document["plugins"] == {}
+
+
+def test_the_files_are_nobody_elses(database: pw.Database, tmp_path: Path) -> None:
+    written(database, LIN, tmp_path)
+    assert {
+        path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.suffix in (".json", ".html")
+    } == {0o600}
+
+
+def test_every_role_and_state_has_a_word() -> None:
+    from tornado_chat.types import ConversationState, SessionState
+
+    for word in (*Role, *SessionState, *ConversationState):
+        assert word.value in TEXTS

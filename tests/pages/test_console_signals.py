@@ -1,0 +1,188 @@
+"""What calls a waiter, and what spares it the mouse."""
+
+import re
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from tests.pages.conftest import People, Process
+from tests.pages.consoles import BOB, Console, hears, says, visitor
+from tests.pages.test_room_accessible import findings
+
+# A browser whose notifications and sounds are noted, and that can look away.
+NOTED = """
+  window.noted = []; window.tones = 0; window.looking = true;
+  window.Notification = class extends EventTarget {
+    static permission = "default";
+    static async requestPermission() { return Notification.permission = "granted"; }
+    constructor(title, options) { super(); noted.push({ title, ...options }); noted.last = this; }
+    close() {}
+  };
+  const start = OscillatorNode.prototype.start;
+  OscillatorNode.prototype.start = function (...when) { tones += 1; start.apply(this, when); };
+  Object.defineProperty(document, "hidden", { get: () => !looking });
+  document.hasFocus = () => looking;
+  window.look = (how) => { looking = how; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+
+
+async def until(page: Page, expression: str) -> None:
+    while not await page.evaluate(expression):  # the page's policy forbids wait_for_function()
+        await page.wait_for_timeout(20)
+
+
+async def noted(context: BrowserContext) -> BrowserContext:
+    await context.add_init_script(NOTED)
+    return context
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_is_not_looking_is_called(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    page = await people.page("about:blank")
+    await noted(page.context)
+    await page.goto(f"{process.url}/console#token={BOB}")
+    bob = Console(page)
+    await bob.connected()
+    await bob.take_new()
+    assert await page.evaluate("noted.length") == 0  # nobody was asked for anything
+
+    lin = await visitor(house, 1, "Lin")
+    await expect(bob.row("Lin")).to_be_visible()
+    await until(page, "tones > 3")  # somebody new: more than for a message
+    await says(lin, "in front of me")
+    await bob.shows("Lin", "in front of me")
+    calls = await page.evaluate("tones")
+    await page.locator("#settings-button").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog.get_by_role("switch", name="Show messages")).to_be_disabled()
+    await dialog.get_by_role("switch", name="Desktop notifications").check()
+    await page.keyboard.press("Escape")
+
+    await page.evaluate(
+        "const now = Date.now; Date.now = () => now() + 2000; look(false)"
+    )  # not one sound on another
+    await says(lin, "a secret")
+    await until(page, "noted.length === 1")
+    note = await page.evaluate("noted[0]")
+    assert (note["title"], note["body"]) == ("Lin", "New message")
+    await until(page, f"tones === {calls + 2}")
+    await expect(page).to_have_title("(1) Support desk")
+    await visitor(house, 2, "Ada")
+    await until(page, "noted.length === 2")
+    note = await page.evaluate("noted[1]")
+    assert (note["title"], note["requireInteraction"]) == ("New visitor: Ada", True)
+    await page.evaluate("look(true); noted.last.dispatchEvent(new Event('click'))")
+    await expect(bob.panel("Ada")).to_be_visible()
+
+    # The settings are kept, and silence is silence.
+    await page.locator("#settings-button").click()
+    await dialog.get_by_role("switch", name="Show messages").check()
+    await dialog.get_by_role("switch", name="Sounds").uncheck()
+    await page.reload()
+    await page.evaluate("Notification.permission = 'granted'; tones = 0")
+    await bob.connected()
+    await page.locator("body").click(position={"x": 5, "y": 5})
+    await page.evaluate("look(false)")
+    await says(lin, "shown")
+    await until(page, "noted.length === 1")
+    assert (await page.evaluate("noted[0]"))["body"] == "shown"
+    assert await page.evaluate("tones") == 0
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_keyboard_does_it_all(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    bob = await Console.open(people, process.url)
+    keyboard = bob.page.keyboard
+    lin = await visitor(house, 1, "Lin")
+    await says(lin, "first")
+    for number, name in ((2, "Ada"), (3, "Tom")):
+        await visitor(house, number, name)
+    await expect(bob.rows).to_have_count(3)
+    await bob.composer.fill("draft")
+    await keyboard.press("Alt+ArrowDown")
+    await expect(bob.panel("Ada")).to_be_visible()
+    await expect(bob.composer).to_be_focused()
+    await expect(bob.row("Lin")).to_contain_text("Draft: draft")
+    await keyboard.press("Alt+ArrowUp")
+    await keyboard.press("Alt+ArrowUp")
+    await expect(bob.panel("Tom")).to_be_visible()
+    await keyboard.press("Alt+n")  # who has waited longest
+    await expect(bob.panel("Lin")).to_be_visible()
+    await expect(bob.composer).to_have_value("draft")
+    await bob.composer.dispatch_event("keydown", {"code": "ArrowDown", "altKey": True, "isComposing": True})
+    await keyboard.press("Control+Alt+ArrowDown")
+    await expect(bob.panel("Lin")).to_be_visible()
+    await keyboard.press("Alt+i")
+    await expect(bob.page.get_by_role("complementary")).to_be_visible()
+    await keyboard.press("Alt+c")
+    await expect(bob.composer).to_be_focused()
+    await keyboard.press("?")  # a question mark, where one writes
+    await expect(bob.composer).to_have_value("draft?")
+    await bob.row("Lin").focus()
+    await keyboard.press("?")
+    keys = bob.page.get_by_role("dialog", name="Keyboard shortcuts")
+    await expect(keys).to_contain_text("Alt+N")
+    await keyboard.press("Escape")
+    await keyboard.press("Alt+x")
+    await expect(bob.page.get_by_role("dialog", name="End the conversation with Lin?")).to_be_visible()
+    await keyboard.press("Enter")
+    await lin.until("disconnected")
+    await expect(bob.rows).to_have_count(2)
+    await bob.row("Ada").focus()
+    await keyboard.press("ArrowDown")
+    await expect(bob.row("Tom")).to_be_focused()
+
+    await bob.page.locator("#settings-button").click()
+    await bob.page.get_by_role("switch", name="Keyboard shortcuts").uncheck()
+    await keyboard.press("Escape")
+    await bob.row("Ada").focus()
+    await keyboard.press("?")
+    await expect(keys).to_be_hidden()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_quick_replies(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    bob = await Console.open(people, process.url)
+    lin = await visitor(house, 1, "Lin")
+    await bob.composer.fill("/")
+    await expect(bob.panel("Lin")).to_contain_text("There are no quick replies yet")
+    await bob.page.locator("#settings-button").click()
+    dialog = bob.page.get_by_role("dialog")
+    for name, words in [("hello", "Hello {name}, how can I help?"), ("help", "See https://example.org/help")]:
+        await dialog.get_by_role("button", name="Add a quick reply").click()
+        await dialog.get_by_role("textbox", name="Name").fill(name)
+        await dialog.get_by_role("textbox", name="Text").fill(words)
+        await dialog.get_by_role("button", name="Save").click()
+    await dialog.get_by_role("button", name="Add a quick reply").click()
+    await dialog.get_by_role("textbox", name="Name").fill("hello")
+    await dialog.get_by_role("textbox", name="Text").fill("another")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("There is one of this name.")
+    await bob.page.keyboard.press("Escape")
+
+    options = bob.page.get_by_role("listbox", name="Quick replies").get_by_role("option")
+    await bob.composer.fill("")
+    await bob.composer.press_sequentially("/he")
+    await expect(options).to_have_text([re.compile("^/hello"), re.compile("^/help")])
+    await expect(options.nth(0)).to_have_attribute("aria-selected", "true")
+    assert await findings(bob.page) == []
+    await bob.composer.press("Escape")
+    await expect(options).to_have_count(0)
+    await bob.composer.fill("、hel")  # what the key for / gives with a Chinese input method
+    await bob.composer.press("ArrowDown")
+    await expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    await bob.composer.press("ArrowUp")
+    await bob.composer.press("Enter")
+    await expect(bob.composer).to_have_value("Hello Lin, how can I help?")
+    await expect(options).to_have_count(0)
+    await bob.composer.press("Enter")
+    assert await hears(lin) == "Hello Lin, how can I help?"
+    await bob.say("either/or, and /nothing at all")
+    assert await hears(lin) == "either/or, and /nothing at all"
+    await bob.page.reload()
+    await bob.composer.fill("/example")  # in the text
+    await options.nth(0).click()
+    await expect(bob.composer).to_have_value("See https://example.org/help")

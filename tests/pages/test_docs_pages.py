@@ -1,0 +1,212 @@
+"""``/docs/http`` and ``/docs/sockets``: everything that is described, for people."""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.conftest import House, changed
+from tests.pages.conftest import COUNSELLOR, DESK, HOST, PHONE, VISITOR, People, Process
+from tests.pages.test_room_accessible import findings
+from tests.pages.test_serving import get
+from tornado_chat import config
+from tornado_chat.app import Server
+
+PAGES = ("/docs/http", "/docs/sockets")
+
+
+async def opened(page: Page) -> Page:
+    """With everything unfolded."""
+    await page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
+    return page
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_keeps_to_itself_and_is_made_once(house: House, path: str) -> None:
+    answer = await get(house, path)
+    assert answer.code == 200
+    assert answer.headers["Content-Security-Policy"].startswith(
+        "default-src 'none'; script-src 'self'; style-src 'self'"
+    )
+    assert answer.headers["Vary"] == "Accept-Language"
+    text = answer.body.decode()
+    assert "{{" not in text
+    assert "{%" not in text
+    assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)", text)
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert all(address[0] in "/#" for address in addresses)
+    again = await get(house, path, **{"If-None-Match": answer.headers["Etag"]})
+    assert again.code == 304
+    chinese = await get(house, path, **{"Accept-Language": "fr, zh-TW;q=0.9, en;q=0.8"})
+    assert b'<html lang="zh-CN">' in chinese.body
+    for accepted in ("", "fr", "en-GB, zh;q=0.5", "nonsense;q=x"):
+        assert b'<html lang="en">' in (await get(house, path, **{"Accept-Language": accepted})).body
+
+
+@pytest.mark.gen_test
+async def test_without_pages_there_are_the_documents_only(settings: config.Config) -> None:
+    server = Server(changed(settings, "web", pages=False))
+    await server.start()
+    house = House(server, settings, [])
+    for path in ("/docs", *PAGES):
+        assert (await get(house, path)).code == 404
+    for path in ("/api/v1/openapi.json", "/asyncapi.json"):
+        assert (await get(house, path)).code == 200
+    await server.stop()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_everything_that_is_described_is_shown(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    page = await people.page(f"{process.url}/docs")
+    await expect(page).to_have_url(f"{process.url}/docs/http")
+    document = json.loads((await get(house, "/api/v1/openapi.json")).body)
+    for path, verbs in document["paths"].items():
+        for verb, about in verbs.items():
+            entry = page.locator(f"#{about['operationId']}")
+            await expect(entry.locator(".path")).to_have_text(f"{verb.upper()} {path}")
+            text = await entry.text_content() or ""
+            assert about["x-who"].replace("`", "") in text
+            for status in about["responses"]:
+                assert status in text
+            for parameter in about.get("parameters", ()):
+                assert parameter["name"] in text
+
+    await page.get_by_role("link", name="WebSockets", exact=True).click()
+    await expect(page).to_have_url(f"{process.url}/docs/sockets")
+    document = json.loads((await get(house, "/asyncapi.json")).body)
+    for name, message in document["components"]["messages"].items():
+        channel, way, _ = name.split(".", 2)
+        frame = page.locator(f"[id='{name}']")
+        assert await frame.locator("pre").count() == 1, (channel, way)
+        assert message["x-about"].replace("`", "") in (await frame.text_content() or "")
+    for name, channel in document["channels"].items():
+        text = await page.locator(f"#{name}").text_content() or ""
+        for known in (channel["address"], *channel["x-features"], *channel["x-close-codes"]):
+            assert known in text
+
+    for path in PAGES:  # every link within a page leads somewhere
+        await page.goto(process.url + path)
+        assert (
+            await page.evaluate(
+                "[...document.querySelectorAll('a[href^=\"#\"]')]"
+                ".filter((link) => !document.getElementById(link.hash.slice(1))).map(String)"
+            )
+            == []
+        )
+        repeated = await page.evaluate(
+            "[...document.querySelectorAll('[id]')].map((each) => each.id).filter((id, i, all) => all.indexOf(id) !== i)"
+        )
+        assert repeated == []
+
+
+OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_is_copied_can_be_run(process: Process, people: People) -> None:
+    """Every command of the page is answered as described."""
+    house = (await process.start("auth.guests=on")).house
+    await house.record(await house.session())
+    page = await people.page(f"{process.url}/docs/http")
+    chat = await page.locator("#start ~ .copying code, #start ~ pre code").text_content() or ""
+    assert f"CHAT={process.url}\n" in chat
+    others = {"rate_session": VISITOR, "read_notification": COUNSELLOR}
+    ran = 0
+    for entry in await page.locator("article.entry").all():
+        name = await entry.get_attribute("id") or ""
+        if name in OF_ACCOUNTS:
+            continue  # for the server's own pages: they take an account, and its cookie
+        command = await entry.locator(".copying code").text_content() or ""
+        assert command.startswith("curl")
+        command = command.replace("curl", "curl -s -o /dev/null -w '%{http_code}'", 1)
+        shell = await asyncio.create_subprocess_exec(
+            *("sh", "-euc", command),
+            env={"CHAT": process.url, "TOKEN": others.get(name, HOST), "PATH": "/usr/bin:/bin"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        status, _ = await shell.communicate()
+        assert status.decode() in ("200", "201", "202"), (command, status)
+        ran += 1
+    assert ran >= 15
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_copying_says_whether_it_worked(
+    process: Process, people: People, expected_complaints: list[str]
+) -> None:
+    await process.start()
+    page = await people.page(f"{process.url}/docs/http")
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    entry = page.locator("#open_session")
+    await entry.get_by_role("button", name="Copy").click()
+    await expect(page.get_by_role("status")).to_have_text("Copied")
+    assert (await page.evaluate("navigator.clipboard.readText()")).startswith(
+        'curl -X POST "$CHAT/api/v1/sessions"'
+    )
+    await expect(entry.get_by_role("button", name="Copy")).to_be_visible()
+    await page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error()))")
+    await entry.get_by_role("button", name="Copy").click()
+    await expect(page.get_by_role("status")).to_have_text("Could not copy, select it by hand")
+
+
+@pytest.mark.slow
+@pytest.mark.gen_test(timeout=120)
+@pytest.mark.parametrize(
+    "look",
+    [
+        {"size": PHONE, "color_scheme": "light", "locale": "en-GB"},
+        {"size": DESK, "color_scheme": "dark", "locale": "zh-CN"},
+    ],
+)
+@pytest.mark.parametrize("path", PAGES)
+async def test_axe_finds_nothing(process: Process, people: People, path: str, look: dict[str, Any]) -> None:
+    await process.start()
+    page = await people.page(process.url + path, **look)
+    assert await findings(await opened(page)) == []
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+@pytest.mark.parametrize("path", PAGES)
+async def test_nothing_is_wider_than_a_narrow_telephone(
+    process: Process, people: People, path: str, locale: str
+) -> None:
+    await process.start()
+    page = await opened(await people.page(process.url + path, size=(320, 568), locale=locale))
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+    tables = await page.evaluate(
+        "Math.max(...[...document.querySelectorAll('table')].map((t) => t.scrollWidth))"
+    )
+    assert tables <= 320
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_by_keyboard(process: Process, people: People) -> None:
+    await process.start()
+    page = await people.page(f"{process.url}/docs/http")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_text("Skip to the contents")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="For machines (OpenAPI 3.1)")).to_be_focused()
+    summary = page.locator("#open_session details summary").first
+    await summary.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#open_session details").first).to_have_attribute("open", "")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_on_a_telephone_the_contents_are_folded(process: Process, people: People) -> None:
+    await process.start()
+    page = await people.page(f"{process.url}/docs/http", size=PHONE)
+    contents = page.get_by_role("navigation", name="Contents")
+    await expect(contents.get_by_role("link").first).to_be_hidden()
+    await contents.get_by_text("Contents").click()
+    await contents.get_by_role("link", name="End a session").click()
+    await expect(contents.get_by_role("link").first).to_be_hidden()
+    await expect(page.locator("#end_session h3")).to_be_in_viewport()

@@ -1,0 +1,38 @@
+"""The page that a person is given on an export: it reads well, everywhere, and runs nothing."""
+
+from pathlib import Path
+
+import peewee as pw
+import pytest
+from playwright.async_api import expect
+
+from tests.pages.conftest import DESK, PHONE, People
+from tests.pages.test_room_accessible import findings
+from tests.storage.conftest import database, database_file, transact
+from tests.storage.people import LIN, build, say
+from tornado_chat.keeping import files
+from tornado_chat.keeping.person import Gathered
+from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.storage import operations
+
+__all__ = ["database", "database_file"]
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "dark"), (DESK, "light")])
+async def test_a_persons_page(
+    people: People, database: pw.Database, tmp_path: Path, size: tuple[int, int], scheme: str
+) -> None:
+    world = build(database, over=False)
+    say(database, world.session, LIN, "<img src=x onerror='document.title=1'>", "word" * 200)
+    transact(database, lambda tx: operations.add(tx, "root", "export", "done", LIN))
+    files.write(Gathered(database, Keepers(), LIN, ""), tmp_path, "en", "1", 1, lambda count: None)
+    page = await people.page(f"file://{tmp_path}/{files.HTML}", size=size, color_scheme=scheme)
+    await expect(page).to_have_title("A copy of your personal data")
+    said = page.locator("section", has_text="Session 1").locator("li")
+    await expect(said).to_have_count(5)
+    await expect(said.nth(3)).to_contain_text("<img src=x onerror='document.title=1'>")
+    await page.get_by_role("link", name="Support conversations (1)").click()
+    await expect(page.get_by_role("heading", name="Support conversations")).to_be_in_viewport()
+    assert await findings(page) == []
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"

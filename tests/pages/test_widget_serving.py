@@ -1,0 +1,114 @@
+"""How ``/widget.js`` and ``/widget`` are served: to whom, with which headers, and how much of them."""
+
+import gzip
+import re
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+
+from tests.conftest import House, changed
+from tornado_chat import config
+from tornado_chat.app import Server
+from tornado_chat.web.widget import DEMO_ROUTES
+
+LOADER = 5_000  # bytes, gzipped
+FRAME = 60_000
+
+ORIGINS = ("https://shop.example", "http://10.0.0.7:8080", "app://shop;script-src", "https://b.example")
+
+
+async def get(house: House, path: str, **headers: str) -> HTTPResponse:
+    return await AsyncHTTPClient().fetch(house.http + path, headers=headers, raise_error=False)
+
+
+def directive(answer: HTTPResponse, name: str) -> str:
+    policy = answer.headers["Content-Security-Policy"]
+    return next(part.strip() for part in policy.split(";") if part.strip().startswith(name))
+
+
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    return changed(settings, "web", origins=ORIGINS)
+
+
+@pytest.mark.gen_test
+async def test_the_script_may_be_loaded_by_any_page_and_is_asked_for_each_time(house: House) -> None:
+    answer = await get(house, "/widget.js")
+    assert answer.code == 200
+    assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert b"{{" not in answer.body
+    again = await get(house, "/widget.js", **{"If-None-Match": answer.headers["Etag"]})
+    assert (again.code, again.body) == (304, b"")
+
+
+@pytest.mark.gen_test
+async def test_pages_of_the_allowed_origins_may_frame_it(house: House) -> None:
+    answer = await get(house, "/widget")
+    # What is no origin for a policy stays out of it, whatever it says.
+    allowed = "http://10.0.0.7:8080 https://b.example https://shop.example"
+    assert directive(answer, "frame-ancestors") == f"frame-ancestors 'self' {allowed}"
+    assert directive(answer, "script-src") == "script-src 'self'"
+    assert "X-Frame-Options" not in answer.headers
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    signin = await get(house, "/signin")
+    assert directive(signin, "frame-ancestors") == "frame-ancestors 'none'"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("origins", "ancestors"), [((), "'self'"), (("*",), "'self' *")])
+async def test_nobody_and_anybody(settings: config.Config, origins: tuple[str, ...], ancestors: str) -> None:
+    server = Server(changed(settings, "web", origins=origins))
+    await server.start()
+    answer = await get(House(server, settings, []), "/widget")
+    assert directive(answer, "frame-ancestors").split(maxsplit=1)[1] == ancestors
+    await server.stop()
+
+
+@pytest.mark.gen_test
+async def test_it_goes_with_the_other_pages_and_the_demo_page_only_with_the_demo(
+    settings: config.Config, house: House
+) -> None:
+    assert (await get(house, "/demo")).code == 404
+    server = Server(changed(settings, "web", pages=False), more_pages=DEMO_ROUTES)
+    await server.start()
+    for path in ("/widget.js", "/widget", "/demo"):
+        assert (await get(House(server, settings, []), path)).code == 404
+    await server.stop()
+
+
+@pytest.mark.gen_test
+async def test_neither_is_large_and_nothing_waits_for_something_else_to_be_found(house: House) -> None:
+    client = AsyncHTTPClient()
+    zipped = await client.fetch(house.http + "/widget.js", decompress_response=False, headers=GZIP)
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert len(zipped.body) < LOADER
+    assert gzip.decompress(zipped.body) == (await get(house, "/widget.js")).body
+
+    page = await client.fetch(house.http + "/widget", decompress_response=False, headers=GZIP)
+    size = len(page.body)
+    named = set(re.findall(r'(?:href|src)="([^"]+)"', gzip.decompress(page.body).decode()))
+    scripts = set()
+    for path in named:
+        answer = await client.fetch(house.http + path, decompress_response=False, headers=GZIP)
+        size += len(answer.body)
+        if path.endswith(".js"):
+            found = re.findall(
+                r'from "([^"]+)"|^import "([^"]+)"', gzip.decompress(answer.body).decode(), re.M
+            )
+            folder = path.rsplit("/", 1)[0]
+            scripts |= {_resolved(folder, one or other) for one, other in found}
+    assert size < FRAME
+    assert scripts <= named
+
+
+def _resolved(folder: str, path: str) -> str:
+    if path.startswith("../"):
+        return folder.rsplit("/", 1)[0] + path[2:]
+    return folder + path[1:]
+
+
+GZIP = {"Accept-Encoding": "gzip"}

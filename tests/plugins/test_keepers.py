@@ -1,0 +1,150 @@
+"""What the bundled plugins do with what they keep, when people's data are exported, erased or old."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import peewee as pw
+import pytest
+from tornado_chat_plugins.audit import chain
+from tornado_chat_plugins.audit.commands import KEY
+from tornado_chat_plugins.keyword_filter.alerts import KeywordFilterAlert, KeywordFilterNotified
+from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
+
+from tests.storage.conftest import NOW, database, database_file, transact
+from tests.storage.people import CHEN, DAY, LIN, WU, build
+from tornado_chat import config
+from tornado_chat.keeping.erasure import Erasure
+from tornado_chat.keeping.pruning import prune
+from tornado_chat.keeping.records import Recorder
+from tornado_chat.plugins import finding
+from tornado_chat.plugins.keepers import Keepers, of_plugins
+from tornado_chat.storage import schema
+
+__all__ = ["database", "database_file"]
+
+LATER = NOW + 10 * DAY
+
+
+@pytest.fixture
+def keepers(database: pw.Database, tmp_path: Path) -> Iterator[Keepers]:
+    loaded = finding.load(
+        config.load(None, ["plugins.enabled=audit, keyword_filter, notify, queue_policy"], {"HOME": "/"})
+    )
+    for each in loaded:
+        register = getattr(each.plugin, "register_models", None)
+        schema.create_missing(database, list(register()) if register else [])
+    keepers = of_plugins(loaded, tmp_path)
+    yield keepers
+    assert keepers.failed == set()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> bytes:
+    return chain.load_key(tmp_path / KEY, make=True)
+
+
+def erase(database: pw.Database, keepers: Keepers, person: object) -> Erasure:
+    erasure = Erasure(database, keepers, person, "[erased]")  # type: ignore[arg-type]
+    erasure.run(lambda done, total: None)
+    return erasure
+
+
+def alert(database: pw.Database, thread: object, person: object) -> None:
+    kind, id = thread  # type: ignore[misc]
+    new = KeywordFilterAlert.insert(
+        kind=kind, thread_id=id, seq=1, list="crisis.txt", created=NOW, stage="admin"
+    ).execute(database)
+    KeywordFilterNotified.insert(alert=new, notification=1, person=person.key).execute(database)  # type: ignore[attr-defined]
+
+
+def delivery(database: pw.Database, recipient: object, state: str, id: int) -> None:
+    NotifyDelivery.insert(
+        notification=id, target="t", shown="https://x", event_id="e", recipient=recipient.key,  # type: ignore[attr-defined]
+        type=0, body="{}", state=state, next_at=NOW, since=NOW, created=NOW,
+    ).execute(database)  # fmt: skip
+
+
+def test_alerts(database: pw.Database, keepers: Keepers) -> None:
+    world = build(database)
+    alert(database, world.session, WU)
+    assert keepers.of_person(database, LIN)["keyword_filter"] == {
+        "keyword_filter_alert": [
+            {
+                "kind": 1,
+                "thread_id": world.session.id,
+                "seq": 1,
+                "list": "crisis.txt",
+                "created": NOW,
+                "acknowledged": None,
+            }
+        ]
+    }
+    assert list(keepers.of_person(database, WU)["keyword_filter"]) == ["keyword_filter_notified"]
+    assert erase(database, keepers, LIN).kept == {}, "whose message it was is not to be known any more"
+    assert KeywordFilterAlert.select().count(database) == 1
+    erase(database, keepers, WU)
+    assert KeywordFilterNotified.select().count(database) == 0
+    alert(database, world.record, WU)
+    counts = prune(database, keepers, LATER, lambda: None)
+    assert (counts["keyword_filter_alert"], counts["keyword_filter_notified"]) == (2, 1)
+    assert KeywordFilterAlert.select().count(database) == 0
+
+
+def test_deliveries(database: pw.Database, keepers: Keepers) -> None:
+    build(database)
+    for id, (person, state) in enumerate(((LIN, WAITING), (LIN, DEAD), (CHEN, DEAD), (CHEN, WAITING))):
+        delivery(database, person, state, id)
+    assert len(keepers.of_person(database, LIN)["notify"]["notify_delivery"]) == 2
+    erase(database, keepers, LIN)
+    assert NotifyDelivery.select().count(database) == 2
+    assert prune(database, keepers, NOW, lambda: None)["notify_delivery"] == 0
+    assert prune(database, keepers, LATER, lambda: None)["notify_delivery"] == 1
+    assert NotifyDelivery.select().count(database) == 1, "what is on its way goes on"
+
+
+def test_the_audit_keeps_its_records_and_chains_the_operations(
+    database: pw.Database, keepers: Keepers, key: bytes
+) -> None:
+    world = build(database)
+    chain.append(database, key, chain.Entry(LIN.key, "joined", 1, world.session.id), NOW)
+    recorder = Recorder(database, keepers, "erase", LIN)
+    recorder.note("begun")
+    erasure = erase(database, keepers, LIN)
+    assert erasure.kept == {"audit_record": 1}
+    recorder.note("done", {"message": 3})
+    assert chain.verify(database, key) is None
+    records = list(chain.AuditRecord.select().order_by(chain.AuditRecord.number).execute(database))
+    assert [record.action for record in records] == ["joined", "erase begun", "erase done"]
+    assert records[1].actor == recorder.operator
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE data_operation SET person = 'user:9'",
+        "UPDATE data_operation SET counts = '{}' WHERE id = 2",
+        "DELETE FROM data_operation WHERE id = 2",
+    ],
+)
+def test_an_operation_cannot_be_changed_unnoticed(
+    database: pw.Database, keepers: Keepers, key: bytes, tampering: str
+) -> None:
+    recorder = Recorder(database, keepers, "export", LIN)
+    recorder.note("begun")
+    recorder.note("done", {"sessions": 1})
+    assert chain.verify(database, key) is None
+    database.execute_sql(tampering)
+    assert chain.verify(database, key) is not None
+
+
+def test_what_cannot_be_audited_is_not_done(database: pw.Database, keepers: Keepers, tmp_path: Path) -> None:
+    recorder = Recorder(database, keepers, "erase", LIN)
+    with pytest.raises(ValueError, match="start the server with the plugin once"):
+        recorder.note("begun")
+    assert not (tmp_path / KEY).exists(), "made by root it would be no use to the server"
+    assert (
+        transact(
+            database, lambda tx: tx.database.execute_sql("SELECT count(*) FROM data_operation").fetchone()[0]
+        )[0]
+        == 0
+    )

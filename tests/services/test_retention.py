@@ -1,0 +1,151 @@
+"""A server with a retention removes what is old while people talk, and nothing else."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import peewee as pw
+import pytest
+
+from tests.conftest import House, changed, token
+from tests.storage.conftest import open_at
+from tests.storage.people import DAY, SECRET, WU, build, everything, texts
+from tornado_chat import config
+from tornado_chat.app import Server
+from tornado_chat.errors import Unavailable
+from tornado_chat.services import retention
+from tornado_chat.storage import notifications, schema
+
+
+async def until(house: House, what: Callable[[pw.Database], bool]) -> None:
+    """Wait until ``what`` holds; the server tells nobody of it."""
+    database = open_at(house.config.state_dir / "tornado-chat.sqlite3")
+    while not what(database):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    database.close()
+
+
+class TestRemoving:
+    @pytest.fixture
+    def settings(self, settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> config.Config:
+        monkeypatch.setattr(retention, "PAUSE", 0)
+        settings = changed(settings, "storage", retention_days=30)
+        database = open_at(settings.state_dir / "tornado-chat.sqlite3")
+        schema.upgrade(database)
+        self.old = build(database)  # of 2023
+        self.open = build(database, over=False)
+        database.close()
+        return settings
+
+    @pytest.mark.gen_test
+    async def test_what_is_old_goes_and_the_open_one_goes_on(self, house: House) -> None:
+        visitor = await house.chat(token("user", 1), self.open.session.id)
+        await until(house, lambda database: not texts(database, self.old.session))
+        answer = await house.api("GET", "/api/v1/sessions/1/messages", token("user", 1))
+        assert answer.code == 404
+        answer = await house.api("GET", f"/api/v1/sessions/{self.open.session.id}/messages", token("user", 1))
+        assert len(json.loads(answer.body)["items"]) == 3
+        await visitor.send_json({"msg": "still there"})
+        await until(house, lambda database: "still there" in everything(database))
+
+
+class TestKeeping:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        database = open_at(settings.state_dir / "tornado-chat.sqlite3")
+        schema.upgrade(database)
+        build(database)
+        database.close()
+        return settings
+
+    @pytest.mark.gen_test
+    async def test_by_default_everything_stays(self, house: House) -> None:
+        assert house.server._retention._task is None
+        assert await house.server._store.read(lambda database: SECRET in everything(database))
+
+    @pytest.mark.gen_test
+    async def test_a_database_that_is_away_is_asked_again_later(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+    ) -> None:
+        expected_logs.append("what is older than 30 days has to wait")
+        monkeypatch.setattr(retention, "PAUSE", 0)
+        monkeypatch.setattr(retention, "RETRY", 0.01)
+        store = house.server._store
+        works = store.read
+        failures = iter([True, True])
+
+        async def read(*arguments: Any, **more: Any) -> Any:
+            if next(failures, False):
+                raise Unavailable("database_away")
+            return await works(*arguments, **more)
+
+        monkeypatch.setattr(store, "read", read)
+        house.server._retention._days = 30
+        house.server._retention.start()
+        await until(house, lambda database: SECRET not in everything(database))
+
+    @pytest.mark.gen_test
+    async def test_removed_notifications_leave_no_hole_for_their_owner(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that had not arrived stays, and arrives; what is new comes behind it."""
+        monkeypatch.setattr(retention, "PAUSE", 0)
+        supervisor = token("supervisor", 3)
+        socket = await house.connect(f"/notify?token={supervisor}")
+        store = house.server._store
+        first = await store.write(lambda tx: notifications.create(tx, WU, 0, "first", None))
+        assert (await socket.recv_json())["msg"] == "first"
+        await house.receipt(WU, first.thread, 1)
+        await house.server._receipts.flush()
+        await socket.close()
+        await store.write(lambda tx: notifications.create(tx, WU, 0, "second", None))
+        house.server._retention._days = 1
+        house.server._retention._clock = lambda: first.time + 2 * DAY
+        counts = await house.server._retention.run()
+        assert counts["notification"] == 2, "Lin's, and the first one"
+        await store.write(lambda tx: notifications.create(tx, WU, 0, "third", None))
+        socket = await house.connect(f"/notify?token={supervisor}")
+        assert [(await socket.recv_json())["msg"] for _ in range(2)] == ["second", "third"]
+
+
+@pytest.mark.gen_test
+async def test_stopping_in_the_middle_goes_on_after_the_next_start(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PAUSE", 3600)
+    settings = changed(settings, "storage", retention_days=30)
+    path = settings.state_dir / "tornado-chat.sqlite3"
+    database = open_at(path)
+    schema.upgrade(database)
+    world = build(database)
+    for pause, left in ((3600, 3), (0, 0)):
+        monkeypatch.setattr(retention, "PAUSE", pause)
+        server = Server(settings)
+        await server.start()
+        while texts(database, world.record) or len(texts(database, world.session)) != left:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await server.stop()
+    database.close()
+
+
+@pytest.mark.gen_test
+async def test_a_mistake_is_told_and_does_not_end_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
+) -> None:
+    expected_logs.append("what is older than 30 days could not be removed")
+    monkeypatch.setattr(retention, "AGAIN", 0.01)
+    service = house.server._retention
+    done = asyncio.Event()
+    runs = iter([ZeroDivisionError(), None])
+
+    async def run() -> dict[str, int]:
+        if error := next(runs, None):
+            raise error
+        done.set()
+        return {}
+
+    monkeypatch.setattr(service, "run", run)
+    service._days = 30
+    service.start()
+    await done.wait()

@@ -1,0 +1,107 @@
+"""A small world for the tests of what is kept: two sessions, a record, support, notifications."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import peewee as pw
+
+from tests.storage.conftest import NOW, transact
+from tornado_chat.storage import conversations, notifications, reading, receipts, rooms
+from tornado_chat.storage.messages import Append, MessageLog
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Person, Role, SessionState, Thread
+
+T = TypeVar("T")
+
+DAY = 86_400_000_000
+LIN = Person(Role.USER, "1")
+CHEN = Person(Role.CONSULTANT, "2")
+WU = Person(Role.SUPERVISOR, "3")
+BOB, EVE = Person(Role.WAITER, "5"), Person(Role.WAITER, "6")
+
+SECRET = "what-lin-said"
+"""In every text, name and claim of Lin's, and in nobody else's."""
+
+
+class World(NamedTuple):
+    """Where things are. Everything happens at ``NOW`` and is over a second later."""
+
+    session: Thread
+    record: Thread
+    support: Thread
+    inbox: Thread
+
+
+def say(database: pw.Database, thread: Thread, sender: Person, *texts: str, now: int = NOW) -> None:
+    with database.atomic():
+        appends = [Append(thread, sender, text, f"{sender.id}-{text}") for text in texts]
+        MessageLog(database).append(appends, now)
+
+
+def build(database: pw.Database, now: int = NOW, *, over: bool = True) -> World:
+    """:arg over: end everything."""
+
+    def run(work: Callable[[Transaction], T], later: int = 0) -> T:
+        return transact(database, work, now + later)[0]
+
+    session, _ = run(
+        lambda tx: rooms.create_session(
+            tx,
+            user_id=LIN.id,
+            consultant_id=CHEN.id,
+            user_name=f"Lin {SECRET}",
+            consultant_name="Chen",
+            appointment_id=77,
+        )
+    )
+    record, _ = run(lambda tx: rooms.create_record(tx, session, supervisor_id=WU.id, supervisor_name="Wu"))
+    support = run(
+        lambda tx: conversations.create(tx, LIN, f"Lin {SECRET}", "uuid-1", {"skills": SECRET, "priority": 1})
+    )
+    support = run(lambda tx: conversations.assign(tx, support, BOB, "Bob", "uuid-2", "least loaded"))
+    for room in (session, record):
+        run(lambda tx, room=room: rooms.start(tx, room.thread))  # type: ignore[misc]
+    say(database, session.thread, LIN, f"{SECRET} one", f"{SECRET} two", now=now)
+    say(database, session.thread, CHEN, "I hear you", now=now)
+    say(database, record.thread, CHEN, "about this session", now=now)
+    say(database, record.thread, WU, "go on", now=now)
+    say(database, support.thread, LIN, f"{SECRET} three", now=now)
+    say(database, support.thread, BOB, "with pleasure", now=now)
+    support = run(
+        lambda tx: conversations.assign(tx, support, EVE, "Eve", "uuid-3", f"handed over by {BOB.id}")
+    )
+    note = run(lambda tx: notifications.create(tx, LIN, 0, f"for Lin {SECRET}", None))
+    run(lambda tx: notifications.create(tx, CHEN, 2, "new", {"sessionId": session.thread.id}))
+    run(lambda tx: reading.mark(tx, session.thread, LIN, 3))
+    run(
+        lambda tx: receipts.advance(
+            tx.database, [(session.thread, LIN, 3), (session.thread, WU, 2), (note.thread, LIN, 1)]
+        )
+    )
+    run(lambda tx: rooms.rate(tx, session.thread.id, 4, f"feedback {SECRET}"))
+    run(lambda tx: conversations.rate(tx, support.id, 5, f"feedback {SECRET}"))
+    if over:
+        for room in (session, record):
+            run(lambda tx, room=room: rooms.finish(tx, room.thread, SessionState.COMPLETED), 1)  # type: ignore[misc]
+        run(lambda tx: conversations.end(tx, support.id, LIN), 1)
+    return World(session.thread, record.thread, support.thread, note.thread)
+
+
+def texts(database: pw.Database, thread: Thread) -> list[tuple[int, str]]:
+    """What a thread says, by ``seq``."""
+    from tornado_chat.storage import messages
+
+    return [(message.seq, message.text) for message in messages.after(database, thread, 0, 1000)]
+
+
+def rows(database: pw.Database, table: str) -> int:
+    count: int = database.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0]
+    return count
+
+
+def everything(database: pw.Database) -> str:
+    """Every value of every row, as one text."""
+    said: list[Any] = []
+    for table in database.get_tables():
+        said += [str(value) for row in database.execute_sql(f"SELECT * FROM {table}") for value in row]
+    return "\n".join(said)

@@ -1,0 +1,151 @@
+"""Readers who keep their place hear of everything once, also when several processes write at a time."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import peewee as pw
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.storage.conftest import VISITOR, new_session, on_mariadb, open_url, transact
+from tornado_chat.storage import models
+from tornado_chat.storage.database import Readers
+from tornado_chat.storage.messages import Append
+from tornado_chat.storage.streams import MESSAGES, NOTIFICATIONS, open_cursor
+from tornado_chat.storage.writer import Transaction, Writer
+from tornado_chat.types import Kind, Message, Thread
+
+THREADS = [Thread(Kind.SESSION, n) for n in range(1, 5)]
+
+
+@pytest.fixture(autouse=True)
+def _sessions(database: pw.Database) -> None:
+    for thread in THREADS:
+        transact(database, lambda tx, thread=thread: new_session(tx, thread.id))
+
+
+Makes = Callable[[], Writer]
+
+
+@pytest.fixture
+def writers(io_loop: IOLoop, database_url: str) -> Iterator[Makes]:
+    made: list[Writer] = []
+
+    def make() -> Writer:
+        made.append(Writer(open_url(database_url), lambda event: None, asyncio.get_running_loop()))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for writer in made:
+        writer.close()
+
+
+@pytest.fixture
+def readers(io_loop: IOLoop, database_url: str) -> Iterator[Readers]:
+    readers = Readers(open_url(database_url), 2, patience=5)
+    yield readers
+    readers.close()
+
+
+def texts(found: Any) -> list[str]:
+    return [message.text for _, message in found if isinstance(message, Message)]
+
+
+class Undone(Exception):
+    pass
+
+
+@on_mariadb
+@pytest.mark.gen_test(timeout=30)
+@pytest.mark.parametrize("undone", [False, True], ids=["committed", "undone"])
+async def test_what_another_process_has_not_committed_yet_is_waited_for(
+    writers: Makes, readers: Readers, expected_logs: list[str], undone: bool
+) -> None:
+    expected_logs.append("the database refused a batch of 1")
+    slow, quick = writers(), writers()
+    begun, release = threading.Event(), threading.Event()
+
+    def stay(tx: Transaction) -> None:
+        models.Message.insert(
+            kind=Kind.SESSION.value,
+            thread_id=1,
+            seq=1,
+            sender=VISITOR.key,
+            media="text",
+            text="slow",
+            time=tx.now,
+        ).execute(tx.database)
+        begun.set()
+        assert release.wait(5)
+        if undone:
+            raise Undone
+
+    staying = slow.run(stay)
+    await asyncio.get_running_loop().run_in_executor(None, begun.wait)
+    await quick.append(Append(THREADS[1], VISITOR, "quick"))
+    reading = asyncio.ensure_future(readers.read(MESSAGES.since, 0, 10))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(reading), 0.3)
+    # Who waits for one process keeps no other one from writing.
+    await quick.append(Append(THREADS[1], VISITOR, "meanwhile"))
+    release.set()
+    await asyncio.wait([staying])
+    staying.exception()
+    assert texts(await reading) == (["quick"] if undone else ["slow", "quick"])
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_follower_hears_everything_once_while_three_write(writers: Makes, readers: Readers) -> None:
+    async def write(writer: Writer, name: int) -> None:
+        for n in range(60):
+            # Some of it is undone, which leaves gaps.
+            thread = THREADS[(n + name) % len(THREADS)] if n % 7 else Thread(Kind.SESSION, 404)
+            futures = [writer.append(Append(thread, VISITOR, f"{name}:{n}:{m}")) for m in range(3)]
+            await asyncio.gather(*futures, return_exceptions=True)
+
+    heard: list[str] = []
+    over = False
+    position = 0
+
+    async def follow() -> None:
+        nonlocal position
+        while True:
+            last = over
+            while found := await readers.read(MESSAGES.since, position, 20):
+                heard.extend(texts(found))
+                position = found[-1][0]
+            if last:
+                return
+
+    # On SQLite there is one writer.
+    several = isinstance(readers._database, pw.MySQLDatabase)
+    following = asyncio.create_task(follow())
+    await asyncio.gather(*(write(writers(), name) for name in range(3 if several else 1)))
+    over = True
+    await following
+    stored = [
+        text for (text,) in models.Message.select(models.Message.text).tuples().execute(readers._database)
+    ]
+    readers._database.close()
+    assert len(heard) == len(set(heard))
+    assert set(heard) == set(stored)
+
+
+def test_a_new_follower_begins_behind_what_is_there(database: pw.Database) -> None:
+    for n in range(3):
+        models.Message.insert(
+            kind=Kind.SESSION.value,
+            thread_id=1,
+            seq=n + 1,
+            sender=VISITOR.key,
+            media="text",
+            text=f"{n}",
+            time=0,
+        ).execute(database)
+    position, _ = transact(database, lambda tx: open_cursor(tx, "audit", MESSAGES))
+    assert MESSAGES.since(database, position, 10) == []
+    assert texts(MESSAGES.since(database, 0, 2)) == ["0", "1"]
+    assert NOTIFICATIONS.since(database, 0, 10) == []

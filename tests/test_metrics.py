@@ -1,0 +1,201 @@
+"""The instruments count right, and what they show is named as Prometheus has it."""
+
+import asyncio
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from tornado_chat.metrics import Buckets, Gauges, Metrics
+from tornado_chat.metrics.history import BEAT, LENGTH, STEP, History
+from tornado_chat.metrics.instruments import DELIVERY, quantile
+
+UNITS = ("_seconds", "_bytes", "_timestamp_seconds")
+TIMES = st.lists(st.floats(0, 100), max_size=60)
+
+
+class TestBuckets:
+    def test_a_value_that_equals_a_bound_counts_below_it(self) -> None:
+        buckets = Buckets((1.0, 2.0))
+        for value in (0.5, 1.0, 1.5, 2.0, 3.0):
+            buckets.observe(value)
+        assert buckets.counts == [2, 2, 1]
+        assert buckets.sum == 8.0
+
+    @given(TIMES, st.floats(0, 200))
+    def test_a_batch_counts_as_its_values_one_by_one(self, starts: list[float], later: float) -> None:
+        now = max([*starts, later])
+        at_once, one_by_one = Buckets(DELIVERY), Buckets(DELIVERY)
+        at_once.observe_since(list(starts), now)
+        for start in starts:
+            one_by_one.observe(now - start)
+        assert sum(at_once.counts) == len(starts)
+        assert at_once.sum == pytest.approx(one_by_one.sum, abs=1e-6)
+        # A value on a bound may fall to either side by the last bit of a float.
+        edges = sum(any(abs(now - start - bound) < 1e-9 for bound in DELIVERY) for start in starts)
+        difference = sum(abs(a - b) for a, b in zip(at_once.counts, one_by_one.counts, strict=True))
+        assert difference <= 2 * edges
+
+    @given(st.lists(st.floats(0.0001, 29), min_size=1, max_size=200), st.sampled_from((0.5, 0.9, 0.99)))
+    def test_a_quantile_lies_in_the_bucket_of_the_true_one(self, values: list[float], share: float) -> None:
+        buckets = Buckets(DELIVERY)
+        for value in values:
+            buckets.observe(value)
+        found = quantile(buckets.bounds, buckets.counts, share)
+        assert found is not None
+        rank = next(n for n in range(1, len(values) + 1) if n >= share * len(values))
+        true = sorted(values)[rank - 1]
+        below = max((bound for bound in (0.0, *DELIVERY) if bound < true), default=0.0)
+        above = next(bound for bound in DELIVERY if bound >= true)
+        assert below <= found <= above
+
+    def test_quantiles_at_the_ends(self) -> None:
+        buckets = Buckets((1.0, 2.0))
+        assert quantile(buckets.bounds, buckets.counts, 0.99) is None
+        buckets.observe(1000.0)
+        assert quantile(buckets.bounds, buckets.counts, 0.99) == 2.0
+
+
+class TestFamilies:
+    def test_every_metric_is_there_before_anything_has_happened(self) -> None:
+        families = {family.name for family in Metrics().registry.collect()}
+        assert len(families) > 30
+        assert {
+            "tornado_chat_sockets_refused",
+            "tornado_chat_plugin_failures",
+            "tornado_chat_queue_length",
+        } < families
+
+    def test_names_are_as_prometheus_has_them(self) -> None:
+        for family in Metrics().registry.collect():
+            assert re.fullmatch(r"(tornado_chat|process)_[a-z_]+", family.name)
+            assert not family.name.endswith(("_total", "_count", "_sum", "_milliseconds", "_ms", "_kb"))
+            if family.type == "histogram":
+                assert family.name.endswith((*UNITS, "_size"))
+
+    def test_every_metric_says_what_it_is_good_for(self) -> None:
+        for family in Metrics().registry.collect():
+            if family.name.startswith("tornado_chat_"):
+                assert len(family.documentation) > 20
+                assert family.documentation.endswith(".")
+
+    def test_what_is_shown_can_be_parsed_and_has_no_creation_times(self) -> None:
+        metrics = Metrics()
+        metrics.refused.add("chat", "token_expired")
+        metrics.storage.delivery.observe(0.002)
+        metrics.gauges = lambda: Gauges(line=3, waiters={"ready": 1}, rooms={("session", "active"): 2})
+        text = metrics.text().decode()
+        samples = {
+            (sample.name, *sorted(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+        assert "_created" not in text
+        assert samples["tornado_chat_sockets_refused_total", "chat", "token_expired"] == 1
+        assert samples["tornado_chat_queue_length",] == 3
+        assert samples["tornado_chat_waiters", "ready"] == 1
+        assert samples["tornado_chat_rooms", "active", "session"] == 2
+        assert samples["tornado_chat_delivery_seconds_bucket", "0.001"] == 0
+        assert samples["tornado_chat_delivery_seconds_bucket", "0.002"] == 1
+        assert samples["tornado_chat_delivery_seconds_bucket", "+Inf"] == 1
+        assert samples["tornado_chat_sockets_dropped_total", "notify", "slow"] == 0
+
+    def test_two_servers_in_one_process_do_not_add_up(self) -> None:
+        one, other = Metrics(), Metrics()
+        one.tallies["chat"].opened += 1
+        name, labels = "tornado_chat_sockets_opened_total", {"endpoint": "chat"}
+        assert one.registry.get_sample_value(name, labels) == 1
+        assert other.registry.get_sample_value(name, labels) == 0
+
+
+class Loop:
+    """A clock, and the one timer that somebody has set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.due: tuple[float, object] | None = None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, action: object) -> "Loop":
+        self.due = (when, action)
+        return self
+
+    def cancel(self) -> None:
+        self.due = None
+
+    def run(self, seconds: float, late: float = 0.0) -> None:
+        end = self.now + seconds
+        while self.due is not None and self.due[0] + late <= end:
+            when, action = self.due
+            self.now = when + late
+            action()  # type: ignore[operator]
+        self.now = end
+
+
+class TestHistory:
+    @pytest.fixture
+    def loop(self) -> Loop:
+        return Loop()
+
+    @pytest.fixture
+    def metrics(self) -> Metrics:
+        return Metrics()
+
+    @pytest.fixture
+    def history(self, metrics: Metrics, loop: Loop) -> History:
+        as_loop: asyncio.AbstractEventLoop = loop  # type: ignore[assignment]
+        history = History(metrics, as_loop, wall=lambda: loop.now + 1e9)
+        history.start()
+        return history
+
+    def test_a_step_tells_what_happened_in_it(self, history: History, metrics: Metrics, loop: Loop) -> None:
+        metrics.gauges = lambda: Gauges(line=4, longest_wait=70.0)
+        metrics.tallies["chat"].open = 7
+        metrics.tallies["chat"].messages = 50
+        metrics.tallies["user"].messages = 50
+        metrics.tallies["chat"].delivered = 200
+        for _ in range(100):
+            metrics.storage.delivery.observe(0.004)
+        loop.run(STEP + BEAT)
+        (point,) = history.points
+        assert (point.sockets, point.line, point.longest_wait) == (7, 4, 70.0)
+        assert point.received == pytest.approx(10, rel=0.05)
+        assert point.delivered == pytest.approx(20, rel=0.05)
+        assert point.p50 is not None
+        assert 0.003 <= point.p50 <= 0.005
+        loop.run(STEP + BEAT)
+        assert len(history.points) == 2
+        assert (history.points[1].received, history.points[1].p50) == (0.0, None)
+        assert history.points[1].time > history.points[0].time
+
+    def test_the_last_minute_forgets_what_is_older(
+        self, history: History, metrics: Metrics, loop: Loop
+    ) -> None:
+        metrics.tallies["chat"].messages = 600
+        loop.run(30)
+        assert history.last_minute()[0] == pytest.approx(20, rel=0.1)
+        loop.run(90)
+        assert history.last_minute() == (0.0, 0.0, None, None)
+
+    def test_it_keeps_a_quarter_of_an_hour(self, history: History, loop: Loop) -> None:
+        loop.run(3600)
+        assert len(history.points) == LENGTH
+
+    def test_a_late_timer_is_lag(self, history: History, metrics: Metrics, loop: Loop) -> None:
+        loop.run(STEP + 1)
+        assert history.lag == 0.0
+        loop.run(1, late=0.4)
+        assert history.lag == pytest.approx(0.4)
+        assert sum(metrics.loop_lag.counts[-5:]) > 0  # above 0.25 s
+        loop.run(3 * STEP)
+        assert history.lag == 0.0
+        assert max(point.lag for point in history.points) == pytest.approx(0.4)
+
+    def test_it_stops(self, history: History, loop: Loop) -> None:
+        history.stop()
+        loop.run(100)
+        assert history.points == ()

@@ -1,0 +1,31 @@
+"""``docs/monitoring.md`` is what the code and the alerts are."""
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from tornado_chat.metrics.manual import fill
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "monitoring.md"
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = PAGE.read_text()
+    assert page == fill(page), "run: python -m tornado_chat.metrics.manual docs/monitoring.md"
+
+
+def test_it_has_all_alerts_with_their_severity() -> None:
+    groups = yaml.safe_load((ROOT / "etc" / "prometheus" / "tornado-chat.rules.yml").read_text())["groups"]
+    rules = {rule["alert"]: rule["labels"]["severity"] for group in groups for rule in group["rules"]}
+    told = re.findall(r"^\| (TornadoChat\w+) \| .+ \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert dict(told) == rules
+    assert len(told) == len(rules)
+
+
+def test_the_page_names_the_files_that_are_there() -> None:
+    for name in re.findall(r"`(etc/[\w./-]+)`", PAGE.read_text()):
+        assert (ROOT / name).is_file()
+    assert json.loads((ROOT / "etc" / "grafana" / "tornado-chat.json").read_text())["title"] == "tornado-chat"

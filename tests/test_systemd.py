@@ -1,0 +1,61 @@
+"""What the environment says of a service manager, and what reaches it."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tornado_chat.systemd import Manager
+
+
+@pytest.fixture(params=["path", "abstract"])
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.socket]:
+    """A manager's socket; its name is in the form that ``$NOTIFY_SOCKET`` has."""
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(str(tmp_path / "notify") if request.param == "path" else f"\0{tmp_path.name}")
+    receiver.settimeout(5)
+    yield receiver
+    receiver.close()
+
+
+def test_a_manager_hears_assignments_a_line_each(receiver: socket.socket) -> None:
+    name = receiver.getsockname()
+    environ = {"NOTIFY_SOCKET": name if isinstance(name, str) else f"@{name[1:].decode()}", "HOME": "/"}
+    manager = Manager.take(environ)
+    assert environ == {"HOME": "/"}
+    assert manager.listens
+    manager.tell(READY=1, STATUS="配置有误\nREADY=0")
+    assert receiver.recv(1000).decode() == "READY=1\nSTATUS=配置有误 READY=0"
+    manager.tell_reloading()
+    assert receiver.recv(1000).decode().startswith("RELOADING=1\nMONOTONIC_USEC=")
+    manager.close()
+
+
+def test_without_a_manager_nothing_is_said() -> None:
+    manager = Manager.take({})
+    assert not manager.listens
+    assert (manager.watchdog, list(manager.sockets)) == (0.0, [])
+    manager.tell(READY=1)
+    manager.close()
+
+
+def test_what_is_meant_for_another_process_does_not_count() -> None:
+    other = str(os.getppid())
+    environ = {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": other, "LISTEN_FDS": "1", "LISTEN_PID": other}
+    manager = Manager.take(environ)
+    assert environ == {}
+    assert (manager.watchdog, list(manager.sockets)) == (0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "3000000"}, 3.0),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": str(os.getpid())}, 0.5),
+        ({"WATCHDOG_USEC": "soon"}, 0.0),
+    ],
+)
+def test_the_watchdog(environ: dict[str, str], seconds: float) -> None:
+    assert Manager.take(environ).watchdog == seconds

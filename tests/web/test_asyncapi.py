@@ -1,0 +1,305 @@
+"""``/asyncapi.json`` says what goes over the sockets, and what goes over them is what it says."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, Peer, token
+from tests.web.described import problems
+from tornado_chat import errors
+from tornado_chat.client import RawClient
+from tornado_chat.client.socket import Closed
+from tornado_chat.types import Person, Role
+from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
+from tornado_chat.wire.kinds import CLOSE_CODES
+from tornado_chat.wire.support_frames import SENT, TYPES
+
+JS = Path(__file__).parent.parent / "js"
+
+VISITOR = token("user", 1, "Lin")
+COUNSELLOR = token("consultant", 2, "Chen")
+SUPERVISOR = token("supervisor", 3, "Wu")
+HOST = token("service", "host")
+
+
+async def described(house: House) -> dict[str, Any]:
+    return dict(json.loads((await house.api("GET", "/asyncapi.json")).body))
+
+
+def kinds(document: dict[str, Any], channel: str, way: str) -> dict[str, dict[str, Any]]:
+    """The messages of a channel: ``in``, what clients send, or ``out``, what they get."""
+    prefix = f"{channel}.{way}."
+    messages = document["components"]["messages"]
+    return {key.removeprefix(prefix): value for key, value in messages.items() if key.startswith(prefix)}
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_official_parser_finds_nothing_wrong(house: House) -> None:
+    node = shutil.which("node")
+    assert node, "there is no node: scripts/test installs Debian's, or: apt-get install nodejs npm"
+    assert (JS / "node_modules").exists(), "scripts/test installs it, or: npm ci --prefix tests/js"
+    parser = await asyncio.create_subprocess_exec(
+        node, JS / "asyncapi.js", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    found, _ = await parser.communicate((await house.api("GET", "/asyncapi.json")).body)
+    assert parser.returncode == 0
+    assert json.loads(found) == []
+
+
+@pytest.mark.gen_test
+async def test_examples_are_as_the_schemas_say_and_the_server_understands_them(house: House) -> None:
+    document = await described(house)
+    for name, message in document["components"]["messages"].items():
+        for example in message["examples"]:
+            assert problems(example["payload"], message["payload"], document) == [], name
+    for endpoint in counselling_catalogue.ENDPOINTS:
+        for kind in endpoint.from_client:
+            for example in kind.examples:
+                if endpoint is counselling_catalogue.CHAT:
+                    counselling.parse_chat(json.dumps(example), counselling.CHAT_FEATURES)
+                else:
+                    counselling.parse_listener(json.dumps(example), frozenset(endpoint.features))
+    for endpoint, role in ((support_catalogue.USER, Role.USER), (support_catalogue.WAITER, Role.WAITER)):
+        for kind in endpoint.from_client:
+            for example in kind.examples:
+                support.parse_command(json.dumps(example), role)
+
+
+def test_nothing_is_left_out() -> None:
+    for endpoint, role in ((support_catalogue.USER, Role.USER), (support_catalogue.WAITER, Role.WAITER)):
+        assert {kind.name for kind in endpoint.from_client} == set(TYPES[role])
+    heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
+    assert {kind.name for kind in heard} == set(SENT)
+    assert set(support_catalogue.WAITER.features) == support.FEATURES
+    assert set(support_catalogue.USER.features) == support.FEATURES - {"kickout", "ready"}
+    assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES
+    assert set(counselling_catalogue.NOTIFY.features) == counselling.NOTIFY_FEATURES
+    assert set(counselling_catalogue.OBSERVE.features) == counselling.OBSERVE_FEATURES
+    raised = [each for each in vars(errors).values() if isinstance(each, type)]
+    codes = {each.close_code for each in raised if issubclass(each, errors.ChatError)}
+    assert codes <= set(CLOSE_CODES)
+
+
+class Listener:
+    """Reads sockets to their ends, or as far as it is told, and holds what comes to the description."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self.seen: set[tuple[str, str]] = set()
+
+    async def until(
+        self, client: RawClient, channel: str, features: Iterable[str], name: str, **has: Any
+    ) -> Any:
+        """The next frame of the kind ``name``; those before it are looked at too."""
+        while True:
+            frame = await client.recv_json()
+            found = self.kind(frame, channel, features)
+            if found == name and has.items() <= frame.items():
+                return frame
+
+    async def all_of(self, client: RawClient, channel: str, features: Iterable[str], names: set[str]) -> None:
+        """Until every kind of ``names`` has come, in whatever order."""
+        missing = set(names)
+        while missing:
+            missing.discard(self.kind(await client.recv_json(), channel, features))
+
+    async def rest(self, client: RawClient, channel: str, features: Iterable[str]) -> int:
+        """Everything that still comes, up to the close code."""
+        with contextlib.suppress(Closed):
+            while True:
+                self.kind(await client.recv_json(), channel, features)
+        assert client.close_code is not None
+        assert str(client.close_code) in self._document["channels"][channel]["x-close-codes"]
+        return client.close_code
+
+    def kind(self, frame: Any, channel: str, features: Iterable[str]) -> str:
+        """What ``frame`` is: exactly one of the kinds that a client with these features can get."""
+        every = kinds(self._document, channel, "out")
+        wrong = {name: problems(frame, message["payload"], self._document) for name, message in every.items()}
+        found = [name for name in every if not wrong[name]]
+        assert len(found) == 1, (channel, frame, wrong)
+        feature = every[found[0]].get("x-feature")
+        assert feature is None or feature in features, (channel, frame)
+        self.seen.add((channel, found[0]))
+        return found[0]
+
+    def unseen(self, *channels: str) -> set[tuple[str, str]]:
+        every = {(channel, name) for channel in channels for name in kinds(self._document, channel, "out")}
+        return every - self.seen
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_counselling_conversation(house: House) -> None:
+    """With every feature and with none; at the end every kind of frame was there."""
+    listen = Listener(await described(house))
+    plain: list[str] = []
+    every = sorted(counselling.CHAT_FEATURES)
+    watching = sorted(counselling.OBSERVE_FEATURES)
+    at_work = await house.connect(f"/notify?token={COUNSELLOR}")
+    asked = await house.connect(f"/notify?token={SUPERVISOR}&features=seq,alive")
+    session = await house.session(user_name="Lin", consultant_name="Chen")
+    await listen.until(at_work, "notify", plain, "conversation")
+    await house.record(session)
+    frame = await listen.until(asked, "notify", ["seq"], "conversation")
+    assert {"id", "seq"} <= set(frame)
+
+    visitor = await house.chat(VISITOR, session)
+    counsellor = await house.chat(COUNSELLOR, session, features=",".join(every))
+    observer = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    counting = await house.connect(
+        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence"
+    )
+    await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
+    await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
+    await visitor.send_json({"msg": "hello"})
+    await listen.until(counsellor, "chat", every, "message", msg="hello")
+    await counsellor.send_json({"msg": " ", "id": "a2"})
+    await listen.until(counsellor, "chat", every, "system", id="a2")
+    for frame in ({"msg": "hi", "id": "a1"}, {"typing": True}, {"read": 1}, {"history": None}):
+        await counsellor.send_json(frame)
+    await listen.all_of(counsellor, "chat", every, {"ack", "history", "message"})
+    await listen.until(visitor, "chat", plain, "message", msg="hi")
+    typing = await house.chat(VISITOR, session, features="typing,read,presence")
+    await listen.until(typing, "chat", ["typing", "read", "presence"], "read")
+    await counsellor.send_json({"typing": False})
+    await listen.until(typing, "chat", ["typing", "read", "presence"], "typing")
+    await listen.until(observer, "observe", plain, "message", msg="hi", senderType=True)
+    await listen.until(counting, "observe", watching, "message", msg="hi", senderType=True)
+    for client, channel in ((asked, "notify"), (counting, "observe")):
+        await client.send_json({"alive": True})
+        await listen.until(client, channel, watching, "alive")
+    for client, channel in ((at_work, "notify"), (observer, "observe")):
+        await client.send_json({"msg": "may I?"})
+        await listen.until(client, channel, plain, "error")
+
+    for type, data in ((0, None), (1, {"apointmentId": 3, "consultantId": 2}), (1, {"apointmentId": 3})):
+        body = {"role": "consultant", "id": 2, "type": type, "msg": "m", "data": data}
+        await house.api("POST", "/api/v1/notifications", HOST, body)
+    await house.server.services.notifications.notify(Person(Role.SUPERVISOR, "3"), 0, "look", {"alert": True})
+    await listen.until(asked, "notify", ["seq"], "alert")
+    await listen.until(at_work, "notify", plain, "plain")
+    await listen.until(at_work, "notify", plain, "appointment")
+    await listen.until(at_work, "notify", plain, "appointment")
+
+    await counsellor.close(4000)
+    assert await listen.rest(visitor, "chat", plain) == 1000
+    assert await listen.rest(typing, "chat", ["typing", "read", "presence"]) == 1000
+    assert await listen.rest(observer, "observe", plain) == 1000
+    assert await listen.rest(counting, "observe", watching) == 1000
+    assert listen.unseen("chat", "notify", "observe") == set()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_support_conversation(house: House) -> None:
+    listen = Listener(await described(house))
+    plain: list[str] = []
+    every = sorted(support.FEATURES)
+
+    async def until(peer: Peer, channel: str, features: list[str], name: str, **has: Any) -> Any:
+        return await listen.until(peer.client, channel, features, name, **has)
+
+    async def sign_in(channel: str, who: str, features: list[str]) -> Peer:
+        peer = Peer(await house.connect(f"/v1/ws/{channel}/connect"))
+        await until(peer, channel, features, "initialize")
+        await peer.tell("auth", {"token": who, "features": features})
+        return peer
+
+    ada = await sign_in("user", token("user", 1, "Ada"), every)
+    await until(ada, "user", every, "auth_success")
+    await ada.tell("connect")
+    await until(ada, "user", every, "connect_queue")
+    bob = await sign_in("waiter", token("waiter", 7, "Bob"), plain)
+    await bob.tell("ready")
+    uuid = (await until(bob, "waiter", plain, "new_connection"))["payload"]["uuid"]
+    assert (await until(ada, "user", every, "connect_success"))["payload"]["conversation"]
+
+    await ada.tell("message_text", {"message": "hello"})
+    await until(ada, "user", every, "message_text_success")
+    await ada.tell("message_image", {"url": "https://example.org/parcel.jpg"})
+    await until(bob, "waiter", plain, "message_text")
+    await until(bob, "waiter", plain, "message_text")  # as a URL
+    for type, payload in (
+        ("message_text", {"message": "hi"}),
+        ("message_image", {"url": "https://example.org/map.png"}),
+        ("typing", {"typing": True}),
+        ("read", {"seq": 2}),
+    ):
+        await bob.tell(type, payload, to=uuid)
+    await listen.all_of(ada.client, "user", every, {"message_text", "message_image", "typing", "read"})
+    await ada.tell("get_history")
+    assert len((await until(ada, "user", every, "message_history"))["payload"]["items"]) == 4
+    await ada.tell("rate", {"rate": 5})
+    await until(ada, "user", every, "rate_success")
+    for peer, channel, features in ((ada, "user", every), (bob, "waiter", plain)):
+        await peer.tell("nonsense")
+        await until(peer, channel, features, "error")
+
+    eve = await sign_in("waiter", token("waiter", 8, "Eve"), every)
+    await until(eve, "waiter", every, "auth_success")
+    await eve.tell("ready")
+    while len(json.loads((await house.api("GET", "/api/v1/support/status", HOST)).body)["waiters"]) < 2:
+        pass
+    await bob.tell("transfer", {"waiter": 8}, to=uuid)
+    await until(bob, "waiter", plain, "transfer_success")
+    await until(eve, "waiter", every, "new_connection")
+    await until(ada, "user", every, "connect_success")
+    for type, payload in (
+        ("message_text", {"message": "hi"}),
+        ("message_image", {"url": "https://example.org/map.png"}),
+        ("typing", {"typing": True}),
+        ("read", {"seq": 2}),
+    ):
+        await ada.tell(type, payload)
+    await listen.all_of(eve.client, "waiter", every, {"message_text", "message_image", "typing", "read"})
+    await eve.tell("message_text", {"message": "hi"}, to=uuid)
+    await until(eve, "waiter", every, "message_text_success")
+    await eve.tell("get_history", to=uuid)
+    await until(eve, "waiter", every, "message_history")
+
+    again = await sign_in("waiter", token("waiter", 8, "Eve"), every)
+    await until(eve, "waiter", every, "kickout")
+    assert await listen.rest(eve.client, "waiter", every) == 4409
+    await again.tell("ready")
+    await until(again, "waiter", every, "new_connection")
+    await ada.tell("disconnect")
+    await until(again, "waiter", every, "disconnected")
+    await until(ada, "user", every, "disconnected")
+    assert listen.unseen("user", "waiter") == set()
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("channel", "path"),
+    [
+        ("chat", "/chat"),
+        ("chat", f"/chat?token={VISITOR}"),
+        ("chat", f"/chat?token={VISITOR}&sessionId=4&type=2"),
+        ("chat", f"/chat?token={VISITOR}&sessionId=4"),
+        ("chat", "/chat?token=junk&sessionId=4"),
+        ("notify", "/notify"),
+        ("notify", f"/notify?token={HOST}"),
+        ("observe", f"/observe?token={SUPERVISOR}"),
+        ("observe", f"/observe?token={SUPERVISOR}&sessionId=4"),
+    ],
+)
+async def test_sockets_are_closed_with_the_codes_that_are_described(
+    house: House, channel: str, path: str
+) -> None:
+    listen = Listener(await described(house))
+    assert await listen.rest(await house.connect(path), channel, []) >= 4400
+
+
+@pytest.mark.gen_test
+async def test_parameters_of_an_address_are_those_that_are_described(house: House) -> None:
+    document = await described(house)
+    query = document["channels"]["chat"]["bindings"]["ws"]["query"]
+    assert query["required"] == ["token", "sessionId"]
+    assert list(query["properties"]) == ["sessionId", "token", "type", "features"]
+    for name in ("user", "waiter"):
+        assert "query" not in document["channels"][name]["bindings"]["ws"]

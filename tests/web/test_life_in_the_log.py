@@ -1,0 +1,176 @@
+"""One conversation can be followed through the log by its number, and one socket by its ``conn``."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+from tornado_chat.client import Closed
+from tornado_chat.types import Kind, Person, Role, Thread
+
+VISITOR = token("user", 1, "V")
+COUNSELLOR = token("consultant", 2, "C")
+
+
+@pytest.fixture(autouse=True)
+def _info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tornado_chat")
+
+
+class Log:
+    """What is in the log so far."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self._caplog = caplog
+
+    def lines(self, **facts: Any) -> list[tuple[str, dict[str, Any]]]:
+        """The events with these facts: their words and all their facts."""
+        found = [(record.getMessage(), getattr(record, "fields", {})) for record in self._caplog.records]
+        return [
+            (words, own) for words, own in found if all(own.get(key) == value for key, value in facts.items())
+        ]
+
+    def events(self, **facts: Any) -> list[str]:
+        return [words for words, _ in self.lines(**facts)]
+
+    def of(self, event: str, **facts: Any) -> dict[str, Any]:
+        """The facts of the one event of this name."""
+        (found,) = [own for words, own in self.lines(**facts) if words == event]
+        return found
+
+    async def until(self, event: str, **facts: Any) -> None:
+        while event not in self.events(**facts):  # noqa: ASYNC110 - a log has no event for it
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    return Log(caplog)
+
+
+@pytest.mark.gen_test
+async def test_a_session_from_its_beginning_to_its_end(house: House, log: Log) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    counsellor = await house.chat(COUNSELLOR, session)
+    await log.until("started", session=session)
+    for n in range(2):
+        await visitor.send_json({"msg": "x", "id": str(n)})
+        while "ack" not in await visitor.recv_json():
+            pass
+    await house.receipt(Person(Role.CONSULTANT, "2"), Thread(Kind.SESSION, session), 2)
+    await counsellor.close(1001)
+    await log.until("away", session=session)
+    await visitor.send_json({"msg": "are you there?", "id": "3"})
+    while "ack" not in await visitor.recv_json():
+        pass
+    again = await house.chat(COUNSELLOR, session)
+    assert (await again.recv_json())["msg"] == "are you there?"
+    await log.until("resumed", session=session)
+    await again.close(4000)
+    await log.until("ended", session=session)
+    await log.until("left", session=session, role="user")
+    events = log.events(session=session)
+    assert sorted(events[:3]) == ["joined", "joined", "started"]
+    assert events[3:] == ["left", "away", "resumed", "left", "ending", "ended", "left"]
+    resumed = log.of("resumed", session=session)
+    assert (resumed["role"], resumed["id"], resumed["resent"]) == ("consultant", "2", 1)
+    assert log.of("away", session=session)["grace"] == house.config.counselling.rejoin_grace
+    assert log.of("ending", session=session)["why"] == "a participant or the host ends it"
+    assert log.of("ended", session=session)["state"] == "completed"
+    assert log.of("left", session=session, role="user")["code"] == 1000
+    one = log.of("resumed", session=session)["conn"]
+    assert log.events(conn=one) == ["opened", "authenticated", "resumed", "left"]
+    assert log.of("left", conn=one)["code"] == 4000
+
+
+@pytest.mark.gen_test
+async def test_a_support_conversation_from_the_line_to_its_end(house: House, log: Log) -> None:
+    user = await house.user(5)
+    await log.until("queued")
+    conversation = log.of("queued")["conversation"]
+    anna = await house.waiter("anna")
+    await log.until("joined", conversation=conversation, role="waiter")
+    bert = await house.waiter("bert")
+    address = (await anna.until("new_connection"))["payload"]["uuid"]
+    while b'"bert"' not in (await house.api("GET", "/api/v1/status")).body:
+        pass  # it is not told when it is ready
+    await anna.tell("transfer", {"waiter": "bert"}, to=address)
+    await log.until("transferred", conversation=conversation)
+    await bert.until("new_connection")
+    await user.tell("disconnect")
+    await log.until("ended", conversation=conversation)
+    events = log.events(conversation=conversation)
+    assert [each for each in events if each not in ("joined", "left")] == [
+        "queued",
+        "matched",
+        "transferred",
+        "ended",
+    ]
+    matched, transferred = log.of("matched"), log.of("transferred")
+    assert (matched["role"], matched["id"]) == ("waiter", "anna")
+    assert matched["waited"] >= 0
+    assert (transferred["previous"], transferred["id"]) == ("anna", "bert")
+    assert {own["id"] for _, own in log.lines(conversation=conversation)} == {"5", "anna", "bert"}
+
+
+class TestLost:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", rejoin_grace=0.05)
+
+    @pytest.mark.gen_test
+    async def test_a_waiter_that_does_not_return(self, house: House, log: Log) -> None:
+        user = await house.user(5)
+        waiter = await house.waiter("anna")
+        await user.until("connect_success")
+        await waiter.close()
+        await log.until("returned")
+        conversation = log.of("returned")["conversation"]
+        assert "away" in log.events(conversation=conversation, role="waiter")
+
+
+@pytest.mark.gen_test
+async def test_who_is_refused_or_dropped_is_told_with_code_and_reason(house: House, log: Log) -> None:
+    session = await house.session()
+    stranger = await house.chat(token("user", 9), session)
+    with pytest.raises(Closed):
+        await stranger.recv_json()
+    await log.until("refused")
+    refused = log.of("refused")
+    assert (refused["code"], refused["reason"], refused["endpoint"]) == (4403, "not_your_session", "chat")
+    assert (refused["role"], refused["id"]) == ("user", "9")
+    assert log.events(conn=refused["conn"]) == ["opened", "authenticated", "refused", "left"] or log.events(
+        conn=refused["conn"]
+    ) == ["opened", "authenticated", "refused"]
+    visitor = await house.chat(VISITOR, session)
+    await log.until("joined", session=session)
+    for _ in range(10):
+        await visitor.send(b"not json")
+    await log.until("left", session=session)
+    dropped = log.of("dropped")
+    assert (dropped["code"], dropped["reason"], dropped["session"]) == (4400, "too_many_errors", session)
+    assert log.of("left", session=session)["reason"] == "too_many_errors"
+
+
+@pytest.mark.gen_test
+async def test_frames_are_in_the_log_at_level_debug_by_type_and_size(
+    house: House, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    await visitor.send_json({"msg": "x", "id": "1"})
+    while "ack" not in await visitor.recv_json():
+        pass
+    assert "frame" not in log.events()
+    caplog.set_level(logging.DEBUG, "tornado_chat")
+    counsellor = await house.chat(COUNSELLOR, session)
+    await log.until("started")
+    await counsellor.send_json({"msg": "four"})
+    await counsellor.send_json({"wrong": "four"})
+    await log.until("frame refused")
+    assert log.of("frame")["size"] == len('{"msg":"four"}')
+    assert log.of("frame refused")["reason"] == "bad_shape"

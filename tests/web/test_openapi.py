@@ -1,0 +1,343 @@
+"""``/api/v1/openapi.json`` says what there is, and what it says is so."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.web import Application
+
+from tests.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
+from tests.conftest import House, changed, token
+from tests.web.described import problems
+from tornado_chat import app, config
+from tornado_chat.app import Server
+from tornado_chat.types import Role
+from tornado_chat.web.described.operations import undescribed
+
+OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
+HOST = token("service", "host")
+VISITOR = token("user", 1, "Lin")
+COUNSELLOR = token("consultant", 2, "Chen")
+STRANGER = token("user", 9)
+JSON, PROBLEM = "application/json", "application/problem+json"
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+
+
+@pytest.fixture
+def settings(settings: config.Config) -> config.Config:
+    return changed(settings, "auth", guests=True, guests_per_minute=3)
+
+
+async def described(house: House) -> dict[str, Any]:
+    return dict(json.loads((await house.api("GET", "/api/v1/openapi.json")).body))
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, verbs in document["paths"].items():
+        for verb, about in verbs.items():
+            yield verb.upper(), path, about
+
+
+def routes(application: Application) -> list[tuple[str, Any]]:
+    """The patterns that are served, and their handlers, plugins' and pages' included."""
+    return [
+        (rule.matcher.regex.pattern.rstrip("$"), rule.target)  # type: ignore[attr-defined]
+        for rule in application.wildcard_router.rules
+    ]
+
+
+@pytest.mark.gen_test
+async def test_it_is_valid(house: House) -> None:
+    document = await described(house)
+    assert document["openapi"].startswith("3.1")
+    errors = [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()]
+    assert errors == []
+
+
+@pytest.mark.gen_test
+async def test_every_route_is_described_and_nothing_else(house: House) -> None:
+    document = await described(house)
+    application = house.server.application
+    served = [(path, handler) for path, handler in routes(application) if path.startswith("/api/v1/")]
+    assert list(undescribed(served)) == [], "give these an @operation (web/described/operations.py)"
+    addresses = {(verb, path) for verb, path, _ in operations(document)}
+    for verb, path in addresses:
+        found = [
+            handler
+            for pattern, handler in routes(application)
+            if pattern.replace(r"(\d{1,18})", "1").replace("\\", "") == _concrete(path)
+        ]
+        assert len(found) == 1, (verb, path)
+        assert hasattr(getattr(found[0], verb.lower()), "operation")
+    assert len(addresses) == sum(
+        hasattr(getattr(handler, verb), "operation")
+        for _, handler in routes(application)
+        for verb in ("get", "post", "put", "patch", "delete")
+        if hasattr(handler, verb)
+    )
+    ids = [about["operationId"] for _, _, about in operations(document)]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.gen_test
+async def test_it_is_kept_until_it_changes_and_open_to_tools_elsewhere(house: House) -> None:
+    for path in ("/api/v1/openapi.json", "/asyncapi.json"):
+        answer = await house.api("GET", path, Origin="https://tools.example")
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        again = await house.api("GET", path, **{"If-None-Match": answer.headers["Etag"]})
+        assert (again.code, again.body) == (304, b"")
+
+
+@pytest.mark.gen_test
+async def test_it_knows_how_this_servers_tokens_are_made(settings: config.Config) -> None:
+    auth = {"role_claim": "role", "id_claim": "sub", "require_exp": False, "issuer": "https://host.example"}
+    server = Server(changed(changed(settings, "auth", **auth), "web", pages=False))
+    await server.start()
+    document = await described(House(server, settings, []))
+    text = document["components"]["securitySchemes"]["bearer"]["description"]
+    for words in ("`sub`", "`role`", "if you like `exp`", "`iss` must be `https://host.example`", "HS256"):
+        assert words in text
+    await server.stop()
+
+
+@pytest.mark.gen_test
+async def test_examples_are_as_the_schemas_say(house: House) -> None:
+    document = await described(house)
+    checked = 0
+    for verb, path, about in operations(document):
+        contents = [answer.get("content", {}) for answer in about["responses"].values()]
+        contents += [about["requestBody"]["content"]] if "requestBody" in about else []
+        for content in itertools.chain.from_iterable(each.values() for each in contents):
+            examples = [each["value"] for each in content.get("examples", {}).values()]
+            examples += [content["example"]] if "example" in content else []
+            for example in examples:
+                assert problems(example, content["schema"], document) == [], (verb, path)
+                checked += 1
+    assert checked > 100
+
+
+class Caller:
+    """Calls operations by their names, holds the answers to the description, remembers what came."""
+
+    def __init__(self, house: House, document: dict[str, Any]) -> None:
+        self._house = house
+        self._document = document
+        self._operations = {
+            about["operationId"]: (verb, path, about) for verb, path, about in operations(document)
+        }
+        self.seen: set[tuple[str, int, str]] = set()
+
+    async def __call__(
+        self, name: str, who: str | None, body: Any = None, query: str = "", **ids: int
+    ) -> Any:
+        verb, path, about = self._operations[name]
+        path = path.format(**ids) + query
+        headers = {"Authorization": f"Bearer {who}"} if who else {}
+        data = body if isinstance(body, bytes) else json.dumps(body) if verb == "POST" else None
+        answer = await AsyncHTTPClient().fetch(
+            self._house.http + path, method=verb, headers=headers, body=data, raise_error=False
+        )
+        return self._check(name, about, answer)
+
+    def check(self, name: str, answer: HTTPResponse) -> Any:
+        """For calls that are made in another way."""
+        return self._check(name, self._operations[name][2], answer)
+
+    def _check(self, name: str, about: dict[str, Any], answer: HTTPResponse) -> Any:
+        assert str(answer.code) in about["responses"], (name, answer.code, answer.body)
+        content = about["responses"][str(answer.code)].get("content")
+        if not content:
+            assert answer.body == b"", name
+            self.seen.add((name, answer.code, ""))
+            return None
+        media = answer.headers["Content-Type"].partition(";")[0]
+        assert media in content, (name, answer.code)
+        value = json.loads(answer.body) if media in (JSON, PROBLEM) else answer.body
+        if media in (JSON, PROBLEM) and content[media]["schema"] != {"type": "object"}:
+            found = problems(value, content[media]["schema"], self._document)
+            assert found == [], (name, value)
+        code = ""
+        if media == PROBLEM:
+            code = value["code"]
+            assert code in content[PROBLEM]["examples"], (name, answer.code, code)
+        self.seen.add((name, answer.code, code))
+        return value
+
+    def expected(self) -> set[tuple[str, int, str]]:
+        """Everything that is described, but what takes a broken server or a plugin."""
+        every = set()
+        for name, (_, _, about) in self._operations.items():
+            for status, answer in about["responses"].items():
+                codes = answer.get("content", {}).get(PROBLEM, {}).get("examples", {""})
+                every |= {(name, int(status), code) for code in codes}
+        return {each for each in every if each[1] not in (422, 503)}
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_everything_that_is_described_is_so(house: House) -> None:
+    """Each operation, each of its answers, and each of its errors, in the flesh."""
+    document = await described(house)
+    call = Caller(house, document)
+    opening = {"user_id": 1, "consultant_id": 2, "user_name": "Lin", "session_id": 7, "appointment_id": 3}
+
+    session = await call("open_session", HOST, opening)
+    ids = {"session_id": session["session_id"]}
+    await call("open_session", HOST, opening)
+    await call("open_session", HOST, {**opening, "user_id": 5})
+    await call("open_session", STRANGER, opening)
+    await call("open_session", token("waiter", 1), opening)
+
+    record = await call("call_supervisor", COUNSELLOR, {"supervisor_id": "s-3", "record_id": 2}, **ids)
+    await call("call_supervisor", COUNSELLOR, {"supervisor_id": "s-3", "record_id": 2}, **ids)
+    await call("call_supervisor", COUNSELLOR, {"supervisor_id": 4, "record_id": 2}, **ids)
+    await call("call_supervisor", VISITOR, {"supervisor_id": 4}, **ids)
+    await call("call_supervisor", HOST, {"supervisor_id": 4}, session_id=99)
+
+    visitor, counsellor = await house.chat(VISITOR, 7), await house.chat(COUNSELLOR, 7)
+    await visitor.send_json({"msg": "hello"})
+    while (await counsellor.recv_json())["msg"] != "hello":
+        pass
+    records = {"record_id": record["record_id"]}
+    for name, mine, other in (
+        ("get_session", ids, {"session_id": 99}),
+        ("list_session_messages", ids, {"session_id": 99}),
+        ("list_supervision_messages", records, {"record_id": 99}),
+        ("get_supervision", records, {"record_id": 99}),
+        ("export_supervision", records, {"record_id": 99}),
+        ("export_session", ids, {"session_id": 99}),
+    ):
+        await call(name, COUNSELLOR, **mine)
+        await call(name, STRANGER, **mine)
+        await call(name, HOST, **other)
+    for format in ("txt", "html"):
+        await call("export_session", VISITOR, query=f"?format={format}", **ids)
+    transcript = await call("export_session", VISITOR, query="?format=json", **ids)
+    assert transcript["messages"][0]["msg"] == "hello"
+
+    await call("rate_session", VISITOR, {"rate": 5, "feedback": "It helped."}, **ids)
+    await call("rate_session", COUNSELLOR, {"rate": 5}, **ids)
+    await call("rate_session", VISITOR, {"rate": 5}, session_id=99)
+    await call("end_session", STRANGER, **ids)
+    await call("end_session", HOST, session_id=99)
+    assert (await call("end_session", COUNSELLOR, **ids))["state"] == "completed"
+
+    for type, data in ((0, None), (1, {"apointmentId": 3}), (2, {"sessionId": 7, "more": True})):
+        made = await call("notify", HOST, {"role": "user", "id": 1, "type": type, "msg": "m", "data": data})
+    assert len((await call("list_notifications", VISITOR))["items"]) == 3
+    await call("read_notification", VISITOR, **made)
+    await call("read_notification", STRANGER, **made)
+
+    await (await house.user(1, name="Ada")).get("connect_queue")
+    await house.waiter(8, ready=False)
+    assert (await call("get_support_status", HOST))["queue"]["length"] == 1
+    await call("list_conversations", HOST, query="?user=1")
+    await call("list_conversations", token("waiter", 8), query="?user=1")
+    await call("list_conversation_messages", HOST, conversation_id=1)
+    await call("list_conversation_messages", token("waiter", 8), conversation_id=1)
+    await call("list_conversation_messages", HOST, conversation_id=99)
+    guest = await call("admit_guest", None)
+    assert (await call("admit_guest", guest["token"]))["id"] == guest["id"]
+    await call("admit_guest", HOST)
+    await call("admit_guest", " ")
+    for _ in range(3):
+        await call("admit_guest", None)
+    for name in ("get_health", "get_readiness", "get_metrics", "get_openapi", "get_asyncapi"):
+        await call(name, None)
+    await call("get_status", HOST)
+
+    await _whatever_is_wrong(call, document)
+    strangers = {(name, 403, "") for name in ("get_health", "get_readiness", "get_metrics")}
+    off = {("admit_guest", 403, "guests_off")}
+    missing = {each for each in call.expected() - call.seen if each[0] not in OF_ACCOUNTS}
+    local = {("get_status", 401, "token_missing")}
+    assert missing == strangers | off | local  # see the next ones
+
+
+@pytest.mark.gen_test
+async def test_accounts_are_as_described(house: House, expected_logs: list[str]) -> None:
+    expected_logs.append("many attempts to sign in")
+    call = Caller(house, await described(house))
+    await make_account(house, "chen")
+    await make_account(house, "gone", disabled=True)
+    browser, stranger = Browser(house), Browser(house, Origin="https://elsewhere.example")
+    stranger_headers = {"Sec-Fetch-Site": "cross-site"}
+    for name, method, path in (
+        ("sign_in", "POST", SESSION),
+        ("get_account", "GET", SESSION),
+        ("sign_out", "DELETE", SESSION),
+        ("make_own_token", "POST", TOKEN),
+    ):
+        call.check(name, await stranger.ask(method, path, **stranger_headers))
+    call.check("get_account", await browser.ask("GET", SESSION))
+    call.check("make_own_token", await browser.ask("POST", TOKEN))
+    call.check("make_own_token", await browser.ask("POST", TOKEN, **{"Content-Type": "text/plain"}))
+    call.check("sign_in", await browser.sign_in("gone"))
+    call.check("sign_in", await browser.sign_in("chen"))
+    assert call.check("get_account", await browser.ask("GET", SESSION))["account"]["id"] == "staff-chen"
+    call.check("make_own_token", await browser.ask("POST", TOKEN))
+    call.check("sign_out", await browser.ask("DELETE", SESSION))
+    for body in ({"name": 5}, "{"):
+        call.check("sign_in", await browser.ask("POST", SESSION, body))
+    while (answer := await browser.sign_in("chen", "wrong")).code == 401:
+        call.check("sign_in", answer)
+    call.check("sign_in", answer)
+    missing = {each for each in call.expected() - call.seen if each[0] in OF_ACCOUNTS}
+    assert {code for _, _, code in missing} <= {"accounts_off", "not_json"}
+
+
+async def _whatever_is_wrong(call: Caller, document: dict[str, Any]) -> None:
+    """What follows from a token, a body or a query is tried on every operation that has one."""
+    ids = {"session_id": 7, "record_id": 2, "notification_id": 1, "conversation_id": 1}
+    tokens = (None, token("service", 1, lifetime=-99), "junk")
+    for _, _, about in operations(document):
+        name = about["operationId"]
+        for who in tokens if about["security"] else ():
+            await call(name, who, {}, **ids)
+        if "x-roles" in about:
+            await call(name, token("consultant", 9), {}, **ids)
+        if "requestBody" in about:
+            await call(name, HOST, b"{", **ids)
+            await call(name, HOST, {}, **ids)
+        for parameter in about.get("parameters", ()):
+            if parameter["in"] == "query":
+                await call(name, HOST, query=f"?{parameter['name']}=!", **ids)
+
+
+class TestElsewhere:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(changed(settings, "auth", guests=False), "web", ops_networks=("192.0.2.0/24",))
+
+    @pytest.mark.gen_test
+    async def test_what_is_switched_off_or_for_others(self, house: House) -> None:
+        call = Caller(house, await described(house))
+        for name in ("get_health", "get_readiness", "get_metrics", "admit_guest"):
+            await call(name, None)
+        assert {code for _, code, _ in call.seen} == {403}
+        await call("get_status", None)
+        assert ("get_status", 401, "token_missing") in call.seen
+
+
+@pytest.mark.gen_test
+async def test_who_is_let_in_by_role_alone_is_as_described(house: House) -> None:
+    document = await described(house)
+    by_role = [each for each in operations(document) if "x-roles" in each[2]]
+    assert {about["operationId"] for _, _, about in by_role} >= {"notify", "get_support_status"}
+    for verb, path, about in by_role:
+        for role in Role:
+            answer = await house.api(verb, _concrete(path), token(role.value, 1), {})
+            refused = answer.code == 403 and json.loads(answer.body)["code"] == "role_not_allowed"
+            assert refused != (role.value in about["x-roles"]), (path, role)
+
+
+def _concrete(path: str) -> str:
+    return "/".join("1" if part.startswith("{") else part for part in path.split("/"))

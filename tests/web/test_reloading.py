@@ -1,0 +1,282 @@
+"""A reload: what each option changes in a running server, and that a mistake changes nothing."""
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization as ser
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from tests.conftest import SECRET, House, changed, token
+from tests.web.test_slow_and_silent import mute
+from tornado_chat import config
+from tornado_chat.client import Closed
+from tornado_chat.config import ConfigError
+from tornado_chat.config_reloading import Change, compare
+
+VISITOR = token("user", 1)
+COUNSELLOR = token("consultant", 2)
+OTHER_SECRET = b"another secret of the tests, as long as it has to be"
+
+
+async def reload(house: House, section: str, **options: Any) -> Change:
+    """Reload with other values in one section, in addition to those of before."""
+    house.config = changed(house.config, section, **options)
+    return await house.server.reload(house.config)
+
+
+# --- what is taken over ---
+
+
+def test_what_is_live_is_taken_over_and_the_rest_waits_until_it_is_put_back() -> None:
+    running = config.Config()
+    read = replace(
+        running,
+        server=config.Server(port=1, drain_seconds=9),
+        limits=config.Limits(burst=7),
+        storage=config.Storage(durability="normal"),
+    )
+    change = compare(running, read)
+    assert change.options == ["server.drain_seconds", "limits.burst"]
+    assert change.waiting == ["server.port", "storage.durability"]
+    assert change.config == replace(
+        running, server=config.Server(drain_seconds=9), limits=config.Limits(burst=7)
+    )
+    again = compare(change.config, read)
+    assert (again.options, again.waiting) == ([], ["server.port", "storage.durability"])
+    assert compare(change.config, running).waiting == []
+
+
+@pytest.mark.gen_test
+async def test_a_reload_says_what_it_did(house: House) -> None:
+    change = await reload(house, "limits", burst=7)
+    assert (change.options, change.waiting, change.plugins, change.keys) == (["limits.burst"], [], [], False)
+    change = await reload(house, "server", language="en")
+    assert (change.options, change.waiting) == ([], ["server.language"])
+
+
+# --- limits ---
+
+
+@pytest.mark.gen_test
+async def test_the_pace_of_frames_for_open_sockets_too(house: House) -> None:
+    visitor = await house.chat(VISITOR, await house.session())
+    await reload(house, "limits", burst=3, messages_per_second=0.1)
+    for n in range(4):
+        await visitor.send_json({"msg": str(n)})
+    assert (await visitor.wait_closed()).code == 4429
+
+
+@pytest.mark.gen_test
+async def test_the_size_of_frames_and_bodies(house: House) -> None:
+    session = await house.session()
+    large = {"msg": "x" * 300_000}
+    visitor = await house.chat(VISITOR, session)
+    await visitor.send_json(large)
+    assert (await visitor.wait_closed()).code == 1009
+    await reload(house, "limits", frame_bytes=2_000_000)
+    visitor = await house.chat(VISITOR, session, features="ack")
+    await visitor.send_json({"msg": "x" * 1_500_000, "id": "a"})
+    while "ack" not in await visitor.recv_json():
+        pass
+    body = {"role": "user", "id": 1, "type": 0, "msg": "short", "data": None, "more": "x" * 1_500_000}
+    assert (await house.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
+
+
+@pytest.mark.gen_test
+async def test_the_sockets_of_one_person(house: House) -> None:
+    await reload(house, "limits", connections_per_identity=1)
+    await house.connect(f"/notify?token={VISITOR}")
+    second = await house.connect(f"/notify?token={VISITOR}")
+    assert (await second.wait_closed()).code == 4429
+
+
+@pytest.mark.gen_test
+async def test_pings_for_open_sockets_too(house: House) -> None:
+    reader, writer = await mute(house, f"/notify?token={VISITOR}")
+    await reload(house, "limits", ping_interval=0.1, ping_timeout=0.2)
+    received = await reader.read(2)
+    assert received[0] == 0x89  # a ping
+    while b"\x11\x38" not in received:  # 4408
+        received += await reader.read(200)
+    writer.close()
+
+
+class TestSlow:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "limits", outgoing_bytes=2**30)
+
+    @pytest.mark.gen_test(timeout=30)
+    async def test_what_an_open_socket_may_leave_unread(self, house: House) -> None:
+        session = await house.session()
+        reader, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")
+        await reload(house, "limits", outgoing_bytes=65_536)
+        counsellor = await house.chat(COUNSELLOR, session, features="ack")
+        for n in range(150):  # more than sockets buffer
+            await counsellor.send_json({"msg": "x" * 60_000, "id": str(n)})
+            while "ack" not in await counsellor.recv_json():
+                pass
+        received = b""
+        while b"too slow" not in received:
+            received = received[-10:] + await reader.read(65_536)
+        writer.close()
+
+
+# --- the dialects ---
+
+
+@pytest.mark.gen_test
+async def test_the_grace_and_the_observers_of_counselling(house: House) -> None:
+    session = await house.session()
+    visitor, counsellor = await house.chat(VISITOR, session), await house.chat(COUNSELLOR, session)
+    observe = f"/observe?token={token('supervisor', 3)}&sessionId={session}"
+    assert (await (await house.connect(observe)).wait_closed()).code == 4403
+    await reload(house, "counselling", rejoin_grace=0.1, observe="any")
+    observer = await house.connect(observe)
+    await visitor.close()
+    assert (await observer.recv_json())["senderType"] is None
+    assert (await counsellor.wait_closed()).code == 1000
+
+
+@pytest.mark.gen_test
+async def test_the_capacity_of_waiters_who_are_there(house: House) -> None:
+    await reload(house, "support", capacity=1)
+    await house.waiter(7)
+    first, second = await house.user(1), await house.user(2)
+    await first.until("connect_success")
+    await second.until("connect_queue")
+    await reload(house, "support", capacity=2)
+    await second.until("connect_success")
+    status = json.loads((await house.api("GET", "/api/v1/support/status", token("admin", 9))).body)
+    assert status["waiters"][0]["capacity"] == 2
+
+
+@pytest.mark.gen_test
+async def test_the_patience_and_the_grace_of_support(house: House) -> None:
+    await reload(house, "support", auth_timeout=0.1, rejoin_grace=0.1)
+    silent = await house.connect("/v1/ws/user/connect")
+    assert (await silent.wait_closed()).code == 4401
+    waiter, user = await house.waiter(7), await house.user(1)
+    await user.until("connect_success")
+    await user.close()
+    await waiter.until("disconnected")
+
+
+# --- who comes from where ---
+
+
+@pytest.mark.gen_test
+async def test_origins_and_networks(house: House) -> None:
+    async def comes_in() -> bool:
+        try:
+            client = await house.connect(
+                f"/notify?token={VISITOR}", headers={"Origin": "https://shop.example"}
+            )
+        except Closed:
+            return False
+        await client.close()
+        return True
+
+    assert not await comes_in()
+    await reload(house, "web", origins=("https://shop.example",), ops_networks=("10.0.0.0/8",))
+    assert await comes_in()
+    assert (await house.api("GET", "/healthz")).code == 403
+    asked = {"X-Forwarded-For": "10.1.1.1"}
+    assert (await house.api("GET", "/healthz", **asked)).code == 200
+    await reload(house, "server", trusted_proxies=())
+    assert (await house.api("GET", "/healthz", **asked)).code == 403
+
+
+# --- keys ---
+
+
+def write_secret(house: House, secret: bytes) -> None:
+    Path(house.config.auth.secret_file).write_bytes(secret)
+
+
+def made_with(secret: bytes, who: str) -> str:
+    return jwt.encode(jwt.decode(who, options={"verify_signature": False}), secret, "HS256")
+
+
+@pytest.mark.gen_test
+async def test_another_secret_counts_for_who_comes_and_disturbs_nobody_who_is_there(house: House) -> None:
+    there = await house.connect(f"/notify?token={VISITOR}")
+    write_secret(house, OTHER_SECRET)
+    assert (await house.server.reload(house.config)).keys
+    refused = await house.connect(f"/notify?token={VISITOR}")
+    assert (await refused.wait_closed()).code == 4401
+    host = made_with(OTHER_SECRET, token("service", "host"))
+    body = {"role": "user", "id": 1, "type": 0, "msg": "still there"}
+    assert (await house.api("POST", "/api/v1/notifications", host, body)).code == 202
+    assert (await there.recv_json())["msg"] == "still there"
+    assert not (await house.server.reload(house.config)).keys
+
+
+def write_public_key(path: Path) -> ed25519.Ed25519PrivateKey:
+    key = ed25519.Ed25519PrivateKey.generate()
+    pem = key.public_key().public_bytes(ser.Encoding.PEM, ser.PublicFormat.SubjectPublicKeyInfo)
+    path.write_bytes(pem)
+    return key
+
+
+@pytest.mark.gen_test
+async def test_a_public_key_is_read_again(house: House, tmp_path: Path) -> None:
+    pem = tmp_path / "key.pem"
+    claims = jwt.decode(VISITOR, options={"verify_signature": False})
+
+    async def opens(key: ed25519.Ed25519PrivateKey) -> bool:
+        who = jwt.encode(claims, key, "EdDSA")
+        return (await house.api("GET", "/api/v1/notifications", who)).code == 200
+
+    first = write_public_key(pem)
+    change = await reload(house, "auth", algorithms=("EdDSA",), public_key_file=str(pem))
+    assert change.options == ["auth.algorithms", "auth.public_key_file"]
+    assert change.keys
+    assert await opens(first)
+    second = write_public_key(pem)
+    assert (await house.server.reload(house.config)).keys
+    assert not await opens(first)
+    assert await opens(second)
+
+
+@pytest.mark.gen_test
+async def test_a_key_set_stays_with_what_it_knows(house: House) -> None:
+    options = {"algorithms": ("RS256",), "jwks_url": "http://127.0.0.1:1/jwks"}
+    assert (await reload(house, "auth", **options)).keys
+    known = house.server._gate.authenticator.key_set
+    assert not (await reload(house, "auth", issuer="https://a.example")).keys
+    assert house.server._gate.authenticator.key_set is known
+    assert (await reload(house, "auth", jwks_url="http://127.0.0.1:2/jwks")).keys
+
+
+@pytest.mark.gen_test
+async def test_guests_and_claims(house: House) -> None:
+    assert (await house.api("POST", "/api/v1/guest")).code == 403
+    await reload(house, "auth", guests=True, guests_per_minute=1, role_claim="role")
+    assert 'content="role"' in (await house.api("GET", "/room")).body.decode()
+    answer = await house.api("POST", "/api/v1/guest")
+    assert answer.code == 201
+    guest = json.loads(answer.body)["token"]
+    assert jwt.decode(guest, SECRET, ["HS256"])["role"] == "user"
+    assert (await house.api("GET", "/api/v1/notifications", guest)).code == 200
+    assert (await house.api("GET", "/api/v1/notifications", VISITOR)).code == 401
+    assert (await house.api("POST", "/api/v1/guest")).code == 429
+
+
+# --- mistakes ---
+
+
+@pytest.mark.gen_test
+async def test_a_key_that_cannot_be_used_changes_nothing(house: House) -> None:
+    write_secret(house, b"short")
+    with pytest.raises(ConfigError, match="has 5 bytes and can be guessed"):
+        await reload(house, "limits", connections_per_identity=1)
+    for _ in range(2):
+        await (await house.connect(f"/notify?token={VISITOR}")).send_json({})
+    await asyncio.sleep(0)
+    assert (await house.api("GET", "/api/v1/notifications", VISITOR)).code == 200

@@ -1,0 +1,319 @@
+"""What an operator sees: ``/metrics``, ``/readyz`` and ``GET /api/v1/status`` of a server with people in it."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import House, changed, token
+from tornado_chat import config
+from tornado_chat.client import Closed
+from tornado_chat.status import Participant, Status
+
+VISITOR = token("user", 1, "V")
+COUNSELLOR = token("consultant", 2, "C")
+ADMIN = token("admin", 1)
+
+
+async def metrics(house: House) -> dict[tuple[str, ...], float]:
+    """By name and the values of the labels, in the order of the labels' names."""
+    answer = await house.api("GET", "/metrics")
+    assert answer.code == 200
+    return {
+        (
+            sample.name.removeprefix("tornado_chat_"),
+            *(value for _, value in sorted(sample.labels.items())),
+        ): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+
+
+async def status(house: House, who: str | None = None) -> Status:
+    answer = await house.api("GET", "/api/v1/status", who)
+    assert answer.code == 200, answer.body
+    return msgspec.json.decode(answer.body, type=Status, strict=True)
+
+
+async def reached(house: House, value: float, *key: str) -> dict[tuple[str, ...], float]:
+    """The metrics, as soon as one of them has this value."""
+    while (seen := await metrics(house))[key] != value:  # noqa: ASYNC110 - another process would poll, too
+        await asyncio.sleep(0.01)
+    return seen
+
+
+async def status_when(house: House, right: Callable[[Status], bool]) -> Status:
+    while not right(found := await status(house)):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.01)
+    return found
+
+
+async def talking(house: House) -> tuple[int, Any, Any]:
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    counsellor = await house.chat(COUNSELLOR, session)
+    for who in (visitor, counsellor):
+        while (await who.recv_json())["msg"] != "会话已开始":
+            pass
+    return session, visitor, counsellor
+
+
+class TestMetrics:
+    @pytest.mark.gen_test
+    async def test_a_talk_is_counted(self, house: House) -> None:
+        _, visitor, counsellor = await talking(house)
+        for n in range(3):
+            await visitor.send_json({"msg": f"{n}", "id": f"{n}"})
+            assert (await visitor.recv_json())["ack"] == f"{n}"
+            await counsellor.recv_json()
+        await visitor.send_json({"message": "?"})
+        await visitor.recv_json()
+        seen = await metrics(house)
+        assert seen["sockets", "chat"] == seen["sockets_opened_total", "chat"] == 2
+        assert seen["frames_received_total", "chat"] == 4
+        assert seen["frames_refused_total", "chat", "bad_shape"] == 1
+        assert seen["messages_received_total", "counselling"] == 3
+        assert seen["messages_delivered_total", "counselling"] == 3
+        assert seen["messages_delivered_total", "support"] == 0
+        assert seen["delivery_seconds_count",] == 3
+        assert 0 < seen["delivery_seconds_sum",] < 60
+        assert seen["commit_seconds_count",] >= 3
+        assert seen["commit_batch_size_sum",] >= seen["commit_batch_size_count",]
+        assert seen["rooms", "session", "active"] == 1
+        assert seen["last_commit_timestamp_seconds",] > 1e9
+        assert seen["database_size_bytes",] > 0
+        assert seen["ready", "database"] == seen["ready", "server"] == 1
+        await visitor.close(1001)
+        seen = await reached(house, 1, "sockets", "chat")
+        assert seen["sockets_closed_total", "1001", "chat"] == 1
+
+    @pytest.mark.gen_test
+    async def test_a_line_is_counted(self, house: House) -> None:
+        waiter = await house.waiter("w")
+        users = [await house.user(n) for n in range(7)]
+        for user in users[:5]:
+            await user.until("connect_success")
+        for user in users[5:]:
+            await user.until("connect_queue")
+        seen = await metrics(house)
+        assert seen["queue_length",] == 2
+        assert 0 <= seen["queue_longest_wait_seconds",] < 60
+        assert seen["queue_wait_seconds_count",] == 5
+        assert [seen["waiters", state] for state in ("ready", "busy", "paused", "away")] == [0, 1, 0, 0]
+        assert [seen["conversations", state] for state in ("waiting", "active")] == [2, 5]
+        await users[0].tell("message_text", {"message": "hi"})
+        await waiter.until("message_text")
+        seen = await metrics(house)
+        assert seen["messages_received_total", "support"] == seen["messages_delivered_total", "support"] == 1
+        await waiter.tell("unready")
+        await users[1].tell("disconnect")
+        seen = await reached(house, 4, "conversations", "active")
+        assert (seen["waiters", "paused"], seen["queue_length",]) == (1, 2)
+
+    @pytest.mark.gen_test
+    async def test_who_is_refused_is_counted_by_reason(self, house: House) -> None:
+        session = await house.session()
+        for who, path in (
+            ("token_expired", f"/chat?token={token('user', 1, lifetime=-60)}&sessionId={session}"),
+            ("token_missing", f"/chat?sessionId={session}"),
+            ("no_such_session", f"/chat?token={VISITOR}&sessionId=99"),
+            ("not_your_session", f"/chat?token={token('user', 8)}&sessionId={session}"),
+        ):
+            socket = await house.connect(path)
+            with pytest.raises(Closed):
+                await socket.recv_json()
+            assert (await metrics(house))["sockets_refused_total", "chat", who] == 1
+        late = await house.connect("/v1/ws/user/connect")
+        await late.recv_json()
+        await late.send_json({"id": "1", "type": "auth", "payload": {"token": "nonsense"}})
+        await late.recv_json()
+        with pytest.raises(Closed):
+            await late.recv_json()
+        assert (await metrics(house))["sockets_refused_total", "user", "token_invalid"] == 1
+        with pytest.raises(Exception, match="403"):
+            await house.connect(f"/notify?token={VISITOR}", headers={"Origin": "https://elsewhere.example"})
+        assert (await metrics(house))["sockets_refused_total", "notify", "origin"] == 1
+
+    @pytest.mark.gen_test
+    async def test_what_was_missed_and_resent_is_counted(self, house: House) -> None:
+        session, visitor, counsellor = await talking(house)
+        await counsellor.close()
+        for n in range(3):
+            await visitor.send_json({"msg": f"{n}", "id": f"{n}"})
+            await visitor.recv_json()
+        again = await house.chat(COUNSELLOR, session)
+        assert [(await again.recv_json())["msg"] for _ in range(3)] == ["0", "1", "2"]
+        seen = await metrics(house)
+        assert seen["messages_resent_total",] >= 3
+        assert seen["messages_delivered_total", "counselling"] >= 3
+
+
+class TestDropped:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "limits", messages_per_second=1.0, burst=5)
+
+    @pytest.mark.gen_test
+    async def test_who_is_too_fast_or_makes_too_many_mistakes_is_counted(self, house: House) -> None:
+        session = await house.session()
+        for reason, frames in (("too_fast", ['{"msg": "x"}'] * 6), ("too_big", ["x" * 70000])):
+            visitor = await house.chat(VISITOR, session)
+            for frame in frames:
+                await visitor.send(frame.encode())
+            await reached(house, 1, "sockets_dropped_total", "chat", reason)
+
+
+class TestReady:
+    @pytest.mark.gen_test
+    async def test_it_says_what_is_wrong(self, house: House) -> None:
+        answer = await house.api("GET", "/readyz")
+        assert (answer.code, json.loads(answer.body)) == (200, {"ok": True, "problems": {}})
+        house.server._connections.stop_opening()
+        answer = await house.api("GET", "/readyz")
+        problems = {"server": "about to stop"}
+        assert (answer.code, json.loads(answer.body)) == (503, {"ok": False, "problems": problems})
+        assert (await house.api("GET", "/healthz")).code == 200
+        assert (await status(house)).problems == problems
+        assert (await metrics(house))["ready", "server"] == 0
+
+    @pytest.mark.gen_test
+    async def test_a_database_that_hangs_is_asked_once_and_told_of(self, house: House) -> None:
+        asked: list[asyncio.Future[None]] = []
+
+        def write(work: Any) -> asyncio.Future[None]:
+            asked.append(asyncio.get_running_loop().create_future())
+            return asked[-1]
+
+        with patch.object(house.server._store, "write", write):
+            ready = house.server._readiness
+            assert await ready.problems(0.01) == {"database": "no answer within 0 s"}
+            assert (await ready.problems(0.01)).keys() == {"database"}
+            assert len(asked) == 1
+            asked[0].set_result(None)
+            assert await ready.problems() == {}
+            assert ready.ready == {"database": True, "server": True}
+
+
+class TestStatus:
+    @pytest.mark.gen_test
+    async def test_an_empty_server(self, house: House) -> None:
+        found = await status(house)
+        assert found.problems == {}
+        assert found.sockets == {"chat": 0, "notify": 0, "observe": 0, "user": 0, "waiter": 0}
+        assert (found.line.length, found.line.longest_wait, found.line.first) == (0, 0.0, [])
+        assert found.waiters.items == found.conversations.items == found.rooms.items == found.plugins == []
+        assert found.database.kind == "sqlite"
+        assert found.process.uptime >= 0
+        assert found.process.memory is not None
+        assert found.history.time == []
+
+    @pytest.mark.gen_test
+    async def test_people_are_in_it_and_what_they_say_is_not(self, house: House) -> None:
+        session, visitor, counsellor = await talking(house)
+        await house.record(session)
+        await visitor.send_json({"msg": "between us", "id": "1"})
+        await counsellor.recv_json()
+        waiter = await house.waiter("w1", name="Anna")
+        user = await house.user(5, name="Bo")
+        await user.until("connect_success")
+        await house.waiter("w2", ready=False)
+        third = await house.waiter("w3")
+        await third.tell("unready")
+        await counsellor.close()
+        found = await status_when(
+            house, lambda found: found.sockets["chat"] == 1 and len(found.waiters.items) == 2
+        )
+        assert b"between us" not in (await house.api("GET", "/api/v1/status")).body
+        (room,) = found.rooms.items
+        assert (room.kind, room.id, room.state) == ("session", session, "active")
+        assert room.people == [Participant("user", 1, True), Participant("consultant", 2, False)]
+        (talk,) = found.conversations.items
+        assert (talk.kind, talk.state) == ("conversation", "active")
+        assert talk.people == [Participant("user", 5, True), Participant("waiter", "w1", True)]
+        assert found.conversations.states == {"waiting": 0, "active": 1}
+        by_id = {each.id: each for each in found.waiters.items}
+        assert (by_id["w1"].name, by_id["w1"].state, by_id["w1"].conversations) == ("Anna", "ready", 1)
+        assert by_id["w3"].state == "paused"
+        assert found.waiters.states == {"ready": 1, "busy": 0, "paused": 1, "away": 0}
+        await waiter.close()
+        await status_when(house, lambda found: found.waiters.states["away"] == 1)
+
+    @pytest.mark.gen_test
+    async def test_the_line_is_in_its_order(self, house: House) -> None:
+        for n in range(3):
+            await (await house.user(n)).until("connect_queue")
+        line = (await status(house)).line
+        assert line.length == 3
+        assert [each.id for each in line.first] == [0, 1, 2]
+        assert line.longest_wait == max(each.seconds for each in line.first)
+
+    @pytest.mark.gen_test
+    async def test_who_may_see_it(self, house: House) -> None:
+        assert (await house.api("GET", "/api/v1/status")).code == 200
+        for who in (ADMIN, token("service", "host")):
+            assert (await house.api("GET", "/api/v1/status", who)).code == 200
+        for who in (VISITOR, COUNSELLOR, token("supervisor", 1), token("waiter", 1)):
+            assert (await house.api("GET", "/api/v1/status", who)).code == 403
+        # These seem to come from this machine, and do not.
+        for header in (
+            {"X-Forwarded-For": "203.0.113.9"},
+            {"X-Real-Ip": "203.0.113.9"},
+            {"Forwarded": "for=203.0.113.9"},
+            {"Origin": "https://evil.example"},
+            {"Host": "evil.example:8080"},
+        ):
+            assert (await house.api("GET", "/api/v1/status", **header)).code == 401
+            assert (await house.api("GET", "/api/v1/status", ADMIN, **header)).code == 200
+        assert (await house.api("GET", "/api/v1/status", Host="localhost:8080")).code == 200
+        assert (await house.api("GET", "/api/v1/status", Host="[::1]:8080")).code == 200
+
+
+class TestElsewhere:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "web", ops_networks=("10.0.0.0/8",))
+
+    @pytest.mark.gen_test
+    async def test_networks_that_are_not_the_operators_need_a_token(self, house: House) -> None:
+        assert (await house.api("GET", "/api/v1/status")).code == 401
+        assert (await house.api("GET", "/api/v1/status", ADMIN)).code == 200
+        assert (await house.api("GET", "/metrics")).code == 403
+
+
+class TestPlugins:
+    @pytest.fixture
+    def settings(self, settings: config.Config, tmp_path: Path) -> config.Config:
+        folder = tmp_path / "plugins.d"
+        folder.mkdir()
+        (folder / "picky.py").write_text(
+            "from tornado_chat import Plugin, hookimpl\n"
+            "class Picky(Plugin):\n"
+            "    version = '1.2'\n"
+            "    @hookimpl\n"
+            "    def filter_message(self, draft):\n"
+            "        if draft.text == 'bad': raise ValueError(draft.text)\n"
+        )
+        return changed(settings, "plugins", paths=(str(folder),))
+
+    @pytest.mark.gen_test
+    async def test_their_health_is_in_it(self, house: House, expected_logs: list[str]) -> None:
+        expected_logs += ["plugin picky failed in filter_message: ValueError", "plugin picky is suspended"]
+        _, visitor, _ = await talking(house)
+        for n, text in enumerate(("good", "bad", "bad", "bad", "bad", "bad", "good")):
+            await visitor.send_json({"msg": text, "id": str(n)})
+            await visitor.recv_json()
+        (plugin,) = (await status(house)).plugins
+        assert (plugin.name, plugin.version, plugin.state) == ("picky", "1.2", "suspended")
+        assert (plugin.calls, plugin.failures) == (6, 5)
+        assert plugin.suspended_for > 0
+        seen = await metrics(house)
+        assert seen["plugin_calls_total", "picky"] == 6
+        assert seen["plugin_failures_total", "filter_message", "error", "picky"] == 5
+        assert seen["plugin_skipped_total", "filter_message", "picky"] == 1
+        assert seen["plugin_suspended", "picky"] == 1

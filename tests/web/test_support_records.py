@@ -1,0 +1,108 @@
+"""Earlier conversations of a user over the HTTP API: who may read them, and what they show."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import House, Peer, token
+
+HOST, ADMIN = token("service", "host"), token("admin", 1)
+ANNE, BOB, USER = token("waiter", "anne", "Anne"), token("waiter", "bob"), token("user", 1)
+
+
+async def get(house: House, path: str, who: str | None) -> tuple[int, Any]:
+    answer = await house.api("GET", f"/api/v1/support{path}", who)
+    return answer.code, json.loads(answer.body)
+
+
+async def talk(house: House, waiter: Peer, *lines: str, name: str = "Lin") -> Peer:
+    """A new conversation with user 1, in which both take turns, beginning with the user."""
+    user = await house.user(1, name=name, features=["ack"])
+    address = (await waiter.until("new_connection"))["payload"]["uuid"]
+    await user.until("connect_success")
+    for index, text in enumerate(lines):
+        who, to = (waiter, {"to": address}) if index % 2 else (user, {})
+        await who.tell("message_text", {"message": text}, **to)
+        await who.until("message_text_success")
+    return user
+
+
+async def leave(user: Peer, waiter: Peer) -> None:
+    await user.tell("disconnect")
+    await waiter.until("disconnected")
+
+
+@pytest.mark.gen_test
+async def test_the_waiter_reads_what_its_user_said_before(house: House) -> None:
+    anne = await house.waiter("anne", name="Anne", features=["ack"])
+    user = await talk(house, anne, "Where is it?", "On its way.")
+    await user.tell("rate", {"rate": 4, "feedback": "Quick"})
+    await user.until("rate_success")
+    await leave(user, anne)
+    await leave(await talk(house, anne, "And now?"), anne)
+    current = await talk(house, anne, "Me again")
+
+    code, page = await get(house, "/conversations?user=1", ANNE)
+    assert (code, page["next"]) == (200, None)
+    second, first = page["items"]
+    assert (first["user_id"], first["user_name"]) == (1, "Lin")
+    assert (first["waiter_id"], first["waiter_name"]) == ("anne", "Anne")
+    assert (first["rate"], first["feedback"], first["messages"]) == (4, "Quick", 2)
+    assert (second["rate"], second["feedback"], second["messages"]) == (None, None, 1)
+    assert first["created"] <= first["assigned"] <= first["ended"] <= second["created"]
+
+    code, page = await get(house, f"/conversations/{first['conversation']}/messages", ANNE)
+    assert (code, page["next"]) == (200, None)
+    assert [(each["seq"], each["sender"], each["message"]) for each in page["items"]] == [
+        (1, "user", "Where is it?"),
+        (2, "waiter", "On its way."),
+    ]
+    code, page = await get(house, f"/conversations/{first['conversation']}/messages?limit=1", HOST)
+    assert ([each["seq"] for each in page["items"]], page["next"]) == ([1], 1)
+    code, page = await get(house, "/conversations?user=1&limit=1", ADMIN)
+    assert [each["conversation"] for each in page["items"]] == [second["conversation"]]
+    code, page = await get(house, f"/conversations?user=1&before={page['next']}", ADMIN)
+    assert [each["conversation"] for each in page["items"]] == [first["conversation"]]
+    await leave(current, anne)
+
+
+@pytest.mark.gen_test
+async def test_nobody_else_does(house: House) -> None:
+    anne = await house.waiter("anne", features=["ack", "ready"])
+    user = await talk(house, anne, "Hello")
+    messages = "/conversations/1/messages"
+    for who, code in [(BOB, 403), (USER, 403), (token("supervisor", 1), 403), (None, 401), (ANNE, 200)]:
+        for path in ("/conversations?user=1", messages):
+            assert (await get(house, path, who))[0] == code, (who, path)
+    await leave(user, anne)
+    # The user has gone: the past is none of the waiter's business any more, except for their own words.
+    assert (await get(house, "/conversations?user=1", ANNE))[0] == 403
+    assert (await get(house, messages, ANNE))[0] == 200
+    assert (await get(house, messages, BOB))[0] == 403
+    # The next one to have the user reads it.
+    bob = await house.waiter("bob", features=["ack"])
+    await anne.tell("unready")
+    await anne.until("ready_success")
+    await talk(house, bob, "Hello again")
+    assert (await get(house, messages, BOB))[0] == 200
+
+
+@pytest.mark.gen_test
+async def test_mistakes_are_explained(house: House) -> None:
+    for path in ("/conversations", "/conversations?user=", f"/conversations?user={'x' * 65}"):
+        code, problem = await get(house, path, HOST)
+        assert (code, problem["code"]) == (400, "bad_parameter")
+        assert "user" in problem["detail"]
+    assert (await get(house, "/conversations?user=1&before=x", HOST))[0] == 400
+    assert (await get(house, "/conversations?user=nobody", HOST)) == (200, {"items": [], "next": None})
+    code, problem = await get(house, "/conversations/77/messages", HOST)
+    assert (code, problem["code"]) == (404, "no_such_conversation")
+    assert "77" in problem["detail"]
+
+
+@pytest.mark.gen_test
+async def test_the_status_tells_the_servers_time(house: House) -> None:
+    await (await house.user(1)).get("connect_queue")
+    _, status = await get(house, "/status", ANNE)
+    assert status["time"] >= status["queue"]["first"][0]["since"]

@@ -1,0 +1,321 @@
+"""``backup`` and ``restore``."""
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tornado_chat import config as configuration
+from tornado_chat.cli.data import ask, mysql_arguments, sqlite_file
+from tornado_chat.cli.options import Given, configured, not_there
+from tornado_chat.cli.progress import progress, stoppable
+
+if TYPE_CHECKING:
+    from tornado_chat.storage.facts import Facts
+    from tornado_chat.types import Person
+
+NAME = re.compile(r"tornado-chat-\d{8}T\d{6}Z\.sqlite3")
+"""Backups in a folder: their names say when they were made, and sort by it."""
+
+ROOM = 1.05
+"""How much more room than the database's size there must be."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--verify", is_flag=True, help="Make none: look whether FILE is a good backup, and what is in it."
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    help="Of the backups in the folder FILE, keep the newest N.",
+    metavar="N",
+)
+@configured
+def backup(given: Given, file: Path, verify: bool, force: bool, keep: int | None) -> None:
+    """Copy the database into FILE, while the server runs.
+
+    The copy is of one moment: everything that was acknowledged before is in it. It is verified before it
+    gets its name. If FILE is a folder, the copy gets a name with the time in it.
+
+    It holds the database only; keep copies of the configuration and of the other files of the state
+    directory apart from it, see docs/data.md.
+    """
+    config = given.load()
+    if verify:
+        if keep or force:
+            raise click.UsageError("--verify changes nothing; leave --keep and --force out")
+        _show(config, file, _verified(file))
+        return
+    database = sqlite_file(
+        config,
+        "Make a backup with:\n    mariadb-dump --single-transaction --quick --routines "
+        f"{mysql_arguments(config.storage.url)} > {file}",
+    )
+    missing = not_there(config)
+    if missing:
+        raise click.ClickException(missing)
+    folder = file.is_dir()
+    if keep and not folder:
+        raise click.UsageError("--keep is for a folder: let FILE be one that exists")
+    target = file / f"tornado-chat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite3" if folder else file
+    if target.exists() and not force:
+        raise click.ClickException(f"{target} is there already; --force replaces it")
+    _require_room(database, target.parent)
+    with stoppable(), _beside(target) as new:
+        _copy(database, new, "copying")
+        facts = _verified(new)
+        if force:
+            new.replace(target)
+        else:
+            _link(new, target)
+    from tornado_chat.storage.sqlite_files import sync
+
+    sync(target.parent)
+    _show(config, target, facts)
+    _tell_of_the_rest(config, database)
+    for old in _superfluous(file, keep) if keep else ():
+        old.unlink()
+        click.echo(f"removed {old}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@configured
+def restore(given: Given, file: Path, yes: bool) -> None:
+    """Put the backup FILE in the place of the database. The server must not run.
+
+    The database that is there is kept beside it, under another name. FILE stays as it is.
+    """
+    from tornado_chat.cli.shown import contents
+    from tornado_chat.storage import sqlite_files
+
+    config = given.load()
+    database = sqlite_file(
+        config,
+        "Bring a dump back, while the server is stopped, with:\n    mariadb "
+        f"{mysql_arguments(config.storage.url)} < {file}",
+    )
+    if sqlite_files.in_use(database):
+        raise click.ClickException(_in_use(database))
+    if database.exists() and os.path.samefile(file, database):
+        raise click.UsageError(f"{file} is the database itself")
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_room(file, database.parent)
+    with stoppable(), _beside(database) as new:
+        _copy(file, new, "copying")
+        facts = _verified(new, named=file)
+        if facts.unknown:
+            raise click.ClickException(
+                f"{file} comes from a newer version (it has {', '.join(facts.unknown)}): install that first"
+            )
+        click.echo(f"{file}: a good backup")
+        for label, text in contents(facts, config.server.timezone):
+            click.echo(f"  {label:<14} {text}")
+        before = _described(database)
+        if before is not None:
+            click.echo(f"{database}: what it replaces")
+            for label, text in contents(before, config.server.timezone):
+                click.echo(f"  {label:<14} {text}")
+        elif database.exists():
+            click.echo(f"{database}: what it replaces cannot be read")
+        ask("Replace it?", yes)
+        erased = _erased_since(database, new)
+        _take_over_owner(new, database)
+        aside = _aside(database)
+        try:
+            replaced = sqlite_files.put_in_place(new, database, aside)
+        except sqlite_files.InUse:
+            raise click.ClickException(_in_use(database)) from None
+        except OSError as error:
+            raise click.ClickException(f"{database} cannot be replaced: {error.strerror}") from error
+    click.echo(f"{database} is restored")
+    if replaced:
+        click.echo(f"what was there is kept as {aside}; remove it when all is well")
+    if facts.missing:
+        click.echo(f"it lacks {', '.join(facts.missing)}: run `tornado-chat db upgrade` before the start")
+    if erased:
+        click.echo("these people were erased after the backup was made, and are back now; erase them again:")
+        for person in erased:
+            click.echo(f"    tornado-chat erase --role {person.role.value} --user {person.id}")
+
+
+def _in_use(database: Path) -> str:
+    return f"{database} is in use: stop the server first (systemctl stop tornado-chat)"
+
+
+def _copy(source: Path, new: Path, label: str) -> None:
+    from tornado_chat.storage import sqlite_files
+
+    try:
+        with progress(label, 1) as bar:
+            sqlite_files.copy(source, new, bar.to)
+    except sqlite_files.Unsound as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{new.parent} cannot take the copy: {error.strerror}") from error
+
+
+def _verified(path: Path, named: Path | None = None) -> "Facts":
+    """What is in the database ``path``, after every page was looked at. :raises ClickException: it is no good."""
+    from tornado_chat.storage import sqlite_files
+
+    named = named or path
+    if not path.is_file():
+        raise click.ClickException(f"there is no file {named}")
+    try:
+        with progress("verifying") as bar:
+            sqlite_files.check(path, bar.tick)
+    except sqlite_files.Unsound as error:
+        raise click.ClickException(str(error).replace(str(path), str(named))) from error
+    facts = _described(path)
+    if facts is None or not facts.migrations:
+        raise click.ClickException(f"{named} is no database of tornado-chat")
+    return facts
+
+
+def _described(path: Path) -> "Facts | None":
+    """What is in a file; None if that cannot be read."""
+    import peewee
+
+    from tornado_chat.storage import facts
+
+    if not path.is_file():
+        return None
+    database = peewee.SqliteDatabase(f"file:{_quoted(path)}?mode=ro", uri=True)
+    try:
+        return facts.describe(database)
+    except peewee.PeeweeException:
+        return None
+    finally:
+        database.close()
+
+
+def _erased_since(before: Path, restored: Path) -> list["Person"]:
+    """Those of whose erasure ``before`` knows and ``restored`` does not."""
+    import peewee
+
+    from tornado_chat.storage import operations
+
+    found: list[set[tuple[int, Person]]] = []
+    for path in (before, restored):
+        database = peewee.SqliteDatabase(f"file:{_quoted(path)}?mode=ro", uri=True)
+        try:
+            found.append(operations.erasures(database))
+        except peewee.PeeweeException:  # an old one, a damaged one, or none
+            found.append(set())
+        finally:
+            database.close()
+    return sorted({person for _, person in found[0] - found[1]})
+
+
+def _quoted(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(path.absolute()))
+
+
+def _show(config: configuration.Config, path: Path, facts: "Facts") -> None:
+    from tornado_chat.cli.shown import contents, size
+
+    if facts.unknown:
+        schema = f"of a newer version than this ({', '.join(facts.unknown)})"
+    elif facts.missing:
+        schema = f"{facts.migrations[-1]}; `db upgrade` will add {', '.join(facts.missing)}"
+    else:
+        schema = f"{facts.migrations[-1]}, this version's"
+    click.echo(f"{path}: a good backup")
+    lines = [
+        ("size", size(path.stat().st_size)),
+        ("schema", schema),
+        *contents(facts, config.server.timezone),
+    ]
+    for label, text in lines:
+        click.echo(f"  {label:<14} {text}")
+
+
+def _tell_of_the_rest(config: configuration.Config, database: Path) -> None:
+    """Which files a restored server will want as well."""
+    own = {database.name, *(f"{database.name}{end}" for end in ("-wal", "-shm", "-journal"))}
+    others = sorted(
+        str(path)
+        for path in (config.state_dir.iterdir() if config.state_dir.is_dir() else ())
+        if path.is_file()
+        and path.suffix != ".json"  # notes of what runs
+        and path.name not in own
+        and ".replaced-" not in path.name
+        and not path.name.startswith(".")
+    )
+    if others:
+        click.echo(f"not in it; keep copies elsewhere, they are secrets: {', '.join(others)}")
+
+
+def _superfluous(folder: Path, keep: int) -> list[Path]:
+    backups = sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+    return backups[:-keep]
+
+
+def _aside(database: Path) -> Path:
+    """A free name beside the database."""
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    names = (f"{database.name}.replaced-{stamp}{more}" for more in ("", *(f"-{n}" for n in range(1, 100))))
+    return next(path for name in names if not (path := database.with_name(name)).exists())
+
+
+def _require_room(source: Path, folder: Path) -> None:
+    """Look for the room before anything is begun."""
+    from tornado_chat.cli.shown import size
+
+    try:
+        info = os.statvfs(folder)
+        wanted = source.stat().st_size * ROOM
+    except OSError as error:
+        raise click.ClickException(f"{error.filename} cannot be used: {error.strerror}") from error
+    free = info.f_bavail * info.f_frsize
+    if free < wanted:
+        raise click.ClickException(
+            f"{folder} has {size(free)} free, and {size(wanted)} are needed: make room, or name another folder"
+        )
+
+
+def _take_over_owner(new: Path, database: Path) -> None:
+    """Who restores is often root; the server is not."""
+    owner = (database if database.exists() else database.parent).stat()
+    if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(new, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A name for what becomes ``target``; whatever is left under it in the end is removed."""
+    try:
+        folder = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise click.ClickException(f"{target.parent} cannot be written to: {error.strerror}") from error
+    new = Path(folder, target.name)
+    try:
+        yield new
+    finally:
+        for left in Path(folder).iterdir():
+            left.unlink()
+        os.rmdir(folder)
+
+
+def _link(new: Path, target: Path) -> None:
+    """Give the file its name, unless somebody else has taken that meanwhile."""
+    try:
+        os.link(new, target)
+    except FileExistsError:
+        raise click.ClickException(f"{target} is there already; --force replaces it") from None
+    except OSError:  # a file system without links
+        new.replace(target)

@@ -1,0 +1,103 @@
+"""``export``: everything about one person."""
+
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import click
+
+from tornado_chat.cli.data import about_strangers, kept, of_person, require_known, strangers
+from tornado_chat.cli.options import Given, configured
+from tornado_chat.cli.progress import progress, stoppable
+from tornado_chat.types import Person, Role
+
+SECTIONS = (
+    ("sessions", "session"),
+    ("supervisions", "supervision record"),
+    ("conversations", "support conversation"),
+)
+
+
+@click.command()
+@of_person
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A folder that is made, or a file that ends in .zip.",
+)
+@configured
+def export(given: Given, id: str, role: str, output: Path) -> None:
+    """Write everything about one person into files.
+
+    person.html is to be read, person.json is for programs. That is what GDPR art. 15 and 20 and PIPL art. 45 ask for: conversations with all that was said in them,
+    ratings, notifications, what was read and received, what plugins keep. Others are named by their role only. That
+    it was done is recorded.
+    """
+    from importlib.metadata import version
+
+    from tornado_chat.cli.shown import some
+    from tornado_chat.keeping import files
+    from tornado_chat.keeping.person import Gathered
+    from tornado_chat.keeping.records import Recorder
+
+    config = given.load()
+    person = Person(Role(role), id)
+    if output.exists() and not (output.is_dir() and output.suffix != ".zip" and not any(output.iterdir())):
+        raise click.UsageError(f"{output} is there already; name one that is not")
+    with kept(config) as (database, keepers), stoppable():
+        require_known(database, keepers, person)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
+        except OSError as error:
+            raise click.ClickException(f"{output} cannot be made: {error.strerror}") from error
+        try:
+            inside = folder / "person"
+            inside.mkdir(mode=0o700)
+            with database.atomic():  # all of one moment
+                gathered = Gathered(database, keepers, person, config.server.timezone)
+                with progress("exporting", gathered.counts.total()) as bar:
+                    files.write(
+                        gathered,
+                        inside,
+                        config.server.language,
+                        version("tornado_chat"),
+                        time.time_ns() // 1000,
+                        bar.add,
+                    )
+            if keepers.failed:
+                raise click.ClickException(
+                    f"plugins failed ({', '.join(sorted(keepers.failed))}), so nothing was written"
+                )
+            try:
+                Recorder(database, keepers, "export", person).note("done", gathered.counts)
+            except ValueError as error:
+                raise click.ClickException(
+                    f"it cannot be recorded, so nothing was written: {error}"
+                ) from error
+            _place(inside, output)
+        except OSError as error:
+            raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+        finally:
+            shutil.rmtree(folder)
+        unknown = strangers(database, config)
+    told = ", ".join(some(gathered.counts[name], one) for name, one in SECTIONS if gathered.counts[name])
+    click.echo(f"{output}: everything about {role} {id}: {told or 'no conversation'}")
+    if unknown:
+        click.echo(about_strangers(unknown), err=True)
+
+
+def _place(folder: Path, output: Path) -> None:
+    """Give what is complete its name."""
+    if output.suffix != ".zip":
+        folder.rename(output)
+        return
+    packed = folder.parent / "person.zip"
+    descriptor = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, path.name)
+    packed.rename(output)

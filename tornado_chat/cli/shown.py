@@ -1,0 +1,73 @@
+"""Numbers, times and tables as people read them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from tornado_chat.storage.facts import Facts
+
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def size(count: float) -> str:
+    """As in ``3.4 MB``; a thousand makes the next unit."""
+    for unit in UNITS:
+        if count < 1000 or unit == UNITS[-1]:
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+
+
+def number(count: int) -> str:
+    return f"{count:,}"
+
+
+def some(count: int, one: str, many: str = "") -> str:
+    """As in ``1 session`` and ``2 sessions``."""
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def when(microseconds: int | None, zone: str) -> str:
+    """In the server's zone, to the second."""
+    if microseconds is None:
+        return "-"
+    moment = datetime.fromtimestamp(microseconds / 1_000_000, ZoneInfo(zone) if zone else None)
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Lines with columns under each other; those numbered in ``right`` are set to the right."""
+    cells = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def contents(facts: Facts, zone: str) -> list[tuple[str, str]]:
+    """What is in a database, in a few lines of label and text."""
+    rows: Mapping[str, int] = facts.rows
+    conversations = ", ".join(
+        some(rows.get(name, 0), word)
+        for name, word in (
+            ("consultation_session", "session"),
+            ("supervisor_consultation", "supervision record"),
+            ("support_conversation", "support conversation"),
+        )
+    )
+    messages = number(rows.get("message", 0))
+    if facts.first is not None:
+        messages += f", from {when(facts.first, zone)} to {when(facts.last, zone)}"
+    lines = [
+        ("conversations", conversations),
+        ("messages", messages),
+        ("notifications", number(rows.get("notification", 0))),
+    ]
+    if facts.other_rows:
+        others = ", ".join(f"{name} {number(count)}" for name, count in facts.other_rows.items())
+        lines.append(("of plugins", others))
+    return lines

@@ -1,0 +1,215 @@
+"""A ``Status`` as text for a terminal."""
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+import click
+
+from tornado_chat.status import Status, Talk
+
+SHOWN = 10
+"""Entries of a list; the others are told by their number."""
+
+BARS = "▁▂▃▄▅▆▇█"
+LABEL = 14  # columns
+STATE_COLOURS = {
+    "ready": "green",
+    "busy": "yellow",
+    "paused": "yellow",
+    "away": "red",
+    "waiting": "yellow",
+    "suspended": "red",
+}
+
+
+def lines(status: Status, where: str) -> Iterator[str]:
+    """The whole status. :arg where: the address that was asked."""
+    yield from _head(status, where)
+    yield ""
+    yield from _numbers(status)
+    yield from _history(status)
+    yield from _lists(status)
+
+
+def _head(status: Status, where: str) -> Iterator[str]:
+    process = status.process
+    state = (
+        click.style("serving", "green", bold=True)
+        if not status.problems
+        else click.style("not serving", "red", bold=True)
+    )
+    yield (
+        f"{state}  tornado-chat {process.version} at {where}, process {process.pid}, "
+        f"up {duration(process.uptime)}"
+    )
+    for part, problem in status.problems.items():
+        yield click.style(f"  {part}: {_clean(problem)}", "red")
+
+
+def _numbers(status: Status) -> Iterator[str]:
+    messages, database, process = status.messages, status.database, status.process
+    yield _row("sockets", _counts(status.sockets))
+    rates = f"{messages.received:.1f} in  {messages.delivered:.1f} out per second"
+    if messages.p50 is not None and messages.p99 is not None:
+        rates += f"  delivered in {_short(messages.p50)} (99 %: {_short(messages.p99)})"
+    yield _row("messages", rates)
+    waiting = f"{status.line.length} waiting"
+    if status.line.length:
+        waiting += f"  the longest for {duration(status.line.longest_wait)}"
+        waiting = click.style(waiting, "yellow" if status.waiters.states.get("ready") else "red")
+    yield _row("line", waiting)
+    yield _row("waiters", _counts(status.waiters.states))
+    yield _row("conversations", _counts(status.conversations.states))
+    yield _row("rooms", _counts(status.rooms.states))
+    size = "" if database.bytes is None else f"  {_bytes(database.bytes)}"
+    errors = click.style(f"errors {database.errors}", "red") if database.errors else "errors 0"
+    last = f"  last commit {database.last_commit[11:19]}" if database.last_commit else ""
+    yield _row("database", f"{database.kind}{size}  backlog {database.backlog}  {errors}{last}")
+    memory = "" if process.memory is None else f"memory {_bytes(process.memory)}  "
+    yield _row("process", f"{memory}loop lag {_short(process.loop_lag)}  Python {process.python}")
+
+
+def _history(status: Status) -> Iterator[str]:
+    history = status.history
+    if not history.time:
+        return
+    minutes = len(history.time) * history.step / 60
+    yield ""
+    yield click.style(f"the last {minutes:.0f} min" if minutes >= 1 else "the first minute", bold=True)
+    yield _row("messages/s", _bars(history.received), f"up to {max(history.received):.1f}")
+    slow = [value or 0.0 for value in history.p99]
+    yield _row("delivery 99 %", _bars(slow), f"up to {_short(max(slow))}")
+    yield _row("line", _bars(history.line), f"up to {max(history.line)}")
+    yield _row("sockets", _bars(history.sockets), f"up to {max(history.sockets)}")
+
+
+def _lists(status: Status) -> Iterator[str]:
+    yield from _table(
+        ("waiter", "name", "state", "users", "for"),
+        [
+            (
+                str(each.id),
+                each.name or "",
+                each.state,
+                f"{each.conversations}/{each.capacity}",
+                duration(each.seconds),
+            )
+            for each in status.waiters.items
+        ],
+        sum(status.waiters.states.values()),
+    )
+    yield from _table(
+        ("in line", "user", "waits for"),
+        [(str(each.conversation), str(each.id), duration(each.seconds)) for each in status.line.first],
+        status.line.length,
+    )
+    for name, talks in (("conversation", status.conversations), ("room", status.rooms)):
+        yield from _table(
+            (name, "state", "for", "people"),
+            [
+                (_named(each), each.state, duration(each.seconds), _people(each))
+                for each in talks.items
+                if each.state != "waiting"
+            ],
+            sum(n for state, n in talks.states.items() if state != "waiting"),
+        )
+    yield from _table(
+        ("plugin", "version", "state", "calls", "failures", "ms/call"),
+        [
+            (
+                each.name,
+                each.version,
+                each.state + (f" for {duration(each.suspended_for)}" if each.suspended_for else ""),
+                str(each.calls),
+                str(each.failures),
+                f"{1000 * each.seconds / each.calls:.2f}" if each.calls else "",
+            )
+            for each in status.plugins
+        ],
+        len(status.plugins),
+    )
+
+
+def _named(talk: Talk) -> str:
+    return str(talk.id) if talk.kind == "conversation" else f"{talk.kind} {talk.id}"
+
+
+def _people(talk: Talk) -> str:
+    return ", ".join(f"{each.role} {each.id}" + ("" if each.present else " (away)") for each in talk.people)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> Iterator[str]:
+    """Columns as wide as what is in them."""
+    if not rows:
+        return
+    shown = [[_clean(cell) for cell in row] for row in rows[:SHOWN]]
+    # The last column is not filled up: what is copied from a terminal should have no blanks at its ends.
+    widths = [*(max(width_of(row[n]) for row in (head, *shown)) for n in range(len(head) - 1)), 0]
+    yield ""
+    yield click.style("  ".join(map(_fill, head, widths)), bold=True)
+    for row in shown:
+        yield "  ".join(_coloured(_fill(cell, width), cell) for cell, width in zip(row, widths, strict=True))
+    if total > len(shown):
+        yield f"… and {total - len(shown)} more"
+
+
+def _coloured(text: str, cell: str) -> str:
+    colour = STATE_COLOURS.get(cell.partition(" ")[0])
+    return click.style(text, colour) if colour else text
+
+
+def _row(label: str, *values: str) -> str:
+    return "  ".join((f"{label:<{LABEL}}", *values))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return "  ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _bars(values: Sequence[float]) -> str:
+    most = max(values)
+    return "".join(BARS[round(value / most * (len(BARS) - 1)) if most else 0] for value in values)
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``2 min 10 s``, ``3 h 5 min``, ``2 d 4 h``."""
+    whole = int(seconds)
+    for unit, size, below, below_size in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= size:
+            rest = whole % size // below_size
+            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"
+
+
+def _short(seconds: float) -> str:
+    if seconds < 1:
+        ms = 1000 * seconds
+        return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+    return f"{seconds:.1f} s"
+
+
+def _bytes(size: int) -> str:
+    value, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _clean(text: str) -> str:
+    """Names come from tokens: none of them steers the terminal."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def width_of(text: str) -> int:
+    """Columns that ``text`` takes on a terminal."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _fill(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))

@@ -1,0 +1,142 @@
+"""``db prune``, ``db compact`` and ``db operations``."""
+
+import time
+
+import click
+
+from tornado_chat.cli.data import ask, kept, sqlite_file
+from tornado_chat.cli.options import Given, configured, not_there
+from tornado_chat.cli.progress import progress, stoppable
+
+DAY = 86_400_000_000  # microseconds
+
+
+@click.command()
+@click.option(
+    "--older-than",
+    "days",
+    metavar="DAYS",
+    type=click.IntRange(0),
+    help="Instead of [storage] retention_days.",
+)
+@click.option("--dry-run", is_flag=True, help="Only tell how much it would be.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@configured
+def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
+    """Remove conversations that ended so long ago, with all that belongs to them.
+
+    Open ones stay, however old they are, and notifications that have not arrived. The server may run
+    meanwhile. It does the same every day if [storage] retention_days says so.
+    """
+    from tornado_chat.cli.shown import number, some
+    from tornado_chat.keeping.pruning import prune as remove
+    from tornado_chat.keeping.records import Recorder
+    from tornado_chat.storage.removal import count_old
+    from tornado_chat.types import Kind
+
+    config = given.load()
+    if days is None:
+        days = config.storage.retention_days
+        if not days:
+            raise click.UsageError("[storage] retention_days keeps everything; say --older-than DAYS")
+    with kept(config) as (database, keepers):
+        before = time.time_ns() // 1000 - days * DAY
+        old = count_old(database, before)
+        conversations = ", ".join(
+            some(old.conversations[kind], name)
+            for kind, name in (
+                (Kind.SESSION, "session"),
+                (Kind.RECORD, "supervision record"),
+                (Kind.SUPPORT, "support conversation"),
+            )
+        )
+        click.echo(
+            f"older than {some(days, 'day')}: {conversations}, with {some(old.messages, 'message')}; "
+            f"{some(old.notifications, 'notification')}"
+        )
+        if dry_run:
+            click.echo("nothing was changed")
+            return
+        ask("Remove them for good?", yes)
+        recorder = Recorder(database, keepers, "prune")
+        try:
+            recorder.note("begun")
+        except ValueError as error:
+            raise click.ClickException(f"it cannot be recorded, so nothing was done: {error}") from error
+        try:
+            with stoppable(), progress("removing") as bar:
+                counts = remove(database, keepers, before, bar.tick)
+        except KeyboardInterrupt:
+            recorder.note("stopped")
+            raise click.ClickException(
+                "stopped in the middle: what was removed stays removed; run the same command again for the rest"
+            ) from None
+        recorder.note("done", counts)
+    for table, rows in sorted(counts.items()):
+        click.echo(f"{number(rows):>12}  {table}")
+    click.echo("removed. New rows take the free space; `tornado-chat db compact` makes the file smaller")
+    if keepers.failed:
+        raise click.ClickException(
+            f"plugins failed, and may still keep what belonged to it: {', '.join(sorted(keepers.failed))}"
+        )
+
+
+@click.command()
+@configured
+def compact(given: Given) -> None:
+    """Write the database anew, without free space. Stop the server first.
+
+    That also removes what SQLite may have left of deleted rows in the free space of its pages.
+    """
+    from tornado_chat.cli.shown import size
+    from tornado_chat.storage import sqlite_files
+
+    config = given.load()
+    path = sqlite_file(config, "OPTIMIZE TABLE does the same there.")
+    missing = not_there(config)
+    if missing:
+        raise click.ClickException(missing)
+    if sqlite_files.in_use(path):
+        raise click.ClickException(
+            f"{path} is in use, and nobody could write for as long as this takes: stop the server first"
+        )
+    before = path.stat().st_size
+    try:
+        with stoppable(), progress("compacting") as bar:
+            sqlite_files.compact(path, bar.tick)
+            sqlite_files.empty_log(path, patience=5)
+    except sqlite_files.Unsound as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{path} had {size(before)}, and has {size(path.stat().st_size)} now")
+
+
+@click.command()
+@click.option(
+    "--last", default=50, show_default=True, type=click.IntRange(1), help="How many, the newest ones."
+)
+@configured
+def operations(given: Given, last: int) -> None:
+    """Show who has exported, erased and pruned what, the oldest first."""
+    from tornado_chat.cli.shown import table, when
+    from tornado_chat.storage import operations as stored
+
+    config = given.load()
+    with kept(config) as (database, _):
+        found = stored.latest(database, last)
+    if not found:
+        click.echo("there is none")
+        return
+    rows = [("ID", "TIME", "BY", "WHAT", "WHOM", "ROWS")]
+    rows += [
+        (
+            str(each.id),
+            when(each.time, config.server.timezone),
+            each.operator,
+            f"{each.action} {each.state}",
+            each.person or "-",
+            each.counts or "",
+        )
+        for each in found
+    ]
+    for line in table(rows):
+        click.echo(line)

@@ -1,0 +1,184 @@
+"""The url of a MySQL or MariaDB database, taken apart.
+
+``mysql://USER@HOST:PORT/NAME?KEY=VALUE``; without a host it is the server's unix socket. Whatever
+has a special character is percent-encoded. There is no password in it: urls end up in logs.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, cast, get_args
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+SCHEMES = ("mysql", "mariadb", "mysql+unix")
+SOCKET = "/run/mysqld/mysqld.sock"
+"""Where Debian's server has its socket."""
+
+PORT = 3306
+LONGEST_NAME = 64
+
+TlsMode = Literal["disabled", "required", "verify-ca", "verify-identity"]
+KEYS = ("socket", "ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "option-file")
+
+
+@dataclass(frozen=True)
+class MysqlUrl:
+    """Where the server is, and whom it is asked to let in.
+
+    ``host`` is empty with a unix socket; with an ``option_file`` both may be, and the user too:
+    the file says it then.
+    """
+
+    name: str
+    user: str = ""
+    host: str = ""
+    port: int = PORT
+    socket: str = ""
+    tls: TlsMode = "disabled"
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    option_file: str = ""
+
+    @property
+    def server(self) -> str:
+        """For sentences."""
+        if self.host:
+            return f"{self.host}:{self.port}"
+        return self.socket or f"the server of {self.option_file}"
+
+
+def is_mysql(url: str) -> bool:
+    return url.partition(":")[0].lower() in SCHEMES
+
+
+def parse(url: str) -> MysqlUrl:
+    """:raises ValueError: a sentence that says what is wrong with ``url``, without a password in it."""
+    if not url.partition(":")[2].startswith("//"):
+        raise ValueError("it has to begin with mysql:// and look like mysql://user@host:3306/name")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(
+            "its host or port cannot be read; it looks like mysql://user@host:3306/name"
+        ) from error
+    if parts.password is not None:
+        raise ValueError(
+            "a password in it would be seen in logs and process lists: take it out, write it to a file, and name that in "
+            "password_file"
+        )
+    if parts.fragment:
+        raise ValueError("what follows its # counts for nothing; a # that belongs to it is written %23")
+    query = _query(parts.query)
+    option_file = _file(query, "option-file")
+    user = unquote(parts.username or "")
+    if not (user or option_file):
+        raise ValueError("it has no user; it looks like mysql://user@host:3306/name")
+    host, socket = _server(parts, query, option_file)
+    return MysqlUrl(
+        name=_name(parts.path),
+        user=user,
+        host=host,
+        port=port or PORT,
+        socket=socket,
+        tls=_tls(query, host),
+        ca=_file(query, "ssl-ca"),
+        cert=_file(query, "ssl-cert"),
+        key=_file(query, "ssl-key"),
+        option_file=option_file,
+    )
+
+
+def _name(path: str) -> str:
+    name = unquote(path.removeprefix("/"))
+    if not name or "/" in name:
+        raise ValueError("it has to end with one database's name, as mysql://user@host:3306/name does")
+    if len(name) > LONGEST_NAME or name != name.strip() or not name.isprintable() or "`" in name:
+        raise ValueError(f'"{name}" cannot be the name of a database')
+    return name
+
+
+def _server(parts: SplitResult, query: Mapping[str, str], option_file: str) -> tuple[str, str]:
+    """The host and the unix socket, one of them empty."""
+    host, socket = parts.hostname or "", query.get("socket", "")
+    if host and (socket or parts.scheme == "mysql+unix"):
+        raise ValueError("it has a host and a unix socket; leave one of the two out")
+    if socket and not socket.startswith("/"):
+        raise ValueError(f'socket has to be a path from /, as {SOCKET}; "{socket}" is not')
+    if not (host or socket or option_file):
+        socket = SOCKET
+    return unquote(host), socket
+
+
+def _query(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if "@" in text:  # more of a password than of an option
+        raise ValueError(
+            "an @, /, ? or # that belongs to a name in it has to be written %40, %2F, %3F or %23"
+        )
+    for given, value in parse_qsl(text, keep_blank_values=True):
+        key = given.replace("_", "-").lower()
+        if key in ("password", "passwd"):
+            raise ValueError(
+                "a password in it would be seen in logs: write it to a file, named in password_file"
+            )
+        if key not in KEYS:
+            near = get_close_matches(key, KEYS, 1)
+            right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(KEYS)}"
+            raise ValueError(f'"{given}" is unknown after its question mark; {right}')
+        if key in found:
+            raise ValueError(f'"{key}" is in it twice; leave one of the two')
+        if not value:
+            raise ValueError(f'"{key}" has no value; leave it out, or write {key}=…')
+        found[key] = value
+    return found
+
+
+def _file(query: Mapping[str, str], key: str) -> str:
+    name = query.get(key, "")
+    if name:
+        try:
+            with Path(name).open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise ValueError(
+                f'{key}: "{name}" cannot be read: {error.strerror}; it has to be a file that this user may read'
+            ) from error
+    return name
+
+
+def _tls(query: Mapping[str, str], host: str) -> TlsMode:
+    modes = get_args(TlsMode)
+    mode = query.get("ssl-mode", "").replace("_", "-").lower()
+    files = [key for key in ("ssl-ca", "ssl-cert", "ssl-key") if key in query]
+    if "ssl-mode" not in query:
+        if files:
+            mode = "verify-identity"
+        elif host and not _is_this_machine(host):
+            raise ValueError(
+                f"{host} is another machine, and what is said would pass the network in the clear: add "
+                "?ssl-mode=verify-identity&ssl-ca=/path/to/ca.pem, or ?ssl-mode=disabled if nobody can listen there"
+            )
+        else:
+            mode = "disabled"
+    elif mode not in modes:
+        raise ValueError(f'ssl-mode has to be one of {", ".join(modes)}; "{query["ssl-mode"]}" is not')
+    elif mode == "disabled" and files:
+        raise ValueError(
+            f"ssl-mode is disabled, so {files[0]} would count for nothing; leave one of the two out"
+        )
+    if mode != "disabled" and not host:
+        raise ValueError("TLS needs a host; a unix socket leaves this machine nowhere")
+    if ("ssl-cert" in query) != ("ssl-key" in query):
+        raise ValueError("ssl-cert and ssl-key need each other; name both, or none")
+    return cast(TlsMode, mode)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

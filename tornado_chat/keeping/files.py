@@ -1,0 +1,115 @@
+"""A person's data as files: ``person.json`` for programs, ``person.html`` for the person."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from tornado_chat.keeping.page import Page
+from tornado_chat.keeping.person import SECTIONS, Gathered
+from tornado_chat.texts import Language
+
+JSON, HTML = "person.json", "person.html"
+
+
+def write(
+    gathered: Gathered,
+    folder: Path,
+    language: Language,
+    version: str,
+    now: int,
+    progress: Callable[[int], object],
+) -> None:
+    """Write both files into ``folder``, readable by nobody else.
+
+    :arg progress: told how many conversations more are done.
+    """
+    with _new(folder / JSON) as json_file, _new(folder / HTML) as html_file:
+        document, page = _Object(json_file), Page(html_file, language)
+        head = gathered.head(version, now)
+        document.members(head)
+        page.begin(head, gathered.counts)
+        for kind, section in SECTIONS.items():
+            page.section(section, gathered.counts[section])
+            with document.array(section) as items:
+                for conversation in gathered.conversations(kind):
+                    items.add(conversation)
+                    page.conversation(section, conversation)
+                    progress(1)
+        listened = gathered.listened()
+        document.members({"listened": listened})
+        page.table("listened", listened)
+        accounts = gathered.accounts()
+        document.members({"accounts": accounts})
+        page.table("accounts", accounts)
+        with document.array("notifications") as items:
+            page.notifications(items.each(gathered.notifications()))
+        plugins = gathered.plugins()
+        document.members({"plugins": plugins})
+        for plugin, tables in plugins.items():
+            for table, rows in tables.items():
+                page.table("plugin", rows, plugin=plugin, table=table)
+        operations = gathered.operations()
+        document.members({"operations": operations})
+        page.table("operations", operations)
+        document.end()
+        page.end()
+
+
+def _new(path: Path) -> TextIO:
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+
+
+class _Object:
+    """A JSON object that is written member by member."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._file.write("{")
+        self._first = True
+
+    def members(self, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            self._name(name)
+            self._file.write(_text(value, 1))
+
+    def array(self, name: str) -> "_Array":
+        self._name(name)
+        return _Array(self._file)
+
+    def end(self) -> None:
+        self._file.write("\n}\n")
+
+    def _name(self, name: str) -> None:
+        self._file.write(("\n  " if self._first else ",\n  ") + f"{_text(name, 1)}: ")
+        self._first = False
+
+
+class _Array:
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._first = True
+
+    def __enter__(self) -> "_Array":
+        self._file.write("[")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.write("]" if self._first else "\n  ]")
+
+    def add(self, value: Any) -> None:
+        self._file.write(("\n    " if self._first else ",\n    ") + _text(value, 2))
+        self._first = False
+
+    def each(self, values: Iterable[Any]) -> Iterable[Any]:
+        """``values``, each added as it comes by."""
+        for value in values:
+            self.add(value)
+            yield value
+
+
+def _text(value: Any, depth: int) -> str:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return text.replace("\n", "\n" + "  " * depth)  # all are between values: texts have theirs escaped

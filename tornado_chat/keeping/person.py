@@ -1,0 +1,170 @@
+"""Everything about a person, conversation by conversation, so that a busy waiter's need no memory.
+
+``docs/data.md`` has the form of it; ``VERSION`` counts its changes.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import peewee as pw
+
+from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.storage import messages, operations, people
+from tornado_chat.types import Conversation, Kind, Message, Person, Role, Room, Thread
+
+FORMAT = "tornado-chat-person"
+VERSION = 1
+
+PAGE = 1000  # messages that are read at once
+
+SECTIONS: Mapping[Kind, str] = {
+    Kind.SESSION: "sessions",
+    Kind.RECORD: "supervisions",
+    Kind.SUPPORT: "conversations",
+}
+"""The lists of the document, in their order."""
+
+YOU = "you"
+
+
+class Gathered:
+    """A person's data. Read it inside one transaction, so that all of it is of one moment.
+
+    :arg zone: IANA name of the zone of the times; empty is the machine's.
+    :ivar counts: how many conversations there are in each section.
+    """
+
+    def __init__(self, database: pw.Database, keepers: Keepers, person: Person, zone: str) -> None:
+        self._database = database
+        self._keepers = keepers
+        self.person = person
+        self._zone: tzinfo | None = ZoneInfo(zone) if zone else None
+        self._threads = people.threads(database, person)
+        self._marks = people.marks(database, person)
+        self.counts = Counter(SECTIONS[thread.kind] for thread in self._threads)
+
+    def head(self, version: str, now: int) -> dict[str, Any]:
+        """:arg version: the server's."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "made": self.time(now),
+            "made_by": f"tornado_chat {version}",
+            "person": {"role": self.person.role.value, "id": self.person.id, "names": self._names()},
+        }
+
+    def conversations(self, kind: Kind) -> Iterator[dict[str, Any]]:
+        """Each with all that was said in it, by whomever; the others are named by their role only."""
+        for thread in self._threads:
+            if thread.kind is kind:
+                yield self._conversation(thread)
+
+    def listened(self) -> list[dict[str, Any]]:
+        """Conversations of others that the person has listened in to."""
+        taken = set(self._threads)
+        return [
+            {"kind": thread.kind.name.lower(), "id": thread.id, **marks}
+            for thread, marks in sorted(self._marks.items())
+            if thread not in taken and thread.kind is not Kind.INBOX
+        ]
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """Accounts of the server itself, with the browsers that are signed in; no secrets."""
+        found = people.accounts(self._database, self.person)
+        for account in found:
+            for name in ("created", "signed_in", "removed"):
+                account[name] = self.time(account[name])
+            account["browsers"] = [
+                {name: self.time(time) for name, time in browser.items()} for browser in account["browsers"]
+            ]
+        return found
+
+    def notifications(self) -> Iterator[dict[str, Any]]:
+        for row in people.notifications(self._database, self.person):
+            data = row["data"]
+            yield {
+                **row,
+                "time": self.time(row["time"]),
+                "read": self.time(row["read"]),
+                "data": None if data is None else msgspec.json.decode(data),
+            }
+
+    def plugins(self) -> dict[str, Mapping[str, Sequence[Mapping[str, Any]]]]:
+        """What plugins keep: by plugin and table."""
+        return self._keepers.of_person(self._database, self.person)
+
+    def operations(self) -> list[dict[str, Any]]:
+        """When the person's data were exported, or begun to be erased."""
+        return [
+            {"time": self.time(each.time), "action": each.action, "state": each.state}
+            for each in operations.about(self._database, self.person)
+        ]
+
+    def time(self, microseconds: int | None) -> str | None:
+        """ISO 8601 with milliseconds and the offset of the zone."""
+        if microseconds is None:
+            return None
+        moment = datetime.fromtimestamp(microseconds / 1_000_000, self._zone)
+        return moment.astimezone(self._zone).isoformat(timespec="milliseconds")
+
+    # --- inside ---
+
+    def _conversation(self, thread: Thread) -> dict[str, Any]:
+        found = people.conversation(self._database, thread)
+        others = [] if found is None else [who for who, _ in people.sides(found) if who != self.person]
+        return {
+            "id": thread.id,
+            "others": [who.role.value for who in others],
+            **({} if found is None else self._facts(found)),
+            "received": self._marks.get(thread, {}).get("received"),
+            "read": self._marks.get(thread, {}).get("read"),
+            "messages": [self._message(message) for message in self._said(thread)],
+        }
+
+    def _facts(self, found: Room | Conversation) -> dict[str, Any]:
+        facts: dict[str, Any] = {"state": found.state.value, "created": self.time(found.created)}
+        if isinstance(found, Room):
+            if found.thread.kind is Kind.RECORD:
+                facts["session"] = found.session_id
+            facts["started"] = self.time(found.started)
+        else:
+            facts["assigned"] = self.time(found.assigned)
+        facts["ended"] = self.time(found.ended)
+        asker = found.asker if isinstance(found, Room) else found.user
+        if asker.role is Role.USER:
+            facts |= {"rate": found.rate, "feedback": found.feedback}
+        if isinstance(found, Room) and found.appointment_id is not None:
+            facts["appointment"] = found.appointment_id
+        if isinstance(found, Conversation) and found.user == self.person and found.claims:
+            facts["claims"] = dict(found.claims)
+        return facts
+
+    def _said(self, thread: Thread) -> Iterator[Message]:
+        last = 0
+        while page := messages.after(self._database, thread, last, PAGE):
+            yield from page
+            last = page[-1].seq
+
+    def _message(self, message: Message) -> dict[str, Any]:
+        sender = YOU if message.sender == self.person else message.sender.role.value
+        return {
+            "seq": message.seq,
+            "time": self.time(message.time),
+            "from": sender,
+            "media": message.media,
+            "text": message.text,
+        }
+
+    def _names(self) -> list[str]:
+        """What the person was called, each name once."""
+        names: dict[str, None] = {}
+        for thread in self._threads:
+            found = people.conversation(self._database, thread)
+            for who, name in people.sides(found) if found is not None else ():
+                if who == self.person and name:
+                    names[name] = None
+        return list(names)

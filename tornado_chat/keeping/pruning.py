@@ -1,0 +1,31 @@
+"""Removing what is old by a command: the steps of the server's retention, one right after the other."""
+
+from collections.abc import Callable
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.services.retention import Read, steps
+from tornado_chat.storage.alone import transact
+from tornado_chat.storage.removal import Counts
+
+
+def prune(database: pw.Database, keepers: Keepers, before: int, progress: Callable[[], object]) -> Counts:
+    """Remove everything from before that time.
+
+    :arg progress: called after each small transaction.
+    """
+    work = steps(keepers, before)
+    answer: Any = None
+    while True:
+        try:
+            step = work.send(answer)
+        except StopIteration as end:
+            counts: Counts = end.value
+            return counts
+        if isinstance(step, Read):
+            answer = step.query(database)
+        else:
+            answer = transact(database, step.work)
+            progress()

@@ -1,0 +1,76 @@
+"""The sockets that people connect to: those of the service manager, else our own."""
+
+import logging
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tornado.netutil import bind_sockets, bind_unix_socket
+
+from tornado_chat import config
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+"""Connections that the kernel keeps until they are accepted."""
+
+
+class Listening(NamedTuple):
+    """:ivar url: of the first TCP socket, else of the unix socket (``http+unix://``)."""
+
+    sockets: list[socket.socket]
+    url: str
+
+
+def listen(settings: config.Server, passed: Sequence[socket.socket]) -> Listening:
+    """Take over ``passed``; if there are none, open the port and the unix socket of ``settings``.
+
+    :raises ValueError: that is not possible; the sentence says what to do.
+    """
+    if passed:
+        log.info(
+            "listening on the sockets of the service manager: [server] host, port, unix_socket do not count"
+        )
+    sockets = _checked(passed) if passed else _bind(settings)
+    return Listening(sockets, _url(sockets))
+
+
+def _checked(passed: Sequence[socket.socket]) -> list[socket.socket]:
+    for each in passed:
+        if each.type != socket.SOCK_STREAM or not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ValueError(
+                f"the service manager passed a socket that does not listen ({each.getsockname()}): "
+                "the .socket unit needs ListenStream= and Accept=no"
+            )
+    return list(passed)
+
+
+def _bind(settings: config.Server) -> list[socket.socket]:
+    try:
+        sockets = bind_sockets(settings.port, settings.host or None, backlog=BACKLOG)
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}. Is it in use? Another one "
+            "is taken with --set server.port=9000 (0 takes a free one)"
+        ) from error
+    if settings.unix_socket:
+        try:
+            sockets.append(bind_unix_socket(settings.unix_socket, mode=0o660, backlog=BACKLOG))
+        except (OSError, ValueError) as error:
+            for each in sockets:
+                each.close()
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ValueError(
+                f"cannot listen on the unix socket {settings.unix_socket}: {why}; "
+                "[server] unix_socket has to name a file in a folder that this user may write to"
+            ) from error
+    return sockets
+
+
+def _url(sockets: Sequence[socket.socket]) -> str:
+    for each in sockets:
+        if each.family in (socket.AF_INET, socket.AF_INET6):
+            host, port = each.getsockname()[:2]
+            host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)  # noqa: S104 - not bound here
+            return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http+unix://{sockets[0].getsockname()}"

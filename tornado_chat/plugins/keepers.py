@@ -1,0 +1,90 @@
+"""The keepers of all plugins, called so that one that fails hurts nobody else."""
+
+import inspect
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import peewee as pw
+
+from tornado_chat.keeper import Counts, Keeper, Rows
+from tornado_chat.plugins.finding import Loaded
+from tornado_chat.types import Operation, Person, Thread
+
+if TYPE_CHECKING:
+    from tornado_chat.storage.writer import Transaction
+
+log = logging.getLogger(__name__)
+
+
+class Kept(NamedTuple):
+    """A plugin's keeper."""
+
+    plugin: str
+    keeper: Keeper
+
+
+class Keepers:
+    """:ivar failed: the names of plugins of which a call failed; why is in the log."""
+
+    def __init__(self, keepers: Sequence[Kept] = ()) -> None:
+        self._keepers = keepers
+        self.failed: set[str] = set()
+
+    def of_person(self, database: pw.Database, person: Person) -> dict[str, Rows]:
+        """By plugin; without those that keep nothing."""
+        found: dict[str, Rows] = {}
+        for plugin, keeper in self._keepers:
+            try:
+                rows = {table: rows for table, rows in keeper.of_person(database, person).items() if rows}
+            except Exception as error:
+                self._note(plugin, error)
+                continue
+            if rows:
+                found[plugin] = rows
+        return found
+
+    def erase_person(self, tx: "Transaction", person: Person) -> Counter[str]:
+        return self._all(tx, lambda keeper: keeper.erase_person(tx, person))
+
+    def conversations_removed(self, tx: "Transaction", threads: Sequence[Thread]) -> Counter[str]:
+        return self._all(tx, lambda keeper: keeper.conversations_removed(tx, threads))
+
+    def remove_old(self, tx: "Transaction", before: int, limit: int) -> Counter[str]:
+        return self._all(tx, lambda keeper: keeper.remove_old(tx, before, limit))
+
+    def record(self, tx: "Transaction", operation: Operation) -> None:
+        """What a keeper raises here is raised: what cannot be recorded is not done."""
+        for _, keeper in self._keepers:
+            keeper.record(tx, operation)
+
+    def _all(self, tx: "Transaction", call: Callable[[Keeper], Counts]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for plugin, keeper in self._keepers:
+            try:
+                with tx.database.savepoint():
+                    counts.update(call(keeper))
+            except Exception as error:
+                self._note(plugin, error)
+        return +counts
+
+    def _note(self, plugin: str, error: Exception) -> None:
+        if plugin not in self.failed:
+            log.error("plugin %s cannot deal with what it keeps", plugin, exc_info=error)
+        self.failed.add(plugin)
+
+
+def of_plugins(loaded: Sequence[Loaded], state_dir: Path) -> Keepers:
+    """Those that the plugins register, for a command, which starts no plugin."""
+    found = []
+    for each in loaded:
+        register = getattr(each.plugin, "register_keeper", None)
+        if register is None:
+            continue
+        takes = inspect.signature(register).parameters
+        keeper = register(**({"state_dir": state_dir} if "state_dir" in takes else {}))
+        if keeper is not None:
+            found.append(Kept(each.name, keeper))
+    return Keepers(found)

@@ -1,0 +1,142 @@
+"""Removing what is older than ``[storage] retention_days``, so slowly that nobody notices.
+
+Strategy: ``steps`` says what comes next, in small transactions, and learns what became of it; who runs
+them decides how. The server does it by its readers and its writer with pauses in between, once at the
+start and then every day; the command ``db prune`` does it right away (``keeping.pruning``).
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, NamedTuple
+
+import peewee as pw
+
+from tornado_chat.errors import ChatError
+from tornado_chat.logs import fields
+from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.services.store import Store
+from tornado_chat.storage import removal
+from tornado_chat.storage.removal import Counts
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Thread
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400_000_000  # microseconds
+AGAIN = 86400.0  # seconds between two runs
+RETRY = 600.0  # seconds until a run that the database did not take is begun again
+PAUSE = 0.05  # seconds after each transaction: the next ones are everybody else's
+PAGE = 100  # conversations that are looked up at once
+MOST = 200  # messages or notifications in one transaction
+
+
+class Read(NamedTuple):
+    """A query."""
+
+    query: Callable[[pw.Database], Any]
+
+
+class Write(NamedTuple):
+    """A transaction that removes something."""
+
+    work: Callable[[Transaction], Any]
+
+
+Steps = Generator[Read | Write, Any, Counts]
+
+
+def steps(keepers: Keepers, before: int) -> Steps:
+    """Remove everything from before that time; gives what was removed in the end."""
+    counts: Counts = Counter()
+    for kind in removal.TABLES:
+        finished = partial(removal.finished, kind=kind, before=before, limit=PAGE)
+        last = 0
+        while ids := (yield Read(partial(finished, after_id=last))):
+            threads, last = [Thread(kind, id) for id in ids], ids[-1]
+            while threads:
+                removed, threads = yield Write(partial(_remove, keepers=keepers, threads=threads))
+                counts += removed
+    old = partial(removal.old_notifications, before=before, limit=MOST)
+    last = 0
+    while ids := (yield Read(partial(old, after_id=last))):
+        last = ids[-1]
+        counts += yield Write(partial(removal.remove_notifications, ids=ids))
+    while of_plugins := (yield Write(partial(keepers.remove_old, before=before, limit=MOST))):
+        counts += of_plugins
+    yield Write(removal.sweep)
+    return counts
+
+
+def _remove(tx: Transaction, keepers: Keepers, threads: list[Thread]) -> tuple[Counts, list[Thread]]:
+    counts, gone = removal.remove(tx, threads, MOST)
+    if gone:
+        counts += keepers.conversations_removed(tx, gone)
+    return counts, threads[len(gone) :]
+
+
+class Retention:
+    """:arg days: 0 keeps everything."""
+
+    def __init__(
+        self,
+        store: Store,
+        keepers: Keepers,
+        days: int,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._keepers = keepers
+        self._days = days
+        self._loop = loop
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        if self._days:
+            self._task = self._loop.create_task(self._keep_house())
+
+    async def stop(self) -> None:
+        """What is not removed yet is removed after the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def run(self) -> Counts:
+        """Remove everything that is too old now.
+
+        :raises Unavailable: the database does not answer; what was removed so far stays removed.
+        """
+        self._keepers.failed.clear()
+        work = steps(self._keepers, self._clock() - self._days * DAY)
+        answer: Any = None
+        while True:
+            try:
+                step = work.send(answer)
+            except StopIteration as end:
+                return Counter(end.value)
+            if isinstance(step, Read):
+                answer = await self._store.read(step.query)
+            else:
+                answer = await self._store.write(step.work)
+                await asyncio.sleep(PAUSE)
+
+    async def _keep_house(self) -> None:
+        while True:
+            pause = AGAIN
+            began = time.monotonic()
+            try:
+                counts = await self.run()
+            except ChatError as error:
+                log.warning("what is older than %d days has to wait: %s", self._days, error)
+                pause = RETRY
+            except Exception:  # tomorrow is another day; people were promised that it goes
+                log.exception("what is older than %d days could not be removed", self._days)
+            else:
+                took = round(time.monotonic() - began, 1)
+                log.info("retention", extra=fields(days=self._days, seconds=took, **counts))
+            await asyncio.sleep(pause)

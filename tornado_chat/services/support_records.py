@@ -1,0 +1,63 @@
+"""What was said in support conversations, for those who may read it."""
+
+from tornado_chat.errors import Forbidden, NotFound
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.gate import Gate
+from tornado_chat.services.sessions import HOSTS
+from tornado_chat.services.store import Store
+from tornado_chat.services.support import Support
+from tornado_chat.storage import conversations, messages
+from tornado_chat.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
+
+
+class SupportRecords:
+    """Earlier conversations of a user.
+
+    They are for the host, for admins, and for the waiter whom the user is with now; one's own may
+    be read again by the waiter who had them last.
+    """
+
+    def __init__(self, store: Store, support: Support, gate: Gate, plugins: Plugins) -> None:
+        self._store = store
+        self._support = support
+        self._gate = gate
+        self._plugins = plugins
+
+    async def of_user(
+        self, identity: Identity, user_id: str, before: int | None, limit: int
+    ) -> tuple[list[Conversation], bool]:
+        """A page of the user's finished conversations, newest first, and whether there are older ones.
+
+        :raises Forbidden: the user is not with the waiter who asks.
+        """
+        user = Person(Role.USER, user_id)
+        if not await self._gate.allows(identity, Action.READ) and not self._serves(identity, user):
+            raise Forbidden("not_your_user", to=user_id)
+        found = await self._store.read(conversations.ended_of, user, before, limit + 1)
+        return found[:limit], len(found) > limit
+
+    async def page(
+        self, identity: Identity, conversation_id: int, after: int, limit: int
+    ) -> tuple[list[Message], bool]:
+        """What was said after ``after`` (a ``seq``), oldest first, and whether there is more.
+
+        :raises NotFound: there is no such conversation.
+        :raises Forbidden: it is none of the asker's.
+        """
+        thread = Thread(Kind.SUPPORT, conversation_id)
+        conversation = await self._store.read(conversations.get, conversation_id)
+        if conversation is None:
+            raise NotFound("no_such_conversation", id=conversation_id)
+        own = identity.person == conversation.waiter
+        if (
+            not await self._gate.allows(identity, Action.READ, thread)
+            and not own
+            and not self._serves(identity, conversation.user)
+        ):
+            raise Forbidden("not_your_user", to=conversation.user.id)
+        self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
+        found = await self._store.read(messages.after, thread, after, limit + 1)
+        return found[:limit], len(found) > limit
+
+    def _serves(self, identity: Identity, user: Person) -> bool:
+        return identity.person.role in HOSTS or self._support.serves(identity.person, user)

@@ -1,0 +1,39 @@
+"""Transactions of a command, which is a process of its own beside the server."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import peewee as pw
+
+from tornado_chat.storage.writer import Transaction
+
+T = TypeVar("T")
+
+PATIENCE = 60  # seconds that a command waits for its turn: the server writes all the time
+
+
+def be_patient(database: pw.Database) -> None:
+    """Wait longer for a lock than the server does: people would rather wait than call again."""
+    if isinstance(database, pw.SqliteDatabase):
+        database.execute_sql(f"PRAGMA busy_timeout = {PATIENCE * 1000}")  # type: ignore[no-untyped-call]
+
+
+def transact(
+    database: pw.Database,
+    work: Callable[[Transaction], T],
+    *,
+    rehearse: bool = False,
+    clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+) -> T:
+    """Run ``work`` in a transaction of its own. Nobody hears of its events.
+
+    :arg rehearse: take everything back in the end.
+    """
+    # IMMEDIATE as in the writer: waiting for SQLite's write lock later could fail.
+    begin = ("IMMEDIATE",) if isinstance(database, pw.SqliteDatabase) else ()
+    with database.atomic(*begin) as transaction:
+        result = work(Transaction(database, clock()))
+        if rehearse:
+            transaction.rollback()
+    return result

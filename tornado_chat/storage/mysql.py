@@ -1,0 +1,214 @@
+"""MySQL and MariaDB: connections as this server needs them, and what their errors mean.
+
+Every session reads what is committed (READ COMMITTED), refuses what does not fit (strict), and
+waits for locks, answers and the server for a bounded time. Tables are InnoDB and compare text byte
+by byte, as SQLite does: ids that differ in case, accents or spaces are different people.
+"""
+
+import contextlib
+import ssl
+import threading
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import peewee as pw
+
+from tornado_chat import config, database_url
+from tornado_chat.database_url import MysqlUrl
+
+CONNECT = 5.0  # seconds until a connection stands
+ANSWER = 12.0  # seconds until a statement is answered; above LOCK_WAIT, which ends with an answer
+LOCK_WAIT = 5  # seconds for a row's or a table's lock
+IDLE_TRANSACTION = 10  # seconds after which MariaDB gives up one that says nothing, and frees its locks
+RECYCLE = (
+    60.0  # seconds without use after which a connection is made anew: something between may have forgotten it
+)
+
+SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO"
+FOUND_ROWS = 2
+"""CLIENT_FOUND_ROWS: an UPDATE counts the rows that it finds, as in SQLite, also if nothing changes in them."""
+
+LARGEST_PACKET = 1024 * 1024 * 1024
+"""What the driver may send at once, in bytes; the server's own limit is the one that counts."""
+
+LOCK_TIMEOUT = 1205
+
+
+class MissingDriver(pw.ImproperlyConfigured):
+    """There is no driver for the database; the sentence says how to get it."""
+
+
+class Trouble(Enum):
+    """What an error is about."""
+
+    LOST = "the connection is gone, and nobody knows how far the server got"
+    AWAY = "the server takes no writes now; another one may take over, or the same one later"
+    LOCKED = "somebody else holds what the work needs"
+    COLLISION = "two waited for each other; the other one was let through"
+    RACE = "it was not there, and while it was made somebody else made it"
+    WORK = "the work itself cannot be done"
+
+
+_TROUBLES = {
+    Trouble.LOST: (1053, 1079, 1080, 1152, *range(1154, 1162), 1184, 1317, 1927, 3169, 4031),
+    # Too many connections; read-only; access and database withdrawn while an operator works on them;
+    # a cluster's node that is not ready, or rolled back what it could not agree on.
+    Trouble.AWAY: (1040, 1044, 1045, 1047, 1049, 1129, 1203, 1223, 1226, 1290, 1792, 1836, 3100, 3101),
+    Trouble.LOCKED: (LOCK_TIMEOUT, 3572),
+    Trouble.COLLISION: (1020, 1213, 3058),
+    Trouble.RACE: (1062,),
+}
+_BY_CODE = {code: trouble for trouble, codes in _TROUBLES.items() for code in codes}
+_CLIENT_ERRORS = range(2000, 3000)
+
+
+def trouble_of(error: BaseException) -> Trouble:
+    code = code_of(error)
+    if code is None:
+        return Trouble.WORK
+    if code == 0 or code in _CLIENT_ERRORS:  # 0: the driver's own, of a connection that is closed
+        return Trouble.LOST
+    return _BY_CODE.get(code, Trouble.WORK)
+
+
+def code_of(error: BaseException) -> int | None:
+    """The number of a server's or driver's error, whether Peewee has wrapped it or not."""
+    if not (error.args and type(error).__module__.partition(".")[0] in ("peewee", "pymysql")):
+        return None
+    first = error.args[0]
+    if isinstance(first, BaseException):
+        return code_of(first)
+    return first if isinstance(first, int) else None
+
+
+class Journal(Protocol):
+    """Stands between a migration and the server; see ``steps``."""
+
+    def execute(self, sql: str, params: Any) -> Any: ...
+
+
+class _LastUse(threading.local):
+    at = 0.0
+
+
+class MysqlDatabase(pw.MySQLDatabase):
+    """Peewee's, with sessions and tables as the module says. One connection per thread."""
+
+    # TEXT ends at 64 KiB.
+    field_types = {**pw.MySQLDatabase.field_types, "TEXT": "LONGTEXT"}
+
+    def __init__(self, url: MysqlUrl, **options: Any) -> None:
+        super().__init__(url.name, **options)
+        self.url = url
+        self.journal: Journal | None = None
+        self._collation = ""
+        self._last_use = _LastUse()
+
+    def _set_server_version(self, conn: Any) -> None:
+        super()._set_server_version(conn)  # type: ignore[misc]  # absent from the stubs
+        self.mariadb = "mariadb" in str(conn.get_server_info()).lower()
+        # Both compare byte by byte and do not pad: "7" and "7 " are two people.
+        self._collation = "utf8mb4_nopad_bin" if self.mariadb else "utf8mb4_0900_bin"
+
+    def _initialize_connection(self, conn: Any) -> None:
+        settings = {
+            "sql_mode": f"'{SQL_MODE}'",
+            "time_zone": "'+00:00'",
+            "innodb_lock_wait_timeout": LOCK_WAIT,
+            "lock_wait_timeout": LOCK_WAIT,
+        }
+        if self.mariadb:
+            settings["idle_write_transaction_timeout"] = IDLE_TRANSACTION
+        with conn.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(
+                f"SET SESSION {', '.join(f'{name} = {value}' for name, value in settings.items())}"
+            )
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        if self.journal is not None and not sql.lstrip().upper().startswith(("SELECT", "SHOW", "DESCRIBE")):
+            return self.journal.execute(sql, params)
+        return self.run_sql(sql, params)
+
+    def run_sql(self, sql: str, params: Any = None) -> Any:
+        """``execute_sql`` past the journal."""
+        if sql.startswith("CREATE TABLE"):
+            self.connection()  # type: ignore[no-untyped-call]  # which knows the server
+            sql = f"{sql} ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE={self._collation}"
+        return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+
+    # --- connections that go stale ---
+
+    def refresh(self) -> None:
+        """Before a thread's work: let go of its connection if that was not used for long."""
+        now = time.monotonic()
+        if not self.is_closed() and now - self._last_use.at > RECYCLE:
+            self.drop()
+        self._last_use.at = now
+
+    def _close(self, conn: Any) -> None:
+        with contextlib.suppress(Exception):  # it may be gone, and is to go
+            conn.close()
+
+    def drop(self) -> None:
+        """Let go of this thread's connection, whatever state it is in."""
+        state: Any = self._state  # type: ignore[attr-defined]  # the thread's own; absent from the stubs
+        connection = state.conn
+        state.reset()
+        if connection is not None:
+            self._close(connection)
+
+
+def open_mysql(storage: config.Storage, *, waits_long: bool) -> MysqlDatabase:
+    """The database, not connected yet.
+
+    :arg waits_long: for the answer to a statement.
+    :raises OSError: the password file cannot be read, or the files for TLS are no such thing.
+    :raises MissingDriver: there is no PyMySQL.
+    """
+    try:
+        import pymysql  # noqa: F401 - Peewee takes it if it is there
+    except ImportError:
+        raise MissingDriver("MySQL needs the driver PyMySQL: pip install 'tornado_chat[mysql]'") from None
+    url = database_url.parse(storage.url)
+    options: dict[str, Any] = {
+        "connect_timeout": CONNECT,
+        "read_timeout": None if waits_long else ANSWER,
+        "write_timeout": None if waits_long else ANSWER,
+        "client_flag": FOUND_ROWS,
+        "max_allowed_packet": LARGEST_PACKET,
+        "program_name": "tornado_chat",
+    }
+    for name, value in {
+        "user": url.user,
+        "host": url.host,
+        "unix_socket": url.socket,
+        "read_default_file": url.option_file,
+    }.items():
+        if value:
+            options[name] = value
+    if url.host:
+        options["port"] = url.port
+    if storage.password_file:
+        # Bytes: the driver would take a text for Latin-1.
+        options["password"] = Path(storage.password_file).read_bytes().rstrip(b"\r\n")
+    if url.tls == "disabled":
+        options["ssl_disabled"] = True
+    else:
+        options["ssl"] = _tls(url)
+    return MysqlDatabase(url, **options)
+
+
+def _tls(url: MysqlUrl) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=url.ca or None)
+        if url.cert:
+            context.load_cert_chain(url.cert, url.key)
+    except ssl.SSLError as error:
+        raise OSError(f"a file of ssl-ca, ssl-cert and ssl-key is not what it should be: {error}") from error
+    context.check_hostname = url.tls == "verify-identity"
+    if url.tls == "required":
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,144 @@
+"""What an operator has to know of a MySQL server before people rely on it, in sentences that say what to do."""
+
+import re
+from collections.abc import Iterator
+
+import peewee as pw
+
+from tornado_chat.database_url import MysqlUrl
+from tornado_chat.storage.mysql import MysqlDatabase, code_of
+
+OLDEST_MARIADB, OLDEST_MYSQL = (10, 6), (8, 0, 17)
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "INDEX", "DROP", "REFERENCES")
+ROOM = 1024 * 1024
+"""Bytes that a statement may have beside one message."""
+
+
+def explain(database: MysqlDatabase, error: Exception) -> str:
+    """What ``error`` means for whoever has to mend it."""
+    url, code = database.url, code_of(error)
+    if code == 1049:
+        return f"there is no database {url.name} on {url.server}. {_make(url)}"
+    if code in (1044, 1142, 1143, 1227, 1370):
+        return f'the user "{url.user}" may not use the database {url.name} as it must: {_said(error)}. {_grant(url, _host_in(error, url))}'
+    if code in (1045, 1698):
+        return (
+            f'{url.server} does not let the user "{url.user}" in: {_said(error)}. Look at [storage] password_file, and '
+            f"at the host that the server sees; as its root, the table mysql.user tells who exists"
+        )
+    if code == 2026 or (code in (2002, 2003) and "ssl" in _said(error).lower()):
+        return f"no safe connection to {url.server}: {_said(error)}. Look at ssl-mode and ssl-ca in the url"
+    if code in (2002, 2003, 2005):
+        return (
+            f"{url.server} does not answer: {_said(error)}. Is the server running, and is this its address?"
+        )
+    if code == 1040:
+        return f"{url.server} has no connection left: {_said(error)}. Raise max_connections there"
+    return _said(error)
+
+
+def faults(database: MysqlDatabase, frame_bytes: int) -> list[str]:
+    """Why this server cannot be used; empty if it can. Connects, and changes nothing.
+
+    :arg frame_bytes: of the largest message.
+    """
+    return list(_faults(database, frame_bytes))
+
+
+def _faults(database: MysqlDatabase, frame_bytes: int) -> Iterator[str]:
+    database.connect(reuse_if_open=True)
+    version, oldest = tuple(database.server_version), OLDEST_MARIADB if database.mariadb else OLDEST_MYSQL
+    if version < oldest:
+        name = "MariaDB" if database.mariadb else "MySQL"
+        yield f"{database.url.server} is {name} {_dotted(version)}; {name} {_dotted(oldest)} or later is needed"
+        return
+    missing = _missing_rights(database)
+    if missing:
+        (account,) = database.execute_sql("SELECT CURRENT_USER()").fetchone()
+        host = str(account).rpartition("@")[2]
+        yield f'the user "{database.url.user}" lacks {", ".join(missing)}. {_grant(database.url, host)}'
+    packet, log_bin, log_format = _ask(database, "max_allowed_packet", "log_bin", "binlog_format")
+    needed = 2 * frame_bytes + ROOM  # a message of quotes and backslashes doubles
+    if int(packet) < needed:
+        yield (
+            f"{database.url.server} takes {packet} bytes at once, and [limits] frame_bytes can need {needed}: set "
+            f"max_allowed_packet = {needed} there, or take a smaller frame_bytes"
+        )
+    if log_bin and log_format == "STATEMENT":
+        yield "binlog_format is STATEMENT, which cannot follow READ COMMITTED: set binlog_format = ROW on the server"
+
+
+def warnings(database: MysqlDatabase, durability: str) -> list[str]:
+    """Where the server's settings promise less than ours."""
+    flush, log_bin, sync = _ask(database, "innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog")
+    found = []
+    if durability == "full" and int(flush) != 1:
+        found.append(
+            f"innodb_flush_log_at_trx_commit is {flush} on the database server, so a power cut may lose what was acknowledged: "
+            "set it to 1 there, or durability = normal here"
+        )
+    # MariaDB and MySQL bring their tables in line with the binary log when they start.
+    if durability == "full" and log_bin and int(sync) != 1:
+        found.append(
+            f"sync_binlog is {sync} on the database server, so replicas may miss what was acknowledged before a power "
+            "cut: set it to 1 there, or durability = normal here"
+        )
+    return found
+
+
+def _ask(database: MysqlDatabase, *variables: str) -> tuple[str, ...]:
+    query = "SELECT " + ", ".join(f"@@GLOBAL.{name}" for name in variables)
+    return tuple(database.execute_sql(query).fetchone())
+
+
+def _missing_rights(database: MysqlDatabase) -> list[str]:
+    """Nothing if it cannot be told: rights that come by a role are not listed where users can read."""
+    rows = database.execute_sql(
+        "SELECT privilege_type FROM information_schema.user_privileges "
+        "UNION SELECT privilege_type FROM information_schema.schema_privileges "
+        "WHERE DATABASE() LIKE table_schema"
+    )
+    has = {right for (right,) in rows.fetchall()}
+    role = database.execute_sql("SELECT CURRENT_ROLE()").fetchone()[0]
+    if role not in (None, "NONE"):
+        return []
+    return [right for right in RIGHTS if right not in has]
+
+
+def _make(url: MysqlUrl) -> str:
+    make = f"CREATE DATABASE `{url.name}` CHARACTER SET utf8mb4; "
+    return f"As root of that server: {make}{_statement(url, _seen_from(url))}"
+
+
+def _grant(url: MysqlUrl, host: str) -> str:
+    return f"As root of that server: {_statement(url, host)}"
+
+
+def _statement(url: MysqlUrl, host: str) -> str:
+    return f"GRANT {', '.join(RIGHTS)} ON `{url.name}`.* TO '{url.user}'@'{host}';"
+
+
+def _seen_from(url: MysqlUrl) -> str:
+    return "localhost" if not url.host or url.host in ("localhost", "127.0.0.1", "::1") else "%"
+
+
+def _host_in(error: Exception, url: MysqlUrl) -> str:
+    """The server says whom it has refused: 'user'@'host'."""
+    found = re.search(r"'@'([^']+)'", _said(error))
+    return found[1] if found else _seen_from(url)
+
+
+def _said(error: Exception) -> str:
+    """The driver's sentence, without its number."""
+    original: object = error
+    while (
+        isinstance(original, pw.PeeweeException) and original.args and isinstance(original.args[0], Exception)
+    ):
+        original = original.args[0]
+    args: tuple[object, ...] = getattr(original, "args", ())
+    text = str(args[1]) if len(args) > 1 else str(original)
+    return re.sub(r"\s+", " ", text).strip().rstrip(".")
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,57 @@
+"""What was done with the data of people: rows that are added and never changed."""
+
+from collections.abc import Mapping
+
+import msgspec
+import peewee as pw
+
+from tornado_chat.storage.models import DataOperation
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Operation, Person
+
+
+def add(
+    tx: Transaction,
+    operator: str,
+    action: str,
+    state: str,
+    person: Person | None = None,
+    counts: Mapping[str, int] | None = None,
+) -> Operation:
+    """Record that ``operator`` has ``begun`` or ``done`` something, or ``stopped`` doing it."""
+    written = None if counts is None else msgspec.json.encode(dict(counts)).decode()
+    id = DataOperation.insert(
+        time=tx.now,
+        operator=operator[:80],
+        action=action,
+        state=state,
+        person=person.key if person else None,
+        counts=written,
+    ).execute(tx.database)
+    found = DataOperation.select().where(DataOperation.id == id).dicts().execute(tx.database)
+    return _operation(next(iter(found)))
+
+
+def latest(database: pw.Database, limit: int) -> list[Operation]:
+    """The newest ones, oldest first."""
+    query = DataOperation.select().order_by(DataOperation.id.desc()).limit(limit)
+    return [_operation(row) for row in query.dicts().execute(database)][::-1]
+
+
+def about(database: pw.Database, person: Person) -> list[Operation]:
+    """Those about one person, oldest first."""
+    query = DataOperation.select().where(DataOperation.person == person.key).order_by(DataOperation.id)
+    return [_operation(row) for row in query.dicts().execute(database)]
+
+
+def erasures(database: pw.Database) -> set[tuple[int, Person]]:
+    """When somebody began to erase whom."""
+    table = DataOperation
+    query = table.select(table.time, table.person).where(
+        (table.action == "erase") & table.person.is_null(False)
+    )
+    return {(time, Person.from_key(key)) for time, key in query.tuples().execute(database)}
+
+
+def _operation(row: Mapping[str, object]) -> Operation:
+    return msgspec.convert(row, Operation)

@@ -1,0 +1,136 @@
+"""Everything that is stored of one person: for an export, and for finding what to erase."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.storage import conversations, models, rooms
+from tornado_chat.storage.removal import TABLES
+from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Room, Thread
+
+SIDES: dict[Kind, tuple[str, str]] = {
+    Kind.SESSION: ("asker", "helper"),
+    Kind.RECORD: ("asker", "helper"),
+    Kind.SUPPORT: ("user", "waiter"),
+}
+"""The columns with the two people of a conversation."""
+
+NOBODYS = ":"
+"""How the name of an erased account begins; no account that can sign in has such a name."""
+
+KINDS = (Kind.SESSION, Kind.RECORD, Kind.SUPPORT)
+
+
+def threads(database: pw.Database, person: Person) -> list[Thread]:
+    """The conversations that the person takes part in, took part in, or said something in.
+
+    A waiter may have handed a conversation on: then only its messages still name it.
+    """
+    found = {
+        Thread(kind, id)
+        for kind, table in TABLES.items()
+        for (id,) in table.select(table.id).where(_is_side(kind, person)).tuples().execute(database)
+    }
+    message = models.Message
+    said = message.select(message.kind, message.thread_id).where(message.sender == person.key).distinct()
+    found |= {Thread(Kind(kind), id) for kind, id in said.tuples().execute(database)}
+    return sorted(found, key=lambda thread: (KINDS.index(thread.kind), thread.id))
+
+
+def open_threads(database: pw.Database, person: Person) -> list[tuple[Thread, str]]:
+    """The person's conversations that are not over, with their state."""
+    found = []
+    for kind in KINDS:
+        table = TABLES[kind]
+        finished = (ConversationState.ENDED.value,) if kind is Kind.SUPPORT else ("completed", "cancelled")
+        query = table.select(table.id, table.state).where(
+            _is_side(kind, person) & table.state.not_in(finished)
+        )
+        found += [(Thread(kind, id), state) for id, state in query.tuples().execute(database)]
+    return found
+
+
+def conversation(database: pw.Database, thread: Thread) -> Room | Conversation | None:
+    if thread.kind is Kind.SUPPORT:
+        return conversations.get(database, thread.id)
+    return rooms.find(database, thread)
+
+
+def marks(database: pw.Database, person: Person) -> dict[Thread, dict[str, int]]:
+    """How far the person has received and read, by conversation and inbox."""
+    found: dict[Thread, dict[str, int]] = {}
+    for name, table in (("received", models.Receipt), ("read", models.ReadMark)):
+        query = table.select(table.kind, table.thread_id, table.seq).where(table.reader == person.key)
+        for kind, id, seq in query.tuples().execute(database):
+            found.setdefault(Thread(Kind(kind), id), {})[name] = seq
+    return found
+
+
+def notifications(database: pw.Database, person: Person) -> Iterator[dict[str, Any]]:
+    """The person's notifications, oldest first, with ``data`` as JSON text."""
+    table, inbox = models.Notification, models.Inbox
+    query = (
+        table.select(table.seq, table.time, table.type, table.msg, table.data, table.read)
+        .join(inbox)
+        .where((inbox.owner == person.key) & (table.type >= 0))
+        .order_by(table.seq)
+    )
+    yield from query.dicts().execute(database)
+
+
+def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
+    """The person's accounts, removed ones too, with the times of those browsers that are signed in."""
+    account, session = models.StaffAccount, models.StaffSession
+    query = account.select(
+        account.id,
+        account.name,
+        account.display_name,
+        account.created,
+        account.signed_in,
+        account.disabled,
+        account.removed,
+    ).where(
+        (account.role == person.role.value)
+        & (account.person_id == person.id)
+        & ~account.name.startswith(NOBODYS)
+    )
+    found = list(query.dicts().execute(database))
+    for row in found:
+        browsers = session.select(session.created, session.used, session.expires).where(
+            session.account == row.pop("id")
+        )
+        row["browsers"] = list(browsers.dicts().execute(database))
+    return found
+
+
+def messages_said(database: pw.Database, person: Person) -> int:
+    table = models.Message
+    return int(table.select().where(table.sender == person.key).count(database))
+
+
+def is_known(database: pw.Database, person: Person) -> bool:
+    """Whether anything is stored of the person."""
+    if threads(database, person) or marks(database, person) or accounts(database, person):
+        return True
+    inbox = models.Inbox
+    return bool(inbox.select().where(inbox.owner == person.key).exists(database))
+
+
+def known_roles(database: pw.Database, id: str) -> list[Role]:
+    """In which roles somebody with this id is stored."""
+    return [role for role in Role if is_known(database, Person(role, id))]
+
+
+def _is_side(kind: Kind, person: Person) -> Any:
+    table = TABLES[kind]
+    one, other = (getattr(table, column) for column in SIDES[kind])
+    return (one == person.key) | (other == person.key)
+
+
+def sides(found: Room | Conversation) -> Sequence[tuple[Person, str | None]]:
+    """The people of a conversation with their names, who asked first."""
+    if isinstance(found, Room):
+        return [(found.asker, found.asker_name), (found.helper, found.helper_name)]
+    people = [(found.user, found.user_name)]
+    return [*people, (found.waiter, found.waiter_name)] if found.waiter is not None else people

@@ -1,0 +1,98 @@
+"""What the service manager and this process tell each other.
+
+systemd promises to keep three small protocols, which others speak too: sd_notify(3) (datagrams to
+``$NOTIFY_SOCKET``), sd_listen_fds(3) (listening sockets from file descriptor 3 on) and
+sd_watchdog_enabled(3). Without a manager nothing is told, and nobody need ask for it.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import MutableMapping, Sequence
+from typing import Self
+
+log = logging.getLogger(__name__)
+
+FIRST = 3
+"""The file descriptor of the first passed socket."""
+
+PATIENCE = 1.0  # seconds that a manager may take to make room for a datagram
+
+
+class Manager:
+    """The manager of this process.
+
+    :arg address: of its socket, ``@`` for an abstract one; empty: there is nobody to tell.
+    :arg watchdog: seconds within which it wants to hear a ``WATCHDOG=1``; 0 if it does not.
+    :arg sockets: what it passed. Closing them closes nothing for the manager, which keeps its own.
+    """
+
+    def __init__(
+        self, address: str = "", watchdog: float = 0.0, sockets: Sequence[socket.socket] = ()
+    ) -> None:
+        self.watchdog = watchdog
+        self.sockets = sockets
+        self._socket: socket.socket | None = None
+        if address:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.settimeout(PATIENCE)
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self._heard = True
+
+    @classmethod
+    def take(cls, environ: MutableMapping[str, str]) -> Self:
+        """The manager that ``environ`` tells of. It is told of no more afterwards: no child is meant."""
+        address = environ.pop("NOTIFY_SOCKET", "")
+        watchdog = _number(environ.pop("WATCHDOG_USEC", "")) / 1_000_000
+        if environ.pop("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+            watchdog = 0.0
+        count = _number(environ.pop("LISTEN_FDS", ""))
+        if environ.pop("LISTEN_PID", "") != str(os.getpid()):
+            count = 0
+        environ.pop("LISTEN_FDNAMES", None)
+        return cls(address, watchdog, [_passed(fd) for fd in range(FIRST, FIRST + count)])
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is anybody to tell."""
+        return self._socket is not None
+
+    def tell(self, **values: str | int | float) -> None:
+        """Send assignments of sd_notify(3), as in ``tell(READY=1, STATUS="12 sockets")``.
+
+        A manager that does not listen is no reason to stop serving: it is logged, once.
+        """
+        if self._socket is None:
+            return
+        lines = [f"{name}={value}".replace("\n", " ") for name, value in values.items()]
+        try:
+            self._socket.sendto("\n".join(lines).encode(), self._address)
+            self._heard = True
+        except OSError as error:
+            if self._heard:
+                log.warning("the service manager cannot be told how we are: %s", error)
+            self._heard = False
+
+    def tell_reloading(self) -> None:
+        """The configuration is being read again; ``READY=1`` is to follow."""
+        self.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        for each in self.sockets:
+            with contextlib.suppress(OSError):
+                each.close()
+
+
+def _passed(descriptor: int) -> socket.socket:
+    os.set_inheritable(descriptor, False)
+    found = socket.socket(fileno=descriptor)
+    found.setblocking(False)
+    return found
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0

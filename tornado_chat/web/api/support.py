@@ -1,0 +1,72 @@
+"""``/api/v1/support/conversations``: what was said in support."""
+
+from http import HTTPStatus
+from typing import Any
+
+from tornado_chat.errors import Forbidden, NotFound
+from tornado_chat.services.sessions import HOSTS
+from tornado_chat.types import Role
+from tornado_chat.web.api import values
+from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.parameters import parameters
+from tornado_chat.wire.support import message_id
+
+WHO = (Role.WAITER, *HOSTS)
+NOT_YOURS = Forbidden("not_your_user", to="1")
+
+
+class ConversationsHandler(ApiHandler):
+    @operation(
+        "list_conversations",
+        "The finished support conversations of a user",
+        who=WHO,
+        query=values.OfUser,
+        answers=[Answer(HTTPStatus.OK, values.ConversationPage)],
+        errors=[NOT_YOURS],
+    )
+    async def get(self) -> None:
+        """Newest first. A waiter reads those of the users it has now."""
+        identity = await self.identify()
+        asked = parameters(self, values.OfUser)
+        page, more = await self.services.support_records.of_user(
+            identity, asked.user, asked.before, asked.limit
+        )
+        items = [values.conversation(each, self.services.times) for each in page]
+        self.answer(values.ConversationPage(items, page[-1].id if more else None))
+
+
+class MessagesHandler(ApiHandler):
+    @operation(
+        "list_conversation_messages",
+        "What was said in a support conversation",
+        who=WHO,
+        query=values.Paging,
+        answers=[Answer(HTTPStatus.OK, values.SupportMessagePage)],
+        errors=[NOT_YOURS, NotFound("no_such_conversation", id=7)],
+    )
+    async def get(self, conversation_id: str) -> None:
+        """For the waiter who has the user now, or had this conversation last."""
+        identity = await self.identify()
+        asked = parameters(self, values.Paging)
+        page, more = await self.services.support_records.page(
+            identity, int(conversation_id), asked.after, asked.limit
+        )
+        items = [
+            values.SupportMessage(
+                id=message_id(each),
+                seq=each.seq,
+                sender=each.sender.role.value,
+                type=f"message_{each.media}",
+                message=each.text,
+                time=self.services.times.text(each.time),
+            )
+            for each in page
+        ]
+        self.answer(values.SupportMessagePage(items, page[-1].seq if more else None))
+
+
+ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
+    (r"/api/v1/support/conversations", ConversationsHandler, {}),
+    (r"/api/v1/support/conversations/(\d{1,18})/messages", MessagesHandler, {}),
+]

@@ -1,0 +1,93 @@
+"""``/api/v1/openapi.json`` and ``/asyncapi.json``: made when first asked for, and then kept as bytes."""
+
+from functools import cached_property
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from tornado_chat import config
+from tornado_chat.web.api.base import ApiHandler
+from tornado_chat.web.described import asyncapi, openapi
+from tornado_chat.web.described.operations import Answer, Routes, operation
+from tornado_chat.web.described.schemas import Schema
+from tornado_chat.web.pages import ASK_AGAIN
+
+
+class Descriptions:
+    """The two documents of one server.
+
+    :arg routes: of the HTTP API; ``ROUTES`` of this module goes with them.
+    """
+
+    def __init__(self, routes: Routes, auth: config.Auth) -> None:
+        self._routes = routes
+        self._auth = auth
+
+    def reconfigure(self, auth: config.Auth) -> None:
+        """Other tokens are taken from now on: the documents are made anew when they are asked for."""
+        self._auth = auth
+        for made in ("http", "sockets", "http_bytes", "sockets_bytes"):
+            self.__dict__.pop(made, None)
+
+    @cached_property
+    def http(self) -> Schema:
+        return openapi.document(self._routes, self._auth, version("tornado_chat"))
+
+    @cached_property
+    def sockets(self) -> Schema:
+        return asyncapi.document(self._auth, version("tornado_chat"))
+
+    @cached_property
+    def http_bytes(self) -> bytes:
+        return msgspec.json.encode(self.http)
+
+    @cached_property
+    def sockets_bytes(self) -> bytes:
+        return msgspec.json.encode(self.sockets)
+
+
+class DocumentHandler(ApiHandler):
+    """A document for everybody, whatever page asks: it holds nothing of anybody."""
+
+    def initialize(self, descriptions: Descriptions, **kwargs: Any) -> None:  # type: ignore[override]
+        super().initialize(**kwargs)
+        self.descriptions = descriptions
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.set_header("Access-Control-Allow-Origin", "*")
+        self.set_header("Cache-Control", ASK_AGAIN)
+
+    def answer_document(self, document: bytes) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(document)  # Tornado adds the ETag, and answers 304
+
+
+class OpenApiHandler(DocumentHandler):
+    @operation(
+        "get_openapi",
+        "This description of the HTTP API (OpenAPI 3.1)",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, {"application/json": None})],
+    )
+    async def get(self) -> None:
+        self.answer_document(self.descriptions.http_bytes)
+
+
+class AsyncApiHandler(DocumentHandler):
+    @operation(
+        "get_asyncapi",
+        "The description of the sockets (AsyncAPI 3.0)",
+        who=None,
+        answers=[Answer(HTTPStatus.OK, {"application/json": None})],
+    )
+    async def get(self) -> None:
+        self.answer_document(self.descriptions.sockets_bytes)
+
+
+ROUTES: list[tuple[str, type[DocumentHandler]]] = [
+    (r"/api/v1/openapi\.json", OpenApiHandler),
+    (r"/asyncapi\.json", AsyncApiHandler),
+]

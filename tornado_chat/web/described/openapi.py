@@ -1,0 +1,218 @@
+"""The HTTP API as an OpenAPI 3.1 document, made of the routes and of the structs that parse their requests."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from tornado_chat import config
+from tornado_chat.errors import ChatError, Refused
+from tornado_chat.texts import ERRORS
+from tornado_chat.types import Role
+from tornado_chat.web.api.values import Problem
+from tornado_chat.web.described import schemas
+from tornado_chat.web.described.operations import Answer, Described, Operation, Routes, found
+from tornado_chat.web.described.schemas import Schema
+from tornado_chat.wire.counselling_frames import AppointmentChanged, NewConversation
+
+JSON, PROBLEM = "application/json", "application/problem+json"
+
+INTRODUCTION = """
+A host system opens sessions, mints tokens and sends people to their conversations, which are held over WebSockets:
+[/asyncapi.json](/asyncapi.json) describes these.
+
+Every answer that is an error has a body of `application/problem+json` (RFC 9457): `code` is stable, for programs,
+and `detail` is a sentence for people. Lists are `{"items", "next"}`: what `next` says is the following request's
+`after`. Times are ISO 8601, local to the server's zone, without zone. A page of another origin may call the API if
+the origin is in `[web] origins`.
+
+For people, with `[web] pages`: [/docs/http](/docs/http) and [/docs/sockets](/docs/sockets).
+"""
+
+TAGS = {
+    "Sessions": "Counselling: a visitor and a consultant.",
+    "Supervisions": "Counselling: a consultant and a supervisor.",
+    "Notifications": "Pop-ups, delivered at `/notify`, and their inbox.",
+    "Support": "Users and waiters.",
+    "Guest": "Anonymous users.",
+    "Service": "For service managers, load balancers and Prometheus.",
+    "Descriptions": "This document, and that of the sockets.",
+}
+"""What the groups are about, in the order in which they are shown; others follow."""
+
+
+def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
+    """The document for all operations of ``routes``.
+
+    :arg auth: what tokens have to be like.
+    """
+    operations = list(found(routes))
+    types: list[type[msgspec.Struct]] = [Problem, AppointmentChanged, NewConversation]
+    for each in operations:
+        types += [each.operation.body] if each.operation.body else []
+        types += [
+            struct for answer in each.operation.answers for struct in answer.by_media.values() if struct
+        ]
+    components = schemas.of_types(dict.fromkeys(types))
+    components["Problem"]["properties"]["code"]["examples"] = ["no_such_session"]
+    paths: dict[str, dict[str, Any]] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.verb] = _operation(each, components)
+    groups = [verb["tags"][0] for path in paths.values() for verb in path.values()]
+    return {
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "info": {
+            "title": "tornado_chat: HTTP API",
+            "version": version,
+            "description": schemas.prose(INTRODUCTION),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": TAGS.get(name, "")} for name in _in_order(groups)],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": tokens(auth),
+                }
+            },
+        },
+    }
+
+
+def tokens(auth: config.Auth) -> str:
+    """What this server wants of a token, in words."""
+    parts = [
+        f"A JWT (RFC 7519) that the host has signed with {' or '.join(auth.algorithms)}.",
+        f"Claims: `{auth.id_claim}` (the person's id, an integer or a string),",
+        f"`{auth.role_claim}` (the role: {', '.join(f'`{role.value}`' for role in Role)}),",
+        "`exp`," if auth.require_exp else "if you like `exp`,",
+        f"if you like `{auth.name_claim}` (what others see).",
+    ]
+    for claim, value in (("iss", auth.issuer), ("aud", auth.audience)):
+        if value:
+            parts.append(f"`{claim}` must be `{value}`.")
+    parts.append("`service` is the host's own back end.")
+    return " ".join(parts)
+
+
+def _operation(each: Described, components: Mapping[str, Schema]) -> dict[str, Any]:
+    about = each.operation
+    described: dict[str, Any] = {
+        "operationId": about.id,
+        "tags": [_group(each.path)],
+        "summary": about.summary,
+        "description": f"{schemas.prose(about.description)}\n\nWho may call it: {about.who_text}".strip(),
+        "x-who": about.who_text,
+        **({"x-roles": [role.value for role in about.roles]} if about.roles else {}),
+        "security": _security(about),
+    }
+    parameters = [*_of_path(each.path), *_of_query(about)]
+    if parameters:
+        described["parameters"] = parameters
+    if about.body is not None:
+        schema = schemas.reference(about.body)
+        content = {"schema": schema, "example": schemas.sample(schema, components)}
+        described["requestBody"] = {"required": True, "content": {JSON: content}}
+    described["responses"] = {
+        **{str(int(answer.status)): _answer(answer, components) for answer in about.answers},
+        **_errors(about),
+    }
+    return described
+
+
+def _security(about: Operation) -> list[dict[str, list[str]]]:
+    if about.who is None:
+        return []
+    return [{}, {"bearer": []}] if about.token_optional else [{"bearer": []}]
+
+
+def _answer(answer: Answer, components: Mapping[str, Schema]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for media, struct in answer.by_media.items():
+        if struct is not None:
+            schema = schemas.reference(struct)
+            content[media] = {"schema": schema, "example": schemas.sample(schema, components)}
+        else:
+            content[media] = {"schema": {"type": "object" if media == JSON else "string"}}
+    return {"description": answer.text or answer.status.phrase, "content": content}
+
+
+def _errors(about: Operation) -> dict[str, Any]:
+    """The problems, by status."""
+    by_status: dict[int, list[ChatError]] = {}
+    for error in about.all_errors():
+        by_status.setdefault(error.http_status, []).append(error)
+    return {str(status): _problems(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _problems(status: int, errors: Sequence[ChatError]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{error.code}`' for error in errors)}",
+        "content": {
+            PROBLEM: {
+                "schema": schemas.reference(Problem),
+                "examples": {
+                    error.code: {"value": msgspec.to_builtins(Problem.of(error)), "summary": meaning(error)}
+                    for error in errors
+                },
+            }
+        },
+    }
+    if status == HTTPStatus.UNAUTHORIZED:
+        described["headers"] = {"WWW-Authenticate": _header("`Bearer`")}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        described["headers"] = {"Retry-After": _header("Seconds.")}
+    return described
+
+
+def meaning(error: ChatError) -> str:
+    """The text of an error without the details of one case."""
+    if isinstance(error, Refused):
+        return "A filter does not let it pass."
+    return ERRORS[error.code][1].replace(": {reason}", "")
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+def _of_path(path: str) -> Iterator[dict[str, Any]]:
+    for part in path.split("/"):
+        if part.startswith("{"):
+            schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+            yield {"name": part[1:-1], "in": "path", "required": True, "schema": schema}
+
+
+def _of_query(about: Operation) -> Iterator[dict[str, Any]]:
+    if about.query is None:
+        return
+    whole = schemas.of_types([about.query])[about.query.__name__]
+    for name, schema in whole["properties"].items():
+        description = schema.pop("description", "")
+        yield {
+            "name": name,
+            "in": "query",
+            "required": name in whole.get("required", ()),
+            "description": description,
+            "schema": schema,
+        }
+
+
+def _group(path: str) -> str:
+    """``/api/v1/sessions/4`` belongs to Sessions."""
+    if path.endswith(".json"):
+        return "Descriptions"
+    _, api, rest = path.partition("/api/v1/")
+    return rest.partition("/")[0].capitalize() if api else "Service"
+
+
+def _in_order(groups: Iterable[str]) -> list[str]:
+    there = dict.fromkeys(groups)
+    return [name for name in TAGS if name in there] + [name for name in there if name not in TAGS]

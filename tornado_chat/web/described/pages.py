@@ -1,0 +1,76 @@
+"""``/docs/http`` and ``/docs/sockets``: the two documents, to be read by people."""
+
+from typing import Any
+
+from tornado.template import DictLoader
+
+from tornado_chat.web.described import reading
+from tornado_chat.web.described.handlers import Descriptions
+from tornado_chat.web.described.words import choose, words
+from tornado_chat.web.pages import ASK_AGAIN, TYPES, PageBase, Site
+
+FOLDER = "docs/"
+
+
+class Docs:
+    """The pages of one server. Each is made once per language, when first asked for."""
+
+    def __init__(self, site: Site, descriptions: Descriptions) -> None:
+        self.site = site
+        self._descriptions = descriptions
+        self._made: dict[tuple[str, str], bytes] = {}
+        templates = {
+            name.removeprefix(FOLDER): content.decode()
+            for name, content in site.assets.files.items()
+            if name.startswith(FOLDER) and name.endswith(".html")
+        }
+        self._loader = DictLoader(templates, whitespace="single")
+
+    def reconfigure(self) -> None:
+        """The documents have changed."""
+        self._made.clear()
+
+    def page(self, name: str, language: str) -> bytes:
+        """:arg name: ``http`` or ``sockets``."""
+        if (name, language) not in self._made:
+            document = self._descriptions.http if name == "http" else self._descriptions.sockets
+            self._made[name, language] = self._loader.load(f"{name}.html").generate(
+                page=name,
+                document=document,
+                schemas=document["components"]["schemas"],
+                language=language,
+                reading=reading,
+                static=self.site.assets.address,
+                words=words(language),
+            )
+        return self._made[name, language]
+
+
+class DocsHandler(PageBase):
+    """One of the pages, in the words of the reader's language."""
+
+    def initialize(self, docs: Docs, page: str = "http") -> None:  # type: ignore[override]
+        super().initialize(docs.site)
+        self.docs = docs
+        self.page = page
+
+    def get(self, *path: str) -> None:
+        self.set_header("Content-Type", TYPES[".html"])
+        self.set_header("Cache-Control", ASK_AGAIN)
+        self.set_header("Vary", "Accept-Language")
+        language = choose(self.request.headers.get("Accept-Language", ""))
+        self.finish(self.docs.page(self.page, language))
+
+
+class DocsIndexHandler(DocsHandler):
+    """``/docs``"""
+
+    def get(self, *path: str) -> None:
+        self.redirect("/docs/http")
+
+
+ROUTES: list[tuple[str, type[DocsHandler], dict[str, Any]]] = [
+    (r"/docs/?", DocsIndexHandler, {}),
+    (r"/docs/http", DocsHandler, {"page": "http"}),
+    (r"/docs/sockets", DocsHandler, {"page": "sockets"}),
+]

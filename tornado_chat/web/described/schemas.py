@@ -1,0 +1,130 @@
+"""JSON schemas of the structs that parse and write what goes over HTTP and sockets."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from tornado_chat.wire.kinds import FrameKind
+
+Schema = dict[str, Any]
+
+REF = "#/components/schemas/"
+
+
+def of_types(types: Iterable[Any], prefix: str = "") -> dict[str, Schema]:
+    """The schemas of ``types`` and of everything in them, by name; they refer to each other as components.
+
+    :arg prefix: goes before the names, where several sets share a document.
+    """
+    _, components = msgspec.json.schema_components(types, ref_template=f"{REF}{prefix}{{name}}")
+    return {f"{prefix}{name}": _plain(schema) for name, schema in components.items()}
+
+
+def reference(type: type[msgspec.Struct], prefix: str = "") -> Schema:
+    return {"$ref": f"{REF}{prefix}{type.__name__}"}
+
+
+def of_kind(kind: FrameKind, prefix: str = "") -> Schema:
+    """The schema of one kind of frame: that of its struct, narrowed to what this kind has."""
+    whole = of_types([kind.shape], prefix)[f"{prefix}{kind.shape.__name__}"]
+    properties = {
+        key: schema for key, schema in whole["properties"].items() if not kind.keys or key in kind.keys
+    }
+    for key, type in kind.types.items():
+        properties[key] = {"type": "null"} if type is None else reference(type, prefix)
+    for key, value in kind.fixed.items():
+        properties[key] = {**properties[key], "const": value}
+        properties[key].pop("examples", None)
+    required = {*whole.get("required", ()), *kind.required, *kind.fixed}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [key for key in properties if key in required],
+    }
+
+
+def inner_types(kinds: Iterable[FrameKind]) -> list[type[msgspec.Struct]]:
+    """The structs that schemas of ``kinds`` refer to, each once."""
+    found: list[type[msgspec.Struct]] = []
+    for kind in kinds:
+        found += [payload for payload in kind.types.values() if payload is not None]
+        for field in msgspec.structs.fields(kind.shape):
+            found += _structs_in(field.type)
+    return list(dict.fromkeys(found))
+
+
+def sample(schema: Schema, components: Mapping[str, Schema], *, optional: bool = True) -> Any:
+    """A value as ``schema`` wants it, made of the examples that it gives.
+
+    :arg optional: with what need not be there, if it has an example.
+    """
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "$ref" in schema:
+        return sample(components[schema["$ref"].removeprefix(REF)], components, optional=optional)
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "anyOf" in schema:
+        return sample(schema["anyOf"][0], components, optional=optional)
+    match schema.get("type"):
+        case "object":
+            required = schema.get("required", ())
+            return {
+                key: sample(inner, components, optional=optional)
+                for key, inner in schema.get("properties", {}).items()
+                if key in required or (optional and "examples" in inner)
+            }
+        case "array":
+            return [sample(schema["items"], components, optional=optional)]
+        case "string":
+            return "…"
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return True
+    return None
+
+
+def prose(text: str) -> str:
+    """A docstring as a description: its lines joined to paragraphs, code in single backticks, no ``:raises …:``."""
+    words, _, _ = f"\n{inspect.cleandoc(text)}".partition("\n:")
+    paragraphs = words.strip().replace("``", "`").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _structs_in(hint: Any) -> list[type[msgspec.Struct]]:
+    match msgspec.inspect.type_info(hint) if not isinstance(hint, msgspec.inspect.Type) else hint:
+        case msgspec.inspect.StructType(cls=cls):
+            return [cls]
+        case msgspec.inspect.Metadata(type=inner) | msgspec.inspect.ListType(item_type=inner):
+            return _structs_in(inner)
+        case msgspec.inspect.UnionType(types=several):
+            return [found for inner in several for found in _structs_in(inner)]
+    return []
+
+
+def _plain(schema: Any) -> Any:
+    """``schema`` with its descriptions as prose, and without the titles that only repeat names.
+
+    What is said of ``X`` in ``X | None`` is said of the whole.
+    """
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {
+        key: prose(value) if key == "description" and isinstance(value, str) else _plain(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+    }
+    several = made.get("anyOf")
+    if isinstance(several, list) and len(several) == 2 and several[1] == {"type": "null"}:
+        for key in ("description", "examples"):
+            if key in several[0]:
+                text = several[0].pop(key)
+                made.setdefault(key, text)
+    return made

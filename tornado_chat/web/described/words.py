@@ -1,0 +1,77 @@
+"""The pages' own words, in zh_CN and en. What the documents say is in English."""
+
+from collections.abc import Mapping
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    # key: (zh_CN, en)
+    "title_http": ("HTTP 接口", "HTTP API"),
+    "title_sockets": ("WebSocket 协议", "WebSockets"),
+    "contents": ("目录", "Contents"),
+    "skip": ("跳到正文", "Skip to the contents"),
+    "pages": ("文档", "Documentation"),
+    "as_openapi": ("机器可读 (OpenAPI 3.1)", "For machines (OpenAPI 3.1)"),
+    "as_asyncapi": ("机器可读 (AsyncAPI 3.0)", "For machines (AsyncAPI 3.0)"),
+    "version": ("版本", "Version"),
+    "before_you_start": ("开始之前", "Before you start"),
+    "tokens": ("令牌", "Tokens"),
+    "for_the_commands": ("以下命令使用这两个变量", "The commands below use these two variables"),
+    "who": ("谁可以调用", "Who may call it"),
+    "who_connects": ("谁可以连接", "Who gets in"),
+    "parameters": ("参数", "Parameters"),
+    "body": ("请求体", "Request body"),
+    "request": ("请求", "Request"),
+    "answer": ("响应", "Response"),
+    "errors": ("错误", "Errors"),
+    "field": ("字段", "Field"),
+    "fields": ("字段", "Fields"),
+    "meaning": ("说明", "Meaning"),
+    "status": ("状态码", "Status"),
+    "code": ("代码", "Code"),
+    "optional": ("可选", "optional"),
+    "may_be_absent": ("可能缺失", "may be absent"),
+    "from_client": ("客户端发送", "Clients send"),
+    "to_client": ("客户端收到", "Clients get"),
+    "nothing_sent": ("客户端不发送任何内容。", "Clients send nothing here."),
+    "features": ("可选功能", "Features"),
+    "feature": ("需启用", "opt-in"),
+    "in_address": (
+        "在地址中启用，例如 features=ack,seq。未启用的客户端只会收到已公布的帧。",
+        "Asked for in the address, as in features=ack,seq. Who asks for none gets the published frames only.",
+    ),
+    "in_auth": (
+        '在 auth 的 payload 中启用，例如 "features": ["ack", "seq"]。未启用的客户端只会收到已公布的帧。',
+        'Asked for in the payload of auth, as in "features": ["ack", "seq"]. Who asks for none gets the published '
+        "frames only.",
+    ),
+    "close_codes": ("关闭码", "Close codes"),
+    "server_closes": ("服务器关闭连接的原因", "Why the server closes the socket"),
+    "client_closes": ("客户端关闭连接的含义", "What it means when the client closes it"),
+    "counselling": ("咨询", "Counselling"),
+    "support": ("客服", "Support"),
+    "connect": ("连接", "Connect"),
+    "copy": ("复制", "Copy"),
+    "copied": ("已复制", "Copied"),
+    "not_copied": ("无法复制，请手动选择", "Could not copy, select it by hand"),
+    "media": ("格式", "Formats"),
+}
+
+
+def words(language: str) -> dict[str, str]:
+    """All of them in one language, ``zh-CN`` or ``en``."""
+    column = 0 if language == "zh-CN" else 1
+    return {key: texts[column] for key, texts in WORDS.items()}
+
+
+def choose(accepted: str) -> str:
+    """The language of a reader: the first of an ``Accept-Language`` that there is, English for others."""
+    wishes = []
+    for position, wish in enumerate(accepted.split(",")):
+        name, _, quality = wish.strip().partition(";q=")
+        try:
+            wishes.append((-float(quality or 1), position, name.lower()))
+        except ValueError:
+            continue
+    for _, _, name in sorted(wishes):
+        if name.partition("-")[0] in ("zh", "en"):
+            return "zh-CN" if name.startswith("zh") else "en"
+    return "en"

@@ -1,0 +1,147 @@
+"""Who a client is, behind a proxy: ``X-Forwarded-For`` and ``-Proto``, believed of trusted proxies only.
+
+Anybody can send these headers. A trusted proxy appends the address that it sees to those it was sent,
+so the list is read from its end: the last address that is not a trusted proxy's is the client's, and
+whatever stands before it is what the client says of itself.
+
+Tornado's own ``xheaders`` believes everybody, and ``X-Real-IP`` too.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+HERE = ipaddress.ip_address("127.0.0.1")
+"""What stands for the other end of a unix socket. Who may open its file is trusted."""
+
+NOBODY = ipaddress.ip_address("0.0.0.0")  # noqa: S104 - it is in no network that anybody lists
+"""What stands for an address that cannot be read."""
+
+
+class Networks:
+    """A list of networks, as of ``[web] ops_networks``; ``in`` tells whether an address is in one of them."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        self.reconfigure(networks)
+
+    def reconfigure(self, networks: Sequence[str]) -> None:
+        self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
+
+    def __contains__(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+class ProxiedServer(HTTPServer):
+    """Tornado's server, whose requests have the client's ``remote_ip`` and ``protocol``.
+
+    :arg trusted: the networks of proxies, as ``[server] trusted_proxies``.
+    """
+
+    def initialize(self, *arguments: Any, trusted: Networks, **options: Any) -> None:  # type: ignore[override]
+        super().initialize(*arguments, **options)
+        self._trusted = trusted
+        self._open: set[object] = set()
+        self._silent: set[object] = set()
+
+    @property
+    def expecting(self) -> int:
+        """How many connections were accepted and have not sent any request yet."""
+        return len(self._silent)
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        # Called before anything is read, for the first request and again for each one that may follow.
+        if server_conn not in self._open:
+            self._open.add(server_conn)
+            self._silent.add(server_conn)
+        delegate = super().start_request(server_conn, request_conn)
+        return _Identified(delegate, request_conn, self._trusted, partial(self._silent.discard, server_conn))
+
+    def on_close(self, server_conn: object) -> None:
+        self._open.discard(server_conn)
+        self._silent.discard(server_conn)
+        super().on_close(server_conn)
+
+
+class _Identified(HTTPMessageDelegate):
+    """Hands one request on, having put into its context what the headers say.
+
+    :arg begun: called when there is a request.
+    """
+
+    def __init__(
+        self,
+        delegate: HTTPMessageDelegate,
+        connection: HTTPConnection,
+        trusted: Networks,
+        begun: Callable[[], object],
+    ) -> None:
+        self._delegate = delegate
+        self._context: Any = getattr(connection, "context")  # noqa: B009 - HTTP1Connection's, untyped
+        self._trusted = trusted
+        self._begun = begun
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        self._begun()
+        context = self._context
+        # Anew for each request: one connection of a proxy carries those of many clients.
+        peer = _peer(context.address)
+        context.remote_ip, context.protocol = str(peer), context._orig_protocol
+        if peer in self._trusted or not isinstance(context.address, tuple):
+            context.remote_ip = str(client(peer, headers.get_list("X-Forwarded-For"), self._trusted))
+            protocol = headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip()
+            if protocol in ("http", "https"):
+                context.protocol = protocol
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._delegate.data_received(chunk)
+
+    def finish(self) -> None:
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        self._delegate.on_connection_close()
+
+
+def client(peer: Address, forwarded: Sequence[str], trusted: Networks) -> Address:
+    """The client whose request the trusted ``peer`` hands on.
+
+    :arg forwarded: the values of ``X-Forwarded-For``, in their order.
+    """
+    address = peer
+    for text in reversed(",".join(forwarded).split(",") if forwarded else []):
+        address = _parse(text.strip())
+        if address not in trusted:
+            break
+    return address
+
+
+def _peer(address: object) -> Address:
+    return _parse(address[0]) if isinstance(address, tuple) else HERE
+
+
+def _parse(text: str) -> Address:
+    """An address, with or without a port, as proxies write it."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return NOBODY
+    return getattr(address, "ipv4_mapped", None) or address

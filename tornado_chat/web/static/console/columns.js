@@ -1,0 +1,126 @@
+// @ts-check
+/**
+ * Which conversations are open, and where. One is the active one; others are beside it if they are pinned
+ * and the window is wide enough. The tab remembers it.
+ *
+ * @module
+ */
+
+const WIDE = 1500; // pixels from which two have room, or three
+const WIDER = 2100;
+const NARROW = 760; // below, the list and a conversation have a view each
+
+export class Columns {
+  /**
+   * @param {string} key of the tab's storage
+   * @param {() => void} changed
+   */
+  constructor(key, changed) {
+    this.#key = `${key}:open`;
+    this.#changed = changed;
+    const kept = JSON.parse(sessionStorage.getItem(this.#key) ?? "{}");
+    this.#open = kept.open ?? [];
+    this.#pinned = new Set(kept.pinned ?? []);
+    this.#active = kept.active ?? null;
+    for (const pixels of [NARROW, WIDE, WIDER]) {
+      matchMedia(`(width >= ${pixels}px)`).addEventListener("change", changed);
+    }
+  }
+
+  #key;
+  #changed;
+  /** @type {number[]} */
+  #open;
+  /** @type {Set<number>} */
+  #pinned;
+  /** @type {number | null} */
+  #active;
+
+  /** The conversation that the keyboard and the details are about. */
+  get active() {
+    return this.#active;
+  }
+
+  get narrow() {
+    return innerWidth < NARROW;
+  }
+
+  get most() {
+    return innerWidth < WIDE ? 1 : innerWidth < WIDER ? 2 : 3;
+  }
+
+  /** Those on the screen, from left to right. */
+  get visible() {
+    const active = this.#active;
+    const first = active === null ? [] : [active, ...this.#open.filter((each) => each !== active)];
+    const chosen = first.slice(0, this.most);
+    return this.#open.filter((each) => chosen.includes(each));
+  }
+
+  /** @param {number} number */
+  pinned(number) {
+    return this.#pinned.has(number);
+  }
+
+  /** Show a conversation, in the place of one that is not pinned, or beside those. @param {number} number */
+  open(number) {
+    if (!this.#open.includes(number)) {
+      const free = [this.#active, ...this.#open].find((each) => each !== null && !this.#pinned.has(each));
+      if (free !== undefined && free !== null) {
+        this.#open[this.#open.indexOf(free)] = number;
+      } else {
+        this.#open.push(number);
+      }
+    }
+    this.#active = number;
+    this.#tidy();
+  }
+
+  /** Keep it when another one is opened, or no longer. @param {number} number */
+  pin(number) {
+    if (!this.#pinned.delete(number)) {
+      this.#pinned.add(number);
+    } else if (this.#open.some((each) => each !== number && !this.#pinned.has(each))) {
+      this.close(number); // what it was kept beside goes on alone
+      return;
+    }
+    this.#tidy();
+  }
+
+  /** @param {number} number */
+  close(number) {
+    const index = this.#open.indexOf(number);
+    if (index < 0) {
+      return;
+    }
+    this.#open.splice(index, 1);
+    this.#pinned.delete(number);
+    if (this.#active === number) {
+      this.#active = this.#open[Math.min(index, this.#open.length - 1)] ?? null;
+    }
+    this.#tidy();
+  }
+
+  /** Back to the list, where there is room for one view only. */
+  closeAll() {
+    this.#open = [];
+    this.#pinned.clear();
+    this.#active = null;
+    this.#tidy();
+  }
+
+  #tidy() {
+    // One place is always free for the next; the oldest pin gives way.
+    const most = Math.max(2, this.most);
+    while (this.#pinned.size >= most) {
+      this.#pinned.delete([...this.#pinned][0]);
+    }
+    while (this.#open.length > most) {
+      const unwanted = this.#open.findIndex((each) => each !== this.#active && !this.#pinned.has(each));
+      this.#open.splice(Math.max(unwanted, 0), 1);
+    }
+    const kept = { open: this.#open, pinned: [...this.#pinned], active: this.#active };
+    sessionStorage.setItem(this.#key, JSON.stringify(kept));
+    this.#changed();
+  }
+}

@@ -1,0 +1,135 @@
+// @ts-check
+/**
+ * What the HTTP API knows of support: who waits, who serves, and what was said before.
+ *
+ * @module
+ */
+
+import { text } from "../shared/strings.js";
+
+/** @typedef {import("../shared/conversation.js").Said} Said */
+/** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
+
+/**
+ * @typedef {object} Status
+ * @property {string} time the server's
+ * @property {Agent[]} waiters
+ * @property {{ length: number, first: { id: string | number, name: string | null, since: string }[] }} queue
+ */
+
+/**
+ * @typedef {object} Agent
+ * @property {string | number} id
+ * @property {string | null} name
+ * @property {boolean} ready
+ * @property {boolean} connected
+ * @property {number} conversations
+ * @property {number} capacity
+ */
+
+/**
+ * A conversation that is over.
+ *
+ * @typedef {object} Earlier
+ * @property {number} conversation
+ * @property {string | null} user_name
+ * @property {string | number | null} waiter_id
+ * @property {string | null} waiter_name
+ * @property {string} created
+ * @property {number} messages
+ * @property {number | null} rate
+ * @property {string | null} feedback
+ */
+
+/** @template T @typedef {{ items: T[], next: number | null }} Page */
+
+const FETCH_TIMEOUT = 15_000; // milliseconds
+const EARLIER_PAGE = 10;
+const LINES_PAGE = 500; // the server's most
+
+/** Something did not work; the message is for people. */
+export class Failed extends Error {
+  /**
+   * @param {string} message
+   * @param {number} [status] of HTTP; 0: no answer
+   */
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Every method throws `Failed`. */
+export class Records {
+  /** @param {TokenSource} token */
+  constructor(token) {
+    this.#token = token;
+  }
+
+  #token;
+
+  /** @returns {Promise<Status>} */
+  status() {
+    return this.#ask("/status");
+  }
+
+  /**
+   * The conversations of a user that are over, newest first.
+   *
+   * @param {string | number} user
+   * @param {number | null} before the `next` of the page before
+   * @returns {Promise<Page<Earlier>>}
+   */
+  earlier(user, before) {
+    const query = new URLSearchParams({ user: String(user), limit: String(EARLIER_PAGE) });
+    if (before !== null) {
+      query.set("before", String(before));
+    }
+    return this.#ask(`/conversations?${query}`);
+  }
+
+  /**
+   * Everything that was said in a conversation.
+   *
+   * @param {number} conversation
+   * @returns {Promise<Said[]>}
+   */
+  async lines(conversation) {
+    /** @type {Said[]} */
+    const lines = [];
+    for (let after = 0; ;) {
+      const page = await this.#ask(
+        `/conversations/${conversation}/messages?after=${after}&limit=${LINES_PAGE}`,
+      );
+      for (const { seq, message, sender, time } of page.items) {
+        lines.push({ seq, text: message, own: sender === "waiter", time });
+      }
+      if (page.next === null) {
+        return lines;
+      }
+      after = page.next;
+    }
+  }
+
+  /** @param {string} path */
+  async #ask(path) {
+    /** @type {Response} */
+    let answer;
+    try {
+      answer = await fetch(`/api/v1/support${path}`, {
+        headers: { Authorization: `Bearer ${await this.#token()}` },
+        signal: AbortSignal.timeout(FETCH_TIMEOUT),
+      });
+    } catch {
+      throw new Failed(text("failed_network"));
+    }
+    if (!answer.ok) {
+      const problem = await answer.json().catch(() => ({}));
+      throw new Failed(
+        text("failed", { reason: problem.detail || problem.title || answer.status }),
+        answer.status,
+      );
+    }
+    return answer.json();
+  }
+}

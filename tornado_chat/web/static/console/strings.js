@@ -1,0 +1,195 @@
+// @ts-check
+/**
+ * The console's own texts, in zh_CN and en.
+ *
+ * @module
+ */
+
+import { addTexts } from "../shared/strings.js";
+
+addTexts({
+  console: ["客服工作台", "Support desk"],
+
+  // one's own state
+  online: ["已连接", "Connected"],
+  no_connection: ["未连接", "Not connected"],
+  take_new: ["接待新访客", "Take new visitors"],
+  ready_words: ["下一位访客会分配给您", "The next one comes to you"],
+  ready_full: ["已满，暂不分配新访客", "Full, nobody new for now"],
+  paused_words: ["已暂停，暂不分配新访客", "Paused, nobody new for now"],
+  ready_wait: ["正在告知服务器…", "Telling the server…"],
+  start_taking: ["开始接待", "Start taking visitors"],
+  barred: ["服务器不允许您接待：{reason}", "The server does not let you take visitors: {reason}"],
+
+  // conversations
+  mine: ["我的会话", "Conversations"],
+  load: ["{count} / {capacity}", "{count} of {capacity}"],
+  nobody_yet: ["暂无会话", "None at the moment"],
+  visitor: ["访客", "Visitor"],
+  visitor_id: ["访客 {id}", "Visitor {id}"],
+  unread: ["{count} 条未读", "{count} unread"],
+  waits: ["已等待 {time}", "Waiting {time}"],
+  typing_short: ["正在输入…", "typing…"],
+  draft: ["草稿：", "Draft: "],
+  you_said: ["我：", "You: "],
+  new_here: ["新访客", "New visitor"],
+  not_sent: ["有消息未能发送", "A message was not sent"],
+  sending_some: ["消息发送中", "Sending"],
+  over: ["已结束", "Over"],
+  ending: ["正在结束…", "Ending…"],
+  number: ["会话 {number}", "No. {number}"],
+  since: ["{time} 开始", "since {time}"],
+
+  // the line
+  line: ["排队", "In line"],
+  line_nobody: ["当前无人排队", "Nobody is waiting"],
+  line_unknown: ["暂时无法得知", "Not known right now"],
+  line_more: ["另有 {count} 人", "and {count} more"],
+
+  // nothing is open
+  calm_paused: ["您已暂停接待", "You are paused"],
+  calm_paused_text: [
+    "准备好后即可开始。新访客会按顺序分配给您，您可以随时暂停。",
+    "Start when you are ready. Visitors come to you in the order of the line, and you can pause at any time.",
+  ],
+  calm_ready: ["一切就绪", "All is quiet"],
+  calm_ready_text: ["下一位访客会自动来到这里。", "The next visitor appears here by itself."],
+  calm_choose: ["请选择一个会话", "Choose a conversation"],
+  calm_choose_text: [
+    "{keys} 会打开等待最久的会话。",
+    "{keys} opens the one that has waited longest for an answer.",
+  ],
+  calm_choose_text_touch: ["等待最久的会话标有时间。", "The ones that wait for an answer show for how long."],
+
+  // an open conversation
+  empty_title: ["还没有消息", "Nothing was said yet"],
+  empty_text: ["您可以先打个招呼。", "Begin with a greeting."],
+  stored: ["已送达", "Delivered"],
+  refused_over: ["会话在发送前已结束。", "The conversation ended before it could be sent."],
+  back_to_list: ["返回列表", "Back to the list"],
+  pin: ["并排保留", "Keep beside others"],
+  details: ["访客信息", "About this visitor"],
+  hand_over: ["转接", "Hand over"],
+  end_talk: ["结束会话", "End conversation"],
+  end_talk_title: ["结束与{name}的会话？", "End the conversation with {name}?"],
+  end_talk_text: [
+    "会话将对双方结束，之后不能再发送消息。",
+    "It ends for both of you, and nobody can write afterwards.",
+  ],
+  not_ended: ["未能结束会话：{reason}", "The conversation goes on: {reason}"],
+  over_parted: ["{name}已离开，会话已结束。", "{name} has left. The conversation is over."],
+  over_ended: ["您已结束会话。", "You have ended the conversation."],
+  over_handed: ["{name}已转接给其他客服。", "{name} was handed over."],
+  over_lost: [
+    "您断线期间，会话已结束或转给了其他客服。",
+    "While you were disconnected it ended, or went to somebody else.",
+  ],
+  over_unsent: ["有消息未能送达。", "Not everything you wrote was delivered."],
+  put_away: ["从列表移除", "Remove from the list"],
+
+  // handing over
+  hand_title: ["将{name}转接给谁？", "Who takes over {name}?"],
+  hand_text: ["接手的客服可以看到全部对话。", "They see everything that was said."],
+  hand_to: ["接手的客服", "Who takes over"],
+  hand_nobody: ["目前没有其他空闲的客服。", "Nobody else is free at the moment."],
+  hand_room: ["{count} / {capacity} 个会话", "{count} of {capacity} conversations"],
+  hand_choose: ["请选择接手的客服。", "Please choose who takes over."],
+  hand_unclear: [
+    "连接中断，暂不确定是否成功。会话若仍在列表中，请重试。",
+    "The connection was lost, so it may or may not have worked. If the conversation is still in your list, try again.",
+  ],
+  hand_done: ["{name}已转接给{waiter}。", "{name} is with {waiter} now."],
+  look_again: ["刷新", "Look again"],
+  agent: ["客服 {id}", "Agent {id}"],
+
+  // about a visitor
+  about_id: ["编号", "ID"],
+  about_number: ["会话", "Conversation"],
+  about_since: ["开始排队", "Joined the line"],
+  earlier: ["以往会话", "Earlier conversations"],
+  earlier_none: ["这是第一次会话。", "This is the first one."],
+  earlier_loading: ["正在加载…", "Loading…"],
+  earlier_more: ["更多", "Show more"],
+  earlier_with: ["{waiter}，{count} 条消息", "{waiter}, {count} messages"],
+  earlier_nobody: ["未接待", "Nobody answered"],
+  earlier_stars: ["评分 {rate}（满分 5）", "Rated {rate} of 5"],
+
+  // signals
+  note_message: ["发来新消息", "New message"],
+  note_arrived: ["新访客：{name}", "New visitor: {name}"],
+  note_arrived_text: ["正在等待您的接待", "Waits for you"],
+  announce_arrived: ["{name}来到您这里。", "{name} is with you now."],
+  announce_parted: ["{name}已离开。", "{name} has left."],
+
+  // settings
+  settings: ["设置", "Settings"],
+  set_sound: ["提示音", "Sounds"],
+  set_sound_text: ["不在看的会话有新消息时", "For what you are not looking at"],
+  set_notifications: ["桌面通知", "Desktop notifications"],
+  set_notifications_text: ["窗口不在前台时显示", "When this window is not in front"],
+  set_notifications_denied: [
+    "浏览器已阻止，请在网站设置中允许",
+    "Blocked: allow them in the browser's site settings",
+  ],
+  set_notifications_none: ["此浏览器不支持", "This browser has none"],
+  set_show_text: ["通知中显示消息内容", "Show messages in notifications"],
+  set_show_text_text: ["旁人可能会看到", "Others may see your screen"],
+  set_shortcuts: ["键盘快捷键", "Keyboard shortcuts"],
+  set_shortcuts_text: ["按 ? 查看全部", "Press ? to see them"],
+  replies: ["快捷回复", "Quick replies"],
+  replies_text: [
+    "在消息开头输入 / 和名称即可插入。{name} 会替换为访客的名字。仅保存在此浏览器。",
+    "Type / and the name to insert one. {name} becomes the visitor's name. They are kept in this browser only.",
+  ],
+  reply_name: ["名称", "Name"],
+  reply_words: ["内容", "Text"],
+  reply_add: ["添加快捷回复", "Add a quick reply"],
+  reply_remove: ["删除“{name}”", "Remove “{name}”"],
+  reply_taken: ["已有同名的快捷回复。", "There is one of this name."],
+  reply_name_bad: ["名称不能包含空格或 /。", "A name has no spaces and no /."],
+  reply_count: ["{count} 条快捷回复，用上下键选择", "{count} quick replies, choose with the arrow keys"],
+  reply_none: [
+    "还没有快捷回复，可在设置中添加。",
+    "There are no quick replies yet. Add some in the settings.",
+  ],
+  keep: ["保存", "Save"],
+  sign_out: ["退出登录", "Sign out"],
+  sign_out_unsent: ["还有未送达的消息，确定退出吗？", "Something was not delivered yet. Sign out anyway?"],
+  sign_out_open: [
+    "您还有进行中的会话。退出后，访客会回到队首等待其他客服。确定退出吗？",
+    "You still have conversations. If you sign out, these visitors go back to the head of the line. Sign out anyway?",
+  ],
+  write_hint: [
+    "按 Enter 发送，Shift + Enter 换行，输入 / 使用快捷回复",
+    "Enter sends, Shift + Enter starts a new line, / inserts a quick reply",
+  ],
+
+  // shortcuts
+  keys: ["键盘快捷键", "Keyboard shortcuts"],
+  keys_text: [
+    "写消息时同样有效。可在设置中关闭。",
+    "They work while you write, too. The settings can switch them off.",
+  ],
+  key_next: ["下一个会话", "Next conversation"],
+  key_previous: ["上一个会话", "Previous conversation"],
+  key_urgent: ["等待最久的会话", "The one that has waited longest"],
+  key_write: ["回到输入框", "To the message field"],
+  key_details: ["访客信息", "About the visitor"],
+  key_hand: ["转接", "Hand over"],
+  key_end: ["结束会话", "End the conversation"],
+  key_ready: ["开始或暂停接待", "Take new visitors, or pause"],
+  key_pin: ["并排保留", "Keep beside others"],
+  key_reply: ["插入快捷回复", "Insert a quick reply"],
+  key_help: ["显示此列表", "This list"],
+
+  // instead of the page
+  elsewhere_title: ["工作台已在其他窗口打开", "The desk is open elsewhere"],
+  elsewhere_text: [
+    "为避免重复接待，同一时间只能在一个窗口使用。您的会话都还在。",
+    "It can be used in one window at a time. Nothing is lost: your conversations are all there.",
+  ],
+  use_here: ["在此使用", "Use it here"],
+  token_text: ["请重新登录，会话都还在。", "Please sign in again. Your conversations are all there."],
+  forbidden_title: ["您不能使用工作台", "You cannot use the desk"],
+  forbidden_text: ["服务器给出的原因：{reason}", "The server's reason: {reason}"],
+});

@@ -1,0 +1,144 @@
+// @ts-check
+/**
+ * The list of quick replies above a composer, while its text is `/` and the beginning of a name.
+ *
+ * The field keeps the focus; `aria-activedescendant` says which one would be taken (ARIA APG, combobox with
+ * list autocomplete).
+ *
+ * @module
+ */
+
+import { find, make } from "../shared/elements.js";
+import { newId } from "../shared/outbox.js";
+import { text } from "../shared/strings.js";
+
+/** @typedef {import("../shared/composer.js").ChatComposer} ChatComposer */
+/** @typedef {import("./replies.js").Replies} Replies */
+/** @typedef {import("./replies.js").Reply} Reply */
+
+// The key for / gives the other two with Chinese input methods.
+const BEGUN = /^[/／、]([^\s/／、]*)$/;
+const MOST = 8;
+
+/**
+ * @param {ChatComposer} composer
+ * @param {Replies} replies
+ * @param {() => string} name what `{name}` in a reply becomes
+ */
+export function suggest(composer, replies, name) {
+  const field = find("textarea", HTMLTextAreaElement, composer);
+  const list = make("ul", "suggestions");
+  const count = make("p", "hidden");
+  list.id = `replies-${newId()}`;
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", text("replies"));
+  list.hidden = true;
+  count.setAttribute("role", "status");
+  composer.append(list, count);
+  field.setAttribute("aria-autocomplete", "list");
+
+  /** @type {Reply[]} */
+  let found = [];
+  let chosen = 0;
+  let dismissed = ""; // what was typed when the list was closed by Escape
+
+  const close = () => {
+    list.hidden = true;
+    field.removeAttribute("aria-activedescendant");
+    field.removeAttribute("aria-controls");
+    count.textContent = "";
+  };
+
+  /** @param {number} index */
+  const choose = (index) => {
+    chosen = (index + found.length) % found.length;
+    Array.from(list.children).forEach((option, at) =>
+      option.setAttribute("aria-selected", String(at === chosen)),
+    );
+    const option = list.children[chosen];
+    field.setAttribute("aria-activedescendant", option.id);
+    option.scrollIntoView({ block: "nearest" });
+  };
+
+  /** @param {Reply} reply */
+  const take = (reply) => {
+    field.value = reply.words;
+    close();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    composer.focus();
+  };
+
+  const show = () => {
+    const begun = BEGUN.exec(field.value);
+    if (!begun || field.value === dismissed) {
+      close();
+      return;
+    }
+    found = replies
+      .matching(begun[1])
+      .slice(0, MOST)
+      .map((reply) => fill(reply, name()));
+    const none = replies.all.length === 0;
+    list.replaceChildren(...found.map((reply, index) => option(`${list.id}-${index}`, reply, take)));
+    count.textContent = none ? text("reply_none") : text("reply_count", { count: found.length });
+    count.classList.toggle("hidden", !none);
+    count.classList.toggle("suggest-none", none);
+    list.hidden = found.length === 0;
+    if (found.length) {
+      field.setAttribute("aria-controls", list.id);
+      choose(0);
+    } else {
+      field.removeAttribute("aria-activedescendant");
+    }
+  };
+
+  field.addEventListener("input", () => {
+    dismissed = field.value === dismissed ? dismissed : "";
+    show();
+  });
+  field.addEventListener("blur", close);
+  // On its way down, before the composer takes Enter for sending.
+  composer.addEventListener(
+    "keydown",
+    (event) => {
+      if (list.hidden || event.isComposing || event.keyCode === 229 || event.altKey || event.ctrlKey) {
+        return;
+      }
+      const acts = /** @type {Record<string, () => void>} */ ({
+        ArrowDown: () => choose(chosen + 1),
+        ArrowUp: () => choose(chosen - 1),
+        Enter: () => take(found[chosen]),
+        Tab: () => take(found[chosen]),
+        Escape: () => {
+          dismissed = field.value;
+          close();
+        },
+      });
+      if (acts[event.key] && !event.shiftKey) {
+        event.preventDefault();
+        event.stopPropagation();
+        acts[event.key]();
+      }
+    },
+    { capture: true },
+  );
+}
+
+/** @param {Reply} reply @param {string} name */
+function fill(reply, name) {
+  return { ...reply, words: reply.words.replaceAll("{name}", name) };
+}
+
+/**
+ * @param {string} id
+ * @param {Reply} reply
+ * @param {(reply: Reply) => void} take
+ */
+function option(id, reply, take) {
+  const element = make("li", "", make("b", "", `/${reply.name}`), make("span", "", reply.words));
+  element.id = id;
+  element.setAttribute("role", "option");
+  element.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+  element.addEventListener("click", () => take(reply));
+  return element;
+}

@@ -1,0 +1,64 @@
+// @ts-check
+/**
+ * What the pages of the documentation do beyond showing: copying, and knowing where they come from.
+ *
+ * @module
+ */
+
+import { find, make } from "../shared/elements.js";
+
+const said = find("#said");
+const words = document.body.dataset;
+
+for (const origin of document.querySelectorAll("[data-origin]")) {
+  origin.textContent = location.origin;
+}
+for (const origin of document.querySelectorAll("[data-ws-origin]")) {
+  origin.textContent = location.origin.replace(/^http/, "ws");
+}
+for (const code of document.querySelectorAll("pre.copied")) {
+  addCopying(/** @type {HTMLElement} */ (code));
+}
+
+// On a narrow page the contents would push everything else down.
+if (matchMedia("(max-width: 60rem)").matches) {
+  find(".contents details", HTMLDetailsElement).open = false;
+}
+find(".contents").addEventListener("click", (event) => {
+  const link = /** @type {Element} */ (event.target).closest("a");
+  if (link && matchMedia("(max-width: 60rem)").matches) {
+    find(".contents details", HTMLDetailsElement).open = false;
+  }
+});
+
+/** @param {HTMLElement} code */
+function addCopying(code) {
+  const frame = make("div", "copying");
+  const button = make("button", "copy", words.copy ?? "");
+  button.type = "button";
+  code.replaceWith(frame);
+  frame.append(code, button);
+  button.addEventListener("click", async () => {
+    const done = await copy(code.textContent ?? "");
+    const word = (done ? words.copied : words.notCopied) ?? "";
+    button.textContent = word;
+    said.textContent = word;
+    setTimeout(() => {
+      button.textContent = words.copy ?? "";
+      said.textContent = "";
+    }, 2000);
+  });
+}
+
+/**
+ * @param {string} text
+ * @returns {Promise<boolean>} whether it is in the clipboard now
+ */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text); // there is none without TLS, except on localhost
+    return true;
+  } catch {
+    return false;
+  }
+}

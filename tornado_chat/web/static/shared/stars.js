@@ -1,0 +1,24 @@
+// @ts-check
+/**
+ * A choice of one to five stars, as radio buttons called `stars`.
+ *
+ * @module
+ */
+
+import { icon, make } from "./elements.js";
+import { text } from "./strings.js";
+
+const STARS = [1, 2, 3, 4, 5];
+
+/** @param {HTMLElement} place of the class `stars`, in a form */
+export function fillStars(place) {
+  for (const number of STARS) {
+    const input = make("input", "hidden");
+    input.type = "radio";
+    input.name = "stars";
+    input.value = String(number);
+    const label = make("label", "star", input, icon("star"), make("span", "hidden", text(`star_${number}`)));
+    label.title = text(`star_${number}`);
+    place.append(label);
+  }
+}

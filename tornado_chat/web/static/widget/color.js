@@ -1,0 +1,92 @@
+// @ts-check
+/**
+ * The colour of the host, made readable: WCAG 2 wants a contrast of 4.5 to 1.
+ *
+ * @module
+ */
+
+/** @typedef {[number, number, number]} Rgb 0 to 255 each */
+
+const CONTRAST = 4.5;
+const STEP = 0.08;
+const WHITE = /** @type {Rgb} */ ([255, 255, 255]);
+const INK = /** @type {Rgb} */ ([20, 32, 27]);
+const SURFACE = /** @type {Record<string, Rgb>} */ ({ light: [241, 237, 228], dark: [38, 45, 42] });
+
+/**
+ * Take over a colour, in light and in dark.
+ *
+ * @param {string} hex as #2c6656; anything else changes nothing
+ */
+export function paint(hex) {
+  if (!/^#[0-9a-f]{6}$/i.test(hex)) {
+    return;
+  }
+  const given = /** @type {Rgb} */ ([1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => {
+    const surface = SURFACE[dark.matches ? "dark" : "light"];
+    const accent = readable(given, surface, dark.matches ? WHITE : INK);
+    const { style } = document.documentElement;
+    style.setProperty("--brand", css(given));
+    style.setProperty("--on-brand", css(on(given)));
+    style.setProperty("--accent", css(accent));
+    style.setProperty("--accent-strong", css(mix(accent, dark.matches ? WHITE : INK, 0.2)));
+    style.setProperty("--on-accent", css(on(accent)));
+    style.setProperty("--own", css(mix(accent, surface, dark.matches ? 0.72 : 0.85)));
+  };
+  apply();
+  dark.addEventListener("change", apply);
+}
+
+/**
+ * The colour, moved towards another one until it can be read on a surface.
+ *
+ * @param {Rgb} colour
+ * @param {Rgb} surface
+ * @param {Rgb} towards
+ */
+function readable(colour, surface, towards) {
+  let part = 0;
+  while (contrast(mix(colour, towards, part), surface) < CONTRAST && part < 1) {
+    part += STEP;
+  }
+  return mix(colour, towards, Math.min(part, 1));
+}
+
+/** What is written on it. @param {Rgb} colour */
+function on(colour) {
+  return contrast(colour, WHITE) >= contrast(colour, INK) ? WHITE : INK;
+}
+
+/**
+ * @param {Rgb} one
+ * @param {Rgb} other
+ * @param {number} part of the other
+ */
+function mix(one, other, part) {
+  return /** @type {Rgb} */ (one.map((value, at) => value + (other[at] - value) * part));
+}
+
+/**
+ * @param {Rgb} one
+ * @param {Rgb} other
+ */
+function contrast(one, other) {
+  const [less, more] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+  return (more + 0.05) / (less + 0.05);
+}
+
+/** @param {Rgb} colour */
+function luminance(colour) {
+  const [red, green, blue] = colour.map((value) => {
+    const part = value / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+/** @param {Rgb} colour */
+function css(colour) {
+  return `rgb(${colour.map(Math.round).join(" ")})`;
+}

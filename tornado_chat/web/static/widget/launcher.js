@@ -1,0 +1,161 @@
+// @ts-check
+
+const SVG = "http://www.w3.org/2000/svg";
+const BUBBLE =
+  "M12 4.5c5 0 8.5 3 8.5 7s-3.5 7-8.5 7c-1 0-2-.1-2.9-.4L4.5 20l1.3-3.4C4.3 15.3 3.5 13.5 3.5 11.5c0-4 3.5-7 8.5-7Z";
+const DOWN = "M6 9.5l6 6 6-6";
+
+/**
+ * @typedef {object} Look
+ * @property {"zh" | "en"} language
+ * @property {string} color as #2c6656, else the usual ones
+ * @property {boolean} left whether it is in the left corner
+ * @property {boolean} own whether the page has a button of its own
+ */
+
+/**
+ * The first part of `/widget.js`: the button in the corner, and the panel above it.
+ *
+ * Everything is in a shadow root, so that the page's style sheets and this one do not meet, and is made
+ * without any HTML or style attributes, which policies forbid.
+ */
+class Launcher {
+  /**
+   * @param {Look} look
+   * @param {{ press: () => void, close: () => void, near: () => void }} acts
+   */
+  constructor({ language, color, left, own }, { press, close, near }) {
+    this.texts = this.#TEXTS[language];
+    this.#own = own;
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync("{{style}}");
+    this.root.adoptedStyleSheets = [sheet];
+    this.button.type = "button";
+    const svg = document.createElementNS(SVG, "svg");
+    svg.setAttribute("viewBox", "0 0 24 24");
+    svg.setAttribute("aria-hidden", "true");
+    svg.append(this.#line);
+    this.button.append(svg, this.#badge);
+    this.#badge.ariaHidden = "true";
+    this.#news.role = "status";
+    this.away.textContent = this.texts.away;
+    this.away.hidden = true;
+    this.panel.append(this.away);
+    for (const each of [this.button, this.panel]) {
+      each.lang = language;
+      each.classList.toggle("left", left);
+      if (/^#[0-9a-f]{6}$/i.test(color)) {
+        each.style.setProperty("--color", color);
+        each.style.setProperty("--ink", isLight(color) ? "#14201b" : "#fff");
+      }
+    }
+    this.root.append(this.button, this.panel, this.#news);
+    this.button.addEventListener("click", press);
+    this.button.addEventListener("pointerenter", near, { once: true });
+    this.panel.addEventListener("keydown", ({ key }) => key === "Escape" && close());
+    this.#small.addEventListener("change", () => this.#cover());
+    visualViewport?.addEventListener("resize", () => this.#fit());
+    visualViewport?.addEventListener("scroll", () => this.#fit());
+  }
+
+  #host = document.createElement("tornado-chat");
+  root = this.#host.attachShadow({ mode: "open" });
+  button = element("button", "launcher");
+  panel = element("div", "panel");
+  /** Said when the chat is out of reach. */
+  away = element("p", "");
+  #line = document.createElementNS(SVG, "path");
+  #badge = element("span", "badge");
+  #news = element("p", "news");
+  #own;
+  #small = matchMedia("(max-width: 480px), (max-height: 480px)");
+  #open = false;
+  #unread = 0;
+  #covered = false;
+  #overflow = "";
+  #TEXTS = {
+    zh: {
+      title: "在线客服",
+      open: "打开聊天",
+      close: "收起聊天",
+      unread: (/** @type {number} */ count) => `${count} 条新消息`,
+      away: "暂时无法连接客服，请稍后再试。",
+    },
+    en: {
+      title: "Chat with us",
+      open: "Open the chat",
+      close: "Close the chat",
+      unread: (/** @type {number} */ count) => `${count} new message${count === 1 ? "" : "s"}`,
+      away: "The chat cannot be reached right now. Please try again later.",
+    },
+  };
+
+  /** Behind the body, which scripts of the page may replace, and in the keyboard's order after all of it. */
+  add() {
+    document.documentElement.append(this.#host);
+  }
+
+  /**
+   * @param {boolean} usable
+   * @param {boolean} open
+   * @param {number} unread
+   */
+  show(usable, open, unread) {
+    const { button, texts } = this;
+    const counted = unread > 0 && !open;
+    this.panel.hidden = !usable;
+    this.panel.classList.toggle("open", open);
+    this.#badge.hidden = !counted;
+    this.#badge.textContent = unread > 9 ? "9+" : `${unread}`;
+    button.hidden = !usable || this.#own;
+    this.#line.setAttribute("d", open ? DOWN : BUBBLE);
+    button.ariaExpanded = `${open}`;
+    button.ariaLabel = (open ? texts.close : texts.open) + (counted ? ` (${texts.unread(unread)})` : "");
+    if (!counted) {
+      this.#news.textContent = "";
+    } else if (unread > this.#unread) {
+      this.#news.textContent = texts.unread(unread); // it is read out
+    }
+    this.#unread = unread;
+    this.#open = open;
+    this.#cover();
+  }
+
+  /** On a telephone it is all there is to see, and so it is for the keyboard and for screen readers. */
+  #cover() {
+    const now = this.#open && this.#small.matches;
+    if (now !== this.#covered && document.body) {
+      this.#covered = now;
+      const { style } = document.documentElement;
+      [this.#overflow, style.overflow] = now ? [style.overflow, "hidden"] : ["", this.#overflow];
+      document.body.inert = now;
+    }
+    this.#fit();
+  }
+
+  /** A keyboard that slides in leaves less of the screen. */
+  #fit() {
+    const view = visualViewport;
+    if (view?.scale === 1) {
+      this.panel.style.setProperty("--top", `${view.offsetTop}px`);
+      this.panel.style.setProperty("--height", `${view.height}px`);
+    }
+  }
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {string} name
+ */
+function element(tag, name) {
+  const made = document.createElement(tag);
+  made.className = name;
+  return made;
+}
+
+/** Whether black on it can be read better than white (WCAG 2, relative luminance). @param {string} hex */
+function isLight(hex) {
+  const [red, green, blue] = [1, 3, 5].map((at) => (parseInt(hex.slice(at, at + 2), 16) / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18;
+}

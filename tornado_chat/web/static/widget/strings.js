@@ -1,0 +1,97 @@
+// @ts-check
+/**
+ * The texts of the chat in the corner, in zh_CN and en.
+ *
+ * @module
+ */
+
+import { addTexts, language, text } from "../shared/strings.js";
+
+addTexts({
+  widget_title: ["在线客服", "Chat with us"],
+  close_chat: ["收起聊天", "Close the chat"],
+
+  // before
+  greeting: ["您好，有什么可以帮您？", "Hello! How can we help?"],
+  start_text: [
+    "开始对话后，我们的同事会在这里回复您。",
+    "Start a conversation, and one of us will answer you here.",
+  ],
+  start: ["开始对话", "Start a conversation"],
+  starting: ["正在接入…", "One moment…"],
+
+  // in the line
+  waiting: ["正在排队", "Waiting for one of us"],
+  place_1: ["下一位就是您", "You are next"],
+  place_n: ["您排在第 {place} 位", "You are {place} in line"],
+  waiting_text: [
+    "可以先写下您的问题，有人接入时会自动发送。",
+    "You can write already: it is sent as soon as somebody joins.",
+  ],
+  returned_text: [
+    "刚才的同事掉线了，会有人尽快接着帮您。您写的内容都已保存。",
+    "The person you talked with has lost the connection. Somebody will take over, and nothing you write is lost.",
+  ],
+  leave: ["离开队列", "Leave the line"],
+  left_note: ["您已离开队列。", "You have left the line."],
+  lost_place_note: [
+    "离线时间过长，您的排队位置已失效。",
+    "You were offline for too long, and have lost your place in the line.",
+  ],
+
+  // talking
+  somebody: ["客服", "Support"],
+  with_you: ["正在为您服务", "is with you now"],
+  joined_news: ["{name}已接入", "{name} has joined"],
+  joined_news_unnamed: ["客服已接入", "Somebody has joined"],
+  end: ["结束", "End"],
+  empty_title: ["请描述您的问题", "What is it about?"],
+  empty_text: ["写得越具体，越容易帮到您。", "The more we know, the sooner we can help."],
+
+  // the end
+  end_title: ["结束对话？", "End the conversation?"],
+  end_text: ["对话将对双方结束。", "It ends for both of you."],
+  end_short: ["结束对话", "End the conversation"],
+  go_on: ["继续对话", "Go on talking"],
+  end_waits: ["连接恢复后对话将立即结束…", "The conversation ends as soon as the connection is back…"],
+  ended_title: ["对话已结束", "The conversation has ended"],
+  ended_sub: ["已结束", "Ended"],
+  refused_over: ["对话在发送前已结束。", "The conversation ended before it could be sent."],
+  rate_title: ["这次服务您满意吗？", "How was it?"],
+  star_1: ["1 星，很不满意", "1 star, bad"],
+  star_2: ["2 星，不太满意", "2 stars, not so good"],
+  star_3: ["3 星，一般", "3 stars, all right"],
+  star_4: ["4 星，满意", "4 stars, good"],
+  star_5: ["5 星，非常满意", "5 stars, very good"],
+  rated: ["谢谢您的评价！", "Thank you for your rating!"],
+  again: ["开始新对话", "New conversation"],
+
+  // when there is no chat
+  token_title: ["登录已过期", "Your sign-in has expired"],
+  token_text: [
+    "请刷新页面或重新登录。您的对话都已保存。",
+    "Please reload the page, or sign in again. Nothing that was said is lost.",
+  ],
+  forbidden_title: ["此账号不能使用客服", "There is no chat for this account"],
+  forbidden_text: [
+    "请用其他账号登录，或通过其他方式联系我们。",
+    "Please sign in with another account, or reach us in another way.",
+  ],
+  unavailable_title: ["暂时没有在线客服", "The chat is not available"],
+  unavailable_text: ["请通过其他方式联系我们。", "Please reach us in another way."],
+  away_title: ["暂时无法连接", "The chat cannot be reached"],
+  away_text: ["请稍后再试。", "Please try again soon."],
+});
+
+const ordinal = new Intl.PluralRules("en", { type: "ordinal" });
+/** @type {Record<string, string>} */
+const ENDINGS = { one: "st", two: "nd", few: "rd", other: "th" };
+
+/** Where somebody stands in the line. @param {number} place 1: the next one */
+export function placeText(place) {
+  if (place === 1) {
+    return text("place_1");
+  }
+  const written = language === "en" ? `${place}${ENDINGS[ordinal.select(place)]}` : place;
+  return text("place_n", { place: written });
+}
