@@ -85,7 +85,10 @@ class Context(ABC):
     async def notify(
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
     ) -> Notification:
-        """Notify somebody; returns after the commit. The types and their data are the seed's."""
+        """Notify somebody; returns after the commit. The types and their data are the seed's.
+
+        With ``"alert": True`` in ``data`` it stays on top of a supervisor's page until it is acknowledged.
+        """
 
     # --- time and tasks ---
 

@@ -320,6 +320,8 @@ def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
     }
     lines += ["Open two or three of these in browser windows of their own, and let them talk:", ""]
     lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {link}" for word, link in rooms.items()]
+    watcher = notes.people["observer"]
+    lines += [f"  {watcher.name}, both at once:\n    {notes.url}/supervise#token={watcher.token}"]
     waiters = [word for word, place in notes.people.items() if place.dialect == "support-waiter"]
     lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {_console(notes, word)}" for word in waiters]
     lines += [

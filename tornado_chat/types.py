@@ -116,7 +116,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """A stored pop-up: a message of the recipient's inbox. ``data`` is the seed's, as JSON values."""
+    """A stored pop-up: a message of the recipient's inbox. ``data`` is the seed's, as JSON values.
+
+    ``read_at`` is when it was first marked as read.
+    """
 
     id: int
     recipient: Person
@@ -127,6 +130,7 @@ class Notification(msgspec.Struct, frozen=True):
     data: Mapping[str, Any] | None
     time: int
     read: bool = False
+    read_at: int | None = None
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):

@@ -256,7 +256,7 @@ class Alerts:
         context = self._context
         if case.session_id is None:
             text = _text(context.language, Kind.SUPPORT, case.alert.thread.id)
-            return (await context.notify(person, text, type=PLAIN)).id
+            return (await context.notify(person, text, type=PLAIN, data={"alert": True})).id
         opens = case.session_id
         if person.role is Role.SUPERVISOR:
             # Whoever has a record may observe the session.
@@ -265,7 +265,7 @@ class Alerts:
             person,
             _text(context.language, Kind.SESSION, case.session_id),
             type=CONVERSATION,
-            data={"sessionId": opens, "observeSessionId": case.session_id},
+            data={"sessionId": opens, "observeSessionId": case.session_id, "alert": True},
         )
         return notification.id
 

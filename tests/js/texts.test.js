@@ -45,3 +45,17 @@ test("every text that a page asks for exists", () => {
     }
   }
 });
+
+const FAMILY = /\btext\(\s*`(\w+_)\$\{/g;
+
+test("where a key is put together, there are some that begin so", () => {
+  for (const { name, page, source } of files) {
+    const keys = [...(texts.get(page)?.keys() ?? []), ...texts.get("shared").keys()];
+    for (const [, prefix] of source.matchAll(FAMILY)) {
+      assert.ok(
+        keys.some((key) => key.startsWith(prefix)),
+        `${name} asks for ${prefix}…`,
+      );
+    }
+  }
+});

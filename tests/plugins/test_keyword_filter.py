@@ -375,9 +375,13 @@ async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> No
     await supervisor.recv_json()  # of the new record
     await visitor.send_json({"msg": "我想自殺"})
     assert await said(counsellor) == "我想自殺"
+    seed = await house.connect(f"/notify?token={token('supervisor', 3)}")
+    while (plain := await seed.recv_json())["type"] != 2 or "关键词" not in plain["msg"]:
+        pass
+    assert plain["data"] == {"sessionId": record, "observeSessionId": session}
     frame = await supervisor.recv_json()
     assert frame["type"] == 2
-    assert frame["data"] == {"sessionId": record, "observeSessionId": session}
+    assert frame["data"] == {"sessionId": record, "observeSessionId": session, "alert": True}
     assert frame["msg"] == f"会话 {session} 触发了关键词提醒, 请尽快查看"
     observer = await house.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
     await visitor.send_json({"msg": "harmless"})
@@ -406,14 +410,14 @@ async def test_it_goes_to_the_next_supervisors_then_to_administrators_then_to_th
     await people["supervisor", 3].recv_json()
     await visitor.send_json({"msg": "kill myself"})
     first = await people["supervisor", 3].recv_json()
-    assert first["data"] == {"sessionId": record, "observeSessionId": session}
+    assert first["data"] == {"sessionId": record, "observeSessionId": session, "alert": True}
     second = await people["supervisor", 4].recv_json()
     assert second["data"]["observeSessionId"] == session
     assert second["data"]["sessionId"] != record
     await house.connect(f"/observe?token={token('supervisor', 4)}&sessionId={session}")
     for admin in admins:
         frame = await admin.recv_json()
-        assert frame["data"] == {"sessionId": session, "observeSessionId": session}
+        assert frame["data"] == {"sessionId": session, "observeSessionId": session, "alert": True}
     alert = await until(house, lambda alert: alert.due is None)
     assert alert.stage == Stage.EXHAUSTED
     assert alert.acknowledged is None
@@ -470,7 +474,11 @@ async def test_administrators_at_once(house: House) -> None:
     supervisor = await listen(house, "supervisor", 3)
     admin = await listen(house, "admin", 9)
     await visitor.send_json({"msg": "自杀"})
-    assert (await admin.recv_json())["data"] == {"sessionId": session, "observeSessionId": session}
+    assert (await admin.recv_json())["data"] == {
+        "sessionId": session,
+        "observeSessionId": session,
+        "alert": True,
+    }
     with pytest.raises(TimeoutError):
         await supervisor.recv_json(0.05)
 
@@ -484,7 +492,11 @@ async def test_a_supervisor_is_not_alerted_of_their_own_words(house: House) -> N
     counsellor = await house.chat(COUNSELLOR, record, type=1)
     await supervisor.send_json({"msg": "he said 自杀"})
     assert await said(counsellor) == "he said 自杀"
-    assert (await admin.recv_json())["data"] == {"sessionId": session, "observeSessionId": session}
+    assert (await admin.recv_json())["data"] == {
+        "sessionId": session,
+        "observeSessionId": session,
+        "alert": True,
+    }
     (alert,) = await alerts(house)
     assert (alert.kind, alert.thread_id) == (Kind.RECORD, record)
     assert await told(house, 1) == ["admin:9"]
@@ -501,7 +513,7 @@ async def test_support_conversations_are_for_administrators(house: House) -> Non
     frame = await admin.recv_json()
     (alert,) = await alerts(house)
     assert frame["type"] == 0
-    assert frame["data"] is None
+    assert frame["data"] == {"alert": True}
     assert frame["msg"] == f"客服对话 {alert.thread_id} 触发了关键词提醒, 请尽快查看"
     with pytest.raises(TimeoutError):
         await supervisor.recv_json(0.05)

@@ -15,7 +15,7 @@ from tests.web.described import problems
 from tornado_chat import errors
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import Closed
-from tornado_chat.types import Role
+from tornado_chat.types import Person, Role
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES
 from tornado_chat.wire.support_frames import SENT, TYPES
@@ -61,7 +61,10 @@ async def test_examples_are_as_the_schemas_say_and_the_server_understands_them(h
     for endpoint in counselling_catalogue.ENDPOINTS:
         for kind in endpoint.from_client:
             for example in kind.examples:
-                counselling.parse_chat(json.dumps(example), counselling.CHAT_FEATURES)
+                if endpoint is counselling_catalogue.CHAT:
+                    counselling.parse_chat(json.dumps(example), counselling.CHAT_FEATURES)
+                else:
+                    counselling.parse_listener(json.dumps(example), frozenset(endpoint.features))
     for endpoint, role in ((support_catalogue.USER, Role.USER), (support_catalogue.WAITER, Role.WAITER)):
         for kind in endpoint.from_client:
             for example in kind.examples:
@@ -137,8 +140,9 @@ async def test_a_counselling_conversation(house: House) -> None:
     listen = Listener(await described(house))
     plain: list[str] = []
     every = sorted(counselling.CHAT_FEATURES)
+    watching = sorted(counselling.OBSERVE_FEATURES)
     at_work = await house.connect(f"/notify?token={COUNSELLOR}")
-    asked = await house.connect(f"/notify?token={SUPERVISOR}&features=seq")
+    asked = await house.connect(f"/notify?token={SUPERVISOR}&features=seq,alive")
     session = await house.session(user_name="Lin", consultant_name="Chen")
     await listen.until(at_work, "notify", plain, "conversation")
     await house.record(session)
@@ -148,7 +152,9 @@ async def test_a_counselling_conversation(house: House) -> None:
     visitor = await house.chat(VISITOR, session)
     counsellor = await house.chat(COUNSELLOR, session, features=",".join(every))
     observer = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
-    counting = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq")
+    counting = await house.connect(
+        f"/observe?token={SUPERVISOR}&sessionId={session}&features=seq,alive,presence"
+    )
     await listen.until(visitor, "chat", plain, "system", msg="会话已开始")
     await listen.until(counsellor, "chat", every, "system", msg="会话已开始")
     await visitor.send_json({"msg": "hello"})
@@ -164,7 +170,10 @@ async def test_a_counselling_conversation(house: House) -> None:
     await counsellor.send_json({"typing": False})
     await listen.until(typing, "chat", ["typing", "read", "presence"], "typing")
     await listen.until(observer, "observe", plain, "message", msg="hi", senderType=True)
-    await listen.until(counting, "observe", ["seq"], "message", msg="hi", senderType=True)
+    await listen.until(counting, "observe", watching, "message", msg="hi", senderType=True)
+    for client, channel in ((asked, "notify"), (counting, "observe")):
+        await client.send_json({"alive": True})
+        await listen.until(client, channel, watching, "alive")
     for client, channel in ((at_work, "notify"), (observer, "observe")):
         await client.send_json({"msg": "may I?"})
         await listen.until(client, channel, plain, "error")
@@ -172,6 +181,8 @@ async def test_a_counselling_conversation(house: House) -> None:
     for type, data in ((0, None), (1, {"apointmentId": 3, "consultantId": 2}), (1, {"apointmentId": 3})):
         body = {"role": "consultant", "id": 2, "type": type, "msg": "m", "data": data}
         await house.api("POST", "/api/v1/notifications", HOST, body)
+    await house.server.services.notifications.notify(Person(Role.SUPERVISOR, "3"), 0, "look", {"alert": True})
+    await listen.until(asked, "notify", ["seq"], "alert")
     await listen.until(at_work, "notify", plain, "plain")
     await listen.until(at_work, "notify", plain, "appointment")
     await listen.until(at_work, "notify", plain, "appointment")
@@ -180,7 +191,7 @@ async def test_a_counselling_conversation(house: House) -> None:
     assert await listen.rest(visitor, "chat", plain) == 1000
     assert await listen.rest(typing, "chat", ["typing", "read", "presence"]) == 1000
     assert await listen.rest(observer, "observe", plain) == 1000
-    assert await listen.rest(counting, "observe", ["seq"]) == 1000
+    assert await listen.rest(counting, "observe", watching) == 1000
     assert listen.unseen("chat", "notify", "observe") == set()
 
 

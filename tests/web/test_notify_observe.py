@@ -1,5 +1,6 @@
 """``/notify`` and ``/observe`` over sockets."""
 
+import json
 from typing import Any
 
 import pytest
@@ -89,6 +90,57 @@ async def test_a_supervisor_listens_resumes_and_is_told_of_the_end(house: House)
     assert not any("督导" in text or "may I" in text for text in heard)
     late = await house.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
     assert (await late.wait_closed()).code == 4409
+
+
+@pytest.mark.gen_test
+async def test_who_listens_may_ask_whether_anybody_is_there(house: House) -> None:
+    session = await house.session()
+    for path in ("/notify?", f"/observe?sessionId={session}&"):
+        admin = token("admin", 9)
+        client = await house.connect(f"{path}token={admin}&features=alive")
+        await client.send_json({"alive": True})
+        assert await client.recv_json() == {"alive": True}
+        await client.send_json({"msg": "hi"})
+        assert "错误" in (await client.recv_json())["msg"]
+        plain = await house.connect(f"{path}token={admin}")
+        await plain.send_json({"alive": True})
+        assert "只能接收" in (await plain.recv_json())["msg"]
+
+
+@pytest.mark.gen_test
+async def test_an_observer_sees_who_is_there_if_it_asks(house: House) -> None:
+    session = await house.session()
+    path = f"/observe?token={token('admin', 9)}&sessionId={session}"
+    observer = await house.connect(f"{path}&features=presence")
+    assert await observer.recv_json() == {"presence": {"user": False, "consultant": False}}
+    visitor = await house.chat(VISITOR, session)
+    assert await observer.recv_json() == {"presence": {"user": True, "consultant": False}}
+    plain = await house.connect(path)
+    counsellor = await house.chat(COUNSELLOR, session)
+    assert await observer.recv_json() == {"presence": {"user": True, "consultant": True}}
+    late = await house.connect(f"{path}&features=presence")
+    assert await late.recv_json() == {"presence": {"user": True, "consultant": True}}
+    await visitor.close()
+    assert await observer.recv_json() == {"presence": {"user": False, "consultant": True}}
+    await counsellor.send_json({"msg": "are you there?"})
+    assert (await plain.recv_json())["msg"] == "are you there?"  # and nothing before it
+
+
+@pytest.mark.gen_test
+async def test_a_notification_tells_when_it_was_read_first(house: House) -> None:
+    await notify(house, "one")
+
+    async def inbox() -> Any:
+        return json.loads((await house.api("GET", "/api/v1/notifications", VISITOR)).body)["items"][0]
+
+    unread = await inbox()
+    assert (unread["read"], unread["read_at"]) == (False, None)
+    answers = [
+        json.loads((await house.api("POST", "/api/v1/notifications/1/read", VISITOR)).body) for _ in range(2)
+    ]
+    assert answers[0]["read"] is True
+    assert answers[0]["read_at"] > unread["time"]
+    assert answers[0] == answers[1] == await inbox()
 
 
 class TestAnySupervisor:

@@ -180,6 +180,17 @@ def test_a_notification_has_the_keys_of_the_seed_and_its_spelling(
     assert popped_up(message()) is None
 
 
+@pytest.mark.parametrize("data", [{"sessionId": 4, "observeSessionId": 5}, {}])
+def test_an_alert_is_marked_for_those_who_count(data: dict[str, int]) -> None:
+    event = Notification(9, Person(Role.USER, "1"), INBOX, 3, 2, "look", {**data, "alert": True}, TIME)
+    frame = popped_up(event, "seq")
+    assert frame is not None
+    assert frame["data"] == {**data, "alert": True}
+    frame = popped_up(event)
+    assert frame is not None
+    assert frame["data"] == (data or None)
+
+
 # --- from the client ---
 
 

@@ -291,6 +291,12 @@ class Counselling:
             return True
         return await self._store.read(rooms.supervises, session_id, identity.person)
 
+    def presence(self, thread: Thread) -> Presence:
+        """Who of the participants of a session is there."""
+        live = self._live.get(thread)
+        nobody = Presence(thread, {Role.USER: False, Role.CONSULTANT: False})
+        return (self._presence(live) if live else None) or nobody
+
     # --- the past ---
 
     async def history(self, seat: Seat, before: int | None, limit: int) -> tuple[list[Message], bool]:

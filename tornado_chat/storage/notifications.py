@@ -79,7 +79,8 @@ def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notificat
     if row is None:
         raise NotFound("no_such_notification", id=notification_id)
     table.update(read=tx.now).where((table.id == notification_id) & table.read.is_null()).execute(tx.database)
-    return msgspec.structs.replace(notification_of(row), read=True)
+    found = notification_of(row)
+    return found if found.read else msgspec.structs.replace(found, read=True, read_at=tx.now)
 
 
 def people(database: pw.Database, role: Role) -> list[Person]:
@@ -110,4 +111,5 @@ def notification_of(row: tuple[Any, ...]) -> Notification:
         None if data is None else msgspec.json.decode(data),
         time,
         read is not None,
+        read,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Mapping
 
-from tornado_chat.errors import ChatError, Forbidden, Malformed
+from tornado_chat.errors import ChatError, Forbidden
 from tornado_chat.services.counselling import Seat
 from tornado_chat.types import Action, Identity, Kind, Role, Thread
 from tornado_chat.web.parameters import parameters
@@ -27,7 +27,10 @@ class CounsellingSocket(Socket):
         return await self.services.gate.verify(query.token or None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        raise Malformed("read_only")
+        """What those may send who only listen; ``ChatSocket`` has more."""
+        wire.parse_listener(data, self.features)
+        self.send(wire.ALIVE)
+        return None
 
     def answer(self, error: ChatError, data: str | bytes) -> None:
         encoder = self.services.frames.chat(self.features)
@@ -119,6 +122,11 @@ class ObserveSocket(CounsellingSocket):
         await self.services.counselling.observe(identity, session_id, outbox, self.opened)
         self.observing = identity, session_id
         self.admitted = True
+        if "presence" in self.features:
+            present = self.services.counselling.presence(Thread(Kind.SESSION, session_id))
+            frame = self.services.frames.observe(self.features).encode(present, own=False)
+            if frame is not None:
+                self.send(frame)
         if outbox.closed:  # while we waited
             self.gone(None)
 

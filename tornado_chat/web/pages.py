@@ -1,4 +1,4 @@
-"""The web pages: ``/room``, ``/signin``, and what they are made of under ``/static/``.
+"""The web pages: ``/room``, ``/supervise``, ``/signin``, and what they are made of under ``/static/``.
 
 The files lie in ``static`` as they are served, except that in a page ``{{static}}`` becomes the address of
 that folder and ``{{metas}}`` what its scripts have to know, as ``<meta>`` elements (``Site.metas``). They are
@@ -229,6 +229,7 @@ Route = tuple[str, type[PageBase], dict[str, Any]]
 
 ROUTES: list[Route] = [
     (r"/room", PageHandler, {"page": "room"}),
+    (r"/supervise", PageHandler, {"page": "supervise"}),
     (r"/signin", PageHandler, {"page": "signin", "framed": False}),
     (r"/console", PageHandler, {"page": "console"}),
     (r"/static/(.+)", StaticHandler, {}),

@@ -16,6 +16,7 @@ from tornado_chat.types import Kind, Message, Notification, Role, Stored
 from tornado_chat.wire.counselling_frames import (
     HISTORY_PAGE,
     Ack,
+    Alive,
     ChatFrame,
     ClientFrame,
     History,
@@ -30,8 +31,12 @@ from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.times import LocalTimes
 
 CHAT_FEATURES = frozenset({"ack", "echo", "seq", "history", "typing", "read", "presence"})
-NOTIFY_FEATURES = frozenset({"seq"})
-OBSERVE_FEATURES = frozenset({"seq"})
+NOTIFY_FEATURES = frozenset({"seq", "alive"})
+OBSERVE_FEATURES = frozenset({"seq", "alive", "presence"})
+
+ALERT = "alert"
+"""True in the ``data`` of a notification that must not be overlooked (of ``/notify`` with feature seq)."""
+
 
 # --- from the client ---
 
@@ -87,6 +92,19 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
     return Say(frame.msg, frame.id)
 
 
+_listener_decoder = msgspec.json.Decoder(Alive)
+
+
+def parse_listener(data: str | bytes, features: frozenset[str]) -> None:
+    """What a client of ``/notify`` or ``/observe`` may say: that it wants a sign of life.
+
+    :raises Malformed: it said anything else.
+    """
+    if "alive" not in features:
+        raise Malformed("read_only")
+    parse(_listener_decoder, data)
+
+
 def peek_id(data: str | bytes) -> str | None:
     """The id of a frame that was refused, if it has one, so that the answer can name it."""
     try:
@@ -103,6 +121,13 @@ class _Identified(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
+
+ALIVE = _encode(Alive(True))
+"""The answer to a client that wants a sign of life."""
+
+
+def _presence(event: Presence) -> bytes:
+    return _encode(PresenceShown({role.value: there for role, there in event.present.items()}))
 
 
 def sender_type(message: Message) -> bool:
@@ -165,7 +190,7 @@ class ChatEncoder:
         if isinstance(event, Read) and self._read:
             return _encode(ReadShown(event.seq, event.reader.role.value))
         if isinstance(event, Presence) and self._presence:
-            return _encode(PresenceShown({role.value: there for role, there in event.present.items()}))
+            return _presence(event)
         return None
 
     def ack(self, client_id: str | None, stored: Stored) -> bytes | None:
@@ -197,11 +222,12 @@ class ObserveEncoder:
 
     def __init__(self, features: frozenset[str], language: Language, times: LocalTimes) -> None:
         self._seq = "seq" in features
+        self._presence = "presence" in features
         self._language = language
         self._times = times
 
     def encode(self, event: Event, own: bool) -> bytes | None:
-        """What observers hear: what is said, and the end. Not who comes and goes."""
+        """What observers hear: what is said, and the end; who is there only if they ask for it."""
         if isinstance(event, Message):
             frame = ObserveFrame(
                 msg=event.text, senderType=sender_type(event), time=self._times.text(event.time)
@@ -213,6 +239,8 @@ class ObserveEncoder:
         if isinstance(event, RoomEnded):
             text = system_text(self._language, "session_ended")
             return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.text(event.time)))
+        if isinstance(event, Presence) and self._presence:
+            return _presence(event)
         return None
 
 
@@ -226,9 +254,10 @@ class NotifyEncoder:
     def encode(self, event: Event, own: bool) -> bytes | None:
         if not isinstance(event, Notification):
             return None
-        frame = NotifyFrame(
-            type=event.type, msg=event.msg, time=self._times.text(event.time), data=event.data
-        )
+        data = event.data
+        if data and ALERT in data and not self._seq:  # clients of the seed have no such key
+            data = {key: value for key, value in data.items() if key != ALERT} or None
+        frame = NotifyFrame(type=event.type, msg=event.msg, time=self._times.text(event.time), data=data)
         if self._seq:
             frame.id = event.id
             frame.seq = event.seq

@@ -2,6 +2,7 @@
 
 from tornado_chat.wire.counselling_frames import (
     Ack,
+    Alive,
     AppointmentChanged,
     ChatFrame,
     ChatQuery,
@@ -12,6 +13,7 @@ from tornado_chat.wire.counselling_frames import (
     NotifyQuery,
     ObserveFrame,
     ObserveQuery,
+    PlainAlert,
     PresenceShown,
     ReadShown,
     TypingShown,
@@ -28,6 +30,26 @@ _ERROR = FrameKind(
     keys=("isSystem", "system", "msg", "time"),
     fixed={"isSystem": True},
 )
+_ALIVE = (
+    FrameKind(
+        "alive",
+        "Ask whether the server is there, as a browser hears no pings.",
+        Alive,
+        [{"alive": True}],
+        feature="alive",
+    ),
+)
+_ANSWER = FrameKind(
+    "alive", "The answer: the connection is alive, and let in.", Alive, [{"alive": True}], feature="alive"
+)
+_PRESENCE = FrameKind(
+    "presence",
+    "Who is there: on joining and on each change.",
+    PresenceShown,
+    [{"presence": {"user": True, "consultant": False}}],
+    feature="presence",
+)
+_ASK = "A frame `alive` is answered by one."
 _SEQ = "Each message carries an `id` and a `seq` that are the same on every delivery; numbers have no gaps."
 
 CHAT = Endpoint(
@@ -127,13 +149,7 @@ CHAT = Endpoint(
             [{"read": 17, "role": "consultant"}],
             feature="read",
         ),
-        FrameKind(
-            "presence",
-            "Who is there: on joining and on each change.",
-            PresenceShown,
-            [{"presence": {"user": True, "consultant": False}}],
-            feature="presence",
-        ),
+        _PRESENCE,
         FrameKind(
             "history",
             "A page of messages: the newest on joining, others on request.",
@@ -169,7 +185,7 @@ NOTIFY = Endpoint(
     ),
     who="Anybody with a token, except the role `service`.",
     query=NotifyQuery,
-    from_client=(),
+    from_client=_ALIVE,
     to_client=(
         FrameKind(
             "plain",
@@ -178,6 +194,25 @@ NOTIFY = Endpoint(
             [{"type": 0, "msg": "您有新的请假申请待处理", "time": _TIME, "data": None}],
             fixed={"type": 0},
             types={"data": None},
+        ),
+        FrameKind(
+            "alert",
+            "Only a text, which must not be overlooked.",
+            NotifyFrame,
+            [
+                {
+                    "type": 0,
+                    "msg": "支持对话 4 出现关键词预警，请尽快查看",
+                    "time": _TIME,
+                    "data": {"alert": True},
+                    "id": 12,
+                    "seq": 3,
+                }
+            ],
+            required=("id", "seq"),
+            fixed={"type": 0},
+            types={"data": PlainAlert},
+            feature="seq",
         ),
         FrameKind(
             "appointment",
@@ -212,9 +247,13 @@ NOTIFY = Endpoint(
             fixed={"type": 2},
             types={"data": NewConversation},
         ),
+        _ANSWER,
         _ERROR,
     ),
-    features={"seq": "Each notification carries its `id` and its `seq`, the same on every delivery."},
+    features={
+        "seq": "Each notification carries its `id` and its `seq`, the same on every delivery; alerts are marked.",
+        "alive": _ASK,
+    },
     close_codes=(1009, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
 )
 
@@ -231,7 +270,7 @@ OBSERVE = Endpoint(
         "supervisor."
     ),
     query=ObserveQuery,
-    from_client=(),
+    from_client=_ALIVE,
     to_client=(
         FrameKind(
             "message",
@@ -242,9 +281,11 @@ OBSERVE = Endpoint(
                 {"msg": "会话已结束", "senderType": None, "time": _TIME},
             ],
         ),
+        _PRESENCE,
+        _ANSWER,
         _ERROR,
     ),
-    features={"seq": _SEQ},
+    features={"seq": _SEQ, "alive": _ASK, "presence": "Who is there, of the two who are listened to."},
     close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
 )
 

@@ -97,6 +97,12 @@ class ClientFrame(msgspec.Struct, frozen=True):
     ) = UNSET
 
 
+class Alive(msgspec.Struct, frozen=True):
+    """What those who only listen ask to know whether the server is there, and its answer."""
+
+    alive: Annotated[bool, Meta(description="Any value will do; true in the answer.", examples=[True])]
+
+
 # --- to the client ---
 
 
@@ -185,7 +191,9 @@ class NotifyFrame(msgspec.Struct, kw_only=True):
     ]
     msg: Annotated[str, Meta(description="The text to show.", examples=["您有新的请假申请待处理"])]
     time: Time
-    data: Annotated[Mapping[str, Any] | None, Meta(description="By `type`; null for 0.")]
+    data: Annotated[
+        Mapping[str, Any] | None, Meta(description="By `type`; null for 0, unless it is an alert.")
+    ]
     id: (
         Annotated[
             int,
@@ -207,6 +215,21 @@ PersonId = Annotated[int, Meta(ge=0, le=2**62)] | Annotated[str, Meta(min_length
 Number = Annotated[int, Meta(ge=1, le=2**62)]
 
 
+AlertMark = Annotated[
+    bool,
+    Meta(
+        description="Feature `seq`: it must not be overlooked until somebody acknowledges it.",
+        examples=[True],
+    ),
+]
+
+
+class PlainAlert(msgspec.Struct):
+    """`data` of a notification of type 0 that a plugin marks as an alert."""
+
+    alert: AlertMark
+
+
 class AppointmentChanged(msgspec.Struct):
     """`data` of a notification of type 1."""
 
@@ -223,6 +246,7 @@ class AppointmentChanged(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+    alert: AlertMark | UnsetType = UNSET
 
 
 class NewConversation(msgspec.Struct):
@@ -242,6 +266,7 @@ class NewConversation(msgspec.Struct):
         ]
         | UnsetType
     ) = UNSET
+    alert: AlertMark | UnsetType = UNSET
 
 
 NOTIFICATION_DATA: Mapping[int, type[msgspec.Struct] | None] = {

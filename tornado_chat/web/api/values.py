@@ -271,6 +271,10 @@ class InboxItem(msgspec.Struct, frozen=True):
     time: Time
     data: Annotated[Mapping[str, Any] | None, Meta(examples=[None])]
     read: Annotated[bool, Meta(description="Whether the recipient has marked it as read.", examples=[False])]
+    read_at: Annotated[
+        str | None,
+        Meta(description="When it was first marked as read, as `time`; null before.", examples=[None]),
+    ]
 
 
 class Inbox(msgspec.Struct, frozen=True):
@@ -363,6 +367,7 @@ def notification(item: Notification, times: LocalTimes) -> InboxItem:
         time=times.text(item.time),
         data=item.data,
         read=item.read,
+        read_at=None if item.read_at is None else times.text(item.read_at),
     )
 
 

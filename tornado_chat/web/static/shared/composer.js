@@ -26,6 +26,9 @@ export class ChatComposer extends HTMLElement {
   #pause;
 
   connectedCallback() {
+    if (this.firstChild) {
+      return; // it was only moved
+    }
     const hint = make("p", "hidden", text("write_hint"));
     const id = newId(); // there may be several on a page
     hint.id = `hint-${id}`;
@@ -75,6 +78,12 @@ export class ChatComposer extends HTMLElement {
   set disabled(disabled) {
     this.#field.disabled = disabled;
     this.#refresh();
+  }
+
+  /** To whom one writes, where there are several places to write in. */
+  set label(/** @type {string} */ label) {
+    this.#field.placeholder = label;
+    this.#field.setAttribute("aria-label", label);
   }
 
   focus() {

@@ -65,11 +65,29 @@ export class ChatMessages extends HTMLElement {
   #empty;
   /** @type {Item | undefined} */
   #lastOwn;
+  /** What an empty list says: the keys of a title and of a sentence. */
+  emptyTexts = ["empty_title", "empty_text"];
   #removed = new AbortController();
+  #top = 0;
   // A keyboard that slides in, a growing composer, a turned telephone: who was at the end stays there.
   #resized = new ResizeObserver(() => this.#atEnd && this.toEnd());
 
   connectedCallback() {
+    if (!this.firstChild) {
+      this.#build();
+    }
+    this.#removed = new AbortController();
+    document.addEventListener("visibilitychange", () => this.#tellRead(), { signal: this.#removed.signal });
+    this.#resized.observe(this.#log);
+    this.#log.scrollTop = this.#top; // to be somewhere else in the page does not mean to read from the beginning
+  }
+
+  disconnectedCallback() {
+    this.#removed.abort();
+    this.#resized.disconnect();
+  }
+
+  #build() {
     this.#log.setAttribute("role", "log");
     this.#log.setAttribute("aria-live", "polite");
     this.#log.setAttribute("aria-relevant", "additions");
@@ -88,13 +106,6 @@ export class ChatMessages extends HTMLElement {
     this.#typing.append(make("span", "dots", make("i"), make("i"), make("i")), make("span", "who"));
     this.append(this.#log, this.#typing, this.#newer);
     this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    document.addEventListener("visibilitychange", () => this.#tellRead(), { signal: this.#removed.signal });
-    this.#resized.observe(this.#log);
-  }
-
-  disconnectedCallback() {
-    this.#removed.abort();
-    this.#resized.disconnect();
   }
 
   /** How the other side is called. */
@@ -451,8 +462,8 @@ export class ChatMessages extends HTMLElement {
         "div",
         "empty",
         icon("leaf"),
-        make("p", "empty-title", text("empty_title")),
-        make("p", "", text("empty_text")),
+        make("p", "empty-title", text(this.emptyTexts[0])),
+        make("p", "", text(this.emptyTexts[1])),
       );
       this.#log.prepend(this.#empty);
     } else if (!empty && this.#empty) {
@@ -465,6 +476,10 @@ export class ChatMessages extends HTMLElement {
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
+    if (clientHeight === 0) {
+      return; // it is not to be seen
+    }
+    this.#top = scrollTop;
     this.#atEnd = scrollHeight - scrollTop - clientHeight <= NEAR;
     if (this.#atEnd) {
       this.#showNewer(false);

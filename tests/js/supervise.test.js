@@ -1,0 +1,233 @@
+// The supervisor's desk: each notification once, and what was said in a session once and without gaps.
+
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+import fc from "fast-check";
+import { install } from "./browser.js";
+
+install();
+const { Inbox, noticeOf } = await import("../../tornado_chat/web/static/supervise/inbox.js");
+const { Lines } = await import("../../tornado_chat/web/static/supervise/lines.js");
+const { Failed } = await import("../../tornado_chat/web/static/supervise/api.js");
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+beforeEach(() => mock.timers.reset());
+
+// --- the inbox ---
+
+const frame = (id, more = {}) => ({ id, seq: id, type: 0, msg: `n${id}`, time: "t", data: null, ...more });
+
+const item = (id, more = {}) => {
+  const { id: notification_id, ...rest } = frame(id);
+  return { notification_id, ...rest, read: false, read_at: null, ...more };
+};
+
+const alert = { type: 2, data: { sessionId: 5, observeSessionId: 12, alert: true } };
+
+function inbox() {
+  const arrived = [];
+  const made = new Inbox((news) => arrived.push(...news.map((notice) => notice.id)), true);
+  return { inbox: made, arrived };
+}
+
+const ids = (notices) => notices.map((notice) => notice.id);
+
+test("what a notification is, in the words of the protocol", () => {
+  const call = { type: 2, data: { sessionId: 5, observeSessionId: 12 } };
+  const kinds = [
+    [frame(1), true, { kind: "note" }],
+    [frame(1, { type: 1, data: { apointmentId: 3 } }), true, { kind: "appointment", appointment: "3" }],
+    [frame(1, call), true, { kind: "call", session: 12, record: 5 }],
+    [frame(1, alert), true, { kind: "alert", session: 12, record: 5 }],
+    [frame(1, { data: { alert: true } }), true, { kind: "alert", session: undefined }],
+    [frame(1, { type: 2, data: { sessionId: 5 } }), true, { kind: "note", session: undefined }],
+    // A record may have the number of its session; an administrator never has a record.
+    [frame(1, { type: 2, data: { sessionId: 7, observeSessionId: "7" } }), true, { session: 7, record: 7 }],
+    [
+      frame(1, { type: 2, data: { sessionId: 7, observeSessionId: 7 } }),
+      false,
+      { session: 7, record: undefined },
+    ],
+  ];
+  for (const [told, supervising, expected] of kinds) {
+    const notice = noticeOf(told, supervising);
+    for (const [key, value] of Object.entries(expected)) {
+      assert.equal(notice[key], value, `${JSON.stringify(told)}: ${key}`);
+    }
+  }
+});
+
+test("each is there once, by the socket and by the API in any order", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 9 }))), (told) => {
+      const { inbox: made, arrived } = inbox();
+      for (const [bySocket, id] of told) {
+        if (bySocket) {
+          made.told(frame(id));
+        } else {
+          made.take([item(id)]);
+        }
+      }
+      const all = [...new Set(told.map(([, id]) => id))].sort((one, other) => other - one);
+      assert.deepEqual(ids(made.notices), all);
+      assert.equal(new Set(arrived).size, arrived.length);
+    }),
+  );
+});
+
+test("what the API tells first is old; later it is news, unless it was read", () => {
+  const { inbox: made, arrived } = inbox();
+  made.told(frame(2));
+  made.take([item(1), item(2)]);
+  made.take([item(3), item(4, { read: true })]);
+  assert.deepEqual(arrived, [2, 3]);
+});
+
+test("open alerts are on top, the newest first; acknowledged ones stay where they belong", () => {
+  const { inbox: made } = inbox();
+  made.take([item(1, alert), item(2), item(3, alert), item(4)]);
+  assert.deepEqual(ids(made.notices), [3, 1, 4, 2]);
+  made.markRead(3, "later");
+  assert.deepEqual(ids(made.notices), [1, 4, 3, 2]);
+  assert.equal(made.find(3).readAt, "later");
+  assert.deepEqual(ids(made.alerts), [1]);
+});
+
+test("what is known to be read stays so, whatever an older answer says", () => {
+  const { inbox: made } = inbox();
+  made.take([item(1, alert)]);
+  made.markRead(1, "then");
+  made.take([item(1, alert)]);
+  made.told(frame(1, alert));
+  assert.deepEqual(made.alerts, []);
+  assert.equal(made.find(1).readAt, "then");
+});
+
+test("it asks from the oldest unread one on, which may have been read elsewhere", () => {
+  const { inbox: made } = inbox();
+  assert.equal(made.after, 0);
+  made.take([item(1, { read: true }), item(2), item(3, { read: true }), item(4)]);
+  assert.equal(made.after, 1);
+  made.markRead(2, null);
+  made.markRead(4, null);
+  assert.equal(made.after, 4);
+});
+
+test("of several records of one session the latest counts", () => {
+  const { inbox: made } = inbox();
+  const call = (record) => ({ type: 2, data: { sessionId: record, observeSessionId: 12 } });
+  made.take([
+    item(1, call(5)),
+    item(2, call(8)),
+    item(3, { type: 2, data: { sessionId: 9, observeSessionId: 1 } }),
+  ]);
+  assert.equal(made.recordOf(12), 8);
+  assert.equal(made.recordOf(77), 0);
+});
+
+// --- lines ---
+
+const line = (seq) => ({ seq, msg: `m${seq}`, senderType: false, time: "t" });
+
+/** Lines of a session in which `said()` messages were said, and what was told of them. */
+function lines({ said, fails = () => null }) {
+  const told = [];
+  const loaded = [];
+  let asked = 0;
+  const fetch = async (after) => {
+    asked += 1;
+    const failure = fails(asked);
+    if (failure !== null) {
+      throw new Failed("no", failure);
+    }
+    return Array.from({ length: Math.max(0, said() - after) }, (_, index) => line(after + 1 + index));
+  };
+  const made = new Lines(fetch, {
+    lines: (found, news) => told.push(...found.map(({ seq }) => (news ? seq : -seq))),
+    loaded: (readable) => loaded.push(readable),
+  });
+  return { made, told, loaded, asked: () => asked };
+}
+
+test("before and now are joined without doubles", async () => {
+  let count = 3;
+  const { made, told, loaded } = lines({ said: () => count });
+  const done = made.complete();
+  count = 4;
+  made.said(line(4)); // while the API is asked
+  await done;
+  await settled();
+  made.said(line(4));
+  made.said(line(5));
+  assert.deepEqual(
+    told.map(Math.abs).sort((one, other) => one - other),
+    [1, 2, 3, 4, 5],
+  );
+  assert.equal(loaded[0], true);
+});
+
+test("a gap is filled by the API", async () => {
+  let count = 2;
+  const { made, told } = lines({ said: () => count });
+  await made.complete();
+  count = 5;
+  made.said(line(5)); // another window of the same person heard 3 and 4
+  await settled();
+  assert.deepEqual(told, [-1, -2, 5, -3, -4]);
+});
+
+test("whoever may not read the past hears what is said, and is not asked again", async () => {
+  const { made, told, loaded, asked } = lines({ said: () => 9, fails: () => 403 });
+  await made.complete();
+  made.said(line(10));
+  made.said(line(12));
+  await settled();
+  assert.deepEqual(told, [10, 12]);
+  assert.deepEqual(loaded, [false]);
+  assert.equal(asked(), 1);
+});
+
+test("a server that does not answer is asked again", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const { made, told, asked } = lines({ said: () => 2, fails: (attempt) => (attempt < 3 ? 503 : null) });
+  await made.complete();
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    mock.timers.tick(5_000);
+    await settled();
+  }
+  assert.deepEqual(told, [-1, -2]);
+  assert.equal(asked(), 3);
+});
+
+test("stopped means that nothing is told any more", async () => {
+  const { made, told } = lines({ said: () => 3 });
+  const done = made.complete();
+  made.stop();
+  await done;
+  assert.deepEqual(told, []);
+});
+
+test("whatever is lost, doubled or late: everything is told once", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 30 }), async (heard) => {
+      let count = 0;
+      const { made, told } = lines({ said: () => count });
+      for (const seq of heard) {
+        count = Math.max(count, seq);
+        made.said(line(seq));
+        if (seq % 3 === 0) {
+          await settled();
+        }
+      }
+      await made.complete();
+      await settled();
+      const all = Array.from({ length: count }, (_, index) => index + 1);
+      assert.deepEqual(
+        told.map(Math.abs).sort((one, other) => one - other),
+        all,
+      );
+    }),
+    { numRuns: 60 },
+  );
+});

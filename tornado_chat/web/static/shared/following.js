@@ -1,0 +1,138 @@
+// @ts-check
+/**
+ * The dialects of `/notify` and `/observe`: sockets that one only listens to.
+ *
+ * Neither has a frame that says "let in": a first sign of life is asked for as soon as the socket is there, and
+ * whoever gets the answer, or anything else, is in. A close right after the upgrade (4401, 4403, 1013) comes
+ * instead of it, so nobody is told of a connection that never was, and attempts become rarer.
+ *
+ * @module
+ */
+
+import { Connection } from "./connection.js";
+
+/** @typedef {import("./connection.js").Standing} Standing */
+/** @typedef {import("./connection.js").TokenSource} TokenSource */
+
+/**
+ * A notification, as `/notify` tells it.
+ *
+ * @typedef {object} NotifyFrame
+ * @property {number} id
+ * @property {number} seq
+ * @property {number} type 0: plain, 1: an appointment, 2: a conversation
+ * @property {string} msg
+ * @property {string} time the server's
+ * @property {Record<string, any> | null} data
+ */
+
+/**
+ * Something that was said, as `/observe` and the HTTP API tell it.
+ *
+ * @typedef {object} Line
+ * @property {number} seq
+ * @property {string} msg
+ * @property {boolean} senderType false: the visitor, true: the consultant
+ * @property {string} time the server's
+ */
+
+/**
+ * @typedef {object} FollowingListener
+ * @property {(standing: Standing) => void} standing
+ * @property {() => void} [admitted] let in: what was missed until now may be asked for
+ */
+
+/**
+ * @typedef {object} Notified
+ * @property {(notification: NotifyFrame) => void} notification after a reconnect possibly once more
+ *
+ * @typedef {FollowingListener & Notified} NotifyListener
+ */
+
+/**
+ * @typedef {object} Observed
+ * @property {(line: Line) => void} line after a reconnect possibly once more, and not without gaps where the
+ *   same person listens in several windows
+ * @property {(present: Record<string, boolean>) => void} presence by role
+ * @property {(time: string) => void} ended the session is over; the socket closes with 1000
+ *
+ * @typedef {FollowingListener & Observed} ObserveListener
+ */
+
+class Following {
+  /**
+   * @param {TokenSource} token
+   * @param {string} path
+   * @param {Record<string, string>} query without the token
+   * @param {FollowingListener} listener
+   * @param {(frame: any) => void} told
+   */
+  constructor(token, path, query, listener, told) {
+    const askForLife = (/** @type {boolean} */ early) => this.#connection.send({ alive: true }, early);
+    this.#connection = new Connection(token, {
+      address: (token) => `${path}?${new URLSearchParams({ token, ...query })}`,
+      opened: () => askForLife(true),
+      alive: () => askForLife(false),
+      admitted: () => listener.admitted?.(),
+      standing: listener.standing,
+      receive: (frame) => {
+        if (!this.#connection.open) {
+          this.#connection.admit();
+        }
+        told(frame);
+      },
+    });
+  }
+
+  /** @type {Connection} */
+  #connection;
+
+  start() {
+    this.#connection.start();
+  }
+
+  retry() {
+    this.#connection.retry();
+  }
+
+  /** Close it without a word. */
+  stop() {
+    this.#connection.stop();
+  }
+}
+
+/** The notifications of one person. */
+export class NotifySocket extends Following {
+  /**
+   * @param {TokenSource} token
+   * @param {NotifyListener} listener
+   */
+  constructor(token, listener) {
+    super(token, "/notify", { features: "seq,alive" }, listener, (frame) => {
+      if (frame.id !== undefined) {
+        listener.notification(frame);
+      }
+    });
+  }
+}
+
+/** One session, for somebody who takes no part in it. Nobody in it notices. */
+export class ObserveSocket extends Following {
+  /**
+   * @param {TokenSource} token
+   * @param {number} session
+   * @param {ObserveListener} listener
+   */
+  constructor(token, session, listener) {
+    const query = { sessionId: String(session), features: "seq,presence,alive" };
+    super(token, "/observe", query, listener, (frame) => {
+      if (frame.presence) {
+        listener.presence(frame.presence);
+      } else if (frame.senderType === null) {
+        listener.ended(frame.time);
+      } else if (frame.seq !== undefined) {
+        listener.line(frame);
+      }
+    });
+  }
+}

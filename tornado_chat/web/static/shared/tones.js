@@ -1,0 +1,55 @@
+// @ts-check
+/**
+ * Soft tones that draw attention, made here: there is no file to load.
+ *
+ * @module
+ */
+
+/** Frequency in Hz, and when it begins, in seconds. @typedef {readonly [number, number]} Tone */
+
+const LOUDNESS = 0.08; // of 1
+const LENGTH = 0.4; // seconds
+
+export class Tones {
+  /** @type {AudioContext | undefined} */
+  #audio;
+
+  /** Before anybody has touched the page browsers let nothing sound, and complain about attempts. */
+  get allowed() {
+    return navigator.userActivation?.hasBeenActive ?? true;
+  }
+
+  /** @param {readonly Tone[]} tones */
+  play(tones) {
+    if (!this.allowed || !("AudioContext" in globalThis)) {
+      return;
+    }
+    this.#audio ??= new AudioContext();
+    const audio = this.#audio;
+    audio.resume().then(
+      () => {
+        for (const [frequency, begin] of tones) {
+          sound(audio, frequency, audio.currentTime + begin);
+        }
+      },
+      () => {}, // no loudspeaker: whoever plays shows it as well
+    );
+  }
+}
+
+/**
+ * @param {AudioContext} audio
+ * @param {number} frequency
+ * @param {number} begin
+ */
+function sound(audio, frequency, begin) {
+  const oscillator = audio.createOscillator();
+  const gain = audio.createGain();
+  oscillator.frequency.value = frequency;
+  gain.gain.setValueAtTime(0, begin);
+  gain.gain.linearRampToValueAtTime(LOUDNESS, begin + 0.02);
+  gain.gain.exponentialRampToValueAtTime(0.0001, begin + LENGTH);
+  oscillator.connect(gain).connect(audio.destination);
+  oscillator.start(begin);
+  oscillator.stop(begin + LENGTH);
+}

@@ -1,0 +1,175 @@
+// @ts-check
+/**
+ * What the HTTP API knows and does for those who supervise.
+ *
+ * @module
+ */
+
+import { text } from "../shared/strings.js";
+
+/** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
+/** @typedef {import("../shared/following.js").Line} Line */
+
+/**
+ * @typedef {object} Session
+ * @property {number} session_id
+ * @property {string | number} user_id
+ * @property {string | number} consultant_id
+ * @property {string | null} user_name
+ * @property {string | null} consultant_name
+ * @property {"ready" | "active" | "completed" | "cancelled"} state
+ * @property {string} created
+ * @property {string | null} started
+ * @property {string | null} ended
+ */
+
+/**
+ * A notification, as the API tells it.
+ *
+ * @typedef {object} InboxItem
+ * @property {number} notification_id
+ * @property {number} seq
+ * @property {number} type
+ * @property {string} msg
+ * @property {string} time
+ * @property {Record<string, any> | null} data
+ * @property {boolean} read
+ * @property {string | null} read_at
+ */
+
+const FETCH_TIMEOUT = 15_000; // milliseconds
+const PAGE = 500; // the server's most
+const UNAUTHENTICATED = 401;
+
+/** Something did not work; the message is for people. */
+export class Failed extends Error {
+  /**
+   * @param {string} message
+   * @param {number} [status] of HTTP; 0: no answer
+   */
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+
+  /** Whether it may work a little later. */
+  get passing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** Every method throws `Failed`. */
+export class Api {
+  /** @param {TokenSource} token */
+  constructor(token) {
+    this.#token = token;
+  }
+
+  #token;
+
+  /**
+   * @param {number} session
+   * @returns {Promise<Session>}
+   */
+  session(session) {
+    return this.#ask(`/sessions/${session}`);
+  }
+
+  /**
+   * What was said after `after`.
+   *
+   * @param {number} session
+   * @param {number} after a seq
+   * @returns {Promise<Line[]>}
+   */
+  lines(session, after) {
+    return this.#all(`/sessions/${session}/messages`, after);
+  }
+
+  /**
+   * One's notifications after `after`, oldest first.
+   *
+   * @param {number} after a seq
+   * @returns {Promise<InboxItem[]>}
+   */
+  inbox(after) {
+    return this.#all("/notifications", after);
+  }
+
+  /**
+   * @param {number} notification
+   * @returns {Promise<InboxItem>}
+   */
+  read(notification) {
+    return this.#ask(`/notifications/${notification}/read`, {});
+  }
+
+  /**
+   * Bring a supervisor in; for administrators. Returns the number of the record.
+   *
+   * @param {number} session
+   * @param {string} supervisor
+   * @returns {Promise<number>}
+   */
+  async callSupervisor(session, supervisor) {
+    return (await this.#ask(`/sessions/${session}/supervision`, { supervisor_id: supervisor })).record_id;
+  }
+
+  /**
+   * @param {string} path
+   * @param {number} after
+   */
+  async #all(path, after) {
+    const items = [];
+    for (let next = after; ;) {
+      const page = await this.#ask(`${path}?after=${next}&limit=${PAGE}`);
+      items.push(...page.items);
+      if (page.next === null) {
+        return items;
+      }
+      next = page.next;
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} [body] asks by POST
+   * @returns {Promise<any>}
+   */
+  async #ask(path, body) {
+    /** @type {Response} */
+    let answer;
+    try {
+      const token = await this.#token();
+      answer = await fetchWith(token, path, body);
+      if (answer.status === UNAUTHENTICATED) {
+        const other = await this.#token(token);
+        answer = other === token ? answer : await fetchWith(other, path, body);
+      }
+    } catch {
+      throw new Failed(text("failed_network"));
+    }
+    if (!answer.ok) {
+      const problem = await answer.json().catch(() => ({}));
+      const reason = problem.detail || problem.title || answer.status;
+      throw new Failed(text("failed", { reason }), answer.status);
+    }
+    return answer.json().catch(() => {
+      throw new Failed(text("failed_network")); // cut in the middle
+    });
+  }
+}
+
+/**
+ * @param {string} token
+ * @param {string} path
+ * @param {object} [body]
+ */
+function fetchWith(token, path, body) {
+  return fetch(`/api/v1${path}`, {
+    method: body ? "POST" : "GET",
+    headers: { Authorization: `Bearer ${token}` },
+    body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT),
+  });
+}

@@ -1,0 +1,102 @@
+// @ts-check
+/**
+ * The questions of the desk: closing a session, opening one by its number, and how attention is drawn.
+ *
+ * @module
+ */
+
+import { find, icon } from "../shared/elements.js";
+import { text } from "../shared/strings.js";
+
+/** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
+/** @typedef {import("./pane.js").SessionPane} SessionPane */
+/** @typedef {import("./signals.js").Signals} Signals */
+
+/**
+ * Closing a pane leaves its record, which ends by itself when nobody comes back.
+ *
+ * @param {SessionPane} pane
+ * @returns {Promise<boolean>} whether it is to be closed
+ */
+export function askToClose(pane) {
+  const { record, names } = pane;
+  if (!record || (!record.active && !record.unsent)) {
+    return Promise.resolve(true);
+  }
+  const dialog = find("#close-dialog", HTMLDialogElement);
+  find("#close-title").textContent = text("close_title", { ...names });
+  find("#close-text").textContent = text("close_text", { name: names.consultant });
+  find("#close-unsent").hidden = !record.unsent;
+  find("#close-end").hidden = !record.active;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener(
+      "close",
+      () => {
+        if (dialog.returnValue === "end") {
+          record.end();
+        }
+        resolve(dialog.returnValue === "end" || dialog.returnValue === "close");
+      },
+      { once: true },
+    );
+  });
+}
+
+/** @param {(session: number) => void} open */
+export function prepareByNumber(open) {
+  const form = find("#by-number", HTMLFormElement);
+  const input = find("#number", HTMLInputElement);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    open(Number(input.value));
+    input.value = "";
+  });
+}
+
+/**
+ * @param {SignedIn} me
+ * @param {Signals} signals
+ * @param {() => boolean} unsent whether something is still on its way
+ */
+export function prepareSettings(me, signals, unsent) {
+  const dialog = find("#settings-dialog", HTMLDialogElement);
+  const button = find("#settings-button");
+  const sound = find("#set-sound", HTMLInputElement);
+  const notifications = find("#set-notifications", HTMLInputElement);
+  const signOut = find("#sign-out");
+  const show = () => {
+    const { permission, settings } = signals;
+    sound.checked = settings.sound;
+    notifications.checked = settings.notifications && permission === "granted";
+    notifications.disabled = permission === "none" || permission === "denied";
+    const key = notifications.disabled ? permission : "text";
+    find("#set-notifications-text").textContent = text(`set_notifications_${key}`);
+  };
+  button.append(icon("settings"));
+  button.addEventListener("click", () => {
+    show();
+    dialog.showModal();
+  });
+  sound.addEventListener("change", () => signals.set({ sound: sound.checked }));
+  notifications.addEventListener("change", async () => {
+    if (notifications.checked) {
+      await signals.allow();
+    } else {
+      signals.set({ notifications: false });
+    }
+    show();
+  });
+  find(".closes", HTMLElement, dialog).addEventListener("click", () => dialog.close());
+  find("#my-id").textContent = text("my_id", { id: me.id });
+  signOut.hidden = !me.signOut;
+  signOut.addEventListener("click", () => {
+    const problem = find("#sign-out-problem");
+    if (unsent() && problem.textContent === "") {
+      problem.textContent = text("sign_out_unsent");
+      return;
+    }
+    me.signOut?.().catch(() => (problem.textContent = text("failed_network")));
+  });
+}

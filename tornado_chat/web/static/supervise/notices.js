@@ -1,0 +1,278 @@
+// @ts-check
+/**
+ * The inbox, to be looked at: alerts that nobody has acknowledged on top, then the newest first.
+ *
+ * @module
+ */
+
+import { find, icon, make } from "../shared/elements.js";
+import { language, text } from "../shared/strings.js";
+import { parseTime, sameDay, Times } from "../shared/time.js";
+import { isOpenAlert } from "./inbox.js";
+
+/** @typedef {import("./inbox.js").Inbox} Inbox */
+/** @typedef {import("./inbox.js").Notice} Notice */
+/** @typedef {import("./sessions.js").Sessions} Sessions */
+
+/**
+ * @typedef {object} NoticesListener
+ * @property {(notice: Notice) => void} open
+ * @property {(notice: Notice) => Promise<void>} read rejected with an error for people
+ */
+
+/** @typedef {{ item: HTMLLIElement, shown: string, busy: boolean, problem: string }} Row */
+
+const FILTER = "supervise:filter";
+const MORE = 50;
+
+/** What the server itself writes into calls and alerts, which says less than the page does. */
+const KNOWN =
+  /^(?:您有新的对话|You have a new conversation|(?:会话|客服对话) \d+ 触发了关键词提醒, 请尽快查看|Keyword alert in (?:session|support conversation) \d+: please look at it soon)$/;
+
+const times = new Times(language);
+
+export class Notices {
+  /**
+   * @param {Inbox} inbox
+   * @param {Sessions} sessions
+   * @param {NoticesListener} listener
+   */
+  constructor(inbox, sessions, listener) {
+    this.#inbox = inbox;
+    this.#sessions = sessions;
+    this.#listener = listener;
+    for (const name of /** @type {const} */ (["all", "unread"])) {
+      this.#filters[name].addEventListener("click", () => {
+        this.#filter = name;
+        sessionStorage.setItem(FILTER, name);
+        this.show();
+      });
+    }
+    this.#earlier.addEventListener("click", () => {
+      this.#most += MORE;
+      this.show();
+    });
+  }
+
+  #inbox;
+  #sessions;
+  #listener;
+  #list = find("#notices");
+  #nothing = find("#nothing");
+  #earlier = find("#earlier");
+  #filters = { all: find("#show-all"), unread: find("#show-unread") };
+  #filter = sessionStorage.getItem(FILTER) ?? "all";
+  #most = MORE;
+  /** @type {Map<number, Row>} */
+  #rows = new Map();
+  #failed = "";
+
+  /** Why what was there before could not be asked for; empty: it could. */
+  set failed(/** @type {string} */ failed) {
+    this.#failed = failed;
+    this.show();
+  }
+
+  show() {
+    const unread = this.#inbox.unread.length;
+    const wanted = this.#filter === "unread" ? this.#inbox.unread : this.#inbox.notices;
+    const shown = wanted.slice(0, this.#most);
+    for (const name of /** @type {const} */ (["all", "unread"])) {
+      this.#filters[name].setAttribute("aria-pressed", String(this.#filter === name));
+    }
+    this.#filters.unread.textContent = unread
+      ? text("show_unread_count", { count: unread })
+      : text("show_unread");
+    const ids = new Set(shown.map((notice) => notice.id));
+    for (const [id, row] of this.#rows) {
+      if (!ids.has(id)) {
+        row.item.remove();
+        this.#rows.delete(id);
+      }
+    }
+    const held = this.#focused();
+    let before = this.#list.firstElementChild;
+    for (const notice of shown) {
+      const row = this.#row(notice);
+      if (row.item === before) {
+        before = before.nextElementSibling;
+      } else {
+        this.#list.insertBefore(row.item, before);
+      }
+    }
+    held?.();
+    this.#earlier.hidden = wanted.length <= this.#most;
+    this.#nothing.hidden = shown.length > 0 && !this.#failed;
+    this.#nothing.classList.toggle("problem", this.#failed !== "");
+    this.#nothing.textContent =
+      this.#failed ||
+      text(!this.#inbox.loaded ? "inbox_loading" : this.#filter === "unread" ? "inbox_read" : "inbox_empty");
+  }
+
+  /** Rows are made anew and move: whoever is in one stays in it. Returns what sees to that, afterwards. */
+  #focused() {
+    const active = document.activeElement;
+    const item = active?.closest(".notice");
+    if (!item || !this.#list.contains(item)) {
+      return null;
+    }
+    const name = active?.getAttribute("data-act");
+    return () => {
+      if (!item.contains(document.activeElement)) {
+        const same = item.querySelector(`[data-act="${name}"]`) ?? item.querySelector("h3");
+        /** @type {HTMLElement | null} */ (same)?.focus({ preventScroll: true });
+      }
+    };
+  }
+
+  /** @param {Notice} notice */
+  #row(notice) {
+    let row = this.#rows.get(notice.id);
+    if (!row) {
+      row = { item: make("li", `notice ${notice.kind}`), shown: "", busy: false, problem: "" };
+      this.#rows.set(notice.id, row);
+    }
+    const names = notice.session === undefined ? null : this.#sessions.names(notice.session);
+    const state = JSON.stringify([notice.read, notice.readAt, names, row.busy, row.problem]);
+    if (state !== row.shown) {
+      row.shown = state;
+      row.item.classList.toggle("unread", !notice.read);
+      row.item.replaceChildren(...this.#content(notice, row, names));
+    }
+    return row;
+  }
+
+  /**
+   * @param {Notice} notice
+   * @param {Row} row
+   * @param {import("./sessions.js").Names | null} names
+   */
+  #content(notice, row, names) {
+    const title = make("h3", "notice-title", titleOf(notice, names));
+    title.tabIndex = -1;
+    const words = make("div", "notice-words", title);
+    const meta = make("p", "notice-meta", clock(notice.time));
+    if (notice.session !== undefined) {
+      meta.append(` · ${text("session_number", { number: notice.session })}`);
+    }
+    if (notice.read && notice.session !== undefined) {
+      meta.append(" · ", this.#openButton(notice, notice.session, "quiet"));
+    }
+    words.append(meta);
+    if (notice.kind !== "note" && !KNOWN.test(notice.msg)) {
+      words.append(make("p", "notice-msg", notice.msg));
+    }
+    if (notice.kind === "alert" && notice.read) {
+      const at = notice.readAt
+        ? text("acknowledged_at", { time: clock(notice.readAt) })
+        : text("acknowledged");
+      words.append(make("p", "notice-done", icon("stored"), at));
+    }
+    const acts = this.#acts(notice, row);
+    if (acts.length) {
+      words.append(make("div", "notice-acts", ...acts));
+    }
+    if (row.problem) {
+      const problem = make("p", "problem", row.problem);
+      problem.setAttribute("role", "alert");
+      words.append(problem);
+    }
+    const sign = make("span", "notice-sign", icon(notice.kind === "appointment" ? "calendar" : notice.kind));
+    if (!notice.read) {
+      sign.append(make("span", "hidden", text("unread")));
+    }
+    return [sign, words];
+  }
+
+  /**
+   * @param {Notice} notice
+   * @param {Row} row
+   */
+  #acts(notice, row) {
+    const acts = [];
+    if (!notice.read) {
+      if (notice.session !== undefined) {
+        acts.push(this.#openButton(notice, notice.session, "main-button"));
+      }
+      const key = isOpenAlert(notice) ? "acknowledge" : "mark_read";
+      const read = act("read", text(row.busy ? "one_moment" : key), () => this.#read(notice, row));
+      read.className = isOpenAlert(notice) ? "plain-button" : "quiet";
+      read.setAttribute("aria-disabled", String(row.busy)); // disabled, it would lose the focus
+      acts.push(read);
+    }
+    return acts;
+  }
+
+  /**
+   * @param {Notice} notice
+   * @param {number} session
+   * @param {string} className
+   */
+  #openButton(notice, session, className) {
+    const open = act("open", text("open"), () => this.#listener.open(notice));
+    open.setAttribute("aria-label", text("open_session", { number: session }));
+    open.className = className;
+    return open;
+  }
+
+  /**
+   * @param {Notice} notice
+   * @param {Row} row
+   */
+  async #read(notice, row) {
+    if (row.busy) {
+      return;
+    }
+    row.busy = true;
+    row.problem = "";
+    this.show();
+    try {
+      await this.#listener.read(notice);
+    } catch (error) {
+      row.problem = /** @type {Error} */ (error).message;
+    } finally {
+      row.busy = false;
+      this.show();
+    }
+  }
+}
+
+/**
+ * @param {Notice} notice
+ * @param {import("./sessions.js").Names | null} names
+ */
+export function titleOf(notice, names) {
+  const { kind, session } = notice;
+  if (kind === "alert") {
+    return names
+      ? text("alert_title_names", { ...names })
+      : text(session ? "alert_title" : "alert_title_other");
+  }
+  if (kind === "call") {
+    return names ? text("call_title_names", { ...names }) : text("call_title");
+  }
+  if (kind === "appointment") {
+    return text("appointment_title", { number: notice.appointment ?? "" });
+  }
+  return notice.msg;
+}
+
+/** @param {string} time the server's */
+function clock(time) {
+  const at = parseTime(time);
+  const clock = times.clock(at);
+  return sameDay(at, new Date()) ? clock : `${times.day(at)} ${clock}`;
+}
+
+/**
+ * @param {string} name
+ * @param {string} words
+ * @param {() => void} act
+ */
+function act(name, words, act) {
+  const button = make("button", "", words);
+  button.type = "button";
+  button.dataset.act = name;
+  button.addEventListener("click", act);
+  return button;
+}

@@ -1,0 +1,62 @@
+// @ts-check
+/**
+ * Who is in which session, as far as one may know: asked for once, told to everybody who shows it.
+ *
+ * @module
+ */
+
+import { text } from "../shared/strings.js";
+
+/** @typedef {import("./api.js").Api} Api */
+/** @typedef {import("./api.js").Session} Session */
+
+/** @typedef {{ visitor: string, consultant: string }} Names */
+
+export class Sessions {
+  /**
+   * @param {Api} api
+   * @param {() => void} changed
+   */
+  constructor(api, changed) {
+    this.#api = api;
+    this.#changed = changed;
+  }
+
+  #api;
+  #changed;
+  /** Null: not known, or not yet. @type {Map<number, Names | null>} */
+  #names = new Map();
+
+  /**
+   * @param {number} session
+   * @returns {Names | null}
+   */
+  names(session) {
+    if (!this.#names.has(session)) {
+      this.#names.set(session, null);
+      this.#api.session(session).then(
+        (found) => this.know(found),
+        () => {}, // the number will do; listening to it asks again
+      );
+    }
+    return this.#names.get(session) ?? null;
+  }
+
+  /** @param {Session} session */
+  know(session) {
+    const names = namesOf(session);
+    const before = this.#names.get(session.session_id);
+    if (before?.visitor !== names.visitor || before?.consultant !== names.consultant) {
+      this.#names.set(session.session_id, names);
+      this.#changed();
+    }
+  }
+}
+
+/** @param {Session} session @returns {Names} */
+export function namesOf(session) {
+  return {
+    visitor: session.user_name || text("visitor_id", { id: session.user_id }),
+    consultant: session.consultant_name || text("consultant_id", { id: session.consultant_id }),
+  };
+}

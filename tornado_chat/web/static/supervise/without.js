@@ -1,0 +1,55 @@
+// @ts-check
+/**
+ * What is in the place of a record where there is none: how there can be one.
+ *
+ * @module
+ */
+
+import { icon, make } from "../shared/elements.js";
+import { text } from "../shared/strings.js";
+import { Failed } from "./api.js";
+
+/** @typedef {import("./pane.js").Context} Context */
+
+/**
+ * @param {number} session
+ * @param {Context} context
+ */
+export function withoutRecord(session, { me, api }) {
+  const place = make("section", "without", icon("lock"));
+  if (me.role !== "admin") {
+    place.append(make("p", "", text("no_record", { id: me.id })));
+    return place;
+  }
+  const form = make("form", "call-form");
+  const input = make("input");
+  const label = make("label", "", make("span", "", text("call_supervisor_id")), input);
+  const problem = make("p", "problem");
+  const button = make("button", "plain-button", text("call_in"));
+  input.type = "text";
+  input.required = true;
+  input.maxLength = 64;
+  input.autocomplete = "off";
+  button.type = "submit";
+  problem.setAttribute("role", "status");
+  form.append(label, button, problem);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    problem.textContent = "";
+    try {
+      await api.callSupervisor(session, input.value.trim());
+      form.replaceChildren(make("p", "", text("called")));
+      form.setAttribute("role", "status");
+    } catch (error) {
+      if (!(error instanceof Failed)) {
+        throw error;
+      }
+      problem.textContent = error.message;
+    } finally {
+      button.disabled = false;
+    }
+  });
+  place.append(make("div", "without-words", make("p", "", text("admin_no_record")), form));
+  return place;
+}
