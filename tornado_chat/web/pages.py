@@ -199,5 +199,6 @@ ROUTES: list[tuple[str, type[PageBase], dict[str, Any]]] = [
     (r"/room", PageHandler, {"page": "room"}),
     (r"/signin", PageHandler, {"page": "signin", "framed": False}),
     (r"/console", PageHandler, {"page": "console"}),
+    (r"/admin", PageHandler, {"page": "admin"}),
     (r"/static/(.+)", StaticHandler, {}),
 ]
