@@ -104,11 +104,11 @@ export class Polling {
       if (answer.status === FORBIDDEN) {
         throw new Forbidden();
       }
-      const body = await answer.json();
       if (answer.ok) {
-        this.#listener.got(body);
+        this.#listener.got(await answer.json());
       } else {
-        this.#listener.missed(String(body.detail ?? answer.status));
+        const problem = await answer.json().catch(() => ({})); // a proxy's page is none
+        this.#listener.missed(String(problem.detail ?? answer.status));
       }
     } catch (error) {
       if (error instanceof Forbidden || this.#isOver(error)) {
