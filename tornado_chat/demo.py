@@ -81,6 +81,8 @@ PEOPLE: Mapping[str, Person] = {
 }
 """Everybody, by the word for ``talk``."""
 
+ADMIN_ID, ADMIN_NAME = 6, "Grace"  # who has a page, and nowhere to talk
+
 
 class Place(msgspec.Struct, frozen=True):
     """How one of them connects. ``url`` is ``endpoint`` with the server before it, without the token."""
@@ -219,7 +221,9 @@ class Host:
             self.failed = True
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        self._say(_guide(notes, self._command, None if found else self._config.state_dir))
+        self._say(
+            _guide(notes, self._dashboard(url), self._command, None if found else self._config.state_dir)
+        )
 
     async def _open_sessions(self, url: str) -> Notes:
         """The last demo's session and record where they are open, else new ones."""
@@ -272,6 +276,9 @@ class Host:
         now = time.time()
         return mint(self._config.auth, self._secret, id=id, role=role, name=name, lifetime=lifetime, now=now)
 
+    def _dashboard(self, url: str) -> str:
+        return f"{url}/admin#token={self._token(Role.ADMIN, ADMIN_ID, ADMIN_NAME, TOKEN_LIFETIME)}"
+
     def _notes(self, url: str, session_id: int, record_id: int) -> Notes:
         people = {}
         for word, person in PEOPLE.items():
@@ -311,7 +318,7 @@ def _write_private(path: Path, content: bytes) -> None:
     os.replace(aside, path)
 
 
-def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
+def _guide(notes: Notes, dashboard: str, command: str, state_dir: Path | None) -> str:
     """What to do now. ``state_dir`` is what ``talk`` has to be told, if anything."""
     where = f" --state-dir {shlex.quote(str(state_dir))}" if state_dir else ""
     lines = ["", f"The demo is ready at {notes.url} and ends with Ctrl-C.", ""]
@@ -324,6 +331,7 @@ def _guide(notes: Notes, command: str, state_dir: Path | None) -> str:
     lines += [f"  {watcher.name}, both at once:\n    {notes.url}/supervise#token={watcher.token}"]
     waiters = [word for word, place in notes.people.items() if place.dialect == "support-waiter"]
     lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {_console(notes, word)}" for word in waiters]
+    lines += [f"  {ADMIN_NAME}, the administrator, who watches the server:\n    {dashboard}"]
     lines += [
         "",
         f"Or a web site with a chat in its corner, where anybody reaches the waiter:\n    {notes.url}/demo",

@@ -232,5 +232,6 @@ ROUTES: list[Route] = [
     (r"/supervise", PageHandler, {"page": "supervise"}),
     (r"/signin", PageHandler, {"page": "signin", "framed": False}),
     (r"/console", PageHandler, {"page": "console"}),
+    (r"/admin", PageHandler, {"page": "admin"}),
     (r"/static/(.+)", StaticHandler, {}),
 ]

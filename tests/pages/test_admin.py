@@ -1,0 +1,222 @@
+"""``/admin``: the numbers move, what is wrong is told, and a server that is away is waited for."""
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, Route, expect
+
+from tests.conftest import House, Peer, token
+from tests.pages.conftest import COUNSELLOR, PHONE, VISITOR, People, Process
+from tests.pages.test_room_accessible import findings
+
+ADMIN = token("admin", 6, "Grace")
+DESK = (1280, 900)
+SECRET_WORDS = "nobody else shall read this"
+
+PLUGIN = """
+from tornado_chat import Plugin, hookimpl
+
+
+class Moody(Plugin):
+    @hookimpl
+    async def message_posted(self, message):
+        raise RuntimeError("broken")
+"""
+
+
+class Dashboard:
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.standing = page.locator("#standing")
+        self.problems = page.locator("#problems")
+
+    @classmethod
+    async def open(cls, people: People, url: str, **more: Any) -> "Dashboard":
+        dashboard = cls(await people.page(f"{url}/admin#token={ADMIN}", **{"size": DESK, **more}))
+        await expect(dashboard.page.locator("#numbers")).to_be_visible()
+        return dashboard
+
+    def chart(self, name: str) -> Locator:
+        return self.page.locator(".chart").filter(has=self.page.get_by_role("heading", name=name, exact=True))
+
+    def value(self, name: str) -> Locator:
+        return self.chart(name).locator(".chart-value").first
+
+    def list(self, name: str) -> Locator:
+        return self.page.get_by_role("region", name=name, exact=True)
+
+    def row(self, list: str, name: str) -> Locator:
+        return self.list(list).get_by_role("row").filter(has_text=name)
+
+
+async def talking(house: House) -> None:
+    """A counselling session in which something was said."""
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    counsellor = await house.chat(COUNSELLOR, session)
+    await visitor.send_json({"msg": SECRET_WORDS, "id": "m1"})
+    while (await counsellor.recv_json())["msg"] != SECRET_WORDS:
+        pass
+
+
+async def changed_answer(page: Page, change: Mapping[str, Any]) -> None:
+    """From now on the page sees the server's answers with these parts in the place of its own."""
+
+    async def answer(route: Route) -> None:
+        response = await route.fetch()
+        await route.fulfill(response=response, body=json.dumps({**(await response.json()), **change}))
+
+    await page.route("**/api/v1/status", answer)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_numbers_move_with_the_people(process: Process, people: People) -> None:
+    house = (await process.start("support.capacity=1")).house
+    admin = await Dashboard.open(people, process.url)
+    await expect(admin.standing).to_have_text("Serving")
+    await expect(admin.value("Sockets open")).to_have_text("0")
+    for empty in ("Nobody waits.", "No agent is here.", "No conversation at", "No session at", "No plugins"):
+        await expect(admin.page.get_by_text(empty).first).to_be_visible()
+
+    users: list[Peer] = [await house.user(n) for n in (11, 12)]
+    await expect(admin.row("The line", "Visitor 11").get_by_role("cell").first).to_have_text("1")
+    await expect(admin.value("People in line")).to_have_text("2")
+    await expect(admin.value("Longest wait")).to_contain_text("sec")
+    await expect(admin.problems).to_contain_text("Ask an agent to open the support desk")
+
+    waiter = await house.waiter(5, name="Bob")
+    await talking(house)
+    await users[0].until("connect_success")
+    await users[0].tell("message_text", {"message": SECRET_WORDS})
+    await waiter.until("message_text")
+    await expect(admin.value("Sockets open")).to_have_text("5")
+    await expect(admin.value("People in line")).to_have_text("1")
+    await expect(admin.row("Support agents", "Bob")).to_contain_text("Full1 of 1")
+    await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Active")
+    await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Support agent 5 (here)")
+    await expect(admin.row("Counselling and supervision", "Session 1")).to_contain_text("Counsellor 2 (here)")
+    await expect(admin.problems).not_to_contain_text("support desk")
+    await expect(admin.value("Messages per second")).to_contain_text("0.")
+    await expect(admin.value("Time to deliver")).to_contain_text("ms")
+    drawing = admin.chart("Sockets open").get_by_role("img")
+    said = re.compile(r"^Sockets open, the last 15 minutes: 5\. Lowest \d, highest 5$")
+    await expect(drawing).to_have_attribute("aria-label", said)
+    assert SECRET_WORDS not in await admin.page.content()
+
+    await users[0].client.close()
+    await expect(admin.row("Support conversations", "Visitor 11")).to_contain_text("Visitor 11 (away)")
+    await waiter.tell("unready")
+    await expect(admin.row("Support agents", "Bob")).to_contain_text("Paused")
+    await users[1].tell("disconnect")
+    await expect(admin.list("The line")).to_contain_text("Nobody waits.")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_plugin_that_is_suspended_is_shown(process: Process, people: People, tmp_path: Path) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "moody.py").write_text(PLUGIN)
+    house = (await process.start(f"plugins.paths={folder}")).house
+    admin = await Dashboard.open(people, process.url)
+    row = admin.row("Plugins", "moody")
+    await expect(row).to_contain_text("Running")
+    session = await house.session()
+    visitor = await house.chat(VISITOR, session, features="ack")
+    for n in range(20):
+        await visitor.send_json({"msg": f"m{n}", "id": f"m{n}"})
+    await expect(row).to_contain_text("Suspended until ")
+    await expect(admin.problems).to_contain_text("Plugin moody is suspended")
+    await process.stop()
+    process.log[:] = [line for line in process.log if "moody" not in line]
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_what_is_wrong_is_told_with_what_to_do(process: Process, people: People) -> None:
+    await process.start()
+    admin = await Dashboard.open(people, process.url)
+    await changed_answer(admin.page, {"problems": {"database": "database or disk is full"}})
+    await expect(admin.standing).to_have_text("Not serving")
+    await expect(admin.problems).to_contain_text("The disk is full, so messages cannot be stored. Make room")
+    await expect(admin.problems).to_contain_text("The server says: database or disk is full")
+    await expect(admin.page).to_have_title("(Problem) Server status")
+    await admin.page.unroute_all()
+    await expect(admin.standing).to_have_text("Serving")
+    await expect(admin.problems).not_to_contain_text("disk")
+
+    # And in Chinese, all of it.
+    admin = await Dashboard.open(people, process.url, locale="zh-CN")
+    await expect(admin.standing).to_have_text("正常服务")
+    await expect(admin.page).to_have_title("服务器状态")
+    await expect(admin.list("排队")).to_contain_text("没有人在排队")
+    shown = await admin.page.locator("main").inner_text()
+    assert not {"Sockets", "Nobody", "Since", "Lowest", "sec"} & set(shown.split())
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_server_that_is_away_is_waited_for(
+    process: Process, people: People, expected_complaints: list[str]
+) -> None:
+    expected_complaints.append("ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET")
+    house = (await process.start()).house
+    await house.user(11)
+    admin = await Dashboard.open(people, process.url)
+    await expect(admin.value("People in line")).to_have_text("1")
+    await process.stop(signal.SIGKILL)
+    away = admin.page.get_by_role("alert")
+    await expect(away).to_contain_text("The server does not answer")
+    await expect(admin.standing).to_have_text("No answer")
+    await expect(admin.page.locator("#as-of")).to_contain_text(" ago")
+    await expect(admin.value("People in line")).to_have_text("1")
+    await expect(admin.page.locator("html")).to_have_class("old")
+    assert await findings(admin.page) == []
+    await process.start()
+    await expect(admin.standing).to_have_text("Serving")
+    await expect(admin.page.locator("#away")).to_be_hidden()
+    await expect(admin.page.locator("html")).not_to_have_class("old")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_it_is_for_admins_and_only_asks_while_they_look(process: Process, people: People) -> None:
+    await process.start()
+    page = await people.page(f"{process.url}/admin#token={VISITOR}")
+    await expect(page.get_by_role("heading", name="This page is not for your account")).to_be_visible()
+    admin = await Dashboard.open(people, process.url)
+    asked: list[str] = []
+    admin.page.on("request", lambda request: asked.append(request.url))
+    await admin.page.evaluate(
+        """() => {
+          Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true });
+          window.away = true;
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+    await asyncio.sleep(2.5)  # one that was under way may end, a next one would have come
+    assert len(asked) <= 1
+    asked.clear()
+    async with admin.page.expect_request("**/api/v1/status"):
+        await admin.page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_axe_finds_nothing(process: Process, people: People) -> None:
+    house = (await process.start("support.capacity=1")).house
+    phone = await Dashboard.open(people, process.url, size=PHONE, color_scheme="light")
+    assert await findings(phone.page) == []
+    for n in (11, 12):
+        await house.user(n)
+    await house.waiter(5, name="Bob")
+    await talking(house)
+    await changed_answer(phone.page, {"problems": {"database": "no answer within 1 s"}})
+    await expect(phone.problems).to_contain_text("It hangs")
+    desk = await Dashboard.open(people, process.url, color_scheme="dark")
+    for admin in (phone, desk):
+        await expect(admin.row("Support agents", "Bob")).to_contain_text("Full")
+        await admin.chart("Time to deliver").get_by_text("As a table").click()
+        assert await findings(admin.page) == []
+        assert await admin.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

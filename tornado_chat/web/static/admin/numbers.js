@@ -1,0 +1,128 @@
+// @ts-check
+/**
+ * Numbers for people, as the reader's language writes them.
+ *
+ * @module
+ */
+
+import { language, text } from "../shared/strings.js";
+import { parseTime, sameDay } from "../shared/time.js";
+
+const NOTHING = "–";
+const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** Each with its seconds, from the greatest. @type {readonly [string, number][]} */
+const UNITS = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+  ["second", 1],
+];
+
+const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const twoDigits = new Intl.NumberFormat(language, { maximumSignificantDigits: 2 });
+const clockFormat = new Intl.DateTimeFormat(language, {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+const secondsFormat = new Intl.DateTimeFormat(language, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
+const dayFormat = new Intl.DateTimeFormat(language, {
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+
+/** @param {number} value */
+export function count(value) {
+  return whole.format(value);
+}
+
+/** @param {number} perSecond */
+export function rate(perSecond) {
+  return text("per_second", { rate: (perSecond < 1 ? twoDigits : tenths).format(perSecond) });
+}
+
+/**
+ * "4 sec", "2 min 10 sec", "3 hr 5 min", "2 days 4 hr".
+ *
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  const rounded = Math.max(0, Math.floor(seconds));
+  const first = UNITS.findIndex(([, size]) => rounded >= size);
+  if (first < 0) {
+    return unit("second", 0);
+  }
+  const [name, size] = UNITS[first];
+  const words = [unit(name, Math.floor(rounded / size))];
+  const next = UNITS[first + 1];
+  const rest = next ? Math.floor((rounded % size) / next[1]) : 0;
+  if (next && rest && rounded < 10 * size) {
+    words.push(unit(next[0], rest)); // of more than ten, nobody asks for the rest
+  }
+  return words.join(" ");
+}
+
+/**
+ * "2.7 ms", "1.4 sec".
+ *
+ * @param {number | null} seconds
+ */
+export function latency(seconds) {
+  if (seconds === null) {
+    return NOTHING;
+  }
+  const milliseconds = 1000 * seconds;
+  if (seconds < 1) {
+    return unit(
+      "millisecond",
+      milliseconds < 10 ? Math.round(milliseconds * 10) / 10 : Math.round(milliseconds),
+    );
+  }
+  return unit("second", Math.round(seconds * 10) / 10);
+}
+
+/** @param {number | null} size */
+export function bytes(size) {
+  if (size === null) {
+    return text("unknown");
+  }
+  const power = Math.min(BYTES.length - 1, size < 1 ? 0 : Math.floor(Math.log2(size) / 10));
+  return `${tenths.format(size / 1024 ** power)} ${BYTES[power]}`;
+}
+
+/**
+ * @param {Date} time
+ * @param {{ seconds?: boolean }} [more]
+ */
+export function clock(time, { seconds = false } = {}) {
+  return (seconds ? secondsFormat : clockFormat).format(time);
+}
+
+/**
+ * A time of the server's, with the day if it was another one.
+ *
+ * @param {string} time
+ * @param {string} now the server's
+ */
+export function moment(time, now) {
+  const then = parseTime(time);
+  return (sameDay(then, parseTime(now)) ? clockFormat : dayFormat).format(then);
+}
+
+/**
+ * @param {string} name
+ * @param {number} value
+ */
+function unit(name, value) {
+  return new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" }).format(value);
+}

@@ -1,0 +1,234 @@
+// @ts-check
+/**
+ * The lists of the dashboard: the line, the agents, what is talked in, the plugins, and the machine.
+ *
+ * @module
+ */
+
+import { roleName } from "../shared/card.js";
+import { text } from "../shared/strings.js";
+import { parseTime } from "../shared/time.js";
+import { bytes, clock, count, duration, latency, moment } from "./numbers.js";
+import { Facts, List } from "./tables.js";
+
+/** @typedef {import("./polling.js").Status} Status */
+/** @typedef {import("./polling.js").Talk} Talk */
+/** @typedef {import("./polling.js").Talks} Talks */
+/** @typedef {import("./tables.js").Part} Part */
+
+/** How a state is called, by list and state, and how it looks. @type {Record<string, Record<string, [string, string]>>} */
+const STATES = {
+  waiters: {
+    ready: ["state_free", "good"],
+    busy: ["state_busy", "trouble"],
+    paused: ["state_paused", "calm"],
+    away: ["state_away", "grave"],
+  },
+  conversations: { waiting: ["state_waiting", "trouble"], active: ["state_active", "good"] },
+  rooms: { ready: ["state_prepared", "calm"], active: ["state_active", "good"] },
+  plugins: { running: ["state_running", "good"], suspended: ["state_suspended", "grave"] },
+};
+
+export class Sections {
+  /**
+   * @param {HTMLElement} people
+   * @param {HTMLElement} machine
+   */
+  constructor(people, machine) {
+    people.append(
+      this.#line.element,
+      this.#waiters.element,
+      this.#conversations.element,
+      this.#rooms.element,
+    );
+    machine.append(this.#plugins.element, this.#database.element, this.#process.element);
+  }
+
+  /** The server's time of what is shown. */
+  #now = "";
+
+  #line = new List({
+    title: "line",
+    empty: "line_empty",
+    id: (/** @type {import("./polling.js").Waiting} */ row) => String(row.conversation),
+    columns: [
+      { head: "visitor", cell: (row) => [[text("person", { role: text("visitor"), id: row.id }), "name"]] },
+      { head: "place", number: true, cell: (_, index) => [[count(index + 1)]] },
+      { head: "conversation_number", number: true, cell: (row) => [[String(row.conversation)]] },
+      { head: "waits", number: true, cell: (row) => [[duration(row.seconds)]] },
+    ],
+  });
+
+  #waiters = new List({
+    title: "waiters",
+    empty: "waiters_empty",
+    id: (/** @type {import("./polling.js").Waiter} */ row) => String(row.id),
+    columns: [
+      {
+        head: "waiter",
+        cell: (row) =>
+          row.name
+            ? [
+                [row.name, "name"],
+                [` ${row.id}`, "id"],
+              ]
+            : [[text("person", { role: text("waiter"), id: row.id }), "name"]],
+      },
+      { head: "state", cell: (row) => chip("waiters", row.state) },
+      {
+        head: "load",
+        number: true,
+        cell: (row) => [
+          [text("load_of", { count: count(row.conversations), capacity: count(row.capacity) })],
+        ],
+      },
+      { head: "since", number: true, cell: (row) => this.#since(row) },
+    ],
+  });
+
+  #conversations = this.#talks("conversations", "conversation_number");
+  #rooms = this.#talks("rooms", "room");
+
+  #plugins = new List({
+    title: "plugins",
+    empty: "plugins_empty",
+    id: (/** @type {import("./polling.js").Plugin} */ row) => row.name,
+    columns: [
+      {
+        head: "plugin",
+        cell: (row) => [
+          [row.name, "name"],
+          [` ${row.version}`, "id"],
+        ],
+      },
+      {
+        head: "state",
+        cell: (row) => {
+          const parts = chip("plugins", row.state);
+          const end = new Date(parseTime(this.#now).getTime() + row.suspended_for * 1000);
+          return row.suspended_for
+            ? [...parts, [` ${text("until", { clock: clock(end, { seconds: true }) })}`, "small"]]
+            : parts;
+        },
+      },
+      { head: "calls", number: true, cell: (row) => [[count(row.calls)]] },
+      {
+        head: "failures",
+        number: true,
+        cell: (row) => [[count(row.failures), row.failures ? "failed" : ""]],
+      },
+      {
+        head: "per_call",
+        number: true,
+        cell: (row) => [[latency(row.calls ? row.seconds / row.calls : null)]],
+      },
+    ],
+  });
+
+  #database = new Facts("database", ["kind", "size", "last_commit", "backlog", "errors"]);
+  #process = new Facts("process", ["version", "python", "started", "memory", "process_number"]);
+
+  /** @param {Status} status */
+  show({ time, line, waiters, conversations, rooms, plugins, database, process }) {
+    this.#now = time;
+    this.#line.show(
+      line.first,
+      line.length,
+      line.length ? [text("total", { count: count(line.length) })] : [],
+    );
+    this.#waiters.show(waiters.items, total(waiters.states), inStates("waiters", waiters.states));
+    this.#conversations.show(
+      conversations.items,
+      total(conversations.states),
+      inStates("conversations", conversations.states),
+    );
+    this.#rooms.show(rooms.items, total(rooms.states), inStates("rooms", rooms.states));
+    const suspended = plugins.filter((plugin) => plugin.state === "suspended").length;
+    this.#plugins.show(
+      plugins,
+      plugins.length,
+      inStates("plugins", { running: plugins.length - suspended, suspended }),
+    );
+    this.#database.show([
+      { sqlite: "SQLite", mysql: "MySQL" }[database.kind] ?? database.kind,
+      bytes(database.bytes),
+      database.last_commit ? moment(database.last_commit, time) : text("never"),
+      count(database.backlog),
+      count(database.errors),
+    ]);
+    this.#process.show([
+      process.version,
+      process.python,
+      moment(process.started, time),
+      bytes(process.memory),
+      String(process.pid),
+    ]);
+  }
+
+  /**
+   * @param {"conversations" | "rooms"} title
+   * @param {string} head
+   */
+  #talks(title, head) {
+    return new List({
+      title,
+      empty: `${title}_empty`,
+      id: (/** @type {Talk} */ row) => `${row.kind} ${row.id}`,
+      columns: [
+        { head, cell: (row) => [[text(`kind_${row.kind}`, { id: row.id }), "name"]] },
+        { head: "state", cell: (row) => chip(title, row.state) },
+        { head: "people", cell: (row) => row.people.flatMap(person) },
+        { head: "since", number: true, cell: (row) => this.#since(row) },
+      ],
+    });
+  }
+
+  /**
+   * @param {{ since: string, seconds: number }} row
+   * @returns {Part[]}
+   */
+  #since({ since, seconds }) {
+    return [[duration(seconds)], [` ${moment(since, this.#now)}`, "small"]];
+  }
+}
+
+/**
+ * @param {import("./polling.js").Participant} one
+ * @returns {Part[]}
+ */
+function person({ role, id, present }) {
+  const words = text("person", { role: roleName(role), id });
+  return present
+    ? [
+        [words, "person here"],
+        [text("is_here"), "hidden"],
+      ]
+    : [[words + text("is_away"), "person gone"]];
+}
+
+/**
+ * @param {string} list
+ * @param {string} state
+ * @returns {Part[]}
+ */
+function chip(list, state) {
+  const [key, look] = STATES[list][state] ?? ["", "calm"];
+  return [[key ? text(key) : state, `chip ${look}`]];
+}
+
+/**
+ * "Ready 2 · Paused 1", of those that there are.
+ *
+ * @param {string} list
+ * @param {Record<string, number>} states
+ */
+function inStates(list, states) {
+  return Object.entries(states)
+    .filter(([, number]) => number > 0)
+    .map(([state, number]) => `${chip(list, state)[0][0]} ${count(number)}`);
+}
+
+/** @param {Record<string, number>} states */
+function total(states) {
+  return Object.values(states).reduce((sum, number) => sum + number, 0);
+}

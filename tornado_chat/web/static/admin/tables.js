@@ -1,0 +1,179 @@
+// @ts-check
+/**
+ * Lists that change every two seconds: what stays the same is left alone, so that nobody loses the place
+ * where they read. On telephones a row is a card.
+ *
+ * @module
+ */
+
+import { make } from "../shared/elements.js";
+import { text } from "../shared/strings.js";
+import { count } from "./numbers.js";
+
+/** Words of a cell, and their class, if they have one. @typedef {readonly [words: string, className?: string]} Part */
+
+/**
+ * @template T
+ * @typedef {object} Column
+ * @property {string} head key
+ * @property {(row: T, index: number) => Part[]} cell
+ * @property {boolean} [number] right-aligned
+ */
+
+/** @template T */
+export class List {
+  /**
+   * @param {object} list
+   * @param {string} list.title key
+   * @param {string} list.empty key, for when there is nobody
+   * @param {(row: T) => string} list.id
+   * @param {Column<T>[]} list.columns the first one names the row
+   */
+  constructor({ title, empty, id, columns }) {
+    this.#id = id;
+    this.#columns = columns;
+    const heading = make("h2", "", text(title));
+    heading.id = `list-${title}`;
+    this.element.setAttribute("aria-labelledby", heading.id);
+    this.element.dataset.list = title;
+    const heads = columns.map(({ head, number }) => {
+      const cell = part("th", "columnheader", number);
+      cell.scope = "col";
+      cell.textContent = text(head);
+      return cell;
+    });
+    const row = part("tr", "row");
+    row.append(...heads);
+    const head = part("thead", "rowgroup");
+    head.append(row);
+    this.#table.setAttribute("aria-labelledby", heading.id);
+    this.#table.append(head, this.#body);
+    this.#empty.textContent = text(empty);
+    this.element.append(
+      make("header", "list-head", heading, this.#states),
+      this.#empty,
+      this.#table,
+      this.#cut,
+    );
+  }
+
+  element = make("section", "listing panel");
+  #id;
+  #columns;
+  #states = make("p", "states");
+  #empty = make("p", "list-empty");
+  // Roles in so many words: a table that is shown as cards is none for browsers otherwise.
+  #table = part("table", "table");
+  #body = part("tbody", "rowgroup");
+  #cut = make("p", "list-cut small");
+  /** @type {Map<string, HTMLTableRowElement>} */
+  #rows = new Map();
+
+  /**
+   * @param {T[]} items
+   * @param {number} total of which they may be the first
+   * @param {string[]} states how many there are of each, in words
+   */
+  show(items, total, states) {
+    setWords(this.#states, states.join(" · "));
+    this.#empty.hidden = items.length > 0;
+    this.#table.hidden = items.length === 0;
+    this.#cut.hidden = total <= items.length;
+    setWords(
+      this.#cut,
+      text("cut", { shown: count(items.length), total: count(total), count: count(total) }),
+    );
+    /** @type {Map<string, HTMLTableRowElement>} */
+    const rows = new Map();
+    items.forEach((item, index) => {
+      const id = this.#id(item);
+      const row = this.#rows.get(id) ?? this.#makeRow();
+      this.#columns.forEach(({ cell }, at) => fillCell(row.cells[at], cell(item, index)));
+      rows.set(id, row);
+      if (this.#body.children[index] !== row) {
+        this.#body.insertBefore(row, this.#body.children[index] ?? null);
+      }
+    });
+    for (const [id, row] of this.#rows) {
+      if (!rows.has(id)) {
+        row.remove();
+      }
+    }
+    this.#rows = rows;
+  }
+
+  #makeRow() {
+    const row = part("tr", "row");
+    this.#columns.forEach(({ head, number }, index) => {
+      const cell = index ? part("td", "cell", number) : part("th", "rowheader", number);
+      cell.dataset.head = text(head);
+      row.append(cell);
+    });
+    return row;
+  }
+}
+
+/** Names and their values. */
+export class Facts {
+  /**
+   * @param {string} title key
+   * @param {readonly string[]} names keys
+   */
+  constructor(title, names) {
+    const heading = make("h2", "", text(title));
+    heading.id = `list-${title}`;
+    this.element.setAttribute("aria-labelledby", heading.id);
+    this.element.dataset.list = title;
+    this.#values = names.map(() => make("dd"));
+    const list = make("dl", "facts");
+    names.forEach((name, index) =>
+      list.append(make("div", "", make("dt", "", text(name)), this.#values[index])),
+    );
+    this.element.append(make("header", "list-head", heading), list);
+  }
+
+  element = make("section", "panel");
+  #values;
+
+  /** @param {readonly string[]} values in the order of the names */
+  show(values) {
+    values.forEach((value, index) => setWords(this.#values[index], value));
+  }
+}
+
+/**
+ * @param {HTMLElement} cell
+ * @param {Part[]} parts
+ */
+function fillCell(cell, parts) {
+  const before = /** @type {HTMLElement[]} */ ([...cell.children]);
+  const same =
+    before.length === parts.length && parts.every(([, name = ""], at) => before[at].className === name);
+  if (same) {
+    parts.forEach(([words], at) => setWords(before[at], words));
+  } else {
+    cell.replaceChildren(...parts.map(([words, className]) => make("span", className, words)));
+  }
+}
+
+/**
+ * @template {"table" | "thead" | "tbody" | "tr" | "th" | "td"} T
+ * @param {T} tag
+ * @param {string} role
+ * @param {boolean} [number]
+ */
+function part(tag, role, number = false) {
+  const element = make(tag, number ? "number" : "");
+  element.setAttribute("role", role);
+  return element;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} words
+ */
+export function setWords(element, words) {
+  if (element.textContent !== words) {
+    element.textContent = words;
+  }
+}
