@@ -18,7 +18,7 @@ from tornado_chat_plugins.audit.chain import AuditHead, AuditRecord, Entry
 
 from tests.conftest import House, on_both, token
 from tests.mariadb import MariaDB
-from tornado_chat import config
+from tornado_chat import config, models
 from tornado_chat.app import Server
 from tornado_chat.cli import main
 from tornado_chat.storage.database import open_database
@@ -39,8 +39,9 @@ def database(tmp_path: Path) -> Iterator[pw.Database]:
 
 
 def fill(database: pw.Database) -> None:
-    with database.bind_ctx(chain.TABLES):
-        database.create_tables(chain.TABLES)
+    tables = [*chain.TABLES, models.DataOperation]
+    with database.bind_ctx(tables):
+        database.create_tables(tables)
     for n in range(1, 13):
         chain.append(database, KEY, Entry(f"user:{n}", "posted", 1, n % 3, n), 1000 + n)
 

@@ -181,7 +181,9 @@ async def test_a_counselling_conversation(house: House) -> None:
     for type, data in ((0, None), (1, {"apointmentId": 3, "consultantId": 2}), (1, {"apointmentId": 3})):
         body = {"role": "consultant", "id": 2, "type": type, "msg": "m", "data": data}
         await house.api("POST", "/api/v1/notifications", HOST, body)
-    await house.server.services.notifications.notify(Person(Role.SUPERVISOR, "3"), 0, "look", {"alert": True})
+    await house.server._services.notifications.notify(
+        Person(Role.SUPERVISOR, "3"), 0, "look", {"alert": True}
+    )
     await listen.until(asked, "notify", ["seq"], "alert")
     await listen.until(at_work, "notify", plain, "plain")
     await listen.until(at_work, "notify", plain, "appointment")
