@@ -83,7 +83,8 @@ def check_config(given: Given) -> None:
 
 
 @click.command()
-def samples() -> None:
+@configured
+def samples(given: Given) -> None:
     """Show the files to begin with: configuration, systemd units, nginx."""
     spec = find_spec("tornado_chat_samples")
     for folder in spec.submodule_search_locations or () if spec else ():
