@@ -86,6 +86,20 @@ class Presence(msgspec.Struct, frozen=True):
     present: Mapping[Role, bool]
 
 
+class Place(msgspec.Struct, frozen=True):
+    """A user's place in the line has changed, or it has just asked (1: next)."""
+
+    conversation: Conversation
+    place: int
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """A waiter has signed in once more, by the socket ``conn``; the log calls it so."""
+
+    waiter: Person
+    conn: str
+
+
 Sequenced = Message | Notification
 Event = (
     Message
@@ -100,4 +114,27 @@ Event = (
     | Typing
     | Read
     | Presence
+    | Place
+    | Replaced
 )
+
+
+def channels(event: Event) -> tuple[Thread | Person, ...]:
+    """Who in other processes has to hear of ``event``: followers of a thread, sockets of a person."""
+    match event:
+        case Message() | Notification() | Notice() | RoomEnded() | Typing() | Read() | Presence():
+            return (event.thread,)
+        case Place():
+            return (event.conversation.user,)
+        case Replaced():
+            return (event.waiter,)
+        case Assigned() | Departed() | Returned():
+            row = event.conversation
+            lost = event.previous if isinstance(event, Assigned) else getattr(event, "lost", None)
+            return tuple(person for person in (row.user, row.waiter, lost) if person is not None)
+        case _:
+            return ()
+
+
+COORDINATED = (Assigned, Departed, Returned, RoomEnded)
+"""Events that the coordinator has to hear too, wherever they come from."""

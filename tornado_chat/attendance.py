@@ -1,0 +1,153 @@
+"""Who is where: what each process tells the one that coordinates.
+
+Of all processes one is the *coordinator*. It owns what must be decided in one place: the waiting line and
+its matches, who has been away for too long, when a session starts. The others, and itself, tell it *facts*
+about the people whose sockets they hold, and ask it *questions*. A single process is its own coordinator.
+
+Facts are told by person and place, not by socket: a second tab changes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from tornado_chat.types import Conversation, Person, Thread
+
+
+class InRoom(msgspec.Struct, frozen=True, tag=True):
+    """A participant has a socket in a room. ``name`` is what the others are told."""
+
+    thread: Thread
+    person: Person
+    name: str
+
+    @property
+    def key(self) -> str:
+        return f"room {self.thread.kind:d} {self.thread.id} {self.person.key}"
+
+
+class InLine(msgspec.Struct, frozen=True, tag=True):
+    """A user has a socket in its support conversation, be it waiting or talking."""
+
+    conversation: Conversation
+
+    @property
+    def key(self) -> str:
+        return f"conversation {self.conversation.id}"
+
+
+class OnDuty(msgspec.Struct, frozen=True, tag=True):
+    """A waiter has a socket, and has said whether it wants users.
+
+    :ivar address: what its users are to know it by, if it has no address yet.
+    :ivar claims: of its last token, for the queue policy.
+    """
+
+    person: Person
+    ready: bool
+    name: str | None
+    address: str
+    claims: Mapping[str, Any] = {}
+
+    @property
+    def key(self) -> str:
+        return f"waiter {self.person.key}"
+
+
+Fact = InRoom | InLine | OnDuty
+
+
+class HandOver(msgspec.Struct, frozen=True, tag=True):
+    """Give ``source``'s user to another waiter, who must be ready and have room. Answered by None.
+
+    Fails with ``NotFound`` (no such waiter now) or ``Conflict`` (not ``source``'s user any more).
+    """
+
+    conversation_id: int
+    source: Person
+    target: Person
+
+
+class WhoIsThere(msgspec.Struct, frozen=True, tag=True):
+    """Who of a room's participants is there. Answered by their ``Person.key``s, a list."""
+
+    thread: Thread
+
+
+class HowIsSupport(msgspec.Struct, frozen=True, tag=True):
+    """Waiters, line and conversations. Answered by JSON values, as ``GET /api/v1/support/status``."""
+
+
+class WhatGoesOn(msgspec.Struct, frozen=True, tag=True):
+    """Line, waiters, conversations and rooms. Answered by JSON values: the fields of ``status.Desk``."""
+
+
+Question = HandOver | WhoIsThere | HowIsSupport | WhatGoesOn
+
+
+class Coordinator(Protocol):
+    """What is owned in one place. Everything is called on the loop."""
+
+    async def begin(self) -> None:
+        """This process coordinates from now on: build everything anew from the database.
+
+        Facts follow, those that are known already as old ones.
+
+        :raises Unavailable: the database is away; to be tried again.
+        """
+        ...
+
+    def end(self) -> None:
+        """Another process coordinates now, or nobody: forget everything, end nothing."""
+        ...
+
+    def here(self, process: str, fact: Fact, *, old: bool = False) -> None:
+        """A fact that is new, or has changed.
+
+        :arg old: it is only new to this coordinator, which has just begun: nobody is to be told of it.
+        """
+        ...
+
+    def gone(self, process: str, key: str) -> None:
+        """A fact that holds no longer. One that is not known changes nothing."""
+        ...
+
+    async def answer(self, question: Question) -> Any:
+        """JSON values. :raises ChatError: as the question says."""
+        ...
+
+
+class Coordination(Protocol):
+    """The way to the coordinator."""
+
+    def here(self, fact: Fact) -> None:
+        """Tell it a fact, or the change of one. It arrives, sooner or later, as long as it holds."""
+        ...
+
+    def gone(self, key: str) -> None:
+        """Tell it that a fact holds no longer."""
+        ...
+
+    async def ask(self, question: Question) -> Any:
+        """Its answer, as JSON values.
+
+        :raises ChatError: what the coordinator raised; ``Unavailable`` if there is none at the moment.
+        """
+        ...
+
+
+class Alone:
+    """The way to the coordinator of a single process: a call."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+
+    def here(self, fact: Fact) -> None:
+        self._coordinator.here("", fact)
+
+    def gone(self, key: str) -> None:
+        self._coordinator.gone("", key)
+
+    async def ask(self, question: Question) -> Any:
+        return await self._coordinator.answer(question)
