@@ -11,6 +11,7 @@ from typing import Any, cast
 from tornado.web import Application, RequestHandler
 
 from tornado_chat import running
+from tornado_chat.attendance import Alone
 from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config import Config, ConfigError
@@ -30,9 +31,11 @@ from tornado_chat.plugins.keepers import Keepers, Kept
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
+from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
+from tornado_chat.services.floor import Floor
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.journal import Journal
@@ -46,9 +49,11 @@ from tornado_chat.services.presence import Presence
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.retention import Retention
+from tornado_chat.services.room_life import RoomLife
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.staff import Staff
+from tornado_chat.services.standing import Standing
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
@@ -156,15 +161,22 @@ class Server:
             ping_timeout=config.limits.ping_timeout,
             on_resent=self._resent,
         )
-        presence = Presence(hub)
+        presence = Presence(hub, bus)
         self._plugin_events = PluginEvents(plugins, store, presence, loop)
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)
-        self._connections = Connections(hub, config.limits.connections_per_identity, plugins)
+        self._connections = Connections(hub, config.limits.connections_per_identity, plugins, loop)
         self._staff = Staff(
             config.staff, config.auth, keys.own, store, self._connections, Passwords(), Attempts()
         )
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
+        self._room_life = RoomLife(config.counselling, store, loop, bus.publish, now, sure=lambda: True)
+        self._dispatcher = Dispatcher(
+            config.support, store, loop, bus.publish, self._policy(), self.metrics.waited, sure=lambda: True
+        )
+        standing = Standing(self._dispatcher, self._room_life, times, loop)
+        self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)
+        coordination = Alone(self._coordinator)
         self._counselling = Counselling(
             config.counselling,
             store,
@@ -172,15 +184,13 @@ class Server:
             receipts,
             loop,
             bus.publish,
-            clock=now,
             found=found,
             gate=gate,
             filtering=filtering,
             plugins=plugins,
+            coordination=coordination,
         )
-        self._dispatcher = Dispatcher(
-            config.support, store, hub, receipts, loop, self._policy(), gate, self.metrics.waited
-        )
+        self._floor = Floor(config.support, store, hub, receipts, loop, bus, gate, coordination)
         keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
         self._retention = Retention(
             store,
@@ -200,15 +210,17 @@ class Server:
 
         bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
         bus.subscribe(self._counselling.on_event, *self._counselling.events)
+        # The coordinator comes first: what people do when they hear of it may be asked of it at once.
+        bus.subscribe(self._room_life.on_event, *self._room_life.events)
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
-        journal = Journal()
-        bus.subscribe(journal.on_event, *journal.events)
+        bus.subscribe(self._floor.on_event, *self._floor.events)
+        self._journal = Journal()
         self._readiness = Readiness(store, loop, {"server": self._own_problem})
         self._history = History(self.metrics, loop, time.time)
         self._overview = Overview(
             hub=hub,
-            dispatcher=self._dispatcher,
-            counselling=self._counselling,
+            standing=standing,
+            coordination=coordination,
             store=store,
             readiness=self._readiness,
             plugins=plugins,
@@ -219,7 +231,7 @@ class Server:
             database="mysql" if is_mysql(config.storage.url) else "sqlite",
         )
         self.metrics.gauges = self._overview.gauges
-        help_desk = Support(self._dispatcher, store, bus.publish, filtering)
+        help_desk = Support(self._floor, coordination, store, bus.publish, filtering)
         self._guests = Guests(config.auth, keys.secret)
         self._services = services = Services(
             gate=gate,
@@ -298,8 +310,7 @@ class Server:
         running.write(self._config.state_dir, running.STARTING)
         try:
             self._create_tables()
-            await self._counselling.recover()
-            await self._dispatcher.recover()
+            await self._coordinator.begin()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
         except ChatError as error:
@@ -328,7 +339,8 @@ class Server:
             await asyncio.sleep(0.01)
         await self._retention.stop()
         self._counselling.stop()
-        self._dispatcher.stop()
+        self._floor.stop()
+        self._coordinator.end()
         await self._filtering.finish(FILTERING)
         try:
             await self._store.write(lambda tx: None)  # everything before it is committed and told
@@ -374,6 +386,8 @@ class Server:
         self._hub.reconfigure(new.limits)
         self._connections.reconfigure(new.limits.connections_per_identity)
         self._counselling.reconfigure(new.counselling)
+        self._room_life.reconfigure(new.counselling)
+        self._floor.reconfigure(new.support)
         self._dispatcher.reconfigure(new.support, self._policy())
         self._services.reconfigure(new.limits, new.support)
         self._origins.reconfigure(new.web.origins)
@@ -412,6 +426,7 @@ class Server:
     def _committed(self, event: Event) -> None:
         """What this process has committed: for everybody, and for the plugins of this process."""
         self._bus.publish(event)
+        self._journal.on_event(event)
         self._plugin_events.on_event(event)
 
     def _create_tables(self) -> None:

@@ -12,19 +12,22 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tornado_chat.types import Conversation, Person, Thread
+from tornado_chat.types import Conversation, Person, Room, Thread
 
 
 class InRoom(msgspec.Struct, frozen=True, tag=True):
-    """A participant has a socket in a room. ``name`` is what the others are told."""
+    """A participant has a socket in a room. ``name`` is what the others are told.
 
-    thread: Thread
+    :ivar room: as it was when the socket came.
+    """
+
+    room: Room
     person: Person
     name: str
 
     @property
     def key(self) -> str:
-        return f"room {self.thread.kind:d} {self.thread.id} {self.person.key}"
+        return room_key(self.room.thread, self.person)
 
 
 class InLine(msgspec.Struct, frozen=True, tag=True):
@@ -34,7 +37,7 @@ class InLine(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def key(self) -> str:
-        return f"conversation {self.conversation.id}"
+        return line_key(self.conversation.id)
 
 
 class OnDuty(msgspec.Struct, frozen=True, tag=True):
@@ -52,10 +55,25 @@ class OnDuty(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def key(self) -> str:
-        return f"waiter {self.person.key}"
+        return duty_key(self.person)
 
 
 Fact = InRoom | InLine | OnDuty
+
+
+def room_key(thread: Thread, person: Person) -> str:
+    """The key of an ``InRoom``."""
+    return f"room {thread.kind:d} {thread.id} {person.key}"
+
+
+def line_key(conversation_id: int) -> str:
+    """The key of an ``InLine``."""
+    return f"conversation {conversation_id}"
+
+
+def duty_key(person: Person) -> str:
+    """The key of an ``OnDuty``."""
+    return f"waiter {person.key}"
 
 
 class HandOver(msgspec.Struct, frozen=True, tag=True):
@@ -80,7 +98,7 @@ class HowIsSupport(msgspec.Struct, frozen=True, tag=True):
 
 
 class WhatGoesOn(msgspec.Struct, frozen=True, tag=True):
-    """Line, waiters, conversations and rooms. Answered by JSON values: the fields of ``status.Desk``."""
+    """Line, waiters, conversations and rooms. Answered by JSON values: ``status.Desk``."""
 
 
 Question = HandOver | WhoIsThere | HowIsSupport | WhatGoesOn

@@ -52,8 +52,8 @@ class Context(ABC):
         """Who a token belongs to. :raises Unauthenticated: nobody."""
 
     @abstractmethod
-    def online(self, person: Person) -> bool:
-        """Whether somebody has a socket of any kind open."""
+    async def online(self, person: Person) -> bool:
+        """Whether somebody has a socket of any kind open, in any process."""
 
     @abstractmethod
     async def people(self, role: Role) -> Sequence[Person]:

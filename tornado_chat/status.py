@@ -83,6 +83,15 @@ class Waiters(msgspec.Struct, frozen=True):
     items: list[Waiter]
 
 
+class Desk(msgspec.Struct, frozen=True):
+    """What is decided in one place, whatever the number of processes; the fields are those of ``Status``."""
+
+    line: Line
+    waiters: Waiters
+    conversations: Talks
+    rooms: Talks
+
+
 class Messages(msgspec.Struct, frozen=True):
     """The last minute: messages per second, and the seconds within which 50 and 99 % were delivered."""
 

@@ -189,7 +189,8 @@ class Conversation(msgspec.Struct, frozen=True):
     """A support conversation. The two ``uuid``s are its addresses, given to the peers once.
 
     ``claims`` (of ``[support] queue_claims``) and ``last_waiter``, the one of the conversation before,
-    are for the queue policy; ``reason`` is its sentence for the waiter it chose.
+    are for the queue policy; ``reason`` is its sentence for the waiter it chose. ``changes`` counts those of
+    the state and the waiter, so that of two versions the newer one is known.
     """
 
     id: int
@@ -210,6 +211,7 @@ class Conversation(msgspec.Struct, frozen=True):
     claims: Mapping[str, Any] = {}
     last_waiter: Person | None = None
     reason: str | None = None
+    changes: int = 0
 
     @property
     def thread(self) -> Thread:

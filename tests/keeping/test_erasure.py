@@ -91,7 +91,7 @@ def said_by(database: pw.Database, thread: Thread, person: Person) -> list[str]:
 
 def test_a_waiter_is_forgotten_as_the_last_one_of_a_user(database: pw.Database) -> None:
     build(database)
-    again = transact(database, lambda tx: conversations.create(tx, LIN, None, "uuid-9"))[0]
+    again = transact(database, lambda tx: conversations.join(tx, LIN, None, "uuid-9"))[0]
     assert again.last_waiter == EVE
     erase(database, EVE)
     found = conversations.get(database, again.id)

@@ -460,7 +460,7 @@ async def test_a_supervisor_who_is_online_comes_first(house: House) -> None:
     await away.close()
     gone = Person(Role.SUPERVISOR, "3")
     context = house.server._contexts["keyword_filter"]
-    while context.online(gone):
+    while await context.online(gone):
         await house.api("GET", "/healthz")
     await visitor.send_json({"msg": "自杀"})
     assert (await there.recv_json())["type"] == 2

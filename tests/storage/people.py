@@ -38,8 +38,10 @@ def say(database: pw.Database, thread: Thread, sender: Person, *texts: str, now:
         MessageLog(database).append(appends, now)
 
 
-def build(database: pw.Database, now: int = NOW, *, over: bool = True) -> World:
-    """:arg over: end everything."""
+def build(database: pw.Database, now: int = NOW, *, over: bool = True, waits: Person = LIN) -> World:
+    """:arg over: end everything.
+    :arg waits: who has the support conversation; one has no more than one that is not over.
+    """
 
     def run(work: Callable[[Transaction], T], later: int = 0) -> T:
         return transact(database, work, now + later)[0]
@@ -56,7 +58,7 @@ def build(database: pw.Database, now: int = NOW, *, over: bool = True) -> World:
     )
     record, _ = run(lambda tx: rooms.create_record(tx, session, supervisor_id=WU.id, supervisor_name="Wu"))
     support = run(
-        lambda tx: conversations.create(tx, LIN, f"Lin {SECRET}", "uuid-1", {"skills": SECRET, "priority": 1})
+        lambda tx: conversations.join(tx, waits, f"Lin {SECRET}", "uuid-1", {"skills": SECRET, "priority": 1})
     )
     support = run(lambda tx: conversations.assign(tx, support, BOB, "Bob", "uuid-2", "least loaded"))
     for room in (session, record):
@@ -65,7 +67,7 @@ def build(database: pw.Database, now: int = NOW, *, over: bool = True) -> World:
     say(database, session.thread, CHEN, "I hear you", now=now)
     say(database, record.thread, CHEN, "about this session", now=now)
     say(database, record.thread, WU, "go on", now=now)
-    say(database, support.thread, LIN, f"{SECRET} three", now=now)
+    say(database, support.thread, waits, f"{SECRET} three", now=now)
     say(database, support.thread, BOB, "with pleasure", now=now)
     support = run(
         lambda tx: conversations.assign(tx, support, EVE, "Eve", "uuid-3", f"handed over by {BOB.id}")
@@ -83,7 +85,7 @@ def build(database: pw.Database, now: int = NOW, *, over: bool = True) -> World:
     if over:
         for room in (session, record):
             run(lambda tx, room=room: rooms.finish(tx, room.thread, SessionState.COMPLETED), 1)  # type: ignore[misc]
-        run(lambda tx: conversations.end(tx, support.id, LIN), 1)
+        run(lambda tx: conversations.end(tx, support.id, waits), 1)
     return World(session.thread, record.thread, support.thread, note.thread)
 
 

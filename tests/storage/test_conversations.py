@@ -21,7 +21,7 @@ _uuids = itertools.count()
 
 def join(database: pw.Database, user: Person = USER) -> Conversation:
     uuid = f"user-{next(_uuids)}"
-    return transact(database, lambda tx: conversations.create(tx, user, "小林", uuid))[0]
+    return transact(database, lambda tx: conversations.join(tx, user, "小林", uuid))[0]
 
 
 def assign(
@@ -39,7 +39,7 @@ def end(conversation: Conversation, gone: Person = USER) -> Callable[[Transactio
 
 
 def test_who_joins_waits_and_has_an_address(database: pw.Database) -> None:
-    made, events = transact(database, lambda tx: conversations.create(tx, USER, "小林", "uuid"))
+    made, events = transact(database, lambda tx: conversations.join(tx, USER, "小林", "uuid"))
     assert made == Conversation(
         id=made.id,
         user=USER,
@@ -55,7 +55,7 @@ def test_who_joins_waits_and_has_an_address(database: pw.Database) -> None:
 
 def test_a_socket_that_connects_again_after_the_end_keeps_its_address(database: pw.Database) -> None:
     first, _ = transact(database, end(join(database)))
-    again, _ = transact(database, lambda tx: conversations.create(tx, USER, None, first.user_uuid))
+    again, _ = transact(database, lambda tx: conversations.join(tx, USER, None, first.user_uuid))
     assert again.id > first.id
     assert again.user_uuid == first.user_uuid
 

@@ -165,7 +165,10 @@ def test_whatever_there_is_exactly_the_old_and_finished_goes(
 ) -> None:
     database = open_at(tmp_path_factory.mktemp("removal") / "chat.db")
     schema.upgrade(database)
-    worlds = [(build(database, NOW + day * DAY, over=over), kind, day, over) for kind, day, over in wanted]
+    worlds = [
+        (build(database, NOW + day * DAY, over=over, waits=Person(Role.USER, f"lin {n}")), kind, day, over)
+        for n, (kind, day, over) in enumerate(wanted)
+    ]
     remove_all(database, NOW + 2 * DAY)
     for world, _, day, over in worlds:
         gone = over and day < 2

@@ -38,6 +38,8 @@ class Hub:
     :arg ping_interval: seconds of silence before a socket is pinged.
     :arg ping_timeout: seconds that a ping may stay unanswered.
     :arg on_resent: told how many items were read back for a socket, when it has got them.
+    :arg tune_in: begins to hear what other processes publish on a thread; when it returns, nothing is missed.
+    :arg tune_out: nobody here follows the thread any more.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Hub:
         ping_interval: float,
         ping_timeout: float,
         on_resent: Callable[[int], None] = lambda count: None,
+        tune_in: Callable[[Thread], Awaitable[None]] | None = None,
+        tune_out: Callable[[Thread], None] = lambda thread: None,
     ) -> None:
         self._loop = loop
         self._fetch = fetch
@@ -58,6 +62,8 @@ class Hub:
         self._ping_interval = ping_interval
         self._ping_timeout = ping_timeout
         self._on_resent = on_resent
+        self._tune_in = tune_in
+        self._tune_out = tune_out
         self._outboxes: set[Outbox] = set()
         self._by_thread: dict[Thread, dict[Outbox, None]] = {}
         self._by_person: dict[Person, dict[Outbox, None]] = {}
@@ -131,11 +137,14 @@ class Hub:
             return 0
         self.expect(outbox, thread)
         outbox.follow(thread, after)
+        if self._tune_in is not None:
+            await self._tune_in(thread)
         return await self._catch_up(outbox, thread)
 
     def unfollow(self, outbox: Outbox, thread: Thread) -> None:
         outbox.unfollow(thread)
-        _remove(self._by_thread, thread, outbox)
+        if _remove(self._by_thread, thread, outbox):
+            self._tune_out(thread)
 
     # --- events ---
 
@@ -146,11 +155,27 @@ class Hub:
             if not outbox.offer(item, memo):
                 self._start_catching_up(outbox, item.thread)
 
-    def tell(self, event: Event, thread: Thread) -> None:
-        """Something without a number is to be seen by everybody who follows ``thread``."""
+    def tell(self, event: Event, thread: Thread, upto: int = 0) -> None:
+        """Something without a number is to be seen by everybody who follows ``thread``.
+
+        :arg upto: by everybody who has seen the thread up to this ``seq`` before, however that comes here.
+        """
+        self.reached(thread, upto)
         memo: Memo = {}
         for outbox in tuple(self._by_thread.get(thread, ())):
             outbox.tell(event, thread, memo)
+
+    def reached(self, thread: Thread, seq: int) -> None:
+        """The thread goes up to ``seq``: who has not got that far reads what is missing."""
+        for outbox in tuple(self._by_thread.get(thread, ())):
+            if outbox.lacks(thread, seq):
+                self._start_catching_up(outbox, thread)
+
+    def after(self, outbox: Outbox, thread: Thread, seq: int, action: Callable[[], None]) -> None:
+        """Run ``action`` when a socket has got the thread up to ``seq``."""
+        if outbox.lacks(thread, seq):
+            self._start_catching_up(outbox, thread)
+        outbox.in_order(thread, action)
 
     def close_thread(self, thread: Thread, code: int, reason: str) -> None:
         """Close every socket that follows ``thread``, each when it has got everything."""
@@ -162,6 +187,11 @@ class Hub:
     def is_followed(self, thread: Thread) -> bool:
         """Whether any socket follows ``thread``."""
         return bool(self._by_thread.get(thread))
+
+    @property
+    def threads(self) -> tuple[Thread, ...]:
+        """All that are followed here."""
+        return tuple(self._by_thread)
 
     def of_person(self, person: Person) -> tuple[Outbox, ...]:
         return tuple(self._by_person.get(person, ()))
@@ -196,13 +226,14 @@ class Hub:
         """Returns how many items were written."""
         resent = 0
         while (position := outbox.position(thread)) is not None:
+            wanted = outbox.wanted(thread)
             items = await self._fetch(thread, position, PAGE)
             for item in items:
                 # A long backlog goes at the peer's pace; one that takes nothing is found by its pings.
                 while outbox.clogged:  # noqa: ASYNC110 - sockets have no event for it
                     await asyncio.sleep(CLOGGED_PAUSE)
                 resent += outbox.replay(item)
-            if len(items) < PAGE and outbox.caught_up(thread):
+            if len(items) < PAGE and outbox.caught_up(thread, looked_for=0 if items else wanted):
                 break
         self._on_resent(resent)
         return resent
@@ -240,10 +271,13 @@ class Hub:
         self.start_sweeping()
 
 
-def _remove(index: dict[object, dict[Outbox, None]] | dict, key: object, outbox: Outbox) -> None:  # type: ignore[type-arg]
-    """Take ``outbox`` out of one index; an entry that becomes empty goes too."""
+def _remove(index: dict[object, dict[Outbox, None]] | dict, key: object, outbox: Outbox) -> bool:  # type: ignore[type-arg]
+    """Take ``outbox`` out of one index; an entry that becomes empty goes too. Whether it did."""
     outboxes = index.get(key)
-    if outboxes is not None:
-        outboxes.pop(outbox, None)
-        if not outboxes:
-            del index[key]
+    if outboxes is None:
+        return False
+    outboxes.pop(outbox, None)
+    if outboxes:
+        return False
+    del index[key]
+    return True

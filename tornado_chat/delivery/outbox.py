@@ -170,6 +170,22 @@ class Outbox:
         cursor.newest = item.seq
         return False
 
+    def lacks(self, thread: Thread, seq: int) -> bool:
+        """The thread goes up to ``seq``. True if that shows that something is missing."""
+        cursor = self._cursors.get(thread)
+        if cursor is None or self.closed:
+            return False
+        cursor.newest = max(cursor.newest, seq)
+        if cursor.behind or seq <= cursor.last:
+            return False
+        cursor.behind = True
+        return True
+
+    def wanted(self, thread: Thread) -> int:
+        """The highest ``seq`` of a thread that was heard of."""
+        cursor = self._cursors.get(thread)
+        return cursor.newest if cursor else 0
+
     def replay(self, item: Sequenced) -> bool:
         """An item that was read back, the next one of a thread that is behind. Whether it was written."""
         cursor = self._cursors.get(item.thread)
@@ -178,12 +194,15 @@ class Outbox:
         cursor.last = item.seq
         return self._write(item, {})
 
-    def caught_up(self, thread: Thread) -> bool:
-        """The rows have all been read: go live. False if newer ones were heard of meanwhile."""
+    def caught_up(self, thread: Thread, looked_for: int = 0) -> bool:
+        """The rows have all been read: go live. False if newer ones were heard of meanwhile.
+
+        :arg looked_for: up to this ``seq`` there is nothing more to be read: it was removed.
+        """
         cursor = self._cursors.get(thread)
         if cursor is None:
             return True
-        if cursor.newest > cursor.last:
+        if cursor.newest > max(cursor.last, looked_for):
             return False
         cursor.behind = False
         while cursor.waiting and not cursor.behind:

@@ -4,12 +4,13 @@ import asyncio
 import math
 
 from tornado_chat.closing import RESTARTING, SIGNED_OUT
+from tornado_chat.cluster.bus import Bus
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
 from tornado_chat.errors import Restarting, TooFast
 from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
-from tornado_chat.types import Identity
+from tornado_chat.types import Identity, Person
 
 __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
 
@@ -20,10 +21,23 @@ TICK = 0.01  # seconds between two groups of sockets that are closed
 
 
 class Connections:
-    """Opens and closes the outgoing sides of sockets."""
+    """Opens and closes the outgoing sides of sockets.
 
-    def __init__(self, hub: Hub, per_identity: int, plugins: Plugins) -> None:
+    :arg bus: if there are other processes: it is tuned in to everybody who has a socket here.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        per_identity: int,
+        plugins: Plugins,
+        loop: asyncio.AbstractEventLoop,
+        bus: Bus | None = None,
+    ) -> None:
         self._hub = hub
+        self._loop = loop
+        self._bus = bus
+        self._tasks: set[asyncio.Task[None]] = set()
         self._plugins = plugins
         self._per_identity = per_identity
         self._draining = False
@@ -56,7 +70,7 @@ class Connections:
         if others >= self._per_identity:
             raise TooFast("too_many_connections", limit=self._per_identity)
         if not others:
-            self._plugins.emit("presence_changed", person=identity.person, online=True)
+            self._tell_presence(identity.person, online=True)
         outbox = self._hub.open(identity.person, transport, encoder, tally, conn)
         session = identity.claims.get(ACCOUNT_SESSION)
         if session is not None:
@@ -68,7 +82,23 @@ class Connections:
         self._hub.discard(outbox)
         self._sessions.pop(outbox, None)
         if not self._hub.of_person(outbox.person):
-            self._plugins.emit("presence_changed", person=outbox.person, online=False)
+            self._tell_presence(outbox.person, online=False)
+
+    def _tell_presence(self, person: Person, *, online: bool) -> None:
+        if self._bus is None:
+            self._plugins.emit("presence_changed", person=person, online=online)
+            return
+        if not online:
+            self._bus.tune_out(person)
+        task = self._loop.create_task(self._tell_if_news(self._bus, person, online))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell_if_news(self, bus: Bus, person: Person, online: bool) -> None:
+        if online:
+            await bus.tune_in(person)
+        if not await bus.elsewhere(person):
+            self._plugins.emit("presence_changed", person=person, online=online)
 
     def sessions(self) -> set[str]:
         """The sessions of our own accounts that have sockets open."""

@@ -1,24 +1,24 @@
 """Counselling: entering and leaving rooms, talking, listening in, ending.
 
-Strategy: ``domain/sessions.py`` decides, this module does. Per room that somebody is in (or that
-waits for somebody) there is one ``_Live`` with a lock, so that joins and departures of one room
-happen one after the other. The database has the last word on a room's state: a start or an end
-is a conditional update, and what people are told of it is published by its commit.
+Strategy: this module knows the sockets of this process, and what their people do. Who of a room is there in
+any process, when it starts and how long somebody is awaited is not decided here: the coordinator is told
+who is there (``attendance.py``), and ``room_life.py`` decides. The database has the last word on a room's
+state: an end is a conditional update, and what people are told of it is published by its commit.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
-
 from tornado_chat import config
+from tornado_chat.attendance import Coordination, InRoom, WhoIsThere, room_key
 from tornado_chat.closing import ENDED
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
-from tornado_chat.domain.sessions import Effect, Event, Side, step
-from tornado_chat.errors import ChatError, Conflict, Forbidden
+from tornado_chat.domain.sessions import Effect, Event, step
+from tornado_chat.errors import ChatError, Conflict, Forbidden, Unavailable
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, Read, RoomEnded, Typing
 from tornado_chat.logs import fields
@@ -30,6 +30,7 @@ from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.store import Store, forgive
 from tornado_chat.storage import messages, reading, rooms
 from tornado_chat.storage.messages import Append
+from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import (
     Action,
     Draft,
@@ -54,48 +55,44 @@ CANCEL = 4001
 RETRY = 5.0  # seconds until an end that the database did not take is tried again
 
 
-class _Live:
-    """A room that somebody is in, or whose grace is running."""
-
-    __slots__ = ("graces", "lock", "room", "sockets")
-
-    def __init__(self) -> None:
-        self.room: Room | None = None
-        self.lock = asyncio.Lock()
-        self.sockets: dict[Side, set[Outbox]] = {Side.ASKER: set(), Side.HELPER: set()}
-        self.graces: dict[Side, asyncio.TimerHandle] = {}
-
-    def present(self, side: Side) -> bool:
-        return bool(self.sockets[side])
-
-    @property
-    def idle(self) -> bool:
-        return not self.graces and not any(self.sockets.values()) and not self.lock.locked()
-
-    def stop_grace(self, side: Side) -> None:
-        timer = self.graces.pop(side, None)
-        if timer is not None:
-            timer.cancel()
-
-
 class Seat:
     """One socket's place in a room."""
 
-    __slots__ = ("identity", "lane", "outbox", "side", "thread")
+    __slots__ = ("identity", "lane", "outbox", "room")
 
-    def __init__(self, identity: Identity, thread: Thread, side: Side, outbox: Outbox) -> None:
+    def __init__(self, identity: Identity, room: Room, outbox: Outbox) -> None:
         self.identity = identity
-        self.thread = thread
-        self.side = side
+        self.room = room
         self.outbox = outbox
         self.lane = Lane()
 
+    @property
+    def thread(self) -> Thread:
+        return self.room.thread
+
+    @property
+    def person(self) -> Person:
+        return self.identity.person
+
+
+class _Local:
+    """What this process has of a room: who is in it here.
+
+    Within ``lock``, joins and departures happen one after the other.
+    """
+
+    __slots__ = ("lock", "seats", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.seats: dict[Person, set[Seat]] = {}
+        self.users = 0  # those who hold the lock, or want to
+
 
 class Counselling:
-    """The rooms of this process.
+    """The sockets in rooms.
 
     :arg publish: the bus, for what is told without being stored.
-    :arg clock: microseconds since 1970, for the times in frames only.
     """
 
     def __init__(
@@ -106,12 +103,12 @@ class Counselling:
         receipts: ReceiptBook,
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Published], None],
-        clock: Callable[[], int],
         *,
         found: Rooms,
         gate: Gate,
         filtering: Filtering,
         plugins: Plugins,
+        coordination: Coordination,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -119,35 +116,24 @@ class Counselling:
         self._receipts = receipts
         self._loop = loop
         self._publish = publish
-        self._clock = clock
         self._rooms = found
         self._gate = gate
         self._filtering = filtering
         self._plugins = plugins
-        self._live: dict[Thread, _Live] = {}
+        self._coordination = coordination
+        self._local: dict[Thread, _Local] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     # --- life of the service ---
 
     def reconfigure(self, settings: config.Counselling) -> None:
-        """Go by other settings from now on; a grace that is running keeps its time."""
+        """Go by other settings from now on."""
         self._settings = settings
-
-    async def recover(self) -> None:
-        """After a start: everybody in an active room has the full grace to come back."""
-        for room in await self._store.read(rooms.active):
-            live = self._live.setdefault(room.thread, _Live())
-            live.room = room
-            for side in Side:
-                self._start_grace(live, side)
 
     def stop(self) -> None:
         """From now on a closing socket is the server's doing, and ends nothing."""
         self._stopping = True
-        for live in self._live.values():
-            for side in Side:
-                live.stop_grace(side)
 
     # --- the room ---
 
@@ -159,44 +145,14 @@ class Counselling:
         :raises Conflict: it is over (what the person had not received yet was written first).
         """
         await self._gate.allows(identity, Action.CHAT, thread)
-        live = self._live.setdefault(thread, _Live())
-        try:
-            async with live.lock:
-                room = live.room if live.room else await self._rooms.get(thread)
-                side = _side_of(room, identity.person)
-                known = await self._receipts.get(thread, identity.person)
-                received = known or 0
-                if not room.open:
-                    await self._hub.follow(outbox, thread, received)
-                    raise Conflict("session_finished")
-                live.room = room
-                first = not live.present(side)
-                live.sockets[side].add(outbox)
-                seat = Seat(identity, thread, side, outbox)
-                try:
-                    resent = await self._hub.follow(outbox, thread, received)
-                    # Asked again: an end that came in between is either seen here or heard live.
-                    live.room = await self._store.read(rooms.get, thread)
-                    if not live.room.open:
-                        raise Conflict("session_finished")
-                    if first:
-                        name = identity.name or _name_of(room, side)
-                        await self._apply(live, Event.ENTERED, side, name)
-                except ChatError:
-                    live.sockets[side].discard(outbox)
-                    raise
-                _log(
-                    "joined" if known is None else "resumed",
-                    thread,
-                    identity.person,
-                    conn=outbox.conn,
-                    resent=resent,
-                )
-                if first:
-                    self._plugins.emit("participant_joined", thread=thread, identity=identity)
-                    self._tell_presence(live)
-        finally:
-            self._forget_if_idle(thread, live)
+        async with self._alone(thread) as local:
+            seat = await self._enter(identity, thread, outbox)
+            seats = local.seats.setdefault(seat.person, set())
+            seats.add(seat)
+            if len(seats) == 1:
+                self._plugins.emit("participant_joined", thread=thread, identity=identity)
+                name = identity.name or _name_of(seat.room, seat.person)
+                self._coordination.here(InRoom(seat.room, seat.person, name))
         if outbox.closed:  # the socket closed while we waited, when nobody knew its seat
             self.leave(seat, None)
         return seat
@@ -231,9 +187,7 @@ class Counselling:
     async def status(self, seat: Seat) -> list[Published]:
         """What one who has just come should know: who is there, and how far everybody has read."""
         marks = await self._store.read(reading.marks, seat.thread)
-        live = self._live.get(seat.thread)
-        presence = self._presence(live) if live else None
-        return [*marks, *([presence] if presence else [])]
+        return [*marks, await self.presence(seat.room)]
 
     def leave(self, seat: Seat, close_code: int | None) -> None:
         """The seat's socket is closed. Codes 4000 (end) and 4001 (no answer in time) mean something."""
@@ -251,7 +205,7 @@ class Counselling:
 
     # --- listening in ---
 
-    async def observe(self, identity: Identity, session_id: int, outbox: Outbox, since: int) -> None:
+    async def observe(self, identity: Identity, session_id: int, outbox: Outbox, since: int) -> Room:
         """Let a supervisor or an admin hear a session, live, from where it stopped the last time.
 
         The participants are not told.
@@ -273,10 +227,12 @@ class Counselling:
             self._receipts.note(thread, identity.person, heard)
         resent = await self._hub.follow(outbox, thread, heard)
         # Asked after following: an end that came in between is either seen here or heard live.
-        if not (await self._store.read(rooms.get, thread)).open:
+        room = await self._store.read(rooms.get, thread)
+        if not room.open:
             raise Conflict("session_finished")
         _log("observing", thread, identity.person, conn=outbox.conn, resent=resent)
         self._plugins.emit("observer_joined", thread=thread, identity=identity)
+        return room
 
     def stop_observing(self, identity: Identity, session_id: int) -> None:
         """The socket of an observer that had been let in is closed."""
@@ -291,11 +247,13 @@ class Counselling:
             return True
         return await self._store.read(rooms.supervises, session_id, identity.person)
 
-    def presence(self, thread: Thread) -> Presence:
-        """Who of the participants of a session is there."""
-        live = self._live.get(thread)
-        nobody = Presence(thread, {Role.USER: False, Role.CONSULTANT: False})
-        return (self._presence(live) if live else None) or nobody
+    async def presence(self, room: Room) -> Presence:
+        """Who of the participants of a room is there. Nobody, as long as nobody can be asked."""
+        try:
+            there = await self._coordination.ask(WhoIsThere(room.thread))
+        except Unavailable:
+            there = []
+        return Presence(room.thread, {each.role: each.key in there for each in (room.asker, room.helper)})
 
     # --- the past ---
 
@@ -303,13 +261,6 @@ class Counselling:
         """A page of what was said before ``before``, oldest first, and whether there is more."""
         found = await self._store.read(messages.before, seat.thread, before, limit + 1)
         return found[-limit:], len(found) > limit
-
-    def live(self) -> Iterator[tuple[Room, Mapping[Person, bool]]]:
-        """The unfinished rooms that somebody is in or is awaited in, and who of the two is there."""
-        for live in self._live.values():
-            room = live.room
-            if room is not None and room.open:
-                yield room, {room.asker: live.present(Side.ASKER), room.helper: live.present(Side.HELPER)}
 
     # --- what the bus tells ---
 
@@ -320,123 +271,96 @@ class Counselling:
         if isinstance(event, SHOWN):
             self._hub.tell(event, event.thread)
         elif isinstance(event, RoomEnded):
-            self._hub.tell(event, event.thread)
+            self._hub.tell(event, event.thread, upto=event.room.last_seq if event.room else 0)
             # Later in this turn of the loop: acknowledgements of the same batch go out before.
             self._loop.call_soon(self._hub.close_thread, event.thread, *ENDED)
-            live = self._live.get(event.thread)
-            if live is not None and live.room is not None:
-                live.room = msgspec.structs.replace(live.room, state=event.state, ended=event.time)
-                for side in Side:
-                    live.stop_grace(side)
-                self._forget_if_idle(event.thread, live)
+
+    async def look_again(self) -> None:
+        """Events may have been missed: see which rooms have ended.
+
+        :raises Unavailable: the database is away.
+        """
+        threads = [thread for thread in self._hub.threads if thread.kind in (Kind.SESSION, Kind.RECORD)]
+        for start in range(0, len(threads), 500):
+            for room in await self._store.read(rooms.several, threads[start : start + 500]):
+                if not room.open:
+                    self.on_event(RoomEnded(room.thread, room.state, room.ended or 0, room))
 
     # --- inside ---
 
+    @asynccontextmanager
+    async def _alone(self, thread: Thread) -> AsyncIterator[_Local]:
+        local = self._local.setdefault(thread, _Local())
+        local.users += 1
+        try:
+            async with local.lock:
+                yield local
+        finally:
+            local.users -= 1
+            if not local.users and not local.seats:
+                del self._local[thread]
+
+    async def _enter(self, identity: Identity, thread: Thread, outbox: Outbox) -> Seat:
+        room = await self._rooms.get(thread)
+        person = identity.person
+        if person not in (room.asker, room.helper):
+            raise Forbidden("not_your_session")
+        known = await self._receipts.get(thread, person)
+        resent = await self._hub.follow(outbox, thread, known or 0)
+        if room.open:
+            # Asked again: an end that came in between is either seen here or heard live.
+            room = await self._store.read(rooms.get, thread)
+        if not room.open:
+            raise Conflict("session_finished")
+        _log("joined" if known is None else "resumed", thread, person, conn=outbox.conn, resent=resent)
+        return Seat(identity, room, outbox)
+
     async def _leave(self, seat: Seat, close_code: int | None) -> None:
         await seat.lane.empty()  # the last words come before the end
-        live = self._live.get(seat.thread)
-        if live is None:
-            return
-        async with live.lock:
-            live.sockets[seat.side].discard(seat.outbox)
-            if not live.present(seat.side):
-                person = seat.identity.person
-                self._plugins.emit("participant_left", thread=seat.thread, person=person)
-                self._tell_presence(live)
+        async with self._alone(seat.thread) as local:
+            seats = local.seats.get(seat.person, set())
+            seats.discard(seat)
+            if not seats:
+                local.seats.pop(seat.person, None)
+                self._plugins.emit("participant_left", thread=seat.thread, person=seat.person)
             if close_code == END:
-                await self._insist(live, Event.ENDED, seat.side)
-            elif close_code == CANCEL and seat.side is Side.ASKER and seat.thread.kind is Kind.SESSION:
-                await self._insist(live, Event.CANCELLED, seat.side)
-            if not live.present(seat.side):
-                await self._apply(live, Event.LEFT, seat.side)
-        self._forget_if_idle(seat.thread, live)
+                await self._insist(seat, Event.ENDED)
+            elif close_code == CANCEL and seat.person == seat.room.asker and seat.thread.kind is Kind.SESSION:
+                await self._insist(seat, Event.CANCELLED)
+            if not seats:
+                self._coordination.gone(room_key(seat.thread, seat.person))
 
-    async def _apply(self, live: _Live, event: Event, side: Side, name: str = "") -> None:
-        """Do what the table says. The caller holds the room's lock."""
-        room = live.room
-        if room is None:
-            return
-        state, effects = step(room.state, event, live.present(side.other))
-        for effect in effects:
-            if effect is Effect.ANNOUNCE:
-                role = (room.asker if side is Side.ASKER else room.helper).role
-                self._publish(Notice(room.thread, f"joined_{role.value}", self._clock(), name))
-            elif effect is Effect.STOP_GRACE:
-                live.stop_grace(side)
-            elif effect is Effect.START_GRACE:
-                self._start_grace(live, side)
-                person = room.asker if side is Side.ASKER else room.helper
-                _log("away", room.thread, person, grace=self._settings.rejoin_grace)
-            elif effect is Effect.START:
-                live.room = await self._store.write(lambda tx: rooms.start(tx, room.thread))
-            elif effect is Effect.FINISH:
-                log.info("ending", extra=fields(**room.thread.named, why=event.value))
-                live.room = await self._store.write(lambda tx: rooms.finish(tx, room.thread, state))
-
-    def _tell_presence(self, live: _Live) -> None:
-        presence = self._presence(live)
-        if presence is not None:
-            self._publish(presence)
-
-    def _presence(self, live: _Live) -> Presence | None:
-        room = live.room
-        if room is None:
-            return None
-        people = {Side.ASKER: room.asker, Side.HELPER: room.helper}
-        present = {person.role: live.present(side) for side, person in people.items()}
-        return Presence(room.thread, present)
-
-    async def _insist(self, live: _Live, event: Event, side: Side) -> None:
-        """As ``_apply``, for what must happen: tried again until the database takes it."""
+    async def _insist(self, seat: Seat, event: Event) -> None:
+        """End the room, if its table says so. What the database does not take is tried again, later."""
         try:
-            await self._apply(live, event, side)
+            await self._store.write(lambda tx: _end(tx, seat.thread, event))
         except ChatError as error:
-            named = live.room.thread.named if live.room else {}
+            named = seat.thread.named
             log.warning("an end could not be stored, trying again: %s", error, extra=fields(**named))
-            self._later(RETRY, live, event, side)
+            self._loop.call_later(RETRY, self._insist_again, seat, event)
 
-    def _start_grace(self, live: _Live, side: Side) -> None:
+    def _insist_again(self, seat: Seat, event: Event) -> None:
         if not self._stopping:
-            live.stop_grace(side)
-            self._later(self._settings.rejoin_grace, live, Event.GRACE_OVER, side)
-
-    def _later(self, delay: float, live: _Live, event: Event, side: Side) -> None:
-        live.graces[side] = self._loop.call_later(delay, self._spawn_due, live, event, side)
-
-    def _spawn_due(self, live: _Live, event: Event, side: Side) -> None:
-        self._spawn(self._due(live, event, side))
-
-    async def _due(self, live: _Live, event: Event, side: Side) -> None:
-        async with live.lock:
-            live.stop_grace(side)
-            if event is not Event.GRACE_OVER or not live.present(side):
-                await self._insist(live, event, side)
-        if live.room is not None:
-            self._forget_if_idle(live.room.thread, live)
+            self._spawn(self._insist(seat, event))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _forget_if_idle(self, thread: Thread, live: _Live) -> None:
-        if live.idle and self._live.get(thread) is live:
-            del self._live[thread]
+
+def _end(tx: Transaction, thread: Thread, event: Event) -> None:
+    state, effects = step(rooms.get(tx.database, thread).state, event, other_present=False)
+    if Effect.FINISH in effects:
+        rooms.finish(tx, thread, state)
+        log.info("ending", extra=fields(**thread.named, why=event.value))
 
 
 def _log(event: str, thread: Thread, person: Person, **more: Any) -> None:
     log.info(event, extra=fields(**thread.named, role=person.role.value, id=person.id, **more))
 
 
-def _side_of(room: Room, person: Person) -> Side:
-    if person == room.asker:
-        return Side.ASKER
-    if person == room.helper:
-        return Side.HELPER
-    raise Forbidden("not_your_session")
-
-
-def _name_of(room: Room, side: Side) -> str:
-    """How the room calls a side whose token has no name."""
-    person, name = (room.asker, room.asker_name) if side is Side.ASKER else (room.helper, room.helper_name)
+def _name_of(room: Room, person: Person) -> str:
+    """How the room calls somebody whose token has no name."""
+    name = room.asker_name if person == room.asker else room.helper_name
     return name or person.id

@@ -1,10 +1,10 @@
 """The dispatcher: the line, the waiters, and who talks to whom.
 
 Strategy: one structure in memory owns all decisions (the ``Desk`` of ``domain/queue.py`` and the
-talks of this module); it is only touched on the loop, so no two matches race. Each decision is
-then stored, and what people are told of it is published by its commit: ``on_event`` is where a
-user learns of its waiter, a waiter of its users, and both of a departure. A decision that the
-database did not take is taken back. After a restart everything is built again from the
+cases of this module); it is only touched on one loop, that of the coordinator, so no two matches race.
+Each decision is then stored, by an update that takes effect only if the conversation still is as it was
+thought to be, and what people are told of it is published by its commit. A decision that the database
+did not take is taken back. Whoever becomes the coordinator builds everything again from the
 unfinished conversations.
 
 A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets
@@ -15,23 +15,20 @@ place again when it comes back in time.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from tornado_chat import config
-from tornado_chat.delivery.hub import Hub
-from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy
-from tornado_chat.errors import ChatError, Conflict
-from tornado_chat.events import Assigned, Departed, Event, Returned
+from tornado_chat.attendance import HandOver, OnDuty
+from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy, Ticket
+from tornado_chat.errors import ChatError, Conflict, NotFound
+from tornado_chat.events import Assigned, Departed, Event, Place, Returned
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
-from tornado_chat.services.gate import Gate
 from tornado_chat.services.places import PlaceTeller
-from tornado_chat.services.receipts import ReceiptBook
-from tornado_chat.services.seats import Seat, Talk, Usher, WaiterDesk
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations
-from tornado_chat.types import Action, Conversation, ConversationState, Person
+from tornado_chat.types import Conversation, ConversationState, Person
 
 log = logging.getLogger(__name__)
 
@@ -39,72 +36,143 @@ SECOND_LOOK = 2.0  # seconds until those whom the policy passed over are looked 
 RETRY = 5.0  # seconds until something that the database did not take is tried again
 
 
+class Case:
+    """An unfinished conversation, and the processes that hold sockets of its user."""
+
+    __slots__ = ("grace", "row", "there", "told_at", "told_place", "waits_since")
+
+    def __init__(self, row: Conversation, waits_since: float) -> None:
+        self.row = row
+        self.waits_since = waits_since  # by the loop's clock: since it came, or lost its waiter
+        self.there: set[str] = set()
+        self.grace: asyncio.TimerHandle | None = None
+        self.told_place = 0
+        self.told_at = float("-inf")
+
+    @property
+    def ticket(self) -> Ticket:
+        """Its claim to a waiter: a returned one goes first, then the order of arrival counts."""
+        row = self.row
+        return Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter)
+
+    @property
+    def waiting(self) -> bool:
+        return self.row.state is ConversationState.WAITING
+
+    def stop_grace(self) -> None:
+        if self.grace is not None:
+            self.grace.cancel()
+            self.grace = None
+
+
+class WaiterDesk:
+    """A waiter, the processes that hold its sockets, and its users. It stays as long as it has either.
+
+    ``claims`` are those of its last token, for the queue policy.
+    """
+
+    __slots__ = ("address", "cases", "claims", "grace", "name", "person", "ready", "since", "stance", "there")
+
+    def __init__(self, person: Person, address: str, name: str | None) -> None:
+        self.person = person
+        self.address = address  # what its users know it by, for as long as it is here
+        self.name = name
+        self.claims: Mapping[str, Any] = {}
+        self.ready = False
+        self.there: set[str] = set()
+        self.cases: dict[int, Case] = {}
+        self.stance: tuple[bool, bool] | None = None  # ready, connected
+        self.since = 0.0  # it has this stance, by the loop's clock
+        self.grace: asyncio.TimerHandle | None = None
+
+    def stop_grace(self) -> None:
+        if self.grace is not None:
+            self.grace.cancel()
+            self.grace = None
+
+
 class Dispatcher:
-    """All support conversations of this process; ``Support`` is what people do with it."""
+    """All unfinished support conversations, as their coordinator has them.
+
+    :arg publish: the bus, for places in the line.
+    :arg sure: whether what is known of other processes is up to date. Nobody's grace ends while it is not.
+    """
 
     def __init__(
         self,
         settings: config.Support,
         store: Store,
-        hub: Hub,
-        receipts: ReceiptBook,
         loop: asyncio.AbstractEventLoop,
+        publish: Callable[[Event], None],
         policy: QueuePolicy,
-        gate: Gate,
         waited: Buckets,
+        sure: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._store = store
-        self._hub = hub
         self._loop = loop
-        self._gate = gate
+        self._publish = publish
+        self._policy = policy
         self._waited = waited
-        self._by_user: dict[Person, Talk] = {}
-        self._talks: dict[int, Talk] = {}
-        self._usher = Usher(hub, receipts, store)
-        self._places = PlaceTeller(loop, settings.queue_interval, self._line, self._usher.show_place)
-        self._assigning: set[int] = set()  # matched, and not yet committed
+        self._sure = sure
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._running = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._cases: dict[int, Case] = {}
+        self._assigning: dict[int, Person] = {}  # decided, and not yet committed: who gets whom
         self._second_look: asyncio.TimerHandle | None = None
-        self.desk = Desk(policy)
+        self._places = PlaceTeller(self._loop, self._settings.queue_interval, self._line, self._tell_place)
+        self.desk = Desk(self._policy)
         self.waiters: dict[Person, WaiterDesk] = {}
 
-    # --- life of the service ---
+    # --- life ---
 
-    async def recover(self) -> None:
-        """After a start: everybody has the full grace to come back to place and conversation."""
-        for conversation in await self._store.read(conversations.unfinished):
-            age = max(0.0, time.time() - conversation.created / 1e6)
-            talk = Talk(self._loop.time() - age, conversation)
-            self._talks[conversation.id] = talk
-            self._by_user[conversation.user] = talk
-            self._await_user(talk)
-            if conversation.state is ConversationState.ACTIVE:
-                assert conversation.waiter is not None
-                assert conversation.waiter_uuid is not None
-                waiter = self.waiter(conversation.waiter, conversation.waiter_uuid, conversation.waiter_name)
-                waiter.talks[conversation.id] = talk
-                self.desk.pool.took(waiter.person)
-                self._await_waiter(waiter)
+    async def begin(self) -> None:
+        """Go on with what is unfinished: everybody has the full grace to come back to place and conversation."""
+        self.end()
+        rows = await self._store.read(conversations.unfinished)
+        self._reset()
+        self._running = True
+        for row in rows:
+            self._adopt(row)
 
-    def stop(self) -> None:
-        """From now on a closing socket is the server's doing, and ends nothing."""
-        self._stopping = True
+    def end(self) -> None:
+        """From now on nothing is decided here, and a closing socket ends nothing."""
+        self._running = False
         self._places.stop()
         if self._second_look is not None:
             self._second_look.cancel()
-        for talk in self._talks.values():
-            talk.stop_grace()
+        for case in self._cases.values():
+            case.stop_grace()
         for waiter in self.waiters.values():
             waiter.stop_grace()
+        self._reset()
+
+    async def look_again(self) -> None:
+        """Events may have been missed: see what the database says.
+
+        :raises Unavailable: it says nothing.
+        """
+        known = list(self._cases)
+        rows = {row.id: row for row in await self._store.read(conversations.unfinished)}
+        gone = [id for id in known if id not in rows]
+        for start in range(0, len(gone), 500):
+            for row in await self._store.read(conversations.several, gone[start : start + 500]):
+                self._learn(row)
+        for row in rows.values():
+            if row.id in self._cases:
+                self._learn(row)
+            elif self._running and row.id not in gone:
+                self._adopt(row)
 
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
         """Go by other settings and another policy from now on, those who wait already included.
 
         A waiter with more users than it may have now keeps them; a grace that is running keeps its time.
         """
-        self._settings = settings
+        self._settings, self._policy = settings, policy
         self._places.interval = settings.queue_interval
         for waiter in self.waiters.values():
             self._set_available(waiter)
@@ -118,111 +186,299 @@ class Dispatcher:
 
     # --- people come and go ---
 
-    async def seat_user(self, seat: Seat) -> None:
-        """Bring a user's socket to its conversation or its place in the line; a new one if needed.
+    def user_here(self, process: str, row: Conversation) -> None:
+        """A process holds sockets of the conversation's user."""
+        case = self._cases.get(row.id)
+        if case is None:
+            if not row.open:
+                return
+            case = self._adopt(row)
+        else:
+            self._learn(row)
+            if row.id not in self._cases:  # it is over
+                return
+        case.stop_grace()
+        case.there.add(process)
+        if case.waiting:
+            self._join(case)
+            if row.id in self.desk:  # else it is being assigned this very moment
+                self._places.tell(case, self.desk.place(row.id))
 
-        :raises Unavailable: the line could not be joined; nothing was done.
-        :raises Forbidden: a plugin does not let the user in.
-        """
-        await self._gate.allows(seat.identity, Action.QUEUE)
-        while True:
-            talk = self._by_user.get(seat.person)
-            fresh = talk is None
-            if talk is None:
-                talk = self._by_user[seat.person] = Talk(self._loop.time())
-            async with talk.lock:
-                if talk.gone:  # it ended while we waited for the lock: begin another
-                    continue
-                if fresh:
-                    await self._open_talk(talk, seat)
-                talk.stop_grace()
-                talk.seats[seat] = None
-                seat.talk = talk
-                if talk.waiting:
-                    self._join(talk)
-                await self._show_talk(talk, seat)
-                break
-        if seat.outbox.closed:  # its socket closed while we waited
-            self.unseat(seat)
+    def user_gone(self, process: str, conversation_id: int) -> None:
+        """A process holds none any more. That is no departure: the grace begins, if it was the last one."""
+        case = self._cases.get(conversation_id)
+        if case is None or process not in case.there:
+            return
+        case.there.discard(process)
+        if not case.there:
+            if self.desk.leave(conversation_id):
+                self._places.changed()
+            self._await_user(case, self._settings.rejoin_grace)
 
-    async def seat_waiter(self, seat: Seat, *, ready: bool) -> None:
-        """Bring a waiter's socket to its users, and more of them if it is ready.
-
-        :raises Forbidden: a plugin does not let the waiter serve.
-        """
-        await self._gate.allows(seat.identity, Action.SERVE)
-        waiter = self.waiter(seat.person, seat.frames.address, seat.identity.name)
+    def waiter_here(self, process: str, fact: OnDuty) -> None:
+        """A process holds sockets of a waiter, who takes new users or does not."""
+        waiter = self._waiter(fact.person, fact.address, fact.name)
         waiter.stop_grace()
-        waiter.ready = ready
-        waiter.claims = seat.identity.claims
-        waiter.name = seat.identity.name or waiter.name
-        fresh = seat not in waiter.seats
-        waiter.seats[seat] = None
-        talks = list(waiter.talks.values()) if fresh else []
-        for talk in talks:
-            self._usher.show_user(talk.row, seat)
+        waiter.ready = fact.ready
+        waiter.claims = fact.claims
+        waiter.name = fact.name or waiter.name
+        waiter.there.add(process)
         self._set_available(waiter)
         self._match()
-        for talk in talks:
-            await self._usher.follow(seat, talk.row)
-        if seat.outbox.closed:
-            self.unseat(seat)
 
-    def unseat(self, seat: Seat) -> None:
-        """The seat's socket is closed. That is no departure: the grace begins."""
-        if self._stopping:
+    def waiter_gone(self, process: str, person: Person) -> None:
+        """As ``user_gone``."""
+        waiter = self.waiters.get(person)
+        if waiter is None or process not in waiter.there:
             return
-        talk = seat.talk
-        if talk is not None:
-            talk.seats.pop(seat, None)
-            if not talk.seats and not talk.gone:
-                if self.desk.leave(talk.row.id):
-                    self._places.changed()
-                self._await_user(talk)
-                self._log("away", talk.row, seat.person, grace=self._settings.rejoin_grace)
-        waiter = self.waiters.get(seat.person)
-        if waiter is not None and seat in waiter.seats:
-            del waiter.seats[seat]
-            if not waiter.seats:
-                self._set_available(waiter)
-                self._await_waiter(waiter)
-                for talk in waiter.talks.values():
-                    self._log("away", talk.row, seat.person, grace=self._settings.rejoin_grace)
+        waiter.there.discard(process)
+        if not waiter.there:
+            self._set_available(waiter)
+            self._await_waiter(waiter, self._settings.rejoin_grace)
 
-    async def end(self, talk: Talk, gone: Person) -> None:
-        """``gone`` leaves the conversation for good."""
-        async with talk.lock:
-            if not talk.gone:
-                await self._end(talk, gone)
+    async def hand_over(self, wish: HandOver) -> None:
+        """Give a user to another waiter.
 
-    async def hand_over(self, talk: Talk, source: Person, target: WaiterDesk) -> None:
-        """Give ``source``'s user to another waiter.
-
-        :raises Conflict: it is no longer ``source``'s.
+        :raises NotFound: there is no such waiter who is ready and has room.
+        :raises Conflict: it is no longer the source's user.
         """
-        async with talk.lock:
-            if talk.gone or talk.row.waiter != source:
-                raise Conflict("no_conversation")
-            self.desk.pool.took(target.person)
-            try:
-                await self._assign(talk, target, f"handed over by {source.id}")
-            except ChatError:
-                self.desk.pool.released(target.person)
-                raise
+        target, pooled = self.waiters.get(wish.target), self.desk.pool.get(wish.target)
+        if target is None or pooled is None or not pooled.free or wish.target == wish.source:
+            raise NotFound("no_such_waiter", id=wish.target.id)
+        case = self._cases.get(wish.conversation_id)
+        if case is None or case.row.waiter != wish.source or case.row.id in self._assigning:
+            raise Conflict("no_conversation")
+        self._assigning[case.row.id] = target.person
+        self.desk.pool.took(target.person)
+        await self._assign(case, target, f"handed over by {wish.source.id}")
 
-    def expects(self, user: Person) -> bool:
-        """Whether the user has a conversation, or a place in the line, to come back to."""
-        return user in self._by_user
+    # --- looking ---
 
-    def talk(self, conversation_id: int) -> Talk:
+    def case(self, conversation_id: int) -> Case:
         """An unfinished conversation."""
-        return self._talks[conversation_id]
+        return self._cases[conversation_id]
 
-    def talks(self) -> Iterator[Talk]:
+    def cases(self) -> Iterator[Case]:
         """All unfinished conversations."""
-        return iter(self._talks.values())
+        return iter(self._cases.values())
 
-    def waiter(self, person: Person, address: str, name: str | None) -> WaiterDesk:
+    # --- what was committed, here or elsewhere ---
+
+    events = (Assigned, Departed, Returned)
+
+    def on_event(self, event: Event) -> None:
+        """Called for ``events``."""
+        if self._running and isinstance(event, Assigned | Departed | Returned):
+            self._learn(event.conversation)
+
+    def _learn(self, row: Conversation) -> None:
+        """A version of a conversation; an old one changes nothing."""
+        case = self._cases.get(row.id)
+        if case is None or row.changes <= case.row.changes:
+            return
+        before, case.row = case.row, row
+        if not row.open:
+            self._close(case)
+        if (before.waiter is not None and before.waiter != row.waiter) or not row.open:
+            self._release(before)
+        if row.open and row.waiter is not None and row.waiter != before.waiter:
+            self._begin(case, before)
+        if row.open and row.waiter is None and before.waiter is not None:
+            case.waits_since = self._loop.time()
+            if case.there:
+                self._join(case)
+                if row.id in self.desk:
+                    self._places.tell(case, self.desk.place(row.id))
+        if before.waiter is not None:
+            self._loop.call_soon(self._match)  # there is a place that became free
+
+    def _begin(self, case: Case, before: Conversation) -> None:
+        row = case.row
+        assert row.waiter is not None
+        assert row.waiter_uuid is not None
+        if self.desk.leave(row.id):
+            self._places.changed()
+        waiter = self._waiter(row.waiter, row.waiter_uuid, row.waiter_name)
+        waiter.cases[row.id] = case
+        if self._assigning.get(row.id) != waiter.person:  # not our own decision: an earlier coordinator's
+            self.desk.pool.took(waiter.person)
+        if before.waiter is None:
+            waited = self._loop.time() - case.waits_since
+            self._waited.observe(waited)
+            _log("matched", row, waiter.person, waited=round(waited, 1), why=row.reason)
+        else:
+            _log("transferred", row, waiter.person, previous=before.waiter.id, why=row.reason)
+        if not waiter.there and waiter.grace is None:  # lost between the match and its commit
+            self._await_waiter(waiter, self._settings.rejoin_grace)
+
+    def _close(self, case: Case) -> None:
+        del self._cases[case.row.id]
+        case.stop_grace()
+        if self.desk.leave(case.row.id):
+            self._places.changed()
+
+    def _release(self, before: Conversation) -> None:
+        """The waiter of the version ``before`` is rid of the conversation: its place is free."""
+        if before.waiter is None:
+            return
+        waiter = self.waiters[before.waiter]
+        self.desk.pool.released(before.waiter)
+        waiter.cases.pop(before.id, None)
+        self._forget_if_idle(waiter)
+
+    def _adopt(self, row: Conversation) -> Case:
+        """An unfinished conversation that was not known here. Its people are awaited."""
+        age = max(0.0, time.time() - row.created / 1e6)
+        case = self._cases[row.id] = Case(row, self._loop.time() - age)
+        self._await_user(case, self._settings.rejoin_grace)
+        if row.waiter is not None:
+            assert row.waiter_uuid is not None
+            waiter = self._waiter(row.waiter, row.waiter_uuid, row.waiter_name)
+            waiter.cases[row.id] = case
+            self.desk.pool.took(waiter.person)
+            if not waiter.there:
+                self._await_waiter(waiter, self._settings.rejoin_grace)
+        return case
+
+    # --- matching ---
+
+    def _join(self, case: Case) -> None:
+        """Put a user into the line, at the place that its number and its fate give it."""
+        if case.row.id not in self.desk and case.row.id not in self._assigning:
+            self.desk.join(case.ticket)
+            self._match()
+
+    def _match(self) -> None:
+        """Give a waiter to everybody for whom there is one."""
+        if not self._running:
+            return
+        for assignment in self.desk.match():
+            self._assigning[assignment.ticket.number] = assignment.waiter
+            case, waiter = self._cases[assignment.ticket.number], self.waiters[assignment.waiter]
+            self._spawn(self._store_match(case, waiter, assignment))
+        self._places.changed()
+        if self.desk.passed_over and self._second_look is None:
+            self._second_look = self._loop.call_later(SECOND_LOOK, self._look_at_passed_over)
+
+    def _look_at_passed_over(self) -> None:
+        """Policies may change their mind as time goes by, without anything else happening."""
+        self._second_look = None
+        self._match()
+
+    async def _store_match(self, case: Case, waiter: WaiterDesk, assignment: Assignment) -> None:
+        desk = self.desk
+        try:
+            await self._assign(case, waiter, assignment.reason)
+        except Conflict:
+            pass  # it ended meanwhile, or is not as it was thought to be
+        except ChatError as error:
+            log.warning(
+                "a match could not be stored, trying again: %s", error, extra=fields(**case.row.thread.named)
+            )
+            self._assigning[case.row.id] = waiter.person  # or it would be matched again at once
+            await asyncio.sleep(RETRY)
+            if desk is self.desk:
+                self._assigning.pop(case.row.id, None)
+        if desk is not self.desk:
+            return
+        if case.there and case.waiting and self._cases.get(case.row.id) is case:
+            self._join(case)
+        self._match()
+
+    async def _assign(self, case: Case, waiter: WaiterDesk, reason: str) -> None:
+        """Store a decision that is counted in the pool and in ``_assigning`` already, or take it back."""
+        desk, row, person, name, address = self.desk, case.row, waiter.person, waiter.name, waiter.address
+        try:
+            await self._store.write(lambda tx: conversations.assign(tx, row, person, name, address, reason))
+        except ChatError as error:
+            if isinstance(error, Conflict):
+                await self._ask_again(case)
+            if desk is self.desk and case.row.waiter != person:  # else another coordinator decided the same
+                desk.pool.released(person)
+                self._forget_if_idle(waiter)
+            raise
+        finally:
+            if desk is self.desk:
+                self._assigning.pop(row.id, None)
+
+    async def _ask_again(self, case: Case) -> None:
+        try:
+            for row in await self._store.read(conversations.several, [case.row.id]):
+                self._learn(row)
+        except ChatError as error:
+            log.warning("a conversation could not be read: %s", error, extra=fields(**case.row.thread.named))
+
+    # --- places ---
+
+    def _line(self) -> Iterator[Case]:
+        for ticket in self.desk.in_order():
+            yield self._cases[ticket.number]
+
+    def _tell_place(self, case: Case, place: int) -> None:
+        self._publish(Place(case.row, place))
+
+    # --- grace ---
+
+    def _await_user(self, case: Case, delay: float) -> None:
+        case.stop_grace()
+        case.grace = self._loop.call_later(delay, lambda: self._spawn(self._user_lost(case)))
+
+    async def _user_lost(self, case: Case) -> None:
+        case.grace = None
+        if case.there or case.row.id not in self._cases or not self._running:
+            return
+        if not self._sure():
+            self._await_user(case, RETRY)
+            return
+        conversation_id, user = case.row.id, case.row.user
+        try:
+            await self._store.write(lambda tx: conversations.end(tx, conversation_id, user))
+        except ChatError as error:
+            log.warning(
+                "a departure could not be stored, trying again: %s",
+                error,
+                extra=fields(**case.row.thread.named),
+            )
+            if self._running:
+                self._await_user(case, RETRY)
+
+    def _await_waiter(self, waiter: WaiterDesk, delay: float) -> None:
+        waiter.stop_grace()
+        waiter.grace = self._loop.call_later(delay, lambda: self._spawn(self._waiter_lost(waiter)))
+
+    async def _waiter_lost(self, waiter: WaiterDesk) -> None:
+        waiter.grace = None
+        if waiter.there or not self._running:
+            return
+        if not self._sure():
+            self._await_waiter(waiter, RETRY)
+            return
+        waiter.ready = False
+        self._set_available(waiter)
+        for case in list(waiter.cases.values()):
+            if waiter.there or not self._running:  # back at the last moment: keeps whom it still has
+                return
+            row = case.row
+            if row.waiter != waiter.person or row.id in self._assigning:
+                continue
+            try:
+                await self._store.write(lambda tx, row=row: conversations.give_back(tx, row))  # type: ignore[misc]
+            except Conflict:  # gone this very moment
+                await self._ask_again(case)
+            except ChatError as error:
+                log.warning(
+                    "users could not go back to the line, trying again: %s",
+                    error,
+                    extra=fields(role="waiter", id=waiter.person.id),
+                )
+                if self._running:
+                    self._await_waiter(waiter, RETRY)
+                return
+        self._forget_if_idle(waiter)
+
+    # --- inside ---
+
+    def _waiter(self, person: Person, address: str, name: str | None) -> WaiterDesk:
         """The waiter's desk, made if it has none."""
         waiter = self.waiters.get(person)
         if waiter is None:
@@ -230,247 +486,28 @@ class Dispatcher:
             self._set_available(waiter)
         return waiter
 
-    # --- what the bus tells ---
-
-    events = (Assigned, Departed, Returned)
-
-    def on_event(self, event: Event) -> None:
-        """Take in what was committed, and tell the people; called for ``events``."""
-        if isinstance(event, Assigned):
-            self._on_assigned(event)
-        elif isinstance(event, Departed):
-            self._on_departed(event.conversation)
-        elif isinstance(event, Returned):
-            self._on_returned(event)
-
-    def _on_assigned(self, event: Assigned) -> None:
-        conversation = event.conversation
-        talk = self._talks[conversation.id]
-        talk.conversation = conversation
-        assert conversation.waiter is not None
-        waiter = self.waiters[conversation.waiter]
-        waiter.talks[conversation.id] = talk
-        if event.previous is None:
-            waited = self._loop.time() - talk.waits_since
-            self._waited.observe(waited)
-            self._log("matched", conversation, waiter.person, waited=round(waited, 1), why=event.reason)
-        else:
-            self._log(
-                "transferred", conversation, waiter.person, previous=event.previous.id, why=event.reason
-            )
-            self._release(event.previous, conversation)
-            self._loop.call_soon(self._match)  # the place that became free
-        for seat in talk.seats:
-            self._usher.show_waiter(conversation, seat)
-            self._spawn(self._usher.follow(seat, conversation))
-        for seat in waiter.seats:
-            self._usher.show_user(conversation, seat)
-            self._spawn(self._usher.follow(seat, conversation))
-        if not waiter.seats and waiter.grace is None:  # lost between the match and its commit
-            self._await_waiter(waiter)
-
-    def _on_departed(self, conversation: Conversation) -> None:
-        talk = self._talks.pop(conversation.id)
-        talk.conversation = conversation
-        talk.gone = True
-        talk.stop_grace()
-        if self._by_user.get(conversation.user) is talk:
-            del self._by_user[conversation.user]
-        if self.desk.leave(conversation.id):
-            self._places.changed()
-        for seat in talk.seats:
-            seat.talk = None
-            self._usher.part(seat, conversation)
-        if conversation.waiter is not None:
-            self._release(conversation.waiter, conversation)
-            self._match()
-
-    def _on_returned(self, event: Returned) -> None:
-        talk = self._talks[event.conversation.id]
-        talk.conversation = event.conversation
-        talk.waits_since = self._loop.time()
-        self._release(event.lost, event.conversation)
-        if talk.seats:
-            self._join(talk)
-            if event.conversation.id in self.desk:
-                self._places.tell(talk, self.desk.place(event.conversation.id))
-
-    def _release(self, person: Person, conversation: Conversation) -> None:
-        """A waiter is rid of a conversation: its sockets are told, its place is free."""
-        self.desk.pool.released(person)
-        waiter = self.waiters[person]
-        waiter.talks.pop(conversation.id, None)
-        for seat in waiter.seats:
-            self._usher.part(seat, conversation)
-        self._forget_if_idle(waiter)
-
-    # --- matching ---
-
-    def _join(self, talk: Talk) -> None:
-        """Put a user into the line, at the place that its number and its fate give it."""
-        if talk.row.id not in self.desk and talk.row.id not in self._assigning:
-            self.desk.join(talk.ticket)
-            self._match()
-
-    def _match(self) -> None:
-        """Give a waiter to everybody for whom there is one."""
-        for assignment in self.desk.match():
-            self._assigning.add(assignment.ticket.number)
-            talk, waiter = self._talks[assignment.ticket.number], self.waiters[assignment.waiter]
-            self._spawn(self._store_match(talk, waiter, assignment))
-        self._places.changed()
-        if self.desk.passed_over and self._second_look is None and not self._stopping:
-            self._second_look = self._loop.call_later(SECOND_LOOK, self._look_again)
-
-    def _look_again(self) -> None:
-        """Policies may change their mind as time goes by, without anything else happening."""
-        self._second_look = None
-        self._match()
-
-    async def _store_match(self, talk: Talk, waiter: WaiterDesk, assignment: Assignment) -> None:
-        try:
-            await self._assign(talk, waiter, assignment.reason)
-        except ChatError as error:
-            self.desk.pool.released(waiter.person)
-            self._assigning.discard(talk.row.id)
-            self._forget_if_idle(waiter)
-            if talk.waiting:  # not just ended meanwhile
-                log.warning(
-                    "a match could not be stored, trying again: %s",
-                    error,
-                    extra=fields(**talk.row.thread.named),
-                )
-                await asyncio.sleep(RETRY)
-            if talk.seats and talk.waiting:
-                self._join(talk)
-            self._match()
-        self._assigning.discard(talk.row.id)
-
-    async def _assign(self, talk: Talk, waiter: WaiterDesk, reason: str) -> None:
-        conversation, person, name, address = talk.row, waiter.person, waiter.name, waiter.address
-        await self._store.write(
-            lambda tx: conversations.assign(tx, conversation, person, name, address, reason)
-        )
-
-    # --- places ---
-
-    def _line(self) -> Iterator[Talk]:
-        for ticket in self.desk.in_order():
-            yield self._talks[ticket.number]
-
-    # --- grace ---
-
-    def _await_user(self, talk: Talk) -> None:
-        talk.stop_grace()
-        talk.grace = self._loop.call_later(
-            self._settings.rejoin_grace, lambda: self._spawn(self._user_lost(talk))
-        )
-
-    async def _user_lost(self, talk: Talk) -> None:
-        async with talk.lock:
-            if talk.seats or talk.gone or self._stopping:
-                return
-            try:
-                await self._end(talk, talk.row.user)
-            except ChatError as error:
-                log.warning(
-                    "a departure could not be stored, trying again: %s",
-                    error,
-                    extra=fields(**talk.row.thread.named),
-                )
-                talk.grace = self._loop.call_later(RETRY, lambda: self._spawn(self._user_lost(talk)))
-
-    async def _end(self, talk: Talk, gone: Person) -> None:
-        conversation_id = talk.row.id
-        await self._store.write(lambda tx: conversations.end(tx, conversation_id, gone))
-
-    def _await_waiter(self, waiter: WaiterDesk, delay: float | None = None) -> None:
-        waiter.stop_grace()
-        delay = self._settings.rejoin_grace if delay is None else delay
-        waiter.grace = self._loop.call_later(delay, lambda: self._spawn(self._waiter_lost(waiter)))
-
-    async def _waiter_lost(self, waiter: WaiterDesk) -> None:
-        waiter.grace = None
-        if waiter.seats or self._stopping:
-            return
-        waiter.ready = False
-        self._set_available(waiter)
-        for talk in list(waiter.talks.values()):
-            async with talk.lock:
-                if waiter.seats:  # back at the last moment: keeps whom it still has
-                    return
-                if talk.gone or talk.row.waiter != waiter.person:
-                    continue
-                conversation = talk.row
-                try:
-                    await self._store.write(
-                        lambda tx, conversation=conversation: conversations.give_back(tx, conversation)  # type: ignore[misc]
-                    )
-                except ChatError as error:
-                    log.warning(
-                        "users could not go back to the line, trying again: %s",
-                        error,
-                        extra=fields(role="waiter", id=waiter.person.id),
-                    )
-                    self._await_waiter(waiter, RETRY)
-                    return
-        self._forget_if_idle(waiter)
-
-    # --- inside ---
-
     def _set_available(self, waiter: WaiterDesk) -> None:
-        stance = (waiter.ready, bool(waiter.seats))
+        stance = (waiter.ready, bool(waiter.there))
         if stance != waiter.stance:
             waiter.stance, waiter.since = stance, self._loop.time()
         self.desk.pool.set(
             waiter.person,
-            available=waiter.ready and bool(waiter.seats),
+            available=waiter.ready and bool(waiter.there),
             capacity=self._settings.capacity,
             claims=waiter.claims,
         )
 
     def _forget_if_idle(self, waiter: WaiterDesk) -> None:
         pooled = self.desk.pool.get(waiter.person)
-        if not waiter.seats and waiter.grace is None and pooled is not None and pooled.load == 0:
+        if not waiter.there and waiter.grace is None and pooled is not None and pooled.load == 0:
             self.desk.pool.remove(waiter.person)
-            del self.waiters[waiter.person]
-
-    async def _open_talk(self, talk: Talk, seat: Seat) -> None:
-        name, address = seat.identity.name, seat.frames.address
-        claims = {
-            name: value for name, value in seat.identity.claims.items() if name in self._settings.queue_claims
-        }
-        try:
-            talk.conversation = await self._store.write(
-                lambda tx: conversations.create(tx, seat.person, name, address, claims)
-            )
-        except ChatError:
-            talk.gone = True
-            del self._by_user[seat.person]
-            raise
-        self._talks[talk.conversation.id] = talk
-
-    async def _show_talk(self, talk: Talk, seat: Seat) -> None:
-        """Tell a user's socket that has just connected where it stands."""
-        conversation = talk.row
-        if conversation.state is ConversationState.ACTIVE:
-            self._usher.show_waiter(conversation, seat)
-        elif conversation.id in self.desk:  # else it is being assigned this very moment
-            place = self.desk.place(conversation.id)
-            if place != talk.told_place:
-                self._places.tell(talk, place)  # also its other sockets: they count as told
-            else:
-                talk.told_at = self._loop.time()
-                seat.outbox.send(seat.frames.connect_queue(place, conversation=conversation))
-        if conversation.state is ConversationState.ACTIVE or conversation.returned:
-            await self._usher.follow(seat, conversation)
-
-    def _log(self, event: str, conversation: Conversation, person: Person, **more: Any) -> None:
-        log.info(
-            event, extra=fields(**conversation.thread.named, role=person.role.value, id=person.id, **more)
-        )
+            self.waiters.pop(waiter.person, None)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _log(event: str, conversation: Conversation, person: Person, **more: Any) -> None:
+    log.info(event, extra=fields(**conversation.thread.named, role=person.role.value, id=person.id, **more))

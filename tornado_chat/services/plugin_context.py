@@ -62,12 +62,13 @@ class PluginContext(Context):
     async def verify(self, token: str | None) -> Identity:
         return await self._services.gate.verify(token)
 
-    def online(self, person: Person) -> bool:
-        return self._services.presence.online(person)
+    async def online(self, person: Person) -> bool:
+        return await self._services.presence.online(person)
 
     async def people(self, role: Role) -> Sequence[Person]:
         found = await self._services.store.read(notifications.people, role)
-        return sorted(found, key=lambda person: not self.online(person))
+        there = {person: await self.online(person) for person in found}
+        return sorted(found, key=lambda person: not there[person])
 
     async def room(self, thread: Thread) -> Room | None:
         try:

@@ -159,7 +159,7 @@ class _Follower:
             if isinstance(item, Message):
                 await self._plugins.tell(self._name, hook, message=item)
             else:
-                online = self._presence.can_be_notified(item.thread)
+                online = await self._presence.can_be_notified(item.thread)
                 await self._plugins.tell(self._name, hook, notification=item, online=online)
 
     async def _save_when_quiet(self) -> None:

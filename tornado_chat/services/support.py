@@ -1,27 +1,23 @@
 """Support: what users and waiters can do.
 
-Thin: ``dispatch.py`` holds the line, the waiters and the conversations; this is the list of what
-the frames of the dialect ask of them.
+Thin: ``floor.py`` holds the sockets and their conversations; this is the list of what the frames of
+the dialect ask of them.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from tornado_chat.closing import REPLACED
-from tornado_chat.domain.queue import Ticket
-from tornado_chat.errors import Conflict, NotFound
+from tornado_chat.attendance import Coordination, HandOver, HowIsSupport
+from tornado_chat.errors import Conflict
 from tornado_chat.events import Event, Typing
-from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
-from tornado_chat.services.seats import Seat, Talk, WaiterDesk
+from tornado_chat.services.floor import Floor
+from tornado_chat.services.seats import Seat
 from tornado_chat.services.store import Store, forgive
 from tornado_chat.storage import conversations, messages, reading
 from tornado_chat.storage.messages import Append
 from tornado_chat.types import Conversation, ConversationState, Draft, Message, Person, Role, Stored
-
-MOST_SHOWN = 100
-"""Of those who wait, in the status."""
 
 
 class Support:
@@ -32,12 +28,14 @@ class Support:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        floor: Floor,
+        coordination: Coordination,
         store: Store,
         publish: Callable[[Event], None],
         filtering: Filtering,
     ) -> None:
-        self._dispatcher = dispatcher
+        self._floor = floor
+        self._coordination = coordination
         self._store = store
         self._publish = publish
         self._filtering = filtering
@@ -46,12 +44,7 @@ class Support:
 
     def sign_in(self, seat: Seat) -> None:
         """A new socket of a waiter replaces the others, where both know of that (feature ``kickout``)."""
-        waiter = self._dispatcher.waiters.get(seat.person)
-        if waiter is None or "kickout" not in seat.frames.features:
-            return
-        for other in [each for each in waiter.seats if "kickout" in each.frames.features]:
-            other.outbox.send(other.frames.kickout())
-            other.outbox.close(*REPLACED)
+        self._floor.sign_in(seat)
 
     async def connect(self, seat: Seat, *, resume: bool = False) -> bool:
         """A user joins the line, or comes back to its place or conversation.
@@ -59,21 +52,18 @@ class Support:
         :arg resume: only come back. False is returned if there is nothing to come back to.
         :raises Unavailable: the line could not be joined; nothing was done.
         """
-        if resume and not self._dispatcher.expects(seat.person):
-            return False
-        await self._dispatcher.seat_user(seat)
-        return True
+        return await self._floor.seat_user(seat, resume=resume)
 
     async def ready(self, seat: Seat, *, ready: bool = True) -> None:
         """``ready`` and ``unready``: take new users, or only go on with those one has.
 
         Either way the waiter's conversations come back to a socket that has not got them yet.
         """
-        await self._dispatcher.seat_waiter(seat, ready=ready)
+        await self._floor.seat_waiter(seat, ready=ready)
 
     def leave(self, seat: Seat) -> None:
         """The seat's socket is closed."""
-        self._dispatcher.unseat(seat)
+        self._floor.unseat(seat)
 
     async def disconnect(self, seat: Seat, address: str | None) -> None:
         """Leave a conversation, or the line, for good.
@@ -81,7 +71,7 @@ class Support:
         :raises Conflict: there is nothing to leave.
         """
         await seat.lane.empty()  # the last words come before the parting
-        await self._dispatcher.end(self._talk_of(seat, address), seat.person)
+        await self._floor.end(self._floor.conversation_of(seat, address), seat.person)
 
     async def transfer(self, seat: Seat, address: str | None, waiter_id: str) -> None:
         """Hand a user over to another waiter, who must be ready and have room.
@@ -90,13 +80,9 @@ class Support:
         :raises Conflict: the user is not the waiter's.
         """
         await seat.lane.empty()
-        talk = self._talk_of(seat, address)
-        person = Person(Role.WAITER, waiter_id)
-        target = self._dispatcher.waiters.get(person)
-        pooled = self._dispatcher.desk.pool.get(person)
-        if target is None or pooled is None or not pooled.free or person == seat.person:
-            raise NotFound("no_such_waiter", id=waiter_id)
-        await self._dispatcher.hand_over(talk, seat.person, target)
+        conversation = self._floor.conversation_of(seat, address)
+        target = Person(Role.WAITER, waiter_id)
+        await self._coordination.ask(HandOver(conversation.id, seat.person, target))
 
     # --- talking ---
 
@@ -110,8 +96,7 @@ class Support:
         :raises Unavailable: the server is overloaded; nothing was taken.
         :raises Refused: a filter does not let it pass. Like the one before, this may also come by the future.
         """
-        talk = self._talk_of(seat, address)
-        conversation = talk.row
+        conversation = self._floor.conversation_of(seat, address)
         if conversation.state is ConversationState.WAITING and not conversation.returned:
             raise Conflict("still_waiting")
         same_text_only = "ack" not in seat.frames.features
@@ -127,12 +112,12 @@ class Support:
 
     def typing(self, seat: Seat, address: str | None, typing: bool) -> None:
         """Show the other side that one is typing; never stored."""
-        conversation = self._talk_of(seat, address).row
+        conversation = self._floor.conversation_of(seat, address)
         self._publish(Typing(conversation.thread, seat.person, typing))
 
     def read(self, seat: Seat, address: str | None, seq: int) -> None:
         """Remember and show how far one has read. Nobody waits for it; a lost one is said again."""
-        conversation = self._talk_of(seat, address).row
+        conversation = self._floor.conversation_of(seat, address)
         done = self._store.write(lambda tx: reading.mark(tx, conversation.thread, seat.person, seq))
         done.add_done_callback(forgive)
 
@@ -162,37 +147,17 @@ class Support:
 
     # --- looking ---
 
-    def status(self) -> dict[str, Any]:
-        """Waiters, line and conversations, for ``GET /api/v1/support/status``."""
-        line = list(self._dispatcher.desk.in_order())
-        return {
-            "waiters": [self._waiter_status(waiter) for waiter in self._dispatcher.waiters.values()],
-            "queue": {
-                "length": len(line),
-                "waiting_since": min((ticket.since for ticket in line), default=None),
-                "first": [self._ticket_status(ticket) for ticket in line[:MOST_SHOWN]],
-            },
-            "conversations": sum(len(waiter.talks) for waiter in self._dispatcher.waiters.values()),
-        }
+    async def status(self) -> dict[str, Any]:
+        """Waiters, line and conversations, for ``GET /api/v1/support/status``.
 
-    def _ticket_status(self, ticket: Ticket) -> dict[str, Any]:
-        talk = self._dispatcher.talk(ticket.number)
-        return {"person": ticket.user, "name": talk.row.user_name, "since": ticket.since}
+        :raises Unavailable: who knows it cannot be asked at the moment.
+        """
+        status: dict[str, Any] = await self._coordination.ask(HowIsSupport())
+        return status
 
-    def _waiter_status(self, waiter: WaiterDesk) -> dict[str, Any]:
-        return {
-            "person": waiter.person,
-            "name": waiter.name,
-            "ready": waiter.ready,
-            "connected": bool(waiter.seats),
-            "conversations": len(waiter.talks),
-            "capacity": self._dispatcher.capacity,
-        }
-
-    def serves(self, waiter: Person, user: Person) -> bool:
+    async def serves(self, waiter: Person, user: Person) -> bool:
         """Whether the user is with the waiter at this moment."""
-        desk = self._dispatcher.waiters.get(waiter)
-        return desk is not None and any(talk.row.user == user for talk in desk.talks.values())
+        return await self._store.read(conversations.serves, waiter, user)
 
     # --- inside ---
 
@@ -201,21 +166,4 @@ class Support:
             last = await self._store.read(conversations.latest, seat.person)
             if last is not None:
                 return last
-        return self._talk_of(seat, address).row
-
-    def _talk_of(self, seat: Seat, address: str | None) -> Talk:
-        """The conversation that a frame is about.
-
-        :raises Conflict: there is none, or it is not the waiter's.
-        """
-        if seat.person.role is Role.USER:
-            if seat.talk is None:
-                raise Conflict("not_connected")
-            return seat.talk
-        if not address:
-            raise Conflict("to_missing")
-        waiter = self._dispatcher.waiters.get(seat.person)
-        for talk in waiter.talks.values() if waiter else ():
-            if talk.row.user_uuid == address:
-                return talk
-        raise Conflict("not_your_user", to=address[:64])
+        return self._floor.conversation_of(seat, address)

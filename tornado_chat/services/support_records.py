@@ -31,7 +31,7 @@ class SupportRecords:
         :raises Forbidden: the user is not with the waiter who asks.
         """
         user = Person(Role.USER, user_id)
-        if not await self._gate.allows(identity, Action.READ) and not self._serves(identity, user):
+        if not await self._gate.allows(identity, Action.READ) and not await self._serves(identity, user):
             raise Forbidden("not_your_user", to=user_id)
         found = await self._store.read(conversations.ended_of, user, before, limit + 1)
         return found[:limit], len(found) > limit
@@ -52,12 +52,12 @@ class SupportRecords:
         if (
             not await self._gate.allows(identity, Action.READ, thread)
             and not own
-            and not self._serves(identity, conversation.user)
+            and not await self._serves(identity, conversation.user)
         ):
             raise Forbidden("not_your_user", to=conversation.user.id)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         found = await self._store.read(messages.after, thread, after, limit + 1)
         return found[:limit], len(found) > limit
 
-    def _serves(self, identity: Identity, user: Person) -> bool:
-        return identity.person.role in HOSTS or self._support.serves(identity.person, user)
+    async def _serves(self, identity: Identity, user: Person) -> bool:
+        return identity.person.role in HOSTS or await self._support.serves(identity.person, user)

@@ -4,7 +4,7 @@ Functions that change something take the writer's ``Transaction``, and change a 
 if it still is in the state that they expect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,36 @@ def get(database: pw.Database, conversation_id: int) -> Conversation | None:
     return _conversation(row) if row else None
 
 
+def unfinished_of(database: pw.Database, user: Person) -> Conversation | None:
+    """The conversation in which a user waits or talks."""
+    row = _table.select().where(_table.open_user == user.key).dicts().first(database)
+    return _conversation(row) if row else None
+
+
+def of_waiter(database: pw.Database, waiter: Person) -> list[Conversation]:
+    """The conversations that a waiter has now, oldest first."""
+    query = _table.select().where(
+        (_table.waiter == waiter.key) & (_table.state == ConversationState.ACTIVE.value)
+    )
+    return [_conversation(row) for row in query.order_by(_table.id).dicts().execute(database)]
+
+
+def several(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
+    """Those of ``ids`` that there are."""
+    query = _table.select().where(_table.id.in_(ids))
+    return [_conversation(row) for row in query.dicts().execute(database)]
+
+
+def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
+    """Whether the user is with the waiter at this moment."""
+    query = _table.select().where(
+        (_table.open_user == user.key)
+        & (_table.waiter == waiter.key)
+        & (_table.state == ConversationState.ACTIVE.value)
+    )
+    return bool(query.exists(database))
+
+
 def latest(database: pw.Database, user: Person) -> Conversation | None:
     """The user's newest conversation, finished or not."""
     query = _table.select().where(_table.user == user.key).order_by(_table.id.desc()).dicts()
@@ -47,17 +77,23 @@ def ended_of(database: pw.Database, user: Person, before: int | None, limit: int
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
-def create(
+def join(
     tx: Transaction, user: Person, name: str | None, uuid: str, claims: Mapping[str, Any] | None = None
 ) -> Conversation:
-    """A user joins the line; ``uuid`` is its address for the whole conversation."""
+    """The user's unfinished conversation; a new one, in which it waits, if there is none.
+
+    ``uuid`` is the address of the user in a new one. Two processes that ask at once get the same one.
+    """
+    found = unfinished_of(tx.database, user)
+    if found is not None:
+        return found
     last_waiter = (
         _table.select(_table.waiter)
         .where((_table.user == user.key) & _table.waiter.is_null(False))
         .order_by(_table.id.desc())
         .scalar(tx.database)
     )
-    new_id = _table.insert(
+    _table.insert(
         user=user.key,
         user_name=name,
         user_uuid=uuid,
@@ -67,10 +103,14 @@ def create(
         created=tx.now,
         claims=msgspec.json.encode(claims).decode() if claims else None,
         last_waiter=last_waiter,
-    ).execute(tx.database)
-    created = _get(tx, int(new_id))
-    tx.emit(Queued(created))
-    return created
+        changes=0,
+        open_user=user.key,
+    ).on_conflict_ignore().execute(tx.database)
+    joined = unfinished_of(tx.database, user)
+    assert joined, f"the conversation of {user.key} vanished"
+    if joined.user_uuid == uuid:  # not the one that another process made at this very moment
+        tx.emit(Queued(joined))
+    return joined
 
 
 def assign(
@@ -124,7 +164,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
     current = _get(tx, conversation_id)
     if current.state is ConversationState.ENDED:
         return current
-    ended = _change(tx, current, state=ConversationState.ENDED.value, ended=tx.now)
+    ended = _change(tx, current, state=ConversationState.ENDED.value, ended=tx.now, open_user=None)
     tx.emit(Departed(ended, gone))
     return ended
 
@@ -137,7 +177,7 @@ def rate(tx: Transaction, conversation_id: int, stars: int, feedback: str | None
 def _change(tx: Transaction, conversation: Conversation, **fields: Any) -> Conversation:
     waiter = conversation.waiter
     changed = (
-        _table.update(**fields)
+        _table.update(**fields, changes=pw.fn.COALESCE(_table.changes, 0) + 1)
         .where(
             (_table.id == conversation.id)
             & (_table.state == conversation.state.value)
@@ -164,4 +204,5 @@ def _conversation(row: dict[str, Any]) -> Conversation:
     values["last_waiter"] = None if row["last_waiter"] is None else Person.from_key(row["last_waiter"])
     values["claims"] = {} if row["claims"] is None else msgspec.json.decode(row["claims"])
     values["returned"] = bool(row["returned"])
+    values["changes"] = row["changes"] or 0
     return Conversation(**values)

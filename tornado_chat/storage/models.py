@@ -60,7 +60,8 @@ class SupportConversation(Table):
     """A user and, once matched, a waiter, with the addresses that each was given of the other.
 
     For the queue policy: ``claims`` of the user's token as JSON text, and the ``last_waiter`` of the
-    conversation before. ``reason`` is why it has its waiter.
+    conversation before. ``reason`` is why it has its waiter. ``changes`` counts those of the state and the
+    waiter (none: 0). ``open_user`` is the user as long as it is not over: a user has one such at most.
     """
 
     id = pw.BigAutoField()
@@ -81,9 +82,16 @@ class SupportConversation(Table):
     claims = pw.TextField(null=True)
     last_waiter = pw.CharField(PERSON, null=True)
     reason = pw.TextField(null=True)
+    changes = pw.IntegerField(null=True)
+    open_user = pw.CharField(PERSON, null=True)
 
     class Meta:
-        indexes = ((("user",), False), (("waiter",), False), (("state",), False))
+        indexes = (
+            (("user",), False),
+            (("waiter",), False),
+            (("state",), False),
+            (("open_user",), True),
+        )
 
 
 class Message(Table):

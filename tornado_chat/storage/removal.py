@@ -62,6 +62,8 @@ _EMPTY: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "claims": None,
         "last_waiter": None,
         "reason": None,
+        "changes": None,
+        "open_user": None,
     },
     models.Message: {
         "kind": 0,

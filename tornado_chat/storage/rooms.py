@@ -4,6 +4,7 @@ Both kinds have the same life; functions take a ``Thread`` and find the table by
 Functions that change something take the writer's ``Transaction``.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import peewee as pw
@@ -36,6 +37,16 @@ def find(database: pw.Database, thread: Thread) -> Room | None:
     table = _TABLES[thread.kind]
     row = table.select().where(table.id == thread.id).dicts().first(database)
     return _room(thread.kind, row) if row else None
+
+
+def several(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
+    """Those of ``threads`` that there are."""
+    return [
+        _room(kind, row)
+        for kind, table in _TABLES.items()
+        if (ids := [thread.id for thread in threads if thread.kind is kind])
+        for row in table.select().where(table.id.in_(ids)).dicts().execute(database)
+    ]
 
 
 def active(database: pw.Database) -> list[Room]:

@@ -119,11 +119,11 @@ class ObserveSocket(CounsellingSocket):
         identity = await self.identify(query, wire.OBSERVE_FEATURES)
         session_id = query.sessionId
         outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
-        await self.services.counselling.observe(identity, session_id, outbox, self.opened)
+        room = await self.services.counselling.observe(identity, session_id, outbox, self.opened)
         self.observing = identity, session_id
         self.admitted = True
         if "presence" in self.features:
-            present = self.services.counselling.presence(Thread(Kind.SESSION, session_id))
+            present = await self.services.counselling.presence(room)
             frame = self.services.frames.observe(self.features).encode(present, own=False)
             if frame is not None:
                 self.send(frame)

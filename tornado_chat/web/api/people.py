@@ -76,7 +76,7 @@ class SupportStatusHandler(ApiHandler):
     async def get(self) -> None:
         """As they are at this moment."""
         await self.identify()
-        self.answer(values.support_status(self.services.support.status(), now(), self.services.times))
+        self.answer(values.support_status(await self.services.support.status(), now(), self.services.times))
 
 
 class GuestHandler(ApiHandler):

@@ -379,7 +379,7 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
         time=times.text(now),
         waiters=[
             WaiterStatus(
-                id=each["person"].host_id,
+                id=Person.from_key(each["person"]).host_id,
                 name=each["name"],
                 ready=each["ready"],
                 connected=each["connected"],
@@ -392,7 +392,11 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
             length=queue["length"],
             waiting_since=None if since is None else times.text(since),
             first=[
-                Waiting(id=each["person"].host_id, name=each["name"], since=times.text(each["since"]))
+                Waiting(
+                    id=Person.from_key(each["person"]).host_id,
+                    name=each["name"],
+                    since=times.text(each["since"]),
+                )
                 for each in queue["first"]
             ],
         ),

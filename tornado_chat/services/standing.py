@@ -1,0 +1,181 @@
+"""How things stand with the coordinator: line, waiters, conversations, rooms.
+
+Strategy: nobody reports here. Who has a state anyway is asked for it when somebody looks, so that what is
+shown is true and costs nothing while nobody looks.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from tornado_chat import status as shown
+from tornado_chat.services.dispatch import Case, Dispatcher, WaiterDesk
+from tornado_chat.services.room_life import RoomLife
+from tornado_chat.types import ConversationState, Kind, Person, Room, SessionState
+from tornado_chat.wire.times import LocalTimes
+
+MOST_WAITING = 100
+"""Of those who wait, in ``support``."""
+
+WAITER_STATES = ("ready", "busy", "paused", "away")
+ROOM_STATES = (SessionState.READY.value, SessionState.ACTIVE.value)
+CONVERSATION_STATES = (ConversationState.WAITING.value, ConversationState.ACTIVE.value)
+ROOM_KINDS = {Kind.SESSION: "session", Kind.RECORD: "record"}
+
+
+class Standing:
+    """Looks at everything, changes nothing. Of a process that does not coordinate, all of it is empty."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, rooms: RoomLife, times: LocalTimes, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._rooms = rooms
+        self._times = times
+        self._loop = loop
+
+    # --- numbers ---
+
+    @property
+    def line(self) -> int:
+        """How many users wait."""
+        return len(self._dispatcher.desk)
+
+    def longest_wait(self) -> float:
+        """Seconds."""
+        case = self._dispatcher.case
+        since = min(
+            (case(each.number).waits_since for each in self._dispatcher.desk.in_order()), default=None
+        )
+        return 0.0 if since is None else self._loop.time() - since
+
+    def waiter_states(self) -> dict[str, int]:
+        found = Counter(self._state(waiter) for waiter in self._dispatcher.waiters.values())
+        return {state: found[state] for state in WAITER_STATES}
+
+    def conversation_states(self) -> dict[str, int]:
+        found = Counter(case.row.state.value for case in self._dispatcher.cases())
+        return {state: found[state] for state in CONVERSATION_STATES}
+
+    def room_states(self) -> dict[tuple[str, str], int]:
+        found = Counter((room.thread.kind, room.state.value) for room, _ in self._rooms.live())
+        return {
+            (name, state): found[kind, state] for kind, name in ROOM_KINDS.items() for state in ROOM_STATES
+        }
+
+    # --- in detail ---
+
+    def desk(self) -> shown.Desk:
+        """For ``GET /api/v1/status``."""
+        room_states = self.room_states()
+        return shown.Desk(
+            line=self._line(),
+            waiters=shown.Waiters(
+                self.waiter_states(),
+                [self._waiter(each) for each in islice(self._dispatcher.waiters.values(), shown.MOST)],
+            ),
+            conversations=shown.Talks(
+                self.conversation_states(),
+                [self._conversation(case) for case in islice(self._dispatcher.cases(), shown.MOST)],
+            ),
+            rooms=shown.Talks(
+                {
+                    state: sum(n for (_, each), n in room_states.items() if each == state)
+                    for state in ROOM_STATES
+                },
+                [self._room(room, there) for room, there in islice(self._rooms.live(), shown.MOST)],
+            ),
+        )
+
+    def support(self) -> dict[str, Any]:
+        """Waiters, line and conversations, for ``GET /api/v1/support/status``; people as ``Person.key``."""
+        dispatcher = self._dispatcher
+        since = min((ticket.since for ticket in dispatcher.desk.in_order()), default=None)
+        return {
+            "waiters": [
+                {
+                    "person": waiter.person.key,
+                    "name": waiter.name,
+                    "ready": waiter.ready,
+                    "connected": bool(waiter.there),
+                    "conversations": len(waiter.cases),
+                    "capacity": dispatcher.capacity,
+                }
+                for waiter in dispatcher.waiters.values()
+            ],
+            "queue": {
+                "length": len(dispatcher.desk),
+                "waiting_since": since,
+                "first": [
+                    {
+                        "person": ticket.user.key,
+                        "name": dispatcher.case(ticket.number).row.user_name,
+                        "since": ticket.since,
+                    }
+                    for ticket in islice(dispatcher.desk.in_order(), MOST_WAITING)
+                ],
+            },
+            "conversations": sum(len(waiter.cases) for waiter in dispatcher.waiters.values()),
+        }
+
+    # --- inside ---
+
+    def _line(self) -> shown.Line:
+        desk = self._dispatcher.desk
+        first = [
+            self._waiting(self._dispatcher.case(each.number)) for each in islice(desk.in_order(), shown.MOST)
+        ]
+        return shown.Line(len(desk), round(self.longest_wait(), 1), first)
+
+    def _waiting(self, case: Case) -> shown.Waiting:
+        since, seconds = self._since(case.waits_since)
+        return shown.Waiting(case.row.id, case.row.user.host_id, since, seconds)
+
+    def _state(self, waiter: WaiterDesk) -> str:
+        if not waiter.there:
+            return "away"
+        if not waiter.ready:
+            return "paused"
+        pooled = self._dispatcher.desk.pool.get(waiter.person)
+        return "ready" if pooled is not None and pooled.free else "busy"
+
+    def _waiter(self, waiter: WaiterDesk) -> shown.Waiter:
+        return shown.Waiter(
+            waiter.person.host_id,
+            waiter.name,
+            self._state(waiter),
+            len(waiter.cases),
+            self._dispatcher.capacity,
+            *self._since(waiter.since),
+        )
+
+    def _conversation(self, case: Case) -> shown.Talk:
+        row = case.row
+        people = [_participant(row.user, bool(case.there))]
+        if row.waiter is not None:
+            waiter = self._dispatcher.waiters.get(row.waiter)
+            people.append(_participant(row.waiter, waiter is not None and bool(waiter.there)))
+        if row.state is ConversationState.WAITING:
+            since = self._since(case.waits_since)
+        else:
+            since = self._since_wall(row.assigned or row.created)
+        return shown.Talk("conversation", row.id, row.state.value, *since, people)
+
+    def _room(self, room: Room, there: Mapping[Person, bool]) -> shown.Talk:
+        since = self._since_wall(room.started or room.created)
+        people = [_participant(person, present) for person, present in there.items()]
+        return shown.Talk(ROOM_KINDS[room.thread.kind], room.thread.id, room.state.value, *since, people)
+
+    def _since(self, loop_time: float) -> tuple[str, float]:
+        age = self._loop.time() - loop_time
+        return self._times.text(int((time.time() - age) * 1e6)), round(age, 1)
+
+    def _since_wall(self, microseconds: int) -> tuple[str, float]:
+        return self._times.text(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
+
+
+def _participant(person: Person, present: bool) -> shown.Participant:
+    return shown.Participant(person.role.value, person.host_id, present)

@@ -1,0 +1,22 @@
+"""What several processes need to agree on a support conversation. Frozen."""
+
+from typing import Any
+
+import peewee as pw
+from playhouse.migrate import migrate
+
+PERSON = 80
+
+
+def up(migrator: Any, db: pw.Database) -> None:
+    table = "support_conversation"
+    migrate(
+        migrator.add_column(table, "changes", pw.IntegerField(null=True)),
+        migrator.add_column(table, "open_user", pw.CharField(PERSON, null=True)),
+    )
+    # One process made sure that a user has one at most; should there be two all the same, the newest counts.
+    db.execute_sql(  # type: ignore[no-untyped-call]
+        f"UPDATE {table} SET open_user = {table}.user WHERE id IN (SELECT id FROM "  # noqa: S608 - no input
+        f"(SELECT MAX(id) AS id FROM {table} WHERE state <> 'ended' GROUP BY {table}.user) AS newest)"
+    )
+    migrate(migrator.add_index(table, ("open_user",), True))
