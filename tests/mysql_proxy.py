@@ -20,7 +20,10 @@ class AtCommit(Enum):
 
 
 class MysqlProxy:
-    """Listens on ``port``. ``faults`` are taken one by one, each by the next COMMIT."""
+    """Listens on ``port``. ``faults`` are taken one by one, each by the next COMMIT.
+
+    :ivar turned_away: released for each connection that was not let in.
+    """
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
@@ -30,6 +33,7 @@ class MysqlProxy:
         self.faults: list[AtCommit] = []
         self.refuse_after_fault = False
         self.connections = 0
+        self.turned_away = asyncio.Semaphore(0)
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -62,6 +66,7 @@ class MysqlProxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._closed:
             writer.transport.abort()
+            self.turned_away.release()
             return
         self.connections += 1
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)

@@ -216,13 +216,19 @@ async def test_while_the_server_is_away_senders_wait_and_then_are_told_at_once(
 ) -> None:
     expected_logs += [AWAY, GIVEN_UP]
     async with proxied(database_url) as (url, proxy):
-        office = opens(url, patience=0.5)
+        office = opens(url)
         await office.writer.append(say("before"))
         proxy.refuse()
-        loop = asyncio.get_running_loop()
         waiting = office.writer.append(say("m0"))
-        loop.call_later(0.2, proxy.admit)
+        for _ in range(3):
+            await proxy.turned_away.acquire()
+        proxy.admit()
         assert (await waiting).seq == 2
+        assert office.told == ["before", "m0"]
+        await office.close()
+
+        office = opens(url, patience=0.3)
+        await office.writer.append(say("m1"))
         proxy.refuse()
         too_long = [office.writer.append(say("lost to nobody")) for _ in range(3)]
         for each in [*too_long, office.writer.append(say("told at once"))]:
@@ -230,23 +236,28 @@ async def test_while_the_server_is_away_senders_wait_and_then_are_told_at_once(
             assert isinstance(refused, Unavailable)
             assert refused.code == "not_stored"
         proxy.admit()
-        assert (await office.writer.append(say("after"))).seq == 3
+        assert (await office.writer.append(say("after"))).seq == 4
+        assert office.told == ["m1", "after"]
         await office.close()
-    assert stored(database) == office.told == ["before", "m0", "after"]
+    assert stored(database) == ["before", "m0", "m1", "after"]
 
 
 @pytest.mark.gen_test(timeout=30)
 async def test_a_reader_waits_for_a_server_that_is_away_and_says_so_in_the_end(database_url: str) -> None:
     async with proxied(database_url) as (url, proxy):
-        readers = Readers(open_url(url), 1, patience=0.5)
-        assert await readers.read(messages.after, SESSION, 0, 10) == []
-        proxy.refuse()
-        asyncio.get_running_loop().call_later(0.2, proxy.admit)
-        assert await readers.read(messages.after, SESSION, 0, 10) == []
+        patient, hasty = Readers(open_url(url), 1, patience=20), Readers(open_url(url), 1, patience=0.3)
+        for readers in (patient, hasty):
+            assert await readers.read(messages.after, SESSION, 0, 10) == []
         proxy.refuse()
         with pytest.raises(Unavailable, match="database_away"):
-            await readers.read(messages.after, SESSION, 0, 10)
-        await asyncio.get_running_loop().run_in_executor(None, readers.close)
+            await hasty.read(messages.after, SESSION, 0, 10)
+        waiting = asyncio.ensure_future(patient.read(messages.after, SESSION, 0, 10))
+        for _ in range(3):
+            await proxy.turned_away.acquire()
+        proxy.admit()
+        assert await waiting == []
+        for readers in (patient, hasty):
+            await asyncio.get_running_loop().run_in_executor(None, readers.close)
 
 
 # --- others in the same database ---

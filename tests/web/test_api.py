@@ -298,6 +298,8 @@ class TestNetworks:
     async def test_health_is_not_everybodys_business(self, house: House) -> None:
         assert (await house.api("GET", "/healthz")).code == 403
         assert (await house.api("GET", "/readyz")).code == 403
+        answer = await house.api("PUT", "/readyz")  # nor possible for anybody
+        assert (answer.code, answer.headers["Allow"]) == (405, "GET")
 
 
 @pytest.mark.gen_test
@@ -354,3 +356,18 @@ async def test_the_transcript_of_a_record_is_a_download(house: House, format: st
 
 def _said(database: pw.Database, record: int) -> int:
     return len(messages.after(database, Thread(Kind.RECORD, record), 0, 10))
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    "path", ["/", "/room", "/chat", "/v1/ws/user/connect", "/healthz", "/api/v1/guest", "/no"]
+)
+async def test_a_form_that_is_none_is_its_senders_fault_and_alarms_nobody(house: House, path: str) -> None:
+    answer = await house.api("POST", path, **{"Content-Type": "multipart/form-data"})
+    assert answer.code == 400  # and no warning in the log
+
+
+@pytest.mark.gen_test
+async def test_a_method_that_a_page_does_not_have(house: House) -> None:
+    answer = await house.api("PUT", "/room")
+    assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")

@@ -26,6 +26,13 @@ async def begun(house: House, session: int, features: str = "") -> tuple[RawClie
     return visitor, counsellor
 
 
+async def another_tab(house: House, session: int) -> RawClient:
+    """One that is in: what is said from now on it gets, also if the first tab has acknowledged it."""
+    tab = await house.chat(VISITOR, session, features="history")
+    assert (await tab.recv_json())["history"] == []
+    return tab
+
+
 async def texts(client: RawClient, count: int) -> list[str]:
     return [(await client.recv_json())["msg"] for _ in range(count)]
 
@@ -61,7 +68,7 @@ async def test_what_is_said_to_nobody_arrives_when_the_counsellor_comes(house: H
 async def test_two_tabs_of_one_visitor(house: House) -> None:
     session = await house.session()
     visitor, counsellor = await begun(house, session)
-    tab = await house.chat(VISITOR, session)
+    tab = await another_tab(house, session)
     await counsellor.send_json({"msg": "to both"})
     assert await texts(visitor, 1) == await texts(tab, 1) == ["to both"]
     await visitor.send_json({"msg": "from one"})
@@ -94,7 +101,7 @@ async def test_4001_before_the_start_cancels_and_after_it_only_leaves(house: Hou
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
     await texts(visitor, 1)
-    tab = await house.chat(VISITOR, session)
+    tab = await another_tab(house, session)
     await visitor.close(4001)
     assert await texts(tab, 1) == ["会话已结束"]
     assert (await tab.wait_closed()).code == 1000

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-from tornado.web import RequestHandler
 
 from tornado_chat.metrics import CONTENT_TYPE, Metrics
 from tornado_chat.services.overview import Overview
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.web.described.operations import Answer, allowed, operation
 from tornado_chat.web.local import from_networks
+from tornado_chat.web.plain import PlainHandler
 from tornado_chat.web.proxies import Networks
 
 FROM_AFAR = Answer(
@@ -27,7 +27,7 @@ class Health(msgspec.Struct, frozen=True):
     ]
 
 
-class OpsHandler(RequestHandler):
+class OpsHandler(PlainHandler):
     """Answers only the networks of ``[web] ops_networks``; a unix socket counts as 127.0.0.1."""
 
     def initialize(
@@ -39,16 +39,12 @@ class OpsHandler(RequestHandler):
         self._metrics = metrics
 
     def prepare(self) -> None:
+        if self.request.method not in allowed(self).split(", "):
+            return  # Tornado answers 405, to everybody
         if not from_networks(self.request, self._networks):
             self.set_status(HTTPStatus.FORBIDDEN)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish("not from here: see [web] ops_networks\n")
-
-    def write_error(self, status_code: int, **kwargs: object) -> None:
-        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.set_header("Allow", allowed(self))
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(f"{HTTPStatus(status_code).phrase}\n")
 
     def say(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK

@@ -19,10 +19,11 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError
 
 from tornado_chat import config
 from tornado_chat.web.origins import Origins
+from tornado_chat.web.plain import PlainHandler
 
 TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
@@ -134,7 +135,7 @@ class Site:
         )
 
 
-class PageBase(RequestHandler):
+class PageBase(PlainHandler):
     """The headers that keep a page to itself."""
 
     def initialize(self, site: Site) -> None:
@@ -152,11 +153,6 @@ class PageBase(RequestHandler):
         """Let pages of these origins have this one in a frame, and those of its own."""
         self.set_header("Content-Security-Policy", self._policy(" ".join(["'self'", *origins])))
         self.clear_header("X-Frame-Options")  # it knows no list
-
-    def write_error(self, status_code: int, **kwargs: object) -> None:
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.finish(f"{HTTPStatus(status_code).phrase}\n")
 
     def finish_zipped(self, content: str | bytes) -> None:
         """Finish with something that is the same for everybody."""

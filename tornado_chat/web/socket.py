@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.closing import WORDS
@@ -151,6 +152,8 @@ class Socket(FastWebSocket):
         self.gone(self.close_code)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if isinstance(value, HTTPError):
+            return  # a request that is none; the answer says so
         # Tornado's text would quote the whole request, with the token in its address.
         log.error("internal error", exc_info=(typ, value, tb), extra=self._facts())
 

@@ -1,0 +1,24 @@
+"""The base of what is neither API nor WebSocket: errors as a line of text."""
+
+from http import HTTPStatus
+from typing import Any
+
+from tornado.web import HTTPError, RequestHandler
+
+from tornado_chat.web.described.operations import allowed
+
+
+class PlainHandler(RequestHandler):
+    """Says briefly what is wrong with a request, and logs only what is wrong with the server."""
+
+    def write_error(self, status_code: int, **kwargs: object) -> None:
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", allowed(self))
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(f"{HTTPStatus(status_code).phrase}\n")
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        # Tornado warns of what a client has sent, as if an operator could do something about it.
+        if not isinstance(value, HTTPError):
+            super().log_exception(typ, value, tb)
