@@ -199,6 +199,7 @@ class Server:
         }
 
         bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
+        bus.subscribe(notifications.on_event, *notifications.events)
         bus.subscribe(self._counselling.on_event, *self._counselling.events)
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
         journal = Journal()

@@ -8,7 +8,7 @@ is a conditional update, and what people are told of it is published by its comm
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -162,23 +162,18 @@ class Counselling:
         live = self._live.setdefault(thread, _Live())
         try:
             async with live.lock:
-                room = live.room if live.room else await self._rooms.get(thread)
+                room, known, missed = await self._arrive(live, thread, outbox)
                 side = _side_of(room, identity.person)
-                known = await self._receipts.get(thread, identity.person)
                 received = known or 0
                 if not room.open:
-                    await self._hub.follow(outbox, thread, received)
+                    await self._hub.follow(outbox, thread, received, missed)
                     raise Conflict("session_finished")
                 live.room = room
                 first = not live.present(side)
                 live.sockets[side].add(outbox)
                 seat = Seat(identity, thread, side, outbox)
                 try:
-                    resent = await self._hub.follow(outbox, thread, received)
-                    # Asked again: an end that came in between is either seen here or heard live.
-                    live.room = await self._store.read(rooms.get, thread)
-                    if not live.room.open:
-                        raise Conflict("session_finished")
+                    resent = await self._hub.follow(outbox, thread, received, missed)
                     if first:
                         name = identity.name or _name_of(room, side)
                         await self._apply(live, Event.ENTERED, side, name)
@@ -230,7 +225,7 @@ class Counselling:
 
     async def status(self, seat: Seat) -> list[Published]:
         """What one who has just come should know: who is there, and how far everybody has read."""
-        marks = await self._store.read(reading.marks, seat.thread)
+        marks = await self._store.look_up(reading.marks, seat.thread)
         live = self._live.get(seat.thread)
         presence = self._presence(live) if live else None
         return [*marks, *([presence] if presence else [])]
@@ -273,7 +268,7 @@ class Counselling:
             self._receipts.note(thread, identity.person, heard)
         resent = await self._hub.follow(outbox, thread, heard)
         # Asked after following: an end that came in between is either seen here or heard live.
-        if not (await self._store.read(rooms.get, thread)).open:
+        if not (await self._store.look_up(rooms.get, thread)).open:
             raise Conflict("session_finished")
         _log("observing", thread, identity.person, conn=outbox.conn, resent=resent)
         self._plugins.emit("observer_joined", thread=thread, identity=identity)
@@ -289,7 +284,7 @@ class Counselling:
             return False
         if self._settings.observe == "any":
             return True
-        return await self._store.read(rooms.supervises, session_id, identity.person)
+        return await self._store.look_up(rooms.supervises, session_id, identity.person)
 
     def presence(self, thread: Thread) -> Presence:
         """Who of the participants of a session is there."""
@@ -301,7 +296,7 @@ class Counselling:
 
     async def history(self, seat: Seat, before: int | None, limit: int) -> tuple[list[Message], bool]:
         """A page of what was said before ``before``, oldest first, and whether there is more."""
-        found = await self._store.read(messages.before, seat.thread, before, limit + 1)
+        found = await self._store.look_up(messages.before, seat.thread, before, limit + 1)
         return found[-limit:], len(found) > limit
 
     def live(self) -> Iterator[tuple[Room, Mapping[Person, bool]]]:
@@ -324,13 +319,30 @@ class Counselling:
             # Later in this turn of the loop: acknowledgements of the same batch go out before.
             self._loop.call_soon(self._hub.close_thread, event.thread, *ENDED)
             live = self._live.get(event.thread)
-            if live is not None and live.room is not None:
-                live.room = msgspec.structs.replace(live.room, state=event.state, ended=event.time)
+            room = event.room or (live.room if live else None)
+            if live is not None and room is not None:
+                live.room = msgspec.structs.replace(room, state=event.state, ended=event.time)
                 for side in Side:
                     live.stop_grace(side)
                 self._forget_if_idle(event.thread, live)
 
     # --- inside ---
+
+    async def _arrive(
+        self, live: _Live, thread: Thread, outbox: Outbox
+    ) -> tuple[Room, int | None, Sequence[Message]]:
+        """The room, the receipt of the outbox's person, and the first of what follows it."""
+        # First of all: an end that comes while we read is either seen by that or heard live.
+        self._hub.expect(outbox, thread)
+        try:
+            room, missed = await self._rooms.arrive(thread, outbox.person)
+            _side_of(room, outbox.person)
+        except ChatError:
+            self._hub.unfollow(outbox, thread)
+            raise
+        if live.room is not None and not live.room.open:  # heard
+            room = live.room
+        return room, self._receipts.latest(thread, outbox.person, missed.receipt), missed.items
 
     async def _leave(self, seat: Seat, close_code: int | None) -> None:
         await seat.lane.empty()  # the last words come before the end
