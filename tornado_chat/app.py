@@ -209,6 +209,7 @@ class Server:
         }
 
         bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
+        bus.subscribe(notifications.on_event, *notifications.events)
         bus.subscribe(self._counselling.on_event, *self._counselling.events)
         # The coordinator comes first: what people do when they hear of it may be asked of it at once.
         bus.subscribe(self._room_life.on_event, *self._room_life.events)

@@ -12,6 +12,7 @@ from tests.delivery.conftest import (
     WRITER,
     Office,
     notice,
+    said,
     turns,
 )
 from tornado_chat.delivery import hub as hub_module
@@ -55,6 +56,29 @@ async def test_what_is_said_while_a_socket_catches_up_comes_once_and_in_its_plac
     office.table.let_through()
     await joining
     assert socket.frames == ["m1", "m2", "m3", "joined"]
+
+
+@pytest.mark.gen_test
+async def test_what_was_read_before_is_not_read_again() -> None:
+    office = Office()
+    office.table.store(3)
+    socket, outbox = office.open()
+    assert await office.hub.follow(outbox, THREAD, 1, [said(2), said(3)]) == 2
+    office.hub.offer(office.table.store())
+    assert socket.frames == ["m2", "m3", "m4"]
+    assert office.table.reads == []
+
+
+@pytest.mark.gen_test
+async def test_what_was_said_since_it_was_read_is_read_too() -> None:
+    office = Office()
+    office.table.store(2)
+    socket, outbox = office.open()
+    office.hub.expect(outbox, THREAD)
+    office.hub.offer(office.table.store())
+    office.hub.tell(notice("ended"), THREAD)
+    assert await office.hub.follow(outbox, THREAD, 1, [said(2)]) == 2
+    assert socket.frames == ["m2", "m3", "ended"]
 
 
 @pytest.mark.gen_test

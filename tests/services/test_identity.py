@@ -26,6 +26,7 @@ from tornado.web import Application, RequestHandler
 
 from tornado_chat import config
 from tornado_chat.errors import ChatError, Unauthenticated, Unavailable
+from tornado_chat.services import identity
 from tornado_chat.services.identity import MAX_TOKEN, Authenticator, build, mint
 from tornado_chat.services.jwks import KeySet
 from tornado_chat.services.secret import load_secret
@@ -229,6 +230,35 @@ def test_the_clock_is_ours() -> None:
     assert verify(token, authenticator(now=1500))
     assert reason(token, authenticator(now=2500)) == "token_expired"
     assert reason(token, authenticator(now=500)) == "it is not valid yet (nbf)"
+
+
+def test_a_token_that_was_accepted_before_expires_as_ever() -> None:
+    now = 1500.0
+    by = Authenticator(AUTH, SECRET, None, lambda: now)
+    token = sign(claims(exp=2000, nbf=1000))
+    assert verify(token, by) == verify(token, by)
+    now = 2500
+    assert reason(token, by) == "token_expired"
+    now = 500
+    assert reason(token, by) == "it is not valid yet (nbf)"
+
+
+def test_a_token_that_was_accepted_before_and_its_like_are_two_things() -> None:
+    by = authenticator()
+    token = sign(claims())
+    verify(token, by)
+    head, _, signature = token.split(".")
+    other = b64(json.dumps(claims(type="admin")).encode())
+    assert reason(f"{head}.{other}.{signature}", by) == "its signature is wrong"
+    assert verify(token, by).person == Person(Role.USER, "7")
+
+
+def test_tokens_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "MOST_REMEMBERED", 2)
+    by = authenticator()
+    tokens = [sign(claims(id=n)) for n in range(5)]
+    assert [verify(token, by).person.id for token in tokens * 2] == [*"01234"] * 2
+    assert len(by._verified) == 2
 
 
 def test_not_before_with_leeway() -> None:
@@ -717,6 +747,25 @@ def test_a_key_set_beside_a_secret(tmp_path: Path) -> None:
             await server.close_all_connections()
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_token_is_worth_nothing_when_its_key_is_withdrawn() -> None:
+    async def run() -> None:
+        keys = KeySet("http://127.0.0.1:9/", ("RS256",))
+        parsed = jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True) | {"kid": "a"}
+        other = jwt.algorithms.RSAAlgorithm.to_jwk(
+            rsa.generate_private_key(65537, 2048).public_key(), as_dict=True
+        ) | {"kid": "a"}
+        by = Authenticator(config.Auth(algorithms=("RS256",)), None, keys, lambda: NOW)
+        token = sign(claims(), RSA, "RS256", kid="a")
+        keys._succeeded([jwt.PyJWK(parsed, "RS256")])
+        assert verify(token, by) == verify(token, by)
+        keys._succeeded([jwt.PyJWK(other, "RS256")])
+        assert reason(token, by) == "its signature is wrong"
+        keys._succeeded([jwt.PyJWK(parsed, "RS256")])
+        assert verify(token, by).person == Person(Role.USER, "7")
+
+    asyncio.run(run())
 
 
 def test_a_key_set_out_of_reach(tmp_path: Path, expected_logs: list[str]) -> None:

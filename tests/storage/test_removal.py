@@ -20,7 +20,7 @@ from tornado_chat.storage import (
     schema,
     streams,
 )
-from tornado_chat.types import Kind, SessionState, Thread
+from tornado_chat.types import Kind, Person, Role, SessionState, Thread
 
 LATER = NOW + 10 * DAY
 

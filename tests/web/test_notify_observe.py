@@ -1,5 +1,6 @@
 """``/notify`` and ``/observe`` over sockets."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -54,6 +55,23 @@ async def test_the_absent_get_them_in_order_once_and_every_open_socket_gets_them
     assert b'"read":true' in read.body
     await somebody_else.send_json({"msg": "hi"})
     assert "错误" in (await somebody_else.recv_json())["msg"]  # and nothing of the visitor's
+
+
+@pytest.mark.gen_test
+async def test_who_comes_in_while_notifications_come_misses_none(house: House) -> None:
+    await notify(house, "0")
+
+    async def come_in() -> None:
+        client = await house.connect(f"/notify?token={VISITOR}&features=seq")
+        seen = [(await client.recv_json())["seq"]]
+        while seen[-1] < 16:
+            seen.append((await client.recv_json())["seq"])
+        assert seen == list(range(seen[0], 17))
+
+    async def go_on(n: int) -> None:
+        await notify(house, str(n))
+
+    await asyncio.gather(*(each for n in range(15) for each in (come_in(), go_on(n))))
 
 
 @pytest.mark.gen_test

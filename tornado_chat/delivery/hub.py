@@ -127,11 +127,27 @@ class Hub:
             outbox.expect(thread)
             self._by_thread.setdefault(thread, {})[outbox] = None
 
-    async def follow(self, outbox: Outbox, thread: Thread, after: int) -> int:
+    async def listen(self, outbox: Outbox, thread: Thread) -> None:
+        """``expect``, and miss nothing from now on that other processes publish on the thread."""
+        self.expect(outbox, thread)
+        if self._tune_in is not None:
+            await self._tune_in(thread)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes publish too: what is read before ``listen`` may be out of date."""
+        return self._tune_in is not None
+
+    async def follow(
+        self, outbox: Outbox, thread: Thread, after: int, first: Sequence[Sequenced] | None = None
+    ) -> int:
         """Give ``outbox`` everything of ``thread`` that follows ``after``, then all that is new.
 
         Returns when what was stored so far has been written: how many that were. Following twice
         changes nothing.
+
+        :arg first: the first ``PAGE`` of what follows ``after``, where it is known already: it was read
+            after ``expect``, or nothing was offered since.
         """
         if outbox.closed or outbox.position(thread) is not None:
             return 0
@@ -139,7 +155,7 @@ class Hub:
         outbox.follow(thread, after)
         if self._tune_in is not None:
             await self._tune_in(thread)
-        return await self._catch_up(outbox, thread)
+        return await self._catch_up(outbox, thread, first)
 
     def unfollow(self, outbox: Outbox, thread: Thread) -> None:
         outbox.unfollow(thread)
@@ -222,12 +238,16 @@ class Hub:
             )
             outbox.close(*NOT_READ_BACK)
 
-    async def _catch_up(self, outbox: Outbox, thread: Thread) -> int:
+    async def _catch_up(
+        self, outbox: Outbox, thread: Thread, items: Sequence[Sequenced] | None = None
+    ) -> int:
         """Returns how many items were written."""
         resent = 0
         while (position := outbox.position(thread)) is not None:
-            wanted = outbox.wanted(thread)
-            items = await self._fetch(thread, position, PAGE)
+            wanted = 0
+            if items is None:
+                wanted = outbox.wanted(thread)
+                items = await self._fetch(thread, position, PAGE)
             for item in items:
                 # A long backlog goes at the peer's pace; one that takes nothing is found by its pings.
                 while outbox.clogged:  # noqa: ASYNC110 - sockets have no event for it
@@ -235,6 +255,7 @@ class Hub:
                 resent += outbox.replay(item)
             if len(items) < PAGE and outbox.caught_up(thread, looked_for=0 if items else wanted):
                 break
+            items = None
         self._on_resent(resent)
         return resent
 

@@ -186,7 +186,7 @@ class Counselling:
 
     async def status(self, seat: Seat) -> list[Published]:
         """What one who has just come should know: who is there, and how far everybody has read."""
-        marks = await self._store.read(reading.marks, seat.thread)
+        marks = await self._store.look_up(reading.marks, seat.thread)
         return [*marks, await self.presence(seat.room)]
 
     def leave(self, seat: Seat, close_code: int | None) -> None:
@@ -227,7 +227,7 @@ class Counselling:
             self._receipts.note(thread, identity.person, heard)
         resent = await self._hub.follow(outbox, thread, heard)
         # Asked after following: an end that came in between is either seen here or heard live.
-        room = await self._store.read(rooms.get, thread)
+        room = await self._store.look_up(rooms.get, thread)
         if not room.open:
             raise Conflict("session_finished")
         _log("observing", thread, identity.person, conn=outbox.conn, resent=resent)
@@ -245,7 +245,7 @@ class Counselling:
             return False
         if self._settings.observe == "any":
             return True
-        return await self._store.read(rooms.supervises, session_id, identity.person)
+        return await self._store.look_up(rooms.supervises, session_id, identity.person)
 
     async def presence(self, room: Room) -> Presence:
         """Who of the participants of a room is there. Nobody, as long as nobody can be asked."""
@@ -259,7 +259,7 @@ class Counselling:
 
     async def history(self, seat: Seat, before: int | None, limit: int) -> tuple[list[Message], bool]:
         """A page of what was said before ``before``, oldest first, and whether there is more."""
-        found = await self._store.read(messages.before, seat.thread, before, limit + 1)
+        found = await self._store.look_up(messages.before, seat.thread, before, limit + 1)
         return found[-limit:], len(found) > limit
 
     # --- what the bus tells ---
@@ -301,15 +301,18 @@ class Counselling:
                 del self._local[thread]
 
     async def _enter(self, identity: Identity, thread: Thread, outbox: Outbox) -> Seat:
-        room = await self._rooms.get(thread)
         person = identity.person
-        if person not in (room.asker, room.helper):
-            raise Forbidden("not_your_session")
-        known = await self._receipts.get(thread, person)
-        resent = await self._hub.follow(outbox, thread, known or 0)
-        if room.open:
-            # Asked again: an end that came in between is either seen here or heard live.
-            room = await self._store.read(rooms.get, thread)
+        # First of all: an end that comes while we read is either seen by that or heard live.
+        await self._hub.listen(outbox, thread)
+        try:
+            room, missed = await self._rooms.arrive(thread, person)
+            if person not in (room.asker, room.helper):
+                raise Forbidden("not_your_session")
+        except ChatError:
+            self._hub.unfollow(outbox, thread)
+            raise
+        known = self._receipts.latest(thread, person, missed.receipt)
+        resent = await self._hub.follow(outbox, thread, known or 0, missed.items)
         if not room.open:
             raise Conflict("session_finished")
         _log("joined" if known is None else "resumed", thread, person, conn=outbox.conn, resent=resent)

@@ -29,6 +29,9 @@ from tornado_chat.types import Action, Conversation, ConversationState, Person, 
 
 log = logging.getLogger(__name__)
 
+MOST_SEEN = 10_000
+"""Conversations whose last version is remembered: many more than change while a row is on its way to us."""
+
 
 class Floor:
     """The support sockets of this process."""
@@ -54,6 +57,7 @@ class Floor:
         self._talks: dict[Person, Talk] = {}
         self._posts: dict[Person, Post] = {}
         self._holders: dict[int, Post] = {}  # the waiter here who has a conversation
+        self._seen: dict[int, int] = {}  # the newest version of the conversations that were heard of last
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -120,7 +124,7 @@ class Floor:
         if fresh:
             try:
                 await self._bus.tune_in(seat.person)
-                for row in await self._store.read(conversations.of_waiter, seat.person):
+                for row in await self._store.look_up(conversations.of_waiter, seat.person):
                     self.learn(row)
             except ChatError:
                 self.unseat(seat)
@@ -217,6 +221,12 @@ class Floor:
 
     def learn(self, row: Conversation) -> None:
         """Tell the sockets here what is new in a conversation. An old version of it changes nothing."""
+        seen = self._seen.pop(row.id, 0)
+        self._seen[row.id] = max(seen, row.changes)
+        if row.changes < seen:  # read before, and handed to us after, a change that we have heard of
+            return
+        if len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
         talk = self._talks.get(row.user)
         if (
             talk is not None

@@ -5,16 +5,20 @@ among the configured algorithms; each of these is bound to its own key when the 
 made: the HS family to the shared secret, the others to the public key or the issuer's key set. So
 there is no way to have a public key taken for a secret, or the reverse (RFC 8725 section 3.1).
 
+A token that was verified is known again by its digest: as long as its key is in use, only its times are
+checked. Each authenticator has its own memory, so new keys and other rules begin with none.
+
 PyJWT parses and checks signature, issuer and audience. The claims with a time are checked here,
 against the clock that we are handed.
 """
 
+import hashlib
 import hmac
 import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from jwt.algorithms import AllowedPublicKeys
@@ -34,7 +38,19 @@ OWN_KEY = "tornado-chat"
 
 OWN_ALGORITHM = "HS256"
 
+MOST_REMEMBERED = 4096
+"""Tokens whose signature is not checked again; a page shows its own for each socket and each call."""
+
 AnyKey = bytes | AllowedPublicKeys | jwt.PyJWK
+
+
+class _Verified(NamedTuple):
+    """What a token was found to prove, as long as ``key`` is the one for its ``alg`` and ``kid``."""
+
+    identity: Identity
+    alg: str
+    kid: str | None
+    key: AnyKey
 
 
 class Authenticator:
@@ -62,6 +78,7 @@ class Authenticator:
         self._static = _static_keys(auth, secret, keys)
         self._keys = keys
         self._clock = clock
+        self._verified: dict[bytes, _Verified] = {}  # by the token's SHA-256, the youngest last
         self._jwt = jwt.PyJWT(
             {
                 # With PyJWT's own clock, so done in _check_times.
@@ -97,12 +114,23 @@ class Authenticator:
             raise Unauthenticated("token_missing")
         if len(token) > MAX_TOKEN:
             raise _invalid(f"it has more than {MAX_TOKEN} characters")
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        known = self._verified.pop(digest, None)
+        if known is not None and await self._key(known.alg, known.kid) is known.key:
+            self._check_times(known.identity.claims)
+            self._verified[digest] = known  # as the youngest
+            return known.identity
         # The signature is checked against the alg and the key that the unverified header names, so
         # a lie in it ends in a wrong signature.
         alg, kid = self._read_header(token)
-        claims = self._read_claims(token, alg, await self._key(alg, kid))
+        key = await self._key(alg, kid)
+        claims = self._read_claims(token, alg, key)
         self._check_times(claims)
-        return self._identify(claims)
+        identity = self._identify(claims)
+        if len(self._verified) >= MOST_REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = _Verified(identity, alg, kid, key)
+        return identity
 
     def _read_header(self, token: str) -> tuple[str, str | None]:
         """``alg`` and ``kid`` of the header, which is not verified yet."""

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tornado_chat.delivery.hub import Hub
+from tornado_chat.delivery.hub import PAGE, Hub
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.errors import Refused
+from tornado_chat.events import Event
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
-from tornado_chat.storage import notifications
+from tornado_chat.storage import arriving, notifications
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.texts import Language, system_text
 from tornado_chat.types import Notification, NotificationDraft, Person, Room, Thread
@@ -30,6 +31,7 @@ class Notifications:
         self._receipts = receipts
         self._plugins = plugins
         self._language = language
+        self._told = 0  # notifications, of anybody
 
     async def notify(
         self, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
@@ -66,12 +68,24 @@ class Notifications:
     async def attach(self, outbox: Outbox) -> Thread:
         """Give a socket what its person has not received yet, then everything new."""
         owner = outbox.person
-        inbox = await self._store.read(notifications.find_inbox, owner)
-        if inbox is None:
+        told = self._told
+        found = await self._store.look_up(arriving.at_inbox, owner, PAGE)
+        if found is None:
             inbox = await self._store.write(lambda tx: notifications.open_inbox(tx, owner))
-        received = await self._receipts.get(inbox, owner)
-        await self._hub.follow(outbox, inbox, received or 0)
+            await self._hub.follow(outbox, inbox, 0)
+            return inbox
+        inbox, missed = found
+        received = self._receipts.latest(inbox, owner, missed.receipt)
+        # Nobody followed the inbox while it was read: what was told meanwhile may be missing.
+        first = missed.items if told == self._told and not self._hub.shared else None
+        await self._hub.follow(outbox, inbox, received or 0, first)
         return inbox
+
+    events = (Notification,)
+
+    def on_event(self, event: Event) -> None:
+        """Note that somebody was notified; called for ``events``, after their commit."""
+        self._told += 1
 
     async def _filter(self, draft: NotificationDraft) -> NotificationDraft:
         filtered = self._plugins.filter("filter_notification", draft)

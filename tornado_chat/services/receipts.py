@@ -38,7 +38,10 @@ class ReceiptBook:
 
     async def get(self, thread: Thread, reader: Person) -> int | None:
         """The reader's receipt, or None before the first one."""
-        stored = await self._store.read(receipts.get, thread, reader)
+        return self.latest(thread, reader, await self._store.look_up(receipts.get, thread, reader))
+
+    def latest(self, thread: Thread, reader: Person, stored: int | None) -> int | None:
+        """The reader's receipt, given the ``stored`` one: there may be a later one that is not stored yet."""
         key = (thread, reader)
         known = [seq for seq in (stored, self._being_stored.get(key), self._news.get(key)) if seq is not None]
         return max(known, default=None)

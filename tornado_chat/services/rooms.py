@@ -1,10 +1,12 @@
 """Finding sessions and records: here, or by a plugin in the host's own tables."""
 
+from tornado_chat.delivery.hub import PAGE
 from tornado_chat.errors import Conflict, NotFound
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.store import Store
-from tornado_chat.storage import rooms
-from tornado_chat.types import HostRecord, HostSession, Kind, Room, Thread
+from tornado_chat.storage import arriving, rooms
+from tornado_chat.storage.arriving import Missed
+from tornado_chat.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
 
 
 class Rooms:
@@ -20,7 +22,7 @@ class Rooms:
         :raises NotFound: nobody knows it.
         """
         try:
-            return await self._store.read(rooms.get, thread)
+            return await self._store.look_up(rooms.get, thread)
         except NotFound:
             hook = "find_session" if thread.kind is Kind.SESSION else "find_record"
             if not self._plugins.has(hook):
@@ -29,6 +31,14 @@ class Rooms:
             if room is None:
                 raise
             return room
+
+    async def arrive(self, thread: Thread, reader: Person) -> tuple[Room, Missed[Message]]:
+        """As ``get``, with the first ``PAGE`` of what ``reader`` has not received."""
+        try:
+            return await self._store.look_up(arriving.at_room, thread, reader, PAGE)
+        except NotFound:
+            await self.get(thread)
+            return await self._store.look_up(arriving.at_room, thread, reader, PAGE)
 
     async def _find_session(self, session_id: int) -> Room | None:
         found: HostSession | None = await self._plugins.decide("find_session", session_id=session_id)
@@ -47,7 +57,7 @@ class Rooms:
                 )
             )
         except Conflict:  # opened meanwhile, by the API
-            return await self._store.read(rooms.get, Thread(Kind.SESSION, session_id))
+            return await self._store.look_up(rooms.get, Thread(Kind.SESSION, session_id))
         return room
 
     async def _find_record(self, record_id: int) -> Room | None:
@@ -66,5 +76,5 @@ class Rooms:
                 )
             )
         except Conflict:
-            return await self._store.read(rooms.get, Thread(Kind.RECORD, record_id))
+            return await self._store.look_up(rooms.get, Thread(Kind.RECORD, record_id))
         return room

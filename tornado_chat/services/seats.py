@@ -142,12 +142,12 @@ class Usher:
                 extra=conversation_fields(conversation, seat, resent=resent),
             )
             if "read" in seat.frames.features:
-                for mark in await self._store.read(reading.marks, conversation.thread):
+                for mark in await self._store.look_up(reading.marks, conversation.thread):
                     frame = seat.frames.encode(mark, own=False)
                     if frame is not None:
                         seat.outbox.in_order(conversation.thread, partial(seat.outbox.send, frame))
             # Asked after following: an end that came in between is either seen here or heard live.
-            for now in await self._store.read(conversations.several, [conversation.id]):
+            for now in await self._store.look_up(conversations.several, [conversation.id]):
                 self._learn(now)
         except ChatError as error:
             log.warning(

@@ -176,7 +176,7 @@ class Staff:
     async def require(self, identity: Identity) -> None:
         """:raises Unauthenticated: the identity is of an account whose session is gone."""
         key = identity.claims.get(ACCOUNT_SESSION)
-        if key is not None and key not in await self._store.read(staff.existing, [str(key)]):
+        if key is not None and key not in await self._store.look_up(staff.existing, [str(key)]):
             raise Unauthenticated("signed_out")
 
     def start(self) -> None:

@@ -67,6 +67,16 @@ class Store:
             self._metrics.read_errors += 1
             raise
 
+    async def look_up(
+        self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Ask for a few rows by their keys; see ``Readers.look_up``."""
+        try:
+            return await self._readers.look_up(query, *args, **kwargs)
+        except Unavailable:
+            self._metrics.read_errors += 1
+            raise
+
     async def items_after(self, thread: Thread, seq: int, limit: int) -> list[Sequenced]:
         """What follows ``seq`` in a thread of any kind, for the hub to send again."""
         if thread.kind is Kind.INBOX:

@@ -7,10 +7,11 @@ each reader thread one.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
 
@@ -56,8 +57,15 @@ def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Da
     )
 
 
+_Lookup = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+
 class Readers:
-    """A few threads with a connection each, for queries that the loop must not wait for."""
+    """A few threads with a connection each, for queries that the loop must not wait for.
+
+    To give a thread work and to be told of the end costs more than to find a row by its key. So such
+    lookups are collected while others are under way, and one thread answers them in one go.
+    """
 
     def __init__(self, database: pw.Database, threads: int = 4, *, patience: float = 0.0) -> None:
         """:arg patience: seconds to wait for a MySQL server that does not answer."""
@@ -66,6 +74,8 @@ class Readers:
         self._closing = threading.Event()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
+        self._wanted: list[_Lookup] = []
+        self._looking_up = False
 
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
@@ -84,6 +94,54 @@ class Readers:
             )
         except pw.PeeweeException as error:
             raise Unavailable("database_away") from error
+
+    def look_up(
+        self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> "asyncio.Future[T]":
+        """As ``read``, for a query that finds a few rows by their keys, in the order in which it was asked."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._wanted.append((partial(query, self._database, *args, **kwargs), future))
+        if len(self._wanted) == 1 and not self._looking_up:
+            self._looking_up = True
+            loop.call_soon(self._start_looking_up, loop)  # with all that are asked in this turn of the loop
+        return future
+
+    def _start_looking_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        lookups, self._wanted = self._wanted, []
+        self._pool.submit(self._look_up_all, lookups, loop)
+
+    def _look_up_all(self, lookups: Sequence[_Lookup], loop: asyncio.AbstractEventLoop) -> None:
+        """What a thread does."""
+        until = time.monotonic() + self._patience
+        answers: list[tuple[Any, Exception | None]] = []
+        for query, _ in lookups:
+            try:
+                answers.append((self._ask(query, until), None))
+            except Exception as error:  # it is raised where it was asked
+                answers.append((None, error))
+        loop.call_soon_threadsafe(self._hand_out, lookups, answers, loop)
+
+    def _hand_out(
+        self,
+        lookups: Sequence[_Lookup],
+        answers: Sequence[tuple[Any, Exception | None]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._looking_up = bool(self._wanted)
+        if self._looking_up:
+            self._start_looking_up(loop)
+        for (_, future), (answer, error) in zip(lookups, answers, strict=True):
+            if future.done():  # who asked is gone
+                continue
+            if isinstance(error, pw.PeeweeException):
+                unavailable = Unavailable("database_away")
+                unavailable.__cause__ = error
+                future.set_exception(unavailable)
+            elif error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(answer)
 
     def _ask(self, query: Callable[[], T], until: float) -> T:
         """A connection that is gone is replaced, and the question asked again: it changes nothing."""

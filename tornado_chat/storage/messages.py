@@ -13,6 +13,7 @@ import peewee as pw
 
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.storage import models
+from tornado_chat.storage.asking import ask
 from tornado_chat.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
 
 T = TypeVar("T")
@@ -21,6 +22,8 @@ Key = tuple[int, int, str, str | None]
 
 LARGEST_PORTION = 200
 """Values in one list, conditions in one query."""
+
+_SAID = "SELECT seq, sender, text, time, media, client_id FROM message WHERE kind = ? AND thread_id = ?"
 
 OPEN_ROOM = (SessionState.READY, SessionState.ACTIVE)
 
@@ -165,16 +168,18 @@ def _portions(all_of_them: list[T]) -> Iterator[list[T]]:
 
 def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[Message]:
     """The messages of ``thread`` that follow ``seq``, oldest first."""
-    query = _of(thread).where(models.Message.seq > seq).order_by(models.Message.seq).limit(limit)
-    return [_message(thread, row) for row in query.tuples().execute(database)]
+    rows = ask(
+        database, f"{_SAID} AND seq > ? ORDER BY seq LIMIT ?", thread.kind.value, thread.id, seq, limit
+    )
+    return [_message(thread, row) for row in rows]
 
 
 def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -> list[Message]:
     """The last messages before ``seq`` (None: the newest), oldest first."""
-    query = _of(thread).order_by(models.Message.seq.desc()).limit(limit)
-    if seq is not None:
-        query = query.where(models.Message.seq < seq)
-    return [_message(thread, row) for row in query.tuples().execute(database)][::-1]
+    which, values = ("", ()) if seq is None else ("AND seq < ? ", (seq,))
+    newest_first = f"{_SAID} {which}ORDER BY seq DESC LIMIT ?"
+    rows = ask(database, newest_first, thread.kind.value, thread.id, *values, limit)
+    return [_message(thread, row) for row in reversed(rows)]
 
 
 def last_before(database: pw.Database, thread: Thread, time: int) -> int:
@@ -187,14 +192,7 @@ def last_before(database: pw.Database, thread: Thread, time: int) -> int:
     return seq or 0
 
 
-def _of(thread: Thread) -> "pw.ModelSelect[models.Message]":
-    m = models.Message
-    return m.select(m.seq, m.sender, m.text, m.time, m.media, m.client_id).where(
-        (m.kind == thread.kind.value) & (m.thread_id == thread.id)
-    )
-
-
-def _message(thread: Thread, row: tuple[int, str, str, int, str, str | None]) -> Message:
+def _message(thread: Thread, row: tuple[Any, ...]) -> Message:
     seq, sender, text, time, media, client_id = row
     return Message(thread, seq, Person.from_key(sender), text, time, media, client_id)
 

@@ -8,6 +8,7 @@ import peewee as pw
 
 from tornado_chat.errors import NotFound
 from tornado_chat.storage import models
+from tornado_chat.storage.asking import ask
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Kind, Notification, Person, Role, Thread
 
@@ -23,11 +24,17 @@ _FIELDS = (
     models.Notification.read,
 )
 
+# The same, in words. READ is one of MySQL's own.
+_AFTER = (
+    "SELECT n.id, i.owner, n.inbox_id, n.seq, n.type, n.msg, n.data, n.time, n.`read`"
+    " FROM notification n JOIN inbox i ON i.id = n.inbox_id"
+    " WHERE n.inbox_id = ? AND n.seq > ? AND n.type >= 0 ORDER BY n.seq LIMIT ?"
+)
+
 
 def find_inbox(database: pw.Database, owner: Person) -> Thread | None:
-    query = models.Inbox.select(models.Inbox.id).where(models.Inbox.owner == owner.key)
-    inbox_id: int | None = query.scalar(database)
-    return None if inbox_id is None else Thread(Kind.INBOX, inbox_id)
+    rows = ask(database, "SELECT id FROM inbox WHERE owner = ?", owner.key)
+    return Thread(Kind.INBOX, rows[0][0]) if rows else None
 
 
 def open_inbox(tx: Transaction, owner: Person) -> Thread:
@@ -62,9 +69,7 @@ def create(
 
 def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
     """The notifications of ``inbox`` that follow ``seq``, oldest first."""
-    table = models.Notification
-    query = with_owner().where((table.inbox == inbox.id) & (table.seq > seq)).order_by(table.seq).limit(limit)
-    return [notification_of(row) for row in query.tuples().execute(database)]
+    return [notification_of(row) for row in ask(database, _AFTER, inbox.id, seq, limit)]
 
 
 def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notification:

@@ -5,15 +5,18 @@ from typing import Any
 import peewee as pw
 
 from tornado_chat.events import Read
+from tornado_chat.storage.asking import ask
 from tornado_chat.storage.models import Message, ReadMark
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Person, Thread
 
+_MARKS = "SELECT reader, seq FROM read_mark WHERE kind = ? AND thread_id = ?"
+
 
 def marks(database: pw.Database, thread: Thread) -> list[Read]:
     """How far everybody in ``thread`` has read."""
-    query = ReadMark.select(ReadMark.reader, ReadMark.seq).where(_of(ReadMark, thread)).tuples()
-    return [Read(thread, Person.from_key(reader), seq) for reader, seq in query.execute(database)]
+    rows = ask(database, _MARKS, thread.kind.value, thread.id)
+    return [Read(thread, Person.from_key(reader), seq) for reader, seq in rows]
 
 
 def mark(tx: Transaction, thread: Thread, reader: Person, seq: int) -> None:

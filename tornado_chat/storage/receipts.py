@@ -4,19 +4,16 @@ from collections.abc import Iterable
 
 import peewee as pw
 
-from tornado_chat.storage.models import Receipt
+from tornado_chat.storage.asking import ask
 from tornado_chat.types import Person, Thread
+
+_GET = "SELECT seq FROM receipt WHERE kind = ? AND thread_id = ? AND reader = ?"
 
 
 def get(database: pw.Database, thread: Thread, reader: Person) -> int | None:
     """The reader's receipt, or None before the first one."""
-    query = Receipt.select(Receipt.seq).where(
-        (Receipt.kind == thread.kind.value)
-        & (Receipt.thread_id == thread.id)
-        & (Receipt.reader == reader.key)
-    )
-    seq: int | None = query.scalar(database)
-    return seq
+    rows = ask(database, _GET, thread.kind.value, thread.id, reader.key)
+    return rows[0][0] if rows else None
 
 
 def advance(database: pw.Database, receipts: Iterable[tuple[Thread, Person, int]]) -> None:

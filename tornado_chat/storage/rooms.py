@@ -12,6 +12,7 @@ import peewee as pw
 from tornado_chat.errors import Conflict, NotFound
 from tornado_chat.events import Notice, RoomEnded, RoomStarted
 from tornado_chat.storage import models
+from tornado_chat.storage.asking import ask
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
 
@@ -22,6 +23,18 @@ _TABLES: dict[Kind, Table] = {
     Kind.RECORD: models.SupervisorConsultation,
 }
 _OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
+
+# In the order of ``Room``.
+_SELECT = {
+    Kind.SESSION: (
+        "SELECT id, asker, helper, asker_name, helper_name, state, last_seq, id, created, started, ended,"
+        " appointment_id, rate, feedback FROM consultation_session"
+    ),
+    Kind.RECORD: (
+        "SELECT id, asker, helper, asker_name, helper_name, state, last_seq, session_id, created, started, ended"
+        " FROM supervisor_consultation"
+    ),
+}
 
 
 def get(database: pw.Database, thread: Thread) -> Room:
@@ -34,9 +47,8 @@ def get(database: pw.Database, thread: Thread) -> Room:
 
 
 def find(database: pw.Database, thread: Thread) -> Room | None:
-    table = _TABLES[thread.kind]
-    row = table.select().where(table.id == thread.id).dicts().first(database)
-    return _room(thread.kind, row) if row else None
+    rows = ask(database, f"{_SELECT[thread.kind]} WHERE id = ?", thread.id)
+    return _room(thread.kind, rows[0]) if rows else None
 
 
 def several(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
@@ -53,8 +65,8 @@ def active(database: pw.Database) -> list[Room]:
     """Every room that has started and not ended: what a restart must go on with."""
     return [
         _room(kind, row)
-        for kind, table in _TABLES.items()
-        for row in table.select().where(table.state == SessionState.ACTIVE.value).dicts().execute(database)
+        for kind, select in _SELECT.items()
+        for row in ask(database, f"{select} WHERE state = ?", SessionState.ACTIVE.value)
     ]
 
 
@@ -67,9 +79,8 @@ def supervises(database: pw.Database, session_id: int, supervisor: Person) -> bo
 
 def records(database: pw.Database, session_id: int) -> list[Room]:
     """The supervision records of a session, oldest first."""
-    record = models.SupervisorConsultation
-    query = record.select().where(record.session == session_id).order_by(record.id).dicts()
-    return [_room(Kind.RECORD, row) for row in query.execute(database)]
+    rows = ask(database, f"{_SELECT[Kind.RECORD]} WHERE session_id = ? ORDER BY id", session_id)
+    return [_room(Kind.RECORD, row) for row in rows]
 
 
 def create_session(
@@ -179,20 +190,14 @@ def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> 
     return get(tx.database, Thread(Kind.SESSION, session_id))
 
 
-def _room(kind: Kind, row: dict[str, Any]) -> Room:
+def _room(kind: Kind, row: tuple[Any, ...]) -> Room:
+    id, asker, helper, asker_name, helper_name, state, *more = row
     return Room(
-        thread=Thread(kind, row["id"]),
-        asker=Person.from_key(row["asker"]),
-        helper=Person.from_key(row["helper"]),
-        asker_name=row["asker_name"],
-        helper_name=row["helper_name"],
-        state=SessionState(row["state"]),
-        last_seq=row["last_seq"],
-        session_id=row.get("session", row["id"]),
-        created=row["created"],
-        started=row["started"],
-        ended=row["ended"],
-        appointment_id=row.get("appointment_id"),
-        rate=row.get("rate"),
-        feedback=row.get("feedback"),
+        Thread(kind, id),
+        Person.from_key(asker),
+        Person.from_key(helper),
+        asker_name,
+        helper_name,
+        SessionState(state),
+        *more,
     )

@@ -1,0 +1,73 @@
+"""Lookups of many sockets in one go: each gets its own answer, whatever becomes of the others."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import peewee as pw
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.storage.conftest import open_url
+from tornado_chat.errors import NotFound, Unavailable
+from tornado_chat.storage.asking import ask
+from tornado_chat.storage.database import Readers
+
+
+@pytest.fixture
+def readers(io_loop: IOLoop, database_url: str) -> Iterator[Readers]:
+    readers = Readers(open_url(database_url), 2)
+    yield readers
+    readers.close()
+
+
+def number(database: pw.Database, value: int) -> int:
+    return int(ask(database, "SELECT ?", value)[0][0])
+
+
+def nothing(database: pw.Database) -> int:
+    raise NotFound("no_such_session", id=1)
+
+
+def mistake(database: pw.Database) -> int:
+    return len(ask(database, "SELECT nothing FROM nowhere"))
+
+
+@pytest.mark.gen_test
+async def test_each_gets_its_own_answer(readers: Readers) -> None:
+    answers = await asyncio.gather(*(readers.look_up(number, n) for n in range(50)))
+    assert answers == list(range(50))
+
+
+@pytest.mark.gen_test
+async def test_what_goes_wrong_for_one_is_nothing_to_the_others(readers: Readers) -> None:
+    asked = [
+        readers.look_up(number, 1),
+        readers.look_up(nothing),
+        readers.look_up(mistake),
+        readers.look_up(number, 2),
+    ]
+    first, missing, wrong, last = await asyncio.gather(*asked, return_exceptions=True)
+    assert (first, last) == (1, 2)
+    assert isinstance(missing, NotFound)
+    assert isinstance(wrong, Unavailable)
+    assert isinstance(wrong.__cause__, pw.PeeweeException)
+
+
+@pytest.mark.gen_test
+async def test_who_asks_while_others_are_answered_is_next_and_who_has_gone_is_left_out(
+    readers: Readers,
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def wait(database: pw.Database) -> None:
+        begun.set()
+        assert release.wait(5)
+
+    waiting = asyncio.ensure_future(readers.look_up(wait))
+    await asyncio.get_running_loop().run_in_executor(None, begun.wait, 5)
+    gone, there = readers.look_up(number, 1), readers.look_up(number, 2)
+    gone.cancel()
+    release.set()
+    assert await there == 2
+    await waiting
