@@ -1,6 +1,7 @@
 """``/chat``, ``/notify`` and ``/observe`` (counselling seed)."""
 
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 from tornado_chat.errors import ChatError, Forbidden
 from tornado_chat.services.counselling import Seat
@@ -77,8 +78,10 @@ class ChatSocket(CounsellingSocket):
             self.services.counselling.read(self.seat, command.seq)
             return None
         stored = self.services.counselling.say(self.seat, command.msg, command.id)
-        encoder, client_id = self.services.frames.chat(self.features), command.id
-        self.when_stored(stored, data, lambda stored: encoder.ack(client_id, stored))
+        acknowledgement = None
+        if command.id is not None:
+            acknowledgement = partial(self.services.frames.chat(self.features).ack, command.id)
+        self.when_stored(stored, data, acknowledgement)
         return None
 
     def gone(self, close_code: int | None) -> None:

@@ -29,6 +29,7 @@ from tornado_chat.closing import WORDS
 from tornado_chat.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
 from tornado_chat.logs import fields
 from tornado_chat.metrics import DROPS
+from tornado_chat.pending import Pending
 from tornado_chat.services.connections import Encoder, Outbox
 from tornado_chat.services.container import Services
 from tornado_chat.texts import error_text
@@ -182,17 +183,17 @@ class Socket(FastWebSocket):
 
     def when_stored(
         self,
-        stored: asyncio.Future[Stored],
+        stored: Pending[Stored],
         data: str | bytes,
-        acknowledgement: Callable[[Stored], bytes | None],
+        acknowledgement: Callable[[Stored], bytes | None] | None,
     ) -> None:
         """Acknowledge or refuse the message ``data`` as soon as its commit has come or failed.
 
-        :arg acknowledgement: the frame that says so, or None for a client that does not ask.
+        :arg acknowledgement: makes the frame that says so; None for a client that does not ask, from either.
         """
         self._under_way += 1
         self.tally.messages += 1
-        stored.add_done_callback(partial(self._stored, data, acknowledgement))
+        stored.then(partial(self._stored, data, acknowledgement))
 
     # --- Transport ---
 
@@ -277,19 +278,18 @@ class Socket(FastWebSocket):
     def _stored(
         self,
         data: str | bytes,
-        acknowledgement: Callable[[Stored], bytes | None],
-        stored: asyncio.Future[Stored],
+        acknowledgement: Callable[[Stored], bytes | None] | None,
+        stored: Pending[Stored],
     ) -> None:
         self._under_way -= 1
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        if stored.cancelled():
-            return
-        error = stored.exception()
+        error = stored.error
         if error is None:
-            frame = acknowledgement(stored.result())
-            if frame is not None:
-                self.send(frame)
+            if acknowledgement is not None:
+                frame = acknowledgement(stored.result)
+                if frame is not None:
+                    self.send(frame)
         elif isinstance(error, ChatError):
             self._fault(error, data)
         else:
