@@ -166,15 +166,15 @@ class Counselling:
 
         The error is ``Conflict`` if the room has ended.
         """
-
         received = seat.outbox.heard_at
+        thread, identity = seat.thread, seat.identity
+        if not self._filtering.needed:
+            return self._store.append(Append(thread, identity.person, text, client_id), received)
 
         def store(draft: Draft) -> Pending[Stored]:
-            return self._store.append(
-                Append(seat.thread, seat.identity.person, draft.text, client_id), received
-            )
+            return self._store.append(Append(thread, identity.person, draft.text, client_id), received)
 
-        return self._filtering.submit(seat.lane, Draft(seat.thread, seat.identity, text), store)
+        return self._filtering.submit(seat.lane, Draft(thread, identity, text), store)
 
     def typing(self, seat: Seat, typing: bool) -> None:
         """Show the others that one is typing, or stopped; never stored."""

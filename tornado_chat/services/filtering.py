@@ -45,12 +45,17 @@ class Filtering:
         self._loop = loop
         self._busy: set[asyncio.Task[None]] = set()
 
+    @property
+    def needed(self) -> bool:
+        """Whether anybody filters; else a message may be stored as it is."""
+        return self._plugins.has("filter_message")
+
     def submit(self, lane: Lane, draft: Draft, store: Store) -> Pending[Stored]:
         """Filter ``draft``, then ``store`` what became of it.
 
         :raises ChatError: a filter refused it at once. That of one that waits comes with the result.
         """
-        if not self._plugins.has("filter_message"):
+        if not self.needed:
             return store(draft)
         filtered: Draft | Awaitable[Draft] = draft
         if not lane.busy:

@@ -195,10 +195,11 @@ class Socket(FastWebSocket):
         self.tally.messages += 1
         stored.then(partial(self._stored, data, acknowledgement))
 
-    # --- Transport ---
+    def send(self, text: bytes) -> None:
+        """A message of the dialect, that nobody has to receipt."""
+        self.send_text(text)
 
-    def send(self, frame: bytes) -> None:
-        self.send_text(frame)
+    # --- Transport; send_frame and unsent are there already ---
 
     def ping(self, data: str | bytes = b"") -> None:
         try:
@@ -251,13 +252,17 @@ class Socket(FastWebSocket):
 
     def _check_limits(self, data: str | bytes, now: float) -> None:
         limits = self.services.limits
-        size = len(data) if isinstance(data, bytes) else _size(data, limits.frame_bytes)
+        size = len(data)
+        if size * 4 > limits.frame_bytes and isinstance(data, str):
+            size = len(data.encode())
         if size > limits.frame_bytes:
             raise TooBig("too_big", limit=limits.frame_bytes)
-        grown = self._allowance + (now - self._allowance_at) * limits.messages_per_second
-        self._allowance = min(float(limits.burst), grown) - 1
+        allowance = self._allowance + (now - self._allowance_at) * limits.messages_per_second
+        if allowance > limits.burst:
+            allowance = limits.burst
+        self._allowance = allowance - 1
         self._allowance_at = now
-        if self._allowance < 0:
+        if allowance < 1:
             raise TooFast("too_fast")
 
     def _fault(self, error: ChatError, data: str | bytes) -> None:
@@ -287,9 +292,9 @@ class Socket(FastWebSocket):
         error = stored.error
         if error is None:
             if acknowledgement is not None:
-                frame = acknowledgement(stored.result)
-                if frame is not None:
-                    self.send(frame)
+                text = acknowledgement(stored.result)
+                if text is not None:
+                    self.send(text)
         elif isinstance(error, ChatError):
             self._fault(error, data)
         else:
@@ -299,8 +304,3 @@ class Socket(FastWebSocket):
 def now() -> int:
     """Microseconds since 1970 UTC."""
     return time.time_ns() // 1000
-
-
-def _size(text: str, limit: int) -> int:
-    """The size in UTF-8, counted only where it could matter."""
-    return len(text.encode()) if len(text) * 4 > limit else len(text)
