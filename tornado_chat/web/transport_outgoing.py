@@ -159,7 +159,8 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
                 future.exception()  # looked at: nobody has to wait
 
     def _stop_sending(self) -> None:
-        """The connection is lost."""
+        """The connection is lost, and the transport with what it has not sent."""
+        self._transport = None
         self.server_terminated = True
         self._outgoing.clear()
         self._joined = 0
