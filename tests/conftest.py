@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,15 @@ SECRET = b"a secret of the tests, long enough for HS256"
 
 
 @pytest.fixture
-def io_loop() -> Iterator[IOLoop]:
+def new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the loop of a test."""
+    return asyncio.new_event_loop
+
+
+@pytest.fixture
+def io_loop(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[IOLoop]:
     """pytest-tornado's loop, made without the deprecated ``make_current``."""
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     asyncio.set_event_loop(loop)
     io_loop = IOLoop.current()
     yield io_loop

@@ -1,4 +1,4 @@
-"""The end of an event loop that may have somebody else's tasks on it."""
+"""The event loop of a server: which one, and its end with somebody else's tasks on it."""
 
 import asyncio
 import logging
@@ -10,6 +10,15 @@ import time
 log = logging.getLogger(__name__)
 
 LEFT = 1.0  # seconds that tasks and threads get to end when all is done
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where that is installed (``tornado_chat[fast]``), else asyncio's own."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return new_event_loop()
 
 
 def end(loop: asyncio.AbstractEventLoop, code: int) -> None:

@@ -13,7 +13,7 @@ from tornado_chat import logs, running
 from tornado_chat.app import Server, StartError
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.logs import fields
-from tornado_chat.loops import end
+from tornado_chat.loops import end, new_loop
 from tornado_chat.systemd import Manager
 from tornado_chat.web.pages import Route
 
@@ -39,7 +39,7 @@ def run(
     # A manager whose watchdog barks sends SIGABRT: then the log says where the loop is stuck.
     faulthandler.enable(file=2)
     manager = Manager.take(os.environ)
-    loop = asyncio.new_event_loop()
+    loop = new_loop()
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(_Life(config, manager, welcome, reread, more_pages).live())

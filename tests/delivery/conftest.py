@@ -8,6 +8,7 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.events import Event, Notice, RoomEnded
 from tornado_chat.types import Kind, Message, Person, Role, Thread
+from tornado_chat.wire.websocket import payload_of
 
 THREAD, OTHER = Thread(Kind.SESSION, 1), Thread(Kind.SESSION, 2)
 READER, WRITER = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")
@@ -31,11 +32,13 @@ class Socket:
         self.unsent = 0
         self.stuck = False
 
-    def send(self, frame: bytes) -> None:
+    def send_frame(self, frame: bytes) -> int:
         assert self.closed is None, "written after the close"
-        self.frames.append(frame.decode())
+        text = payload_of(frame).decode()
+        self.frames.append(text)
         if self.stuck:
-            self.unsent += len(frame)
+            self.unsent += len(text)
+        return self.unsent
 
     def ping(self, payload: bytes) -> None:
         assert self.closed is None, "pinged after the close"

@@ -19,6 +19,7 @@ from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
 from tornado_chat.domain.sessions import Effect, Event, Side, step
 from tornado_chat.events import Event as Published
 from tornado_chat.types import Kind, Message, Person, Role, SessionState, Thread
+from tornado_chat.wire.websocket import payload_of
 
 STEPS = 120
 
@@ -74,8 +75,9 @@ class Wire:
         self.closed = False
         self.unsent = 0
 
-    def send(self, frame: bytes) -> None:
-        self.there.append(("frame", frame))
+    def send_frame(self, frame: bytes) -> int:
+        self.there.append(("frame", payload_of(frame)))
+        return 0
 
     def ping(self, payload: bytes) -> None:
         self.there.append(("ping", payload))

@@ -24,6 +24,7 @@ from tornado_chat import (
     hookimpl,
 )
 from tornado_chat.metrics import Metrics
+from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Broken, Plugins
 from tornado_chat.plugins.finding import Found, Loaded
 from tornado_chat.services.filtering import Filtering, Lane
@@ -327,11 +328,11 @@ class Holds(Plugin):
 def test_one_seats_messages_stay_in_order_and_others_do_not_wait(run: Run) -> None:
     stored: list[str] = []
 
-    def store(draft: Draft) -> asyncio.Future[Stored]:
+    def store(draft: Draft) -> Pending[Stored]:
         stored.append(draft.text)
-        future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-        future.set_result(Stored(len(stored), 0))
-        return future
+        pending: Pending[Stored] = Pending()
+        pending.settle(Stored(len(stored), 0))
+        return pending
 
     async def test() -> None:
         holds = Holds(settings(timeout=5))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, open_url, transact
+from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, on_sqlite, open_url, transact
 from tornado_chat.errors import Conflict
 from tornado_chat.storage import messages, models, rooms
 from tornado_chat.storage.messages import Append, MessageLog, Outcome
@@ -108,6 +108,18 @@ def test_a_resend_among_new_messages_leaves_no_gap(database: pw.Database) -> Non
         (4, False),
     ]
     assert texts(database) == ["a", "b", "c", "d"]
+
+
+@on_sqlite
+def test_resends_are_found_without_reading_the_conversation(database: pw.Database) -> None:
+    queries: list[str] = []
+    database.connection().set_trace_callback(queries.append)
+    append(database, say("a", "c1"), say("b", "c2"), say("c", "c3"))
+    database.connection().set_trace_callback(None)
+    (query,) = (query for query in queries if "client_id" in query and query.startswith("SELECT"))
+    plan = [row[3] for row in database.execute_sql(f"EXPLAIN QUERY PLAN {query}")]
+    assert not any("SCAN" in step for step in plan), plan
+    assert sum("sender=? AND client_id=?" in step for step in plan) == 3, plan
 
 
 def test_the_same_id_of_two_senders_or_in_two_threads_is_two_messages(database: pw.Database) -> None:

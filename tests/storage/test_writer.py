@@ -241,7 +241,7 @@ async def test_a_message_for_a_finished_session_is_refused_and_its_neighbours_ar
 async def test_what_a_cancelled_waiter_asked_for_is_stored_and_published(opens: Opens) -> None:
     office = opens()
     with office.held():
-        office.writer.append(say("nobody waits")).cancel()
+        asyncio.ensure_future(office.writer.append(say("nobody waits"))).cancel()
         last = office.writer.append(say("somebody waits"))
     await last
     assert office.stored() == office.told() == ["nobody waits", "somebody waits"]

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import tornado.test
+import uvloop
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -166,6 +167,12 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Each test runs on both loops."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A load generator that is not the limit: raw frames over asyncio protocols, in a process of its own.
 
 ``python -m tornado_chat.bench.load`` reads a plan as JSON from standard input and writes what it saw as JSON.
-A plan names the server (``host``, ``port``), what to do (``job``) and for how long (``seconds``, after
+A plan names the server (``host``, ``port``, and as ``server`` its process), what to do (``job``) and for how long (``seconds``, after
 ``warm_up``):
 
 ``talk``
@@ -31,6 +31,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 TEXT, PING, PONG = 0x1, 0x9, 0xA
@@ -44,6 +45,12 @@ def masked(opcode: int, payload: bytes) -> bytes:
     head = bytes([0x80 | opcode])
     head += bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2, "big")
     return head + b"\0\0\0\0" + payload
+
+
+def processor(process: int) -> float:
+    """Seconds of processor time that a process has used so far."""
+    words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Socket(asyncio.Protocol):
@@ -175,7 +182,9 @@ class Run:
         for each in received:
             each.received = 0
         used, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        served = processor(self.plan["server"])
         await asyncio.sleep(self.plan["seconds"])
+        served = processor(self.plan["server"]) - served
         seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
         self.going = False
         delays = sorted(self.delays)
@@ -183,6 +192,7 @@ class Run:
             "count": sum(each.received for each in received),
             "seconds": seconds,
             "cpu": (after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime) / seconds,
+            "server": served,
             "p50": delays[len(delays) // 2] if delays else 0.0,
             "p99": delays[int(len(delays) * 0.99)] if delays else 0.0,
         }

@@ -41,7 +41,11 @@ Loads = Mapping[str, Callable[[], dict[str, float]]]
 
 
 def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
-    """The lines of a table of rates. ``load`` at 0.9 or more means that the load was the limit."""
+    """The lines of a table of rates.
+
+    ``load`` and ``server`` are the shares of a core that they used: a load at 0.9 or more was the limit. ``µs`` is what
+    the server used for each piece, which other work on the machine disturbs least.
+    """
     found: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
     yield title
     for _ in range(rounds):
@@ -49,7 +53,7 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
             found[name].append(run())
     yield (
         f"  {'':<36} {'per s, median':>13} {'min':>8} {'max':>8} {'ratio':>6} {'p50 ms':>8} {'p99 ms':>8} "
-        f"{'load':>5} {'server':>6}"
+        f"{'load':>5} {'server':>6} {'µs':>6}"
     )
     yardstick = _median(found[next(iter(found))], _rate)
     for name, results in found.items():
@@ -60,7 +64,8 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
             f"{_median(results, lambda each: each['p50']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['p99']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['cpu']):>5.2f} "
-            f"{_median(results, lambda each: each['server']):>6.2f}"
+            f"{_median(results, lambda each: each['server'] / each['seconds']):>6.2f} "
+            f"{_median(results, lambda each: 1e6 * each['server'] / max(1, each['count'])):>6.1f}"
         )
 
 

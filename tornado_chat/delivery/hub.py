@@ -2,8 +2,9 @@
 
 Strategy: each event is offered to every socket that follows its thread, encoded once per kind of
 socket, without waiting for any of them. A socket that misses something reads it from the
-database by a task of its own (``outbox.py`` says when). Pings are collected and sent once per
-loop turn, and one sweep for all sockets finds the silent ones, so that an idle socket costs
+database by a task of its own (``outbox.py`` says when). Pings are collected: the first asks at once,
+and what is written soon after that is asked for together, so that a busy socket does not answer
+each message. One sweep for all sockets finds the silent ones, so that an idle socket costs
 neither a timer nor a task.
 """
 
@@ -27,6 +28,7 @@ Fetch = Callable[[Thread, int, int], Awaitable[Sequence[Sequenced]]]
 
 PAGE = 200
 CLOGGED_PAUSE = 0.05  # seconds
+PING_PAUSE = 0.05  # seconds between two rounds of pings that ask for receipts
 
 
 class Hub:
@@ -68,6 +70,7 @@ class Hub:
         self._by_thread: dict[Thread, dict[Outbox, None]] = {}
         self._by_person: dict[Person, dict[Outbox, None]] = {}
         self._owing: dict[Outbox, None] = {}
+        self._asked_at = float("-inf")  # by the loop's clock: the last round of pings for receipts
         self._catching_up: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -263,12 +266,16 @@ class Hub:
 
     def _owe(self, outbox: Outbox) -> None:
         if not self._owing:
-            self._loop.call_soon(self._ping_owing)
+            rest = self._asked_at + PING_PAUSE - self._loop.time()
+            if rest > 0:
+                self._loop.call_later(rest, self._ping_owing)
+            else:
+                self._loop.call_soon(self._ping_owing)
         self._owing[outbox] = None
 
     def _ping_owing(self) -> None:
         owing, self._owing = self._owing, {}
-        now = self._loop.time()
+        now = self._asked_at = self._loop.time()
         for outbox in owing:
             outbox.ping(now)
 

@@ -19,12 +19,15 @@ from tornado_chat.domain.receipts import Ledger
 from tornado_chat.events import Event, Sequenced, Typing
 from tornado_chat.metrics import Tally
 from tornado_chat.types import Message, Person, Thread
+from tornado_chat.wire import websocket
 
 
 class Transport(Protocol):
     """What a socket can do. No method waits or raises, whatever state the socket is in."""
 
-    def send(self, frame: bytes) -> None: ...
+    def send_frame(self, frame: bytes) -> int:
+        """Write a WebSocket frame of ``wire.websocket``. Returns ``unsent`` as it is afterwards."""
+        ...
 
     def ping(self, payload: bytes) -> None: ...
 
@@ -43,7 +46,7 @@ class Encoder(Protocol):
 
 
 Memo = dict[tuple[Encoder, bool], bytes | None]
-"""The frames of one event, encoded once per encoder."""
+"""The WebSocket frames of one event, made once per encoder."""
 
 
 _SENT = (Message, Typing)
@@ -155,19 +158,20 @@ class Outbox:
         cursor = self._cursors.get(item.thread)
         if cursor is None or self.closed:
             return True
+        seq = item.seq
         if cursor.behind:
-            cursor.newest = max(cursor.newest, item.seq)
+            cursor.newest = max(cursor.newest, seq)
             if not cursor.begun and cursor.oldest is None:
-                cursor.oldest = item.seq
+                cursor.oldest = seq
             return True
-        if item.seq == cursor.last + 1:
-            cursor.last = item.seq
+        if seq == cursor.last + 1:
+            cursor.last = seq
             self._write(item, memo)
             return True
-        if item.seq <= cursor.last:
+        if seq <= cursor.last:
             return True
         cursor.behind = True
-        cursor.newest = item.seq
+        cursor.newest = seq
         return False
 
     def lacks(self, thread: Thread, seq: int) -> bool:
@@ -221,16 +225,16 @@ class Outbox:
         """Write the frame of an event without number, in its place among the thread's messages."""
         frame = self._frame(event, memo)
         if frame is not None:
-            self.in_order(thread, lambda: self.send(frame))
+            self.in_order(thread, lambda: self._send(frame))
 
     # --- the socket ---
 
-    def send(self, frame: bytes) -> None:
-        """Write a frame now; drop the socket if its peer takes nothing any more."""
-        if self.closed:
-            return
-        self._transport.send(frame)
-        if self._transport.unsent > self.limit:
+    def send(self, text: bytes) -> None:
+        """Write a message of the dialect now; drop the socket if its peer takes nothing any more."""
+        self._send(websocket.frame(websocket.TEXT, text))
+
+    def _send(self, frame: bytes) -> None:
+        if not self.closed and self._transport.send_frame(frame) > self.limit:
             self.close(*SLOW)
 
     @property
@@ -271,18 +275,17 @@ class Outbox:
         frame = self._frame(item, memo)
         if frame is None:
             return False
-        self.send(frame)
+        self._send(frame)
         self._tally.delivered += 1
-        self._ledger.sent(item.thread, item.seq)
-        if self._ledger.owing:
+        if self._ledger.sent(item.thread, item.seq):
             self._on_owing(self)
         return True
 
     def _frame(self, event: Event, memo: Memo) -> bytes | None:
         own = isinstance(event, _SENT) and event.sender == self.person
         key = (self._encoder, own)
-        try:
+        if key in memo:
             return memo[key]
-        except KeyError:
-            frame = memo[key] = self._encoder.encode(event, own)
-            return frame
+        text = self._encoder.encode(event, own)
+        frame = memo[key] = None if text is None else websocket.frame(websocket.TEXT, text)
+        return frame

@@ -23,9 +23,10 @@ class Ledger:
         self._payload = b""
         self._outstanding = False
 
-    def sent(self, thread: Thread, seq: int) -> None:
-        """``seq`` was written, and everything of ``thread`` before it."""
+    def sent(self, thread: Thread, seq: int) -> bool:
+        """``seq`` was written, and everything of ``thread`` before it. Whether a ping is due."""
         self._owed[thread] = self._last = seq
+        return not self._outstanding
 
     @property
     def owing(self) -> bool:

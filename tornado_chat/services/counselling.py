@@ -22,6 +22,7 @@ from tornado_chat.errors import ChatError, Conflict, Forbidden, Unavailable
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, Read, RoomEnded, Typing
 from tornado_chat.logs import fields
+from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate
@@ -157,23 +158,23 @@ class Counselling:
             self.leave(seat, None)
         return seat
 
-    def say(self, seat: Seat, text: str, client_id: str | None) -> asyncio.Future[Stored]:
+    def say(self, seat: Seat, text: str, client_id: str | None) -> Pending[Stored]:
         """Filter and store a message of ``seat``'s room; its commit shows it to the others.
 
         :raises Unavailable: the server is overloaded; nothing was taken.
-        :raises Refused: a filter does not let it pass. Like the others, this may also come by the future.
+        :raises Refused: a filter does not let it pass. Like the others, this may also come with the result.
 
-        The future fails with ``Conflict`` if the room has ended.
+        The error is ``Conflict`` if the room has ended.
         """
-
         received = seat.outbox.heard_at
+        thread, identity = seat.thread, seat.identity
+        if not self._filtering.needed:
+            return self._store.append(Append(thread, identity.person, text, client_id), received)
 
-        def store(draft: Draft) -> asyncio.Future[Stored]:
-            return self._store.append(
-                Append(seat.thread, seat.identity.person, draft.text, client_id), received
-            )
+        def store(draft: Draft) -> Pending[Stored]:
+            return self._store.append(Append(thread, identity.person, draft.text, client_id), received)
 
-        return self._filtering.submit(seat.lane, Draft(seat.thread, seat.identity, text), store)
+        return self._filtering.submit(seat.lane, Draft(thread, identity, text), store)
 
     def typing(self, seat: Seat, typing: bool) -> None:
         """Show the others that one is typing, or stopped; never stored."""

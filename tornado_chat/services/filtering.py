@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from tornado_chat.errors import ChatError
+from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.types import Draft, Stored
 
-Store = Callable[[Draft], asyncio.Future[Stored]]
+Store = Callable[[Draft], Pending[Stored]]
 
 
 class Lane:
@@ -23,7 +24,7 @@ class Lane:
     __slots__ = ("task", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[tuple[Draft | Awaitable[Draft], Store, asyncio.Future[Stored]]] = deque()
+        self.waiting: deque[tuple[Draft | Awaitable[Draft], Store, Pending[Stored]]] = deque()
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -44,19 +45,24 @@ class Filtering:
         self._loop = loop
         self._busy: set[asyncio.Task[None]] = set()
 
-    def submit(self, lane: Lane, draft: Draft, store: Store) -> asyncio.Future[Stored]:
+    @property
+    def needed(self) -> bool:
+        """Whether anybody filters; else a message may be stored as it is."""
+        return self._plugins.has("filter_message")
+
+    def submit(self, lane: Lane, draft: Draft, store: Store) -> Pending[Stored]:
         """Filter ``draft``, then ``store`` what became of it.
 
-        :raises ChatError: a filter refused it at once. One that waits makes the future fail.
+        :raises ChatError: a filter refused it at once. That of one that waits comes with the result.
         """
-        if not self._plugins.has("filter_message"):
+        if not self.needed:
             return store(draft)
         filtered: Draft | Awaitable[Draft] = draft
         if not lane.busy:
             filtered = self._plugins.filter("filter_message", draft)
             if isinstance(filtered, Draft):
                 return store(filtered)
-        result: asyncio.Future[Stored] = self._loop.create_future()
+        result: Pending[Stored] = Pending()
         lane.waiting.append((filtered, store, result))
         if not lane.busy:
             lane.task = self._loop.create_task(self._work(lane))
@@ -77,18 +83,14 @@ class Filtering:
                     draft = self._plugins.filter("filter_message", draft)
                 stored = store(draft if isinstance(draft, Draft) else await draft)
             except ChatError as error:
-                result.set_exception(error)
+                result.settle(error=error)
             else:
                 # Not waited for: the next message may be part of the same commit.
-                stored.add_done_callback(partial(_pass_on, result))
+                stored.then(partial(_pass_on, result))
 
 
-def _pass_on(result: asyncio.Future[Stored], stored: asyncio.Future[Stored]) -> None:
-    if result.done():
-        return
-    if stored.cancelled():
-        result.cancel()
-    elif (error := stored.exception()) is not None:
-        result.set_exception(error)
+def _pass_on(result: Pending[Stored], stored: Pending[Stored]) -> None:
+    if stored.error is None:
+        result.settle(stored.result)
     else:
-        result.set_result(stored.result())
+        result.settle(error=stored.error)

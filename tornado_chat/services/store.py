@@ -9,6 +9,7 @@ import peewee as pw
 from tornado_chat.errors import Unavailable
 from tornado_chat.events import Event, Sequenced
 from tornado_chat.metrics import Metrics
+from tornado_chat.pending import Pending
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append
@@ -49,7 +50,7 @@ class Store:
         """Bytes of the database, None if that is not known."""
         return health.size(self._database)
 
-    def append(self, append: Append, received: float) -> asyncio.Future[Stored]:
+    def append(self, append: Append, received: float) -> Pending[Stored]:
         """Store a message; see ``Writer.append``."""
         return self._writer.append(append, received)
 

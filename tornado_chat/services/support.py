@@ -4,13 +4,13 @@ Thin: ``floor.py`` holds the sockets and their conversations; this is the list o
 the dialect ask of them.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from tornado_chat.attendance import Coordination, HandOver, HowIsSupport
 from tornado_chat.errors import Conflict
 from tornado_chat.events import Event, Typing
+from tornado_chat.pending import Pending
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.seats import Seat
@@ -88,13 +88,13 @@ class Support:
 
     def say(
         self, seat: Seat, address: str | None, text: str, media: str, client_id: str | None
-    ) -> tuple[Conversation, asyncio.Future[Stored]]:
+    ) -> tuple[Conversation, Pending[Stored]]:
         """Filter and store a message; its commit shows it to the other side.
 
         :arg address: of a waiter: the user's; of a user: whatever it says is ignored.
         :raises Conflict: there is no conversation (yet) to say it in.
         :raises Unavailable: the server is overloaded; nothing was taken.
-        :raises Refused: a filter does not let it pass. Like the one before, this may also come by the future.
+        :raises Refused: a filter does not let it pass. Like the one before, this may also come with the result.
         """
         conversation = self._floor.conversation_of(seat, address)
         if conversation.state is ConversationState.WAITING and not conversation.returned:
@@ -102,7 +102,7 @@ class Support:
         same_text_only = "ack" not in seat.frames.features
         received = seat.outbox.heard_at
 
-        def store(draft: Draft) -> asyncio.Future[Stored]:
+        def store(draft: Draft) -> Pending[Stored]:
             return self._store.append(
                 Append(draft.thread, seat.person, draft.text, client_id, media, same_text_only), received
             )

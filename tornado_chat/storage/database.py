@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 SQLITE_SCHEME = "sqlite:///"
 LARGEST_LOG = 64 * 1024 * 1024  # bytes of the write-ahead log that stay on the disk
+CACHE = 16 * 1024  # KiB of pages that a connection may keep
+CHECKPOINT = 4000  # pages of the log after which they are written to their places
 
 
 def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Database:
@@ -49,6 +51,10 @@ def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Da
             "synchronous": storage.durability,
             "busy_timeout": 5000,
             "foreign_keys": 1,
+            # The pages that a commit changes, the ends of conversations, are there already, and are written to their
+            # places once for many commits.
+            "cache_size": -CACHE,
+            "wal_autocheckpoint": CHECKPOINT,
             # What is deleted is overwritten, not only forgotten.
             "secure_delete": 1,
             # A log that grew while a long backup read the database is cut again.

@@ -23,7 +23,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import peewee as pw
 
@@ -31,6 +31,7 @@ from tornado_chat.errors import ChatError, Unavailable
 from tornado_chat.events import Event
 from tornado_chat.logs import words
 from tornado_chat.metrics import StorageMeter
+from tornado_chat.pending import Pending
 from tornado_chat.storage.commits import Failed, commits_for
 from tornado_chat.storage.messages import Append, MessageLog
 from tornado_chat.types import Stored, Thread
@@ -57,26 +58,46 @@ class Transaction:
 
 
 class _Job(Generic[T]):
-    """One waiting piece of work: an append, or Python code to run in the transaction."""
+    """One waiting piece of work, and what became of it: an append, or Python code to run in the transaction.
 
-    __slots__ = ("error", "events", "future", "received", "result", "work")
+    Somebody waits by a ``Pending`` or a future; ``received`` is 0 if nobody measures how long.
+    """
+
+    __slots__ = ("error", "events", "received", "result", "waiting", "work")
 
     def __init__(
-        self, work: Append | Callable[[Transaction], T], future: asyncio.Future[T], received: float
+        self,
+        work: Append | Callable[[Transaction], T],
+        waiting: Pending[T] | asyncio.Future[T],
+        received: float,
     ) -> None:
         self.work = work
-        self.future = future
-        self.received = received  # 0: nobody measures
-        self.reset()
-
-    def reset(self) -> None:
+        self.waiting = waiting
+        self.received = received
         self.result: T | None = None
         self.error: Exception | None = None
         self.events: Sequence[Event] = ()
 
+    def reset(self) -> None:
+        """Forget what an earlier try has brought."""
+        self.result = self.error = None
+        self.events = ()
+
     def fail(self, error: Exception) -> None:
         self.reset()
         self.error = error
+
+    def settle(self) -> None:
+        """Tell whoever waits."""
+        waiting = self.waiting
+        if isinstance(waiting, Pending):
+            waiting.settle(self.result, self.error)
+        elif waiting.done():  # whoever waited has been cancelled; the work is done all the same
+            return
+        elif self.error is not None:
+            waiting.set_exception(self.error)
+        else:
+            waiting.set_result(cast(T, self.result))
 
 
 Jobs = Sequence[_Job[Any]]
@@ -119,20 +140,24 @@ class Writer:
         """How many pieces of work wait for the batch that is under way."""
         return len(self._waiting)
 
-    def append(self, append: Append, received: float = 0.0) -> asyncio.Future[Stored]:
-        """Store a message. The future resolves after the commit, when others may see it.
+    def append(self, append: Append, received: float = 0.0) -> Pending[Stored]:
+        """Store a message. It is settled after the commit, when others have been told.
 
         :arg received: when its frame came, by the loop's clock.
         :raises Unavailable: the backlog is full; nothing was taken.
 
-        The future fails with ``Conflict`` when the thread has ended meanwhile and with
-        ``Unavailable`` when the database did not take it.
+        The error is ``Conflict`` when the thread has ended meanwhile and ``Unavailable`` when the
+        database did not take it.
         """
-        return self._submit(append, received)
+        waiting: Pending[Stored] = Pending()
+        self._submit(_Job(append, waiting, received))
+        return waiting
 
     def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Run ``work`` in the next transaction. What it raises undoes its own changes only."""
-        return self._submit(work)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._submit(_Job(work, future, 0.0))
+        return future
 
     def close(self) -> None:
         """Commit what is waiting, then end the thread. Blocks for that long."""
@@ -140,16 +165,12 @@ class Writer:
         self._wake.set()
         self._thread.join()
 
-    def _submit(
-        self, work: Append | Callable[[Transaction], Any], received: float = 0.0
-    ) -> asyncio.Future[Any]:
+    def _submit(self, job: _Job[Any]) -> None:
         if self._closing or len(self._waiting) >= self._largest_backlog:
             raise Unavailable("overloaded")
-        job: _Job[Any] = _Job(work, self._loop.create_future(), received)
         self._waiting.append(job)
         if not self._wake.is_set():
             self._wake.set()
-        return job.future
 
     # --- on the writer thread ---
 
@@ -272,12 +293,12 @@ class Writer:
         for job in batch:
             for event in job.events:
                 self._publish(event)
-            if job.future.done():  # whoever waited has been cancelled; the work is done all the same
-                continue
-            if job.error is not None:
-                job.future.set_exception(job.error)
-            else:
-                job.future.set_result(job.result)
+            try:
+                job.settle()
+            except Exception as error:  # of whoever was told; the others must still hear of theirs
+                self._loop.call_exception_handler(
+                    {"message": "telling of a commit failed", "exception": error}
+                )
         received = [job.received for job in batch if job.received and job.error is None]
         if received:
             # Behind the writes that the events have asked for: it is the time until the last of them.

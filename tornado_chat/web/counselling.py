@@ -1,6 +1,7 @@
 """``/chat``, ``/notify`` and ``/observe`` (counselling seed)."""
 
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 from tornado_chat.errors import ChatError, Forbidden
 from tornado_chat.services.counselling import Seat
@@ -68,17 +69,19 @@ class ChatSocket(CounsellingSocket):
         command = wire.parse_chat(data, self.features)
         if self.tracing:
             self.trace(command, data)
-        if isinstance(command, wire.GetHistory):
+        counselling = self.services.counselling
+        if isinstance(command, wire.Say):  # nearly all are
+            stored = counselling.say(self.seat, command.msg, command.id)
+            acknowledgement = None
+            if command.id is not None:
+                acknowledgement = partial(self.services.frames.chat(self.features).ack, command.id)
+            self.when_stored(stored, data, acknowledgement)
+        elif isinstance(command, wire.TypingNow):
+            counselling.typing(self.seat, command.typing)
+        elif isinstance(command, wire.MarkRead):
+            counselling.read(self.seat, command.seq)
+        else:
             return self._send_history(self.seat, command)
-        if isinstance(command, wire.TypingNow):
-            self.services.counselling.typing(self.seat, command.typing)
-            return None
-        if isinstance(command, wire.MarkRead):
-            self.services.counselling.read(self.seat, command.seq)
-            return None
-        stored = self.services.counselling.say(self.seat, command.msg, command.id)
-        encoder, client_id = self.services.frames.chat(self.features), command.id
-        self.when_stored(stored, data, lambda stored: encoder.ack(client_id, stored))
         return None
 
     def gone(self, close_code: int | None) -> None:

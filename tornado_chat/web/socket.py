@@ -29,6 +29,7 @@ from tornado_chat.closing import WORDS
 from tornado_chat.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
 from tornado_chat.logs import fields
 from tornado_chat.metrics import DROPS
+from tornado_chat.pending import Pending
 from tornado_chat.services.connections import Encoder, Outbox
 from tornado_chat.services.container import Services
 from tornado_chat.texts import error_text
@@ -182,22 +183,23 @@ class Socket(FastWebSocket):
 
     def when_stored(
         self,
-        stored: asyncio.Future[Stored],
+        stored: Pending[Stored],
         data: str | bytes,
-        acknowledgement: Callable[[Stored], bytes | None],
+        acknowledgement: Callable[[Stored], bytes | None] | None,
     ) -> None:
         """Acknowledge or refuse the message ``data`` as soon as its commit has come or failed.
 
-        :arg acknowledgement: the frame that says so, or None for a client that does not ask.
+        :arg acknowledgement: makes the frame that says so; None for a client that does not ask, from either.
         """
         self._under_way += 1
         self.tally.messages += 1
-        stored.add_done_callback(partial(self._stored, data, acknowledgement))
+        stored.then(partial(self._stored, data, acknowledgement))
 
-    # --- Transport ---
+    def send(self, text: bytes) -> None:
+        """A message of the dialect, that nobody has to receipt."""
+        self.send_text(text)
 
-    def send(self, frame: bytes) -> None:
-        self.send_text(frame)
+    # --- Transport; send_frame and unsent are there already ---
 
     def ping(self, data: str | bytes = b"") -> None:
         try:
@@ -250,13 +252,17 @@ class Socket(FastWebSocket):
 
     def _check_limits(self, data: str | bytes, now: float) -> None:
         limits = self.services.limits
-        size = len(data) if isinstance(data, bytes) else _size(data, limits.frame_bytes)
+        size = len(data)
+        if size * 4 > limits.frame_bytes and isinstance(data, str):
+            size = len(data.encode())
         if size > limits.frame_bytes:
             raise TooBig("too_big", limit=limits.frame_bytes)
-        grown = self._allowance + (now - self._allowance_at) * limits.messages_per_second
-        self._allowance = min(float(limits.burst), grown) - 1
+        allowance = self._allowance + (now - self._allowance_at) * limits.messages_per_second
+        if allowance > limits.burst:
+            allowance = limits.burst
+        self._allowance = allowance - 1
         self._allowance_at = now
-        if self._allowance < 0:
+        if allowance < 1:
             raise TooFast("too_fast")
 
     def _fault(self, error: ChatError, data: str | bytes) -> None:
@@ -277,19 +283,18 @@ class Socket(FastWebSocket):
     def _stored(
         self,
         data: str | bytes,
-        acknowledgement: Callable[[Stored], bytes | None],
-        stored: asyncio.Future[Stored],
+        acknowledgement: Callable[[Stored], bytes | None] | None,
+        stored: Pending[Stored],
     ) -> None:
         self._under_way -= 1
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        if stored.cancelled():
-            return
-        error = stored.exception()
+        error = stored.error
         if error is None:
-            frame = acknowledgement(stored.result())
-            if frame is not None:
-                self.send(frame)
+            if acknowledgement is not None:
+                text = acknowledgement(stored.result)
+                if text is not None:
+                    self.send(text)
         elif isinstance(error, ChatError):
             self._fault(error, data)
         else:
@@ -299,8 +304,3 @@ class Socket(FastWebSocket):
 def now() -> int:
     """Microseconds since 1970 UTC."""
     return time.time_ns() // 1000
-
-
-def _size(text: str, limit: int) -> int:
-    """The size in UTF-8, counted only where it could matter."""
-    return len(text.encode()) if len(text) * 4 > limit else len(text)

@@ -4,7 +4,7 @@
 the socket is plain TCP or a Unix socket, and by Tornado's own class where it is TLS or where the
 handler offers compression. Nothing else about the handler changes.
 
-What a handler may rely on beyond Tornado's contract: ``send_text`` and ``unsent``. What is
+What a handler may rely on beyond Tornado's contract: ``send_text``, ``send_frame`` and ``unsent``. What is
 different from Tornado's class:
 
 - protocol violations are answered with a close frame (1002, 1007, 1009) before the socket closes,
@@ -31,6 +31,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from tornado_chat.web.transport_connection import Connection
+from tornado_chat.wire.websocket import TEXT, frame, payload_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,16 +60,21 @@ class FastWebSocket(WebSocketHandler):
 
     def send_text(self, payload: bytes) -> None:
         """Send UTF-8 as a text message, without a future; on a closed socket nothing happens."""
+        self.send_frame(frame(TEXT, payload))
+
+    def send_frame(self, text: bytes) -> int:
+        """Send a text frame of ``wire.websocket``, which may be one for many. Returns ``unsent``."""
         connection = self.ws_connection
-        if isinstance(connection, Connection):
-            connection.send_text(payload)
-            return
+        if type(connection) is Connection:
+            return connection.send_frame(text)
+        payload = payload_of(text)
         try:
             written = self.write_message(payload)
         except (WebSocketClosedError, StreamClosedError):
-            return
+            return self._with_stock
         self._with_stock += len(payload)
         written.add_done_callback(partial(self._written, len(payload)))
+        return self._with_stock
 
     @property
     def unsent(self) -> int:

@@ -150,7 +150,10 @@ class Connection(Outgoing):
         else:
             self._busy = True
             self._loop.call_soon(self._go_on)
-        self._flush()
+        if self._outgoing:
+            self._flush()
+        else:
+            self._flush_due = False
         if self._busy or self._paused or self._write_paused:
             self._steer()
         if self.client_terminated and not self._busy:

@@ -19,6 +19,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
     """
 
     __slots__ = (
+        "_backed_up",
         "_flush_due",
         "_joined",
         "_late_pong",
@@ -41,6 +42,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
         self._joined = 0  # bytes in _outgoing
+        self._backed_up = False  # the kernel did not take all of the last write
         self._flush_due = False  # somebody will flush without being asked again
         self._waiters: list[asyncio.Future[None]] = []  # of write_message
         self._write_paused = False  # by the transport
@@ -59,17 +61,14 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         transport = self._transport
         return self._joined + (0 if transport is None else transport.get_write_buffer_size())
 
-    def send_text(self, payload: bytes) -> None:
-        """Send UTF-8 as a text message; nothing happens if the connection is closing."""
-        self.send_frame(frame(TEXT, payload))
-
-    def send_frame(self, data: bytes) -> None:
-        """Send whole frames, made by ``wire.websocket.frame``; as ``send_text``.
+    def send_frame(self, data: bytes) -> int:
+        """Send whole frames, made by ``wire.websocket.frame``; nothing happens if the connection is closing.
 
         What is sent within one turn of the loop is written at its end, or as soon as it is much.
+        Returns ``unsent``.
         """
         if self.server_terminated:
-            return
+            return 0
         self._outgoing.append(data)
         self._joined += len(data)
         if self._joined > MOST_JOINED:
@@ -77,6 +76,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
+        return self.unsent if self._backed_up else self._joined
 
     def write_message(
         self, message: str | bytes | dict[str, Any], binary: bool = False
@@ -140,6 +140,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
             self._release(WebSocketClosedError)
             return
         transport.write(data)
+        self._backed_up = transport.get_write_buffer_size() > 0
         if self._write_paused:
             self._steer()
         elif self._waiters:
@@ -158,7 +159,8 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
                 future.exception()  # looked at: nobody has to wait
 
     def _stop_sending(self) -> None:
-        """The connection is lost."""
+        """The connection is lost, and the transport with what it has not sent."""
+        self._transport = None
         self.server_terminated = True
         self._outgoing.clear()
         self._joined = 0

@@ -243,6 +243,12 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return _long(_FINAL | opcode, 127, size) + payload
 
 
+def payload_of(frame: bytes) -> bytes:
+    """What ``frame`` was made of."""
+    size = frame[1]
+    return frame[2:] if size <= LONGEST_CONTROL else frame[4 if size == 126 else 10 :]
+
+
 def valid_code(code: int) -> bool:
     """Whether a close frame may have this code (section 7.4, and the registry for 1012 to 1014)."""
     return 3000 <= code <= 4999 or 1000 <= code <= 1003 or 1007 <= code <= 1014
