@@ -16,9 +16,10 @@ class LookAgain(msgspec.Struct, frozen=True):
 
 
 class Coordinating(msgspec.Struct, frozen=True):
-    """To all, again and again: I coordinate. ``term`` is another one each time that I begin."""
+    """To all, again and again: I coordinate these processes. ``term`` is another one each time that I begin."""
 
     term: int
+    processes: tuple[str, ...] = ()
 
 
 class Vacant(msgspec.Struct, frozen=True):
