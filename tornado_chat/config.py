@@ -152,6 +152,21 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Many processes, on one machine or several, that share the work over Redis."""
+
+    url: str = option(
+        "",
+        "The Redis: redis://user:password@host:6379/0, rediss://… with TLS, unix:///run/redis/redis.sock, or "
+        "sentinel://host1:26379,host2:26379/mymaster/0; empty is a server of one process, which needs none.",
+    )
+    password_file: str = option("", "File with the password of Redis, instead of one in url.")
+    prefix: str = option(
+        "tornado_chat", "What our names in Redis begin with; two installations on one Redis need two."
+    )
+
+
+@dataclass(frozen=True)
 class Counselling:
     """Sessions of visitor and consultant: /chat, /observe and /notify."""
 
@@ -246,6 +261,7 @@ class Config:
     auth: Auth = Auth()
     staff: Staff = Staff()
     storage: Storage = Storage()
+    cluster: Cluster = Cluster()
     counselling: Counselling = Counselling()
     support: Support = Support()
     limits: Limits = Limits()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tornado_chat import database_url
+from tornado_chat import database_url, redis_url
 
 if TYPE_CHECKING:
     from tornado_chat.config import Config, Storage
@@ -34,6 +34,7 @@ RESERVED_CLAIMS = ("iss", "aud", "exp", "nbf", "iat", "jti")
 ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/:?#@\s\[\]]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
 )
+PREFIX = re.compile(r"[\w.:-]+", re.ASCII)
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -43,7 +44,15 @@ def check(config: "Config", wrong: Collection[tuple[str, str]]) -> Found:
     :arg wrong: (section, option) whose value was not understood, so that the default stands there:
         nothing is said about those.
     """
-    checks: list[Callable[[Config], Found]] = [_server, _claims, _key_files, _storage, _limits, _web]
+    checks: list[Callable[[Config], Found]] = [
+        _server,
+        _claims,
+        _key_files,
+        _storage,
+        _cluster,
+        _limits,
+        _web,
+    ]
     if ("auth", "algorithms") not in wrong:
         checks.append(_algorithms)
     for each in checks:
@@ -178,14 +187,38 @@ def _mysql(storage: "Storage") -> Found:
         return
     if url is not None and url.option_file:
         yield "storage", "password_file", "the url has an option-file too; leave one of the two out"
+    yield from _password_file("storage", name)
+
+
+def _password_file(section: str, name: str) -> Found:
     try:
         password = Path(name).read_bytes().rstrip(b"\r\n")
     except OSError as error:
         right = "it has to be a file that this user may read"
-        yield "storage", "password_file", f'"{name}" cannot be read: {error.strerror}; {right}'
+        yield section, "password_file", f'"{name}" cannot be read: {error.strerror}; {right}'
         return
     if not password or b"\n" in password:
-        yield "storage", "password_file", f'"{name}" has to hold the password, in one line'
+        yield section, "password_file", f'"{name}" has to hold the password, in one line'
+
+
+def _cluster(config: "Config") -> Found:
+    cluster = config.cluster
+    if not PREFIX.fullmatch(cluster.prefix):
+        message = f'"{cluster.prefix}" is not made of letters, digits and _ . : - alone; take a word'
+        yield "cluster", "prefix", message
+    if not cluster.url:
+        if cluster.password_file:
+            yield "cluster", "password_file", "there is no Redis; leave it empty, or set url to redis://…"
+        return
+    url = None
+    try:
+        url = redis_url.parse(cluster.url)
+    except ValueError as error:
+        yield "cluster", "url", str(error)
+    if cluster.password_file:
+        if url is not None and url.password:
+            yield "cluster", "password_file", "the url has a password too; leave one of the two out"
+        yield from _password_file("cluster", cluster.password_file)
 
 
 def _limits(config: "Config") -> Found:

@@ -85,6 +85,10 @@ ERRORS: Mapping[str, tuple[str, str]] = {
     "no_such_page": ("没有这个地址", "There is nothing at this address"),
     "not_stored": ("消息未能保存, 请重新发送", "It could not be stored, send it again"),
     "database_away": ("数据库暂时不可用, 请稍后再试", "The database does not answer, try again soon"),
+    "no_coordinator": (
+        "服务器正在恢复协调, 请稍后再试",
+        "The server's processes are finding each other again, try again in some seconds",
+    ),
     "overloaded": ("服务器繁忙, 请稍后再试", "The server is overloaded, try again soon"),
     "restarting": ("服务器正在重启, 请重新连接", "The server is restarting, connect again"),
     "guests_off": ("未开放匿名访问", "Anonymous access is switched off"),

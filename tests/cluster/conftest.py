@@ -1,0 +1,111 @@
+"""A Redis, and processes that share it: all of them in one loop."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.redis_server import RedisServer
+from tornado_chat import config
+from tornado_chat.cluster.link import Times
+from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.events import Event
+from tornado_chat.types import Kind, Message, Person, Role, Thread
+
+TIMES = Times(ping=0.2, patience=0.6, pause=0.02, longest_pause=0.05, look=0.1)
+USER = Person(Role.USER, "7")
+THREAD = Thread(Kind.SESSION, 4)
+
+_prefixes = (f"test{count}" for count in itertools.count())
+
+
+@pytest.fixture(scope="session")
+def redis(memory: Path) -> Iterator[RedisServer]:
+    """One server for all tests that leave it running."""
+    with RedisServer(memory / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(memory: Path, tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that the test may kill."""
+    with RedisServer(memory / f"redis-{tmp_path.name}") as server:
+        yield server
+
+
+def settings(server: RedisServer, **options: Any) -> config.Cluster:
+    """Those of an installation of its own."""
+    return config.Cluster(**{"url": server.url, "prefix": next(_prefixes), **options})
+
+
+class Ears:
+    """What a bus has heard."""
+
+    def __init__(self, bus: RedisBus) -> None:
+        self.heard: list[Event] = []
+        self._changed = asyncio.Event()
+        bus.subscribe(self._hear, Message)
+
+    def _hear(self, event: Event) -> None:
+        self.heard.append(event)
+        self._changed.set()
+
+    @property
+    def seqs(self) -> list[int]:
+        return [event.seq for event in self.heard if isinstance(event, Message)]
+
+    async def until(self, count: int) -> list[int]:
+        """The numbers of the messages, when there are ``count`` of them."""
+        async with asyncio.timeout(5):
+            while len(self.heard) < count:
+                self._changed.clear()
+                await self._changed.wait()
+        return self.seqs
+
+
+class Signs:
+    """What a bus has told of its connection."""
+
+    def __init__(self) -> None:
+        self.away = 0
+        self.back = 0
+        self._changed = asyncio.Event()
+
+    def on_away(self) -> None:
+        self.away += 1
+        self._changed.set()
+
+    def on_back(self) -> None:
+        self.back += 1
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+_counter = itertools.count(1)
+
+
+@asynccontextmanager
+async def process(settings: config.Cluster, signs: Signs | None = None) -> AsyncIterator[RedisBus]:
+    """The bus of one more process."""
+    signs = signs or Signs()
+    bus = RedisBus(
+        settings, f"box-1-{next(_counter)}", on_away=signs.on_away, on_back=signs.on_back, times=TIMES
+    )
+    await bus.start()
+    try:
+        yield bus
+    finally:
+        await bus.stop()
+
+
+def message(seq: int, thread: Thread = THREAD) -> Message:
+    return Message(thread=thread, seq=seq, sender=USER, text=f"text {seq}", time=seq)

@@ -1,0 +1,231 @@
+"""The bus between processes, over a real Redis."""
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.cluster.conftest import THREAD, USER, Ears, Signs, message, process, settings
+from tests.redis_server import RedisServer
+from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.events import Assigned, Event, Typing
+from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Thread
+
+LOST = "until it is back, the processes do not hear of each other"
+
+
+async def gone_through(sender: RedisBus, *receivers: RedisBus) -> None:
+    """Whatever ``sender`` has published is where it has to be."""
+    for receiver in receivers:
+        mark = Thread(Kind.INBOX, id(receiver))
+        arrived: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        receiver.subscribe(arrived.set_result, Typing)
+        await receiver.tune_in(mark)
+        sender.publish(Typing(mark, USER, True))
+        await arrived
+        receiver.tune_out(mark)
+
+
+@pytest.mark.gen_test
+async def test_who_has_tuned_in_hears_everything_in_order_and_once(redis: RedisServer) -> None:
+    cluster = settings(redis)
+    async with process(cluster) as here, process(cluster) as there, process(cluster) as elsewhere:
+        own, ears, others = Ears(here), Ears(there), Ears(elsewhere)
+        await there.tune_in(THREAD)
+        await here.tune_in(THREAD)
+        for seq in range(1, 2501):
+            here.publish(message(seq))
+            assert own.seqs[-1] == seq
+        assert await ears.until(2500) == list(range(1, 2501))
+        await gone_through(here, there, elsewhere)
+        assert ears.seqs == own.seqs == list(range(1, 2501))
+        assert others.seqs == []
+        assert ears.heard[0] == message(1)
+
+
+@pytest.mark.gen_test
+async def test_what_is_published_right_after_tuning_in_is_heard(redis: RedisServer) -> None:
+    cluster = settings(redis)
+    async with process(cluster) as here, process(cluster) as there:
+        ears = Ears(there)
+        for id in range(1, 101):
+            thread = Thread(Kind.SESSION, id)
+            await there.tune_in(thread)
+            here.publish(message(id, thread))
+        assert await ears.until(100) == list(range(1, 101))
+
+
+@pytest.mark.gen_test
+async def test_tuning_in_and_out_within_a_turn_ends_as_said_last(redis: RedisServer) -> None:
+    cluster = settings(redis)
+    async with process(cluster) as here, process(cluster) as there:
+        ears = Ears(there)
+        first = asyncio.ensure_future(there.tune_in(THREAD))
+        await asyncio.sleep(0)
+        there.tune_out(THREAD)
+        second = asyncio.ensure_future(there.tune_in(THREAD))
+        await asyncio.gather(first, second)
+        here.publish(message(1))
+        assert await ears.until(1) == [1]
+        there.tune_out(THREAD)
+        await there.tune_in(THREAD)
+        here.publish(message(2))
+        assert await ears.until(2) == [1, 2]
+        await there.tune_in(THREAD)
+        there.tune_out(THREAD)
+        await gone_through(here, there)
+        assert not await here.elsewhere(THREAD)
+
+
+@pytest.mark.gen_test
+async def test_many_channels_at_once(redis: RedisServer) -> None:
+    cluster = settings(redis)
+    async with process(cluster) as here, process(cluster) as there:
+        ears = Ears(there)
+        threads = [Thread(Kind.SUPPORT, id) for id in range(1, 2001)]
+        await asyncio.gather(*(there.tune_in(thread) for thread in threads))
+        for thread in threads:
+            here.publish(message(thread.id, thread))
+        assert await ears.until(2000) == list(range(1, 2001))
+
+
+@pytest.mark.gen_test
+async def test_an_event_for_two_people_comes_once(redis: RedisServer) -> None:
+    cluster = settings(redis)
+    waiter = Person(Role.WAITER, "1")
+    row = Conversation(
+        id=1, user=USER, user_name=None, user_uuid="u", state=ConversationState.ACTIVE, last_seq=0, created=1,
+        waiter=waiter,
+    )  # fmt: skip
+    async with process(cluster) as here, process(cluster) as there:
+        heard: list[Event] = []
+        there.subscribe(heard.append, Assigned)
+        await asyncio.gather(there.tune_in(USER), there.tune_in(waiter))
+        here.publish(Assigned(row, "the first free one"))
+        await gone_through(here, there)
+        assert heard == [Assigned(row, "the first free one")]
+
+
+@pytest.mark.gen_test
+async def test_whether_somebody_listens_elsewhere(redis: RedisServer) -> None:
+    cluster = settings(redis)
+    async with process(cluster) as here, process(cluster) as there:
+        assert not await here.elsewhere(THREAD)
+        await here.tune_in(THREAD)
+        assert not await here.elsewhere(THREAD)
+        assert await there.elsewhere(THREAD)
+        await there.tune_in(THREAD)
+        assert await here.elsewhere(THREAD)
+
+
+@pytest.mark.gen_test
+async def test_two_installations_on_one_redis_do_not_hear_each_other(redis: RedisServer) -> None:
+    async with process(settings(redis)) as here, process(settings(redis)) as there:
+        await there.tune_in(THREAD)
+        assert not await here.elsewhere(THREAD)
+
+
+@pytest.mark.gen_test
+async def test_a_redis_that_dies_and_comes_back_empty(
+    own_redis: RedisServer, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.append(LOST)
+    caplog.set_level(logging.INFO, "tornado_chat.cluster")
+    cluster, here_signs, there_signs = settings(own_redis), Signs(), Signs()
+    async with process(cluster, here_signs) as here, process(cluster, there_signs) as there:
+        ears = Ears(there)
+        await there.tune_in(THREAD)
+        own_redis.stop()
+        await here_signs.until(lambda: here_signs.away == 1)
+        await there_signs.until(lambda: there_signs.away == 1)
+        assert not here.connected
+        assert "cannot be reached" in here.problem
+        assert not await here.elsewhere(THREAD)
+        # Nothing waits for it, and nobody is told of an error.
+        here.publish(message(1))
+        other = Thread(Kind.SESSION, 5)
+        await there.tune_in(other)
+        own_redis.start()
+        await here_signs.until(lambda: here_signs.back > 0)
+        await there_signs.until(lambda: there_signs.back > 0)
+        assert here.connected
+        assert not here.problem
+        here.publish(message(2))
+        here.publish(message(3, other))
+        assert await ears.until(2) == [2, 3]
+    lines = [record.getMessage() for record in caplog.records if record.name == "tornado_chat.cluster.link"]
+    assert sum(LOST in line for line in lines) == 2  # one of each process
+    assert sum("is back after" in line for line in lines) == 2
+
+
+@pytest.mark.gen_test
+async def test_a_redis_that_hangs_is_noticed_and_nobody_waits_for_it(
+    own_redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append(LOST)
+    cluster, signs = settings(own_redis), Signs()
+    async with process(cluster, signs) as here:
+        own_redis.freeze()
+        here.publish(message(1))
+        tuning_in = asyncio.ensure_future(here.tune_in(THREAD))
+        listens = asyncio.ensure_future(here.elsewhere(THREAD))
+        await signs.until(lambda: signs.away == 1)
+        await tuning_in
+        assert not await listens
+        assert "does not answer" in here.problem or "silent" in here.problem
+        own_redis.resume()
+        await signs.until(lambda: signs.back == 1)
+
+
+@pytest.mark.gen_test
+async def test_who_could_not_say_something_asks_the_others_to_look(
+    redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append(LOST)
+    cluster, here_signs, there_signs = settings(redis), Signs(), Signs()
+    async with process(cluster, here_signs) as here, process(cluster, there_signs) as there:
+        # Only the publisher's connections break.
+        name = f"tornado_chat-{here.link.process}"
+        clients = (await there.link.ask("CLIENT", "LIST")).decode().splitlines()
+        for client in clients:
+            fields = dict(field.split("=", 1) for field in client.split())
+            if fields["name"] == name:
+                await there.link.ask("CLIENT", "KILL", "ID", fields["id"])
+        await here_signs.until(lambda: here_signs.away == 1)
+        here.publish(message(1))
+        await there_signs.until(lambda: there_signs.back == 1)
+        assert not there_signs.away
+
+
+@pytest.mark.gen_test
+async def test_a_process_that_starts_without_redis_finds_it_later(
+    own_redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append(LOST)
+    own_redis.stop()
+    cluster, signs = settings(own_redis), Signs()
+    async with process(cluster, signs) as here:
+        assert not here.connected
+        assert here.problem.startswith("Redis at 127.0.0.1:")
+        await here.tune_in(THREAD)
+        own_redis.start()
+        await signs.until(lambda: signs.back == 1)
+        async with process(cluster) as there:
+            assert await there.elsewhere(THREAD)
+
+
+@pytest.mark.gen_test
+async def test_what_another_version_says_is_passed_over_and_told_once(
+    redis: RedisServer, expected_logs: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.append("is not understood")
+    cluster = settings(redis)
+    async with process(cluster) as here, process(cluster) as there:
+        ears = Ears(there)
+        await there.tune_in(THREAD)
+        channel = here.link.key(f"thread:{THREAD.kind:d}:{THREAD.id}")
+        for _ in range(3):
+            await here.link.ask("PUBLISH", channel, b"no envelope")
+        here.publish(message(1))
+        assert await ears.until(1) == [1]
+    assert sum("is not understood" in record.getMessage() for record in caplog.records) == 1

@@ -1,0 +1,139 @@
+"""Values become bytes and the same values again."""
+
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tornado_chat import errors
+from tornado_chat.attendance import Fact, Question
+from tornado_chat.cluster import messages
+from tornado_chat.cluster.codec import EVENTS, Codec, as_error, failure
+from tornado_chat.errors import ChatError, Refused
+from tornado_chat.types import Person, Thread
+
+CODEC = Codec((*EVENTS, *messages.ALL))
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
+MAPPINGS = {"claims": st.dictionaries(st.text(), json, max_size=3)}
+MAPPINGS["data"] = st.none() | MAPPINGS["claims"]
+
+
+def values(kind: type[Any]) -> st.SearchStrategy[Any]:
+    """Structs of this kind. Hypothesis knows no structs, and would fill ``Any`` with what is no JSON."""
+    fields = {
+        field.name: MAPPINGS[field.name] if field.name in MAPPINGS else of_type(field.type)
+        for field in msgspec.structs.fields(kind)
+    }
+    return st.builds(kind, **fields)
+
+
+def of_type(hint: Any) -> st.SearchStrategy[Any]:
+    arms = get_args(hint)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return values(hint)
+    if any(isinstance(arm, type) and issubclass(arm, msgspec.Struct) for arm in arms):
+        return st.one_of(*(of_type(arm) for arm in arms))
+    return st.from_type(hint)
+
+
+def there_and_back(value: Any) -> Any:
+    envelope = CODEC.open(CODEC.pack("box-1-ab", 7, value))
+    assert envelope is not None
+    assert envelope[:3] == ("box-1-ab", 7, type(value).__name__)
+    return CODEC.read(envelope)
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_events(kind: type[Any]) -> None:
+    @given(values(kind))
+    def check(event: Any) -> None:
+        back = there_and_back(event)
+        assert back == event
+        if isinstance(getattr(event, "thread", None), Thread):
+            assert isinstance(back.thread, Thread)
+
+    check()
+
+
+@given(st.one_of(*(values(kind) for kind in get_args(Fact))), st.integers(0, 2**60))
+def test_facts(fact: Fact, number: int) -> None:
+    here = messages.Here(number, fact)
+    assert there_and_back(here) == here
+    assert there_and_back(here).fact.key == fact.key
+    everything = messages.Everything(number, 0, 1, (fact, fact))
+    assert there_and_back(everything) == everything
+
+
+@given(st.one_of(*(values(kind) for kind in get_args(Question))))
+def test_questions(question: Question) -> None:
+    asked = messages.Asked(1, question)
+    assert there_and_back(asked) == asked
+
+
+@given(json)
+def test_answers(value: Any) -> None:
+    assert there_and_back(messages.Answered(1, value)).value == value
+
+
+CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ChatError)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not Refused])
+def test_errors_keep_their_class_and_what_they_say(kind: type[ChatError]) -> None:
+    error = kind("no_waiter", person="waiter:1", limit=3)
+    answered = messages.Answered(1, failure=failure(error))
+    back = as_error(there_and_back(answered).failure)
+    assert type(back) is kind
+    assert (back.code, back.detail) == (error.code, error.detail)
+
+
+def test_a_refusal_keeps_both_its_texts() -> None:
+    back = as_error(failure(Refused("No names here", "请勿使用姓名")))
+    assert isinstance(back, Refused)
+    assert back.code == "refused"
+    assert back.detail_in("en") == {"reason": "No names here"}
+    assert back.detail_in("zh_CN") == {"reason": "请勿使用姓名"}
+
+
+def test_an_error_may_say_something_that_is_no_json() -> None:
+    back = as_error(failure(ChatError("bad", who=Person.from_key("user:1"), what=object)))
+    assert back.detail["what"] == str(object)
+
+
+def test_an_error_of_another_version() -> None:
+    back = as_error(msgspec.structs.replace(failure(ChatError("new_code")), name="Newfangled"))
+    assert type(back) is ChatError
+    assert back.code == "new_code"
+
+
+def test_what_is_not_understood_is_told_once_and_without_its_content(
+    caplog: pytest.LogCaptureFixture, expected_logs: list[str]
+) -> None:
+    expected_logs.append("is not understood")
+    codec = Codec(EVENTS)
+    known = msgspec.defstruct("Message", [("text", str)])
+    unknown = msgspec.defstruct("Newfangled", [("text", str)])
+    for value in (known("a secret"), unknown("a secret"), known("a secret"), unknown("a secret")):
+        envelope = codec.open(codec.pack("p", 1, value))
+        assert envelope is not None
+        assert codec.read(envelope) is None
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["Message", "Newfangled"]
+    assert "secret" not in caplog.text
+
+
+def test_fields_of_another_version_do_no_harm() -> None:
+    old = msgspec.defstruct("Goodbye", [("reason", str)])
+    assert there_and_back(old("an update")) == messages.Goodbye()
+
+
+def test_all_messages_are_known_by_different_names() -> None:
+    names = [kind.__name__ for kind in (*EVENTS, *messages.ALL)]
+    assert len(names) == len(set(names))

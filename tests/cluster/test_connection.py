@@ -1,0 +1,167 @@
+"""Every way to reach a Redis, and what is said when it cannot be reached."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.cluster.conftest import THREAD, Ears, Signs, message, process, settings
+from tests.redis_server import RedisSentinel, RedisServer
+from tornado_chat import config
+from tornado_chat.redis_url import RedisUrl, parse
+
+LOST = "until it is back, the processes do not hear of each other"
+
+
+async def works(cluster: config.Cluster) -> None:
+    async with process(cluster) as here, process(cluster) as there:
+        assert not here.problem
+        ears = Ears(there)
+        await there.tune_in(THREAD)
+        here.publish(message(1))
+        assert await ears.until(1) == [1]
+
+
+async def problem(cluster: config.Cluster) -> str:
+    async with process(cluster) as here:
+        return here.problem
+
+
+@pytest.mark.gen_test
+async def test_a_unix_socket(redis: RedisServer) -> None:
+    await works(settings(redis, url=f"unix://{redis.socket}?db=3"))
+
+
+@pytest.mark.gen_test
+async def test_passwords(memory: Path, tmp_path: Path, expected_logs: list[str]) -> None:
+    expected_logs.append(LOST)
+    (tmp_path / "password").write_text("p@ss/word\n")
+    with RedisServer(memory / f"redis-{tmp_path.name}", "--requirepass", "p@ss/word") as server:
+        at = f"127.0.0.1:{server.port}"
+        await works(settings(server, url=f"redis://:p%40ss%2Fword@{at}"))
+        await works(settings(server, url=f"redis://default:p%40ss%2Fword@{at}/2"))
+        await works(settings(server, password_file=str(tmp_path / "password")))
+        for wrong in (f"redis://:wrong@{at}", f"redis://{at}"):
+            said = await problem(settings(server, url=wrong))
+            assert said.startswith(f"Redis at {at} does not let us in: ")
+            assert "password in [cluster] url or password_file" in said
+            assert "wrong@" not in said
+
+
+@pytest.mark.gen_test
+async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs: list[str]) -> None:
+    expected_logs.append(LOST)
+    cluster, signs = settings(own_redis), Signs()
+    async with process(cluster) as here:
+        rules = ("ACL", "SETUSER", "chat", "on", ">secret", "~*", "&*", "+@all", "-publish")
+        await here.link.ask(*rules)
+    user = replace(cluster, url=own_redis.url.replace("//", "//chat:secret@"))
+    async with process(user, signs) as bus:
+        bus.publish(message(1))
+        await signs.until(lambda: signs.away == 1)
+        assert "does not allow us enough" in bus.problem
+        assert "publish" in bus.problem
+
+
+@pytest.mark.gen_test
+async def test_sentinels_know_where_it_is_and_where_it_has_moved(
+    memory: Path, tmp_path: Path, expected_logs: list[str]
+) -> None:
+    expected_logs.append(LOST)
+    folder = memory / f"redis-{tmp_path.name}"
+    with (
+        RedisServer(folder / "a", "--repl-diskless-sync-delay", "0") as first,
+        RedisServer(folder / "b", "--replicaof", "127.0.0.1", str(first.port)) as second,
+        # A Sentinel looks for replicas at once, and then every ten seconds.
+        _replicated(first),
+        RedisSentinel(folder / "c", first) as sentinel,
+    ):
+        url = f"sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/mymaster/1"
+        cluster, signs, others = settings(first, url=url), Signs(), Signs()
+        async with process(cluster, signs) as here, process(cluster, others) as there:
+            assert here.connected
+            first.stop()
+            await signs.until(lambda: signs.back > 0)
+            await others.until(lambda: others.back > 0)
+            assert await here.link.ask("CONFIG", "GET", "port") == [b"port", str(second.port).encode()]
+            ears = Ears(there)
+            await there.tune_in(THREAD)
+            here.publish(message(1))
+            assert await ears.until(1) == [1]
+
+
+@contextmanager
+def _replicated(master: RedisServer) -> Iterator[None]:
+    with Redis(port=master.port) as client:
+        while "slave0" not in (said := client.info("replication")) or said["slave0"]["state"] != "online":
+            time.sleep(0.02)
+    yield
+
+
+@pytest.mark.gen_test
+async def test_a_service_that_no_sentinel_knows(
+    redis: RedisServer, memory: Path, tmp_path: Path, expected_logs: list[str]
+) -> None:
+    expected_logs.append(LOST)
+    with RedisSentinel(memory / f"redis-{tmp_path.name}", redis) as sentinel:
+        said = await problem(settings(redis, url=f"sentinel://127.0.0.1:{sentinel.port}/other"))
+        assert said.startswith(f"no master is known: Redis other of the Sentinels 127.0.0.1:{sentinel.port}")
+
+
+# --- urls ---
+
+
+@pytest.mark.parametrize(
+    ("url", "parsed"),
+    [
+        ("redis://host", RedisUrl(hosts=(("host", 6379),))),
+        ("redis://host:1/2", RedisUrl(hosts=(("host", 1),), db=2)),
+        ("redis://[::1]:1/", RedisUrl(hosts=(("::1", 1),))),
+        ("rediss://u:p%40@host", RedisUrl(hosts=(("host", 6379),), user="u", password="p@", tls=True)),
+        ("unix:///run/r.sock", RedisUrl(path="/run/r.sock")),
+        ("unix://:p@/run/r.sock?db=1", RedisUrl(path="/run/r.sock", password="p", db=1)),
+        (
+            "sentinel://:p@a,b:2/main/3",
+            RedisUrl(hosts=(("a", 26379), ("b", 2)), service="main", db=3, password="p"),
+        ),
+        ("rediss+sentinel://a/main", RedisUrl(hosts=(("a", 26379),), service="main", tls=True)),
+    ],
+)
+def test_urls(url: str, parsed: RedisUrl) -> None:
+    assert parse(url) == parsed
+    assert "password" not in repr(parse(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("localhost:6379", "it has to look like redis://host:6379/0"),
+        ("http://host", "it has to look like redis://host:6379/0"),
+        ("redis://", "it has no host"),
+        ("redis://host:x", 'its port "x" is no number'),
+        ("redis://host:0", 'its port "0" is no number'),
+        ("redis://host/x", '"x" is no number of a database'),
+        ("redis://a,b", "it has several hosts; Sentinels look like sentinel://"),
+        ("redis://user@host", "a user without a password"),
+        ("redis://:pa/ss@host", "a / in a password has to be written %2F"),
+        ("redis://:pa?ss@host", "has to be written %40, %2F, %3F or %23"),
+        ("redis://host#1", "counts for nothing"),
+        ("redis://host?ssl-ca=/x", '"/x" cannot be read'),
+        ("rediss://host?ssl-cas=/x", 'did you mean "ssl-ca"?'),
+        ("rediss://host?ssl-cert=/etc/hostname", "need each other"),
+        ("redis://host?ssl-ca=/etc/hostname", "begin it with rediss://"),
+        ("sentinel://host", "which service of the Sentinels"),
+        ("sentinel://host?ssl-ca=/etc/hostname", "begin it with sentinels://"),
+        ("unix://", "it has no path"),
+        ("unix://run/r.sock", "it has no path"),
+    ],
+)
+def test_urls_that_are_wrong(url: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
+        parse(url)
+    assert "pa/ss" not in str(caught.value)

@@ -1,0 +1,475 @@
+"""One coordinator for all processes, and the way to it, over a real Redis."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import THREAD, TIMES, message, settings
+from tests.redis_server import RedisServer
+from tornado_chat import config
+from tornado_chat.attendance import Fact, HandOver, InRoom, OnDuty, Question, WhoIsThere
+from tornado_chat.cluster import coordination as coordination_module
+from tornado_chat.cluster.coordination import RedisCoordination, Rhythm
+from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.errors import Conflict, Refused, Unavailable
+from tornado_chat.events import Event, RoomEnded
+from tornado_chat.types import Kind, Person, Role, SessionState, Thread
+
+LOST = "until it is back, the processes do not hear of each other"
+SILENT = "has been silent for"
+RHYTHM = Rhythm(beat=0.05, ttl=0.4, dead=0.5, patience=3)
+
+_counter = itertools.count(1)
+
+
+class Desk:
+    """A coordinator that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.ended = 0
+        self.active = False
+        self.away = 0
+        self.facts: dict[tuple[str, str], Fact] = {}
+        self.notes: list[tuple[str, str, bool]] = []
+        self.asked: list[Question] = []
+        self.answers: Callable[[Question], Any] = lambda question: ["yes"]
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def begin(self) -> None:
+        await self.hold.wait()
+        if self.away:
+            self.away -= 1
+            raise Unavailable("database_away")
+        self.begun += 1
+        self.active = True
+        self.facts.clear()
+
+    def end(self) -> None:
+        self.ended += 1
+        self.active = False
+        self.facts.clear()
+
+    def here(self, process: str, fact: Fact, *, old: bool = False) -> None:
+        assert self.active
+        self.facts[process, fact.key] = fact
+        self.notes.append((process, fact.key, old))
+
+    def gone(self, process: str, key: str) -> None:
+        assert self.active
+        self.facts.pop((process, key), None)
+        self.notes.append((process, f"gone {key}", False))
+
+    async def answer(self, question: Question) -> Any:
+        assert self.active
+        self.asked.append(question)
+        answer = self.answers(question)
+        return await answer if asyncio.iscoroutine(answer) else answer
+
+
+class Node:
+    """One process: its bus, its way to the coordinator, and the coordinator that it could be."""
+
+    def __init__(self, cluster: config.Cluster, rhythm: Rhythm = RHYTHM) -> None:
+        self.name = f"box-2-{next(_counter)}"
+        self.bus = RedisBus(cluster, self.name, times=TIMES)
+        self.desk = Desk()
+        self.way = RedisCoordination(self.bus.link, self.desk, rhythm)
+        self._stopped = False
+
+    async def start(self) -> None:
+        await self.bus.start()
+        await self.way.start()
+
+    async def stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            await self.way.stop()
+            await self.bus.stop()
+
+    async def die(self) -> None:
+        """As by kill -9: its connections end, and nobody is told."""
+        self._stopped = True
+        for task in (self.way._task, self.bus.link._task):
+            assert task is not None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def pause(self) -> None:
+        """As by kill -STOP, but that it goes on listening."""
+        assert self.way._task is not None
+        self.way._task.cancel()
+        await asyncio.gather(self.way._task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - any of many things may make it true
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def nodes(cluster: config.Cluster, count: int, rhythm: Rhythm = RHYTHM) -> AsyncIterator[list[Node]]:
+    """The first of them coordinates, and the others know it."""
+    those = [Node(cluster, rhythm) for _ in range(count)]
+    try:
+        for each in those:
+            await each.start()
+        await until(lambda: all(each.way.status()["coordinator"] == those[0].name for each in those))
+        yield those
+    finally:
+        for each in those:
+            await each.stop()
+
+
+def in_room(id: int, name: str = "Wang") -> InRoom:
+    return InRoom(THREAD, Person(Role.USER, str(id)), name)
+
+
+@pytest.mark.gen_test
+async def test_one_process_coordinates_and_is_told_of_its_people_by_a_call(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 1) as (node,):
+        assert node.way.coordinates
+        node.way.here(in_room(1))
+        assert node.desk.facts == {(node.name, in_room(1).key): in_room(1)}
+        node.way.gone(in_room(1).key)
+        assert not node.desk.facts
+        assert await node.way.ask(WhoIsThere(THREAD)) == ["yes"]
+        assert node.way.status() == {
+            "part": "coordinator",
+            "coordinator": node.name,
+            "processes": [node.name],
+        }
+    assert node.desk.ended == 1
+
+
+@pytest.mark.gen_test
+async def test_of_many_that_start_at_once_one_coordinates(redis: RedisServer) -> None:
+    cluster = settings(redis)
+    those = [Node(cluster) for _ in range(5)]
+    await asyncio.gather(*(each.start() for each in those))
+    await until(lambda: all(len(each.way.status()["processes"]) == 5 for each in those))
+    assert sum(each.desk.active for each in those) == 1
+    assert len({each.way.status()["coordinator"] for each in those}) == 1
+    assert sorted(each.way.status()["part"] for each in those) == ["coordinator"] + ["process"] * 4
+    await asyncio.gather(*(each.stop() for each in those))
+    assert not any(each.desk.active for each in those)
+
+
+@pytest.mark.gen_test
+async def test_the_coordinator_hears_of_everybody_in_order(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 2) as (first, second):
+        for count in range(200):
+            second.way.here(in_room(count % 7, str(count)))
+        second.way.gone(in_room(0).key)
+        second.way.gone("nobody")
+        second.way.here(OnDuty(Person(Role.WAITER, "1"), True, None, "address", {"skills": ["en"]}))
+        await until(lambda: (second.name, "waiter waiter:1") in first.desk.facts)
+        assert len(first.desk.facts) == 7
+        assert first.desk.facts[second.name, in_room(3).key] == in_room(3, "199")
+        keys = [in_room(count % 7).key for count in range(200)] + [
+            f"gone {in_room(0).key}",
+            "waiter waiter:1",
+        ]
+        assert first.desk.notes == [(second.name, key, False) for key in keys]
+        assert not second.desk.notes
+
+
+@pytest.mark.gen_test
+async def test_what_was_known_before_a_coordinator_begins_is_no_news_to_it(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordination_module, "SLICE", 3)
+    async with nodes(settings(redis), 3) as (first, second, third):
+        for count in range(10):
+            third.way.here(in_room(count))
+        second.way.here(in_room(100))
+        await until(lambda: len(first.desk.facts) == 11)
+        await first.stop()
+        await until(lambda: second.desk.active or third.desk.active)
+        last, other = (second, third) if second.desk.active else (third, second)
+        await until(lambda: len(last.desk.facts) == 11)
+        assert all(old for _, _, old in last.desk.notes)
+        other.way.here(in_room(200))
+        await until(lambda: len(last.desk.facts) == 12)
+        assert last.desk.notes[-1] == (other.name, in_room(200).key, False)
+
+
+@pytest.mark.gen_test
+async def test_a_holder_that_is_killed_is_followed_by_another(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 3) as (first, second, third):
+        second.way.here(in_room(1))
+        third.way.here(in_room(2))
+        await until(lambda: len(first.desk.facts) == 2)
+        await first.die()
+        await until(lambda: second.desk.active or third.desk.active)
+        last = second if second.desk.active else third
+        await until(lambda: len(last.desk.facts) == 2)
+        assert not (second.desk.active and third.desk.active)
+
+
+@pytest.mark.gen_test
+async def test_a_graceful_stop_hands_over_at_once(redis: RedisServer) -> None:
+    slow = Rhythm(beat=30, ttl=60, dead=120, patience=60)
+    async with nodes(settings(redis), 2) as (first, second):
+        assert first.desk.active
+    async with nodes(cluster := settings(redis), 1, slow) as (first,):
+        second = Node(cluster, slow)
+        await second.start()
+        assert not second.desk.active
+        await first.stop()
+        await until(lambda: second.desk.active)
+        await second.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_process_that_says_goodbye_is_gone_at_once(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 2, Rhythm(beat=0.05, ttl=5, dead=60)) as (first, second):
+        second.way.here(in_room(1))
+        await until(lambda: len(first.desk.facts) == 1)
+        await second.stop()
+        await until(lambda: not first.desk.facts)
+
+
+@pytest.mark.gen_test
+async def test_a_process_that_dies_is_gone_after_a_while(
+    redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append(SILENT)
+    async with nodes(settings(redis), 3) as (first, second, third):
+        second.way.here(in_room(1))
+        third.way.here(in_room(2))
+        await until(lambda: len(first.desk.facts) == 2)
+        await second.die()
+        await until(lambda: len(first.desk.facts) == 1)
+        assert (third.name, in_room(2).key) in first.desk.facts
+        assert first.desk.notes[-1] == (second.name, f"gone {in_room(1).key}", False)
+        await until(lambda: third.way.status()["processes"] == sorted((first.name, third.name)))
+
+
+@pytest.mark.gen_test
+async def test_changes_that_were_missed_are_asked_for(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 2) as (first, second):
+        for id in (1, 2, 3):
+            second.way.here(in_room(id))
+        await until(lambda: len(first.desk.facts) == 3)
+        first.desk.notes.clear()
+        # The coordinator's ears are closed for a moment.
+        first.bus.link.tune_out("coordinator")
+        await first.bus.link.tune_in("elsewhere")
+        second.way.here(in_room(2, "Li"))
+        second.way.gone(in_room(1).key)
+        second.way.here(in_room(4))
+        await second.bus.link.flushed()
+        await first.bus.link.tune_in("coordinator")
+        await until(lambda: (second.name, in_room(4).key) in first.desk.facts)
+        assert len(first.desk.facts) == 3
+        # What has not changed is not said again, and what has is news.
+        assert sorted(first.desk.notes) == sorted(
+            (second.name, key, False) for key in (f"gone {in_room(1).key}", in_room(2).key, in_room(4).key)
+        )
+
+
+@pytest.mark.gen_test
+async def test_a_redis_that_restarts_empty_changes_nothing(
+    own_redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append(LOST)
+    async with nodes(settings(own_redis), 3) as (first, second, third):
+        second.way.here(in_room(1))
+        third.way.here(in_room(2))
+        await until(lambda: len(first.desk.facts) == 2)
+        own_redis.stop()
+        await until(lambda: not any(each.bus.connected for each in (first, second, third)))
+        # Meanwhile: the holder goes on for its own, and the others wait.
+        first.way.here(in_room(3))
+        assert len(first.desk.facts) == 3
+        second.way.here(in_room(4))
+        second.way.gone(in_room(1).key)
+        with pytest.raises(Unavailable, match="no_coordinator"):
+            await second.way.ask(WhoIsThere(THREAD))
+        assert await first.way.ask(WhoIsThere(THREAD)) == ["yes"]
+        await asyncio.sleep(1.5 * RHYTHM.dead)  # long enough to count as dead
+        assert len(first.desk.facts) == 3
+        own_redis.start()
+        await until(lambda: (second.name, in_room(4).key) in first.desk.facts)
+        assert (second.name, in_room(1).key) not in first.desk.facts
+        assert (third.name, in_room(2).key) in first.desk.facts
+        assert (third.name, f"gone {in_room(2).key}", False) not in first.desk.notes
+        assert await second.way.ask(WhoIsThere(THREAD)) == ["yes"]
+        assert (first.desk.begun, first.desk.ended) == (1, 0)
+        assert second.desk.begun == third.desk.begun == 0
+
+
+@pytest.mark.gen_test
+async def test_a_redis_that_hangs(own_redis: RedisServer, expected_logs: list[str]) -> None:
+    expected_logs.append(LOST)
+    async with nodes(settings(own_redis), 2) as (first, second):
+        second.way.here(in_room(1))
+        await until(lambda: len(first.desk.facts) == 1)
+        own_redis.freeze()
+        await until(lambda: not first.bus.connected and not second.bus.connected)
+        own_redis.resume()
+        await until(lambda: first.bus.connected and second.bus.connected)
+        assert await second.way.ask(WhoIsThere(THREAD)) == ["yes"]
+        await until(lambda: first.desk.active != second.desk.active)
+
+
+@pytest.mark.gen_test
+async def test_a_holder_that_slept_through_its_lease_ends_at_once(
+    redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append(SILENT)
+    async with nodes(settings(redis), 2) as (first, second):
+        await first.pause()
+        await until(lambda: second.desk.active)
+        assert first.desk.active
+        first.way._task = asyncio.create_task(first.way._run())
+        await until(lambda: not first.desk.active)
+        assert first.way.status()["part"] == "process"
+        await until(lambda: first.way.status()["coordinator"] == second.name)
+        first.way.here(in_room(1))
+        await until(lambda: len(second.desk.facts) == 1)
+
+
+@pytest.mark.gen_test
+async def test_a_coordinator_that_cannot_begin_leaves_it_to_another(
+    redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append("cannot coordinate now: database_away")
+    cluster = settings(redis)
+    first, second = Node(cluster), Node(cluster)
+    first.desk.away = 1000
+    await first.start()
+    assert not first.desk.active
+    await second.start()
+    await until(lambda: second.desk.active)
+    await until(lambda: first.way.status()["coordinator"] == second.name)
+    first.desk.away = 0
+    await second.stop()
+    await until(lambda: first.desk.active)
+    await first.stop()
+
+
+@pytest.mark.gen_test
+async def test_one_that_cannot_begin_tries_again(redis: RedisServer, expected_logs: list[str]) -> None:
+    expected_logs.append("cannot coordinate now: database_away")
+    node = Node(settings(redis))
+    node.desk.away = 2
+    await node.start()
+    node.way.here(in_room(1))
+    await until(lambda: node.desk.active)
+    assert list(node.desk.facts) == [(node.name, in_room(1).key)]
+    assert node.desk.notes == [(node.name, in_room(1).key, True)]
+    await node.stop()
+
+
+@pytest.mark.gen_test
+async def test_who_comes_while_a_coordinator_begins_is_news(redis: RedisServer) -> None:
+    node = Node(settings(redis))
+    node.desk.hold.clear()
+    await node.bus.start()
+    node.way.here(in_room(1))
+    starting = asyncio.ensure_future(node.way.start())
+    await until(lambda: node.way.status()["part"] == "beginning")
+    asking = asyncio.ensure_future(node.way.ask(WhoIsThere(THREAD)))
+    await asyncio.sleep(0)
+    node.way.here(in_room(2))
+    node.desk.hold.set()
+    await starting
+    assert node.desk.notes == [(node.name, in_room(1).key, True), (node.name, in_room(2).key, False)]
+    assert await asking == ["yes"]
+    await node.stop()
+
+
+# --- questions ---
+
+
+@pytest.mark.gen_test
+async def test_questions_reach_the_coordinator_and_its_errors_come_back(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 2) as (first, second):
+        question = HandOver(7, Person(Role.WAITER, "1"), Person(Role.WAITER, "2"))
+        assert await second.way.ask(question) == ["yes"]
+        assert first.desk.asked == [question]
+        first.desk.answers = lambda question: {"line": [{"place": 1}], "none": None}
+        assert await second.way.ask(WhoIsThere(THREAD)) == {"line": [{"place": 1}], "none": None}
+
+        def refuse(question: Question) -> Any:
+            raise Refused("Not now", "请稍后")
+
+        def conflict(question: Question) -> Any:
+            raise Conflict("not_your_user", id=7)
+
+        first.desk.answers = refuse
+        with pytest.raises(Refused) as refused:
+            await second.way.ask(question)
+        assert refused.value.detail_in("zh_CN") == {"reason": "请稍后"}
+        first.desk.answers = conflict
+        with pytest.raises(Conflict) as caught:
+            await second.way.ask(question)
+        assert (caught.value.code, caught.value.detail) == ("not_your_user", {"id": 7})
+
+
+@pytest.mark.gen_test
+async def test_a_question_that_the_coordinator_does_not_outlive_is_asked_of_the_next(
+    redis: RedisServer,
+) -> None:
+    async with nodes(settings(redis), 3) as (first, second, third):
+
+        async def never(question: Question) -> Any:
+            await asyncio.Event().wait()
+
+        first.desk.answers = lambda question: never(question)
+        asking = asyncio.gather(second.way.ask(WhoIsThere(THREAD)), third.way.ask(WhoIsThere(THREAD)))
+        await until(lambda: len(first.desk.asked) == 2)
+        await first.die()
+        assert await asking == [["yes"], ["yes"]]
+        assert sorted((second.desk.active, third.desk.active)) == [False, True]
+
+
+@pytest.mark.gen_test
+async def test_a_question_that_nobody_answers_ends(redis: RedisServer) -> None:
+    impatient = Rhythm(beat=0.05, ttl=5, dead=5, patience=0.1)
+    async with nodes(settings(redis), 2, impatient) as (first, second):
+
+        async def never(question: Question) -> Any:
+            await asyncio.Event().wait()
+
+        first.desk.answers = lambda question: never(question)
+        with pytest.raises(Unavailable, match="no_coordinator"):
+            await second.way.ask(WhoIsThere(THREAD))
+
+
+@pytest.mark.gen_test
+async def test_a_coordinator_that_fails_on_a_question_says_so(
+    redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append("the coordinator failed on WhoIsThere")
+    async with nodes(settings(redis), 2) as (first, second):
+        first.desk.answers = lambda question: 1 / 0
+        with pytest.raises(Unavailable, match="no_coordinator"):
+            await second.way.ask(WhoIsThere(THREAD))
+
+
+# --- events ---
+
+
+@pytest.mark.gen_test
+async def test_the_coordinator_hears_what_ends_wherever_it_ends(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 3) as (first, second, third):
+        heard: list[Event] = []
+        others: list[Event] = []
+        first.bus.subscribe(heard.append, RoomEnded)
+        second.bus.subscribe(others.append, RoomEnded)
+        ended = RoomEnded(Thread(Kind.SESSION, 9), SessionState.COMPLETED, 1)
+        third.bus.publish(ended)
+        third.bus.publish(message(1))
+        third.way.here(in_room(1))
+        await until(lambda: len(first.desk.facts) == 1)
+        assert heard == [ended]
+        assert not others

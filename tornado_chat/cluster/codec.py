@@ -1,0 +1,102 @@
+"""Values as bytes, and back.
+
+An envelope is a MessagePack array: the process that speaks, the running number of what it says, the kind
+(the name of a struct) and the struct, a map by field names. So a process of another version can leave out what
+it does not know, and takes the default for what the other does not say.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+
+from tornado_chat import errors
+from tornado_chat.errors import ChatError, Refused
+from tornado_chat.events import Event
+
+log = logging.getLogger(__name__)
+
+EVENTS: tuple[type[Any], ...] = get_args(Event)
+
+
+class Envelope(NamedTuple):
+    """What is read of a message before it is clear that it is for us."""
+
+    process: str
+    number: int
+    kind: str
+    content: msgspec.Raw
+
+
+class Codec:
+    """:arg kinds: the structs that may come."""
+
+    def __init__(self, kinds: Iterable[type[Any]]) -> None:
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+        self._envelope = msgspec.msgpack.Decoder(Envelope)
+        self._decoders = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in kinds}
+        self._not_understood: set[str] = set()
+
+    def pack(self, process: str, number: int, value: Any) -> bytes:
+        return self._encoder.encode((process, number, type(value).__name__, value))
+
+    def open(self, payload: bytes) -> Envelope | None:
+        """Nothing, if it is none: somebody else's message on our channel."""
+        try:
+            return self._envelope.decode(payload)
+        except msgspec.DecodeError:
+            self._complain("something without an envelope")
+            return None
+
+    def read(self, envelope: Envelope) -> Any:
+        """The value, or None if a process of another version said what we do not understand."""
+        try:
+            return self._decoders[envelope.kind].decode(envelope.content)
+        except (KeyError, msgspec.DecodeError):
+            # The error quotes values: it stays out of the log.
+            self._complain(envelope.kind)
+            return None
+
+    def _complain(self, kind: str) -> None:
+        if kind not in self._not_understood:
+            self._not_understood.add(kind)
+            log.warning(
+                "%.100s of another process is not understood, and passed over from now on; does it run another version?",
+                kind,
+            )
+
+
+def _plain(value: Any) -> Any:
+    """What MessagePack has no word for."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be said to another process")
+
+
+# --- errors, which pass from the coordinator to who asked ---
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A ``ChatError``. ``name`` is its class; ``zh_CN`` the reason of a ``Refused``, whose English one is the code."""
+
+    name: str
+    code: str
+    detail: dict[str, Any]
+    zh_CN: str = ""  # noqa: N815 - a locale's name
+
+
+def failure(error: ChatError) -> Failure:
+    name = type(error).__name__
+    if isinstance(error, Refused):
+        return Failure(name, error.detail_in("en")["reason"], {}, error.detail_in("zh_CN")["reason"])
+    return Failure(name, error.code, msgspec.to_builtins(error.detail, str_keys=True, enc_hook=str))
+
+
+def as_error(failure: Failure) -> ChatError:
+    """What ``failure`` was made of. A class that this version does not know becomes a plain ``ChatError``."""
+    found = vars(errors).get(failure.name)
+    kind = found if isinstance(found, type) and issubclass(found, ChatError) else ChatError
+    if kind is Refused:
+        return Refused(failure.code, failure.zh_CN or None)
+    return kind(failure.code, **failure.detail)

@@ -1,0 +1,160 @@
+"""The url of a Redis, taken apart.
+
+``redis://USER:PASSWORD@HOST:PORT/DB``, ``rediss://`` with TLS, ``unix:///PATH?db=DB``, and
+``sentinel://:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DB`` (``sentinels://`` with TLS) for one that Sentinels watch.
+Whatever has a special character is percent-encoded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+SCHEMES = {
+    # as written: (Sentinels, TLS)
+    "redis": (False, False),
+    "rediss": (False, True),
+    "sentinel": (True, False),
+    "redis+sentinel": (True, False),
+    "sentinels": (True, True),
+    "rediss+sentinel": (True, True),
+}
+EXAMPLE = "redis://host:6379/0"
+SENTINEL_EXAMPLE = "sentinel://host1:26379,host2:26379/mymaster/0"
+PORT = 6379
+SENTINEL_PORT = 26379
+TLS_KEYS = ("ssl-ca", "ssl-cert", "ssl-key")
+
+
+@dataclass(frozen=True)
+class RedisUrl:
+    """Where Redis is, and whom it is asked to let in.
+
+    Either ``path`` (a unix socket), or ``hosts``: of Redis itself, or, with a ``service``, of its Sentinels.
+    """
+
+    hosts: tuple[tuple[str, int], ...] = ()
+    path: str = ""
+    service: str = ""
+    db: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = False
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+    @property
+    def server(self) -> str:
+        """For sentences."""
+        if self.path:
+            return self.path
+        hosts = ", ".join(f"{host}:{port}" for host, port in self.hosts)
+        return f"{self.service} of the Sentinels {hosts}" if self.service else hosts
+
+
+def parse(url: str) -> RedisUrl:
+    """:raises ValueError: a sentence that says what is wrong with ``url``, without its password."""
+    scheme, colon, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not colon or scheme not in (*SCHEMES, "unix"):
+        raise ValueError(
+            f"it has to look like {EXAMPLE}, rediss://… with TLS, unix:///run/redis/redis.sock or {SENTINEL_EXAMPLE}"
+        )
+    rest, _, fragment = rest.partition("#")
+    rest, _, query = rest.partition("?")
+    if fragment:
+        raise ValueError("what follows its # counts for nothing; a # that belongs to it is written %23")
+    credentials, at, place = rest.rpartition("@")
+    if "/" in credentials:
+        raise ValueError(f"a / in a password has to be written %2F; it looks like {EXAMPLE}")
+    user, _, password = credentials.partition(":")
+    if at and not password:
+        raise ValueError("it has a user without a password; it looks like redis://user:password@host:6379/0")
+    user, password = unquote(user), unquote(password)
+    if scheme == "unix":
+        options = _query(query, ("db",))
+        path = unquote(place)
+        if not path.startswith("/") or path == "/":
+            raise ValueError("it has no path; it looks like unix:///run/redis/redis.sock")
+        return RedisUrl(path=path, db=_db(options.get("db", "")), user=user, password=password)
+    sentinels, tls = SCHEMES[scheme]
+    options = _query(query, TLS_KEYS)
+    if options and not tls:
+        raise ValueError(f"{next(iter(options))} is for TLS; begin it with {_with_tls(scheme)}://")
+    if ("ssl-cert" in options) != ("ssl-key" in options):
+        raise ValueError("ssl-cert and ssl-key need each other; name both, or none")
+    hosts, _, path = place.partition("/")
+    service = ""
+    if sentinels:
+        service, _, path = path.partition("/")
+        if not service:
+            raise ValueError(
+                f"it does not say which service of the Sentinels; it looks like {SENTINEL_EXAMPLE}"
+            )
+    elif "," in hosts:
+        raise ValueError(f"it has several hosts; Sentinels look like {SENTINEL_EXAMPLE}")
+    return RedisUrl(
+        hosts=tuple(_host(each, SENTINEL_PORT if sentinels else PORT) for each in hosts.split(",")),
+        service=unquote(service),
+        db=_db(path),
+        user=user,
+        password=password,
+        tls=tls,
+        ca=options.get("ssl-ca", ""),
+        cert=options.get("ssl-cert", ""),
+        key=options.get("ssl-key", ""),
+    )
+
+
+def _with_tls(scheme: str) -> str:
+    return "sentinels" if SCHEMES[scheme][0] else "rediss"
+
+
+def _host(text: str, port: int) -> tuple[str, int]:
+    if text.startswith("["):
+        host, _, number = text[1:].partition("]")
+        number = number.removeprefix(":")
+    else:
+        host, _, number = text.partition(":")
+    if not host:
+        raise ValueError(f"it has no host; it looks like {EXAMPLE}")
+    if number and not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):
+        raise ValueError(f'its port "{number}" is no number from 1 to 65535; an IPv6 address stands in [ ]')
+    return unquote(host), int(number or port)
+
+
+def _db(text: str) -> int:
+    text = text.strip("/")
+    if text and not (text.isascii() and text.isdigit()):
+        raise ValueError(f'"{text}" is no number of a database; most have 0 to 15')
+    return int(text or 0)
+
+
+def _query(text: str, keys: tuple[str, ...]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    if "@" in text:  # more of a password than of an option
+        raise ValueError("an @, /, ? or # in a password has to be written %40, %2F, %3F or %23")
+    for given, value in parse_qsl(text, keep_blank_values=True):
+        key = given.replace("_", "-").lower()
+        if key not in keys:
+            near = get_close_matches(key, keys, 1)
+            right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(keys)}"
+            raise ValueError(f'"{given}" is unknown after its question mark; {right}')
+        if not value:
+            raise ValueError(f'"{key}" has no value; leave it out, or write {key}=…')
+        if key in TLS_KEYS:
+            _readable(key, value)
+        found[key] = value
+    return found
+
+
+def _readable(key: str, name: str) -> None:
+    try:
+        with Path(name).open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise ValueError(
+            f'{key}: "{name}" cannot be read: {error.strerror}; it has to be a file that this user may read'
+        ) from error
