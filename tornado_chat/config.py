@@ -80,6 +80,16 @@ class Server:
         "socket is one.",
     )
     drain_seconds: Seconds = live(5.0, "How long SIGTERM may spread the closing of sockets.")
+    processes: Annotated[int, Meta(ge=0, le=256)] = option(
+        1,
+        "Equal processes that share the work of this machine; 0 is one for each core. More than one need "
+        "[cluster] url and a MySQL or MariaDB server.",
+    )
+
+    @property
+    def process_count(self) -> int:
+        """``processes`` as a number of this machine."""
+        return self.processes or len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -148,6 +158,17 @@ class Storage:
         0,
         "Remove conversations so many days after their end, with all that was said in them, and "
         "notifications of that age that have arrived; 0 keeps everything.",
+    )
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Many processes, on this machine or on several, that serve the same people."""
+
+    url: str = option(
+        "",
+        "The Redis server by which they tell each other what has happened: redis://host:6379/0, or rediss:// for "
+        "TLS; empty: this process is alone.",
     )
 
 
@@ -246,6 +267,7 @@ class Config:
     auth: Auth = Auth()
     staff: Staff = Staff()
     storage: Storage = Storage()
+    cluster: Cluster = Cluster()
     counselling: Counselling = Counselling()
     support: Support = Support()
     limits: Limits = Limits()
