@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ from tornado_chat import running
 from tornado_chat.attendance import Alone
 from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
+from tornado_chat.cluster.coordination import RedisCoordination
+from tornado_chat.cluster.redis import RedisBus
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import Change, compare
 from tornado_chat.database_url import is_mysql
@@ -40,6 +44,7 @@ from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.journal import Journal
 from tornado_chat.services.keys import Keys, load_keys
+from tornado_chat.services.looking_again import LookingAgain
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.overview import Overview
 from tornado_chat.services.passwords import Passwords
@@ -151,7 +156,10 @@ class Server:
         config, loop = self._config, self._loop
         plugins = self._plugins
         times = LocalTimes(config.server.timezone)
-        bus = LocalBus()
+        shared = bool(config.cluster.url)
+        bus: LocalBus | RedisBus = LocalBus()
+        if shared:
+            bus = RedisBus(config.cluster, _unlike_any_other())
         self._store = store = Store(
             self._database, self._committed, loop, self.metrics, config.storage.patience
         )
@@ -165,24 +173,31 @@ class Server:
             ping_interval=config.limits.ping_interval,
             ping_timeout=config.limits.ping_timeout,
             on_resent=self._resent,
+            tune_in=bus.tune_in if shared else None,
+            tune_out=bus.tune_out,
         )
         presence = Presence(hub, bus)
-        shared = bool(config.cluster.url)
         self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=shared)
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)
-        self._connections = Connections(hub, config.limits.connections_per_identity, plugins, loop)
+        self._connections = Connections(
+            hub, config.limits.connections_per_identity, plugins, loop, bus if shared else None
+        )
         self._staff = Staff(
             config.staff, config.auth, keys.own, store, self._connections, Passwords(), Attempts()
         )
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
-        self._room_life = RoomLife(config.counselling, store, loop, bus.publish, now, sure=lambda: True)
+        self._room_life = RoomLife(config.counselling, store, loop, bus.publish, now, sure=self._sure)
         self._dispatcher = Dispatcher(
-            config.support, store, loop, bus.publish, self._policy(), self.metrics.waited, sure=lambda: True
+            config.support, store, loop, bus.publish, self._policy(), self.metrics.waited, sure=self._sure
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
         self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)
-        coordination = Alone(self._coordinator)
+        coordination = self._coordination = (
+            RedisCoordination(bus.link, self._coordinator, loop)
+            if isinstance(bus, RedisBus)
+            else Alone(self._coordinator)
+        )
         self._counselling = Counselling(
             config.counselling,
             store,
@@ -197,6 +212,12 @@ class Server:
             coordination=coordination,
         )
         self._floor = Floor(config.support, store, hub, receipts, loop, bus, gate, coordination)
+        self._looking_again = None
+        if isinstance(bus, RedisBus) and isinstance(coordination, RedisCoordination):
+            self._looking_again = again = LookingAgain(
+                hub, store, self._counselling, self._floor, self._coordinator, coordination
+            )
+            bus.link.watch(away=again.away, back=again.back, look=again.back)
         keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
         self._retention = Retention(
             store,
@@ -223,7 +244,10 @@ class Server:
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
         bus.subscribe(self._floor.on_event, *self._floor.events)
         self._journal = Journal()
-        self._readiness = Readiness(store, loop, {"server": self._own_problem})
+        parts = {"server": self._own_problem}
+        if isinstance(bus, RedisBus):
+            parts["redis"] = lambda: bus.problem
+        self._readiness = Readiness(store, loop, parts)
         self._history = History(self.metrics, loop, time.time)
         self._overview = Overview(
             hub=hub,
@@ -319,7 +343,7 @@ class Server:
         running.write(self._config.state_dir, running.STARTING)
         try:
             self._create_tables()
-            await self._coordinator.begin()
+            await self._join_others()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
         except ChatError as error:
@@ -350,7 +374,8 @@ class Server:
         await self._retention.stop()
         self._counselling.stop()
         self._floor.stop()
-        self._coordinator.end()
+        if self._looking_again is None:
+            self._coordinator.end()
         await self._filtering.finish(FILTERING)
         try:
             await self._store.write(lambda tx: None)  # everything before it is committed and told
@@ -370,6 +395,7 @@ class Server:
             await context.stop()
         await self._plugins.stop()
         await self._receipts.flush()
+        await self._leave_others()
         await self._loop.run_in_executor(None, self._store.close)
         running.remove(self._config.state_dir)
         log.info("stopped")
@@ -446,11 +472,38 @@ class Server:
             # Not by the writer: a MySQL server commits what creates a table by itself.
             create_missing(self._database, models, self._config.storage.url)
 
+    async def _join_others(self) -> None:
+        """Find who coordinates: this process, if it is alone."""
+        if isinstance(self._bus, RedisBus) and isinstance(self._coordination, RedisCoordination):
+            assert self._looking_again is not None
+            await self._bus.start()
+            if not self._bus.connected:
+                log.warning("%s; people of other processes are not reached yet", self._bus.problem)
+            await self._coordination.start()
+            self._looking_again.start(self._loop)
+        else:
+            await self._coordinator.begin()
+
+    async def _leave_others(self) -> None:
+        if isinstance(self._bus, RedisBus) and isinstance(self._coordination, RedisCoordination):
+            assert self._looking_again is not None
+            await self._looking_again.stop()
+            await self._coordination.stop()
+            await self._bus.stop()
+
+    def _sure(self) -> bool:
+        return not isinstance(self._coordination, RedisCoordination) or self._coordination.sure
+
     def _own_problem(self) -> str:
         return "about to stop" if self._connections.draining else ""
 
     def _resent(self, count: int) -> None:
         self.metrics.resent += count
+
+
+def _unlike_any_other() -> str:
+    """What this process is called among all that share the work, earlier ones included."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def _largest_frame(config: Config) -> int:

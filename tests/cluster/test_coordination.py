@@ -79,7 +79,7 @@ class Node:
         self.name = f"box-2-{next(_counter)}"
         self.bus = RedisBus(cluster, self.name, times=TIMES)
         self.desk = Desk()
-        self.way = RedisCoordination(self.bus.link, self.desk, rhythm)
+        self.way = RedisCoordination(self.bus.link, self.desk, asyncio.get_running_loop(), rhythm)
         self._stopped = False
 
     async def start(self) -> None:

@@ -82,11 +82,17 @@ class RedisCoordination:
     Events of ``events.COORDINATED`` reach the one that coordinates by its bus, from just before ``begin`` on.
     """
 
-    def __init__(self, link: Link, coordinator: Coordinator, rhythm: Rhythm | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        coordinator: Coordinator,
+        loop: asyncio.AbstractEventLoop,
+        rhythm: Rhythm | None = None,
+    ) -> None:
         self._link = link
         self._coordinator = coordinator
         self._rhythm = rhythm = rhythm or Rhythm()
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._lease = Lease(link, rhythm.ttl)
         self._ledger = Ledger(
             coordinator, self._tell_all, self._loop.time, dead=rhythm.dead, again=rhythm.beat
@@ -102,6 +108,7 @@ class RedisCoordination:
         self._processes: tuple[str, ...] = ()
         self._known_at = 0.0
         self._last_step = 0.0
+        self._heard_since = 0.0  # without a break
         self._questions = Questions(lambda asked: link.say(asked, COORDINATOR))
         self._news: asyncio.Future[None] = self._loop.create_future()
         self._answering: set[asyncio.Task[None]] = set()
@@ -186,6 +193,12 @@ class RedisCoordination:
         """Whether it is this process."""
         return self._part is Part.COORDINATES
 
+    @property
+    def sure(self) -> bool:
+        """Whether this process coordinates, and has had the time to hear of everybody since it could hear."""
+        heard_all = self._loop.time() > self._heard_since + self._rhythm.dead + self._rhythm.beat
+        return self._part is Part.COORDINATES and self._link.connected and heard_all
+
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
@@ -203,6 +216,7 @@ class RedisCoordination:
         if now > self._last_step + 2 * self._rhythm.beat:
             # We were held up ourselves, and have not read yet what the others said meanwhile.
             self._ledger.pardon()
+            self._heard_since = now
         self._last_step = now
         holder = await self._holder()
         if holder == self._link.process:
@@ -255,6 +269,7 @@ class RedisCoordination:
         self._part = Part.COORDINATES
         self._beginning = None
         self._ledger.begin()
+        self._heard_since = self._loop.time()
         log.info("this process coordinates now")
         for key, fact in self._facts.items():
             self._ledger.pass_on(self._link.process, fact, old=before.get(key) is fact)
@@ -322,6 +337,7 @@ class RedisCoordination:
 
     def _on_back(self) -> None:
         self._ledger.pardon()
+        self._heard_since = self._loop.time()
         if self._part is Part.FOLLOWS:
             # A Redis that has lost the lease is to give it to its holder again.
             self._not_before = self._loop.time() + self._rhythm.ttl

@@ -33,6 +33,7 @@ from tornado_chat.types import Conversation, ConversationState, Person
 log = logging.getLogger(__name__)
 
 SECOND_LOOK = 2.0  # seconds until those whom the policy passed over are looked at again
+PORTION = 500  # conversations of one question
 RETRY = 5.0  # seconds until something that the database did not take is tried again
 
 
@@ -155,16 +156,16 @@ class Dispatcher:
 
         :raises Unavailable: it says nothing.
         """
-        known = list(self._cases)
+        known = set(self._cases)
         rows = {row.id: row for row in await self._store.read(conversations.unfinished)}
         gone = [id for id in known if id not in rows]
-        for start in range(0, len(gone), 500):
-            for row in await self._store.read(conversations.several, gone[start : start + 500]):
+        for start in range(0, len(gone), PORTION):
+            for row in await self._store.read(conversations.several, gone[start : start + PORTION]):
                 self._learn(row)
         for row in rows.values():
             if row.id in self._cases:
                 self._learn(row)
-            elif self._running and row.id not in gone:
+            elif self._running and row.id not in known:
                 self._adopt(row)
 
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
@@ -432,7 +433,7 @@ class Dispatcher:
             return
         conversation_id, user = case.row.id, case.row.user
         try:
-            await self._store.write(lambda tx: conversations.end(tx, conversation_id, user))
+            self._learn(await self._store.write(lambda tx: conversations.end(tx, conversation_id, user)))
         except ChatError as error:
             log.warning(
                 "a departure could not be stored, trying again: %s",

@@ -1,0 +1,102 @@
+"""Looking for what the bus did not bring: after it was away, and meanwhile.
+
+The bus carries hints, the database is the truth. While the bus is away every process asks the database each
+second what is new for the people that it holds; so its loss costs time and no message. When it is back, one
+look finds what was missed. Of what nobody heard of at all, as the process that was to tell died at that moment, the
+coordinator takes care, now and then.
+"""
+
+import asyncio
+import logging
+
+from tornado_chat.cluster.coordination import RedisCoordination
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.errors import ChatError
+from tornado_chat.services.coordinator import Coordinator
+from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.floor import Floor
+from tornado_chat.services.store import Store
+from tornado_chat.storage import threads
+
+log = logging.getLogger(__name__)
+
+WHILE_AWAY = 1.0  # seconds between two looks
+NOW_AND_THEN = 30.0
+PORTION = 500  # threads of one question
+
+
+class LookingAgain:
+    """One task, for as long as the process serves."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        counselling: Counselling,
+        floor: Floor,
+        coordinator: Coordinator,
+        coordination: RedisCoordination,
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self._counselling = counselling
+        self._floor = floor
+        self._coordinator = coordinator
+        self._coordination = coordination
+        self._away = False
+        self._missed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._task = loop.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def away(self) -> None:
+        """The bus is lost."""
+        self._away = True
+        self._missed.set()
+
+    def back(self) -> None:
+        """Something may have been missed, and nothing is from now on."""
+        self._away = False
+        self._missed.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(WHILE_AWAY if self._away else NOW_AND_THEN):
+                    await self._missed.wait()
+            except TimeoutError:
+                pass
+            else:
+                self._missed.clear()
+                if self._away:  # what has come so far has come
+                    continue
+                await self._look(everywhere=True)
+                continue
+            await self._look(everywhere=self._away)
+
+    async def _look(self, *, everywhere: bool) -> None:
+        try:
+            if everywhere:
+                await self._look_for_messages()
+                await self._counselling.look_again()
+                await self._floor.look_again()
+            if self._coordination.coordinates:
+                await self._coordinator.look_again()
+        except ChatError as error:
+            log.warning("what may have been missed could not be looked for, trying again: %s", error)
+            await asyncio.sleep(WHILE_AWAY)
+            if everywhere:
+                self._missed.set()
+
+    async def _look_for_messages(self) -> None:
+        followed = self._hub.threads
+        for start in range(0, len(followed), PORTION):
+            last = await self._store.read(threads.last, followed[start : start + PORTION])
+            for thread, seq in last.items():
+                self._hub.reached(thread, seq)

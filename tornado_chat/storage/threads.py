@@ -1,0 +1,27 @@
+"""How far threads go."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.storage import models
+from tornado_chat.types import Kind, Thread
+
+_TABLES: dict[Kind, Any] = {
+    Kind.SESSION: models.ConsultationSession,
+    Kind.RECORD: models.SupervisorConsultation,
+    Kind.SUPPORT: models.SupportConversation,
+    Kind.INBOX: models.Inbox,
+}
+
+
+def last(database: pw.Database, threads: Sequence[Thread]) -> dict[Thread, int]:
+    """The last ``seq`` of each of ``threads`` that there is."""
+    found: dict[Thread, int] = {}
+    for kind, table in _TABLES.items():
+        ids = [thread.id for thread in threads if thread.kind is kind]
+        if ids:
+            query = table.select(table.id, table.last_seq).where(table.id.in_(ids)).tuples()
+            found |= {Thread(kind, id): seq for id, seq in query.execute(database)}
+    return found
