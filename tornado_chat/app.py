@@ -176,7 +176,7 @@ class Server:
             tune_in=bus.tune_in if shared else None,
             tune_out=bus.tune_out,
         )
-        presence = Presence(hub, bus)
+        presence = self._presence = Presence(hub, bus)
         self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=shared)
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)

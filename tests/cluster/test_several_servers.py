@@ -1,0 +1,248 @@
+"""Several servers over one MariaDB and one Redis: whoever is where, people meet."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.cluster.conftest import settings as cluster_settings
+from tests.conftest import House, Peer, changed, token
+from tests.redis_server import RedisServer
+from tornado_chat import config
+from tornado_chat.app import Server
+from tornado_chat.client.raw import RawClient
+from tornado_chat.types import Person, Role
+
+VISITOR, COUNSELLOR, SUPERVISOR = (
+    token("user", 1, "小林"),
+    token("consultant", 2, "陈老师"),
+    token("supervisor", 3),
+)
+HOST = token("service", "host")
+
+pytestmark = pytest.mark.parametrize("database_kind", ["mariadb"], indirect=True)
+
+
+@pytest.fixture
+def settings(settings: config.Config, redis: RedisServer) -> config.Config:
+    return replace(settings, cluster=cluster_settings(redis))
+
+
+@pytest.fixture
+def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
+    """Three servers; the first one coordinates."""
+
+    async def start() -> list[House]:
+        found = []
+        for _ in range(3):
+            server = Server(settings)
+            await server.start()
+            found.append(House(server, settings, []))
+        return found
+
+    houses = io_loop.run_sync(start, timeout=20)
+    yield houses
+
+    async def stop() -> None:
+        for house in houses:
+            for client in house.clients:
+                await client.close()
+        for house in houses:
+            await house.server.stop()
+
+    io_loop.run_sync(stop, timeout=20)
+
+
+async def texts(client: RawClient, count: int) -> list[str]:
+    return [(await client.recv_json())["msg"] for _ in range(count)]
+
+
+async def sign(client: RawClient, key: str) -> dict[str, object]:
+    """The next frame that has ``key``."""
+    while True:
+        frame: dict[str, object] = await client.recv_json()
+        if key in frame:
+            return frame
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_session_of_people_at_different_servers(houses: list[House]) -> None:
+    one, two, three = houses
+    session = await one.session()
+    visitor = await two.chat(VISITOR, session)
+    assert await texts(visitor, 1) == ["来访者 小林已进入会话"]
+    counsellor = await three.chat(COUNSELLOR, session)
+    assert await texts(counsellor, 2) == ["咨询师 陈老师已进入会话", "会话已开始"]
+    assert await texts(visitor, 2) == ["咨询师 陈老师已进入会话", "会话已开始"]
+    await one.record(session)
+    observer = await one.connect(f"/observe?token={SUPERVISOR}&sessionId={session}")
+    for n in range(20):
+        await visitor.send_json({"msg": f"visitor {n}"})
+        await counsellor.send_json({"msg": f"counsellor {n}"})
+    assert await texts(counsellor, 20) == [f"visitor {n}" for n in range(20)]
+    assert await texts(visitor, 20) == [f"counsellor {n}" for n in range(20)]
+    heard = await texts(observer, 40)
+    assert [text for text in heard if text.startswith("v")] == [f"visitor {n}" for n in range(20)]
+    assert [text for text in heard if text.startswith("c")] == [f"counsellor {n}" for n in range(20)]
+    await visitor.send_json({"msg": "good bye"})
+    await visitor.close(4000)
+    for client in (counsellor, observer):
+        assert await texts(client, 2) == ["good bye", "会话已结束"]
+        assert (await client.wait_closed()).code == 1000
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_who_comes_back_to_another_server_misses_nothing_and_disturbs_nobody(
+    houses: list[House],
+) -> None:
+    one, two, three = houses
+    session = await one.session()
+    visitor = await two.chat(VISITOR, session)
+    await texts(visitor, 1)
+    counsellor = await three.chat(COUNSELLOR, session)
+    await texts(visitor, 2)
+    await texts(counsellor, 2)
+    await visitor.close(1001)
+    await counsellor.send_json({"msg": "meanwhile"})
+    again = await one.chat(VISITOR, session)
+    assert await texts(again, 1) == ["meanwhile"]
+    await again.send_json({"msg": "back"})
+    assert await texts(counsellor, 1) == ["back"]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_presence_typing_and_reading_are_seen_across_servers(houses: list[House]) -> None:
+    one, two, three = houses
+    session = await one.session()
+    features = "typing,read,presence"
+    visitor = await two.chat(VISITOR, session, features=features)
+    assert await sign(visitor, "presence") == {"presence": {"user": True, "consultant": False}}
+    counsellor = await three.chat(COUNSELLOR, session, features=features)
+    while (await sign(visitor, "presence"))["presence"] != {"user": True, "consultant": True}:
+        pass
+    await counsellor.send_json({"typing": True})
+    assert (await sign(visitor, "typing"))["typing"] is True
+    await visitor.send_json({"msg": "hello"})
+    await sign(counsellor, "msg")
+    await counsellor.close(1001)
+    while (await sign(visitor, "presence"))["presence"] != {"user": True, "consultant": False}:
+        pass
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_one_line_for_all(houses: list[House]) -> None:
+    one, two, three = houses
+    first = await two.user(1)
+    assert (await first.get("connect_queue"))["payload"]["location"] == 1
+    second = await three.user(2)
+    assert (await second.get("connect_queue"))["payload"]["location"] == 2
+    waiter = await one.waiter(7)
+    assert {(await waiter.get("new_connection"))["payload"]["uuid"] for _ in range(2)} == {
+        first.uuid,
+        second.uuid,
+    }
+    for user in (first, second):
+        assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
+        await user.tell("message_text", {"message": f"I am {user.uuid}"})
+        said = await waiter.get("message_text")
+        assert (said["from"], said["payload"]["message"]) == (user.uuid, f"I am {user.uuid}")
+        await waiter.tell("message_text", {"message": "hello"}, to=user.uuid)
+        assert (await user.get("message_text"))["payload"]["message"] == "hello"
+    await first.close(1001)
+    back = await three.user(1)
+    assert (await back.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
+    await back.tell("message_text", {"message": "from elsewhere"})
+    assert (await waiter.get("message_text"))["from"] == first.uuid
+    await back.tell("disconnect")
+    assert (await waiter.get("disconnected"))["from"] == first.uuid
+    for house in houses:
+        status = json.loads((await house.api("GET", "/api/v1/support/status", HOST)).body)
+        assert [each["conversations"] for each in status["waiters"]] == [1]
+        whole = json.loads((await house.api("GET", "/api/v1/status")).body)
+        assert (whole["line"]["length"], whole["waiters"]["items"][0]["conversations"]) == (0, 1)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_user_with_a_tab_at_each_server_has_one_conversation(houses: list[House]) -> None:
+    waiter = await houses[0].waiter(7, ready=False)
+    tabs: list[Peer] = list(await asyncio.gather(*(house.user(1) for house in houses)))
+    for tab in tabs:
+        assert (await tab.get("connect_queue"))["payload"]["location"] == 1
+    await waiter.tell("ready")
+    user = (await waiter.get("new_connection"))["payload"]["uuid"]
+    for tab in tabs:
+        await tab.until("connect_success")
+    await tabs[1].tell("message_text", {"message": "once"})
+    assert (await waiter.get("message_text"))["from"] == user
+    await tabs[2].tell("disconnect")
+    assert (await waiter.get("disconnected"))["from"] == user
+    for tab in tabs:
+        await tab.until("disconnected")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_user_is_handed_to_a_waiter_at_another_server(houses: list[House]) -> None:
+    user, source = await houses[0].user(1), await houses[1].waiter(7)
+    await user.until("connect_success")
+    await source.get("new_connection")
+    target = await houses[2].waiter(8)
+    status = {}
+    while len(status.get("waiters", ())) < 2:
+        status = json.loads((await houses[0].api("GET", "/api/v1/support/status", HOST)).body)
+    asked = await source.tell("transfer", {"waiter": 8}, to=user.uuid)
+    assert (await source.until("transfer_success"))["reply_id"] == asked
+    assert (await target.get("new_connection"))["payload"]["uuid"] == user.uuid
+    assert (await user.until("connect_success"))["payload"] == {"uuid": target.uuid}
+    wrong = await source.tell("transfer", {"waiter": 99}, to=user.uuid)
+    assert (await source.until("error"))["reply_id"] == wrong
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_notification_finds_its_person(houses: list[House]) -> None:
+    listener = await houses[1].connect(f"/notify?token={COUNSELLOR}")
+    while not await houses[2].server._presence.online(Person(Role.CONSULTANT, "2")):
+        pass
+    await houses[2].session()
+    assert (await listener.recv_json())["type"] == 2
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses: list[House]) -> None:
+    first = Peer(await houses[0].connect("/v1/ws/waiter/connect"))
+    await first.sign_in("waiter", 7, features=["kickout"])
+    await first.tell("ready")
+    while not json.loads((await houses[0].api("GET", "/api/v1/support/status", HOST)).body)["waiters"]:
+        pass
+    second = Peer(await houses[1].connect("/v1/ws/waiter/connect"))
+    await second.sign_in("waiter", 7, features=["kickout"])
+    await first.get("kickout")
+
+
+class TestTheCoordinatorLeaves:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(settings, "support", rejoin_grace=1.5)
+
+    @pytest.mark.gen_test(timeout=40)
+    async def test_the_line_and_the_talks_go_on(self, houses: list[House]) -> None:
+        one, two, three = houses
+        waiter = await two.waiter(7)
+        talking = await three.user(1)
+        await waiter.get("new_connection")
+        await talking.until("connect_success")
+        await waiter.tell("unready")
+        waiting = await three.user(2)
+        assert (await waiting.get("connect_queue"))["payload"]["location"] == 1
+        await one.server.stop()
+        await talking.tell("message_text", {"message": "still here"})
+        assert (await waiter.get("message_text"))["payload"]["message"] == "still here"
+        await waiter.tell("ready")
+        assert (await waiter.get("new_connection", 15))["payload"]["uuid"] == waiting.uuid
+        await waiting.until("connect_success", 15)
+        await asyncio.sleep(2)  # more than the grace: nobody is gone
+        await talking.tell("message_text", {"message": "and here"})
+        assert (await waiter.get("message_text"))["from"] == talking.uuid
+        del houses[0]
