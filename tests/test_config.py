@@ -218,6 +218,10 @@ def test_sections(ini: Path) -> None:
         "in [server] port",
     ]
     assert problem(ini, "port = 1\n").startswith("line 1 is in no section")
+    assert (
+        problem(ini, "[server\nport = 1\n")
+        == "line 1 begins a section, and lacks the ] behind its name: [server"
+    )
 
 
 def test_repeated_options_and_broken_lines(ini: Path) -> None:

@@ -134,9 +134,12 @@ def _parse_lines(
             lines = [*lines[: number - 1], f"[{error.section}{AGAIN}]", *lines[number:]]
             continue
         except configparser.MissingSectionHeaderError as error:
+            begun = error.line.strip()
             message = (
                 f"line {error.lineno} is in no section; write a line like [{next(iter(known))}] above it"
             )
+            if begun.startswith("["):
+                message = f"line {error.lineno} begins a section, and lacks the ] behind its name: {begun}"
             problems.append(Problem(source, "", "", message))
         except configparser.ParsingError as error:
             problems += [

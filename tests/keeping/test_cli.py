@@ -149,7 +149,7 @@ def test_no_room_is_said_before(run: Run, file: Path, home: Path, monkeypatch: p
             (home / "b").write_bytes(file.read_bytes())
             command[1] = str(home / "b")
         result = run(*command)
-        assert (result.exit_code, "4.1 kB free, and" in result.stderr) == (1, True), result.stderr
+        assert (result.exit_code, "4.0 KiB free, and" in result.stderr) == (1, True), result.stderr
 
 
 def test_mysql_is_told_how(home: Path) -> None:
@@ -229,7 +229,9 @@ def test_nothing_is_done_while_somebody_uses_the_database(run: Run, file: Path, 
     user.stdout.readline()
     for command in (["restore", str(home / "b"), "--yes"], ["db", "compact"]):
         result = run(*command)
-        assert (result.exit_code, "is in use" in result.stderr) == (1, True)
+        assert result.exit_code == 1
+        assert "is in use" in result.stderr
+        assert "stop the server first" in result.stderr
     assert run("backup", str(home / "b2")).exit_code == 0
     user.communicate()
     assert run("db", "compact").exit_code == 0
@@ -241,7 +243,7 @@ def test_nothing_is_done_while_somebody_uses_the_database(run: Run, file: Path, 
 def test_status_tells_what_is_in_it(run: Run, file: Path) -> None:
     said = run("db", "status").stdout
     assert "journal mode wal" in said
-    assert re.search(r"^size +[\d.]+ kB, 0 bytes of it free for new rows; log 0 bytes", said, re.M), said
+    assert re.search(r"^size +[\d.]+ KiB, 0 bytes of it free for new rows; log 0 bytes", said, re.M), said
     assert re.search(r"^conversations +1 session, 1 supervision record, 1 support conversation$", said, re.M)
     assert re.search(r"^rows .*\bmessage 7\b", said, re.M)
     found = json.loads(run("db", "status", "--json").stdout)
@@ -322,8 +324,20 @@ def test_export_of_nobody(run: Run, file: Path, home: Path) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: nothing is stored about user 99\n")
     result = run("export", "--user", "2", "--output", str(home / "x"))
     assert "there is a consultant with this id: say --role" in result.stderr
-    assert run("export", "--user", "1", "--output", str(home / "none" / "x")).exit_code == 1
     assert run("db", "operations").stdout == "there is none\n"
+
+
+def test_the_folder_of_an_export_is_made_for_nobody_else_and_that_of_a_backup_may_be_a_disk(
+    run: Run, file: Path, home: Path
+) -> None:
+    assert run("export", "--user", "1", "--output", str(home / "new" / "lin")).exit_code == 0
+    assert [stat.S_IMODE((home / path).stat().st_mode) & 0o77 for path in ("new", "new/lin")] == [0, 0]
+    (home / "new" / "file").touch()
+    result = run("export", "--user", "1", "--output", str(home / "new" / "file" / "x"))
+    assert (result.exit_code, "cannot be made: " in result.stderr) == (1, True)
+    result = run("backup", str(home / "disk" / "b"))
+    assert (result.exit_code, f"install -d -m 700 {home}/disk" in result.stderr) == (1, True)
+    assert not (home / "disk").exists()
 
 
 # erase

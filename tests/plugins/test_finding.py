@@ -150,7 +150,7 @@ def test_all_mistakes_are_told_at_once_with_their_place(folder: Path, configured
         "in [plugin:late] most: 9 is the most",
         "torn.py: this plugin cannot be imported: SyntaxError: invalid syntax (line 1)",
         "empty.py: a plugin has one class that extends tornado_chat.Plugin; this one has none",
-        'needy.py: this plugin needs the module "no_such_module"; install it beside the server',
+        f'needy.py: this plugin needs the module "no_such_module"; install it beside the server: {sys.executable} -m pip install no_such_module',
         'spelt.py: there is no hook "shutdwon"; did you mean "shutdown"?',
         "fails.py, line 2)",
         "in [plugin:nowhere]: there is no such plugin",

@@ -567,6 +567,14 @@ def test_a_secret_is_made_once(tmp_path: Path) -> None:
     load_secret(config.Auth(algorithms=("HS512",)), state)
 
 
+def test_a_secret_that_root_makes_is_the_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda file, user, group: given.append((user, group)))
+    load_secret(AUTH, tmp_path)
+    assert given == [(tmp_path.stat().st_uid, tmp_path.stat().st_gid)]
+
+
 def test_processes_that_start_at_once_agree(tmp_path: Path) -> None:
     count = 16
     barrier = threading.Barrier(count)

@@ -146,8 +146,9 @@ def _why(
     if note is None:
         return (
             f"{failed}. The server is not running, or it runs with another configuration: no note of it is in "
-            f"{config.state_dir} (which its own user and root can read). `tornado-chat serve` starts it, --config "
-            "names its configuration, --url asks elsewhere"
+            f"{config.state_dir} (which its own user and root can read). `systemctl start tornado-chat` "
+            "starts it, or `tornado-chat serve` where it is no service; --config names its configuration, --url asks "
+            "elsewhere"
         )
     seconds = time.time() - note.since
     if not note.alive:

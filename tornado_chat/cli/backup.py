@@ -3,7 +3,6 @@
 import os
 import re
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -151,7 +150,7 @@ def restore(given: Given, file: Path, yes: bool) -> None:
 
 
 def _in_use(database: Path) -> str:
-    return f"{database} is in use: stop the server first (systemctl stop tornado-chat)"
+    return f"{database} is in use: stop the server first (systemctl stop tornado-chat.socket tornado-chat)"
 
 
 def _copy(source: Path, new: Path, label: str) -> None:
@@ -267,7 +266,7 @@ def _superfluous(folder: Path, keep: int) -> list[Path]:
 
 def _aside(database: Path) -> Path:
     """A free name beside the database."""
-    stamp = time.strftime("%Y%m%dT%H%M%S")
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     names = (f"{database.name}.replaced-{stamp}{more}" for more in ("", *(f"-{n}" for n in range(1, 100))))
     return next(path for name in names if not (path := database.with_name(name)).exists())
 
@@ -279,6 +278,10 @@ def _require_room(source: Path, folder: Path) -> None:
     try:
         info = os.statvfs(folder)
         wanted = source.stat().st_size * ROOM
+    except FileNotFoundError as error:  # of a disk that is not mounted, perhaps: none is made here
+        raise click.ClickException(
+            f"there is no folder {error.filename}; make it first: install -d -m 700 {error.filename}"
+        ) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename} cannot be used: {error.strerror}") from error
     free = info.f_bavail * info.f_frsize

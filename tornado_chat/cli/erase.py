@@ -3,8 +3,8 @@
 import os
 import sqlite3
 import sys
-import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +204,7 @@ def _write_report(
     document: dict[str, Any] = {
         "format": "tornado-chat-erasure",
         "version": 1,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "person": {"role": person.role.value, "id": person.id},
         "by": by or None,
         "dry_run": dry_run,

@@ -51,6 +51,7 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
     with kept(config) as (database, keepers), stoppable():
         require_known(database, keepers, person)
         try:
+            output.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
         except OSError as error:
             raise click.ClickException(f"{output} cannot be made: {error.strerror}") from error

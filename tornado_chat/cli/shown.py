@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 
 from tornado_chat.storage.facts import Facts
 
-UNITS = ("bytes", "kB", "MB", "GB", "TB")
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def size(count: float) -> str:
-    """As in ``3.4 MB``; a thousand makes the next unit."""
+    """As in ``3.4 MiB``."""
     for unit in UNITS:
-        if count < 1000 or unit == UNITS[-1]:
+        if count < 1024 or unit == UNITS[-1]:
             break
-        count /= 1000
+        count /= 1024
     return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
+from tornado_chat.cli import shown
 from tornado_chat.status import Status, Talk
 
 SHOWN = 10
@@ -63,13 +64,13 @@ def _numbers(status: Status) -> Iterator[str]:
     yield _row("waiters", _counts(status.waiters.states))
     yield _row("conversations", _counts(status.conversations.states))
     yield _row("rooms", _counts(status.rooms.states))
-    size = "" if database.bytes is None else f"  {_bytes(database.bytes)}"
+    held = "" if database.bytes is None else f"  {shown.size(database.bytes)}"
     errors = click.style(f"errors {database.errors}", "red") if database.errors else "errors 0"
     last = f"  last commit {database.last_commit[11:19]}" if database.last_commit else ""
-    yield _row("database", f"{database.kind}{size}  backlog {database.backlog}  {errors}{last}")
+    yield _row("database", f"{database.kind}{held}  backlog {database.backlog}  {errors}{last}")
     if len(status.processes) > 1:  # they have a list of their own
         return
-    memory = "" if process.memory is None else f"memory {_bytes(process.memory)}  "
+    memory = "" if process.memory is None else f"memory {shown.size(process.memory)}  "
     yield _row("process", f"{memory}loop lag {_short(process.loop_lag)}  Python {process.python}")
 
 
@@ -96,7 +97,7 @@ def _lists(status: Status) -> Iterator[str]:
                     str(each.number),
                     str(each.pid),
                     str(each.sockets),
-                    "" if each.memory is None else _bytes(each.memory),
+                    "" if each.memory is None else shown.size(each.memory),
                     _short(each.loop_lag),
                     duration(each.uptime),
                 )
@@ -210,15 +211,6 @@ def _short(seconds: float) -> str:
         ms = 1000 * seconds
         return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
     return f"{seconds:.1f} s"
-
-
-def _bytes(size: int) -> str:
-    value, unit = float(size), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def _clean(text: str) -> str:

@@ -12,7 +12,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     # what: (zh_CN, en)
     "title": ("个人数据副本", "A copy of your personal data"),
     "about": (
-        "本文件包含此服务器保存的关于 {who} 的全部数据, 生成于 {made}。对话中的其他人仅以角色表示。"
+        "本文件包含此服务器保存的关于 {who} 的全部数据，生成于 {made}。对话中的其他人仅以角色表示。"
         "同一内容的机器可读版本在 person.json 中。",
         "This is everything that this server keeps about {who}, as of {made}. Others in the conversations are "
         "named by their role only. person.json has the same for programs.",

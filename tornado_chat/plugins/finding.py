@@ -250,7 +250,7 @@ def _class_of(found: Found) -> type[Plugin]:
     except ModuleNotFoundError as error:
         raise _Broken(
             f'this plugin needs the module "{error.name}"; install it beside the server: '
-            f"{sys.executable} -m pip install …"
+            f"{sys.executable} -m pip install {_package_for(found, str(error.name))}"
         ) from error
     except Exception as error:
         raise _Broken(f"this plugin cannot be imported: {_last_line(error)}") from error
@@ -266,6 +266,11 @@ def _class_of(found: Found) -> type[Plugin]:
         names = ", ".join(each.__name__ for each in classes) or "none"
         raise _Broken(f"a plugin has one class that extends tornado_chat.Plugin; this one has {names}")
     return classes[0]
+
+
+def _package_for(found: Found, module: str) -> str:
+    """What pip has to install. Of packages that are none of ours only the author knows what they are called."""
+    return f"'{PROJECT}[{found.name}]'" if found.source == "bundled" else module.partition(".")[0]
 
 
 def _misspelt(loaded: Sequence[Loaded]) -> list[Problem]:

@@ -63,6 +63,9 @@ def _make_secret(path: Path) -> None:
             file.write(secrets.token_urlsafe(48) + "\n")
             file.flush()
             os.fsync(file.fileno())
+            if os.geteuid() == 0:  # a command, perhaps; the server is to read it
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         os.link(aside, path)
     except FileExistsError:
         pass
