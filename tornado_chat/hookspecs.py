@@ -202,11 +202,11 @@ class Hooks:
 
     @hookspec
     def participant_joined(self, thread: Thread, identity: Identity) -> None:
-        """The first socket of somebody entered a session or a record."""
+        """The first socket of somebody entered a session or a record. Of several processes, each says it of its own."""
 
     @hookspec
     def participant_left(self, thread: Thread, person: Person) -> None:
-        """The last socket of somebody left a session or a record. They may come back."""
+        """The last socket of somebody left a session or a record, of each process. They may come back."""
 
     @hookspec
     def transcript_read(self, thread: Thread, identity: Identity, how: str) -> None:
