@@ -257,7 +257,7 @@ async def test_what_is_written_in_one_turn_is_receipted_by_one_ping() -> None:
 
 
 @pytest.mark.gen_test
-async def test_what_is_written_while_a_ping_is_outstanding_is_pinged_soon_after_its_pong() -> None:
+async def test_what_is_written_while_a_ping_is_outstanding_is_pinged_after_its_pong() -> None:
     office = Office()
     socket, outbox = await office.following()
     office.hub.offer(office.table.store())
@@ -267,15 +267,14 @@ async def test_what_is_written_while_a_ping_is_outstanding_is_pinged_soon_after_
     assert socket.pings == [b"1"]
     outbox.pong(b"1", office.clock.time())
     await turns()
-    office.clock.advance(0.05)
     assert socket.pings == [b"1", b"2"]
 
 
 @pytest.mark.gen_test
-async def test_a_busy_socket_is_asked_for_receipts_now_and_then_and_for_all_that_was_written() -> None:
+async def test_a_busy_server_asks_for_receipts_now_and_then_and_for_all_that_was_written() -> None:
     office = Office()
     socket, outbox = await office.following()
-    for _ in range(100):  # one after the other, a millisecond apart, and each ping is answered at once
+    for _ in range(200):  # a millisecond apart, and each ping is answered at once
         office.hub.offer(office.table.store())
         await turns()
         if outbox.silent_since() is not None:
@@ -283,9 +282,9 @@ async def test_a_busy_socket_is_asked_for_receipts_now_and_then_and_for_all_that
         office.clock.advance(0.001)
     office.clock.advance(0.05)
     outbox.pong(socket.pings[-1], office.clock.time())
-    assert len(socket.frames) == 100
-    assert len(socket.pings) <= 4
-    assert office.receipts[-1] == (THREAD, READER, 100)
+    assert len(socket.frames) == 200
+    assert len(socket.pings) < 100
+    assert office.receipts[-1] == (THREAD, READER, 200)
     assert not outbox.unproven
 
 

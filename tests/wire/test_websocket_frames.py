@@ -19,6 +19,7 @@ from tornado_chat.wire.websocket import (
     Parser,
     close_payload,
     frame,
+    payload_of,
     read_close,
     valid_code,
 )
@@ -146,6 +147,7 @@ def test_lengths_at_the_borders(size: int, opcode: int) -> None:
     assert parsed(client_frame(opcode, payload)) == ([(opcode, answer)], None)
     head = {True: 2, False: 4}[size < 126] if size < 65536 else 10
     encoded = frame(opcode, payload)
+    assert payload_of(encoded) == payload
     assert len(encoded) == head + size
     assert encoded[0] == 0x80 | opcode
     # The same frame with a mask is what a client would send.

@@ -2,10 +2,10 @@
 
 Strategy: each event is offered to every socket that follows its thread, encoded once per kind of
 socket, without waiting for any of them. A socket that misses something reads it from the
-database by a task of its own (``outbox.py`` says when). Pings are collected: the first asks at once,
-and what is written soon after that is asked for together, so that a busy socket does not answer
-each message. One sweep for all sockets finds the silent ones, so that an idle socket costs
-neither a timer nor a task.
+database by a task of its own (``outbox.py`` says when). Pings are collected and sent once per
+loop turn; of a busy server twenty times a second, so that not each message is answered by itself.
+One sweep for all sockets finds the silent ones, so that an idle socket costs neither a timer nor a
+task.
 """
 
 import asyncio
@@ -28,7 +28,8 @@ Fetch = Callable[[Thread, int, int], Awaitable[Sequence[Sequenced]]]
 
 PAGE = 200
 CLOGGED_PAUSE = 0.05  # seconds
-PING_PAUSE = 0.05  # seconds between two rounds of pings that ask for receipts
+PING_PAUSE = 0.05  # seconds between two rounds of pings of a busy server
+FEW_PINGS = 20  # within that time: it is not busy
 
 
 class Hub:
@@ -70,7 +71,8 @@ class Hub:
         self._by_thread: dict[Thread, dict[Outbox, None]] = {}
         self._by_person: dict[Person, dict[Outbox, None]] = {}
         self._owing: dict[Outbox, None] = {}
-        self._asked_at = float("-inf")  # by the loop's clock: the last round of pings for receipts
+        self._counted_from = 0.0  # by the loop's clock
+        self._pinged = 0  # since then
         self._catching_up: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -266,8 +268,8 @@ class Hub:
 
     def _owe(self, outbox: Outbox) -> None:
         if not self._owing:
-            rest = self._asked_at + PING_PAUSE - self._loop.time()
-            if rest > 0:
+            rest = self._counted_from + PING_PAUSE - self._loop.time()
+            if rest > 0 and self._pinged >= FEW_PINGS:
                 self._loop.call_later(rest, self._ping_owing)
             else:
                 self._loop.call_soon(self._ping_owing)
@@ -275,7 +277,10 @@ class Hub:
 
     def _ping_owing(self) -> None:
         owing, self._owing = self._owing, {}
-        now = self._asked_at = self._loop.time()
+        now = self._loop.time()
+        if now - self._counted_from >= PING_PAUSE:
+            self._counted_from, self._pinged = now, 0
+        self._pinged += len(owing)
         for outbox in owing:
             outbox.ping(now)
 
