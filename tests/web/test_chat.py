@@ -1,8 +1,10 @@
 """``/chat`` over real sockets, word for word as the seed has it."""
 
+import gc
 import re
 
 import pytest
+from tornado.http1connection import HTTP1ServerConnection
 
 from tests.conftest import House, on_both, token
 
@@ -44,3 +46,15 @@ async def test_a_session_from_beginning_to_end(house: House) -> None:
     await counsellor.close(4000)
     assert system(await visitor.recv_json()) == "会话已结束"
     assert (await visitor.wait_closed()).code == 1000
+
+
+@pytest.mark.gen_test
+async def test_an_open_socket_keeps_nothing_of_its_request(house: House) -> None:
+    def left() -> int:
+        gc.collect()
+        return sum(isinstance(each, HTTP1ServerConnection) for each in gc.get_objects())
+
+    before = left()
+    for n in range(5):
+        await house.connect(f"/notify?token={token('user', n)}")
+    assert left() == before

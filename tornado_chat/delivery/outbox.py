@@ -64,7 +64,7 @@ class _Cursor:
         self.newest = 0  # the highest seq that was heard of
         self.oldest: int | None = None  # the first that was heard of before it had begun
         self.behind = True
-        self.waiting: deque[Callable[[], None]] = deque()
+        self.waiting: deque[Callable[[], None]] | None = None  # made when something has to wait
 
 
 class Outbox:
@@ -211,12 +211,16 @@ class Outbox:
         cursor.behind = False
         while cursor.waiting and not cursor.behind:
             cursor.waiting.popleft()()
+        if not cursor.waiting:
+            cursor.waiting = None
         return True
 
     def in_order(self, thread: Thread, action: Callable[[], None]) -> None:
         """Run ``action`` now, or, if the thread is behind, as soon as it has caught up."""
         cursor = self._cursors.get(thread)
         if cursor is not None and cursor.behind:
+            if cursor.waiting is None:
+                cursor.waiting = deque()
             cursor.waiting.append(action)
         else:
             action()

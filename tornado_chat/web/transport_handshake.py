@@ -38,7 +38,10 @@ def upgrade(handler: WebSocketHandler) -> tuple[IOStream, str | None]:
     handler.set_header("Connection", "Upgrade")
     handler.set_header("Sec-WebSocket-Accept", WebSocketProtocol13.compute_accept_value(key))
     handler.finish()
-    return handler._detach_stream(), chosen
+    stream = handler._detach_stream()
+    # The HTTP side of the connection is over; as long as the request knows it, it is kept.
+    handler.request.connection = handler.request.server_connection = None
+    return stream, chosen
 
 
 async def take_over(stream: IOStream, protocol: asyncio.Protocol, early: Callable[[bytes], None]) -> None:

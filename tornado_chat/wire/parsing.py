@@ -1,6 +1,7 @@
 """Turning bytes into typed values, and failures into errors that say where."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -68,6 +69,7 @@ def _expected(hint: Any) -> str:
     return "a text is expected"
 
 
+@lru_cache(256)  # the sockets of one page have one set
 def features(text: str, known: frozenset[str]) -> frozenset[str]:
     """The opt-ins of ``features=ack,history``; unknown names are ignored."""
     return known.intersection(name.strip() for name in text.split(","))
