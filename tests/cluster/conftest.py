@@ -16,7 +16,10 @@ from tornado_chat.cluster.redis import RedisBus
 from tornado_chat.events import Event
 from tornado_chat.types import Kind, Message, Person, Role, Thread
 
-TIMES = Times(ping=0.2, patience=0.6, pause=0.02, longest_pause=0.05, look=0.1)
+TIMES = Times(ping=2, patience=10, pause=0.02, longest_pause=0.05, look=0.1)
+QUICK = Times(ping=0.2, patience=0.6, pause=0.02, longest_pause=0.05, look=0.1)
+"""For a Redis that hangs. A busy machine looks like one, so all others have more patience."""
+
 USER = Person(Role.USER, "7")
 THREAD = Thread(Kind.SESSION, 4)
 
@@ -60,7 +63,7 @@ class Ears:
 
     async def until(self, count: int) -> list[int]:
         """The numbers of the messages, when there are ``count`` of them."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             while len(self.heard) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -84,7 +87,7 @@ class Signs:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -94,11 +97,13 @@ _counter = itertools.count(1)
 
 
 @asynccontextmanager
-async def process(settings: config.Cluster, signs: Signs | None = None) -> AsyncIterator[RedisBus]:
+async def process(
+    settings: config.Cluster, signs: Signs | None = None, times: Times = TIMES
+) -> AsyncIterator[RedisBus]:
     """The bus of one more process."""
     signs = signs or Signs()
     bus = RedisBus(
-        settings, f"box-1-{next(_counter)}", on_away=signs.on_away, on_back=signs.on_back, times=TIMES
+        settings, f"box-1-{next(_counter)}", on_away=signs.on_away, on_back=signs.on_back, times=times
     )
     await bus.start()
     try:

@@ -32,12 +32,12 @@ async def problem(cluster: config.Cluster) -> str:
         return here.problem
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_unix_socket(redis: RedisServer) -> None:
     await works(settings(redis, url=f"unix://{redis.socket}?db=3"))
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_passwords(memory: Path, tmp_path: Path, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
     (tmp_path / "password").write_text("p@ss/word\n")
@@ -53,7 +53,7 @@ async def test_passwords(memory: Path, tmp_path: Path, expected_logs: list[str])
             assert "wrong@" not in said
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
     cluster, signs = settings(own_redis), Signs()
@@ -68,7 +68,7 @@ async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs
         assert "publish" in bus.problem
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_sentinels_know_where_it_is_and_where_it_has_moved(
     memory: Path, tmp_path: Path, expected_logs: list[str]
 ) -> None:
@@ -103,7 +103,7 @@ def _replicated(master: RedisServer) -> Iterator[None]:
     yield
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_service_that_no_sentinel_knows(
     redis: RedisServer, memory: Path, tmp_path: Path, expected_logs: list[str]
 ) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import THREAD, TIMES, message, settings
+from tests.cluster.conftest import QUICK, THREAD, TIMES, message, settings
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.attendance import Fact, HandOver, InRoom, OnDuty, Question, WhoIsThere
 from tornado_chat.cluster import coordination as coordination_module
 from tornado_chat.cluster.coordination import RedisCoordination, Rhythm
+from tornado_chat.cluster.link import Times
 from tornado_chat.cluster.redis import RedisBus
 from tornado_chat.errors import Conflict, Refused, Unavailable
 from tornado_chat.events import Event, RoomEnded
@@ -21,7 +22,7 @@ from tornado_chat.types import Kind, Person, Role, SessionState, Thread
 
 LOST = "until it is back, the processes do not hear of each other"
 SILENT = "has been silent for"
-RHYTHM = Rhythm(beat=0.05, ttl=0.4, dead=0.5, patience=3)
+RHYTHM = Rhythm(beat=0.05, ttl=1, dead=1, patience=20)
 
 _counter = itertools.count(1)
 
@@ -75,9 +76,9 @@ class Desk:
 class Node:
     """One process: its bus, its way to the coordinator, and the coordinator that it could be."""
 
-    def __init__(self, cluster: config.Cluster, rhythm: Rhythm = RHYTHM) -> None:
+    def __init__(self, cluster: config.Cluster, rhythm: Rhythm = RHYTHM, times: Times = TIMES) -> None:
         self.name = f"box-2-{next(_counter)}"
-        self.bus = RedisBus(cluster, self.name, times=TIMES)
+        self.bus = RedisBus(cluster, self.name, times=times)
         self.desk = Desk()
         self.way = RedisCoordination(self.bus.link, self.desk, asyncio.get_running_loop(), rhythm)
         self._stopped = False
@@ -108,15 +109,17 @@ class Node:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not condition():  # noqa: ASYNC110 - any of many things may make it true
             await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
-async def nodes(cluster: config.Cluster, count: int, rhythm: Rhythm = RHYTHM) -> AsyncIterator[list[Node]]:
+async def nodes(
+    cluster: config.Cluster, count: int, rhythm: Rhythm = RHYTHM, times: Times = TIMES
+) -> AsyncIterator[list[Node]]:
     """The first of them coordinates, and the others know it."""
-    those = [Node(cluster, rhythm) for _ in range(count)]
+    those = [Node(cluster, rhythm, times) for _ in range(count)]
     try:
         for each in those:
             await each.start()
@@ -131,7 +134,7 @@ def in_room(id: int, name: str = "Wang") -> InRoom:
     return InRoom(THREAD, Person(Role.USER, str(id)), name)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_one_process_coordinates_and_is_told_of_its_people_by_a_call(redis: RedisServer) -> None:
     async with nodes(settings(redis), 1) as (node,):
         assert node.way.coordinates
@@ -148,7 +151,7 @@ async def test_one_process_coordinates_and_is_told_of_its_people_by_a_call(redis
     assert node.desk.ended == 1
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_of_many_that_start_at_once_one_coordinates(redis: RedisServer) -> None:
     cluster = settings(redis)
     those = [Node(cluster) for _ in range(5)]
@@ -161,7 +164,7 @@ async def test_of_many_that_start_at_once_one_coordinates(redis: RedisServer) ->
     assert not any(each.desk.active for each in those)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_the_coordinator_hears_of_everybody_in_order(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
         for count in range(200):
@@ -180,7 +183,7 @@ async def test_the_coordinator_hears_of_everybody_in_order(redis: RedisServer) -
         assert not second.desk.notes
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_what_was_known_before_a_coordinator_begins_is_no_news_to_it(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +203,7 @@ async def test_what_was_known_before_a_coordinator_begins_is_no_news_to_it(
         assert last.desk.notes[-1] == (other.name, in_room(200).key, False)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_holder_that_is_killed_is_followed_by_another(redis: RedisServer) -> None:
     async with nodes(settings(redis), 3) as (first, second, third):
         second.way.here(in_room(1))
@@ -213,7 +216,7 @@ async def test_a_holder_that_is_killed_is_followed_by_another(redis: RedisServer
         assert not (second.desk.active and third.desk.active)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_graceful_stop_hands_over_at_once(redis: RedisServer) -> None:
     slow = Rhythm(beat=30, ttl=60, dead=120, patience=60)
     async with nodes(settings(redis), 2) as (first, second):
@@ -227,7 +230,7 @@ async def test_a_graceful_stop_hands_over_at_once(redis: RedisServer) -> None:
         await second.stop()
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_process_that_says_goodbye_is_gone_at_once(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2, Rhythm(beat=0.05, ttl=5, dead=60)) as (first, second):
         second.way.here(in_room(1))
@@ -236,7 +239,7 @@ async def test_a_process_that_says_goodbye_is_gone_at_once(redis: RedisServer) -
         await until(lambda: not first.desk.facts)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_process_that_dies_is_gone_after_a_while(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -252,7 +255,7 @@ async def test_a_process_that_dies_is_gone_after_a_while(
         await until(lambda: third.way.status()["processes"] == sorted((first.name, third.name)))
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_changes_that_were_missed_are_asked_for(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
         for id in (1, 2, 3):
@@ -275,7 +278,7 @@ async def test_changes_that_were_missed_are_asked_for(redis: RedisServer) -> Non
         )
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_redis_that_restarts_empty_changes_nothing(
     own_redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -306,10 +309,10 @@ async def test_a_redis_that_restarts_empty_changes_nothing(
         assert second.desk.begun == third.desk.begun == 0
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_redis_that_hangs(own_redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
-    async with nodes(settings(own_redis), 2) as (first, second):
+    async with nodes(settings(own_redis), 2, times=QUICK) as (first, second):
         second.way.here(in_room(1))
         await until(lambda: len(first.desk.facts) == 1)
         own_redis.freeze()
@@ -320,7 +323,7 @@ async def test_a_redis_that_hangs(own_redis: RedisServer, expected_logs: list[st
         await until(lambda: first.desk.active != second.desk.active)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_holder_that_slept_through_its_lease_ends_at_once(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -337,7 +340,7 @@ async def test_a_holder_that_slept_through_its_lease_ends_at_once(
         await until(lambda: len(second.desk.facts) == 1)
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_coordinator_that_cannot_begin_leaves_it_to_another(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -356,7 +359,7 @@ async def test_a_coordinator_that_cannot_begin_leaves_it_to_another(
     await first.stop()
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_one_that_cannot_begin_tries_again(redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append("cannot coordinate now: database_away")
     node = Node(settings(redis))
@@ -369,7 +372,7 @@ async def test_one_that_cannot_begin_tries_again(redis: RedisServer, expected_lo
     await node.stop()
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_who_comes_while_a_coordinator_begins_is_news(redis: RedisServer) -> None:
     node = Node(settings(redis))
     node.desk.hold.clear()
@@ -390,7 +393,7 @@ async def test_who_comes_while_a_coordinator_begins_is_news(redis: RedisServer) 
 # --- questions ---
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_questions_reach_the_coordinator_and_its_errors_come_back(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
         question = HandOver(7, Person(Role.WAITER, "1"), Person(Role.WAITER, "2"))
@@ -415,7 +418,7 @@ async def test_questions_reach_the_coordinator_and_its_errors_come_back(redis: R
         assert (caught.value.code, caught.value.detail) == ("not_your_user", {"id": 7})
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_question_that_the_coordinator_does_not_outlive_is_asked_of_the_next(
     redis: RedisServer,
 ) -> None:
@@ -432,7 +435,7 @@ async def test_a_question_that_the_coordinator_does_not_outlive_is_asked_of_the_
         assert sorted((second.desk.active, third.desk.active)) == [False, True]
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_question_that_nobody_answers_ends(redis: RedisServer) -> None:
     impatient = Rhythm(beat=0.05, ttl=5, dead=5, patience=0.1)
     async with nodes(settings(redis), 2, impatient) as (first, second):
@@ -445,7 +448,7 @@ async def test_a_question_that_nobody_answers_ends(redis: RedisServer) -> None:
             await second.way.ask(WhoIsThere(THREAD))
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_a_coordinator_that_fails_on_a_question_says_so(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -459,7 +462,7 @@ async def test_a_coordinator_that_fails_on_a_question_says_so(
 # --- events ---
 
 
-@pytest.mark.gen_test
+@pytest.mark.gen_test(timeout=60)
 async def test_the_coordinator_hears_what_ends_wherever_it_ends(redis: RedisServer) -> None:
     async with nodes(settings(redis), 3) as (first, second, third):
         heard: list[Event] = []
