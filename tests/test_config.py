@@ -395,3 +395,15 @@ def test_the_password_of_a_database_is_in_a_file(ini: Path, tmp_path: Path) -> N
     secret.write_text("secret")
     both = f"{MYSQL}?option-file={secret}"
     assert "leave one of the two out" in problem(ini, f"[storage]\npassword_file = {secret}", both)
+
+
+def test_several_processes_need_what_can_be_shared(ini: Path) -> None:
+    for count in ("4", "0"):
+        assert problems(ini, f"[server]\nprocesses = {count}\n") == [
+            f"in [server] processes: {count} needs Redis: set [cluster] url = redis://127.0.0.1:6379/0",
+            f"in [server] processes: {count} needs a MySQL or MariaDB server, not SQLite: "
+            "set [storage] url = mysql://user@host:3306/name",
+        ]
+    shared = [MYSQL, "cluster.url=redis://127.0.0.1:6379/0"]
+    assert load([], ["server.processes=4", *shared], {}).server.process_count == 4
+    assert load([], ["server.processes=0", *shared], {}).server.process_count == len(os.sched_getaffinity(0))

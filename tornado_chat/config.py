@@ -80,6 +80,16 @@ class Server:
         "socket is one.",
     )
     drain_seconds: Seconds = live(5.0, "How long SIGTERM may spread the closing of sockets.")
+    processes: Annotated[int, Meta(ge=0, le=256)] = option(
+        1,
+        "Equal processes that share the work of this machine; 0 is one for each core. More than one need "
+        "[cluster] url and a MySQL or MariaDB server.",
+    )
+
+    @property
+    def process_count(self) -> int:
+        """``processes`` as a number of this machine."""
+        return self.processes or len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def check(config: "Config", wrong: Collection[tuple[str, str]]) -> Found:
     """
     checks: list[Callable[[Config], Found]] = [
         _server,
+        _processes,
         _claims,
         _key_files,
         _storage,
@@ -74,6 +75,18 @@ def _server(config: "Config") -> Found:
     if len(os.fsencode(server.unix_socket)) > LONGEST_UNIX_PATH:
         message = f"a socket's path has at most {LONGEST_UNIX_PATH} bytes; take a shorter one, as in /run"
         yield "server", "unix_socket", message
+
+
+def _processes(config: "Config") -> Found:
+    """Whoever shares the work needs a database and news that can be shared."""
+    wanted = config.server.processes
+    if wanted == 1:
+        return
+    if not config.cluster.url:
+        yield "server", "processes", f"{wanted} needs Redis: set [cluster] url = redis://127.0.0.1:6379/0"
+    if not database_url.is_mysql(config.storage.url):
+        right = "set [storage] url = mysql://user@host:3306/name"
+        yield "server", "processes", f"{wanted} needs a MySQL or MariaDB server, not SQLite: {right}"
 
 
 def _claims(config: "Config") -> Found:

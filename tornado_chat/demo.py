@@ -123,7 +123,7 @@ def prepare(config: Config, directory: Path, any_port: bool) -> Config:
     port = 0 if any_port and _in_use(config.server.host, config.server.port) else config.server.port
     own = replace(
         config,
-        server=replace(config.server, port=port, unix_socket=""),
+        server=replace(config.server, port=port, unix_socket="", processes=1),
         auth=replace(
             config.auth,
             algorithms=("HS256",),
@@ -133,6 +133,7 @@ def prepare(config: Config, directory: Path, any_port: bool) -> Config:
             guests=True,
         ),
         storage=replace(config.storage, url=""),
+        cluster=replace(config.cluster, url=""),
     ).kept_in(directory)
     own.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return own

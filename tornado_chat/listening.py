@@ -1,6 +1,5 @@
 """The sockets that people connect to: those of the service manager, else our own."""
 
-import logging
 import socket
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,10 +8,13 @@ from tornado.netutil import bind_sockets, bind_unix_socket
 
 from tornado_chat import config
 
-log = logging.getLogger(__name__)
-
 BACKLOG = 4096
 """Connections that the kernel keeps until they are accepted."""
+
+
+SOCKETS_ARE_PASSED = (
+    "listening on the sockets of the service manager: [server] host, port, unix_socket do not count"
+)
 
 
 class Listening(NamedTuple):
@@ -27,10 +29,6 @@ def listen(settings: config.Server, passed: Sequence[socket.socket]) -> Listenin
 
     :raises ValueError: that is not possible; the sentence says what to do.
     """
-    if passed:
-        log.info(
-            "listening on the sockets of the service manager: [server] host, port, unix_socket do not count"
-        )
     sockets = _checked(passed) if passed else _bind(settings)
     return Listening(sockets, _url(sockets))
 

@@ -25,6 +25,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Protocol, TextIO
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,9 @@ QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
 
 BARE = re.compile(r"[^\s\"'=\\]+")
 """A value that needs no quotes."""
+
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Settings(Protocol):
@@ -135,17 +139,20 @@ def configure(
     settings: Settings,
     stream: TextIO | None = None,
     environ: Mapping[str, str] = os.environ,
+    process: int = 0,
 ) -> None:
     """Let everything that is logged in this process go to ``stream``, and nowhere else.
 
     :arg stream: standard error, if None.
     :arg environ: ``$JOURNAL_STREAM`` says that systemd's journal reads, which keeps its own time.
+    :arg process: which of many this one is; 0: the only one. Each of its lines says so.
     """
+    everywhere = {"process": process} if process else {}
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     if settings.format == "json":
-        handler.setFormatter(JsonFormatter())
+        handler.setFormatter(JsonFormatter(everywhere))
     else:
-        handler.setFormatter(TextFormatter(journal="JOURNAL_STREAM" in environ))
+        handler.setFormatter(TextFormatter(everywhere, journal="JOURNAL_STREAM" in environ))
     handler.addFilter(_of_others)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread
@@ -178,11 +185,13 @@ def _log_thread(args: threading.ExceptHookArgs) -> None:
 class TextFormatter(logging.Formatter):
     """``time LEVEL logger words key=value``; a traceback is the last key, ``trace``.
 
+    :arg everywhere: facts of every event.
     :arg journal: instead of the time, begin with the priority, as in ``<6>``.
     """
 
-    def __init__(self, journal: bool = False) -> None:
+    def __init__(self, everywhere: Mapping[str, Any] = NOTHING, journal: bool = False) -> None:
         super().__init__()
+        self._everywhere = everywhere
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
@@ -191,13 +200,20 @@ class TextFormatter(logging.Formatter):
         else:
             words = [_time(record), record.levelname]
         words += [record.name, _printable(_message(record), _python_escape)]
-        facts = {**_fields(record), **_trace(record)}
+        facts = {**_fields(record), **self._everywhere, **_trace(record)}
         words += [f"{key}={_text_value(value)}" for key, value in facts.items()]
         return " ".join(words)
 
 
 class JsonFormatter(logging.Formatter):
-    """One object: ``time``, ``level``, ``logger``, ``message``, the event's own fields, ``trace``."""
+    """One object: ``time``, ``level``, ``logger``, ``message``, the event's own fields, ``trace``.
+
+    :arg everywhere: facts of every event.
+    """
+
+    def __init__(self, everywhere: Mapping[str, Any] = NOTHING) -> None:
+        super().__init__()
+        self._everywhere = everywhere
 
     def format(self, record: logging.LogRecord) -> str:
         event: dict[str, Any] = {
@@ -206,7 +222,13 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _message(record),
         }
-        event = {**event, **_fields(record), **event, **_trace(record)}  # no field takes their place
+        event = {
+            **event,
+            **_fields(record),
+            **self._everywhere,
+            **event,
+            **_trace(record),
+        }  # no field takes their place
         return _printable(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
 
 

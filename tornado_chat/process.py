@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tornado_chat import logs, running
 from tornado_chat.app import Server, StartError
 from tornado_chat.config import Config, ConfigError
+from tornado_chat.listening import SOCKETS_ARE_PASSED
 from tornado_chat.logs import fields
 from tornado_chat.loops import end, new_loop
 from tornado_chat.systemd import Manager
@@ -20,6 +21,7 @@ from tornado_chat.web.pages import Route
 log = logging.getLogger(__name__)
 
 REFRESH = 10.0  # seconds between two looks at what the manager is told of us
+LIFELINE = 0  # standard input, of which a child reads nothing but its end
 STOPPING = 30.0  # seconds that stopping may take, beyond the time for sending people away
 
 
@@ -80,6 +82,11 @@ class _Life:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._stay)
+        if self._manager.process:
+            loop.add_reader(LIFELINE, self._parent_has_died)
+        elif self._manager.sockets:
+            log.info(SOCKETS_ARE_PASSED)
         self._manager.tell(STATUS="starting")
         server = Server(self._config, self._manager.sockets, self._more_pages)
         try:
@@ -95,7 +102,7 @@ class _Life:
         if self._welcome is not None:
             self._welcome(server.url)
         self._told = self._status(server)
-        self._manager.tell(READY=1, STATUS=self._told)
+        self._manager.tell(READY=1, STATUS=self._told, **self._numbers(server))
         beating = loop.create_task(self._beat())
         telling = loop.create_task(self._refresh(server))
         reloading = loop.create_task(self._reload_when_asked(server))
@@ -127,12 +134,36 @@ class _Life:
     def _say(self, server: Server) -> None:
         status = self._status(server)
         if status != self._told:
-            self._manager.tell(STATUS=status)
+            self._manager.tell(STATUS=status, **self._numbers(server))
             self._told = status
 
     def _status(self, server: Server) -> str:
         status = f"sockets: {server.connected}, users in line: {server.waiting}"
         return f"{status}; {self._complaint}" if self._complaint else status
+
+    def _numbers(self, server: Server) -> dict[str, str | int]:
+        """What a parent needs for a status of its own; to systemd they mean nothing."""
+        return {
+            "X_SOCKETS": server.connected,
+            "X_WAITING": server.waiting,
+            "X_COMPLAINT": self._complaint,
+        }
+
+    # --- a parent ---
+
+    def _parent_has_died(self) -> None:
+        asyncio.get_running_loop().remove_reader(LIFELINE)
+        self._manager.hush()
+        log.error("the parent process has died: nobody would start this one again")
+        self._stop.set()
+
+    def _stay(self) -> None:
+        """SIGUSR2 is for parents."""
+        if not self._manager.process:
+            log.warning(
+                "SIGUSR2 restarts one process after the other, but [server] processes = 1: "
+                "systemctl restart tornado-chat restarts this one"
+            )
 
     # --- reloading ---
 
@@ -148,7 +179,7 @@ class _Life:
                 self._complaint = "not reloaded, see the log"
                 log.exception("not reloaded")
             self._told = self._status(server)
-            self._manager.tell(READY=1, STATUS=self._told)
+            self._manager.tell(READY=1, STATUS=self._told, **self._numbers(server))
 
     async def _reload_now(self, server: Server) -> None:
         try:
@@ -159,7 +190,7 @@ class _Life:
             log.error("not reloaded, the configuration has mistakes: %s", "; ".join(map(str, error.problems)))
             return
         self._complaint = "a restart is needed, see the log" if change.waiting else ""
-        logs.configure(config.logging)
+        logs.configure(config.logging, process=self._manager.process)
         said = fields(
             options=",".join(change.options) or "unchanged",
             plugins=",".join(change.plugins) or "unchanged",

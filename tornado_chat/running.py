@@ -35,9 +35,12 @@ class Note(msgspec.Struct, frozen=True):
 def write(directory: Path, state: str, url: str = "") -> None:
     """Say that this process is in ``state``. A directory that cannot be written is no reason to stop.
 
-    One that only begins does not take the place of one that serves: it may find the port taken.
+    One that only begins does not take the place of one that serves: it may find the port taken. The note of one
+    of many processes is its parent's.
     """
     other = read(directory)
+    if other is not None and other.pid == os.getppid():
+        return
     if state == STARTING and other is not None and other.alive and other.pid != os.getpid():
         return
     note = Note(os.getpid(), state, time.time(), url)

@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 FIRST = 3
 """The file descriptor of the first passed socket."""
 
+PROCESS = "TORNADO_CHAT_PROCESS"
+"""The variable in which a parent (``workers``), which is a manager like systemd to its children, says which one a
+process is."""
+
 PATIENCE = 1.0  # seconds that a manager may take to make room for a datagram
 
 
@@ -27,11 +31,17 @@ class Manager:
     :arg address: of its socket, ``@`` for an abstract one; empty: there is nobody to tell.
     :arg watchdog: seconds within which it wants to hear a ``WATCHDOG=1``; 0 if it does not.
     :arg sockets: what it passed. Closing them closes nothing for the manager, which keeps its own.
+    :arg process: from 1, if this is one of many that a parent of ours has started; else 0.
     """
 
     def __init__(
-        self, address: str = "", watchdog: float = 0.0, sockets: Sequence[socket.socket] = ()
+        self,
+        address: str = "",
+        watchdog: float = 0.0,
+        sockets: Sequence[socket.socket] = (),
+        process: int = 0,
     ) -> None:
+        self.process = process
         self.watchdog = watchdog
         self.sockets = sockets
         self._socket: socket.socket | None = None
@@ -52,7 +62,8 @@ class Manager:
         if environ.pop("LISTEN_PID", "") != str(os.getpid()):
             count = 0
         environ.pop("LISTEN_FDNAMES", None)
-        return cls(address, watchdog, [_passed(fd) for fd in range(FIRST, FIRST + count)])
+        process = _number(environ.pop(PROCESS, ""))
+        return cls(address, watchdog, [_passed(fd) for fd in range(FIRST, FIRST + count)], process)
 
     @property
     def listens(self) -> bool:
@@ -79,9 +90,14 @@ class Manager:
         """The configuration is being read again; ``READY=1`` is to follow."""
         self.tell(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
 
-    def close(self) -> None:
+    def hush(self) -> None:
+        """Tell nothing more."""
         if self._socket is not None:
             self._socket.close()
+            self._socket = None
+
+    def close(self) -> None:
+        self.hush()
         for each in self.sockets:
             with contextlib.suppress(OSError):
                 each.close()

@@ -354,3 +354,15 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
     assert sum("stopping" in line for line in activated.log) == 10
     assert len(answers) > 50
     assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_a_process_that_is_alone_goes_on_when_it_is_to_be_restarted_like_one_of_many(
+    process: Process,
+) -> None:
+    await process.start()
+    os.kill(process.pid, signal.SIGUSR2)
+    while "[server] processes = 1" not in process.log[-1]:  # noqa: ASYNC110 - read by another task
+        await asyncio.sleep(0.01)
+    assert (await process.house.api("GET", "/healthz")).code == 200
+    assert "systemctl restart tornado-chat" in process.log.pop()

@@ -28,9 +28,16 @@ def serve(given: Given) -> None:
         from tornado_chat.checking import mistakes
 
         raise Misconfigured(mistakes(given.read)) from error
+    from tornado_chat.systemd import PROCESS
+
+    process = os.environ.get(PROCESS)
+    logs.configure(config.logging, process=int(process or 0))
+    if process is None and config.server.process_count > 1:
+        from tornado_chat import workers
+
+        raise SystemExit(workers.run(config, given.read))
     from tornado_chat.process import run
 
-    logs.configure(config.logging)
     raise SystemExit(run(config, reread=given.read))
 
 

@@ -1,0 +1,241 @@
+"""Many processes behind one address: they share the work, one that dies is replaced, none is missed."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.conftest import token
+from tests.e2e.conftest import Process
+from tests.e2e.managing import Manager, bound
+from tests.mariadb import MariaDB
+from tornado_chat.client import ChatClient
+
+COUNT = 2
+
+
+@pytest.fixture
+def process(io_loop: IOLoop, mariadb: MariaDB, process: Process) -> Iterator[Process]:
+    with mariadb.database(migrated=True) as name:
+        process.options += [
+            f"storage.url={mariadb.url(name)}",
+            "storage.durability=normal",
+            "cluster.url=redis://127.0.0.1:1",
+            f"server.processes={COUNT}",
+        ]
+        yield process
+        io_loop.run_sync(process.stop, timeout=20)
+
+
+@pytest.fixture
+def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(process, tmp_path)
+    yield manager
+    io_loop.run_sync(process.stop, timeout=20)
+    manager.close()
+
+
+def children(parent: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+async def said(process: Process, pattern: str, times: int = 1) -> list[str]:
+    """Wait until so many lines of the log have ``pattern``."""
+    async with asyncio.timeout(20):
+        while len(found := [line for line in process.log if re.search(pattern, line)]) < times:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return found
+
+
+def forget(process: Process, pattern: str) -> list[str]:
+    """Take expected lines out of the log."""
+    found = [line for line in process.log if re.search(pattern, line)]
+    process.log[:] = [line for line in process.log if line not in found]
+    return found
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_one_that_is_killed_is_replaced_while_the_others_go_on(
+    process: Process, manager: Manager
+) -> None:
+    await manager.listen()
+    house = (await process.start()).house
+    ready = await manager.hears("READY", "1")
+    assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in line: 0"
+    there = children(process.pid)
+    assert len(there) == COUNT
+    os.kill(there[1], signal.SIGKILL)
+    await said(process, r" ready url=.* process=2", 2)
+    assert len(set(children(process.pid)) - set(there)) == 1
+    assert (await house.api("GET", "/healthz")).code == 200
+    assert forget(process, "ERROR.*a process has ended process=2 .*signal=SIGKILL")
+    assert await process.stop() == 0
+    assert len([line for line in process.log if " stopped " in line]) == COUNT
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_why_they_cannot_start_is_said_once(process: Process, manager: Manager) -> None:
+    (process.directory / "secret").write_text("short")
+    await manager.listen()
+    with pytest.raises(AssertionError, match="can be guessed"):
+        await process.start()
+    assert await process.stop() == 2
+    assert len([line for line in process.log if "can be guessed" in line]) == 1
+    assert "can be guessed" in manager.told[-1]["STATUS"]
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_port_that_is_taken_is_said_by_the_parent(process: Process) -> None:
+    taken = bound(("127.0.0.1", 0))
+    with taken, pytest.raises(AssertionError, match="Is it in use"):
+        await process.start(f"server.port={taken.getsockname()[1]}")
+    assert await process.stop() == 1
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_reload_reaches_all_and_its_mistakes_are_said_once(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    process.files = [tmp_path / "own.ini"]
+    process.files[0].write_text("")
+    await manager.listen()
+    await process.start()
+    await manager.hears("READY", "1")
+
+    heard = len(manager.told)
+    process.files[0].write_text("[logging]\nformat = json\n[limits]\nburst = 10\n")
+    os.kill(process.pid, signal.SIGHUP)
+    await manager.hears("RELOADING", "1", after=heard)
+    ready = await manager.hears("READY", "1", after=heard)
+    assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in line: 0"
+    reloaded = await said(process, '"message": "reloaded"', COUNT)
+    assert {re.search(r'"process": (\d)', line)[1] for line in reloaded} == {"1", "2"}  # type: ignore[index]
+
+    for mistake, told in (("[limits]\nbrust = 10\n", 'did you mean "burst"?'), ("", "can be guessed")):
+        heard = len(manager.told)
+        process.files[0].write_text(mistake)
+        if not mistake:
+            (process.directory / "secret").write_text("short")
+        os.kill(process.pid, signal.SIGHUP)
+        ready = await manager.hears("READY", "1", after=heard)
+        assert ready["STATUS"].endswith("; not reloaded: the configuration has mistakes, see the log")
+        assert len(forget(process, re.escape(told).replace('"', r'\\*"'))) == 1
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_one_that_is_stuck_is_replaced_and_the_log_says_where(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "stuck.py").write_text(
+        "import time\n"
+        "from tornado_chat import Plugin, hookimpl\n"
+        "class Stuck(Plugin):\n"
+        "    @hookimpl\n"
+        "    def filter_message(self, draft):\n"
+        "        while draft.text == 'stop':\n"
+        "            time.sleep(1)\n"
+    )
+    await manager.listen(watchdog=2)
+    house = (await process.start(f"plugins.paths={plugins}")).house
+    await manager.hears("READY")
+    there = children(process.pid)
+    visitor = await house.chat(token("user", 1), await house.session())
+    await visitor.send_json({"msg": "stop"})
+    await said(process, r"ERROR.*a process was stuck, and has been ended .*signal=SIGABRT")
+    await said(process, " ready url=", COUNT + 1)
+    assert len(set(children(process.pid)) & set(there)) == COUNT - 1
+    assert any(re.search(r"stuck\.py.*line 7 in filter_message", line) for line in process.log)
+    forget(process, "has been ended|Fatal Python error")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_death_of_the_parent_ends_all(process: Process, manager: Manager) -> None:
+    await manager.listen()
+    await process.start()
+    await manager.hears("READY")
+    assert await process.stop(signal.SIGKILL) == -signal.SIGKILL  # returns when nobody has its log open
+    assert len([line for line in process.log if " stopped process=" in line]) == COUNT
+    forget(process, "the parent process has died")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_sockets_of_the_service_manager_are_everybodys(process: Process, manager: Manager) -> None:
+    tcp = bound(("127.0.0.1", 0))
+    manager.hold(tcp)
+    await manager.listen()
+    await process.start("server.port=1")
+    await manager.hears("READY")
+    assert process.url == f"http://127.0.0.1:{tcp.getsockname()[1]}"
+    assert (await process.house.api("GET", "/healthz")).code == 200
+    assert len(forget(process, "listening on the sockets of the service manager")) == 1
+    assert await process.stop() == 0
+    asyncio.get_running_loop().call_later(5, tcp.close)
+    coming = asyncio.create_task(process.house.api("GET", "/healthz"))  # waits in the manager's socket
+    await asyncio.sleep(0.1)
+    assert not coming.done()
+    coming.cancel()
+
+
+@pytest.mark.gen_test(timeout=120)
+@pytest.mark.slow
+async def test_one_after_the_other_is_restarted_and_no_connection_is_refused(
+    process: Process, manager: Manager
+) -> None:
+    await manager.listen()
+    house = (await process.start()).house
+    await manager.hears("READY")
+    there = set(children(process.pid))
+    port = int(process.url.rsplit(":", 1)[1])
+    over = False
+    answers: list[bytes] = []
+
+    async def knock() -> None:
+        while not over:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answers.append(await reader.read())
+            writer.close()
+
+    session = await house.session()
+    async with ChatClient(house.ws, token("user", 1), session) as visitor:
+        knocking = [asyncio.create_task(knock()) for _ in range(3)]
+        os.kill(process.pid, signal.SIGUSR2)
+        restarted = asyncio.create_task(said(process, "all processes have been restarted"))
+        sent = 0
+        while not restarted.done():
+            await visitor.send(f"{sent}")
+            sent += 1
+        await restarted
+        over = True
+        await asyncio.gather(*knocking)
+    assert not there & set(children(process.pid))
+    assert len(children(process.pid)) == COUNT
+    assert len(answers) > 50
+    assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)
+    assert (await house.api("GET", f"/api/v1/sessions/{session}", token("service", "host"))).code == 200
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_restart_that_would_fail_leaves_those_that_are_there(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    process.files = [tmp_path / "own.ini"]
+    process.files[0].write_text("")
+    await manager.listen()
+    house = (await process.start()).house
+    await manager.hears("READY")
+    there = children(process.pid)
+    (process.directory / "secret").write_text("short")
+    os.kill(process.pid, signal.SIGUSR2)
+    await said(process, "ERROR.*not restarted: the new process did not start")
+    process.files[0].write_text(f"[server]\nstate_dir = {tmp_path}\n")
+    assert children(process.pid) == there
+    assert (await house.api("GET", "/healthz")).code == 200
+    forget(process, "not restarted|can be guessed")

@@ -1,0 +1,60 @@
+"""Starting a process as systemd starts a service: with listening sockets and with somebody to tell."""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from tornado_chat.systemd import FIRST
+
+COULD_NOT = 127
+"""The exit code of a child that could not become the program, as of a shell."""
+
+
+def own_command() -> list[str]:
+    """The command line of this process, to be started again: by then the program may be a newer one."""
+    return [sys.executable, *sys.orig_argv[1:]]
+
+
+def spawn(
+    command: Sequence[str], environ: Mapping[str, str], sockets: Sequence[socket.socket], lifeline: int
+) -> int:
+    """Start ``command`` with ``sockets`` (sd_listen_fds(3)). Returns its process id; somebody has to wait for it.
+
+    Forked by hand, as ``$LISTEN_PID`` can only be known between fork and exec.
+
+    :arg lifeline: a descriptor that becomes its standard input.
+    """
+    # A signal that came in between would be told to this process's loop.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(command, environ, [each.fileno() for each in sockets], lifeline)
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _become(
+    command: Sequence[str], environ: Mapping[str, str], descriptors: Sequence[int], lifeline: int
+) -> NoReturn:
+    try:
+        os.setpgid(0, 0)  # Ctrl-C is for the parent, which then says so
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(lifeline, 0)
+        # Out of the way first: one of them may be where another has to go.
+        behind = FIRST + len(descriptors)
+        aside = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, behind) for each in descriptors]
+        for place, descriptor in enumerate(aside, FIRST):
+            os.dup2(descriptor, place)
+        passed = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(descriptors))}
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(command[0], list(command), {**environ, **passed})  # noqa: S606 - that is the point
+    finally:
+        os._exit(COULD_NOT)
