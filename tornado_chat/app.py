@@ -57,6 +57,7 @@ from tornado_chat.services.standing import Standing
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
+from tornado_chat.services.turns import Turn
 from tornado_chat.storage.opening import CannotOpen, create_missing, open_checked
 from tornado_chat.types import Message, Notification
 from tornado_chat.web import counselling, ops, pages, support, widget
@@ -162,7 +163,8 @@ class Server:
             on_resent=self._resent,
         )
         presence = Presence(hub, bus)
-        self._plugin_events = PluginEvents(plugins, store, presence, loop)
+        shared = bool(config.cluster.url)
+        self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=shared)
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)
         self._connections = Connections(hub, config.limits.connections_per_identity, plugins, loop)
@@ -198,6 +200,7 @@ class Server:
             config.storage.retention_days,
             loop,
             clock=now,
+            turn=Turn("retention", store, loop, shared=shared),
         )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)
         behind = Behind(store, gate, found, notifications, presence)

@@ -239,3 +239,51 @@ async def test_a_restart_that_would_fail_leaves_those_that_are_there(
     assert children(process.pid) == there
     assert (await house.api("GET", "/healthz")).code == 200
     forget(process, "not restarted|can be guessed")
+
+
+@pytest.mark.gen_test(timeout=90)
+@pytest.mark.slow
+async def test_plugins_of_all_processes_together_hear_of_each_message_once(
+    process: Process, manager: Manager, tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard"
+    heard.touch()
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "scribe.py").write_text(
+        "import os\n"
+        "from tornado_chat import Plugin, hookimpl\n"
+        "class Scribe(Plugin):\n"
+        "    @hookimpl\n"
+        "    async def message_posted(self, message):\n"
+        f"        with open({str(heard)!r}, 'a') as file:\n"
+        "            file.write(f'{message.text} {os.getpid()}\\n')\n"
+    )
+    await manager.listen()
+    house = (await process.start(f"plugins.paths={plugins}")).house
+    await manager.hears("READY")
+
+    def told() -> list[str]:
+        return [line.split()[0] for line in heard.read_text().splitlines()]
+
+    async def talk(number: int) -> list[str]:
+        session = await house.session(user=number, consultant=99)
+        texts = [f"{number}/{n}" for n in range(40)]
+        async with ChatClient(house.ws, token("user", number), session) as visitor:
+            for text in texts:
+                await visitor.send(text)
+        return texts
+
+    said_of_all = {text for texts in await asyncio.gather(*map(talk, range(1, 9))) for text in texts}
+    async with asyncio.timeout(20):
+        while len(told()) < len(said_of_all):  # noqa: ASYNC110 - written by another process
+            await asyncio.sleep(0.05)
+    assert sorted(told()) == sorted(said_of_all)
+
+    # One that dies leaves its turn, and what nobody else knows of.
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    said_of_all |= set(await talk(9))
+    async with asyncio.timeout(40):
+        while set(told()) != said_of_all:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    forget(process, "a process has ended")

@@ -4,9 +4,13 @@ Strategy: events that the database does not keep go into each plugin's queue as 
 is stored is read back from there: a plugin's cursor says how far it has got, an event only says
 that there is more. So nothing stored is passed over, whether the plugin was slow, suspended or
 the server crashed; at worst something is told twice.
+
+Of several processes one at a time tells a plugin what is in a stream (``turns``). Whoever has stored something
+sees to it that its plugins hear of it: it takes its turn, or looks again until the one whose turn it is has told it.
 """
 
 import asyncio
+import contextlib
 import logging
 
 from tornado_chat.errors import ChatError
@@ -22,6 +26,7 @@ from tornado_chat.events import (
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.store import Store
+from tornado_chat.services.turns import Turn
 from tornado_chat.storage import streams
 from tornado_chat.storage.streams import Stream
 from tornado_chat.types import Message, Notification
@@ -31,6 +36,9 @@ log = logging.getLogger(__name__)
 PAGE = 200
 SAVE = 0.5  # seconds that a plugin's progress is collected before it is stored
 RETRY = 5.0  # seconds until a database that did not answer is asked again
+AGAIN = 0.25  # seconds until the turn that another process has is asked for again
+HOLD = 0.1  # seconds that a process keeps its turn when there is no more to tell
+LOOK = 10.0  # seconds until a process looks for what one that has died has left
 STOPPING = 5.0  # seconds that plugins get for what is stored and not told yet
 
 HOOKS = {
@@ -40,16 +48,28 @@ HOOKS = {
 
 
 class PluginEvents:
-    """Tells plugins what has happened."""
+    """Tells plugins what has happened.
+
+    :arg shared: whether other processes have the same plugins and the same database.
+    """
 
     def __init__(
-        self, plugins: Plugins, store: Store, presence: Presence, loop: asyncio.AbstractEventLoop
+        self,
+        plugins: Plugins,
+        store: Store,
+        presence: Presence,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        shared: bool,
     ) -> None:
         self._plugins = plugins
+
+        def follower(name: str, stream: Stream) -> _Follower:
+            turn = Turn(f"plugin {name} {stream.name}", store, loop, shared=shared)
+            return _Follower(name, stream, plugins, store, presence, loop, turn)
+
         self._followers = {
-            stream: [
-                _Follower(name, stream, plugins, store, presence, loop) for name in plugins.listeners(*hooks)
-            ]
+            stream: [follower(name, stream) for name in plugins.listeners(*hooks)]
             for stream, hooks in HOOKS.items()
         }
 
@@ -95,7 +115,9 @@ class _Follower:
         store: Store,
         presence: Presence,
         loop: asyncio.AbstractEventLoop,
+        turn: Turn,
     ) -> None:
+        self._turn = turn
         self._name = name
         self._stream = stream
         self._plugins = plugins
@@ -131,28 +153,53 @@ class _Follower:
         await asyncio.wait({self._task})
         try:
             await self._save()
+            await self._turn.end()
         except ChatError as error:
             log.warning("how far plugin %s has got could not be stored: %s", self._name, error)
 
     async def _work(self) -> None:
         while True:
             try:
-                await self._more.wait()
+                await self._wait_for_more()
                 self._more.clear()
-                while items := await self._store.read(self._stream.since, self._position, PAGE):
-                    for position, item in items:
-                        while pause := self._plugins.suspended_for(self._name):  # noqa: ASYNC110 - it is a time
-                            await asyncio.sleep(pause)
-                        await self._tell(item)
-                        self._position = position
-                    await self._save_lazily()
+                been_away = not self._turn.ours
+                if not await self._turn.begin():
+                    self._idle.set()
+                    self._loop.call_later(AGAIN, self.wake)
+                    continue
+                if been_away:
+                    self._position = self._saved = await self._store.read(
+                        streams.position, self._name, self._stream
+                    )
+                await self._tell_all()
                 if not self._more.is_set():
                     self._idle.set()
                     await self._save_when_quiet()
+                    if not self._more.is_set():
+                        await self._turn.end()
             except ChatError as error:
                 log.warning("plugin %s has to wait for the database: %s", self._name, error)
                 await asyncio.sleep(RETRY)
                 self._more.set()
+
+    async def _wait_for_more(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK if self._turn.shared else None):
+                await self._more.wait()
+
+    async def _tell_all(self) -> None:
+        while items := await self._store.read(self._stream.since, self._position, PAGE):
+            for position, item in items:
+                while pause := self._plugins.suspended_for(self._name):
+                    await self._save()
+                    await self._turn.end()  # elsewhere it may not be suspended
+                    await asyncio.sleep(pause)
+                if not self._turn.ours:
+                    self.wake()
+                    return
+                await self._tell(item)
+                self._position = position
+            await self._save_lazily()
 
     async def _tell(self, item: Message | Notification) -> None:
         for hook in HOOKS[self._stream]:
@@ -167,7 +214,7 @@ class _Follower:
         if self._position == self._saved:
             return
         try:
-            async with asyncio.timeout(SAVE):
+            async with asyncio.timeout(HOLD if self._turn.shared else SAVE):
                 await self._more.wait()
         except TimeoutError:
             await self._save()

@@ -19,6 +19,7 @@ from tornado_chat.errors import ChatError
 from tornado_chat.logs import fields
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.services.store import Store
+from tornado_chat.services.turns import Turn
 from tornado_chat.storage import removal
 from tornado_chat.storage.removal import Counts
 from tornado_chat.storage.writer import Transaction
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 
 DAY = 86_400_000_000  # microseconds
 AGAIN = 86400.0  # seconds between two runs
-RETRY = 600.0  # seconds until a run that the database did not take is begun again
+RETRY = (
+    600.0  # seconds until a run that the database did not take, or that is another process's, is tried again
+)
 PAUSE = 0.05  # seconds after each transaction: the next ones are everybody else's
 PAGE = 100  # conversations that are looked up at once
 MOST = 200  # messages or notifications in one transaction
@@ -79,7 +82,9 @@ def _remove(tx: Transaction, keepers: Keepers, threads: list[Thread]) -> tuple[C
 
 
 class Retention:
-    """:arg days: 0 keeps everything."""
+    """:arg days: 0 keeps everything.
+    :arg turn: of several processes with one database only one at a time removes anything.
+    """
 
     def __init__(
         self,
@@ -88,7 +93,9 @@ class Retention:
         days: int,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], int],
+        turn: Turn,
     ) -> None:
+        self._turn = turn
         self._store = store
         self._keepers = keepers
         self._days = days
@@ -105,6 +112,7 @@ class Retention:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+            await self._turn.end()
 
     async def run(self) -> Counts:
         """Remove everything that is too old now.
@@ -130,7 +138,11 @@ class Retention:
             pause = AGAIN
             began = time.monotonic()
             try:
+                if not await self._turn.begin():
+                    await asyncio.sleep(RETRY)
+                    continue
                 counts = await self.run()
+                await self._turn.end()
             except ChatError as error:
                 log.warning("what is older than %d days has to wait: %s", self._days, error)
                 pause = RETRY

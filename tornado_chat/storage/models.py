@@ -235,6 +235,14 @@ class Writer(Table):
     time = pw.BigIntegerField()
 
 
+class Lease(Table):
+    """What only one process may do, whose turn it is (``holder``), and until when (microseconds); see ``leases``."""
+
+    name = pw.CharField(128, primary_key=True)
+    holder = pw.CharField(32)
+    until = pw.BigIntegerField()
+
+
 class DataOperation(Table):
     """What somebody did with the data of people; rows are added and never changed.
 
@@ -267,5 +275,6 @@ TABLES = (
     StaffAccount,
     StaffSession,
     Writer,
+    Lease,
     DataOperation,
 )

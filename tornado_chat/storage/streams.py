@@ -83,8 +83,16 @@ def open_cursor(tx: Transaction, plugin: str, stream: Stream) -> int:
     return position
 
 
-def advance(tx: Transaction, plugin: str, stream: Stream, position: int) -> None:
-    """The plugin has dealt with everything up to ``position``."""
+def position(database: pw.Database, plugin: str, stream: Stream) -> int:
+    """Where the plugin has got to by now; it has a cursor."""
     cursor = models.PluginCursor
     mine = (cursor.plugin == plugin) & (cursor.stream == stream.name)
-    cursor.update(position=position).where(mine).execute(tx.database)
+    found: int = cursor.select(cursor.position).where(mine).scalar(database)
+    return found
+
+
+def advance(tx: Transaction, plugin: str, stream: Stream, position: int) -> None:
+    """The plugin has dealt with everything up to ``position``. What another process knows to be further stays."""
+    cursor = models.PluginCursor
+    behind = (cursor.plugin == plugin) & (cursor.stream == stream.name) & (cursor.position < position)
+    cursor.update(position=position).where(behind).execute(tx.database)
