@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tornado_chat.metrics import Buckets, Gauges, Metrics
+from tornado_chat.metrics import Buckets, Gauges, Metrics, several
 from tornado_chat.metrics.history import BEAT, LENGTH, STEP, History
 from tornado_chat.metrics.instruments import DELIVERY, quantile
 
@@ -199,3 +199,31 @@ class TestHistory:
         history.stop()
         loop.run(100)
         assert history.points == ()
+
+
+def test_numbers_of_several_processes_stay_apart() -> None:
+    one, two = Metrics(), Metrics()
+    one.tallies["chat"].opened, two.tallies["chat"].opened = 3, 4
+    two.waited.observe(7.0)
+    text = several.text({2: several.frozen(two.registry), 1: several.frozen(one.registry)}).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert len(families) == text.count("# TYPE ")
+    opened = {
+        (sample.labels["process"], sample.value)
+        for sample in families["tornado_chat_sockets_opened"].samples
+        if sample.labels["endpoint"] == "chat"
+    }
+    assert opened == {("1", 3.0), ("2", 4.0)}
+    waits = families["tornado_chat_queue_wait_seconds"].samples
+    counts = {sample.labels["process"]: sample.value for sample in waits if sample.name.endswith("_count")}
+    assert counts == {"1": 0.0, "2": 1.0}
+
+    def numbers(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+        found = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return {
+            (sample.name, tuple(sorted((k, v) for k, v in sample.labels.items() if k != "process")))
+            for sample in found
+            if sample.labels.get("process", "2") == "2"
+        }
+
+    assert numbers(text) == numbers(two.text().decode())  # nothing is left out

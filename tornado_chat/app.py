@@ -52,6 +52,7 @@ from tornado_chat.services.retention import Retention
 from tornado_chat.services.room_life import RoomLife
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.sessions import Sessions
+from tornado_chat.services.siblings import Siblings
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.standing import Standing
 from tornado_chat.services.store import Store
@@ -98,6 +99,7 @@ class Server:
 
     :arg passed: listening sockets that are already there; then ``config`` has no say in that.
     :arg more_pages: routes like those of ``web.pages``.
+    :arg process: which one of several on this machine it is; 0: the only one.
     :raises StartError: something in the configuration or the machine is not as it must be.
     """
 
@@ -106,8 +108,10 @@ class Server:
         config: Config,
         passed: Sequence[socket.socket] = (),
         more_pages: Sequence[pages.Route] = (),
+        process: int = 0,
     ) -> None:
         self._config = config
+        self._process = process
         self._passed = passed
         self._pages = [*pages.ROUTES, *more_pages]
         self._loop = asyncio.get_running_loop()
@@ -233,7 +237,9 @@ class Server:
             times=times,
             loop=loop,
             database="mysql" if is_mysql(config.storage.url) else "sqlite",
+            process=self._process,
         )
+        self._siblings = Siblings(self._overview, self.metrics, self._process, config.state_dir)
         self.metrics.gauges = self._overview.gauges
         help_desk = Support(self._floor, coordination, store, bus.publish, filtering)
         self._guests = Guests(config.auth, keys.secret)
@@ -247,7 +253,7 @@ class Server:
             support_records=SupportRecords(store, help_desk, gate, plugins),
             guests=self._guests,
             staff=self._staff,
-            overview=self._overview,
+            siblings=self._siblings,
             metrics=self.metrics,
             frames=CounsellingFrames(config.server.language, times, config.counselling.legacy_system_key),
             times=times,
@@ -265,8 +271,7 @@ class Server:
         operator = {
             **networks,
             "readiness": self._readiness,
-            "overview": self._overview,
-            "metrics": self.metrics,
+            "siblings": self._siblings,
         }
         with_pages = self._config.web.pages
         self._site = Site(self._config.auth, self._origins, self._staff.available) if with_pages else None
@@ -324,6 +329,7 @@ class Server:
         self._hub.start_sweeping()
         self._staff.start()
         self._history.start()
+        await self._siblings.start()
         try:
             sockets, self.url = listen(self._config.server, self._passed)
         except ValueError as error:
@@ -358,6 +364,7 @@ class Server:
         self._hub.stop_sweeping()
         await self._staff.stop()
         self._history.stop()
+        await self._siblings.stop()
         await self._plugin_events.stop()
         for context in self._contexts.values():
             await context.stop()

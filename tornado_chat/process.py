@@ -88,7 +88,7 @@ class _Life:
         elif self._manager.sockets:
             log.info(SOCKETS_ARE_PASSED)
         self._manager.tell(STATUS="starting")
-        server = Server(self._config, self._manager.sockets, self._more_pages)
+        server = Server(self._config, self._manager.sockets, self._more_pages, self._manager.process)
         try:
             await server.start()
         except StartError:

@@ -160,8 +160,10 @@ class Database(msgspec.Struct, frozen=True):
 
 
 class Process(msgspec.Struct, frozen=True):
-    """The process.
+    """One process.
 
+    :arg number: from 1, of the processes of this machine ([server] processes); 0: it is the only one.
+    :arg sockets: open.
     :arg uptime: seconds.
     :arg memory: bytes resident, null where the system does not say.
     :arg loop_lag: the longest that the loop was late in the last 10 to 20 seconds, in seconds.
@@ -174,6 +176,8 @@ class Process(msgspec.Struct, frozen=True):
     uptime: float
     memory: int | None
     loop_lag: float
+    number: int = 0
+    sockets: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -182,6 +186,9 @@ class Status(msgspec.Struct, frozen=True):
     :arg problems: what stands in the way of serving, by part, as ``GET /readyz`` has it; empty if nothing does.
     :arg sockets: open ones by endpoint: chat, notify, observe, user, waiter.
     :arg rooms: counselling sessions and records that somebody is in, or is awaited in.
+    :arg process: the one that answers.
+    :arg processes: all of this machine's. What they share is told once, other numbers are their sums, and of times
+        (p50, p99, lag) the longest.
     """
 
     time: str
@@ -196,3 +203,4 @@ class Status(msgspec.Struct, frozen=True):
     plugins: list[Plugin]
     database: Database
     process: Process
+    processes: list[Process]

@@ -1,9 +1,11 @@
 """Many processes behind one address: they share the work, one that dies is replaced, none is missed."""
 
 import asyncio
+import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -287,3 +289,44 @@ async def test_plugins_of_all_processes_together_hear_of_each_message_once(
         while set(told()) != said_of_all:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     forget(process, "a process has ended")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manager) -> None:
+    await manager.listen()
+    house = (await process.start()).house
+    await manager.hears("READY")
+    there = children(process.pid)
+    for n in range(12):
+        await house.connect(f"/notify?token={token('user', n)}")
+    for _ in range(4):
+        status = json.loads((await house.api("GET", "/api/v1/status")).body)
+        assert status["sockets"]["notify"] == 12
+        assert [each["number"] for each in status["processes"]] == list(range(1, COUNT + 1))
+        assert sorted(each["pid"] for each in status["processes"]) == sorted(there)
+        assert sum(each["sockets"] for each in status["processes"]) == 12
+        text = (await house.api("GET", "/metrics")).body.decode()
+        assert len(re.findall("^# TYPE tornado_chat_sockets gauge", text, re.MULTILINE)) == 1
+        found = re.findall(
+            r'^tornado_chat_sockets{endpoint="notify",process="(\d)"} (\d+)', text, re.MULTILINE
+        )
+        assert {number for number, _ in found} == {"1", "2"}
+        assert sum(int(count) for _, count in found) == 12
+    options = [argument for option in process.options for argument in ("--set", option)]
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tornado_chat", "status", *options), stdout=asyncio.subprocess.PIPE
+    )
+    shown = (await command.communicate())[0].decode()
+    assert command.returncode == 0, shown
+    assert f"at {process.url}, {COUNT} processes, up" in shown
+    assert re.search(rf"^2 +{there[1]} +\d+ ", shown, re.MULTILINE)
+
+    os.kill(there[1], signal.SIGSTOP)
+    try:
+        status = {}
+        while "process 2" not in status.get("problems", {}):
+            status = json.loads((await house.api("GET", "/api/v1/status")).body)
+    finally:
+        os.kill(there[1], signal.SIGCONT)
+    assert [each["number"] for each in status["processes"]] == [1]
+    assert forget(process, "process 2 does not say how it is: TimeoutError")

@@ -38,9 +38,11 @@ def _head(status: Status, where: str) -> Iterator[str]:
         if not status.problems
         else click.style("not serving", "red", bold=True)
     )
+    several = len(status.processes)
+    which = f"{several} processes" if several > 1 else f"process {process.pid}"
     yield (
-        f"{state}  tornado-chat {process.version} at {where}, process {process.pid}, "
-        f"up {duration(process.uptime)}"
+        f"{state}  tornado-chat {process.version} at {where}, {which}, "
+        f"up {duration(max(each.uptime for each in status.processes))}"
     )
     for part, problem in status.problems.items():
         yield click.style(f"  {part}: {_clean(problem)}", "red")
@@ -65,6 +67,8 @@ def _numbers(status: Status) -> Iterator[str]:
     errors = click.style(f"errors {database.errors}", "red") if database.errors else "errors 0"
     last = f"  last commit {database.last_commit[11:19]}" if database.last_commit else ""
     yield _row("database", f"{database.kind}{size}  backlog {database.backlog}  {errors}{last}")
+    if len(status.processes) > 1:  # they have a list of their own
+        return
     memory = "" if process.memory is None else f"memory {_bytes(process.memory)}  "
     yield _row("process", f"{memory}loop lag {_short(process.loop_lag)}  Python {process.python}")
 
@@ -84,6 +88,22 @@ def _history(status: Status) -> Iterator[str]:
 
 
 def _lists(status: Status) -> Iterator[str]:
+    if len(status.processes) > 1:
+        yield from _table(
+            ("process", "pid", "sockets", "memory", "loop lag", "up"),
+            [
+                (
+                    str(each.number),
+                    str(each.pid),
+                    str(each.sockets),
+                    "" if each.memory is None else _bytes(each.memory),
+                    _short(each.loop_lag),
+                    duration(each.uptime),
+                )
+                for each in status.processes
+            ],
+            len(status.processes),
+        )
     yield from _table(
         ("waiter", "name", "state", "users", "for"),
         [

@@ -9,8 +9,8 @@ from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.notifications import Notifications
-from tornado_chat.services.overview import Overview
 from tornado_chat.services.sessions import Sessions
+from tornado_chat.services.siblings import Siblings
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
@@ -31,7 +31,7 @@ class Services:
     support_records: SupportRecords
     guests: Guests
     staff: Staff
-    overview: Overview
+    siblings: Siblings
     metrics: Metrics
     frames: CounsellingFrames
     times: LocalTimes

@@ -33,6 +33,7 @@ class Overview:
     """Looks at everything, changes nothing.
 
     :arg database: its kind, ``sqlite`` or ``mysql``.
+    :arg process: which one of several this is; 0: it is the only one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Overview:
         times: LocalTimes,
         loop: asyncio.AbstractEventLoop,
         database: str,
+        process: int,
     ) -> None:
         self._hub = hub
         self._standing = standing
@@ -61,6 +63,7 @@ class Overview:
         self._times = times
         self._loop = loop
         self._kind = database
+        self._number = process
         self._started = time.time()
 
     # --- for the metrics ---
@@ -95,7 +98,7 @@ class Overview:
         except Unavailable as error:
             problems = {**problems, "coordinator": str(error)}
             desk = self._standing.desk()
-        tallies = self._metrics.tallies
+        tallies, process = self._metrics.tallies, self._process()
         return shown.Status(
             time=self._text(time.time()),
             problems=problems,
@@ -108,7 +111,8 @@ class Overview:
             history=self._history(),
             plugins=[self._plugin(each.name, each.version) for each in self._plugins.loaded],
             database=self._database(),
-            process=self._process(),
+            process=process,
+            processes=[process],
         )
 
     # --- the server itself ---
@@ -149,6 +153,8 @@ class Overview:
             round(time.time() - self._started, 1),
             _memory(),
             round(self._recorded.lag, 4),
+            self._number,
+            sum(each.open for each in self._metrics.tallies.values()),
         )
 
     # --- times ---

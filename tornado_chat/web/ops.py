@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.metrics import CONTENT_TYPE, Metrics
-from tornado_chat.services.overview import Overview
+from tornado_chat.metrics import CONTENT_TYPE
 from tornado_chat.services.readiness import Readiness
+from tornado_chat.services.siblings import Siblings
 from tornado_chat.web.described.operations import Answer, allowed, operation
 from tornado_chat.web.local import from_networks
 from tornado_chat.web.plain import PlainHandler
@@ -30,13 +30,10 @@ class Health(msgspec.Struct, frozen=True):
 class OpsHandler(PlainHandler):
     """Answers only the networks of ``[web] ops_networks``; a unix socket counts as 127.0.0.1."""
 
-    def initialize(
-        self, networks: Networks, readiness: Readiness, overview: Overview, metrics: Metrics
-    ) -> None:
+    def initialize(self, networks: Networks, readiness: Readiness, siblings: Siblings) -> None:
         self._networks = networks
         self._readiness = readiness
-        self._overview = overview
-        self._metrics = metrics
+        self._siblings = siblings
 
     def prepare(self) -> None:
         if self.request.method not in allowed(self).split(", "):
@@ -94,9 +91,9 @@ class MetricsHandler(OpsHandler):
         answers=[Answer(HTTPStatus.OK, {"text/plain": None}), FROM_AFAR],
     )
     async def get(self) -> None:
-        await self._overview.refresh()
+        text = await self._siblings.metrics()
         self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(self._metrics.text())
+        self.finish(text)
 
 
 ROUTES = [(r"/healthz", HealthHandler), (r"/readyz", ReadyHandler), (r"/metrics", MetricsHandler)]

@@ -35,7 +35,7 @@ class StatusHandler(ApiHandler):
         local = "Authorization" not in self.request.headers and is_direct(self.request)
         if not (local and from_networks(self.request, self._networks)):
             await self.identify()
-        status: Status = await self.services.overview.status()
+        status: Status = await self.services.siblings.status()
         self.answer(status)
 
 

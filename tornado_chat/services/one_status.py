@@ -1,0 +1,82 @@
+"""One ``Status`` of what several processes of a machine say.
+
+The line, the waiters and who talks with whom are decided in one place, which every process asks for its status: there
+the first one's word is everybody's. What each process knows of itself only is added up, or the worst of it counts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from tornado_chat.status import Database, History, Messages, Plugin, Status
+
+T = TypeVar("T")
+
+SUMS = ("sockets", "line", "received", "delivered")
+WORST = ("longest_wait", "p50", "p99", "lag")
+
+
+def merged(own: Status, others: Mapping[int, Status | None]) -> Status:
+    """:arg others: by process; None of one that does not answer."""
+    there = [each for each in others.values() if each is not None]
+    every = [own, *there]
+    silent = {f"process {n}": "does not answer" for n, each in others.items() if each is None}
+    return msgspec.structs.replace(
+        own,
+        problems={key: text for each in reversed(every) for key, text in each.problems.items()} | silent,
+        sockets={name: sum(each.sockets.get(name, 0) for each in every) for name in own.sockets},
+        messages=Messages(
+            sum(each.messages.received for each in every),
+            sum(each.messages.delivered for each in every),
+            _worst(each.messages.p50 for each in every),
+            _worst(each.messages.p99 for each in every),
+        ),
+        history=_history([each.history for each in every]),
+        plugins=[_plugin([mine, *_named(mine.name, there)]) for mine in own.plugins],
+        database=_database([each.database for each in every]),
+        processes=sorted((each.process for each in every), key=lambda process: process.number),
+    )
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _history(several: Sequence[History]) -> History:
+    """Steps end at each process's own moments; the newest ones belong together, and so on back."""
+    own = several[0]
+    length = len(own.time)
+
+    def column(name: str, put: Callable[[list[T]], T]) -> list[T]:
+        backwards = [getattr(each, name)[::-1] for each in several]
+        rows = ([values[n] for values in backwards if n < len(values)] for n in range(length))
+        return [put(row) for row in rows][::-1]
+
+    columns = {name: column(name, sum) for name in SUMS} | {name: column(name, _worst) for name in WORST}
+    return msgspec.structs.replace(own, **columns)
+
+
+def _named(name: str, several: Iterable[Status]) -> Iterable[Plugin]:
+    return (plugin for each in several for plugin in each.plugins if plugin.name == name)
+
+
+def _plugin(several: Sequence[Plugin]) -> Plugin:
+    longest = max(several, key=lambda each: each.suspended_for)
+    return msgspec.structs.replace(
+        several[0],
+        state=longest.state,
+        calls=sum(each.calls for each in several),
+        failures=sum(each.failures for each in several),
+        seconds=round(sum(each.seconds for each in several), 3),
+        suspended_for=longest.suspended_for,
+    )
+
+
+def _database(several: Sequence[Database]) -> Database:
+    return msgspec.structs.replace(
+        several[0],
+        last_commit=max((each.last_commit for each in several if each.last_commit), default=None),
+        backlog=sum(each.backlog for each in several),
+        errors=sum(each.errors for each in several),
+    )
