@@ -16,18 +16,21 @@ from tests.conftest import token
 from tests.e2e.conftest import Process
 from tests.e2e.managing import Manager, bound
 from tests.mariadb import MariaDB
+from tests.redis_server import RedisServer
 from tornado_chat.client import ChatClient
 
 COUNT = 2
 
 
 @pytest.fixture
-def process(io_loop: IOLoop, mariadb: MariaDB, process: Process) -> Iterator[Process]:
-    with mariadb.database(migrated=True) as name:
+def process(
+    io_loop: IOLoop, mariadb: MariaDB, memory: Path, process: Process, tmp_path: Path
+) -> Iterator[Process]:
+    with mariadb.database(migrated=True) as name, RedisServer(memory / f"redis-{tmp_path.name}") as redis:
         process.options += [
             f"storage.url={mariadb.url(name)}",
             "storage.durability=normal",
-            "cluster.url=redis://127.0.0.1:1",
+            f"cluster.url={redis.url}",
             f"server.processes={COUNT}",
         ]
         yield process
@@ -61,7 +64,7 @@ def forget(process: Process, pattern: str) -> list[str]:
     return found
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_one_that_is_killed_is_replaced_while_the_others_go_on(
     process: Process, manager: Manager
 ) -> None:
@@ -80,7 +83,7 @@ async def test_one_that_is_killed_is_replaced_while_the_others_go_on(
     assert len([line for line in process.log if " stopped " in line]) == COUNT
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_why_they_cannot_start_is_said_once(process: Process, manager: Manager) -> None:
     (process.directory / "secret").write_text("short")
     await manager.listen()
@@ -91,7 +94,7 @@ async def test_why_they_cannot_start_is_said_once(process: Process, manager: Man
     assert "can be guessed" in manager.told[-1]["STATUS"]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_a_port_that_is_taken_is_said_by_the_parent(process: Process) -> None:
     taken = bound(("127.0.0.1", 0))
     with taken, pytest.raises(AssertionError, match="Is it in use"):
@@ -99,7 +102,7 @@ async def test_a_port_that_is_taken_is_said_by_the_parent(process: Process) -> N
     assert await process.stop() == 1
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_a_reload_reaches_all_and_its_mistakes_are_said_once(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
@@ -129,7 +132,7 @@ async def test_a_reload_reaches_all_and_its_mistakes_are_said_once(
         assert len(forget(process, re.escape(told).replace('"', r'\\*"'))) == 1
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_one_that_is_stuck_is_replaced_and_the_log_says_where(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
@@ -157,7 +160,7 @@ async def test_one_that_is_stuck_is_replaced_and_the_log_says_where(
     forget(process, "has been ended|Fatal Python error")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_the_death_of_the_parent_ends_all(process: Process, manager: Manager) -> None:
     await manager.listen()
     await process.start()
@@ -167,7 +170,7 @@ async def test_the_death_of_the_parent_ends_all(process: Process, manager: Manag
     forget(process, "the parent process has died")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_the_sockets_of_the_service_manager_are_everybodys(process: Process, manager: Manager) -> None:
     tcp = bound(("127.0.0.1", 0))
     manager.hold(tcp)
@@ -224,7 +227,7 @@ async def test_one_after_the_other_is_restarted_and_no_connection_is_refused(
     assert (await house.api("GET", f"/api/v1/sessions/{session}", token("service", "host"))).code == 200
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_a_restart_that_would_fail_leaves_those_that_are_there(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
@@ -243,7 +246,7 @@ async def test_a_restart_that_would_fail_leaves_those_that_are_there(
     forget(process, "not restarted|can be guessed")
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test(timeout=120)
 @pytest.mark.slow
 async def test_plugins_of_all_processes_together_hear_of_each_message_once(
     process: Process, manager: Manager, tmp_path: Path
@@ -291,7 +294,7 @@ async def test_plugins_of_all_processes_together_hear_of_each_message_once(
     forget(process, "a process has ended")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test(timeout=120)
 async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manager) -> None:
     await manager.listen()
     house = (await process.start()).house

@@ -25,7 +25,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds until a child is started again
 REFRESH = 10.0  # seconds between two looks at what the manager is told of us
 STOPPING = 30.0  # seconds that stopping may take, beyond the time for sending people away
 
-WHOLE = ("server.state_dir", "server.processes", "storage.url", "cluster.url")
+WHOLE = ("server.state_dir", "server.processes", "storage.url", "cluster.url", "cluster.prefix")
 """Options that all processes have to have the same of: they cannot be changed one after the other."""
 
 OURS = ("server.host", "server.port", "server.unix_socket")
