@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from tornado.ioloop import IOLoop
 
 from tornado_chat import config, demo, logs, process, terminal
 from tornado_chat.cli import main
+from tornado_chat.demo_people import PEOPLE
 from tornado_chat.storage import schema
 
 Run = Callable[..., Result]
@@ -394,12 +397,24 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
             notes = json.loads((directory / demo.NOTES).read_text())
             assert stat.S_IMODE((directory / demo.NOTES).stat().st_mode) == 0o600
             sessions.append((notes["session_id"], notes["record_id"]))
-            assert set(notes["people"]) == set(demo.PEOPLE)
+            assert set(notes["people"]) == set(PEOPLE)
             for word, place in notes["people"].items():
                 assert f" -m tornado_chat talk {word} " in said
                 assert place["url"] == notes["url"].replace("http", "ws", 1) + place["endpoint"]
                 assert place["url"] in said
                 assert place["token"] in said
+            password = re.search(r"password (\S+):", said)
+            assert password
+            for page in ("room#", "supervise#", "console#", "admin#", "demo\n", "signin\n", "docs\n"):
+                assert f"{notes['url']}/{page}" in said
+            signed_in = urllib.request.urlopen(
+                urllib.request.Request(
+                    f"{notes['url']}/api/v1/staff/session",
+                    json.dumps({"name": "grace", "password": password[1]}).encode(),
+                    {"Content-Type": "application/json"},
+                )
+            )
+            assert "Set-Cookie" in signed_in.headers
             talk = subprocess.run(
                 [*command, "talk", "visitor"],
                 env=environ,

@@ -11,25 +11,26 @@ import contextlib
 import errno
 import logging
 import os
-import shlex
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
+from typing import Any
 
 import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.netutil import bind_sockets
 
 from tornado_chat.config import Config
+from tornado_chat.demo_people import ACCOUNT, ADMIN, ENDPOINTS, PEOPLE, Notes, Place, Welcome, guide
 from tornado_chat.services.identity import mint
+from tornado_chat.services.passwords import Passwords, generate
 from tornado_chat.services.secret import load_secret
-from tornado_chat.terminal import Dialect
-from tornado_chat.types import Role, SessionState
+from tornado_chat.storage import staff
+from tornado_chat.storage.database import open_database
+from tornado_chat.types import Person, Role, SessionState, StaffAccount
 
 log = logging.getLogger(__name__)
 
@@ -38,70 +39,6 @@ REQUEST_LIFETIME = 60.0
 NOTES = "demo.json"
 POINTER = "demo-current.json"
 OPEN = (SessionState.READY, SessionState.ACTIVE)
-
-ENDPOINTS: Mapping[str, Dialect] = {
-    "/chat": "counselling",
-    "/observe": "observe",
-    "/notify": "notify",
-    "/v1/ws/user/connect": "support-user",
-    "/v1/ws/waiter/connect": "support-waiter",
-}
-"""What is spoken where."""
-
-
-class Person(NamedTuple):
-    """Somebody at one of the places where people can be. ``endpoint`` has placeholders."""
-
-    role: Role
-    id: int
-    name: str
-    endpoint: str
-    does: str
-
-
-PEOPLE: Mapping[str, Person] = {
-    "visitor": Person(
-        Role.USER, 1, "小林", "/chat?sessionId={session_id}&type=0", "the visitor of a counselling session"
-    ),
-    "consultant": Person(
-        Role.CONSULTANT, 2, "陈老师", "/chat?sessionId={session_id}&type=0", "the consultant in it"
-    ),
-    "observer": Person(
-        Role.SUPERVISOR, 3, "王督导", "/observe?sessionId={session_id}", "the supervisor, who listens in"
-    ),
-    "supervisor": Person(
-        Role.SUPERVISOR, 3, "王督导", "/chat?sessionId={record_id}&type=1", "and talks with the consultant"
-    ),
-    "supervision": Person(
-        Role.CONSULTANT, 2, "陈老师", "/chat?sessionId={record_id}&type=1", "the consultant's side of that"
-    ),
-    "notifications": Person(Role.CONSULTANT, 2, "陈老师", "/notify", "what pops up for the consultant"),
-    "customer": Person(Role.USER, 4, "Ada", "/v1/ws/user/connect", "a customer who wants support"),
-    "waiter": Person(Role.WAITER, 5, "Bob", "/v1/ws/waiter/connect", "the waiter who gives it"),
-}
-"""Everybody, by the word for ``talk``."""
-
-ADMIN_ID, ADMIN_NAME = 6, "Grace"  # who has a page, and nowhere to talk
-
-
-class Place(msgspec.Struct, frozen=True):
-    """How one of them connects. ``url`` is ``endpoint`` with the server before it, without the token."""
-
-    url: str
-    token: str
-    dialect: Dialect
-    endpoint: str
-    name: str
-
-
-class Notes(msgspec.Struct, frozen=True):
-    """``demo.json``: the running demo, and what the next one in this directory goes on with."""
-
-    url: str
-    pid: int
-    session_id: int
-    record_id: int
-    people: dict[str, Place]
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -214,6 +151,7 @@ class Host:
     async def _set_up(self, url: str) -> None:
         try:
             notes = await self._open_sessions(url)
+            password = await asyncio.to_thread(self._give_account)
             _write_private(self._config.state_dir / NOTES, _json(notes))
             found = self._point()
         except Exception:
@@ -222,9 +160,9 @@ class Host:
             self.failed = True
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        self._say(
-            _guide(notes, self._dashboard(url), self._command, None if found else self._config.state_dir)
-        )
+        admin = self._token(ADMIN.role, ADMIN.id, ADMIN.name, TOKEN_LIFETIME)
+        where = None if found else str(self._config.state_dir)
+        self._say(guide(Welcome(notes, admin, password, self._command, where)))
 
     async def _open_sessions(self, url: str) -> Notes:
         """The last demo's session and record where they are open, else new ones."""
@@ -260,7 +198,8 @@ class Host:
 
     async def _supervise(self, url: str, session_id: int, more: Mapping[str, int]) -> tuple[int, str]:
         """The record with this id, or a new one, and its state."""
-        supervisor = {"supervisor_id": PEOPLE["supervisor"].id, **more}
+        who = PEOPLE["supervisor"]
+        supervisor = {"supervisor_id": who.id, "supervisor_name": who.name, **more}
         record = await self._request(url, f"/sessions/{session_id}/supervision", supervisor)
         return int(record["record_id"]), record.get("state", SessionState.READY)
 
@@ -277,8 +216,20 @@ class Host:
         now = time.time()
         return mint(self._config.auth, self._secret, id=id, role=role, name=name, lifetime=lifetime, now=now)
 
-    def _dashboard(self, url: str) -> str:
-        return f"{url}/admin#token={self._token(Role.ADMIN, ADMIN_ID, ADMIN_NAME, TOKEN_LIFETIME)}"
+    def _give_account(self) -> str:
+        """Give the administrator an account. Returns its password, another one every time."""
+        password = generate()
+        hash = Passwords().hash_now(password)
+        database = open_database(self._config.storage, waits_long=True)
+        try:
+            with database.atomic():
+                if not staff.set_password(database, ACCOUNT, hash):
+                    person = Person(ADMIN.role, str(ADMIN.id))
+                    account = StaffAccount(ACCOUNT, ADMIN.name, person, time.time_ns() // 1000)
+                    staff.add(database, account, hash)
+        finally:
+            database.close()
+        return password
 
     def _notes(self, url: str, session_id: int, record_id: int) -> Notes:
         people = {}
@@ -317,52 +268,3 @@ def _write_private(path: Path, content: bytes) -> None:
     with open(descriptor, "wb") as file:
         file.write(content)
     os.replace(aside, path)
-
-
-def _guide(notes: Notes, dashboard: str, command: str, state_dir: Path | None) -> str:
-    """What to do now. ``state_dir`` is what ``talk`` has to be told, if anything."""
-    where = f" --state-dir {shlex.quote(str(state_dir))}" if state_dir else ""
-    lines = ["", f"The demo is ready at {notes.url} and ends with Ctrl-C.", ""]
-    rooms = {
-        word: _room(notes, place) for word, place in notes.people.items() if place.dialect == "counselling"
-    }
-    lines += ["Open two or three of these in browser windows of their own, and let them talk:", ""]
-    lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {link}" for word, link in rooms.items()]
-    watcher = notes.people["observer"]
-    lines += [f"  {watcher.name}, both at once:\n    {notes.url}/supervise#token={watcher.token}"]
-    waiters = [word for word, place in notes.people.items() if place.dialect == "support-waiter"]
-    lines += [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:\n    {_console(notes, word)}" for word in waiters]
-    lines += [f"  {ADMIN_NAME}, the administrator, who watches the server:\n    {dashboard}"]
-    lines += [
-        "",
-        f"Or a web site with a chat in its corner, where anybody reaches the waiter:\n    {notes.url}/demo",
-    ]
-    lines += ["", "Or open a terminal for each of two or three of these people:", ""]
-    talks = {word: f"{command} talk {word}{where}" for word in notes.people}
-    width = max(map(len, talks.values()))
-    lines += [f"  {talks[word]:{width}}  {PEOPLE[word].name}, {PEOPLE[word].does}" for word in notes.people]
-    lines += ["", "Or connect any WebSocket client, with these tokens, which are valid for a week:", ""]
-    for word, place in notes.people.items():
-        if place.dialect.startswith("support"):
-            begin = {"id": "1", "type": "auth", "payload": {"token": place.token}}
-            then = {"id": "2", "type": "connect" if place.dialect == "support-user" else "ready"}
-            lines += [f"  {word}: {place.url} and send", f"    {_line(begin)}", f"    {_line(then)}"]
-        else:
-            query = "&" if "?" in place.url else "?"
-            lines += [f"  {word}:", f"    {place.url}{query}token={place.token}"]
-    lines += ["", "A session that has ended stays so; the next demo opens a new one.", ""]
-    return "\n".join(lines)
-
-
-def _room(notes: Notes, place: Place) -> str:
-    """The address of a person's page. What follows the # stays in the browser, and is in no log."""
-    asked = dict(parse_qsl(place.endpoint.partition("?")[2]))
-    return f"{notes.url}/room#token={place.token}&session={asked['sessionId']}&type={asked['type']}"
-
-
-def _console(notes: Notes, word: str) -> str:
-    return f"{notes.url}/console#token={notes.people[word].token}"
-
-
-def _line(frame: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(frame).decode()

@@ -1,4 +1,7 @@
-"""Pictures of every page, to be looked at: light and dark, on a phone and on a desk, in both languages."""
+"""Pictures of every page, to be looked at: light and dark, on a phone and on a desk, in both languages.
+
+A word or two after the folder take only the pictures whose names have all of them: ``console zh``.
+"""
 
 import asyncio
 import shutil
@@ -7,8 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright
-from scene import Scene, served
+from playwright.async_api import Browser, Page, async_playwright, expect
+from scene import Scene
+from servers import served
 
 SIZES = {"phone": (360, 740), "desk": (1280, 800)}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
@@ -16,68 +20,87 @@ SCHEMES = ("light", "dark")
 SETTLED = 0.7  # seconds for what comes in after a page has been loaded
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, words: list[str]) -> int:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("there is no chromium; scripts/test installs Debian's")
+    taken = 0
     with tempfile.TemporaryDirectory() as state:
-        async with served(Path(state)) as url, async_playwright() as playwright:
+        async with served(Path(state)) as (url, shop), async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            for word, locale in LOCALES.items():
-                scene = Scene(url, word)
+            for language in LOCALES:
+                scene = Scene(url, shop, language)
                 await scene.set()
-                for widget in (False, True):  # its guests are answered by somebody who would empty the line
-                    if widget:
-                        await scene.greet()
-                    for scheme in SCHEMES:
-                        for size in SIZES:
-                            suffix = f"{word}-{scheme}-{size}"
-                            await _take(browser, scene, folder, suffix, locale, scheme, size, widget)
+                pages = scene.addresses()
+                last = pages.pop("widget")  # its guests are answered by somebody who empties the line
+                for name, address in pages.items():
+                    taken += await _take_all(browser, scene, name, address, language, folder, words)
+                await scene.greet()
+                taken += await _take_all(browser, scene, "widget", last, language, folder, words)
                 await scene.clear()
             await browser.close()
+    return taken
+
+
+async def _take_all(
+    browser: Browser, scene: Scene, name: str, address: str, language: str, folder: Path, words: list[str]
+) -> int:
+    """A page in all its looks."""
+    taken = 0
+    for scheme in SCHEMES:
+        for size in SIZES:
+            picture = f"{name}-{language}-{scheme}-{size}"
+            if all(word in picture for word in words):
+                await _take(browser, scene, name, address, LOCALES[language], scheme, size, folder / picture)
+                taken += 1
+    return taken
 
 
 async def _take(
     browser: Browser,
     scene: Scene,
-    folder: Path,
-    suffix: str,
+    name: str,
+    address: str,
     locale: str,
     scheme: Any,
     size: str,
-    widget: bool,
+    picture: Path,
 ) -> None:
     width, height = SIZES[size]
-    for name, address in scene.addresses().items():
-        if widget != (name == "widget"):
-            continue
-        context = await browser.new_context(
-            viewport={"width": width, "height": height},
-            locale=locale,
-            color_scheme=scheme,
-            device_scale_factor=1,
-            reduced_motion="reduce",
-        )
-        page = await context.new_page()
-        await page.goto(address, wait_until="networkidle" if name.startswith("docs") else "load")
-        await asyncio.sleep(SETTLED)
-        await _prepare(name, page, scene)
-        await page.screenshot(path=folder / f"{name}-{suffix}.png")
-        await context.close()
+    context = await browser.new_context(
+        viewport={"width": width, "height": height},
+        locale=locale,
+        color_scheme=scheme,
+        reduced_motion="reduce",
+    )
+    page = await context.new_page()
+    await page.goto(address, wait_until="networkidle" if name.startswith("docs") else "load")
+    await asyncio.sleep(SETTLED)
+    await _prepare(name, page, scene, size)
+    await asyncio.sleep(SETTLED)
+    await page.screenshot(path=picture.with_suffix(".png"))
+    await context.close()
 
 
-async def _prepare(name: str, page: Page, scene: Scene) -> None:
+async def _prepare(name: str, page: Page, scene: Scene, size: str) -> None:
     """What somebody would do on the page before there is anything to see."""
     if name == "widget":
-        await page.locator("#start").click()
+        await page.locator("tornado-chat .launcher").click()
+        inside = page.frame_locator("tornado-chat iframe")
+        await inside.locator("#start-button").click()
+        await inside.locator("chat-composer textarea").fill(scene.question)
+        await inside.locator("chat-composer textarea").press("Enter")
         await scene.welcome()
-        await asyncio.sleep(SETTLED)
-    if name == "console" and await page.locator("[data-conversation]").count():
-        await page.locator("[data-conversation]").first.click()
-        await asyncio.sleep(SETTLED)
+        await expect(inside.locator(".message")).to_have_count(2)
+    if name == "console" and size == "desk":
+        await page.locator(".row").first.click()
+    if name == "supervise":
+        for session in scene.sessions if size == "desk" else scene.sessions[:1]:
+            await page.locator("#number").fill(str(session))
+            await page.locator("#number").press("Enter")
+            await expect(page.locator(f"#session-{session} .state")).to_have_attribute("data-state", "live")
 
 
 folder = Path(sys.argv[1]).resolve()
 folder.mkdir(parents=True, exist_ok=True)
-asyncio.run(main(folder))
-sys.stdout.write(f"{len(list(folder.glob('*.png')))} pictures in {folder}\n")
+sys.stdout.write(f"{asyncio.run(main(folder, sys.argv[2:]))} pictures in {folder}\n")

@@ -33,7 +33,7 @@ class Room:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.composer = page.get_by_role("textbox", name=re.compile("Message|消息"))
+        self.composer = page.get_by_role("textbox", name=re.compile("Message|消息|^To .* only|^只发给"))
         self.messages = page.locator(".message")
         self.standing = page.locator("#standing")
 

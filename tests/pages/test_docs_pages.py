@@ -112,6 +112,8 @@ async def test_what_is_copied_can_be_run(process: Process, people: People) -> No
     """Every command of the page is answered as described."""
     house = (await process.start("auth.guests=on")).house
     await house.record(await house.session())
+    await house.waiter(5)
+    await (await house.user(1)).until("connect_success")
     page = await people.page(f"{process.url}/docs/http")
     chat = await page.locator("#start ~ .copying code, #start ~ pre code").text_content() or ""
     assert f"CHAT={process.url}\n" in chat

@@ -153,9 +153,51 @@ async def test_a_counsellor_calls_a_supervisor_and_both_talk(process: Process, p
     record = await Room(await opened.value).ready()
     supervisor = await people.room(process.url, token("supervisor", 3, "Wu"), 1, type=1)
     await expect(record.page.get_by_role("heading", level=1)).to_have_text("Wu")
+    await expect(record.page.get_by_text("Supervision: the visitor does not see this")).to_be_visible()
+    await expect(counsellor.page.get_by_text("the visitor does not see this")).to_be_hidden()
     await supervisor.say("How can I help?")
     await record.say("She asks for more than I know.")
     for room in (record, supervisor):
         await room.shows("How can I help?", "She asks for more than I know.")
     await supervisor.became("How can I help?", "seen")
     await counsellor.shows()
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_supervisor_on_duty_is_called_by_one_click(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    session = await house.session()
+    counsellor = await people.room(process.url, f"{COUNSELLOR}&supervisor=3", session)
+    visitor = await people.room(process.url, f"{VISITOR}&supervisor=3", session)
+    await expect(visitor.page.get_by_role("button", name="Ask for supervision")).to_be_hidden()
+    inbox = await house.connect(f"/notify?token={token('supervisor', 3, 'Wu')}")
+    await counsellor.page.get_by_role("button", name="Ask for supervision").click()
+    assert (await inbox.recv_json())["type"] == 2
+    async with counsellor.context.expect_page() as opened:
+        await counsellor.page.get_by_role("link", name="Open the supervision").click()
+    record = await Room(await opened.value).ready()
+    await record.say("Have you got a moment?")
+    await record.became("Have you got a moment?", "stored")
+    await counsellor.shows()
+    # Another one can still be named.
+    await counsellor.page.get_by_role("button", name="Close").click()
+    await counsellor.menu("Ask for supervision")
+    await expect(counsellor.page.get_by_role("textbox", name="The supervisor's ID")).to_have_value("3")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_cannot_be_called_is_said_where_another_can_be_named(
+    process: Process, people: People, expected_complaints: list[str]
+) -> None:
+    expected_complaints.append("Failed to load resource")
+    house = (await process.start()).house
+    session = await house.session()
+    counsellor = await people.room(process.url, f"{COUNSELLOR}&supervisor=3", session)
+    await counsellor.page.route("**/supervision", lambda route: route.abort())
+    await counsellor.page.get_by_role("button", name="Ask for supervision").click()
+    dialog = counsellor.page.get_by_role("dialog")
+    await expect(dialog.get_by_role("alert")).to_contain_text("cannot be reached")
+    await expect(dialog.get_by_role("textbox", name="The supervisor's ID")).to_have_value("3")
+    await counsellor.page.unroute("**/supervision")
+    await dialog.get_by_role("button", name="Send request").click()
+    await expect(dialog.get_by_text("The supervisor has been notified.")).to_be_visible()

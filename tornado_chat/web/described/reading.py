@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from tornado_chat.web.described.schemas import REF, Schema, sample
 
@@ -78,7 +79,11 @@ def shown(value: Any) -> str:
 def curl(verb: str, path: str, described: Schema, components: Schemas) -> str:
     """A command that calls an operation, with ``$CHAT`` and ``$TOKEN`` to be set."""
     parts = ["curl"] if verb == "get" else [f"curl -X {verb.upper()}"]
-    parts[0] += f' "$CHAT{re.sub(r"{[^}]*}", "1", path)}"'
+    needed = [
+        each for each in described.get("parameters", ()) if each["in"] == "query" and each.get("required")
+    ]
+    query = urlencode({each["name"]: sample(each["schema"], components) for each in needed})
+    parts[0] += f' "$CHAT{re.sub(r"{[^}]*}", "1", path)}{"?" if query else ""}{query}"'
     if described["security"] and {} not in described["security"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in described:

@@ -123,7 +123,7 @@ class ConsolePage {
     }
     const detailed = this.#settings.get("details") ? this.#active : undefined;
     this.#rail.show(this.#desk, this.#columns, this.#line, this.#who.id);
-    this.#stage.show(detailed);
+    this.#stage.show(detailed, this.#line.status?.queue.length ?? 0);
     this.#details.show(detailed ?? null);
     const talking = this.#active !== undefined;
     find("#console").classList.toggle("talking", talking);

@@ -52,8 +52,11 @@ export class Stage {
     return this.#panels.get(one.number)?.case === one;
   }
 
-  /** @param {Case | undefined} detailed whose details are shown */
-  show(detailed) {
+  /**
+   * @param {Case | undefined} detailed whose details are shown
+   * @param {number} waiting how many are in the line, as far as is known
+   */
+  show(detailed, waiting) {
     const cases = this.#columns.visible.flatMap((number) => this.#desk.find(number) ?? []);
     for (const [number, panel] of this.#panels) {
       if (!cases.includes(panel.case)) {
@@ -73,7 +76,7 @@ export class Stage {
       });
     });
     this.#element.dataset.panels = String(cases.length);
-    this.#showCalm(cases.length === 0);
+    this.#showCalm(cases.length === 0, waiting);
   }
 
   /** Once a second. @param {number | null} now */
@@ -107,8 +110,8 @@ export class Stage {
     panel.begin();
   }
 
-  /** @param {boolean} calm */
-  #showCalm(calm) {
+  /** @param {boolean} calm @param {number} waiting */
+  #showCalm(calm, waiting) {
     find("#calm").hidden = !calm;
     if (!calm) {
       return;
@@ -117,9 +120,10 @@ export class Stage {
     const key = cases.length ? "calm_choose" : wanted ? "calm_ready" : "calm_paused";
     const touch = cases.length && !matchMedia("(hover: hover)").matches;
     const words = text(touch ? "calm_choose_text_touch" : `${key}_text`, { keys: shown("urgent") });
-    if (find("#calm-text").textContent !== words) {
+    const title = key === "calm_paused" && waiting ? text("calm_waiting", { count: waiting }) : text(key);
+    if (find("#calm-text").textContent !== words || find("#calm-title").textContent !== title) {
       find("#calm-icon").replaceChildren(icon(cases.length ? "talk" : wanted ? "leaf" : "pause"));
-      find("#calm-title").textContent = text(key);
+      find("#calm-title").textContent = title;
       find("#calm-text").textContent = words;
     }
     find("#calm-ready").hidden = wanted || cases.length > 0;

@@ -52,6 +52,7 @@ addTexts({
     "准备好后即可开始。新访客会按顺序分配给您，您可以随时暂停。",
     "Start when you are ready. Visitors come to you in the order of the line, and you can pause at any time.",
   ],
+  calm_waiting: ["有访客在排队：{count}", "Visitors in line: {count}"],
   calm_ready: ["一切就绪", "All is quiet"],
   calm_ready_text: ["下一位访客会自动来到这里。", "The next visitor appears here by itself."],
   calm_choose: ["请选择一个会话", "Choose a conversation"],

@@ -31,7 +31,7 @@ export function prepareEnd(unsent, end) {
 }
 
 /**
- * Ask which supervisor to call.
+ * Call a supervisor: the one of the link by a click, else whom the consultant names.
  *
  * @param {SessionApi} api
  * @param {Ticket} ticket
@@ -39,23 +39,47 @@ export function prepareEnd(unsent, end) {
 export function prepareCall(api, ticket) {
   const dialog = closable("#call-dialog");
   const asking = find(".asking", HTMLElement, dialog);
+  const calling = find(".calling", HTMLElement, dialog);
   const asked = find(".asked", HTMLElement, dialog);
+  const form = find("form", HTMLFormElement, dialog);
   const supervisor = find("#supervisor", HTMLInputElement);
+  let known = ticket.supervisor;
+  /** @param {HTMLElement} step */
+  const show = (step) => {
+    for (const each of [asking, calling, asked]) {
+      each.hidden = each !== step;
+    }
+  };
   onSubmit(dialog, async () => {
-    const record = await api.callSupervisor(supervisor.value.trim());
-    const link = find("#record-link", HTMLAnchorElement);
-    link.href = await roomAddress(ticket, record, 1);
-    asking.hidden = true;
-    asked.hidden = false;
-    link.focus();
+    const id = supervisor.value.trim();
+    try {
+      const record = await api.callSupervisor(id);
+      const link = find("#record-link", HTMLAnchorElement);
+      link.href = await roomAddress(ticket, record, 1);
+      known = id;
+      show(asked);
+      link.focus();
+    } catch (error) {
+      show(asking); // which says what went wrong
+      throw error;
+    }
   });
-  return () => {
-    asking.hidden = false;
-    asked.hidden = true;
-    supervisor.value = "";
+  const ask = () => {
+    show(asking);
+    supervisor.value = known;
     dialog.showModal();
     supervisor.focus();
+    supervisor.select();
   };
+  const call = () => {
+    ask();
+    if (known) {
+      show(calling);
+      find("#call-title").focus();
+      form.requestSubmit();
+    }
+  };
+  return { ask, call };
 }
 
 /**

@@ -18,6 +18,7 @@ import { fillIn, joiner, language, tellsEnd, text } from "../shared/strings.js";
 import { Talking } from "../shared/talking.js";
 import { restartOnNewTicket, takeTicket } from "../shared/token.js";
 import { prepareCall, prepareDownload, prepareEnd, prepareRating } from "./dialogs.js";
+import { Head } from "./head.js";
 import { SessionApi } from "./session.js";
 
 /** @typedef {import("../shared/connection.js").Standing} Standing */
@@ -41,9 +42,9 @@ class RoomPage {
     this.#role = ticket.role;
     this.#other = ticket.role === "consultant" ? (ticket.type === 1 ? "supervisor" : "user") : "consultant";
     const key = `room:${ticket.type}:${ticket.session}:${ticket.role}`;
-    this.#nameKey = `${key}:name`;
     this.#outbox = new Outbox(`${key}:unsent`);
     this.#api = new SessionApi(ticket);
+    this.#head = new Head(ticket, this.#other, `${key}:name`, this.#api, (name) => this.#named(name));
     this.#talking = new Talking(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
       say: (said) => this.#socket.say(said),
       sayAgain: (id) => this.#socket.sayAgain(id),
@@ -60,7 +61,7 @@ class RoomPage {
       message: (said) => {
         this.#talking.message(said);
         if (!said.own) {
-          this.#countUnread();
+          this.#head.countUnread();
         }
       },
       system: (msg, time) => this.#systemTold(msg, time),
@@ -74,9 +75,9 @@ class RoomPage {
   #role;
   /** @type {Role} */
   #other;
-  #nameKey;
   #outbox;
   #api;
+  #head;
   /** @type {ChatSocket} */
   #socket;
   #messages = find("#messages", ChatMessages);
@@ -84,20 +85,20 @@ class RoomPage {
   #standing = find("#standing", ChatStanding);
   /** @type {Talking} */
   #talking;
-  #name = "";
-  #named = false;
-  #unread = 0;
   #ending = false;
+
   start() {
     find("#room").hidden = false;
-    this.#rename(sessionStorage.getItem(this.#nameKey) ?? text(`role_${this.#other}`));
+    if (this.#ticket.type === 1) {
+      this.#messages.emptyTexts = ["record_empty_title", "record_empty_text"];
+    }
+    this.#head.start();
     this.#showPresence(undefined);
     this.#prepareMenu();
     this.#standing.addEventListener("retry", () => this.#socket.retry());
     if (matchMedia("(hover: hover)").matches) {
       this.#composer.focus(); // on a telephone it would bring up the keyboard before anything was read
     }
-    document.addEventListener("visibilitychange", () => this.#showTitle());
     this.#socket.start();
   }
 
@@ -110,65 +111,24 @@ class RoomPage {
   #systemTold(msg, time) {
     const who = joiner(msg);
     if (who?.role === this.#other && who.name) {
-      this.#rename(who.name);
+      this.#head.rename(who.name);
     }
     if (!tellsEnd(msg)) {
       this.#messages.addSystem(msg, time); // the end has a place of its own
     }
   }
 
-  #countUnread() {
-    if (document.hidden) {
-      this.#unread += 1;
-      this.#showTitle();
-    }
-  }
-
-  // --- who is there ---
-
-  async #learnName() {
-    if (this.#ticket.type === 1 || this.#named) {
-      return; // records are not in the API; joining tells the name
-    }
-    try {
-      const session = await this.#api.look();
-      const name = this.#other === "user" ? session.user_name : session.consultant_name;
-      this.#named = true;
-      if (name) {
-        this.#rename(name);
-      }
-    } catch {
-      // The role's name will do, and the socket tells what is wrong.
-    }
-  }
-
-  /** @param {string} name */
-  #rename(name) {
-    this.#name = name;
-    if (name !== text(`role_${this.#other}`)) {
-      sessionStorage.setItem(this.#nameKey, name);
-    }
-    find("#name").textContent = name;
-    find("#avatar").textContent = Array.from(name)[0]?.toUpperCase() ?? "";
+  /** @param {string} name the other one's */
+  #named(name) {
     this.#messages.otherName = name;
-    this.#showTitle();
-  }
-
-  #showTitle() {
-    if (!document.hidden) {
-      this.#unread = 0;
+    if (this.#ticket.type === 1) {
+      this.#composer.label = text("record_write", { name });
     }
-    const room = text(this.#ticket.type === 1 ? "room_record" : "room_session");
-    document.title = `${this.#unread ? `(${this.#unread}) ` : ""}${this.#name} · ${room}`;
   }
 
   /** @param {boolean | undefined} present undefined: not known */
   #showPresence(present) {
-    const presence = find("#presence");
-    presence.dataset.present = String(present);
-    find(".words", HTMLElement, presence).textContent = text(
-      present === undefined ? "presence_unknown" : present ? "present" : "absent",
-    );
+    this.#head.showPresence(present);
     if (!present) {
       this.#talking.typing(false);
     }
@@ -182,7 +142,7 @@ class RoomPage {
       this.#showPresence(undefined);
     }
     if (standing.state === "open") {
-      void this.#learnName(); // not before: who is not let in gets one answer, the socket's
+      void this.#head.learnName(); // not before: who is not let in gets one answer, the socket's
     }
     if (this.#ending && standing.state !== "closed") {
       this.#standing.say("trouble", standing.state === "open" ? "" : text("end_waits"));
@@ -214,7 +174,9 @@ class RoomPage {
       find("#ended-download").hidden = false;
       find("#ended-download").addEventListener("click", askDownload);
       if (this.#role === "consultant") {
-        offers.push({ item: "#menu-call", act: prepareCall(this.#api, this.#ticket) });
+        const { ask, call } = prepareCall(this.#api, this.#ticket);
+        offers.push({ item: "#menu-call", act: ask }, { item: "#call", act: call });
+        find("#call").prepend(icon("call"));
       }
     }
     for (const { item, act } of offers) {
@@ -245,7 +207,7 @@ class RoomPage {
     find("#room").classList.add("over");
     find("#presence").hidden = true;
     find("#menu-end").hidden = true;
-    find("#menu-call").hidden = true;
+    find("#menu-call").hidden = find("#call").hidden = true;
     find("#menu-button").hidden = this.#ticket.type === 1; // nothing is left in it
     const helper = this.#role === "consultant" || this.#ticket.type === 1;
     find("#ended-text").textContent = text(
@@ -260,7 +222,7 @@ class RoomPage {
     if (!helper) {
       void this.#offerRating();
     }
-    void this.#learnName();
+    void this.#head.learnName();
     await this.#completeTranscript();
   }
 

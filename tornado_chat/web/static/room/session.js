@@ -11,7 +11,8 @@ import { text } from "../shared/strings.js";
 
 /**
  * @typedef {object} Session
- * @property {string | null} user_name
+ * @property {string | null} [user_name] of a session
+ * @property {string | null} [supervisor_name] of a record
  * @property {string | null} consultant_name
  * @property {string} state
  * @property {number | null} rate

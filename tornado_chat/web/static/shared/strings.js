@@ -58,6 +58,12 @@ const TEXTS = {
   empty_title: ["这段时间属于你们", "This time is yours"],
   empty_text: ["不用着急，想从哪里开始都可以。", "There is no hurry. Begin wherever you like."],
 
+  // a supervision record
+  record_private: ["督导会话，来访者看不到", "Supervision: the visitor does not see this"],
+  record_empty_title: ["只有你们两人", "Just the two of you"],
+  record_empty_text: ["来访者看不到这里的任何内容。", "The visitor sees nothing of what you write here."],
+  record_write: ["只发给{name}…", "To {name} only…"],
+
   // composer
   write: ["写点什么…", "Write a message…"],
   write_label: ["消息", "Message"],
@@ -74,6 +80,7 @@ const TEXTS = {
   ],
   supervisor_id: ["督导的编号", "The supervisor's ID"],
   call: ["发送请求", "Send request"],
+  calling: ["正在通知督导…", "Notifying the supervisor…"],
   called: ["已通知督导。", "The supervisor has been notified."],
   open_record: ["打开督导会话", "Open the supervision"],
   download: ["下载记录", "Download transcript"],

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Who is here, and for what: `#token=…&session=4&type=0`.
+ * Who is here, and for what: `#token=…&session=4&type=0`, for a consultant with `&supervisor=3`, who is on duty.
  *
  * A fragment never reaches a server or its logs. With a token it leaves the address bar at once, so that it is not
  * shown, bookmarked or shared by mistake; for reloads this tab remembers it. Without one it says only which
@@ -17,6 +17,7 @@
  * @property {number} session the number of the session, or of the supervision record
  * @property {0 | 1} type 0: a session, 1: a supervision record
  * @property {Role} role whose token it is
+ * @property {string} supervisor whom a consultant calls by one click; empty: has to say whom
  */
 
 /** @typedef {"user" | "consultant" | "supervisor"} Role */
@@ -43,7 +44,8 @@ export function takeTicket(roleClaim) {
     return null;
   }
   const kind = type === "1" ? 1 : 0;
-  return { token, session: Number(session), type: kind, role: roleOf(token, roleClaim, kind) };
+  const supervisor = parameters.get("supervisor")?.trim() ?? "";
+  return { token, session: Number(session), type: kind, role: roleOf(token, roleClaim, kind), supervisor };
 }
 
 /** Another link was opened in this tab: only the fragment changes, so the page must start again itself. */

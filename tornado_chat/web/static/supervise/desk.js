@@ -5,7 +5,8 @@
  * @module
  */
 
-import { find } from "../shared/elements.js";
+import { find, icon } from "../shared/elements.js";
+import { text } from "../shared/strings.js";
 import { SessionPane } from "./pane.js";
 
 /** @typedef {import("./inbox.js").Notice} Notice */
@@ -88,6 +89,16 @@ export class Desk {
     }
     pane.learnRecord(record);
     this.show(pane);
+  }
+
+  /** What to do while nothing is open. @param {number} unread in the inbox */
+  tellCalm(unread) {
+    const title = unread ? text("calm_unread", { count: unread }) : text("calm_title");
+    if (find("#calm-title").textContent !== title) {
+      find("#calm-title").textContent = title;
+      find("#calm-text").textContent = text(unread ? "calm_unread_text" : "calm_text");
+      find("#calm-icon").replaceChildren(icon(unread ? "note" : "eye"));
+    }
   }
 
   /** @param {SessionPane} pane */

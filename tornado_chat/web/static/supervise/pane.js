@@ -197,7 +197,7 @@ export class SessionPane extends EventTarget {
     this.record = chat;
     chat.names = this.names;
     chat.shown = this.#shown;
-    chat.addEventListener("unread", () => this.#tell("changed"));
+    chat.addEventListener("changed", () => this.#tell("changed"));
     this.#lower.replaceChildren(chat.element);
     if (this.#started) {
       chat.start();

@@ -2,7 +2,7 @@
 /**
  * The supervision record: what supervisor and consultant say to each other. The visitor sees nothing of it.
  *
- * Events: `unread`, with how many messages of the consultant have not been seen.
+ * Events: `changed`, when there is more or less unread, when both have met, and at the end.
  *
  * @module
  */
@@ -214,14 +214,17 @@ export class RecordChat extends EventTarget {
     const count = this.#unread.size;
     this.#count.hidden = count === 0;
     this.#count.replaceChildren(String(count), make("span", "hidden", ` ${text("unread_count", { count })}`));
-    this.dispatchEvent(new CustomEvent("unread"));
+    this.#tell();
   }
 
   // --- how it stands ---
 
   /** @param {boolean | undefined} present undefined: not known */
   #present(present) {
-    this.#met ||= present === true;
+    if (present && !this.#met) {
+      this.#met = true;
+      this.#tell();
+    }
     this.#presence.dataset.present = String(present);
     this.#presence.replaceChildren(
       make("span", "dot"),
@@ -255,5 +258,10 @@ export class RecordChat extends EventTarget {
       this.#over.textContent = text("record_refused", { reason: reason || String(code) });
     }
     this.#messages.addPast([], false);
+    this.#tell();
+  }
+
+  #tell() {
+    this.dispatchEvent(new CustomEvent("changed"));
   }
 }

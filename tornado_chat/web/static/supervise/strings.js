@@ -32,6 +32,11 @@ addTexts({
     "咨询师的督导请求和提醒会自动出现在收件箱。打开后，可同时旁听四个会话。",
     "Calls and alerts appear in the inbox by themselves. Open one to listen in; four sessions fit side by side.",
   ],
+  calm_unread: ["有 {count} 条未读通知", "Unread in the inbox: {count}"],
+  calm_unread_text: [
+    "打开请求或提醒，即可旁听该会话；可同时旁听四个会话。",
+    "Open a call or an alert to listen in to its session; four fit side by side.",
+  ],
   calm_id: ["咨询师可用您的编号 {id} 请求督导。", "Counsellors reach you by your ID, {id}."],
 
   // the inbox
@@ -116,9 +121,6 @@ addTexts({
   // the record
   record_with: ["与{name}的督导", "Supervision with {name}"],
   record_hidden: ["{name}看不到", "{name} does not see this"],
-  record_write: ["只发给{name}…", "To {name} only…"],
-  record_empty_title: ["只有你们两人", "Just the two of you"],
-  record_empty_text: ["来访者看不到这里的任何内容。", "The visitor sees nothing of what you write here."],
   record_over: [
     "与{name}的督导已结束。会话进行期间，咨询师可以再次请求。",
     "The supervision with {name} is over. While the session goes on, it can be asked for again.",

@@ -8,7 +8,7 @@
 
 import "./strings.js";
 import { showCard, showSignInCard, signInOrShowCard } from "../shared/card.js";
-import { find, icon } from "../shared/elements.js";
+import { find } from "../shared/elements.js";
 import { NotifySocket } from "../shared/following.js";
 import { SignInOver } from "../shared/identity.js";
 import { ChatStanding } from "../shared/standing.js";
@@ -89,7 +89,6 @@ class SupervisePage {
     const name = this.#me.name || this.#me.id;
     find("#my-name").textContent = name;
     find("#my-avatar").textContent = Array.from(name)[0]?.toUpperCase() ?? "";
-    find("#calm-icon").append(icon("eye"));
     find("#calm-id").textContent = this.#me.role === "admin" ? "" : text("calm_id", { id: this.#me.id });
     prepareSettings(this.#me, this.#signals, () => this.#desk.panes.some((pane) => pane.record?.unsent));
     prepareByNumber((session) => this.#openSession(session, 0));
@@ -245,6 +244,7 @@ class SupervisePage {
     this.#notices.show();
     this.#overview.show(this.#desk, alerts, unread.length);
     this.#signals.show({ alerts: alerts.length, calls: this.#calls.size, unread: unread.length });
+    this.#desk.tellCalm(unread.length);
     find("#page").classList.toggle("talking", this.#desk.current !== undefined);
   }
 
