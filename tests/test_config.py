@@ -297,6 +297,10 @@ def test_a_problem_says_where(ini: Path) -> None:
         ("storage.url=sqlite:///", 'url: "sqlite:///" is no database'),
         ("storage.url=sqlite:///:memory:", "url: each thread would have a memory of its own"),
         ("storage.url=sqlite:////", "url: / is a directory"),
+        ("cluster.url=localhost", "url: it has to look like redis://host:6379/0"),
+        ("cluster.url=redis://:p@h/one", 'url: "one" is no number of a database'),
+        ("cluster.password_file=/x", "password_file: there is no Redis; leave it empty, or set url"),
+        ("cluster.prefix=two words", 'prefix: "two words" is not made of letters'),
         ("limits.outgoing_bytes=1000", "outgoing_bytes: 1000 is less than one frame"),
         ("limits.ping_timeout=3601", "ping_timeout: a dead connection would go unnoticed"),
         ("web.origins=example.org", 'origins: "example.org" is not * or scheme://host[:port]'),
@@ -411,3 +415,16 @@ def test_several_processes_need_what_can_be_shared(ini: Path) -> None:
     shared = [MYSQL, "cluster.url=redis://127.0.0.1:6379/0"]
     assert load([], ["server.processes=4", *shared], {}).server.process_count == 4
     assert load([], ["server.processes=0", *shared], {}).server.process_count == len(os.sched_getaffinity(0))
+
+
+def test_the_password_of_redis_is_in_the_url_or_in_a_file(ini: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("it's long\n")
+    file = f"[cluster]\npassword_file = {secret}"
+    assert load(None, ["cluster.url=redis://h", f"cluster.password_file={secret}"], {"HOME": "/"})
+    said = problem(ini, file, "cluster.url=redis://:hidden@h")
+    assert "the url has a password too; leave one of the two out" in said
+    assert "hidden" not in said
+    assert "cannot be read: No such file" in problem(
+        ini, "[cluster]\npassword_file = /nowhere", "cluster.url=redis://h"
+    )

@@ -1,6 +1,7 @@
 """Every way to reach a Redis, and what is said when it cannot be reached."""
 
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ import pytest
 from redis import Redis
 
 from tests.cluster.conftest import THREAD, Ears, Signs, message, process, settings
-from tests.redis_server import RedisSentinel, RedisServer
+from tests.redis_server import RedisSentinel, RedisServer, free_port
 from tornado_chat import config
+from tornado_chat.cluster.lease import Lease
 from tornado_chat.redis_url import RedisUrl, parse
 
 LOST = "until it is back, the processes do not hear of each other"
@@ -54,6 +56,38 @@ async def test_passwords(memory: Path, tmp_path: Path, expected_logs: list[str])
 
 
 @pytest.mark.gen_test(timeout=60)
+async def test_tls(memory: Path, tmp_path: Path, expected_logs: list[str]) -> None:
+    expected_logs.append(LOST)
+    _certify(tmp_path)
+    files = (*("--tls-cert-file", str(tmp_path / "cert")), *("--tls-key-file", str(tmp_path / "key")))
+    options = ("--tls-ca-cert-file", str(tmp_path / "cert"), "--tls-auth-clients", "no")
+    port = free_port()
+    with RedisServer(memory / f"redis-{tmp_path.name}", "--tls-port", str(port), *files, *options) as server:
+        url = f"rediss://127.0.0.1:{port}/0"
+        await works(settings(server, url=f"{url}?ssl-ca={tmp_path / 'cert'}"))
+        said = await problem(settings(server, url=url))
+        assert "cannot be reached" in said
+        assert "certificate verify failed" in said
+
+
+def _certify(folder: Path) -> None:
+    """A key, and a certificate of 127.0.0.1 that vouches for itself."""
+    subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    command = (
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    )
+    files = ("-keyout", str(folder / "key"), "-out", str(folder / "cert"))
+    subprocess.run((*command, *subject, *files), check=True, capture_output=True)
+
+
+@pytest.mark.gen_test(timeout=60)
 async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
     cluster, signs = settings(own_redis), Signs()
@@ -66,6 +100,23 @@ async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs
         await signs.until(lambda: signs.away == 1)
         assert "does not allow us enough" in bus.problem
         assert "publish" in bus.problem
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    (rules,) = (line.split() for line in manual.splitlines() if line.startswith("ACL SETUSER"))
+    async with process(settings(own_redis)) as here:
+        await here.link.ask(*rules)
+    cluster = settings(
+        own_redis, prefix="tornado_chat", url=own_redis.url.replace("//", "//chat:password@")[:-1] + "3"
+    )
+    await works(cluster)
+    async with process(cluster) as here:
+        assert await here.elsewhere(THREAD) is False
+        lease = Lease(here.link, 1)
+        assert await lease.take() == here.link.process
+        await lease.release()
 
 
 @pytest.mark.gen_test(timeout=60)

@@ -4,11 +4,14 @@ They have no timeouts and no retries of redis-py's own: who uses one watches the
 anything is wrong with it.
 """
 
+import os
+import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hiredis
+import redis.exceptions
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
@@ -122,12 +125,19 @@ class Connections:
                 return f"no master is known: Redis {server} is away, or they do not know it by this name"
             case Replica() | ReadOnlyError():
                 return f"Redis at {server} is a replica and takes no commands; wait for a failover, or name the master"
-            case TimeoutError():
-                return f"Redis at {server} does not answer"
-            case _ if isinstance(error, RedisError) and "imeout" in type(error).__name__:
+            case TimeoutError() | redis.exceptions.TimeoutError():
                 return f"Redis at {server} does not answer"
             case _:
-                return f"Redis at {server} cannot be reached: {error or type(error).__name__}"
+                return f"Redis at {server} cannot be reached: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    """In the words of the system, which are plainer than redis-py's."""
+    below = error if isinstance(error, OSError) else error.__context__
+    # The numbers of a TLS error are OpenSSL's own.
+    if isinstance(below, OSError) and not isinstance(below, ssl.SSLError) and below.errno:
+        return os.strerror(below.errno)
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _with_password(url: RedisUrl, file: str) -> RedisUrl:

@@ -65,6 +65,7 @@ class Link:
         self._prefix = f"{settings.prefix}:"
         self._connections = Connections(settings, f"tornado_chat-{process}", self._times.patience)
         self._codec = Codec((*EVENTS, *messages.ALL))
+        self._events = frozenset(EVENTS)
         self._handlers: dict[type[Any], Handler] = {}
         self._on_away: list[Callable[[], None]] = []
         self._on_back: list[Callable[[], None]] = []
@@ -118,12 +119,12 @@ class Link:
         except Exception:
             log.exception("%s cannot be said to other processes", type(value).__name__)
             return
-        sender = self._sender
-        if sender is None:
-            self._has_dropped = self._has_dropped or type(value) in EVENTS
+        is_event = type(value) in self._events
+        if self._sender is None:
+            self._has_dropped |= is_event
             return
         for channel in channels:
-            sender.tell(packed("PUBLISH", self._prefix + channel, payload))
+            self._sender.tell(packed("PUBLISH", self._prefix + channel, payload), matters=is_event)
 
     async def ask(self, *command: str | bytes | int) -> Any:
         """Redis's reply. :raises: one of ``connection.LOST``: the link is away, or Redis refuses."""
@@ -134,7 +135,7 @@ class Link:
     async def flushed(self) -> None:
         """Returns when all that was said has arrived, or the link is away."""
         with contextlib.suppress(*LOST):
-            await self.ask("PING")
+            await self.ask("ECHO", "")
 
     # --- listening ---
 

@@ -12,12 +12,13 @@ from redis.asyncio.connection import AbstractConnection
 
 from tornado_chat.cluster.connection import packed
 
-PING = packed("PING")
+SIGN_OF_LIFE = packed("UNSUBSCRIBE", "")
+"""Asks for one, by ending what has not begun. A Redis whose disk is full answers PING with an error."""
 MOST_SILENT = 2
-"""Pings in a row with no sign of life in between."""
+"""Questions in a row with no sign of life in between."""
 
 
-class Silent(OSError):
+class Silent(TimeoutError):
     """Nothing has come for too long."""
 
 
@@ -59,7 +60,7 @@ class Listener:
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._under_way: deque[Turn] = deque()
-        self._pings = 0
+        self._unanswered = 0
 
     def changed(self, channel: bytes) -> None:
         """It is wanted now, or no more."""
@@ -80,10 +81,10 @@ class Listener:
                 async with asyncio.timeout(self._ping):
                     await self._wake.wait()
             except TimeoutError:
-                if self._pings >= MOST_SILENT:
+                if self._unanswered >= MOST_SILENT:
                     raise Silent("it is silent") from None
-                self._pings += 1
-                await self._connection.send_packed_command(PING, check_health=False)
+                self._unanswered += 1
+                await self._connection.send_packed_command(SIGN_OF_LIFE, check_health=False)
                 continue
             self._wake.clear()
             data = self._next_turn()
@@ -112,7 +113,7 @@ class Listener:
         read, receive = self._connection.read_response, self._receive
         while True:
             reply = await read()
-            self._pings = 0
+            self._unanswered = 0
             kind = reply[0]
             if kind == b"message":
                 receive(reply[2])

@@ -18,9 +18,11 @@ MOST_COMMANDS = 1000
 MOST_WAITING = 16 * 1024 * 1024
 """Bytes. A Redis that takes so long for them is as good as away, and has dropped them."""
 
-PING = packed("PING")
+SIGN_OF_LIFE = packed("ECHO", "")
+"""Asks for one. A Redis whose disk is full answers PING with an error, but goes on publishing."""
 
-Waiting = tuple[bytes, "asyncio.Future[Any] | None"]
+Waiting = tuple[bytes, "asyncio.Future[Any] | None", bool]
+"""A command, who waits for its reply, and whether its loss is to be known."""
 
 
 class Overrun(OSError):
@@ -41,14 +43,17 @@ class Sender:
         self._wake = asyncio.Event()
         self._under_way: list[Waiting] = []
 
-    def tell(self, command: bytes) -> None:
-        """Send a packed command. Nobody waits for its reply, an error breaks the connection."""
-        self._put((command, None))
+    def tell(self, command: bytes, *, matters: bool = False) -> None:
+        """Send a packed command. Nobody waits for its reply, an error breaks the connection.
+
+        :arg matters: ``close`` tells if it may not have arrived.
+        """
+        self._put((command, None, matters))
 
     async def ask(self, *command: str | bytes | int) -> Any:
         """The reply. :raises: one of ``connection.LOST``."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._put((packed(*command), future))
+        self._put((packed(*command), future, False))
         return await future
 
     def _put(self, item: Waiting) -> None:
@@ -70,7 +75,7 @@ class Sender:
                     async with asyncio.timeout(self._ping):
                         await self._wake.wait()
                 if not self._waiting:
-                    self.tell(PING)
+                    self.tell(SIGN_OF_LIFE)
             if self._bytes > MOST_WAITING:
                 raise Overrun("it does not keep up with what we say")
             batch = self._under_way = self._waiting[:MOST_COMMANDS]
@@ -80,11 +85,11 @@ class Sender:
             self._under_way = []
 
     async def _exchange(self, batch: list[Waiting]) -> None:
-        data = b"".join([command for command, _ in batch])
+        data = b"".join([command for command, _, _ in batch])
         self._bytes -= len(data)
         await self._connection.send_packed_command(data, check_health=False)
         read = self._connection.read_response
-        for _, future in batch:
+        for _, future, _ in batch:
             try:
                 reply = await read()
             except ResponseError as error:
@@ -97,9 +102,9 @@ class Sender:
                 future.set_result(reply)
 
     def close(self, error: BaseException) -> bool:
-        """Tell who waits for a reply. Returns whether anything is lost that somebody told."""
+        """Tell who waits for a reply. Returns whether anything that matters may be lost."""
         left, self._waiting, self._under_way = self._under_way + self._waiting, [], []
-        for _, future in left:
+        for _, future, _ in left:
             if future is not None and not future.done():
                 future.set_exception(error)
-        return any(future is None and command is not PING for command, future in left)
+        return any(matters for _, _, matters in left)
