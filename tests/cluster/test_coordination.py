@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import QUICK, THREAD, TIMES, message, settings
+from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.attendance import Fact, HandOver, InRoom, OnDuty, Question, WhoIsThere
@@ -18,11 +18,23 @@ from tornado_chat.cluster.link import Times
 from tornado_chat.cluster.redis import RedisBus
 from tornado_chat.errors import Conflict, Refused, Unavailable
 from tornado_chat.events import Event, RoomEnded
-from tornado_chat.types import Kind, Person, Role, SessionState, Thread
+from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
 
 LOST = "until it is back, the processes do not hear of each other"
 SILENT = "has been silent for"
 RHYTHM = Rhythm(beat=0.05, ttl=1, dead=1, patience=20)
+
+ROOM = Room(
+    thread=THREAD,
+    asker=USER,
+    helper=Person(Role.CONSULTANT, "2"),
+    asker_name=None,
+    helper_name=None,
+    state=SessionState.ACTIVE,
+    last_seq=0,
+    session_id=THREAD.id,
+    created=1,
+)
 
 _counter = itertools.count(1)
 
@@ -131,7 +143,7 @@ async def nodes(
 
 
 def in_room(id: int, name: str = "Wang") -> InRoom:
-    return InRoom(THREAD, Person(Role.USER, str(id)), name)
+    return InRoom(ROOM, Person(Role.USER, str(id)), name)
 
 
 @pytest.mark.gen_test(timeout=60)
