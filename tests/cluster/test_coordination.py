@@ -12,7 +12,7 @@ from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.attendance import Fact, HandOver, InRoom, OnDuty, Question, WhoIsThere
-from tornado_chat.cluster import coordination as coordination_module
+from tornado_chat.cluster import own_facts
 from tornado_chat.cluster.coordination import RedisCoordination, Rhythm
 from tornado_chat.cluster.link import Times
 from tornado_chat.cluster.redis import RedisBus
@@ -199,7 +199,7 @@ async def test_the_coordinator_hears_of_everybody_in_order(redis: RedisServer) -
 async def test_what_was_known_before_a_coordinator_begins_is_no_news_to_it(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordination_module, "SLICE", 3)
+    monkeypatch.setattr(own_facts, "SLICE", 3)
     async with nodes(settings(redis), 3) as (first, second, third):
         for count in range(10):
             third.way.here(in_room(count))

@@ -34,14 +34,12 @@ from tornado_chat.cluster.messages import (
     TellAll,
     Vacant,
 )
+from tornado_chat.cluster.own_facts import OwnFacts
 from tornado_chat.cluster.questions import Questions, answer
 from tornado_chat.cluster.redis import COORDINATOR
 from tornado_chat.errors import ChatError, Unavailable
 
 log = logging.getLogger(__name__)
-
-SLICE = 500
-"""Facts in one message."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,7 @@ class RedisCoordination:
         self._ledger = Ledger(
             coordinator, self._tell_all, self._loop.time, dead=rhythm.dead, again=rhythm.beat
         )
-        self._facts: dict[str, Fact] = {}
-        self._number = 0
+        self._own = OwnFacts()
         self._part = Part.FOLLOWS
         self._term = 0
         self._beginning: asyncio.Task[None] | None = None
@@ -226,7 +223,7 @@ class RedisCoordination:
             log.info("%s coordinates now, and this process no more", holder)
             self._end()
         if self._part is not Part.COORDINATES:
-            self._link.say(Beat(self._number), COORDINATOR)
+            self._link.say(self._own.beat(), COORDINATOR)
             return
         if self._link.connected:
             self._ledger.sweep()
@@ -254,7 +251,7 @@ class RedisCoordination:
         self._beginning = asyncio.create_task(self._begin_coordinator())
 
     async def _begin_coordinator(self) -> None:
-        before = dict(self._facts)
+        before = dict(self._own.facts)
         # First, so that nothing falls between what begin() reads and what is heard.
         await self._link.tune_in(COORDINATOR)
         try:
@@ -271,7 +268,7 @@ class RedisCoordination:
         self._ledger.begin()
         self._heard_since = self._loop.time()
         log.info("this process coordinates now")
-        for key, fact in self._facts.items():
+        for key, fact in self._own.facts.items():
             self._ledger.pass_on(self._link.process, fact, old=before.get(key) is fact)
         self._say_coordinating()
         self._tell_news()
@@ -344,29 +341,26 @@ class RedisCoordination:
         self._wake.set()
 
     def _say_everything(self) -> None:
-        facts = tuple(self._facts.values())
-        slices = [facts[at : at + SLICE] for at in range(0, len(facts), SLICE)] or [()]
-        for part, slice in enumerate(slices):
-            self._link.say(Everything(self._number, part, len(slices), slice), COORDINATOR)
+        for said in self._own.everything():
+            self._link.say(said, COORDINATOR)
 
     # --- the way to the coordinator ---
 
     def here(self, fact: Fact) -> None:
-        self._facts[fact.key] = fact
-        self._number += 1
+        change = self._own.here(fact)
         if self._part is Part.COORDINATES:
             self._coordinator.here(self._link.process, fact)
         else:
-            self._link.say(Here(self._number, fact), COORDINATOR)
+            self._link.say(change, COORDINATOR)
 
     def gone(self, key: str) -> None:
-        if self._facts.pop(key, None) is None:
+        change = self._own.gone(key)
+        if change is None:
             return
-        self._number += 1
         if self._part is Part.COORDINATES:
             self._coordinator.gone(self._link.process, key)
         else:
-            self._link.say(Gone(self._number, key), COORDINATOR)
+            self._link.say(change, COORDINATOR)
 
     async def ask(self, question: Question) -> Any:
         try:
