@@ -26,6 +26,7 @@ from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event
 from tornado_chat.listening import listen
+from tornado_chat.loads import Loads
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History
@@ -77,6 +78,7 @@ from tornado_chat.web.described.pages import Docs
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Site
 from tornado_chat.web.proxies import Networks, ProxiedServer
+from tornado_chat.web.sharing import Sharing
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
@@ -105,6 +107,7 @@ class Server:
     :arg passed: listening sockets that are already there; then ``config`` has no say in that.
     :arg more_pages: routes like those of ``web.pages``.
     :arg process: which one of several on this machine it is; 0: the only one.
+    :arg loads: how many connections each of these has.
     :raises StartError: something in the configuration or the machine is not as it must be.
     """
 
@@ -114,6 +117,7 @@ class Server:
         passed: Sequence[socket.socket] = (),
         more_pages: Sequence[pages.Route] = (),
         process: int = 0,
+        loads: Loads | None = None,
     ) -> None:
         self._config = config
         self._process = process
@@ -150,6 +154,8 @@ class Server:
         self._http = ProxiedServer(
             self.application, trusted=self._trusted, max_body_size=config.limits.frame_bytes
         )
+        if loads is not None:
+            self._http.share(Sharing(loads, self._loop, lambda: self._http.held + self.connected))
         self.url = ""
 
     def _build(self, keys: Keys) -> Application:

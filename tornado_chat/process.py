@@ -13,6 +13,7 @@ from tornado_chat import logs, running
 from tornado_chat.app import Server, StartError
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.listening import SOCKETS_ARE_PASSED
+from tornado_chat.loads import Loads
 from tornado_chat.logs import fields
 from tornado_chat.loops import end, new_loop
 from tornado_chat.systemd import Manager
@@ -88,7 +89,13 @@ class _Life:
         elif self._manager.sockets:
             log.info(SOCKETS_ARE_PASSED)
         self._manager.tell(STATUS="starting")
-        server = Server(self._config, self._manager.sockets, self._more_pages, self._manager.process)
+        server = Server(
+            self._config,
+            self._manager.sockets,
+            self._more_pages,
+            process=self._manager.process,
+            loads=Loads.take(os.environ),
+        )
         try:
             await server.start()
         except StartError:

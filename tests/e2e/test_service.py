@@ -238,8 +238,8 @@ class Activated:
     def __init__(self, directory: Path) -> None:
         state = directory / "state"
         (directory / "secret").write_bytes(SECRET)
-        self._ini = directory / "tornado-chat.ini"
-        self._ini.write_text(
+        self.ini = directory / "tornado-chat.ini"
+        self.ini.write_text(
             f"[server]\nstate_dir = {state}\ndrain_seconds = 0.2\n[auth]\nsecret_file = {directory}/secret\n"
         )
         with bound(("127.0.0.1", 0)) as free:
@@ -259,7 +259,7 @@ class Activated:
         self._process = await asyncio.create_subprocess_exec(
             "systemd-socket-activate",
             f"--listen=127.0.0.1:{self.port}",
-            f"--setenv=TORNADO_CHAT_CONFIG={self._ini}",
+            f"--setenv=TORNADO_CHAT_CONFIG={self.ini}",
             *("/bin/sh", "-c", self.AGAIN, "sh", *command),
             stderr=asyncio.subprocess.PIPE,
         )

@@ -15,6 +15,7 @@ from tornado.ioloop import IOLoop
 from tests.conftest import token
 from tests.e2e.conftest import Process
 from tests.e2e.managing import Manager, bound
+from tests.e2e.test_service import Activated
 from tests.mariadb import MariaDB
 from tests.redis_server import RedisServer
 from tornado_chat.client import ChatClient
@@ -307,7 +308,9 @@ async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manag
         assert status["sockets"]["notify"] == 12
         assert [each["number"] for each in status["processes"]] == list(range(1, COUNT + 1))
         assert sorted(each["pid"] for each in status["processes"]) == sorted(there)
-        assert sum(each["sockets"] for each in status["processes"]) == 12
+        shares = [each["sockets"] for each in status["processes"]]
+        assert sum(shares) == 12
+        assert max(shares) - min(shares) <= 2
         text = (await house.api("GET", "/metrics")).body.decode()
         assert len(re.findall("^# TYPE tornado_chat_sockets gauge", text, re.MULTILINE)) == 1
         found = re.findall(
@@ -333,3 +336,43 @@ async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manag
         os.kill(there[1], signal.SIGCONT)
     assert [each["number"] for each in status["processes"]] == [1]
     assert forget(process, "process 2 does not say how it is: TimeoutError")
+
+
+@pytest.fixture
+def activated(io_loop: IOLoop, mariadb: MariaDB, memory: Path, tmp_path: Path) -> Iterator[Activated]:
+    with mariadb.database(migrated=True) as name, RedisServer(memory / f"redis-{tmp_path.name}") as redis:
+        activated = Activated(tmp_path)
+        text = activated.ini.read_text().replace("[server]", f"[server]\nprocesses = {COUNT}")
+        more = f"[storage]\nurl = {mariadb.url(name)}\ndurability = normal\n[cluster]\nurl = {redis.url}\n"
+        activated.ini.write_text(text + more)
+        yield activated
+        io_loop.run_sync(activated.stop, timeout=20)
+    assert not [line for line in activated.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
+
+
+@pytest.mark.gen_test(timeout=120)
+@pytest.mark.slow
+async def test_started_by_its_socket_and_restarted_as_a_whole_it_refuses_no_connection(
+    activated: Activated,
+) -> None:
+    await activated.start()
+    over = False
+    answers: list[bytes] = []
+
+    async def knock() -> None:
+        while not over:
+            reader, writer = await asyncio.open_connection("127.0.0.1", activated.port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answers.append(await reader.read())
+            writer.close()
+
+    knocking = [asyncio.create_task(knock()) for _ in range(3)]
+    for _ in range(2):
+        async with asyncio.timeout(60):
+            while "all processes are ready" not in "".join(activated.log[-1:]):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await activated.restart()
+    over = True
+    await asyncio.gather(*knocking)
+    assert len(answers) > 20
+    assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)

@@ -8,7 +8,8 @@ Tornado's own ``xheaders`` believes everybody, and ``X-Real-IP`` too.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,8 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
+
+from tornado_chat.web.sharing import Sharing
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -52,8 +55,26 @@ class ProxiedServer(HTTPServer):
     def initialize(self, *arguments: Any, trusted: Networks, **options: Any) -> None:  # type: ignore[override]
         super().initialize(*arguments, **options)
         self._trusted = trusted
+        self._sharing: Sharing | None = None
         self._open: set[object] = set()
         self._silent: set[object] = set()
+
+    def share(self, sharing: Sharing) -> None:
+        """From sockets that are added later, other processes take connections too."""
+        self._sharing = sharing
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        if self._sharing is None:
+            super().add_sockets(sockets)
+            return
+        for each in sockets:
+            self._sockets[each.fileno()] = each
+            self._handlers[each.fileno()] = self._sharing.accept(each, self._handle_connection)
+
+    @property
+    def held(self) -> int:
+        """How many connections there are, beside those that have become WebSockets."""
+        return len(self._connections)
 
     @property
     def expecting(self) -> int:

@@ -25,6 +25,7 @@ class Child:
     """A process, and what it told of itself.
 
     :arg number: from 1. A child has that of the one in whose place it is.
+    :arg load: its place in ``Loads``.
     :arg watchdog: seconds within which it has to say that it is not stuck, once it serves.
     :ivar code: the exit code; negative: the signal that ended it.
     :ivar asked: it was told to stop.
@@ -33,8 +34,11 @@ class Child:
     :ivar reloading: it was told to reload, and is not done.
     """
 
-    def __init__(self, number: int, pid: int, watchdog: float, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, number: int, pid: int, load: int, watchdog: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.number = number
+        self.load = load
         self.pid = pid
         self.state = State.STARTING
         self.code = 0

@@ -6,16 +6,18 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from itertools import count
 
 from tornado_chat import logs, running
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import compare
 from tornado_chat.listening import SOCKETS_ARE_PASSED, listen
+from tornado_chat.loads import VARIABLE, Loads
 from tornado_chat.logs import fields
 from tornado_chat.systemd import PROCESS, Manager
 from tornado_chat.workers.child import Child, State
 from tornado_chat.workers.listener import Listener
-from tornado_chat.workers.spawning import own_command, spawn
+from tornado_chat.workers.spawning import behind, own_command, spawn
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,7 @@ class Parent:
         self._sockets, self._url = listen(self._config.server, self._manager.sockets)
         self._lifeline, self._our_end = os.pipe()
         self._listener = Listener()
+        self._loads = Loads.create(2 * len(self._places))  # each child may have a successor beside it
         self._environ = {**os.environ, "NOTIFY_SOCKET": self._listener.address}
         self._watchdog = self._manager.watchdog or WATCHDOG
         self._environ["WATCHDOG_USEC"] = str(round(self._watchdog * 1_000_000))
@@ -239,9 +242,12 @@ class Parent:
     # --- children ---
 
     def _spawn(self, number: int) -> Child:
-        environ = {**self._environ, PROCESS: str(number)}
-        pid = spawn(own_command(), environ, self._sockets, self._lifeline)
-        child = self._children[pid] = Child(number, pid, self._watchdog, self._loop)
+        taken = {child.load for child in self._children.values()}
+        load = next(place for place in count() if place not in taken)
+        told = {PROCESS: f"{number}", VARIABLE: f"{behind(self._sockets)}:{load}"}
+        environ = {**self._environ, **told}
+        pid = spawn(own_command(), environ, self._sockets, self._lifeline, self._loads.descriptor)
+        child = self._children[pid] = Child(number, pid, load, self._watchdog, self._loop)
         return child
 
     def _start(self, place: Place) -> None:
@@ -268,6 +274,7 @@ class Parent:
             waited, status = os.waitpid(pid, os.WNOHANG)
             if waited:
                 child = self._children.pop(pid)
+                self._loads.clear(child.load)
                 child.has_ended(os.waitstatus_to_exitcode(status))
                 self._ended(child)
         self._news.set()

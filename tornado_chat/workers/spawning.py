@@ -19,21 +19,31 @@ def own_command() -> list[str]:
     return [sys.executable, *sys.orig_argv[1:]]
 
 
+def behind(sockets: Sequence[socket.socket]) -> int:
+    """The descriptor that has the memory in the process that is started."""
+    return FIRST + len(sockets)
+
+
 def spawn(
-    command: Sequence[str], environ: Mapping[str, str], sockets: Sequence[socket.socket], lifeline: int
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    sockets: Sequence[socket.socket],
+    lifeline: int,
+    memory: int,
 ) -> int:
     """Start ``command`` with ``sockets`` (sd_listen_fds(3)). Returns its process id; somebody has to wait for it.
 
     Forked by hand, as ``$LISTEN_PID`` can only be known between fork and exec.
 
     :arg lifeline: a descriptor that becomes its standard input.
+    :arg memory: one that is passed behind the sockets, see ``behind``.
     """
     # A signal that came in between would be told to this process's loop.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
         if pid == 0:
-            _become(command, environ, [each.fileno() for each in sockets], lifeline)
+            _become(command, environ, [*(each.fileno() for each in sockets), memory], lifeline)
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -49,11 +59,11 @@ def _become(
             signal.signal(number, signal.SIG_DFL)
         os.dup2(lifeline, 0)
         # Out of the way first: one of them may be where another has to go.
-        behind = FIRST + len(descriptors)
-        aside = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, behind) for each in descriptors]
+        free = FIRST + len(descriptors)
+        aside = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, free) for each in descriptors]
         for place, descriptor in enumerate(aside, FIRST):
             os.dup2(descriptor, place)
-        passed = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(descriptors))}
+        passed = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(descriptors) - 1)}
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(command[0], list(command), {**environ, **passed})  # noqa: S606 - that is the point
     finally:

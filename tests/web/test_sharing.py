@@ -1,0 +1,120 @@
+"""Several processes take from one socket: none gets much more than the others, and none is waited for in vain."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.managing import bound
+from tornado_chat.loads import VARIABLE, Loads
+from tornado_chat.web.sharing import Sharing
+
+
+class Taker:
+    """Stands for a process: it keeps what it takes, and has ``other`` connections beside."""
+
+    def __init__(self, memory: Loads, place: int, listening: socket.socket, other: int = 0) -> None:
+        self.other = other
+        self.taken: list[socket.socket] = []
+        self.loads = Loads(memory.descriptor, place)
+        self._listening = listening.dup()
+        self._listening.setblocking(False)
+        sharing = Sharing(self.loads, asyncio.get_running_loop(), lambda: self.count)
+        self._end = sharing.accept(self._listening, self._take)
+
+    @property
+    def count(self) -> int:
+        return self.other + len(self.taken)
+
+    def _take(self, connection: socket.socket, address: Any) -> None:
+        self.taken.append(connection)
+
+    def close(self) -> None:
+        self._end()
+        for each in (self._listening, *self.taken):
+            each.close()
+
+
+Makes = Callable[..., Taker]
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with bound(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def make(listening: socket.socket) -> Iterator[Makes]:
+    memory = Loads.create(6)
+    with contextlib.ExitStack() as stack:
+
+        def make(place: int, other: int = 0) -> Taker:
+            taker = Taker(memory, place, listening, other)
+            stack.callback(taker.close)
+            return taker
+
+        yield make
+    os.close(memory.descriptor)
+
+
+async def come(count: int, listening: socket.socket, *takers: Taker) -> None:
+    """So many connect, and all have been taken."""
+    wanted = count + sum(len(each.taken) for each in takers)
+    for _ in range(count):
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.close()
+    async with asyncio.timeout(10):
+        while sum(len(each.taken) for each in takers) < wanted:  # noqa: ASYNC110 - it is a count
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.gen_test
+async def test_all_get_about_the_same(make: Makes, listening: socket.socket) -> None:
+    takers = [make(place) for place in (0, 2, 5)]
+    await come(90, listening, *takers)
+    assert all(28 <= len(each.taken) <= 32 for each in takers)
+
+
+@pytest.mark.gen_test
+async def test_who_comes_later_gets_all_until_it_has_as_many(make: Makes, listening: socket.socket) -> None:
+    old, new = make(0, other=40), make(1)
+    await come(30, listening, old, new)
+    assert len(new.taken) == 30
+    await come(40, listening, old, new)
+    assert abs(old.count - new.count) <= 3
+
+
+@pytest.mark.gen_test
+async def test_one_that_takes_nothing_is_not_waited_for(make: Makes, listening: socket.socket) -> None:
+    taker, stuck = make(0, other=10), make(1)
+    asyncio.get_running_loop().remove_reader(stuck._listening)
+    await come(5, listening, taker, stuck)
+    assert len(taker.taken) == 5
+
+
+@pytest.mark.gen_test
+async def test_one_that_has_ended_does_not_count(make: Makes, listening: socket.socket) -> None:
+    taker, gone = make(0, other=10), make(1)
+    gone.close()
+    assert taker.loads.least() == 10
+
+
+def test_a_child_finds_the_memory_and_tells_nobody() -> None:
+    parent = Loads.create(2)
+    environ = {VARIABLE: f"{os.dup(parent.descriptor)}:1", "PATH": "/bin"}
+    child = Loads.take(environ)
+    assert child is not None
+    assert environ == {"PATH": "/bin"}
+    child.say(7)
+    assert parent.least() == 7
+    parent.clear(1)
+    parent.say(9)
+    assert child.least() == 9
+    assert Loads.take(environ) is None
+    for each in (parent, child):
+        os.close(each.descriptor)
