@@ -17,6 +17,7 @@ from servers import served
 SIZES = {"phone": (360, 740), "desk": (1280, 800)}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 SCHEMES = ("light", "dark")
+TOLD = 15_000  # milliseconds, the most that something is told in passing
 SETTLED = 0.7  # seconds for what comes in after a page has been loaded
 
 
@@ -94,11 +95,15 @@ async def _prepare(name: str, page: Page, scene: Scene, size: str) -> None:
         await expect(inside.locator(".message")).to_have_count(2)
     if name == "console" and size == "desk":
         await page.locator(".row").first.click()
+    if name == "console":  # who has just come is told for some seconds
+        await expect(page.locator("#told")).to_be_empty(timeout=TOLD)
     if name == "supervise":
         for session in scene.sessions if size == "desk" else scene.sessions[:1]:
             await page.locator("#number").fill(str(session))
             await page.locator("#number").press("Enter")
             await expect(page.locator(f"#session-{session} .state")).to_have_attribute("data-state", "live")
+        for told in ("#arrived", "#told-urgently"):
+            await expect(page.locator(told)).to_be_empty(timeout=TOLD)
 
 
 folder = Path(sys.argv[1]).resolve()

@@ -63,10 +63,11 @@ class Scene:
             await self._greeter.expect("new_connection")
 
     async def welcome(self) -> None:
-        """Answer who has just asked for somebody."""
-        came = await self._greeter.expect("new_connection")
-        await self._greeter.expect("message_text")
-        await self._greeter.send(came.payload["uuid"], self._talk.welcome)
+        """Answer who has just asked the question. Others may have come before: those whom the agent had."""
+        while (asked := await self._greeter.expect("message_text")).message != self._talk.question:
+            pass
+        assert asked.sender
+        await self._greeter.send(asked.sender, self._talk.welcome)
 
     @property
     def question(self) -> str:

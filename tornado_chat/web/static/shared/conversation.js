@@ -161,10 +161,12 @@ export class Conversation {
       this.#more = more;
     }
     this.#reader.past(past, this.#more);
-    if (first !== undefined && first > this.#oldest && !this.#known.has(first - 1)) {
-      // Another window of the same person got what came while this one was away, and so the server
-      // does not send it again: ask, page by page, until what we know is reached.
-      this.#line.older(first);
+    // Another window of the same person got what came while this one was away, and so the server does not
+    // send it again: ask, page by page, until nothing is missing. An answer may be lost with the connection;
+    // then the next one's first page asks again.
+    const missing = first === undefined ? 0 : this.#missingBefore(first);
+    if (missing) {
+      this.#line.older(missing + 1);
     }
   }
 
@@ -206,6 +208,20 @@ export class Conversation {
       this.outbox.save();
       this.#reader.refused(id, reason);
     }
+  }
+
+  /**
+   * The last number before this one that was not told, though earlier ones were; 0 if there is none.
+   *
+   * @param {number} seq
+   */
+  #missingBefore(seq) {
+    for (let each = seq - 1; each > this.#oldest; each -= 1) {
+      if (!this.#known.has(each)) {
+        return each;
+      }
+    }
+    return 0;
   }
 
   /** @param {Said} said */
