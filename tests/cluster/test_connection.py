@@ -1,5 +1,6 @@
 """Every way to reach a Redis, and what is said when it cannot be reached."""
 
+import asyncio
 import re
 import subprocess
 import time
@@ -114,8 +115,8 @@ async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) 
     await works(cluster)
     async with process(cluster) as here:
         assert await here.elsewhere(THREAD) is False
-        lease = Lease(here.link, 1)
-        assert await lease.take() == here.link.process
+        lease = Lease(here.link, asyncio.get_running_loop(), 1)
+        assert await lease.take(renew=True) == here.link.process
         await lease.release()
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tornado_chat.attendance import Coordinator, Fact, Question
-from tornado_chat.cluster.connection import LOST
 from tornado_chat.cluster.lease import Lease
 from tornado_chat.cluster.ledger import Ledger
 from tornado_chat.cluster.link import EVERYBODY, Handler, Link
@@ -91,7 +90,7 @@ class RedisCoordination:
         self._coordinator = coordinator
         self._rhythm = rhythm = rhythm or Rhythm()
         self._loop = loop
-        self._lease = Lease(link, rhythm.ttl)
+        self._lease = Lease(link, loop, rhythm.ttl)
         self._ledger = Ledger(
             coordinator, self._tell_all, self._loop.time, dead=rhythm.dead, again=rhythm.beat
         )
@@ -99,7 +98,6 @@ class RedisCoordination:
         self._part = Part.FOLLOWS
         self._term = 0
         self._beginning: asyncio.Task[None] | None = None
-        self._not_before = 0.0
         # Who coordinates, as far as we know: the process, its term, those that it knows.
         self._known: tuple[str, int] | None = None
         self._processes: tuple[str, ...] = ()
@@ -111,7 +109,6 @@ class RedisCoordination:
         self._answering: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._complained = ""
         self._listen()
 
     def _listen(self) -> None:
@@ -159,13 +156,15 @@ class RedisCoordination:
         if self._beginning is not None:
             self._beginning.cancel()
             await asyncio.gather(self._beginning, return_exceptions=True)
-        if self._part is Part.FOLLOWS:
-            self._link.say(Goodbye(), COORDINATOR)
-        else:
+        coordinated = self._part is not Part.FOLLOWS
+        if coordinated:
             self._end()
-            with contextlib.suppress(*LOST):
-                await self._lease.release()
+        # Also for one who has only just taken it.
+        await self._lease.release()
+        if coordinated:
             self._link.say(Vacant(), EVERYBODY)
+        else:
+            self._link.say(Goodbye(), COORDINATOR)
         await asyncio.gather(*self._answering, return_exceptions=True)
         await self._link.flushed()
 
@@ -215,9 +214,10 @@ class RedisCoordination:
             self._ledger.pardon()
             self._heard_since = now
         self._last_step = now
-        holder = await self._holder()
+        followed = self._part is Part.FOLLOWS
+        holder = await self._lease.take(renew=not followed)
         if holder == self._link.process:
-            if self._part is Part.FOLLOWS:
+            if followed:  # and has not just given the lease back, unable to begin
                 self._begin()
         elif holder is not None and self._part is not Part.FOLLOWS:
             log.info("%s coordinates now, and this process no more", holder)
@@ -228,20 +228,6 @@ class RedisCoordination:
         if self._link.connected:
             self._ledger.sweep()
         self._say_coordinating()
-
-    async def _holder(self) -> str | None:
-        """None if it cannot be told now, or we had better leave the lease to others for a while."""
-        if self._part is Part.FOLLOWS and self._loop.time() < self._not_before:
-            return None
-        try:
-            holder = await self._lease.take()
-        except LOST as error:
-            if self._link.connected and self._complained != str(error):
-                self._complained = str(error)
-                log.warning("Redis does not let this process coordinate: %s", error)
-            return None
-        self._complained = ""
-        return holder
 
     # --- coordinating ---
 
@@ -275,10 +261,9 @@ class RedisCoordination:
 
     async def _leave_it_to_others(self) -> None:
         self._part = Part.FOLLOWS
-        self._not_before = self._loop.time() + 2 * self._rhythm.beat
+        self._lease.leave_it(2 * self._rhythm.beat)
         self._link.tune_out(COORDINATOR)
-        with contextlib.suppress(*LOST):
-            await self._lease.release()
+        await self._lease.release()
         self._beginning = None
         self._tell_news()
 
@@ -337,7 +322,7 @@ class RedisCoordination:
         self._heard_since = self._loop.time()
         if self._part is Part.FOLLOWS:
             # A Redis that has lost the lease is to give it to its holder again.
-            self._not_before = self._loop.time() + self._rhythm.ttl
+            self._lease.leave_it(self._rhythm.ttl)
         self._wake.set()
 
     def _say_everything(self) -> None:

@@ -4,7 +4,14 @@ It makes two coordinators at once unlikely and short, not impossible: a holder t
 What two of them might do at the same time is for the database to refuse.
 """
 
+import asyncio
+import contextlib
+import logging
+
+from tornado_chat.cluster.connection import LOST
 from tornado_chat.cluster.link import Link
+
+log = logging.getLogger(__name__)
 
 TAKE = """
 local holder = redis.call('get', KEYS[1])
@@ -25,19 +32,37 @@ return 0
 class Lease:
     """:arg ttl: seconds that it lives without being renewed."""
 
-    def __init__(self, link: Link, ttl: float) -> None:
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, ttl: float) -> None:
         self._link = link
+        self._loop = loop
         self._key = link.key("lease")
         self._ttl = round(ttl * 1000)
+        self._not_before = 0.0
+        self._complaint = ""
 
-    async def take(self) -> str:
-        """Take it if it is free, or renew it if it is ours. Returns the process that holds it then.
+    async def take(self, *, renew: bool) -> str | None:
+        """Take it if it is free, or renew it if it is ours.
 
-        :raises: one of ``connection.LOST``.
+        :arg renew: whether it should be ours.
+        Returns the process that holds it then, or None if that cannot be told now, or it is left to others.
         """
-        holder = await self._link.ask("EVAL", TAKE, 1, self._key, self._link.process, self._ttl)
+        if not renew and self._loop.time() < self._not_before:
+            return None
+        try:
+            holder = await self._link.ask("EVAL", TAKE, 1, self._key, self._link.process, self._ttl)
+        except LOST as error:
+            if self._link.connected and self._complaint != str(error):
+                self._complaint = str(error)
+                log.warning("Redis does not let this process coordinate: %s", error)
+            return None
+        self._complaint = ""
         return str(holder.decode())
 
+    def leave_it(self, seconds: float) -> None:
+        """Do not take it for so long."""
+        self._not_before = self._loop.time() + seconds
+
     async def release(self) -> None:
-        """Give it back, if it is ours. :raises: one of ``connection.LOST``."""
-        await self._link.ask("EVAL", RELEASE, 1, self._key, self._link.process)
+        """Give it back, if it is ours and Redis is there."""
+        with contextlib.suppress(*LOST):
+            await self._link.ask("EVAL", RELEASE, 1, self._key, self._link.process)
