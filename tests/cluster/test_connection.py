@@ -156,6 +156,25 @@ def _replicated(master: RedisServer) -> Iterator[None]:
 
 
 @pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("own", [(), ("requirepass secret",)])
+async def test_sentinels_with_and_without_a_password(
+    memory: Path, tmp_path: Path, own: tuple[str, ...], expected_logs: list[str]
+) -> None:
+    expected_logs.append(LOST)
+    folder = memory / f"redis-{tmp_path.name}"
+    with (
+        RedisServer(folder / "a", "--requirepass", "secret") as server,
+        RedisSentinel(folder / "b", server, "sentinel auth-pass mymaster secret", *own) as sentinel,
+    ):
+        at = f"127.0.0.1:{sentinel.port}/mymaster"
+        await works(settings(server, url=f"sentinel://:secret@{at}"))
+        if own:
+            assert "no master is known" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
+        else:
+            assert "does not let us in" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
+
+
+@pytest.mark.gen_test(timeout=60)
 async def test_a_service_that_no_sentinel_knows(
     redis: RedisServer, memory: Path, tmp_path: Path, expected_logs: list[str]
 ) -> None:
