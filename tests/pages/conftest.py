@@ -4,6 +4,7 @@ Whatever a page complains about on its console fails the test: errors, warnings,
 that the Content-Security-Policy forbids.
 """
 
+import asyncio
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from tornado.httpclient import AsyncHTTPClient
 from tornado.ioloop import IOLoop
 
 from tests.conftest import token
@@ -26,6 +28,9 @@ SUPERVISOR = token("supervisor", 3, "Wu")
 HOST = token("service", "host")
 
 PHONE, DESK = (360, 740), (1200, 800)
+
+PATIENCE = 20_000  # milliseconds: what is busy is slow, and a page makes its attempts up to that far apart
+expect.set_options(timeout=PATIENCE)
 
 
 class Room:
@@ -86,7 +91,7 @@ class People:
 
     async def tab(self, context: BrowserContext, url: str) -> Page:
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: self._note(message.type, message.text))
         page.on("pageerror", lambda error: self._note("error", str(error)))
         await page.goto(url)
@@ -107,8 +112,29 @@ def expected_complaints() -> list[str]:
     return []
 
 
+@pytest.fixture(scope="session")
+def pages_loop() -> Iterator[IOLoop]:
+    """The loop of all tests here, for the browser outlives a test: to start one takes longer than many tests."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    io_loop = IOLoop.current()
+    asyncio.set_event_loop(None)
+    yield io_loop
+    loop.run_until_complete(loop.shutdown_default_executor())
+    io_loop.close(all_fds=True)
+
+
 @pytest.fixture
-def people(io_loop: IOLoop, expected_complaints: list[str]) -> Iterator[People]:
+def io_loop(pages_loop: IOLoop) -> Iterator[IOLoop]:
+    loop: asyncio.AbstractEventLoop = pages_loop.asyncio_loop  # type: ignore[attr-defined]
+    asyncio.set_event_loop(loop)
+    yield pages_loop
+    AsyncHTTPClient().close()
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def browser(pages_loop: IOLoop) -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium, "there is no chromium: scripts/test installs Debian's, or: apt-get install chromium"
 
@@ -121,8 +147,22 @@ def people(io_loop: IOLoop, expected_complaints: list[str]) -> Iterator[People]:
         await browser.close()
         await playwright.stop()
 
-    playwright, browser = io_loop.run_sync(start)
+    playwright, browser = pages_loop.run_sync(start)
+    yield browser
+    pages_loop.run_sync(stop)
+
+
+@pytest.fixture
+def people(io_loop: IOLoop, browser: Browser, expected_complaints: list[str]) -> Iterator[People]:
     people = People(browser, expected_complaints)
     yield people
-    io_loop.run_sync(stop)
+
+    async def leave() -> None:
+        for context in browser.contexts:
+            for page in context.pages:
+                await page.unroute_all(behavior="ignoreErrors")  # requests go on to the last moment
+            await context.unroute_all(behavior="ignoreErrors")
+            await context.close()
+
+    io_loop.run_sync(leave)
     assert not people.complaints, "pages complained"

@@ -145,7 +145,7 @@ async def test_what_is_wrong_is_told_with_what_to_do(process: Process, people: P
     await expect(admin.problems).to_contain_text("The disk is full, so messages cannot be stored. Make room")
     await expect(admin.problems).to_contain_text("The server says: database or disk is full")
     await expect(admin.page).to_have_title("(Problem) Server status")
-    await admin.page.unroute_all()
+    await admin.page.unroute_all(behavior="wait")
     await expect(admin.standing).to_have_text("Serving")
     await expect(admin.problems).not_to_contain_text("disk")
 

@@ -129,6 +129,18 @@ async def test_pausing_keeps_whom_one_has(process: Process, people: People) -> N
 
 
 @pytest.mark.gen_test(timeout=60)
+async def test_who_is_paused_sees_that_people_wait(process: Process, people: People) -> None:
+    house = (await process.start()).house
+    bob = await Console.open(people, process.url, ready=False)
+    await expect(bob.page.get_by_role("heading", name="You are paused")).to_be_visible()
+    ada = await visitor(house, 2, "Ada", served=False)
+    await expect(bob.page.get_by_role("heading", name="Visitors in line: 1")).to_be_visible()
+    await bob.page.get_by_role("button", name="Start taking visitors").click()
+    await ada.until("connect_success")
+    await expect(bob.panel("Ada")).to_be_visible()
+
+
+@pytest.mark.gen_test(timeout=60)
 async def test_handing_over_and_ending(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)

@@ -22,6 +22,7 @@ async def test_a_call_arrives_is_opened_and_talked_about(process: Process, peopl
     await consultant.shows("I cannot sleep.")
     supervisor = await desk(process, people)
     await expect(supervisor.page.get_by_text("Nothing has come in yet")).to_be_visible()
+    await expect(supervisor.page.get_by_text("All is quiet")).to_be_visible()
 
     await consultant.menu("Ask for supervision")
     await consultant.page.get_by_role("textbox", name="The supervisor's ID").fill("3")
@@ -33,6 +34,8 @@ async def test_a_call_arrives_is_opened_and_talked_about(process: Process, peopl
     call = supervisor.page.get_by_role("heading", name="Chen asks for supervision (visitor Lin)")
     await expect(call).to_be_visible()
     await expect(supervisor.page).to_have_title("(1) Supervision desk")
+    await expect(supervisor.page.get_by_text("Unread in the inbox: 1")).to_be_visible()
+    await expect(supervisor.page.get_by_text("All is quiet")).to_be_hidden()
     pane = await supervisor.open(session)
     await expect(supervisor.page).to_have_title("Supervision desk")
     await pane.live()

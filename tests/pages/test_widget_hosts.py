@@ -149,11 +149,17 @@ async def test_tokens_that_are_not_good_are_explained(visitors: Visitors) -> Non
     await visitors.serve()
     corner = await visitors.visit()
     await corner.open()
-    await expect(corner.inside.get_by_role("heading", level=2)).to_have_text("Your sign-in has expired")
+    await expect(
+        corner.inside.get_by_role("heading", level=2, name="Your sign-in has expired")
+    ).to_be_visible()
     await corner.page.evaluate("text => TornadoChat.setToken(text)", token("waiter", 1))
-    await expect(corner.inside.get_by_role("heading", level=2)).to_contain_text("no chat for this account")
+    await expect(
+        corner.inside.get_by_role("heading", level=2, name="no chat for this account")
+    ).to_be_visible()
     await corner.page.evaluate("TornadoChat.setToken(() => Promise.reject(new Error('down')))")
-    await expect(corner.inside.get_by_role("heading", level=2)).to_have_text("The chat cannot be reached")
+    await expect(
+        corner.inside.get_by_role("heading", level=2, name="The chat cannot be reached")
+    ).to_be_visible()
     await corner.page.evaluate("text => { TornadoChat.setToken(async () => text) }", LIN)
     await expect(corner.inside.get_by_role("button", name="Start a conversation")).to_be_visible()
     await corner.page.evaluate("TornadoChat.setToken(async () => null)")  # signed out, as a function says it
@@ -282,4 +288,6 @@ async def test_guests_are_off_since_the_page_was_loaded(
     await process.stop()
     await visitors.serve("auth.guests=off")
     await start.click()
-    await expect(corner.inside.get_by_role("heading", level=2)).to_have_text("The chat is not available")
+    await expect(
+        corner.inside.get_by_role("heading", level=2, name="The chat is not available")
+    ).to_be_visible()
