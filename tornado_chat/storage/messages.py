@@ -171,7 +171,7 @@ def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[M
     rows = ask(
         database, f"{_SAID} AND seq > ? ORDER BY seq LIMIT ?", thread.kind.value, thread.id, seq, limit
     )
-    return [_message(thread, row) for row in rows]
+    return _messages(thread, rows)
 
 
 def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -> list[Message]:
@@ -179,7 +179,7 @@ def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -
     which, values = ("", ()) if seq is None else ("AND seq < ? ", (seq,))
     newest_first = f"{_SAID} {which}ORDER BY seq DESC LIMIT ?"
     rows = ask(database, newest_first, thread.kind.value, thread.id, *values, limit)
-    return [_message(thread, row) for row in reversed(rows)]
+    return _messages(thread, reversed(rows))
 
 
 def last_before(database: pw.Database, thread: Thread, time: int) -> int:
@@ -192,9 +192,15 @@ def last_before(database: pw.Database, thread: Thread, time: int) -> int:
     return seq or 0
 
 
-def _message(thread: Thread, row: tuple[Any, ...]) -> Message:
-    seq, sender, text, time, media, client_id = row
-    return Message(thread, seq, Person.from_key(sender), text, time, media, client_id)
+def _messages(thread: Thread, rows: Iterable[tuple[Any, ...]]) -> list[Message]:
+    people: dict[str, Person] = {}  # who speak: mostly two
+    found = []
+    for seq, sender, text, time, media, client_id in rows:
+        person = people.get(sender)
+        if person is None:
+            person = people[sender] = Person.from_key(sender)
+        found.append(Message(thread, seq, person, text, time, media, client_id))
+    return found
 
 
 def _name(table: type[pw.Model]) -> str:

@@ -8,7 +8,7 @@ import peewee as pw
 
 from tornado_chat.errors import NotFound
 from tornado_chat.storage import models
-from tornado_chat.storage.asking import ask
+from tornado_chat.storage.asking import ask, do
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Kind, Notification, Person, Role, Thread
 
@@ -31,6 +31,8 @@ _AFTER = (
     " WHERE n.inbox_id = ? AND n.seq > ? AND n.type >= 0 ORDER BY n.seq LIMIT ?"
 )
 
+_CREATE = "INSERT INTO notification (inbox_id, seq, type, msg, data, time) VALUES (?, ?, ?, ?, ?, ?)"
+
 
 def find_inbox(database: pw.Database, owner: Person) -> Thread | None:
     rows = ask(database, "SELECT id FROM inbox WHERE owner = ?", owner.key)
@@ -51,18 +53,11 @@ def create(
 ) -> Notification:
     """Store a notification and, after the commit, give it to every socket of the recipient."""
     inbox = open_inbox(tx, recipient)
-    table = models.Inbox
-    table.update(last_seq=table.last_seq + 1).where(table.id == inbox.id).execute(tx.database)
-    seq: int = table.select(table.last_seq).where(table.id == inbox.id).scalar(tx.database)
-    new_id = models.Notification.insert(
-        inbox=inbox.id,
-        seq=seq,
-        type=type,
-        msg=msg,
-        data=None if data is None else msgspec.json.encode(data).decode(),
-        time=tx.now,
-    ).execute(tx.database)
-    notification = Notification(int(new_id), recipient, inbox, seq, type, msg, data, tx.now)
+    do(tx.database, "UPDATE inbox SET last_seq = last_seq + 1 WHERE id = ?", inbox.id)
+    seq: int = ask(tx.database, "SELECT last_seq FROM inbox WHERE id = ?", inbox.id)[0][0]
+    said = None if data is None else msgspec.json.encode(data).decode()
+    new_id = do(tx.database, _CREATE, inbox.id, seq, type, msg, said, tx.now)
+    notification = Notification(new_id, recipient, inbox, seq, type, msg, data, tx.now)
     tx.emit(notification)
     return notification
 
