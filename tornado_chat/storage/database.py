@@ -5,12 +5,14 @@ each reader thread one.
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
@@ -64,6 +66,7 @@ def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Da
 
 
 _Lookup = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+_Batch = tuple[Sequence[_Lookup], asyncio.AbstractEventLoop]
 
 
 class Readers:
@@ -82,6 +85,8 @@ class Readers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
         self._wanted: list[_Lookup] = []
         self._looking_up = False
+        self._lookups: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._looker: threading.Thread | None = None
 
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
@@ -115,10 +120,18 @@ class Readers:
 
     def _start_looking_up(self, loop: asyncio.AbstractEventLoop) -> None:
         lookups, self._wanted = self._wanted, []
-        self._pool.submit(self._look_up_all, lookups, loop)
+        if self._looker is None:
+            self._looker = threading.Thread(target=self._run_lookups, name="lookups", daemon=True)
+            self._looker.start()
+        self._lookups.put((lookups, loop))
+
+    def _run_lookups(self) -> None:
+        """What the thread does until it is told to end."""
+        for lookups, loop in iter(self._lookups.get, None):
+            self._look_up_all(lookups, loop)
+        self._database.close()
 
     def _look_up_all(self, lookups: Sequence[_Lookup], loop: asyncio.AbstractEventLoop) -> None:
-        """What a thread does."""
         until = time.monotonic() + self._patience
         answers: list[tuple[Any, Exception | None]] = []
         for query, _ in lookups:
@@ -126,7 +139,8 @@ class Readers:
                 answers.append((self._ask(query, until), None))
             except Exception as error:  # it is raised where it was asked
                 answers.append((None, error))
-        loop.call_soon_threadsafe(self._hand_out, lookups, answers, loop)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            loop.call_soon_threadsafe(self._hand_out, lookups, answers, loop)
 
     def _hand_out(
         self,
@@ -168,6 +182,9 @@ class Readers:
     def close(self) -> None:
         """Close every thread's connection, then the threads."""
         self._closing.set()
+        self._lookups.put(None)
+        if self._looker is not None:
+            self._looker.join()
         # The barrier keeps each thread busy until all have come, so each closes its own.
         barrier = threading.Barrier(self._threads)
 

@@ -10,7 +10,7 @@ Tornado's own ``xheaders`` believes everybody, and ``X-Real-IP`` too.
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -155,6 +155,7 @@ def _peer(address: object) -> Address:
     return _parse(address[0]) if isinstance(address, tuple) else HERE
 
 
+@lru_cache(1024)  # behind a proxy it is always the same few
 def _parse(text: str) -> Address:
     """An address, with or without a port, as proxies write it."""
     if text.startswith("["):

@@ -72,7 +72,7 @@ class Connection(Outgoing):
     async def accept_connection(self, handler: WebSocketHandler) -> None:
         """Answer the upgrade request, take the socket over, and open the handler."""
         try:
-            stream, self._subprotocol = upgrade(handler)
+            stream, answer, self._subprotocol = upgrade(handler)
         except NotUpgraded:
             return
         try:
@@ -80,6 +80,7 @@ class Connection(Outgoing):
         except OSError:
             # As stock: the handler opens, and is told afterwards.
             self.client_terminated = self.server_terminated = self._lost = True
+        self.send_frame(answer)
         self.start_pinging()
         try:
             opening = handler.open(*handler.open_args, **handler.open_kwargs)

@@ -4,7 +4,9 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable
+from typing import NamedTuple
 
+from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine, ResponseStartLine
 from tornado.iostream import IOStream
 from tornado.log import gen_log
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
@@ -14,8 +16,18 @@ class NotUpgraded(Exception):
     """The request was no valid one; it has been answered."""
 
 
-def upgrade(handler: WebSocketHandler) -> tuple[IOStream, str | None]:
-    """Answer the upgrade request. The stream, no longer HTTP's, and the subprotocol that was chosen.
+class Upgraded(NamedTuple):
+    """:ivar stream: no longer HTTP's; nothing was written to it.
+    :ivar answer: is to be sent before anything else.
+    """
+
+    stream: IOStream
+    answer: bytes
+    subprotocol: str | None
+
+
+def upgrade(handler: WebSocketHandler) -> Upgraded:
+    """Answer the upgrade request.
 
     :raises NotUpgraded: the request lacks what section 4.2.1 asks for.
     """
@@ -37,11 +49,41 @@ def upgrade(handler: WebSocketHandler) -> tuple[IOStream, str | None]:
     handler.set_header("Upgrade", "websocket")
     handler.set_header("Connection", "Upgrade")
     handler.set_header("Sec-WebSocket-Accept", WebSocketProtocol13.compute_accept_value(key))
+    request, held = handler.request, _Held()
+    request.connection, connection = held, request.connection
     handler.finish()
+    request.connection = connection
     stream = handler._detach_stream()
     # The HTTP side of the connection is over; as long as the request knows it, it is kept.
-    handler.request.connection = handler.request.server_connection = None
-    return stream, chosen
+    request.connection = request.server_connection = None
+    return Upgraded(stream, held.answer, chosen)
+
+
+class _Held(HTTPConnection):
+    """Takes down the head of an answer. It goes out with the first frames, by one call."""
+
+    answer = b""
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        """Nothing that is held can be closed."""
+
+    def write_headers(
+        self,
+        start_line: RequestStartLine | ResponseStartLine,
+        headers: HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> "asyncio.Future[None]":
+        assert isinstance(start_line, ResponseStartLine)
+        lines = [f"HTTP/1.1 {start_line.code} {start_line.reason}", *map(": ".join, headers.get_all())]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a header of the answer has more than one line")
+        self.answer = "\r\n".join([*lines, "", ""]).encode("latin1")
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def finish(self) -> None:
+        """The head is all there is."""
 
 
 async def take_over(stream: IOStream, protocol: asyncio.Protocol, early: Callable[[bytes], None]) -> None:
@@ -54,8 +96,6 @@ async def take_over(stream: IOStream, protocol: asyncio.Protocol, early: Callabl
     :raises OSError: the peer is gone, or there are no file descriptors left.
     """
     try:
-        if stream.writing():
-            await stream.write(b"")  # is done when everything before it is
         if stream.closed():
             raise ConnectionResetError
         own = stream.socket.dup()
