@@ -483,8 +483,6 @@ class Server:
         if isinstance(self._bus, RedisBus) and isinstance(self._coordination, RedisCoordination):
             assert self._looking_again is not None
             await self._bus.start()
-            if not self._bus.connected:
-                log.warning("%s; people of other processes are not reached yet", self._bus.problem)
             await self._coordination.start()
             self._looking_again.start(self._loop)
         else:
