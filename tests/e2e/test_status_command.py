@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pty
+import select
 import re
 import signal
 import socket
@@ -216,8 +217,7 @@ async def test_watching_redraws_in_place_until_interrupted(process: Process) -> 
     environments: list[tuple[dict[str, str], bool]] = [({}, True), ({"NO_COLOR": "1"}, False)]
     for environment, coloured in environments:
         shown = await asyncio.to_thread(_watch, options, environment)
-        assert shown.count("\x1b[H") == 2
-        assert shown.count("serving") == 2
+        assert shown.count("\x1b[H") == shown.count("serving") >= 2
         assert shown.startswith("\x1b[?1049h")
         assert shown.endswith("\x1b[?1049l")
         assert ("\x1b[32m" in shown) is coloured
@@ -236,11 +236,12 @@ def _watch(options: list[str], environment: dict[str, str]) -> str:
     os.close(theirs)
     shown, interrupted = "", False
     with contextlib.suppress(OSError):  # when the other side is closed
-        while True:
+        while select.select([terminal], [], [], 20)[0]:
             shown += os.read(terminal, 65536).decode()
-            if shown.count("\x1b[J") == 2 and not interrupted:
+            if shown.count("\x1b[J") >= 2 and not interrupted:
                 command.send_signal(signal.SIGINT)
                 interrupted = True
+        command.kill()  # it has hung, and a thread that waits for it would hang the tests
     os.close(terminal)
     assert command.wait() == 0
     return shown
