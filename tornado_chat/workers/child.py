@@ -30,7 +30,7 @@ class Child:
     :ivar code: the exit code; negative: the signal that ended it.
     :ivar asked: it was told to stop.
     :ivar stuck: it was ended because it had not been heard of for too long.
-    :ivar serving_since: by the loop's clock; None if it has never served.
+    :ivar served: for how many seconds, known when it has ended.
     :ivar reloading: it was told to reload, and is not done.
     """
 
@@ -43,7 +43,8 @@ class Child:
         self.state = State.STARTING
         self.code = 0
         self.asked = self.stuck = self.reloading = False
-        self.serving_since: float | None = None
+        self.served = 0.0
+        self._serving_since: float | None = None
         self.sockets = self.waiting = 0
         self.status = self.complaint = ""
         self._watchdog = watchdog
@@ -63,7 +64,7 @@ class Child:
             self._expect(_seconds(said.get("EXTEND_TIMEOUT_USEC")) or STOP)
         elif "READY" in said and self.state is State.STARTING:
             self.state = State.SERVING
-            self.serving_since = self._loop.time()
+            self._serving_since = self._loop.time()
         if "READY" in said:
             self.reloading = False
         if self.state is State.SERVING:  # whatever it says, its loop turns
@@ -87,6 +88,8 @@ class Child:
         self._patience.cancel()
         self.code = 0 if self.asked and code == -signal.SIGTERM else code
         self.state = State.ENDED
+        if self._serving_since is not None:
+            self.served = self._loop.time() - self._serving_since
         self.sockets = self.waiting = 0
         self.reloading = False
 

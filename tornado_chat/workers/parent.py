@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
@@ -17,13 +17,12 @@ from tornado_chat.logs import fields
 from tornado_chat.systemd import PROCESS, Manager
 from tornado_chat.workers.child import Child, State
 from tornado_chat.workers.listener import Listener
+from tornado_chat.workers.places import Place
 from tornado_chat.workers.spawning import behind, own_command, spawn
 
 log = logging.getLogger(__name__)
 
 WATCHDOG = 30.0  # seconds, if no manager says how many
-STEADY = 10.0  # seconds that a child has to have served, to be started again at once
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds until a child is started again that has not
 REFRESH = 10.0  # seconds between two looks at what the manager is told of us
 STOPPING = 30.0  # seconds that stopping may take, beyond the time for sending people away
 
@@ -32,35 +31,6 @@ WHOLE = ("server.state_dir", "server.processes", "storage.url", "cluster.url", "
 
 OURS = ("server.host", "server.port", "server.unix_socket")
 """Options that count when the parent starts."""
-
-
-class Place:
-    """One of the processes, whichever child it is just now.
-
-    :ivar next: its child's successor, until that serves.
-    :ivar again: the start that is waited for, after one that failed.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.child: Child | None = None
-        self.next: Child | None = None
-        self.again: asyncio.TimerHandle | None = None
-        self.pause = 0.0
-
-    @property
-    def serves(self) -> bool:
-        return self.child is not None and self.child.state is State.SERVING
-
-    @property
-    def children(self) -> Iterator[Child]:
-        """Those of this place that have not ended."""
-        yield from (each for each in (self.child, self.next) if each and each.state is not State.ENDED)
-
-    def give_up_waiting(self) -> None:
-        if self.again is not None:
-            self.again.cancel()
-            self.again = None
 
 
 class Parent:
@@ -255,6 +225,7 @@ class Parent:
         try:
             place.child = self._spawn(place.number)
         except OSError as error:
+            place.child = None
             log.error("no process can be started: %s", error.strerror, extra=fields(process=place.number))
             self._start_later(place)
 
@@ -299,15 +270,10 @@ class Parent:
             extra=_about(child),
         )
         if child is place.child and place.next is None and not self._stopping:
-            served = child.serving_since
-            if served is not None and self._loop.time() - served >= STEADY:
-                place.pause = 0.0
             self._start_later(place)
 
     def _start_later(self, place: Place) -> None:
-        """At once the first time, then with ever longer pauses until it has served for a while."""
-        pause = place.pause
-        place.pause = min(max(FIRST_PAUSE, 2 * pause), LONGEST_PAUSE)
+        pause = place.next_pause()
         log.info("starting it again", extra=fields(process=place.number, seconds=pause))
         place.again = self._loop.call_later(pause, self._start, place)
 

@@ -58,6 +58,7 @@ def _become(
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.dup2(lifeline, 0)
+        os.set_inheritable(0, True)  # which dup2 leaves as it is, if our own standard input was closed
         # Out of the way first: one of them may be where another has to go.
         free = FIRST + len(descriptors)
         aside = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, free) for each in descriptors]
