@@ -227,7 +227,7 @@ class TestStatus:
         await third.tell("unready")
         await counsellor.close()
         found = await status_when(
-            house, lambda found: found.sockets["chat"] == 1 and len(found.waiters.items) == 2
+            house, lambda found: found.sockets["chat"] == 1 and found.waiters.states["paused"] == 1
         )
         assert b"between us" not in (await house.api("GET", "/api/v1/status")).body
         (room,) = found.rooms.items
