@@ -47,7 +47,7 @@ def state(home: Path) -> Path:
 @pytest.fixture
 def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Calls a command, in this process; its log stays as pytest wants it."""
-    monkeypatch.setattr(logs, "configure", lambda settings: None)
+    monkeypatch.setattr(logs, "configure", lambda *given, **more: None)
 
     def run(*arguments: str) -> Result:
         result = CliRunner().invoke(main, arguments)
