@@ -25,6 +25,6 @@ def test_a_job_prints_its_table(job: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert done.exit_code == 0, done.output
     title, *rows = done.output.splitlines()
     assert title.startswith(
-        ("relay", "latency", "fan-out", "notifications", "connects", "idle", "history", "queue")
+        ("relay", "latency", "fan-out", "notifications", "connects", "idle", "storm", "history", "queue")
     )
     assert len([row for row in rows if row.strip()]) >= 3

@@ -13,6 +13,7 @@ from tornado_chat.bench.servers import Process, address, load, ours, pin, sessio
 SESSIONS = 200
 AT_ONCE = 20
 IDLE = 10_000
+PATIENCE = 60.0  # seconds that somebody waits to be let in
 LONG = 10_000  # messages of the session whose history is read
 SECONDS = 4.0
 
@@ -42,6 +43,18 @@ def idle(rounds: int) -> Iterator[str]:
         "/notify": _hold("/notify", ours, notify_paths),
     }.items():
         yield f"  {name:<36} {kib:>13.1f} {kib / yardstick:>6.2f} {held:>7} {seconds:>8.1f}"
+
+
+def storm(rounds: int) -> Iterator[str]:
+    yield f"storm: {IDLE} sockets that come back all at once, as after a restart; seconds until they are let in"
+    yield f"  {'':<36} {'half':>7} {'last':>7} {'failed':>7}"
+    for name, server, paths in (
+        ("stock Tornado", stock, [f"/relay/r{n}" for n in range(IDLE)]),
+        ("/notify", ours, [f"/notify?token={token('user', n)}" for n in range(IDLE)]),
+    ):
+        with server() as process:
+            seen = load(process, "storm", 0.0, paths=paths, times=2, patience=PATIENCE)
+        yield f"  {name:<36} {seen['p50']:>7.2f} {seen['last']:>7.2f} {seen['failed']:>7.0f}"
 
 
 def history(rounds: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ JOBS: Mapping[str, str] = {
     "notifications": "fanout.notifications",
     "connects": "arriving.connects",
     "idle": "arriving.idle",
+    "storm": "arriving.storm",
     "history": "arriving.history",
     "queue": "line.lines",
 }

@@ -16,6 +16,9 @@ A plan names the server (``host``, ``port``, and as ``server`` its process), wha
     ``requests``, sent over ``in_flight`` connections that are kept.
 ``hold``
     ``sockets`` as above, held until standard input is closed.
+``storm``
+    ``paths``, opened all at once, ``times`` times; what is seen is of the last time. Who is not let in after
+    ``patience`` seconds has ``failed``.
 
 Only the standard library is used, nothing of what is measured.
 """
@@ -156,6 +159,8 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
+        if not self.open.done():
+            self.open.set_exception(ConnectionError(f"{self.plan.get('path')} was closed: {error}"))
         if self.run.going and not self.plan.get("passing"):
             raise SystemExit(f"{self.plan.get('path')} was closed: {error}")
 
@@ -270,6 +275,33 @@ async def hold(run: Run) -> dict[str, float]:
     return {"open": sum(not socket.closed for socket in sockets)}
 
 
+async def storm(run: Run) -> dict[str, float]:
+    plan, came = run.plan, list[tuple[float, Socket] | BaseException]()
+    for more in reversed(range(plan["times"])):
+        started = time.perf_counter()
+        came = await asyncio.gather(
+            *(_come(run, path, started) for path in plan["paths"]), return_exceptions=True
+        )
+        sockets = [socket for each in came if isinstance(each, tuple) for socket in each[1:]]
+        if more:
+            for socket in sockets:
+                socket.transport.abort()
+            await asyncio.sleep(1.0)
+    delays = sorted(each[0] for each in came if isinstance(each, tuple))
+    return {
+        "count": len(delays),
+        "failed": len(came) - len(delays),
+        "p50": delays[len(delays) // 2],
+        "last": delays[-1],
+    }
+
+
+async def _come(run: Run, path: str, started: float) -> tuple[float, Socket]:
+    async with asyncio.timeout(run.plan["patience"]):
+        socket = await run.connect({"path": path, "passing": True})
+    return time.perf_counter() - started, socket
+
+
 async def _open_all(run: Run) -> list[Socket]:
     """Where a socket waits for a word, one after the other: the server shall bring them together so."""
     plans = run.plan["sockets"]
@@ -291,7 +323,7 @@ async def _open_all(run: Run) -> list[Socket]:
     return sockets
 
 
-JOBS = {"talk": talk, "connect": connect, "request": request, "hold": hold}
+JOBS = {"talk": talk, "connect": connect, "request": request, "hold": hold, "storm": storm}
 
 
 async def main(plan: dict[str, Any]) -> dict[str, float]:

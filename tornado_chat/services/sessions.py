@@ -1,6 +1,8 @@
 """What host systems, and people by way of the HTTP API, do with sessions and records."""
 
-from tornado_chat.errors import Forbidden
+import peewee as pw
+
+from tornado_chat.errors import Forbidden, NotFound
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.gate import Gate
@@ -116,26 +118,34 @@ class Sessions:
         """A session or record, for those who may read it: its participants, the supervisors of
         the session, admins and the host."""
         room = await self._rooms.get(thread)
-        me = identity.person
+        await self._may_read(identity, room)
+        return room
+
+    async def _may_read(self, identity: Identity, room: Room) -> None:
+        me, thread = identity.person, room.thread
         if await self._gate.allows(identity, Action.READ, thread):
-            return room
+            return
         if me in (room.asker, room.helper) or me.role in HOSTS:
-            return room
+            return
         if (
             thread.kind is Kind.SESSION
             and me.role is Role.SUPERVISOR
-            and await self._store.read(rooms.supervises, thread.id, me)
+            and await self._store.look_up(rooms.supervises, thread.id, me)
         ):
-            return room
+            return
         raise Forbidden("not_your_session")
 
     async def page(
         self, identity: Identity, thread: Thread, after: int, limit: int
     ) -> tuple[list[Message], bool]:
         """What was said after ``after`` (a ``seq``), oldest first, and whether there is more."""
-        await self.read(identity, thread)
+        try:
+            room, found = await self._store.read(_room_and_page, thread, after, limit + 1)
+        except NotFound:  # the host may know it
+            room = await self._rooms.get(thread)
+            found = await self._store.read(messages.after, thread, after, limit + 1)
+        await self._may_read(identity, room)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
-        found = await self._store.read(messages.after, thread, after, limit + 1)
         return found[:limit], len(found) > limit
 
     async def transcript(self, identity: Identity, thread: Thread) -> tuple[Room, list[Message]]:
@@ -164,3 +174,9 @@ class Sessions:
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
         return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))
+
+
+def _room_and_page(
+    database: pw.Database, thread: Thread, after: int, limit: int
+) -> tuple[Room, list[Message]]:
+    return rooms.get(database, thread), messages.after(database, thread, after, limit)
