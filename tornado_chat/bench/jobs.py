@@ -6,12 +6,15 @@ from importlib import import_module
 JOBS: Mapping[str, str] = {
     "relay": "relay.lines",
     "latency": "relay.half_load",
+    "growth": "relay.growth",
     "fanout": "fanout.lines",
     "notifications": "fanout.notifications",
     "connects": "arriving.connects",
     "idle": "arriving.idle",
     "history": "arriving.history",
     "queue": "line.lines",
+    "start": "living.start",
+    "pauses": "living.pauses",
 }
 """By name: the module and the function that measures it."""
 
