@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tornado_chat.bench import relay
+from tornado_chat.bench.load import processor
 from tornado_chat.bench.servers import Process, ours, stock
 
 
@@ -21,18 +22,23 @@ def start(rounds: int) -> Iterator[str]:
         }
         with ours(f"storage.url=sqlite:///{folder}/there.db"):
             pass
-        yield "start: milliseconds from the start of the process until it listens"
-        yield f"  {'':<36} {'median':>8} {'min':>8} {'max':>8} {'ratio':>6}"
+        yield "start: milliseconds from the start of the process until it listens, and of the processor for it"
+        yield f"  {'':<36} {'median':>8} {'min':>8} {'max':>8} {'ratio':>6} {'processor':>10}"
         taken: dict[str, list[float]] = {name: [] for name in found}
+        used: dict[str, list[float]] = {name: [] for name in found}
         for _ in range(rounds):
             for name, server in found.items():
                 begun = time.perf_counter()
-                with server():
+                with server() as process:
                     taken[name].append((time.perf_counter() - begun) * 1e3)
+                    used[name].append(processor(process.number) * 1e3)
         yardstick = statistics.median(taken["stock Tornado"])
         for name, each in taken.items():
             median = statistics.median(each)
-            yield f"  {name:<36} {median:>8.0f} {min(each):>8.0f} {max(each):>8.0f} {median / yardstick:>6.2f}"
+            yield (
+                f"  {name:<36} {median:>8.0f} {min(each):>8.0f} {max(each):>8.0f} {median / yardstick:>6.2f} "
+                f"{statistics.median(used[name]):>10.0f}"
+            )
 
 
 def pauses(rounds: int) -> Iterator[str]:
