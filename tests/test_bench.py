@@ -14,6 +14,8 @@ def test_a_job_prints_its_table(job: str, monkeypatch: pytest.MonkeyPatch) -> No
     for module in (arriving, fanout, relay):
         monkeypatch.setattr(module, "SECONDS", 0.1)
     monkeypatch.setattr(relay, "PAIRS", 2)
+    monkeypatch.setattr(relay, "SIZES", (4, 10))
+    monkeypatch.setattr(relay, "SPEAKING", 5)
     monkeypatch.setattr(fanout, "OBSERVERS", 3)
     monkeypatch.setattr(fanout, "PEOPLE", 2)
     monkeypatch.setattr(arriving, "SESSIONS", 3)
@@ -24,7 +26,5 @@ def test_a_job_prints_its_table(job: str, monkeypatch: pytest.MonkeyPatch) -> No
     done = CliRunner().invoke(main, ["bench", job, "--rounds", "1"])
     assert done.exit_code == 0, done.output
     title, *rows = done.output.splitlines()
-    assert title.startswith(
-        ("relay", "latency", "fan-out", "notifications", "connects", "idle", "storm", "history", "queue")
-    )
+    assert title.replace("-", "").startswith(job)
     assert len([row for row in rows if row.strip()]) >= 3

@@ -6,6 +6,7 @@ from importlib import import_module
 JOBS: Mapping[str, str] = {
     "relay": "relay.lines",
     "latency": "relay.half_load",
+    "growth": "relay.growth",
     "fanout": "fanout.lines",
     "notifications": "fanout.notifications",
     "connects": "arriving.connects",
@@ -13,6 +14,8 @@ JOBS: Mapping[str, str] = {
     "storm": "arriving.storm",
     "history": "arriving.history",
     "queue": "line.lines",
+    "start": "living.start",
+    "pauses": "living.pauses",
 }
 """By name: the module and the function that measures it."""
 

@@ -8,7 +8,7 @@ A plan names the server (``host``, ``port``, and as ``server`` its process), wha
     ``sockets``, opened one after the other: ``path``, ``hello`` (texts to send once it is open), ``ready`` (a
     word of the frame after which the next one is opened), ``count`` (a word of the frames that are counted),
     and of those that talk ``message``, ``in_flight`` and ``pace``, the index of the socket whose frames tell
-    that a message has arrived. In a message ``{n}`` is a number and ``{uuid}`` what the ready frame named.
+    that a message has arrived. One with ``rate`` does not wait for that, and says so many a second. In a message ``{n}`` is a number and ``{uuid}`` what the ready frame named.
     One with ``http`` sends its message as it is, over a connection that is not upgraded.
 ``connect``
     ``paths``, opened and closed by ``in_flight`` at a time; ``ready`` as above.
@@ -27,6 +27,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import re
 import resource
 import sys
@@ -142,7 +143,17 @@ class Socket(asyncio.Protocol):
         now = time.perf_counter()
         for _ in range(min(messages, len(self.sent_at))):
             self.run.delays.append(now - self.sent_at.popleft())
-        self.say(messages)
+        if "rate" not in self.plan:
+            self.say(messages)
+
+    async def keep_saying(self) -> None:
+        """As often as the plan says, from anywhere within the first interval on."""
+        loop, pause = asyncio.get_running_loop(), 1 / self.plan["rate"]
+        due = loop.time() + random.uniform(0, pause)
+        while self.run.going:
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            self.say(1)
+            due += pause
 
     def say(self, times: int) -> None:
         now = time.perf_counter()
@@ -216,8 +227,12 @@ async def talk(run: Run) -> dict[str, float]:
     talkers = [socket for socket in sockets if socket.message]
     for socket in talkers:
         sockets[socket.plan["pace"]].listeners.append(socket)
-        socket.say(socket.plan["in_flight"])
-    return await run.measure(sockets)
+        if "rate" not in socket.plan:
+            socket.say(socket.plan["in_flight"])
+    saying = [asyncio.create_task(socket.keep_saying()) for socket in talkers if "rate" in socket.plan]
+    result = await run.measure(sockets)
+    await asyncio.gather(*saying)
+    return result
 
 
 async def connect(run: Run) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Messages between pairs: ours, with everything on, beside a stock Tornado relay in memory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tornado_chat.bench.rounds import Loads, compare
@@ -11,6 +11,8 @@ TEXT = "x" * 88  # with the JSON around it, 100 bytes
 PAIRS = 50
 IN_FLIGHT = 4
 SECONDS = 4.0
+SIZES = (10, 100, 1_000, 10_000)
+SPEAKING = 100
 
 
 def lines(rounds: int, storage: str = "") -> Iterator[str]:
@@ -36,50 +38,87 @@ def candidates() -> Loads:
 
 
 def half_load(rounds: int) -> Iterator[str]:
-    """One message under way at a time: what a message takes when nobody is in a hurry."""
-    title = f"latency: {PAIRS} pairs, one message of each pair under way"
+    """What a message takes when nobody is in a hurry: half of what each can do at most, and one at a time."""
+    most = {"stock": _rate(stock_pairs()), "ours": _rate(counselling("storage.durability=full"))}
+    title = f"latency: {PAIRS} pairs, at half of what each was able to do just before"
     found: Loads = {
-        "stock Tornado, in memory": lambda: stock_pairs(quiet=True),
-        "counselling, durability = full": lambda: counselling("storage.durability=full", quiet=True),
+        "stock Tornado, in memory": lambda: stock_pairs(rate=most["stock"] / 2),
+        "counselling, durability = full": lambda: counselling(
+            "storage.durability=full", rate=most["ours"] / 2
+        ),
     }
-    return compare(title, found, rounds)
+    yield from compare(title, found, rounds)
 
 
-def stock_pairs(*, quiet: bool = False) -> dict[str, float]:
+def growth(rounds: int) -> Iterator[str]:
+    """Ever more sockets, of which as many as before have a message under way."""
+    for size in SIZES:
+        title = f"growth: {size} sockets open, {SPEAKING} messages under way"
+        found: Loads = {
+            "stock Tornado, in memory": lambda size=size: stock_pairs(size // 2),  # type: ignore[misc]
+            "counselling, durability = full": lambda size=size: counselling(  # type: ignore[misc]
+                "storage.durability=full", pairs=size // 2
+            ),
+        }
+        yield from compare(title, found, rounds)
+
+
+def _rate(result: dict[str, float]) -> float:
+    return result["count"] / result["seconds"]
+
+
+def stock_pairs(pairs: int = 0, rate: float = 0) -> dict[str, float]:
+    """:arg pairs: so many, of which a few speak; 0: as many as ever, who all do."""
     with stock() as process:
-        return talk(process, [pair(f"/relay/r{n}", f"/relay/r{n}") for n in range(PAIRS)], quiet)
+        found = [pair(f"/relay/r{n}", f"/relay/r{n}") for n in range(pairs or PAIRS)]
+        return talk(process, found, rate, few=bool(pairs))
 
 
 def ceiling() -> dict[str, float]:
     with python("ceiling") as process:
-        return talk(process, [pair(f"/r{n}", f"/r{n}") for n in range(PAIRS)], False)
+        return talk(process, [pair(f"/r{n}", f"/r{n}") for n in range(PAIRS)])
 
 
-def counselling(*options: str, quiet: bool = False) -> dict[str, float]:
-    with ours(*options) as process:
-        pairs = []
-        for n in range(PAIRS):
+def counselling(
+    *options: str, pairs: int = 0, rate: float = 0, environment: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    """:arg pairs: as of ``stock_pairs``."""
+    with ours(*options, **(environment or {})) as process:
+        found = []
+        for n in range(pairs or PAIRS):
             number = session(process.url, n)
             one, other = (
                 f"/chat?token={token(role, n)}&sessionId={number}&type=0" for role in ("user", "consultant")
             )
-            pairs.append(pair(one, other, count='"isSystem":false'))
-        return talk(process, pairs, quiet)
+            found.append(pair(one, other, count='"isSystem":false'))
+        return talk(process, found, rate, few=bool(pairs))
 
 
 def support(*options: str) -> dict[str, float]:
     with ours("support.capacity=1", *options) as process:
-        return talk(process, [_support_pair(n) for n in range(PAIRS)], False)
+        return talk(process, [_support_pair(n) for n in range(PAIRS)])
 
 
-def talk(process: Process, pairs: list[list[dict[str, Any]]], quiet: bool) -> dict[str, float]:
-    sockets = []
-    for n, two in enumerate(pairs):
-        two[0]["pace"], two[1]["pace"] = 2 * n + 1, 2 * n
-        if quiet:
-            two[0]["in_flight"] = 1
-            del two[1]["message"]
-        sockets += two
+def talk(
+    process: Process, pairs: list[list[dict[str, Any]]], rate: float = 0, *, few: bool = False
+) -> dict[str, float]:
+    """Let pairs talk.
+
+    :arg rate: messages a second of all together; 0: as many as are answered.
+    :arg few: not all speak, but as many messages are under way however many pairs there are.
+    """
+    sockets = [socket for two in pairs for socket in two]
+    spoken = 0
+    for n, socket in enumerate(sockets):
+        socket["pace"] = n ^ 1
+        if rate:
+            socket["rate"] = rate / len(sockets)
+        if few:
+            due = (n + 1) * SPEAKING // len(sockets)
+            socket["in_flight"] = due - spoken
+            if due == spoken:
+                del socket["message"]
+            spoken = due
     return load(process, "talk", SECONDS, sockets=sockets)
 
 

@@ -44,7 +44,7 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
     """The lines of a table of rates.
 
     ``load`` and ``server`` are the shares of a core that they used: a load at 0.9 or more was the limit. ``µs`` is what
-    the server used for each piece, which other work on the machine disturbs least.
+    the server used for each piece, which other work on the machine disturbs least, and ``by µs`` the ratio of that.
     """
     found: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
     yield title
@@ -53,9 +53,10 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
             found[name].append(run())
     yield (
         f"  {'':<36} {'per s, median':>13} {'min':>8} {'max':>8} {'ratio':>6} {'p50 ms':>8} {'p99 ms':>8} "
-        f"{'load':>5} {'server':>6} {'µs':>6}"
+        f"{'load':>5} {'server':>6} {'µs':>6} {'by µs':>6}"
     )
-    yardstick = _median(found[next(iter(found))], _rate)
+    first = found[next(iter(found))]
+    yardstick, costs = _median(first, _rate), _median(first, _cost)
     for name, results in found.items():
         rates = [_rate(each) for each in results]
         rate = statistics.median(rates)
@@ -65,12 +66,17 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
             f"{_median(results, lambda each: each['p99']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['cpu']):>5.2f} "
             f"{_median(results, lambda each: each['server'] / each['seconds']):>6.2f} "
-            f"{_median(results, lambda each: 1e6 * each['server'] / max(1, each['count'])):>6.1f}"
+            f"{_median(results, _cost):>6.1f} {costs / _median(results, _cost):>6.2f}"
         )
 
 
 def _rate(result: dict[str, float]) -> float:
     return result["count"] / result["seconds"]
+
+
+def _cost(result: dict[str, float]) -> float:
+    """Microseconds of the server's processor for each; not less than it can be measured by."""
+    return 1e6 * max(result["server"], 0.01) / max(1.0, result["count"])
 
 
 def _median(results: Sequence[dict[str, float]], of: Callable[[dict[str, float]], float]) -> float:

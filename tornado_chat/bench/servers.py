@@ -75,19 +75,19 @@ class Process:
         return self._process.pid
 
 
-def python(module: str, *arguments: str) -> Process:
-    return Process([sys.executable, "-m", f"tornado_chat.bench.{module}", *arguments])
+def python(module: str, *arguments: str, **environment: str) -> Process:
+    return Process([sys.executable, "-m", f"tornado_chat.bench.{module}", *arguments], environment)
 
 
 @contextlib.contextmanager
-def ours(*options: str) -> Iterator[Process]:
+def ours(*options: str, **environment: str) -> Iterator[Process]:
     """Our server on a database of its own."""
     with tempfile.TemporaryDirectory(prefix="tornado-chat-bench-") as folder:
         secret = Path(folder) / "secret"
         secret.write_text(SECRET)
         fixed = ("server.port=0", f"server.state_dir={folder}/state", f"auth.secret_file={secret}")
         given = [word for option in (*fixed, *PLENTY, *options) for word in ("--set", option)]
-        with python("ours", *given) as process:
+        with python("ours", *given, **environment) as process:
             yield process
 
 
