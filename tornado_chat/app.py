@@ -62,6 +62,7 @@ from tornado_chat.services.siblings import Siblings
 from tornado_chat.services.staff import Staff
 from tornado_chat.services.standing import Standing
 from tornado_chat.services.store import Store
+from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.services.turns import Turn
@@ -195,7 +196,13 @@ class Server:
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
         self._room_life = RoomLife(config.counselling, store, loop, bus.publish, now, sure=self._sure)
         self._dispatcher = Dispatcher(
-            config.support, store, loop, bus.publish, self._policy(), self.metrics.waited, sure=self._sure
+            config.support,
+            StoredConversations(store),
+            loop,
+            bus.publish,
+            self._policy(),
+            self.metrics.waited,
+            sure=self._sure,
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
         self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)

@@ -202,7 +202,9 @@ class Support:
         ("priority", "skills"),
         "Claims of a user's token that the queue policy may go by; they are stored with its place.",
     )
-    queue_interval: PositiveSeconds = live(1.0, "A waiting user hears of a new place at most this often.")
+    queue_interval: PositiveSeconds = live(
+        1.0, "A waiting user hears of a new place at most this often; the more are before it, the less."
+    )
 
 
 @dataclass(frozen=True)

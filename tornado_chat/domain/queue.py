@@ -314,9 +314,9 @@ class Desk:
         before: int = self._line.bisect_left(self._entries[number])
         return before + 1
 
-    def in_order(self) -> Iterator[Ticket]:
-        """The waiting tickets, the next one first. Do not change the line meanwhile."""
-        return (ticket for _, _, ticket in self._line)
+    def in_order(self, start: int = 0, stop: int | None = None) -> Iterator[Ticket]:
+        """The waiting tickets, the next one first, or a slice of them. Do not change the line meanwhile."""
+        return (ticket for _, _, ticket in self._line.islice(start, stop))
 
     def __len__(self) -> int:
         return len(self._entries)

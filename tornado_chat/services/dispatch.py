@@ -15,8 +15,8 @@ place again when it comes back in time.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from tornado_chat import config
 from tornado_chat.attendance import HandOver, OnDuty
@@ -26,8 +26,6 @@ from tornado_chat.events import Assigned, Departed, Event, Place, Returned
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
 from tornado_chat.services.places import PlaceTeller
-from tornado_chat.services.store import Store
-from tornado_chat.storage import conversations
 from tornado_chat.types import Conversation, ConversationState, Person
 
 log = logging.getLogger(__name__)
@@ -35,6 +33,35 @@ log = logging.getLogger(__name__)
 SECOND_LOOK = 2.0  # seconds until those whom the policy passed over are looked at again
 PORTION = 500  # conversations of one question
 RETRY = 5.0  # seconds until something that the database did not take is tried again
+
+
+class Conversations(Protocol):
+    """Where conversations are stored. A change is told to ``Dispatcher.on_event`` before it is answered.
+
+    Everything fails with ``Unavailable`` while it cannot be done.
+    """
+
+    async def unfinished(self) -> list[Conversation]:
+        """Everybody who waits or talks, oldest first."""
+        ...
+
+    async def several(self, ids: Sequence[int]) -> list[Conversation]:
+        """Those of ``ids`` that there are."""
+        ...
+
+    def assign(
+        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
+    ) -> Awaitable[Conversation]:
+        """Give its user to a waiter. :raises Conflict: it is no longer as ``row`` says."""
+        ...
+
+    def give_back(self, row: Conversation) -> Awaitable[Conversation]:
+        """Its user waits again, at the head of the line. :raises Conflict: as ``assign``."""
+        ...
+
+    def end(self, conversation_id: int, gone: Person) -> Awaitable[Conversation]:
+        """``gone`` has left for good. Ending it twice changes nothing."""
+        ...
 
 
 class Case:
@@ -97,25 +124,31 @@ class Dispatcher:
 
     :arg publish: the bus, for places in the line.
     :arg sure: whether what is known of other processes is up to date. Nobody's grace ends while it is not.
+    :arg clock: seconds since 1970.
+    :arg desk: makes the line, empty, for a policy.
     """
 
     def __init__(
         self,
         settings: config.Support,
-        store: Store,
+        conversations: Conversations,
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Event], None],
         policy: QueuePolicy,
         waited: Buckets,
         sure: Callable[[], bool],
+        clock: Callable[[], float] = time.time,
+        desk: Callable[[QueuePolicy], Desk] = Desk,
     ) -> None:
         self._settings = settings
-        self._store = store
+        self._conversations = conversations
         self._loop = loop
         self._publish = publish
         self._policy = policy
         self._waited = waited
         self._sure = sure
+        self._clock = clock
+        self._make_desk = desk
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
         self._reset()
@@ -123,9 +156,16 @@ class Dispatcher:
     def _reset(self) -> None:
         self._cases: dict[int, Case] = {}
         self._assigning: dict[int, Person] = {}  # decided, and not yet committed: who gets whom
+        self._put_off: set[int] = set()  # could not be committed: not to be matched again at once
         self._second_look: asyncio.TimerHandle | None = None
-        self._places = PlaceTeller(self._loop, self._settings.queue_interval, self._line, self._tell_place)
-        self.desk = Desk(self._policy)
+        self._places = PlaceTeller(
+            self._loop,
+            self._settings.queue_interval,
+            self._line,
+            lambda: len(self.desk),
+            self._tell_place,
+        )
+        self.desk = self._make_desk(self._policy)
         self.waiters: dict[Person, WaiterDesk] = {}
 
     # --- life ---
@@ -133,7 +173,7 @@ class Dispatcher:
     async def begin(self) -> None:
         """Go on with what is unfinished: everybody has the full grace to come back to place and conversation."""
         self.end()
-        rows = await self._store.read(conversations.unfinished)
+        rows = await self._conversations.unfinished()
         self._reset()
         self._running = True
         for row in rows:
@@ -157,10 +197,10 @@ class Dispatcher:
         :raises Unavailable: it says nothing.
         """
         known = set(self._cases)
-        rows = {row.id: row for row in await self._store.read(conversations.unfinished)}
+        rows = {row.id: row for row in await self._conversations.unfinished()}
         gone = [id for id in known if id not in rows]
         for start in range(0, len(gone), PORTION):
-            for row in await self._store.read(conversations.several, gone[start : start + PORTION]):
+            for row in await self._conversations.several(gone[start : start + PORTION]):
                 self._learn(row)
         for row in rows.values():
             if row.id in self._cases:
@@ -263,6 +303,16 @@ class Dispatcher:
         """All unfinished conversations."""
         return iter(self._cases.values())
 
+    @property
+    def deciding(self) -> Mapping[int, Person]:
+        """The conversations whose waiter is decided, and not stored yet."""
+        return self._assigning
+
+    @property
+    def put_off(self) -> Collection[int]:
+        """The conversations whose match could not be stored, and which are not in the line for a moment."""
+        return self._put_off
+
     # --- what was committed, here or elsewhere ---
 
     events = (Assigned, Departed, Returned)
@@ -329,7 +379,7 @@ class Dispatcher:
 
     def _adopt(self, row: Conversation) -> Case:
         """An unfinished conversation that was not known here. Its people are awaited."""
-        age = max(0.0, time.time() - row.created / 1e6)
+        age = max(0.0, self._clock() - row.created / 1e6)
         case = self._cases[row.id] = Case(row, self._loop.time() - age)
         self._await_user(case, self._settings.rejoin_grace)
         if row.waiter is not None:
@@ -345,7 +395,8 @@ class Dispatcher:
 
     def _join(self, case: Case) -> None:
         """Put a user into the line, at the place that its number and its fate give it."""
-        if case.row.id not in self.desk and case.row.id not in self._assigning:
+        number = case.row.id
+        if number not in self.desk and number not in self._assigning and number not in self._put_off:
             self.desk.join(case.ticket)
             self._match()
 
@@ -376,10 +427,11 @@ class Dispatcher:
             log.warning(
                 "a match could not be stored, trying again: %s", error, extra=fields(**case.row.thread.named)
             )
-            self._assigning[case.row.id] = waiter.person  # or it would be matched again at once
+            if desk is self.desk:
+                self._put_off.add(case.row.id)
             await asyncio.sleep(RETRY)
             if desk is self.desk:
-                self._assigning.pop(case.row.id, None)
+                self._put_off.discard(case.row.id)
         if desk is not self.desk:
             return
         if case.there and case.waiting and self._cases.get(case.row.id) is case:
@@ -390,7 +442,7 @@ class Dispatcher:
         """Store a decision that is counted in the pool and in ``_assigning`` already, or take it back."""
         desk, row, person, name, address = self.desk, case.row, waiter.person, waiter.name, waiter.address
         try:
-            await self._store.write(lambda tx: conversations.assign(tx, row, person, name, address, reason))
+            await self._conversations.assign(row, person, name, address, reason)
         except ChatError as error:
             if isinstance(error, Conflict):
                 await self._ask_again(case)
@@ -404,15 +456,15 @@ class Dispatcher:
 
     async def _ask_again(self, case: Case) -> None:
         try:
-            for row in await self._store.read(conversations.several, [case.row.id]):
+            for row in await self._conversations.several([case.row.id]):
                 self._learn(row)
         except ChatError as error:
             log.warning("a conversation could not be read: %s", error, extra=fields(**case.row.thread.named))
 
     # --- places ---
 
-    def _line(self) -> Iterator[Case]:
-        for ticket in self.desk.in_order():
+    def _line(self, start: int, stop: int) -> Iterator[Case]:
+        for ticket in self.desk.in_order(start, stop):
             yield self._cases[ticket.number]
 
     def _tell_place(self, case: Case, place: int) -> None:
@@ -431,9 +483,8 @@ class Dispatcher:
         if not self._sure():
             self._await_user(case, RETRY)
             return
-        conversation_id, user = case.row.id, case.row.user
         try:
-            self._learn(await self._store.write(lambda tx: conversations.end(tx, conversation_id, user)))
+            self._learn(await self._conversations.end(case.row.id, case.row.user))
         except ChatError as error:
             log.warning(
                 "a departure could not be stored, trying again: %s",
@@ -463,7 +514,7 @@ class Dispatcher:
             if row.waiter != waiter.person or row.id in self._assigning:
                 continue
             try:
-                await self._store.write(lambda tx, row=row: conversations.give_back(tx, row))  # type: ignore[misc]
+                await self._conversations.give_back(row)
             except Conflict:  # gone this very moment
                 await self._ask_again(case)
             except ChatError as error:

@@ -1,0 +1,32 @@
+"""The dispatcher's conversations, where they are stored."""
+
+import asyncio
+from collections.abc import Sequence
+
+from tornado_chat.services.store import Store
+from tornado_chat.storage import conversations
+from tornado_chat.types import Conversation, Person
+
+
+class StoredConversations:
+    """``dispatch.Conversations`` of a database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def unfinished(self) -> list[Conversation]:
+        return await self._store.read(conversations.unfinished)
+
+    async def several(self, ids: Sequence[int]) -> list[Conversation]:
+        return await self._store.read(conversations.several, ids)
+
+    def assign(
+        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
+    ) -> asyncio.Future[Conversation]:
+        return self._store.write(lambda tx: conversations.assign(tx, row, waiter, name, address, reason))
+
+    def give_back(self, row: Conversation) -> asyncio.Future[Conversation]:
+        return self._store.write(lambda tx: conversations.give_back(tx, row))
+
+    def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:
+        return self._store.write(lambda tx: conversations.end(tx, conversation_id, gone))

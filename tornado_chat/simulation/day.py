@@ -1,0 +1,425 @@
+"""The day itself: people come, wait, talk, get lost and go, and the dispatcher does not know that it is one.
+
+Strategy: everything that people do is a timer on a loop whose clock jumps. The dispatcher is the real one; it
+is told facts as by the processes that hold sockets, and its decisions come back as events of the store, by
+which the people go on. What must hold is checked at each decision (``watching``), at each commit (here), from
+time to time for everybody at once (``_audit``), and at the end. What does not hold raises ``AssertionError``.
+"""
+
+import asyncio
+import time
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from tornado_chat import config
+from tornado_chat.attendance import HandOver, OnDuty
+from tornado_chat.errors import ChatError, Unavailable
+from tornado_chat.events import Assigned, Departed, Event, Returned
+from tornado_chat.metrics import Buckets
+from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.simulation.clock import VirtualLoop
+from tornado_chat.simulation.memory import InMemory
+from tornado_chat.simulation.people import Attendant, Visitor
+from tornado_chat.simulation.plan import HOUR, MINUTE, Chances, Plan, policy
+from tornado_chat.simulation.watching import Watch, WatchedDesk
+from tornado_chat.types import ConversationState, Person, Role
+
+PROCESSES = ("a", "b", "c", "d")
+EPOCH = 1_800_000_000  # when the day begins
+AUDIT = HOUR / 4
+LOOK_AGAIN = 30.0  # seconds; as services.looking_again
+AGAIN = 5.0  # seconds until somebody tries again what the database refused
+
+DROPS, TRANSFERS, RUDE, COMES_AGAIN = 0.15, 0.04, 0.3, 0.75
+"""Of users who lose their connection, of conversations that are handed over, of users who leave without a word,
+and of those who lost their place and come again."""
+
+
+class Day:
+    """One day of ``plan``. ``run`` lives it.
+
+    :ivar waited: seconds until the first waiter, by the hour of coming.
+    :ivar outcomes: how many conversations ended how, and what else happened how often.
+    :ivar took_over: of each takeover, how many people were told, and the seconds of processor time.
+    :arg look: called each simulated minute.
+    """
+
+    def __init__(
+        self, plan: Plan, loop: VirtualLoop, look: Callable[["Day"], None] = lambda day: None
+    ) -> None:
+        self.plan = plan
+        self.loop = loop
+        self.waited: dict[int, array[float]] = defaultdict(lambda: array("f"))
+        self.outcomes: Counter[str] = Counter()
+        self.told_places = 0
+        self.took_over: list[tuple[int, float]] = []
+        self.people = 0
+        self.most_on_duty = 0
+        self._look = look
+        self._chances = Chances(plan)
+        self._visitors: dict[int, Visitor] = {}  # by conversation
+        self._attendants: dict[Person, Attendant] = {}
+        self._on_duty: dict[Person, Attendant] = {}
+        self._settings = config.Support(capacity=plan.capacity)
+        self._settling_until = 0.0
+        self._error: BaseException | None = None
+        self._arriving = True
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.watch = Watch(suits_all=plan.policy == "fifo")
+        self.store = InMemory(self._on_event, loop, self.clock, self._chances.random, plan.refused)
+        self.dispatcher = Dispatcher(
+            self._settings,
+            self.store,
+            loop,
+            self._publish,
+            policy(plan.policy, lambda: int(self.clock() * 1e6)),
+            Buckets(()),
+            sure=lambda: True,
+            clock=self.clock,
+            desk=lambda policy: WatchedDesk(policy, self.watch),
+        )
+
+    def clock(self) -> float:
+        """Seconds since 1970, in the simulated world."""
+        return EPOCH + self.loop.time()
+
+    @property
+    def waiting(self) -> int:
+        """Those in the line: who has no socket is not in there meanwhile."""
+        return len(self.dispatcher.desk)
+
+    @property
+    def talking(self) -> int:
+        return sum(attendant.users for attendant in self._attendants.values())
+
+    @property
+    def on_duty(self) -> int:
+        return len(self._on_duty)
+
+    async def run(self) -> None:
+        """:raises AssertionError: something does not hold."""
+        self.loop.set_exception_handler(self._broken)
+        await self.dispatcher.begin()
+        for number in range(self.plan.waiters):
+            start, end = self._chances.shift()
+            self.loop.call_at(start, self._begin_shift, number, end)
+        self._next_arrival(enumerate(self._chances.arrivals()))
+        for _ in range(self.plan.takeovers):
+            when = self._chances.random.random() * self.plan.hours * HOUR
+            self.loop.call_at(when, lambda: self._spawn(self._take_over()))
+        helpers = [
+            self._spawn(self._every(MINUTE, lambda: self._look(self))),
+            self._spawn(self._every(AUDIT, self._audit)),
+        ]
+        await self._over
+        if self._error is None:
+            self._audit()
+            await self._everybody_goes()
+        for helper in helpers:
+            helper.cancel()
+        if self._error is not None:
+            raise self._error
+
+    # --- users ---
+
+    def _next_arrival(self, arrivals: Iterator[tuple[int, float]]) -> None:
+        found = next(arrivals, None)
+        if found is None:
+            self._arriving = False
+            self._see_whether_over()
+        else:
+            self.loop.call_at(found[1], self._arrive, found[0], arrivals)
+
+    def _arrive(self, number: int, arrivals: Iterator[tuple[int, float]]) -> None:
+        self.people += 1
+        visitor = Visitor(Person(Role.USER, str(number)), self._chances.claims())
+        self._join(visitor)
+        if self._chances(DROPS):
+            self.loop.call_later(self._chances.until_drop(), self._drop, visitor)
+        self._next_arrival(arrivals)
+
+    def _join(self, visitor: Visitor) -> None:
+        row = self.store.join(visitor.person, visitor.claims, visitor.last_waiter)
+        visitor.conversation, visitor.came = row.id, self.loop.time()
+        visitor.served = visitor.over = False
+        self._visitors[row.id] = visitor
+        self._connect(visitor)
+        visitor.expect(self.loop.call_later(self._chances.patience(), self._leave, visitor))
+
+    def _connect(self, visitor: Visitor) -> None:
+        visitor.process = self._chances.random.choice(PROCESSES)
+        self.dispatcher.user_here(visitor.process, self.store.open[visitor.conversation])
+
+    def _disconnect(self, visitor: Visitor) -> None:
+        if visitor.process is not None:
+            process, visitor.process = visitor.process, None
+            self.dispatcher.user_gone(process, visitor.conversation)
+
+    def _drop(self, visitor: Visitor) -> None:
+        if not visitor.over and visitor.process is not None:
+            self._disconnect(visitor)
+            self.loop.call_later(self._chances.away(), self._back, visitor)
+
+    def _back(self, visitor: Visitor) -> None:
+        if not visitor.over:
+            self._connect(visitor)
+        elif visitor.served or not self._chances(COMES_AGAIN):
+            self.outcomes["people who lost their place and did not come again"] += not visitor.served
+        else:
+            self.outcomes["people who lost their place and came again"] += 1
+            self._join(visitor)
+
+    def _leave(self, visitor: Visitor) -> None:
+        """It has waited too long, or said all that it wanted."""
+        if visitor.process is not None and self._chances(RUDE):
+            self._disconnect(visitor)  # the grace does the rest
+        else:
+            self._spawn(self._end(visitor, visitor.person))
+
+    async def _end(self, visitor: Visitor, gone: Person) -> None:
+        number = visitor.conversation
+        while number in self._visitors:
+            try:
+                await self.store.end(number, gone)
+            except Unavailable:
+                await asyncio.sleep(AGAIN)
+
+    async def _hand_over(self, visitor: Visitor) -> None:
+        row = self.store.open.get(visitor.conversation)
+        if row is None or row.waiter is None:
+            return
+        target = self._chances.random.choice(list(self._on_duty))
+        try:
+            await self.dispatcher.hand_over(HandOver(row.id, row.waiter, target))
+        except ChatError:
+            self.outcomes["transfers that found no place"] += 1
+        else:
+            self.outcomes["transfers"] += 1
+
+    # --- waiters ---
+
+    def _begin_shift(self, number: int, end: float) -> None:
+        if self._over.done():
+            return
+        attendant = Attendant(Person(Role.WAITER, str(number)), self._chances.skills())
+        self._attendants[attendant.person] = self._on_duty[attendant.person] = attendant
+        self.most_on_duty = max(self.most_on_duty, len(self._on_duty))
+        self._say(attendant, ready=True)
+        self.loop.call_later(self._chances.work(), self._pause, attendant)
+        if end < self.plan.hours * HOUR - 1:  # the last ones stay as long as somebody needs them
+            self.loop.call_at(end, self._end_shift, attendant)
+        if self._chances(DROPS):
+            self.loop.call_later(self._chances.until_drop(), self._lose, attendant)
+
+    def _say(self, attendant: Attendant, *, ready: bool) -> None:
+        """It is there, and wants users or not."""
+        attendant.ready = ready
+        if attendant.process is None:
+            attendant.process = self._chances.random.choice(PROCESSES)
+        (self.watch.ready.add if ready else self.watch.ready.discard)(attendant.person)
+        address = f"00000000-0000-4000-9000-{int(attendant.person.id):012x}"
+        fact = OnDuty(attendant.person, ready, None, address, attendant.claims)
+        self.dispatcher.waiter_here(attendant.process, fact)
+
+    def _pause(self, attendant: Attendant) -> None:
+        if not attendant.leaving:
+            if attendant.process is not None:
+                self._say(attendant, ready=False)
+            self.loop.call_later(self._chances.pause(), self._resume, attendant)
+
+    def _resume(self, attendant: Attendant) -> None:
+        if not attendant.leaving:
+            if attendant.process is not None:
+                self._say(attendant, ready=True)
+            self.loop.call_later(self._chances.work(), self._pause, attendant)
+
+    def _lose(self, attendant: Attendant) -> None:
+        """Its connection is gone for a while."""
+        if attendant.process is not None:
+            self._disconnect_waiter(attendant)
+            self.loop.call_later(self._chances.away(), self._found_again, attendant)
+
+    def _found_again(self, attendant: Attendant) -> None:
+        if attendant.person in self._on_duty:
+            self._say(attendant, ready=not attendant.leaving)
+            self._go_if_idle(attendant)
+
+    def _end_shift(self, attendant: Attendant) -> None:
+        attendant.leaving = True
+        if attendant.process is not None:
+            self._say(attendant, ready=False)
+            self._go_if_idle(attendant)
+
+    def _go_if_idle(self, attendant: Attendant) -> None:
+        if attendant.leaving and not attendant.users and attendant.process is not None:
+            self._disconnect_waiter(attendant)
+            del self._on_duty[attendant.person]
+
+    def _disconnect_waiter(self, attendant: Attendant) -> None:
+        if attendant.process is not None:
+            process, attendant.process = attendant.process, None
+            self.watch.ready.discard(attendant.person)
+            self.dispatcher.waiter_gone(process, attendant.person)
+
+    # --- what was committed ---
+
+    def _on_event(self, event: Assigned | Departed | Returned) -> None:
+        row = event.conversation
+        visitor = self._visitors[row.id]
+        if isinstance(event, Assigned):
+            if event.previous is not None:
+                self._users(event.previous, -1)
+            assert row.waiter is not None
+            self._users(row.waiter, 1)
+        elif isinstance(event, Returned):
+            self._users(event.lost, -1)
+        elif row.waiter is not None:
+            self._users(row.waiter, -1)
+        self.dispatcher.on_event(event)
+        if isinstance(event, Assigned):
+            self._assigned(visitor, row.waiter, transferred=event.previous is not None)
+        elif isinstance(event, Returned):
+            self.outcomes["users whose waiter was lost"] += 1
+            visitor.expect(self.loop.call_later(self._chances.patience(), self._leave, visitor))
+        else:
+            self._departed(visitor)
+
+    def _users(self, waiter: Person, change: int) -> None:
+        attendant = self._attendants[waiter]
+        attendant.users += change
+        assert 0 <= attendant.users <= self.plan.capacity, f"{waiter.key} has {attendant.users} users"
+        if attendant.leaving and not attendant.users:
+            self.loop.call_soon(self._go_if_idle, attendant)
+
+    def _assigned(self, visitor: Visitor, waiter: Person | None, *, transferred: bool) -> None:
+        visitor.last_waiter = waiter
+        if not visitor.served:
+            visitor.served = True
+            hour = int(visitor.came / (self.plan.hours * HOUR) * 24)
+            self.waited[min(hour, 23)].append(self.loop.time() - visitor.came)
+        if not transferred:
+            talk = self._chances.talk()
+            visitor.expect(self.loop.call_later(talk, self._leave, visitor))
+            if self._chances(TRANSFERS):
+                self.loop.call_later(talk / 2, lambda: self._spawn(self._hand_over(visitor)))
+
+    def _departed(self, visitor: Visitor) -> None:
+        visitor.over = True
+        visitor.expect(None)
+        del self._visitors[visitor.conversation]
+        if visitor.served:
+            how = "served"
+        elif visitor.process is None:
+            how = "left the line without a word"
+        else:
+            how = "gave up"
+        self.outcomes[how] += 1
+        if visitor.process is not None:  # its process says so when it hears of it
+            process, visitor.process = visitor.process, None
+            self.dispatcher.user_gone(process, visitor.conversation)
+        self._see_whether_over()
+
+    def _publish(self, event: Event) -> None:
+        self.told_places += 1
+
+    # --- coordinators ---
+
+    async def _take_over(self) -> None:
+        """The coordinator is lost; the next one has the database and what the processes tell it."""
+        self._settling_until = self.loop.time() + 2 * LOOK_AGAIN
+        self.watch.ready.clear()
+        started = time.process_time()
+        await self.dispatcher.begin()
+        told: list[Visitor | Attendant] = [*self._visitors.values(), *self._on_duty.values()]
+        self._chances.random.shuffle(told)
+        for one in told:
+            if one.process is None:
+                continue
+            if isinstance(one, Attendant):
+                self._say(one, ready=one.ready)
+            elif not one.over:
+                self.dispatcher.user_here(one.process, self.store.open[one.conversation])
+        self.took_over.append((len(told), time.process_time() - started))
+        await asyncio.sleep(LOOK_AGAIN)
+        await self.dispatcher.look_again()  # for what was committed while nobody coordinated
+
+    # --- what must hold ---
+
+    def _audit(self) -> None:
+        """Everybody is where the database has them."""
+        dispatcher = self.dispatcher
+        assert self._visitors.keys() == self.store.open.keys(), "somebody is lost, or twice there"
+        if self.loop.time() < self._settling_until:
+            return
+        assert {case.row.id for case in dispatcher.cases()} == self._visitors.keys(), "not who is there"
+        line = {ticket.number for ticket in dispatcher.desk.in_order()}
+        waiting = {
+            row.id
+            for row in self.store.open.values()
+            if row.state is ConversationState.WAITING and self._visitors[row.id].process is not None
+        }
+        deciding = dispatcher.deciding
+        assert line == waiting - deciding.keys() - set(dispatcher.put_off), "the line is not who waits"
+        decided = Counter(
+            person for number, person in deciding.items() if self.store.open[number].waiter != person
+        )
+        for person, attendant in self._attendants.items():
+            pooled = dispatcher.desk.pool.get(person)
+            users = attendant.users + decided[person]
+            assert (pooled.load if pooled else 0) == users, f"{person.key} has {users} users"
+
+    async def _everybody_goes(self) -> None:
+        """All waiters go home: nothing may be left of anybody."""
+        for attendant in self._on_duty.values():
+            attendant.leaving = True
+            self._disconnect_waiter(attendant)
+        await asyncio.sleep(self._settings.rejoin_grace + LOOK_AGAIN)
+        left = self.dispatcher
+        assert not list(left.cases()), "conversations are left"
+        assert not len(left.desk), "a line is left"
+        assert not left.waiters, "waiters are left"
+        assert not len(left.desk.pool), "waiters are left in the pool"
+
+    # --- inside ---
+
+    def _see_whether_over(self) -> None:
+        if not self._arriving and not self._visitors and not self._over.done():
+            self._over.set_result(None)
+
+    async def _every(self, seconds: float, do: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            do()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(task.exception())
+
+    def _broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._fail(context.get("exception") or RuntimeError(context["message"]))
+
+    def _fail(self, error: BaseException | None) -> None:
+        """Something does not hold, wherever that was seen: the day is over."""
+        self._error = self._error or error
+        if not self._over.done():
+            self._over.set_result(None)
+
+
+def live(plan: Plan, look: Callable[[Day], None] = lambda day: None) -> Day:
+    """Live a day of ``plan``. :raises AssertionError: something did not hold."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        day = Day(plan, loop, look)
+        runner.run(day.run())
+    return day

@@ -1,0 +1,174 @@
+"""Conversations in memory, with the promises of ``storage.conversations``.
+
+A change takes effect only if the conversation still is as it was thought to be; changes of one moment are
+committed together, and told to everybody before they are answered.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+
+from tornado_chat.errors import Conflict, Unavailable
+from tornado_chat.events import Assigned, Departed, Returned
+from tornado_chat.types import Conversation, ConversationState, Person
+
+COMMIT = 0.003  # seconds from a change to its commit
+REMEMBERED = 10_000  # ended conversations that may still be asked for
+
+Change = Callable[[], tuple[Conversation, Assigned | Departed | Returned | None]]
+
+
+class InMemory:
+    """``dispatch.Conversations`` without a database.
+
+    :arg tell: gets every event after its commit.
+    :arg clock: seconds since 1970.
+    :arg refused: the share of commits that fail, as if the database were away.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Assigned | Departed | Returned], None],
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        random: Random,
+        refused: float = 0.0,
+    ) -> None:
+        self.open: dict[int, Conversation] = {}
+        self.refused = refused
+        self.writes = 0
+        self.conflicts = 0
+        self._ended: dict[int, Conversation] = {}
+        self._order: deque[int] = deque()
+        self._batch: list[tuple[Change, asyncio.Future[Conversation]]] = []
+        self._users: set[Person] = set()
+        self._last = 0
+        self._tell = tell
+        self._loop = loop
+        self._clock = clock
+        self._random = random
+
+    def join(self, user: Person, claims: Mapping[str, Any], last_waiter: Person | None) -> Conversation:
+        """A new conversation, in which ``user`` waits."""
+        assert user not in self._users, f"{user.key} would be in two conversations"
+        self._users.add(user)
+        self._last += 1
+        row = Conversation(
+            id=self._last,
+            user=user,
+            user_name=None,
+            user_uuid=f"00000000-0000-4000-8000-{self._last:012x}",
+            state=ConversationState.WAITING,
+            last_seq=0,
+            created=int(self._clock() * 1e6),
+            claims=claims,
+            last_waiter=last_waiter,
+        )
+        self.open[row.id] = row
+        return row
+
+    # --- as the dispatcher has it ---
+
+    async def unfinished(self) -> list[Conversation]:
+        await asyncio.sleep(COMMIT)
+        return list(self.open.values())
+
+    async def several(self, ids: Sequence[int]) -> list[Conversation]:
+        await asyncio.sleep(COMMIT)
+        found = (self.open.get(id) or self._ended.get(id) for id in ids)
+        return [row for row in found if row is not None]
+
+    def assign(
+        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
+    ) -> asyncio.Future[Conversation]:
+        def change() -> tuple[Conversation, Assigned]:
+            changed = self._change(
+                row,
+                state=ConversationState.ACTIVE,
+                waiter=waiter,
+                waiter_name=name,
+                waiter_uuid=address,
+                assigned=int(self._clock() * 1e6),
+                returned=False,
+                reason=reason,
+            )
+            return changed, Assigned(changed, reason, previous=row.waiter)
+
+        return self._write(change)
+
+    def give_back(self, row: Conversation) -> asyncio.Future[Conversation]:
+        def change() -> tuple[Conversation, Returned]:
+            assert row.waiter is not None
+            changed = self._change(
+                row,
+                state=ConversationState.WAITING,
+                returned=True,
+                waiter=None,
+                waiter_name=None,
+                waiter_uuid=None,
+            )
+            return changed, Returned(changed, lost=row.waiter)
+
+        return self._write(change)
+
+    def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:
+        def change() -> tuple[Conversation, Departed | None]:
+            current = self.open.get(conversation_id)
+            if current is None:
+                return self._ended[conversation_id], None
+            ended = self._change(current, state=ConversationState.ENDED, ended=int(self._clock() * 1e6))
+            del self.open[conversation_id]
+            self._users.remove(ended.user)
+            self._ended[ended.id] = ended
+            self._order.append(ended.id)
+            if len(self._order) > REMEMBERED:
+                del self._ended[self._order.popleft()]
+            return ended, Departed(ended, gone)
+
+        return self._write(change)
+
+    # --- inside ---
+
+    def _change(self, row: Conversation, **fields: Any) -> Conversation:
+        current = self.open.get(row.id)
+        if current is None or current.state is not row.state or current.waiter != row.waiter:
+            self.conflicts += 1
+            raise Conflict("no_conversation")
+        changed = self.open[row.id] = replace(current, **fields, changes=current.changes + 1)
+        return changed
+
+    def _write(self, change: Change) -> asyncio.Future[Conversation]:
+        future: asyncio.Future[Conversation] = self._loop.create_future()
+        if not self._batch:
+            self._loop.call_later(COMMIT, self._commit)
+        self._batch.append((change, future))
+        return future
+
+    def _commit(self) -> None:
+        batch, self._batch = self._batch, []
+        if self.refused and self._random.random() < self.refused:
+            for _, future in batch:
+                future.set_exception(Unavailable("storage_unavailable"))
+            return
+        done: list[tuple[asyncio.Future[Conversation], Conversation | Conflict, Any]] = []
+        for change, future in batch:
+            self.writes += 1
+            try:
+                row, event = change()
+            except Conflict as error:
+                done.append((future, error, None))
+            else:
+                done.append((future, row, event))
+        for future, result, event in done:
+            if event is not None:
+                self._tell(event)
+            if future.done():  # who asked has been cancelled
+                continue
+            if isinstance(result, Conflict):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -1,0 +1,129 @@
+"""What people do: when they come, how long they stay, how patient they are. All drawn from one seed."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import accumulate
+from random import Random
+from typing import Any
+
+from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
+
+MINUTE = 60.0
+HOUR = 3600.0
+
+# How many come in each hour of a day, relative to each other: few at night, most before and after lunch.
+CURVE = (8, 5, 3, 3, 3, 5, 12, 28, 52, 75, 86, 80, 62, 70, 82, 76, 66, 60, 58, 62, 64, 50, 30, 15)
+SKILLS = ("billing", "french", "legal", "technical")
+
+POLICIES = ("fifo", "queue_policy")
+
+
+def policy(name: str, clock: Callable[[], int]) -> QueuePolicy:
+    """One of ``POLICIES``; the plugin's with everything on.
+
+    :arg clock: microseconds since 1970.
+    """
+    if name == "fifo":
+        return FifoLeastLoaded()
+    # By its name: the plugins that come along know the server, and not the other way round.
+    plugin = import_module("tornado_chat_plugins.queue_policy")
+    made: QueuePolicy = plugin.Policy(
+        plugin.rules(plugin.QueueSettings(priority=True, sticky=True, skills=True)), clock
+    )
+    return made
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A day.
+
+    :ivar hours: how long users come; the curve of a day is squeezed into it.
+    :ivar capacity: users that a waiter serves at once.
+    :ivar talk: minutes that a conversation takes on average.
+    :ivar patience: minutes that a user waits on average before giving up.
+    :ivar takeovers: how often another coordinator takes over.
+    :ivar refused: the share of commits that the database refuses.
+    """
+
+    users: int = 1_000_000
+    waiters: int = 20_000
+    seed: int = 1
+    hours: float = 24.0
+    policy: str = "fifo"
+    capacity: int = 5
+    talk: float = 45.0
+    patience: float = 60.0
+    takeovers: int = 2
+    refused: float = 0.0
+
+
+class Chances:
+    """Draws what happens. Durations are seconds, times are seconds since the start of the day."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.random = Random(plan.seed)  # noqa: S311 - a die, not a secret
+        self._plan = plan
+        self._day = plan.hours * HOUR
+        self._sums = [0.0, *accumulate(share / sum(CURVE) for share in CURVE)]
+
+    def __call__(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def arrivals(self) -> Iterator[float]:
+        """When users come, in order: as if each had drawn its moment from the curve."""
+        passed = 0.0
+        for left in range(self._plan.users, 0, -1):
+            passed = 1.0 - (1.0 - passed) * (1.0 - self.random.random()) ** (1.0 / left)
+            yield self._moment(passed)
+
+    def shift(self) -> tuple[float, float]:
+        """When a waiter begins and ends: a third of the day around a moment at which users come."""
+        length = self._day / 3
+        end = self._moment(self.random.random()) + self.random.random() * length
+        start = min(max(0.0, end - length), self._day - length)
+        return start, start + length
+
+    def talk(self) -> float:
+        return self._around(self._plan.talk * MINUTE, 0.8)
+
+    def patience(self) -> float:
+        return self._around(self._plan.patience * MINUTE, 1.0)
+
+    def away(self) -> float:
+        """How long a lost connection stays lost: most come back within the grace of a minute."""
+        return self.random.expovariate(1 / 30.0)
+
+    def until_drop(self) -> float:
+        return self.random.uniform(0.0, 40 * MINUTE)
+
+    def work(self) -> float:
+        """Until the next pause."""
+        return self.random.uniform(90, 150) * MINUTE
+
+    def pause(self) -> float:
+        return self.random.uniform(10, 30) * MINUTE
+
+    def claims(self) -> Mapping[str, Any]:
+        """Of a user: some need a skill, some go first."""
+        claims: dict[str, Any] = {}
+        if self(0.2):
+            claims["skills"] = self.random.choice(SKILLS)
+        if self(0.05):
+            claims["priority"] = self.random.randint(1, 3)
+        return claims
+
+    def skills(self) -> Mapping[str, Any]:
+        """Of a waiter: two of four."""
+        return {"skills": self.random.sample(SKILLS, 2)}
+
+    def _around(self, mean: float, spread: float) -> float:
+        return self.random.lognormvariate(math.log(mean) - spread**2 / 2, spread)
+
+    def _moment(self, share: float) -> float:
+        """When ``share`` of all users have come."""
+        hour = min(bisect_right(self._sums, share), len(CURVE)) - 1
+        within = (share - self._sums[hour]) / (self._sums[hour + 1] - self._sums[hour])
+        return (hour + min(within, 1.0)) / len(CURVE) * self._day

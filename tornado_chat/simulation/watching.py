@@ -1,0 +1,124 @@
+"""A desk that is looked at: each decision is checked against a second opinion, and timed."""
+
+import heapq
+import time
+from array import array
+from collections import defaultdict
+
+import msgspec
+
+from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy, Ticket
+from tornado_chat.types import Person
+
+Key = tuple[bool, int]
+
+
+class Costs:
+    """Of each call, by the length of the line then.
+
+    :ivar by_length: microseconds, by the number of digits of the length.
+    """
+
+    def __init__(self) -> None:
+        self.by_length: dict[int, array[float]] = defaultdict(lambda: array("f"))
+
+    def add(self, length: int, nanoseconds: float) -> None:
+        self.by_length[len(str(length))].append(nanoseconds / 1000)
+
+
+class Expected:
+    """Who must be next, known from what happened to people and not from the line.
+
+    Equals are those with the same claims: among them whoever lost a waiter is first, then whoever came first.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, tuple[bytes, Key]] = {}
+        self._heaps: dict[bytes, list[Key]] = defaultdict(list)
+
+    def waits(self, ticket: Ticket) -> None:
+        group = msgspec.json.encode(ticket.claims) if ticket.claims else b""
+        key = (not ticket.returned, ticket.number)
+        if self._waiting.get(ticket.number) != (group, key):
+            self._waiting[ticket.number] = group, key
+            heapq.heappush(self._heaps[group], key)
+
+    def waits_no_more(self, number: int) -> None:
+        self._waiting.pop(number, None)
+
+    def is_next(self, ticket: Ticket) -> bool:
+        """Whether the ticket is the first of its equals."""
+        group, key = self._waiting[ticket.number]
+        heap = self._heaps[group]
+        while (found := self._waiting.get(heap[0][1])) is None or found[1] != heap[0]:
+            heapq.heappop(heap)
+        return heap[0] == key
+
+
+class Watch:
+    """What a day's desks are checked by, and what they cost.
+
+    :ivar ready: the waiters of whom the coordinator knows that they are there and want users.
+    :arg suits_all: the policy has a match for everybody, so that nobody may wait while a waiter is free.
+    """
+
+    def __init__(self, *, suits_all: bool) -> None:
+        self.ready: set[Person] = set()
+        self.joins = Costs()
+        self.matches = Costs()
+        self.places = Costs()
+        self.longest = 0
+        self.suits_all = suits_all
+
+
+class WatchedDesk(Desk):
+    """The line and the waiters, as they are; ``watch`` sees what is decided."""
+
+    def __init__(self, policy: QueuePolicy, watch: Watch) -> None:
+        super().__init__(policy)
+        self._watch = watch
+        self._expected = Expected()
+        self._matching = False
+
+    def join(self, ticket: Ticket) -> None:
+        length, started = len(self), time.perf_counter_ns()
+        super().join(ticket)
+        self._watch.joins.add(length, time.perf_counter_ns() - started)
+        self._watch.longest = max(self._watch.longest, length + 1)
+        self._expected.waits(ticket)
+
+    def leave(self, number: int) -> bool:
+        if not self._matching:
+            self._expected.waits_no_more(number)
+        return super().leave(number)
+
+    def place(self, number: int) -> int:
+        started = time.perf_counter_ns()
+        place = super().place(number)
+        self._watch.places.add(len(self), time.perf_counter_ns() - started)
+        return place
+
+    def match(self) -> list[Assignment]:
+        length, started = len(self), time.perf_counter_ns()
+        self._matching = True
+        try:
+            made = super().match()
+        finally:
+            self._matching = False
+        if made:
+            self._watch.matches.add(length, (time.perf_counter_ns() - started) / len(made))
+        for each in made:
+            self._check(each)
+        if self._watch.suits_all:
+            assert not self.passed_over, "somebody waits although a waiter is free"
+        return made
+
+    def _check(self, made: Assignment) -> None:
+        waiter = self.pool.get(made.waiter)
+        assert self._expected.is_next(made.ticket), f"{made.ticket.number} was served before who came first"
+        assert made.waiter in self._watch.ready, (
+            f"{made.waiter.key} is not there, and got {made.ticket.number}"
+        )
+        assert waiter is not None, f"{made.waiter.key} is unknown"
+        assert waiter.load <= waiter.capacity, f"{made.waiter.key} has too many"
+        self._expected.waits_no_more(made.ticket.number)
