@@ -228,8 +228,9 @@ class RedisCoordination:
         if self._part is not Part.COORDINATES:
             self._link.say(self._own.beat(), COORDINATOR)
             return
-        if self._link.connected:
-            self._ledger.sweep()
+        if self._link.connected and self._ledger.sweep():
+            # The last that the dead have stored, nobody may have been told of.
+            self._link.let_all_look()
         self._say_coordinating()
 
     async def _holder(self) -> str | None:
@@ -274,6 +275,7 @@ class RedisCoordination:
         for key, fact in self._own.facts.items():
             self._ledger.pass_on(self._link.process, fact, old=before.get(key) is fact)
         self._say_coordinating()
+        self._link.let_all_look()  # whoever coordinated before may have died
         self._tell_news()
 
     async def _leave_it_to_others(self) -> None:
