@@ -122,7 +122,8 @@ class Dispatcher:
 
     def _reset(self) -> None:
         self._cases: dict[int, Case] = {}
-        self._assigning: dict[int, Person] = {}  # decided, and not yet committed: who gets whom
+        # Decided, and not yet committed: who gets whom. None: it was not taken, and is tried again later.
+        self._assigning: dict[int, Person | None] = {}
         self._second_look: asyncio.TimerHandle | None = None
         self._places = PlaceTeller(self._loop, self._settings.queue_interval, self._line, self._tell_place)
         self.desk = Desk(self._policy)
@@ -376,7 +377,7 @@ class Dispatcher:
             log.warning(
                 "a match could not be stored, trying again: %s", error, extra=fields(**case.row.thread.named)
             )
-            self._assigning[case.row.id] = waiter.person  # or it would be matched again at once
+            self._assigning[case.row.id] = None  # or it would be matched again at once
             await asyncio.sleep(RETRY)
             if desk is self.desk:
                 self._assigning.pop(case.row.id, None)
