@@ -99,6 +99,57 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.gen_test
+async def test_what_changes_while_a_coordinator_reads_is_not_missed(books: Books) -> None:
+    row = books.join(1)
+    dispatcher = coordinator(books)
+
+    def assign() -> None:
+        _, events = books.change(lambda tx: conversations.assign(tx, row, WU, None, "waiter-7", "first"))
+        for event in events:
+            dispatcher.on_event(event)
+
+    books.meanwhile = assign
+    await dispatcher.begin()
+    assert dispatcher.case(row.id).row.state is ConversationState.ACTIVE
+    assert list(dispatcher.waiters) == [WU]
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_who_is_said_to_be_in_a_conversation_that_is_over_takes_nobodys_place(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = books.join(1)
+    dispatcher.waiter_here("a", on_duty(WU))
+    dispatcher.user_here("a", row)
+    await until(lambda: dispatcher.case(row.id).row.state is ConversationState.ACTIVE)
+    late = dispatcher.case(row.id).row
+    await books.write(lambda tx: conversations.end(tx, row.id, row.user))
+    dispatcher.user_here("b", late)  # the end has not reached it yet
+    pooled = dispatcher.desk.pool.get(WU)
+    assert pooled is not None
+    assert pooled.free
+    assert not list(dispatcher.cases())
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = books.join(1)
+    dispatcher.waiter_here("a", on_duty(WU))
+    dispatcher.user_here("a", row)
+    await until(lambda: dispatcher.case(row.id).row.waiter == WU)
+    dispatcher.waiter_here("a", on_duty(LI))
+    for _ in range(2):
+        await dispatcher.hand_over(HandOver(row.id, WU, LI))
+        assert dispatcher.case(row.id).row.waiter == LI
+    assert dispatcher.case(row.id).row.changes == 2
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
 async def test_a_match_that_was_stored_after_all_counts_once(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 SECOND_LOOK = 2.0  # seconds until those whom the policy passed over are looked at again
 PORTION = 500  # conversations of one question
 RETRY = 5.0  # seconds until something that the database did not take is tried again
+MOST_ENDED = 10_000
+"""Conversations that are known to be over: many more than end while somebody still says that its user is there."""
 
 
 class Case:
@@ -118,10 +120,12 @@ class Dispatcher:
         self._sure = sure
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
+        self._overheard: list[Conversation] | None = None  # while what is unfinished is being read
         self._reset()
 
     def _reset(self) -> None:
         self._cases: dict[int, Case] = {}
+        self._ended: dict[int, None] = {}
         # Decided, and not yet committed: who gets whom. None: it was not taken, and is tried again later.
         self._assigning: dict[int, Person | None] = {}
         self._second_look: asyncio.TimerHandle | None = None
@@ -134,11 +138,17 @@ class Dispatcher:
     async def begin(self) -> None:
         """Go on with what is unfinished: everybody has the full grace to come back to place and conversation."""
         self.end()
-        rows = await self._store.read(conversations.unfinished)
+        overheard = self._overheard = []
+        try:
+            rows = await self._store.read(conversations.unfinished)
+        finally:
+            self._overheard = None
         self._reset()
         self._running = True
         for row in rows:
             self._adopt(row)
+        for row in overheard:
+            self._learn(row)
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
@@ -192,7 +202,7 @@ class Dispatcher:
         """A process holds sockets of the conversation's user."""
         case = self._cases.get(row.id)
         if case is None:
-            if not row.open:
+            if not row.open or row.id in self._ended:
                 return
             case = self._adopt(row)
         else:
@@ -244,10 +254,12 @@ class Dispatcher:
         :raises NotFound: there is no such waiter who is ready and has room.
         :raises Conflict: it is no longer the source's user.
         """
+        case = self._cases.get(wish.conversation_id)
+        if case is not None and case.row.waiter == wish.target != wish.source:
+            return  # asked again, as whoever did it could not answer any more
         target, pooled = self.waiters.get(wish.target), self.desk.pool.get(wish.target)
         if target is None or pooled is None or not pooled.free or wish.target == wish.source:
             raise NotFound("no_such_waiter", id=wish.target.id)
-        case = self._cases.get(wish.conversation_id)
         if case is None or case.row.waiter != wish.source or case.row.id in self._assigning:
             raise Conflict("no_conversation")
         self._assigning[case.row.id] = target.person
@@ -270,8 +282,12 @@ class Dispatcher:
 
     def on_event(self, event: Event) -> None:
         """Called for ``events``."""
-        if self._running and isinstance(event, Assigned | Departed | Returned):
+        if not isinstance(event, Assigned | Departed | Returned):
+            return
+        if self._running:
             self._learn(event.conversation)
+        elif self._overheard is not None:
+            self._overheard.append(event.conversation)
 
     def _learn(self, row: Conversation) -> None:
         """A version of a conversation; an old one changes nothing."""
@@ -315,6 +331,9 @@ class Dispatcher:
 
     def _close(self, case: Case) -> None:
         del self._cases[case.row.id]
+        self._ended[case.row.id] = None
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
         case.stop_grace()
         if self.desk.leave(case.row.id):
             self._places.changed()
