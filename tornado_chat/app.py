@@ -85,6 +85,7 @@ from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
 
+SETTLING = 1.0  # seconds in which the other processes tell a new coordinator who is there
 FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
 LATE = 0.5  # seconds that a connection has for its request, if it was accepted at the last moment
@@ -195,7 +196,14 @@ class Server:
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
         self._room_life = RoomLife(config.counselling, store, loop, bus.publish, now, sure=self._sure)
         self._dispatcher = Dispatcher(
-            config.support, store, loop, bus.publish, self._policy(), self.metrics.waited, sure=self._sure
+            config.support,
+            store,
+            loop,
+            bus.publish,
+            self._policy(),
+            self.metrics.waited,
+            sure=self._sure,
+            settling=SETTLING if shared else 0.0,
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
         self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)

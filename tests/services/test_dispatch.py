@@ -150,6 +150,19 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
 
 
 @pytest.mark.gen_test
+async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: Books) -> None:
+    first, second = books.join(1), books.join(2)
+    dispatcher = coordinator(books, settling=0.05)
+    await dispatcher.begin()
+    dispatcher.waiter_here("a", on_duty(WU))
+    dispatcher.user_here("a", second)
+    dispatcher.user_here("b", first)
+    await until(lambda: dispatcher.case(first.id).row.waiter == WU)
+    assert dispatcher.case(second.id).waiting
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
 async def test_a_match_that_was_stored_after_all_counts_once(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:

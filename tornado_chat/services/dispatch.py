@@ -99,6 +99,8 @@ class Dispatcher:
 
     :arg publish: the bus, for places in the line.
     :arg sure: whether what is known of other processes is up to date. Nobody's grace ends while it is not.
+    :arg settling: seconds from ``begin`` in which processes tell who is there. Until then nobody is matched, or
+        those would be served first whose process was the first to speak.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Dispatcher:
         policy: QueuePolicy,
         waited: Buckets,
         sure: Callable[[], bool],
+        settling: float = 0.0,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -118,6 +121,8 @@ class Dispatcher:
         self._policy = policy
         self._waited = waited
         self._sure = sure
+        self._settling = settling
+        self._settles: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
         self._overheard: list[Conversation] | None = None  # while what is unfinished is being read
@@ -149,10 +154,15 @@ class Dispatcher:
             self._adopt(row)
         for row in overheard:
             self._learn(row)
+        if self._settling:
+            self._settles = self._loop.call_later(self._settling, self._settled)
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
         self._running = False
+        if self._settles is not None:
+            self._settles.cancel()
+            self._settles = None
         self._places.stop()
         if self._second_look is not None:
             self._second_look.cancel()
@@ -161,6 +171,10 @@ class Dispatcher:
         for waiter in self.waiters.values():
             waiter.stop_grace()
         self._reset()
+
+    def _settled(self) -> None:
+        self._settles = None
+        self._match()
 
     async def look_again(self) -> None:
         """Events may have been missed: see what the database says.
@@ -213,8 +227,7 @@ class Dispatcher:
         case.there.add(process)
         if case.waiting:
             self._join(case)
-            if row.id in self.desk:  # else it is being assigned this very moment
-                self._places.tell(case, self.desk.place(row.id))
+            self._tell_own_place(case)
 
     def user_gone(self, process: str, conversation_id: int) -> None:
         """A process holds none any more. That is no departure: the grace begins, if it was the last one."""
@@ -305,8 +318,7 @@ class Dispatcher:
             case.waits_since = self._loop.time()
             if case.there:
                 self._join(case)
-                if row.id in self.desk:
-                    self._places.tell(case, self.desk.place(row.id))
+                self._tell_own_place(case)
         if before.waiter is not None:
             self._loop.call_soon(self._match)  # there is a place that became free
 
@@ -371,7 +383,7 @@ class Dispatcher:
 
     def _match(self) -> None:
         """Give a waiter to everybody for whom there is one."""
-        if not self._running:
+        if not self._running or self._settles is not None:
             return
         for assignment in self.desk.match():
             self._assigning[assignment.ticket.number] = assignment.waiter
@@ -434,6 +446,11 @@ class Dispatcher:
     def _line(self) -> Iterator[Case]:
         for ticket in self.desk.in_order():
             yield self._cases[ticket.number]
+
+    def _tell_own_place(self, case: Case) -> None:
+        """To one who has just asked; not while it is being assigned, or the line still comes together."""
+        if case.row.id in self.desk and self._settles is None:
+            self._places.tell(case, self.desk.place(case.row.id))
 
     def _tell_place(self, case: Case, place: int) -> None:
         self._publish(Place(case.row, place))
