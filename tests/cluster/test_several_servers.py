@@ -221,6 +221,26 @@ async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses:
     await first.get("kickout")
 
 
+@pytest.mark.gen_test(timeout=30)
+async def test_what_a_server_stored_and_could_not_tell_is_told_when_it_is_said_again(
+    houses: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = houses
+    session = await one.session()
+    counsellor = await three.chat(COUNSELLOR, session, features="seq")
+    await texts(counsellor, 1)
+    visitor = await one.chat(VISITOR, session, features="ack")
+    await texts(counsellor, 2)
+    monkeypatch.setattr(one.server._bus, "publish", lambda event: None)
+    await visitor.send_json({"msg": "help", "id": "1"})
+    await sign(visitor, "ack")
+    visitor = await two.chat(VISITOR, session, features="ack")
+    await visitor.send_json({"msg": "help", "id": "1"})
+    assert (await sign(visitor, "ack"))["seq"] == 1
+    heard = await sign(counsellor, "seq")
+    assert (heard["msg"], heard["seq"]) == ("help", 1)
+
+
 class TestTheCoordinatorLeaves:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
