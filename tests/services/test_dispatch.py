@@ -60,7 +60,9 @@ class Books:
             return work(tx), tx.events
 
     def join(self, id: int) -> Conversation:
-        row, _ = self.change(lambda tx: conversations.join(tx, Person(Role.USER, str(id)), None, f"user-{id}"))
+        row, _ = self.change(
+            lambda tx: conversations.join(tx, Person(Role.USER, str(id)), None, f"user-{id}")
+        )
         assert isinstance(row, Conversation)
         return row
 

@@ -195,9 +195,7 @@ class RedisCoordination:
         """Whether this process, and no other, coordinates, and has had the time to hear of everybody since it
         could hear."""
         heard_all = self._loop.time() > self._heard_since + self._rhythm.dead + self._rhythm.beat
-        return (
-            self._part is Part.COORDINATES and self._link.connected and self._lease.certain and heard_all
-        )
+        return self._part is Part.COORDINATES and self._link.connected and self._lease.certain and heard_all
 
     async def _run(self) -> None:
         while True:

@@ -300,14 +300,15 @@ class Floor:
         wanted = self._settings.queue_claims
         claims = {name: value for name, value in seat.identity.claims.items() if name in wanted}
         await self._tune_in(seat)
-        while True:
+        row: Conversation | None = None
+        while row is None or row.changes < self._seen.get(row.id, 0):  # it has changed since it was read
             # Who comes back needs no writing, and does not wait for those who write. Lookups are answered in the
             # order in which they were asked, so those who come at once keep their order.
             row = await self._store.look_up(
                 conversations.unfinished_of, seat.person
-            ) or await self._store.write(lambda tx: conversations.join(tx, seat.person, name, address, claims))
-            if row.changes >= self._seen.get(row.id, 0):  # else it has changed since it was read
-                break
+            ) or await self._store.write(
+                lambda tx: conversations.join(tx, seat.person, name, address, claims)
+            )
         talk.conversation = row
 
     async def _tune_in(self, seat: Seat) -> None:

@@ -64,7 +64,9 @@ class MessageLog:
             f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608 - names of our own tables
             f"VALUES ({', '.join([mark] * 8)})"
         )
-        self._find = f"SELECT kind, thread_id, sender, client_id, seq, time, text, media FROM {message} WHERE "  # noqa: S608
+        self._find = (
+            f"SELECT kind, thread_id, sender, client_id, seq, time, text, media FROM {message} WHERE "  # noqa: S608
+        )
         self._same = f"(kind = {mark} AND thread_id = {mark} AND sender = {mark} AND client_id = {mark})"
 
     def append(self, appends: Sequence[Append], now: int) -> list[Outcome]:
