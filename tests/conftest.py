@@ -23,6 +23,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.ioloop import IOLoop
 
 from tests.mariadb import MariaDB, make_data
+from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client import RawClient
@@ -237,6 +238,20 @@ def own_mariadb(memory: Path, mariadb_data: Path, tmp_path: Path) -> Iterator[Ma
     with MariaDB(memory / tmp_path.name, mariadb_data) as server:
         yield server
     shutil.rmtree(server.directory)
+
+
+@pytest.fixture(scope="session")
+def redis(memory: Path) -> Iterator[RedisServer]:
+    """One server for all tests that leave it running."""
+    with RedisServer(memory / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(memory: Path, tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that the test may kill."""
+    with RedisServer(memory / f"redis-{tmp_path.name}") as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -38,12 +39,14 @@ class Link:
 class FaultyProxy:
     """Listens on a free port and hands everything on to the server, until it is told otherwise.
 
+    Of several servers each connection gets the next one that takes it, as from a load balancer.
+
     New links take over ``drop_after_down`` and ``drop_after_up``: after so many bytes in that direction
     the link is cut, wherever in a frame that is.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, *ports: int) -> None:
+        self._ports = deque(ports)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.links: list[Link] = []
@@ -99,11 +102,11 @@ class FaultyProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError:  # the server is down, as to be expected now and then
+        server = await self._open()
+        if server is None:  # all are down, as to be expected now and then
             _reset(writer)
             return
+        server_reader, server_writer = server
         link = Link(writer, server_writer)
         link.limit_up, link.limit_down = self.drop_after_up, self.drop_after_down
         self.links.append(link)
@@ -111,6 +114,13 @@ class FaultyProxy:
         up = asyncio.create_task(self._pass_on(link, reader, server_writer, up=True))
         down = asyncio.create_task(self._pass_on(link, server_reader, writer, up=False))
         self._tasks |= {up, down}
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for _ in range(len(self._ports)):
+            self._ports.rotate()
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection("127.0.0.1", self._ports[0])
+        return None
 
     async def _pass_on(
         self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool

@@ -86,6 +86,7 @@ from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
 
+SETTLING = 1.0  # seconds in which the other processes tell a new coordinator who is there
 FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
 LATE = 0.5  # seconds that a connection has for its request, if it was accepted at the last moment
@@ -203,6 +204,7 @@ class Server:
             self._policy(),
             self.metrics.waited,
             sure=self._sure,
+            settling=SETTLING if shared else 0.0,
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
         self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)

@@ -31,9 +31,14 @@ class InRoom(msgspec.Struct, frozen=True, tag=True):
 
 
 class InLine(msgspec.Struct, frozen=True, tag=True):
-    """A user has a socket in its support conversation, be it waiting or talking."""
+    """A user has a socket in its support conversation, be it waiting or talking.
+
+    :ivar asked: when its place was last asked for, by the clock of its process: to ask again is to say something
+        new, which is not missed where only news is passed on.
+    """
 
     conversation: Conversation
+    asked: float = 0.0
 
     @property
     def key(self) -> str:

@@ -2,12 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.redis_server import RedisServer
 from tornado_chat import config
@@ -24,20 +21,6 @@ USER = Person(Role.USER, "7")
 THREAD = Thread(Kind.SESSION, 4)
 
 _prefixes = (f"test{count}" for count in itertools.count())
-
-
-@pytest.fixture(scope="session")
-def redis(memory: Path) -> Iterator[RedisServer]:
-    """One server for all tests that leave it running."""
-    with RedisServer(memory / "redis") as server:
-        yield server
-
-
-@pytest.fixture
-def own_redis(memory: Path, tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that the test may kill."""
-    with RedisServer(memory / f"redis-{tmp_path.name}") as server:
-        yield server
 
 
 def settings(server: RedisServer, **options: Any) -> config.Cluster:

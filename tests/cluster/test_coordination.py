@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -350,6 +351,36 @@ async def test_a_holder_that_slept_through_its_lease_ends_at_once(
         await until(lambda: first.way.status()["coordinator"] == second.name)
         first.way.here(in_room(1))
         await until(lambda: len(second.desk.facts) == 1)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_holder_that_was_held_up_is_not_sure_from_the_first_moment(redis: RedisServer) -> None:
+    async with nodes(settings(redis), 2) as (first, second):
+        await until(lambda: first.way.sure)
+        await first.pause()
+        await until(lambda: second.desk.active)
+        assert first.way.coordinates  # as it thinks
+        assert not first.way.sure
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_who_follows_one_that_died_lets_all_look_for_what_it_has_not_told(
+    redis: RedisServer, expected_logs: list[str]
+) -> None:
+    expected_logs.append(SILENT)
+    async with nodes(settings(redis), 3) as those:
+        looked = dict.fromkeys(those, 0)
+        for each in those:
+            each.bus.link.watch(look=partial(look, looked, each))
+        await those[2].die()  # whom the coordinator finds silent
+        await until(lambda: looked[those[0]] > 0 and looked[those[1]] > 0)
+        before = looked[those[1]]
+        await those[0].die()  # whom its successor follows
+        await until(lambda: looked[those[1]] > before)
+
+
+def look(looked: dict[Node, int], who: Node) -> None:
+    looked[who] += 1
 
 
 @pytest.mark.gen_test(timeout=60)

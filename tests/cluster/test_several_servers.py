@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -14,6 +15,8 @@ from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client.raw import RawClient
+from tornado_chat.events import Assigned
+from tornado_chat.storage import conversations
 from tornado_chat.types import Person, Role
 
 VISITOR, COUNSELLOR, SUPERVISOR = (
@@ -219,6 +222,77 @@ async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses:
     second = Peer(await houses[1].connect("/v1/ws/waiter/connect"))
     await second.sign_in("waiter", 7, features=["kickout"])
     await first.get("kickout")
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_what_a_server_stored_and_could_not_tell_is_told_when_it_is_said_again(
+    houses: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = houses
+    session = await one.session()
+    counsellor = await three.chat(COUNSELLOR, session, features="seq")
+    await texts(counsellor, 1)
+    visitor = await one.chat(VISITOR, session, features="ack")
+    await texts(counsellor, 2)
+    monkeypatch.setattr(one.server._bus, "publish", lambda event: None)
+    await visitor.send_json({"msg": "help", "id": "1"})
+    await sign(visitor, "ack")
+    visitor = await two.chat(VISITOR, session, features="ack")
+    await visitor.send_json({"msg": "help", "id": "1"})
+    assert (await sign(visitor, "ack"))["seq"] == 1
+    heard = await sign(counsellor, "seq")
+    assert (heard["msg"], heard["seq"]) == ("help", 1)
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_who_comes_at_the_moment_of_its_match_sees_its_waiter(
+    houses: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = houses
+    user = await two.user(1)
+    await user.get("connect_queue")
+    was_read, assigned = asyncio.Event(), asyncio.Event()
+    look_up = three.server._store.look_up
+
+    async def slowly(query: Callable[..., Any], *arguments: Any) -> Any:
+        found = await look_up(query, *arguments)
+        if query is conversations.unfinished_of and not was_read.is_set():
+            was_read.set()
+            await assigned.wait()
+        return found
+
+    monkeypatch.setattr(three.server._store, "look_up", slowly)
+    three.server._bus.subscribe(lambda event: assigned.set(), Assigned)
+    tab = await three.user(1)
+    await was_read.wait()
+    waiter = await one.waiter(7)
+    await user.until("connect_success")
+    assert (await tab.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
+
+
+class TestRedisHangs:
+    @pytest.fixture
+    def settings(self, settings: config.Config, own_redis: RedisServer) -> config.Config:
+        return replace(settings, cluster=cluster_settings(own_redis))
+
+    @pytest.mark.gen_test(timeout=60)
+    async def test_who_comes_back_meanwhile_learns_its_place(
+        self, houses: list[House], own_redis: RedisServer, expected_logs: list[str]
+    ) -> None:
+        expected_logs.append("until it is back, the processes do not hear of each other")
+        two = houses[1]
+        await (await houses[2].user(1)).get("connect_queue")
+        user = await two.user(2)
+        assert (await user.get("connect_queue"))["payload"]["location"] == 2
+        own_redis.freeze()
+        while two.server._bus.connected:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await user.close(1001)
+        again = await two.user(2)
+        await again.client.send_json({"id": "x", "type": "nonsense", "payload": None})
+        await again.get("error")  # it is seated
+        own_redis.resume()
+        assert (await again.get("connect_queue", 15))["payload"]["location"] == 2
 
 
 class TestTheCoordinatorLeaves:

@@ -17,6 +17,7 @@ from tests.delivery.conftest import (
 )
 from tornado_chat.delivery import hub as hub_module
 from tornado_chat.errors import Unavailable
+from tornado_chat.types import Thread
 
 
 @pytest.mark.gen_test
@@ -330,3 +331,20 @@ async def test_who_dies_right_after_a_frame_that_crossed_a_ping_is_found_too() -
     outbox.heard_at = office.clock.time()
     office.clock.advance(15.0)
     assert socket.code == 4408
+
+
+@pytest.mark.gen_test
+async def test_for_a_socket_that_is_gone_other_processes_are_not_listened_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    office = Office()
+    tuned_in: list[Thread] = []
+
+    async def tune_in(thread: Thread) -> None:
+        tuned_in.append(thread)
+
+    monkeypatch.setattr(office.hub, "_tune_in", tune_in)
+    _, outbox = office.open()
+    office.hub.discard(outbox)
+    await office.hub.listen(outbox, THREAD)
+    assert not tuned_in

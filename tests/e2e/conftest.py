@@ -77,6 +77,11 @@ class Process:
             ready.set_exception(AssertionError("\n".join(["the server did not start:", *self.log])))
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started and has not been stopped since."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

@@ -112,6 +112,15 @@ def test_a_change_that_comes_too_late_is_refused_and_changes_nothing(database: p
     assert conversations.latest(database, USER) == ended
 
 
+def test_a_change_of_what_went_and_came_back_comes_too_late(database: pw.Database) -> None:
+    first, _ = transact(database, assign(join(database)))
+    waiting, _ = transact(database, give_back(first))
+    again, _ = transact(database, assign(waiting))  # to the same one
+    with pytest.raises(Conflict, match="no_conversation"):
+        transact(database, give_back(first))
+    assert conversations.latest(database, USER) == again
+
+
 def test_a_conversation_ends_once_whoever_leaves(database: pw.Database) -> None:
     active, _ = transact(database, assign(join(database)))
     ended, events = transact(database, end(active, ANNE), NOW + 5)

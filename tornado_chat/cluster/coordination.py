@@ -191,9 +191,10 @@ class RedisCoordination:
 
     @property
     def sure(self) -> bool:
-        """Whether this process coordinates, and has had the time to hear of everybody since it could hear."""
+        """Whether this process, and no other, coordinates, and has had the time to hear of everybody since it
+        could hear."""
         heard_all = self._loop.time() > self._heard_since + self._rhythm.dead + self._rhythm.beat
-        return self._part is Part.COORDINATES and self._link.connected and heard_all
+        return self._part is Part.COORDINATES and self._link.connected and self._lease.certain and heard_all
 
     async def _run(self) -> None:
         while True:
@@ -225,8 +226,9 @@ class RedisCoordination:
         if self._part is not Part.COORDINATES:
             self._link.say(self._own.beat(), COORDINATOR)
             return
-        if self._link.connected:
-            self._ledger.sweep()
+        if self._link.connected and self._ledger.sweep():
+            # The last that the dead have stored, nobody may have been told of.
+            self._link.let_all_look()
         self._say_coordinating()
 
     # --- coordinating ---
@@ -257,6 +259,7 @@ class RedisCoordination:
         for key, fact in self._own.facts.items():
             self._ledger.pass_on(self._link.process, fact, old=before.get(key) is fact)
         self._say_coordinating()
+        self._link.let_all_look()  # whoever coordinated before may have died
         self._tell_news()
 
     async def _leave_it_to_others(self) -> None:

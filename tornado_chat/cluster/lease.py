@@ -39,6 +39,7 @@ class Lease:
         self._ttl = round(ttl * 1000)
         self._not_before = 0.0
         self._complaint = ""
+        self._ours_until = float("-inf")
 
     async def take(self, *, renew: bool) -> str | None:
         """Take it if it is free, or renew it if it is ours.
@@ -48,15 +49,24 @@ class Lease:
         """
         if not renew and self._loop.time() < self._not_before:
             return None
+        asked = self._loop.time()
         try:
-            holder = await self._link.ask("EVAL", TAKE, 1, self._key, self._link.process, self._ttl)
+            answer = await self._link.ask("EVAL", TAKE, 1, self._key, self._link.process, self._ttl)
         except LOST as error:
             if self._link.connected and self._complaint != str(error):
                 self._complaint = str(error)
                 log.warning("Redis does not let this process coordinate: %s", error)
             return None
         self._complaint = ""
-        return str(holder.decode())
+        holder = str(answer.decode())
+        self._ours_until = asked + self._ttl / 1000 if holder == self._link.process else float("-inf")
+        return holder
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is ours at this moment, unless Redis has lost it. Not after we were held up ourselves, say,
+        however little we have noticed of that yet."""
+        return self._loop.time() < self._ours_until
 
     def leave_it(self, seconds: float) -> None:
         """Do not take it for so long."""

@@ -122,12 +122,14 @@ class Ledger:
 
     # --- what time says ---
 
-    def sweep(self) -> None:
-        """Take back what the dead have said."""
+    def sweep(self) -> bool:
+        """Take back what the dead have said. Whether there were any."""
         limit = self._now() - self._dead
-        for process in [process for process, book in self._books.items() if book.heard < limit]:
+        dead = [process for process, book in self._books.items() if book.heard < limit]
+        for process in dead:
             log.warning("%s has been silent for %.0f s; its people count as gone", process, self._dead)
             self.goodbye(process)
+        return bool(dead)
 
     def pardon(self) -> None:
         """Nobody could be heard for a while: nobody is dead for having been silent."""

@@ -126,6 +126,11 @@ class Link:
         for channel in channels:
             self._sender.tell(packed("PUBLISH", self._prefix + channel, payload), matters=is_event)
 
+    def let_all_look(self) -> None:
+        """Events may be lost that another process had to tell: everybody looks, this process too."""
+        self.say(messages.LookAgain(), EVERYBODY)
+        self._look_soon()
+
     async def ask(self, *command: str | bytes | int) -> Any:
         """Redis's reply. :raises: one of ``connection.LOST``: the link is away, or Redis refuses."""
         if self._sender is None:
@@ -269,6 +274,9 @@ class Link:
         self._call(self._on_back)
 
     def _asked_to_look(self, process: str, request: messages.LookAgain) -> None:
+        self._look_soon()
+
+    def _look_soon(self) -> None:
         # All who had lost Redis come back at once, and each of them asks.
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(self._times.look, self._look_again)

@@ -9,7 +9,7 @@ from tornado_chat.cluster.codec import Failure
 
 
 class LookAgain(msgspec.Struct, frozen=True):
-    """To all: events of mine could not be sent; what was missed is in the database."""
+    """To all: some events could not be sent, by me or by one that died; what was missed is in the database."""
 
 
 # --- from the coordinator ---

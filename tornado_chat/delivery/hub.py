@@ -135,7 +135,7 @@ class Hub:
     async def listen(self, outbox: Outbox, thread: Thread) -> None:
         """``expect``, and miss nothing from now on that other processes publish on the thread."""
         self.expect(outbox, thread)
-        if self._tune_in is not None:
+        if self._tune_in is not None and not outbox.closed:
             await self._tune_in(thread)
 
     @property

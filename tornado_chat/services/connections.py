@@ -96,6 +96,8 @@ class Connections:
 
     async def _tell_if_news(self, bus: Bus, person: Person, online: bool) -> None:
         if online:
+            if not self._hub.of_person(person):  # gone already: nobody would tune out any more
+                return
             await bus.tune_in(person)
         if not await bus.elsewhere(person):
             self._plugins.emit("presence_changed", person=person, online=online)

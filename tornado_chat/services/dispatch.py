@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 SECOND_LOOK = 2.0  # seconds until those whom the policy passed over are looked at again
 PORTION = 500  # conversations of one question
 RETRY = 5.0  # seconds until something that the database did not take is tried again
+MOST_ENDED = 10_000
+"""Conversations that are known to be over: many more than end while somebody still says that its user is there."""
 
 
 class Conversations(Protocol):
@@ -126,6 +128,8 @@ class Dispatcher:
     :arg sure: whether what is known of other processes is up to date. Nobody's grace ends while it is not.
     :arg clock: seconds since 1970.
     :arg desk: makes the line, empty, for a policy.
+    :arg settling: seconds from ``begin`` in which processes tell who is there. Until then nobody is matched, or
+        those would be served first whose process was the first to speak.
     """
 
     def __init__(
@@ -139,6 +143,7 @@ class Dispatcher:
         sure: Callable[[], bool],
         clock: Callable[[], float] = time.time,
         desk: Callable[[QueuePolicy], Desk] = Desk,
+        settling: float = 0.0,
     ) -> None:
         self._settings = settings
         self._conversations = conversations
@@ -149,14 +154,18 @@ class Dispatcher:
         self._sure = sure
         self._clock = clock
         self._make_desk = desk
+        self._settling = settling
+        self._settles: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = False
+        self._overheard: list[Conversation] | None = None  # while what is unfinished is being read
         self._reset()
 
     def _reset(self) -> None:
         self._cases: dict[int, Case] = {}
         self._assigning: dict[int, Person] = {}  # decided, and not yet committed: who gets whom
         self._put_off: set[int] = set()  # could not be committed: not to be matched again at once
+        self._ended: dict[int, None] = {}
         self._second_look: asyncio.TimerHandle | None = None
         self._places = PlaceTeller(
             self._loop,
@@ -173,15 +182,26 @@ class Dispatcher:
     async def begin(self) -> None:
         """Go on with what is unfinished: everybody has the full grace to come back to place and conversation."""
         self.end()
-        rows = await self._conversations.unfinished()
+        overheard = self._overheard = []
+        try:
+            rows = await self._conversations.unfinished()
+        finally:
+            self._overheard = None
         self._reset()
         self._running = True
         for row in rows:
             self._adopt(row)
+        for row in overheard:
+            self._learn(row)
+        if self._settling:
+            self._settles = self._loop.call_later(self._settling, self._settled)
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
         self._running = False
+        if self._settles is not None:
+            self._settles.cancel()
+            self._settles = None
         self._places.stop()
         if self._second_look is not None:
             self._second_look.cancel()
@@ -190,6 +210,10 @@ class Dispatcher:
         for waiter in self.waiters.values():
             waiter.stop_grace()
         self._reset()
+
+    def _settled(self) -> None:
+        self._settles = None
+        self._match()
 
     async def look_again(self) -> None:
         """Events may have been missed: see what the database says.
@@ -231,7 +255,7 @@ class Dispatcher:
         """A process holds sockets of the conversation's user."""
         case = self._cases.get(row.id)
         if case is None:
-            if not row.open:
+            if not row.open or row.id in self._ended:
                 return
             case = self._adopt(row)
         else:
@@ -242,8 +266,7 @@ class Dispatcher:
         case.there.add(process)
         if case.waiting:
             self._join(case)
-            if row.id in self.desk:  # else it is being assigned this very moment
-                self._places.tell(case, self.desk.place(row.id))
+            self._tell_own_place(case)
 
     def user_gone(self, process: str, conversation_id: int) -> None:
         """A process holds none any more. That is no departure: the grace begins, if it was the last one."""
@@ -283,10 +306,12 @@ class Dispatcher:
         :raises NotFound: there is no such waiter who is ready and has room.
         :raises Conflict: it is no longer the source's user.
         """
+        case = self._cases.get(wish.conversation_id)
+        if case is not None and case.row.waiter == wish.target != wish.source:
+            return  # asked again, as whoever did it could not answer any more
         target, pooled = self.waiters.get(wish.target), self.desk.pool.get(wish.target)
         if target is None or pooled is None or not pooled.free or wish.target == wish.source:
             raise NotFound("no_such_waiter", id=wish.target.id)
-        case = self._cases.get(wish.conversation_id)
         if case is None or case.row.waiter != wish.source or case.row.id in self._assigning:
             raise Conflict("no_conversation")
         self._assigning[case.row.id] = target.person
@@ -319,8 +344,12 @@ class Dispatcher:
 
     def on_event(self, event: Event) -> None:
         """Called for ``events``."""
-        if self._running and isinstance(event, Assigned | Departed | Returned):
+        if not isinstance(event, Assigned | Departed | Returned):
+            return
+        if self._running:
             self._learn(event.conversation)
+        elif self._overheard is not None:
+            self._overheard.append(event.conversation)
 
     def _learn(self, row: Conversation) -> None:
         """A version of a conversation; an old one changes nothing."""
@@ -338,8 +367,7 @@ class Dispatcher:
             case.waits_since = self._loop.time()
             if case.there:
                 self._join(case)
-                if row.id in self.desk:
-                    self._places.tell(case, self.desk.place(row.id))
+                self._tell_own_place(case)
         if before.waiter is not None:
             self._loop.call_soon(self._match)  # there is a place that became free
 
@@ -364,6 +392,9 @@ class Dispatcher:
 
     def _close(self, case: Case) -> None:
         del self._cases[case.row.id]
+        self._ended[case.row.id] = None
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
         case.stop_grace()
         if self.desk.leave(case.row.id):
             self._places.changed()
@@ -402,7 +433,7 @@ class Dispatcher:
 
     def _match(self) -> None:
         """Give a waiter to everybody for whom there is one."""
-        if not self._running:
+        if not self._running or self._settles is not None:
             return
         for assignment in self.desk.match():
             self._assigning[assignment.ticket.number] = assignment.waiter
@@ -466,6 +497,11 @@ class Dispatcher:
     def _line(self, start: int, stop: int) -> Iterator[Case]:
         for ticket in self.desk.in_order(start, stop):
             yield self._cases[ticket.number]
+
+    def _tell_own_place(self, case: Case) -> None:
+        """To one who has just asked; not while it is being assigned, or the line still comes together."""
+        if case.row.id in self.desk and self._settles is None:
+            self._places.tell(case, self.desk.place(case.row.id))
 
     def _tell_place(self, case: Case, place: int) -> None:
         self._publish(Place(case.row, place))

@@ -80,7 +80,7 @@ class Floor:
         """
         await self._gate.allows(seat.identity, Action.QUEUE)
         if resume and seat.person not in self._talks:
-            await self._bus.tune_in(seat.person)
+            await self._tune_in(seat)
             if await self._store.read(conversations.unfinished_of, seat.person) is None:
                 return False
         while True:
@@ -97,9 +97,8 @@ class Floor:
                 talk.seats[seat] = None
                 seat.talk = talk
                 talk.asking.add(seat)
-                self._coordination.here(
-                    InLine(talk.row)
-                )  # also when it is known: that is how one asks one's place
+                # Also when it is known: that is how one asks one's place.
+                self._coordination.here(InLine(talk.row, self._loop.time()))
                 await self._show_talk(talk, seat)
                 break
         if seat.outbox.closed:  # its socket closed while we waited
@@ -123,7 +122,7 @@ class Floor:
         post.seats[seat] = None
         if fresh:
             try:
-                await self._bus.tune_in(seat.person)
+                await self._tune_in(seat)
                 for row in await self._store.look_up(conversations.of_waiter, seat.person):
                     self.learn(row)
             except ChatError:
@@ -300,12 +299,22 @@ class Floor:
         name, address = seat.identity.name, seat.frames.address
         wanted = self._settings.queue_claims
         claims = {name: value for name, value in seat.identity.claims.items() if name in wanted}
-        await self._bus.tune_in(seat.person)
-        # Who comes back needs no writing, and does not wait for those who write. Lookups are answered in the
-        # order in which they were asked, so those who come at once keep their order.
-        talk.conversation = await self._store.look_up(
-            conversations.unfinished_of, seat.person
-        ) or await self._store.write(lambda tx: conversations.join(tx, seat.person, name, address, claims))
+        await self._tune_in(seat)
+        row: Conversation | None = None
+        while row is None or row.changes < self._seen.get(row.id, 0):  # it has changed since it was read
+            # Who comes back needs no writing, and does not wait for those who write. Lookups are answered in the
+            # order in which they were asked, so those who come at once keep their order.
+            row = await self._store.look_up(
+                conversations.unfinished_of, seat.person
+            ) or await self._store.write(
+                lambda tx: conversations.join(tx, seat.person, name, address, claims)
+            )
+        talk.conversation = row
+
+    async def _tune_in(self, seat: Seat) -> None:
+        """Nobody would tune out for a socket that is gone already."""
+        if not seat.outbox.closed:
+            await self._bus.tune_in(seat.person)
 
     async def _show_talk(self, talk: Talk, seat: Seat) -> None:
         """Tell a user's socket that has just connected where it stands; its place comes from the coordinator."""

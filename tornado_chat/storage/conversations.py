@@ -182,6 +182,8 @@ def _change(tx: Transaction, conversation: Conversation, **fields: Any) -> Conve
             (_table.id == conversation.id)
             & (_table.state == conversation.state.value)
             & (_table.waiter.is_null() if waiter is None else _table.waiter == waiter.key)
+            # It may have left this state and come back to it: given back, and assigned to the same one again.
+            & (pw.fn.COALESCE(_table.changes, 0) == conversation.changes)
         )
         .execute(tx.database)
     )

@@ -45,7 +45,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     same_text_only: bool = False
 
 
-Outcome = tuple[Stored, Message | None] | ChatError
+Outcome = tuple[Stored, Message] | ChatError
 
 
 class MessageLog:
@@ -64,14 +64,17 @@ class MessageLog:
             f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608 - names of our own tables
             f"VALUES ({', '.join([mark] * 8)})"
         )
-        self._find = f"SELECT kind, thread_id, sender, client_id, seq, time, text FROM {message} WHERE "  # noqa: S608
+        self._find = (
+            f"SELECT kind, thread_id, sender, client_id, seq, time, text, media FROM {message} WHERE "  # noqa: S608
+        )
         self._same = f"(kind = {mark} AND thread_id = {mark} AND sender = {mark} AND client_id = {mark})"
 
     def append(self, appends: Sequence[Append], now: int) -> list[Outcome]:
         """Store the messages in order, inside the caller's transaction.
 
-        Each outcome is what the sender learns and the message if it is new, or the error: the
-        thread has ended. ``now`` is the time they all get.
+        Each outcome is what the sender learns and the message, or the error: the thread has ended.
+        ``now`` is the time that new ones get. A resend has the message that is there: whoever stored
+        it may have died before anybody was told.
         """
         cursor = self._database.cursor()  # type: ignore[no-untyped-call]  # absent from the stubs
         # First the locks, which order the writers of all processes; then what is there already.
@@ -87,7 +90,9 @@ class MessageLog:
                 stored = known.get(key)
                 if stored is not None:
                     if not append.same_text_only or stored[2] == text:
-                        outcomes.append((Stored(stored[0], stored[1], duplicate=True), None))
+                        seq, then, said, media = stored
+                        again = Message(thread, seq, append.sender, said, then, media, client_id)
+                        outcomes.append((Stored(seq, then, duplicate=True), again))
                         continue
                     client_id = None
             if thread not in last:
@@ -102,7 +107,7 @@ class MessageLog:
                 )
             )
             if client_id is not None:
-                known[key] = (seq, now, text)
+                known[key] = (seq, now, text, append.media)
         if rows:
             rows.sort()  # what goes to the same place of an index goes there together
             cursor.executemany(self._insert, rows)
@@ -136,8 +141,8 @@ class MessageLog:
                     ids,
                 )
 
-    def _known(self, cursor: Any, appends: Sequence[Append]) -> dict[Key, tuple[int, int, str]]:
-        """What is stored under the ids of ``appends``: number, time and text."""
+    def _known(self, cursor: Any, appends: Sequence[Append]) -> dict[Key, tuple[int, int, str, str]]:
+        """What is stored under the ids of ``appends``: number, time, text and media."""
         keys = {
             (append.thread.kind.value, append.thread.id, append.sender.key, append.client_id)
             for append in appends

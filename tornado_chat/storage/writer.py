@@ -269,8 +269,7 @@ class Writer:
                 job.fail(outcome)
             else:
                 job.result, message = outcome
-                if message is not None:
-                    job.events = (message,)
+                job.events = (message,)
 
     def _complain(self, batch: Jobs, failed: Failed) -> None:
         cause = failed.cause

@@ -1,0 +1,21 @@
+"""Less of what ``scripts/soak --processes 3`` does."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import Chaos, Cluster
+from tests.mariadb import MariaDB
+from tests.redis_server import RedisServer
+
+
+@pytest.mark.slow
+@pytest.mark.gen_test(timeout=240)
+@pytest.mark.parametrize("children", [False, True], ids=["servers", "children"])
+async def test_nothing_is_lost_while_each_part_fails_in_turn(
+    tmp_path: Path, own_mariadb: MariaDB, own_redis: RedisServer, children: bool
+) -> None:
+    cluster = Cluster(tmp_path, own_mariadb, own_redis, 3, children=children)
+    count = await Chaos(cluster, seed=7, tell=print, pause=0.5, away=4.0).run(sessions=20, users=20)
+    assert count.wrong == []
+    assert (count.lost, count.stored, count.received) == (0, count.sent, count.sent)

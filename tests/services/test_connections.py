@@ -1,0 +1,43 @@
+"""Sockets that go as soon as they have come."""
+
+from typing import Any
+
+import pytest
+
+from tests.delivery.conftest import READER, Dialect, Office, Socket, turns
+from tornado_chat.cluster.bus import Channel, LocalBus
+from tornado_chat.metrics import Tally
+from tornado_chat.services.connections import Connections
+from tornado_chat.types import Identity
+
+
+class Ear(LocalBus):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tuned_in: set[Channel] = set()
+
+    async def tune_in(self, channel: Channel) -> None:
+        self.tuned_in.add(channel)
+
+    def tune_out(self, channel: Channel) -> None:
+        self.tuned_in.discard(channel)
+
+
+class Nobody:
+    def emit(self, event: str, **what: Any) -> None:
+        """No plugin hears it."""
+
+
+@pytest.mark.gen_test
+async def test_nobody_stays_online_who_has_gone_before_others_could_be_told() -> None:
+    office, ear = Office(), Ear()
+    connections = Connections(office.hub, 5, Nobody(), office.clock, ear)  # type: ignore[arg-type]
+    identity = Identity(READER, None)
+    staying = connections.open(identity, Socket(), Dialect(), Tally(), "1")
+    await turns()
+    assert ear.tuned_in == {READER}
+    connections.close(staying)
+    await turns()
+    connections.close(connections.open(identity, Socket(), Dialect(), Tally(), "2"))
+    await turns()
+    assert ear.tuned_in == set()
