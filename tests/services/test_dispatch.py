@@ -17,6 +17,7 @@ from tornado_chat.events import Event
 from tornado_chat.metrics import Metrics
 from tornado_chat.services import dispatch
 from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.storage import conversations, schema
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import Conversation, ConversationState, Person, Role
@@ -78,7 +79,7 @@ def books(tmp_path: Path) -> Iterator[Books]:
 def coordinator(books: Books, **options: Any) -> Dispatcher:
     dispatcher = Dispatcher(
         config.Support(capacity=1, rejoin_grace=60),
-        books,  # type: ignore[arg-type]
+        StoredConversations(books),  # type: ignore[arg-type]
         asyncio.get_running_loop(),
         lambda event: None,
         FifoLeastLoaded(),
