@@ -225,7 +225,7 @@ class Counselling:
         heard = await self._receipts.get(thread, identity.person)
         if heard is None:
             heard = await self._store.read(messages.last_before, thread, since)
-            self._receipts.note(thread, identity.person, heard)
+            await self._receipts.begin(thread, identity.person, heard)
         resent = await self._hub.follow(outbox, thread, heard)
         # Asked after following: an end that came in between is either seen here or heard live.
         room = await self._store.look_up(rooms.get, thread)

@@ -36,6 +36,13 @@ class ReceiptBook:
         if self._timer is None:
             self._timer = self._loop.call_later(DELAY, self._start_flush)
 
+    async def begin(self, thread: Thread, reader: Person, seq: int) -> None:
+        """``reader`` is to receive what follows ``seq``. Stored at once: another process could not know it.
+
+        :raises Unavailable: it could not be stored.
+        """
+        await self._store.write(lambda tx: receipts.advance(tx.database, [(thread, reader, seq)]))
+
     async def get(self, thread: Thread, reader: Person) -> int | None:
         """The reader's receipt, or None before the first one."""
         return self.latest(thread, reader, await self._store.look_up(receipts.get, thread, reader))
