@@ -1,6 +1,7 @@
 """The composition root: builds everything, and owns the order of starting and stopping."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -195,7 +196,10 @@ class Server:
             config.staff, config.auth, keys.own, store, self._connections, Passwords(), Attempts()
         )
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
-        self._room_life = RoomLife(config.counselling, store, loop, bus.publish, now, sure=self._sure)
+        settling = SETTLING if shared else 0.0
+        self._room_life = RoomLife(
+            config.counselling, store, loop, bus.publish, now, sure=self._sure, settling=settling
+        )
         self._dispatcher = Dispatcher(
             config.support,
             StoredConversations(store),
@@ -204,7 +208,7 @@ class Server:
             self._policy(),
             self.metrics.waited,
             sure=self._sure,
-            settling=SETTLING if shared else 0.0,
+            settling=settling,
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
         self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)
@@ -502,6 +506,9 @@ class Server:
             assert self._looking_again is not None
             await self._looking_again.stop()
             await self._coordination.stop()
+            with contextlib.suppress(ChatError):
+                # What was decided at the last moment is to be told, too: nobody else will.
+                await self._store.write(lambda tx: None)
             await self._bus.stop()
 
     def _sure(self) -> bool:

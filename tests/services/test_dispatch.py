@@ -1,79 +1,23 @@
 """The dispatcher when its database, another coordinator or the order of events does not suit it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import peewee as pw
 import pytest
 
-from tests.storage.conftest import open_at
+from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.attendance import HandOver, OnDuty
 from tornado_chat.domain.queue import FifoLeastLoaded
-from tornado_chat.errors import Unavailable
-from tornado_chat.events import Event
 from tornado_chat.metrics import Metrics
 from tornado_chat.services import dispatch
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.stored_conversations import StoredConversations
-from tornado_chat.storage import conversations, schema
-from tornado_chat.storage.writer import Transaction
+from tornado_chat.storage import conversations
 from tornado_chat.types import Conversation, ConversationState, Person, Role
 
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
-
-
-class Books:
-    """A store that does everything at once, and what a test wants besides.
-
-    :ivar doubtful: the next write is done, but whoever asked is told otherwise, and nobody hears of it yet.
-    :ivar meanwhile: called after the next read, before its result is given.
-    """
-
-    def __init__(self, database: pw.Database) -> None:
-        self.database = database
-        self.publish: Callable[[Event], None] = lambda event: None
-        self.untold: list[Event] = []
-        self.doubtful = False
-        self.meanwhile: Callable[[], object] = lambda: None
-
-    async def read(self, query: Callable[..., Any], *arguments: Any) -> Any:
-        found = query(self.database, *arguments)
-        meanwhile, self.meanwhile = self.meanwhile, lambda: None
-        meanwhile()
-        return found
-
-    async def write(self, work: Callable[[Transaction], Any]) -> Any:
-        result, events = self.change(work)
-        if self.doubtful:
-            self.doubtful = False
-            self.untold += events
-            raise Unavailable("not_stored")
-        for event in events:
-            self.publish(event)
-        return result
-
-    def change(self, work: Callable[[Transaction], Any]) -> tuple[Any, list[Event]]:
-        tx = Transaction(self.database, 1_700_000_000_000_000)
-        with self.database.atomic():
-            return work(tx), tx.events
-
-    def join(self, id: int) -> Conversation:
-        row, _ = self.change(
-            lambda tx: conversations.join(tx, Person(Role.USER, str(id)), None, f"user-{id}")
-        )
-        assert isinstance(row, Conversation)
-        return row
-
-
-@pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    database = open_at(tmp_path / "chat.sqlite3")
-    schema.upgrade(database)
-    yield Books(database)
-    database.close()
 
 
 def coordinator(books: Books, **options: Any) -> Dispatcher:
@@ -91,6 +35,13 @@ def coordinator(books: Books, **options: Any) -> Dispatcher:
     return dispatcher
 
 
+def join(books: Books, id: int) -> Conversation:
+    user = Person(Role.USER, str(id))
+    row, _ = books.change(lambda tx: conversations.join(tx, user, None, f"user-{id}"))
+    assert isinstance(row, Conversation)
+    return row
+
+
 def on_duty(waiter: Person) -> OnDuty:
     return OnDuty(waiter, True, None, f"waiter-{waiter.id}")
 
@@ -103,7 +54,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.gen_test
 async def test_what_changes_while_a_coordinator_reads_is_not_missed(books: Books) -> None:
-    row = books.join(1)
+    row = join(books, 1)
     dispatcher = coordinator(books)
 
     def assign() -> None:
@@ -122,7 +73,7 @@ async def test_what_changes_while_a_coordinator_reads_is_not_missed(books: Books
 async def test_who_is_said_to_be_in_a_conversation_that_is_over_takes_nobodys_place(books: Books) -> None:
     dispatcher = coordinator(books)
     await dispatcher.begin()
-    row = books.join(1)
+    row = join(books, 1)
     dispatcher.waiter_here("a", on_duty(WU))
     dispatcher.user_here("a", row)
     await until(lambda: dispatcher.case(row.id).row.state is ConversationState.ACTIVE)
@@ -140,7 +91,7 @@ async def test_who_is_said_to_be_in_a_conversation_that_is_over_takes_nobodys_pl
 async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) -> None:
     dispatcher = coordinator(books)
     await dispatcher.begin()
-    row = books.join(1)
+    row = join(books, 1)
     dispatcher.waiter_here("a", on_duty(WU))
     dispatcher.user_here("a", row)
     await until(lambda: dispatcher.case(row.id).row.waiter == WU)
@@ -154,7 +105,7 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
 
 @pytest.mark.gen_test
 async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: Books) -> None:
-    first, second = books.join(1), books.join(2)
+    first, second = join(books, 1), join(books, 2)
     dispatcher = coordinator(books, settling=0.05)
     await dispatcher.begin()
     dispatcher.waiter_here("a", on_duty(WU))
@@ -173,7 +124,7 @@ async def test_a_match_that_was_stored_after_all_counts_once(
     expected_logs.append("a match could not be stored, trying again")
     dispatcher = coordinator(books)
     await dispatcher.begin()
-    row = books.join(1)
+    row = join(books, 1)
     books.doubtful = True
     dispatcher.waiter_here("a", on_duty(WU))
     dispatcher.user_here("a", row)

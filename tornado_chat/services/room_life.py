@@ -26,6 +26,7 @@ from tornado_chat.types import Person, Room, SessionState, Thread
 log = logging.getLogger(__name__)
 
 RETRY = 5.0  # seconds until something that the database did not take is tried again
+PORTION = 200  # rooms whose people are told who is there, before the loop gets a turn
 
 
 class _Live:
@@ -61,6 +62,8 @@ class RoomLife:
     :arg publish: the bus, for what is told without being stored.
     :arg clock: microseconds since 1970, for the times in frames only.
     :arg sure: whether what is known of other processes is up to date. Nobody's grace ends while it is not.
+    :arg settling: seconds from ``begin`` in which processes tell who is there. Then everybody is told, as nobody
+        knows what the coordinator before had not told any more.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class RoomLife:
         publish: Callable[[Published], None],
         clock: Callable[[], int],
         sure: Callable[[], bool],
+        settling: float = 0.0,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -78,6 +82,9 @@ class RoomLife:
         self._publish = publish
         self._clock = clock
         self._sure = sure
+        self._settling = settling
+        self._settles: asyncio.TimerHandle | None = None
+        self._overheard: list[RoomEnded] | None = None  # while the active rooms are being read
         self._live: dict[Thread, _Live] = {}
         self._by_key: dict[str, tuple[Thread, Side]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,16 +95,26 @@ class RoomLife:
     async def begin(self) -> None:
         """Go on with what is unfinished: everybody in an active room has the full grace to come back."""
         self.end()
-        active = await self._store.read(rooms.active)
+        overheard: list[RoomEnded] = []
+        self._overheard = overheard
+        try:
+            active = await self._store.read(rooms.active)
+        finally:
+            self._overheard = None
         self._running = True
         for room in active:
-            live = self._live[room.thread] = _Live(room)
-            for side in Side:
-                self._await(live, side, self._settings.rejoin_grace)
+            self._adopt(room)
+        for event in overheard:
+            self.on_event(event)
+        if self._settling:
+            self._settles = self._loop.call_later(self._settling, self._settled)
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
         self._running = False
+        if self._settles is not None:
+            self._settles.cancel()
+            self._settles = None
         for live in self._live.values():
             for side in Side:
                 live.stop_grace(side)
@@ -113,6 +130,10 @@ class RoomLife:
         for start in range(0, len(threads), 500):
             for room in await self._store.read(rooms.several, threads[start : start + 500]):
                 self._learn(room)
+        known = set(self._live)
+        for room in await self._store.read(rooms.active):
+            if self._running and room.thread not in known and room.thread not in self._live:
+                self._adopt(room)
 
     def reconfigure(self, settings: config.Counselling) -> None:
         """Go by other settings from now on; a grace that is running keeps its time."""
@@ -123,7 +144,7 @@ class RoomLife:
     def here(self, process: str, fact: InRoom, *, old: bool = False) -> None:
         """A process holds sockets of a participant.
 
-        :arg old: the others know it already.
+        :arg old: that somebody has come, the others know already.
         """
         live = self._live.get(fact.room.thread)
         if live is None:
@@ -138,7 +159,7 @@ class RoomLife:
         self._by_key[fact.key] = (fact.room.thread, side)
         if first:
             self._apply(live, Event.ENTERED, side, fact.name, quiet=old)
-            if not old:
+            if self._settles is None:
                 self._tell_presence(live)
 
     def gone(self, process: str, key: str) -> None:
@@ -172,7 +193,11 @@ class RoomLife:
 
     def on_event(self, event: Published) -> None:
         """Called for ``events``."""
-        if isinstance(event, RoomEnded):
+        if not isinstance(event, RoomEnded):
+            return
+        if self._overheard is not None:
+            self._overheard.append(event)
+        else:
             live = self._live.get(event.thread)
             if live is not None:
                 self._learn(msgspec.structs.replace(live.room, state=event.state, ended=event.time))
@@ -196,6 +221,23 @@ class RoomLife:
         return True
 
     # --- inside ---
+
+    def _adopt(self, room: Room) -> None:
+        """An active room that was not known here. Both are awaited."""
+        live = self._live[room.thread] = _Live(room)
+        for side in Side:
+            self._await(live, side, self._settings.rejoin_grace)
+
+    def _settled(self) -> None:
+        self._settles = None
+        self._spawn(self._tell_all_presences())
+
+    async def _tell_all_presences(self) -> None:
+        for count, live in enumerate(list(self._live.values())):
+            if self._live.get(live.room.thread) is live and any(map(live.present, Side)):
+                self._tell_presence(live)
+            if count % PORTION == PORTION - 1:
+                await asyncio.sleep(0)
 
     def _apply(self, live: _Live, event: Event, side: Side, name: str = "", *, quiet: bool = False) -> None:
         """Do what the table says."""

@@ -1,0 +1,46 @@
+"""A store for what is decided in one place, with the moments in a test's hands."""
+
+from collections.abc import Callable
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.errors import Unavailable
+from tornado_chat.events import Event
+from tornado_chat.storage.writer import Transaction
+
+
+class Books:
+    """A store that does everything at once, and what a test wants besides.
+
+    :ivar doubtful: the next write is done, but whoever asked is told otherwise, and nobody hears of it yet.
+    :ivar meanwhile: called after the next read, before its result is given.
+    """
+
+    def __init__(self, database: pw.Database) -> None:
+        self.database = database
+        self.publish: Callable[[Event], None] = lambda event: None
+        self.untold: list[Event] = []
+        self.doubtful = False
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    async def read(self, query: Callable[..., Any], *arguments: Any) -> Any:
+        found = query(self.database, *arguments)
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return found
+
+    async def write(self, work: Callable[[Transaction], Any]) -> Any:
+        result, events = self.change(work)
+        if self.doubtful:
+            self.doubtful = False
+            self.untold += events
+            raise Unavailable("not_stored")
+        for event in events:
+            self.publish(event)
+        return result
+
+    def change(self, work: Callable[[Transaction], Any]) -> tuple[Any, list[Event]]:
+        tx = Transaction(self.database, 1_700_000_000_000_000)
+        with self.database.atomic():
+            return work(tx), tx.events

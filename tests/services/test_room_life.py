@@ -1,0 +1,83 @@
+"""The rooms of a coordinator that has just begun."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.services.books import Books
+from tests.storage.conftest import new_session
+from tornado_chat import config
+from tornado_chat.attendance import InRoom
+from tornado_chat.events import Event, Presence
+from tornado_chat.services.room_life import RoomLife
+from tornado_chat.storage import rooms
+from tornado_chat.types import Role, Room, SessionState
+
+
+class Life(RoomLife):
+    """With what it publishes."""
+
+    def __init__(self, books: Books, **options: Any) -> None:
+        self.told: list[Event] = []
+        super().__init__(
+            config.Counselling(rejoin_grace=60),
+            books,  # type: ignore[arg-type]
+            asyncio.get_running_loop(),
+            self.told.append,
+            lambda: 0,
+            sure=lambda: True,
+            **options,
+        )
+
+
+@pytest.fixture
+def room(books: Books) -> Room:
+    """An active one."""
+    ready, _ = books.change(new_session)
+    active, _ = books.change(lambda tx: rooms.start(tx, ready.thread))
+    assert isinstance(active, Room)
+    return active
+
+
+@pytest.mark.gen_test
+async def test_an_end_that_comes_while_a_coordinator_reads_is_not_missed(books: Books, room: Room) -> None:
+    life = Life(books)
+
+    def finish() -> None:
+        _, events = books.change(lambda tx: rooms.finish(tx, room.thread, SessionState.COMPLETED))
+        for event in events:
+            life.on_event(event)
+
+    books.meanwhile = finish
+    await life.begin()
+    assert not list(life.live())
+    life.end()
+
+
+@pytest.mark.gen_test
+async def test_a_new_coordinator_says_once_who_is_there(books: Books, room: Room) -> None:
+    """The other one may have died with the coordinator before."""
+    life = Life(books, settling=0.05)
+    await life.begin()
+    life.here("a", InRoom(room, room.helper, "Chen"), old=True)
+    assert life.told == []
+    async with asyncio.timeout(5):
+        while not life.told:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert life.told == [Presence(room.thread, {Role.USER: False, Role.CONSULTANT: True})]
+    life.here("b", InRoom(room, room.asker, "Lin"), old=True)  # its process was slow to say so
+    assert life.told[1:] == [Presence(room.thread, {Role.USER: True, Role.CONSULTANT: True})]
+    life.end()
+
+
+@pytest.mark.gen_test
+async def test_an_active_room_that_nobody_spoke_of_is_found(books: Books) -> None:
+    """Started by a coordinator that had to end at that moment, and left at once by both."""
+    life = Life(books)
+    await life.begin()
+    ready, _ = books.change(new_session)
+    books.change(lambda tx: rooms.start(tx, ready.thread))
+    await life.look_again()
+    assert [room.thread for room, _ in life.live()] == [ready.thread]
+    life.end()
