@@ -50,6 +50,7 @@ class Cluster:
     ) -> None:
         self.mariadb, self.redis = mariadb, redis
         self.children = children
+        self.each = count if children else 1  # processes of one server
         self.url = mariadb.url(NAME)
         mariadb.run(f"CREATE DATABASE {NAME}")
         self.servers = []
@@ -58,7 +59,7 @@ class Cluster:
             home.mkdir()
             server = Process(home)
             server.options += [
-                f"server.processes={count if children else 1}",
+                f"server.processes={self.each}",
                 f"storage.url={self.url}",
                 "storage.durability=normal",
                 f"cluster.url={redis.url}",
@@ -324,8 +325,7 @@ class Chaos:
             troubles = [line for line in log if TROUBLE.search(line)]
             surprises = [line for line in troubles if not expected or not re.search(expected, line)]
             self.count.wrong += [f"{name}: logged {line}" for line in surprises]
-            processes = len(self._cluster.pids) if self._cluster.children else 1
-            if len(troubles) > MOST_LINES * processes:
+            if len(troubles) > MOST_LINES * self._cluster.each:
                 self.count.wrong.append(f"{name}: {len(troubles)} lines of warning, as {troubles[-3:]}")
             total += len(troubles)
         return total
