@@ -25,7 +25,7 @@ from tornado_chat.database_url import is_mysql
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
-from tornado_chat.events import Event
+from tornado_chat.events import Event, Reached
 from tornado_chat.listening import listen
 from tornado_chat.loads import Loads
 from tornado_chat.logs import fields
@@ -256,6 +256,7 @@ class Server:
         }
 
         bus.subscribe(cast(Subscriber, hub.offer), Message, Notification)
+        bus.subscribe(lambda event: hub.reached(event.thread, event.seq), Reached)  # type: ignore[union-attr]
         bus.subscribe(notifications.on_event, *notifications.events)
         bus.subscribe(self._counselling.on_event, *self._counselling.events)
         # The coordinator comes first: what people do when they hear of it may be asked of it at once.

@@ -79,6 +79,14 @@ class Read(msgspec.Struct, frozen=True):
     seq: int
 
 
+class Reached(msgspec.Struct, frozen=True):
+    """A message was said again that is stored as ``seq`` already: whoever stored it may have died before anybody
+    was told."""
+
+    thread: Thread
+    seq: int
+
+
 class Presence(msgspec.Struct, frozen=True):
     """Who of a room's two people is there now."""
 
@@ -113,6 +121,7 @@ Event = (
     | Returned
     | Typing
     | Read
+    | Reached
     | Presence
     | Place
     | Replaced
@@ -122,7 +131,7 @@ Event = (
 def channels(event: Event) -> tuple[Thread | Person, ...]:
     """Who in other processes has to hear of ``event``: followers of a thread, sockets of a person."""
     match event:
-        case Message() | Notification() | Notice() | RoomEnded() | Typing() | Read() | Presence():
+        case Message() | Notification() | Notice() | RoomEnded() | Typing() | Read() | Reached() | Presence():
             return (event.thread,)
         case Place():
             return (event.conversation.user,)

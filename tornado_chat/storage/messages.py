@@ -12,6 +12,7 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.errors import ChatError, Conflict
+from tornado_chat.events import Reached
 from tornado_chat.storage import models
 from tornado_chat.storage.asking import ask
 from tornado_chat.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
@@ -45,7 +46,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     same_text_only: bool = False
 
 
-Outcome = tuple[Stored, Message] | ChatError
+Outcome = tuple[Stored, Message | Reached] | ChatError
 
 
 class MessageLog:
@@ -64,17 +65,14 @@ class MessageLog:
             f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608 - names of our own tables
             f"VALUES ({', '.join([mark] * 8)})"
         )
-        self._find = (
-            f"SELECT kind, thread_id, sender, client_id, seq, time, text, media FROM {message} WHERE "  # noqa: S608
-        )
+        self._find = f"SELECT kind, thread_id, sender, client_id, seq, time, text FROM {message} WHERE "  # noqa: S608
         self._same = f"(kind = {mark} AND thread_id = {mark} AND sender = {mark} AND client_id = {mark})"
 
     def append(self, appends: Sequence[Append], now: int) -> list[Outcome]:
         """Store the messages in order, inside the caller's transaction.
 
-        Each outcome is what the sender learns and the message, or the error: the thread has ended.
-        ``now`` is the time that new ones get. A resend has the message that is there: whoever stored
-        it may have died before anybody was told.
+        Each outcome is what the sender learns and what is to be told of it, or the error: the
+        thread has ended. ``now`` is the time they all get.
         """
         cursor = self._database.cursor()  # type: ignore[no-untyped-call]  # absent from the stubs
         # First the locks, which order the writers of all processes; then what is there already.
@@ -90,9 +88,9 @@ class MessageLog:
                 stored = known.get(key)
                 if stored is not None:
                     if not append.same_text_only or stored[2] == text:
-                        seq, then, said, media = stored
-                        again = Message(thread, seq, append.sender, said, then, media, client_id)
-                        outcomes.append((Stored(seq, then, duplicate=True), again))
+                        outcomes.append(
+                            (Stored(stored[0], stored[1], duplicate=True), Reached(thread, stored[0]))
+                        )
                         continue
                     client_id = None
             if thread not in last:
@@ -107,7 +105,7 @@ class MessageLog:
                 )
             )
             if client_id is not None:
-                known[key] = (seq, now, text, append.media)
+                known[key] = (seq, now, text)
         if rows:
             rows.sort()  # what goes to the same place of an index goes there together
             cursor.executemany(self._insert, rows)
@@ -141,8 +139,8 @@ class MessageLog:
                     ids,
                 )
 
-    def _known(self, cursor: Any, appends: Sequence[Append]) -> dict[Key, tuple[int, int, str, str]]:
-        """What is stored under the ids of ``appends``: number, time, text and media."""
+    def _known(self, cursor: Any, appends: Sequence[Append]) -> dict[Key, tuple[int, int, str]]:
+        """What is stored under the ids of ``appends``: number, time and text."""
         keys = {
             (append.thread.kind.value, append.thread.id, append.sender.key, append.client_id)
             for append in appends

@@ -268,8 +268,8 @@ class Writer:
             if isinstance(outcome, ChatError):
                 job.fail(outcome)
             else:
-                job.result, message = outcome
-                job.events = (message,)
+                job.result, event = outcome
+                job.events = (event,)
 
     def _complain(self, batch: Jobs, failed: Failed) -> None:
         cause = failed.cause
