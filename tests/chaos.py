@@ -29,6 +29,7 @@ from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
 
 NAME = "chaos"
+GRACE = 30.0  # seconds, much less than Redis is away for
 TAKEOVER = 20.0  # seconds at most; what it took is told
 MOST_LINES = 12  # warnings of one process about one failure
 
@@ -36,6 +37,7 @@ TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
 KILLED = r"a process has ended .*signal=SIGKILL"
 SILENT = r"has been silent for"
 REDIS_AWAY = r"Redis at .* (does not answer|cannot be reached)"
+NO_ANSWER = r"process \d does not say how it is"
 DATABASE_AWAY = (
     r"the database (is away|takes nothing)|could not be stored|could not be read|could not be looked for"
     r"|cannot coordinate now|could not read back|cannot be shared out"
@@ -140,6 +142,10 @@ class Cluster:
             ):
                 await asyncio.sleep(0.02)
 
+    def troubles(self) -> list[str]:
+        """The warnings and errors in their logs."""
+        return [line for server in self.servers for line in server.log if TROUBLE.search(line)]
+
     def news(self) -> list[list[str]]:
         """The lines of each server since the last call."""
         found = []
@@ -202,8 +208,8 @@ class Chaos:
         assert users % manner.capacity == 0, "or somebody in the line would be served at once"
         for server in cluster.servers:
             server.options += [
-                "counselling.rejoin_grace=300",
-                "support.rejoin_grace=300",
+                f"counselling.rejoin_grace={GRACE}",
+                f"support.rejoin_grace={GRACE}",
                 f"support.capacity={manner.capacity}",
             ]
         await cluster.start()
@@ -227,6 +233,7 @@ class Chaos:
             ("the beginning", self._nothing, ""),
             ("a process killed", self._kill_a_process, f"{KILLED}|{SILENT}"),
             ("the coordinator killed", self._kill_the_coordinator, f"{KILLED}|{SILENT}"),
+            ("the coordinator held up", self._hold_up_the_coordinator, f"{SILENT}|{REDIS_AWAY}|{NO_ANSWER}"),
             ("Redis killed, and back empty", self._restart_redis, REDIS_AWAY),
             (f"Redis away for {self._away:.0f} s", self._freeze_redis, REDIS_AWAY),
             ("MariaDB killed", self._restart_database, DATABASE_AWAY),
@@ -278,6 +285,22 @@ class Chaos:
         found = time.monotonic() - killed
         await cluster.replace()
         assert cluster.coordinator() != before
+        return f", another coordinates after {found:.1f} s"
+
+    async def _hold_up_the_coordinator(self) -> str:
+        """As a machine does that swaps, or is moved elsewhere: it goes on, and does not know."""
+        cluster = self._cluster
+        before = cluster.coordinator()
+        assert before is not None
+        mark, held_up = cluster.mark, time.monotonic()
+        os.kill(before, signal.SIGSTOP)
+        try:
+            await cluster.said("this process coordinates now", mark)
+            found = time.monotonic() - held_up
+            await asyncio.sleep(1)
+        finally:
+            os.kill(before, signal.SIGCONT)
+        await cluster.said("coordinates now, and this process no more", mark)
         return f", another coordinates after {found:.1f} s"
 
     async def _restart_redis(self) -> str:
