@@ -11,6 +11,7 @@ import counting
 import hooks
 import keywords
 import peers
+import scale
 
 from tornado_chat.bench import jobs
 
@@ -20,6 +21,7 @@ JOBS = {
     "hooks": hooks.lines,
     "peers": peers.lines,
     "counting": counting.lines,
+    "scale": scale.lines,
 }
 
 

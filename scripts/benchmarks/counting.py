@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from rounds import Candidate, measure
 
+from tornado_chat.bench.rounds import Candidate, measure
 from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.instruments import DELIVERY
 
