@@ -15,6 +15,7 @@ import hooks
 import keywords
 import on_mariadb
 import peers
+import scale
 
 from tornado_chat.bench import jobs
 
@@ -25,6 +26,7 @@ JOBS = {
     "mariadb": on_mariadb.lines,
     "peers": peers.lines,
     "counting": counting.lines,
+    "scale": scale.lines,
 }
 
 

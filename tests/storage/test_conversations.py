@@ -140,6 +140,7 @@ def test_a_restart_finds_everybody_who_waits_or_talks_oldest_first(database: pw.
     talking, _ = transact(database, assign(talking))
     transact(database, end(gone))
     assert conversations.unfinished(database) == [waiting, talking]
+    assert conversations.versions(database) == {waiting.id: 0, talking.id: 1}
 
 
 def test_the_latest_conversation_of_a_user_is_its_newest(database: pw.Database) -> None:

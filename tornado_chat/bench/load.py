@@ -2,7 +2,7 @@
 
 ``python -m tornado_chat.bench.load`` reads a plan as JSON from standard input and writes what it saw as JSON.
 A plan names the server (``host``, ``port``, and as ``server`` its process), what to do (``job``) and for how long (``seconds``, after
-``warm_up``):
+``warm_up``). Of other processes, ``watched`` by a name, it tells what they used meanwhile; a socket may have a ``port`` of its own.
 
 ``talk``
     ``sockets``, opened one after the other: ``path``, ``hello`` (texts to send once it is open), ``ready`` (a
@@ -11,7 +11,7 @@ A plan names the server (``host``, ``port``, and as ``server`` its process), wha
     that a message has arrived. One with ``rate`` does not wait for that, and says so many a second. In a message ``{n}`` is a number and ``{uuid}`` what the ready frame named.
     One with ``http`` sends its message as it is, over a connection that is not upgraded.
 ``connect``
-    ``paths``, opened and closed by ``in_flight`` at a time; ``ready`` as above.
+    ``paths``, opened and closed by ``in_flight`` at a time; ``ready`` as above. Or ``passing``, sockets as above, while ``sockets`` are held.
 ``request``
     ``requests``, sent over ``in_flight`` connections that are kept.
 ``hold``
@@ -186,7 +186,7 @@ class Run:
 
     async def connect(self, plan: dict[str, Any]) -> Socket:
         _, socket = await asyncio.get_running_loop().create_connection(
-            lambda: Socket(self, plan), self.plan["host"], self.plan["port"]
+            lambda: Socket(self, plan), self.plan["host"], plan.get("port", self.plan["port"])
         )
         await socket.open
         return socket
@@ -195,20 +195,24 @@ class Run:
         """Warm up, then count for the seconds of the plan."""
         await asyncio.sleep(self.plan["warm_up"])
         self.delays.clear()
+        warm = sum(each.received for each in received)
         for each in received:
             each.received = 0
         used, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-        served = processor(self.plan["server"])
+        watched = {"server": self.plan["server"], **self.plan.get("watched", {})}
+        served = {name: processor(process) for name, process in watched.items()}
         await asyncio.sleep(self.plan["seconds"])
-        served = processor(self.plan["server"]) - served
+        served = {name: processor(process) - served[name] for name, process in watched.items()}
         seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
         self.going = False
         delays = sorted(self.delays)
+        count = sum(each.received for each in received)
         return {
-            "count": sum(each.received for each in received),
+            "count": count,
+            "all": warm + count,
             "seconds": seconds,
             "cpu": (after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime) / seconds,
-            "server": served,
+            **served,
             "p50": delays[len(delays) // 2] if delays else 0.0,
             "p99": delays[int(len(delays) * 0.99)] if delays else 0.0,
         }
@@ -236,12 +240,14 @@ async def talk(run: Run) -> dict[str, float]:
 
 
 async def connect(run: Run) -> dict[str, float]:
-    paths = cycle(run.plan["paths"])
+    plans = cycle(run.plan.get("passing") or [{"path": path} for path in run.plan["paths"]])
+    held = await asyncio.gather(*map(run.connect, run.plan.get("sockets", ())))
+    await asyncio.sleep(0.5 if held else 0)
     run.going = True
 
     async def worker(counter: Counter) -> None:
         while run.going:
-            plan = {"path": next(paths), "ready": run.plan.get("ready"), "passing": True}
+            plan = {"ready": run.plan.get("ready"), **next(plans), "passing": True}
             started = time.perf_counter()
             socket = await run.connect(plan)
             if plan["ready"]:

@@ -83,7 +83,7 @@ def counselling(
     *options: str, pairs: int = 0, rate: float = 0, environment: Mapping[str, str] | None = None
 ) -> dict[str, float]:
     """:arg pairs: as of ``stock_pairs``."""
-    with ours(*options, **(environment or {})) as process:
+    with ours(*options, environment=environment) as process:
         found = []
         for n in range(pairs or PAIRS):
             number = session(process.url, n)
@@ -133,20 +133,21 @@ def _support_pair(n: int) -> list[dict[str, Any]]:
     """A user and the waiter it finds: the line has nobody else in it at that moment."""
     user = {
         "path": "/v1/ws/user/connect",
-        "hello": [_frame("auth", {"token": token("user", n)}), _frame("connect")],
+        "hello": [frame("auth", {"token": token("user", n)}), frame("connect")],
         "ready": '"connect_success"',
         "later": True,
-        "message": _frame("message_text", {"message": TEXT}, "{n}"),
+        "message": frame("message_text", {"message": TEXT}, "{n}"),
     }
     waiter = {
         "path": "/v1/ws/waiter/connect",
-        "hello": [_frame("auth", {"token": token("waiter", n)}), _frame("ready")],
+        "hello": [frame("auth", {"token": token("waiter", n)}), frame("ready")],
         "ready": '"new_connection"',
-        "message": _frame("message_text", {"message": TEXT}, "{n}", "{uuid}"),
+        "message": frame("message_text", {"message": TEXT}, "{n}", "{uuid}"),
     }
     return [{**each, "in_flight": IN_FLIGHT, "count": '"message_text"'} for each in (user, waiter)]
 
 
-def _frame(type: str, payload: Any = None, id: str = "1", to: str | None = None) -> str:
+def frame(type: str, payload: Any = None, id: str = "1", to: str | None = None) -> str:
+    """A text of the support dialect."""
     frame = {"id": id, "type": type, "payload": payload}
     return json.dumps(frame if to is None else {**frame, "to": to})

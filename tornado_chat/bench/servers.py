@@ -31,10 +31,17 @@ class Process:
     """A server on a core of its own; the context is its URL.
 
     :arg command: writes ``url=http://…`` to its standard error when it listens.
+    :arg core: which one; None for any.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        core: int | None = 0,
+    ) -> None:
         self._command = command
+        self._core = core
         self._environment = environment
 
     def __enter__(self) -> "Process":
@@ -43,7 +50,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **(self._environment or {})},
-            preexec_fn=pin(0),
+            preexec_fn=None if self._core is None else pin(self._core),
         )
         assert self._process.stderr is not None
         seen = []
@@ -75,19 +82,24 @@ class Process:
         return self._process.pid
 
 
-def python(module: str, *arguments: str, **environment: str) -> Process:
-    return Process([sys.executable, "-m", f"tornado_chat.bench.{module}", *arguments], environment)
+def python(
+    module: str, *arguments: str, core: int | None = 0, environment: Mapping[str, str] | None = None
+) -> Process:
+    command = [sys.executable, "-m", f"tornado_chat.bench.{module}", *arguments]
+    return Process(command, environment, core=core)
 
 
 @contextlib.contextmanager
-def ours(*options: str, **environment: str) -> Iterator[Process]:
+def ours(
+    *options: str, core: int | None = 0, environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
     """Our server on a database of its own."""
     with tempfile.TemporaryDirectory(prefix="tornado-chat-bench-") as folder:
         secret = Path(folder) / "secret"
         secret.write_text(SECRET)
         fixed = ("server.port=0", f"server.state_dir={folder}/state", f"auth.secret_file={secret}")
         given = [word for option in (*fixed, *PLENTY, *options) for word in ("--set", option)]
-        with python("ours", *given, **environment) as process:
+        with python("ours", *given, core=core, environment=environment) as process:
             yield process
 
 

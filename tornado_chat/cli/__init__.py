@@ -13,6 +13,7 @@ from tornado_chat.cli.backup import backup, restore
 from tornado_chat.cli.bench import bench
 from tornado_chat.cli.erase import erase
 from tornado_chat.cli.export import export
+from tornado_chat.cli.moving import import_
 from tornado_chat.cli.operating import check_config, db, samples, token
 from tornado_chat.cli.plugins import WithPlugins, plugins
 from tornado_chat.cli.serving import demo, serve, talk
@@ -49,5 +50,5 @@ for command in (
     bench,
 ):
     main.add_command(command)
-for command in (prune, compact, operations):
+for command in (prune, compact, operations, import_):
     db.add_command(command)

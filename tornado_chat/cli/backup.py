@@ -17,6 +17,8 @@ from tornado_chat.cli.options import Given, configured, not_there
 from tornado_chat.cli.progress import progress, stoppable
 
 if TYPE_CHECKING:
+    from peewee import SqliteDatabase
+
     from tornado_chat.storage.facts import Facts
     from tornado_chat.types import Person
 
@@ -53,7 +55,7 @@ def backup(given: Given, file: Path, verify: bool, force: bool, keep: int | None
     if verify:
         if keep or force:
             raise click.UsageError("--verify changes nothing; leave --keep and --force out")
-        _show(config, file, _verified(file))
+        _show(config, file, verified(file))
         return
     database = sqlite_file(
         config,
@@ -72,7 +74,7 @@ def backup(given: Given, file: Path, verify: bool, force: bool, keep: int | None
     _require_room(database, target.parent)
     with stoppable(), _beside(target) as new:
         _copy(database, new, "copying")
-        facts = _verified(new)
+        facts = verified(new)
         if force:
             new.replace(target)
         else:
@@ -113,7 +115,7 @@ def restore(given: Given, file: Path, yes: bool) -> None:
     _require_room(file, database.parent)
     with stoppable(), _beside(database) as new:
         _copy(file, new, "copying")
-        facts = _verified(new, named=file)
+        facts = verified(new, named=file)
         if facts.unknown:
             raise click.ClickException(
                 f"{file} comes from a newer version (it has {', '.join(facts.unknown)}): install that first"
@@ -165,7 +167,7 @@ def _copy(source: Path, new: Path, label: str) -> None:
         raise click.ClickException(f"{new.parent} cannot take the copy: {error.strerror}") from error
 
 
-def _verified(path: Path, named: Path | None = None) -> "Facts":
+def verified(path: Path, named: Path | None = None) -> "Facts":
     """What is in the database ``path``, after every page was looked at. :raises ClickException: it is no good."""
     from tornado_chat.storage import sqlite_files
 
@@ -191,13 +193,20 @@ def _described(path: Path) -> "Facts | None":
 
     if not path.is_file():
         return None
-    database = peewee.SqliteDatabase(f"file:{_quoted(path)}?mode=ro", uri=True)
+    database = read_only(path)
     try:
         return facts.describe(database)
     except peewee.PeeweeException:
         return None
     finally:
         database.close()
+
+
+def read_only(path: Path) -> "SqliteDatabase":
+    """A file of which nothing is changed."""
+    from peewee import SqliteDatabase
+
+    return SqliteDatabase(f"file:{_quoted(path)}?mode=ro", uri=True)
 
 
 def _erased_since(before: Path, restored: Path) -> list["Person"]:
@@ -208,7 +217,7 @@ def _erased_since(before: Path, restored: Path) -> list["Person"]:
 
     found: list[set[tuple[int, Person]]] = []
     for path in (before, restored):
-        database = peewee.SqliteDatabase(f"file:{_quoted(path)}?mode=ro", uri=True)
+        database = read_only(path)
         try:
             found.append(operations.erasures(database))
         except peewee.PeeweeException:  # an old one, a damaged one, or none

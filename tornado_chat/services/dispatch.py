@@ -47,6 +47,10 @@ class Conversations(Protocol):
         """Everybody who waits or talks, oldest first."""
         ...
 
+    async def versions(self) -> Mapping[int, int]:
+        """Of everybody who waits or talks: the number, and how often the state or the waiter has changed."""
+        ...
+
     async def several(self, ids: Sequence[int]) -> list[Conversation]:
         """Those of ``ids`` that there are."""
         ...
@@ -221,16 +225,18 @@ class Dispatcher:
         :raises Unavailable: it says nothing.
         """
         known = set(self._cases)
-        rows = {row.id: row for row in await self._conversations.unfinished()}
-        gone = [id for id in known if id not in rows]
-        for start in range(0, len(gone), PORTION):
-            for row in await self._conversations.several(gone[start : start + PORTION]):
-                self._learn(row)
-        for row in rows.values():
-            if row.id in self._cases:
-                self._learn(row)
-            elif self._running and row.id not in known:
-                self._adopt(row)
+        versions = await self._conversations.versions()
+        news = [id for id in known if id not in versions]
+        for id, changes in versions.items():
+            case = self._cases.get(id)
+            if case is None or case.row.changes < changes:
+                news.append(id)
+        for start in range(0, len(news), PORTION):
+            for row in await self._conversations.several(news[start : start + PORTION]):
+                if row.id in self._cases:
+                    self._learn(row)
+                elif self._running and row.open and row.id not in known:
+                    self._adopt(row)
 
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
         """Go by other settings and another policy from now on, those who wait already included.

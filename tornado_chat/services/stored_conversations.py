@@ -1,7 +1,7 @@
 """The dispatcher's conversations, where they are stored."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations
@@ -16,6 +16,9 @@ class StoredConversations:
 
     async def unfinished(self) -> list[Conversation]:
         return await self._store.read(conversations.unfinished)
+
+    async def versions(self) -> Mapping[int, int]:
+        return await self._store.read(conversations.versions)
 
     async def several(self, ids: Sequence[int]) -> list[Conversation]:
         return await self._store.read(conversations.several, ids)

@@ -77,6 +77,10 @@ class InMemory:
         await asyncio.sleep(COMMIT)
         return list(self.open.values())
 
+    async def versions(self) -> Mapping[int, int]:
+        await asyncio.sleep(COMMIT)
+        return {row.id: row.changes for row in self.open.values()}
+
     async def several(self, ids: Sequence[int]) -> list[Conversation]:
         await asyncio.sleep(COMMIT)
         found = (self.open.get(id) or self._ended.get(id) for id in ids)
