@@ -159,6 +159,9 @@ def test_a_restart_finds_the_rooms_that_have_started_and_not_ended(database: pw.
     transact(database, lambda tx: rooms.finish(tx, over.thread, SessionState.COMPLETED))
     assert {room.thread for room in rooms.active(database)} == {about.thread, supervision.thread}
     assert never.thread not in {room.thread for room in rooms.active(database)}
+    threads = [about.thread, supervision.thread, never.thread]
+    assert rooms.several(database, threads) == [rooms.get(database, thread) for thread in sorted(threads)]
+    assert rooms.several(database, []) == []
 
 
 def test_the_last_rating_counts(database: pw.Database) -> None:

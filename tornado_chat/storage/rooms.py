@@ -55,9 +55,9 @@ def several(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
     """Those of ``threads`` that there are."""
     return [
         _room(kind, row)
-        for kind, table in _TABLES.items()
+        for kind, select in _SELECT.items()
         if (ids := [thread.id for thread in threads if thread.kind is kind])
-        for row in table.select().where(table.id.in_(ids)).dicts().execute(database)
+        for row in ask(database, f"{select} WHERE id IN ({', '.join('?' * len(ids))})", *ids)
     ]
 
 
