@@ -236,7 +236,7 @@ class Server:
             self._looking_again = again = LookingAgain(
                 hub, store, self._counselling, self._floor, self._coordinator, coordination
             )
-            bus.link.watch(away=again.away, back=again.back, look=again.back)
+            bus.link.watch(away=again.away, back=again.back, look=again.look)
         keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
         self._retention = Retention(
             store,

@@ -95,7 +95,7 @@ class Link:
         back: Callable[[], None] | None = None,
         look: Callable[[], None] | None = None,
     ) -> None:
-        """Call ``away`` when the link is lost, ``back`` when it is there again (not for the first time), and
+        """Call ``away`` when the link is lost, or not there to begin with, ``back`` when it is there again (not for the first time), and
         ``look`` when somebody's events may have been missed."""
         for callbacks, callback in ((self._on_away, away), (self._on_back, back), (self._on_look, look)):
             if callback is not None:
@@ -217,12 +217,13 @@ class Link:
                 log.exception("the link to Redis failed")
                 error = raised
             was_connected, self.problem = self.connected, self._connections.sentence(error)
-            if was_connected or first:
+            news = was_connected or first
+            if news:
                 lost = time.monotonic()
                 log.warning("%s; until it is back, the processes do not hear of each other", self.problem)
             first = False
             self._tried.set()
-            if was_connected:
+            if news:
                 pause = self._times.pause
                 self._call(self._on_away)
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret

@@ -43,6 +43,11 @@ class Coordinator:
         await self._rooms.look_again()
         await self._dispatcher.look_again()
 
+    def tell_again(self) -> None:
+        """What only we know, and may not have reached everybody: places in the line, and who is there."""
+        self._rooms.tell_again()
+        self._dispatcher.tell_again()
+
     def here(self, process: str, fact: Fact, *, old: bool = False) -> None:
         match fact:
             case InRoom():

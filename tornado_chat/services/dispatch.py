@@ -238,6 +238,12 @@ class Dispatcher:
                 elif self._running and row.open and row.id not in known:
                     self._adopt(row)
 
+    def tell_again(self) -> None:
+        """Tell everybody its place, also who knows it."""
+        for case in self._cases.values():
+            case.told_place = 0
+        self._places.changed()
+
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
         """Go by other settings and another policy from now on, those who wait already included.
 

@@ -65,6 +65,10 @@ class LookingAgain:
         self._away = False
         self._missed.set()
 
+    def look(self) -> None:
+        """Something may have been missed that another process had to tell. The bus may be away all the same."""
+        self._missed.set()
+
     async def _run(self) -> None:
         while True:
             try:
@@ -88,8 +92,13 @@ class LookingAgain:
                 await self._floor.look_again()
             if self._coordination.coordinates:
                 await self._coordinator.look_again()
-        except ChatError as error:
-            log.warning("what may have been missed could not be looked for, trying again: %s", error)
+                if everywhere and not self._away:
+                    self._coordinator.tell_again()
+        except Exception as error:
+            if isinstance(error, ChatError):
+                log.warning("what may have been missed could not be looked for, trying again: %s", error)
+            else:
+                log.exception("what may have been missed could not be looked for, trying again")
             await asyncio.sleep(WHILE_AWAY)
             if everywhere:
                 self._missed.set()

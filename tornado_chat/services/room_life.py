@@ -135,6 +135,10 @@ class RoomLife:
             if self._running and room.thread not in known and room.thread not in self._live:
                 self._adopt(room)
 
+    def tell_again(self) -> None:
+        """Say of every room who is there."""
+        self._spawn(self._tell_all_presences())
+
     def reconfigure(self, settings: config.Counselling) -> None:
         """Go by other settings from now on; a grace that is running keeps its time."""
         self._settings = settings
@@ -230,7 +234,7 @@ class RoomLife:
 
     def _settled(self) -> None:
         self._settles = None
-        self._spawn(self._tell_all_presences())
+        self.tell_again()
 
     async def _tell_all_presences(self) -> None:
         for count, live in enumerate(list(self._live.values())):

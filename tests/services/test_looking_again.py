@@ -1,0 +1,72 @@
+"""Looking for what the bus did not bring."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.services.test_dispatch import until
+from tornado_chat.services import looking_again
+from tornado_chat.services.looking_again import LookingAgain
+from tornado_chat.types import Thread
+
+
+class Part:
+    """All that is asked to look, and counts it."""
+
+    coordinates = True
+    threads: tuple[Thread, ...] = ()
+
+    def __init__(self) -> None:
+        self.looked = self.told = 0
+        self.fault: Exception | None = None
+
+    async def look_again(self) -> None:
+        self.looked += 1
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            raise fault
+
+    def tell_again(self) -> None:
+        self.told += 1
+
+
+@asynccontextmanager
+async def looking(part: Part) -> AsyncIterator[LookingAgain]:
+    looking = LookingAgain(part, part, part, part, part, part)  # type: ignore[arg-type]
+    looking.start(asyncio.get_running_loop())
+    yield looking
+    await looking.stop()
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking_again, "WHILE_AWAY", 0.01)
+
+
+def reaches(part: Part, looks: int) -> Callable[[], bool]:
+    return lambda: part.looked >= looks
+
+
+@pytest.mark.gen_test
+async def test_while_the_bus_is_away_there_is_one_look_after_the_other() -> None:
+    part = Part()
+    async with looking(part) as looks:
+        looks.away()
+        await until(reaches(part, 10))
+        looks.look()  # one has asked for it just before: that does not bring the bus back
+        await until(reaches(part, 30))
+        assert part.told == 0  # nobody elsewhere would hear it
+        looks.back()
+        await until(lambda: part.told == 1)
+
+
+@pytest.mark.gen_test
+async def test_a_look_that_fails_is_not_the_last(expected_logs: list[str]) -> None:
+    expected_logs.append("what may have been missed could not be looked for, trying again")
+    part = Part()
+    part.fault = ValueError("an error of the program")
+    async with looking(part) as looks:
+        looks.look()
+        await until(lambda: part.told == 1)
