@@ -13,6 +13,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import redis as redis_py
@@ -235,7 +236,7 @@ class Chaos:
             ("the coordinator killed", self._kill_the_coordinator, f"{KILLED}|{SILENT}"),
             ("the coordinator held up", self._hold_up_the_coordinator, f"{SILENT}|{REDIS_AWAY}|{NO_ANSWER}"),
             ("Redis killed, and back empty", self._restart_redis, REDIS_AWAY),
-            (f"Redis away for {self._away:.0f} s", self._freeze_redis, REDIS_AWAY),
+            (f"Redis away for {self._away:.0f} s", partial(self._freeze_redis, crowd), REDIS_AWAY),
             ("MariaDB killed", self._restart_database, DATABASE_AWAY),
             ("all processes restarted in turn", self._roll, ""),
         ):
@@ -311,14 +312,16 @@ class Chaos:
         await asyncio.to_thread(redis.start)
         return ""
 
-    async def _freeze_redis(self) -> str:
+    async def _freeze_redis(self, crowd: Crowd) -> str:
         redis = self._cluster.redis
         redis.freeze()
+        frozen = time.monotonic()
         try:
-            await asyncio.sleep(self._away)
+            on = await crowd.goes_on()  # what the bus does not bring is looked for
+            await asyncio.sleep(frozen + self._away - time.monotonic())
         finally:
             redis.resume()
-        return ""
+        return f", meanwhile all go on after {on:.1f} s"
 
     async def _restart_database(self) -> str:
         mariadb = self._cluster.mariadb
