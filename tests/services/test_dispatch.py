@@ -20,12 +20,14 @@ from tornado_chat.types import Conversation, ConversationState, Person, Role
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
 
 
-def coordinator(books: Books, **options: Any) -> Dispatcher:
+def coordinator(
+    books: Books, publish: Callable[[Any], None] = lambda event: None, **options: Any
+) -> Dispatcher:
     dispatcher = Dispatcher(
         config.Support(capacity=1, rejoin_grace=60),
         StoredConversations(books),  # type: ignore[arg-type]
         asyncio.get_running_loop(),
-        lambda event: None,
+        publish,
         FifoLeastLoaded(),
         Metrics().waited,
         sure=lambda: True,
@@ -113,6 +115,22 @@ async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: B
     dispatcher.user_here("b", first)
     await until(lambda: dispatcher.case(first.id).row.waiter == WU)
     assert dispatcher.case(second.id).waiting
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_who_asks_a_new_coordinator_for_its_place_hears_the_right_one(books: Books) -> None:
+    rows = [join(books, id) for id in range(1, 4)]
+    told: list[tuple[int, int]] = []
+    dispatcher = coordinator(
+        books, lambda event: told.append((event.conversation.id, event.place)), settling=0.05
+    )
+    await dispatcher.begin()
+    for row in reversed(rows):
+        dispatcher.user_here("a", row)
+    assert not told
+    await until(lambda: len(told) >= 3)
+    assert sorted(told) == [(row.id, place) for place, row in enumerate(rows, 1)]
     dispatcher.end()
 
 

@@ -170,6 +170,7 @@ class Dispatcher:
         self._assigning: dict[int, Person] = {}  # decided, and not yet committed: who gets whom
         self._put_off: set[int] = set()  # could not be committed: not to be matched again at once
         self._ended: dict[int, None] = {}
+        self._asked: dict[Case, None] = {}  # those who want to know their place as soon as there is a line
         self._second_look: asyncio.TimerHandle | None = None
         self._places = PlaceTeller(
             self._loop,
@@ -218,6 +219,8 @@ class Dispatcher:
     def _settled(self) -> None:
         self._settles = None
         self._match()
+        asked, self._asked = self._asked, {}
+        self._spawn(self._tell_own_places(list(asked)))
 
     async def look_again(self) -> None:
         """Events may have been missed: see what the database says.
@@ -511,9 +514,17 @@ class Dispatcher:
             yield self._cases[ticket.number]
 
     def _tell_own_place(self, case: Case) -> None:
-        """To one who has just asked; not while it is being assigned, or the line still comes together."""
-        if case.row.id in self.desk and self._settles is None:
+        """To one who has just asked; not while it is being assigned."""
+        if self._settles is not None:  # the line still comes together
+            self._asked[case] = None
+        elif case.row.id in self.desk:
             self._places.tell(case, self.desk.place(case.row.id))
+
+    async def _tell_own_places(self, cases: Sequence[Case]) -> None:
+        for count, case in enumerate(cases, 1):
+            self._tell_own_place(case)
+            if count % PORTION == 0:
+                await asyncio.sleep(0)
 
     def _tell_place(self, case: Case, place: int) -> None:
         self._publish(Place(case.row, place))
