@@ -1,7 +1,7 @@
 """The dispatcher: the line, the waiters, and who talks to whom.
 
-Strategy: one structure in memory owns all decisions (the ``Desk`` of ``domain/queue.py`` and the
-cases of this module); it is only touched on one loop, that of the coordinator, so no two matches race.
+Strategy: one structure in memory owns all decisions (the ``Desk`` of ``domain/queue.py`` and
+the books of ``cases.py``); it is only touched on one loop, that of the coordinator, so no two matches race.
 Each decision is then stored, by an update that takes effect only if the conversation still is as it was
 thought to be, and what people are told of it is published by its commit. A decision that the database
 did not take is taken back. Whoever becomes the coordinator builds everything again from the
@@ -15,18 +15,19 @@ place again when it comes back in time.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from typing import Any
 
 from tornado_chat import config
 from tornado_chat.attendance import HandOver, OnDuty
-from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy, Ticket
+from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy
 from tornado_chat.errors import ChatError, Conflict, NotFound
 from tornado_chat.events import Assigned, Departed, Event, Place, Returned
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
+from tornado_chat.services.cases import Case, Conversations, WaiterDesk
 from tornado_chat.services.places import PlaceTeller
-from tornado_chat.types import Conversation, ConversationState, Person
+from tornado_chat.types import Conversation, Person
 
 log = logging.getLogger(__name__)
 
@@ -35,94 +36,6 @@ PORTION = 500  # conversations of one question
 RETRY = 5.0  # seconds until something that the database did not take is tried again
 MOST_ENDED = 10_000
 """Conversations that are known to be over: many more than end while somebody still says that its user is there."""
-
-
-class Conversations(Protocol):
-    """Where conversations are stored. A change is told to ``Dispatcher.on_event`` before it is answered.
-
-    Everything fails with ``Unavailable`` while it cannot be done.
-    """
-
-    async def unfinished(self) -> list[Conversation]:
-        """Everybody who waits or talks, oldest first."""
-        ...
-
-    async def versions(self) -> Mapping[int, int]:
-        """Of everybody who waits or talks: the number, and how often the state or the waiter has changed."""
-        ...
-
-    async def several(self, ids: Sequence[int]) -> list[Conversation]:
-        """Those of ``ids`` that there are."""
-        ...
-
-    def assign(
-        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
-    ) -> Awaitable[Conversation]:
-        """Give its user to a waiter. :raises Conflict: it is no longer as ``row`` says."""
-        ...
-
-    def give_back(self, row: Conversation) -> Awaitable[Conversation]:
-        """Its user waits again, at the head of the line. :raises Conflict: as ``assign``."""
-        ...
-
-    def end(self, conversation_id: int, gone: Person) -> Awaitable[Conversation]:
-        """``gone`` has left for good. Ending it twice changes nothing."""
-        ...
-
-
-class Case:
-    """An unfinished conversation, and the processes that hold sockets of its user."""
-
-    __slots__ = ("grace", "row", "there", "told_at", "told_place", "waits_since")
-
-    def __init__(self, row: Conversation, waits_since: float) -> None:
-        self.row = row
-        self.waits_since = waits_since  # by the loop's clock: since it came, or lost its waiter
-        self.there: set[str] = set()
-        self.grace: asyncio.TimerHandle | None = None
-        self.told_place = 0
-        self.told_at = float("-inf")
-
-    @property
-    def ticket(self) -> Ticket:
-        """Its claim to a waiter: a returned one goes first, then the order of arrival counts."""
-        row = self.row
-        return Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter)
-
-    @property
-    def waiting(self) -> bool:
-        return self.row.state is ConversationState.WAITING
-
-    def stop_grace(self) -> None:
-        if self.grace is not None:
-            self.grace.cancel()
-            self.grace = None
-
-
-class WaiterDesk:
-    """A waiter, the processes that hold its sockets, and its users. It stays as long as it has either.
-
-    ``claims`` are those of its last token, for the queue policy.
-    """
-
-    __slots__ = ("address", "cases", "claims", "grace", "name", "person", "ready", "since", "stance", "there")
-
-    def __init__(self, person: Person, address: str, name: str | None) -> None:
-        self.person = person
-        self.address = address  # what its users know it by, for as long as it is here
-        self.name = name
-        self.claims: Mapping[str, Any] = {}
-        self.ready = False
-        self.there: set[str] = set()
-        self.cases: dict[int, Case] = {}
-        self.stance: tuple[bool, bool] | None = None  # ready, connected
-        self.since = 0.0  # it has this stance, by the loop's clock
-        self.grace: asyncio.TimerHandle | None = None
-
-    def stop_grace(self) -> None:
-        if self.grace is not None:
-            self.grace.cancel()
-            self.grace = None
 
 
 class Dispatcher:

@@ -9,7 +9,7 @@ from tornado_chat.types import Conversation, Person
 
 
 class StoredConversations:
-    """``dispatch.Conversations`` of a database."""
+    """``cases.Conversations`` of a database."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -23,7 +23,7 @@ Change = Callable[[], tuple[Conversation, Assigned | Departed | Returned | None]
 
 
 class InMemory:
-    """``dispatch.Conversations`` without a database.
+    """``cases.Conversations`` without a database.
 
     :arg tell: gets every event after its commit.
     :arg clock: seconds since 1970.

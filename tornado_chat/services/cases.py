@@ -1,0 +1,96 @@
+"""What the dispatcher keeps books of: conversations that are not over, and waiters; and where it stores them."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
+
+from tornado_chat.domain.queue import Ticket
+from tornado_chat.types import Conversation, ConversationState, Person
+
+
+class Conversations(Protocol):
+    """Where conversations are stored. A change is told to ``Dispatcher.on_event`` before it is answered.
+
+    Everything fails with ``Unavailable`` while it cannot be done.
+    """
+
+    async def unfinished(self) -> list[Conversation]:
+        """Everybody who waits or talks, oldest first."""
+        ...
+
+    async def versions(self) -> Mapping[int, int]:
+        """Of everybody who waits or talks: the number, and how often the state or the waiter has changed."""
+        ...
+
+    async def several(self, ids: Sequence[int]) -> list[Conversation]:
+        """Those of ``ids`` that there are."""
+        ...
+
+    def assign(
+        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
+    ) -> Awaitable[Conversation]:
+        """Give its user to a waiter. :raises Conflict: it is no longer as ``row`` says."""
+        ...
+
+    def give_back(self, row: Conversation) -> Awaitable[Conversation]:
+        """Its user waits again, at the head of the line. :raises Conflict: as ``assign``."""
+        ...
+
+    def end(self, conversation_id: int, gone: Person) -> Awaitable[Conversation]:
+        """``gone`` has left for good. Ending it twice changes nothing."""
+        ...
+
+
+class Case:
+    """An unfinished conversation, and the processes that hold sockets of its user."""
+
+    __slots__ = ("grace", "row", "there", "told_at", "told_place", "waits_since")
+
+    def __init__(self, row: Conversation, waits_since: float) -> None:
+        self.row = row
+        self.waits_since = waits_since  # by the loop's clock: since it came, or lost its waiter
+        self.there: set[str] = set()
+        self.grace: asyncio.TimerHandle | None = None
+        self.told_place = 0
+        self.told_at = float("-inf")
+
+    @property
+    def ticket(self) -> Ticket:
+        """Its claim to a waiter: a returned one goes first, then the order of arrival counts."""
+        row = self.row
+        return Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter)
+
+    @property
+    def waiting(self) -> bool:
+        return self.row.state is ConversationState.WAITING
+
+    def stop_grace(self) -> None:
+        if self.grace is not None:
+            self.grace.cancel()
+            self.grace = None
+
+
+class WaiterDesk:
+    """A waiter, the processes that hold its sockets, and its users. It stays as long as it has either.
+
+    ``claims`` are those of its last token, for the queue policy.
+    """
+
+    __slots__ = ("address", "cases", "claims", "grace", "name", "person", "ready", "since", "stance", "there")
+
+    def __init__(self, person: Person, address: str, name: str | None) -> None:
+        self.person = person
+        self.address = address  # what its users know it by, for as long as it is here
+        self.name = name
+        self.claims: Mapping[str, Any] = {}
+        self.ready = False
+        self.there: set[str] = set()
+        self.cases: dict[int, Case] = {}
+        self.stance: tuple[bool, bool] | None = None  # ready, connected
+        self.since = 0.0  # it has this stance, by the loop's clock
+        self.grace: asyncio.TimerHandle | None = None
+
+    def stop_grace(self) -> None:
+        if self.grace is not None:
+            self.grace.cancel()
+            self.grace = None
