@@ -103,12 +103,14 @@ class Dispatcher:
         overheard = self._overheard = []
         try:
             rows = await self._conversations.unfinished()
+            self._reset()
+            for start in range(0, len(rows), PORTION):
+                for row in rows[start : start + PORTION]:
+                    self._adopt(row)
+                await asyncio.sleep(0)  # or a coordinator of many would be taken for dead
         finally:
             self._overheard = None
-        self._reset()
         self._running = True
-        for row in rows:
-            self._adopt(row)
         for row in overheard:
             self._learn(row)
         if self._settling:

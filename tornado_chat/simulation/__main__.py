@@ -5,6 +5,7 @@ the same day. What does not hold ends it with an error, and the seed lives it ag
 """
 
 import argparse
+import gc
 import logging
 import sys
 import time
@@ -34,6 +35,7 @@ def main() -> int:
     plan = Plan(**vars(parser.parse_args()))
     logging.getLogger("tornado_chat").setLevel(logging.ERROR)  # a match refused on purpose is no news
     needed = footprint()
+    gc.set_threshold(50_000, 20, 100)  # as the server
     started = time.process_time()
     try:
         day = live(plan, _progress if sys.stderr.isatty() else lambda day: None)

@@ -29,7 +29,6 @@ from tornado_chat.types import ConversationState, Person, Role
 PROCESSES = ("a", "b", "c", "d")
 EPOCH = 1_800_000_000  # when the day begins
 AUDIT = HOUR / 4
-LOOK_AGAIN = 30.0  # seconds; as services.looking_again
 AGAIN = 5.0  # seconds until somebody tries again what the database refused
 
 DROPS, TRANSFERS, RUDE, COMES_AGAIN = 0.15, 0.04, 0.3, 0.75
@@ -63,7 +62,8 @@ class Day:
         self._attendants: dict[Person, Attendant] = {}
         self._on_duty: dict[Person, Attendant] = {}
         self._settings = config.Support(capacity=plan.capacity)
-        self._settling_until = 0.0
+        self._settling = False
+        self._away = 0  # users whose connection is lost
         self._error: BaseException | None = None
         self._arriving = True
         self._over: asyncio.Future[None] = loop.create_future()
@@ -161,13 +161,16 @@ class Day:
     def _drop(self, visitor: Visitor) -> None:
         if not visitor.over and visitor.process is not None:
             self._disconnect(visitor)
+            self._away += 1
             self.loop.call_later(self._chances.away(), self._back, visitor)
 
     def _back(self, visitor: Visitor) -> None:
+        self._away -= 1
         if not visitor.over:
             self._connect(visitor)
         elif visitor.served or not self._chances(COMES_AGAIN):
             self.outcomes["people who lost their place and did not come again"] += not visitor.served
+            self._see_whether_over()
         else:
             self.outcomes["people who lost their place and came again"] += 1
             self._join(visitor)
@@ -329,7 +332,7 @@ class Day:
 
     async def _take_over(self) -> None:
         """The coordinator is lost; the next one has the database and what the processes tell it."""
-        self._settling_until = self.loop.time() + 2 * LOOK_AGAIN
+        self._settling = True
         self.watch.ready.clear()
         started = time.process_time()
         await self.dispatcher.begin()
@@ -343,8 +346,7 @@ class Day:
             elif not one.over:
                 self.dispatcher.user_here(one.process, self.store.open[one.conversation])
         self.took_over.append((len(told), time.process_time() - started))
-        await asyncio.sleep(LOOK_AGAIN)
-        await self.dispatcher.look_again()  # for what was committed while nobody coordinated
+        self._settling = False
 
     # --- what must hold ---
 
@@ -352,7 +354,7 @@ class Day:
         """Everybody is where the database has them."""
         dispatcher = self.dispatcher
         assert self._visitors.keys() == self.store.open.keys(), "somebody is lost, or twice there"
-        if self.loop.time() < self._settling_until:
+        if self._settling:
             return
         assert {case.row.id for case in dispatcher.cases()} == self._visitors.keys(), "not who is there"
         line = {ticket.number for ticket in dispatcher.desk.in_order()}
@@ -376,7 +378,8 @@ class Day:
         for attendant in self._on_duty.values():
             attendant.leaving = True
             self._disconnect_waiter(attendant)
-        await asyncio.sleep(self._settings.rejoin_grace + LOOK_AGAIN)
+        self._on_duty.clear()
+        await asyncio.sleep(2 * self._settings.rejoin_grace)
         left = self.dispatcher
         assert not list(left.cases()), "conversations are left"
         assert not len(left.desk), "a line is left"
@@ -386,7 +389,7 @@ class Day:
     # --- inside ---
 
     def _see_whether_over(self) -> None:
-        if not self._arriving and not self._visitors and not self._over.done():
+        if not (self._arriving or self._visitors or self._away or self._over.done()):
             self._over.set_result(None)
 
     async def _every(self, seconds: float, do: Callable[[], None]) -> None:
