@@ -106,7 +106,8 @@ class Dispatcher:
             self._reset()
             for start in range(0, len(rows), PORTION):
                 for row in rows[start : start + PORTION]:
-                    self._adopt(row)
+                    if row.id not in self._cases:  # its user came meanwhile
+                        self._adopt(row)
                 await asyncio.sleep(0)  # or a coordinator of many would be taken for dead
         finally:
             self._overheard = None

@@ -29,6 +29,7 @@ from tornado_chat.types import ConversationState, Person, Role
 PROCESSES = ("a", "b", "c", "d")
 EPOCH = 1_800_000_000  # when the day begins
 AUDIT = HOUR / 4
+SETTLING = 1.0  # seconds in which a new coordinator is told who is there
 AGAIN = 5.0  # seconds until somebody tries again what the database refused
 
 DROPS, TRANSFERS, RUDE, COMES_AGAIN = 0.15, 0.04, 0.3, 0.75
@@ -62,7 +63,7 @@ class Day:
         self._attendants: dict[Person, Attendant] = {}
         self._on_duty: dict[Person, Attendant] = {}
         self._settings = config.Support(capacity=plan.capacity)
-        self._settling = False
+        self._taking_over = asyncio.Lock()
         self._away = 0  # users whose connection is lost
         self._error: BaseException | None = None
         self._arriving = True
@@ -80,6 +81,7 @@ class Day:
             sure=lambda: True,
             clock=self.clock,
             desk=lambda policy: WatchedDesk(policy, self.watch),
+            settling=SETTLING,
         )
 
     def clock(self) -> float:
@@ -332,21 +334,21 @@ class Day:
 
     async def _take_over(self) -> None:
         """The coordinator is lost; the next one has the database and what the processes tell it."""
-        self._settling = True
-        self.watch.ready.clear()
-        started = time.process_time()
-        await self.dispatcher.begin()
-        told: list[Visitor | Attendant] = [*self._visitors.values(), *self._on_duty.values()]
-        self._chances.random.shuffle(told)
-        for one in told:
-            if one.process is None:
-                continue
-            if isinstance(one, Attendant):
-                self._say(one, ready=one.ready)
-            elif not one.over:
-                self.dispatcher.user_here(one.process, self.store.open[one.conversation])
-        self.took_over.append((len(told), time.process_time() - started))
-        self._settling = False
+        async with self._taking_over:
+            self.watch.ready.clear()
+            started = time.process_time()
+            await self.dispatcher.begin()
+            told: list[Visitor | Attendant] = [*self._visitors.values(), *self._on_duty.values()]
+            self._chances.random.shuffle(told)
+            for one in told:
+                if one.process is None:
+                    continue
+                if isinstance(one, Attendant):
+                    self._say(one, ready=one.ready)
+                elif not one.over:
+                    self.dispatcher.user_here(one.process, self.store.open[one.conversation])
+            self.took_over.append((len(told), time.process_time() - started))
+            await asyncio.sleep(2 * SETTLING)
 
     # --- what must hold ---
 
@@ -354,7 +356,7 @@ class Day:
         """Everybody is where the database has them."""
         dispatcher = self.dispatcher
         assert self._visitors.keys() == self.store.open.keys(), "somebody is lost, or twice there"
-        if self._settling:
+        if self._taking_over.locked():
             return
         assert {case.row.id for case in dispatcher.cases()} == self._visitors.keys(), "not who is there"
         line = {ticket.number for ticket in dispatcher.desk.in_order()}
