@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,9 +16,11 @@ from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client.raw import RawClient
+from tornado_chat.cluster.coordination import RedisCoordination
 from tornado_chat.events import Assigned
-from tornado_chat.storage import conversations
-from tornado_chat.types import Person, Role
+from tornado_chat.storage import conversations, rooms
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import Kind, Person, Role, SessionState, Thread
 
 VISITOR, COUNSELLOR, SUPERVISOR = (
     token("user", 1, "小林"),
@@ -268,6 +271,31 @@ async def test_who_comes_at_the_moment_of_its_match_sees_its_waiter(
     waiter = await one.waiter(7)
     await user.until("connect_success")
     assert (await tab.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_what_a_server_decides_while_it_stops_is_told(
+    houses: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = houses
+    session = await two.session()
+    counsellor = await three.chat(COUNSELLOR, session)
+    await texts(counsellor, 1)
+    coordination = one.server._coordination
+    assert isinstance(coordination, RedisCoordination)
+    leave = coordination.stop
+
+    def slowly(tx: Transaction) -> None:
+        time.sleep(0.5)  # as a database does that has much to do
+        rooms.finish(tx, Thread(Kind.SESSION, session), SessionState.COMPLETED)
+
+    async def stop() -> None:
+        await leave()
+        one.server._store.write(slowly)
+
+    monkeypatch.setattr(coordination, "stop", stop)
+    await houses.pop(0).server.stop()
+    assert await texts(counsellor, 1) == ["会话已结束"]
 
 
 class TestRedisHangs:
