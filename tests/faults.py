@@ -78,6 +78,12 @@ class FaultyProxy:
         for link in self._take():
             link.cut()
 
+    def close(self) -> None:
+        """Cut all, and take nobody any more."""
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+
     def leave_half_open(self) -> None:
         for link in self._take():
             link.leave_half_open()

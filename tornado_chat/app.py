@@ -14,7 +14,7 @@ from typing import Any, cast
 from tornado.web import Application, RequestHandler
 
 from tornado_chat import running
-from tornado_chat.attendance import Alone
+from tornado_chat.attendance import Alone, always_sure
 from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.cluster.coordination import RedisCoordination
@@ -39,6 +39,7 @@ from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
@@ -232,9 +233,10 @@ class Server:
         )
         self._floor = Floor(config.support, store, hub, receipts, loop, bus, gate, coordination)
         self._looking_again = None
+        self._cut_off = CutOff(store)
         if isinstance(bus, RedisBus) and isinstance(coordination, RedisCoordination):
             self._looking_again = again = LookingAgain(
-                hub, store, self._counselling, self._floor, self._coordinator, coordination
+                hub, store, self._counselling, self._floor, self._coordinator, coordination, self._cut_off
             )
             bus.link.watch(away=again.away, back=again.back, look=again.look)
         keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
@@ -512,8 +514,11 @@ class Server:
                 await self._store.write(lambda tx: None)
             await self._bus.stop()
 
-    def _sure(self) -> bool:
-        return not isinstance(self._coordination, RedisCoordination) or self._coordination.sure
+    async def _sure(self) -> bool:
+        """Whether who seems to be gone is gone."""
+        if not isinstance(self._coordination, RedisCoordination):
+            return await always_sure()
+        return self._coordination.sure and not await self._cut_off.anybody() and self._coordination.sure
 
     def _own_problem(self) -> str:
         return "about to stop" if self._connections.draining else ""

@@ -174,3 +174,8 @@ class Alone:
 
     async def ask(self, question: Question) -> Any:
         return await self._coordinator.answer(question)
+
+
+async def always_sure() -> bool:
+    """Whether it is known of everybody who is there: a process that is alone knows."""
+    return True

@@ -12,6 +12,7 @@ from tornado.ioloop import IOLoop
 
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import House, Peer, changed, token
+from tests.faults import FaultyProxy
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
@@ -348,3 +349,42 @@ class TestTheCoordinatorLeaves:
         await talking.tell("message_text", {"message": "and here"})
         assert (await waiter.get("message_text"))["from"] == talking.uuid
         del houses[0]
+
+
+class TestOneIsCutOffFromRedis:
+    @pytest.fixture
+    def settings(self, settings: config.Config) -> config.Config:
+        return changed(changed(settings, "support", rejoin_grace=1.0), "counselling", rejoin_grace=1.0)
+
+    @pytest.mark.slow
+    @pytest.mark.gen_test(timeout=60)
+    async def test_its_people_talk_on_for_longer_than_the_grace(
+        self, settings: config.Config, redis: RedisServer, houses: list[House], expected_logs: list[str]
+    ) -> None:
+        expected_logs += ["silent", "Redis"]
+        async with FaultyProxy(redis.port) as proxy:
+            url = proxy.url.replace("ws://", "redis://")
+            server = Server(changed(settings, "cluster", url=url))
+            await server.start()
+            cut_off = House(server, settings, [])
+            session = await cut_off.session()
+            visitor = await cut_off.chat(VISITOR, session)
+            await texts(visitor, 1)
+            counsellor = await houses[1].chat(COUNSELLOR, session)
+            await texts(visitor, 2)
+            await texts(counsellor, 2)
+            waiter = await houses[2].waiter(7)
+            user = await cut_off.user(5)
+            await waiter.get("new_connection")
+            await user.until("connect_success")
+
+            proxy.close()
+            for n in range(10):  # seconds: dead after five, and a grace of one
+                await visitor.send_json({"msg": f"visitor {n}"})
+                await waiter.tell("message_text", {"message": f"waiter {n}"}, to=user.uuid)
+                assert await texts(counsellor, 1) == [f"visitor {n}"]
+                assert (await user.get("message_text"))["payload"]["message"] == f"waiter {n}"
+                await asyncio.sleep(1)
+            for client in cut_off.clients:
+                await client.close()
+            await server.stop()

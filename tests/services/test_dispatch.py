@@ -8,7 +8,7 @@ import pytest
 
 from tests.services.books import Books
 from tornado_chat import config
-from tornado_chat.attendance import HandOver, OnDuty
+from tornado_chat.attendance import HandOver, OnDuty, always_sure
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.metrics import Metrics
 from tornado_chat.services import dispatch
@@ -30,7 +30,7 @@ def coordinator(
         publish,
         FifoLeastLoaded(),
         Metrics().waited,
-        sure=lambda: True,
+        sure=always_sure,
         **options,
     )
     books.publish = dispatcher.on_event

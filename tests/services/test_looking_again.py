@@ -19,8 +19,9 @@ class Part:
     threads: tuple[Thread, ...] = ()
 
     def __init__(self) -> None:
-        self.looked = self.told = 0
+        self.looked = self.told = self.signs = 0
         self.fault: Exception | None = None
+        self.somebody = False
 
     async def look_again(self) -> None:
         self.looked += 1
@@ -28,13 +29,19 @@ class Part:
             fault, self.fault = self.fault, None
             raise fault
 
+    async def say(self) -> None:
+        self.signs += 1
+
+    async def anybody(self) -> bool:
+        return self.somebody
+
     def tell_again(self) -> None:
         self.told += 1
 
 
 @asynccontextmanager
 async def looking(part: Part) -> AsyncIterator[LookingAgain]:
-    looking = LookingAgain(part, part, part, part, part, part)  # type: ignore[arg-type]
+    looking = LookingAgain(part, part, part, part, part, part, part)  # type: ignore[arg-type]
     looking.start(asyncio.get_running_loop())
     yield looking
     await looking.stop()
@@ -43,6 +50,7 @@ async def looking(part: Part) -> AsyncIterator[LookingAgain]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looking_again, "WHILE_AWAY", 0.01)
+    monkeypatch.setattr(looking_again, "GLANCE", 0.01)
 
 
 def reaches(part: Part, looks: int) -> Callable[[], bool]:
@@ -57,6 +65,7 @@ async def test_while_the_bus_is_away_there_is_one_look_after_the_other() -> None
         await until(reaches(part, 10))
         looks.look()  # one has asked for it just before: that does not bring the bus back
         await until(reaches(part, 30))
+        assert part.signs >= 10  # that others may know
         assert part.told == 0  # nobody elsewhere would hear it
         looks.back()
         await until(lambda: part.told == 1)
@@ -70,3 +79,13 @@ async def test_a_look_that_fails_is_not_the_last(expected_logs: list[str]) -> No
     async with looking(part) as looks:
         looks.look()
         await until(lambda: part.told == 1)
+
+
+@pytest.mark.gen_test
+async def test_while_another_process_is_cut_off_there_is_one_look_after_the_other() -> None:
+    part = Part()
+    async with looking(part):
+        await asyncio.sleep(0.05)
+        assert part.looked == 0
+        part.somebody = True
+        await until(reaches(part, 10))

@@ -8,7 +8,7 @@ import pytest
 from tests.services.books import Books
 from tests.storage.conftest import new_session
 from tornado_chat import config
-from tornado_chat.attendance import InRoom
+from tornado_chat.attendance import InRoom, always_sure
 from tornado_chat.events import Event, Presence
 from tornado_chat.services.room_life import RoomLife
 from tornado_chat.storage import rooms
@@ -26,7 +26,7 @@ class Life(RoomLife):
             asyncio.get_running_loop(),
             self.told.append,
             lambda: 0,
-            sure=lambda: True,
+            sure=always_sure,
             **options,
         )
 

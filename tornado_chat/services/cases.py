@@ -64,6 +64,11 @@ class Case:
     def waiting(self) -> bool:
         return self.row.state is ConversationState.WAITING
 
+    @property
+    def awaited(self) -> bool:
+        """Whether a grace is running."""
+        return self.grace is not None
+
     def stop_grace(self) -> None:
         if self.grace is not None:
             self.grace.cancel()
@@ -89,6 +94,11 @@ class WaiterDesk:
         self.stance: tuple[bool, bool] | None = None  # ready, connected
         self.since = 0.0  # it has this stance, by the loop's clock
         self.grace: asyncio.TimerHandle | None = None
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a grace is running."""
+        return self.grace is not None
 
     def stop_grace(self) -> None:
         if self.grace is not None:

@@ -15,7 +15,7 @@ place again when it comes back in time.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from tornado_chat import config
@@ -57,7 +57,7 @@ class Dispatcher:
         publish: Callable[[Event], None],
         policy: QueuePolicy,
         waited: Buckets,
-        sure: Callable[[], bool],
+        sure: Callable[[], Awaitable[bool]],
         clock: Callable[[], float] = time.time,
         desk: Callable[[QueuePolicy], Desk] = Desk,
         settling: float = 0.0,
@@ -453,9 +453,10 @@ class Dispatcher:
 
     async def _user_lost(self, case: Case) -> None:
         case.grace = None
-        if case.there or case.row.id not in self._cases or not self._running:
+        sure = await self._sure()
+        if not self._running or self._cases.get(case.row.id) is not case or case.there or case.awaited:
             return
-        if not self._sure():
+        if not sure:
             self._await_user(case, RETRY)
             return
         try:
@@ -475,9 +476,12 @@ class Dispatcher:
 
     async def _waiter_lost(self, waiter: WaiterDesk) -> None:
         waiter.grace = None
-        if waiter.there or not self._running:
+        sure = await self._sure()
+        if waiter.there or waiter.awaited or self.waiters.get(waiter.person) is not waiter:
             return
-        if not self._sure():
+        if not self._running:
+            return
+        if not sure:
             self._await_waiter(waiter, RETRY)
             return
         waiter.ready = False

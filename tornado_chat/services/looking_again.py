@@ -1,8 +1,8 @@
 """Looking for what the bus did not bring: after it was away, and meanwhile.
 
 The bus carries hints, the database is the truth. While the bus is away every process asks the database each
-second what is new for the people that it holds; so its loss costs time and no message. When it is back, one
-look finds what was missed. Of what nobody heard of at all, as the process that was to tell died at that moment, the
+second what is new for the people that it holds; so its loss costs time and no message. If one process has lost it
+alone, that one says so in the database, and the others ask too. When it is back, one look finds what was missed. Of what nobody heard of at all, as the process that was to tell died at that moment, the
 coordinator takes care, now and then.
 """
 
@@ -14,6 +14,7 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import ChatError
 from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.store import Store
 from tornado_chat.storage import threads
@@ -21,6 +22,7 @@ from tornado_chat.storage import threads
 log = logging.getLogger(__name__)
 
 WHILE_AWAY = 1.0  # seconds between two looks
+GLANCE = 2.0  # seconds between two looks for a process that is cut off
 NOW_AND_THEN = 30.0
 PORTION = 500  # threads of one question
 
@@ -36,6 +38,7 @@ class LookingAgain:
         floor: Floor,
         coordinator: Coordinator,
         coordination: RedisCoordination,
+        cut_off: CutOff,
     ) -> None:
         self._hub = hub
         self._store = store
@@ -43,6 +46,7 @@ class LookingAgain:
         self._floor = floor
         self._coordinator = coordinator
         self._coordination = coordination
+        self._cut_off = cut_off
         self._away = False
         self._missed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -70,29 +74,35 @@ class LookingAgain:
         self._missed.set()
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        adopted, others = loop.time(), False
         while True:
             try:
-                async with asyncio.timeout(WHILE_AWAY if self._away else NOW_AND_THEN):
+                async with asyncio.timeout(WHILE_AWAY if self._away or others else GLANCE):
                     await self._missed.wait()
             except TimeoutError:
-                pass
+                others = not self._away and await self._cut_off.anybody()
+                if self._away or others:
+                    await self._look(everywhere=True)
+                elif loop.time() >= adopted + NOW_AND_THEN:
+                    adopted = loop.time()
+                    await self._look(everywhere=False)
             else:
                 self._missed.clear()
-                if self._away:  # what has come so far has come
-                    continue
-                await self._look(everywhere=True)
-                continue
-            await self._look(everywhere=self._away)
+                if not self._away:  # else: what has come so far has come
+                    await self._look(everywhere=True, tell=True)
 
-    async def _look(self, *, everywhere: bool) -> None:
+    async def _look(self, *, everywhere: bool, tell: bool = False) -> None:
         try:
+            if self._away:
+                await self._cut_off.say()
             if everywhere:
                 await self._look_for_messages()
                 await self._counselling.look_again()
                 await self._floor.look_again()
             if self._coordination.coordinates:
                 await self._coordinator.look_again()
-                if everywhere and not self._away:
+                if tell and not self._away:
                     self._coordinator.tell_again()
         except Exception as error:
             if isinstance(error, ChatError):

@@ -7,7 +7,7 @@ conditional update, and what people are told of it is published by its commit.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -73,7 +73,7 @@ class RoomLife:
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Published], None],
         clock: Callable[[], int],
-        sure: Callable[[], bool],
+        sure: Callable[[], Awaitable[bool]],
         settling: float = 0.0,
     ) -> None:
         self._settings = settings
@@ -301,9 +301,13 @@ class RoomLife:
 
     def _grace_over(self, live: _Live, side: Side) -> None:
         live.graces.pop(side, None)
-        if live.present(side) or self._live.get(live.room.thread) is not live:
+        self._spawn(self._end_unless_back(live, side))
+
+    async def _end_unless_back(self, live: _Live, side: Side) -> None:
+        sure = await self._sure()
+        if live.present(side) or side in live.graces or self._live.get(live.room.thread) is not live:
             return
-        if self._sure():
+        if sure:
             self._apply(live, Event.GRACE_OVER, side)
         else:
             self._await(live, side, RETRY)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from tornado_chat import config
-from tornado_chat.attendance import HandOver, OnDuty
+from tornado_chat.attendance import HandOver, OnDuty, always_sure
 from tornado_chat.errors import ChatError, Unavailable
 from tornado_chat.events import Assigned, Departed, Event, Returned
 from tornado_chat.metrics import Buckets
@@ -78,7 +78,7 @@ class Day:
             self._publish,
             policy(plan.policy, lambda: int(self.clock() * 1e6)),
             Buckets(()),
-            sure=lambda: True,
+            sure=always_sure,
             clock=self.clock,
             desk=lambda policy: WatchedDesk(policy, self.watch),
             settling=SETTLING,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tornado_chat import config
-from tornado_chat.attendance import OnDuty
+from tornado_chat.attendance import OnDuty, always_sure
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.metrics import Buckets
 from tornado_chat.services.dispatch import Dispatcher
@@ -41,7 +41,7 @@ async def _footprint() -> Footprint:
         lambda event: None,
         FifoLeastLoaded(),
         Buckets(()),
-        sure=lambda: True,
+        sure=always_sure,
         clock=loop.time,
     )
     await dispatcher.begin()

@@ -17,6 +17,12 @@ def is_free(database: pw.Database, name: str, holder: str, now: int) -> bool:
     return row is None or row[0] == holder or row[1] < now
 
 
+def any_held(database: pw.Database, prefix: str, now: int) -> bool:
+    """Whether somebody holds one whose name begins with ``prefix``. :arg now: in microseconds."""
+    lease = models.Lease
+    return bool(lease.select().where(lease.name.startswith(prefix) & (lease.until > now)).exists(database))
+
+
 def take(tx: Transaction, name: str, holder: str, seconds: float) -> bool:
     """Whether it is ``holder``'s from now on, or still."""
     lease = models.Lease
