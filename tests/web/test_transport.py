@@ -331,11 +331,59 @@ INVALID = [
     *(b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xed\xa0\x80\xed\xb0\x80", b"\xce\xba\xe1\xbd", b"a\xc3"),
 ]
 BIG = b"x" * MIB
+VSS = "κόσμε".encode()
+WELL_FORMED = {
+    n: [text.encode() for text in texts]
+    for n, texts in {
+        5: ["hello$world", "hello¢world", "hello€world", "hello𤭢world", "κόσμε"],
+        6: ["κόσμε"[:length] for length in range(1, 6)],
+        7: ["\0", "\x80", "\u0800", "\U00010000"],
+        9: ["\x7f", "\u07ff", "\uffff", "\U0010ffff"],
+        11: ["\ud7ff", "\ue000", "\ufffd", "\U0010ffff"],
+        22: [chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)],
+        23: [chr(code) for code in range(0xFFF9, 0x10000)],
+    }.items()
+}
+LACKING = [
+    *(b"\xc0", b"\xe0\x80", b"\xf0\x80\x80", b"\xf8\x80\x80\x80", b"\xfc\x80\x80\x80\x80"),
+    *(b"\xdf", b"\xef\xbf", b"\xf7\xbf\xbf", b"\xfb\xbf\xbf\xbf", b"\xfd\xbf\xbf\xbf\xbf"),
+]
+LOW, HIGH = (
+    [b"\xed\xb0\x80", b"\xed\xbf\xbf"],
+    [b"\xed\xa0\x80", b"\xed\xad\xbf", b"\xed\xae\x80", b"\xed\xaf\xbf"],
+)
+ILL_FORMED = {
+    6: [VSS[:size] for size in range(1, len(VSS)) if VSS[size] & 0xC0 == 0x80],
+    8: [b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80"],
+    10: [b"\xf7\xbf\xbf\xbf", b"\xfb\xbf\xbf\xbf\xbf", b"\xfd\xbf\xbf\xbf\xbf\xbf"],
+    11: [b"\xf4\x90\x80\x80"],
+    12: [b"\x80", b"\xbf", *((b"\x80\xbf" * 3)[:size] for size in range(2, 7)), bytes(range(0x80, 0xBF))],
+    13: [
+        b"".join(bytes((first, 0x20)) for first in range(low, high))
+        for low, high in ((0xC0, 0xDF), (0xE0, 0xEF), (0xF0, 0xF7), (0xF8, 0xFB), (0xFC, 0xFD))
+    ],
+    14: LACKING,
+    15: [b"".join(LACKING)],
+    16: [b"\xfe", b"\xff", b"\xfe\xfe\xff\xff"],
+    17: [
+        b"\xc0\xaf",
+        *(bytes((first, *[0x80] * n, 0xAF)) for n, first in enumerate((0xE0, 0xF0, 0xF8, 0xFC), 1)),
+    ],
+    18: [
+        *(b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xf0\x8f\xbf\xbf"),
+        *(b"\xf8\x87\xbf\xbf\xbf", b"\xfc\x83\xbf\xbf\xbf\xbf"),
+    ],
+    19: [bytes((first, *[0x80] * n)) for n, first in enumerate((0xC0, 0xE0, 0xF0, 0xF8, 0xFC), 1)],
+    20: [*HIGH, LOW[0], b"\xed\xbe\x80", LOW[1]],
+    21: [high + low for high in HIGH for low in LOW],
+}
+"""The families of UTF-8 from 6.5 on; those of 6.1 to 6.4 are in the table."""
 
 TABLE = [
     *echoes("1.1", [0, 125, 126, 127, 128, 65535, 65536], TEXT),
     *echoes("1.2", [0, 125, 126, 127, 128, 65535, 65536], BINARY),
     *echoes("1.1.8", [65536], TEXT, (997,)),
+    *echoes("1.2.8", [65536], BINARY, (997,)),
     Case("2.1 ping", f(PING), ((PONG, b""),)),
     Case("2.2 ping with text", f(PING, b"Hello"), ((PONG, b"Hello"),)),
     Case("2.3 ping with bytes", f(PING, b"\x00\xff\xfe\xfd"), ((PONG, b"\x00\xff\xfe\xfd"),)),
@@ -370,14 +418,26 @@ TABLE = [
     Case("5.1 ping in fragments", f(PING, b"a", fin=False) + f(0, b"b"), code=1002),
     Case("5.2 pong in fragments", f(PONG, b"a", fin=False) + f(0, b"b"), code=1002),
     Case("5.3 text in fragments", FIRST + SECOND, (JOINED,)),
+    Case("5.4 text in fragments, frame by frame", FIRST + SECOND, (JOINED,), chop=len(FIRST)),
     Case("5.5 text in fragments, chopped", FIRST + SECOND, (JOINED,), chop=1),
     Case("5.6 ping in the middle", FIRST + f(PING, b"p") + SECOND, ((PONG, b"p"), JOINED)),
+    Case(
+        "5.7 ping in the middle, in pieces as large as a frame",
+        FIRST + f(PING, b"ping12345") + SECOND,
+        ((PONG, b"ping12345"), JOINED),
+        chop=len(FIRST),
+    ),
     Case("5.8 ping in the middle, chopped", FIRST + f(PING, b"p") + SECOND, ((PONG, b"p"), JOINED), chop=1),
     Case("5.8 pong in the middle", FIRST + f(PONG, b"p") + SECOND, (JOINED,)),
     Case("5.9 continues nothing", f(0, b"x") + f(TEXT, b"Hello"), code=1002),
+    Case("5.10 continues nothing, frame by frame", f(0, b"x") + f(TEXT, b"x"), code=1002, chop=7),
     Case("5.11 continues nothing, chopped", f(0, b"x") + f(TEXT, b"Hello"), code=1002, chop=1),
     Case("5.12 continues nothing, not final", f(0, b"x", fin=False) + f(TEXT, b"Hello"), code=1002),
+    Case("5.13 the same, frame by frame", f(0, b"x", fin=False) + f(TEXT, b"x"), code=1002, chop=7),
+    Case("5.14 the same, chopped", f(0, b"x", fin=False) + f(TEXT, b"Hello"), code=1002, chop=1),
     Case("5.15 continues a message that is over", FIRST + SECOND + f(0, b"x", fin=False), (JOINED,), 1002),
+    Case("5.16 continues nothing, twice", (f(0, b"x", fin=False) + FIRST + SECOND) * 2, code=1002),
+    Case("5.17 the same, final", (f(0, b"x") + FIRST + SECOND) * 2, code=1002),
     Case("5.18 a message in the middle", FIRST + f(TEXT, b"fragment2"), code=1002),
     Case("5.18 bytes in the middle", FIRST + f(BINARY, b"fragment2", fin=False), code=1002),
     Case(
@@ -385,17 +445,61 @@ TABLE = [
         FIRST + f(0, b"+", fin=False) + f(PING, b"1") + f(0, b"+", fin=False) + f(PING, b"2") + SECOND,
         ((PONG, b"1"), (PONG, b"2"), (TEXT, b"fragment1++fragment2")),
     ),
+    Case(
+        "5.20 many fragments and pings, chopped",
+        FIRST + f(0, b"+", fin=False) + f(PING, b"1") + f(0, b"+", fin=False) + f(PING, b"2") + SECOND,
+        ((PONG, b"1"), (PONG, b"2"), (TEXT, b"fragment1++fragment2")),
+        chop=1,
+    ),
+    Case("6.1 empty", f(TEXT), ((TEXT, b""),)),
     Case("6.1 empty fragments", f(TEXT, fin=False) + f(0, fin=False) + f(0), ((TEXT, b""),)),
     Case("6.1 empty but one", f(TEXT, fin=False) + f(0, b"m", fin=False) + f(0), ((TEXT, b"m"),)),
     *texts("6.2 valid", [text.encode(errors="surrogatepass") for text in VALID], ALIVE),
     *texts("6.3 invalid", INVALID, 1007),
+    Case(
+        "6.4.1 fails as soon as it is wrong",
+        f(TEXT, VSS, fin=False) + f(0, b"\xf4\x90\x80\x80", fin=False),
+        code=1007,
+        stock="waits for its end",
+    ),
+    Case(
+        "6.4.2 fails at the byte that is wrong",
+        f(TEXT, VSS + b"\xf4", fin=False) + f(0, b"\x90", fin=False),
+        code=1007,
+        stock="waits for its end",
+    ),
+    *(
+        Case(
+            f"6.4 wrong in one frame, by {chop}",
+            f(TEXT, VSS + b"\xf4\x90\x80\x80" + b"edited"),
+            code=1007,
+            chop=chop,
+        )
+        for chop in (1, 17)
+    ),
+    *(
+        Case(f"6.{n} valid", b"".join(f(TEXT, raw) for raw in raws), tuple((TEXT, raw) for raw in raws))
+        for n, raws in WELL_FORMED.items()
+    ),
+    *(
+        Case(f"6.{n} invalid {raw.hex()}", f(TEXT, raw), code=1007)
+        for n, raws in ILL_FORMED.items()
+        for raw in raws
+    ),
     Case("7.1.1 message, then close", f(TEXT, b"Hello") + bye(1000), (HELLO,), 1000),
     Case("7.1.2 two closes", bye(1000) + bye(1001), code=1000),
     Case("7.1.3 ping after close", bye(1000) + f(PING), code=1000),
     Case("7.1.4 text after close", bye(1000) + f(TEXT, b"Hello"), code=1000),
     Case("7.1.5 close within fragments", FIRST + bye(1000) + SECOND, code=1000),
+    Case(
+        "7.1.6 a long message, another, close and ping",
+        f(TEXT, b"*" * 262144) + f(TEXT, b"Hello") + bye(1000) + f(PING),
+        ((TEXT, b"*" * 262144), HELLO),
+        1000,
+    ),
     Case("7.3.1 empty close", f(CLOSE), code=1005),
     Case("7.3.2 close of one byte", f(CLOSE, b"a"), code=1002, stock="answers with an empty close"),
+    Case("7.3.3 close with a code alone", bye(1000), code=1000),
     Case("7.3.4 close with reason", bye(1000, b"Hello"), code=1000),
     Case("7.3.5 close with the longest reason", bye(1000, b"*" * 123), code=1000),
     Case("7.3.6 close that is too long", bye(1000, b"*" * 124), code=1002),
@@ -420,12 +524,21 @@ TABLE = [
     ),
     *echoes("9.1", [65536, 262144, MIB], TEXT),
     *echoes("9.2", [65536, 262144, MIB], BINARY),
-    Case("9.3 text in fragments of 256", cut(TEXT, b"*" * 262144, 256), ((TEXT, b"*" * 262144),)),
-    Case("9.3 text in fragments of 65536", cut(TEXT, BIG, 65536), ((TEXT, BIG),)),
-    Case("9.4 bytes in fragments of 4096", cut(BINARY, BIG, 4096), ((BINARY, BIG),)),
-    *echoes("9.5", [MIB], TEXT, (2048, 65536)),
-    *echoes("9.6", [MIB], BINARY, (1024, 65536)),
-    Case("9.7 many small", f(TEXT, b"0123456789abcdef") * 1000, ((TEXT, b"0123456789abcdef"),) * 1000),
+    *(
+        Case(f"9.{n} in fragments of {size}", cut(opcode, b"*" * length, size), ((opcode, b"*" * length),))
+        for n, opcode in ((3, TEXT), (4, BINARY))
+        for length, size in (
+            *((65536, size) for size in (64, 256)),
+            *((MIB, size) for size in (1024, 4096, 16384, 65536, 262144, MIB)),
+        )
+    ),
+    *echoes("9.5", [65536], TEXT, (64, 128, 256, 512, 1024, 2048)),
+    *echoes("9.6", [65536], BINARY, (64, 128, 256, 512, 1024, 2048)),
+    *(
+        Case(f"9.{n} a thousand of {size}", f(opcode, b"*" * size) * 1000, ((opcode, b"*" * size),) * 1000)
+        for n, opcode in ((7, TEXT), (8, BINARY))
+        for size in (0, 16, 64, 256, 1024, 4096)
+    ),
     Case("10.1 auto-fragments", cut(TEXT, b"*" * 65536, 1300), ((TEXT, b"*" * 65536),)),
     *(
         exchange(f"12.1 JSON of {size}, fragments of {cut}", JSON, [(size, cut)] * 3, TEXT, PLAIN_OFFER)
