@@ -84,6 +84,7 @@ from tornado_chat.web.proxies import Networks, ProxiedServer
 from tornado_chat.web.sharing import Sharing
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
+from tornado_chat.wire.deflate import Compression
 from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
@@ -358,6 +359,7 @@ class Server:
             default_handler_args=everybody,
             log_function=_log_request,
             websocket_max_message_size=_largest_frame(self._config),
+            compression=_compression(self._config),
         )
 
     async def start(self) -> None:
@@ -457,6 +459,7 @@ class Server:
             self._site.reconfigure(new.auth)
             self._docs.reconfigure()
         self.application.settings["websocket_max_message_size"] = _largest_frame(new)
+        self.application.settings["compression"] = _compression(new)
         self._http.conn_params.max_body_size = new.limits.frame_bytes
         return replace(change, plugins=plugins, keys=keys.authenticator.keys_differ(before))
 
@@ -535,6 +538,11 @@ def _unlike_any_other() -> str:
 def _largest_frame(config: Config) -> int:
     """A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up."""
     return max(4 * config.limits.frame_bytes, 1024 * 1024)
+
+
+def _compression(config: Config) -> Compression | None:
+    """What new sockets compress with, if at all."""
+    return Compression() if config.web.compression else None
 
 
 def _log_request(handler: RequestHandler) -> None:

@@ -243,6 +243,11 @@ class Web:
         "Origins of pages that may connect, or show the chat of /widget.js, as https://example.org; "
         "* is any; its own always may.",
     )
+    compression: bool = live(
+        False,
+        "Compress WebSocket messages above 1 KiB for clients that offer it (permessage-deflate), new sockets only. It "
+        "gains on pages of history only; browsers then compress each small message too, for the server to inflate.",
+    )
     pages: bool = option(
         True, "Serve the pages: /room, /console, /supervise, /admin, /widget.js, /signin, /docs."
     )

@@ -1,8 +1,8 @@
 """WebSockets without Tornado's per-message cost, under any ``WebSocketHandler``.
 
 ``FastWebSocket`` is a mixin: a handler that inherits from it is served by ``Connection`` where
-the socket is plain TCP or a Unix socket, and by Tornado's own class where it is TLS or where the
-handler offers compression. Nothing else about the handler changes.
+the socket is plain TCP or a Unix socket, and by Tornado's own class where it is TLS. Both compress if the
+application's setting ``compression`` is a ``wire.deflate.Compression``. Nothing else about the handler changes.
 
 What a handler may rely on beyond Tornado's contract: ``send_text``, ``send_frame`` and ``unsent``. What is
 different from Tornado's class:
@@ -25,12 +25,13 @@ and its two abstract methods for clients (to be a subclass; handlers' code may t
 """
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
 from tornado_chat.web.transport_connection import Connection
+from tornado_chat.wire.deflate import Compression
 from tornado_chat.wire.websocket import TEXT, frame, payload_of
 
 if TYPE_CHECKING:
@@ -49,9 +50,16 @@ class FastWebSocket(WebSocketHandler):
         stream = getattr(self.request.connection, "stream", None)
         plain = type(stream) is IOStream  # an SSLIOStream is an IOStream, too
         version = self.request.headers.get("Sec-WebSocket-Version")
-        if plain and version == "13" and self.get_compression_options() is None:
-            return Connection(self)
-        return super().get_websocket_protocol()
+        if not plain or version != "13":
+            return super().get_websocket_protocol()
+        offers = self.request.headers.get("Sec-WebSocket-Extensions", "")
+        compression: Compression | None = self.settings.get("compression")
+        return Connection(self, compression.agree(offers) if compression is not None else None)
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        """What Tornado's own class goes by."""
+        compression: Compression | None = self.settings.get("compression")
+        return None if compression is None else compression.options
 
     def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
         connection = self.ws_connection
@@ -63,7 +71,7 @@ class FastWebSocket(WebSocketHandler):
         self.send_frame(frame(TEXT, payload))
 
     def send_frame(self, text: bytes) -> int:
-        """Send a text frame of ``wire.websocket``, which may be one for many. Returns ``unsent``."""
+        """Send a plain text frame of ``wire.websocket``, which may be one for many. Returns ``unsent``."""
         connection = self.ws_connection
         if type(connection) is Connection:
             return connection.send_frame(text)

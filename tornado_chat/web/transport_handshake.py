@@ -26,9 +26,10 @@ class Upgraded(NamedTuple):
     subprotocol: str | None
 
 
-def upgrade(handler: WebSocketHandler) -> Upgraded:
+def upgrade(handler: WebSocketHandler, extensions: str | None) -> Upgraded:
     """Answer the upgrade request.
 
+    :arg extensions: what was agreed on.
     :raises NotUpgraded: the request lacks what section 4.2.1 asks for.
     """
     headers = handler.request.headers
@@ -44,6 +45,8 @@ def upgrade(handler: WebSocketHandler) -> Upgraded:
     if chosen:
         assert chosen in protocols
         handler.set_header("Sec-WebSocket-Protocol", chosen)
+    if extensions is not None:
+        handler.set_header("Sec-WebSocket-Extensions", extensions)
     handler.clear_header("Content-Type")
     handler.set_status(101)
     handler.set_header("Upgrade", "websocket")

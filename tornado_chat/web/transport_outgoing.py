@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 from tornado.escape import json_encode, utf8
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
+from tornado_chat.wire.deflate import LEAST
 from tornado_chat.wire.websocket import BINARY, PING, PONG, TEXT, frame
 
 MOST_JOINED = 64 * 1024  # bytes that are collected before they are written
@@ -20,6 +22,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
 
     __slots__ = (
         "_backed_up",
+        "_deflate",
         "_flush_due",
         "_joined",
         "_late_pong",
@@ -44,6 +47,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         self._joined = 0  # bytes in _outgoing
         self._backed_up = False  # the kernel did not take all of the last write
         self._flush_due = False  # somebody will flush without being asked again
+        self._deflate: Callable[[bytes], bytes] | None = None  # for a peer that can inflate
         self._waiters: list[asyncio.Future[None]] = []  # of write_message
         self._write_paused = False  # by the transport
         self._late_pong: bytes | None = None  # for when it no longer is
@@ -62,13 +66,15 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         return self._joined + (0 if transport is None else transport.get_write_buffer_size())
 
     def send_frame(self, data: bytes) -> int:
-        """Send whole frames, made by ``wire.websocket.frame``; nothing happens if the connection is closing.
+        """Send what ``wire.websocket.frame`` has made; nothing happens if the connection is closing.
 
         What is sent within one turn of the loop is written at its end, or as soon as it is much.
         Returns ``unsent``.
         """
         if self.server_terminated:
             return 0
+        if self._deflate is not None and len(data) > LEAST:
+            data = self._deflate(data)
         self._outgoing.append(data)
         self._joined += len(data)
         if self._joined > MOST_JOINED:
