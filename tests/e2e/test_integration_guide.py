@@ -20,11 +20,11 @@ from typing import NamedTuple
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.pages.conftest import People, expected_complaints, people
+from tests.pages.conftest import People, browser, expected_complaints, io_loop, pages_loop, people
 from tornado_chat import errors
 from tornado_chat.wire.kinds import CLOSE_CODES
 
-__all__ = ["expected_complaints", "people"]
+__all__ = ["browser", "expected_complaints", "io_loop", "pages_loop", "people"]
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "integration.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)

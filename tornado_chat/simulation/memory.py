@@ -156,7 +156,7 @@ class InMemory:
         batch, self._batch = self._batch, []
         if self.refused and self._random.random() < self.refused:
             for _, future in batch:
-                future.set_exception(Unavailable("storage_unavailable"))
+                future.set_exception(Unavailable("database_away"))
             return
         done: list[tuple[asyncio.Future[Conversation], Conversation | Conflict, Any]] = []
         for change, future in batch:
