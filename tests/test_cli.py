@@ -78,7 +78,7 @@ def test_every_command_takes_config_and_set(run: Run, home: Path) -> None:
         result = run(*command.split(), "--config", str(home / "x.ini"), "--set", "web.y=1", "--set", "z")
         assert result.exit_code == 2, command
         assert result.stderr.splitlines() == [
-            "--set: in [web] y: this option is unknown; there are origins, pages, ops_networks",
+            "--set: in [web] y: this option is unknown; there are origins, compression, pages, ops_networks",
             '--set: "z" is not SECTION.OPTION=VALUE, as in server.port=9000',
             f'{home}/x.ini: in [server] port: "x" is not a whole number from 0 to 65535',
         ]
