@@ -19,6 +19,7 @@ from tornado_chat.errors import ChatError
 from tornado_chat.events import Event, Sequenced
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Tally
+from tornado_chat.tasks import Tasks
 from tornado_chat.types import Person, Thread
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Hub:
         self._owing: dict[Outbox, None] = {}
         self._counted_from = 0.0  # by the loop's clock
         self._pinged = 0  # since then
-        self._catching_up: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(loop)
         self._sweeper: asyncio.TimerHandle | None = None
 
     def reconfigure(self, limits: config.Limits) -> None:
@@ -226,9 +227,7 @@ class Hub:
     # --- catching up ---
 
     def _start_catching_up(self, outbox: Outbox, thread: Thread) -> None:
-        task = self._loop.create_task(self._catch_up_quietly(outbox, thread))
-        self._catching_up.add(task)
-        task.add_done_callback(self._catching_up.discard)
+        self._tasks.spawn(self._catch_up_quietly(outbox, thread))
 
     async def _catch_up_quietly(self, outbox: Outbox, thread: Thread) -> None:
         try:

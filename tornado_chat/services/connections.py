@@ -10,6 +10,8 @@ from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
 from tornado_chat.errors import Restarting, TooFast
 from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
+from tornado_chat.portions import portions
+from tornado_chat.tasks import Tasks
 from tornado_chat.types import Identity, Person
 
 __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
@@ -35,9 +37,8 @@ class Connections:
         bus: Bus | None = None,
     ) -> None:
         self._hub = hub
-        self._loop = loop
         self._bus = bus
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(loop)
         self._plugins = plugins
         self._per_identity = per_identity
         self._draining = False
@@ -90,9 +91,7 @@ class Connections:
             return
         if not online:
             self._bus.tune_out(person)
-        task = self._loop.create_task(self._tell_if_news(self._bus, person, online))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._tell_if_news(self._bus, person, online))
 
     async def _tell_if_news(self, bus: Bus, person: Person, online: bool) -> None:
         if online:
@@ -118,7 +117,7 @@ class Connections:
         """Close every socket with 1012, spread over ``seconds`` so that they do not all return at once."""
         outboxes = list(self._hub)
         size = math.ceil(len(outboxes) / max(1, int(seconds / TICK))) or 1
-        for start in range(0, len(outboxes), size):
-            for outbox in outboxes[start : start + size]:
+        for some in portions(outboxes, size):
+            for outbox in some:
                 outbox.close(*RESTARTING)
             await asyncio.sleep(TICK)

@@ -8,7 +8,7 @@ state: an end is a conditional update, and what people are told of it is publish
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,10 +28,11 @@ from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.rooms import Rooms
-from tornado_chat.services.store import Store, forgive
+from tornado_chat.services.store import Store, forgive, read_in_portions
 from tornado_chat.storage import messages, reading, rooms
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction
+from tornado_chat.tasks import Tasks
 from tornado_chat.types import (
     Action,
     Draft,
@@ -123,7 +124,7 @@ class Counselling:
         self._plugins = plugins
         self._coordination = coordination
         self._local: dict[Thread, _Local] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(loop)
         self._stopping = False
 
     # --- life of the service ---
@@ -193,7 +194,7 @@ class Counselling:
     def leave(self, seat: Seat, close_code: int | None) -> None:
         """The seat's socket is closed. Codes 4000 (end) and 4001 (no answer in time) mean something."""
         if not self._stopping:
-            self._spawn(self._leave(seat, close_code))
+            self._tasks.spawn(self._leave(seat, close_code))
 
     async def end(self, thread: Thread, by: Person) -> Room:
         """End a room at once, whoever is in it. A finished one stays as it is.
@@ -282,10 +283,9 @@ class Counselling:
         :raises Unavailable: the database is away.
         """
         threads = [thread for thread in self._hub.threads if thread.kind in (Kind.SESSION, Kind.RECORD)]
-        for start in range(0, len(threads), 500):
-            for room in await self._store.read(rooms.several, threads[start : start + 500]):
-                if not room.open:
-                    self.on_event(RoomEnded(room.thread, room.state, room.ended or 0, room))
+        async for room in read_in_portions(self._store, rooms.several, threads):
+            if not room.open:
+                self.on_event(RoomEnded(room.thread, room.state, room.ended or 0, room))
 
     # --- inside ---
 
@@ -345,12 +345,7 @@ class Counselling:
 
     def _insist_again(self, seat: Seat, event: Event) -> None:
         if not self._stopping:
-            self._spawn(self._insist(seat, event))
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._insist(seat, event))
 
 
 def _end(tx: Transaction, thread: Thread, event: Event) -> None:

@@ -15,7 +15,7 @@ place again when it comes back in time.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tornado_chat import config
@@ -25,8 +25,10 @@ from tornado_chat.errors import ChatError, Conflict, NotFound
 from tornado_chat.events import Assigned, Departed, Event, Place, Returned
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
+from tornado_chat.portions import portions
 from tornado_chat.services.cases import Case, Conversations, WaiterDesk
 from tornado_chat.services.places import PlaceTeller
+from tornado_chat.tasks import Tasks
 from tornado_chat.types import Conversation, Person
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class Dispatcher:
         self._make_desk = desk
         self._settling = settling
         self._settles: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(loop)
         self._running = False
         self._overheard: list[Conversation] | None = None  # while what is unfinished is being read
         self._reset()
@@ -104,8 +106,8 @@ class Dispatcher:
         try:
             rows = await self._conversations.unfinished()
             self._reset()
-            for start in range(0, len(rows), PORTION):
-                for row in rows[start : start + PORTION]:
+            for some in portions(rows, PORTION):
+                for row in some:
                     if row.id not in self._cases:  # its user came meanwhile
                         self._adopt(row)
                 await asyncio.sleep(0)  # or a coordinator of many would be taken for dead
@@ -136,7 +138,7 @@ class Dispatcher:
         self._settles = None
         self._match()
         asked, self._asked = self._asked, {}
-        self._spawn(self._tell_own_places(list(asked)))
+        self._tasks.spawn(self._tell_own_places(list(asked)))
 
     async def look_again(self) -> None:
         """Events may have been missed: see what the database says.
@@ -150,8 +152,8 @@ class Dispatcher:
             case = self._cases.get(id)
             if case is None or case.row.changes < changes:
                 news.append(id)
-        for start in range(0, len(news), PORTION):
-            for row in await self._conversations.several(news[start : start + PORTION]):
+        for some in portions(news, PORTION):
+            for row in await self._conversations.several(some):
                 if row.id in self._cases:
                     self._learn(row)
                 elif self._running and row.open and row.id not in known:
@@ -369,7 +371,7 @@ class Dispatcher:
         for assignment in self.desk.match():
             self._assigning[assignment.ticket.number] = assignment.waiter
             case, waiter = self._cases[assignment.ticket.number], self.waiters[assignment.waiter]
-            self._spawn(self._store_match(case, waiter, assignment))
+            self._tasks.spawn(self._store_match(case, waiter, assignment))
         self._places.changed()
         if self.desk.passed_over and self._second_look is None:
             self._second_look = self._loop.call_later(SECOND_LOOK, self._look_at_passed_over)
@@ -449,7 +451,7 @@ class Dispatcher:
 
     def _await_user(self, case: Case, delay: float) -> None:
         case.stop_grace()
-        case.grace = self._loop.call_later(delay, lambda: self._spawn(self._user_lost(case)))
+        case.grace = self._loop.call_later(delay, lambda: self._tasks.spawn(self._user_lost(case)))
 
     async def _user_lost(self, case: Case) -> None:
         case.grace = None
@@ -472,7 +474,7 @@ class Dispatcher:
 
     def _await_waiter(self, waiter: WaiterDesk, delay: float) -> None:
         waiter.stop_grace()
-        waiter.grace = self._loop.call_later(delay, lambda: self._spawn(self._waiter_lost(waiter)))
+        waiter.grace = self._loop.call_later(delay, lambda: self._tasks.spawn(self._waiter_lost(waiter)))
 
     async def _waiter_lost(self, waiter: WaiterDesk) -> None:
         waiter.grace = None
@@ -533,11 +535,6 @@ class Dispatcher:
         if not waiter.there and waiter.grace is None and pooled is not None and pooled.load == 0:
             self.desk.pool.remove(waiter.person)
             self.waiters.pop(waiter.person, None)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _log(event: str, conversation: Conversation, person: Person, **more: Any) -> None:

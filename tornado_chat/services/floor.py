@@ -9,7 +9,6 @@ the coordinator who is there (``attendance.py``), and learns what it has decided
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from typing import Any
 
 from tornado_chat import config
@@ -23,8 +22,9 @@ from tornado_chat.logs import fields
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.seats import Post, Seat, Talk, Usher
-from tornado_chat.services.store import Store
+from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import conversations
+from tornado_chat.tasks import Tasks
 from tornado_chat.types import Action, Conversation, ConversationState, Person, Role
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Floor:
         self._posts: dict[Person, Post] = {}
         self._holders: dict[int, Post] = {}  # the waiter here who has a conversation
         self._seen: dict[int, int] = {}  # the newest version of the conversations that were heard of last
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(loop)
         self._stopping = False
 
     def stop(self) -> None:
@@ -248,9 +248,8 @@ class Floor:
         """
         ids = [talk.row.id for talk in self._talks.values() if talk.conversation is not None]
         ids += [row_id for post in self._posts.values() for row_id in post.rows]
-        for start in range(0, len(ids), 500):
-            for row in await self._store.read(conversations.several, ids[start : start + 500]):
-                self.learn(row)
+        async for row in read_in_portions(self._store, conversations.several, ids):
+            self.learn(row)
         for waiter in list(self._posts):
             for row in await self._store.read(conversations.of_waiter, waiter):
                 self.learn(row)
@@ -270,7 +269,7 @@ class Floor:
             for seat in talk.seats:
                 if seat.shown.get(row.id) != row.waiter_uuid:
                     self._usher.show_waiter(row, seat)
-                    self._spawn(self._usher.follow(seat, row))
+                    self._tasks.spawn(self._usher.follow(seat, row))
         else:
             talk.place = 0
             for seat in talk.seats:
@@ -286,7 +285,7 @@ class Floor:
             for seat in post.seats:
                 if row.id not in seat.shown:
                     self._usher.show_user(row, seat)
-                    self._spawn(self._usher.follow(seat, row))
+                    self._tasks.spawn(self._usher.follow(seat, row))
         elif known is not None:
             del post.rows[row.id]
             if self._holders.get(row.id) is post:
@@ -332,8 +331,3 @@ class Floor:
         log.info(
             event, extra=fields(**conversation.thread.named, role=person.role.value, id=person.id, **more)
         )
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

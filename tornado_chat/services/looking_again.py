@@ -16,7 +16,7 @@ from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.floor import Floor
-from tornado_chat.services.store import Store
+from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import threads
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 WHILE_AWAY = 1.0  # seconds between two looks
 GLANCE = 2.0  # seconds between two looks for a process that is cut off
 NOW_AND_THEN = 30.0
-PORTION = 500  # threads of one question
 
 
 class LookingAgain:
@@ -114,8 +113,5 @@ class LookingAgain:
                 self._missed.set()
 
     async def _look_for_messages(self) -> None:
-        followed = self._hub.threads
-        for start in range(0, len(followed), PORTION):
-            last = await self._store.read(threads.last, followed[start : start + PORTION])
-            for thread, seq in last.items():
-                self._hub.reached(thread, seq)
+        async for thread, seq in read_in_portions(self._store, threads.last, self._hub.threads):
+            self._hub.reached(thread, seq)

@@ -7,8 +7,7 @@ conditional update, and what people are told of it is published by its commit.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import msgspec
 
@@ -19,8 +18,9 @@ from tornado_chat.errors import ChatError
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, RoomEnded
 from tornado_chat.logs import fields
-from tornado_chat.services.store import Store
+from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import rooms
+from tornado_chat.tasks import Tasks
 from tornado_chat.types import Person, Room, SessionState, Thread
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class RoomLife:
         self._overheard: list[RoomEnded] | None = None  # while the active rooms are being read
         self._live: dict[Thread, _Live] = {}
         self._by_key: dict[str, tuple[Thread, Side]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(loop)
         self._running = False
 
     # --- life ---
@@ -126,10 +126,8 @@ class RoomLife:
 
         :raises Unavailable: it says nothing.
         """
-        threads = list(self._live)
-        for start in range(0, len(threads), 500):
-            for room in await self._store.read(rooms.several, threads[start : start + 500]):
-                self._learn(room)
+        async for room in read_in_portions(self._store, rooms.several, list(self._live)):
+            self._learn(room)
         known = set(self._live)
         for room in await self._store.read(rooms.active):
             if self._running and room.thread not in known and room.thread not in self._live:
@@ -137,7 +135,7 @@ class RoomLife:
 
     def tell_again(self) -> None:
         """Say of every room who is there."""
-        self._spawn(self._tell_all_presences())
+        self._tasks.spawn(self._tell_all_presences())
 
     def reconfigure(self, settings: config.Counselling) -> None:
         """Go by other settings from now on; a grace that is running keeps its time."""
@@ -263,9 +261,9 @@ class RoomLife:
             elif effect is Effect.START:
                 if not live.starting:
                     live.starting = True
-                    self._spawn(self._start(live))
+                    self._tasks.spawn(self._start(live))
             elif effect is Effect.FINISH:
-                self._spawn(self._finish(live, side, event, state))
+                self._tasks.spawn(self._finish(live, side, event, state))
 
     async def _start(self, live: _Live) -> None:
         thread = live.room.thread
@@ -301,7 +299,7 @@ class RoomLife:
 
     def _grace_over(self, live: _Live, side: Side) -> None:
         live.graces.pop(side, None)
-        self._spawn(self._end_unless_back(live, side))
+        self._tasks.spawn(self._end_unless_back(live, side))
 
     async def _end_unless_back(self, live: _Live, side: Side) -> None:
         sure = await self._sure()
@@ -315,8 +313,3 @@ class RoomLife:
     def _forget_if_idle(self, live: _Live) -> None:
         if live.idle and self._live.get(live.room.thread) is live:
             del self._live[live.room.thread]
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

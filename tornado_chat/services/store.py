@@ -1,7 +1,7 @@
 """The storage as the services see it: write, read, nothing else."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
@@ -10,6 +10,7 @@ from tornado_chat.errors import Unavailable
 from tornado_chat.events import Event, Sequenced
 from tornado_chat.metrics import Metrics
 from tornado_chat.pending import Pending
+from tornado_chat.portions import portions
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append
@@ -18,6 +19,9 @@ from tornado_chat.types import Kind, Stored, Thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
+
+PORTION = 500  # keys of one question
 
 
 class Store:
@@ -88,6 +92,18 @@ class Store:
         """Commit what is waiting and let go of the database. Blocks for that long."""
         self._writer.close()
         self._readers.close()
+
+
+async def read_in_portions(
+    store: Store, query: Callable[[pw.Database, Sequence[K]], Iterable[T]], keys: Sequence[K]
+) -> AsyncIterator[T]:
+    """All that ``query`` finds of ``keys``: no statement becomes too long, and the loop gets its turns.
+
+    :raises Unavailable: the database is away.
+    """
+    for some in portions(keys, PORTION):
+        for found in await store.read(query, some):
+            yield found
 
 
 def forgive(done: asyncio.Future[Any]) -> None:

@@ -13,6 +13,7 @@ import peewee as pw
 
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.events import Reached
+from tornado_chat.portions import portions
 from tornado_chat.storage import models
 from tornado_chat.storage.asking import ask
 from tornado_chat.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
@@ -147,7 +148,7 @@ class MessageLog:
             if append.client_id is not None
         }
         known = {}
-        for some in _portions(list(keys)):
+        for some in portions(list(keys), LARGEST_PORTION):
             cursor.execute(
                 self._find + " OR ".join([self._same] * len(some)), [part for key in some for part in key]
             )
@@ -156,17 +157,11 @@ class MessageLog:
         return known
 
 
-def _by_kind(threads: Iterable[Thread]) -> Iterator[tuple[Kind, list[int]]]:
+def _by_kind(threads: Iterable[Thread]) -> Iterator[tuple[Kind, Sequence[int]]]:
     """In an order that is the same for all writers, so that they do not wait for each other in a circle."""
     for kind, some in groupby(sorted(threads), lambda thread: thread.kind):
-        for ids in _portions([thread.id for thread in some]):
+        for ids in portions([thread.id for thread in some], LARGEST_PORTION):
             yield kind, ids
-
-
-def _portions(all_of_them: list[T]) -> Iterator[list[T]]:
-    """No statement becomes longer than servers like."""
-    for start in range(0, len(all_of_them), LARGEST_PORTION):
-        yield all_of_them[start : start + LARGEST_PORTION]
 
 
 def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[Message]:

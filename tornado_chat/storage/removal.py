@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
+from tornado_chat.portions import portions
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import ConversationState, Kind, SessionState, Thread
@@ -252,8 +253,7 @@ def discard(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> None:
         return
     highest = _highest(tx.database, table)
     id: Any = table._meta.primary_key
-    for start in range(0, len(ids), MOST_AT_ONCE):
-        some = ids[start : start + MOST_AT_ONCE]
+    for some in portions(ids, MOST_AT_ONCE):
         table.delete().where(id.in_(some) & (id != highest)).execute(tx.database)
     if highest in ids:
         _empty(tx, table, highest)

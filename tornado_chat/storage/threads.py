@@ -16,12 +16,12 @@ _TABLES: dict[Kind, Any] = {
 }
 
 
-def last(database: pw.Database, threads: Sequence[Thread]) -> dict[Thread, int]:
-    """The last ``seq`` of each of ``threads`` that there is."""
-    found: dict[Thread, int] = {}
+def last(database: pw.Database, threads: Sequence[Thread]) -> list[tuple[Thread, int]]:
+    """Each of ``threads`` that there is, with its last ``seq``."""
+    found: list[tuple[Thread, int]] = []
     for kind, table in _TABLES.items():
         ids = [thread.id for thread in threads if thread.kind is kind]
         if ids:
             query = table.select(table.id, table.last_seq).where(table.id.in_(ids)).tuples()
-            found |= {Thread(kind, id): seq for id, seq in query.execute(database)}
+            found += [(Thread(kind, id), seq) for id, seq in query.execute(database)]
     return found

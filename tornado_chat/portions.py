@@ -1,0 +1,12 @@
+"""Much, a little at a time."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def portions(all_of_them: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Pieces of ``size``, the last one of what is left; none of nothing."""
+    for start in range(0, len(all_of_them), size):
+        yield all_of_them[start : start + size]
