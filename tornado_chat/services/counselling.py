@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from tornado_chat import config
 from tornado_chat.attendance import Coordination, InRoom, WhoIsThere, room_key
@@ -26,6 +25,7 @@ from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate
+from tornado_chat.services.journal import about
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.store import Store, forgive, read_in_portions
@@ -202,7 +202,7 @@ class Counselling:
         :arg by: who asked for it, for the log.
         :raises NotFound: there is no such room.
         """
-        _log("ending", thread, by, why="asked for by the API")
+        log.info("ending", extra=about(thread, by, why="asked for by the API"))
         return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED))
 
     # --- listening in ---
@@ -232,7 +232,7 @@ class Counselling:
         room = await self._store.look_up(rooms.get, thread)
         if not room.open:
             raise Conflict("session_finished")
-        _log("observing", thread, identity.person, conn=outbox.conn, resent=resent)
+        log.info("observing", extra=about(thread, identity.person, conn=outbox.conn, resent=resent))
         self._plugins.emit("observer_joined", thread=thread, identity=identity)
         return room
 
@@ -316,7 +316,10 @@ class Counselling:
         resent = await self._hub.follow(outbox, thread, known or 0, missed.items)
         if not room.open:
             raise Conflict("session_finished")
-        _log("joined" if known is None else "resumed", thread, person, conn=outbox.conn, resent=resent)
+        log.info(
+            "joined" if known is None else "resumed",
+            extra=about(thread, person, conn=outbox.conn, resent=resent),
+        )
         return Seat(identity, room, outbox)
 
     async def _leave(self, seat: Seat, close_code: int | None) -> None:
@@ -353,10 +356,6 @@ def _end(tx: Transaction, thread: Thread, event: Event) -> None:
     if Effect.FINISH in effects:
         rooms.finish(tx, thread, state)
         log.info("ending", extra=fields(**thread.named, why=event.value))
-
-
-def _log(event: str, thread: Thread, person: Person, **more: Any) -> None:
-    log.info(event, extra=fields(**thread.named, role=person.role.value, id=person.id, **more))
 
 
 def _name_of(room: Room, person: Person) -> str:

@@ -16,7 +16,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 from tornado_chat import config
 from tornado_chat.attendance import HandOver, OnDuty
@@ -27,6 +26,7 @@ from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
 from tornado_chat.portions import portions
 from tornado_chat.services.cases import Case, Conversations, WaiterDesk
+from tornado_chat.services.journal import about
 from tornado_chat.services.places import PlaceTeller
 from tornado_chat.tasks import Tasks
 from tornado_chat.types import Conversation, Person
@@ -317,9 +317,14 @@ class Dispatcher:
         if before.waiter is None:
             waited = self._loop.time() - case.waits_since
             self._waited.observe(waited)
-            _log("matched", row, waiter.person, waited=round(waited, 1), why=row.reason)
+            log.info(
+                "matched", extra=about(row.thread, waiter.person, waited=round(waited, 1), why=row.reason)
+            )
         else:
-            _log("transferred", row, waiter.person, previous=before.waiter.id, why=row.reason)
+            log.info(
+                "transferred",
+                extra=about(row.thread, waiter.person, previous=before.waiter.id, why=row.reason),
+            )
         if not waiter.there and waiter.grace is None:  # lost between the match and its commit
             self._await_waiter(waiter, self._settings.rejoin_grace)
 
@@ -535,7 +540,3 @@ class Dispatcher:
         if not waiter.there and waiter.grace is None and pooled is not None and pooled.load == 0:
             self.desk.pool.remove(waiter.person)
             self.waiters.pop(waiter.person, None)
-
-
-def _log(event: str, conversation: Conversation, person: Person, **more: Any) -> None:
-    log.info(event, extra=fields(**conversation.thread.named, role=person.role.value, id=person.id, **more))

@@ -9,7 +9,6 @@ the coordinator who is there (``attendance.py``), and learns what it has decided
 
 import asyncio
 import logging
-from typing import Any
 
 from tornado_chat import config
 from tornado_chat.attendance import Coordination, InLine, duty_key, line_key
@@ -18,8 +17,8 @@ from tornado_chat.cluster.bus import Bus
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.events import Assigned, Departed, Event, Place, Replaced, Returned
-from tornado_chat.logs import fields
 from tornado_chat.services.gate import Gate
+from tornado_chat.services.journal import about
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.seats import Post, Seat, Talk, Usher
 from tornado_chat.services.store import Store, read_in_portions
@@ -149,7 +148,7 @@ class Floor:
             if not talk.seats and not talk.gone:
                 self._forget(talk)
                 self._coordination.gone(line_key(talk.row.id))
-                self._log("away", talk.row, seat.person, grace=self._settings.rejoin_grace)
+                log.info("away", extra=about(talk.row.thread, seat.person, grace=self._settings.rejoin_grace))
         post = self._posts.get(seat.person)
         if post is not None and seat in post.seats:
             del post.seats[seat]
@@ -158,7 +157,7 @@ class Floor:
                 self._coordination.gone(duty_key(seat.person))
                 for row in post.rows.values():
                     self._holders.pop(row.id, None)
-                    self._log("away", row, seat.person, grace=self._settings.rejoin_grace)
+                    log.info("away", extra=about(row.thread, seat.person, grace=self._settings.rejoin_grace))
 
     def sign_in(self, seat: Seat) -> None:
         """A new socket of a waiter replaces the others, where both know of that (feature ``kickout``)."""
@@ -326,8 +325,3 @@ class Floor:
     def _forget(self, talk: Talk) -> None:
         if self._talks.get(talk.row.user) is talk:
             del self._talks[talk.row.user]
-
-    def _log(self, event: str, conversation: Conversation, person: Person, **more: Any) -> None:
-        log.info(
-            event, extra=fields(**conversation.thread.named, role=person.role.value, id=person.id, **more)
-        )

@@ -5,10 +5,11 @@ What sockets do is logged where it happens (``joined``, ``resumed``, ``away``, `
 """
 
 import logging
+from typing import Any
 
 from tornado_chat.events import Departed, Event, Queued, Returned, RoomEnded, RoomStarted
 from tornado_chat.logs import fields
-from tornado_chat.types import Conversation, Person
+from tornado_chat.types import Person, Thread
 
 log = logging.getLogger(__name__)
 
@@ -21,16 +22,17 @@ class Journal:
     def on_event(self, event: Event) -> None:
         """Called for ``events``."""
         if isinstance(event, Queued):
-            _log("queued", event.conversation, event.conversation.user)
+            log.info("queued", extra=about(event.conversation.thread, event.conversation.user))
         elif isinstance(event, Returned):
-            _log("returned", event.conversation, event.lost)
+            log.info("returned", extra=about(event.conversation.thread, event.lost))
         elif isinstance(event, Departed):
-            _log("ended", event.conversation, event.gone)
+            log.info("ended", extra=about(event.conversation.thread, event.gone))
         elif isinstance(event, RoomStarted):
             log.info("started", extra=fields(**event.room.thread.named))
         elif isinstance(event, RoomEnded):
             log.info("ended", extra=fields(**event.thread.named, state=event.state.value))
 
 
-def _log(event: str, conversation: Conversation, person: Person) -> None:
-    log.info(event, extra=fields(**conversation.thread.named, role=person.role.value, id=person.id))
+def about(thread: Thread, person: Person, **more: Any) -> dict[str, Any]:
+    """The facts of a line of the log about somebody in a conversation, as its ``extra``."""
+    return fields(**thread.named, role=person.role.value, id=person.id, **more)

@@ -18,6 +18,7 @@ from tornado_chat.errors import ChatError
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, RoomEnded
 from tornado_chat.logs import fields
+from tornado_chat.services.journal import about
 from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import rooms
 from tornado_chat.tasks import Tasks
@@ -256,7 +257,7 @@ class RoomLife:
                 person, grace = live.person(side), self._settings.rejoin_grace
                 log.info(
                     "away",
-                    extra=fields(**live.room.thread.named, role=person.role.value, id=person.id, grace=grace),
+                    extra=about(live.room.thread, person, grace=grace),
                 )
             elif effect is Effect.START:
                 if not live.starting:
