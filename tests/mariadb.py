@@ -3,22 +3,20 @@
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pymysql
 
+from tests.own_server import OwnServer, free_port
 from tornado_chat import config
 from tornado_chat.storage import schema
 from tornado_chat.storage.database import open_database
 
-START = 30.0  # seconds
 SMALL = [
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
@@ -30,7 +28,7 @@ SMALL = [
 ]
 
 
-class MariaDB:
+class MariaDB(OwnServer):
     """One server at a time, started again as often as a test likes on the same data.
 
     :arg directory: an empty one.
@@ -38,32 +36,17 @@ class MariaDB:
     :arg options: more of mariadbd's own, as ``--max-connections=20``.
     """
 
+    PATIENCE = 30.0
+
     def __init__(self, directory: Path, data: Path, *options: str) -> None:
         self.directory = directory
         shutil.copytree(data, directory / "data")
-        self.port = _free_port()
+        self.port = free_port()
         # A folder of a test may have a longer path than a socket can.
         self.socket = str(directory / "s")
         self._options = [*SMALL, *options]
-        self._process: subprocess.Popen[bytes] | None = None
-
         self._tables: list[str] = []
         self._count = 0
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.resume()
-        self.stop(signal.SIGKILL)
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     def start(self) -> None:
         """Returns when it takes connections."""
@@ -84,7 +67,7 @@ class MariaDB:
                 stderr=file,
                 env=_with_sbin(),
             )
-        until = time.monotonic() + START
+        until = time.monotonic() + self.PATIENCE
         while True:
             try:
                 with socket.socket(socket.AF_UNIX) as attempt:
@@ -96,20 +79,6 @@ class MariaDB:
                 time.sleep(0.02)
             else:
                 return
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(START)
-            self._process = None
-
-    def freeze(self) -> None:
-        """It hears nothing and says nothing, until ``resume``; the kernel goes on taking connections."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        if self._process is not None:
-            os.kill(self.pid, signal.SIGCONT)
 
     # --- inside it ---
 
@@ -201,9 +170,3 @@ def _with_sbin() -> dict[str, str]:
 def _common(data: Path) -> list[str]:
     whose = ["--user=root"] if os.getuid() == 0 else []
     return ["--no-defaults", f"--datadir={data}", *whose]
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

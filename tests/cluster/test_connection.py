@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 
 from tests.cluster.conftest import THREAD, Ears, Signs, message, process, settings
-from tests.redis_server import RedisSentinel, RedisServer, free_port
+from tests.own_server import free_port
+from tests.redis_server import RedisSentinel, RedisServer
 from tornado_chat import config
 from tornado_chat.cluster.lease import Lease
 from tornado_chat.redis_url import RedisUrl, parse

@@ -83,3 +83,19 @@ def bound(address: str | tuple[str, int]) -> socket.socket:
     listening.bind(address)
     listening.listen(4096)
     return listening
+
+
+def stuck_plugin(folder: Path) -> Path:
+    """A folder with a plugin that holds the loop for ever, in line 7 of its file, when somebody says ``stop``."""
+    plugins = folder / "plugins"
+    plugins.mkdir()
+    (plugins / "stuck.py").write_text(
+        "import time\n"
+        "from tornado_chat import Plugin, hookimpl\n"
+        "class Stuck(Plugin):\n"
+        "    @hookimpl\n"
+        "    def filter_message(self, draft):\n"
+        "        while draft.text == 'stop':\n"
+        "            time.sleep(1)\n"
+    )
+    return plugins

@@ -22,7 +22,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
 from tests.conftest import House, token
 from tests.e2e.conftest import Process, _Address
-from tests.e2e.managing import bound
+from tests.own_server import free_port
 from tornado_chat import config
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"
@@ -57,11 +57,6 @@ def write_certificate(folder: Path) -> Path:
     plain = key.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.PKCS8, ser.NoEncryption())
     (folder / "privkey.pem").write_bytes(plain)
     return pem
-
-
-def free_port() -> int:
-    with bound(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from tornado.ioloop import IOLoop
 
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process, _Address
-from tests.e2e.managing import Manager, bound
+from tests.e2e.managing import Manager, bound, stuck_plugin
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 
@@ -107,17 +107,7 @@ async def test_why_it_cannot_start_is_said_to_the_manager_too(process: Process, 
 async def test_the_watchdog_is_fed_until_the_loop_is_stuck_and_the_log_then_says_where(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
-    plugins = tmp_path / "plugins"
-    plugins.mkdir()
-    (plugins / "stuck.py").write_text(
-        "import time\n"
-        "from tornado_chat import Plugin, hookimpl\n"
-        "class Stuck(Plugin):\n"
-        "    @hookimpl\n"
-        "    def filter_message(self, draft):\n"
-        "        while draft.text == 'stop':\n"
-        "            time.sleep(1)\n"
-    )
+    plugins = stuck_plugin(tmp_path)
     await manager.listen(watchdog=0.4)
     house = (await process.start(f"plugins.paths={plugins}")).house
     visitor = await house.chat(VISITOR, await house.session())

@@ -14,7 +14,7 @@ from tornado.ioloop import IOLoop
 
 from tests.conftest import token
 from tests.e2e.conftest import Process
-from tests.e2e.managing import Manager, bound
+from tests.e2e.managing import Manager, bound, stuck_plugin
 from tests.e2e.test_service import Activated
 from tests.mariadb import MariaDB
 from tests.redis_server import RedisServer
@@ -147,17 +147,7 @@ async def test_a_reload_reaches_all_and_its_mistakes_are_said_once(
 async def test_one_that_is_stuck_is_replaced_and_the_log_says_where(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
-    plugins = tmp_path / "plugins"
-    plugins.mkdir()
-    (plugins / "stuck.py").write_text(
-        "import time\n"
-        "from tornado_chat import Plugin, hookimpl\n"
-        "class Stuck(Plugin):\n"
-        "    @hookimpl\n"
-        "    def filter_message(self, draft):\n"
-        "        while draft.text == 'stop':\n"
-        "            time.sleep(1)\n"
-    )
+    plugins = stuck_plugin(tmp_path)
     await manager.listen(watchdog=2)
     house = (await process.start(f"plugins.paths={plugins}")).house
     await manager.hears("READY")
