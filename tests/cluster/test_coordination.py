@@ -253,6 +253,22 @@ async def test_a_process_that_says_goodbye_is_gone_at_once(redis: RedisServer) -
 
 
 @pytest.mark.gen_test(timeout=60)
+async def test_who_has_said_goodbye_is_not_missed_by_a_new_coordinator(redis: RedisServer) -> None:
+    rhythm = Rhythm(beat=0.05, ttl=5, dead=60)
+    async with nodes(cluster := settings(redis), 3, rhythm) as (first, second, third):
+        await second.way.stop()  # its bus still hears the next one say that it coordinates
+        second.way.here(in_room(1))
+        await first.stop()
+        await until(lambda: third.desk.active)
+        fourth = Node(cluster, rhythm)
+        await fourth.start()
+        fourth.way.here(in_room(2))
+        await until(lambda: bool(third.desk.facts))
+        assert third.way.status()["processes"] == sorted((third.name, fourth.name))
+        await fourth.stop()
+
+
+@pytest.mark.gen_test(timeout=60)
 async def test_a_process_that_dies_is_gone_after_a_while(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:

@@ -129,11 +129,15 @@ async def test_attention_is_drawn_without_a_name_or_a_word(
     await page.wait_for_function(f"sounds > {before}")  # again, as nobody has acknowledged it
     await page.locator(".notice.alert").get_by_role("button", name="Acknowledge").click()
     await expect(page.locator(".notice.alert")).to_contain_text("Acknowledged")
-    await supervisor.open(one.number)
+    pane = await (await supervisor.open(one.number)).live()
     await expect(page.locator(".notice.unread")).to_have_count(0)
     before = await sounds()
-    for _ in range(12):  # in steps, so that the server can answer between
+    for _ in range(
+        12
+    ):  # in steps, and the server answers between: to a page that waits these are real seconds
         await page.clock.run_for(5_000)
+        await page.evaluate("fetch('/healthz')")
+        await pane.live()
     assert await sounds() == before
     await page.locator("#settings-button").click()
     await page.get_by_role("switch", name="Sounds").uncheck()

@@ -61,7 +61,7 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
         rates = [_rate(each) for each in results]
         rate = statistics.median(rates)
         yield (
-            f"  {name:<36} {rate:>13.0f} {min(rates):>8.0f} {max(rates):>8.0f} {rate / yardstick:>6.2f} "
+            f"  {name:<36} {rate:>13.0f} {min(rates):>8.0f} {max(rates):>8.0f} {_ratio(rate, yardstick):>6} "
             f"{_median(results, lambda each: each['p50']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['p99']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['cpu']):>5.2f} "
@@ -72,6 +72,11 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
 
 def _rate(result: dict[str, float]) -> float:
     return result["count"] / result["seconds"]
+
+
+def _ratio(rate: float, yardstick: float) -> str:
+    """Nothing to compare with, if the yardstick brought nothing: a short round on a busy machine."""
+    return f"{rate / yardstick:.2f}" if yardstick else "-"
 
 
 def _cost(result: dict[str, float]) -> float:

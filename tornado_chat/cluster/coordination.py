@@ -96,6 +96,7 @@ class RedisCoordination:
         )
         self._own = OwnFacts()
         self._part = Part.FOLLOWS
+        self._left = False
         self._term = 0
         self._beginning: asyncio.Task[None] | None = None
         # Who coordinates, as far as we know: the process, its term, those that it knows.
@@ -165,6 +166,7 @@ class RedisCoordination:
             self._link.say(Vacant(), EVERYBODY)
         else:
             self._link.say(Goodbye(), COORDINATOR)
+        self._left = True
         await asyncio.gather(*self._answering, return_exceptions=True)
         await self._link.flushed()
 
@@ -224,7 +226,7 @@ class RedisCoordination:
             log.info("%s coordinates now, and this process no more", holder)
             self._end()
         if self._part is not Part.COORDINATES:
-            self._link.say(self._own.beat(), COORDINATOR)
+            self._say(self._own.beat())
             return
         if self._link.connected and self._ledger.sweep():
             # The last that the dead have stored, nobody may have been told of.
@@ -330,6 +332,11 @@ class RedisCoordination:
 
     def _say_everything(self) -> None:
         for said in self._own.everything():
+            self._say(said)
+
+    def _say(self, said: Beat | Here | Gone | Everything) -> None:
+        """To the coordinator. Who has left says nothing: a new one would wait for more, and count it as dead."""
+        if not self._left:
             self._link.say(said, COORDINATOR)
 
     # --- the way to the coordinator ---
@@ -339,7 +346,7 @@ class RedisCoordination:
         if self._part is Part.COORDINATES:
             self._coordinator.here(self._link.process, fact)
         else:
-            self._link.say(change, COORDINATOR)
+            self._say(change)
 
     def gone(self, key: str) -> None:
         change = self._own.gone(key)
@@ -348,7 +355,7 @@ class RedisCoordination:
         if self._part is Part.COORDINATES:
             self._coordinator.gone(self._link.process, key)
         else:
-            self._link.say(change, COORDINATOR)
+            self._say(change)
 
     async def ask(self, question: Question) -> Any:
         try:
