@@ -107,9 +107,10 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         self.send_frame(frame(PING, data))
 
     def set_nodelay(self, x: bool) -> None:
-        own = None if self._transport is None else self._transport.get_extra_info("socket")
-        # asyncio has set it on every TCP socket.
-        if not x and own is not None and own.family in (socket.AF_INET, socket.AF_INET6):
+        if x or self._transport is None:  # asyncio has set it on every TCP socket
+            return
+        own = self._transport.get_extra_info("socket")
+        if own is not None and own.family in (socket.AF_INET, socket.AF_INET6):
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
     def pause_writing(self) -> None:
