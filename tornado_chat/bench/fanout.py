@@ -2,23 +2,30 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from tornado_chat.bench.rounds import compare
+from tornado_chat.bench.rounds import Loads, compare
 from tornado_chat.bench.servers import Process, load, ours, session, stock, token
 
 TEXT = "x" * 88
 OBSERVERS = 100
-IN_FLIGHT = 4
+UNDER_WAY = (4, 16)  # messages of the one who speaks; with few, the time of a commit is what counts
 PEOPLE = 50
 SECONDS = 4.0
 
 
 def lines(rounds: int) -> Iterator[str]:
-    title = f"fan-out: frames written per second, one sender, {OBSERVERS} observers"
-    yield from compare(
-        title, {"stock Tornado, write_message loop": _stock, "counselling, /observe": _observe}, rounds
-    )
+    for under_way in UNDER_WAY:
+        title = (
+            f"fan-out: frames written per second to {OBSERVERS} observers, one sender, "
+            f"{under_way} messages under way"
+        )
+        found: Loads = {
+            "stock Tornado, write_message loop": partial(_stock, under_way),
+            "counselling, /observe": partial(_observe, under_way),
+        }
+        yield from compare(title, found, rounds)
 
 
 def notifications(rounds: int) -> Iterator[str]:
@@ -30,25 +37,27 @@ def notifications(rounds: int) -> Iterator[str]:
     )
 
 
-def _stock() -> dict[str, float]:
+def _stock(under_way: int) -> dict[str, float]:
     with stock() as process:
         listeners = [{"path": "/relay/one"}] * OBSERVERS
-        return _speak(process, {"path": "/relay/one"}, listeners)
+        return _speak(process, under_way, {"path": "/relay/one"}, listeners)
 
 
-def _observe() -> dict[str, float]:
+def _observe(under_way: int) -> dict[str, float]:
     with ours("counselling.observe=any") as process:
         number = session(process.url, 1)
         speaker = {"path": f"/chat?token={token('user', 1)}&sessionId={number}&type=0"}
         listeners = [
             {"path": f"/observe?token={token('supervisor', n)}&sessionId={number}"} for n in range(OBSERVERS)
         ]
-        return _speak(process, speaker, listeners)
+        return _speak(process, under_way, speaker, listeners)
 
 
-def _speak(process: Process, speaker: dict[str, Any], listeners: list[dict[str, Any]]) -> dict[str, float]:
+def _speak(
+    process: Process, under_way: int, speaker: dict[str, Any], listeners: list[dict[str, Any]]
+) -> dict[str, float]:
     message = json.dumps({"msg": TEXT})
-    talker = {**speaker, "message": message, "in_flight": IN_FLIGHT, "pace": OBSERVERS, "count": "nothing"}
+    talker = {**speaker, "message": message, "in_flight": under_way, "pace": OBSERVERS, "count": "nothing"}
     return load(process, "talk", SECONDS, sockets=[talker, *listeners])
 
 
