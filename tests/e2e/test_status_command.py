@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -232,11 +233,13 @@ def _watch(options: list[str], environment: dict[str, str]) -> str:
         stdout=theirs,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm", **environment},
+        # Tests that run in the background ignore it, and their children would.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
-    shown, interrupted = "", False
+    shown, interrupted, until = "", False, time.monotonic() + 20
     with contextlib.suppress(OSError):  # when the other side is closed
-        while select.select([terminal], [], [], 20)[0]:
+        while select.select([terminal], [], [], max(0.0, until - time.monotonic()))[0]:
             shown += os.read(terminal, 65536).decode()
             if shown.count("\x1b[J") >= 2 and not interrupted:
                 command.send_signal(signal.SIGINT)
