@@ -123,7 +123,9 @@ def test_resends_are_found_without_reading_the_conversation(database: pw.Databas
     (query,) = (query for query in queries if "client_id" in query and query.startswith("SELECT"))
     plan = [row[3] for row in database.execute_sql(f"EXPLAIN QUERY PLAN {query}")]
     assert not any("SCAN" in step for step in plan), plan
-    assert sum("sender=? AND client_id=?" in step for step in plan) == 3, plan
+    found = [step for step in plan if "SEARCH" in step]
+    assert len(found) >= 3, plan
+    assert all("sender=? AND client_id=?" in step for step in found), plan
 
 
 def test_the_same_id_of_two_senders_or_in_two_threads_is_two_messages(database: pw.Database) -> None:

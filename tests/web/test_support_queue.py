@@ -146,6 +146,10 @@ class TestTwoAtATime:
         assert [await new_user(waiter), await new_user(waiter)] == [line[0].uuid, line[1].uuid]
         assert [await place(line[2]), await place(line[3])] == [1, 2]
         await nothing_more(waiter)
+        # Until a conversation has been looked through for what was said before, its end waits.
+        await line[1].get("connect_success")
+        await line[1].tell("message_text", {"message": "hello"})
+        await waiter.get("message_text")
         await waiter.tell("disconnect", to=line[1].uuid)
         await waiter.get("disconnected")
         assert await new_user(waiter) == line[2].uuid
