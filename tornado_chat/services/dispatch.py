@@ -26,6 +26,7 @@ from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
 from tornado_chat.portions import portions
 from tornado_chat.services.cases import Case, Conversations, WaiterDesk
+from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
 from tornado_chat.services.places import PlaceTeller
 from tornado_chat.tasks import Tasks
@@ -70,17 +71,20 @@ class Dispatcher:
         self._publish = publish
         self._policy = policy
         self._waited = waited
-        self._sure = sure
         self._clock = clock
         self._make_desk = desk
         self._settling = settling
         self._settles: asyncio.TimerHandle | None = None
         self._tasks = Tasks(loop)
+        self._users_awaited: Graces[Case] = Graces(loop, sure, self._user_away, self._user_lost)
+        self._waiters_awaited: Graces[WaiterDesk] = Graces(loop, sure, self._waiter_away, self._waiter_lost)
         self._running = False
         self._overheard: list[Conversation] | None = None  # while what is unfinished is being read
         self._reset()
 
     def _reset(self) -> None:
+        self._users_awaited.stop_all()
+        self._waiters_awaited.stop_all()
         self._cases: dict[int, Case] = {}
         self._assigning: dict[int, Person] = {}  # decided, and not yet committed: who gets whom
         self._put_off: set[int] = set()  # could not be committed: not to be matched again at once
@@ -128,10 +132,6 @@ class Dispatcher:
         self._places.stop()
         if self._second_look is not None:
             self._second_look.cancel()
-        for case in self._cases.values():
-            case.stop_grace()
-        for waiter in self.waiters.values():
-            waiter.stop_grace()
         self._reset()
 
     def _settled(self) -> None:
@@ -195,7 +195,7 @@ class Dispatcher:
             self._learn(row)
             if row.id not in self._cases:  # it is over
                 return
-        case.stop_grace()
+        self._users_awaited.stop(case)
         case.there.add(process)
         if case.waiting:
             self._join(case)
@@ -210,12 +210,12 @@ class Dispatcher:
         if not case.there:
             if self.desk.leave(conversation_id):
                 self._places.changed()
-            self._await_user(case, self._settings.rejoin_grace)
+            self._users_awaited.start(case, self._settings.rejoin_grace)
 
     def waiter_here(self, process: str, fact: OnDuty) -> None:
         """A process holds sockets of a waiter, who takes new users or does not."""
         waiter = self._waiter(fact.person, fact.address, fact.name)
-        waiter.stop_grace()
+        self._waiters_awaited.stop(waiter)
         waiter.ready = fact.ready
         waiter.claims = fact.claims
         waiter.name = fact.name or waiter.name
@@ -231,7 +231,7 @@ class Dispatcher:
         waiter.there.discard(process)
         if not waiter.there:
             self._set_available(waiter)
-            self._await_waiter(waiter, self._settings.rejoin_grace)
+            self._waiters_awaited.start(waiter, self._settings.rejoin_grace)
 
     async def hand_over(self, wish: HandOver) -> None:
         """Give a user to another waiter.
@@ -325,15 +325,15 @@ class Dispatcher:
                 "transferred",
                 extra=about(row.thread, waiter.person, previous=before.waiter.id, why=row.reason),
             )
-        if not waiter.there and waiter.grace is None:  # lost between the match and its commit
-            self._await_waiter(waiter, self._settings.rejoin_grace)
+        if not waiter.there and waiter not in self._waiters_awaited:  # lost between the match and its commit
+            self._waiters_awaited.start(waiter, self._settings.rejoin_grace)
 
     def _close(self, case: Case) -> None:
         del self._cases[case.row.id]
         self._ended[case.row.id] = None
         if len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
-        case.stop_grace()
+        self._users_awaited.stop(case)
         if self.desk.leave(case.row.id):
             self._places.changed()
 
@@ -350,14 +350,14 @@ class Dispatcher:
         """An unfinished conversation that was not known here. Its people are awaited."""
         age = max(0.0, self._clock() - row.created / 1e6)
         case = self._cases[row.id] = Case(row, self._loop.time() - age)
-        self._await_user(case, self._settings.rejoin_grace)
+        self._users_awaited.start(case, self._settings.rejoin_grace)
         if row.waiter is not None:
             assert row.waiter_uuid is not None
             waiter = self._waiter(row.waiter, row.waiter_uuid, row.waiter_name)
             waiter.cases[row.id] = case
             self.desk.pool.took(waiter.person)
             if not waiter.there:
-                self._await_waiter(waiter, self._settings.rejoin_grace)
+                self._waiters_awaited.start(waiter, self._settings.rejoin_grace)
         return case
 
     # --- matching ---
@@ -452,20 +452,12 @@ class Dispatcher:
     def _tell_place(self, case: Case, place: int) -> None:
         self._publish(Place(case.row, place))
 
-    # --- grace ---
+    # --- who has not come back ---
 
-    def _await_user(self, case: Case, delay: float) -> None:
-        case.stop_grace()
-        case.grace = self._loop.call_later(delay, lambda: self._tasks.spawn(self._user_lost(case)))
+    def _user_away(self, case: Case) -> bool:
+        return self._running and self._cases.get(case.row.id) is case and not case.there
 
     async def _user_lost(self, case: Case) -> None:
-        case.grace = None
-        sure = await self._sure()
-        if not self._running or self._cases.get(case.row.id) is not case or case.there or case.awaited:
-            return
-        if not sure:
-            self._await_user(case, RETRY)
-            return
         try:
             self._learn(await self._conversations.end(case.row.id, case.row.user))
         except ChatError as error:
@@ -475,22 +467,12 @@ class Dispatcher:
                 extra=fields(**case.row.thread.named),
             )
             if self._running:
-                self._await_user(case, RETRY)
+                self._users_awaited.start(case, RETRY)
 
-    def _await_waiter(self, waiter: WaiterDesk, delay: float) -> None:
-        waiter.stop_grace()
-        waiter.grace = self._loop.call_later(delay, lambda: self._tasks.spawn(self._waiter_lost(waiter)))
+    def _waiter_away(self, waiter: WaiterDesk) -> bool:
+        return self._running and self.waiters.get(waiter.person) is waiter and not waiter.there
 
     async def _waiter_lost(self, waiter: WaiterDesk) -> None:
-        waiter.grace = None
-        sure = await self._sure()
-        if waiter.there or waiter.awaited or self.waiters.get(waiter.person) is not waiter:
-            return
-        if not self._running:
-            return
-        if not sure:
-            self._await_waiter(waiter, RETRY)
-            return
         waiter.ready = False
         self._set_available(waiter)
         for case in list(waiter.cases.values()):
@@ -510,7 +492,7 @@ class Dispatcher:
                     extra=fields(role="waiter", id=waiter.person.id),
                 )
                 if self._running:
-                    self._await_waiter(waiter, RETRY)
+                    self._waiters_awaited.start(waiter, RETRY)
                 return
         self._forget_if_idle(waiter)
 
@@ -537,6 +519,7 @@ class Dispatcher:
 
     def _forget_if_idle(self, waiter: WaiterDesk) -> None:
         pooled = self.desk.pool.get(waiter.person)
-        if not waiter.there and waiter.grace is None and pooled is not None and pooled.load == 0:
+        awaited = waiter in self._waiters_awaited
+        if not waiter.there and not awaited and pooled is not None and pooled.load == 0:
             self.desk.pool.remove(waiter.person)
             self.waiters.pop(waiter.person, None)

@@ -18,6 +18,7 @@ from tornado_chat.errors import ChatError
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, RoomEnded
 from tornado_chat.logs import fields
+from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
 from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import rooms
@@ -31,14 +32,13 @@ PORTION = 200  # rooms whose people are told who is there, before the loop gets 
 
 
 class _Live:
-    """A room that somebody is in, or whose grace is running."""
+    """A room that somebody is in, or is awaited in."""
 
-    __slots__ = ("graces", "room", "starting", "there")
+    __slots__ = ("room", "starting", "there")
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self.there: dict[Side, set[str]] = {Side.ASKER: set(), Side.HELPER: set()}  # the processes
-        self.graces: dict[Side, asyncio.TimerHandle] = {}
         self.starting = False
 
     def present(self, side: Side) -> bool:
@@ -46,15 +46,6 @@ class _Live:
 
     def person(self, side: Side) -> Person:
         return self.room.asker if side is Side.ASKER else self.room.helper
-
-    @property
-    def idle(self) -> bool:
-        return not self.graces and not self.starting and not any(self.there.values())
-
-    def stop_grace(self, side: Side) -> None:
-        timer = self.graces.pop(side, None)
-        if timer is not None:
-            timer.cancel()
 
 
 class RoomLife:
@@ -82,7 +73,7 @@ class RoomLife:
         self._loop = loop
         self._publish = publish
         self._clock = clock
-        self._sure = sure
+        self._graces: Graces[tuple[_Live, Side]] = Graces(loop, sure, self._away, self._grace_over)
         self._settling = settling
         self._settles: asyncio.TimerHandle | None = None
         self._overheard: list[RoomEnded] | None = None  # while the active rooms are being read
@@ -116,9 +107,7 @@ class RoomLife:
         if self._settles is not None:
             self._settles.cancel()
             self._settles = None
-        for live in self._live.values():
-            for side in Side:
-                live.stop_grace(side)
+        self._graces.stop_all()
         self._live = {}
         self._by_key = {}
 
@@ -213,7 +202,7 @@ class RoomLife:
         if not room.open:
             del self._live[room.thread]
             for side in Side:
-                live.stop_grace(side)
+                self._graces.stop((live, side))
                 self._by_key.pop(room_key(room.thread, live.person(side)), None)
             return False
         if room.state is SessionState.ACTIVE and live.room.state is SessionState.READY:
@@ -251,7 +240,7 @@ class RoomLife:
                     code = f"joined_{live.person(side).role.value}"
                     self._publish(Notice(live.room.thread, code, self._clock(), name))
             elif effect is Effect.STOP_GRACE:
-                live.stop_grace(side)
+                self._graces.stop((live, side))
             elif effect is Effect.START_GRACE:
                 self._await(live, side, self._settings.rejoin_grace)
                 person, grace = live.person(side), self._settings.rejoin_grace
@@ -294,23 +283,19 @@ class RoomLife:
         self._publish(Presence(live.room.thread, present))
 
     def _await(self, live: _Live, side: Side, delay: float) -> None:
-        live.stop_grace(side)
         if self._running:
-            live.graces[side] = self._loop.call_later(delay, self._grace_over, live, side)
+            self._graces.start((live, side), delay)
 
-    def _grace_over(self, live: _Live, side: Side) -> None:
-        live.graces.pop(side, None)
-        self._tasks.spawn(self._end_unless_back(live, side))
+    def _away(self, who: tuple[_Live, Side]) -> bool:
+        live, side = who
+        return not live.present(side) and self._live.get(live.room.thread) is live
 
-    async def _end_unless_back(self, live: _Live, side: Side) -> None:
-        sure = await self._sure()
-        if live.present(side) or side in live.graces or self._live.get(live.room.thread) is not live:
-            return
-        if sure:
-            self._apply(live, Event.GRACE_OVER, side)
-        else:
-            self._await(live, side, RETRY)
+    async def _grace_over(self, who: tuple[_Live, Side]) -> None:
+        live, side = who
+        self._apply(live, Event.GRACE_OVER, side)
 
     def _forget_if_idle(self, live: _Live) -> None:
-        if live.idle and self._live.get(live.room.thread) is live:
+        if live.starting or any(live.present(side) or (live, side) in self._graces for side in Side):
+            return
+        if self._live.get(live.room.thread) is live:
             del self._live[live.room.thread]
