@@ -29,6 +29,7 @@ from tornado_chat.services.cases import Case, Conversations, WaiterDesk
 from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
 from tornado_chat.services.places import PlaceTeller
+from tornado_chat.services.term import Term
 from tornado_chat.tasks import Tasks
 from tornado_chat.types import Conversation, Person
 
@@ -73,13 +74,10 @@ class Dispatcher:
         self._waited = waited
         self._clock = clock
         self._make_desk = desk
-        self._settling = settling
-        self._settles: asyncio.TimerHandle | None = None
+        self._term: Term[Conversation] = Term(loop, settling, self._settled)
         self._tasks = Tasks(loop)
         self._users_awaited: Graces[Case] = Graces(loop, sure, self._user_away, self._user_lost)
         self._waiters_awaited: Graces[WaiterDesk] = Graces(loop, sure, self._waiter_away, self._waiter_lost)
-        self._running = False
-        self._overheard: list[Conversation] | None = None  # while what is unfinished is being read
         self._reset()
 
     def _reset(self) -> None:
@@ -106,8 +104,7 @@ class Dispatcher:
     async def begin(self) -> None:
         """Go on with what is unfinished: everybody has the full grace to come back to place and conversation."""
         self.end()
-        overheard = self._overheard = []
-        try:
+        with self._term.beginning() as overheard:
             rows = await self._conversations.unfinished()
             self._reset()
             for some in portions(rows, PORTION):
@@ -115,27 +112,18 @@ class Dispatcher:
                     if row.id not in self._cases:  # its user came meanwhile
                         self._adopt(row)
                 await asyncio.sleep(0)  # or a coordinator of many would be taken for dead
-        finally:
-            self._overheard = None
-        self._running = True
         for row in overheard:
             self._learn(row)
-        if self._settling:
-            self._settles = self._loop.call_later(self._settling, self._settled)
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
-        self._running = False
-        if self._settles is not None:
-            self._settles.cancel()
-            self._settles = None
+        self._term.end()
         self._places.stop()
         if self._second_look is not None:
             self._second_look.cancel()
         self._reset()
 
     def _settled(self) -> None:
-        self._settles = None
         self._match()
         asked, self._asked = self._asked, {}
         self._tasks.spawn(self._tell_own_places(list(asked)))
@@ -156,7 +144,7 @@ class Dispatcher:
             for row in await self._conversations.several(some):
                 if row.id in self._cases:
                     self._learn(row)
-                elif self._running and row.open and row.id not in known:
+                elif self._term.running and row.open and row.id not in known:
                     self._adopt(row)
 
     def tell_again(self) -> None:
@@ -279,10 +267,10 @@ class Dispatcher:
         """Called for ``events``."""
         if not isinstance(event, Assigned | Departed | Returned):
             return
-        if self._running:
+        if self._term.running:
             self._learn(event.conversation)
-        elif self._overheard is not None:
-            self._overheard.append(event.conversation)
+        else:
+            self._term.overhear(event.conversation)
 
     def _learn(self, row: Conversation) -> None:
         """A version of a conversation; an old one changes nothing."""
@@ -371,7 +359,7 @@ class Dispatcher:
 
     def _match(self) -> None:
         """Give a waiter to everybody for whom there is one."""
-        if not self._running or self._settles is not None:
+        if not self._term.running or self._term.settling:
             return
         for assignment in self.desk.match():
             self._assigning[assignment.ticket.number] = assignment.waiter
@@ -438,7 +426,7 @@ class Dispatcher:
 
     def _tell_own_place(self, case: Case) -> None:
         """To one who has just asked; not while it is being assigned."""
-        if self._settles is not None:  # the line still comes together
+        if self._term.settling:  # the line still comes together
             self._asked[case] = None
         elif case.row.id in self.desk:
             self._places.tell(case, self.desk.place(case.row.id))
@@ -455,7 +443,7 @@ class Dispatcher:
     # --- who has not come back ---
 
     def _user_away(self, case: Case) -> bool:
-        return self._running and self._cases.get(case.row.id) is case and not case.there
+        return self._term.running and self._cases.get(case.row.id) is case and not case.there
 
     async def _user_lost(self, case: Case) -> None:
         try:
@@ -466,17 +454,17 @@ class Dispatcher:
                 error,
                 extra=fields(**case.row.thread.named),
             )
-            if self._running:
+            if self._term.running:
                 self._users_awaited.start(case, RETRY)
 
     def _waiter_away(self, waiter: WaiterDesk) -> bool:
-        return self._running and self.waiters.get(waiter.person) is waiter and not waiter.there
+        return self._term.running and self.waiters.get(waiter.person) is waiter and not waiter.there
 
     async def _waiter_lost(self, waiter: WaiterDesk) -> None:
         waiter.ready = False
         self._set_available(waiter)
         for case in list(waiter.cases.values()):
-            if waiter.there or not self._running:  # back at the last moment: keeps whom it still has
+            if waiter.there or not self._term.running:  # back at the last moment: keeps whom it still has
                 return
             row = case.row
             if row.waiter != waiter.person or row.id in self._assigning:
@@ -491,7 +479,7 @@ class Dispatcher:
                     error,
                     extra=fields(role="waiter", id=waiter.person.id),
                 )
-                if self._running:
+                if self._term.running:
                     self._waiters_awaited.start(waiter, RETRY)
                 return
         self._forget_if_idle(waiter)

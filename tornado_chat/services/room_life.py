@@ -21,6 +21,7 @@ from tornado_chat.logs import fields
 from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
 from tornado_chat.services.store import Store, read_in_portions
+from tornado_chat.services.term import Term
 from tornado_chat.storage import rooms
 from tornado_chat.tasks import Tasks
 from tornado_chat.types import Person, Room, SessionState, Thread
@@ -74,39 +75,26 @@ class RoomLife:
         self._publish = publish
         self._clock = clock
         self._graces: Graces[tuple[_Live, Side]] = Graces(loop, sure, self._away, self._grace_over)
-        self._settling = settling
-        self._settles: asyncio.TimerHandle | None = None
-        self._overheard: list[RoomEnded] | None = None  # while the active rooms are being read
+        self._term: Term[RoomEnded] = Term(loop, settling, self.tell_again)
         self._live: dict[Thread, _Live] = {}
         self._by_key: dict[str, tuple[Thread, Side]] = {}
         self._tasks = Tasks(loop)
-        self._running = False
 
     # --- life ---
 
     async def begin(self) -> None:
         """Go on with what is unfinished: everybody in an active room has the full grace to come back."""
         self.end()
-        overheard: list[RoomEnded] = []
-        self._overheard = overheard
-        try:
+        with self._term.beginning() as overheard:
             active = await self._store.read(rooms.active)
-        finally:
-            self._overheard = None
-        self._running = True
         for room in active:
             self._adopt(room)
         for event in overheard:
             self.on_event(event)
-        if self._settling:
-            self._settles = self._loop.call_later(self._settling, self._settled)
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
-        self._running = False
-        if self._settles is not None:
-            self._settles.cancel()
-            self._settles = None
+        self._term.end()
         self._graces.stop_all()
         self._live = {}
         self._by_key = {}
@@ -120,7 +108,7 @@ class RoomLife:
             self._learn(room)
         known = set(self._live)
         for room in await self._store.read(rooms.active):
-            if self._running and room.thread not in known and room.thread not in self._live:
+            if self._term.running and room.thread not in known and room.thread not in self._live:
                 self._adopt(room)
 
     def tell_again(self) -> None:
@@ -151,7 +139,7 @@ class RoomLife:
         self._by_key[fact.key] = (fact.room.thread, side)
         if first:
             self._apply(live, Event.ENTERED, side, fact.name, quiet=old)
-            if self._settles is None:
+            if not self._term.settling:
                 self._tell_presence(live)
 
     def gone(self, process: str, key: str) -> None:
@@ -187,12 +175,12 @@ class RoomLife:
         """Called for ``events``."""
         if not isinstance(event, RoomEnded):
             return
-        if self._overheard is not None:
-            self._overheard.append(event)
-        else:
+        if self._term.running:
             live = self._live.get(event.thread)
             if live is not None:
                 self._learn(msgspec.structs.replace(live.room, state=event.state, ended=event.time))
+        else:
+            self._term.overhear(event)
 
     def _learn(self, room: Room) -> bool:
         """A version of a room. False if it is over."""
@@ -219,10 +207,6 @@ class RoomLife:
         live = self._live[room.thread] = _Live(room)
         for side in Side:
             self._await(live, side, self._settings.rejoin_grace)
-
-    def _settled(self) -> None:
-        self._settles = None
-        self.tell_again()
 
     async def _tell_all_presences(self) -> None:
         for count, live in enumerate(list(self._live.values())):
@@ -283,7 +267,7 @@ class RoomLife:
         self._publish(Presence(live.room.thread, present))
 
     def _await(self, live: _Live, side: Side, delay: float) -> None:
-        if self._running:
+        if self._term.running:
             self._graces.start((live, side), delay)
 
     def _away(self, who: tuple[_Live, Side]) -> bool:
