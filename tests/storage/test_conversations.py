@@ -143,6 +143,20 @@ def test_a_restart_finds_everybody_who_waits_or_talks_oldest_first(database: pw.
     assert conversations.versions(database) == {waiting.id: 0, talking.id: 1}
 
 
+def test_those_of_several_waiters_are_what_each_of_them_has_now(database: pw.Database) -> None:
+    carl, dora = Person(Role.WAITER, "carl"), Person(Role.WAITER, "dora")
+    users = [Person(Role.USER, str(number)) for number in range(6)]
+    of_anne, of_bob, of_anne_too, of_carl, over, lost = (
+        transact(database, assign(join(database, user), waiter))[0]
+        for user, waiter in zip(users, (ANNE, BOB, ANNE, carl, ANNE, BOB), strict=True)
+    )
+    transact(database, end(over, over.user))
+    transact(database, give_back(lost))
+    assert conversations.of_waiters(database, [BOB, dora, ANNE]) == [of_anne, of_bob, of_anne_too]
+    assert conversations.of_waiters(database, [carl]) == conversations.of_waiter(database, carl) == [of_carl]
+    assert conversations.of_waiters(database, []) == []
+
+
 def test_the_latest_conversation_of_a_user_is_its_newest(database: pw.Database) -> None:
     assert conversations.latest(database, USER) is None
     first, _ = transact(database, end(join(database)))

@@ -1,6 +1,5 @@
 """What the dispatcher keeps books of: conversations that are not over, and waiters; and where it stores them."""
 
-import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -44,13 +43,12 @@ class Conversations(Protocol):
 class Case:
     """An unfinished conversation, and the processes that hold sockets of its user."""
 
-    __slots__ = ("grace", "row", "there", "told_at", "told_place", "waits_since")
+    __slots__ = ("row", "there", "told_at", "told_place", "waits_since")
 
     def __init__(self, row: Conversation, waits_since: float) -> None:
         self.row = row
         self.waits_since = waits_since  # by the loop's clock: since it came, or lost its waiter
         self.there: set[str] = set()
-        self.grace: asyncio.TimerHandle | None = None
         self.told_place = 0
         self.told_at = float("-inf")
 
@@ -64,16 +62,6 @@ class Case:
     def waiting(self) -> bool:
         return self.row.state is ConversationState.WAITING
 
-    @property
-    def awaited(self) -> bool:
-        """Whether a grace is running."""
-        return self.grace is not None
-
-    def stop_grace(self) -> None:
-        if self.grace is not None:
-            self.grace.cancel()
-            self.grace = None
-
 
 class WaiterDesk:
     """A waiter, the processes that hold its sockets, and its users. It stays as long as it has either.
@@ -81,7 +69,7 @@ class WaiterDesk:
     ``claims`` are those of its last token, for the queue policy.
     """
 
-    __slots__ = ("address", "cases", "claims", "grace", "name", "person", "ready", "since", "stance", "there")
+    __slots__ = ("address", "cases", "claims", "name", "person", "ready", "since", "stance", "there")
 
     def __init__(self, person: Person, address: str, name: str | None) -> None:
         self.person = person
@@ -93,14 +81,3 @@ class WaiterDesk:
         self.cases: dict[int, Case] = {}
         self.stance: tuple[bool, bool] | None = None  # ready, connected
         self.since = 0.0  # it has this stance, by the loop's clock
-        self.grace: asyncio.TimerHandle | None = None
-
-    @property
-    def awaited(self) -> bool:
-        """Whether a grace is running."""
-        return self.grace is not None
-
-    def stop_grace(self) -> None:
-        if self.grace is not None:
-            self.grace.cancel()
-            self.grace = None

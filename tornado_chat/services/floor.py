@@ -249,9 +249,8 @@ class Floor:
         ids += [row_id for post in self._posts.values() for row_id in post.rows]
         async for row in read_in_portions(self._store, conversations.several, ids):
             self.learn(row)
-        for waiter in list(self._posts):
-            for row in await self._store.read(conversations.of_waiter, waiter):
-                self.learn(row)
+        async for row in read_in_portions(self._store, conversations.of_waiters, list(self._posts)):
+            self.learn(row)
 
     # --- inside ---
 

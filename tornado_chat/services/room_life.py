@@ -18,8 +18,10 @@ from tornado_chat.errors import ChatError
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, RoomEnded
 from tornado_chat.logs import fields
+from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
 from tornado_chat.services.store import Store, read_in_portions
+from tornado_chat.services.term import Term
 from tornado_chat.storage import rooms
 from tornado_chat.tasks import Tasks
 from tornado_chat.types import Person, Room, SessionState, Thread
@@ -31,14 +33,13 @@ PORTION = 200  # rooms whose people are told who is there, before the loop gets 
 
 
 class _Live:
-    """A room that somebody is in, or whose grace is running."""
+    """A room that somebody is in, or is awaited in."""
 
-    __slots__ = ("graces", "room", "starting", "there")
+    __slots__ = ("room", "starting", "there")
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self.there: dict[Side, set[str]] = {Side.ASKER: set(), Side.HELPER: set()}  # the processes
-        self.graces: dict[Side, asyncio.TimerHandle] = {}
         self.starting = False
 
     def present(self, side: Side) -> bool:
@@ -46,15 +47,6 @@ class _Live:
 
     def person(self, side: Side) -> Person:
         return self.room.asker if side is Side.ASKER else self.room.helper
-
-    @property
-    def idle(self) -> bool:
-        return not self.graces and not self.starting and not any(self.there.values())
-
-    def stop_grace(self, side: Side) -> None:
-        timer = self.graces.pop(side, None)
-        if timer is not None:
-            timer.cancel()
 
 
 class RoomLife:
@@ -82,43 +74,28 @@ class RoomLife:
         self._loop = loop
         self._publish = publish
         self._clock = clock
-        self._sure = sure
-        self._settling = settling
-        self._settles: asyncio.TimerHandle | None = None
-        self._overheard: list[RoomEnded] | None = None  # while the active rooms are being read
+        self._graces: Graces[tuple[_Live, Side]] = Graces(loop, sure, self._away, self._grace_over)
+        self._term: Term[RoomEnded] = Term(loop, settling, self.tell_again)
         self._live: dict[Thread, _Live] = {}
         self._by_key: dict[str, tuple[Thread, Side]] = {}
         self._tasks = Tasks(loop)
-        self._running = False
 
     # --- life ---
 
     async def begin(self) -> None:
         """Go on with what is unfinished: everybody in an active room has the full grace to come back."""
         self.end()
-        overheard: list[RoomEnded] = []
-        self._overheard = overheard
-        try:
+        with self._term.beginning() as overheard:
             active = await self._store.read(rooms.active)
-        finally:
-            self._overheard = None
-        self._running = True
         for room in active:
             self._adopt(room)
         for event in overheard:
             self.on_event(event)
-        if self._settling:
-            self._settles = self._loop.call_later(self._settling, self._settled)
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
-        self._running = False
-        if self._settles is not None:
-            self._settles.cancel()
-            self._settles = None
-        for live in self._live.values():
-            for side in Side:
-                live.stop_grace(side)
+        self._term.end()
+        self._graces.stop_all()
         self._live = {}
         self._by_key = {}
 
@@ -131,7 +108,7 @@ class RoomLife:
             self._learn(room)
         known = set(self._live)
         for room in await self._store.read(rooms.active):
-            if self._running and room.thread not in known and room.thread not in self._live:
+            if self._term.running and room.thread not in known and room.thread not in self._live:
                 self._adopt(room)
 
     def tell_again(self) -> None:
@@ -162,7 +139,7 @@ class RoomLife:
         self._by_key[fact.key] = (fact.room.thread, side)
         if first:
             self._apply(live, Event.ENTERED, side, fact.name, quiet=old)
-            if self._settles is None:
+            if not self._term.settling:
                 self._tell_presence(live)
 
     def gone(self, process: str, key: str) -> None:
@@ -198,12 +175,12 @@ class RoomLife:
         """Called for ``events``."""
         if not isinstance(event, RoomEnded):
             return
-        if self._overheard is not None:
-            self._overheard.append(event)
-        else:
+        if self._term.running:
             live = self._live.get(event.thread)
             if live is not None:
                 self._learn(msgspec.structs.replace(live.room, state=event.state, ended=event.time))
+        else:
+            self._term.overhear(event)
 
     def _learn(self, room: Room) -> bool:
         """A version of a room. False if it is over."""
@@ -213,7 +190,7 @@ class RoomLife:
         if not room.open:
             del self._live[room.thread]
             for side in Side:
-                live.stop_grace(side)
+                self._graces.stop((live, side))
                 self._by_key.pop(room_key(room.thread, live.person(side)), None)
             return False
         if room.state is SessionState.ACTIVE and live.room.state is SessionState.READY:
@@ -231,10 +208,6 @@ class RoomLife:
         for side in Side:
             self._await(live, side, self._settings.rejoin_grace)
 
-    def _settled(self) -> None:
-        self._settles = None
-        self.tell_again()
-
     async def _tell_all_presences(self) -> None:
         for count, live in enumerate(list(self._live.values())):
             if self._live.get(live.room.thread) is live and any(map(live.present, Side)):
@@ -251,7 +224,7 @@ class RoomLife:
                     code = f"joined_{live.person(side).role.value}"
                     self._publish(Notice(live.room.thread, code, self._clock(), name))
             elif effect is Effect.STOP_GRACE:
-                live.stop_grace(side)
+                self._graces.stop((live, side))
             elif effect is Effect.START_GRACE:
                 self._await(live, side, self._settings.rejoin_grace)
                 person, grace = live.person(side), self._settings.rejoin_grace
@@ -294,23 +267,19 @@ class RoomLife:
         self._publish(Presence(live.room.thread, present))
 
     def _await(self, live: _Live, side: Side, delay: float) -> None:
-        live.stop_grace(side)
-        if self._running:
-            live.graces[side] = self._loop.call_later(delay, self._grace_over, live, side)
+        if self._term.running:
+            self._graces.start((live, side), delay)
 
-    def _grace_over(self, live: _Live, side: Side) -> None:
-        live.graces.pop(side, None)
-        self._tasks.spawn(self._end_unless_back(live, side))
+    def _away(self, who: tuple[_Live, Side]) -> bool:
+        live, side = who
+        return not live.present(side) and self._live.get(live.room.thread) is live
 
-    async def _end_unless_back(self, live: _Live, side: Side) -> None:
-        sure = await self._sure()
-        if live.present(side) or side in live.graces or self._live.get(live.room.thread) is not live:
-            return
-        if sure:
-            self._apply(live, Event.GRACE_OVER, side)
-        else:
-            self._await(live, side, RETRY)
+    async def _grace_over(self, who: tuple[_Live, Side]) -> None:
+        live, side = who
+        self._apply(live, Event.GRACE_OVER, side)
 
     def _forget_if_idle(self, live: _Live) -> None:
-        if live.idle and self._live.get(live.room.thread) is live:
+        if live.starting or any(live.present(side) or (live, side) in self._graces for side in Side):
+            return
+        if self._live.get(live.room.thread) is live:
             del self._live[live.room.thread]

@@ -51,6 +51,15 @@ def of_waiter(database: pw.Database, waiter: Person) -> list[Conversation]:
     return [_conversation(row) for row in query.order_by(_table.id).dicts().execute(database)]
 
 
+def of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[Conversation]:
+    """The conversations that any of these waiters has now, oldest first."""
+    query = _table.select().where(
+        _table.waiter.in_([waiter.key for waiter in waiters])
+        & (_table.state == ConversationState.ACTIVE.value)
+    )
+    return [_conversation(row) for row in query.order_by(_table.id).dicts().execute(database)]
+
+
 def several(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
     """Those of ``ids`` that there are."""
     query = _table.select().where(_table.id.in_(ids))
