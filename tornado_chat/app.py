@@ -9,9 +9,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
-
-from tornado.web import Application, RequestHandler
+from typing import cast
 
 from tornado_chat import running
 from tornado_chat.attendance import Alone, always_sure
@@ -70,21 +68,12 @@ from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.services.turns import Turn
 from tornado_chat.storage.opening import CannotOpen, create_missing, open_checked
 from tornado_chat.types import Message, Notification
-from tornado_chat.web import counselling, ops, pages, support, widget
-from tornado_chat.web.api import people, sessions, staff, status
-from tornado_chat.web.api import support as support_api
-from tornado_chat.web.api.base import NothingHere
-from tornado_chat.web.described import handlers as described
-from tornado_chat.web.described import pages as described_pages
-from tornado_chat.web.described.handlers import Descriptions
-from tornado_chat.web.described.pages import Docs
-from tornado_chat.web.origins import Origins
-from tornado_chat.web.pages import Site
+from tornado_chat.web.application import ChatApplication
+from tornado_chat.web.pages import Route
 from tornado_chat.web.proxies import Networks, ProxiedServer
 from tornado_chat.web.sharing import Sharing
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
-from tornado_chat.wire.deflate import Compression
 from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
@@ -120,14 +109,14 @@ class Server:
         self,
         config: Config,
         passed: Sequence[socket.socket] = (),
-        more_pages: Sequence[pages.Route] = (),
+        more_pages: Sequence[Route] = (),
         process: int = 0,
         loads: Loads | None = None,
     ) -> None:
         self._config = config
         self._process = process
         self._passed = passed
-        self._pages = [*pages.ROUTES, *more_pages]
+        self._more_pages = more_pages
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
         # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
@@ -163,7 +152,7 @@ class Server:
             self._http.share(Sharing(loads, self._loop, lambda: self._http.held + self.connected))
         self.url = ""
 
-    def _build(self, keys: Keys) -> Application:
+    def _build(self, keys: Keys) -> ChatApplication:
         config, loop = self._config, self._loop
         plugins = self._plugins
         times = LocalTimes(config.server.timezone)
@@ -308,58 +297,13 @@ class Server:
             support_settings=config.support,
             language=config.server.language,
         )
-        return self._application(services)
-
-    def _application(self, services: Services) -> Application:
-        self._origins = Origins(self._config.web.origins)
-        self._ops_networks = Networks(self._config.web.ops_networks)
-        everybody: dict[str, Any] = {"services": services, "origins": self._origins}
-        networks = {"networks": self._ops_networks}
-        operator = {
-            **networks,
-            "readiness": self._readiness,
-            "siblings": self._siblings,
-        }
-        with_pages = self._config.web.pages
-        self._site = Site(self._config.auth, self._origins, self._staff.available) if with_pages else None
-        of_status = [(path, handler, networks) for path, handler, _ in status.ROUTES]
-        api = [*sessions.ROUTES, *people.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
-        routes = [*api, *described.ROUTES, *ops.ROUTES]
-        self._descriptions = descriptions = Descriptions(routes, self._config.auth)
-        self._docs = Docs(self._site, descriptions) if self._site else None
-        of_plugins = self._plugins.registered("register_handlers", self._contexts)
-        return Application(
-            [
-                *((path, handler, everybody) for path, handler in counselling.ROUTES),
-                *((path, handler, everybody) for path, handler in support.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in api),
-                *(
-                    (path, handler, {**everybody, "descriptions": descriptions})
-                    for path, handler in described.ROUTES
-                ),
-                *((path, handler, operator) for path, handler in ops.ROUTES),
-                *(
-                    (path, page, {"site": self._site, **more})
-                    for path, page, more in self._pages
-                    if with_pages
-                ),
-                *(
-                    (path, page, {"site": self._site, **everybody, **more})
-                    for path, page, more in widget.ROUTES
-                    if with_pages
-                ),
-                *(
-                    (path, page, {"docs": self._docs, **more})
-                    for path, page, more in described_pages.ROUTES
-                    if with_pages
-                ),
-                *(route for _, routes in of_plugins for route in routes),
-            ],
-            default_handler_class=NothingHere,
-            default_handler_args=everybody,
-            log_function=_log_request,
-            websocket_max_message_size=_largest_frame(self._config),
-            compression=_compression(self._config),
+        of_plugins = plugins.registered("register_handlers", self._contexts)
+        return ChatApplication(
+            config,
+            services,
+            self._readiness,
+            self._more_pages,
+            [each for _, several in of_plugins for each in several],
         )
 
     async def start(self) -> None:
@@ -451,15 +395,8 @@ class Server:
         self._floor.reconfigure(new.support)
         self._dispatcher.reconfigure(new.support, self._policy())
         self._services.reconfigure(new.limits, new.support)
-        self._origins.reconfigure(new.web.origins)
-        self._ops_networks.reconfigure(new.web.ops_networks)
         self._trusted.reconfigure(new.server.trusted_proxies)
-        self._descriptions.reconfigure(new.auth)
-        if self._site is not None and self._docs is not None:
-            self._site.reconfigure(new.auth)
-            self._docs.reconfigure()
-        self.application.settings["websocket_max_message_size"] = _largest_frame(new)
-        self.application.settings["compression"] = _compression(new)
+        self.application.reconfigure(new)
         self._http.conn_params.max_body_size = new.limits.frame_bytes
         return replace(change, plugins=plugins, keys=keys.authenticator.keys_differ(before))
 
@@ -533,27 +470,3 @@ class Server:
 def _unlike_any_other() -> str:
     """What this process is called among all that share the work, earlier ones included."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-
-
-def _largest_frame(config: Config) -> int:
-    """A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up."""
-    return max(4 * config.limits.frame_bytes, 1024 * 1024)
-
-
-def _compression(config: Config) -> Compression | None:
-    """What new sockets compress with, if at all."""
-    return Compression() if config.web.compression else None
-
-
-def _log_request(handler: RequestHandler) -> None:
-    """One line per request, without the query: it may hold a token."""
-    request = handler.request
-    log.debug(
-        "request",
-        extra=fields(
-            method=request.method,
-            path=request.path,
-            status=handler.get_status(),
-            ms=round(1000 * request.request_time(), 1),
-        ),
-    )
