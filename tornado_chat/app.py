@@ -1,10 +1,7 @@
 """The composition root: builds everything, and owns the order of starting and stopping."""
 
 import asyncio
-import contextlib
 import logging
-import os
-import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -12,11 +9,8 @@ from dataclasses import replace
 from typing import cast
 
 from tornado_chat import running
-from tornado_chat.attendance import Alone, always_sure
 from tornado_chat.checking import key_mistakes, key_problem
-from tornado_chat.cluster.bus import LocalBus, Subscriber
-from tornado_chat.cluster.coordination import RedisCoordination
-from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.cluster.bus import Subscriber
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import Change, compare
 from tornado_chat.database_url import is_mysql
@@ -29,6 +23,7 @@ from tornado_chat.loads import Loads
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History
+from tornado_chat.others import Nobody, Others
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Broken, Plugins
 from tornado_chat.plugins.keepers import Keepers, Kept
@@ -37,7 +32,6 @@ from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
-from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
@@ -45,7 +39,6 @@ from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.journal import Journal
 from tornado_chat.services.keys import Keys, load_keys
-from tornado_chat.services.looking_again import LookingAgain
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.overview import Overview
 from tornado_chat.services.passwords import Passwords
@@ -78,7 +71,6 @@ from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
 
-SETTLING = 1.0  # seconds in which the other processes tell a new coordinator who is there
 FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
 LATE = 0.5  # seconds that a connection has for its request, if it was accepted at the last moment
@@ -156,14 +148,11 @@ class Server:
         config, loop = self._config, self._loop
         plugins = self._plugins
         times = LocalTimes(config.server.timezone)
-        shared = bool(config.cluster.url)
-        bus: LocalBus | RedisBus = LocalBus()
-        if shared:
-            bus = RedisBus(config.cluster, _unlike_any_other())
+        self._others = others = Others(config.cluster, loop) if config.cluster.url else Nobody()
+        self._bus = bus = others.bus
         self._store = store = Store(
             self._database, self._committed, loop, self.metrics, config.storage.patience
         )
-        self._bus = bus
         self._receipts = receipts = ReceiptBook(store, loop)
         self._hub = hub = Hub(
             loop,
@@ -173,23 +162,22 @@ class Server:
             ping_interval=config.limits.ping_interval,
             ping_timeout=config.limits.ping_timeout,
             on_resent=self._resent,
-            tune_in=bus.tune_in if shared else None,
+            tune_in=bus.tune_in if others.there else None,
             tune_out=bus.tune_out,
         )
         presence = self._presence = Presence(hub, bus)
-        self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=shared)
+        self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=others.there)
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)
         self._connections = Connections(
-            hub, config.limits.connections_per_identity, plugins, loop, bus if shared else None
+            hub, config.limits.connections_per_identity, plugins, loop, bus if others.there else None
         )
         self._staff = Staff(
             config.staff, config.auth, keys.own, store, self._connections, Passwords(), Attempts()
         )
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
-        settling = SETTLING if shared else 0.0
         self._room_life = RoomLife(
-            config.counselling, store, loop, bus.publish, now, sure=self._sure, settling=settling
+            config.counselling, store, loop, bus.publish, now, sure=others.sure, settling=others.settling
         )
         self._dispatcher = Dispatcher(
             config.support,
@@ -198,16 +186,12 @@ class Server:
             bus.publish,
             self._policy(),
             self.metrics.waited,
-            sure=self._sure,
-            settling=settling,
+            sure=others.sure,
+            settling=others.settling,
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
         self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)
-        coordination = self._coordination = (
-            RedisCoordination(bus.link, self._coordinator, loop)
-            if isinstance(bus, RedisBus)
-            else Alone(self._coordinator)
-        )
+        coordination = self._coordination = others.coordinate(self._coordinator, store)
         self._counselling = Counselling(
             config.counselling,
             store,
@@ -222,13 +206,7 @@ class Server:
             coordination=coordination,
         )
         self._floor = Floor(config.support, store, hub, receipts, loop, bus, gate, coordination)
-        self._looking_again = None
-        self._cut_off = CutOff(store)
-        if isinstance(bus, RedisBus) and isinstance(coordination, RedisCoordination):
-            self._looking_again = again = LookingAgain(
-                hub, store, self._counselling, self._floor, self._coordinator, coordination, self._cut_off
-            )
-            bus.link.watch(away=again.away, back=again.back, look=again.look)
+        others.look_again(hub, self._counselling, self._floor)
         keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
         self._retention = Retention(
             store,
@@ -236,7 +214,7 @@ class Server:
             config.storage.retention_days,
             loop,
             clock=now,
-            turn=Turn("retention", store, loop, shared=shared),
+            turn=Turn("retention", store, loop, shared=others.there),
         )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)
         behind = Behind(store, gate, found, notifications, presence)
@@ -256,10 +234,7 @@ class Server:
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
         bus.subscribe(self._floor.on_event, *self._floor.events)
         self._journal = Journal()
-        parts = {"server": self._own_problem}
-        if isinstance(bus, RedisBus):
-            parts["redis"] = lambda: bus.problem
-        self._readiness = Readiness(store, loop, parts)
+        self._readiness = Readiness(store, loop, {"server": self._own_problem, **others.problems})
         self._history = History(self.metrics, loop, time.time)
         self._overview = Overview(
             hub=hub,
@@ -311,7 +286,7 @@ class Server:
         running.write(self._config.state_dir, running.STARTING)
         try:
             self._create_tables()
-            await self._join_others()
+            await self._others.join()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
         except ChatError as error:
@@ -342,8 +317,7 @@ class Server:
         await self._retention.stop()
         self._counselling.stop()
         self._floor.stop()
-        if self._looking_again is None:
-            self._coordinator.end()
+        self._others.stop_deciding()
         await self._filtering.finish(FILTERING)
         try:
             await self._store.write(lambda tx: None)  # everything before it is committed and told
@@ -363,7 +337,7 @@ class Server:
             await context.stop()
         await self._plugins.stop()
         await self._receipts.flush()
-        await self._leave_others()
+        await self._others.leave()
         await self._loop.run_in_executor(None, self._store.close)
         running.remove(self._config.state_dir)
         log.info("stopped")
@@ -434,39 +408,8 @@ class Server:
             # Not by the writer: a MySQL server commits what creates a table by itself.
             create_missing(self._database, models, self._config.storage.url)
 
-    async def _join_others(self) -> None:
-        """Find who coordinates: this process, if it is alone."""
-        if isinstance(self._bus, RedisBus) and isinstance(self._coordination, RedisCoordination):
-            assert self._looking_again is not None
-            await self._bus.start()
-            await self._coordination.start()
-            self._looking_again.start(self._loop)
-        else:
-            await self._coordinator.begin()
-
-    async def _leave_others(self) -> None:
-        if isinstance(self._bus, RedisBus) and isinstance(self._coordination, RedisCoordination):
-            assert self._looking_again is not None
-            await self._looking_again.stop()
-            await self._coordination.stop()
-            with contextlib.suppress(ChatError):
-                # What was decided at the last moment is to be told, too: nobody else will.
-                await self._store.write(lambda tx: None)
-            await self._bus.stop()
-
-    async def _sure(self) -> bool:
-        """Whether who seems to be gone is gone."""
-        if not isinstance(self._coordination, RedisCoordination):
-            return await always_sure()
-        return self._coordination.sure and not await self._cut_off.anybody() and self._coordination.sure
-
     def _own_problem(self) -> str:
         return "about to stop" if self._connections.draining else ""
 
     def _resent(self, count: int) -> None:
         self.metrics.resent += count
-
-
-def _unlike_any_other() -> str:
-    """What this process is called among all that share the work, earlier ones included."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
