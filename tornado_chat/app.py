@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import cast
 
 from tornado_chat import running
-from tornado_chat.checking import key_mistakes, key_problem
+from tornado_chat.checking import key_problem
 from tornado_chat.cluster.bus import Subscriber
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import Change, compare
@@ -24,9 +24,9 @@ from tornado_chat.logs import fields
 from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History
 from tornado_chat.others import Nobody, Others
-from tornado_chat.plugins import finding
-from tornado_chat.plugins.calling import Broken, Plugins
+from tornado_chat.plugins.calling import Broken
 from tornado_chat.plugins.keepers import Keepers, Kept
+from tornado_chat.preparing import StartError, prepare
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
@@ -59,7 +59,7 @@ from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.services.turns import Turn
-from tornado_chat.storage.opening import CannotOpen, create_missing, open_checked
+from tornado_chat.storage.opening import CannotOpen, create_missing
 from tornado_chat.types import Message, Notification
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route
@@ -74,17 +74,6 @@ log = logging.getLogger(__name__)
 FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
 LATE = 0.5  # seconds that a connection has for its request, if it was accepted at the last moment
-
-
-class StartError(Exception):
-    """Why the server cannot start, in sentences that say what to do, each on a line of its own.
-
-    :arg code: the exit code: 1 by the machine, 2 by the configuration.
-    """
-
-    def __init__(self, why: str, code: int = 1) -> None:
-        super().__init__(why)
-        self.code = code
 
 
 class Server:
@@ -111,27 +100,7 @@ class Server:
         self._more_pages = more_pages
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
-        try:
-            self._plugins = Plugins(finding.load(config), self._loop, self.metrics)
-        except ConfigError as error:
-            problems = [*error.problems, *key_mistakes(config)]
-            raise StartError("\n".join(map(str, problems)), 2) from error
-        try:
-            keys = load_keys(config.auth, config.staff, config.state_dir)
-        except ValueError as error:
-            raise StartError(str(key_problem(error)), 2) from error
-        try:
-            # Plugins keep things there too, also if the database is elsewhere.
-            config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StartError(
-                f"cannot make [server] state_dir {config.state_dir}: {error.strerror}"
-            ) from error
-        try:
-            self._database = open_checked(config.storage, config.state_dir, config.limits.frame_bytes)
-        except CannotOpen as error:
-            raise StartError(str(error)) from error
+        self._plugins, keys, self._database = prepare(config, self._loop, self.metrics)
         try:
             self.application = self._build(keys)
         except Broken as error:
