@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from tornado_chat import running
+from tornado_chat import registered, running
 from tornado_chat.checking import key_problem
 from tornado_chat.cluster.bus import Subscriber
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import Change, compare
 from tornado_chat.database_url import is_mysql
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event, Reached
 from tornado_chat.listening import listen
@@ -25,7 +24,6 @@ from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History
 from tornado_chat.others import Nobody, Others
 from tornado_chat.plugins.calling import Broken
-from tornado_chat.plugins.keepers import Keepers, Kept
 from tornado_chat.preparing import StartError, prepare
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
@@ -59,7 +57,7 @@ from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.services.turns import Turn
-from tornado_chat.storage.opening import CannotOpen, create_missing
+from tornado_chat.storage.opening import CannotOpen
 from tornado_chat.types import Message, Notification
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route
@@ -153,14 +151,14 @@ class Server:
             StoredConversations(store),
             loop,
             bus.publish,
-            self._policy(),
+            registered.queue_policy(plugins),
             self.metrics.waited,
             sure=others.sure,
             settling=others.settling,
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
-        self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)
-        coordination = self._coordination = others.coordinate(self._coordinator, store)
+        coordinator = Coordinator(self._dispatcher, self._room_life, standing)
+        coordination = self._coordination = others.coordinate(coordinator, store)
         self._counselling = Counselling(
             config.counselling,
             store,
@@ -176,10 +174,9 @@ class Server:
         )
         self._floor = Floor(config.support, store, hub, receipts, loop, bus, gate, coordination)
         others.look_again(hub, self._counselling, self._floor)
-        keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
         self._retention = Retention(
             store,
-            Keepers([Kept(name, keeper) for name, keeper in keepers if keeper is not None]),
+            registered.keepers(plugins, config.state_dir),
             config.storage.retention_days,
             loop,
             clock=now,
@@ -205,7 +202,7 @@ class Server:
         self._journal = Journal()
         self._readiness = Readiness(store, loop, {"server": self._own_problem, **others.problems})
         self._history = History(self.metrics, loop, time.time)
-        self._overview = Overview(
+        overview = Overview(
             hub=hub,
             standing=standing,
             coordination=coordination,
@@ -219,8 +216,8 @@ class Server:
             database="mysql" if is_mysql(config.storage.url) else "sqlite",
             process=self._process,
         )
-        self._siblings = Siblings(self._overview, self.metrics, self._process, config.state_dir)
-        self.metrics.gauges = self._overview.gauges
+        self._siblings = Siblings(overview, self.metrics, self._process, config.state_dir)
+        self.metrics.gauges = overview.gauges
         help_desk = Support(self._floor, coordination, store, bus.publish, filtering)
         self._guests = Guests(config.auth, keys.secret)
         self._services = services = Services(
@@ -241,20 +238,14 @@ class Server:
             support_settings=config.support,
             language=config.server.language,
         )
-        of_plugins = plugins.registered("register_handlers", self._contexts)
-        return ChatApplication(
-            config,
-            services,
-            self._readiness,
-            self._more_pages,
-            [each for _, several in of_plugins for each in several],
-        )
+        of_plugins = registered.routes(plugins, self._contexts)
+        return ChatApplication(config, services, self._readiness, self._more_pages, of_plugins)
 
     async def start(self) -> None:
         """Rebuild what was going on before the restart, then let people in."""
         running.write(self._config.state_dir, running.STARTING)
         try:
-            self._create_tables()
+            registered.create_tables(self._plugins, self._database, self._config.storage.url)
             await self._others.join()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
@@ -336,7 +327,7 @@ class Server:
         self._counselling.reconfigure(new.counselling)
         self._room_life.reconfigure(new.counselling)
         self._floor.reconfigure(new.support)
-        self._dispatcher.reconfigure(new.support, self._policy())
+        self._dispatcher.reconfigure(new.support, registered.queue_policy(self._plugins))
         self._services.reconfigure(new.limits, new.support)
         self._trusted.reconfigure(new.server.trusted_proxies)
         self.application.reconfigure(new)
@@ -358,24 +349,11 @@ class Server:
         """How long ``stop`` may take to send everybody away."""
         return self._config.server.drain_seconds
 
-    def _policy(self) -> QueuePolicy:
-        """The first that a plugin has, else the default."""
-        for _, policy in self._plugins.registered("register_queue_policy"):
-            if policy is not None:
-                return cast(QueuePolicy, policy)
-        return FifoLeastLoaded()
-
     def _committed(self, event: Event) -> None:
         """What this process has committed: for everybody, and for the plugins of this process."""
         self._bus.publish(event)
         self._journal.on_event(event)
         self._plugin_events.on_event(event)
-
-    def _create_tables(self) -> None:
-        models = [model for _, several in self._plugins.registered("register_models") for model in several]
-        if models:
-            # Not by the writer: a MySQL server commits what creates a table by itself.
-            create_missing(self._database, models, self._config.storage.url)
 
     def _own_problem(self) -> str:
         return "about to stop" if self._connections.draining else ""
