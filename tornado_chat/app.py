@@ -103,9 +103,10 @@ class Server:
             self.application = self._build(keys)
         except Broken as error:
             raise StartError(str(error)) from error
-        self._trusted = Networks(config.server.trusted_proxies)
         self._http = ProxiedServer(
-            self.application, trusted=self._trusted, max_body_size=config.limits.frame_bytes
+            self.application,
+            trusted=Networks(config.server.trusted_proxies),
+            max_body_size=config.limits.frame_bytes,
         )
         if loads is not None:
             self._http.share(Sharing(loads, self._loop, lambda: self._http.held + self.connected))
@@ -271,9 +272,7 @@ class Server:
         running.write(self._config.state_dir, running.STOPPING, self.url)
         self._connections.stop_opening()
         self._http.stop()
-        until = self._loop.time() + LATE
-        while self._http.expecting and self._loop.time() < until:  # noqa: ASYNC110 - it is a count
-            await asyncio.sleep(0.01)
+        await self._http.hear_all(LATE)
         await self._retention.stop()
         self._counselling.stop()
         self._floor.stop()
@@ -329,9 +328,8 @@ class Server:
         self._floor.reconfigure(new.support)
         self._dispatcher.reconfigure(new.support, registered.queue_policy(self._plugins))
         self._services.reconfigure(new.limits, new.support)
-        self._trusted.reconfigure(new.server.trusted_proxies)
+        self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
         self.application.reconfigure(new)
-        self._http.conn_params.max_body_size = new.limits.frame_bytes
         return replace(change, plugins=plugins, keys=keys.authenticator.keys_differ(before))
 
     @property
