@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tornado_chat import config
-from tornado_chat.config import Config, ConfigError, load
+from tornado_chat.config import Config, ConfigError
+from tornado_chat.config_loading import load, sources
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,7 +61,7 @@ def test_files_of_the_environment(tmp_path: Path) -> None:
     for number, path in enumerate(names):
         path.write_text(f"[server]\nport = {number}\n")
     environ = {"TORNADO_CHAT_CONFIG": os.pathsep.join(map(str, names))}
-    assert config.sources(None, environ) == names
+    assert sources(None, environ) == names
     assert load((), [], environ).server.port == 1
     assert load(names[:1], [], environ).server.port == 0
 
@@ -71,7 +72,7 @@ def test_files_of_etc() -> None:
     (conf_d / "20.ini").write_text("[server]\nport = 20\n")
     (conf_d / "10.ini").write_text("[server]\nport = 10\nhost = x\n")
     (conf_d / "README").write_text("not an ini file\n")
-    assert config.sources(None, {}) == [conf_d / "10.ini", conf_d / "20.ini"]
+    assert sources(None, {}) == [conf_d / "10.ini", conf_d / "20.ini"]
     (config.ETC / "tornado-chat.ini").write_text("[server]\nport = 1\nhost = y\nlanguage = en\n")
     server = load(None, [], {}).server
     assert (server.port, server.host, server.language) == (20, "x", "en")

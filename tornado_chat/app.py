@@ -1,29 +1,20 @@
 """The composition root: builds everything, and owns the order of starting and stopping."""
 
 import asyncio
-import contextlib
 import logging
-import os
-import secrets
 import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
-from tornado.web import Application, RequestHandler
-
-from tornado_chat import running
-from tornado_chat.attendance import Alone, always_sure
-from tornado_chat.checking import key_mistakes, key_problem
-from tornado_chat.cluster.bus import LocalBus, Subscriber
-from tornado_chat.cluster.coordination import RedisCoordination
-from tornado_chat.cluster.redis import RedisBus
+from tornado_chat import registered, running
+from tornado_chat.checking import key_problem
+from tornado_chat.cluster.bus import Subscriber
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import Change, compare
 from tornado_chat.database_url import is_mysql
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event, Reached
 from tornado_chat.listening import listen
@@ -31,15 +22,14 @@ from tornado_chat.loads import Loads
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History
-from tornado_chat.plugins import finding
-from tornado_chat.plugins.calling import Broken, Plugins
-from tornado_chat.plugins.keepers import Keepers, Kept
+from tornado_chat.others import Nobody, Others
+from tornado_chat.plugins.calling import Broken
+from tornado_chat.preparing import StartError, prepare
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
-from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
@@ -47,7 +37,6 @@ from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
 from tornado_chat.services.journal import Journal
 from tornado_chat.services.keys import Keys, load_keys
-from tornado_chat.services.looking_again import LookingAgain
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.overview import Overview
 from tornado_chat.services.passwords import Passwords
@@ -68,42 +57,21 @@ from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.services.turns import Turn
-from tornado_chat.storage.opening import CannotOpen, create_missing, open_checked
+from tornado_chat.storage.opening import CannotOpen
 from tornado_chat.types import Message, Notification
-from tornado_chat.web import counselling, ops, pages, support, widget
-from tornado_chat.web.api import people, sessions, staff, status
-from tornado_chat.web.api import support as support_api
-from tornado_chat.web.api.base import NothingHere
-from tornado_chat.web.described import handlers as described
-from tornado_chat.web.described import pages as described_pages
-from tornado_chat.web.described.handlers import Descriptions
-from tornado_chat.web.described.pages import Docs
-from tornado_chat.web.origins import Origins
-from tornado_chat.web.pages import Site
+from tornado_chat.web.application import ChatApplication
+from tornado_chat.web.pages import Route
 from tornado_chat.web.proxies import Networks, ProxiedServer
 from tornado_chat.web.sharing import Sharing
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
-from tornado_chat.wire.deflate import Compression
 from tornado_chat.wire.times import LocalTimes
 
 log = logging.getLogger(__name__)
 
-SETTLING = 1.0  # seconds in which the other processes tell a new coordinator who is there
 FILTERING = 5.0  # seconds that messages get to pass the filters when the server stops
 GOODBYE = 2.0  # seconds that closed sockets may take to say goodbye
 LATE = 0.5  # seconds that a connection has for its request, if it was accepted at the last moment
-
-
-class StartError(Exception):
-    """Why the server cannot start, in sentences that say what to do, each on a line of its own.
-
-    :arg code: the exit code: 1 by the machine, 2 by the configuration.
-    """
-
-    def __init__(self, why: str, code: int = 1) -> None:
-        super().__init__(why)
-        self.code = code
 
 
 class Server:
@@ -120,61 +88,39 @@ class Server:
         self,
         config: Config,
         passed: Sequence[socket.socket] = (),
-        more_pages: Sequence[pages.Route] = (),
+        more_pages: Sequence[Route] = (),
         process: int = 0,
         loads: Loads | None = None,
     ) -> None:
         self._config = config
         self._process = process
         self._passed = passed
-        self._pages = [*pages.ROUTES, *more_pages]
+        self._more_pages = more_pages
         self._loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
-        try:
-            self._plugins = Plugins(finding.load(config), self._loop, self.metrics)
-        except ConfigError as error:
-            problems = [*error.problems, *key_mistakes(config)]
-            raise StartError("\n".join(map(str, problems)), 2) from error
-        try:
-            keys = load_keys(config.auth, config.staff, config.state_dir)
-        except ValueError as error:
-            raise StartError(str(key_problem(error)), 2) from error
-        try:
-            # Plugins keep things there too, also if the database is elsewhere.
-            config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StartError(
-                f"cannot make [server] state_dir {config.state_dir}: {error.strerror}"
-            ) from error
-        try:
-            self._database = open_checked(config.storage, config.state_dir, config.limits.frame_bytes)
-        except CannotOpen as error:
-            raise StartError(str(error)) from error
+        self._plugins, keys, self._database = prepare(config, self._loop, self.metrics)
         try:
             self.application = self._build(keys)
         except Broken as error:
             raise StartError(str(error)) from error
-        self._trusted = Networks(config.server.trusted_proxies)
         self._http = ProxiedServer(
-            self.application, trusted=self._trusted, max_body_size=config.limits.frame_bytes
+            self.application,
+            trusted=Networks(config.server.trusted_proxies),
+            max_body_size=config.limits.frame_bytes,
         )
         if loads is not None:
             self._http.share(Sharing(loads, self._loop, lambda: self._http.held + self.connected))
         self.url = ""
 
-    def _build(self, keys: Keys) -> Application:
+    def _build(self, keys: Keys) -> ChatApplication:
         config, loop = self._config, self._loop
         plugins = self._plugins
         times = LocalTimes(config.server.timezone)
-        shared = bool(config.cluster.url)
-        bus: LocalBus | RedisBus = LocalBus()
-        if shared:
-            bus = RedisBus(config.cluster, _unlike_any_other())
+        self._others = others = Others(config.cluster, loop) if config.cluster.url else Nobody()
+        self._bus = bus = others.bus
         self._store = store = Store(
             self._database, self._committed, loop, self.metrics, config.storage.patience
         )
-        self._bus = bus
         self._receipts = receipts = ReceiptBook(store, loop)
         self._hub = hub = Hub(
             loop,
@@ -184,41 +130,36 @@ class Server:
             ping_interval=config.limits.ping_interval,
             ping_timeout=config.limits.ping_timeout,
             on_resent=self._resent,
-            tune_in=bus.tune_in if shared else None,
+            tune_in=bus.tune_in if others.there else None,
             tune_out=bus.tune_out,
         )
         presence = self._presence = Presence(hub, bus)
-        self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=shared)
+        self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=others.there)
         self._filtering = filtering = Filtering(plugins, loop)
         found = Rooms(store, plugins)
         self._connections = Connections(
-            hub, config.limits.connections_per_identity, plugins, loop, bus if shared else None
+            hub, config.limits.connections_per_identity, plugins, loop, bus if others.there else None
         )
         self._staff = Staff(
             config.staff, config.auth, keys.own, store, self._connections, Passwords(), Attempts()
         )
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
-        settling = SETTLING if shared else 0.0
         self._room_life = RoomLife(
-            config.counselling, store, loop, bus.publish, now, sure=self._sure, settling=settling
+            config.counselling, store, loop, bus.publish, now, sure=others.sure, settling=others.settling
         )
         self._dispatcher = Dispatcher(
             config.support,
             StoredConversations(store),
             loop,
             bus.publish,
-            self._policy(),
+            registered.queue_policy(plugins),
             self.metrics.waited,
-            sure=self._sure,
-            settling=settling,
+            sure=others.sure,
+            settling=others.settling,
         )
         standing = Standing(self._dispatcher, self._room_life, times, loop)
-        self._coordinator = Coordinator(self._dispatcher, self._room_life, standing)
-        coordination = self._coordination = (
-            RedisCoordination(bus.link, self._coordinator, loop)
-            if isinstance(bus, RedisBus)
-            else Alone(self._coordinator)
-        )
+        coordinator = Coordinator(self._dispatcher, self._room_life, standing)
+        coordination = self._coordination = others.coordinate(coordinator, store)
         self._counselling = Counselling(
             config.counselling,
             store,
@@ -233,21 +174,14 @@ class Server:
             coordination=coordination,
         )
         self._floor = Floor(config.support, store, hub, receipts, loop, bus, gate, coordination)
-        self._looking_again = None
-        self._cut_off = CutOff(store)
-        if isinstance(bus, RedisBus) and isinstance(coordination, RedisCoordination):
-            self._looking_again = again = LookingAgain(
-                hub, store, self._counselling, self._floor, self._coordinator, coordination, self._cut_off
-            )
-            bus.link.watch(away=again.away, back=again.back, look=again.look)
-        keepers = plugins.registered("register_keeper", state_dir=config.state_dir)
+        others.look_again(hub, self._counselling, self._floor)
         self._retention = Retention(
             store,
-            Keepers([Kept(name, keeper) for name, keeper in keepers if keeper is not None]),
+            registered.keepers(plugins, config.state_dir),
             config.storage.retention_days,
             loop,
             clock=now,
-            turn=Turn("retention", store, loop, shared=shared),
+            turn=Turn("retention", store, loop, shared=others.there),
         )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)
         behind = Behind(store, gate, found, notifications, presence)
@@ -267,12 +201,9 @@ class Server:
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
         bus.subscribe(self._floor.on_event, *self._floor.events)
         self._journal = Journal()
-        parts = {"server": self._own_problem}
-        if isinstance(bus, RedisBus):
-            parts["redis"] = lambda: bus.problem
-        self._readiness = Readiness(store, loop, parts)
+        self._readiness = Readiness(store, loop, {"server": self._own_problem, **others.problems})
         self._history = History(self.metrics, loop, time.time)
-        self._overview = Overview(
+        overview = Overview(
             hub=hub,
             standing=standing,
             coordination=coordination,
@@ -286,8 +217,8 @@ class Server:
             database="mysql" if is_mysql(config.storage.url) else "sqlite",
             process=self._process,
         )
-        self._siblings = Siblings(self._overview, self.metrics, self._process, config.state_dir)
-        self.metrics.gauges = self._overview.gauges
+        self._siblings = Siblings(overview, self.metrics, self._process, config.state_dir)
+        self.metrics.gauges = overview.gauges
         help_desk = Support(self._floor, coordination, store, bus.publish, filtering)
         self._guests = Guests(config.auth, keys.secret)
         self._services = services = Services(
@@ -308,66 +239,15 @@ class Server:
             support_settings=config.support,
             language=config.server.language,
         )
-        return self._application(services)
-
-    def _application(self, services: Services) -> Application:
-        self._origins = Origins(self._config.web.origins)
-        self._ops_networks = Networks(self._config.web.ops_networks)
-        everybody: dict[str, Any] = {"services": services, "origins": self._origins}
-        networks = {"networks": self._ops_networks}
-        operator = {
-            **networks,
-            "readiness": self._readiness,
-            "siblings": self._siblings,
-        }
-        with_pages = self._config.web.pages
-        self._site = Site(self._config.auth, self._origins, self._staff.available) if with_pages else None
-        of_status = [(path, handler, networks) for path, handler, _ in status.ROUTES]
-        api = [*sessions.ROUTES, *people.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
-        routes = [*api, *described.ROUTES, *ops.ROUTES]
-        self._descriptions = descriptions = Descriptions(routes, self._config.auth)
-        self._docs = Docs(self._site, descriptions) if self._site else None
-        of_plugins = self._plugins.registered("register_handlers", self._contexts)
-        return Application(
-            [
-                *((path, handler, everybody) for path, handler in counselling.ROUTES),
-                *((path, handler, everybody) for path, handler in support.ROUTES),
-                *((path, handler, {**everybody, **more}) for path, handler, more in api),
-                *(
-                    (path, handler, {**everybody, "descriptions": descriptions})
-                    for path, handler in described.ROUTES
-                ),
-                *((path, handler, operator) for path, handler in ops.ROUTES),
-                *(
-                    (path, page, {"site": self._site, **more})
-                    for path, page, more in self._pages
-                    if with_pages
-                ),
-                *(
-                    (path, page, {"site": self._site, **everybody, **more})
-                    for path, page, more in widget.ROUTES
-                    if with_pages
-                ),
-                *(
-                    (path, page, {"docs": self._docs, **more})
-                    for path, page, more in described_pages.ROUTES
-                    if with_pages
-                ),
-                *(route for _, routes in of_plugins for route in routes),
-            ],
-            default_handler_class=NothingHere,
-            default_handler_args=everybody,
-            log_function=_log_request,
-            websocket_max_message_size=_largest_frame(self._config),
-            compression=_compression(self._config),
-        )
+        of_plugins = registered.routes(plugins, self._contexts)
+        return ChatApplication(config, services, self._readiness, self._more_pages, of_plugins)
 
     async def start(self) -> None:
         """Rebuild what was going on before the restart, then let people in."""
         running.write(self._config.state_dir, running.STARTING)
         try:
-            self._create_tables()
-            await self._join_others()
+            registered.create_tables(self._plugins, self._database, self._config.storage.url)
+            await self._others.join()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
         except ChatError as error:
@@ -392,14 +272,11 @@ class Server:
         running.write(self._config.state_dir, running.STOPPING, self.url)
         self._connections.stop_opening()
         self._http.stop()
-        until = self._loop.time() + LATE
-        while self._http.expecting and self._loop.time() < until:  # noqa: ASYNC110 - it is a count
-            await asyncio.sleep(0.01)
+        await self._http.hear_all(LATE)
         await self._retention.stop()
         self._counselling.stop()
         self._floor.stop()
-        if self._looking_again is None:
-            self._coordinator.end()
+        self._others.stop_deciding()
         await self._filtering.finish(FILTERING)
         try:
             await self._store.write(lambda tx: None)  # everything before it is committed and told
@@ -419,7 +296,7 @@ class Server:
             await context.stop()
         await self._plugins.stop()
         await self._receipts.flush()
-        await self._leave_others()
+        await self._others.leave()
         await self._loop.run_in_executor(None, self._store.close)
         running.remove(self._config.state_dir)
         log.info("stopped")
@@ -449,18 +326,10 @@ class Server:
         self._counselling.reconfigure(new.counselling)
         self._room_life.reconfigure(new.counselling)
         self._floor.reconfigure(new.support)
-        self._dispatcher.reconfigure(new.support, self._policy())
+        self._dispatcher.reconfigure(new.support, registered.queue_policy(self._plugins))
         self._services.reconfigure(new.limits, new.support)
-        self._origins.reconfigure(new.web.origins)
-        self._ops_networks.reconfigure(new.web.ops_networks)
-        self._trusted.reconfigure(new.server.trusted_proxies)
-        self._descriptions.reconfigure(new.auth)
-        if self._site is not None and self._docs is not None:
-            self._site.reconfigure(new.auth)
-            self._docs.reconfigure()
-        self.application.settings["websocket_max_message_size"] = _largest_frame(new)
-        self.application.settings["compression"] = _compression(new)
-        self._http.conn_params.max_body_size = new.limits.frame_bytes
+        self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
+        self.application.reconfigure(new)
         return replace(change, plugins=plugins, keys=keys.authenticator.keys_differ(before))
 
     @property
@@ -478,82 +347,14 @@ class Server:
         """How long ``stop`` may take to send everybody away."""
         return self._config.server.drain_seconds
 
-    def _policy(self) -> QueuePolicy:
-        """The first that a plugin has, else the default."""
-        for _, policy in self._plugins.registered("register_queue_policy"):
-            if policy is not None:
-                return cast(QueuePolicy, policy)
-        return FifoLeastLoaded()
-
     def _committed(self, event: Event) -> None:
         """What this process has committed: for everybody, and for the plugins of this process."""
         self._bus.publish(event)
         self._journal.on_event(event)
         self._plugin_events.on_event(event)
 
-    def _create_tables(self) -> None:
-        models = [model for _, several in self._plugins.registered("register_models") for model in several]
-        if models:
-            # Not by the writer: a MySQL server commits what creates a table by itself.
-            create_missing(self._database, models, self._config.storage.url)
-
-    async def _join_others(self) -> None:
-        """Find who coordinates: this process, if it is alone."""
-        if isinstance(self._bus, RedisBus) and isinstance(self._coordination, RedisCoordination):
-            assert self._looking_again is not None
-            await self._bus.start()
-            await self._coordination.start()
-            self._looking_again.start(self._loop)
-        else:
-            await self._coordinator.begin()
-
-    async def _leave_others(self) -> None:
-        if isinstance(self._bus, RedisBus) and isinstance(self._coordination, RedisCoordination):
-            assert self._looking_again is not None
-            await self._looking_again.stop()
-            await self._coordination.stop()
-            with contextlib.suppress(ChatError):
-                # What was decided at the last moment is to be told, too: nobody else will.
-                await self._store.write(lambda tx: None)
-            await self._bus.stop()
-
-    async def _sure(self) -> bool:
-        """Whether who seems to be gone is gone."""
-        if not isinstance(self._coordination, RedisCoordination):
-            return await always_sure()
-        return self._coordination.sure and not await self._cut_off.anybody() and self._coordination.sure
-
     def _own_problem(self) -> str:
         return "about to stop" if self._connections.draining else ""
 
     def _resent(self, count: int) -> None:
         self.metrics.resent += count
-
-
-def _unlike_any_other() -> str:
-    """What this process is called among all that share the work, earlier ones included."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-
-
-def _largest_frame(config: Config) -> int:
-    """A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up."""
-    return max(4 * config.limits.frame_bytes, 1024 * 1024)
-
-
-def _compression(config: Config) -> Compression | None:
-    """What new sockets compress with, if at all."""
-    return Compression() if config.web.compression else None
-
-
-def _log_request(handler: RequestHandler) -> None:
-    """One line per request, without the query: it may hold a token."""
-    request = handler.request
-    log.debug(
-        "request",
-        extra=fields(
-            method=request.method,
-            path=request.path,
-            status=handler.get_status(),
-            ms=round(1000 * request.request_time(), 1),
-        ),
-    )

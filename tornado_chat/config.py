@@ -1,10 +1,4 @@
-"""The configuration: one frozen dataclass per ini section; every default lives here.
-
-Strategy: ``load`` goes through the files and then the overrides, and turns each text into the
-type of its field. What is wrong is noted as a ``Problem`` and the default stays, so that the next
-mistake is found too; at the end the values are checked against each other (``config_checks``).
-If there are any problems, all of them are raised at once.
-"""
+"""The configuration: one frozen dataclass per ini section; every default lives here."""
 
 import os
 import textwrap
@@ -15,19 +9,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import Meta
 
-from tornado_chat.config_checks import check
-from tornado_chat.config_reading import (
-    PLUGIN,
-    Entry,
-    Wrong,
-    expected,
-    parse,
-    read_file,
-    read_override,
-    with_credentials,
-    written,
-)
 from tornado_chat.config_reading import ConfigError as ConfigError
+from tornado_chat.config_reading import Entry, expected, written
 from tornado_chat.config_reading import Problem as Problem
 
 ETC = Path("/etc/tornado-chat")
@@ -272,7 +255,7 @@ class Plugins:
 
 @dataclass(frozen=True)
 class Config:
-    """All sections. ``load`` makes it from files; tests make it of sections."""
+    """All sections. ``config_loading`` makes it from files; tests make it of sections."""
 
     server: Server = Server()
     auth: Auth = Auth()
@@ -292,7 +275,7 @@ class Config:
 
     @property
     def state_dir(self) -> Path:
-        """Where the database and the generated secret are kept; ``load`` has made it absolute."""
+        """Where the database and the generated secret are kept; loading has made it absolute."""
         return Path(self.server.state_dir)
 
     def kept_in(self, directory: Path) -> "Config":
@@ -310,89 +293,6 @@ SECTIONS: Mapping[str, type[Any]] = {
     each.name: type(each.default) for each in fields(Config) if each.default is not MISSING
 }
 """The class of each section, in the order of the documentation."""
-
-
-def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mapping[str, str]) -> Config:
-    """Read the configuration; what comes later wins.
-
-    :arg files: ini files; None or none at all takes those that ``sources`` finds.
-    :arg overrides: texts like ``server.port=9000``.
-    :arg environ: for ``$TORNADO_CHAT_CONFIG``, the place of the state directory and systemd's credentials.
-    :raises ConfigError: with all mistakes, and what the configuration would be without them.
-    """
-    known = {name: get_type_hints(section, include_extras=True) for name, section in SECTIONS.items()}
-    problems: list[Problem] = []
-    entries: list[Entry] = []
-    for path in sources(files, environ):
-        entries += read_file(path, known, problems)
-    for override in overrides:
-        entries += read_override(override, known, problems)
-    entries = [with_credentials(entry, ETC / "credentials", environ) for entry in entries]
-
-    values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-    wrong: set[tuple[str, str]] = set()
-    for_plugins: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry.section.startswith(PLUGIN):
-            for_plugins.setdefault(entry.section.removeprefix(PLUGIN), []).append(entry)
-            continue
-        try:
-            values[entry.section][entry.option] = parse(entry.text, known[entry.section][entry.option])
-        except Wrong as error:
-            problems.append(entry.problem(str(error)))
-            wrong.add((entry.section, entry.option))
-
-    said_by = {(entry.section, entry.option): entry.source for entry in entries}
-    config = Config(
-        **{name: section(**values[name]) for name, section in SECTIONS.items()},
-        plugin_entries=for_plugins,
-        said_by=said_by,
-    )
-    try:
-        config = config.kept_in(Path(config.server.state_dir or default_state_dir(environ)))
-    except RuntimeError:  # there is no home directory to put in the place of ~
-        source = said_by.get(("server", "state_dir"), "defaults")
-        problems.append(
-            Problem(source, "server", "state_dir", "there is no home directory; write a path from /")
-        )
-    for section, option, message in check(config, wrong):
-        problems.append(Problem(said_by.get((section, option), "defaults"), section, option, message))
-    if problems:
-        raise ConfigError(problems, config)
-    return config
-
-
-def sources(files: Sequence[Path] | None, environ: Mapping[str, str]) -> list[Path]:
-    """The files that ``load`` reads, in this order: the given ones, else those of
-    ``$TORNADO_CHAT_CONFIG`` (separated by colons), else those of ``/etc/tornado-chat`` that exist.
-    """
-    if files:
-        return list(files)
-    named = [Path(name) for name in environ.get("TORNADO_CHAT_CONFIG", "").split(os.pathsep) if name]
-    if named:
-        return named
-    main = ETC / "tornado-chat.ini"
-    return [*([main] if _exists(main) else []), *sorted(ETC.glob("conf.d/*.ini"))]
-
-
-def _exists(path: Path) -> bool:
-    """Also if it is out of reach: to run on defaults instead would be a bad surprise."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """Where state is kept if the configuration does not say: what systemd gives, else the user's own."""
-    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if given:
-        return Path(given)
-    home = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or "~") / ".local" / "state"
-    return Path(home) / "tornado-chat"
 
 
 def documented() -> str:

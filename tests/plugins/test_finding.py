@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tornado_chat import config
+from tornado_chat.config_loading import load
 from tornado_chat.config_reading import ConfigError
 from tornado_chat.plugins import finding
 
@@ -47,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def configured(folder: Path) -> Load:
     def configured(*options: str) -> config.Config:
-        return config.load(None, [f"plugins.paths={folder}", *options], {"HOME": "/"})
+        return load(None, [f"plugins.paths={folder}", *options], {"HOME": "/"})
 
     return configured
 
@@ -166,10 +167,10 @@ def test_two_of_one_name_are_a_mistake(folder: Path, tmp_path: Path) -> None:
     other.mkdir()
     for place in (folder, other):
         (place / "own.py").write_text(PLUGIN)
-    of = config.load(None, [f"plugins.paths={folder}, {other}"], {"HOME": "/"})
+    of = load(None, [f"plugins.paths={folder}, {other}"], {"HOME": "/"})
     (told,) = problems(of)
     assert 'in [plugins] paths: there are two plugins "own"' in told
 
 
 def test_a_default_folder_need_not_exist(tmp_path: Path) -> None:
-    assert finding.load(config.load(None, [f"plugins.paths={tmp_path / 'none'}"], {"HOME": "/"})) == []
+    assert finding.load(load(None, [f"plugins.paths={tmp_path / 'none'}"], {"HOME": "/"})) == []

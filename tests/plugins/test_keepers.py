@@ -12,7 +12,7 @@ from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 
 from tests.storage.conftest import NOW, database, database_file, transact
 from tests.storage.people import CHEN, DAY, LIN, WU, build
-from tornado_chat import config
+from tornado_chat.config_loading import load
 from tornado_chat.keeping.erasure import Erasure
 from tornado_chat.keeping.pruning import prune
 from tornado_chat.keeping.records import Recorder
@@ -28,7 +28,7 @@ LATER = NOW + 10 * DAY
 @pytest.fixture
 def keepers(database: pw.Database, tmp_path: Path) -> Iterator[Keepers]:
     loaded = finding.load(
-        config.load(None, ["plugins.enabled=audit, keyword_filter, notify, queue_policy"], {"HOME": "/"})
+        load(None, ["plugins.enabled=audit, keyword_filter, notify, queue_policy"], {"HOME": "/"})
     )
     for each in loaded:
         register = getattr(each.plugin, "register_models", None)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import House, token
 from tornado_chat import config
+from tornado_chat.config_loading import load
 from tornado_chat.hookspecs import KINDS, Hooks
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.manual import fill
@@ -32,7 +33,7 @@ def test_every_example_loads(tmp_path: Path) -> None:
     assert len(EXAMPLES) == 4
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number}.py").write_text(code)
-    loaded = finding.load(config.load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
+    loaded = finding.load(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
     assert [each.hooks for each in loaded] == [
         ["startup", "session_started"],
         ["register_models", "register_keeper"],
@@ -46,7 +47,7 @@ def settings(settings: config.Config, tmp_path: Path) -> config.Config:
     folder = tmp_path / "plugins.d"
     folder.mkdir()
     (folder / "greeter.py").write_text(EXAMPLES[0])
-    text = config.load(None, [f"plugins.paths={folder}", "plugin:greeter.on_duty=3"], {"HOME": "/"})
+    text = load(None, [f"plugins.paths={folder}", "plugin:greeter.on_duty=3"], {"HOME": "/"})
     return config.replace(settings, plugins=text.plugins, plugin_entries=text.plugin_entries)
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from tornado_chat import config
+from tornado_chat.config_loading import load
 from tornado_chat.process import run
 
 
@@ -40,7 +40,7 @@ def main() -> int:
         if "PAUSES" in os.environ:
             gc.callbacks.append(Watch(os.environ["PAUSES"]))
 
-    return run(config.load(None, options, {"HOME": "/"}), welcome)
+    return run(load(None, options, {"HOME": "/"}), welcome)
 
 
 raise SystemExit(main())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from tornado_chat import config as configuration
+from tornado_chat import config_loading
 
 if TYPE_CHECKING:
     import peewee
@@ -41,7 +42,7 @@ class Given:
 
     def read(self) -> configuration.Config:
         """:raises ConfigError: it has mistakes."""
-        return configuration.load(self.files, self.overrides, os.environ)
+        return config_loading.load(self.files, self.overrides, os.environ)
 
     def load(self) -> configuration.Config:
         """:raises Misconfigured: it has mistakes."""
@@ -51,7 +52,7 @@ class Given:
             raise Misconfigured(error.problems) from error
 
     def sources(self) -> list[Path]:
-        return configuration.sources(self.files, os.environ)
+        return config_loading.sources(self.files, os.environ)
 
     def sets(self, option: str) -> bool:
         return any(override.partition("=")[0].strip() == option for override in self.overrides)

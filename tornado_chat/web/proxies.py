@@ -7,6 +7,7 @@ whatever stands before it is what the client says of itself.
 Tornado's own ``xheaders`` believes everybody, and ``X-Real-IP`` too.
 """
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -76,10 +77,17 @@ class ProxiedServer(HTTPServer):
         """How many connections there are, beside those that have become WebSockets."""
         return len(self._connections)
 
-    @property
-    def expecting(self) -> int:
-        """How many connections were accepted and have not sent any request yet."""
-        return len(self._silent)
+    async def hear_all(self, patience: float) -> None:
+        """Returns when every connection that was accepted has sent a request, or after ``patience`` seconds."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        while self._silent and loop.time() < until:  # noqa: ASYNC110 - it is a set
+            await asyncio.sleep(0.01)
+
+    def reconfigure(self, trusted: Sequence[str], max_body_size: int) -> None:
+        """Believe other proxies and take other bodies from now on."""
+        self._trusted.reconfigure(trusted)
+        self.conn_params.max_body_size = max_body_size
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         # Called before anything is read, for the first request and again for each one that may follow.

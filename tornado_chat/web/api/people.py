@@ -8,7 +8,7 @@ import msgspec
 from tornado_chat.errors import Forbidden, NotFound, Refused, TooFast
 from tornado_chat.services.sessions import HOSTS
 from tornado_chat.types import Role
-from tornado_chat.web.api import values
+from tornado_chat.web.api import shown, values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation
 from tornado_chat.web.socket import now
@@ -48,7 +48,7 @@ class NotificationsHandler(ApiHandler):
         after, limit = self.cursor()
         found = await self.services.notifications.page(identity.person, after, limit + 1)
         page = found[:limit]
-        items = [values.notification(item, self.services.times) for item in page]
+        items = [shown.notification(item, self.services.times) for item in page]
         self.answer(values.Inbox(items, page[-1].seq if len(found) > limit else None))
 
 
@@ -63,7 +63,7 @@ class ReadHandler(ApiHandler):
     async def post(self, notification_id: str) -> None:
         identity = await self.identify()
         read = await self.services.notifications.mark_read(identity.person, int(notification_id))
-        self.answer(values.notification(read, self.services.times))
+        self.answer(shown.notification(read, self.services.times))
 
 
 class SupportStatusHandler(ApiHandler):
@@ -76,7 +76,7 @@ class SupportStatusHandler(ApiHandler):
     async def get(self) -> None:
         """As they are at this moment."""
         await self.identify()
-        self.answer(values.support_status(await self.services.support.status(), now(), self.services.times))
+        self.answer(shown.support_status(await self.services.support.status(), now(), self.services.times))
 
 
 class GuestHandler(ApiHandler):

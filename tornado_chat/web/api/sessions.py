@@ -7,7 +7,7 @@ import msgspec
 
 from tornado_chat.errors import Conflict, Forbidden, NotFound
 from tornado_chat.types import Kind, Role, Thread
-from tornado_chat.web.api import transcripts, values
+from tornado_chat.web.api import shown, transcripts, values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation
 from tornado_chat.web.parameters import parameters
@@ -56,7 +56,7 @@ class SessionsHandler(ApiHandler):
             session_id=wanted.session_id,
         )
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
-        self.answer(values.session(room, self.services.times), status)
+        self.answer(shown.session(room, self.services.times), status)
 
 
 class SessionHandler(ApiHandler):
@@ -70,7 +70,7 @@ class SessionHandler(ApiHandler):
     async def get(self, session_id: str) -> None:
         identity = await self.identify()
         room = await self.services.sessions.read(identity, Thread(Kind.SESSION, int(session_id)))
-        self.answer(values.session(room, self.services.times))
+        self.answer(shown.session(room, self.services.times))
 
 
 class RecordHandler(ApiHandler):
@@ -84,7 +84,7 @@ class RecordHandler(ApiHandler):
     async def get(self, record_id: str) -> None:
         identity = await self.identify()
         room = await self.services.sessions.read(identity, Thread(Kind.RECORD, int(record_id)))
-        self.answer(values.record(room, self.services.times))
+        self.answer(shown.record(room, self.services.times))
 
 
 class SupervisionHandler(ApiHandler):
@@ -132,7 +132,7 @@ class EndHandler(ApiHandler):
         """At once: everybody in it gets ``会话已结束`` and is closed. A finished session stays as it is."""
         identity = await self.identify()
         room = await self.services.sessions.end(identity, int(session_id))
-        self.answer(values.session(room, self.services.times))
+        self.answer(shown.session(room, self.services.times))
 
 
 class RatingHandler(ApiHandler):
@@ -149,7 +149,7 @@ class RatingHandler(ApiHandler):
         identity = await self.identify()
         rating = self.body(_rating)
         room = await self.services.sessions.rate(identity, int(session_id), rating.rate, rating.feedback)
-        self.answer(values.session(room, self.services.times))
+        self.answer(shown.session(room, self.services.times))
 
 
 class MessagesHandler(ApiHandler):

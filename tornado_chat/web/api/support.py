@@ -6,7 +6,7 @@ from typing import Any
 from tornado_chat.errors import Forbidden, NotFound
 from tornado_chat.services.sessions import HOSTS
 from tornado_chat.types import Role
-from tornado_chat.web.api import values
+from tornado_chat.web.api import shown, values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation
 from tornado_chat.web.parameters import parameters
@@ -32,7 +32,7 @@ class ConversationsHandler(ApiHandler):
         page, more = await self.services.support_records.of_user(
             identity, asked.user, asked.before, asked.limit
         )
-        items = [values.conversation(each, self.services.times) for each in page]
+        items = [shown.conversation(each, self.services.times) for each in page]
         self.answer(values.ConversationPage(items, page[-1].id if more else None))
 
 

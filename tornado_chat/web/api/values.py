@@ -9,9 +9,8 @@ from msgspec import Meta
 
 from tornado_chat.errors import ChatError, Malformed
 from tornado_chat.texts import error_text
-from tornado_chat.types import Conversation, Notification, Person, Role, Room, SessionState
+from tornado_chat.types import Person, Role, SessionState
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, Number, PersonId, Time
-from tornado_chat.wire.times import LocalTimes
 
 LARGEST_PAGE = 500
 
@@ -314,112 +313,3 @@ class GuestToken(msgspec.Struct, frozen=True):
     token: Annotated[str, Meta(description="A JWT of the role `user`.", examples=["eyJhbGciOi…"])]
     id: Annotated[str, Meta(examples=["guest-9f0c8a526f0e4a538f1c3d0c1f9a7e21"])]
     expires_in: Annotated[int, Meta(description="Seconds.", examples=[86400])]
-
-
-def session(room: Room, times: LocalTimes) -> Session:
-    """A session as the API shows it. Times are local, as in the frames."""
-
-    def text(time: int | None) -> str | None:
-        return None if time is None else times.text(time)
-
-    return Session(
-        session_id=room.thread.id,
-        user_id=room.asker.host_id,
-        consultant_id=room.helper.host_id,
-        user_name=room.asker_name,
-        consultant_name=room.helper_name,
-        appointment_id=room.appointment_id,
-        state=room.state,
-        created=times.text(room.created),
-        started=text(room.started),
-        ended=text(room.ended),
-        rate=room.rate,
-        feedback=room.feedback,
-    )
-
-
-def record(room: Room, times: LocalTimes) -> SupervisionRecord:
-    """A supervision record as the API shows it."""
-
-    def text(time: int | None) -> str | None:
-        return None if time is None else times.text(time)
-
-    return SupervisionRecord(
-        record_id=room.thread.id,
-        session_id=room.session_id,
-        consultant_id=room.asker.host_id,
-        supervisor_id=room.helper.host_id,
-        consultant_name=room.asker_name,
-        supervisor_name=room.helper_name,
-        state=room.state,
-        created=times.text(room.created),
-        started=text(room.started),
-        ended=text(room.ended),
-    )
-
-
-def notification(item: Notification, times: LocalTimes) -> InboxItem:
-    return InboxItem(
-        notification_id=item.id,
-        seq=item.seq,
-        type=item.type,
-        msg=item.msg,
-        time=times.text(item.time),
-        data=item.data,
-        read=item.read,
-        read_at=None if item.read_at is None else times.text(item.read_at),
-    )
-
-
-def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
-    """:arg status: as ``Support.status`` has it."""
-    queue = status["queue"]
-    since = queue["waiting_since"]
-    return SupportStatus(
-        time=times.text(now),
-        waiters=[
-            WaiterStatus(
-                id=Person.from_key(each["person"]).host_id,
-                name=each["name"],
-                ready=each["ready"],
-                connected=each["connected"],
-                conversations=each["conversations"],
-                capacity=each["capacity"],
-            )
-            for each in status["waiters"]
-        ],
-        queue=QueueStatus(
-            length=queue["length"],
-            waiting_since=None if since is None else times.text(since),
-            first=[
-                Waiting(
-                    id=Person.from_key(each["person"]).host_id,
-                    name=each["name"],
-                    since=times.text(each["since"]),
-                )
-                for each in queue["first"]
-            ],
-        ),
-        conversations=status["conversations"],
-    )
-
-
-def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
-    """A finished support conversation."""
-
-    def text(time: int | None) -> str | None:
-        return None if time is None else times.text(time)
-
-    return EndedConversation(
-        conversation=item.id,
-        user_id=item.user.host_id,
-        user_name=item.user_name,
-        waiter_id=None if item.waiter is None else item.waiter.host_id,
-        waiter_name=item.waiter_name,
-        created=times.text(item.created),
-        assigned=text(item.assigned),
-        ended=text(item.ended),
-        messages=item.last_seq,
-        rate=item.rate,
-        feedback=item.feedback,
-    )

@@ -1,0 +1,60 @@
+"""What has to be there before a server can be built: plugins, keys, the state directory, the database."""
+
+import asyncio
+from typing import NamedTuple
+
+import peewee as pw
+
+from tornado_chat.checking import key_mistakes, key_problem
+from tornado_chat.config import Config, ConfigError
+from tornado_chat.metrics import Metrics
+from tornado_chat.plugins import finding
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.keys import Keys, load_keys
+from tornado_chat.storage.opening import CannotOpen, open_checked
+
+
+class StartError(Exception):
+    """Why the server cannot start, in sentences that say what to do, each on a line of its own.
+
+    :arg code: the exit code: 1 by the machine, 2 by the configuration.
+    """
+
+    def __init__(self, why: str, code: int = 1) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class Prepared(NamedTuple):
+    """:ivar database: with the schema of this version, and closed until somebody uses it."""
+
+    plugins: Plugins
+    keys: Keys
+    database: pw.Database
+
+
+def prepare(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> Prepared:
+    """Make what is missing. Plugins are imported and made, but not started.
+
+    :raises StartError: something in the configuration or the machine is not as it must be.
+    """
+    # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
+    try:
+        plugins = Plugins(finding.load(config), loop, metrics)
+    except ConfigError as error:
+        problems = [*error.problems, *key_mistakes(config)]
+        raise StartError("\n".join(map(str, problems)), 2) from error
+    try:
+        keys = load_keys(config.auth, config.staff, config.state_dir)
+    except ValueError as error:
+        raise StartError(str(key_problem(error)), 2) from error
+    try:
+        # Plugins keep things there too, also if the database is elsewhere.
+        config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StartError(f"cannot make [server] state_dir {config.state_dir}: {error.strerror}") from error
+    try:
+        database = open_checked(config.storage, config.state_dir, config.limits.frame_bytes)
+    except CannotOpen as error:
+        raise StartError(str(error)) from error
+    return Prepared(plugins, keys, database)

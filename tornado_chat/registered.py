@@ -1,0 +1,42 @@
+"""What plugins register, as the server takes it. Each raises ``Broken`` if a plugin fails."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import peewee as pw
+
+from tornado_chat.context import Context
+from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.keepers import Keepers, Kept
+from tornado_chat.storage.opening import create_missing
+
+
+def queue_policy(plugins: Plugins) -> QueuePolicy:
+    """The first that a plugin has, else the default."""
+    for _, policy in plugins.registered("register_queue_policy"):
+        if policy is not None:
+            return cast(QueuePolicy, policy)
+    return FifoLeastLoaded()
+
+
+def keepers(plugins: Plugins, state_dir: Path) -> Keepers:
+    """Those who keep something of what was said."""
+    found = plugins.registered("register_keeper", state_dir=state_dir)
+    return Keepers([Kept(name, keeper) for name, keeper in found if keeper is not None])
+
+
+def routes(plugins: Plugins, contexts: Mapping[str, Context]) -> list[Any]:
+    """Routes as Tornado takes them. :arg contexts: by plugin."""
+    found = plugins.registered("register_handlers", contexts)
+    return [route for _, several in found for route in several]
+
+
+def create_tables(plugins: Plugins, database: pw.Database, url: str) -> None:
+    """Create those tables that the database does not have yet. :raises CannotOpen: it cannot be used."""
+    found = plugins.registered("register_models")
+    models = [model for _, several in found for model in several]
+    if models:
+        # Not by the writer: a MySQL server commits what creates a table by itself.
+        create_missing(database, models, url)

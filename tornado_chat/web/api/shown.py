@@ -1,0 +1,120 @@
+"""What the API shows of sessions, notifications and conversations: ``values``, made of what the services have.
+
+Times become local, as in the frames.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tornado_chat.types import Conversation, Notification, Person, Room
+from tornado_chat.web.api.values import (
+    EndedConversation,
+    InboxItem,
+    QueueStatus,
+    Session,
+    SupervisionRecord,
+    SupportStatus,
+    WaiterStatus,
+    Waiting,
+)
+from tornado_chat.wire.times import LocalTimes
+
+
+def session(room: Room, times: LocalTimes) -> Session:
+    """A session of visitor and consultant."""
+    return Session(
+        session_id=room.thread.id,
+        user_id=room.asker.host_id,
+        consultant_id=room.helper.host_id,
+        user_name=room.asker_name,
+        consultant_name=room.helper_name,
+        appointment_id=room.appointment_id,
+        state=room.state,
+        created=times.text(room.created),
+        started=_text(room.started, times),
+        ended=_text(room.ended, times),
+        rate=room.rate,
+        feedback=room.feedback,
+    )
+
+
+def record(room: Room, times: LocalTimes) -> SupervisionRecord:
+    """A supervision record."""
+    return SupervisionRecord(
+        record_id=room.thread.id,
+        session_id=room.session_id,
+        consultant_id=room.asker.host_id,
+        supervisor_id=room.helper.host_id,
+        consultant_name=room.asker_name,
+        supervisor_name=room.helper_name,
+        state=room.state,
+        created=times.text(room.created),
+        started=_text(room.started, times),
+        ended=_text(room.ended, times),
+    )
+
+
+def notification(item: Notification, times: LocalTimes) -> InboxItem:
+    return InboxItem(
+        notification_id=item.id,
+        seq=item.seq,
+        type=item.type,
+        msg=item.msg,
+        time=times.text(item.time),
+        data=item.data,
+        read=item.read,
+        read_at=_text(item.read_at, times),
+    )
+
+
+def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
+    """:arg status: as ``Support.status`` has it."""
+    queue = status["queue"]
+    return SupportStatus(
+        time=times.text(now),
+        waiters=[
+            WaiterStatus(
+                id=Person.from_key(each["person"]).host_id,
+                name=each["name"],
+                ready=each["ready"],
+                connected=each["connected"],
+                conversations=each["conversations"],
+                capacity=each["capacity"],
+            )
+            for each in status["waiters"]
+        ],
+        queue=QueueStatus(
+            length=queue["length"],
+            waiting_since=_text(queue["waiting_since"], times),
+            first=[
+                Waiting(
+                    id=Person.from_key(each["person"]).host_id,
+                    name=each["name"],
+                    since=times.text(each["since"]),
+                )
+                for each in queue["first"]
+            ],
+        ),
+        conversations=status["conversations"],
+    )
+
+
+def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
+    """A finished support conversation."""
+    return EndedConversation(
+        conversation=item.id,
+        user_id=item.user.host_id,
+        user_name=item.user_name,
+        waiter_id=None if item.waiter is None else item.waiter.host_id,
+        waiter_name=item.waiter_name,
+        created=times.text(item.created),
+        assigned=_text(item.assigned, times),
+        ended=_text(item.ended, times),
+        messages=item.last_seq,
+        rate=item.rate,
+        feedback=item.feedback,
+    )
+
+
+def _text(time: int | None, times: LocalTimes) -> str | None:
+    return None if time is None else times.text(time)

@@ -1,0 +1,111 @@
+"""The Tornado application: every address that the server answers, and what they have in common."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tornado.web import Application, RequestHandler
+
+from tornado_chat.config import Config
+from tornado_chat.logs import fields
+from tornado_chat.services.container import Services
+from tornado_chat.services.readiness import Readiness
+from tornado_chat.web import counselling, ops, pages, support, widget
+from tornado_chat.web.api import people, sessions, staff, status
+from tornado_chat.web.api import support as support_api
+from tornado_chat.web.api.base import NothingHere
+from tornado_chat.web.described import handlers as described
+from tornado_chat.web.described import pages as described_pages
+from tornado_chat.web.described.handlers import Descriptions
+from tornado_chat.web.described.operations import Routes
+from tornado_chat.web.described.pages import Docs
+from tornado_chat.web.origins import Origins
+from tornado_chat.web.pages import Site
+from tornado_chat.web.proxies import Networks
+from tornado_chat.wire.deflate import Compression
+
+log = logging.getLogger(__name__)
+
+
+class ChatApplication(Application):
+    """:arg more_pages: routes like those of ``pages``.
+    :arg of_plugins: routes as Tornado takes them. Where an address is ours too, ours comes first.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        services: Services,
+        readiness: Readiness,
+        more_pages: Sequence[pages.Route],
+        of_plugins: Sequence[Any],
+    ) -> None:
+        self._origins = Origins(config.web.origins)
+        self._ops_networks = Networks(config.web.ops_networks)
+        everybody = {"services": services, "origins": self._origins}
+        networks = {"networks": self._ops_networks}
+        operator = {**networks, "readiness": readiness, "siblings": services.siblings}
+        of_status = _given(networks, status.ROUTES)
+        api = [*sessions.ROUTES, *people.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
+        self._descriptions = Descriptions([*api, *described.ROUTES, *ops.ROUTES], config.auth)
+        routes = [
+            *_given(everybody, counselling.ROUTES),
+            *_given(everybody, support.ROUTES),
+            *_given(everybody, api),
+            *_given({**everybody, "descriptions": self._descriptions}, described.ROUTES),
+            *_given(operator, ops.ROUTES),
+        ]
+        self._site: Site | None = None
+        self._docs: Docs | None = None
+        if config.web.pages:
+            self._site = site = Site(config.auth, self._origins, services.staff.available)
+            self._docs = Docs(site, self._descriptions)
+            routes += _given({"site": site}, [*pages.ROUTES, *more_pages])
+            routes += _given({"site": site, **everybody}, widget.ROUTES)
+            routes += _given({"docs": self._docs}, described_pages.ROUTES)
+        super().__init__(
+            [*routes, *of_plugins],
+            default_handler_class=NothingHere,
+            default_handler_args=everybody,
+            log_function=_log_request,
+            **_for_sockets(config),
+        )
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by another configuration from now on; sockets that are open stay so."""
+        self._origins.reconfigure(config.web.origins)
+        self._ops_networks.reconfigure(config.web.ops_networks)
+        self._descriptions.reconfigure(config.auth)
+        if self._site is not None and self._docs is not None:
+            self._site.reconfigure(config.auth)
+            self._docs.reconfigure()
+        self.settings.update(_for_sockets(config))
+
+
+def _given(what: Mapping[str, Any], routes: Routes) -> list[tuple[Any, ...]]:
+    """``routes``, whose handlers are made with ``what`` beside what each route has itself."""
+    return [(path, handler, {**what, **(own[0] if own else {})}) for path, handler, *own in routes]
+
+
+def _for_sockets(config: Config) -> dict[str, Any]:
+    """The settings of new WebSockets."""
+    return {
+        # A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up.
+        "websocket_max_message_size": max(4 * config.limits.frame_bytes, 1024 * 1024),
+        # What they compress with, if at all.
+        "compression": Compression() if config.web.compression else None,
+    }
+
+
+def _log_request(handler: RequestHandler) -> None:
+    """One line per request, without the query: it may hold a token."""
+    request = handler.request
+    log.debug(
+        "request",
+        extra=fields(
+            method=request.method,
+            path=request.path,
+            status=handler.get_status(),
+            ms=round(1000 * request.request_time(), 1),
+        ),
+    )
