@@ -12,7 +12,7 @@ PAIRS = 50
 IN_FLIGHT = 4
 SECONDS = 4.0
 SIZES = (10, 100, 1_000, 10_000)
-SPEAKING = 50  # one of each pair, where there are 100 sockets: with more, no other pairs than so many talk
+SPEAKING = 50  # one of each pair of 100 sockets; of more, as many pairs, so that no more talk than there
 
 
 def lines(rounds: int, storage: str = "") -> Iterator[str]:

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from tornado_chat.domain.queue import Ticket
 from tornado_chat.types import Conversation, ConversationState, Person
 
+RETRY = 5.0  # seconds until a decision that the database did not take is tried again
+
 
 class Conversations(Protocol):
     """Where conversations are stored. A change is told to ``Dispatcher.on_event`` before it is answered.

@@ -26,8 +26,8 @@ from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
 from tornado_chat.portions import portions
 from tornado_chat.services.casebook import Casebook
-from tornado_chat.services.cases import Case, Conversations, WaiterDesk
-from tornado_chat.services.grace import RETRY, Graces
+from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
+from tornado_chat.services.grace import Graces
 from tornado_chat.services.matching import Matching
 from tornado_chat.services.term import Term
 from tornado_chat.types import Conversation, Person

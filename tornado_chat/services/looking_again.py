@@ -2,8 +2,9 @@
 
 The bus carries hints, the database is the truth. While the bus is away every process asks the database each
 second what is new for the people that it holds; so its loss costs time and no message. If one process has lost it
-alone, that one says so in the database, and the others ask too. When it is back, one look finds what was missed. Of what nobody heard of at all, as the process that was to tell died at that moment, the
-coordinator takes care, now and then.
+alone, that one says so in the database, and the others ask too. When it is back, one look finds what was missed.
+Of what nobody heard of at all, as the process that was to tell died at that moment, the coordinator takes care,
+now and then.
 """
 
 import asyncio

@@ -13,8 +13,7 @@ from tornado_chat.domain.queue import Assignment
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.logs import fields
 from tornado_chat.services.casebook import Casebook
-from tornado_chat.services.cases import Case, Conversations, WaiterDesk
-from tornado_chat.services.grace import RETRY
+from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
 from tornado_chat.services.term import Term
 from tornado_chat.tasks import Tasks
 from tornado_chat.types import Conversation

@@ -22,7 +22,7 @@ T = TypeVar("T")
 Key = tuple[int, int, str, str | None]
 """Kind, thread, sender and the id that the sender's client gave."""
 
-LARGEST_PORTION = 200
+LARGEST_PORTION = 128
 """Values in one list, conditions in one query."""
 
 _SAID = "SELECT seq, sender, text, time, media, client_id FROM message WHERE kind = ? AND thread_id = ?"
@@ -119,8 +119,7 @@ class MessageLog:
         The condition is the last word on that, whoever ended the thread and in whichever process.
         """
         last = {}
-        for kind, some in _by_kind(threads):
-            ids = _padded(some)
+        for kind, ids in _by_kind(threads):
             table, condition = _THREADS[kind]
             marks = ", ".join([self._mark] * len(ids))
             cursor.execute(
@@ -134,8 +133,7 @@ class MessageLog:
     def _advance(self, cursor: Any, more: Mapping[Thread, int]) -> None:
         """One statement for all threads of a kind that got equally many messages."""
         for count in set(more.values()) - {0}:
-            for kind, some in _by_kind(thread for thread, got in more.items() if got == count):
-                ids = _padded(some)
+            for kind, ids in _by_kind(thread for thread, got in more.items() if got == count):
                 marks = ", ".join([self._mark] * len(ids))
                 cursor.execute(
                     f"UPDATE {_name(_THREADS[kind][0])} SET last_seq = last_seq + {self._mark} WHERE id IN ({marks})",  # noqa: S608
@@ -168,10 +166,10 @@ def _padded(values: Sequence[T]) -> Sequence[T]:
 
 
 def _by_kind(threads: Iterable[Thread]) -> Iterator[tuple[Kind, Sequence[int]]]:
-    """In an order that is the same for all writers, so that they do not wait for each other in a circle."""
+    """In an order that is the same for all writers, so that they do not wait for each other in a circle. Padded."""
     for kind, some in groupby(sorted(threads), lambda thread: thread.kind):
         for ids in portions([thread.id for thread in some], LARGEST_PORTION):
-            yield kind, ids
+            yield kind, _padded(ids)
 
 
 def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[Message]:

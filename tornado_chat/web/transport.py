@@ -18,8 +18,7 @@ everything that is sent within one turn of the loop is written with one call. Th
 flow control is what ``write_message`` waits for.
 
 Private members of Tornado in use: ``WebSocketHandler._detach_stream`` (it also takes the HTTP
-methods away from the handler, as the stock class does), ``RequestHandler._headers`` and ``_new_cookie``
-(what the handler has set for the answer), ``IOStream._read_buffer`` (frames that
+methods away from the handler, as the stock class does), ``IOStream._read_buffer`` (frames that
 came together with the request; reading them with ``read_bytes`` could read on without bounds),
 ``tornado.util._websocket_mask`` (the only unmasking in C at hand), ``WebSocketProtocol._abort``
 and its two abstract methods for clients (to be a subclass; handlers' code may test for it).

@@ -6,6 +6,7 @@ import binascii
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tornado.httputil import HTTPConnection, HTTPHeaders, RequestStartLine, ResponseStartLine
 from tornado.iostream import IOStream
 from tornado.log import gen_log
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
@@ -41,32 +42,51 @@ def upgrade(handler: WebSocketHandler, extensions: str | None) -> Upgraded:
     offered = headers.get("Sec-WebSocket-Protocol")
     protocols = [name.strip() for name in offered.split(",")] if offered else []
     chosen = handler.select_subprotocol(protocols)
-    answer = {"Upgrade": "websocket", "Connection": "Upgrade"}
-    answer["Sec-WebSocket-Accept"] = WebSocketProtocol13.compute_accept_value(key)
     if chosen:
         assert chosen in protocols
-        answer["Sec-WebSocket-Protocol"] = chosen
+        handler.set_header("Sec-WebSocket-Protocol", chosen)
     if extensions is not None:
-        answer["Sec-WebSocket-Extensions"] = extensions
-    handler.set_status(101)
+        handler.set_header("Sec-WebSocket-Extensions", extensions)
     handler.clear_header("Content-Type")
-    cookies = getattr(handler, "_new_cookie", {}).values()
-    head = [
-        "HTTP/1.1 101 Switching Protocols",
-        *map(": ".join, (*handler._headers.get_all(), *answer.items())),
-        *(f"Set-Cookie: {cookie.OutputString(None)}" for cookie in cookies),
-    ]
-    text = "\r\n".join([*head, "", ""])
-    if text.count("\r") + text.count("\n") != 2 * len(head) + 2:
-        raise ValueError("a header of the answer has more than one line")
-    # Instead of ``finish``, which makes and checks all of it once more.
-    handler.application.log_request(handler)
+    handler.set_status(101)
+    handler.set_header("Upgrade", "websocket")
+    handler.set_header("Connection", "Upgrade")
+    handler.set_header("Sec-WebSocket-Accept", WebSocketProtocol13.compute_accept_value(key))
+    request, held = handler.request, _Held()
+    request.connection, connection = held, request.connection
+    handler.finish()
+    request.connection = connection
     stream = handler._detach_stream()
-    handler.on_finish()
     # The HTTP side of the connection is over; as long as the request knows it, it is kept.
-    request = handler.request
     request.connection = request.server_connection = None
-    return Upgraded(stream, text.encode("latin1"), chosen)
+    return Upgraded(stream, held.answer, chosen)
+
+
+class _Held(HTTPConnection):
+    """Takes down the head of an answer. It goes out with the first frames, by one call."""
+
+    answer = b""
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        """Nothing that is held can be closed."""
+
+    def write_headers(
+        self,
+        start_line: RequestStartLine | ResponseStartLine,
+        headers: HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> "asyncio.Future[None]":
+        assert isinstance(start_line, ResponseStartLine)
+        lines = [f"HTTP/1.1 {start_line.code} {start_line.reason}", *map(": ".join, headers.get_all())]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a header of the answer has more than one line")
+        self.answer = "\r\n".join([*lines, "", ""]).encode("latin1")
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def finish(self) -> None:
+        """The head is all there is."""
 
 
 async def take_over(stream: IOStream, protocol: asyncio.Protocol, early: Callable[[bytes], None]) -> None:
