@@ -23,6 +23,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.ioloop import IOLoop
 
 from tests.mariadb import MariaDB, make_data
+from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
@@ -193,13 +194,13 @@ class Peer:
         await self.client.send_json(frame)
         return str(frame["id"])
 
-    async def get(self, type: str, timeout: float = 5) -> dict[str, Any]:
+    async def get(self, type: str, timeout: float = PATIENCE) -> dict[str, Any]:
         """The next frame, which must be of ``type``."""
         frame = await self.client.recv_json(timeout)
         assert frame["type"] == type, frame
         return dict(frame)
 
-    async def until(self, type: str, timeout: float = 5) -> dict[str, Any]:
+    async def until(self, type: str, timeout: float = PATIENCE) -> dict[str, Any]:
         """The next frame of ``type``; what comes before it is passed over."""
         while True:
             frame = await self.client.recv_json(timeout)

@@ -36,7 +36,7 @@ class MariaDB(OwnServer):
     :arg options: more of mariadbd's own, as ``--max-connections=20``.
     """
 
-    PATIENCE = 30.0
+    PATIENCE = 90.0
 
     def __init__(self, directory: Path, data: Path, *options: str) -> None:
         self.directory = directory

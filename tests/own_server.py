@@ -16,7 +16,7 @@ class OwnServer:
     """
 
     STOP: ClassVar[int] = signal.SIGTERM
-    PATIENCE: ClassVar[float] = 20.0
+    PATIENCE: ClassVar[float] = 60.0
 
     _process: subprocess.Popen[bytes] | None = None
 

@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tornado.ioloop import IOLoop
 
+from tests.patience import PATIENCE
 from tornado_chat import config, demo, logs, process, terminal
 from tornado_chat.cli import main
 from tornado_chat.demo_people import PEOPLE
@@ -372,7 +373,7 @@ def test_a_demo_without_people_ends(
         host.welcome("http://127.0.0.1:1")  # nobody listens there
         assert await ended == (os.getpid(), signal.SIGTERM)
 
-    io_loop.run_sync(fail, timeout=10)
+    io_loop.run_sync(fail, timeout=PATIENCE)
     assert host.failed
 
 
@@ -421,13 +422,13 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
                 input="你好\n",
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=PATIENCE,
             )
             assert talk.returncode == 0, talk.stderr
             assert "你好" in talk.stdout
         finally:
             server.send_signal(signal.SIGTERM)
-            _, errors = server.communicate(timeout=30)
+            _, errors = server.communicate(timeout=PATIENCE)
         assert server.returncode == 0, errors
         assert "eyJ" not in errors
         assert not (state / demo.POINTER).exists()

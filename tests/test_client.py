@@ -13,6 +13,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
+from tests.patience import PATIENCE
 from tornado_chat.client import (
     Ack,
     ChatClient,
@@ -26,7 +27,6 @@ from tornado_chat.client import (
     WaiterClient,
 )
 
-PATIENCE = 5
 USER = r"/v1/ws/user/connect"
 WAITER = r"/v1/ws/waiter/connect"
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.cluster.link import Times
@@ -46,7 +47,7 @@ class Ears:
 
     async def until(self, count: int) -> list[int]:
         """The numbers of the messages, when there are ``count`` of them."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while len(self.heard) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -70,7 +71,7 @@ class Signs:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()

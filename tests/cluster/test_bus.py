@@ -28,7 +28,7 @@ async def gone_through(sender: RedisBus, *receivers: RedisBus) -> None:
         receiver.tune_out(mark)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_has_tuned_in_hears_everything_in_order_and_once(redis: RedisServer) -> None:
     cluster = settings(redis)
     async with process(cluster) as here, process(cluster) as there, process(cluster) as elsewhere:
@@ -45,7 +45,7 @@ async def test_who_has_tuned_in_hears_everything_in_order_and_once(redis: RedisS
         assert ears.heard[0] == message(1)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_is_published_right_after_tuning_in_is_heard(redis: RedisServer) -> None:
     cluster = settings(redis)
     async with process(cluster) as here, process(cluster) as there:
@@ -57,7 +57,7 @@ async def test_what_is_published_right_after_tuning_in_is_heard(redis: RedisServ
         assert await ears.until(100) == list(range(1, 101))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_tuning_in_and_out_within_a_turn_ends_as_said_last(redis: RedisServer) -> None:
     cluster = settings(redis)
     async with process(cluster) as here, process(cluster) as there:
@@ -79,7 +79,7 @@ async def test_tuning_in_and_out_within_a_turn_ends_as_said_last(redis: RedisSer
         assert not await here.elsewhere(THREAD)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_many_channels_at_once(redis: RedisServer) -> None:
     cluster = settings(redis)
     async with process(cluster) as here, process(cluster) as there:
@@ -91,7 +91,7 @@ async def test_many_channels_at_once(redis: RedisServer) -> None:
         assert await ears.until(2000) == list(range(1, 2001))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_an_event_for_two_people_comes_once(redis: RedisServer) -> None:
     cluster = settings(redis)
     waiter = Person(Role.WAITER, "1")
@@ -108,7 +108,7 @@ async def test_an_event_for_two_people_comes_once(redis: RedisServer) -> None:
         assert heard == [Assigned(row, "the first free one")]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_whether_somebody_listens_elsewhere(redis: RedisServer) -> None:
     cluster = settings(redis)
     async with process(cluster) as here, process(cluster) as there:
@@ -120,14 +120,14 @@ async def test_whether_somebody_listens_elsewhere(redis: RedisServer) -> None:
         assert await here.elsewhere(THREAD)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_two_installations_on_one_redis_do_not_hear_each_other(redis: RedisServer) -> None:
     async with process(settings(redis)) as here, process(settings(redis)) as there:
         await there.tune_in(THREAD)
         assert not await here.elsewhere(THREAD)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_redis_that_dies_and_comes_back_empty(
     own_redis: RedisServer, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,7 +160,7 @@ async def test_a_redis_that_dies_and_comes_back_empty(
     assert sum("is back after" in line for line in lines) == 2
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_redis_that_hangs_is_noticed_and_nobody_waits_for_it(
     own_redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -179,7 +179,7 @@ async def test_a_redis_that_hangs_is_noticed_and_nobody_waits_for_it(
         await signs.until(lambda: signs.back == 1)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_could_not_say_something_asks_the_others_to_look(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -199,7 +199,7 @@ async def test_who_could_not_say_something_asks_the_others_to_look(
         assert not there_signs.away
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_process_that_starts_without_redis_finds_it_later(
     own_redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -216,7 +216,7 @@ async def test_a_process_that_starts_without_redis_finds_it_later(
             assert await there.elsewhere(THREAD)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_another_version_says_is_passed_over_and_told_once(
     redis: RedisServer, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,7 +233,7 @@ async def test_what_another_version_says_is_passed_over_and_told_once(
     assert sum("is not understood" in record.getMessage() for record in caplog.records) == 1
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_redis_whose_disk_is_full_goes_on_carrying_events(memory: Path, tmp_path: Path) -> None:
     folder = tmp_path / "full"
     folder.mkdir()

@@ -36,12 +36,12 @@ async def problem(cluster: config.Cluster) -> str:
         return here.problem
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_unix_socket(redis: RedisServer) -> None:
     await works(settings(redis, url=f"unix://{redis.socket}?db=3"))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_passwords(memory: Path, tmp_path: Path, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
     (tmp_path / "password").write_text("p@ss/word\n")
@@ -57,7 +57,7 @@ async def test_passwords(memory: Path, tmp_path: Path, expected_logs: list[str])
             assert "wrong@" not in said
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_tls(memory: Path, tmp_path: Path, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
     _certify(tmp_path)
@@ -89,7 +89,7 @@ def _certify(folder: Path) -> None:
     subprocess.run((*command, *subject, *files), check=True, capture_output=True)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
     cluster, signs = settings(own_redis), Signs()
@@ -104,7 +104,7 @@ async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs
         assert "publish" in bus.problem
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) -> None:
     manual = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
     (rules,) = (line.split() for line in manual.splitlines() if line.startswith("ACL SETUSER"))
@@ -121,7 +121,7 @@ async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) 
         await lease.release()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_sentinels_know_where_it_is_and_where_it_has_moved(
     memory: Path, tmp_path: Path, expected_logs: list[str]
 ) -> None:
@@ -156,7 +156,7 @@ def _replicated(master: RedisServer) -> Iterator[None]:
     yield
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("own", [(), ("requirepass secret",)])
 async def test_sentinels_with_and_without_a_password(
     memory: Path, tmp_path: Path, own: tuple[str, ...], expected_logs: list[str]
@@ -175,7 +175,7 @@ async def test_sentinels_with_and_without_a_password(
             assert "does not let us in" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_service_that_no_sentinel_knows(
     redis: RedisServer, memory: Path, tmp_path: Path, expected_logs: list[str]
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
+from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.attendance import Fact, HandOver, InRoom, OnDuty, Question, WhoIsThere
@@ -122,7 +123,7 @@ class Node:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - any of many things may make it true
             await asyncio.sleep(0.005)
 
@@ -147,7 +148,7 @@ def in_room(id: int, name: str = "Wang") -> InRoom:
     return InRoom(ROOM, Person(Role.USER, str(id)), name)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_one_process_coordinates_and_is_told_of_its_people_by_a_call(redis: RedisServer) -> None:
     async with nodes(settings(redis), 1) as (node,):
         assert node.way.coordinates
@@ -164,7 +165,7 @@ async def test_one_process_coordinates_and_is_told_of_its_people_by_a_call(redis
     assert node.desk.ended == 1
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_of_many_that_start_at_once_one_coordinates(redis: RedisServer) -> None:
     cluster = settings(redis)
     those = [Node(cluster) for _ in range(5)]
@@ -177,7 +178,7 @@ async def test_of_many_that_start_at_once_one_coordinates(redis: RedisServer) ->
     assert not any(each.desk.active for each in those)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_coordinator_hears_of_everybody_in_order(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
         for count in range(200):
@@ -196,7 +197,7 @@ async def test_the_coordinator_hears_of_everybody_in_order(redis: RedisServer) -
         assert not second.desk.notes
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_was_known_before_a_coordinator_begins_is_no_news_to_it(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +217,7 @@ async def test_what_was_known_before_a_coordinator_begins_is_no_news_to_it(
         assert last.desk.notes[-1] == (other.name, in_room(200).key, False)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_holder_that_is_killed_is_followed_by_another(redis: RedisServer) -> None:
     async with nodes(settings(redis), 3) as (first, second, third):
         second.way.here(in_room(1))
@@ -229,7 +230,7 @@ async def test_a_holder_that_is_killed_is_followed_by_another(redis: RedisServer
         assert not (second.desk.active and third.desk.active)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_graceful_stop_hands_over_at_once(redis: RedisServer) -> None:
     slow = Rhythm(beat=30, ttl=60, dead=120, patience=60)
     async with nodes(settings(redis), 2) as (first, second):
@@ -243,7 +244,7 @@ async def test_a_graceful_stop_hands_over_at_once(redis: RedisServer) -> None:
         await second.stop()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_process_that_says_goodbye_is_gone_at_once(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2, Rhythm(beat=0.05, ttl=5, dead=60)) as (first, second):
         second.way.here(in_room(1))
@@ -252,7 +253,7 @@ async def test_a_process_that_says_goodbye_is_gone_at_once(redis: RedisServer) -
         await until(lambda: not first.desk.facts)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_has_said_goodbye_is_not_missed_by_a_new_coordinator(redis: RedisServer) -> None:
     rhythm = Rhythm(beat=0.05, ttl=5, dead=60)
     async with nodes(cluster := settings(redis), 3, rhythm) as (first, second, third):
@@ -268,7 +269,7 @@ async def test_who_has_said_goodbye_is_not_missed_by_a_new_coordinator(redis: Re
         await fourth.stop()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_process_that_dies_is_gone_after_a_while(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -284,7 +285,7 @@ async def test_a_process_that_dies_is_gone_after_a_while(
         await until(lambda: third.way.status()["processes"] == sorted((first.name, third.name)))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_changes_that_were_missed_are_asked_for(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
         for id in (1, 2, 3):
@@ -307,7 +308,7 @@ async def test_changes_that_were_missed_are_asked_for(redis: RedisServer) -> Non
         )
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_redis_that_restarts_empty_changes_nothing(
     own_redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -338,7 +339,7 @@ async def test_a_redis_that_restarts_empty_changes_nothing(
         assert second.desk.begun == third.desk.begun == 0
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_redis_that_hangs(own_redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
     async with nodes(settings(own_redis), 2, times=QUICK) as (first, second):
@@ -352,7 +353,7 @@ async def test_a_redis_that_hangs(own_redis: RedisServer, expected_logs: list[st
         await until(lambda: first.desk.active != second.desk.active)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_holder_that_slept_through_its_lease_ends_at_once(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -369,7 +370,7 @@ async def test_a_holder_that_slept_through_its_lease_ends_at_once(
         await until(lambda: len(second.desk.facts) == 1)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_holder_that_was_held_up_is_not_sure_from_the_first_moment(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
         await until(lambda: first.way.sure)
@@ -379,7 +380,7 @@ async def test_a_holder_that_was_held_up_is_not_sure_from_the_first_moment(redis
         assert not first.way.sure
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_follows_one_that_died_lets_all_look_for_what_it_has_not_told(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -399,7 +400,7 @@ def look(looked: dict[Node, int], who: Node) -> None:
     looked[who] += 1
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_coordinator_that_cannot_begin_leaves_it_to_another(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -418,7 +419,7 @@ async def test_a_coordinator_that_cannot_begin_leaves_it_to_another(
     await first.stop()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_one_that_cannot_begin_tries_again(redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append("cannot coordinate now: database_away")
     node = Node(settings(redis))
@@ -431,7 +432,7 @@ async def test_one_that_cannot_begin_tries_again(redis: RedisServer, expected_lo
     await node.stop()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_comes_while_a_coordinator_begins_is_news(redis: RedisServer) -> None:
     node = Node(settings(redis))
     node.desk.hold.clear()
@@ -452,7 +453,7 @@ async def test_who_comes_while_a_coordinator_begins_is_news(redis: RedisServer) 
 # --- questions ---
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_questions_reach_the_coordinator_and_its_errors_come_back(redis: RedisServer) -> None:
     async with nodes(settings(redis), 2) as (first, second):
         question = HandOver(7, Person(Role.WAITER, "1"), Person(Role.WAITER, "2"))
@@ -477,7 +478,7 @@ async def test_questions_reach_the_coordinator_and_its_errors_come_back(redis: R
         assert (caught.value.code, caught.value.detail) == ("not_your_user", {"id": 7})
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_question_that_the_coordinator_does_not_outlive_is_asked_of_the_next(
     redis: RedisServer,
 ) -> None:
@@ -494,7 +495,7 @@ async def test_a_question_that_the_coordinator_does_not_outlive_is_asked_of_the_
         assert sorted((second.desk.active, third.desk.active)) == [False, True]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_question_that_nobody_answers_ends(redis: RedisServer) -> None:
     impatient = Rhythm(beat=0.05, ttl=5, dead=5, patience=0.1)
     async with nodes(settings(redis), 2, impatient) as (first, second):
@@ -507,7 +508,7 @@ async def test_a_question_that_nobody_answers_ends(redis: RedisServer) -> None:
             await second.way.ask(WhoIsThere(THREAD))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_coordinator_that_fails_on_a_question_says_so(
     redis: RedisServer, expected_logs: list[str]
 ) -> None:
@@ -521,7 +522,7 @@ async def test_a_coordinator_that_fails_on_a_question_says_so(
 # --- events ---
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_coordinator_hears_what_ends_wherever_it_ends(redis: RedisServer) -> None:
     async with nodes(settings(redis), 3) as (first, second, third):
         heard: list[Event] = []

@@ -13,6 +13,7 @@ from tornado.ioloop import IOLoop
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import House, Peer, changed, token
 from tests.faults import FaultyProxy
+from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
@@ -50,7 +51,7 @@ def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
             found.append(House(server, settings, []))
         return found
 
-    houses = io_loop.run_sync(start, timeout=20)
+    houses = io_loop.run_sync(start, timeout=PATIENCE)
     yield houses
 
     async def stop() -> None:
@@ -60,7 +61,7 @@ def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
         for house in houses:
             await house.server.stop()
 
-    io_loop.run_sync(stop, timeout=20)
+    io_loop.run_sync(stop, timeout=PATIENCE)
 
 
 async def texts(client: RawClient, count: int) -> list[str]:
@@ -75,7 +76,7 @@ async def sign(client: RawClient, key: str) -> dict[str, object]:
             return frame
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_session_of_people_at_different_servers(houses: list[House]) -> None:
     one, two, three = houses
     session = await one.session()
@@ -101,7 +102,7 @@ async def test_a_session_of_people_at_different_servers(houses: list[House]) -> 
         assert (await client.wait_closed()).code == 1000
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_who_comes_back_to_another_server_misses_nothing_and_disturbs_nobody(
     houses: list[House],
 ) -> None:
@@ -120,7 +121,7 @@ async def test_who_comes_back_to_another_server_misses_nothing_and_disturbs_nobo
     assert await texts(counsellor, 1) == ["back"]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_presence_typing_and_reading_are_seen_across_servers(houses: list[House]) -> None:
     one, two, three = houses
     session = await one.session()
@@ -139,7 +140,7 @@ async def test_presence_typing_and_reading_are_seen_across_servers(houses: list[
         pass
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_one_line_for_all(houses: list[House]) -> None:
     one, two, three = houses
     first = await two.user(1)
@@ -172,7 +173,7 @@ async def test_one_line_for_all(houses: list[House]) -> None:
         assert (whole["line"]["length"], whole["waiters"]["items"][0]["conversations"]) == (0, 1)
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_user_with_a_tab_at_each_server_has_one_conversation(houses: list[House]) -> None:
     waiter = await houses[0].waiter(7, ready=False)
     tabs: list[Peer] = list(await asyncio.gather(*(house.user(1) for house in houses)))
@@ -190,7 +191,7 @@ async def test_a_user_with_a_tab_at_each_server_has_one_conversation(houses: lis
         await tab.until("disconnected")
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_user_is_handed_to_a_waiter_at_another_server(houses: list[House]) -> None:
     user, source = await houses[0].user(1), await houses[1].waiter(7)
     await user.until("connect_success")
@@ -207,7 +208,7 @@ async def test_a_user_is_handed_to_a_waiter_at_another_server(houses: list[House
     assert (await source.until("error"))["reply_id"] == wrong
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_notification_finds_its_person(houses: list[House]) -> None:
     listener = await houses[1].connect(f"/notify?token={COUNSELLOR}")
     while not await houses[2].server._presence.online(Person(Role.CONSULTANT, "2")):
@@ -216,7 +217,7 @@ async def test_a_notification_finds_its_person(houses: list[House]) -> None:
     assert (await listener.recv_json())["type"] == 2
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses: list[House]) -> None:
     first = Peer(await houses[0].connect("/v1/ws/waiter/connect"))
     await first.sign_in("waiter", 7, features=["kickout"])
@@ -228,7 +229,7 @@ async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses:
     await first.get("kickout")
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_what_a_server_stored_and_could_not_tell_is_told_when_it_is_said_again(
     houses: list[House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +249,7 @@ async def test_what_a_server_stored_and_could_not_tell_is_told_when_it_is_said_a
     assert (heard["msg"], heard["seq"]) == ("help", 1)
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_who_comes_at_the_moment_of_its_match_sees_its_waiter(
     houses: list[House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +275,7 @@ async def test_who_comes_at_the_moment_of_its_match_sees_its_waiter(
     assert (await tab.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_what_a_server_decides_while_it_stops_is_told(
     houses: list[House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +305,7 @@ class TestRedisHangs:
     def settings(self, settings: config.Config, own_redis: RedisServer) -> config.Config:
         return replace(settings, cluster=cluster_settings(own_redis))
 
-    @pytest.mark.gen_test(timeout=60)
+    @pytest.mark.gen_test
     async def test_who_comes_back_meanwhile_learns_its_place(
         self, houses: list[House], own_redis: RedisServer, expected_logs: list[str]
     ) -> None:
@@ -321,7 +322,7 @@ class TestRedisHangs:
         await again.client.send_json({"id": "x", "type": "nonsense", "payload": None})
         await again.get("error")  # it is seated
         own_redis.resume()
-        assert (await again.get("connect_queue", 15))["payload"]["location"] == 2
+        assert (await again.get("connect_queue"))["payload"]["location"] == 2
 
 
 class TestTheCoordinatorLeaves:
@@ -329,7 +330,7 @@ class TestTheCoordinatorLeaves:
     def settings(self, settings: config.Config) -> config.Config:
         return changed(settings, "support", rejoin_grace=1.5)
 
-    @pytest.mark.gen_test(timeout=40)
+    @pytest.mark.gen_test
     async def test_the_line_and_the_talks_go_on(self, houses: list[House]) -> None:
         one, two, three = houses
         waiter = await two.waiter(7)
@@ -343,8 +344,8 @@ class TestTheCoordinatorLeaves:
         await talking.tell("message_text", {"message": "still here"})
         assert (await waiter.get("message_text"))["payload"]["message"] == "still here"
         await waiter.tell("ready")
-        assert (await waiter.get("new_connection", 15))["payload"]["uuid"] == waiting.uuid
-        await waiting.until("connect_success", 15)
+        assert (await waiter.get("new_connection"))["payload"]["uuid"] == waiting.uuid
+        await waiting.until("connect_success")
         await asyncio.sleep(2)  # more than the grace: nobody is gone
         await talking.tell("message_text", {"message": "and here"})
         assert (await waiter.get("message_text"))["from"] == talking.uuid
@@ -357,7 +358,7 @@ class TestOneIsCutOffFromRedis:
         return changed(changed(settings, "support", rejoin_grace=1.0), "counselling", rejoin_grace=1.0)
 
     @pytest.mark.slow
-    @pytest.mark.gen_test(timeout=60)
+    @pytest.mark.gen_test
     async def test_its_people_talk_on_for_longer_than_the_grace(
         self, settings: config.Config, redis: RedisServer, houses: list[House], expected_logs: list[str]
     ) -> None:

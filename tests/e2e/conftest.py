@@ -13,9 +13,9 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.conftest import SECRET, House
+from tests.patience import PATIENCE
 from tornado_chat import config
 
-START = 20.0  # seconds
 READY = re.compile(r'url(?:=|": ")(http://[^\s"]+)')
 
 
@@ -38,6 +38,7 @@ class Process:
         self.around: list[str] = []  # a command that ends by running those behind it
         self.descriptors: list[int] = []  # that the process gets, too
         self.log: list[str] = []
+        self.expected: list[str] = []  # patterns of the warnings and errors that a test expects
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -59,7 +60,7 @@ class Process:
         )
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(ready))
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(PATIENCE):
             self.url = await ready
         # The port stays the same over restarts, as it would for clients of a real server.
         self.options[0] = f"server.port={self.url.rsplit(':', 1)[1]}"
@@ -75,6 +76,25 @@ class Process:
                 ready.set_result(found.group(1))
         if not ready.done():
             ready.set_exception(AssertionError("\n".join(["the server did not start:", *self.log])))
+
+    async def said(self, pattern: str, times: int = 1, after: int = 0) -> list[str]:
+        """Wait until so many lines have ``pattern``: what was done by now may be read a moment later.
+
+        :arg after: this many lines are not looked at.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while len(found := self._lines(pattern, after)) < times:  # noqa: ASYNC110 - read by another task
+                await asyncio.sleep(0.01)
+        return found
+
+    def forget(self, pattern: str) -> list[str]:
+        """Take expected lines out of the log. Wait with ``said`` before, or for the end of the process."""
+        found = self._lines(pattern)
+        self.log[:] = [line for line in self.log if line not in found]
+        return found
+
+    def _lines(self, pattern: str, after: int = 0) -> list[str]:
+        return [line for line in self.log[after:] if re.search(pattern, line)]
 
     @property
     def runs(self) -> bool:
@@ -115,9 +135,10 @@ def process(io_loop: IOLoop, tmp_path: Path) -> Iterator[Process]:
     process = Process(tmp_path)
     yield process
     try:
-        io_loop.run_sync(process.stop, timeout=20)
+        io_loop.run_sync(process.stop, timeout=PATIENCE)
     except TimeoutError:  # or it would go on when the tests are over
         os.kill(process.pid, signal.SIGKILL)
         raise
     warnings = [line for line in process.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
-    assert not warnings, "unexpected log lines of the server"
+    surprises = [line for line in warnings if not any(re.search(each, line) for each in process.expected)]
+    assert not surprises, "unexpected log lines of the server"

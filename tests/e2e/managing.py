@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.conftest import Process
+from tests.patience import PATIENCE
 
 HIGH = 50  # where no descriptor of ours is overwritten before it is moved
 PASS_ON = """
@@ -59,7 +60,7 @@ class Manager(asyncio.DatagramProtocol):
 
     async def hears(self, name: str, value: str | None = None, *, after: int = 0) -> dict[str, str]:
         """Wait for a datagram that assigns ``name``, behind the first ``after`` ones."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for each in self.told[after:]:
                     if name in each and value in (None, each[name]):
@@ -86,16 +87,16 @@ def bound(address: str | tuple[str, int]) -> socket.socket:
 
 
 def stuck_plugin(folder: Path) -> Path:
-    """A folder with a plugin that holds the loop for ever, in line 7 of its file, when somebody says ``stop``."""
+    """A folder with a plugin that holds the loop for ever, in line 7 of its file, when somebody says ``stop``, and notes ``held``."""
     plugins = folder / "plugins"
     plugins.mkdir()
     (plugins / "stuck.py").write_text(
-        "import time\n"
+        "import sys, time\n"
         "from tornado_chat import Plugin, hookimpl\n"
         "class Stuck(Plugin):\n"
         "    @hookimpl\n"
         "    def filter_message(self, draft):\n"
         "        while draft.text == 'stop':\n"
-        "            time.sleep(1)\n"
+        "            sys.stderr.write('held\\n'); time.sleep(1)\n"
     )
     return plugins

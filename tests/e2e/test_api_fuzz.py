@@ -42,5 +42,5 @@ async def test_schemathesis_finds_nothing(process: Process, tmp_path: Path) -> N
     )
     said, _ = await fuzzer.communicate()
     await process.stop()
-    process.log = [line for line in process.log if not any(words in line for words in EXPECTED)]
+    process.expected += EXPECTED
     assert fuzzer.returncode == 0, said.decode()

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import House, token
 from tests.e2e.conftest import Process
 from tests.faults import FaultyProxy
+from tests.patience import PATIENCE
 from tornado_chat.client import Closed, RawClient
 
 VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
@@ -83,7 +84,7 @@ class Listener:
 
     async def until(self, text: str) -> list[str]:
         """All that was heard, without what came again."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while text not in self.heard:
                 self._news.clear()
                 await self._news.wait()
@@ -116,7 +117,7 @@ async def proxied(process: Process) -> AsyncIterator[tuple[House, FaultyProxy]]:
             await asyncio.wait({task}, timeout=6)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("hurt", HURTS)
 async def test_a_participant_misses_nothing(options: Process, hurt: Hurt) -> None:
     async with proxied(options) as (house, proxy):
@@ -135,7 +136,7 @@ async def test_a_participant_misses_nothing(options: Process, hurt: Hurt) -> Non
         await listener.close()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("hurt", [cut, drop])
 async def test_an_observer_goes_on_where_it_stopped(options: Process, hurt: Hurt) -> None:
     async with proxied(options) as (house, proxy):
@@ -160,7 +161,7 @@ async def test_an_observer_goes_on_where_it_stopped(options: Process, hurt: Hurt
         await listener.close()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("hurt", [cut, stall_for_good])
 async def test_no_notification_is_forgotten(options: Process, hurt: Hurt) -> None:
     async with proxied(options) as (house, proxy):
@@ -174,7 +175,7 @@ async def test_no_notification_is_forgotten(options: Process, hurt: Hurt) -> Non
         await listener.close()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("hurt", [cut, drop])
 async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options: Process, hurt: Hurt) -> None:
     async with proxied(options) as (house, proxy):
@@ -209,7 +210,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options:
             await waiter.tell("message_text", {"message": text}, to=address)
             await waiter.until("message_text_success")
             await hurt(proxy, n)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while expected[-1] not in heard:
                 news.clear()
                 await news.wait()
@@ -222,7 +223,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options:
             await client.close()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_several_connections_of_one_person_hear_all_together(options: Process) -> None:
     async with proxied(options) as (house, proxy):
         session = await house.session()
@@ -239,7 +240,7 @@ async def test_several_connections_of_one_person_hear_all_together(options: Proc
                 proxy.cut()
         # Receipts are a person's, not a socket's: what was said while one of them was away may have
         # come to another.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not set(expected) <= {text for listener in listeners for text in listener.heard}:  # noqa: ASYNC110 - any of them may be the last
                 await asyncio.sleep(0.02)  # any of the three may be the last
         for listener in listeners:
@@ -247,7 +248,7 @@ async def test_several_connections_of_one_person_hear_all_together(options: Proc
             await listener.close()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_slow_peer_is_dropped_and_nobody_waits_for_it(options: Process) -> None:
     options.options += ["limits.outgoing_bytes=200000", "limits.ping_timeout=30"]
     async with proxied(options) as (house, proxy):
@@ -265,4 +266,4 @@ async def test_a_slow_peer_is_dropped_and_nobody_waits_for_it(options: Process) 
         while not (await quick.recv_json())["msg"].startswith("199 "):
             pass
         proxy.resume()
-        assert (await slow.wait_closed(20)).code in (4408, 1006)
+        assert (await slow.wait_closed()).code in (4408, 1006)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SECRET
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "opt/tornado-chat"
@@ -115,7 +116,7 @@ def served(environ: dict[str, str], machine: Path, tmp_path: Path) -> Iterator[s
         url = next(line.split("url=")[1].split()[0] for line in process.stderr if " ready " in line)
         yield url
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 

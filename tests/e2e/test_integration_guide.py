@@ -21,6 +21,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.pages.conftest import People, browser, expected_complaints, io_loop, pages_loop, people
+from tests.patience import PATIENCE
 from tornado_chat import errors
 from tornado_chat.wire.kinds import CLOSE_CODES
 
@@ -111,7 +112,7 @@ class Host:
         with path.open("wb") as log:
             process = await self._start(["sh", "-euc", block.text], log)
         self._serving[block.line] = process
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not await _answers(port):
                 assert process.returncode is None, path.read_bytes()
                 await asyncio.sleep(0.05)

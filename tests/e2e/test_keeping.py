@@ -90,7 +90,7 @@ def stored(path: Path, session: int) -> list[tuple[int, str]]:
         return database.execute(query, (session,)).fetchall()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_backup_under_load_restores_to_a_server_that_serves_it(
     process: Process, tmp_path: Path
 ) -> None:
@@ -126,7 +126,7 @@ async def test_a_backup_under_load_restores_to_a_server_that_serves_it(
     assert (code, "all as they were written" in said) == (0, True), said
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_person_is_erased_while_others_talk_and_no_file_holds_a_word(
     process: Process, tmp_path: Path
 ) -> None:
@@ -171,7 +171,7 @@ def files_with(process: Process, text: str) -> list[str]:
     return [path.name for path in folder.iterdir() if text.encode() in path.read_bytes()]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_past_is_removed_while_others_talk(process: Process) -> None:
     await process.start(*LOAD)
     house = process.house

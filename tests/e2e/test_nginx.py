@@ -23,6 +23,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tests.conftest import House, token
 from tests.e2e.conftest import Process, _Address
 from tests.own_server import free_port
+from tests.patience import PATIENCE
 from tornado_chat import config
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"
@@ -77,7 +78,7 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[House, in
     command = shutil.which("nginx") or "/usr/sbin/nginx"
     running = await asyncio.create_subprocess_exec(command, "-p", folder, "-c", folder / "nginx.conf")
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not await listens(secure):  # noqa: ASYNC110 - it does not tell
                 await asyncio.sleep(0.02)
         yield House(_Address(f"https://127.0.0.1:{secure}"), config.Config(), []), plain  # type: ignore[arg-type]
@@ -120,7 +121,7 @@ async def get(url: str, **headers: str) -> HTTPResponse:
     )
 
 
-@pytest.mark.gen_test(timeout=40)
+@pytest.mark.gen_test
 async def test_both_dialects_through_nginx(process: Process, tmp_path: Path) -> None:
     async with nginx(process, tmp_path) as (house, _):
         assert house.ws.startswith("wss://")
@@ -142,7 +143,7 @@ async def test_both_dialects_through_nginx(process: Process, tmp_path: Path) -> 
     assert "eyJ" not in log + (tmp_path / "tornado-chat.error.log").read_text()
 
 
-@pytest.mark.gen_test(timeout=40)
+@pytest.mark.gen_test
 async def test_pages_requests_and_what_is_kept_from_the_public(process: Process, tmp_path: Path) -> None:
     async with nginx(process, tmp_path) as (house, plain):
         moved = await get(f"http://127.0.0.1:{plain}/room?a=b")
@@ -161,7 +162,7 @@ async def test_pages_requests_and_what_is_kept_from_the_public(process: Process,
         assert answer.code == 413
 
 
-@pytest.mark.gen_test(timeout=40)
+@pytest.mark.gen_test
 async def test_nobody_has_another_address_by_saying_so(process: Process, tmp_path: Path) -> None:
     async with nginx(process, tmp_path) as (house, _):
 

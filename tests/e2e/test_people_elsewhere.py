@@ -11,6 +11,7 @@ from tornado.ioloop import IOLoop
 from tests.chaos import Cluster
 from tests.conftest import House, Peer, token
 from tests.mariadb import MariaDB
+from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat.client import ChatClient, NotifyClient, ObserveClient, RawClient, UserClient, WaiterClient
 
@@ -31,9 +32,9 @@ def cluster(
 ) -> Iterator[Cluster]:
     """Three servers."""
     cluster = Cluster(tmp_path, own_mariadb, own_redis, 3, children=False)
-    io_loop.run_sync(cluster.start, timeout=60)
+    io_loop.run_sync(cluster.start, timeout=PATIENCE)
     yield cluster
-    io_loop.run_sync(cluster.stop, timeout=60)
+    io_loop.run_sync(cluster.stop, timeout=PATIENCE)
     assert not cluster.troubles()
 
 
@@ -46,13 +47,13 @@ async def said(client: ChatClient | ObserveClient, count: int) -> list[str]:
     """The next texts of people."""
     found: list[str] = []
     while len(found) < count:
-        frame = await client.receive(10)
+        frame = await client.receive(PATIENCE)
         if not frame.raw.get("isSystem"):
             found.append(frame.msg)
     return found
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 async def test_counselling(houses: list[House]) -> None:
     one, two, three = houses
     async with (
@@ -60,7 +61,7 @@ async def test_counselling(houses: list[House]) -> None:
         NotifyClient(one.ws, SUPERVISOR) as asked,
     ):
         session = await two.session()
-        assert (await notified.receive(10)).raw["type"] == 2
+        assert (await notified.receive(PATIENCE)).raw["type"] == 2
         async with (
             ChatClient(one.ws, VISITOR, session) as visitor,
             ChatClient(two.ws, COUNSELLOR, session) as counsellor,
@@ -71,7 +72,7 @@ async def test_counselling(houses: list[House]) -> None:
             assert await said(visitor, 1) == ["c1"]
 
             record = await one.record(session)
-            assert (await asked.receive(10)).raw["type"]
+            assert (await asked.receive(PATIENCE)).raw["type"]
             async with (
                 ObserveClient(three.ws, SUPERVISOR, session) as supervisor,
                 ObserveClient(two.ws, ADMIN, session) as admin,
@@ -103,32 +104,32 @@ async def test_counselling(houses: list[House]) -> None:
                 for client in (visitor, counsellor, supervisor, admin):
                     while client.closed is None:
                         try:
-                            await client.receive(10)
+                            await client.receive(PATIENCE)
                         except Exception:
                             break
                     assert client.closed is not None
                     assert client.closed.code == 1000
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 async def test_support(houses: list[House]) -> None:
     one, two, three = houses
     async with (
         UserClient(one.ws, token("user", 1)) as user,
         UserClient(two.ws, token("user", 2)) as other,
     ):
-        await user.expect("connect_queue", 10)
-        await other.expect("connect_queue", 10)
+        await user.expect("connect_queue", PATIENCE)
+        await other.expect("connect_queue", PATIENCE)
         async with WaiterClient(three.ws, token("waiter", 7)) as waiter:
             for client in (user, other):
-                await client.expect("connect_success", 10)
+                await client.expect("connect_success", PATIENCE)
             assert user.uuid is not None
             assert other.uuid is not None
             for n in range(20):
                 await asyncio.gather(user.send(f"u{n}"), other.send(f"o{n}"))
             heard: dict[str, list[str]] = {user.uuid: [], other.uuid: []}
             for _ in range(40):
-                frame = await waiter.expect("message_text", 10)
+                frame = await waiter.expect("message_text", PATIENCE)
                 heard[str(frame.sender)].append(frame.message)
             assert heard == {
                 user.uuid: [f"u{n}" for n in range(20)],
@@ -136,42 +137,42 @@ async def test_support(houses: list[House]) -> None:
             }
             await waiter.send(user.uuid, "to the first")
             await waiter.send(other.uuid, "to the other")
-            assert (await user.expect("message_text", 10)).message == "to the first"
-            assert (await other.expect("message_text", 10)).message == "to the other"
+            assert (await user.expect("message_text", PATIENCE)).message == "to the first"
+            assert (await other.expect("message_text", PATIENCE)).message == "to the other"
 
             async with WaiterClient(one.ws, token("waiter", 8)) as second:
                 status = {}
                 while len(status.get("waiters", ())) < 2:
                     status = json.loads((await two.api("GET", "/api/v1/support/status", HOST)).body)
                 await waiter.request("transfer", {"waiter": 8}, to=user.uuid)
-                assert (await second.expect("new_connection", 10)).detail("uuid") == user.uuid
-                heard_again = [(await second.expect("message_text", 10)).message for _ in range(20)]
+                assert (await second.expect("new_connection", PATIENCE)).detail("uuid") == user.uuid
+                heard_again = [(await second.expect("message_text", PATIENCE)).message for _ in range(20)]
                 assert heard_again == [f"u{n}" for n in range(20)]
                 await user.send("to the second")
-                assert (await second.expect("message_text", 10)).message == "to the second"
+                assert (await second.expect("message_text", PATIENCE)).message == "to the second"
                 await second.tell("disconnect", to=user.uuid)
-                await user.expect("disconnected", 10)
-            assert (await waiter.expect("disconnected", 10)).sender == user.uuid
+                await user.expect("disconnected", PATIENCE)
+            assert (await waiter.expect("disconnected", PATIENCE)).sender == user.uuid
             await other.tell("disconnect")
-            assert (await waiter.expect("disconnected", 10)).sender == other.uuid
+            assert (await waiter.expect("disconnected", PATIENCE)).sender == other.uuid
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 async def test_people_who_know_only_the_seeds(houses: list[House]) -> None:
     one, two, three = houses
     session = await three.session()
     visitor = await RawClient.connect(f"{one.ws}/chat?token={VISITOR}&sessionId={session}&type=0")
-    assert (await visitor.recv_json(10))["msg"] == "来访者 小林已进入会话"
+    assert (await visitor.recv_json())["msg"] == "来访者 小林已进入会话"
     counsellor = await RawClient.connect(f"{two.ws}/chat?token={COUNSELLOR}&sessionId={session}&type=0")
     for client in (visitor, counsellor):
         text = ""
         while text != "会话已开始":
-            text = (await client.recv_json(10))["msg"]
+            text = (await client.recv_json())["msg"]
     await visitor.send_json({"msg": "你好"})
-    assert (await counsellor.recv_json(10))["msg"] == "你好"
+    assert (await counsellor.recv_json())["msg"] == "你好"
     await counsellor.close(4000)
-    assert (await visitor.recv_json(10))["msg"] == "会话已结束"
-    assert (await visitor.wait_closed(10)).code == 1000
+    assert (await visitor.recv_json())["msg"] == "会话已结束"
+    assert (await visitor.wait_closed()).code == 1000
 
     waiter, user = (
         Peer(await two.connect("/v1/ws/waiter/connect")),
@@ -181,12 +182,12 @@ async def test_people_who_know_only_the_seeds(houses: list[House]) -> None:
     await waiter.tell("ready")
     await user.sign_in("user", 1)
     await user.tell("connect")
-    assert (await user.until("connect_success", 10))["payload"] == {"uuid": waiter.uuid}
-    assert (await waiter.get("new_connection", 10))["payload"]["uuid"] == user.uuid
+    assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
+    assert (await waiter.get("new_connection"))["payload"]["uuid"] == user.uuid
     await user.tell("message_text", {"message": "hello"})
-    said = await waiter.get("message_text", 10)
+    said = await waiter.get("message_text")
     assert (said["from"], said["payload"]["message"]) == (user.uuid, "hello")
     await waiter.tell("message_text", {"message": "good day"}, to=user.uuid)
-    assert (await user.get("message_text", 10))["payload"]["message"] == "good day"
+    assert (await user.get("message_text"))["payload"]["message"] == "good day"
     await user.close()
     await waiter.close()

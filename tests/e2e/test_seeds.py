@@ -23,7 +23,7 @@ def said(text: str) -> dict[str, object]:
     return {"isSystem": False, "system": False, "msg": text}
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_counselling_from_the_request_to_the_end(process: Process) -> None:
     house = (await process.start()).house
 
@@ -80,7 +80,7 @@ async def test_counselling_from_the_request_to_the_end(process: Process) -> None
     assert without_time(await supervisor.recv_json()) == said("thank you")
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_support_from_the_line_to_the_departure(process: Process) -> None:
     house = (await process.start("support.rejoin_grace=0.3")).house
 

@@ -18,6 +18,7 @@ from tornado.ioloop import IOLoop
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process, _Address
 from tests.e2e.managing import Manager, bound, stuck_plugin
+from tests.patience import PATIENCE
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 
@@ -30,14 +31,14 @@ COUNSELLOR = token("consultant", 2)
 def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[Manager]:
     manager = Manager(process, tmp_path)
     yield manager
-    io_loop.run_sync(process.stop, timeout=20)  # or it would miss its manager
+    io_loop.run_sync(process.stop, timeout=PATIENCE)  # or it would miss its manager
     manager.close()
 
 
 # --- what it says ---
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_ready_is_said_when_clients_are_served_and_stopping_before_they_are_sent_away(
     process: Process, manager: Manager
 ) -> None:
@@ -54,7 +55,7 @@ async def test_ready_is_said_when_clients_are_served_and_stopping_before_they_ar
     assert (await visitor.wait_closed()).code == 1012
 
 
-@pytest.mark.gen_test(timeout=40)
+@pytest.mark.gen_test
 @pytest.mark.slow
 async def test_the_status_follows_what_goes_on(process: Process, manager: Manager) -> None:
     await manager.listen()
@@ -65,7 +66,7 @@ async def test_the_status_follows_what_goes_on(process: Process, manager: Manage
     await manager.hears("STATUS", "sockets: 1, users in line: 1")
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_reload_is_announced_with_its_time_and_ends_in_ready(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
@@ -87,12 +88,10 @@ async def test_a_reload_is_announced_with_its_time_and_ends_in_ready(
     ready = await manager.hears("READY", "1", after=heard)
     assert ready["STATUS"].endswith("; not reloaded: the configuration has mistakes, see the log")
     await process.stop()
-    said = [line for line in process.log if 'did you mean "burst"?' in line]
-    assert len(said) == 1
-    process.log.remove(said[0])
+    assert len(process.forget('did you mean "burst"\\?')) == 1
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_why_it_cannot_start_is_said_to_the_manager_too(process: Process, manager: Manager) -> None:
     (process.directory / "secret").write_text("short")
     await manager.listen()
@@ -103,7 +102,7 @@ async def test_why_it_cannot_start_is_said_to_the_manager_too(process: Process, 
     assert not any("READY" in each for each in manager.told)
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_the_watchdog_is_fed_until_the_loop_is_stuck_and_the_log_then_says_where(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
@@ -114,31 +113,29 @@ async def test_the_watchdog_is_fed_until_the_loop_is_stuck_and_the_log_then_says
     for _ in range(5):
         await manager.hears("WATCHDOG", "1", after=len(manager.told))
     await visitor.send_json({"msg": "stop"})
-    await asyncio.sleep(0.5)  # what was under way
+    await process.said("^held$")
     heard = len(manager.told)
     await asyncio.sleep(1)
     assert len(manager.told) == heard
     assert await process.stop(signal.SIGABRT) == -signal.SIGABRT  # as the manager does then
-    assert any(re.search(r"stuck\.py.*line 7 in filter_message", line) for line in process.log)
+    assert process.forget(r"stuck\.py.*line 7 in filter_message")
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_manager_that_has_gone_is_noted_once_and_no_more(process: Process, manager: Manager) -> None:
     await manager.listen(watchdog=0.1)
     house = (await process.start()).house
     await manager.hears("WATCHDOG")
     manager.close()
     (process.directory / "notify").unlink()
-    while not process.log or "the service manager cannot be told" not in process.log[-1]:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    await process.said("the service manager cannot be told")
     await asyncio.sleep(0.3)  # several beats
     assert (await house.api("GET", "/healthz")).code == 200
-    noted = [line for line in process.log if "cannot be told" in line]
-    assert len(noted) == 1
-    process.log.remove(noted[0])
+    await process.stop()
+    assert len(process.forget("cannot be told")) == 1
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_children_are_not_told_of_the_manager(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
@@ -163,7 +160,7 @@ async def test_children_are_not_told_of_the_manager(
 # --- the sockets that it is passed ---
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_passed_sockets_are_served_instead_of_the_configured_ones(
     process: Process, manager: Manager, tmp_path: Path
 ) -> None:
@@ -187,7 +184,7 @@ async def test_passed_sockets_are_served_instead_of_the_configured_ones(
     writer.close()
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_socket_that_does_not_listen_is_refused_in_a_sentence(
     process: Process, manager: Manager
 ) -> None:
@@ -197,7 +194,7 @@ async def test_a_socket_that_does_not_listen_is_refused_in_a_sentence(
     assert await process.stop() == 1
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_who_comes_while_nobody_serves_is_served_by_the_next_process(
     process: Process, manager: Manager
 ) -> None:
@@ -267,7 +264,7 @@ class Activated:
 
     async def ready(self) -> None:
         """Wait until there is a process that serves."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await self._ready.wait()
 
     async def restart(self) -> None:
@@ -299,11 +296,11 @@ class Activated:
 def activated(io_loop: IOLoop, tmp_path: Path) -> Iterator[Activated]:
     activated = Activated(tmp_path)
     yield activated
-    io_loop.run_sync(activated.stop, timeout=20)
+    io_loop.run_sync(activated.stop, timeout=PATIENCE)
     assert not [line for line in activated.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 @pytest.mark.slow
 async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: Activated) -> None:
     await activated.start()
@@ -337,7 +334,7 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
         await asyncio.gather(*knocking)
         heard: list[str] = []
         while len(heard) < sent:
-            frame = await counsellor.receive(10)
+            frame = await counsellor.receive(PATIENCE)
             if not frame.system:
                 heard.append(frame.msg)
     assert heard == [str(n) for n in range(sent)]
@@ -346,13 +343,13 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
     assert all(answer.startswith(b"HTTP/1.1 200 OK") for answer in answers)
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_process_that_is_alone_goes_on_when_it_is_to_be_restarted_like_one_of_many(
     process: Process,
 ) -> None:
     await process.start()
     os.kill(process.pid, signal.SIGUSR2)
-    while "[server] processes = 1" not in process.log[-1]:  # noqa: ASYNC110 - read by another task
-        await asyncio.sleep(0.01)
+    (told,) = await process.said(r"\[server\] processes = 1")
+    assert "systemctl restart tornado-chat" in told
     assert (await process.house.api("GET", "/healthz")).code == 200
-    assert "systemctl restart tornado-chat" in process.log.pop()
+    process.expected.append(re.escape(told))

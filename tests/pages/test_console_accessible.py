@@ -13,7 +13,7 @@ from tests.pages.test_room_accessible import findings
 WIDE = (1600, 900)
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (WIDE, "dark")])
 async def test_axe_finds_nothing(
     process: Process, people: People, size: tuple[int, int], scheme: str
@@ -70,7 +70,7 @@ async def test_axe_finds_nothing(
     assert await bob.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_news_are_announced_and_nothing_else(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)

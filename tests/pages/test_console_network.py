@@ -12,7 +12,7 @@ from tests.pages.consoles import BOB, Console, hears, says, visitor
 REFUSED = "net::ERR_|WebSocket connection to"
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_is_written_without_a_network_goes_out_later(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -44,7 +44,7 @@ async def test_what_is_written_without_a_network_goes_out_later(
     await expect(bob.rows).to_have_count(1)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_killed_server_loses_and_doubles_nothing(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -77,7 +77,7 @@ async def test_a_killed_server_loses_and_doubles_nothing(
     assert said == [("one",), ("two",), ("three",), ("four",)]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_one_desk_at_a_time(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -95,7 +95,7 @@ async def test_one_desk_at_a_time(process: Process, people: People) -> None:
     await expect(bob.page.locator("#load")).to_have_text("1 of 5")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_could_not_be_sent_is_shown_and_not_lost(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)

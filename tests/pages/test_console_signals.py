@@ -36,7 +36,7 @@ async def noted(context: BrowserContext) -> BrowserContext:
     return context
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_is_not_looking_is_called(process: Process, people: People) -> None:
     house = (await process.start()).house
     page = await people.page("about:blank")
@@ -90,7 +90,7 @@ async def test_who_is_not_looking_is_called(process: Process, people: People) ->
     assert await page.evaluate("tones") == 0
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_keyboard_does_it_all(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -142,7 +142,7 @@ async def test_the_keyboard_does_it_all(process: Process, people: People) -> Non
     await expect(keys).to_be_hidden()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_quick_replies(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)

@@ -10,7 +10,7 @@ from tests.pages.conftest import PHONE, People, Process
 from tests.pages.consoles import CAROL, Console, hears, says, visitor
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_several_conversations_at_once(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url, ready=False)
@@ -56,7 +56,7 @@ async def test_several_conversations_at_once(process: Process, people: People) -
     await bob.shows("Lin", "Where is my parcel?", "On its way")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_reload_keeps_the_desk(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -91,7 +91,7 @@ async def test_a_reload_keeps_the_desk(process: Process, people: People) -> None
     await expect(bob.panel("Ada")).to_be_visible()  # the next one who waits
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_past_comes_by_scrolling(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -112,7 +112,7 @@ async def test_the_past_comes_by_scrolling(process: Process, people: People) -> 
     await bob.shows("Lin", *lines, "line 170")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_pausing_keeps_whom_one_has(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -128,7 +128,7 @@ async def test_pausing_keeps_whom_one_has(process: Process, people: People) -> N
     await expect(bob.row("Ada")).to_contain_text("New visitor")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_is_paused_sees_that_people_wait(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url, ready=False)
@@ -140,7 +140,7 @@ async def test_who_is_paused_sees_that_people_wait(process: Process, people: Peo
     await expect(bob.panel("Ada")).to_be_visible()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_handing_over_and_ending(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -176,7 +176,7 @@ async def test_handing_over_and_ending(process: Process, people: People) -> None
     await expect(carol.page.get_by_role("heading", name="All is quiet")).to_be_visible()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_visitor_who_leaves_stays_to_be_read(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -199,7 +199,7 @@ async def test_a_visitor_who_leaves_stays_to_be_read(process: Process, people: P
     await bob.shows("Lin", "One more thing")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_was_said_earlier_is_at_hand(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url)
@@ -227,7 +227,7 @@ async def test_what_was_said_earlier_is_at_hand(process: Process, people: People
     await expect(bob.composer).to_be_focused()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_on_a_telephone_the_list_and_a_conversation_have_a_view_each(
     process: Process, people: People
 ) -> None:
@@ -252,7 +252,7 @@ async def test_on_a_telephone_the_list_and_a_conversation_have_a_view_each(
     await expect(bob.panels).to_have_count(0)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_two_side_by_side(process: Process, people: People) -> None:
     house = (await process.start()).house
     bob = await Console.open(people, process.url, size=(1600, 900))
@@ -279,7 +279,7 @@ async def test_two_side_by_side(process: Process, people: People) -> None:
     await expect(bob.panel("Tom")).to_be_visible()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_has_no_business_here(process: Process, people: People) -> None:
     await process.start()
     page = await people.page(f"{process.url}/console#token={token('user', 1, 'Lin')}")

@@ -59,7 +59,7 @@ async def test_without_pages_there_are_the_documents_only(settings: config.Confi
     await server.stop()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_everything_that_is_described_is_shown(process: Process, people: People) -> None:
     house = (await process.start()).house
     page = await people.page(f"{process.url}/docs")
@@ -107,7 +107,7 @@ async def test_everything_that_is_described_is_shown(process: Process, people: P
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_is_copied_can_be_run(process: Process, people: People) -> None:
     """Every command of the page is answered as described."""
     house = (await process.start("auth.guests=on")).house
@@ -137,7 +137,7 @@ async def test_what_is_copied_can_be_run(process: Process, people: People) -> No
     assert ran >= 15
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_copying_says_whether_it_worked(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -157,7 +157,7 @@ async def test_copying_says_whether_it_worked(
 
 
 @pytest.mark.slow
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 @pytest.mark.parametrize(
     "look",
     [
@@ -172,7 +172,7 @@ async def test_axe_finds_nothing(process: Process, people: People, path: str, lo
     assert await findings(await opened(page)) == []
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
 @pytest.mark.parametrize("path", PAGES)
 async def test_nothing_is_wider_than_a_narrow_telephone(
@@ -187,7 +187,7 @@ async def test_nothing_is_wider_than_a_narrow_telephone(
     assert tables <= 320
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_by_keyboard(process: Process, people: People) -> None:
     await process.start()
     page = await people.page(f"{process.url}/docs/http")
@@ -202,7 +202,7 @@ async def test_by_keyboard(process: Process, people: People) -> None:
     await expect(page.locator("#open_session details").first).to_have_attribute("open", "")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_on_a_telephone_the_contents_are_folded(process: Process, people: People) -> None:
     await process.start()
     page = await people.page(f"{process.url}/docs/http", size=PHONE)

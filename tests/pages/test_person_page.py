@@ -18,7 +18,7 @@ from tornado_chat.storage import operations
 __all__ = ["database", "database_file"]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "dark"), (DESK, "light")])
 async def test_a_persons_page(
     people: People, database: pw.Database, tmp_path: Path, size: tuple[int, int], scheme: str

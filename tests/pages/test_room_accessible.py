@@ -22,7 +22,7 @@ async def findings(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESK])
 async def test_axe_finds_nothing(
@@ -67,7 +67,7 @@ async def test_axe_finds_nothing(
     assert await findings(visitor.page) == []
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_everything_is_within_reach_of_the_keyboard(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
@@ -90,7 +90,7 @@ async def test_everything_is_within_reach_of_the_keyboard(process: Process, peop
     await expect(counsellor.composer).to_be_enabled()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_nothing_is_wider_than_a_narrow_telephone(process: Process, people: People) -> None:
     house = (await process.start()).house
     for locale in ("zh-CN", "en-GB"):

@@ -7,7 +7,7 @@ from tests.conftest import token
 from tests.pages.conftest import COUNSELLOR, HOST, PHONE, VISITOR, People, Process, Room
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_end_is_asked_for_told_to_both_and_rated(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
@@ -47,7 +47,7 @@ async def test_the_end_is_asked_for_told_to_both_and_rated(process: Process, peo
     await expect(visitor.page.get_by_role("heading", level=1)).to_have_text("Chen")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("format", ["Plain text", "Web page, for printing", "JSON, for programs"])
 async def test_the_transcript_is_downloaded(process: Process, people: People, format: str) -> None:
     house = (await process.start()).house
@@ -66,7 +66,7 @@ async def test_the_transcript_is_downloaded(process: Process, people: People, fo
     await expect(counsellor.page.get_by_role("dialog")).to_be_hidden()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_an_end_that_is_asked_for_offline_comes_as_soon_as_it_can(
     process: Process, people: People
 ) -> None:
@@ -87,7 +87,7 @@ async def test_an_end_that_is_asked_for_offline_comes_as_soon_as_it_can(
     await visitor.became("last words", "stored")
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_who_cannot_get_in_is_told_what_to_do(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
@@ -107,7 +107,7 @@ async def test_who_cannot_get_in_is_told_what_to_do(process: Process, people: Pe
         assert page.url == f"{process.url}/room"
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_another_link_opened_in_the_same_tab_counts(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()

@@ -30,7 +30,7 @@ def port(process: Process) -> int:
     return int(process.url.rsplit(":", 1)[1])
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_offline_is_told_and_what_was_written_goes_out_afterwards(
     process: Process, people: People
 ) -> None:
@@ -57,7 +57,7 @@ async def test_offline_is_told_and_what_was_written_goes_out_afterwards(
     await expect(visitor.standing.get_by_role("button")).to_be_hidden()
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_cuts_in_the_middle_of_talking_lose_and_double_nothing(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -80,7 +80,7 @@ async def test_cuts_in_the_middle_of_talking_lose_and_double_nothing(
         assert proxy.cuts
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_an_acknowledgement_that_was_lost_doubles_nothing(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -100,7 +100,7 @@ async def test_an_acknowledgement_that_was_lost_doubles_nothing(
         await visitor.shows("again", "again")
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_a_silent_connection_is_given_up_when_nothing_is_acknowledged(
     process: Process, people: People
 ) -> None:
@@ -120,7 +120,7 @@ async def test_a_silent_connection_is_given_up_when_nothing_is_acknowledged(
         await visitor.context.close()  # before the proxy goes, which the page would complain about
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_a_silent_connection_is_found_out_by_who_only_listens(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
@@ -142,7 +142,7 @@ async def test_a_silent_connection_is_found_out_by_who_only_listens(process: Pro
         await visitor.context.close()
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_a_restart_of_the_server_heals_by_itself(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -165,7 +165,7 @@ async def test_a_restart_of_the_server_heals_by_itself(
     await expect(visitor.page.locator("#presence")).to_have_text("Here now")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_unsent_messages_survive_a_reload_in_their_order(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()

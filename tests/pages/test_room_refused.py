@@ -18,7 +18,7 @@ class Strict(Plugin):
 """
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_refused_message_is_edited_and_sent(process: Process, people: People, tmp_path: Path) -> None:
     folder = tmp_path / "plugins.d"
     folder.mkdir()
@@ -46,7 +46,7 @@ async def test_a_refused_message_is_edited_and_sent(process: Process, people: Pe
         await room.shows("sorry", "never mind")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_message_that_is_too_long_does_not_hold_up_the_others(
     process: Process, people: People
 ) -> None:

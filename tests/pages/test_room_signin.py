@@ -18,7 +18,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "Passwords", cheap_passwords)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_counsellor_signs_in_and_talks(
     house: House, people: People, expected_complaints: list[str]
 ) -> None:
@@ -49,7 +49,7 @@ async def test_a_counsellor_signs_in_and_talks(
     await expect(counsellor.composer).to_have_value("half a sentence")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_supervisor_is_called_to_a_room_that_needs_no_token(house: House, people: People) -> None:
     await make_account(house, "chen", id="2")
     session = await house.session()
@@ -66,7 +66,7 @@ async def test_a_supervisor_is_called_to_a_room_that_needs_no_token(house: House
     await Room(await opened.value).ready()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_wrong_side_is_told(house: House, people: People) -> None:
     await make_account(house, "bob", "waiter")
     page = await people.page(f"{house.http}/signin?next=/room%23session=1")
@@ -74,7 +74,7 @@ async def test_the_wrong_side_is_told(house: House, people: People) -> None:
     await expect(page.get_by_role("heading")).to_have_text("This page is not for your account")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_frame_goes_on_with_the_next_token(house: House, people: People, hosts: list[str]) -> None:
     session = await house.session()
     tokens = token("user", 1, "Lin"), "no token at all", token("user", 1, "Lin")
@@ -86,7 +86,7 @@ async def test_a_frame_goes_on_with_the_next_token(house: House, people: People,
     await expect(frame.locator(".message")).to_have_attribute("data-fate", "stored")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_refused_token_is_asked_for_again(house: House, people: People, hosts: list[str]) -> None:
     session = await house.session()
     page = await opened(
@@ -100,7 +100,7 @@ async def test_a_refused_token_is_asked_for_again(house: House, people: People, 
     await expect(page.get_by_role("textbox", name="Message")).to_be_enabled()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_without_anybody_the_link_is_incomplete(house: House, people: People) -> None:
     page = await people.page(f"{house.http}/room#session=1")
     await expect(page.get_by_role("heading", level=1)).to_have_text("This link is incomplete")

@@ -17,7 +17,7 @@ async def two(process: Process, people: People) -> tuple[Room, Room, int]:
     return visitor, counsellor, session
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_they_see_each_other_and_what_became_of_what_they_said(
     process: Process, people: People
 ) -> None:
@@ -43,7 +43,7 @@ async def test_they_see_each_other_and_what_became_of_what_they_said(
     await expect(visitor.message("Are you there?")).to_contain_text("Delivered")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_reload_loses_and_doubles_nothing(process: Process, people: People) -> None:
     visitor, counsellor, _ = await two(process, people)
     await visitor.say("one")
@@ -61,7 +61,7 @@ async def test_a_reload_loses_and_doubles_nothing(process: Process, people: Peop
         await room.shows("one", "two", "three", "half a thought")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_enter_sends_but_not_in_the_middle_of_a_word(process: Process, people: People) -> None:
     visitor, _, _ = await two(process, people)
     await visitor.composer.press_sequentially("first")
@@ -75,7 +75,7 @@ async def test_enter_sends_but_not_in_the_middle_of_a_word(process: Process, peo
     await expect(visitor.composer).to_have_value("")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_two_tabs_of_one_person_show_the_same(process: Process, people: People) -> None:
     visitor, counsellor, session = await two(process, people)
     url = f"{process.url}/room#token={VISITOR}&session={session}"
@@ -87,7 +87,7 @@ async def test_two_tabs_of_one_person_show_the_same(process: Process, people: Pe
     await tab.became("from the one", "seen")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_past_comes_by_scrolling_and_news_wait_for_who_reads_it(
     process: Process, people: People
 ) -> None:
@@ -118,7 +118,7 @@ async def test_the_past_comes_by_scrolling_and_news_wait_for_who_reads_it(
     await expect(news).to_be_hidden()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_each_reads_their_own_language(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
@@ -133,7 +133,7 @@ async def test_each_reads_their_own_language(process: Process, people: People) -
     await expect(visitor.page.locator("#menu-end")).to_have_text("结束会话")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_anybody_writes_stays_text(process: Process, people: People) -> None:
     visitor, counsellor, _ = await two(process, people)
     attack = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
@@ -142,7 +142,7 @@ async def test_what_anybody_writes_stays_text(process: Process, people: People) 
     await expect(counsellor.page).to_have_title(re.compile("^Lin"))
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_counsellor_calls_a_supervisor_and_both_talk(process: Process, people: People) -> None:
     _, counsellor, _ = await two(process, people)
     await counsellor.menu("Ask for supervision")
@@ -163,7 +163,7 @@ async def test_a_counsellor_calls_a_supervisor_and_both_talk(process: Process, p
     await counsellor.shows()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_supervisor_on_duty_is_called_by_one_click(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session()
@@ -185,7 +185,7 @@ async def test_the_supervisor_on_duty_is_called_by_one_click(process: Process, p
     await expect(counsellor.page.get_by_role("textbox", name="The supervisor's ID")).to_have_value("3")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_cannot_be_called_is_said_where_another_can_be_named(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:

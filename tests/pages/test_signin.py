@@ -54,7 +54,7 @@ def who(page: Page) -> Any:
 # --- the page ---
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize(
     ("locale", "wrong", "name"),
     [
@@ -87,7 +87,7 @@ async def test_from_a_page_to_the_form_and_back(
     await page.wait_for_url("**/signin?next=*")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_is_missing_is_said(house: House, people: People) -> None:
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin")
@@ -107,7 +107,7 @@ async def test_what_is_missing_is_said(house: House, people: People) -> None:
     await expect(page.locator("#password")).to_have_attribute("type", "password")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_disabled_account_and_too_many_attempts(
     house: House, people: People, expected_complaints: list[str], expected_logs: list[str]
 ) -> None:
@@ -129,7 +129,7 @@ async def test_a_disabled_account_and_too_many_attempts(
     await expect(problem).to_have_text("")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_without_a_connection(house: House, people: People, expected_complaints: list[str]) -> None:
     expected_complaints.append("ERR_INTERNET_DISCONNECTED")
     await make_account(house, "chen")
@@ -144,7 +144,7 @@ async def test_without_a_connection(house: House, people: People, expected_compl
     await expect(page.get_by_role("heading")).to_have_text("You are signed in as chen")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize(
     "next",
     ["https://evil.example/probe", "//evil.example/probe", "/api/v1/guest", "javascript:alert(1)", "/signin",
@@ -161,7 +161,7 @@ async def test_it_leads_to_our_pages_only(house: House, people: People, next: st
     await expect(page.get_by_role("link")).to_have_count(0)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_where_there_are_no_accounts(house: House, people: People) -> None:
     for path in ("/signin", "/probe"):
         page = await people.page(house.http + path)
@@ -169,7 +169,7 @@ async def test_where_there_are_no_accounts(house: House, people: People) -> None
         assert page.url == house.http + path
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESK])
 async def test_axe_finds_nothing(
@@ -199,7 +199,7 @@ async def test_axe_finds_nothing(
 # --- by an account ---
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_wrong_role_may_sign_in_as_another(house: House, people: People) -> None:
     await make_account(house, "wu", "supervisor")
     await make_account(house, "chen")
@@ -213,7 +213,7 @@ async def test_the_wrong_role_may_sign_in_as_another(house: House, people: Peopl
     await who(page).to_have_text("account consultant staff-chen chen")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_token_is_asked_for_when_it_is_needed_and_no_more(house: House, people: People) -> None:
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin?next=/probe")
@@ -229,7 +229,7 @@ async def test_a_token_is_asked_for_when_it_is_needed_and_no_more(house: House, 
     assert (await house.api("GET", "/api/v1/notifications", both[0])).code == 200
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_session_that_ends_under_a_page_loses_no_draft(
     house: House, people: People, expected_complaints: list[str]
 ) -> None:
@@ -256,7 +256,7 @@ async def test_a_session_that_ends_under_a_page_loses_no_draft(
     assert await page.evaluate("sessionStorage.getItem('draft')") is None
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_signing_out_on_a_page_leaves_nothing(house: House, people: People) -> None:
     await make_account(house, "chen")
     page = await people.page(f"{house.http}/signin?next=/probe")
@@ -269,7 +269,7 @@ async def test_signing_out_on_a_page_leaves_nothing(house: House, people: People
     assert await page.evaluate("sessionStorage.length") == 0
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_another_tab_signs_in_as_somebody_else(house: House, people: People) -> None:
     await make_account(house, "chen")
     await make_account(house, "bob", "waiter")
@@ -287,7 +287,7 @@ async def test_another_tab_signs_in_as_somebody_else(house: House, people: Peopl
 # --- by the fragment ---
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_token_in_the_fragment(house: House, people: People) -> None:
     text = token("consultant", 2, "陈老师")
     page = await people.page(f"{house.http}/probe?tab=2#token={text}&place=3")
@@ -303,7 +303,7 @@ async def test_a_token_in_the_fragment(house: House, people: People) -> None:
     await expect(page.get_by_role("button")).to_have_count(0)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_fragment_that_has_expired(
     house: House, people: People, expected_complaints: list[str]
 ) -> None:
@@ -323,7 +323,7 @@ async def test_a_fragment_that_has_expired(
 # --- by postMessage ---
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_frame_gets_its_token_from_an_allowed_origin(
     house: House, people: People, hosts: list[str]
 ) -> None:
@@ -339,7 +339,7 @@ async def test_a_frame_gets_its_token_from_an_allowed_origin(
     assert heard == [[house.http, "tornado-chat:ready"], [house.http, "tornado-chat:expired"]]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_host_that_has_no_other_token(house: House, people: People, hosts: list[str]) -> None:
     context = (await people.page("about:blank")).context
     await context.clock.install()
@@ -353,13 +353,13 @@ async def test_a_host_that_has_no_other_token(house: House, people: People, host
     await expect(frame.get_by_role("heading")).to_have_text("Your sign-in has expired")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_so_does_a_page_that_was_opened(house: House, people: People, hosts: list[str]) -> None:
     page = await opened(people, hosts[0], f"{house.http}/probe", token("waiter", 5, "Bob"))
     await who(page).to_have_text("message waiter 5 Bob")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_token_of_another_origin_is_not_looked_at(
     house: House, people: People, hosts: list[str]
 ) -> None:
@@ -370,7 +370,7 @@ async def test_a_token_of_another_origin_is_not_looked_at(
     await page.wait_for_url("**/signin?next=*")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_another_origin_has_no_frames_of_ours(
     house: House, people: People, hosts: list[str], expected_complaints: list[str]
 ) -> None:
@@ -384,7 +384,7 @@ async def test_another_origin_has_no_frames_of_ours(
         assert await frame.locator("#name").count() == 0
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_frame_without_an_answer_does_not_ask_for_passwords(
     house: House, people: People, hosts: list[str]
 ) -> None:

@@ -11,7 +11,7 @@ from tests.pages.supervising import desk, talking, watch_for
 from tests.pages.test_room_accessible import findings
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 @pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", PHONE)])
 async def test_axe_finds_nothing(
     process: Process, people: People, tmp_path: Path, size: tuple[int, int], scheme: str
@@ -45,7 +45,7 @@ async def test_axe_finds_nothing(
     assert await findings(supervisor.page) == []
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_keyboard_reaches_everything(process: Process, people: People) -> None:
     house = (await process.start()).house
     one = await talking(house)
@@ -55,6 +55,7 @@ async def test_the_keyboard_reaches_everything(process: Process, people: People)
     await press("Enter")
     pane = await supervisor.pane(one.number).live()
     await expect(pane.place.locator("h2")).to_be_focused()
+    await expect(pane.place.get_by_role("textbox", name="To Chen only…")).to_be_attached()
     await press("Tab")
     await press("Enter")
     await expect(pane.place.locator(".menu")).to_be_visible()

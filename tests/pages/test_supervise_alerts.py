@@ -13,7 +13,7 @@ from tests.pages.supervising import Desk, desk, talking, watch_for
 WORD = "撑不下去"
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("language", ["zh_CN", "en"])
 async def test_an_alert_stays_on_top_until_it_is_acknowledged(
     process: Process, people: People, tmp_path: Path, language: str
@@ -49,7 +49,7 @@ async def test_an_alert_stays_on_top_until_it_is_acknowledged(
         await expect(page.page.get_by_role("button", name="Acknowledge")).to_have_count(0)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_could_not_be_acknowledged_stays_open(
     process: Process, people: People, expected_complaints: list[str], tmp_path: Path
 ) -> None:
@@ -70,7 +70,7 @@ async def test_what_could_not_be_acknowledged_stays_open(
     await expect(alert.get_by_role("heading")).to_be_focused()  # as the button is gone
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_supervisor_without_a_record_gets_one_with_the_alert(
     process: Process, people: People, tmp_path: Path
 ) -> None:
@@ -87,7 +87,7 @@ async def test_a_supervisor_without_a_record_gets_one_with_the_alert(
     await pane.wrote("I am with you.")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_attention_is_drawn_without_a_name_or_a_word(
     process: Process, people: People, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from tests.pages.supervising import desk, talking
 REFUSED = r"Failed to load resource: .* status of 40[34]"  # a browser says so of each answer
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_a_call_arrives_is_opened_and_talked_about(process: Process, people: People) -> None:
     house = (await process.start()).house
     session = await house.session(user_name="Lin", consultant_name="Chen")
@@ -62,7 +62,7 @@ async def test_a_call_arrives_is_opened_and_talked_about(process: Process, peopl
     await pane.hears("I cannot sleep.", "For weeks.", "What keeps you awake?")
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_two_sessions_side_by_side_stay_apart_and_where_they_are(
     process: Process, people: People
 ) -> None:
@@ -115,7 +115,7 @@ async def test_two_sessions_side_by_side_stay_apart_and_where_they_are(
     await expect(row.locator(".count")).to_have_count(0)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_end_is_told_and_stays_and_closing_asks(process: Process, people: People) -> None:
     house = (await process.start()).house
     one = await talking(house)
@@ -153,7 +153,7 @@ async def test_the_end_is_told_and_stays_and_closing_asks(process: Process, peop
     await expect(supervisor.page.get_by_text("All is quiet")).to_be_visible()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_link_leads_to_a_session_and_a_new_call_to_a_new_record(
     process: Process, people: People
 ) -> None:
@@ -181,7 +181,7 @@ async def test_a_link_leads_to_a_session_and_a_new_call_to_a_new_record(
     await pane.wrote("second")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_on_a_telephone_there_are_tabs(process: Process, people: People) -> None:
     house = (await process.start()).house
     one = await talking(house)
@@ -207,7 +207,7 @@ async def test_on_a_telephone_there_are_tabs(process: Process, people: People) -
     assert await supervisor.page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_inbox_has_all_kinds_each_once_and_keeps_what_was_read(
     process: Process, people: People
 ) -> None:
@@ -252,7 +252,7 @@ async def test_the_inbox_has_all_kinds_each_once_and_keeps_what_was_read(
     await expect(titles).to_have_text(expected)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_may_not_listen_is_told_and_who_may_only_listen_can_call(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -289,7 +289,7 @@ async def test_who_may_not_listen_is_told_and_who_may_only_listen_can_call(
 class TestAnySupervisor:
     """Where everybody may listen, but not read."""
 
-    @pytest.mark.gen_test(timeout=60)
+    @pytest.mark.gen_test
     async def test_hears_from_now_on(
         self, process: Process, people: People, expected_complaints: list[str]
     ) -> None:

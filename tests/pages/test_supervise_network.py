@@ -13,7 +13,7 @@ from tests.pages.supervising import desk, talking
 NO_SOCKET = r"WebSocket connection to .* failed|Failed to load resource"  # a browser says so of each attempt
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_what_was_said_and_called_meanwhile_is_there_afterwards(
     process: Process, people: People
 ) -> None:
@@ -46,7 +46,7 @@ async def test_what_was_said_and_called_meanwhile_is_there_afterwards(
         pass
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_cuts_and_a_second_window_lose_and_double_nothing(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -71,7 +71,7 @@ async def test_cuts_and_a_second_window_lose_and_double_nothing(
         assert proxy.cuts
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_a_restart_of_the_server_heals_by_itself(
     process: Process, people: People, expected_complaints: list[str]
 ) -> None:
@@ -95,7 +95,7 @@ async def test_a_restart_of_the_server_heals_by_itself(
     await expect(supervisor.notices).to_have_count(1)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_token_that_ends_is_told(process: Process, people: People) -> None:
     await process.start()
     page = await people.page(f"{process.url}/supervise#token={SUPERVISOR[:-4]}AAAA")

@@ -34,7 +34,7 @@ async def _findings(frame: Page | Frame) -> list[str]:
     ]
 
 
-@pytest.mark.gen_test(timeout=120)
+@pytest.mark.gen_test
 @pytest.mark.parametrize(("scheme", "size", "color"), [("light", PHONE, ""), ("dark", DESK, "#e8b02c")])
 async def test_axe_finds_nothing(visitors: Visitors, scheme: str, size: tuple[int, int], color: str) -> None:
     visitors.site.attributes = f'data-color="{color}"'
@@ -70,7 +70,7 @@ async def test_axe_finds_nothing(visitors: Visitors, scheme: str, size: tuple[in
     assert await findings(corner) == []
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_everything_is_within_reach_of_the_keyboard(visitors: Visitors) -> None:
     await visitors.serve()
     corner = await visitors.visit()
@@ -108,7 +108,7 @@ async def test_everything_is_within_reach_of_the_keyboard(visitors: Visitors) ->
     assert await corner.page.evaluate("document.activeElement === document.body")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_on_a_telephone_it_is_all_there_is(visitors: Visitors) -> None:
     await visitors.serve()
     corner = await visitors.visit(size=PHONE)
@@ -136,7 +136,7 @@ async def test_on_a_telephone_it_is_all_there_is(visitors: Visitors) -> None:
     await expect(corner.launcher).to_be_focused()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_each_reads_their_own_language(visitors: Visitors) -> None:
     await visitors.serve()
     visitors.site.lang = "zh-Hant"
@@ -159,7 +159,7 @@ async def test_each_reads_their_own_language(visitors: Visitors) -> None:
     await expect(corner.page.locator("iframe")).to_have_attribute("title", "Heron & Reed")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_page_of_the_demo_shows_it(settings: config.Config, people: People) -> None:
     server = Server(changed(settings, "auth", guests=True), more_pages=DEMO_ROUTES)
     await server.start()
@@ -173,7 +173,7 @@ async def test_the_page_of_the_demo_shows_it(settings: config.Config, people: Pe
     await server.stop()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_opened_by_its_own_address_it_is_a_page(process: Process, people: People) -> None:
     await process.start("auth.guests=on")
     page = await people.page(f"{process.url}/widget", size=(320, 568))

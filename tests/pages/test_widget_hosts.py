@@ -27,7 +27,7 @@ def info(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_token_of_the_host_is_in_no_address_and_in_no_storage(visitors: Visitors) -> None:
     visitors.site.attributes = f'data-token="{LIN}"'
     await visitors.serve("auth.guests=off")
@@ -49,7 +49,7 @@ async def test_a_token_of_the_host_is_in_no_address_and_in_no_storage(visitors: 
     assert "Hello" not in kept
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_another_identity_sees_nothing_of_the_former(visitors: Visitors) -> None:
     visitors.site.script = f"""
         window.who = {json.dumps(LIN)};
@@ -101,7 +101,7 @@ async def test_another_identity_sees_nothing_of_the_former(visitors: Visitors) -
     assert "user:" not in kept
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_guest_who_signs_out_is_somebody_else_next_time(visitors: Visitors) -> None:
     await visitors.serve()
     corner = await (await visitors.visit()).start()
@@ -122,7 +122,7 @@ async def test_a_guest_who_signs_out_is_somebody_else_next_time(visitors: Visito
     assert (await waiter.until("new_connection"))["payload"]["id"] != first
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_without_guests_it_waits_for_somebody_to_sign_in(visitors: Visitors) -> None:
     visitors.site.script = "document.addEventListener('DOMContentLoaded', () => { window.ready = true })"
     await visitors.serve("auth.guests=off")
@@ -143,7 +143,7 @@ async def test_without_guests_it_waits_for_somebody_to_sign_in(visitors: Visitor
     await expect(corner.panel).to_be_hidden()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_tokens_that_are_not_good_are_explained(visitors: Visitors) -> None:
     visitors.site.attributes = f'data-token="{token("user", 1, lifetime=-60)}"'
     await visitors.serve()
@@ -168,7 +168,7 @@ async def test_tokens_that_are_not_good_are_explained(visitors: Visitors) -> Non
     assert (await waiter.until("new_connection"))["payload"]["id"].startswith("guest-")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_page_of_another_origin_has_no_chat(
     visitors: Visitors, expected_complaints: list[str]
 ) -> None:
@@ -193,7 +193,7 @@ async def test_the_page_of_another_origin_has_no_chat(
     assert all("/widget" not in frame.url for frame in corner.page.frames)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_neither_side_listens_to_anybody_else(visitors: Visitors) -> None:
     visitors.site.attributes = f'data-token="{LIN}"'
     visitors.site.policy += "; child-src 'self' {chat}"
@@ -230,7 +230,7 @@ async def test_neither_side_listens_to_anybody_else(visitors: Visitors) -> None:
     assert heard == []
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_page_with_the_rudest_style_sheet_breaks_nothing(visitors: Visitors) -> None:
     visitors.site.style = (
         "* { all: unset !important; display: none !important; font-size: 40px !important } "
@@ -250,7 +250,7 @@ async def test_a_page_with_the_rudest_style_sheet_breaks_nothing(visitors: Visit
     ]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_where_the_browser_keeps_nothing_it_works_until_the_page_is_left(visitors: Visitors) -> None:
     await visitors.serve()
     corner = await visitors.visit()
@@ -275,7 +275,7 @@ async def test_where_the_browser_keeps_nothing_it_works_until_the_page_is_left(v
     await corner.shows("one", "two", "three")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_guests_are_off_since_the_page_was_loaded(
     visitors: Visitors, process: Process, expected_complaints: list[str]
 ) -> None:

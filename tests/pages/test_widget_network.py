@@ -12,7 +12,7 @@ from tests.pages.test_room_network import NO_SOCKET, port
 __all__ = ["site", "visitors"]
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_cuts_lose_and_double_nothing(visitors: Visitors, expected_complaints: list[str]) -> None:
     expected_complaints.append(NO_SOCKET)
     await visitors.serve()
@@ -46,7 +46,7 @@ async def test_cuts_lose_and_double_nothing(visitors: Visitors, expected_complai
         await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
 
 
-@pytest.mark.gen_test(timeout=90)
+@pytest.mark.gen_test
 async def test_a_restart_of_the_server_heals_by_itself(
     visitors: Visitors, expected_complaints: list[str]
 ) -> None:
@@ -71,7 +71,7 @@ async def test_a_restart_of_the_server_heals_by_itself(
     await talking.shows("while it was away")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_chat_that_does_not_answer_says_so_and_is_tried_again(
     visitors: Visitors, expected_complaints: list[str]
 ) -> None:
@@ -94,7 +94,7 @@ async def test_a_chat_that_does_not_answer_says_so_and_is_tried_again(
     await expect(corner.place).to_have_text("You are next")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_guest_stays_the_same_for_longer_than_a_token_lasts(
     visitors: Visitors, expected_complaints: list[str]
 ) -> None:

@@ -9,7 +9,7 @@ from tests.pages.sites import Visitors, heard, seen, site, told, took, visitors
 __all__ = ["site", "visitors"]
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_from_the_line_through_a_conversation_to_the_rating(visitors: Visitors) -> None:
     await visitors.serve()
     first = await visitors.process.house.user(100)
@@ -53,7 +53,7 @@ async def test_from_the_line_through_a_conversation_to_the_rating(visitors: Visi
     await corner.shows()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_pages_change_at_any_moment_and_nothing_is_lost_or_doubled(visitors: Visitors) -> None:
     await visitors.serve()
     corner = await visitors.visit()
@@ -94,7 +94,7 @@ async def test_pages_change_at_any_moment_and_nothing_is_lost_or_doubled(visitor
     await corner.shows(*said)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_is_said_while_it_is_closed_is_counted_and_told(visitors: Visitors) -> None:
     visitors.site.script = "window.unread = []; (window.TornadoChat = []).push((chat) => chat.on('unread', (n) => unread.push(n)))"
     await visitors.serve()
@@ -128,7 +128,7 @@ async def test_what_is_said_while_it_is_closed_is_counted_and_told(visitors: Vis
     await expect(corner.badge).to_be_hidden()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_two_tabs_show_the_same(visitors: Visitors) -> None:
     await visitors.serve()
     corner = await visitors.visit()
@@ -160,7 +160,7 @@ async def test_two_tabs_show_the_same(visitors: Visitors) -> None:
     await other.shows()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_lost_waiter_is_explained_and_somebody_takes_over(visitors: Visitors) -> None:
     await visitors.serve("support.rejoin_grace=0.4")
     corner = await (await visitors.visit()).start()
@@ -179,7 +179,7 @@ async def test_a_lost_waiter_is_explained_and_somebody_takes_over(visitors: Visi
     await corner.shows("one", "two")
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_who_leaves_the_line_has_left_it_and_keeps_what_was_written(visitors: Visitors) -> None:
     await visitors.serve()
     corner = await (await visitors.visit()).start()
@@ -197,7 +197,7 @@ async def test_who_leaves_the_line_has_left_it_and_keeps_what_was_written(visito
     await expect(corner.inside.get_by_text("The conversation has ended")).to_be_visible()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_what_could_not_be_sent_before_the_end_reaches_nobody_else(visitors: Visitors) -> None:
     await visitors.serve("support.rejoin_grace=0.4")
     corner = await (await visitors.visit()).start()

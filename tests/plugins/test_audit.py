@@ -138,7 +138,7 @@ def test_a_message_is_recorded_once_however_often_it_is_told(database: pw.Databa
     assert chain.head(database)[0] == 14
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_several_processes_make_one_chain(io_loop: IOLoop, mariadb: MariaDB) -> None:
     with mariadb.database(migrated=True) as name:
         databases = [open_database(config.Storage(url=mariadb.url(name))) for _ in range(3)]
@@ -191,7 +191,7 @@ async def everything_told(house: House) -> None:
 
 
 @on_both
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_who_did_what_is_recorded_and_shown(
     house: House, settings: config.Config, command: Callable[..., Any]
 ) -> None:
@@ -244,7 +244,7 @@ async def test_who_did_what_is_recorded_and_shown(
 
 
 @on_both
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_a_crowd_of_messages_is_recorded_without_a_gap(
     house: House, settings: config.Config, command: Callable[..., Any]
 ) -> None:

@@ -28,6 +28,7 @@ from tornado_chat_plugins.notify.sending import judge, sign, words
 from tornado_chat_plugins.notify.worker import Setup, next_try
 
 from tests.conftest import House, token
+from tests.patience import PATIENCE
 from tornado_chat import (
     CommandContext,
     Notification,
@@ -351,7 +352,7 @@ class Receiver:
 
     async def get(self) -> Any:
         """The next request."""
-        return await asyncio.wait_for(self.requests.get(), 8)
+        return await asyncio.wait_for(self.requests.get(), PATIENCE)
 
     async def close(self) -> None:
         self.open.set()
@@ -424,7 +425,7 @@ async def deliveries(house: House) -> list[NotifyDelivery]:
 
 async def until(house: House, wanted: Callable[[list[NotifyDelivery]], bool]) -> list[NotifyDelivery]:
     """Wait until the table is as wanted."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not wanted(rows := await deliveries(house)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
     return rows

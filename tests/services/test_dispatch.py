@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.attendance import HandOver, OnDuty, always_sure
@@ -49,7 +50,7 @@ def on_duty(waiter: Person) -> OnDuty:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

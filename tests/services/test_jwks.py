@@ -18,6 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from tests.patience import PATIENCE
 from tornado_chat.errors import Unauthenticated, Unavailable
 from tornado_chat.services.jwks import MAX_DOCUMENT, KeySet, fits, load_public_key, usable_keys
 
@@ -27,7 +28,7 @@ ALGORITHMS = ("RS256", "ES256", "EdDSA")
 def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), PATIENCE))
 
     return run
 

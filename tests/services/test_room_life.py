@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.services.books import Books
 from tests.storage.conftest import new_session
 from tornado_chat import config
@@ -62,7 +63,7 @@ async def test_a_new_coordinator_says_once_who_is_there(books: Books, room: Room
     await life.begin()
     life.here("a", InRoom(room, room.helper, "Chen"), old=True)
     assert life.told == []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not life.told:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert life.told == [Presence(room.thread, {Role.USER: False, Role.CONSULTANT: True})]

@@ -119,7 +119,7 @@ def name_of(url: str) -> str:
 # --- the connection ---
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("fault", AtCommit)
 async def test_a_connection_that_ends_during_the_commit_loses_and_repeats_nothing(
     database: pw.Database,
@@ -148,7 +148,7 @@ async def test_a_connection_that_ends_during_the_commit_loses_and_repeats_nothin
     assert models.Notification.select().count(database) == 1
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_another_server_of_a_cluster_may_hear_of_the_commit_a_moment_later(
     database: pw.Database, database_url: str, opens: Opens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +172,7 @@ async def test_another_server_of_a_cluster_may_hear_of_the_commit_a_moment_later
     assert stored(database) == office.told == ["before", "once"]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("fault", [AtCommit.BEFORE, AtCommit.AFTER])
 async def test_what_was_refused_in_doubt_is_told_to_others_when_it_turns_out_to_be_there(
     database: pw.Database, database_url: str, opens: Opens, expected_logs: list[str], fault: AtCommit
@@ -193,7 +193,7 @@ async def test_what_was_refused_in_doubt_is_told_to_others_when_it_turns_out_to_
         await office.close()
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_connections_that_the_server_has_closed_are_replaced_and_nobody_notices(
     mariadb: MariaDB, database_url: str, opens: Opens
 ) -> None:
@@ -210,7 +210,7 @@ async def test_connections_that_the_server_has_closed_are_replaced_and_nobody_no
     readers.close()
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_while_the_server_is_away_senders_wait_and_then_are_told_at_once(
     database: pw.Database, database_url: str, opens: Opens, expected_logs: list[str]
 ) -> None:
@@ -242,7 +242,7 @@ async def test_while_the_server_is_away_senders_wait_and_then_are_told_at_once(
     assert stored(database) == ["before", "m0", "m1", "after"]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_reader_waits_for_a_server_that_is_away_and_says_so_in_the_end(database_url: str) -> None:
     async with proxied(database_url) as (url, proxy):
         patient, hasty = Readers(open_url(url), 1, patience=20), Readers(open_url(url), 1, patience=0.3)
@@ -263,7 +263,7 @@ async def test_a_reader_waits_for_a_server_that_is_away_and_says_so_in_the_end(d
 # --- others in the same database ---
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_deadlock_is_tried_again(
     mariadb: MariaDB, database: pw.Database, database_url: str, opens: Opens
 ) -> None:
@@ -290,7 +290,7 @@ async def test_a_deadlock_is_tried_again(
     assert office.told == ["a", "b"]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_lock_that_is_not_let_go_keeps_only_its_own_conversation_waiting(
     mariadb: MariaDB,
     database: pw.Database,
@@ -315,7 +315,7 @@ async def test_a_lock_that_is_not_let_go_keeps_only_its_own_conversation_waiting
     assert office.told == ["a", "b", "c", "free"]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_two_writers_number_one_conversation_without_gaps(database: pw.Database, opens: Opens) -> None:
     offices = [opens(), opens()]
     said = []
@@ -331,7 +331,7 @@ async def test_two_writers_number_one_conversation_without_gaps(database: pw.Dat
         assert mine == [f"{n}:{m}" for m in range(n, 200, 2)] == offices[n].told
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_the_same_id_sent_through_two_writers_at_once_is_stored_once(
     database: pw.Database, opens: Opens
 ) -> None:
@@ -345,7 +345,7 @@ async def test_the_same_id_sent_through_two_writers_at_once_is_stored_once(
     assert stored(database) == [f"m{n}" for n in range(30)]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_two_who_make_the_same_thing_at_once_make_one(database: pw.Database, opens: Opens) -> None:
     offices = [opens(), opens()]
     for n in range(20):
@@ -363,7 +363,7 @@ async def test_two_who_make_the_same_thing_at_once_make_one(database: pw.Databas
 # --- a server that takes no writes ---
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_message_that_is_larger_than_the_server_takes_fails_alone(
     mariadb: MariaDB, database: pw.Database, opens: Opens, expected_logs: list[str]
 ) -> None:
@@ -381,7 +381,7 @@ async def test_a_message_that_is_larger_than_the_server_takes_fails_alone(
     assert stored(database) == office.told == ["a", "b"]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_server_that_has_lost_acknowledged_commits_is_found_out(
     mariadb: MariaDB, database: pw.Database, database_url: str, opens: Opens, expected_logs: list[str]
 ) -> None:
@@ -394,7 +394,7 @@ async def test_a_server_that_has_lost_acknowledged_commits_is_found_out(
     assert stored(database) == ["m0", "m1", "m2", "after"]
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_a_writer_signs_off_and_leaves_no_row(database: pw.Database, opens: Opens) -> None:
     office = opens()
     await office.writer.append(say("a"))

@@ -59,7 +59,7 @@ class Undone(Exception):
 
 
 @on_mariadb
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("undone", [False, True], ids=["committed", "undone"])
 async def test_what_another_process_has_not_committed_yet_is_waited_for(
     writers: Makes, readers: Readers, expected_logs: list[str], undone: bool
@@ -97,7 +97,7 @@ async def test_what_another_process_has_not_committed_yet_is_waited_for(
     assert texts(await reading) == (["quick"] if undone else ["slow", "quick"])
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_follower_hears_everything_once_while_three_write(writers: Makes, readers: Readers) -> None:
     async def write(writer: Writer, name: int) -> None:
         for n in range(60):

@@ -39,7 +39,7 @@ def kinds(document: dict[str, Any], channel: str, way: str) -> dict[str, dict[st
     return {key.removeprefix(prefix): value for key, value in messages.items() if key.startswith(prefix)}
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_official_parser_finds_nothing_wrong(house: House) -> None:
     node = shutil.which("node")
     assert node, "there is no node: scripts/test installs Debian's, or: apt-get install nodejs npm"
@@ -134,7 +134,7 @@ class Listener:
         return every - self.seen
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_counselling_conversation(house: House) -> None:
     """With every feature and with none; at the end every kind of frame was there."""
     listen = Listener(await described(house))
@@ -197,7 +197,7 @@ async def test_a_counselling_conversation(house: House) -> None:
     assert listen.unseen("chat", "notify", "observe") == set()
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_support_conversation(house: House) -> None:
     listen = Listener(await described(house))
     plain: list[str] = []

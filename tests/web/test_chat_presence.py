@@ -182,7 +182,7 @@ async def test_a_new_server_on_the_same_data_goes_on_with_the_session(
     assert await texts(counsellor, 1) == ["four"]
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.mark.gen_test
 async def test_nobody_is_left_in_a_session_that_ends_while_they_come_in(house: House) -> None:
     for _ in range(30):
         session = await house.session()

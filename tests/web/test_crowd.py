@@ -38,16 +38,16 @@ class Crowd:
         peer = await self.house.user(id)
         await self._wait(peer, to_the_end=True)
         await peer.tell("message_text", {"message": f"I am {id}"})
-        answer = await peer.until("message_text", 20)
+        answer = await peer.until("message_text")
         self.answers[id].append(answer["payload"]["message"])
         await peer.tell("disconnect")
-        await peer.until("disconnected", 20)
+        await peer.until("disconnected")
         await peer.close()
 
     async def _wait(self, peer: Peer, *, to_the_end: bool = False) -> None:
         """Until there is a waiter; a user that is about to drop may do so from the line."""
         while True:
-            frame = await peer.client.recv_json(20)
+            frame = await peer.client.recv_json()
             if frame["type"] == "connect_success" or not to_the_end:
                 return
 
@@ -83,7 +83,7 @@ def settings(settings: config.Config) -> config.Config:
     return changed(settings, "support", capacity=CAPACITY, rejoin_grace=10.0)
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_everybody_is_served_once_by_the_right_one(house: House, seed: int) -> None:
     crowd = Crowd(house, seed)
@@ -103,7 +103,7 @@ async def test_everybody_is_served_once_by_the_right_one(house: House, seed: int
     assert crowd.highest <= CAPACITY
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_first_come_first_served(house: House) -> None:
     line = [await house.user(id) for id in range(1, USERS + 1)]
     for place, peer in enumerate(line, 1):

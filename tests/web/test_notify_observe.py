@@ -57,7 +57,7 @@ async def test_the_absent_get_them_in_order_once_and_every_open_socket_gets_them
     assert "错误" in (await somebody_else.recv_json())["msg"]  # and nothing of the visitor's
 
 
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_who_comes_in_while_notifications_come_misses_none(house: House) -> None:
     await notify(house, "0")
 

@@ -182,7 +182,7 @@ class Caller:
         return {each for each in every if each[1] not in (422, 503)}
 
 
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_everything_that_is_described_is_so(house: House) -> None:
     """Each operation, each of its answers, and each of its errors, in the flesh."""
     document = await described(house)

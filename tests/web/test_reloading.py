@@ -111,7 +111,7 @@ class TestSlow:
     def settings(self, settings: config.Config) -> config.Config:
         return changed(settings, "limits", outgoing_bytes=2**30)
 
-    @pytest.mark.gen_test(timeout=30)
+    @pytest.mark.gen_test
     async def test_what_an_open_socket_may_leave_unread(self, house: House) -> None:
         session = await house.session()
         reader, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.managing import bound
+from tests.patience import PATIENCE
 from tornado_chat.loads import VARIABLE, Loads
 from tornado_chat.web.sharing import Sharing
 
@@ -68,7 +69,7 @@ async def come(count: int, listening: socket.socket, *takers: Taker) -> None:
     for _ in range(count):
         _, writer = await asyncio.open_connection(*listening.getsockname())
         writer.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while sum(len(each.taken) for each in takers) < wanted:  # noqa: ASYNC110 - it is a count
             await asyncio.sleep(0.001)
 

@@ -35,7 +35,7 @@ class TestSlow:
     def settings(self, settings: config.Config) -> config.Config:
         return changed(settings, "limits", outgoing_bytes=200_000)
 
-    @pytest.mark.gen_test(timeout=30)
+    @pytest.mark.gen_test
     async def test_who_takes_nothing_is_dropped_and_gets_everything_on_return(self, house: House) -> None:
         session = await house.session()
         _, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")

@@ -33,6 +33,7 @@ from tornado.websocket import (
     websocket_connect,
 )
 
+from tests.patience import PATIENCE
 from tornado_chat.web import transport_connection
 from tornado_chat.web.transport import Connection, FastWebSocket
 from tornado_chat.wire.deflate import Compression
@@ -186,7 +187,7 @@ class Site:
         self.clients.append(client)
         extensions = f"\r\nSec-WebSocket-Extensions: {offers}\r\n\r\n".encode() if offers else b"\r\n\r\n"
         client.writer.write(REQUEST.replace(b"\r\n\r\n", extensions) + early)
-        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)
         assert head.startswith(b"HTTP/1.1 101"), head
         client.accepted = HTTPHeaders.parse(head.decode().partition("\r\n")[2]).get(
             "Sec-WebSocket-Extensions", ""
@@ -199,7 +200,7 @@ class Site:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not true():  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.005)
 
@@ -233,7 +234,7 @@ def site(io_loop: IOLoop, kind: str, expected_logs: list[str]) -> Iterator[Site]
         for client in site.clients:
             client.close()
         await asyncio.sleep(0.01)
-        await asyncio.wait_for(site.server.close_all_connections(), 5)
+        await asyncio.wait_for(site.server.close_all_connections(), PATIENCE)
 
     io_loop.run_sync(stop)
 
@@ -638,7 +639,7 @@ async def outcome(client: Client, case: Case) -> tuple[list[Frame], int | None]:
     found: list[Frame] = []
     if case.code == ALIVE:
         for _ in case.answers:
-            frame = await asyncio.wait_for(client.read(), 10)
+            frame = await asyncio.wait_for(client.read(), PATIENCE)
             if frame is None:
                 return found, None
             found.append(frame)
@@ -654,7 +655,7 @@ async def outcome(client: Client, case: Case) -> tuple[list[Frame], int | None]:
 
 @both
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test
 async def test_conformance(site: Site, kind: str, case: Case) -> None:
     client = await site.connect(offers=case.offers)
     assert bool(client.accepted) is bool(case.offers)
@@ -1034,7 +1035,7 @@ async def test_stopping_the_server_leaves_websockets_alone(site: Site) -> None:
     client = await site.connect()
     assert site.server is not None
     site.server.stop()
-    await asyncio.wait_for(site.server.close_all_connections(), 5)
+    await asyncio.wait_for(site.server.close_all_connections(), PATIENCE)
     client.writer.write(f(TEXT, b"still there"))
     assert await client.read() == (TEXT, b"still there")
 
@@ -1139,4 +1140,4 @@ async def refusal(site: Site, request: bytes) -> bytes:
     client = Client(*await asyncio.open_connection("127.0.0.1", site.port))
     site.clients.append(client)
     client.writer.write(request)
-    return await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), 5)
+    return await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)

@@ -9,6 +9,9 @@ import msgspec
 
 from tornado_chat.client.socket import Closed, Inbox, Socket
 
+PATIENCE = 60.0
+"""Seconds, where nobody says how long to wait."""
+
 
 class RawClient:
     """One socket, every frame as it comes; answers pings as any browser does.
@@ -26,7 +29,7 @@ class RawClient:
 
     @classmethod
     async def connect(
-        cls, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = 10
+        cls, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = PATIENCE
     ) -> Self:
         """Connect. Raises `Closed` if that fails; its code is the HTTP status if the upgrade was refused."""
         raw = cls()
@@ -42,12 +45,12 @@ class RawClient:
             raise self._inbox.ended
         self._socket.write(data.encode() if isinstance(data, str) else data)
 
-    async def recv_json(self, timeout: float | None = 5) -> Any:
+    async def recv_json(self, timeout: float | None = PATIENCE) -> Any:
         """The next frame. Raises `Closed` after the last one, TimeoutError after ``timeout``."""
         async with asyncio.timeout(timeout):
             return msgspec.json.decode(await self._inbox.take())
 
-    async def wait_closed(self, timeout: float | None = 5) -> Closed:
+    async def wait_closed(self, timeout: float | None = PATIENCE) -> Closed:
         """How it was closed, once it is; frames that were not read are still there."""
         async with asyncio.timeout(timeout):
             return await self._socket.wait_closed()

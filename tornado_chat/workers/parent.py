@@ -240,6 +240,8 @@ class Parent:
         self._news.set()
 
     def _reap(self) -> None:
+        if self._over.done():  # a signal that came together with the last one's end
+            return
         self._hear()  # their last words
         for pid in list(self._children):
             waited, status = os.waitpid(pid, os.WNOHANG)
