@@ -1,9 +1,15 @@
 """Support over sockets: authentication, talking, parting, and what is refused."""
 
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 
 from tests.conftest import House, Peer, changed, on_both, token
 from tornado_chat import config
+from tornado_chat.events import Sequenced
+from tornado_chat.storage import conversations
+from tornado_chat.types import Person, Role, Thread
 
 pytestmark = on_both
 
@@ -179,3 +185,33 @@ async def test_a_client_without_the_feature_gets_an_image_as_text_and_no_typing(
     await user.tell("typing", {"typing": True})
     await user.tell("message_image", {"url": "https://shop.example/a.png"})
     assert (await waiter.get("message_text"))["payload"] == {"message": "https://shop.example/a.png"}
+
+
+@pytest.mark.gen_test
+async def test_the_last_one_s_end_comes_before_the_next_one_however_slow_the_database(house: House) -> None:
+    user = await house.user(1)
+    waiter = await house.waiter(7, ready=False)
+    hub = house.server._hub
+    fetch, slow = hub._fetch, asyncio.Event()
+
+    async def fetch_slowly(thread: Thread, seq: int, limit: int) -> Sequence[Sequenced]:
+        await slow.wait()
+        return await fetch(thread, seq, limit)
+
+    hub._fetch = fetch_slowly
+    await waiter.tell("ready")
+    await waiter.get("new_connection")
+    await user.until("connect_success")
+    await user.tell("message_text", {"message": "never mind"})
+    await user.tell("disconnect")
+    while await house.server._store.look_up(conversations.of_waiter, Person(Role.WAITER, "7")):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    following = await house.user(2)
+    await following.until("connect_success")
+    slow.set()
+    said = await waiter.get("message_text")
+    assert (said["from"], said["payload"]["message"]) == (user.uuid, "never mind")
+    assert (await waiter.get("disconnected"))["from"] == user.uuid
+    assert (await waiter.get("new_connection"))["payload"]["uuid"] == following.uuid
+    await following.tell("message_text", {"message": "good day"})
+    assert (await waiter.get("message_text"))["from"] == following.uuid

@@ -52,12 +52,12 @@ class Floor:
         self._bus = bus
         self._gate = gate
         self._coordination = coordination
-        self._usher = Usher(hub, receipts, store, self.learn)
+        self._tasks = Tasks(loop)
+        self._usher = Usher(hub, receipts, store, self.learn, self._tasks)
         self._talks: dict[Person, Talk] = {}
         self._posts: dict[Person, Post] = {}
         self._holders: dict[int, Post] = {}  # the waiter here who has a conversation
         self._seen: dict[int, int] = {}  # the newest version of the conversations that were heard of last
-        self._tasks = Tasks(loop)
         self._stopping = False
 
     def stop(self) -> None:
@@ -127,13 +127,11 @@ class Floor:
             except ChatError:
                 self.unseat(seat)
                 raise
-        unseen = [row for row in post.rows.values() if row.id not in seat.shown]
-        for row in unseen:
-            self._usher.show_user(row, seat)
+        for row in post.rows.values():
+            if row.id not in seat.shown:
+                self._usher.show_user(row, seat)
         if post.seats:
             self._coordination.here(post.fact)
-        for row in unseen:
-            await self._usher.follow(seat, row)
         if seat.outbox.closed:
             self.unseat(seat)
 
@@ -267,7 +265,6 @@ class Floor:
             for seat in talk.seats:
                 if seat.shown.get(row.id) != row.waiter_uuid:
                     self._usher.show_waiter(row, seat)
-                    self._tasks.spawn(self._usher.follow(seat, row))
         else:
             talk.place = 0
             for seat in talk.seats:
@@ -283,7 +280,6 @@ class Floor:
             for seat in post.seats:
                 if row.id not in seat.shown:
                     self._usher.show_user(row, seat)
-                    self._tasks.spawn(self._usher.follow(seat, row))
         elif known is not None:
             del post.rows[row.id]
             if self._holders.get(row.id) is post:
@@ -318,7 +314,7 @@ class Floor:
         row = talk.row
         if row.state is ConversationState.ACTIVE:
             self._usher.show_waiter(row, seat)
-        if row.state is ConversationState.ACTIVE or row.returned:
+        elif row.returned:
             await self._usher.follow(seat, row)
 
     def _forget(self, talk: Talk) -> None:

@@ -16,7 +16,8 @@ from tornado_chat.services.filtering import Lane
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations, reading
-from tornado_chat.types import Conversation, Identity, Person
+from tornado_chat.tasks import Tasks
+from tornado_chat.types import Conversation, Identity, Person, Thread
 from tornado_chat.wire.support import SupportFrames
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,10 @@ class Seat:
 
     :ivar talk: of a user: the conversation it has asked for.
     :ivar shown: the conversations that the socket has been told of and not been parted from.
+    :ivar leaving: those whose goodbye waits for what was said before it, the one that waits longest first.
     """
 
-    __slots__ = ("frames", "identity", "lane", "outbox", "shown", "talk")
+    __slots__ = ("frames", "identity", "lane", "leaving", "outbox", "shown", "talk")
 
     def __init__(self, identity: Identity, outbox: Outbox, frames: SupportFrames) -> None:
         self.identity = identity
@@ -38,10 +40,19 @@ class Seat:
         self.lane = Lane()
         self.talk: Talk | None = None
         self.shown: dict[int, str] = {}  # and the address of the other side, which a transfer changes
+        self.leaving: list[Thread] = []
 
     @property
     def person(self) -> Person:
         return self.identity.person
+
+    def after_goodbyes(self, action: Callable[[], None]) -> None:
+        """Run ``action`` when the socket has heard all goodbyes that wait now: who serves or asks for one at a
+        time hears of the last one's end before anything of the next one.
+        """
+        for thread in reversed(self.leaving):
+            action = partial(self.outbox.in_order, thread, action)
+        action()
 
 
 class Talk:
@@ -93,30 +104,45 @@ class Usher:
     """
 
     def __init__(
-        self, hub: Hub, receipts: ReceiptBook, store: Store, learn: Callable[[Conversation], None]
+        self,
+        hub: Hub,
+        receipts: ReceiptBook,
+        store: Store,
+        learn: Callable[[Conversation], None],
+        tasks: Tasks,
     ) -> None:
         self._hub = hub
+        self._tasks = tasks
         self._store = store
         self._receipts = receipts
         self._learn = learn
 
     def show_waiter(self, conversation: Conversation, seat: Seat) -> None:
+        """Tell a user's socket who serves it, and all that was said and is being said."""
         assert conversation.waiter_uuid is not None
-        seat.shown[conversation.id] = conversation.waiter_uuid
-        self._hub.expect(seat.outbox, conversation.thread)
-        seat.frames.introduce(conversation.thread, conversation.waiter_uuid)
-        seat.outbox.send(seat.frames.connect_success(conversation))
+        self._show(conversation, seat, conversation.waiter_uuid, seat.frames.connect_success(conversation))
 
     def show_user(self, conversation: Conversation, seat: Seat) -> None:
-        seat.shown[conversation.id] = conversation.user_uuid
+        """Tell a waiter's socket whom it serves, and all that was said and is being said."""
+        self._show(conversation, seat, conversation.user_uuid, seat.frames.new_connection(conversation))
+
+    def _show(self, conversation: Conversation, seat: Seat, other: str, frame: bytes) -> None:
+        seat.shown[conversation.id] = other
+
+        def show() -> None:
+            # Once more, as the goodbye may have been to this very conversation, which has come back.
+            self._hub.expect(seat.outbox, conversation.thread)
+            seat.frames.introduce(conversation.thread, other)
+            seat.outbox.send(frame)
+            self._tasks.spawn(self.follow(seat, conversation))
+
         self._hub.expect(seat.outbox, conversation.thread)
-        seat.frames.introduce(conversation.thread, conversation.user_uuid)
-        seat.outbox.send(seat.frames.new_connection(conversation))
+        seat.after_goodbyes(show)
 
     def show_place(self, talk: Talk, seat: Seat) -> None:
         """Tell a waiting user's socket where it stands, after what its last waiter said."""
-        frame = seat.frames.connect_queue(talk.place, conversation=talk.row)
-        seat.outbox.in_order(talk.row.thread, partial(seat.outbox.send, frame))
+        send = partial(seat.outbox.send, seat.frames.connect_queue(talk.place, conversation=talk.row))
+        seat.after_goodbyes(partial(seat.outbox.in_order, talk.row.thread, send))
 
     def part(self, seat: Seat, conversation: Conversation) -> None:
         """Tell a socket that the other side has gone, after everything it said."""
@@ -124,10 +150,17 @@ class Usher:
         seat.shown.pop(conversation.id, None)
 
         def say_goodbye() -> None:
+            seat.leaving.remove(thread)
             seat.outbox.send(seat.frames.disconnected(thread))
             self._hub.unfollow(seat.outbox, thread)
 
-        self._hub.after(seat.outbox, thread, conversation.last_seq, say_goodbye)
+        part = partial(self._hub.after, seat.outbox, thread, conversation.last_seq, say_goodbye)
+        waits = thread in seat.leaving  # it had come back meanwhile, which is still to be told
+        seat.leaving.append(thread)
+        if waits:
+            seat.outbox.in_order(thread, part)
+        else:
+            part()
 
     async def follow(self, seat: Seat, conversation: Conversation) -> None:
         """Give a socket what was said and not received yet, then everything new.
