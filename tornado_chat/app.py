@@ -10,7 +10,7 @@ from typing import cast
 
 from tornado_chat import registered, running
 from tornado_chat.checking import key_problem
-from tornado_chat.cluster.bus import Subscriber
+from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config import Config, ConfigError
 from tornado_chat.config_reloading import Change, compare
 from tornado_chat.database_url import is_mysql
@@ -135,7 +135,7 @@ class Server:
         )
         presence = self._presence = Presence(hub, bus)
         self._plugin_events = PluginEvents(plugins, store, presence, loop, shared=others.there)
-        self._filtering = filtering = Filtering(plugins, loop)
+        self._filtering = filtering = Filtering(plugins, store.append, loop)
         found = Rooms(store, plugins)
         self._connections = Connections(
             hub, config.limits.connections_per_identity, plugins, loop, bus if others.there else None
@@ -200,7 +200,9 @@ class Server:
         bus.subscribe(self._room_life.on_event, *self._room_life.events)
         bus.subscribe(self._dispatcher.on_event, *self._dispatcher.events)
         bus.subscribe(self._floor.on_event, *self._floor.events)
-        self._journal = Journal()
+        self._own = own = LocalBus()
+        own.subscribe(Journal().on_event, *Journal.events)
+        own.subscribe(self._plugin_events.on_event, *PluginEvents.events)
         self._readiness = Readiness(store, loop, {"server": self._own_problem, **others.problems})
         self._history = History(self.metrics, loop, time.time)
         overview = Overview(
@@ -350,8 +352,7 @@ class Server:
     def _committed(self, event: Event) -> None:
         """What this process has committed: for everybody, and for the plugins of this process."""
         self._bus.publish(event)
-        self._journal.on_event(event)
-        self._plugin_events.on_event(event)
+        self._own.publish(event)
 
     def _own_problem(self) -> str:
         return "about to stop" if self._connections.draining else ""

@@ -28,6 +28,7 @@ from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Broken, Plugins
 from tornado_chat.plugins.finding import Found, Loaded
 from tornado_chat.services.filtering import Filtering, Lane
+from tornado_chat.storage.messages import Append
 from tornado_chat.types import Stored
 
 WHO = Identity(Person(Role.USER, "1"))
@@ -328,8 +329,8 @@ class Holds(Plugin):
 def test_one_seats_messages_stay_in_order_and_others_do_not_wait(run: Run) -> None:
     stored: list[str] = []
 
-    def store(draft: Draft) -> Pending[Stored]:
-        stored.append(draft.text)
+    def append(message: Append, received: float) -> Pending[Stored]:
+        stored.append(message.text)
         pending: Pending[Stored] = Pending()
         pending.settle(Stored(len(stored), 0))
         return pending
@@ -337,12 +338,16 @@ def test_one_seats_messages_stay_in_order_and_others_do_not_wait(run: Run) -> No
     async def test() -> None:
         holds = Holds(settings(timeout=5))
         plugins, _ = made(holds)
-        filtering, mine, theirs = Filtering(plugins, asyncio.get_running_loop()), Lane(), Lane()
+        filtering, mine, theirs = Filtering(plugins, append, asyncio.get_running_loop()), Lane(), Lane()
+
+        def submit(lane: Lane, text: str) -> Pending[Stored]:
+            return filtering.submit(lane, WHO, Append(DRAFT.thread, WHO.person, text), 0.0)
+
         for letter in "ab":
             holds.gates[letter] = asyncio.Event()
-        first, second = (filtering.submit(mine, DRAFT.replace(text), store) for text in ("a", "b"))
+        first, second = (submit(mine, text) for text in ("a", "b"))
         holds.gates["b"].set()
-        other = filtering.submit(theirs, DRAFT.replace("b of another"), store)
+        other = submit(theirs, "b of another")
         assert (await other).seq == 1
         assert stored == ["b of another"]
         holds.gates["a"].set()

@@ -181,9 +181,8 @@ def test_an_error_answers_the_frame_that_it_is_about() -> None:
 
 def test_acknowledgements_are_for_who_asked() -> None:
     plain, asking = frames(), frames(Role.USER, "ack")
-    assert plain.message_success(5, Stored(3, TIME), "f1") is None
     assert plain.auth_success("1", Role.USER, None, "f1") is None
-    assert read(asking.message_success(5, Stored(3, TIME), "f1")) == {
+    assert read(asking.message_success(5, "f1", Stored(3, TIME))) == {
         "to": "uuid-me",
         "type": "message_text_success",
         "payload": {"id": "c5-3", "seq": 3, "time": TEXT},

@@ -35,7 +35,6 @@ from tornado_chat.storage.writer import Transaction
 from tornado_chat.tasks import Tasks
 from tornado_chat.types import (
     Action,
-    Draft,
     Identity,
     Kind,
     Message,
@@ -167,15 +166,8 @@ class Counselling:
 
         The error is ``Conflict`` if the room has ended.
         """
-        received = seat.outbox.heard_at
-        thread, identity = seat.thread, seat.identity
-        if not self._filtering.needed:
-            return self._store.append(Append(thread, identity.person, text, client_id), received)
-
-        def store(draft: Draft) -> Pending[Stored]:
-            return self._store.append(Append(thread, identity.person, draft.text, client_id), received)
-
-        return self._filtering.submit(seat.lane, Draft(thread, identity, text), store)
+        message = Append(seat.thread, seat.person, text, client_id)
+        return self._filtering.submit(seat.lane, seat.identity, message, seat.outbox.heard_at)
 
     def typing(self, seat: Seat, typing: bool) -> None:
         """Show the others that one is typing, or stopped; never stored."""

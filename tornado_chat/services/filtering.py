@@ -10,12 +10,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
+
 from tornado_chat.errors import ChatError
 from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Plugins
-from tornado_chat.types import Draft, Stored
+from tornado_chat.storage.messages import Append
+from tornado_chat.types import Draft, Identity, Stored
 
-Store = Callable[[Draft], Pending[Stored]]
+Store = Callable[[str], Pending[Stored]]
+"""Stores a message with the text that the filters have left of it."""
 
 
 class Lane:
@@ -40,28 +44,35 @@ class Lane:
 class Filtering:
     """The chain ``filter_message`` in front of the writer."""
 
-    def __init__(self, plugins: Plugins, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        plugins: Plugins,
+        append: Callable[[Append, float], Pending[Stored]],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._plugins = plugins
+        self._append = append
         self._loop = loop
         self._busy: set[asyncio.Task[None]] = set()
 
-    @property
-    def needed(self) -> bool:
-        """Whether anybody filters; else a message may be stored as it is."""
-        return self._plugins.has("filter_message")
+    def submit(self, lane: Lane, sender: Identity, message: Append, received: float) -> Pending[Stored]:
+        """Filter ``message``, then store what became of it.
 
-    def submit(self, lane: Lane, draft: Draft, store: Store) -> Pending[Stored]:
-        """Filter ``draft``, then ``store`` what became of it.
-
+        :arg received: when its frame came, by the loop's clock.
         :raises ChatError: a filter refused it at once. That of one that waits comes with the result.
         """
-        if not self.needed:
-            return store(draft)
+        if not self._plugins.has("filter_message"):
+            return self._append(message, received)
+
+        def store(text: str) -> Pending[Stored]:
+            return self._append(msgspec.structs.replace(message, text=text), received)
+
+        draft = Draft(message.thread, sender, message.text, message.media)
         filtered: Draft | Awaitable[Draft] = draft
         if not lane.busy:
             filtered = self._plugins.filter("filter_message", draft)
             if isinstance(filtered, Draft):
-                return store(filtered)
+                return store(filtered.text)
         result: Pending[Stored] = Pending()
         lane.waiting.append((filtered, store, result))
         if not lane.busy:
@@ -81,7 +92,7 @@ class Filtering:
             try:
                 if isinstance(draft, Draft):
                     draft = self._plugins.filter("filter_message", draft)
-                stored = store(draft if isinstance(draft, Draft) else await draft)
+                stored = store((draft if isinstance(draft, Draft) else await draft).text)
             except ChatError as error:
                 result.settle(error=error)
             else:

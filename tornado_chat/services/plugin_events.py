@@ -82,8 +82,14 @@ class PluginEvents:
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for followers in self._followers.values() for each in followers))
 
+    events = (
+        *(Message, Notification),
+        *(RoomStarted, RoomEnded),
+        *(Queued, Returned, Assigned, Departed),
+    )
+
     def on_event(self, event: Event) -> None:
-        """Called for what this process has committed."""
+        """Called for ``events`` that this process has committed."""
         if isinstance(event, Message):
             self._wake(streams.MESSAGES)
         elif isinstance(event, Notification):

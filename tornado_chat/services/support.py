@@ -17,7 +17,7 @@ from tornado_chat.services.seats import Seat
 from tornado_chat.services.store import Store, forgive
 from tornado_chat.storage import conversations, messages, reading
 from tornado_chat.storage.messages import Append
-from tornado_chat.types import Conversation, ConversationState, Draft, Message, Person, Role, Stored
+from tornado_chat.types import Conversation, ConversationState, Message, Person, Role, Stored
 
 
 class Support:
@@ -100,15 +100,8 @@ class Support:
         if conversation.state is ConversationState.WAITING and not conversation.returned:
             raise Conflict("still_waiting")
         same_text_only = "ack" not in seat.frames.features
-        received = seat.outbox.heard_at
-
-        def store(draft: Draft) -> Pending[Stored]:
-            return self._store.append(
-                Append(draft.thread, seat.person, draft.text, client_id, media, same_text_only), received
-            )
-
-        draft = Draft(conversation.thread, seat.identity, text, media)
-        return conversation, self._filtering.submit(seat.lane, draft, store)
+        message = Append(conversation.thread, seat.person, text, client_id, media, same_text_only)
+        return conversation, self._filtering.submit(seat.lane, seat.identity, message, seat.outbox.heard_at)
 
     def typing(self, seat: Seat, address: str | None, typing: bool) -> None:
         """Show the other side that one is typing; never stored."""

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 from tornado_chat.errors import ChatError, Conflict, Forbidden, Unauthenticated
 from tornado_chat.services.seats import Seat
@@ -115,11 +116,10 @@ class SupportSocket(Socket):
 
     def _say(self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes) -> None:
         conversation, stored = self.services.support.say(seat, command.to, text, media, command.client_id)
-        self.when_stored(
-            stored,
-            data,
-            lambda stored: self.frames.message_success(conversation.id, stored, command.id),
-        )
+        acknowledgement = None
+        if "ack" in seat.frames.features:
+            acknowledgement = partial(self.frames.message_success, conversation.id, command.id)
+        self.when_stored(stored, data, acknowledgement)
 
 
 class UserSocket(SupportSocket):

@@ -164,10 +164,8 @@ class SupportFrames:
         payload = SignedIn(id, role.value, name)
         return _encode(self._frame("auth_success", payload, reply_id=reply_id))
 
-    def message_success(self, conversation_id: int, stored: Stored, reply_id: str | None) -> bytes | None:
+    def message_success(self, conversation_id: int, reply_id: str | None, stored: Stored) -> bytes:
         """The acknowledgement of a stored message, for the feature ``ack``."""
-        if "ack" not in self.features:
-            return None
         id = f"c{conversation_id}-{stored.seq}"
         payload = MessageStored(id, stored.seq, self._times.text(stored.time))
         return _encode(self._frame("message_text_success", payload, reply_id=reply_id))
