@@ -24,10 +24,11 @@ from tornado_chat import (
     option,
 )
 
-from .alerts import Alerts, KeywordFilterAlert, KeywordFilterNotified
+from .alerts import Alerts
 from .keeping import AlertKeeper
 from .matching import Action, ListError, Matcher, read_list
 from .normalising import Normaliser
+from .stored import KeywordFilterAlert, KeywordFilterNotified
 
 YEAR = 366 * 86400
 TEXT = "text"

@@ -9,10 +9,8 @@ written down after its notifications: a crash in between notifies twice rather t
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
+from functools import partial
 from typing import NamedTuple, Protocol
-
-import peewee as pw
 
 from tornado_chat import (
     ChatError,
@@ -22,11 +20,12 @@ from tornado_chat import (
     Person,
     Role,
     Thread,
-    Transaction,
     Unavailable,
     described,
-    models,
 )
+
+from . import stored
+from .stored import Alert, Stage
 
 log = logging.getLogger(__name__)
 
@@ -49,50 +48,6 @@ TEXTS = {
 }
 
 
-class Stage(StrEnum):
-    """Who is to be notified next. The values are stored."""
-
-    ASSIGNED = "assigned"  # all supervisors of the session
-    SUPERVISOR = "supervisor"  # the next supervisor, one at a time
-    ADMIN = "admin"  # all administrators
-    EXHAUSTED = "exhausted"  # nobody is left
-    UNHEARD = "unheard"  # there was nobody at all: from the beginning
-
-
-class KeywordFilterAlert(pw.Model):
-    """A message in which a word of an alert list was found; never the word, nor the message's text.
-
-    ``due`` is when ``stage`` comes; null after the last one. ``acknowledged`` is when somebody read a
-    notification of it.
-    """
-
-    id = pw.BigAutoField()
-    kind = pw.SmallIntegerField()
-    thread_id = pw.BigIntegerField()
-    seq = pw.BigIntegerField()
-    list = pw.CharField(255)
-    created = pw.BigIntegerField()
-    stage = pw.CharField(12)
-    due = pw.BigIntegerField(null=True, index=True)
-    acknowledged = pw.BigIntegerField(null=True)
-
-    class Meta:
-        table_name = "keyword_filter_alert"
-        indexes = ((("kind", "thread_id", "seq"), True),)
-
-
-class KeywordFilterNotified(pw.Model):
-    """Who was notified of an alert, and the notification's id."""
-
-    id = pw.BigAutoField()
-    alert = pw.BigIntegerField(index=True)
-    notification = pw.BigIntegerField()
-    person = pw.CharField(80)
-
-    class Meta:
-        table_name = "keyword_filter_notified"
-
-
 class Rules(Protocol):
     """The plugin's settings, as far as alerts go by them."""
 
@@ -101,16 +56,6 @@ class Rules(Protocol):
 
     @property
     def escalate_after(self) -> float: ...
-
-
-class Alert(NamedTuple):
-    """An open alert."""
-
-    id: int
-    thread: Thread
-    seq: int
-    list: str
-    stage: Stage
 
 
 class Case(NamedTuple):
@@ -146,19 +91,7 @@ class Alerts:
         """
         stage = self._first_stage(message.thread)
 
-        def insert(tx: Transaction) -> bool:
-            table = KeywordFilterAlert
-            place = {"kind": message.thread.kind, "thread_id": message.thread.id, "seq": message.seq}
-            if table.select().filter(**place).exists(tx.database):
-                return False
-            if _on_its_way(tx, message.thread):
-                return False
-            table.insert(
-                **place, list=list_name[:255], created=tx.now, stage=stage.value, due=tx.now
-            ).execute(tx.database)
-            return True
-
-        if await self._context.write(insert):
+        if await self._context.write(lambda tx: stored.add(tx, message, list_name, stage)):
             log.info("keyword alert: %s, message %d, list %s", _name(message.thread), message.seq, list_name)
             self._more.set()
 
@@ -180,10 +113,10 @@ class Alerts:
 
     async def _work(self) -> float | None:
         """Do what is due now. Returns the seconds until the next is, None if there is nothing more."""
-        if read := await self._context.read(_read):
-            await self._context.write(lambda tx: _acknowledge(tx, read))
+        if read := await self._context.read(stored.read):
+            await self._context.write(lambda tx: stored.acknowledge(tx, read))
         now = self._context.now()
-        for alert in await self._context.read(lambda database: _due(database, now)):
+        for alert in await self._context.read(lambda database: stored.due(database, now)):
             try:
                 await self._escalate(await self._case(alert))
             except Unavailable:
@@ -191,7 +124,7 @@ class Alerts:
             except Exception:  # the others must not wait for one that cannot be dealt with
                 log.warning("keyword alert %d has to wait for %g s", alert.id, RETRY, exc_info=True)
                 await self._save(alert, alert.stage, RETRY)
-        due = await self._context.read(_next_due)
+        due = await self._context.read(stored.next_due)
         return None if due is None else max(0.0, (due - self._context.now()) / SECOND)
 
     # --- one alert ---
@@ -248,7 +181,9 @@ class Alerts:
                     "keyword alert %d: %s cannot be notified: %s", case.alert.id, person.key, error.code
                 )
                 continue
-            await self._context.write(_note(case.alert.id, notification, person))
+            await self._context.write(
+                partial(stored.note, alert=case.alert, notification=notification, person=person)
+            )
             told += 1
         return told > 0
 
@@ -279,8 +214,8 @@ class Alerts:
             if room is None:
                 raise LookupError(f"{_name(alert.thread)} is gone")
             session_id = room.session_id
-        notified = await self._context.read(lambda database: _notified(database, alert))
-        sender = await self._context.read(lambda database: _sender(database, alert))
+        notified = await self._context.read(lambda database: stored.notified(database, alert))
+        sender = await self._context.read(lambda database: stored.sender(database, alert))
         return Case(alert, session_id, {*notified, *sender}, bool(notified))
 
     async def _assigned(self, case: Case) -> Sequence[Person]:
@@ -294,12 +229,8 @@ class Alerts:
         return await self._context.people(role)
 
     async def _save(self, alert: Alert, stage: Stage, after: float | None) -> None:
-        def update(tx: Transaction) -> None:
-            due = None if after is None else tx.now + round(after * SECOND)
-            table = KeywordFilterAlert
-            table.update(stage=stage.value, due=due).where(table.id == alert.id).execute(tx.database)
-
-        await self._context.write(update)
+        pause = None if after is None else round(after * SECOND)
+        await self._context.write(lambda tx: stored.move(tx, alert, stage, pause))
 
 
 def _text(language: str, kind: Kind, id: int) -> str:
@@ -308,90 +239,3 @@ def _text(language: str, kind: Kind, id: int) -> str:
 
 def _name(thread: Thread) -> str:
     return f"{thread.kind.name.lower()} {thread.id}"
-
-
-# The database
-
-
-def _due(database: pw.Database, now: int) -> list[Alert]:
-    table = KeywordFilterAlert
-    query = (
-        table.select(table.id, table.kind, table.thread_id, table.seq, table.list, table.stage)
-        .where(table.acknowledged.is_null() & (table.due <= now))
-        .order_by(table.due, table.id)
-        .tuples()
-    )
-    return [
-        Alert(id, Thread(Kind(kind), thread_id), seq, list_name, Stage(stage))
-        for id, kind, thread_id, seq, list_name, stage in query.execute(database)
-    ]
-
-
-def _next_due(database: pw.Database) -> int | None:
-    table = KeywordFilterAlert
-    due: int | None = table.select(pw.fn.MIN(table.due)).where(table.acknowledged.is_null()).scalar(database)
-    return due
-
-
-def _read(database: pw.Database) -> list[tuple[int, int]]:
-    """Open alerts of which a notification was read, and when."""
-    table, notified, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
-    query = (
-        table.select(table.id, pw.fn.MIN(notification.read))
-        .join(notified, on=(notified.alert == table.id))
-        .join(notification, on=(notification.id == notified.notification))
-        .where(table.acknowledged.is_null() & notification.read.is_null(False))
-        .group_by(table.id)
-        .tuples()
-    )
-    return list(query.execute(database))
-
-
-def _on_its_way(tx: Transaction, thread: Thread) -> bool:
-    """Whether an alert of this conversation goes from one person to the next, and nobody has read of it."""
-    table, notified, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
-    read = (
-        notified.select(notified.alert)
-        .join(notification, on=(notification.id == notified.notification))
-        .where(notification.read.is_null(False))
-    )
-    return bool(
-        table.select(table.id)
-        .where(
-            (table.kind == thread.kind)
-            & (table.thread_id == thread.id)
-            & table.due.is_null(False)
-            & table.id.not_in(read)
-        )
-        .exists(tx.database)
-    )
-
-
-def _acknowledge(tx: Transaction, alerts: Sequence[tuple[int, int]]) -> None:
-    table = KeywordFilterAlert
-    for id, when in alerts:
-        table.update(acknowledged=when, due=None).where(table.id == id).execute(tx.database)
-
-
-def _note(alert: int, notification: int, person: Person) -> Callable[[Transaction], None]:
-    def insert(tx: Transaction) -> None:
-        KeywordFilterNotified.insert(alert=alert, notification=notification, person=person.key).execute(
-            tx.database
-        )
-
-    return insert
-
-
-def _notified(database: pw.Database, alert: Alert) -> list[Person]:
-    table = KeywordFilterNotified
-    query = table.select(table.person).where(table.alert == alert.id).tuples()
-    return [Person.from_key(person) for (person,) in query.execute(database)]
-
-
-def _sender(database: pw.Database, alert: Alert) -> list[Person]:
-    """Who said it. A supervisor's own word in a record is for others to look at."""
-    table = models.Message
-    query = table.select(table.sender).where(
-        (table.kind == alert.thread.kind) & (table.thread_id == alert.thread.id) & (table.seq == alert.seq)
-    )
-    return [Person.from_key(sender) for (sender,) in query.tuples().execute(database)]

@@ -7,7 +7,7 @@ import peewee as pw
 
 from tornado_chat import Keeper, Person, Thread, Transaction, models
 
-from .alerts import KeywordFilterAlert, KeywordFilterNotified
+from .stored import KeywordFilterAlert, KeywordFilterNotified
 
 
 class AlertKeeper(Keeper):

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tornado_chat_plugins.keyword_filter import KeywordFilter
-from tornado_chat_plugins.keyword_filter.alerts import (
+from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
+from tornado_chat_plugins.keyword_filter.normalising import Normaliser
+from tornado_chat_plugins.keyword_filter.stored import (
     KeywordFilterAlert,
     KeywordFilterNotified,
     Stage,
 )
-from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
-from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 
 from tests.conftest import House, token
 from tornado_chat import config, config_reading
