@@ -11,34 +11,46 @@ from tornado_chat.client import Closed
 VISITOR = token("user", 1, "小林")
 
 
+TOKENS = {
+    "visitor": VISITOR,
+    "expired": token("user", 1, lifetime=-60),
+    "stranger": token("user", 9),
+    "helper": token("consultant", 1),
+    "supervisor": token("supervisor", 3),
+    "admin": token("admin", 1),
+    "host": token("service", "host"),
+}
+"""By name, as a token is another one in each worker, and would be in the name of the test."""
+
+
 @pytest.mark.gen_test
 @pytest.mark.parametrize(
     ("address", "code", "reason"),
     [
         ("/chat?sessionId=1&type=0", 4401, "No token was given"),
         ("/chat?token=junk&sessionId=1", 4401, "not a well-formed JWT"),
-        (f"/chat?token={token('user', 1, lifetime=-60)}&sessionId=1", 4401, "expired"),
-        (f"/chat?token={VISITOR}", 4400, "sessionId"),
-        (f"/chat?token={VISITOR}&sessionId=one", 4400, "sessionId"),
-        (f"/chat?token={VISITOR}&sessionId=1&type=2", 4400, "type"),
-        (f"/chat?token={VISITOR}&sessionId=%FF", 4400, "sessionId"),
-        (f"/chat?token={VISITOR}&sessionId=99", 4404, "There is no session 99"),
-        (f"/chat?token={VISITOR}&sessionId=99&type=1", 4404, "There is no supervision record 99"),
-        (f"/chat?token={token('user', 9)}&sessionId=1", 4403, "You take no part"),
-        (f"/chat?token={token('consultant', 1)}&sessionId=1", 4403, "You take no part"),
-        (f"/chat?token={token('supervisor', 3)}&sessionId=1", 4403, "You take no part"),
+        ("/chat?token={expired}&sessionId=1", 4401, "expired"),
+        ("/chat?token={visitor}", 4400, "sessionId"),
+        ("/chat?token={visitor}&sessionId=one", 4400, "sessionId"),
+        ("/chat?token={visitor}&sessionId=1&type=2", 4400, "type"),
+        ("/chat?token={visitor}&sessionId=%FF", 4400, "sessionId"),
+        ("/chat?token={visitor}&sessionId=99", 4404, "There is no session 99"),
+        ("/chat?token={visitor}&sessionId=99&type=1", 4404, "There is no supervision record 99"),
+        ("/chat?token={stranger}&sessionId=1", 4403, "You take no part"),
+        ("/chat?token={helper}&sessionId=1", 4403, "You take no part"),
+        ("/chat?token={supervisor}&sessionId=1", 4403, "You take no part"),
         ("/notify", 4401, "No token"),
-        (f"/notify?token={token('service', 'host')}", 4403, "service"),
-        (f"/observe?token={VISITOR}&sessionId=1", 4403, "You take no part"),
-        (f"/observe?token={token('supervisor', 4)}&sessionId=1", 4403, "You take no part"),
-        (f"/observe?token={token('admin', 1)}&sessionId=99", 4404, "There is no session 99"),
+        ("/notify?token={host}", 4403, "service"),
+        ("/observe?token={visitor}&sessionId=1", 4403, "You take no part"),
+        ("/observe?token={supervisor}&sessionId=1", 4403, "You take no part"),
+        ("/observe?token={admin}&sessionId=99", 4404, "There is no session 99"),
     ],
 )
 async def test_a_refused_socket_is_accepted_and_closed_with_a_reason(
     house: House, address: str, code: int, reason: str
 ) -> None:
     assert await house.session(user=1, consultant=2) == 1
-    client = await house.connect(address)
+    client = await house.connect(address.format_map(TOKENS))
     closed = await client.wait_closed()
     assert closed.code == code
     assert reason in closed.reason
