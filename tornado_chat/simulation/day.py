@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from tornado_chat import config
-from tornado_chat.attendance import HandOver, OnDuty, always_sure
+from tornado_chat.attendance import HandOver, always_sure
 from tornado_chat.errors import ChatError, Unavailable
 from tornado_chat.events import Assigned, Departed, Event, Returned
 from tornado_chat.metrics import Buckets
@@ -22,19 +22,19 @@ from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
 from tornado_chat.simulation.memory import InMemory
 from tornado_chat.simulation.people import Attendant, Visitor
-from tornado_chat.simulation.plan import HOUR, MINUTE, Chances, Plan, policy
+from tornado_chat.simulation.plan import DROPS, HOUR, MINUTE, PROCESSES, Chances, Plan, policy
+from tornado_chat.simulation.staff import Staff
 from tornado_chat.simulation.watching import Watch, WatchedDesk
 from tornado_chat.types import ConversationState, Person, Role
 
-PROCESSES = ("a", "b", "c", "d")
 EPOCH = 1_800_000_000  # when the day begins
 AUDIT = HOUR / 4
 SETTLING = 1.0  # seconds in which a new coordinator is told who is there
 AGAIN = 5.0  # seconds until somebody tries again what the database refused
 
-DROPS, TRANSFERS, RUDE, COMES_AGAIN = 0.15, 0.04, 0.3, 0.75
-"""Of users who lose their connection, of conversations that are handed over, of users who leave without a word,
-and of those who lost their place and come again."""
+TRANSFERS, RUDE, COMES_AGAIN = 0.04, 0.3, 0.75
+"""Of conversations that are handed over, of users who leave without a word, and of those who lost their place and
+come again."""
 
 
 class Day:
@@ -56,12 +56,9 @@ class Day:
         self.told_places = 0
         self.took_over: list[tuple[int, float]] = []
         self.people = 0
-        self.most_on_duty = 0
         self._look = look
         self._chances = Chances(plan)
         self._visitors: dict[int, Visitor] = {}  # by conversation
-        self._attendants: dict[Person, Attendant] = {}
-        self._on_duty: dict[Person, Attendant] = {}
         self._settings = config.Support(capacity=plan.capacity)
         self._taking_over = asyncio.Lock()
         self._away = 0  # users whose connection is lost
@@ -83,6 +80,7 @@ class Day:
             desk=lambda policy: WatchedDesk(policy, self.watch),
             settling=SETTLING,
         )
+        self.staff = Staff(plan, self._chances, loop, self.dispatcher, self.watch)
 
     def clock(self) -> float:
         """Seconds since 1970, in the simulated world."""
@@ -95,11 +93,11 @@ class Day:
 
     @property
     def talking(self) -> int:
-        return sum(attendant.users for attendant in self._attendants.values())
+        return sum(attendant.users for attendant in self.staff.all.values())
 
     @property
     def on_duty(self) -> int:
-        return len(self._on_duty)
+        return len(self.staff.on_duty)
 
     async def run(self) -> None:
         """:raises AssertionError: something does not hold."""
@@ -124,6 +122,10 @@ class Day:
             helper.cancel()
         if self._error is not None:
             raise self._error
+
+    def _begin_shift(self, number: int, end: float) -> None:
+        if not self._over.done():
+            self.staff.begin(number, end)
 
     # --- users ---
 
@@ -196,78 +198,13 @@ class Day:
         row = self.store.open.get(visitor.conversation)
         if row is None or row.waiter is None:
             return
-        target = self._chances.random.choice(list(self._on_duty))
+        target = self._chances.random.choice(list(self.staff.on_duty))
         try:
             await self.dispatcher.hand_over(HandOver(row.id, row.waiter, target))
         except ChatError:
             self.outcomes["transfers that found no place"] += 1
         else:
             self.outcomes["transfers"] += 1
-
-    # --- waiters ---
-
-    def _begin_shift(self, number: int, end: float) -> None:
-        if self._over.done():
-            return
-        attendant = Attendant(Person(Role.WAITER, str(number)), self._chances.skills())
-        self._attendants[attendant.person] = self._on_duty[attendant.person] = attendant
-        self.most_on_duty = max(self.most_on_duty, len(self._on_duty))
-        self._say(attendant, ready=True)
-        self.loop.call_later(self._chances.work(), self._pause, attendant)
-        if end < self.plan.hours * HOUR - 1:  # the last ones stay as long as somebody needs them
-            self.loop.call_at(end, self._end_shift, attendant)
-        if self._chances(DROPS):
-            self.loop.call_later(self._chances.until_drop(), self._lose, attendant)
-
-    def _say(self, attendant: Attendant, *, ready: bool) -> None:
-        """It is there, and wants users or not."""
-        attendant.ready = ready
-        if attendant.process is None:
-            attendant.process = self._chances.random.choice(PROCESSES)
-        (self.watch.ready.add if ready else self.watch.ready.discard)(attendant.person)
-        address = f"00000000-0000-4000-9000-{int(attendant.person.id):012x}"
-        fact = OnDuty(attendant.person, ready, None, address, attendant.claims)
-        self.dispatcher.waiter_here(attendant.process, fact)
-
-    def _pause(self, attendant: Attendant) -> None:
-        if not attendant.leaving:
-            if attendant.process is not None:
-                self._say(attendant, ready=False)
-            self.loop.call_later(self._chances.pause(), self._resume, attendant)
-
-    def _resume(self, attendant: Attendant) -> None:
-        if not attendant.leaving:
-            if attendant.process is not None:
-                self._say(attendant, ready=True)
-            self.loop.call_later(self._chances.work(), self._pause, attendant)
-
-    def _lose(self, attendant: Attendant) -> None:
-        """Its connection is gone for a while."""
-        if attendant.process is not None:
-            self._disconnect_waiter(attendant)
-            self.loop.call_later(self._chances.away(), self._found_again, attendant)
-
-    def _found_again(self, attendant: Attendant) -> None:
-        if attendant.person in self._on_duty:
-            self._say(attendant, ready=not attendant.leaving)
-            self._go_if_idle(attendant)
-
-    def _end_shift(self, attendant: Attendant) -> None:
-        attendant.leaving = True
-        if attendant.process is not None:
-            self._say(attendant, ready=False)
-            self._go_if_idle(attendant)
-
-    def _go_if_idle(self, attendant: Attendant) -> None:
-        if attendant.leaving and not attendant.users and attendant.process is not None:
-            self._disconnect_waiter(attendant)
-            del self._on_duty[attendant.person]
-
-    def _disconnect_waiter(self, attendant: Attendant) -> None:
-        if attendant.process is not None:
-            process, attendant.process = attendant.process, None
-            self.watch.ready.discard(attendant.person)
-            self.dispatcher.waiter_gone(process, attendant.person)
 
     # --- what was committed ---
 
@@ -276,13 +213,13 @@ class Day:
         visitor = self._visitors[row.id]
         if isinstance(event, Assigned):
             if event.previous is not None:
-                self._users(event.previous, -1)
+                self.staff.count(event.previous, -1)
             assert row.waiter is not None
-            self._users(row.waiter, 1)
+            self.staff.count(row.waiter, 1)
         elif isinstance(event, Returned):
-            self._users(event.lost, -1)
+            self.staff.count(event.lost, -1)
         elif row.waiter is not None:
-            self._users(row.waiter, -1)
+            self.staff.count(row.waiter, -1)
         self.dispatcher.on_event(event)
         if isinstance(event, Assigned):
             self._assigned(visitor, row.waiter, transferred=event.previous is not None)
@@ -291,13 +228,6 @@ class Day:
             visitor.expect(self.loop.call_later(self._chances.patience(), self._leave, visitor))
         else:
             self._departed(visitor)
-
-    def _users(self, waiter: Person, change: int) -> None:
-        attendant = self._attendants[waiter]
-        attendant.users += change
-        assert 0 <= attendant.users <= self.plan.capacity, f"{waiter.key} has {attendant.users} users"
-        if attendant.leaving and not attendant.users:
-            self.loop.call_soon(self._go_if_idle, attendant)
 
     def _assigned(self, visitor: Visitor, waiter: Person | None, *, transferred: bool) -> None:
         visitor.last_waiter = waiter
@@ -338,13 +268,13 @@ class Day:
             self.watch.ready.clear()
             started = time.process_time()
             await self.dispatcher.begin()
-            told: list[Visitor | Attendant] = [*self._visitors.values(), *self._on_duty.values()]
+            told: list[Visitor | Attendant] = [*self._visitors.values(), *self.staff.on_duty.values()]
             self._chances.random.shuffle(told)
             for one in told:
                 if one.process is None:
                     continue
                 if isinstance(one, Attendant):
-                    self._say(one, ready=one.ready)
+                    self.staff.say(one, ready=one.ready)
                 elif not one.over:
                     self.dispatcher.user_here(one.process, self.store.open[one.conversation])
             self.took_over.append((len(told), time.process_time() - started))
@@ -370,17 +300,17 @@ class Day:
         decided = Counter(
             person for number, person in deciding.items() if self.store.open[number].waiter != person
         )
-        for person, attendant in self._attendants.items():
+        for person, attendant in self.staff.all.items():
             pooled = dispatcher.desk.pool.get(person)
             users = attendant.users + decided[person]
             assert (pooled.load if pooled else 0) == users, f"{person.key} has {users} users"
 
     async def _everybody_goes(self) -> None:
         """All waiters go home: nothing may be left of anybody."""
-        for attendant in self._on_duty.values():
+        for attendant in self.staff.on_duty.values():
             attendant.leaving = True
-            self._disconnect_waiter(attendant)
-        self._on_duty.clear()
+            self.staff.disconnect(attendant)
+        self.staff.on_duty.clear()
         await asyncio.sleep(2 * self._settings.rejoin_grace)
         left = self.dispatcher
         assert not list(left.cases()), "conversations are left"

@@ -18,6 +18,12 @@ HOUR = 3600.0
 CURVE = (8, 5, 3, 3, 3, 5, 12, 28, 52, 75, 86, 80, 62, 70, 82, 76, 66, 60, 58, 62, 64, 50, 30, 15)
 SKILLS = ("billing", "french", "legal", "technical")
 
+PROCESSES = ("a", "b", "c", "d")
+"""That people connect to, at random."""
+
+DROPS = 0.15
+"""Of all people, those who lose their connection once."""
+
 POLICIES = ("fifo", "queue_policy")
 
 

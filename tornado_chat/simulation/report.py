@@ -19,7 +19,7 @@ def lines(day: Day, footprint: Footprint, seconds: float) -> Iterator[str]:
     """
     plan = day.plan
     yield (
-        f"{plan.users:,} users and {plan.waiters:,} waiters in {plan.hours:g} hours, at most {day.most_on_duty:,} "
+        f"{plan.users:,} users and {plan.waiters:,} waiters in {plan.hours:g} hours, at most {day.staff.most:,} "
         f"on duty, {plan.capacity} users each; policy {plan.policy}, seed {plan.seed}"
     )
     yield ""

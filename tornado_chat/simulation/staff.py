@@ -1,0 +1,101 @@
+"""The waiters of a day: their shifts, their pauses, and connections that they lose."""
+
+from tornado_chat.attendance import OnDuty
+from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.simulation.clock import VirtualLoop
+from tornado_chat.simulation.people import Attendant
+from tornado_chat.simulation.plan import DROPS, HOUR, PROCESSES, Chances, Plan
+from tornado_chat.simulation.watching import Watch
+from tornado_chat.types import Person, Role
+
+
+class Staff:
+    """Tells ``dispatcher`` what its waiters do.
+
+    :ivar all: who has come today.
+    :ivar on_duty: who is there, or has lost its connection.
+    :ivar most: the most who were, at once.
+    """
+
+    def __init__(
+        self, plan: Plan, chances: Chances, loop: VirtualLoop, dispatcher: Dispatcher, watch: Watch
+    ) -> None:
+        self._plan = plan
+        self._chances = chances
+        self._loop = loop
+        self._dispatcher = dispatcher
+        self._watch = watch
+        self.all: dict[Person, Attendant] = {}
+        self.on_duty: dict[Person, Attendant] = {}
+        self.most = 0
+
+    def begin(self, number: int, end: float) -> None:
+        """A waiter comes, until ``end`` by the loop's clock."""
+        attendant = Attendant(Person(Role.WAITER, str(number)), self._chances.skills())
+        self.all[attendant.person] = self.on_duty[attendant.person] = attendant
+        self.most = max(self.most, len(self.on_duty))
+        self.say(attendant, ready=True)
+        self._loop.call_later(self._chances.work(), self._pause, attendant)
+        if end < self._plan.hours * HOUR - 1:  # the last ones stay as long as somebody needs them
+            self._loop.call_at(end, self._end_shift, attendant)
+        if self._chances(DROPS):
+            self._loop.call_later(self._chances.until_drop(), self._lose, attendant)
+
+    def say(self, attendant: Attendant, *, ready: bool) -> None:
+        """It is there, and wants users or not."""
+        attendant.ready = ready
+        if attendant.process is None:
+            attendant.process = self._chances.random.choice(PROCESSES)
+        (self._watch.ready.add if ready else self._watch.ready.discard)(attendant.person)
+        address = f"00000000-0000-4000-9000-{int(attendant.person.id):012x}"
+        fact = OnDuty(attendant.person, ready, None, address, attendant.claims)
+        self._dispatcher.waiter_here(attendant.process, fact)
+
+    def _pause(self, attendant: Attendant) -> None:
+        if not attendant.leaving:
+            if attendant.process is not None:
+                self.say(attendant, ready=False)
+            self._loop.call_later(self._chances.pause(), self._resume, attendant)
+
+    def _resume(self, attendant: Attendant) -> None:
+        if not attendant.leaving:
+            if attendant.process is not None:
+                self.say(attendant, ready=True)
+            self._loop.call_later(self._chances.work(), self._pause, attendant)
+
+    def _lose(self, attendant: Attendant) -> None:
+        """Its connection is gone for a while."""
+        if attendant.process is not None:
+            self.disconnect(attendant)
+            self._loop.call_later(self._chances.away(), self._found_again, attendant)
+
+    def _found_again(self, attendant: Attendant) -> None:
+        if attendant.person in self.on_duty:
+            self.say(attendant, ready=not attendant.leaving)
+            self._go_if_idle(attendant)
+
+    def _end_shift(self, attendant: Attendant) -> None:
+        attendant.leaving = True
+        if attendant.process is not None:
+            self.say(attendant, ready=False)
+            self._go_if_idle(attendant)
+
+    def _go_if_idle(self, attendant: Attendant) -> None:
+        if attendant.leaving and not attendant.users and attendant.process is not None:
+            self.disconnect(attendant)
+            del self.on_duty[attendant.person]
+
+    def disconnect(self, attendant: Attendant) -> None:
+        """It has no socket any more; the grace begins."""
+        if attendant.process is not None:
+            process, attendant.process = attendant.process, None
+            self._watch.ready.discard(attendant.person)
+            self._dispatcher.waiter_gone(process, attendant.person)
+
+    def count(self, waiter: Person, change: int) -> None:
+        """So many users more, by what was committed."""
+        attendant = self.all[waiter]
+        attendant.users += change
+        assert 0 <= attendant.users <= self._plan.capacity, f"{waiter.key} has {attendant.users} users"
+        if attendant.leaving and not attendant.users:
+            self._loop.call_soon(self._go_if_idle, attendant)
