@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from tornado_chat.delivery.hub import Hub
@@ -131,10 +132,18 @@ class Clock:
     def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._loop.create_task(work)
 
-    def call_later(self, delay: float, action: Callable[[], None]) -> _Timer:
-        timer = _Timer(self._now + delay, action)
+    def call_later(self, delay: float, action: Callable[..., None], *arguments: object) -> _Timer:
+        timer = _Timer(self._now + delay, partial(action, *arguments))
         self.timers.append(timer)
         return timer
+
+    def hold_up(self, seconds: float) -> None:
+        """The loop is busy for so long, and does then what was due."""
+        self._now += seconds
+        due = [timer for timer in self.timers if timer.at <= self._now and not timer.cancelled]
+        for timer in due:
+            self.timers.remove(timer)
+            timer.action()
 
     def advance(self, seconds: float) -> None:
         end = self._now + seconds

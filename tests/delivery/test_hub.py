@@ -310,6 +310,21 @@ async def test_the_sweep_pings_who_is_silent_and_closes_who_does_not_answer() ->
 
 
 @pytest.mark.gen_test
+async def test_a_server_that_was_held_up_reads_first_what_it_was_answered() -> None:
+    office = Office()
+    answering, outbox = await office.following()
+    dead, _ = await office.following()
+    office.hub.start_sweeping()
+    office.clock.advance(23.0)
+    assert (len(answering.pings), len(dead.pings)) == (1, 1)
+    office.clock.hold_up(30.0)
+    assert (answering.closed, dead.closed) == (None, None)
+    outbox.pong(answering.pings[0], office.clock.time())
+    office.clock.advance(3.0)
+    assert (answering.closed, dead.code) == (None, 4408)
+
+
+@pytest.mark.gen_test
 async def test_who_talks_is_not_pinged() -> None:
     office = Office()
     socket, outbox = await office.following()

@@ -286,17 +286,21 @@ class Hub:
     def start_sweeping(self) -> None:
         """Begin to look for silent sockets, as long as the hub lives."""
         pause = max(0.05, min(self._ping_interval, self._ping_timeout) / 4)
-        self._sweeper = self._loop.call_later(pause, self._sweep)
+        held_up = self._loop.time() + 2 * pause
+        self._sweeper = self._loop.call_later(pause, self._sweep, held_up)
 
     def stop_sweeping(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
-    def _sweep(self) -> None:
+    def _sweep(self, held_up: float) -> None:
+        """:arg held_up: from then on it is we who were silent: what peers said meanwhile is still to be read."""
         now = self._loop.time()
         for outbox in self:
             silent_since = outbox.silent_since()
             if silent_since is not None and now - silent_since > self._ping_timeout:
+                if now > held_up:
+                    continue
                 outbox.close(*SILENT)
             elif now - outbox.heard_at > self._ping_interval:
                 outbox.ping(now)
