@@ -6,8 +6,11 @@ import socket
 
 import pytest
 
+from tornado_chat import config
+from tornado_chat.systemd import Manager
 from tornado_chat.workers.child import Child, State
 from tornado_chat.workers.listener import Listener
+from tornado_chat.workers.parent import Parent
 from tornado_chat.workers.places import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Place
 
 
@@ -55,3 +58,14 @@ def test_who_speaks_is_known_and_what_is_no_assignment_is_dropped() -> None:
         (os.getpid(), {"WATCHDOG": "1"}),
     ]
     listener.close()
+
+
+@pytest.mark.gen_test
+async def test_news_of_a_child_that_comes_with_the_end_is_no_error() -> None:
+    parent = Parent(config.Config(), Manager(), config.Config)
+    parent._listener = Listener()
+    parent._listener.close()
+    with pytest.raises(OSError, match="descriptor"):
+        parent._reap()
+    parent._over.set_result(0)
+    parent._reap()  # signals may come twice

@@ -1,7 +1,6 @@
 """Many processes behind one address: they share the work, one that dies is replaced, none is missed."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -148,21 +147,6 @@ async def test_one_that_is_stuck_is_replaced_and_the_log_says_where(
     assert len(set(children(process.pid)) & set(there)) == COUNT - 1
     await process.said(r"stuck\.py.*line 7 in filter_message")
     process.expected += ["has been ended", "Fatal Python error", SILENT]
-
-
-@pytest.mark.gen_test
-async def test_news_of_children_that_come_with_the_end_are_no_error(
-    process: Process, manager: Manager
-) -> None:
-    await manager.listen()
-    await process.start()
-    await manager.hears("READY", "1")
-    stopping = asyncio.create_task(process.stop())
-    while not stopping.done():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGCHLD)
-        await asyncio.sleep(0)
-    assert await stopping == 0
 
 
 @pytest.mark.gen_test
