@@ -7,6 +7,8 @@ import subprocess
 from types import TracebackType
 from typing import ClassVar, Self
 
+from tests.patience import PATIENCE
+
 
 class OwnServer:
     """One process at a time, which ``start`` starts.
@@ -16,7 +18,7 @@ class OwnServer:
     """
 
     STOP: ClassVar[int] = signal.SIGTERM
-    PATIENCE: ClassVar[float] = 60.0
+    PATIENCE: ClassVar[float] = PATIENCE
 
     _process: subprocess.Popen[bytes] | None = None
 

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, async_p
 from tornado.httpclient import AsyncHTTPClient
 from tornado.ioloop import IOLoop
 
+from tests import patience
 from tests.conftest import token
 
 # The process of the end-to-end tests, which pytest would not find from here.
@@ -29,7 +30,7 @@ HOST = token("service", "host")
 
 PHONE, DESK = (360, 740), (1200, 800)
 
-PATIENCE = 60_000  # milliseconds: what is busy is slow, and a page makes its attempts up to 20 s apart
+PATIENCE = 1000 * patience.PATIENCE  # milliseconds; a page makes its attempts up to 20 s apart
 expect.set_options(timeout=PATIENCE)
 
 

@@ -82,11 +82,7 @@ class PluginEvents:
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for followers in self._followers.values() for each in followers))
 
-    events = (
-        *(Message, Notification),
-        *(RoomStarted, RoomEnded),
-        *(Queued, Returned, Assigned, Departed),
-    )
+    events = (Message, Notification, RoomStarted, RoomEnded, Queued, Returned, Assigned, Departed)
 
     def on_event(self, event: Event) -> None:
         """Called for ``events`` that this process has committed."""
