@@ -136,6 +136,18 @@ async def test_a_batch_takes_no_more_than_its_bound(opens: Opens) -> None:
 
 
 @pytest.mark.gen_test
+async def test_what_comes_close_behind_a_commit_is_committed_together(opens: Opens) -> None:
+    office = opens(least_apart=0.5)
+    await office.writer.append(say("the first waits for nothing"))
+    following = []
+    for n in range(50):
+        following.append(office.writer.append(say(f"m{n}")))
+        await asyncio.sleep(0)  # a turn of the loop each, as they come from many sockets
+    await asyncio.gather(*following)
+    assert office.transactions == 2
+
+
+@pytest.mark.gen_test
 async def test_appends_and_other_work_keep_their_order_and_see_what_came_before(opens: Opens) -> None:
     office = opens()
 
