@@ -43,6 +43,7 @@ Loads = Mapping[str, Callable[[], dict[str, float]]]
 def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
     """The lines of a table of rates.
 
+    ``calm`` is the p99 of the median quarter of a second: as it is while nothing else holds up the machine.
     ``load`` and ``server`` are the shares of a core that they used: a load at 0.9 or more was the limit. ``µs`` is what
     the server used for each piece, which other work on the machine disturbs least, and ``by µs`` the ratio of that.
     """
@@ -52,7 +53,7 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
         for name, run in candidates.items():
             found[name].append(run())
     yield (
-        f"  {'':<36} {'per s, median':>13} {'min':>8} {'max':>8} {'ratio':>6} {'p50 ms':>8} {'p99 ms':>8} "
+        f"  {'':<36} {'per s, median':>13} {'min':>8} {'max':>8} {'ratio':>6} {'p50 ms':>8} {'p99 ms':>8} {'calm':>6} "
         f"{'load':>5} {'server':>6} {'µs':>6} {'by µs':>6}"
     )
     first = found[next(iter(found))]
@@ -64,6 +65,7 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
             f"  {name:<36} {rate:>13.0f} {min(rates):>8.0f} {max(rates):>8.0f} {_ratio(rate, yardstick):>6} "
             f"{_median(results, lambda each: each['p50']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['p99']) * 1e3:>8.1f} "
+            f"{_median(results, lambda each: each['calm']) * 1e3:>6.1f} "
             f"{_median(results, lambda each: each['cpu']):>5.2f} "
             f"{_median(results, lambda each: each['server'] / each['seconds']):>6.2f} "
             f"{_median(results, _cost):>6.1f} {costs / _median(results, _cost):>6.2f}"

@@ -1,0 +1,148 @@
+"""One connection of the load generator: raw frames, as cheap as they can be."""
+
+import asyncio
+import base64
+import os
+import random
+import re
+import time
+from collections import deque
+from typing import Any
+
+TEXT, PING, PONG = 0x1, 0x9, 0xA
+UUID = re.compile(rb'"uuid":"([^"]+)"')
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A client's frame, masked by zeros: as valid as any other mask, and the payload stays as it is."""
+    size = len(payload)
+    head = bytes([0x80 | opcode])
+    head += bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2, "big")
+    return head + b"\0\0\0\0" + payload
+
+
+class Watch:
+    """Whether the measuring goes on, and what was seen: seconds from a message to its arrival."""
+
+    def __init__(self) -> None:
+        self.going = False
+        self.delays: list[float] = []
+
+
+class Socket(asyncio.Protocol):
+    """One connection, upgraded unless it is one of plain HTTP."""
+
+    def __init__(self, run: Watch, plan: dict[str, Any]) -> None:
+        self.run = run
+        self.plan = plan
+        self.message = plan.get("message", "").encode()
+        self.listeners: list[Socket] = []  # those whose messages arrive here
+        self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.sent_at: deque[float] = deque()
+        self.received = 0
+        self.closed = False
+        self._said = 0
+        self._count = plan["count"].encode() if plan.get("count") else None
+        self._awaited = plan["ready"].encode() if plan.get("ready") else b""
+        self._buffer = b""
+        self._upgraded = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        if self.plan.get("http"):
+            self.open.set_result(None)
+            return
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.transport.write(
+            f"GET {self.plan['path']} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        if self.plan.get("http"):
+            return  # the answer; what counts is what arrives elsewhere
+        data = self._buffer + data
+        if not self._upgraded:
+            head, found, rest = data.partition(b"\r\n\r\n")
+            if not found:
+                self._buffer = data
+                return
+            if b" 101 " not in head.split(b"\r\n")[0]:
+                raise SystemExit(f"{self.plan['path']}: {head.decode()}")
+            self._upgraded, data = True, rest
+            self.open.set_result(None)
+            for text in self.plan.get("hello", ()):
+                self.transport.write(masked(TEXT, text.encode()))
+        position, end, messages, answers = 0, len(data), 0, []
+        while end - position >= 2:
+            size, start = data[position + 1], position + 2
+            if size == 126:
+                if end - position < 4:
+                    break
+                size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
+            elif size == 127:
+                if end - position < 10:
+                    break
+                size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+            if start + size > end:
+                break
+            opcode = data[position] & 0x0F
+            if opcode == PING:
+                answers.append(masked(PONG, data[start : start + size]))
+            elif opcode == TEXT:
+                if not self.ready.done() and data.find(self._awaited, start, start + size) >= 0:
+                    self.ready.set_result(data[start : start + size])
+                if self._count is None or data.find(self._count, start, start + size) >= 0:
+                    messages += 1
+            position = start + size
+        self._buffer = data[position:]
+        if answers:
+            self.transport.write(b"".join(answers))
+        if messages and self.run.going:
+            self.received += messages
+            for listener in self.listeners:
+                listener.arrived(messages)
+
+    def learn(self, frame: bytes) -> None:
+        """Fill in what only the server knows."""
+        found = UUID.search(frame)
+        if found:
+            self.message = self.message.replace(b"{uuid}", found[1])
+
+    def arrived(self, messages: int) -> None:
+        """So many more of what this one said have arrived: as many may follow."""
+        now = time.perf_counter()
+        for _ in range(min(messages, len(self.sent_at))):
+            self.run.delays.append(now - self.sent_at.popleft())
+        if "rate" not in self.plan:
+            self.say(messages)
+
+    async def keep_saying(self) -> None:
+        """As often as the plan says, from anywhere within the first interval on."""
+        loop, pause = asyncio.get_running_loop(), 1 / self.plan["rate"]
+        due = loop.time() + random.uniform(0, pause)
+        while self.run.going:
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            self.say(1)
+            due += pause
+
+    def say(self, times: int) -> None:
+        now = time.perf_counter()
+        self.sent_at.extend([now] * times)
+        if b"{n}" not in self.message:
+            self.transport.write(self._whole(self.message) * times)
+            return
+        for _ in range(times):
+            self._said += 1
+            self.transport.write(self._whole(self.message.replace(b"{n}", b"%d" % self._said)))
+
+    def _whole(self, message: bytes) -> bytes:
+        return message if self.plan.get("http") else masked(TEXT, message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        if not self.open.done():
+            self.open.set_exception(ConnectionError(f"{self.plan.get('path')} was closed: {error}"))
+        if self.run.going and not self.plan.get("passing"):
+            raise SystemExit(f"{self.plan.get('path')} was closed: {error}")
