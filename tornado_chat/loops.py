@@ -5,28 +5,36 @@ import logging
 import os
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 log = logging.getLogger(__name__)
 
 LEFT = 1.0  # seconds that tasks and threads get to end when all is done
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where that is installed (``tornado_chat[fast]``), else asyncio's own."""
+def new_loop(executor: ThreadPoolExecutor) -> asyncio.AbstractEventLoop:
+    """uvloop's where that is installed (``tornado_chat[fast]``), else asyncio's own.
+
+    :arg executor: for ``asyncio.to_thread`` and its like.
+    """
+    loop: asyncio.AbstractEventLoop
     try:
-        from uvloop import new_event_loop
+        import uvloop
     except ImportError:
-        return asyncio.new_event_loop()
-    return new_event_loop()
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    loop.set_default_executor(executor)
+    return loop
 
 
-def end(loop: asyncio.AbstractEventLoop, code: int) -> None:
+def end(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, code: int) -> None:
     """Let what is left on the loop end, and the process end even if some of it does not.
 
     All work is done and stored by now. A plugin's task may ignore that it is cancelled, and a thread
     of its may wait for ever; ``asyncio.run`` and the interpreter would wait for them.
 
+    :arg executor: of ``new_loop``.
     :arg code: the exit code, if the process has to be ended here.
     """
     left = asyncio.all_tasks(loop)
@@ -34,15 +42,11 @@ def end(loop: asyncio.AbstractEventLoop, code: int) -> None:
         task.cancel()
     if left:
         _, left = loop.run_until_complete(asyncio.wait(left, timeout=LEFT))
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")]
-    until = time.monotonic() + LEFT
     loop.run_until_complete(loop.shutdown_asyncgens())
-    executor = getattr(loop, "_default_executor", None)
-    if executor is not None:
-        executor.shutdown(wait=False, cancel_futures=True)
-    for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
-    if left or any(thread.is_alive() for thread in threads):
+    ending = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+    ending.start()
+    ending.join(LEFT)
+    if left or ending.is_alive():
         log.info("something of a plugin does not end: it is left behind")
         logging.shutdown()
         sys.stdout.flush()

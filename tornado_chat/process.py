@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tornado_chat import logs, running
 from tornado_chat.app import Server
@@ -43,7 +44,8 @@ def run(
     # A manager whose watchdog barks sends SIGABRT: then the log says where the loop is stuck.
     faulthandler.enable(file=2)
     manager = Manager.take(os.environ)
-    loop = new_loop()
+    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+    loop = new_loop(executor)
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(_Life(config, manager, welcome, reread, more_pages).live())
@@ -54,7 +56,7 @@ def run(
         manager.tell(STATUS=lines[0])
         code = error.code
     manager.close()
-    end(loop, code)
+    end(loop, executor, code)
     return code
 
 

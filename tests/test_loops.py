@@ -1,0 +1,61 @@
+"""The loop of a server, and how a process ends that has something on it that does not."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.patience import PATIENCE
+from tornado_chat.loops import end, new_loop
+
+STUCK_TASK = """
+async def stuck():
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+"""
+STUCK_THREAD = """
+async def stuck():
+    await asyncio.to_thread(threading.Event().wait)
+"""
+PROGRAM = """
+import asyncio, logging, threading
+from concurrent.futures import ThreadPoolExecutor
+from tornado_chat.loops import end, new_loop
+{stuck}
+async def main():
+    task = asyncio.create_task(stuck())
+    await asyncio.sleep(0)
+    return task
+
+logging.basicConfig(level="INFO")
+executor = ThreadPoolExecutor()
+loop = new_loop(executor)
+task = loop.run_until_complete(main())
+end(loop, executor, 7)
+"""
+
+
+@pytest.mark.parametrize("stuck", [STUCK_TASK, STUCK_THREAD], ids=["a task", "a thread"])
+def test_a_process_ends_with_its_exit_code_though_something_on_its_loop_does_not(stuck: str) -> None:
+    command = [sys.executable, "-c", PROGRAM.format(stuck=stuck)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 7, done.stderr
+    assert "something of a plugin does not end" in done.stderr
+
+
+def test_threads_of_others_are_nothing_to_it() -> None:
+    other, release = ThreadPoolExecutor(thread_name_prefix="asyncio"), threading.Event()
+    waiting = other.submit(release.wait)
+    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+    loop = new_loop(executor)
+    assert loop.run_until_complete(loop.run_in_executor(None, threading.get_ident)) != threading.get_ident()
+    end(loop, executor, 7)
+    assert loop.is_closed()
+    release.set()
+    assert waiting.result(PATIENCE)
+    other.shutdown()
