@@ -158,6 +158,7 @@ class Widget {
       this.#visit.watched = false;
       if (this.#visit.idle) {
         this.#stop(); // a socket for nothing; what it showed is found again
+        this.#host.state(false, 0); // it may not have come to say so itself
       }
     }
   }
