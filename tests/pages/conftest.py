@@ -8,6 +8,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,10 +29,18 @@ COUNSELLOR = token("consultant", 2, "Chen")
 SUPERVISOR = token("supervisor", 3, "Wu")
 HOST = token("service", "host")
 
+HERE = Path(__file__).parent
 PHONE, DESK = (360, 740), (1200, 800)
 
 PATIENCE = 1000 * patience.PATIENCE  # milliseconds; a page makes its attempts up to 20 s apart
 expect.set_options(timeout=PATIENCE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser takes as long for some hundred tests as all the others for four thousand."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.slow)
 
 
 class Room:
