@@ -196,7 +196,7 @@ async def storm(run: Run) -> dict[str, float]:
     return {
         "count": len(delays),
         "failed": len(came) - len(delays),
-        "p50": delays[len(delays) // 2],
+        "p50": quantile(delays, 0.5),
         "last": delays[-1],
     }
 

@@ -299,9 +299,8 @@ class Hub:
         for outbox in self:
             silent_since = outbox.silent_since()
             if silent_since is not None and now - silent_since > self._ping_timeout:
-                if now > held_up:
-                    continue
-                outbox.close(*SILENT)
+                if now <= held_up:
+                    outbox.close(*SILENT)
             elif now - outbox.heard_at > self._ping_interval:
                 outbox.ping(now)
         self.start_sweeping()

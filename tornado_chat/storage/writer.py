@@ -187,7 +187,7 @@ class Writer:
             while self._waiting:
                 pause = next_batch - time.monotonic()
                 if pause > 0:
-                    time.sleep(pause)
+                    time.sleep(pause)  # nothing that may come meanwhile would make it go on earlier
                 next_batch = time.monotonic() + self._least_apart
                 batch = self._take(self._largest_batch)
                 away = self._commit(batch)
