@@ -1,94 +1,23 @@
 """A self-hosted conversation server for counselling and support.
 
-What stands here is for plugins; ``docs/plugins.md`` shows how to use it.
+The plugin API can be imported from here as well, as in ``from tornado_chat import hookimpl``. Its modules are
+loaded at the first such import (PEP 562), so that importing a sub-package loads nothing else.
 """
 
-from tornado_chat.config import option
-from tornado_chat.context import CommandContext, Context
-from tornado_chat.domain.queue import (
-    Choice,
-    FifoLeastLoaded,
-    QueuePolicy,
-    Ticket,
-    Waiter,
-    WaiterPool,
-)
-from tornado_chat.errors import (
-    ChatError,
-    Conflict,
-    Forbidden,
-    NotFound,
-    Refused,
-    Unauthenticated,
-    Unavailable,
-)
-from tornado_chat.hookspecs import hookimpl
-from tornado_chat.keeper import Keeper
-from tornado_chat.logs import described
-from tornado_chat.plugins.base import Plugin, PluginSettings
-from tornado_chat.plugins.behind import WriteBehind
-from tornado_chat.storage import models
-from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import (
-    Action,
-    Conversation,
-    ConversationState,
-    Draft,
-    HostRecord,
-    HostSession,
-    Identity,
-    Kind,
-    Message,
-    Notification,
-    NotificationDraft,
-    Operation,
-    Person,
-    Role,
-    Room,
-    SessionState,
-    Thread,
-)
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Action",
-    "ChatError",
-    "Choice",
-    "CommandContext",
-    "Conflict",
-    "Context",
-    "Conversation",
-    "ConversationState",
-    "Draft",
-    "FifoLeastLoaded",
-    "Forbidden",
-    "HostRecord",
-    "HostSession",
-    "Identity",
-    "Keeper",
-    "Kind",
-    "Message",
-    "NotFound",
-    "Notification",
-    "NotificationDraft",
-    "Operation",
-    "Person",
-    "Plugin",
-    "PluginSettings",
-    "QueuePolicy",
-    "Refused",
-    "Role",
-    "Room",
-    "SessionState",
-    "Thread",
-    "Ticket",
-    "Transaction",
-    "Unauthenticated",
-    "Unavailable",
-    "Waiter",
-    "WaiterPool",
-    "WriteBehind",
-    "described",
-    "hookimpl",
-    "models",
-    "option",
-]
+if TYPE_CHECKING:
+    from tornado_chat.plugin_api import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    # `from tornado_chat import config` asks here first; after an AttributeError it imports the sub-module.
+    if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
+        api = import_module("tornado_chat.plugin_api")
+        if name == "__all__":
+            return api.__all__
+        if name in api.__all__:
+            return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

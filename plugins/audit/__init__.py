@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import peewee
 
-from tornado_chat import (
+from tornado_chat.plugin_api import (
     Context,
     Conversation,
     Identity,

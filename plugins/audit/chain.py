@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
-from tornado_chat import models
+from tornado_chat.plugin_api import models
 
 KEY_BYTES = 32
 PERSON = 80

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tornado_chat import CommandContext, Kind
+from tornado_chat.plugin_api import CommandContext, Kind
 
 from . import chain
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat import Keeper, Operation, Person, Transaction
+from tornado_chat.plugin_api import Keeper, Operation, Person, Transaction
 
 from . import chain
 

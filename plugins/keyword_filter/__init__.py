@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import peewee as pw
 from msgspec import Meta
 
-from tornado_chat import (
+from tornado_chat.plugin_api import (
     Context,
     Draft,
     Keeper,

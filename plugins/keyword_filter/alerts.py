@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from tornado_chat import (
+from tornado_chat.plugin_api import (
     ChatError,
     Context,
     Kind,

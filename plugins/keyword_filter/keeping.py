@@ -5,7 +5,7 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat import Keeper, Person, Thread, Transaction, models
+from tornado_chat.plugin_api import Keeper, Person, Thread, Transaction, models
 
 from .stored import KeywordFilterAlert, KeywordFilterNotified
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import peewee as pw
 
-from tornado_chat import Kind, Message, Person, Thread, Transaction, models
+from tornado_chat.plugin_api import Kind, Message, Person, Thread, Transaction, models
 
 
 class Stage(StrEnum):

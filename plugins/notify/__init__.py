@@ -10,7 +10,16 @@ import click
 import peewee
 from msgspec import Meta
 
-from tornado_chat import Context, Keeper, Notification, Plugin, PluginSettings, WriteBehind, hookimpl, option
+from tornado_chat.plugin_api import (
+    Context,
+    Keeper,
+    Notification,
+    Plugin,
+    PluginSettings,
+    WriteBehind,
+    hookimpl,
+    option,
+)
 
 from . import outbox, rules, sending
 from .commands import notify

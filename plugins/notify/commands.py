@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tornado_chat import CommandContext
+from tornado_chat.plugin_api import CommandContext
 
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery

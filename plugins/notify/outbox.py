@@ -8,7 +8,7 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat import Notification
+from tornado_chat.plugin_api import Notification
 
 from .rules import Target
 

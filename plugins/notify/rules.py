@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tornado_chat import Notification, Role
+from tornado_chat.plugin_api import Notification, Role
 
 EXAMPLE = "ADDRESS role=supervisor+admin type=0+2 offline"
 ROLES = tuple(role.value for role in Role if role is not Role.SERVICE)  # services have no inbox

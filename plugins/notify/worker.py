@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from tornado_chat import ChatError, Context, described
+from tornado_chat.plugin_api import ChatError, Context, described
 
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery

@@ -8,7 +8,7 @@ from typing import Annotated
 import click
 from msgspec import Meta
 
-from tornado_chat import Plugin, PluginSettings, QueuePolicy, hookimpl, option
+from tornado_chat.plugin_api import Plugin, PluginSettings, QueuePolicy, hookimpl, option
 
 from .commands import queue
 from .policy import Policy, Rules

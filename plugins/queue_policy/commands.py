@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import click
 import peewee
 
-from tornado_chat import CommandContext, ConversationState, Person, Ticket, models
+from tornado_chat.plugin_api import CommandContext, ConversationState, Person, Ticket, models
 
 from .policy import SECOND, Policy, Rules
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tornado_chat import Choice, Ticket, Waiter, WaiterPool
+from tornado_chat.plugin_api import Choice, Ticket, Waiter, WaiterPool
 
 SECOND = 1_000_000
 

@@ -1,0 +1,91 @@
+"""The plugin API: every name that a plugin may import. ``docs/plugins.md`` shows how to use it."""
+
+from tornado_chat.config import option
+from tornado_chat.context import CommandContext, Context
+from tornado_chat.domain.queue import (
+    Choice,
+    FifoLeastLoaded,
+    QueuePolicy,
+    Ticket,
+    Waiter,
+    WaiterPool,
+)
+from tornado_chat.errors import (
+    ChatError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+)
+from tornado_chat.hookspecs import hookimpl
+from tornado_chat.keeper import Keeper
+from tornado_chat.logs import described
+from tornado_chat.plugins.base import Plugin, PluginSettings
+from tornado_chat.plugins.behind import WriteBehind
+from tornado_chat.storage import models
+from tornado_chat.storage.writer import Transaction
+from tornado_chat.types import (
+    Action,
+    Conversation,
+    ConversationState,
+    Draft,
+    HostRecord,
+    HostSession,
+    Identity,
+    Kind,
+    Message,
+    Notification,
+    NotificationDraft,
+    Operation,
+    Person,
+    Role,
+    Room,
+    SessionState,
+    Thread,
+)
+
+__all__ = [
+    "Action",
+    "ChatError",
+    "Choice",
+    "CommandContext",
+    "Conflict",
+    "Context",
+    "Conversation",
+    "ConversationState",
+    "Draft",
+    "FifoLeastLoaded",
+    "Forbidden",
+    "HostRecord",
+    "HostSession",
+    "Identity",
+    "Keeper",
+    "Kind",
+    "Message",
+    "NotFound",
+    "Notification",
+    "NotificationDraft",
+    "Operation",
+    "Person",
+    "Plugin",
+    "PluginSettings",
+    "QueuePolicy",
+    "Refused",
+    "Role",
+    "Room",
+    "SessionState",
+    "Thread",
+    "Ticket",
+    "Transaction",
+    "Unauthenticated",
+    "Unavailable",
+    "Waiter",
+    "WaiterPool",
+    "WriteBehind",
+    "described",
+    "hookimpl",
+    "models",
+    "option",
+]
