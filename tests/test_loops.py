@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.patience import PATIENCE
-from tornado_chat.loops import end, new_loop
+from tornado_chat.aio.event_loop import end, new_loop
 
 STUCK_TASK = """
 async def stuck():
@@ -25,7 +25,7 @@ async def stuck():
 PROGRAM = """
 import asyncio, logging, threading
 from concurrent.futures import ThreadPoolExecutor
-from tornado_chat.loops import end, new_loop
+from tornado_chat.aio.event_loop import end, new_loop
 {stuck}
 async def main():
     task = asyncio.create_task(stuck())

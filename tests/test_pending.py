@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tornado_chat.pending import Pending
+from tornado_chat.aio.deferred import Pending
 
 
 def test_who_waits_is_told_at_once() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import cast
 
 from tornado_chat import registered, running
+from tornado_chat.aio.shared_load import Loads
 from tornado_chat.checking import key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config import Config, ConfigError
@@ -18,7 +19,6 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event, Reached
 from tornado_chat.listening import listen
-from tornado_chat.loads import Loads
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.history import History

@@ -23,8 +23,8 @@ from tornado_chat import (
     Unavailable,
     hookimpl,
 )
+from tornado_chat.aio.deferred import Pending
 from tornado_chat.metrics import Metrics
-from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Broken, Plugins
 from tornado_chat.plugins.finding import Found, Loaded
 from tornado_chat.services.filtering import Filtering, Lane

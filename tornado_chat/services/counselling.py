@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tornado_chat import config
+from tornado_chat.aio.background import Tasks
+from tornado_chat.aio.deferred import Pending
 from tornado_chat.attendance import Coordination, InRoom, WhoIsThere, room_key
 from tornado_chat.closing import ENDED
 from tornado_chat.delivery.hub import Hub
@@ -21,7 +23,6 @@ from tornado_chat.errors import ChatError, Conflict, Forbidden, Unavailable
 from tornado_chat.events import Event as Published
 from tornado_chat.events import Notice, Presence, Read, RoomEnded, Typing
 from tornado_chat.logs import fields
-from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate
@@ -32,7 +33,6 @@ from tornado_chat.services.store import Store, forgive, read_in_portions
 from tornado_chat.storage import messages, reading, rooms
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.tasks import Tasks
 from tornado_chat.types import (
     Action,
     Identity,

@@ -18,13 +18,13 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
 from tornado_chat import config
+from tornado_chat.aio.chunks import portions
 from tornado_chat.attendance import HandOver, OnDuty
 from tornado_chat.domain.queue import Desk, QueuePolicy
 from tornado_chat.errors import ChatError, Conflict, NotFound
 from tornado_chat.events import Assigned, Departed, Event, Returned
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
-from tornado_chat.portions import portions
 from tornado_chat.services.casebook import Casebook
 from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
 from tornado_chat.services.grace import Graces

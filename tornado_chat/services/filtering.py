@@ -12,8 +12,8 @@ from functools import partial
 
 import msgspec
 
+from tornado_chat.aio.deferred import Pending
 from tornado_chat.errors import ChatError
-from tornado_chat.pending import Pending
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.storage.messages import Append
 from tornado_chat.types import Draft, Identity, Stored

@@ -11,6 +11,7 @@ import asyncio
 import logging
 
 from tornado_chat import config
+from tornado_chat.aio.background import Tasks
 from tornado_chat.attendance import Coordination, InLine, duty_key, line_key
 from tornado_chat.closing import REPLACED
 from tornado_chat.cluster.bus import Bus
@@ -23,7 +24,6 @@ from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.seats import Post, Seat, Talk, Usher
 from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import conversations
-from tornado_chat.tasks import Tasks
 from tornado_chat.types import Action, Conversation, ConversationState, Person, Role
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from tornado_chat.tasks import Tasks
+from tornado_chat.aio.background import Tasks
 
 RETRY = 5.0  # seconds until it is asked again whether somebody is gone who cannot be known to be
 

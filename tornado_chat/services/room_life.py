@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 import msgspec
 
 from tornado_chat import config
+from tornado_chat.aio.background import Tasks
 from tornado_chat.attendance import InRoom, room_key
 from tornado_chat.domain.sessions import Effect, Event, Side, step
 from tornado_chat.errors import ChatError
@@ -23,7 +24,6 @@ from tornado_chat.services.journal import about
 from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.services.term import Term
 from tornado_chat.storage import rooms
-from tornado_chat.tasks import Tasks
 from tornado_chat.types import Person, Room, SessionState, Thread
 
 log = logging.getLogger(__name__)

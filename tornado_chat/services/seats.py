@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from tornado_chat.aio.background import Tasks
 from tornado_chat.attendance import OnDuty
 from tornado_chat.closing import NOT_READ_BACK
 from tornado_chat.delivery.hub import Hub
@@ -16,7 +17,6 @@ from tornado_chat.services.filtering import Lane
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations, reading
-from tornado_chat.tasks import Tasks
 from tornado_chat.types import Conversation, Identity, Person, Thread
 from tornado_chat.wire.support import SupportFrames
 

@@ -6,11 +6,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
 
+from tornado_chat.aio.chunks import portions
+from tornado_chat.aio.deferred import Pending
 from tornado_chat.errors import Unavailable
 from tornado_chat.events import Event, Sequenced
 from tornado_chat.metrics import Metrics
-from tornado_chat.pending import Pending
-from tornado_chat.portions import portions
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append

@@ -7,10 +7,10 @@ the dialect ask of them.
 from collections.abc import Callable
 from typing import Any
 
+from tornado_chat.aio.deferred import Pending
 from tornado_chat.attendance import Coordination, HandOver, HowIsSupport
 from tornado_chat.errors import Conflict
 from tornado_chat.events import Event, Typing
-from tornado_chat.pending import Pending
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.seats import Seat

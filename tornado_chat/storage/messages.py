@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 import peewee as pw
 
+from tornado_chat.aio.chunks import portions
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.events import Reached
-from tornado_chat.portions import portions
 from tornado_chat.storage import models
 from tornado_chat.storage.asking import ask
 from tornado_chat.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
-from tornado_chat.portions import portions
+from tornado_chat.aio.chunks import portions
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 from tornado_chat.types import ConversationState, Kind, SessionState, Thread

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tornado_chat.loads import Loads
+from tornado_chat.aio.shared_load import Loads
 
 MOMENT = 0.01  # seconds
 TOLERANCE = 32

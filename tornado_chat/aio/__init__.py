@@ -1,0 +1,1 @@
+"""Event loop helpers: deferred results, background tasks, chunking, the clock, shared counters."""
