@@ -13,10 +13,10 @@ import socket
 from collections.abc import Callable, Mapping
 
 from tornado_chat import config
-from tornado_chat.attendance import Alone, always_sure
 from tornado_chat.cluster.bus import LocalBus
-from tornado_chat.cluster.coordination import RedisCoordination
-from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.cluster.facts import Alone, always_sure
+from tornado_chat.cluster.leader_election import RedisCoordination
+from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import ChatError
 from tornado_chat.services.coordinator import Coordinator

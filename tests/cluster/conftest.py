@@ -9,8 +9,8 @@ from typing import Any
 from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
-from tornado_chat.cluster.link import Times
-from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.cluster.redis_bus import RedisBus
+from tornado_chat.cluster.redis_link import Times
 from tornado_chat.events import Event
 from tornado_chat.types import Kind, Message, Person, Role, Thread
 

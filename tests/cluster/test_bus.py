@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from tests.cluster.conftest import QUICK, THREAD, USER, Ears, Signs, message, process, settings
 from tests.redis_server import RedisServer
-from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.events import Assigned, Event, Typing
 from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Thread
 
@@ -155,7 +155,9 @@ async def test_a_redis_that_dies_and_comes_back_empty(
         here.publish(message(2))
         here.publish(message(3, other))
         assert await ears.until(2) == [2, 3]
-    lines = [record.getMessage() for record in caplog.records if record.name == "tornado_chat.cluster.link"]
+    lines = [
+        record.getMessage() for record in caplog.records if record.name == "tornado_chat.cluster.redis_link"
+    ]
     assert sum(LOST in line for line in lines) == 2  # one of each process
     assert sum("is back after" in line for line in lines) == 2
 

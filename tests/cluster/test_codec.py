@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat import errors
-from tornado_chat.attendance import Fact, Question
 from tornado_chat.cluster import messages
 from tornado_chat.cluster.codec import EVENTS, Codec, as_error, failure
+from tornado_chat.cluster.facts import Fact, Question
 from tornado_chat.errors import ChatError, Refused
 from tornado_chat.types import Person, Thread
 

@@ -13,11 +13,11 @@ from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
 from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
-from tornado_chat.attendance import Fact, HandOver, InRoom, OnDuty, Question, WhoIsThere
 from tornado_chat.cluster import own_facts
-from tornado_chat.cluster.coordination import RedisCoordination, Rhythm
-from tornado_chat.cluster.link import Times
-from tornado_chat.cluster.redis import RedisBus
+from tornado_chat.cluster.facts import Fact, HandOver, InRoom, OnDuty, Question, WhoIsThere
+from tornado_chat.cluster.leader_election import RedisCoordination, Rhythm
+from tornado_chat.cluster.redis_bus import RedisBus
+from tornado_chat.cluster.redis_link import Times
 from tornado_chat.errors import Conflict, Refused, Unavailable
 from tornado_chat.events import Event, RoomEnded
 from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread

@@ -18,7 +18,7 @@ from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client.raw import RawClient
-from tornado_chat.cluster.coordination import RedisCoordination
+from tornado_chat.cluster.leader_election import RedisCoordination
 from tornado_chat.events import Assigned
 from tornado_chat.storage import conversations, rooms
 from tornado_chat.storage.writer import Transaction

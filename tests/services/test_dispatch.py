@@ -9,7 +9,7 @@ import pytest
 from tests.patience import PATIENCE
 from tests.services.books import Books
 from tornado_chat import config
-from tornado_chat.attendance import HandOver, OnDuty, always_sure
+from tornado_chat.cluster.facts import HandOver, OnDuty, always_sure
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.metrics import Metrics
 from tornado_chat.services import matching

@@ -9,7 +9,7 @@ import contextlib
 import logging
 
 from tornado_chat.cluster.connection import LOST
-from tornado_chat.cluster.link import Link
+from tornado_chat.cluster.redis_link import Link
 
 log = logging.getLogger(__name__)
 

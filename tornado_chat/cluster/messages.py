@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.attendance import Fact, Question
 from tornado_chat.cluster.codec import Failure
+from tornado_chat.cluster.facts import Fact, Question
 
 
 class LookAgain(msgspec.Struct, frozen=True):

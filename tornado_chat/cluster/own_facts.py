@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tornado_chat.attendance import Fact
+from tornado_chat.cluster.facts import Fact
 from tornado_chat.cluster.messages import Beat, Everything, Gone, Here
 
 SLICE = 500

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.attendance import (
+from tornado_chat.cluster.facts import (
     Fact,
     HandOver,
     HowIsSupport,

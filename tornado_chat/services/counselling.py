@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from tornado_chat import config
 from tornado_chat.aio.background import Tasks
 from tornado_chat.aio.deferred import Pending
-from tornado_chat.attendance import Coordination, InRoom, WhoIsThere, room_key
 from tornado_chat.closing import ENDED
+from tornado_chat.cluster.facts import Coordination, InRoom, WhoIsThere, room_key
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.domain.sessions import Effect, Event, step

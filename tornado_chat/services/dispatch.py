@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
 from tornado_chat import config
 from tornado_chat.aio.chunks import portions
-from tornado_chat.attendance import HandOver, OnDuty
+from tornado_chat.cluster.facts import HandOver, OnDuty
 from tornado_chat.domain.queue import Desk, QueuePolicy
 from tornado_chat.errors import ChatError, Conflict, NotFound
 from tornado_chat.events import Assigned, Departed, Event, Returned

@@ -12,9 +12,9 @@ import logging
 
 from tornado_chat import config
 from tornado_chat.aio.background import Tasks
-from tornado_chat.attendance import Coordination, InLine, duty_key, line_key
 from tornado_chat.closing import REPLACED
 from tornado_chat.cluster.bus import Bus
+from tornado_chat.cluster.facts import Coordination, InLine, duty_key, line_key
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import ChatError, Conflict
 from tornado_chat.events import Assigned, Departed, Event, Place, Replaced, Returned

@@ -10,7 +10,7 @@ now and then.
 import asyncio
 import logging
 
-from tornado_chat.cluster.coordination import RedisCoordination
+from tornado_chat.cluster.leader_election import RedisCoordination
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import ChatError
 from tornado_chat.services.coordinator import Coordinator

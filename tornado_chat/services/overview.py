@@ -13,7 +13,7 @@ from platform import python_version
 import msgspec
 
 from tornado_chat import status as shown
-from tornado_chat.attendance import Coordination, WhatGoesOn
+from tornado_chat.cluster.facts import Coordination, WhatGoesOn
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import Unavailable
 from tornado_chat.metrics import Gauges, Metrics

@@ -13,7 +13,7 @@ import msgspec
 
 from tornado_chat import config
 from tornado_chat.aio.background import Tasks
-from tornado_chat.attendance import InRoom, room_key
+from tornado_chat.cluster.facts import InRoom, room_key
 from tornado_chat.domain.sessions import Effect, Event, Side, step
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event as Published

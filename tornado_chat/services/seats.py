@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from tornado_chat.aio.background import Tasks
-from tornado_chat.attendance import OnDuty
 from tornado_chat.closing import NOT_READ_BACK
+from tornado_chat.cluster.facts import OnDuty
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.errors import ChatError

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tornado_chat.aio.deferred import Pending
-from tornado_chat.attendance import Coordination, HandOver, HowIsSupport
+from tornado_chat.cluster.facts import Coordination, HandOver, HowIsSupport
 from tornado_chat.errors import Conflict
 from tornado_chat.events import Event, Typing
 from tornado_chat.services.filtering import Filtering

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from tornado_chat import config
-from tornado_chat.attendance import HandOver, always_sure
+from tornado_chat.cluster.facts import HandOver, always_sure
 from tornado_chat.errors import ChatError, Unavailable
 from tornado_chat.events import Assigned, Departed, Event, Returned
 from tornado_chat.metrics import Buckets

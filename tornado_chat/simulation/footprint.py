@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tornado_chat import config
-from tornado_chat.attendance import OnDuty, always_sure
+from tornado_chat.cluster.facts import OnDuty, always_sure
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.metrics import Buckets
 from tornado_chat.services.dispatch import Dispatcher

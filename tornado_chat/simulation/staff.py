@@ -1,6 +1,6 @@
 """The waiters of a day: their shifts, their pauses, and connections that they lose."""
 
-from tornado_chat.attendance import OnDuty
+from tornado_chat.cluster.facts import OnDuty
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
 from tornado_chat.simulation.people import Attendant

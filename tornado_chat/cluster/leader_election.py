@@ -17,10 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tornado_chat.attendance import Coordinator, Fact, Question
+from tornado_chat.cluster.facts import Coordinator, Fact, Question
 from tornado_chat.cluster.lease import Lease
-from tornado_chat.cluster.ledger import Ledger
-from tornado_chat.cluster.link import EVERYBODY, Handler, Link
 from tornado_chat.cluster.messages import (
     Answered,
     Asked,
@@ -34,8 +32,10 @@ from tornado_chat.cluster.messages import (
     Vacant,
 )
 from tornado_chat.cluster.own_facts import OwnFacts
-from tornado_chat.cluster.questions import Questions, answer
-from tornado_chat.cluster.redis import COORDINATOR
+from tornado_chat.cluster.redis_bus import COORDINATOR
+from tornado_chat.cluster.redis_link import EVERYBODY, Handler, Link
+from tornado_chat.cluster.remote_facts import Ledger
+from tornado_chat.cluster.rpc import Questions, answer
 from tornado_chat.errors import ChatError, Unavailable
 
 log = logging.getLogger(__name__)

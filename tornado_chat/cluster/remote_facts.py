@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tornado_chat.attendance import Coordinator, Fact
+from tornado_chat.cluster.facts import Coordinator, Fact
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 from tornado_chat import config
 from tornado_chat.cluster.bus import Channel, LocalBus, Subscriber
 from tornado_chat.cluster.codec import EVENTS
-from tornado_chat.cluster.link import Link, Times
+from tornado_chat.cluster.redis_link import Link, Times
 from tornado_chat.events import COORDINATED, Event, channels
 from tornado_chat.types import Thread
 

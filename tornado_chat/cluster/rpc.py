@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from tornado_chat.attendance import Coordinator, Question
 from tornado_chat.cluster.codec import as_error, failure
+from tornado_chat.cluster.facts import Coordinator, Question
 from tornado_chat.cluster.messages import Answered, Asked
 from tornado_chat.errors import ChatError, Unavailable
 
