@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tornado_chat import config
-from tornado_chat.config import Config, ConfigError
-from tornado_chat.config_loading import load, sources
+from tornado_chat.config.loader import load, sources
+from tornado_chat.config.sections import Config, ConfigError
 
 ROOT = Path(__file__).parent.parent
 

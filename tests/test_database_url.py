@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_chat.database_url import MysqlUrl, is_mysql, parse
+from tornado_chat.config.mysql_url import MysqlUrl, is_mysql, parse
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from tornado_chat import registered, running
 from tornado_chat.aio.shared_load import Loads
 from tornado_chat.checking import key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
-from tornado_chat.config import Config, ConfigError
-from tornado_chat.config_reloading import Change, compare
-from tornado_chat.database_url import is_mysql
+from tornado_chat.config.mysql_url import is_mysql
+from tornado_chat.config.reload import Change, compare
+from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.errors import ChatError
 from tornado_chat.events import Event, Reached

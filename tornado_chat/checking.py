@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from tornado_chat.config import Config, ConfigError, Problem
+from tornado_chat.config.sections import Config, ConfigError, Problem
 from tornado_chat.plugins import finding
 from tornado_chat.services.identity import build
 from tornado_chat.services.secret import SECRET_BYTES

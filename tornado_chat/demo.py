@@ -23,7 +23,7 @@ import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.netutil import bind_sockets
 
-from tornado_chat.config import Config
+from tornado_chat.config.sections import Config
 from tornado_chat.demo_people import ACCOUNT, ADMIN, ENDPOINTS, PEOPLE, Notes, Place, Welcome, guide
 from tornado_chat.services.identity import mint
 from tornado_chat.services.passwords import Passwords, generate

@@ -1,6 +1,6 @@
 """The plugin API: every name that a plugin may import. ``docs/plugins.md`` shows how to use it."""
 
-from tornado_chat.config import option
+from tornado_chat.config.sections import option
 from tornado_chat.context import CommandContext, Context
 from tornado_chat.domain.queue import (
     Choice,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import peewee as pw
 
 from tornado_chat.checking import key_mistakes, key_problem
-from tornado_chat.config import Config, ConfigError
+from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.metrics import Metrics
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Plugins

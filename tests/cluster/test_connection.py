@@ -17,7 +17,7 @@ from tests.own_server import free_port
 from tests.redis_server import RedisSentinel, RedisServer
 from tornado_chat import config
 from tornado_chat.cluster.lease import Lease
-from tornado_chat.redis_url import RedisUrl, parse
+from tornado_chat.config.redis_url import RedisUrl, parse
 
 LOST = "until it is back, the processes do not hear of each other"
 

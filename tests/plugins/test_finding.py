@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tornado_chat import config
-from tornado_chat.config_loading import load
-from tornado_chat.config_reading import ConfigError
+from tornado_chat.config.ini import ConfigError
+from tornado_chat.config.loader import load
 from tornado_chat.plugins import finding
 
 Load = Callable[..., config.Config]

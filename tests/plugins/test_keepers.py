@@ -12,7 +12,7 @@ from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 
 from tests.storage.conftest import NOW, database, database_file, transact
 from tests.storage.people import CHEN, DAY, LIN, WU, build
-from tornado_chat.config_loading import load
+from tornado_chat.config.loader import load
 from tornado_chat.keeping.erasure import Erasure
 from tornado_chat.keeping.pruning import prune
 from tornado_chat.keeping.records import Recorder

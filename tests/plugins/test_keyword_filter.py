@@ -21,9 +21,10 @@ from tornado_chat_plugins.keyword_filter.stored import (
 )
 
 from tests.conftest import House, token
-from tornado_chat import config, config_reading
+from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client import RawClient
+from tornado_chat.config.sections import ini
 from tornado_chat.plugins.finding import load
 from tornado_chat.types import Kind, Message, Person, Role, Thread
 
@@ -47,9 +48,7 @@ def lists(tmp_path: Path) -> dict[str, Path]:
 
 def enabled(settings: config.Config, **options: str) -> config.Config:
     """``settings`` with the plugin."""
-    entries = [
-        config_reading.Entry("test", "plugin:keyword_filter", name, text) for name, text in options.items()
-    ]
+    entries = [ini.Entry("test", "plugin:keyword_filter", name, text) for name, text in options.items()]
     return replace(
         settings,
         plugins=config.Plugins(paths=(), enabled=("keyword_filter",)),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import House, token
 from tornado_chat import config
-from tornado_chat.config_loading import load
+from tornado_chat.config.loader import load
 from tornado_chat.hookspecs import KINDS, Hooks
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.manual import fill

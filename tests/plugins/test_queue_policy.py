@@ -10,7 +10,7 @@ from tornado_chat_plugins.queue_policy.policy import SECOND, Policy, Rules
 
 from tests.conftest import House, Peer, token
 from tornado_chat import Person, Role, Ticket, config
-from tornado_chat.config_reading import Entry
+from tornado_chat.config.ini import Entry
 from tornado_chat.domain.queue import Desk
 
 ANN, BEN = Person(Role.WAITER, "1"), Person(Role.WAITER, "2")

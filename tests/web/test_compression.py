@@ -10,7 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.conftest import House, changed, on_both, token
 from tornado_chat.client import RawClient
-from tornado_chat.config import Config
+from tornado_chat.config.sections import Config
 
 pytestmark = on_both
 

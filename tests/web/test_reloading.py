@@ -15,8 +15,8 @@ from tests.conftest import SECRET, House, changed, token
 from tests.web.test_slow_and_silent import mute
 from tornado_chat import config
 from tornado_chat.client import Closed
-from tornado_chat.config import ConfigError
-from tornado_chat.config_reloading import Change, compare
+from tornado_chat.config.reload import Change, compare
+from tornado_chat.config.sections import ConfigError
 
 VISITOR = token("user", 1)
 COUNSELLOR = token("consultant", 2)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import House, changed
 from tornado_chat.app import Server
-from tornado_chat.config import Config
+from tornado_chat.config.sections import Config
 
 
 @pytest.mark.gen_test

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from tornado_chat.config_loading import load
+from tornado_chat.config.loader import load
 from tornado_chat.process import run
 
 

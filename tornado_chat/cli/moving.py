@@ -23,7 +23,7 @@ def import_(given: Given, file: Path, yes: bool) -> None:
     this with the file that was the database, or a backup of it, and start the server. FILE is only read.
     """
     from tornado_chat.cli.shown import number, some
-    from tornado_chat.database_url import is_mysql
+    from tornado_chat.config.mysql_url import is_mysql
     from tornado_chat.storage.moving import Incomplete, NotEmpty, take_over
 
     config = given.load()

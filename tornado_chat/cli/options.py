@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat import config_loading
+from tornado_chat.config.sections import loader
 
 if TYPE_CHECKING:
     import peewee
@@ -42,7 +42,7 @@ class Given:
 
     def read(self) -> configuration.Config:
         """:raises ConfigError: it has mistakes."""
-        return config_loading.load(self.files, self.overrides, os.environ)
+        return loader.load(self.files, self.overrides, os.environ)
 
     def load(self) -> configuration.Config:
         """:raises Misconfigured: it has mistakes."""
@@ -52,7 +52,7 @@ class Given:
             raise Misconfigured(error.problems) from error
 
     def sources(self) -> list[Path]:
-        return config_loading.sources(self.files, os.environ)
+        return loader.sources(self.files, os.environ)
 
     def sets(self, option: str) -> bool:
         return any(override.partition("=")[0].strip() == option for override in self.overrides)
@@ -97,7 +97,7 @@ def load_plugins(config: configuration.Config) -> "list[Loaded]":
 
 def not_there(config: configuration.Config) -> str:
     """That there is no database yet, in a sentence; empty if there is one. To open it would make it."""
-    from tornado_chat.database_url import is_mysql
+    from tornado_chat.config.mysql_url import is_mysql
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url

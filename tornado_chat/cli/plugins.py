@@ -45,7 +45,7 @@ def plugins(given: Given) -> None:
 def _settings(loaded: "Loaded") -> list[str]:
     from dataclasses import fields
 
-    from tornado_chat.config_reading import written
+    from tornado_chat.config.ini import written
 
     settings = loaded.plugin.settings
     lines = []

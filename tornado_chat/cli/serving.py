@@ -20,7 +20,7 @@ TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 def serve(given: Given) -> None:
     """Run the server, until SIGTERM or Ctrl-C."""
     from tornado_chat import logs
-    from tornado_chat.config import ConfigError
+    from tornado_chat.config.sections import ConfigError
 
     try:
         config = given.read()

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from tornado_chat.cli.options import Given, configured, not_there, opened
-from tornado_chat.config import Config
+from tornado_chat.config.sections import Config
 from tornado_chat.types import Person, Role, StaffAccount
 
 if TYPE_CHECKING:

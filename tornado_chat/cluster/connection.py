@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, RedisError
 
 from tornado_chat import config
-from tornado_chat.redis_url import RedisUrl, parse
+from tornado_chat.config.redis_url import RedisUrl, parse
 
 LOST = (RedisError, OSError)
 """All that using a connection may raise; TimeoutError is one of them."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from tornado_chat.config import PositiveSeconds, option
+from tornado_chat.config.sections import PositiveSeconds, option
 
 
 @dataclass(frozen=True)

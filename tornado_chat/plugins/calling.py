@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import pluggy
 
-from tornado_chat.config import Config
-from tornado_chat.config_reading import ConfigError, Problem
+from tornado_chat.config.ini import ConfigError, Problem
+from tornado_chat.config.sections import Config
 from tornado_chat.context import Context
 from tornado_chat.errors import Unavailable
 from tornado_chat.hookspecs import KINDS, PROJECT, Hooks, Kind

@@ -20,8 +20,8 @@ from typing import Any, get_type_hints
 
 import pluggy
 
-from tornado_chat.config import Config
-from tornado_chat.config_reading import ConfigError, Entry, Problem, Wrong, if_known, parse
+from tornado_chat.config.ini import ConfigError, Entry, Problem, Wrong, if_known, parse
+from tornado_chat.config.sections import Config
 from tornado_chat.hookspecs import KINDS, PROJECT, Hooks
 from tornado_chat.plugins.base import Plugin
 

@@ -17,7 +17,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
 
-from tornado_chat import config, database_url
+from tornado_chat import config
+from tornado_chat.config.sections import mysql_url
 from tornado_chat.errors import Unavailable
 from tornado_chat.storage.commits import pauses
 from tornado_chat.storage.mysql import MysqlDatabase, Trouble, open_mysql, trouble_of
@@ -42,7 +43,7 @@ def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Da
     :raises OSError: the folder cannot be made, or the password not be read.
     :raises ImproperlyConfigured: the driver is missing.
     """
-    if database_url.is_mysql(storage.url):
+    if mysql_url.is_mysql(storage.url):
         return open_mysql(storage, waits_long=waits_long)
     path = Path(storage.url.removeprefix(SQLITE_SCHEME))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import peewee as pw
 
-from tornado_chat import config, database_url
-from tornado_chat.database_url import MysqlUrl
+from tornado_chat import config
+from tornado_chat.config.mysql_url import MysqlUrl
+from tornado_chat.config.sections import mysql_url
 
 CONNECT = 5.0  # seconds until a connection stands
 ANSWER = 12.0  # seconds until a statement is answered; above LOCK_WAIT, which ends with an answer
@@ -172,7 +173,7 @@ def open_mysql(storage: config.Storage, *, waits_long: bool) -> MysqlDatabase:
         import pymysql  # noqa: F401 - Peewee takes it if it is there
     except ImportError:
         raise MissingDriver("MySQL needs the driver PyMySQL: pip install 'tornado_chat[mysql]'") from None
-    url = database_url.parse(storage.url)
+    url = mysql_url.parse(storage.url)
     options: dict[str, Any] = {
         "connect_timeout": CONNECT,
         "read_timeout": None if waits_long else ANSWER,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import peewee as pw
 
-from tornado_chat.database_url import MysqlUrl
+from tornado_chat.config.mysql_url import MysqlUrl
 from tornado_chat.storage.mysql import MysqlDatabase, code_of
 
 OLDEST_MARIADB, OLDEST_MYSQL = (10, 6), (8, 0, 17)

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from tornado_chat.config import Config
+from tornado_chat.config.sections import Config
 from tornado_chat.systemd import Manager
 from tornado_chat.workers.parent import Parent
 

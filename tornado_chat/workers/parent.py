@@ -10,8 +10,8 @@ from itertools import count
 
 from tornado_chat import logs, running
 from tornado_chat.aio.shared_load import VARIABLE, Loads
-from tornado_chat.config import Config, ConfigError
-from tornado_chat.config_reloading import compare
+from tornado_chat.config.reload import compare
+from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.listening import SOCKETS_ARE_PASSED, listen
 from tornado_chat.logs import fields
 from tornado_chat.systemd import PROCESS, Manager

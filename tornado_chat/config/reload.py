@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from tornado_chat.config import SECTIONS, Config, is_live
+from tornado_chat.config.sections import SECTIONS, Config, is_live
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from tornado_chat import config
-from tornado_chat.config_checks import check
-from tornado_chat.config_reading import (
+from tornado_chat.config.ini import (
     PLUGIN,
     ConfigError,
     Entry,
@@ -24,6 +23,7 @@ from tornado_chat.config_reading import (
     read_override,
     with_credentials,
 )
+from tornado_chat.config.validation import check
 
 
 def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mapping[str, str]) -> config.Config:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tornado_chat import database_url, redis_url
+from tornado_chat.config.sections import mysql_url, redis_url
 
 if TYPE_CHECKING:
-    from tornado_chat.config import Config, Storage
+    from tornado_chat.config.sections import Config, Storage
 
 Found = Iterator[tuple[str, str, str]]
 
@@ -84,7 +84,7 @@ def _processes(config: "Config") -> Found:
         return
     if not config.cluster.url:
         yield "server", "processes", f"{wanted} needs Redis: set [cluster] url = redis://127.0.0.1:6379/0"
-    if not database_url.is_mysql(config.storage.url):
+    if not mysql_url.is_mysql(config.storage.url):
         right = "set [storage] url = mysql://user@host:3306/name"
         yield "server", "processes", f"{wanted} needs a MySQL or MariaDB server, not SQLite: {right}"
 
@@ -173,7 +173,7 @@ def _is_web_url(url: str) -> bool:
 def _storage(config: "Config") -> Found:
     storage = config.storage
     url = storage.url
-    if database_url.is_mysql(url):
+    if mysql_url.is_mysql(url):
         yield from _mysql(storage)
         return
     if not url.startswith(SQLITE) or url == SQLITE:
@@ -192,7 +192,7 @@ def _storage(config: "Config") -> Found:
 def _mysql(storage: "Storage") -> Found:
     url = None
     try:
-        url = database_url.parse(storage.url)
+        url = mysql_url.parse(storage.url)
     except ValueError as error:
         yield "storage", "url", str(error)
     name = storage.password_file

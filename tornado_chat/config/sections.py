@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from msgspec import Meta
 
-from tornado_chat.config_reading import ConfigError as ConfigError
-from tornado_chat.config_reading import Entry, expected, written
-from tornado_chat.config_reading import Problem as Problem
+from tornado_chat.config.ini import ConfigError as ConfigError
+from tornado_chat.config.ini import Entry, expected, written
+from tornado_chat.config.ini import Problem as Problem
 
 ETC = Path("/etc/tornado-chat")
 """Where the configuration of an installed server is."""
