@@ -9,9 +9,9 @@ from argon2 import PasswordHasher
 from tornado.httpclient import HTTPResponse
 
 from tests.conftest import House
+from tornado_chat.core.types import Person, Role, StaffAccount
 from tornado_chat.services.passwords import Passwords
 from tornado_chat.storage import staff
-from tornado_chat.types import Person, Role, StaffAccount
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"

@@ -28,8 +28,8 @@ from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client import RawClient
+from tornado_chat.core.types import Person, Role, Thread
 from tornado_chat.services.identity import mint
-from tornado_chat.types import Person, Role, Thread
 
 # A machine that is busy with other things is no failure.
 hypothesis.settings.register_profile(

@@ -29,9 +29,9 @@ from tornado_chat.client import (
     UserClient,
     WaiterClient,
 )
+from tornado_chat.core.types import ConversationState, Kind, SessionState
 from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
-from tornado_chat.types import ConversationState, Kind, SessionState
 
 WORK = Options(first_delay=0.02, longest_delay=0.5, ping_interval=2.0, timeout=5.0)
 PATIENCE = 60.0  # seconds until everything must have arrived after the last fault

@@ -12,7 +12,7 @@ from pathlib import PurePath
 import pytest
 
 from tornado_chat import config, logs
-from tornado_chat.errors import Malformed
+from tornado_chat.core.errors import Malformed
 from tornado_chat.logs import described, fields
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2ln-bmF0_XJl"

@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 from tests.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.cli import main
+from tornado_chat.core.types import Kind, Person, Role
 from tornado_chat.storage import conversations, moving, schema
 from tornado_chat.storage.alone import transact
 from tornado_chat.storage.database import open_database
-from tornado_chat.types import Kind, Person, Role
 
 USER, WAITER = Person(Role.USER, "7"), Person(Role.WAITER, "anne")
 

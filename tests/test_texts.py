@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 import tornado_chat
-from tornado_chat import errors
-from tornado_chat.errors import ChatError
-from tornado_chat.texts import ERRORS, SYSTEM, error_text, system_text
+from tornado_chat.core import errors
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.texts import ERRORS, SYSTEM, error_text, system_text
 
 PACKAGE = Path(tornado_chat.__file__).parent
 RAISED = {

@@ -15,9 +15,10 @@ from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.reload import Change, compare
 from tornado_chat.config.sections import Config, ConfigError
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.events import Event, Reached
+from tornado_chat.core.types import Message, Notification
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.errors import ChatError
-from tornado_chat.events import Event, Reached
 from tornado_chat.listening import listen
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Metrics
@@ -58,7 +59,6 @@ from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.services.turns import Turn
 from tornado_chat.storage.opening import CannotOpen
-from tornado_chat.types import Message, Notification
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route
 from tornado_chat.web.proxies import Networks, ProxiedServer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tornado_chat.types import Conversation, Identity, Notification, Person, Role, Room, Thread
+from tornado_chat.core.types import Conversation, Identity, Notification, Person, Role, Room, Thread
 
 if TYPE_CHECKING:
     import peewee

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
+from tornado_chat.core.types import Role
 from tornado_chat.terminal import Dialect
-from tornado_chat.types import Role
 
 ENDPOINTS: Mapping[str, Dialect] = {
     "/chat": "counselling",

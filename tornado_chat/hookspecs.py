@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from tornado_chat.types import (
+from tornado_chat.core.types import (
     Action,
     Conversation,
     Draft,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tornado_chat.types import Operation, Person, Thread
+from tornado_chat.core.types import Operation, Person, Thread
 
 if TYPE_CHECKING:
     import peewee

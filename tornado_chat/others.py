@@ -17,8 +17,8 @@ from tornado_chat.cluster.bus import LocalBus
 from tornado_chat.cluster.facts import Alone, always_sure
 from tornado_chat.cluster.leader_election import RedisCoordination
 from tornado_chat.cluster.redis_bus import RedisBus
+from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.errors import ChatError
 from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.cut_off import CutOff

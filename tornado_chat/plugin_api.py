@@ -2,15 +2,7 @@
 
 from tornado_chat.config.sections import option
 from tornado_chat.context import CommandContext, Context
-from tornado_chat.domain.queue import (
-    Choice,
-    FifoLeastLoaded,
-    QueuePolicy,
-    Ticket,
-    Waiter,
-    WaiterPool,
-)
-from tornado_chat.errors import (
+from tornado_chat.core.errors import (
     ChatError,
     Conflict,
     Forbidden,
@@ -19,14 +11,7 @@ from tornado_chat.errors import (
     Unauthenticated,
     Unavailable,
 )
-from tornado_chat.hookspecs import hookimpl
-from tornado_chat.keeper import Keeper
-from tornado_chat.logs import described
-from tornado_chat.plugins.base import Plugin, PluginSettings
-from tornado_chat.plugins.behind import WriteBehind
-from tornado_chat.storage import models
-from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import (
+from tornado_chat.core.types import (
     Action,
     Conversation,
     ConversationState,
@@ -45,6 +30,21 @@ from tornado_chat.types import (
     SessionState,
     Thread,
 )
+from tornado_chat.domain.queue import (
+    Choice,
+    FifoLeastLoaded,
+    QueuePolicy,
+    Ticket,
+    Waiter,
+    WaiterPool,
+)
+from tornado_chat.hookspecs import hookimpl
+from tornado_chat.keeper import Keeper
+from tornado_chat.logs import described
+from tornado_chat.plugins.base import Plugin, PluginSettings
+from tornado_chat.plugins.behind import WriteBehind
+from tornado_chat.storage import models
+from tornado_chat.storage.writer import Transaction
 
 __all__ = [
     "Action",

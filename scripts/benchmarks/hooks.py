@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from tornado_chat import Draft, Identity, Kind, Person, Plugin, PluginSettings, Role, Thread, hookimpl
 from tornado_chat.bench.rounds import Candidate, measure
+from tornado_chat.core.types import Stored
 from tornado_chat.metrics import Metrics
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.plugins.finding import Found, Loaded
 from tornado_chat.services.filtering import Filtering, Lane
-from tornado_chat.types import Stored
 
 TIMES = 5000
 

@@ -11,8 +11,8 @@ from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.cluster.redis_link import Times
-from tornado_chat.events import Event
-from tornado_chat.types import Kind, Message, Person, Role, Thread
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 
 TIMES = Times(ping=2, patience=10, pause=0.02, longest_pause=0.05, look=0.1)
 QUICK = Times(ping=0.2, patience=0.6, pause=0.02, longest_pause=0.05, look=0.1)

@@ -10,8 +10,8 @@ from redis.exceptions import ResponseError
 from tests.cluster.conftest import QUICK, THREAD, USER, Ears, Signs, message, process, settings
 from tests.redis_server import RedisServer
 from tornado_chat.cluster.redis_bus import RedisBus
-from tornado_chat.events import Assigned, Event, Typing
-from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Thread
+from tornado_chat.core.events import Assigned, Event, Typing
+from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Thread
 
 LOST = "until it is back, the processes do not hear of each other"
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_chat import errors
 from tornado_chat.cluster import messages
 from tornado_chat.cluster.codec import EVENTS, Codec, as_error, failure
 from tornado_chat.cluster.facts import Fact, Question
-from tornado_chat.errors import ChatError, Refused
-from tornado_chat.types import Person, Thread
+from tornado_chat.core import errors
+from tornado_chat.core.errors import ChatError, Refused
+from tornado_chat.core.types import Person, Thread
 
 CODEC = Codec((*EVENTS, *messages.ALL))
 

@@ -18,9 +18,9 @@ from tornado_chat.cluster.facts import Fact, HandOver, InRoom, OnDuty, Question,
 from tornado_chat.cluster.leader_election import RedisCoordination, Rhythm
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.cluster.redis_link import Times
-from tornado_chat.errors import Conflict, Refused, Unavailable
-from tornado_chat.events import Event, RoomEnded
-from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
+from tornado_chat.core.errors import Conflict, Refused, Unavailable
+from tornado_chat.core.events import Event, RoomEnded
+from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
 
 LOST = "until it is back, the processes do not hear of each other"
 SILENT = "has been silent for"

@@ -19,10 +19,10 @@ from tornado_chat import config
 from tornado_chat.app import Server
 from tornado_chat.client.raw import RawClient
 from tornado_chat.cluster.leader_election import RedisCoordination
-from tornado_chat.events import Assigned
+from tornado_chat.core.events import Assigned
+from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.storage import conversations, rooms
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Kind, Person, Role, SessionState, Thread
 
 VISITOR, COUNSELLOR, SUPERVISOR = (
     token("user", 1, "小林"),

@@ -15,9 +15,9 @@ from tests.delivery.conftest import (
     said,
     turns,
 )
+from tornado_chat.core.errors import Unavailable
+from tornado_chat.core.types import Thread
 from tornado_chat.delivery import hub as hub_module
-from tornado_chat.errors import Unavailable
-from tornado_chat.types import Thread
 
 
 @pytest.mark.gen_test

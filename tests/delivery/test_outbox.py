@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.delivery.conftest import OTHER, READER, THREAD, WRITER, Dialect, Socket, notice, said
+from tornado_chat.core.types import Person, Thread
 from tornado_chat.delivery.outbox import Memo, Outbox
-from tornado_chat.types import Person, Thread
 
 
 class Desk:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import (
     Assignment,
     Choice,
@@ -18,7 +19,6 @@ from tornado_chat.domain.queue import (
     Waiter,
     WaiterPool,
 )
-from tornado_chat.types import Person, Role
 
 ANN, BOB, CAT = (Person(Role.WAITER, name) for name in ("ann", "bob", "cat"))
 

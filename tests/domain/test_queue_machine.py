@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import Choice, Desk, FifoLeastLoaded, Ticket, WaiterPool
-from tornado_chat.types import Person, Role
 
 WAITERS = [Person(Role.WAITER, name) for name in "abcde"]
 skills = st.sampled_from([None, "law", "tax"])

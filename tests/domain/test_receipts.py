@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tornado_chat.core.types import Kind, Thread
 from tornado_chat.domain.receipts import Ledger
-from tornado_chat.types import Kind, Thread
 
 A, B = Thread(Kind.SUPPORT, 1), Thread(Kind.SUPPORT, 2)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tornado_chat.core.types import SessionState
 from tornado_chat.domain import sessions
 from tornado_chat.domain.sessions import TABLE, Effect, Event, Side, Step, step
-from tornado_chat.types import SessionState
 
 # What the words of the drawing mean: (event, is the other side present?)
 EVENTS: dict[str, list[tuple[Event, bool]]] = {

@@ -22,7 +22,7 @@ from playwright.async_api import Page, expect
 
 from tests.pages.conftest import People, browser, expected_complaints, io_loop, pages_loop, people
 from tests.patience import PATIENCE
-from tornado_chat import errors
+from tornado_chat.core import errors
 from tornado_chat.wire.kinds import CLOSE_CODES
 
 __all__ = ["browser", "expected_complaints", "io_loop", "pages_loop", "people"]

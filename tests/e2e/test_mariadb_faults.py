@@ -17,9 +17,9 @@ from tests.mysql_proxy import AtCommit, MysqlProxy
 from tests.patience import PATIENCE
 from tornado_chat import config
 from tornado_chat.client import ChatClient
+from tornado_chat.core.types import Kind, Thread
 from tornado_chat.storage import messages, models
 from tornado_chat.storage.database import open_database
-from tornado_chat.types import Kind, Thread
 
 NAME = "chat"
 AWAY = ("the database takes nothing", "the database is away", "could not be stored yet")

@@ -23,9 +23,9 @@ from tests.test_cli import home, state
 from tornado_chat import logs
 from tornado_chat.cli import main
 from tornado_chat.cli.data import mysql_arguments
+from tornado_chat.core.types import Person, Role
 from tornado_chat.storage import notifications, schema
 from tornado_chat.storage.database import LARGEST_LOG
-from tornado_chat.types import Person, Role
 
 __all__ = ["home", "state"]
 

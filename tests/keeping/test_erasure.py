@@ -8,12 +8,12 @@ import pytest
 
 from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, EVE, LIN, SECRET, WU, build, everything, rows, say, texts
+from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
 from tornado_chat.keeper import Keeper
 from tornado_chat.keeping.erasure import Erasure
 from tornado_chat.plugins.keepers import Keepers, Kept
 from tornado_chat.storage import conversations, messages, notifications, people, rooms, staff
 from tornado_chat.storage.erasing import Done
-from tornado_chat.types import Kind, Person, Role, StaffAccount, Thread
 
 TOMBSTONE = "[erased]"
 

@@ -9,12 +9,12 @@ import pytest
 
 from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build, say
+from tornado_chat.core.types import Person, Role, StaffAccount
 from tornado_chat.keeping import files
 from tornado_chat.keeping.page import TEXTS
 from tornado_chat.keeping.person import Gathered
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.storage import operations, staff
-from tornado_chat.types import Person, Role, StaffAccount
 
 ZONE = "Asia/Shanghai"
 
@@ -131,7 +131,7 @@ def test_the_files_are_nobody_elses(database: pw.Database, tmp_path: Path) -> No
 
 
 def test_every_role_and_state_has_a_word() -> None:
-    from tornado_chat.types import ConversationState, SessionState
+    from tornado_chat.core.types import ConversationState, SessionState
 
     for word in (*Role, *SessionState, *ConversationState):
         assert word.value in TEXTS

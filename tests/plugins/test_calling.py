@@ -24,12 +24,12 @@ from tornado_chat import (
     hookimpl,
 )
 from tornado_chat.aio.deferred import Pending
+from tornado_chat.core.types import Stored
 from tornado_chat.metrics import Metrics
 from tornado_chat.plugins.calling import Broken, Plugins
 from tornado_chat.plugins.finding import Found, Loaded
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.storage.messages import Append
-from tornado_chat.types import Stored
 
 WHO = Identity(Person(Role.USER, "1"))
 DRAFT = Draft(Thread(Kind.SESSION, 1), WHO, "hi")

@@ -33,8 +33,8 @@ from tornado_chat import CommandContext, Notification, Person, Role, Thread, con
 from tornado_chat.app import Server
 from tornado_chat.cli import main
 from tornado_chat.config.sections import ini as config_reading
+from tornado_chat.core.types import Kind
 from tornado_chat.storage.database import open_database
-from tornado_chat.types import Kind
 
 # Apprise imports a module that Python will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

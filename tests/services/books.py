@@ -5,8 +5,8 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.errors import Unavailable
-from tornado_chat.events import Event
+from tornado_chat.core.errors import Unavailable
+from tornado_chat.core.events import Event
 from tornado_chat.storage.writer import Transaction
 
 

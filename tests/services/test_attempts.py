@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tornado_chat.errors import TooFast
+from tornado_chat.core.errors import TooFast
 from tornado_chat.services.attempts import LOOSE, STRICT, Attempts
 
 

@@ -10,13 +10,13 @@ from tests.patience import PATIENCE
 from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.cluster.facts import HandOver, OnDuty, always_sure
+from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.metrics import Metrics
 from tornado_chat.services import matching
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.storage import conversations
-from tornado_chat.types import Conversation, ConversationState, Person, Role
 
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
 

@@ -19,7 +19,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from tests.patience import PATIENCE
-from tornado_chat.errors import Unauthenticated, Unavailable
+from tornado_chat.core.errors import Unauthenticated, Unavailable
 from tornado_chat.services.jwks import MAX_DOCUMENT, KeySet, fits, load_public_key, usable_keys
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")

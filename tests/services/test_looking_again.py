@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.services.test_dispatch import until
+from tornado_chat.core.types import Thread
 from tornado_chat.services import looking_again
 from tornado_chat.services.looking_again import LookingAgain
-from tornado_chat.types import Thread
 
 
 class Part:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat import status as shown
+from tornado_chat.core import status as shown
 from tornado_chat.services.one_status import merged
 
 

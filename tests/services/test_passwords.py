@@ -6,7 +6,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.accounts import CHEAP, HASH, PASSWORD
-from tornado_chat.errors import Unavailable
+from tornado_chat.core.errors import Unavailable
 from tornado_chat.services import passwords
 from tornado_chat.services.passwords import MOST_WAITING, Passwords, WeakPassword, check, generate
 

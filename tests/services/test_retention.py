@@ -13,7 +13,7 @@ from tests.storage.conftest import open_at
 from tests.storage.people import DAY, SECRET, WU, build, everything, texts
 from tornado_chat import config
 from tornado_chat.app import Server
-from tornado_chat.errors import Unavailable
+from tornado_chat.core.errors import Unavailable
 from tornado_chat.services import retention
 from tornado_chat.storage import notifications, schema
 

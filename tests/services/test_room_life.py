@@ -10,10 +10,10 @@ from tests.services.books import Books
 from tests.storage.conftest import new_session
 from tornado_chat import config
 from tornado_chat.cluster.facts import InRoom, always_sure
-from tornado_chat.events import Event, Presence
+from tornado_chat.core.events import Event, Presence
+from tornado_chat.core.types import Role, Room, SessionState
 from tornado_chat.services.room_life import RoomLife
 from tornado_chat.storage import rooms
-from tornado_chat.types import Role, Room, SessionState
 
 
 class Life(RoomLife):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 from tornado_chat.simulation.clock import StandsStill, VirtualLoop
 from tornado_chat.simulation.day import Day, live
@@ -17,7 +18,6 @@ from tornado_chat.simulation.memory import InMemory
 from tornado_chat.simulation.plan import POLICIES, Plan
 from tornado_chat.simulation.report import lines
 from tornado_chat.simulation.watching import Watch, WatchedDesk
-from tornado_chat.types import Person, Role
 
 WAITER = Person(Role.WAITER, "1")
 

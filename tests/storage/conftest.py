@@ -8,11 +8,11 @@ import peewee as pw
 import pytest
 
 from tornado_chat import config
-from tornado_chat.events import Event
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import Person, Role, Room
 from tornado_chat.storage import rooms, schema
 from tornado_chat.storage.database import open_database
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Person, Role, Room
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, TypeVar
 import peewee as pw
 
 from tests.storage.conftest import NOW, transact
+from tornado_chat.core.types import Person, Role, SessionState, Thread
 from tornado_chat.storage import conversations, notifications, reading, receipts, rooms
 from tornado_chat.storage.messages import Append, MessageLog
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Person, Role, SessionState, Thread
 
 T = TypeVar("T")
 

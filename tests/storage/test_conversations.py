@@ -7,11 +7,11 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import NOW, transact
-from tornado_chat.errors import Conflict
-from tornado_chat.events import Assigned, Departed, Queued, Returned
+from tornado_chat.core.errors import Conflict
+from tornado_chat.core.events import Assigned, Departed, Queued, Returned
+from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Thread
 from tornado_chat.storage import conversations
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Thread
 
 USER, OTHER = Person(Role.USER, "1"), Person(Role.USER, "2")
 ANNE, BOB = Person(Role.WAITER, "anne"), Person(Role.WAITER, "bob")

@@ -9,11 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, on_sqlite, open_url, transact
-from tornado_chat.errors import Conflict
-from tornado_chat.events import Reached
+from tornado_chat.core.errors import Conflict
+from tornado_chat.core.events import Reached
+from tornado_chat.core.types import (
+    ConversationState,
+    Kind,
+    Message,
+    Person,
+    Role,
+    SessionState,
+    Stored,
+    Thread,
+)
 from tornado_chat.storage import messages, models, rooms
 from tornado_chat.storage.messages import Append, MessageLog, Outcome
-from tornado_chat.types import ConversationState, Kind, Message, Person, Role, SessionState, Stored, Thread
 
 SESSION = Thread(Kind.SESSION, 7)
 USER = Person(Role.USER, "9")

@@ -14,14 +14,14 @@ from tornado.ioloop import IOLoop
 from tests.mariadb import MariaDB
 from tests.mysql_proxy import AtCommit, MysqlProxy
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session, on_mariadb, open_url, transact
-from tornado_chat.errors import ChatError, Unavailable
-from tornado_chat.events import Event
+from tornado_chat.core.errors import ChatError, Unavailable
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import messages, models, mysql, notifications
 from tornado_chat.storage.commits import MysqlCommits
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction, Writer
-from tornado_chat.types import Kind, Message, Thread
 
 pytestmark = on_mariadb
 

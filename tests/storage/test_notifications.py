@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, transact
-from tornado_chat.errors import NotFound
+from tornado_chat.core.errors import NotFound
+from tornado_chat.core.types import Kind, Notification, Person, Thread
 from tornado_chat.storage import health, models, notifications, receipts
-from tornado_chat.types import Kind, Notification, Person, Thread
 
 DATA = {"apointmentId": 3, "consultantId": 5}
 

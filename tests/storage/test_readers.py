@@ -9,7 +9,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.storage.conftest import open_url
-from tornado_chat.errors import NotFound, Unavailable
+from tornado_chat.core.errors import NotFound, Unavailable
 from tornado_chat.storage.asking import ask
 from tornado_chat.storage.database import Readers
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.storage.conftest import NOW, new_session, open_at, transact
 from tests.storage.people import CHEN, DAY, LIN, SECRET, WU, build, everything, rows, say, texts
+from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.keeping.pruning import prune
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.storage import (
@@ -20,7 +21,6 @@ from tornado_chat.storage import (
     schema,
     streams,
 )
-from tornado_chat.types import Kind, Person, Role, SessionState, Thread
 
 LATER = NOW + 10 * DAY
 

@@ -4,10 +4,10 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, transact
-from tornado_chat.errors import Conflict, NotFound
-from tornado_chat.events import Notice, RoomEnded, RoomStarted
+from tornado_chat.core.errors import Conflict, NotFound
+from tornado_chat.core.events import Notice, RoomEnded, RoomStarted
+from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
 from tornado_chat.storage import rooms
-from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
 
 SUPERVISOR = Person(Role.SUPERVISOR, "3")
 

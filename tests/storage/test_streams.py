@@ -10,12 +10,12 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.storage.conftest import VISITOR, new_session, on_mariadb, open_url, transact
+from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.streams import MESSAGES, NOTIFICATIONS, open_cursor
 from tornado_chat.storage.writer import Transaction, Writer
-from tornado_chat.types import Kind, Message, Thread
 
 THREADS = [Thread(Kind.SESSION, n) for n in range(1, 5)]
 

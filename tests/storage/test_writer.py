@@ -13,12 +13,12 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.storage.conftest import VISITOR, new_session, on_sqlite, open_url, transact
-from tornado_chat.errors import ChatError, Conflict, Unavailable
-from tornado_chat.events import Event, Notice
+from tornado_chat.core.errors import ChatError, Conflict, Unavailable
+from tornado_chat.core.events import Event, Notice
+from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import messages, models
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction, Writer
-from tornado_chat.types import Kind, Message, Thread
 
 SESSION = Thread(Kind.SESSION, 7)
 REFUSED = "the database refused a batch of 1"

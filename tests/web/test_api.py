@@ -10,9 +10,9 @@ import pytest
 
 from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
+from tornado_chat.core.types import Kind, Thread
 from tornado_chat.storage import messages
 from tornado_chat.storage.database import open_database
-from tornado_chat.types import Kind, Thread
 
 HOST = token("service", "host")
 ADMIN = token("admin", 1)

@@ -12,10 +12,10 @@ import pytest
 
 from tests.conftest import House, Peer, token
 from tests.web.described import problems
-from tornado_chat import errors
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import Closed
-from tornado_chat.types import Person, Role
+from tornado_chat.core import errors
+from tornado_chat.core.types import Person, Role
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES
 from tornado_chat.wire.support_frames import SENT, TYPES

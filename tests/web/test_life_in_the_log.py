@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import House, changed, token
 from tornado_chat import config
 from tornado_chat.client import Closed
-from tornado_chat.types import Kind, Person, Role, Thread
+from tornado_chat.core.types import Kind, Person, Role, Thread
 
 VISITOR = token("user", 1, "V")
 COUNSELLOR = token("consultant", 2, "C")

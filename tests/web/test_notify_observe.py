@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
-from tornado_chat.types import Kind, Person, Role, Thread
+from tornado_chat.core.types import Kind, Person, Role, Thread
 
 pytestmark = on_both
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import House, changed, token
 from tornado_chat import config
 from tornado_chat.client import Closed
-from tornado_chat.status import Participant, Status
+from tornado_chat.core.status import Participant, Status
 
 VISITOR = token("user", 1, "V")
 COUNSELLOR = token("consultant", 2, "C")

@@ -7,9 +7,9 @@ import pytest
 
 from tests.conftest import House, Peer, changed, on_both, token
 from tornado_chat import config
-from tornado_chat.events import Sequenced
+from tornado_chat.core.events import Sequenced
+from tornado_chat.core.types import Person, Role, Thread
 from tornado_chat.storage import conversations
-from tornado_chat.types import Person, Role, Thread
 
 pytestmark = on_both
 

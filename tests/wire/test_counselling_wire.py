@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_chat.errors import ChatError, Conflict, Malformed
-from tornado_chat.events import Event, Notice, RoomEnded, Typing
-from tornado_chat.types import Kind, Message, Notification, Person, Role, SessionState, Stored, Thread
+from tornado_chat.core.errors import ChatError, Conflict, Malformed
+from tornado_chat.core.events import Event, Notice, RoomEnded, Typing
+from tornado_chat.core.types import Kind, Message, Notification, Person, Role, SessionState, Stored, Thread
 from tornado_chat.wire import counselling
 from tornado_chat.wire.counselling import CounsellingFrames, GetHistory, Say, parse_chat, peek_id
 from tornado_chat.wire.parsing import features

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from tornado_chat.errors import Malformed
+from tornado_chat.core.errors import Malformed
 from tornado_chat.wire.parsing import parse_query
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tornado_chat.errors import ChatError, Malformed, Unauthenticated
-from tornado_chat.events import Event, Notice, Typing
-from tornado_chat.types import (
+from tornado_chat.core.errors import ChatError, Malformed, Unauthenticated
+from tornado_chat.core.events import Event, Notice, Typing
+from tornado_chat.core.types import (
     Conversation,
     ConversationState,
     Kind,

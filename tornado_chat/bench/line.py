@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from tornado_chat.bench.rounds import Candidate, measure
+from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
-from tornado_chat.types import Person, Role
 
 LENGTHS = (10, 1_000, 100_000)
 TIMES = 2_000

@@ -13,7 +13,7 @@ import msgspec
 
 from tornado_chat import config as configuration
 from tornado_chat import running
-from tornado_chat.status import Status
+from tornado_chat.core.status import Status
 
 TIMEOUT = 5.0  # seconds
 PATH = "/api/v1/status"

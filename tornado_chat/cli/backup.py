@@ -19,8 +19,8 @@ from tornado_chat.cli.progress import progress, stoppable
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
+    from tornado_chat.core.types import Person
     from tornado_chat.storage.facts import Facts
-    from tornado_chat.types import Person
 
 NAME = re.compile(r"tornado-chat-\d{8}T\d{6}Z\.sqlite3")
 """Backups in a folder: their names say when they were made, and sort by it."""

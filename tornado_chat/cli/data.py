@@ -11,7 +11,7 @@ import click
 
 from tornado_chat import config as configuration
 from tornado_chat.cli.options import load_plugins, not_there, opened
-from tornado_chat.types import Person, Role
+from tornado_chat.core.types import Person, Role
 
 if TYPE_CHECKING:
     import peewee

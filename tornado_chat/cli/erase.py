@@ -13,7 +13,7 @@ import click
 from tornado_chat.cli.data import about_strangers, ask, kept, of_person, require_known, sqlite_file, strangers
 from tornado_chat.cli.options import Given, configured
 from tornado_chat.cli.progress import progress, stoppable
-from tornado_chat.types import Person, Role
+from tornado_chat.core.types import Person, Role
 
 if TYPE_CHECKING:
     from tornado_chat.keeping.erasure import Erasure, Open
@@ -61,10 +61,10 @@ def erase(
     somebody nameless in the person's place. The server may run meanwhile. What was done is reported and
     recorded. Take the person's access away first, in the system that makes the tokens.
     """
+    from tornado_chat.core.texts import system_text
     from tornado_chat.keeping.erasure import Erasure
     from tornado_chat.keeping.records import Recorder
     from tornado_chat.storage import sqlite_files
-    from tornado_chat.texts import system_text
 
     config = given.load()
     person = Person(Role(role), id)
@@ -132,7 +132,7 @@ def erase(
 
 
 def _still_open(open: Sequence["Open"], end_open: bool) -> str:
-    from tornado_chat.types import Kind
+    from tornado_chat.core.types import Kind
 
     names = {Kind.SESSION: "session", Kind.RECORD: "supervision record", Kind.SUPPORT: "support conversation"}
     told = ", ".join(f"{names[each.thread.kind]} {each.thread.id} ({each.state})" for each in open)

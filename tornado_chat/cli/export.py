@@ -12,7 +12,7 @@ import click
 from tornado_chat.cli.data import about_strangers, kept, of_person, require_known, strangers
 from tornado_chat.cli.options import Given, configured
 from tornado_chat.cli.progress import progress, stoppable
-from tornado_chat.types import Person, Role
+from tornado_chat.core.types import Person, Role
 
 SECTIONS = (
     ("sessions", "session"),

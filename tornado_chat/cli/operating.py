@@ -10,7 +10,7 @@ import click
 from tornado_chat.cli.options import Given, Misconfigured, configured, not_there, opened, unusable
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
-from tornado_chat.types import Role
+from tornado_chat.core.types import Role
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

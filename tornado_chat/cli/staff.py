@@ -13,7 +13,7 @@ import click
 
 from tornado_chat.cli.options import Given, configured, not_there, opened
 from tornado_chat.config.sections import Config
-from tornado_chat.types import Person, Role, StaffAccount
+from tornado_chat.core.types import Person, Role, StaffAccount
 
 if TYPE_CHECKING:
     import peewee

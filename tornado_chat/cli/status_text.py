@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from tornado_chat.cli import shown
-from tornado_chat.status import Status, Talk
+from tornado_chat.core.status import Status, Talk
 
 SHOWN = 10
 """Entries of a list; the others are told by their number."""

@@ -29,10 +29,10 @@ def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
     meanwhile. It does the same every day if [storage] retention_days says so.
     """
     from tornado_chat.cli.shown import number, some
+    from tornado_chat.core.types import Kind
     from tornado_chat.keeping.pruning import prune as remove
     from tornado_chat.keeping.records import Recorder
     from tornado_chat.storage.removal import count_old
-    from tornado_chat.types import Kind
 
     config = given.load()
     if days is None:

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
-from tornado_chat.events import Event
-from tornado_chat.types import Person, Thread
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import Person, Thread
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from tornado_chat import errors
-from tornado_chat.errors import ChatError, Refused
-from tornado_chat.events import Event
+from tornado_chat.core import errors
+from tornado_chat.core.errors import ChatError, Refused
+from tornado_chat.core.events import Event
 
 log = logging.getLogger(__name__)
 

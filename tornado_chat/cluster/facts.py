@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tornado_chat.types import Conversation, Person, Room, Thread
+from tornado_chat.core.types import Conversation, Person, Room, Thread
 
 
 class InRoom(msgspec.Struct, frozen=True, tag=True):

@@ -36,7 +36,7 @@ from tornado_chat.cluster.redis_bus import COORDINATOR
 from tornado_chat.cluster.redis_link import EVERYBODY, Handler, Link
 from tornado_chat.cluster.remote_facts import Ledger
 from tornado_chat.cluster.rpc import Questions, answer
-from tornado_chat.errors import ChatError, Unavailable
+from tornado_chat.core.errors import ChatError, Unavailable
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from tornado_chat import config
 from tornado_chat.cluster.bus import Channel, LocalBus, Subscriber
 from tornado_chat.cluster.codec import EVENTS
 from tornado_chat.cluster.redis_link import Link, Times
-from tornado_chat.events import COORDINATED, Event, channels
-from tornado_chat.types import Thread
+from tornado_chat.core.events import COORDINATED, Event, channels
+from tornado_chat.core.types import Thread
 
 COORDINATOR = "coordinator"
 """The channel that the process which coordinates listens to."""

@@ -8,7 +8,7 @@ from typing import Any
 from tornado_chat.cluster.codec import as_error, failure
 from tornado_chat.cluster.facts import Coordinator, Question
 from tornado_chat.cluster.messages import Answered, Asked
-from tornado_chat.errors import ChatError, Unavailable
+from tornado_chat.core.errors import ChatError, Unavailable
 
 log = logging.getLogger(__name__)
 

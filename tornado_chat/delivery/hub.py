@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from tornado_chat import config
 from tornado_chat.aio.background import Tasks
-from tornado_chat.closing import NOT_READ_BACK, SILENT
+from tornado_chat.core.close_codes import NOT_READ_BACK, SILENT
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.events import Event, Sequenced
+from tornado_chat.core.types import Person, Thread
 from tornado_chat.delivery.outbox import Encoder, Memo, Outbox, Transport
-from tornado_chat.errors import ChatError
-from tornado_chat.events import Event, Sequenced
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Tally
-from tornado_chat.types import Person, Thread
 
 log = logging.getLogger(__name__)
 

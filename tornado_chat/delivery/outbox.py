@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from tornado_chat.closing import SLOW
+from tornado_chat.core.close_codes import SLOW
+from tornado_chat.core.events import Event, Sequenced, Typing
+from tornado_chat.core.types import Message, Person, Thread
 from tornado_chat.domain.receipts import Ledger
-from tornado_chat.events import Event, Sequenced, Typing
 from tornado_chat.metrics import Tally
-from tornado_chat.types import Message, Person, Thread
 from tornado_chat.wire import websocket
 
 

@@ -26,7 +26,7 @@ import msgspec
 from msgspec.structs import replace
 from sortedcontainers import SortedKeyList, SortedList
 
-from tornado_chat.types import Person
+from tornado_chat.core.types import Person
 
 
 class Ticket(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ most one ping is outstanding; what is written meanwhile is covered by the next o
 
 from collections.abc import Mapping
 
-from tornado_chat.types import Thread
+from tornado_chat.core.types import Thread
 
 
 class Ledger:

@@ -24,7 +24,7 @@ happens to a finished room.
 import enum
 from typing import NamedTuple
 
-from tornado_chat.types import SessionState
+from tornado_chat.core.types import SessionState
 
 
 class Side(enum.StrEnum):

@@ -11,12 +11,12 @@ from typing import NamedTuple, TypeVar
 
 import peewee as pw
 
+from tornado_chat.core.types import Kind, Person, SessionState, Thread
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.storage import conversations, erasing, people, removal, rooms
 from tornado_chat.storage.alone import transact
 from tornado_chat.storage.erasing import Counts, Done
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Kind, Person, SessionState, Thread
 
 MOST = 500  # rows in one transaction
 ROUNDS = 3

@@ -7,9 +7,9 @@ from typing import Any, TextIO
 
 import msgspec
 
+from tornado_chat.core.texts import Language
 from tornado_chat.keeping.page import Page
 from tornado_chat.keeping.person import SECTIONS, Gathered
-from tornado_chat.texts import Language
 
 JSON, HTML = "person.json", "person.html"
 

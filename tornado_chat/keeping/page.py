@@ -6,7 +6,7 @@ from typing import Any, TextIO
 import msgspec
 from tornado.escape import xhtml_escape
 
-from tornado_chat.texts import Language
+from tornado_chat.core.texts import Language
 
 TEXTS: Mapping[str, tuple[str, str]] = {
     # what: (zh_CN, en)

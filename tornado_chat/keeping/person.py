@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 import peewee as pw
 
+from tornado_chat.core.types import Conversation, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.storage import messages, operations, people
-from tornado_chat.types import Conversation, Kind, Message, Person, Role, Room, Thread
 
 FORMAT = "tornado-chat-person"
 VERSION = 1

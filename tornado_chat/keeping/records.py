@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 import peewee as pw
 
+from tornado_chat.core.types import Operation, Person
 from tornado_chat.logs import fields
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.storage import operations
 from tornado_chat.storage.alone import transact
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Operation, Person
 
 log = logging.getLogger(__name__)
 

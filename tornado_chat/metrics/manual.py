@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 from prometheus_client.metrics_core import Metric
 
-from tornado_chat import status
+from tornado_chat.core import status
 from tornado_chat.metrics import Metrics
 
 OURS = "tornado_chat_"

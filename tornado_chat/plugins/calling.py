@@ -11,7 +11,7 @@ import pluggy
 from tornado_chat.config.ini import ConfigError, Problem
 from tornado_chat.config.sections import Config
 from tornado_chat.context import Context
-from tornado_chat.errors import Unavailable
+from tornado_chat.core.errors import Unavailable
 from tornado_chat.hookspecs import KINDS, PROJECT, Hooks, Kind
 from tornado_chat.metrics import Metrics
 from tornado_chat.plugins.finding import Loaded, read_settings

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import peewee as pw
 
+from tornado_chat.core.types import Operation, Person, Thread
 from tornado_chat.keeper import Counts, Keeper, Rows
 from tornado_chat.plugins.finding import Loaded
-from tornado_chat.types import Operation, Person, Thread
 
 if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction

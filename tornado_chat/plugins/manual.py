@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tornado_chat.context import CommandContext, Context
-from tornado_chat.domain.queue import Choice, Ticket, Waiter
-from tornado_chat.hookspecs import KINDS, Hooks, Kind
-from tornado_chat.keeper import Keeper
-from tornado_chat.types import (
+from tornado_chat.core.types import (
     Action,
     Conversation,
     ConversationState,
@@ -34,7 +31,10 @@ from tornado_chat.types import (
     SessionState,
     Thread,
 )
-from tornado_chat.types import Kind as ThreadKind
+from tornado_chat.core.types import Kind as ThreadKind
+from tornado_chat.domain.queue import Choice, Ticket, Waiter
+from tornado_chat.hookspecs import KINDS, Hooks, Kind
+from tornado_chat.keeper import Keeper
 
 
 def hooks() -> str:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
 from tornado_chat.plugins.finding import Loaded
 from tornado_chat.plugins.health import Health
 

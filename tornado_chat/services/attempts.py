@@ -16,8 +16,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from tornado_chat.core.errors import TooFast
 from tornado_chat.domain.throttle import Limit, Throttle
-from tornado_chat.errors import TooFast
 from tornado_chat.logs import fields
 
 log = logging.getLogger(__name__)

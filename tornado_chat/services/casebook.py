@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 
 from tornado_chat import config
+from tornado_chat.core.events import Event, Place
+from tornado_chat.core.types import Conversation, Person
 from tornado_chat.domain.queue import Desk, QueuePolicy
-from tornado_chat.events import Event, Place
 from tornado_chat.metrics import Buckets
 from tornado_chat.services.cases import Case, WaiterDesk
 from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
 from tornado_chat.services.places import PlaceTeller
-from tornado_chat.types import Conversation, Person
 
 log = logging.getLogger(__name__)
 

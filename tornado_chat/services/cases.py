@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
+from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.domain.queue import Ticket
-from tornado_chat.types import Conversation, ConversationState, Person
 
 RETRY = 5.0  # seconds until a decision that the database did not take is tried again
 

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from tornado_chat.types import Role
+from tornado_chat.core.types import Role
 
 MAX_TEXT = 64
 """Characters of an id, and of a display name."""

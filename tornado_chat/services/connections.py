@@ -5,14 +5,14 @@ import math
 
 from tornado_chat.aio.background import Tasks
 from tornado_chat.aio.chunks import portions
-from tornado_chat.closing import RESTARTING, SIGNED_OUT
 from tornado_chat.cluster.bus import Bus
+from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT
+from tornado_chat.core.errors import Restarting, TooFast
+from tornado_chat.core.types import Identity, Person
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
-from tornado_chat.errors import Restarting, TooFast
 from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
-from tornado_chat.types import Identity, Person
 
 __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
 

@@ -15,10 +15,10 @@ from tornado_chat.cluster.facts import (
     WhatGoesOn,
     WhoIsThere,
 )
+from tornado_chat.core.types import Person
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.room_life import RoomLife
 from tornado_chat.services.standing import Standing
-from tornado_chat.types import Person
 
 
 class Coordinator:

@@ -14,26 +14,12 @@ from contextlib import asynccontextmanager
 from tornado_chat import config
 from tornado_chat.aio.background import Tasks
 from tornado_chat.aio.deferred import Pending
-from tornado_chat.closing import ENDED
 from tornado_chat.cluster.facts import Coordination, InRoom, WhoIsThere, room_key
-from tornado_chat.delivery.hub import Hub
-from tornado_chat.delivery.outbox import Outbox
-from tornado_chat.domain.sessions import Effect, Event, step
-from tornado_chat.errors import ChatError, Conflict, Forbidden, Unavailable
-from tornado_chat.events import Event as Published
-from tornado_chat.events import Notice, Presence, Read, RoomEnded, Typing
-from tornado_chat.logs import fields
-from tornado_chat.plugins.calling import Plugins
-from tornado_chat.services.filtering import Filtering, Lane
-from tornado_chat.services.gate import Gate
-from tornado_chat.services.journal import about
-from tornado_chat.services.receipts import ReceiptBook
-from tornado_chat.services.rooms import Rooms
-from tornado_chat.services.store import Store, forgive, read_in_portions
-from tornado_chat.storage import messages, reading, rooms
-from tornado_chat.storage.messages import Append
-from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import (
+from tornado_chat.core.close_codes import ENDED
+from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unavailable
+from tornado_chat.core.events import Event as Published
+from tornado_chat.core.events import Notice, Presence, Read, RoomEnded, Typing
+from tornado_chat.core.types import (
     Action,
     Identity,
     Kind,
@@ -45,6 +31,20 @@ from tornado_chat.types import (
     Stored,
     Thread,
 )
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.domain.sessions import Effect, Event, step
+from tornado_chat.logs import fields
+from tornado_chat.plugins.calling import Plugins
+from tornado_chat.services.filtering import Filtering, Lane
+from tornado_chat.services.gate import Gate
+from tornado_chat.services.journal import about
+from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.rooms import Rooms
+from tornado_chat.services.store import Store, forgive, read_in_portions
+from tornado_chat.storage import messages, reading, rooms
+from tornado_chat.storage.messages import Append
+from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ looks for signs before it ends anybody's grace.
 import time
 import uuid
 
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
 from tornado_chat.services.store import Store
 from tornado_chat.storage import leases
 

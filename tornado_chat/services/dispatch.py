@@ -20,9 +20,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from tornado_chat import config
 from tornado_chat.aio.chunks import portions
 from tornado_chat.cluster.facts import HandOver, OnDuty
+from tornado_chat.core.errors import ChatError, Conflict, NotFound
+from tornado_chat.core.events import Assigned, Departed, Event, Returned
+from tornado_chat.core.types import Conversation, Person
 from tornado_chat.domain.queue import Desk, QueuePolicy
-from tornado_chat.errors import ChatError, Conflict, NotFound
-from tornado_chat.events import Assigned, Departed, Event, Returned
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Buckets
 from tornado_chat.services.casebook import Casebook
@@ -30,7 +31,6 @@ from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
 from tornado_chat.services.grace import Graces
 from tornado_chat.services.matching import Matching
 from tornado_chat.services.term import Term
-from tornado_chat.types import Conversation, Person
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from functools import partial
 import msgspec
 
 from tornado_chat.aio.deferred import Pending
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.types import Draft, Identity, Stored
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.storage.messages import Append
-from tornado_chat.types import Draft, Identity, Stored
 
 Store = Callable[[str], Pending[Stored]]
 """Stores a message with the text that the filters have left of it."""

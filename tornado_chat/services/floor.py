@@ -12,19 +12,19 @@ import logging
 
 from tornado_chat import config
 from tornado_chat.aio.background import Tasks
-from tornado_chat.closing import REPLACED
 from tornado_chat.cluster.bus import Bus
 from tornado_chat.cluster.facts import Coordination, InLine, duty_key, line_key
+from tornado_chat.core.close_codes import REPLACED
+from tornado_chat.core.errors import ChatError, Conflict
+from tornado_chat.core.events import Assigned, Departed, Event, Place, Replaced, Returned
+from tornado_chat.core.types import Action, Conversation, ConversationState, Person, Role
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.errors import ChatError, Conflict
-from tornado_chat.events import Assigned, Departed, Event, Place, Replaced, Returned
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.journal import about
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.seats import Post, Seat, Talk, Usher
 from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import conversations
-from tornado_chat.types import Action, Conversation, ConversationState, Person, Role
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ where rules can be overruled at all (``hookspecs`` says where), and one that fai
 
 from collections.abc import Awaitable, Callable
 
-from tornado_chat.errors import Forbidden, Unauthenticated
+from tornado_chat.core.errors import Forbidden, Unauthenticated
+from tornado_chat.core.types import Action, Identity, Thread
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.identity import MAX_TOKEN, Authenticator
-from tornado_chat.types import Action, Identity, Thread
 
 
 class Gate:

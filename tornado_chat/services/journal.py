@@ -7,9 +7,9 @@ What sockets do is logged where it happens (``joined``, ``resumed``, ``away``, `
 import logging
 from typing import Any
 
-from tornado_chat.events import Departed, Event, Queued, Returned, RoomEnded, RoomStarted
+from tornado_chat.core.events import Departed, Event, Queued, Returned, RoomEnded, RoomStarted
+from tornado_chat.core.types import Person, Thread
 from tornado_chat.logs import fields
-from tornado_chat.types import Person, Thread
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from jwt.algorithms import AllowedPublicKeys
 from tornado.httpclient import HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from tornado_chat.errors import Unauthenticated, Unavailable
+from tornado_chat.core.errors import Unauthenticated, Unavailable
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import asyncio
 import logging
 
 from tornado_chat.cluster.leader_election import RedisCoordination
+from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.errors import ChatError
 from tornado_chat.services.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.cut_off import CutOff

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tornado_chat.core.errors import Refused
+from tornado_chat.core.events import Event
+from tornado_chat.core.texts import Language, system_text
+from tornado_chat.core.types import Notification, NotificationDraft, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE, Hub
 from tornado_chat.delivery.outbox import Outbox
-from tornado_chat.errors import Refused
-from tornado_chat.events import Event
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
 from tornado_chat.storage import arriving, notifications
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.texts import Language, system_text
-from tornado_chat.types import Notification, NotificationDraft, Person, Room, Thread
 
 PLAIN = 0
 APPOINTMENT = 1

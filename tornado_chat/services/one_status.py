@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from tornado_chat.status import Database, History, Messages, Plugin, Status
+from tornado_chat.core.status import Database, History, Messages, Plugin, Status
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from platform import python_version
 
 import msgspec
 
-from tornado_chat import status as shown
 from tornado_chat.cluster.facts import Coordination, WhatGoesOn
+from tornado_chat.core import status as shown
+from tornado_chat.core.errors import Unavailable
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.errors import Unavailable
 from tornado_chat.metrics import Gauges, Metrics
 from tornado_chat.metrics.history import STEP
 from tornado_chat.metrics.history import History as Recorded

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from tornado_chat.errors import Unavailable
+from tornado_chat.core.errors import Unavailable
 
 SHORTEST = 10
 LONGEST = 1024

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import peewee as pw
 
 from tornado_chat.context import Context
-from tornado_chat.errors import NotFound
+from tornado_chat.core.errors import NotFound
+from tornado_chat.core.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.notifications import Notifications
@@ -18,7 +19,6 @@ from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations, notifications, rooms
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ import asyncio
 import contextlib
 import logging
 
-from tornado_chat.errors import ChatError
-from tornado_chat.events import (
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.events import (
     Assigned,
     Departed,
     Event,
@@ -23,13 +23,13 @@ from tornado_chat.events import (
     RoomEnded,
     RoomStarted,
 )
+from tornado_chat.core.types import Message, Notification
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.store import Store
 from tornado_chat.services.turns import Turn
 from tornado_chat.storage import streams
 from tornado_chat.storage.streams import Stream
-from tornado_chat.types import Message, Notification
 
 log = logging.getLogger(__name__)
 

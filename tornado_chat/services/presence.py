@@ -5,8 +5,8 @@ whether somebody is in another process, without anybody keeping a list that a ki
 """
 
 from tornado_chat.cluster.bus import Bus
+from tornado_chat.core.types import Person, Thread
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.types import Person, Thread
 
 
 class Presence:

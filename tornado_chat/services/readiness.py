@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
 from tornado_chat.services.store import Store
 from tornado_chat.storage import health
 

@@ -7,10 +7,10 @@ collected and stored in one go; nobody waits for that.
 import asyncio
 import logging
 
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.types import Person, Thread
 from tornado_chat.services.store import Store
 from tornado_chat.storage import receipts
-from tornado_chat.types import Person, Thread
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.types import Thread
 from tornado_chat.logs import fields
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.services.store import Store
@@ -23,7 +24,6 @@ from tornado_chat.services.turns import Turn
 from tornado_chat.storage import removal
 from tornado_chat.storage.removal import Counts
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Thread
 
 log = logging.getLogger(__name__)
 

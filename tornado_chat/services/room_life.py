@@ -14,17 +14,17 @@ import msgspec
 from tornado_chat import config
 from tornado_chat.aio.background import Tasks
 from tornado_chat.cluster.facts import InRoom, room_key
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.events import Event as Published
+from tornado_chat.core.events import Notice, Presence, RoomEnded
+from tornado_chat.core.types import Person, Room, SessionState, Thread
 from tornado_chat.domain.sessions import Effect, Event, Side, step
-from tornado_chat.errors import ChatError
-from tornado_chat.events import Event as Published
-from tornado_chat.events import Notice, Presence, RoomEnded
 from tornado_chat.logs import fields
 from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
 from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.services.term import Term
 from tornado_chat.storage import rooms
-from tornado_chat.types import Person, Room, SessionState, Thread
 
 log = logging.getLogger(__name__)
 

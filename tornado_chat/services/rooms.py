@@ -1,12 +1,12 @@
 """Finding sessions and records: here, or by a plugin in the host's own tables."""
 
+from tornado_chat.core.errors import Conflict, NotFound
+from tornado_chat.core.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE
-from tornado_chat.errors import Conflict, NotFound
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.store import Store
 from tornado_chat.storage import arriving, rooms
 from tornado_chat.storage.arriving import Missed
-from tornado_chat.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
 
 
 class Rooms:

@@ -7,17 +7,17 @@ from functools import partial
 from typing import Any
 
 from tornado_chat.aio.background import Tasks
-from tornado_chat.closing import NOT_READ_BACK
 from tornado_chat.cluster.facts import OnDuty
+from tornado_chat.core.close_codes import NOT_READ_BACK
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.types import Conversation, Identity, Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Outbox
-from tornado_chat.errors import ChatError
 from tornado_chat.logs import fields
 from tornado_chat.services.filtering import Lane
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations, reading
-from tornado_chat.types import Conversation, Identity, Person, Thread
 from tornado_chat.wire.support import SupportFrames
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,8 @@
 
 import peewee as pw
 
-from tornado_chat.errors import Forbidden, NotFound
+from tornado_chat.core.errors import Forbidden, NotFound
+from tornado_chat.core.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.gate import Gate
@@ -11,7 +12,6 @@ from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.store import Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
 
 HOSTS = (Role.SERVICE, Role.ADMIN)
 

@@ -16,12 +16,12 @@ from typing import TypeVar
 
 import msgspec
 
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
+from tornado_chat.core.status import Status
 from tornado_chat.metrics import Metrics
 from tornado_chat.metrics.several import Family, frozen, text
 from tornado_chat.services.one_status import merged
 from tornado_chat.services.overview import Overview
-from tornado_chat.status import Status
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tornado_chat import config
-from tornado_chat.errors import ChatError, Forbidden, Unauthenticated
+from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
+from tornado_chat.core.types import Identity, StaffAccount
 from tornado_chat.logs import fields
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import ACCOUNT_SESSION, Connections
@@ -25,7 +26,6 @@ from tornado_chat.services.identity import mint_own
 from tornado_chat.services.passwords import Passwords
 from tornado_chat.services.store import Store
 from tornado_chat.storage import staff
-from tornado_chat.types import Identity, StaffAccount
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from tornado_chat import status as shown
+from tornado_chat.core import status as shown
+from tornado_chat.core.types import ConversationState, Kind, Person, Room, SessionState
 from tornado_chat.services.cases import Case, WaiterDesk
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.room_life import RoomLife
-from tornado_chat.types import ConversationState, Kind, Person, Room, SessionState
 from tornado_chat.wire.times import LocalTimes
 
 MOST_WAITING = 100

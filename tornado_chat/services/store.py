@@ -8,14 +8,14 @@ import peewee as pw
 
 from tornado_chat.aio.chunks import portions
 from tornado_chat.aio.deferred import Pending
-from tornado_chat.errors import Unavailable
-from tornado_chat.events import Event, Sequenced
+from tornado_chat.core.errors import Unavailable
+from tornado_chat.core.events import Event, Sequenced
+from tornado_chat.core.types import Kind, Stored, Thread
 from tornado_chat.metrics import Metrics
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction, Writer
-from tornado_chat.types import Kind, Stored, Thread
 
 P = ParamSpec("P")
 T = TypeVar("T")

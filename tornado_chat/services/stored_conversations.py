@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from tornado_chat.core.types import Conversation, Person
 from tornado_chat.services.store import Store
 from tornado_chat.storage import conversations
-from tornado_chat.types import Conversation, Person
 
 
 class StoredConversations:

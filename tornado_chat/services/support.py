@@ -9,15 +9,15 @@ from typing import Any
 
 from tornado_chat.aio.deferred import Pending
 from tornado_chat.cluster.facts import Coordination, HandOver, HowIsSupport
-from tornado_chat.errors import Conflict
-from tornado_chat.events import Event, Typing
+from tornado_chat.core.errors import Conflict
+from tornado_chat.core.events import Event, Typing
+from tornado_chat.core.types import Conversation, ConversationState, Message, Person, Role, Stored
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.seats import Seat
 from tornado_chat.services.store import Store, forgive
 from tornado_chat.storage import conversations, messages, reading
 from tornado_chat.storage.messages import Append
-from tornado_chat.types import Conversation, ConversationState, Message, Person, Role, Stored
 
 
 class Support:

@@ -1,13 +1,13 @@
 """What was said in support conversations, for those who may read it."""
 
-from tornado_chat.errors import Forbidden, NotFound
+from tornado_chat.core.errors import Forbidden, NotFound
+from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.sessions import HOSTS
 from tornado_chat.services.store import Store
 from tornado_chat.services.support import Support
 from tornado_chat.storage import conversations, messages
-from tornado_chat.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
 
 
 class SupportRecords:

@@ -15,8 +15,9 @@ from typing import Any
 
 from tornado_chat import config
 from tornado_chat.cluster.facts import HandOver, always_sure
-from tornado_chat.errors import ChatError, Unavailable
-from tornado_chat.events import Assigned, Departed, Event, Returned
+from tornado_chat.core.errors import ChatError, Unavailable
+from tornado_chat.core.events import Assigned, Departed, Event, Returned
+from tornado_chat.core.types import ConversationState, Person, Role
 from tornado_chat.metrics import Buckets
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
@@ -25,7 +26,6 @@ from tornado_chat.simulation.people import Attendant, Visitor
 from tornado_chat.simulation.plan import DROPS, HOUR, MINUTE, PROCESSES, Chances, Plan, policy
 from tornado_chat.simulation.staff import Staff
 from tornado_chat.simulation.watching import Watch, WatchedDesk
-from tornado_chat.types import ConversationState, Person, Role
 
 EPOCH = 1_800_000_000  # when the day begins
 AUDIT = HOUR / 4

@@ -12,9 +12,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tornado_chat.errors import Conflict, Unavailable
-from tornado_chat.events import Assigned, Departed, Returned
-from tornado_chat.types import Conversation, ConversationState, Person
+from tornado_chat.core.errors import Conflict, Unavailable
+from tornado_chat.core.events import Assigned, Departed, Returned
+from tornado_chat.core.types import Conversation, ConversationState, Person
 
 COMMIT = 0.003  # seconds from a change to its commit
 REMEMBERED = 10_000  # ended conversations that may still be asked for

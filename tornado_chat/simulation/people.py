@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from tornado_chat.types import Person
+from tornado_chat.core.types import Person
 
 
 class Visitor:

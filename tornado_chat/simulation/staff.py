@@ -1,12 +1,12 @@
 """The waiters of a day: their shifts, their pauses, and connections that they lose."""
 
 from tornado_chat.cluster.facts import OnDuty
+from tornado_chat.core.types import Person, Role
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
 from tornado_chat.simulation.people import Attendant
 from tornado_chat.simulation.plan import DROPS, HOUR, PROCESSES, Chances, Plan
 from tornado_chat.simulation.watching import Watch
-from tornado_chat.types import Person, Role
 
 
 class Staff:

@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import msgspec
 
+from tornado_chat.core.types import Person
 from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy, Ticket
-from tornado_chat.types import Person
 
 Key = tuple[bool, int]
 

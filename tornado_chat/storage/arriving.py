@@ -4,9 +4,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 import peewee as pw
 
+from tornado_chat.core.types import Kind, Message, Notification, Person, Room, Thread
 from tornado_chat.storage import messages, notifications, receipts, rooms
 from tornado_chat.storage.asking import ask
-from tornado_chat.types import Kind, Message, Notification, Person, Room, Thread
 
 Item = TypeVar("Item", Message, Notification)
 

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import peewee as pw
 
-from tornado_chat.errors import Conflict
-from tornado_chat.events import Assigned, Departed, Queued, Returned
+from tornado_chat.core.errors import Conflict
+from tornado_chat.core.events import Assigned, Departed, Queued, Returned
+from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Conversation, ConversationState, Person
 
 _table = models.SupportConversation
 _FIELDS = tuple(Conversation.__struct_fields__)

@@ -19,7 +19,7 @@ import peewee as pw
 
 from tornado_chat import config
 from tornado_chat.config.sections import mysql_url
-from tornado_chat.errors import Unavailable
+from tornado_chat.core.errors import Unavailable
 from tornado_chat.storage.commits import pauses
 from tornado_chat.storage.mysql import MysqlDatabase, Trouble, open_mysql, trouble_of
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.storage import models, removal
 from tornado_chat.storage.people import NOBODYS, SIDES
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Kind, Person, Role, Thread
 
 
 class Done(NamedTuple):

@@ -12,11 +12,11 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.aio.chunks import portions
-from tornado_chat.errors import ChatError, Conflict
-from tornado_chat.events import Reached
+from tornado_chat.core.errors import ChatError, Conflict
+from tornado_chat.core.events import Reached
+from tornado_chat.core.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.asking import ask
-from tornado_chat.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
 
 T = TypeVar("T")
 Key = tuple[int, int, str, str | None]

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import peewee as pw
 
-from tornado_chat.errors import NotFound
+from tornado_chat.core.errors import NotFound
+from tornado_chat.core.types import Kind, Notification, Person, Role, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.asking import ask, do
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Kind, Notification, Person, Role, Thread
 
 _FIELDS = (
     models.Notification.id,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import msgspec
 import peewee as pw
 
+from tornado_chat.core.types import Operation, Person
 from tornado_chat.storage.models import DataOperation
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Operation, Person
 
 
 def add(

@@ -5,9 +5,9 @@ from typing import Any
 
 import peewee as pw
 
+from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Room, Thread
 from tornado_chat.storage import conversations, models, rooms
 from tornado_chat.storage.removal import TABLES
-from tornado_chat.types import Conversation, ConversationState, Kind, Person, Role, Room, Thread
 
 SIDES: dict[Kind, tuple[str, str]] = {
     Kind.SESSION: ("asker", "helper"),

@@ -4,11 +4,11 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.events import Read
+from tornado_chat.core.events import Read
+from tornado_chat.core.types import Person, Thread
 from tornado_chat.storage.asking import ask
 from tornado_chat.storage.models import Message, ReadMark
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Person, Thread
 
 _MARKS = "SELECT reader, seq FROM read_mark WHERE kind = ? AND thread_id = ?"
 

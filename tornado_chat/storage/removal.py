@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import peewee as pw
 
 from tornado_chat.aio.chunks import portions
+from tornado_chat.core.types import ConversationState, Kind, SessionState, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import ConversationState, Kind, SessionState, Thread
 
 MOST_AT_ONCE = 500  # ids in one statement
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.errors import Conflict, NotFound
-from tornado_chat.events import Notice, RoomEnded, RoomStarted
+from tornado_chat.core.errors import Conflict, NotFound
+from tornado_chat.core.events import Notice, RoomEnded, RoomStarted
+from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.asking import ask
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Kind, Person, Role, Room, SessionState, Thread
 
 Table = type[models.ConsultationSession] | type[models.SupervisorConsultation]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import peewee as pw
 
+from tornado_chat.core.types import Person, Role, StaffAccount
 from tornado_chat.storage import models
-from tornado_chat.types import Person, Role, StaffAccount
 
 _ACCOUNT = models.StaffAccount
 _SESSION = models.StaffSession

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import peewee as pw
 
+from tornado_chat.core.types import Kind, Message, Notification, Person, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.commits import wait_for_writers
 from tornado_chat.storage.notifications import notification_of, with_owner
 from tornado_chat.storage.writer import Transaction
-from tornado_chat.types import Kind, Message, Notification, Person, Thread
 
 
 def _messages_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Message]]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import peewee as pw
 
+from tornado_chat.core.types import Kind, Thread
 from tornado_chat.storage import models
-from tornado_chat.types import Kind, Thread
 
 _TABLES: dict[Kind, Any] = {
     Kind.SESSION: models.ConsultationSession,

@@ -30,13 +30,13 @@ from typing import Any, Generic, TypeVar, cast
 import peewee as pw
 
 from tornado_chat.aio.deferred import Pending
-from tornado_chat.errors import ChatError, Unavailable
-from tornado_chat.events import Event
+from tornado_chat.core.errors import ChatError, Unavailable
+from tornado_chat.core.events import Event
+from tornado_chat.core.types import Stored, Thread
 from tornado_chat.logs import words
 from tornado_chat.metrics import StorageMeter
 from tornado_chat.storage.commits import Failed, commits_for
 from tornado_chat.storage.messages import Append, MessageLog
-from tornado_chat.types import Stored, Thread
 
 T = TypeVar("T")
 

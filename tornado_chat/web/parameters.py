@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.errors import Malformed
+from tornado_chat.core.errors import Malformed
 from tornado_chat.wire.parsing import parse_query
 
 S = TypeVar("S", bound=msgspec.Struct)

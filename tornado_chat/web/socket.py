@@ -26,14 +26,14 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
 from tornado_chat.aio.deferred import Pending
-from tornado_chat.closing import WORDS
-from tornado_chat.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
+from tornado_chat.core.close_codes import WORDS
+from tornado_chat.core.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
+from tornado_chat.core.texts import error_text
+from tornado_chat.core.types import Identity, Stored
 from tornado_chat.logs import fields
 from tornado_chat.metrics import DROPS
 from tornado_chat.services.connections import Encoder, Outbox
 from tornado_chat.services.container import Services
-from tornado_chat.texts import error_text
-from tornado_chat.types import Identity, Stored
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.transport import FastWebSocket
 

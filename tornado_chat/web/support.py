@@ -5,9 +5,9 @@ import uuid
 from collections.abc import Awaitable, Mapping
 from functools import partial
 
-from tornado_chat.errors import ChatError, Conflict, Forbidden, Unauthenticated
+from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
+from tornado_chat.core.types import Role
 from tornado_chat.services.seats import Seat
-from tornado_chat.types import Role
 from tornado_chat.web.socket import Socket
 from tornado_chat.wire import support as wire
 from tornado_chat.wire import support_frames as asked

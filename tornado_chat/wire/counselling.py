@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET
 
-from tornado_chat.errors import ChatError, Malformed
-from tornado_chat.events import Event, Notice, Presence, Read, RoomEnded, Typing
-from tornado_chat.texts import Language, error_text, system_text
-from tornado_chat.types import Kind, Message, Notification, Role, Stored
+from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.events import Event, Notice, Presence, Read, RoomEnded, Typing
+from tornado_chat.core.texts import Language, error_text, system_text
+from tornado_chat.core.types import Kind, Message, Notification, Role, Stored
 from tornado_chat.wire.counselling_frames import (
     HISTORY_PAGE,
     Ack,

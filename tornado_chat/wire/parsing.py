@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from tornado_chat.errors import Malformed
+from tornado_chat.core.errors import Malformed
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET
 
-from tornado_chat.errors import ChatError, Malformed
-from tornado_chat.events import Event, Read, Typing
-from tornado_chat.texts import Language, error_text
-from tornado_chat.types import Conversation, Message, Role, Stored, Thread
+from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.events import Event, Read, Typing
+from tornado_chat.core.texts import Language, error_text
+from tornado_chat.core.types import Conversation, Message, Role, Stored, Thread
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.support_frames import (
     TYPES,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tornado_chat.types import Role
+from tornado_chat.core.types import Role
 from tornado_chat.wire.kinds import Endpoint, FrameKind
 from tornado_chat.wire.support_frames import SENT, TYPES, ClientFrame, ServerFrame
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tornado_chat.types import Role
+from tornado_chat.core.types import Role
 
 Seq = Annotated[
     int, Meta(ge=1, le=2**62, description="The number of a message: from 1, without gaps.", examples=[5])

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.errors import ChatError, Forbidden, NotFound, Unavailable
+from tornado_chat.core.errors import ChatError, Forbidden, NotFound, Unavailable
+from tornado_chat.core.types import Identity, Role
 from tornado_chat.services.container import Services
-from tornado_chat.types import Identity, Role
 from tornado_chat.web.api.values import Paging, Problem
 from tornado_chat.web.described.operations import allowed, of_request
 from tornado_chat.web.origins import Origins

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.errors import Forbidden, NotFound, Refused, TooFast
+from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
+from tornado_chat.core.types import Role
 from tornado_chat.services.sessions import HOSTS
-from tornado_chat.types import Role
 from tornado_chat.web.api import shown, values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.errors import Conflict, Forbidden, NotFound
-from tornado_chat.types import Kind, Role, Thread
+from tornado_chat.core.errors import Conflict, Forbidden, NotFound
+from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.web.api import shown, transcripts, values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation

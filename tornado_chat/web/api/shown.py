@@ -6,7 +6,7 @@ Times become local, as in the frames.
 from collections.abc import Mapping
 from typing import Any
 
-from tornado_chat.types import Conversation, Notification, Person, Room
+from tornado_chat.core.types import Conversation, Notification, Person, Room
 from tornado_chat.web.api.values import (
     EndedConversation,
     InboxItem,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from tornado.escape import xhtml_escape
 
-from tornado_chat.texts import Language, system_text
-from tornado_chat.types import Kind, Message, Room
+from tornado_chat.core.texts import Language, system_text
+from tornado_chat.core.types import Kind, Message, Room
 from tornado_chat.web.api import shown, values
 from tornado_chat.wire.counselling import line
 from tornado_chat.wire.times import LocalTimes

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.errors import ChatError, Malformed
-from tornado_chat.texts import error_text
-from tornado_chat.types import Person, Role, SessionState
+from tornado_chat.core.errors import ChatError, Malformed
+from tornado_chat.core.texts import error_text
+from tornado_chat.core.types import Person, Role, SessionState
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, Number, PersonId, Time
 
 LARGEST_PAGE = 500

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from tornado_chat import config
-from tornado_chat.errors import ChatError, Refused
-from tornado_chat.texts import ERRORS
-from tornado_chat.types import Role
+from tornado_chat.core.errors import ChatError, Refused
+from tornado_chat.core.texts import ERRORS
+from tornado_chat.core.types import Role
 from tornado_chat.web.api.values import Problem
 from tornado_chat.web.described import schemas
 from tornado_chat.web.described.operations import Answer, Described, Operation, Routes, found

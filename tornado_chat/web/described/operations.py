@@ -27,8 +27,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from tornado.web import RequestHandler
 
-from tornado_chat.errors import ChatError, Forbidden, Malformed, Unauthenticated, Unavailable
-from tornado_chat.types import Role
+from tornado_chat.core.errors import ChatError, Forbidden, Malformed, Unauthenticated, Unavailable
+from tornado_chat.core.types import Role
 from tornado_chat.wire.parsing import parse_query
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -6,7 +6,7 @@ them): change none of them.
 
 from collections.abc import Mapping
 
-from tornado_chat.errors import ChatError
+from tornado_chat.core.errors import ChatError
 
 Language = str
 

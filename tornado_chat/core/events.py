@@ -8,7 +8,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tornado_chat.types import Conversation, Message, Notification, Person, Role, Room, SessionState, Thread
+from tornado_chat.core.types import (
+    Conversation,
+    Message,
+    Notification,
+    Person,
+    Role,
+    Room,
+    SessionState,
+    Thread,
+)
 
 
 class Notice(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""Values that every layer shares: types, errors, events, close codes, texts, status values."""
