@@ -410,7 +410,7 @@ def test_tables_of_plugins_that_do_not_run_are_named(run: Run, file: Path, home:
 def test_ctrl_c_in_the_middle_says_how_to_go_on(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tornado_chat.keeping.erasure import Erasure
+    from tornado_chat.data_management.erasure import Erasure
 
     def stop(*arguments: object, **more: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -9,8 +9,8 @@ import pytest
 from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, EVE, LIN, SECRET, WU, build, everything, rows, say, texts
 from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
+from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.keeper import Keeper
-from tornado_chat.keeping.erasure import Erasure
 from tornado_chat.plugins.keepers import Keepers, Kept
 from tornado_chat.storage import conversations, messages, notifications, people, rooms, staff
 from tornado_chat.storage.erasing import Done
@@ -229,7 +229,7 @@ def test_a_piece_that_is_interrupted_is_taken_back(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Erasure, "_erase_rest", interrupt)
-    monkeypatch.setattr("tornado_chat.keeping.erasure.MOST", 1)
+    monkeypatch.setattr("tornado_chat.data_management.erasure.MOST", 1)
     with pytest.raises(KeyboardInterrupt):
         erase(database, LIN)
     assert (1, TOMBSTONE) in texts(database, world.session)

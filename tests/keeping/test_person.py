@@ -10,9 +10,9 @@ import pytest
 from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build, say
 from tornado_chat.core.types import Person, Role, StaffAccount
-from tornado_chat.keeping import files
-from tornado_chat.keeping.page import TEXTS
-from tornado_chat.keeping.person import Gathered
+from tornado_chat.data_management import backup_files
+from tornado_chat.data_management.person_export import Gathered
+from tornado_chat.data_management.person_html import TEXTS
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.storage import operations, staff
 
@@ -24,10 +24,10 @@ def written(
 ) -> tuple[dict[str, Any], str]:
     steps: list[int] = []
     gathered = Gathered(database, Keepers(), person, ZONE)
-    files.write(gathered, folder, language, "1.2", NOW, steps.append)
+    backup_files.write(gathered, folder, language, "1.2", NOW, steps.append)
     assert sum(steps) == gathered.counts.total()
-    document: dict[str, Any] = json.loads((folder / files.JSON).read_text())
-    return document, (folder / files.HTML).read_text()
+    document: dict[str, Any] = json.loads((folder / backup_files.JSON).read_text())
+    return document, (folder / backup_files.HTML).read_text()
 
 
 def test_everything_of_a_visitor_is_there(database: pw.Database, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 from tests.storage.conftest import NOW, database, database_file, transact
 from tests.storage.people import CHEN, DAY, LIN, WU, build
 from tornado_chat.config.loader import load
-from tornado_chat.keeping.erasure import Erasure
-from tornado_chat.keeping.pruning import prune
-from tornado_chat.keeping.records import Recorder
+from tornado_chat.data_management.erasure import Erasure
+from tornado_chat.data_management.operation_log import Recorder
+from tornado_chat.data_management.pruning import prune
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.keepers import Keepers, of_plugins
 from tornado_chat.storage import schema

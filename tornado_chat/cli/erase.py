@@ -16,7 +16,7 @@ from tornado_chat.cli.progress import progress, stoppable
 from tornado_chat.core.types import Person, Role
 
 if TYPE_CHECKING:
-    from tornado_chat.keeping.erasure import Erasure, Open
+    from tornado_chat.data_management.erasure import Erasure, Open
 
 SMALL = 64 * 1024 * 1024
 """Bytes of a database that is written anew within a second or so, also while the server uses it."""
@@ -62,8 +62,8 @@ def erase(
     recorded. Take the person's access away first, in the system that makes the tokens.
     """
     from tornado_chat.core.texts import system_text
-    from tornado_chat.keeping.erasure import Erasure
-    from tornado_chat.keeping.records import Recorder
+    from tornado_chat.data_management.erasure import Erasure
+    from tornado_chat.data_management.operation_log import Recorder
     from tornado_chat.storage import sqlite_files
 
     config = given.load()

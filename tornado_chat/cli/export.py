@@ -40,9 +40,9 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
     from importlib.metadata import version
 
     from tornado_chat.cli.shown import some
-    from tornado_chat.keeping import files
-    from tornado_chat.keeping.person import Gathered
-    from tornado_chat.keeping.records import Recorder
+    from tornado_chat.data_management import backup_files
+    from tornado_chat.data_management.operation_log import Recorder
+    from tornado_chat.data_management.person_export import Gathered
 
     config = given.load()
     person = Person(Role(role), id)
@@ -61,7 +61,7 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
             with database.atomic():  # all of one moment
                 gathered = Gathered(database, keepers, person, config.server.timezone)
                 with progress("exporting", gathered.counts.total()) as bar:
-                    files.write(
+                    backup_files.write(
                         gathered,
                         inside,
                         config.server.language,

@@ -30,8 +30,8 @@ def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
     """
     from tornado_chat.cli.shown import number, some
     from tornado_chat.core.types import Kind
-    from tornado_chat.keeping.pruning import prune as remove
-    from tornado_chat.keeping.records import Recorder
+    from tornado_chat.data_management.operation_log import Recorder
+    from tornado_chat.data_management.pruning import prune as remove
     from tornado_chat.storage.removal import count_old
 
     config = given.load()

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 import msgspec
 
 from tornado_chat.core.texts import Language
-from tornado_chat.keeping.page import Page
-from tornado_chat.keeping.person import SECTIONS, Gathered
+from tornado_chat.data_management.person_export import SECTIONS, Gathered
+from tornado_chat.data_management.person_html import Page
 
 JSON, HTML = "person.json", "person.html"
 
