@@ -8,7 +8,7 @@ from typing import Any
 from tornado_chat.core.events import Event, Notice, RoomEnded
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.wire.websocket import payload_of
 
 THREAD, OTHER = Thread(Kind.SESSION, 1), Thread(Kind.SESSION, 2)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.delivery.conftest import OTHER, READER, THREAD, WRITER, Dialect, Socket, notice, said
 from tornado_chat.core.types import Person, Thread
-from tornado_chat.delivery.outbox import Memo, Outbox
+from tornado_chat.delivery.socket_stream import Memo, Outbox
 
 
 class Desk:

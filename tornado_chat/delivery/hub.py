@@ -18,7 +18,7 @@ from tornado_chat.core.close_codes import NOT_READ_BACK, SILENT
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event, Sequenced
 from tornado_chat.core.types import Person, Thread
-from tornado_chat.delivery.outbox import Encoder, Memo, Outbox, Transport
+from tornado_chat.delivery.socket_stream import Encoder, Memo, Outbox, Transport
 from tornado_chat.logs import fields
 from tornado_chat.metrics import Tally
 

@@ -10,7 +10,7 @@ from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT
 from tornado_chat.core.errors import Restarting, TooFast
 from tornado_chat.core.types import Identity, Person
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
+from tornado_chat.delivery.socket_stream import Encoder, Outbox, Transport
 from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
 

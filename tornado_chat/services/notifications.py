@@ -8,7 +8,7 @@ from tornado_chat.core.events import Event
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Notification, NotificationDraft, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE, Hub
-from tornado_chat.delivery.outbox import Outbox
+from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
