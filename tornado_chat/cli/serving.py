@@ -57,7 +57,7 @@ def demo(given: Given, state_dir: Path | None) -> None:
     """
     config = given.load()
     from tornado_chat import logs
-    from tornado_chat.demo import Host, prepare
+    from tornado_chat.demo.server import Host, prepare
     from tornado_chat.process import run
     from tornado_chat.web.widget import DEMO_ROUTES
 
@@ -115,8 +115,8 @@ def talk(given: Given, person: str | None, state_dir: Path | None, url: str | No
 
 
 def _talk_in_demo(person: str, state_dir: Path | None, given: Given) -> int:
-    from tornado_chat.demo import NoDemo, find, find_current
-    from tornado_chat.demo_people import PEOPLE
+    from tornado_chat.demo.people import PEOPLE
+    from tornado_chat.demo.server import NoDemo, find, find_current
     from tornado_chat.terminal import run_terminal
 
     if person not in PEOPLE:
@@ -130,7 +130,7 @@ def _talk_in_demo(person: str, state_dir: Path | None, given: Given) -> int:
 
 
 def _talk_to(url: str) -> int:
-    from tornado_chat.demo_people import ENDPOINTS
+    from tornado_chat.demo.people import ENDPOINTS
     from tornado_chat.terminal import run_terminal
 
     parts = urlsplit(url)

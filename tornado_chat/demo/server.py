@@ -25,7 +25,7 @@ from tornado.netutil import bind_sockets
 
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Person, Role, SessionState, StaffAccount
-from tornado_chat.demo_people import ACCOUNT, ADMIN, ENDPOINTS, PEOPLE, Notes, Place, Welcome, guide
+from tornado_chat.demo.people import ACCOUNT, ADMIN, ENDPOINTS, PEOPLE, Notes, Place, Welcome, guide
 from tornado_chat.services.identity import mint
 from tornado_chat.services.passwords import Passwords, generate
 from tornado_chat.services.secret import load_secret
