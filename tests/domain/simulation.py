@@ -18,7 +18,7 @@ from tornado_chat.core.events import Event as Published
 from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
 from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
-from tornado_chat.domain.sessions import Effect, Event, Side, step
+from tornado_chat.domain.room_state import Effect, Event, Side, step
 from tornado_chat.wire.websocket import payload_of
 
 STEPS = 120

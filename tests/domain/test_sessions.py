@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.core.types import SessionState
-from tornado_chat.domain import sessions
-from tornado_chat.domain.sessions import TABLE, Effect, Event, Side, Step, step
+from tornado_chat.domain import room_state
+from tornado_chat.domain.room_state import TABLE, Effect, Event, Side, Step, step
 
 # What the words of the drawing mean: (event, is the other side present?)
 EVENTS: dict[str, list[tuple[Event, bool]]] = {
@@ -31,7 +31,7 @@ FINISHED = (SessionState.COMPLETED, SessionState.CANCELLED)
 
 
 def drawn() -> dict[tuple[SessionState, Event, bool], Step]:
-    lines = (sessions.__doc__ or "").splitlines()
+    lines = (room_state.__doc__ or "").splitlines()
     ruler, _, end = (i for i, line in enumerate(lines) if line.startswith("==="))
     starts = [i for i, c in enumerate(lines[ruler]) if c == "=" and lines[ruler][i - 1 : i] in ("", " ")]
     table = {}

@@ -18,7 +18,7 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event as Published
 from tornado_chat.core.events import Notice, Presence, RoomEnded
 from tornado_chat.core.types import Person, Room, SessionState, Thread
-from tornado_chat.domain.sessions import Effect, Event, Side, step
+from tornado_chat.domain.room_state import Effect, Event, Side, step
 from tornado_chat.logs import fields
 from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about
