@@ -11,9 +11,10 @@ from pathlib import PurePath
 
 import pytest
 
-from tornado_chat import config, logs
+from tornado_chat import config
 from tornado_chat.core.errors import Malformed
-from tornado_chat.logs import described, fields
+from tornado_chat.observability import logs
+from tornado_chat.observability.logs import described, fields
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MX0.c2ln-bmF0_XJl"
 log = logging.getLogger("tornado_chat.test")
@@ -235,6 +236,6 @@ def test_a_thread_that_falls_is_an_event(configure: Configure) -> None:
     thread.start()
     thread.join()
     (line,) = stream.getvalue().splitlines()
-    assert "CRITICAL tornado_chat.logs a thread has ended by an error thread=writer" in line
+    assert "CRITICAL tornado_chat.observability.logs a thread has ended by an error thread=writer" in line
     assert "in fall" in line
     assert "between us" not in line.replace('ValueError(\\"between us\\")', "")

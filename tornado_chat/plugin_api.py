@@ -40,7 +40,7 @@ from tornado_chat.domain.queue import (
 )
 from tornado_chat.hookspecs import hookimpl
 from tornado_chat.keeper import Keeper
-from tornado_chat.logs import described
+from tornado_chat.observability.logs import described
 from tornado_chat.plugins.base import Plugin, PluginSettings
 from tornado_chat.plugins.behind import WriteBehind
 from tornado_chat.storage import models

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tornado_chat import logs, running
+from tornado_chat import running
 from tornado_chat.aio.event_loop import end, new_loop
 from tornado_chat.aio.shared_load import Loads
 from tornado_chat.app import Server
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.listening import SOCKETS_ARE_PASSED
-from tornado_chat.logs import fields
+from tornado_chat.observability import logs
+from tornado_chat.observability.logs import fields
 from tornado_chat.preparing import StartError
 from tornado_chat.systemd import Manager
 from tornado_chat.web.pages import Route

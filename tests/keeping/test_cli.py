@@ -20,10 +20,10 @@ from click.testing import CliRunner, Result
 from tests.storage.conftest import open_at, transact
 from tests.storage.people import LIN, SECRET, build, everything, rows
 from tests.test_cli import home, state
-from tornado_chat import logs
 from tornado_chat.cli import main
 from tornado_chat.cli.data import mysql_arguments
 from tornado_chat.core.types import Person, Role
+from tornado_chat.observability import logs
 from tornado_chat.storage import notifications, schema
 from tornado_chat.storage.database import LARGEST_LOG
 

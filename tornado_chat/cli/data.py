@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @contextmanager
 def kept(config: configuration.Config) -> Iterator[tuple["peewee.Database", "Keepers"]]:
     """The database, up to date and with the tables of plugins, and what plugins do with theirs."""
-    from tornado_chat import logs
+    from tornado_chat.observability import logs
     from tornado_chat.plugins.keepers import of_plugins
     from tornado_chat.storage.alone import be_patient
 

@@ -19,8 +19,8 @@ TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 @configured
 def serve(given: Given) -> None:
     """Run the server, until SIGTERM or Ctrl-C."""
-    from tornado_chat import logs
     from tornado_chat.config.sections import ConfigError
+    from tornado_chat.observability import logs
 
     try:
         config = given.read()
@@ -56,8 +56,8 @@ def demo(given: Given, state_dir: Path | None) -> None:
     They are gone when it ends, unless --state-dir says where to keep them.
     """
     config = given.load()
-    from tornado_chat import logs
     from tornado_chat.demo.server import Host, prepare
+    from tornado_chat.observability import logs
     from tornado_chat.process import run
     from tornado_chat.web.widget import DEMO_ROUTES
 

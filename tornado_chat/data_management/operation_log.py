@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import peewee as pw
 
 from tornado_chat.core.types import Operation, Person
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.keepers import Keepers
 from tornado_chat.storage import operations
 from tornado_chat.storage.alone import transact

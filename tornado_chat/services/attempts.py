@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from tornado_chat.core.errors import TooFast
 from tornado_chat.domain.throttle import Limit, Throttle
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 
 log = logging.getLogger(__name__)
 

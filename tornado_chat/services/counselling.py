@@ -34,7 +34,7 @@ from tornado_chat.core.types import (
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.domain.room_state import Effect, Event, step
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate

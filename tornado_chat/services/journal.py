@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado_chat.core.events import Departed, Event, Queued, Returned, RoomEnded, RoomStarted
 from tornado_chat.core.types import Person, Thread
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from tornado_chat.aio.background import Tasks
 from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.types import Conversation
 from tornado_chat.domain.queue import Assignment
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 from tornado_chat.services.casebook import Casebook
 from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
 from tornado_chat.services.term import Term

@@ -13,7 +13,7 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.core.types import Conversation, Identity, Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Outbox
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 from tornado_chat.services.filtering import Lane
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store

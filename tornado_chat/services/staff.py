@@ -19,7 +19,7 @@ from typing import NamedTuple
 from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
 from tornado_chat.core.types import Identity, StaffAccount
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import ACCOUNT_SESSION, Connections
 from tornado_chat.services.identity import mint_own

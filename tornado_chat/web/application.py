@@ -7,7 +7,7 @@ from typing import Any
 from tornado.web import Application, RequestHandler
 
 from tornado_chat.config.sections import Config
-from tornado_chat.logs import fields
+from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.web import counselling, ops, pages, support, widget

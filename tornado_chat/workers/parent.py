@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
-from tornado_chat import logs, running
+from tornado_chat import running
 from tornado_chat.aio.shared_load import VARIABLE, Loads
 from tornado_chat.config.reload import compare
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.listening import SOCKETS_ARE_PASSED, listen
-from tornado_chat.logs import fields
+from tornado_chat.observability import logs
+from tornado_chat.observability.logs import fields
 from tornado_chat.systemd import PROCESS, Manager
 from tornado_chat.workers.child import Child, State
 from tornado_chat.workers.listener import Listener
