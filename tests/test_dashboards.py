@@ -13,7 +13,7 @@ import promql_parser
 import pytest
 import yaml
 
-from tornado_chat.metrics import Metrics
+from tornado_chat.observability.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 DASHBOARD = ROOT / "etc" / "grafana" / "tornado-chat.json"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tornado_chat.metrics import Buckets, Gauges, Metrics, several
-from tornado_chat.metrics.history import BEAT, LENGTH, STEP, History
-from tornado_chat.metrics.instruments import DELIVERY, quantile
+from tornado_chat.observability.metrics import Buckets, Gauges, Metrics, multiprocess
+from tornado_chat.observability.metrics.history import BEAT, LENGTH, STEP, History
+from tornado_chat.observability.metrics.instruments import DELIVERY, quantile
 
 UNITS = ("_seconds", "_bytes", "_timestamp_seconds")
 TIMES = st.lists(st.floats(0, 100), max_size=60)
@@ -205,7 +205,9 @@ def test_numbers_of_several_processes_stay_apart() -> None:
     one, two = Metrics(), Metrics()
     one.tallies["chat"].opened, two.tallies["chat"].opened = 3, 4
     two.waited.observe(7.0)
-    text = several.text({2: several.frozen(two.registry), 1: several.frozen(one.registry)}).decode()
+    text = multiprocess.text(
+        {2: multiprocess.frozen(two.registry), 1: multiprocess.frozen(one.registry)}
+    ).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert len(families) == text.count("# TYPE ")
     opened = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tornado_chat.metrics.manual import fill
+from tornado_chat.observability.metrics.reference_doc import fill
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "monitoring.md"
@@ -14,7 +14,9 @@ PAGE = ROOT / "docs" / "monitoring.md"
 
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text()
-    assert page == fill(page), "run: python -m tornado_chat.metrics.manual docs/monitoring.md"
+    assert page == fill(page), (
+        "run: python -m tornado_chat.observability.metrics.reference_doc docs/monitoring.md"
+    )
 
 
 def test_it_has_all_alerts_with_their_severity() -> None:

@@ -20,9 +20,9 @@ from tornado_chat.core.events import Event, Reached
 from tornado_chat.core.types import Message, Notification
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.listening import listen
-from tornado_chat.metrics import Metrics
-from tornado_chat.metrics.history import History
 from tornado_chat.observability.logs import fields
+from tornado_chat.observability.metrics import Metrics
+from tornado_chat.observability.metrics.history import History
 from tornado_chat.others import Nobody, Others
 from tornado_chat.plugins.calling import Broken
 from tornado_chat.preparing import StartError, prepare

@@ -7,7 +7,7 @@ import peewee as pw
 
 from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.config.sections import Config, ConfigError
-from tornado_chat.metrics import Metrics
+from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins import finding
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.keys import Keys, load_keys

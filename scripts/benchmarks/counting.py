@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from tornado_chat.bench.rounds import Candidate, measure
-from tornado_chat.metrics import Metrics
-from tornado_chat.metrics.instruments import DELIVERY
+from tornado_chat.observability.metrics import Metrics
+from tornado_chat.observability.metrics.instruments import DELIVERY
 
 BATCH = 100  # messages of one commit
 BATCHES = 200

@@ -7,7 +7,7 @@ import pytest
 from tests.delivery.conftest import READER, Dialect, Office, Socket, turns
 from tornado_chat.cluster.bus import Channel, LocalBus
 from tornado_chat.core.types import Identity
-from tornado_chat.metrics import Tally
+from tornado_chat.observability.metrics import Tally
 from tornado_chat.services.connections import Connections
 
 

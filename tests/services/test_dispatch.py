@@ -12,7 +12,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import HandOver, OnDuty, always_sure
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
-from tornado_chat.metrics import Metrics
+from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services import matching
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.stored_conversations import StoredConversations

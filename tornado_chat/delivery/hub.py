@@ -19,8 +19,8 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event, Sequenced
 from tornado_chat.core.types import Person, Thread
 from tornado_chat.delivery.socket_stream import Encoder, Memo, Outbox, Transport
-from tornado_chat.metrics import Tally
 from tornado_chat.observability.logs import fields
+from tornado_chat.observability.metrics import Tally
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from tornado_chat.core.close_codes import SLOW
 from tornado_chat.core.events import Event, Sequenced, Typing
 from tornado_chat.core.types import Message, Person, Thread
 from tornado_chat.domain.receipts import Ledger
-from tornado_chat.metrics import Tally
+from tornado_chat.observability.metrics import Tally
 from tornado_chat.wire import websocket
 
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 
 from tornado_chat.hookspecs import SPEECHLESS
-from tornado_chat.metrics import Metrics
 from tornado_chat.observability.logs import described, fields
+from tornado_chat.observability.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

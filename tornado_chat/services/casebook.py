@@ -14,7 +14,7 @@ from tornado_chat import config
 from tornado_chat.core.events import Event, Place
 from tornado_chat.core.types import Conversation, Person
 from tornado_chat.domain.queue import Desk, QueuePolicy
-from tornado_chat.metrics import Buckets
+from tornado_chat.observability.metrics import Buckets
 from tornado_chat.services.cases import Case, WaiterDesk
 from tornado_chat.services.grace import Graces
 from tornado_chat.services.journal import about

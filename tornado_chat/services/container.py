@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tornado_chat import config
-from tornado_chat.metrics import Metrics
+from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.gate import Gate

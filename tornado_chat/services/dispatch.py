@@ -24,8 +24,8 @@ from tornado_chat.core.errors import ChatError, Conflict, NotFound
 from tornado_chat.core.events import Assigned, Departed, Event, Returned
 from tornado_chat.core.types import Conversation, Person
 from tornado_chat.domain.queue import Desk, QueuePolicy
-from tornado_chat.metrics import Buckets
 from tornado_chat.observability.logs import fields
+from tornado_chat.observability.metrics import Buckets
 from tornado_chat.services.casebook import Casebook
 from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
 from tornado_chat.services.grace import Graces

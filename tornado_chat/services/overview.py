@@ -16,9 +16,9 @@ from tornado_chat.cluster.facts import Coordination, WhatGoesOn
 from tornado_chat.core import status as shown
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.metrics import Gauges, Metrics
-from tornado_chat.metrics.history import STEP
-from tornado_chat.metrics.history import History as Recorded
+from tornado_chat.observability.metrics import Gauges, Metrics
+from tornado_chat.observability.metrics.history import STEP
+from tornado_chat.observability.metrics.history import History as Recorded
 from tornado_chat.plugins.calling import Plugins
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.standing import Standing

@@ -18,8 +18,8 @@ import msgspec
 
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.status import Status
-from tornado_chat.metrics import Metrics
-from tornado_chat.metrics.several import Family, frozen, text
+from tornado_chat.observability.metrics import Metrics
+from tornado_chat.observability.metrics.multiprocess import Family, frozen, text
 from tornado_chat.services.one_status import merged
 from tornado_chat.services.overview import Overview
 

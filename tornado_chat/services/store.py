@@ -11,7 +11,7 @@ from tornado_chat.aio.deferred import Pending
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.core.events import Event, Sequenced
 from tornado_chat.core.types import Kind, Stored, Thread
-from tornado_chat.metrics import Metrics
+from tornado_chat.observability.metrics import Metrics
 from tornado_chat.storage import health, messages, notifications
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append

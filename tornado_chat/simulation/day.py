@@ -18,7 +18,7 @@ from tornado_chat.cluster.facts import HandOver, always_sure
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Assigned, Departed, Event, Returned
 from tornado_chat.core.types import ConversationState, Person, Role
-from tornado_chat.metrics import Buckets
+from tornado_chat.observability.metrics import Buckets
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
 from tornado_chat.simulation.memory import InMemory

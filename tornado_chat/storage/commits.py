@@ -23,8 +23,8 @@ from typing import Any, Protocol
 
 import peewee as pw
 
-from tornado_chat.metrics import StorageMeter
 from tornado_chat.observability.logs import words
+from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models
 from tornado_chat.storage.mysql import LOCK_TIMEOUT, MysqlDatabase, Trouble, code_of, trouble_of
 

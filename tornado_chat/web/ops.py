@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from tornado_chat.metrics import CONTENT_TYPE
+from tornado_chat.observability.metrics import CONTENT_TYPE
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.siblings import Siblings
 from tornado_chat.web.described.operations import Answer, allowed, operation

@@ -30,8 +30,8 @@ from tornado_chat.core.close_codes import WORDS
 from tornado_chat.core.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
 from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import Identity, Stored
-from tornado_chat.metrics import DROPS
 from tornado_chat.observability.logs import fields
+from tornado_chat.observability.metrics import DROPS
 from tornado_chat.services.connections import Encoder, Outbox
 from tornado_chat.services.container import Services
 from tornado_chat.web.origins import Origins

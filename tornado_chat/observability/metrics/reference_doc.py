@@ -1,6 +1,6 @@
 """The reference parts of ``docs/monitoring.md``, made of the metrics' own texts and of the docstrings in ``status``.
 
-``python -m tornado_chat.metrics.manual docs/monitoring.md`` brings the page up to date; a test looks
+``python -m tornado_chat.observability.metrics.reference_doc docs/monitoring.md`` brings the page up to date; a test looks
 whether it is.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 from prometheus_client.metrics_core import Metric
 
 from tornado_chat.core import status
-from tornado_chat.metrics import Metrics
+from tornado_chat.observability.metrics import Metrics
 
 OURS = "tornado_chat_"
 SUFFIXES = {"counter": "_total", "info": "_info"}

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import Metric
 
-from tornado_chat.metrics.families import Gauges, families
-from tornado_chat.metrics.instruments import (
+from tornado_chat.observability.metrics.families import Gauges, families
+from tornado_chat.observability.metrics.instruments import (
     LAG,
     WAITING,
     Buckets,

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.metrics import Gauges, Metrics
-from tornado_chat.metrics.instruments import quantile
+from tornado_chat.observability.metrics import Gauges, Metrics
+from tornado_chat.observability.metrics.instruments import quantile
 
 STEP = 10.0  # seconds
 LENGTH = 90  # steps

@@ -15,7 +15,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
-from tornado_chat.metrics.instruments import Buckets, Events, PluginMeter, StorageMeter, Tally
+from tornado_chat.observability.metrics.instruments import Buckets, Events, PluginMeter, StorageMeter, Tally
 
 Labelled = Iterable[tuple[tuple[str, ...], float]]
 
