@@ -24,7 +24,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import History
 from tornado_chat.others import Nobody, Others
-from tornado_chat.plugins.calling import Broken
+from tornado_chat.plugins.manager import Broken
 from tornado_chat.preparing import StartError, prepare
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections

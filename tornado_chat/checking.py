@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from tornado_chat.config.sections import Config, ConfigError, Problem
-from tornado_chat.plugins import finding
+from tornado_chat.plugins import discovery
 from tornado_chat.services.identity import build
 from tornado_chat.services.secret import SECRET_BYTES
 
@@ -24,7 +24,7 @@ def _deeper(config: Config, wrong: Collection[str] = ()) -> list[Problem]:
     found: list[Problem] = []
     if "plugins" not in wrong:
         try:
-            finding.load(config)
+            discovery.load(config)
         except ConfigError as error:
             found += error.problems
     return found if "auth" in wrong else [*found, *key_mistakes(config)]

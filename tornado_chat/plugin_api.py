@@ -1,7 +1,6 @@
 """The plugin API: every name that a plugin may import. ``docs/plugins.md`` shows how to use it."""
 
 from tornado_chat.config.sections import option
-from tornado_chat.context import CommandContext, Context
 from tornado_chat.core.errors import (
     ChatError,
     Conflict,
@@ -38,11 +37,12 @@ from tornado_chat.domain.queue import (
     Waiter,
     WaiterPool,
 )
-from tornado_chat.hookspecs import hookimpl
-from tornado_chat.keeper import Keeper
 from tornado_chat.observability.logs import described
 from tornado_chat.plugins.base import Plugin, PluginSettings
-from tornado_chat.plugins.behind import WriteBehind
+from tornado_chat.plugins.context import CommandContext, Context
+from tornado_chat.plugins.data_keeper import Keeper
+from tornado_chat.plugins.hookspecs import hookimpl
+from tornado_chat.plugins.write_behind import WriteBehind
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 

@@ -8,8 +8,8 @@ import peewee as pw
 from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins import finding
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins import discovery
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.keys import Keys, load_keys
 from tornado_chat.storage.opening import CannotOpen, open_checked
 
@@ -40,7 +40,7 @@ def prepare(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics) -
     """
     # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
     try:
-        plugins = Plugins(finding.load(config), loop, metrics)
+        plugins = Plugins(discovery.load(config), loop, metrics)
     except ConfigError as error:
         problems = [*error.problems, *key_mistakes(config)]
         raise StartError("\n".join(map(str, problems)), 2) from error

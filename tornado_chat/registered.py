@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import peewee as pw
 
-from tornado_chat.context import Context
 from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
-from tornado_chat.plugins.calling import Plugins
-from tornado_chat.plugins.keepers import Keepers, Kept
+from tornado_chat.plugins.context import Context
+from tornado_chat.plugins.data_keepers import Keepers, Kept
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.storage.opening import create_missing
 
 

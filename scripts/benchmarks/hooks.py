@@ -7,8 +7,8 @@ from tornado_chat import Draft, Identity, Kind, Person, Plugin, PluginSettings, 
 from tornado_chat.bench.rounds import Candidate, measure
 from tornado_chat.core.types import Stored
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins.calling import Plugins
-from tornado_chat.plugins.finding import Found, Loaded
+from tornado_chat.plugins.discovery import Found, Loaded
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 
 TIMES = 5000

@@ -10,8 +10,8 @@ from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, EVE, LIN, SECRET, WU, build, everything, rows, say, texts
 from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
 from tornado_chat.data_management.erasure import Erasure
-from tornado_chat.keeper import Keeper
-from tornado_chat.plugins.keepers import Keepers, Kept
+from tornado_chat.plugins.data_keeper import Keeper
+from tornado_chat.plugins.data_keepers import Keepers, Kept
 from tornado_chat.storage import conversations, messages, notifications, people, rooms, staff
 from tornado_chat.storage.erasing import Done
 

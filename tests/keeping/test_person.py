@@ -13,7 +13,7 @@ from tornado_chat.core.types import Person, Role, StaffAccount
 from tornado_chat.data_management import backup_files
 from tornado_chat.data_management.person_export import Gathered
 from tornado_chat.data_management.person_html import TEXTS
-from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.storage import operations, staff
 
 ZONE = "Asia/Shanghai"

@@ -12,7 +12,7 @@ from tests.storage.conftest import database, database_file, transact
 from tests.storage.people import LIN, build, say
 from tornado_chat.data_management import backup_files
 from tornado_chat.data_management.person_export import Gathered
-from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.storage import operations
 
 __all__ = ["database", "database_file"]

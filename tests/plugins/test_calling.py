@@ -26,8 +26,8 @@ from tornado_chat import (
 from tornado_chat.aio.deferred import Pending
 from tornado_chat.core.types import Stored
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins.calling import Broken, Plugins
-from tornado_chat.plugins.finding import Found, Loaded
+from tornado_chat.plugins.discovery import Found, Loaded
+from tornado_chat.plugins.manager import Broken, Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.storage.messages import Append
 

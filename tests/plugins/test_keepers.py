@@ -16,8 +16,8 @@ from tornado_chat.config.loader import load
 from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.data_management.operation_log import Recorder
 from tornado_chat.data_management.pruning import prune
-from tornado_chat.plugins import finding
-from tornado_chat.plugins.keepers import Keepers, of_plugins
+from tornado_chat.plugins import discovery
+from tornado_chat.plugins.data_keepers import Keepers, of_plugins
 from tornado_chat.storage import schema
 
 __all__ = ["database", "database_file"]
@@ -27,7 +27,7 @@ LATER = NOW + 10 * DAY
 
 @pytest.fixture
 def keepers(database: pw.Database, tmp_path: Path) -> Iterator[Keepers]:
-    loaded = finding.load(
+    loaded = discovery.load(
         load(None, ["plugins.enabled=audit, keyword_filter, notify, queue_policy"], {"HOME": "/"})
     )
     for each in loaded:

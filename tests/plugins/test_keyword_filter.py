@@ -26,7 +26,7 @@ from tornado_chat.app import Server
 from tornado_chat.client import RawClient
 from tornado_chat.config.sections import ini
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
-from tornado_chat.plugins.finding import load
+from tornado_chat.plugins.discovery import load
 
 VISITOR = token("user", 1, "V")
 COUNSELLOR = token("consultant", 2, "C")

@@ -8,9 +8,9 @@ import pytest
 from tests.conftest import House, token
 from tornado_chat import config
 from tornado_chat.config.loader import load
-from tornado_chat.hookspecs import KINDS, Hooks
-from tornado_chat.plugins import finding
-from tornado_chat.plugins.manual import fill
+from tornado_chat.plugins import discovery
+from tornado_chat.plugins.hookspecs import KINDS, Hooks
+from tornado_chat.plugins.reference_doc import fill
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 EXAMPLES = [
@@ -20,7 +20,7 @@ EXAMPLES = [
 
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text()
-    assert page == fill(page), "run: python -m tornado_chat.plugins.manual docs/plugins.md"
+    assert page == fill(page), "run: python -m tornado_chat.plugins.reference_doc docs/plugins.md"
 
 
 def test_every_hook_has_a_kind_and_a_manual() -> None:
@@ -33,7 +33,7 @@ def test_every_example_loads(tmp_path: Path) -> None:
     assert len(EXAMPLES) == 4
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number}.py").write_text(code)
-    loaded = finding.load(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
+    loaded = discovery.load(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
     assert [each.hooks for each in loaded] == [
         ["startup", "session_started"],
         ["register_models", "register_keeper"],

@@ -9,7 +9,7 @@ from tests.storage.conftest import NOW, new_session, open_at, transact
 from tests.storage.people import CHEN, DAY, LIN, SECRET, WU, build, everything, rows, say, texts
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.data_management.pruning import prune
-from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.storage import (
     conversations,
     facts,

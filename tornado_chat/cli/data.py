@@ -16,14 +16,14 @@ from tornado_chat.core.types import Person, Role
 if TYPE_CHECKING:
     import peewee
 
-    from tornado_chat.plugins.keepers import Keepers
+    from tornado_chat.plugins.data_keepers import Keepers
 
 
 @contextmanager
 def kept(config: configuration.Config) -> Iterator[tuple["peewee.Database", "Keepers"]]:
     """The database, up to date and with the tables of plugins, and what plugins do with theirs."""
     from tornado_chat.observability import logs
-    from tornado_chat.plugins.keepers import of_plugins
+    from tornado_chat.plugins.data_keepers import of_plugins
     from tornado_chat.storage.alone import be_patient
 
     missing = not_there(config)

@@ -16,7 +16,7 @@ from tornado_chat.config.sections import loader
 if TYPE_CHECKING:
     import peewee
 
-    from tornado_chat.plugins.finding import Loaded
+    from tornado_chat.plugins.discovery import Loaded
 
 P = ParamSpec("P")
 
@@ -87,10 +87,10 @@ def configured(command: Callable[Concatenate[Given, P], None]) -> Callable[..., 
 
 def load_plugins(config: configuration.Config) -> "list[Loaded]":
     """The plugins that run, in order. :raises Misconfigured: they have mistakes."""
-    from tornado_chat.plugins import finding
+    from tornado_chat.plugins import discovery
 
     try:
-        return finding.load(config)
+        return discovery.load(config)
     except configuration.ConfigError as error:
         raise Misconfigured(error.problems) from error
 

@@ -15,7 +15,7 @@ from tornado_chat.cli.options import Given, configured, load_plugins, not_there,
 if TYPE_CHECKING:
     import peewee
 
-    from tornado_chat.plugins.finding import Loaded
+    from tornado_chat.plugins.discovery import Loaded
 
 
 @click.command("plugins")
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def plugins(given: Given) -> None:
     """Show the plugins: those that run, in their order, and those that could."""
     config = given.load()
-    from tornado_chat.plugins import finding
+    from tornado_chat.plugins import discovery
 
     loaded = load_plugins(config)
     click.echo("no plugin runs" if not loaded else "these run, in this order:")
@@ -33,7 +33,7 @@ def plugins(given: Given) -> None:
         click.echo(f"   hooks     {', '.join(each.hooks)}")
         for label, text in zip(("settings", *[""] * 99), _settings(each), strict=False):
             click.echo(f"   {label:<9} {text}")
-    found, _ = finding.find(config)
+    found, _ = discovery.find(config)
     running = {each.name for each in loaded}
     others = [each for name, each in sorted(found.items()) if name not in running]
     if others:
@@ -114,9 +114,9 @@ def _peek(arguments: Sequence[str]) -> Given:
 
 
 def _is_plugin(given: Given, name: str) -> bool:
-    from tornado_chat.plugins import finding
+    from tornado_chat.plugins import discovery
 
-    found, _ = finding.find(given.load())
+    found, _ = discovery.find(given.load())
     return name in found
 
 
@@ -170,7 +170,7 @@ def _prepared(command: click.Command, loaded: "Loaded", config: configuration.Co
 
 
 def _context(loaded: "Loaded", config: configuration.Config, database: "peewee.Database") -> Any:
-    from tornado_chat.context import CommandContext
+    from tornado_chat.plugins.context import CommandContext
 
     return CommandContext(
         loaded.plugin.settings, database, config.server.language, config.server.timezone, config.state_dir

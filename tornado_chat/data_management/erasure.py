@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import peewee as pw
 
 from tornado_chat.core.types import Kind, Person, SessionState, Thread
-from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.storage import conversations, erasing, people, removal, rooms
 from tornado_chat.storage.alone import transact
 from tornado_chat.storage.erasing import Counts, Done

@@ -11,7 +11,7 @@ import peewee as pw
 
 from tornado_chat.core.types import Operation, Person
 from tornado_chat.observability.logs import fields
-from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.storage import operations
 from tornado_chat.storage.alone import transact
 from tornado_chat.storage.writer import Transaction

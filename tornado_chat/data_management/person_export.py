@@ -13,7 +13,7 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.core.types import Conversation, Kind, Message, Person, Role, Room, Thread
-from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.storage import messages, operations, people
 
 FORMAT = "tornado-chat-person"

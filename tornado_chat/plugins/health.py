@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from tornado_chat.hookspecs import SPEECHLESS
 from tornado_chat.observability.logs import described, fields
 from tornado_chat.observability.metrics import Metrics
+from tornado_chat.plugins.hookspecs import SPEECHLESS
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tornado_chat.core.errors import ChatError
-from tornado_chat.plugins.finding import Loaded
+from tornado_chat.plugins.discovery import Loaded
 from tornado_chat.plugins.health import Health
 
 log = logging.getLogger(__name__)

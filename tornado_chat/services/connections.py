@@ -12,7 +12,7 @@ from tornado_chat.core.types import Identity, Person
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Encoder, Outbox, Transport
 from tornado_chat.observability.metrics import Tally
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.manager import Plugins
 
 __all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
 

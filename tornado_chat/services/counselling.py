@@ -35,7 +35,7 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.domain.room_state import Effect, Event, step
 from tornado_chat.observability.logs import fields
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.filtering import Filtering, Lane
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.journal import about

@@ -15,7 +15,7 @@ import msgspec
 from tornado_chat.aio.deferred import Pending
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.types import Draft, Identity, Stored
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.storage.messages import Append
 
 Store = Callable[[str], Pending[Stored]]

@@ -9,7 +9,7 @@ from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Notification, NotificationDraft, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE, Hub
 from tornado_chat.delivery.socket_stream import Outbox
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.store import Store
 from tornado_chat.storage import arriving, notifications

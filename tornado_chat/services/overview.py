@@ -19,7 +19,7 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.metrics import Gauges, Metrics
 from tornado_chat.observability.metrics.history import STEP
 from tornado_chat.observability.metrics.history import History as Recorded
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.standing import Standing
 from tornado_chat.services.store import Store

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import peewee as pw
 
-from tornado_chat.context import Context
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.context import Context
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.presence import Presence

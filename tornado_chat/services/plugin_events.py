@@ -24,7 +24,7 @@ from tornado_chat.core.events import (
     RoomStarted,
 )
 from tornado_chat.core.types import Message, Notification
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.store import Store
 from tornado_chat.services.turns import Turn

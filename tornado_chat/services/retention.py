@@ -18,7 +18,7 @@ import peewee as pw
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.types import Thread
 from tornado_chat.observability.logs import fields
-from tornado_chat.plugins.keepers import Keepers
+from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.services.store import Store
 from tornado_chat.services.turns import Turn
 from tornado_chat.storage import removal

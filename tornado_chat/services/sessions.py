@@ -4,7 +4,7 @@ import peewee as pw
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
-from tornado_chat.plugins.calling import Plugins
+from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.notifications import Notifications

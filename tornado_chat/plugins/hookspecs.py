@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     import click
     import peewee
 
-    from tornado_chat.context import Context
     from tornado_chat.domain.queue import QueuePolicy
-    from tornado_chat.keeper import Keeper
+    from tornado_chat.plugins.context import Context
+    from tornado_chat.plugins.data_keeper import Keeper
 
 PROJECT = "tornado_chat"
 

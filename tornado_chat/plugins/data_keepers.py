@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import peewee as pw
 
 from tornado_chat.core.types import Operation, Person, Thread
-from tornado_chat.keeper import Counts, Keeper, Rows
-from tornado_chat.plugins.finding import Loaded
+from tornado_chat.plugins.data_keeper import Counts, Keeper, Rows
+from tornado_chat.plugins.discovery import Loaded
 
 if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction

@@ -22,8 +22,8 @@ import pluggy
 
 from tornado_chat.config.ini import ConfigError, Entry, Problem, Wrong, if_known, parse
 from tornado_chat.config.sections import Config
-from tornado_chat.hookspecs import KINDS, PROJECT, Hooks
 from tornado_chat.plugins.base import Plugin
+from tornado_chat.plugins.hookspecs import KINDS, PROJECT, Hooks
 
 BUNDLED = "tornado_chat_plugins"
 """The package with the plugins that come with the server (the folder ``plugins``)."""

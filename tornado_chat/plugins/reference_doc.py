@@ -1,6 +1,6 @@
 """The reference parts of ``docs/plugins.md``, made of the docstrings and signatures.
 
-``python -m tornado_chat.plugins.manual docs/plugins.md`` brings the page up to date; a test looks
+``python -m tornado_chat.plugins.reference_doc docs/plugins.md`` brings the page up to date; a test looks
 whether it is.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tornado_chat.context import CommandContext, Context
 from tornado_chat.core.types import (
     Action,
     Conversation,
@@ -33,8 +32,9 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.core.types import Kind as ThreadKind
 from tornado_chat.domain.queue import Choice, Ticket, Waiter
-from tornado_chat.hookspecs import KINDS, Hooks, Kind
-from tornado_chat.keeper import Keeper
+from tornado_chat.plugins.context import CommandContext, Context
+from tornado_chat.plugins.data_keeper import Keeper
+from tornado_chat.plugins.hookspecs import KINDS, Hooks, Kind
 
 
 def hooks() -> str:

@@ -10,12 +10,12 @@ import pluggy
 
 from tornado_chat.config.ini import ConfigError, Problem
 from tornado_chat.config.sections import Config
-from tornado_chat.context import Context
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.hookspecs import KINDS, PROJECT, Hooks, Kind
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins.finding import Loaded, read_settings
+from tornado_chat.plugins.context import Context
+from tornado_chat.plugins.discovery import Loaded, read_settings
 from tornado_chat.plugins.health import PAUSE, Health
+from tornado_chat.plugins.hookspecs import KINDS, PROJECT, Hooks, Kind
 from tornado_chat.plugins.runner import Call, Failed, Runner
 
 D = TypeVar("D")

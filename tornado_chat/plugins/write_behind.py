@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tornado_chat.context import Context
+from tornado_chat.plugins.context import Context
 
 if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction
