@@ -26,9 +26,9 @@ from tests.mariadb import MariaDB, make_data
 from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
-from tornado_chat.app import Server
 from tornado_chat.client import RawClient
 from tornado_chat.core.types import Person, Role, Thread
+from tornado_chat.server.server import Server
 from tornado_chat.services.identity import mint
 
 # A machine that is busy with other things is no failure.

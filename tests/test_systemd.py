@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tornado_chat.systemd import Manager
+from tornado_chat.server.systemd import Manager
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tornado_chat import config
-from tornado_chat.systemd import Manager
+from tornado_chat.server.systemd import Manager
 from tornado_chat.workers.child import Child, State
 from tornado_chat.workers.listener import Listener
 from tornado_chat.workers.parent import Parent

@@ -16,11 +16,11 @@ from tests.faults import FaultyProxy
 from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
 from tornado_chat import config
-from tornado_chat.app import Server
 from tornado_chat.client.raw import RawClient
 from tornado_chat.cluster.leader_election import RedisCoordination
 from tornado_chat.core.events import Assigned
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
+from tornado_chat.server.server import Server
 from tornado_chat.storage import conversations, rooms
 from tornado_chat.storage.writer import Transaction
 

@@ -23,9 +23,9 @@ from click.testing import CliRunner, Result
 
 from tests.conftest import token
 from tests.e2e.conftest import Process
-from tornado_chat import running
 from tornado_chat.cli import main
 from tornado_chat.cli.status_text import duration
+from tornado_chat.server import status_file
 
 RUNNER = CliRunner()
 
@@ -115,7 +115,7 @@ async def test_a_server_that_wants_a_token_says_so_and_takes_it(process: Process
 @pytest.mark.gen_test
 async def test_a_server_that_is_not_there(process: Process) -> None:
     await process.start()
-    assert running.read(process.directory / "state") is not None
+    assert status_file.read(process.directory / "state") is not None
     await process.stop(signal.SIGKILL)
     code, out, err = await ask(process)
     assert (code, out) == (1, "")
@@ -123,7 +123,7 @@ async def test_a_server_that_is_not_there(process: Process) -> None:
     assert "has ended without saying so" in err
     await process.start()
     await process.stop()
-    assert running.read(process.directory / "state") is None
+    assert status_file.read(process.directory / "state") is None
     code, _, err = await ask(process)
     assert code == 1
     assert "The server is not running, or it runs with another configuration" in err
@@ -163,18 +163,18 @@ def run(process: Process, *arguments: str) -> Result:
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [(running.STARTING, "has been starting for"), (running.STOPPING, "has been stopping for")],
+    [(status_file.STARTING, "has been starting for"), (status_file.STOPPING, "has been stopping for")],
 )
 def test_a_server_that_begins_or_ends(tmp_path: Path, state: str, words: str) -> None:
-    running.write(tmp_path, state)
+    status_file.write(tmp_path, state)
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     options = ("--set", f"server.state_dir={tmp_path}", "--set", f"server.port={port}")
     result = RUNNER.invoke(main, ["status", *options])
     assert result.exit_code == 1
     assert f"The server (process {os.getpid()}) {words}" in result.output
-    running.remove(tmp_path)
-    assert running.read(tmp_path) is None
+    status_file.remove(tmp_path)
+    assert status_file.read(tmp_path) is None
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -280,9 +280,9 @@ async def test_a_second_one_that_cannot_start_leaves_the_note_of_the_first(proce
     _, err = await second.communicate()
     assert second.returncode == 1
     assert "Is it in use?" in err.decode()
-    note = running.read(process.directory / "state")
+    note = status_file.read(process.directory / "state")
     assert note is not None
-    assert (note.pid, note.state, note.alive) == (process.pid, running.SERVING, True)
+    assert (note.pid, note.state, note.alive) == (process.pid, status_file.SERVING, True)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.pages.conftest import COUNSELLOR, DESK, HOST, PHONE, VISITOR, People,
 from tests.pages.test_room_accessible import findings
 from tests.pages.test_serving import get
 from tornado_chat import config
-from tornado_chat.app import Server
+from tornado_chat.server.server import Server
 
 PAGES = ("/docs/http", "/docs/sockets")
 

@@ -7,7 +7,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from tests.conftest import House, changed
 from tornado_chat import config
-from tornado_chat.app import Server
+from tornado_chat.server.server import Server
 
 
 async def get(house: House, path: str, method: str = "GET", **headers: str) -> HTTPResponse:

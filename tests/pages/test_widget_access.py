@@ -10,7 +10,7 @@ from tests.pages.conftest import DESK, PHONE, People, Process
 from tests.pages.sites import Corner, Visitors, site, told, took, visitors
 from tests.pages.test_room_accessible import AXE
 from tornado_chat import config
-from tornado_chat.app import Server
+from tornado_chat.server.server import Server
 from tornado_chat.web.widget import DEMO_ROUTES
 
 __all__ = ["site", "visitors"]

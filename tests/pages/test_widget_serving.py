@@ -8,7 +8,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from tests.conftest import House, changed
 from tornado_chat import config
-from tornado_chat.app import Server
+from tornado_chat.server.server import Server
 from tornado_chat.web.widget import DEMO_ROUTES
 
 LOADER = 5_000  # bytes, gzipped

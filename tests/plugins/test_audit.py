@@ -19,8 +19,8 @@ from tornado_chat_plugins.audit.chain import AuditHead, AuditRecord, Entry
 from tests.conftest import House, on_both, token
 from tests.mariadb import MariaDB
 from tornado_chat import config, models
-from tornado_chat.app import Server
 from tornado_chat.cli import main
+from tornado_chat.server.server import Server
 from tornado_chat.storage.database import open_database
 from tornado_chat.storage.schema import create_missing
 from tornado_chat.storage.writer import Writer

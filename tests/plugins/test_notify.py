@@ -30,11 +30,11 @@ from tornado_chat_plugins.notify.worker import Setup, next_try
 from tests.conftest import House, token
 from tests.patience import PATIENCE
 from tornado_chat import CommandContext, Notification, Person, Role, Thread, config, models
-from tornado_chat.app import Server
 from tornado_chat.cli import main
 from tornado_chat.config.sections import ini as config_reading
 from tornado_chat.core.types import Kind
 from tornado_chat.observability import logs
+from tornado_chat.server.server import Server
 from tornado_chat.storage.database import open_database
 
 # Apprise imports a module that Python will drop.

@@ -12,8 +12,8 @@ from tests.conftest import House, changed, token
 from tests.storage.conftest import open_at
 from tests.storage.people import DAY, SECRET, WU, build, everything, texts
 from tornado_chat import config
-from tornado_chat.app import Server
 from tornado_chat.core.errors import Unavailable
+from tornado_chat.server.server import Server
 from tornado_chat.services import retention
 from tornado_chat.storage import notifications, schema
 

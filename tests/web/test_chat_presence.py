@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
-from tornado_chat.app import Server
 from tornado_chat.client import Closed, RawClient
 from tornado_chat.core.types import Kind, Person, Role, Thread
+from tornado_chat.server.server import Server
 
 pytestmark = on_both
 

@@ -13,9 +13,10 @@ from tornado.web import Application
 from tests.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.conftest import House, changed, token
 from tests.web.described import problems
-from tornado_chat import app, config
-from tornado_chat.app import Server
+from tornado_chat import config
 from tornado_chat.core.types import Role
+from tornado_chat.server import server as app
+from tornado_chat.server.server import Server
 from tornado_chat.web.described.operations import undescribed
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")

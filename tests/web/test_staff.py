@@ -18,8 +18,9 @@ from tornado.httpclient import HTTPResponse
 
 from tests.accounts import PASSWORD, SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.conftest import SECRET, House, changed, token
-from tornado_chat import app, config
-from tornado_chat.app import Server
+from tornado_chat import config
+from tornado_chat.server import server as app
+from tornado_chat.server.server import Server
 from tornado_chat.services.identity import OWN_KEY, own_key
 from tornado_chat.services.passwords import Passwords
 from tornado_chat.storage import staff

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import House, Peer, changed
 from tornado_chat import config
-from tornado_chat.app import Server
+from tornado_chat.server.server import Server
 
 
 async def place(peer: Peer) -> int:

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.conftest import House, changed
-from tornado_chat.app import Server
 from tornado_chat.config.sections import Config
+from tornado_chat.server.server import Server
 
 
 @pytest.mark.gen_test

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from tornado_chat.config.loader import load
-from tornado_chat.process import run
+from tornado_chat.server.main import run
 
 
 class Watch:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tornado_chat import config as configuration
-from tornado_chat import running
 from tornado_chat.core.status import Status
+from tornado_chat.server import status_file
 
 TIMEOUT = 5.0  # seconds
 PATH = "/api/v1/status"
@@ -42,7 +42,7 @@ def ask(config: configuration.Config, url: str | None) -> tuple[Place, bytes, St
     :arg url: asked instead of the places that the configuration names.
     :raises NoAnswer: with the reason.
     """
-    note = None if url else running.read(config.state_dir)
+    note = None if url else status_file.read(config.state_dir)
     refusal: OSError | None = None
     place = Place(url or "")
     for place in [Place(url.rstrip("/"))] if url else _places(config, note):
@@ -58,7 +58,7 @@ def ask(config: configuration.Config, url: str | None) -> tuple[Place, bytes, St
     raise NoAnswer(_why(place, refusal, note, config, given=url is not None)) from refusal
 
 
-def _places(config: configuration.Config, note: running.Note | None) -> Iterator[Place]:
+def _places(config: configuration.Config, note: status_file.Note | None) -> Iterator[Place]:
     """Where it should be: the socket before the port, as it is local whatever the port is bound to."""
     server = config.server
     if server.unix_socket:
@@ -133,7 +133,7 @@ def _understood(place: Place, code: int, media: str, body: bytes) -> tuple[bytes
 def _why(
     place: Place,
     refusal: OSError | None,
-    note: running.Note | None,
+    note: status_file.Note | None,
     config: configuration.Config,
     *,
     given: bool,
@@ -156,11 +156,11 @@ def _why(
             f"{failed}. The server is not running: process {note.pid} has ended without saying so, it was killed or "
             "it crashed. The end of its log may say why; starting it again loses nothing that was acknowledged"
         )
-    if note.state == running.STARTING:
+    if note.state == status_file.STARTING:
         return (
             f"{failed}. The server (process {note.pid}) has been starting for {seconds:.0f} s; try again soon"
         )
-    if note.state == running.STOPPING:
+    if note.state == status_file.STOPPING:
         return (
             f"{failed}. The server (process {note.pid}) has been stopping for {seconds:.0f} s: "
             "it stores the last messages and sends everybody away"

@@ -67,7 +67,7 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
 @configured
 def check_config(given: Given) -> None:
     """Tell every mistake in the configuration."""
-    from tornado_chat.checking import mistakes
+    from tornado_chat.server.preflight import mistakes
 
     found = mistakes(given.read)
     if found:

@@ -25,10 +25,10 @@ def serve(given: Given) -> None:
     try:
         config = given.read()
     except ConfigError as error:
-        from tornado_chat.checking import mistakes
+        from tornado_chat.server.preflight import mistakes
 
         raise Misconfigured(mistakes(given.read)) from error
-    from tornado_chat.systemd import PROCESS
+    from tornado_chat.server.systemd import PROCESS
 
     process = os.environ.get(PROCESS)
     logs.configure(config.logging, process=int(process or 0))
@@ -36,7 +36,7 @@ def serve(given: Given) -> None:
         from tornado_chat import workers
 
         raise SystemExit(workers.run(config, given.read))
-    from tornado_chat.process import run
+    from tornado_chat.server.main import run
 
     raise SystemExit(run(config, reread=given.read))
 
@@ -58,7 +58,7 @@ def demo(given: Given, state_dir: Path | None) -> None:
     config = given.load()
     from tornado_chat.demo.server import Host, prepare
     from tornado_chat.observability import logs
-    from tornado_chat.process import run
+    from tornado_chat.server.main import run
     from tornado_chat.web.widget import DEMO_ROUTES
 
     logs.configure(config.logging)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 from tornado_chat.config.sections import Config
-from tornado_chat.systemd import Manager
+from tornado_chat.server.systemd import Manager
 from tornado_chat.workers.parent import Parent
 
 __all__ = ["run"]

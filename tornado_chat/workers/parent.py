@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
-from tornado_chat import running
 from tornado_chat.aio.shared_load import VARIABLE, Loads
 from tornado_chat.config.reload import compare
 from tornado_chat.config.sections import Config, ConfigError
-from tornado_chat.listening import SOCKETS_ARE_PASSED, listen
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.systemd import PROCESS, Manager
+from tornado_chat.server import status_file
+from tornado_chat.server.listen_sockets import SOCKETS_ARE_PASSED, listen
+from tornado_chat.server.systemd import PROCESS, Manager
 from tornado_chat.workers.child import Child, State
 from tornado_chat.workers.listener import Listener
 from tornado_chat.workers.places import Place
@@ -77,7 +77,7 @@ class Parent:
         }
         for number, handle in handlers.items():
             self._loop.add_signal_handler(number, handle)
-        running.write(self._config.state_dir, running.STARTING)
+        status_file.write(self._config.state_dir, status_file.STARTING)
         self._order(self._begin)
         tasks = [self._loop.create_task(each) for each in (self._work(), self._beat(), self._refresh())]
         try:
@@ -87,7 +87,7 @@ class Parent:
                 task.cancel()
             self._loop.remove_reader(self._listener)
             self._listener.close()
-            running.remove(self._config.state_dir)
+            status_file.remove(self._config.state_dir)
 
     # --- orders, one after the other ---
 
@@ -119,7 +119,7 @@ class Parent:
             self._start(each)
         await self._until(lambda: all(each.serves for each in self._places))
         self._begun = True
-        running.write(self._config.state_dir, running.SERVING, self._url)
+        status_file.write(self._config.state_dir, status_file.SERVING, self._url)
         self._told = self._status()
         self._manager.tell(READY=1, STATUS=self._told)
         log.info("all processes are ready", extra=fields(url=self._url, processes=len(self._places)))
@@ -286,7 +286,7 @@ class Parent:
         if self._stopping:
             return
         log.info("stopping")
-        running.write(self._config.state_dir, running.STOPPING, self._url)
+        status_file.write(self._config.state_dir, status_file.STOPPING, self._url)
         self._manager.tell(
             STOPPING=1,
             STATUS=f"stopping; sockets to be sent away: {self._sum('sockets')}",

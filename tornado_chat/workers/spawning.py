@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from tornado_chat.systemd import FIRST
+from tornado_chat.server.systemd import FIRST
 
 COULD_NOT = 127
 """The exit code of a child that could not become the program, as of a shell."""

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import peewee as pw
 
-from tornado_chat.checking import key_mistakes, key_problem
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins import discovery
 from tornado_chat.plugins.manager import Plugins
+from tornado_chat.server.preflight import key_mistakes, key_problem
 from tornado_chat.services.keys import Keys, load_keys
 from tornado_chat.storage.opening import CannotOpen, open_checked
 

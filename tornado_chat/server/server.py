@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from tornado_chat import registered, running
 from tornado_chat.aio.shared_load import Loads
-from tornado_chat.checking import key_problem
 from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.reload import Change, compare
@@ -19,13 +17,15 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import Event, Reached
 from tornado_chat.core.types import Message, Notification
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.listening import listen
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.history import History
-from tornado_chat.others import Nobody, Others
 from tornado_chat.plugins.manager import Broken
-from tornado_chat.preparing import StartError, prepare
+from tornado_chat.server import plugin_registration, status_file
+from tornado_chat.server.bootstrap import StartError, prepare
+from tornado_chat.server.cluster_mode import Nobody, Others
+from tornado_chat.server.listen_sockets import listen
+from tornado_chat.server.preflight import key_problem
 from tornado_chat.services.attempts import Attempts
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
@@ -152,7 +152,7 @@ class Server:
             StoredConversations(store),
             loop,
             bus.publish,
-            registered.queue_policy(plugins),
+            plugin_registration.queue_policy(plugins),
             self.metrics.waited,
             sure=others.sure,
             settling=others.settling,
@@ -177,7 +177,7 @@ class Server:
         others.look_again(hub, self._counselling, self._floor)
         self._retention = Retention(
             store,
-            registered.keepers(plugins, config.state_dir),
+            plugin_registration.keepers(plugins, config.state_dir),
             config.storage.retention_days,
             loop,
             clock=now,
@@ -241,14 +241,14 @@ class Server:
             support_settings=config.support,
             language=config.server.language,
         )
-        of_plugins = registered.routes(plugins, self._contexts)
+        of_plugins = plugin_registration.routes(plugins, self._contexts)
         return ChatApplication(config, services, self._readiness, self._more_pages, of_plugins)
 
     async def start(self) -> None:
         """Rebuild what was going on before the restart, then let people in."""
-        running.write(self._config.state_dir, running.STARTING)
+        status_file.write(self._config.state_dir, status_file.STARTING)
         try:
-            registered.create_tables(self._plugins, self._database, self._config.storage.url)
+            plugin_registration.create_tables(self._plugins, self._database, self._config.storage.url)
             await self._others.join()
             await self._plugins.start(self._contexts)
             await self._plugin_events.start()
@@ -266,12 +266,12 @@ class Server:
             raise StartError(str(error)) from error
         self._http.add_sockets(sockets)
         self._retention.start()
-        running.write(self._config.state_dir, running.SERVING, self.url)
+        status_file.write(self._config.state_dir, status_file.SERVING, self.url)
         log.info("ready", extra=fields(url=self.url, database=self._config.storage.url))
 
     async def stop(self) -> None:
         """Let nobody in, finish what is under way, send everybody away with 1012, close the database."""
-        running.write(self._config.state_dir, running.STOPPING, self.url)
+        status_file.write(self._config.state_dir, status_file.STOPPING, self.url)
         self._connections.stop_opening()
         self._http.stop()
         await self._http.hear_all(LATE)
@@ -300,7 +300,7 @@ class Server:
         await self._receipts.flush()
         await self._others.leave()
         await self._loop.run_in_executor(None, self._store.close)
-        running.remove(self._config.state_dir)
+        status_file.remove(self._config.state_dir)
         log.info("stopped")
 
     async def reload(self, config: Config) -> Change:
@@ -328,7 +328,7 @@ class Server:
         self._counselling.reconfigure(new.counselling)
         self._room_life.reconfigure(new.counselling)
         self._floor.reconfigure(new.support)
-        self._dispatcher.reconfigure(new.support, registered.queue_policy(self._plugins))
+        self._dispatcher.reconfigure(new.support, plugin_registration.queue_policy(self._plugins))
         self._services.reconfigure(new.limits, new.support)
         self._http.reconfigure(new.server.trusted_proxies, new.limits.frame_bytes)
         self.application.reconfigure(new)

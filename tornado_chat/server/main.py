@@ -10,16 +10,16 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tornado_chat import running
 from tornado_chat.aio.event_loop import end, new_loop
 from tornado_chat.aio.shared_load import Loads
-from tornado_chat.app import Server
 from tornado_chat.config.sections import Config, ConfigError
-from tornado_chat.listening import SOCKETS_ARE_PASSED
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
-from tornado_chat.preparing import StartError
-from tornado_chat.systemd import Manager
+from tornado_chat.server import status_file
+from tornado_chat.server.bootstrap import StartError
+from tornado_chat.server.listen_sockets import SOCKETS_ARE_PASSED
+from tornado_chat.server.server import Server
+from tornado_chat.server.systemd import Manager
 from tornado_chat.web.pages import Route
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class _Life:
         try:
             await server.start()
         except StartError:
-            running.remove(self._config.state_dir)
+            status_file.remove(self._config.state_dir)
             raise
         # Nearly everything that lives long is there now, and what a message makes is gone at once:
         # looking through all of it for cycles every 700 objects would only be a pause for everybody.
