@@ -8,10 +8,10 @@ import pytest
 
 from tornado_chat import config
 from tornado_chat.server.systemd import Manager
-from tornado_chat.workers.child import Child, State
-from tornado_chat.workers.listener import Listener
-from tornado_chat.workers.parent import Parent
-from tornado_chat.workers.places import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Place
+from tornado_chat.server.workers.notify_socket import Listener
+from tornado_chat.server.workers.process_manager import Parent
+from tornado_chat.server.workers.worker import Child, State
+from tornado_chat.server.workers.worker_slots import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Place
 
 
 def child() -> Child:

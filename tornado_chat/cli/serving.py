@@ -33,7 +33,7 @@ def serve(given: Given) -> None:
     process = os.environ.get(PROCESS)
     logs.configure(config.logging, process=int(process or 0))
     if process is None and config.server.process_count > 1:
-        from tornado_chat import workers
+        from tornado_chat.server import workers
 
         raise SystemExit(workers.run(config, given.read))
     from tornado_chat.server.main import run

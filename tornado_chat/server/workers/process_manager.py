@@ -16,10 +16,10 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.server import status_file
 from tornado_chat.server.listen_sockets import SOCKETS_ARE_PASSED, listen
 from tornado_chat.server.systemd import PROCESS, Manager
-from tornado_chat.workers.child import Child, State
-from tornado_chat.workers.listener import Listener
-from tornado_chat.workers.places import Place
-from tornado_chat.workers.spawning import behind, own_command, spawn
+from tornado_chat.server.workers.notify_socket import Listener
+from tornado_chat.server.workers.spawn import behind, own_command, spawn
+from tornado_chat.server.workers.worker import Child, State
+from tornado_chat.server.workers.worker_slots import Place
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from tornado_chat.config.sections import Config
 from tornado_chat.server.systemd import Manager
-from tornado_chat.workers.parent import Parent
+from tornado_chat.server.workers.process_manager import Parent
 
 __all__ = ["run"]
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from tornado_chat.workers.child import Child, State
+from tornado_chat.server.workers.worker import Child, State
 
 STEADY = 10.0  # seconds that a child has to have served, to be started again at once
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds until a child is started again that has not
