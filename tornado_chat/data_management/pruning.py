@@ -6,7 +6,7 @@ from typing import Any
 import peewee as pw
 
 from tornado_chat.plugins.data_keepers import Keepers
-from tornado_chat.services.retention import Read, steps
+from tornado_chat.services.housekeeping import Read, steps
 from tornado_chat.storage.alone import transact
 from tornado_chat.storage.removal import Counts
 

@@ -36,6 +36,7 @@ from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.gate import Gate
 from tornado_chat.services.guests import Guests
+from tornado_chat.services.housekeeping import Retention
 from tornado_chat.services.journal import Journal
 from tornado_chat.services.keys import Keys, load_keys
 from tornado_chat.services.notifications import Notifications
@@ -46,7 +47,6 @@ from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.receipts import ReceiptBook
-from tornado_chat.services.retention import Retention
 from tornado_chat.services.room_life import RoomLife
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.sessions import Sessions
