@@ -10,7 +10,7 @@ from tornado.httpclient import HTTPResponse
 
 from tests.conftest import House
 from tornado_chat.core.types import Person, Role, StaffAccount
-from tornado_chat.services.passwords import Passwords
+from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.storage import staff
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -29,7 +29,7 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.core.types import Person, Role, Thread
 from tornado_chat.server.server import Server
-from tornado_chat.services.identity import mint
+from tornado_chat.services.auth.tokens import mint
 
 # A machine that is busy with other things is no failure.
 hypothesis.settings.register_profile(

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from tornado_chat import config
 from tornado_chat.cli import main
-from tornado_chat.services import passwords
+from tornado_chat.services.auth import passwords
 from tornado_chat.storage import schema, staff
 from tornado_chat.storage.database import open_database
 

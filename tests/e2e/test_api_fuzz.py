@@ -20,7 +20,7 @@ CHECKS = (
     "ignored_auth",
 )
 
-EXPECTED = (" tornado_chat.services.attempts many attempts to sign in, slowed down ",)
+EXPECTED = (" tornado_chat.services.auth.login_throttle many attempts to sign in, slowed down ",)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tornado_chat.core.errors import TooFast
-from tornado_chat.services.attempts import LOOSE, STRICT, Attempts
+from tornado_chat.services.auth.login_throttle import LOOSE, STRICT, Attempts
 
 
 class Clock:

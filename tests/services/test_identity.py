@@ -29,10 +29,10 @@ from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Unauthenticated, Unavailable
 from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import Identity, Person, Role
-from tornado_chat.services import identity
-from tornado_chat.services.identity import MAX_TOKEN, Authenticator, build, mint
-from tornado_chat.services.jwks import KeySet
-from tornado_chat.services.secret import load_secret
+from tornado_chat.services.auth import tokens as identity
+from tornado_chat.services.auth.jwks import KeySet
+from tornado_chat.services.auth.secret import load_secret
+from tornado_chat.services.auth.tokens import MAX_TOKEN, Authenticator, build, mint
 
 NOW = 1_742_459_205.0
 SECRET = b"0123456789abcdef" * 4

@@ -20,7 +20,7 @@ from tornado.web import Application, RequestHandler
 
 from tests.patience import PATIENCE
 from tornado_chat.core.errors import Unauthenticated, Unavailable
-from tornado_chat.services.jwks import MAX_DOCUMENT, KeySet, fits, load_public_key, usable_keys
+from tornado_chat.services.auth.jwks import MAX_DOCUMENT, KeySet, fits, load_public_key, usable_keys
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 
@@ -149,7 +149,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.name == "tornado_chat.services.jwks" and record.levelno >= logging.WARNING
+        if record.name == "tornado_chat.services.auth.jwks" and record.levelno >= logging.WARNING
     ]
 
 

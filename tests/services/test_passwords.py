@@ -7,8 +7,8 @@ from argon2 import PasswordHasher
 
 from tests.accounts import CHEAP, HASH, PASSWORD
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.services import passwords
-from tornado_chat.services.passwords import MOST_WAITING, Passwords, WeakPassword, check, generate
+from tornado_chat.services.auth import passwords
+from tornado_chat.services.auth.passwords import MOST_WAITING, Passwords, WeakPassword, check, generate
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from tests.conftest import SECRET, House, changed, token
 from tornado_chat import config
 from tornado_chat.server import server as app
 from tornado_chat.server.server import Server
-from tornado_chat.services.identity import OWN_KEY, own_key
-from tornado_chat.services.passwords import Passwords
+from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.tokens import OWN_KEY, own_key
 from tornado_chat.storage import staff
 
 
@@ -193,7 +193,7 @@ async def test_what_an_operator_does_ends_everything(house: House, how: str) -> 
 async def test_sockets_of_ended_sessions_are_looked_for(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tornado_chat.services import staff as service
+    from tornado_chat.services.auth import accounts as service
 
     monkeypatch.setattr(service, "SWEEP", 0.01)
     sweeping = house.server._staff._sweeper

@@ -36,8 +36,8 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
     It is signed with the configured secret, or with the generated one, which the server uses too.
     """
     config = given.load()
-    from tornado_chat.services.identity import mint
-    from tornado_chat.services.secret import load_secret
+    from tornado_chat.services.auth.secret import load_secret
+    from tornado_chat.services.auth.tokens import mint
 
     if not any(algorithm.startswith("HS") for algorithm in config.auth.algorithms):
         accepted = ", ".join(config.auth.algorithms)

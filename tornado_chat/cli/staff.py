@@ -223,7 +223,7 @@ def _require_free(database: "peewee.Database", name: str, person: Person, *, cho
 
 
 def _password(name: str, display_name: str | None, stdin: bool, generate: bool) -> str:
-    from tornado_chat.services import passwords
+    from tornado_chat.services.auth import passwords
 
     if stdin and generate:
         raise click.UsageError("take one of --password-stdin and --generate")
@@ -241,7 +241,7 @@ def _password(name: str, display_name: str | None, stdin: bool, generate: bool) 
 
 
 def _hash(password: str) -> str:
-    from tornado_chat.services.passwords import Passwords
+    from tornado_chat.services.auth.passwords import Passwords
 
     return Passwords().hash_now(password)
 

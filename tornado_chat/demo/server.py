@@ -26,9 +26,9 @@ from tornado.netutil import bind_sockets
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Person, Role, SessionState, StaffAccount
 from tornado_chat.demo.people import ACCOUNT, ADMIN, ENDPOINTS, PEOPLE, Notes, Place, Welcome, guide
-from tornado_chat.services.identity import mint
-from tornado_chat.services.passwords import Passwords, generate
-from tornado_chat.services.secret import load_secret
+from tornado_chat.services.auth.passwords import Passwords, generate
+from tornado_chat.services.auth.secret import load_secret
+from tornado_chat.services.auth.tokens import mint
 from tornado_chat.storage import staff
 from tornado_chat.storage.database import open_database
 

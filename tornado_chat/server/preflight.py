@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 
 from tornado_chat.config.sections import Config, ConfigError, Problem
 from tornado_chat.plugins import discovery
-from tornado_chat.services.identity import build
-from tornado_chat.services.secret import SECRET_BYTES
+from tornado_chat.services.auth.secret import SECRET_BYTES
+from tornado_chat.services.auth.tokens import build
 
 
 def mistakes(read: Callable[[], Config]) -> list[Problem]:

@@ -26,7 +26,12 @@ from tornado_chat.server.bootstrap import StartError, prepare
 from tornado_chat.server.cluster_mode import Nobody, Others
 from tornado_chat.server.listen_sockets import listen
 from tornado_chat.server.preflight import key_problem
-from tornado_chat.services.attempts import Attempts
+from tornado_chat.services.auth.access import Gate
+from tornado_chat.services.auth.accounts import Staff
+from tornado_chat.services.auth.guests import Guests
+from tornado_chat.services.auth.keys import Keys, load_keys
+from tornado_chat.services.auth.login_throttle import Attempts
+from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator import Coordinator
@@ -34,14 +39,10 @@ from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
-from tornado_chat.services.gate import Gate
-from tornado_chat.services.guests import Guests
 from tornado_chat.services.housekeeping import Retention
 from tornado_chat.services.journal import Journal
-from tornado_chat.services.keys import Keys, load_keys
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.overview import Overview
-from tornado_chat.services.passwords import Passwords
 from tornado_chat.services.plugin_context import Behind, PluginContext
 from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
@@ -51,7 +52,6 @@ from tornado_chat.services.room_life import RoomLife
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.siblings import Siblings
-from tornado_chat.services.staff import Staff
 from tornado_chat.services.standing import Standing
 from tornado_chat.services.store import Store
 from tornado_chat.services.stored_conversations import StoredConversations

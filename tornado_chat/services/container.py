@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from tornado_chat import config
 from tornado_chat.observability.metrics import Metrics
+from tornado_chat.services.auth.access import Gate
+from tornado_chat.services.auth.accounts import Staff
+from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.counselling import Counselling
-from tornado_chat.services.gate import Gate
-from tornado_chat.services.guests import Guests
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.siblings import Siblings
-from tornado_chat.services.staff import Staff
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
 from tornado_chat.wire.counselling import CounsellingFrames

@@ -36,8 +36,8 @@ from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.domain.room_state import Effect, Event, step
 from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.manager import Plugins
+from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.filtering import Filtering, Lane
-from tornado_chat.services.gate import Gate
 from tornado_chat.services.journal import about
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.rooms import Rooms

@@ -19,7 +19,7 @@ from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.events import Assigned, Departed, Event, Place, Replaced, Returned
 from tornado_chat.core.types import Action, Conversation, ConversationState, Person, Role
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.services.gate import Gate
+from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.journal import about
 from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.seats import Post, Seat, Talk, Usher

@@ -12,7 +12,7 @@ from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.gate import Gate
+from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.rooms import Rooms

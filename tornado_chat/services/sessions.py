@@ -5,8 +5,8 @@ import peewee as pw
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.manager import Plugins
+from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.counselling import Counselling
-from tornado_chat.services.gate import Gate
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.store import Store

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from tornado_chat.core.errors import ChatError, Forbidden, Malformed, TooFast, Unauthenticated, Unavailable
 from tornado_chat.core.types import StaffAccount
-from tornado_chat.services.passwords import LONGEST
+from tornado_chat.services.auth.passwords import LONGEST
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from tornado_chat.core.errors import Forbidden, Unauthenticated
 from tornado_chat.core.types import Action, Identity, Thread
 from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.identity import MAX_TOKEN, Authenticator
+from tornado_chat.services.auth.tokens import MAX_TOKEN, Authenticator
 
 
 class Gate:

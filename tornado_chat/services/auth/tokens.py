@@ -26,9 +26,9 @@ from jwt.algorithms import AllowedPublicKeys
 from tornado_chat import config
 from tornado_chat.core.errors import Unauthenticated
 from tornado_chat.core.types import Identity, Person, Role
-from tornado_chat.services.claims import read_id, read_name, read_role
-from tornado_chat.services.jwks import KEY_KINDS, KeySet, fits, load_public_key
-from tornado_chat.services.secret import SECRET_BYTES, load_secret, require_strong
+from tornado_chat.services.auth.claims import read_id, read_name, read_role
+from tornado_chat.services.auth.jwks import KEY_KINDS, KeySet, fits, load_public_key
+from tornado_chat.services.auth.secret import SECRET_BYTES, load_secret, require_strong
 
 MAX_TOKEN = 8192
 """Characters of a token. Longer ones are refused unread."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tornado_chat import config
 from tornado_chat.core.errors import Forbidden, TooFast
 from tornado_chat.core.types import Identity, Role
-from tornado_chat.services.identity import mint
+from tornado_chat.services.auth.tokens import mint
 
 MARK = "guest"
 """The claim by which our own tokens are told from those of a host, whatever ids that has."""

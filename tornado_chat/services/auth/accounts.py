@@ -20,10 +20,10 @@ from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
 from tornado_chat.core.types import Identity, StaffAccount
 from tornado_chat.observability.logs import fields
-from tornado_chat.services.attempts import Attempts
+from tornado_chat.services.auth.login_throttle import Attempts
+from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.auth.tokens import mint_own
 from tornado_chat.services.connections import ACCOUNT_SESSION, Connections
-from tornado_chat.services.identity import mint_own
-from tornado_chat.services.passwords import Passwords
 from tornado_chat.services.store import Store
 from tornado_chat.storage import staff
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tornado_chat import config
-from tornado_chat.services.identity import Authenticator, build, own_key
-from tornado_chat.services.secret import load_secret
+from tornado_chat.services.auth.secret import load_secret
+from tornado_chat.services.auth.tokens import Authenticator, build, own_key
 
 
 class Keys(NamedTuple):
