@@ -8,8 +8,8 @@ import pytest
 
 from tests.services.test_dispatch import until
 from tornado_chat.core.types import Thread
-from tornado_chat.services import looking_again
-from tornado_chat.services.looking_again import LookingAgain
+from tornado_chat.services.coordinator.coordinator import resync
+from tornado_chat.services.coordinator.resync import LookingAgain
 
 
 class Part:
@@ -49,8 +49,8 @@ async def looking(part: Part) -> AsyncIterator[LookingAgain]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking_again, "WHILE_AWAY", 0.01)
-    monkeypatch.setattr(looking_again, "GLANCE", 0.01)
+    monkeypatch.setattr(resync, "WHILE_AWAY", 0.01)
+    monkeypatch.setattr(resync, "GLANCE", 0.01)
 
 
 def reaches(part: Part, looks: int) -> Callable[[], bool]:

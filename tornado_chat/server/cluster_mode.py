@@ -19,11 +19,11 @@ from tornado_chat.cluster.leader_election import RedisCoordination
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.services.coordinator import Coordinator
+from tornado_chat.services.coordinator.coordinator import Coordinator
+from tornado_chat.services.coordinator.resync import LookingAgain
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.floor import Floor
-from tornado_chat.services.looking_again import LookingAgain
 from tornado_chat.services.store import Store
 
 SETTLING = 1.0  # seconds in which the other processes tell a new coordinator who is there

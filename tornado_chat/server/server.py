@@ -34,7 +34,8 @@ from tornado_chat.services.auth.login_throttle import Attempts
 from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
-from tornado_chat.services.coordinator import Coordinator
+from tornado_chat.services.coordinator.coordinator import Coordinator
+from tornado_chat.services.coordinator.snapshot import Standing
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
@@ -52,7 +53,6 @@ from tornado_chat.services.room_life import RoomLife
 from tornado_chat.services.rooms import Rooms
 from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.siblings import Siblings
-from tornado_chat.services.standing import Standing
 from tornado_chat.services.store import Store
 from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support

@@ -13,7 +13,7 @@ import logging
 from tornado_chat.cluster.leader_election import RedisCoordination
 from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.services.coordinator import Coordinator
+from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.counselling import Counselling
 from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.floor import Floor

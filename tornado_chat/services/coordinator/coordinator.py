@@ -16,9 +16,9 @@ from tornado_chat.cluster.facts import (
     WhoIsThere,
 )
 from tornado_chat.core.types import Person
+from tornado_chat.services.coordinator.snapshot import Standing
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.room_life import RoomLife
-from tornado_chat.services.standing import Standing
 
 
 class Coordinator:

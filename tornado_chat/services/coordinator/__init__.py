@@ -1,0 +1,1 @@
+"""Decisions that one process makes for the whole cluster."""
