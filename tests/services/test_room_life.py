@@ -12,7 +12,7 @@ from tornado_chat import config
 from tornado_chat.cluster.facts import InRoom, always_sure
 from tornado_chat.core.events import Event, Presence
 from tornado_chat.core.types import Role, Room, SessionState
-from tornado_chat.services.room_life import RoomLife
+from tornado_chat.services.counselling.room_lifecycle import RoomLife
 from tornado_chat.storage import rooms
 
 

@@ -21,7 +21,7 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.coordinator.resync import LookingAgain
-from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.store import Store

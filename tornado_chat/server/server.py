@@ -36,7 +36,10 @@ from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.coordinator.snapshot import Standing
-from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.counselling.room_lifecycle import RoomLife
+from tornado_chat.services.counselling.room_lookup import Rooms
+from tornado_chat.services.counselling.service import Counselling
+from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.dispatch import Dispatcher
 from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
@@ -49,9 +52,6 @@ from tornado_chat.services.plugin_events import PluginEvents
 from tornado_chat.services.presence import Presence
 from tornado_chat.services.readiness import Readiness
 from tornado_chat.services.receipts import ReceiptBook
-from tornado_chat.services.room_life import RoomLife
-from tornado_chat.services.rooms import Rooms
-from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.siblings import Siblings
 from tornado_chat.services.store import Store
 from tornado_chat.services.stored_conversations import StoredConversations

@@ -8,9 +8,9 @@ from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.auth.accounts import Staff
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.connections import Connections
-from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.counselling.service import Counselling
+from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.notifications import Notifications
-from tornado_chat.services.sessions import Sessions
 from tornado_chat.services.siblings import Siblings
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords

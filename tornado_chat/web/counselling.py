@@ -5,7 +5,7 @@ from functools import partial
 
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.types import Action, Identity, Kind, Role, Thread
-from tornado_chat.services.counselling import Seat
+from tornado_chat.services.counselling.service import Seat
 from tornado_chat.web.parameters import parameters
 from tornado_chat.web.socket import Socket, now
 from tornado_chat.wire import counselling as wire

@@ -14,7 +14,7 @@ from tornado_chat.cluster.leader_election import RedisCoordination
 from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
-from tornado_chat.services.counselling import Counselling
+from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.store import Store, read_in_portions

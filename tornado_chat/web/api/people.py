@@ -7,7 +7,7 @@ import msgspec
 
 from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
 from tornado_chat.core.types import Role
-from tornado_chat.services.sessions import HOSTS
+from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api import shown, values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation

@@ -5,7 +5,7 @@ from typing import Any
 
 from tornado_chat.core.status import Status
 from tornado_chat.services.container import Services
-from tornado_chat.services.sessions import HOSTS
+from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation
 from tornado_chat.web.local import from_networks, is_direct

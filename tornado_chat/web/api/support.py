@@ -5,7 +5,7 @@ from typing import Any
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Role
-from tornado_chat.services.sessions import HOSTS
+from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api import shown, values
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.described.operations import Answer, operation

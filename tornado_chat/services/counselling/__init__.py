@@ -1,0 +1,1 @@
+"""Sessions and supervision records: the rooms of the counselling dialect."""
