@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tornado_chat.services.grace import RETRY, Graces
+from tornado_chat.services.leadership.grace_timers import RETRY, Graces
 from tornado_chat.simulation.clock import VirtualLoop
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tornado_chat.services.term import Term
+from tornado_chat.services.leadership.term import Term
 from tornado_chat.simulation.clock import VirtualLoop
 
 

@@ -45,6 +45,7 @@ from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.housekeeping import Retention
 from tornado_chat.services.journal import Journal
+from tornado_chat.services.leadership.db_lease import Turn
 from tornado_chat.services.notifications import Notifications
 from tornado_chat.services.overview import Overview
 from tornado_chat.services.plugin_context import Behind, PluginContext
@@ -57,7 +58,6 @@ from tornado_chat.services.store import Store
 from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
-from tornado_chat.services.turns import Turn
 from tornado_chat.storage.opening import CannotOpen
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route

@@ -28,9 +28,9 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Buckets
 from tornado_chat.services.casebook import Casebook
 from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
-from tornado_chat.services.grace import Graces
+from tornado_chat.services.leadership.grace_timers import Graces
+from tornado_chat.services.leadership.term import Term
 from tornado_chat.services.matching import Matching
-from tornado_chat.services.term import Term
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from tornado_chat.domain.queue import Assignment
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.casebook import Casebook
 from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
-from tornado_chat.services.term import Term
+from tornado_chat.services.leadership.term import Term
 
 log = logging.getLogger(__name__)
 

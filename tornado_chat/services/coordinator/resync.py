@@ -15,8 +15,8 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.counselling.service import Counselling
-from tornado_chat.services.cut_off import CutOff
 from tornado_chat.services.floor import Floor
+from tornado_chat.services.leadership.partition_flag import CutOff
 from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import threads
 

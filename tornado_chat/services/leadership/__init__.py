@@ -1,0 +1,1 @@
+"""Being the process that decides: terms, leases and grace timers."""
