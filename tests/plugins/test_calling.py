@@ -28,7 +28,7 @@ from tornado_chat.core.types import Stored
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins.discovery import Found, Loaded
 from tornado_chat.plugins.manager import Broken, Plugins
-from tornado_chat.services.filtering import Filtering, Lane
+from tornado_chat.services.messaging.filtering import Filtering, Lane
 from tornado_chat.storage.messages import Append
 
 WHO = Identity(Person(Role.USER, "1"))

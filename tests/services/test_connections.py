@@ -8,7 +8,7 @@ from tests.delivery.conftest import READER, Dialect, Office, Socket, turns
 from tornado_chat.cluster.bus import Channel, LocalBus
 from tornado_chat.core.types import Identity
 from tornado_chat.observability.metrics import Tally
-from tornado_chat.services.connections import Connections
+from tornado_chat.services.messaging.connections import Connections
 
 
 class Ear(LocalBus):

@@ -24,7 +24,7 @@ from tornado_chat.services.coordinator.resync import LookingAgain
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.leadership.partition_flag import CutOff
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.store import Store
 
 SETTLING = 1.0  # seconds in which the other processes tell a new coordinator who is there
 

@@ -32,7 +32,6 @@ from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.auth.keys import Keys, load_keys
 from tornado_chat.services.auth.login_throttle import Attempts
 from tornado_chat.services.auth.passwords import Passwords
-from tornado_chat.services.connections import Connections
 from tornado_chat.services.container import Services
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.coordinator.snapshot import Standing
@@ -41,20 +40,21 @@ from tornado_chat.services.counselling.room_lookup import Rooms
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.dispatch import Dispatcher
-from tornado_chat.services.filtering import Filtering
 from tornado_chat.services.floor import Floor
 from tornado_chat.services.housekeeping import Retention
-from tornado_chat.services.journal import Journal
 from tornado_chat.services.leadership.db_lease import Turn
-from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.event_log import Journal
+from tornado_chat.services.messaging.filtering import Filtering
+from tornado_chat.services.messaging.notifications import Notifications
+from tornado_chat.services.messaging.presence import Presence
+from tornado_chat.services.messaging.receipts import ReceiptBook
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.overview import Overview
 from tornado_chat.services.plugin_context import Behind, PluginContext
 from tornado_chat.services.plugin_events import PluginEvents
-from tornado_chat.services.presence import Presence
 from tornado_chat.services.readiness import Readiness
-from tornado_chat.services.receipts import ReceiptBook
 from tornado_chat.services.siblings import Siblings
-from tornado_chat.services.store import Store
 from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords

@@ -7,10 +7,10 @@ from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.auth.accounts import Staff
 from tornado_chat.services.auth.guests import Guests
-from tornado_chat.services.connections import Connections
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
-from tornado_chat.services.notifications import Notifications
+from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.siblings import Siblings
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords

@@ -20,10 +20,10 @@ from tornado_chat.core.events import Assigned, Departed, Event, Place, Replaced,
 from tornado_chat.core.types import Action, Conversation, ConversationState, Person, Role
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.auth.access import Gate
-from tornado_chat.services.journal import about
-from tornado_chat.services.receipts import ReceiptBook
+from tornado_chat.services.messaging.event_log import about
+from tornado_chat.services.messaging.receipts import ReceiptBook
+from tornado_chat.services.messaging.store import Store, read_in_portions
 from tornado_chat.services.seats import Post, Seat, Talk, Usher
-from tornado_chat.services.store import Store, read_in_portions
 from tornado_chat.storage import conversations
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from tornado_chat.core.types import Thread
 from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.services.leadership.db_lease import Turn
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import removal
 from tornado_chat.storage.removal import Counts
 from tornado_chat.storage.writer import Transaction

@@ -14,9 +14,9 @@ from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.counselling.room_lookup import Rooms
-from tornado_chat.services.notifications import Notifications
-from tornado_chat.services.presence import Presence
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.notifications import Notifications
+from tornado_chat.services.messaging.presence import Presence
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import conversations, notifications, rooms
 from tornado_chat.storage.writer import Transaction
 

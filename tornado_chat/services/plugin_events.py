@@ -26,8 +26,8 @@ from tornado_chat.core.events import (
 from tornado_chat.core.types import Message, Notification
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.leadership.db_lease import Turn
-from tornado_chat.services.presence import Presence
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.presence import Presence
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import streams
 from tornado_chat.storage.streams import Stream
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from tornado_chat.core.errors import ChatError
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import health
 
 PATIENCE = 5.0  # seconds

@@ -14,9 +14,9 @@ from tornado_chat.core.types import Conversation, Identity, Person, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.observability.logs import fields
-from tornado_chat.services.filtering import Lane
-from tornado_chat.services.receipts import ReceiptBook
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.filtering import Lane
+from tornado_chat.services.messaging.receipts import ReceiptBook
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import conversations, reading
 from tornado_chat.wire.support import SupportFrames
 

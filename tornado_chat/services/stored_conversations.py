@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from tornado_chat.core.types import Conversation, Person
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import conversations
 
 

@@ -32,8 +32,8 @@ from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import Identity, Stored
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROPS
-from tornado_chat.services.connections import Encoder, Outbox
 from tornado_chat.services.container import Services
+from tornado_chat.services.messaging.connections import Encoder, Outbox
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.transport import FastWebSocket
 

@@ -23,8 +23,8 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.services.auth.login_throttle import Attempts
 from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.services.auth.tokens import mint_own
-from tornado_chat.services.connections import ACCOUNT_SESSION, Connections
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.connections import ACCOUNT_SESSION, Connections
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import staff
 
 log = logging.getLogger(__name__)

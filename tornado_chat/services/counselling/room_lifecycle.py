@@ -20,10 +20,10 @@ from tornado_chat.core.events import Notice, Presence, RoomEnded
 from tornado_chat.core.types import Person, Room, SessionState, Thread
 from tornado_chat.domain.room_state import Effect, Event, Side, step
 from tornado_chat.observability.logs import fields
-from tornado_chat.services.journal import about
 from tornado_chat.services.leadership.grace_timers import Graces
 from tornado_chat.services.leadership.term import Term
-from tornado_chat.services.store import Store, read_in_portions
+from tornado_chat.services.messaging.event_log import about
+from tornado_chat.services.messaging.store import Store, read_in_portions
 from tornado_chat.storage import rooms
 
 log = logging.getLogger(__name__)

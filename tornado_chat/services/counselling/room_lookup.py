@@ -4,7 +4,7 @@ from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
 from tornado_chat.delivery.hub import PAGE
 from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import arriving, rooms
 from tornado_chat.storage.arriving import Missed
 

@@ -38,10 +38,10 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.counselling.room_lookup import Rooms
-from tornado_chat.services.filtering import Filtering, Lane
-from tornado_chat.services.journal import about
-from tornado_chat.services.receipts import ReceiptBook
-from tornado_chat.services.store import Store, forgive, read_in_portions
+from tornado_chat.services.messaging.event_log import about
+from tornado_chat.services.messaging.filtering import Filtering, Lane
+from tornado_chat.services.messaging.receipts import ReceiptBook
+from tornado_chat.services.messaging.store import Store, forgive, read_in_portions
 from tornado_chat.storage import messages, reading, rooms
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction

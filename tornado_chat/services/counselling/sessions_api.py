@@ -8,8 +8,8 @@ from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.counselling.room_lookup import Rooms
 from tornado_chat.services.counselling.service import Counselling
-from tornado_chat.services.notifications import Notifications
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.notifications import Notifications
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
 

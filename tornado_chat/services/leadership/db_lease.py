@@ -6,7 +6,7 @@ import time
 import uuid
 
 from tornado_chat.core.errors import ChatError
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
 from tornado_chat.storage.writer import Transaction
 

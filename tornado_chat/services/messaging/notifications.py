@@ -10,8 +10,8 @@ from tornado_chat.core.types import Notification, NotificationDraft, Person, Roo
 from tornado_chat.delivery.hub import PAGE, Hub
 from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.receipts import ReceiptBook
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.receipts import ReceiptBook
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import arriving, notifications
 from tornado_chat.storage.writer import Transaction
 

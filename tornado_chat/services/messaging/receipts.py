@@ -9,7 +9,7 @@ import logging
 
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.types import Person, Thread
-from tornado_chat.services.store import Store
+from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import receipts
 
 log = logging.getLogger(__name__)
