@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from tornado_chat.core import status as shown
-from tornado_chat.services.one_status import merged
+from tornado_chat.services.monitoring.aggregate_status import merged
 
 
 def status(number: int, sockets: int, **more: Any) -> shown.Status:

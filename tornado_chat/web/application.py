@@ -9,7 +9,7 @@ from tornado.web import Application, RequestHandler
 from tornado_chat.config.sections import Config
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
-from tornado_chat.services.readiness import Readiness
+from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import counselling, ops, pages, support, widget
 from tornado_chat.web.api import people, sessions, staff, status
 from tornado_chat.web.api import support as support_api

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from tornado_chat.observability.metrics import CONTENT_TYPE
-from tornado_chat.services.readiness import Readiness
-from tornado_chat.services.siblings import Siblings
+from tornado_chat.services.monitoring.aggregate import Siblings
+from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web.described.operations import Answer, allowed, operation
 from tornado_chat.web.local import from_networks
 from tornado_chat.web.plain import PlainHandler

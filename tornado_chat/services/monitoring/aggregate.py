@@ -20,8 +20,8 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.core.status import Status
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.multiprocess import Family, frozen, text
-from tornado_chat.services.one_status import merged
-from tornado_chat.services.overview import Overview
+from tornado_chat.services.monitoring.aggregate_status import merged
+from tornado_chat.services.monitoring.overview import Overview
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from tornado_chat.observability.metrics.history import History as Recorded
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.coordinator.snapshot import Standing
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.services.readiness import Readiness
+from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.wire.times import LocalTimes
 
 PATIENCE = 1.0  # seconds that the database gets to answer before it counts as a problem
