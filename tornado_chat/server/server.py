@@ -53,8 +53,8 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.aggregate import Siblings
 from tornado_chat.services.monitoring.overview import Overview
 from tornado_chat.services.monitoring.readiness import Readiness
-from tornado_chat.services.plugin_context import Behind, PluginContext
-from tornado_chat.services.plugin_events import PluginEvents
+from tornado_chat.services.plugin_host.context import Behind, PluginContext
+from tornado_chat.services.plugin_host.event_feed import PluginEvents
 from tornado_chat.services.stored_conversations import StoredConversations
 from tornado_chat.services.support import Support
 from tornado_chat.services.support_records import SupportRecords
