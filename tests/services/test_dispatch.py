@@ -13,9 +13,9 @@ from tornado_chat.cluster.facts import HandOver, OnDuty, always_sure
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.services import matching
-from tornado_chat.services.dispatch import Dispatcher
-from tornado_chat.services.stored_conversations import StoredConversations
+from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.repository import StoredConversations
+from tornado_chat.services.support.service import matcher
 from tornado_chat.storage import conversations
 
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
@@ -139,7 +139,7 @@ async def test_who_asks_a_new_coordinator_for_its_place_hears_the_right_one(book
 async def test_a_match_that_was_stored_after_all_counts_once(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(matching, "RETRY", 0.02)
+    monkeypatch.setattr(matcher, "RETRY", 0.02)
     expected_logs.append("a match could not be stored, trying again")
     dispatcher = coordinator(books)
     await dispatcher.begin()

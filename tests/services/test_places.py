@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from tornado_chat.services.places import NEAR, PlaceTeller
+from tornado_chat.services.support.queue_positions import NEAR, PlaceTeller
 from tornado_chat.simulation.clock import VirtualLoop
 
 

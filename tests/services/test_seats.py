@@ -10,7 +10,7 @@ import pytest
 from tests.delivery.conftest import Dialect, Office, said, turns
 from tornado_chat.aio.background import Tasks
 from tornado_chat.core.types import Conversation, ConversationState, Identity, Person, Role, Thread
-from tornado_chat.services.seats import Seat, Usher
+from tornado_chat.services.support.sockets import Seat, Usher
 
 WAITER = Person(Role.WAITER, "7")
 

@@ -22,9 +22,9 @@ from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.coordinator.resync import LookingAgain
 from tornado_chat.services.counselling.service import Counselling
-from tornado_chat.services.floor import Floor
 from tornado_chat.services.leadership.partition_flag import CutOff
 from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.support.local_conversations import Floor
 
 SETTLING = 1.0  # seconds in which the other processes tell a new coordinator who is there
 

@@ -39,8 +39,6 @@ from tornado_chat.services.counselling.room_lifecycle import RoomLife
 from tornado_chat.services.counselling.room_lookup import Rooms
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
-from tornado_chat.services.dispatch import Dispatcher
-from tornado_chat.services.floor import Floor
 from tornado_chat.services.housekeeping import Retention
 from tornado_chat.services.leadership.db_lease import Turn
 from tornado_chat.services.messaging.connections import Connections
@@ -55,9 +53,11 @@ from tornado_chat.services.monitoring.overview import Overview
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.services.plugin_host.context import Behind, PluginContext
 from tornado_chat.services.plugin_host.event_feed import PluginEvents
-from tornado_chat.services.stored_conversations import StoredConversations
-from tornado_chat.services.support import Support
-from tornado_chat.services.support_records import SupportRecords
+from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.history import SupportRecords
+from tornado_chat.services.support.local_conversations import Floor
+from tornado_chat.services.support.repository import StoredConversations
+from tornado_chat.services.support.service import Support
 from tornado_chat.storage.opening import CannotOpen
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route

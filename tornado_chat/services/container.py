@@ -12,8 +12,8 @@ from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.monitoring.aggregate import Siblings
-from tornado_chat.services.support import Support
-from tornado_chat.services.support_records import SupportRecords
+from tornado_chat.services.support.history import SupportRecords
+from tornado_chat.services.support.service import Support
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 

@@ -19,7 +19,7 @@ from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Assigned, Departed, Event, Returned
 from tornado_chat.core.types import ConversationState, Person, Role
 from tornado_chat.observability.metrics import Buckets
-from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
 from tornado_chat.simulation.memory import InMemory
 from tornado_chat.simulation.people import Attendant, Visitor

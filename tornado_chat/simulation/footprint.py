@@ -10,7 +10,7 @@ from tornado_chat.cluster.facts import OnDuty, always_sure
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Buckets
-from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
 from tornado_chat.simulation.memory import InMemory
 

@@ -2,7 +2,7 @@
 
 from tornado_chat.cluster.facts import OnDuty
 from tornado_chat.core.types import Person, Role
-from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.simulation.clock import VirtualLoop
 from tornado_chat.simulation.people import Attendant
 from tornado_chat.simulation.plan import DROPS, HOUR, PROCESSES, Chances, Plan

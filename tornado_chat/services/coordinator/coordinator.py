@@ -18,7 +18,7 @@ from tornado_chat.cluster.facts import (
 from tornado_chat.core.types import Person
 from tornado_chat.services.coordinator.snapshot import Standing
 from tornado_chat.services.counselling.room_lifecycle import RoomLife
-from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.support.dispatcher import Dispatcher
 
 
 class Coordinator:

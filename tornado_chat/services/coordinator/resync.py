@@ -15,9 +15,9 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.counselling.service import Counselling
-from tornado_chat.services.floor import Floor
 from tornado_chat.services.leadership.partition_flag import CutOff
 from tornado_chat.services.messaging.store import Store, read_in_portions
+from tornado_chat.services.support.local_conversations import Floor
 from tornado_chat.storage import threads
 
 log = logging.getLogger(__name__)

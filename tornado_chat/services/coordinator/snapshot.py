@@ -13,9 +13,9 @@ from typing import Any
 
 from tornado_chat.core import status as shown
 from tornado_chat.core.types import ConversationState, Kind, Person, Room, SessionState
-from tornado_chat.services.cases import Case, WaiterDesk
 from tornado_chat.services.counselling.room_lifecycle import RoomLife
-from tornado_chat.services.dispatch import Dispatcher
+from tornado_chat.services.support.cases import Case, WaiterDesk
+from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.wire.times import LocalTimes
 
 MOST_WAITING = 100

@@ -14,9 +14,9 @@ from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.types import Conversation
 from tornado_chat.domain.queue import Assignment
 from tornado_chat.observability.logs import fields
-from tornado_chat.services.casebook import Casebook
-from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
 from tornado_chat.services.leadership.term import Term
+from tornado_chat.services.support.cases import RETRY, Case, Conversations, WaiterDesk
+from tornado_chat.services.support.dispatch_state import Casebook
 
 log = logging.getLogger(__name__)
 

@@ -26,11 +26,11 @@ from tornado_chat.core.types import Conversation, Person
 from tornado_chat.domain.queue import Desk, QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Buckets
-from tornado_chat.services.casebook import Casebook
-from tornado_chat.services.cases import RETRY, Case, Conversations, WaiterDesk
 from tornado_chat.services.leadership.grace_timers import Graces
 from tornado_chat.services.leadership.term import Term
-from tornado_chat.services.matching import Matching
+from tornado_chat.services.support.cases import RETRY, Case, Conversations, WaiterDesk
+from tornado_chat.services.support.dispatch_state import Casebook
+from tornado_chat.services.support.matcher import Matching
 
 log = logging.getLogger(__name__)
 

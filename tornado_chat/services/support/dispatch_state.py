@@ -15,10 +15,10 @@ from tornado_chat.core.events import Event, Place
 from tornado_chat.core.types import Conversation, Person
 from tornado_chat.domain.queue import Desk, QueuePolicy
 from tornado_chat.observability.metrics import Buckets
-from tornado_chat.services.cases import Case, WaiterDesk
 from tornado_chat.services.leadership.grace_timers import Graces
 from tornado_chat.services.messaging.event_log import about
-from tornado_chat.services.places import PlaceTeller
+from tornado_chat.services.support.cases import Case, WaiterDesk
+from tornado_chat.services.support.queue_positions import PlaceTeller
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from tornado_chat.cluster.facts import Coordination, HandOver, HowIsSupport
 from tornado_chat.core.errors import Conflict
 from tornado_chat.core.events import Event, Typing
 from tornado_chat.core.types import Conversation, ConversationState, Message, Person, Role, Stored
-from tornado_chat.services.floor import Floor
 from tornado_chat.services.messaging.filtering import Filtering
 from tornado_chat.services.messaging.store import Store, forgive
-from tornado_chat.services.seats import Seat
+from tornado_chat.services.support.local_conversations import Floor
+from tornado_chat.services.support.sockets import Seat
 from tornado_chat.storage import conversations, messages, reading
 from tornado_chat.storage.messages import Append
 

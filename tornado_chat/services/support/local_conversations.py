@@ -23,7 +23,7 @@ from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.messaging.event_log import about
 from tornado_chat.services.messaging.receipts import ReceiptBook
 from tornado_chat.services.messaging.store import Store, read_in_portions
-from tornado_chat.services.seats import Post, Seat, Talk, Usher
+from tornado_chat.services.support.sockets import Post, Seat, Talk, Usher
 from tornado_chat.storage import conversations
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.auth.access import Gate
 from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.services.support import Support
+from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversations, messages
 
 
