@@ -13,9 +13,9 @@ from tests.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.core.types import Kind, Person, Role
-from tornado_chat.storage import conversations, moving, schema
-from tornado_chat.storage.alone import transact
+from tornado_chat.storage import conversations, import_sqlite, schema
 from tornado_chat.storage.database import open_database
+from tornado_chat.storage.exclusive_lock import transact
 
 USER, WAITER = Person(Role.USER, "7"), Person(Role.WAITER, "anne")
 
@@ -50,7 +50,7 @@ def _message(number: int) -> dict[str, Any]:
 
 
 ROWS: list[tuple[type[pw.Model], list[dict[str, Any]]]] = [
-    (moving.models.Message, [_message(number) for number in range(1, 1203)]),
+    (import_sqlite.models.Message, [_message(number) for number in range(1, 1203)]),
 ]
 
 
@@ -74,7 +74,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def rows(database: pw.Database) -> dict[str, list[Any]]:
     return {
         model._meta.table_name: sorted(map(repr, model.select().tuples().execute(database)))
-        for model in moving.MODELS
+        for model in import_sqlite.MODELS
     }
 
 

@@ -425,10 +425,10 @@ def test_ctrl_c_in_the_middle_says_how_to_go_on(
 
 
 def test_a_stopped_prune_says_how_to_go_on(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tornado_chat.storage import removal
+    from tornado_chat.storage import retention
 
     with monkeypatch.context() as patched:
-        patched.setattr(removal, "sweep", lambda tx: os.kill(os.getpid(), signal.SIGTERM))
+        patched.setattr(retention, "sweep", lambda tx: os.kill(os.getpid(), signal.SIGTERM))
         result = run("db", "prune", "--older-than", "1", "--yes")
     assert (result.exit_code, "run the same command again for the rest" in result.stderr) == (1, True)
     assert "prune stopped" in run("db", "operations").stdout

@@ -12,8 +12,8 @@ from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
 from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.plugins.data_keeper import Keeper
 from tornado_chat.plugins.data_keepers import Keepers, Kept
-from tornado_chat.storage import conversations, messages, notifications, people, rooms, staff
-from tornado_chat.storage.erasing import Done
+from tornado_chat.storage import conversations, messages, notifications, person_data, rooms, staff
+from tornado_chat.storage.erasure import Done
 
 TOMBSTONE = "[erased]"
 
@@ -116,7 +116,7 @@ def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> 
     staff.add(database, account, "hash")
     staff.add(database, StaffAccount("wu", "Wu", WU, NOW), "hash")
     assert staff.open_session(database, "key", "chen", "hash", NOW, NOW + DAY, 0)
-    assert people.is_known(database, CHEN)
+    assert person_data.is_known(database, CHEN)
     erasure = erase(database, CHEN)
     assert erasure.complete
     assert erasure.counts == {Done("staff_account", "made anonymous"): 1, Done("staff_session", "deleted"): 1}
@@ -173,10 +173,10 @@ def test_what_is_open_is_named_and_can_be_ended(database: pw.Database) -> None:
 
 def test_an_observer_leaves_no_trace(database: pw.Database) -> None:
     build(database)
-    assert people.is_known(database, WU)
-    assert {thread.kind for thread in people.marks(database, WU)} == {Kind.SESSION}
+    assert person_data.is_known(database, WU)
+    assert {thread.kind for thread in person_data.marks(database, WU)} == {Kind.SESSION}
     erase(database, WU)
-    assert people.marks(database, WU) == {}
+    assert person_data.marks(database, WU) == {}
 
 
 def test_somebody_who_comes_back_meanwhile_is_noticed(database: pw.Database) -> None:

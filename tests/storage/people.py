@@ -7,7 +7,7 @@ import peewee as pw
 
 from tests.storage.conftest import NOW, transact
 from tornado_chat.core.types import Person, Role, SessionState, Thread
-from tornado_chat.storage import conversations, notifications, reading, receipts, rooms
+from tornado_chat.storage import conversations, notifications, read_marks, receipts, rooms
 from tornado_chat.storage.messages import Append, MessageLog
 from tornado_chat.storage.writer import Transaction
 
@@ -74,7 +74,7 @@ def build(database: pw.Database, now: int = NOW, *, over: bool = True, waits: Pe
     )
     note = run(lambda tx: notifications.create(tx, LIN, 0, f"for Lin {SECRET}", None))
     run(lambda tx: notifications.create(tx, CHEN, 2, "new", {"sessionId": session.thread.id}))
-    run(lambda tx: reading.mark(tx, session.thread, LIN, 3))
+    run(lambda tx: read_marks.mark(tx, session.thread, LIN, 3))
     run(
         lambda tx: receipts.advance(
             tx.database, [(session.thread, LIN, 3), (session.thread, WU, 2), (note.thread, LIN, 1)]

@@ -18,9 +18,9 @@ from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import messages, models, mysql, notifications
-from tornado_chat.storage.commits import MysqlCommits
 from tornado_chat.storage.database import Readers
 from tornado_chat.storage.messages import Append
+from tornado_chat.storage.transactions import MysqlCommits
 from tornado_chat.storage.writer import Transaction, Writer
 
 pytestmark = on_mariadb

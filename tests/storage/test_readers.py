@@ -10,8 +10,8 @@ from tornado.ioloop import IOLoop
 
 from tests.storage.conftest import open_url
 from tornado_chat.core.errors import NotFound, Unavailable
-from tornado_chat.storage.asking import ask
 from tornado_chat.storage.database import Readers
+from tornado_chat.storage.raw_sql import ask
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tornado_chat.storage import (
     messages,
     models,
     notifications,
-    removal,
+    retention,
     rooms,
     schema,
     streams,
@@ -31,7 +31,7 @@ def remove_all(database: pw.Database, before: int = LATER) -> dict[str, int]:
 
 def test_what_is_old_goes_with_all_that_belongs_to_it(database: pw.Database) -> None:
     build(database)
-    old = removal.count_old(database, LATER)
+    old = retention.count_old(database, LATER)
     assert old.conversations == {Kind.RECORD: 1, Kind.SESSION: 1, Kind.SUPPORT: 1}
     assert (old.messages, old.notifications) == (7, 1)
     counts = remove_all(database)
@@ -48,7 +48,7 @@ def test_what_is_old_goes_with_all_that_belongs_to_it(database: pw.Database) -> 
     assert SECRET not in left
     for word in ("I hear you", "go on", "with pleasure", "Chen", "Wu", "Eve", "handed over"):
         assert word not in left
-    assert removal.count_old(database, LATER).nothing
+    assert retention.count_old(database, LATER).nothing
     rows = {table: count for table, count in facts.describe(database).rows.items() if count}
     assert rows == {"inbox": 2, "notification": 1, "receipt": 1}, "an emptied row is none"
     assert remove_all(database) == {}
@@ -127,8 +127,8 @@ def test_an_emptied_row_says_nothing_of_anybody(database: pw.Database) -> None:
     remove_all(database)
     room = rooms.get(database, world.session)
     assert (room.asker.id, room.helper.id, room.asker_name, room.feedback, room.appointment_id) == (
-        removal.GONE,
-        removal.GONE,
+        retention.GONE,
+        retention.GONE,
         None,
         None,
         None,
@@ -148,7 +148,7 @@ def test_a_long_conversation_goes_in_pieces(database: pw.Database) -> None:
     done, pieces = [], 0
     left = [world.session]
     while left:
-        (counts, gone), _ = transact(database, lambda tx, left=left: removal.remove(tx, left, 10))  # type: ignore[misc]
+        (counts, gone), _ = transact(database, lambda tx, left=left: retention.remove(tx, left, 10))  # type: ignore[misc]
         assert counts["message"] <= 10
         done += gone
         left = left[len(gone) :]
@@ -157,7 +157,7 @@ def test_a_long_conversation_goes_in_pieces(database: pw.Database) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(list(removal.TABLES)), st.integers(0, 3), st.booleans()), max_size=8)
+    st.lists(st.tuples(st.sampled_from(list(retention.TABLES)), st.integers(0, 3), st.booleans()), max_size=8)
 )
 @settings(max_examples=40)
 def test_whatever_there_is_exactly_the_old_and_finished_goes(
@@ -180,15 +180,17 @@ def test_whatever_there_is_exactly_the_old_and_finished_goes(
 
 def test_notifications_that_were_read_go_without_a_receipt(database: pw.Database) -> None:
     made = transact(database, lambda tx: notifications.create(tx, CHEN, 0, "hello", None))[0]
-    assert removal.old_notifications(database, LATER, 0, 10) == []
+    assert retention.old_notifications(database, LATER, 0, 10) == []
     transact(database, lambda tx: notifications.mark_read(tx, CHEN, made.id))
-    assert removal.old_notifications(database, LATER, 0, 10) == [made.id]
-    assert removal.old_notifications(database, NOW, 0, 10) == []
+    assert retention.old_notifications(database, LATER, 0, 10) == [made.id]
+    assert retention.old_notifications(database, NOW, 0, 10) == []
 
 
 def test_removing_the_same_thing_twice_does_no_harm(database: pw.Database) -> None:
     world = build(database)
     for _ in range(2):
-        transact(database, lambda tx: removal.remove(tx, [world.record, world.session, world.support], 1000))
+        transact(
+            database, lambda tx: retention.remove(tx, [world.record, world.session, world.support], 1000)
+        )
     assert texts(database, world.session) == []
     assert texts(database, Thread(Kind.SUPPORT, 99)) == []

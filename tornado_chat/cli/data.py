@@ -24,7 +24,7 @@ def kept(config: configuration.Config) -> Iterator[tuple["peewee.Database", "Kee
     """The database, up to date and with the tables of plugins, and what plugins do with theirs."""
     from tornado_chat.observability import logs
     from tornado_chat.plugins.data_keepers import of_plugins
-    from tornado_chat.storage.alone import be_patient
+    from tornado_chat.storage.exclusive_lock import be_patient
 
     missing = not_there(config)
     if missing:
@@ -122,10 +122,10 @@ def of_person(command: Callable[..., None]) -> Callable[..., None]:
 
 def require_known(database: "peewee.Database", keepers: "Keepers", person: Person) -> None:
     """:raises ClickException: nothing is stored about the person."""
-    from tornado_chat.storage import people
+    from tornado_chat.storage import person_data
 
-    if people.is_known(database, person) or keepers.of_person(database, person):
+    if person_data.is_known(database, person) or keepers.of_person(database, person):
         return
-    others = [role.value for role in people.known_roles(database, person.id)]
+    others = [role.value for role in person_data.known_roles(database, person.id)]
     hint = f"; there is a {' and a '.join(others)} with this id: say --role" if others else ""
     raise click.ClickException(f"nothing is stored about {person.role.value} {person.id}{hint}")

@@ -24,7 +24,7 @@ def import_(given: Given, file: Path, yes: bool) -> None:
     """
     from tornado_chat.cli.shown import number, some
     from tornado_chat.config.mysql_url import is_mysql
-    from tornado_chat.storage.moving import Incomplete, NotEmpty, take_over
+    from tornado_chat.storage.import_sqlite import Incomplete, NotEmpty, take_over
 
     config = given.load()
     if not is_mysql(config.storage.url):

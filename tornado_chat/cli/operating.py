@@ -97,7 +97,7 @@ def _look_at_server(config: Config) -> list[str]:
     """Whether a MySQL server is there and can be used; what the operator should know of it."""
     if not is_mysql(config.storage.url):
         return []
-    from tornado_chat.storage.opening import examine
+    from tornado_chat.storage.open import examine
 
     with opened(config) as (database, _):
         faults, warnings = examine(database, config.storage, config.limits.frame_bytes)

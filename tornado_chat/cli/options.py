@@ -114,7 +114,7 @@ def opened(config: configuration.Config) -> Iterator[tuple["peewee.Database", An
 
     from tornado_chat.storage import schema
     from tornado_chat.storage.database import open_database
-    from tornado_chat.storage.opening import why
+    from tornado_chat.storage.open import why
 
     try:
         database = open_database(config.storage, waits_long=True)

@@ -32,7 +32,7 @@ def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
     from tornado_chat.core.types import Kind
     from tornado_chat.data_management.operation_log import Recorder
     from tornado_chat.data_management.pruning import prune as remove
-    from tornado_chat.storage.removal import count_old
+    from tornado_chat.storage.retention import count_old
 
     config = given.load()
     if days is None:

@@ -13,9 +13,9 @@ import peewee as pw
 
 from tornado_chat.core.types import Kind, Person, SessionState, Thread
 from tornado_chat.plugins.data_keepers import Keepers
-from tornado_chat.storage import conversations, erasing, people, removal, rooms
-from tornado_chat.storage.alone import transact
-from tornado_chat.storage.erasing import Counts, Done
+from tornado_chat.storage import conversations, erasure, person_data, retention, rooms
+from tornado_chat.storage.erasure import Counts, Done
+from tornado_chat.storage.exclusive_lock import transact
 from tornado_chat.storage.writer import Transaction
 
 MOST = 500  # rows in one transaction
@@ -65,10 +65,10 @@ class Erasure:
 
     def open(self) -> list[Open]:
         """The conversations that have to end before."""
-        found = [Open(*each) for each in people.open_threads(self._database, self._person)]
+        found = [Open(*each) for each in person_data.open_threads(self._database, self._person)]
         if self._whole:  # what is to go altogether must be over for everybody
             for thread in self._threads():
-                other = people.conversation(self._database, thread)
+                other = person_data.conversation(self._database, thread)
                 if other is not None and other.open:
                     found.append(Open(thread, other.state.value))
         return list(dict.fromkeys(found))
@@ -102,12 +102,12 @@ class Erasure:
     @property
     def complete(self) -> bool:
         """Whether nothing is left now. If something is, the person has come back meanwhile."""
-        return not people.is_known(self._database, self._person)
+        return not person_data.is_known(self._database, self._person)
 
     # --- inside ---
 
     def _threads(self) -> list[Thread]:
-        threads = people.threads(self._database, self._person)
+        threads = person_data.threads(self._database, self._person)
         if not self._whole:
             return threads
         threads += [
@@ -116,7 +116,7 @@ class Erasure:
             if thread.kind is Kind.SESSION
             for record in rooms.records(self._database, thread.id)
         ]
-        order = list(removal.TABLES)
+        order = list(retention.TABLES)
         return sorted(set(threads), key=lambda thread: (order.index(thread.kind), thread.id))
 
     def _transact(self, work: Callable[[Transaction], tuple[Counts, T]]) -> T:
@@ -131,20 +131,20 @@ class Erasure:
         most = ALL if self._rehearse else MOST
         while left and counts.total() < MOST:
             if self._whole:
-                removed, gone = erasing.remove_conversation(tx, left[0], most)
+                removed, gone = erasure.remove_conversation(tx, left[0], most)
                 counts += removed
                 if not gone:
                     break
                 counts += _of_plugins(self._keepers.conversations_removed(tx, left[:1]))
             else:
-                counts += erasing.erase_conversation(tx, self._person, left[0], self._tombstone)
+                counts += erasure.erase_conversation(tx, self._person, left[0], self._tombstone)
             del left[0]
         return counts, left
 
     def _erase_rest(self, tx: Transaction, counted: Sequence[Thread]) -> tuple[Counts, None]:
-        counts = erasing.erase_rest(tx, self._person, counted)
+        counts = erasure.erase_rest(tx, self._person, counted)
         counts += _of_plugins(self._keepers.erase_person(tx, self._person))
-        removal.sweep(tx)
+        retention.sweep(tx)
         kept = self._keepers.of_person(tx.database, self._person)
         self.kept = {table: len(rows) for tables in kept.values() for table, rows in tables.items()}
         return counts, None

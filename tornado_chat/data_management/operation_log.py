@@ -13,7 +13,7 @@ from tornado_chat.core.types import Operation, Person
 from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.storage import operations
-from tornado_chat.storage.alone import transact
+from tornado_chat.storage.exclusive_lock import transact
 from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import peewee as pw
 
 from tornado_chat.core.types import Conversation, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.data_keepers import Keepers
-from tornado_chat.storage import messages, operations, people
+from tornado_chat.storage import messages, operations, person_data
 
 FORMAT = "tornado-chat-person"
 VERSION = 1
@@ -43,8 +43,8 @@ class Gathered:
         self._keepers = keepers
         self.person = person
         self._zone: tzinfo | None = ZoneInfo(zone) if zone else None
-        self._threads = people.threads(database, person)
-        self._marks = people.marks(database, person)
+        self._threads = person_data.threads(database, person)
+        self._marks = person_data.marks(database, person)
         self.counts = Counter(SECTIONS[thread.kind] for thread in self._threads)
 
     def head(self, version: str, now: int) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Gathered:
 
     def accounts(self) -> list[dict[str, Any]]:
         """Accounts of the server itself, with the browsers that are signed in; no secrets."""
-        found = people.accounts(self._database, self.person)
+        found = person_data.accounts(self._database, self.person)
         for account in found:
             for name in ("created", "signed_in", "removed"):
                 account[name] = self.time(account[name])
@@ -84,7 +84,7 @@ class Gathered:
         return found
 
     def notifications(self) -> Iterator[dict[str, Any]]:
-        for row in people.notifications(self._database, self.person):
+        for row in person_data.notifications(self._database, self.person):
             data = row["data"]
             yield {
                 **row,
@@ -114,8 +114,8 @@ class Gathered:
     # --- inside ---
 
     def _conversation(self, thread: Thread) -> dict[str, Any]:
-        found = people.conversation(self._database, thread)
-        others = [] if found is None else [who for who, _ in people.sides(found) if who != self.person]
+        found = person_data.conversation(self._database, thread)
+        others = [] if found is None else [who for who, _ in person_data.sides(found) if who != self.person]
         return {
             "id": thread.id,
             "others": [who.role.value for who in others],
@@ -163,8 +163,8 @@ class Gathered:
         """What the person was called, each name once."""
         names: dict[str, None] = {}
         for thread in self._threads:
-            found = people.conversation(self._database, thread)
-            for who, name in people.sides(found) if found is not None else ():
+            found = person_data.conversation(self._database, thread)
+            for who, name in person_data.sides(found) if found is not None else ():
                 if who == self.person and name:
                     names[name] = None
         return list(names)

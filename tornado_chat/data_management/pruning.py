@@ -7,8 +7,8 @@ import peewee as pw
 
 from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.services.housekeeping import Read, steps
-from tornado_chat.storage.alone import transact
-from tornado_chat.storage.removal import Counts
+from tornado_chat.storage.exclusive_lock import transact
+from tornado_chat.storage.retention import Counts
 
 
 def prune(database: pw.Database, keepers: Keepers, before: int, progress: Callable[[], object]) -> Counts:

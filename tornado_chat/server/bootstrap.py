@@ -11,7 +11,7 @@ from tornado_chat.plugins import discovery
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.server.preflight import key_mistakes, key_problem
 from tornado_chat.services.auth.keys import Keys, load_keys
-from tornado_chat.storage.opening import CannotOpen, open_checked
+from tornado_chat.storage.open import CannotOpen, open_checked
 
 
 class StartError(Exception):

@@ -10,7 +10,7 @@ from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.data_keepers import Keepers, Kept
 from tornado_chat.plugins.manager import Plugins
-from tornado_chat.storage.opening import create_missing
+from tornado_chat.storage.open import create_missing
 
 
 def queue_policy(plugins: Plugins) -> QueuePolicy:

@@ -58,7 +58,7 @@ from tornado_chat.services.support.history import SupportRecords
 from tornado_chat.services.support.local_conversations import Floor
 from tornado_chat.services.support.repository import StoredConversations
 from tornado_chat.services.support.service import Support
-from tornado_chat.storage.opening import CannotOpen
+from tornado_chat.storage.open import CannotOpen
 from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.pages import Route
 from tornado_chat.web.proxies import Networks, ProxiedServer

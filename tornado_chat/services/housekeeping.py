@@ -21,8 +21,8 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.plugins.data_keepers import Keepers
 from tornado_chat.services.leadership.db_lease import Turn
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import removal
-from tornado_chat.storage.removal import Counts
+from tornado_chat.storage import retention
+from tornado_chat.storage.retention import Counts
 from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
@@ -55,27 +55,27 @@ Steps = Generator[Read | Write, Any, Counts]
 def steps(keepers: Keepers, before: int) -> Steps:
     """Remove everything from before that time; gives what was removed in the end."""
     counts: Counts = Counter()
-    for kind in removal.TABLES:
-        finished = partial(removal.finished, kind=kind, before=before, limit=PAGE)
+    for kind in retention.TABLES:
+        finished = partial(retention.finished, kind=kind, before=before, limit=PAGE)
         last = 0
         while ids := (yield Read(partial(finished, after_id=last))):
             threads, last = [Thread(kind, id) for id in ids], ids[-1]
             while threads:
                 removed, threads = yield Write(partial(_remove, keepers=keepers, threads=threads))
                 counts += removed
-    old = partial(removal.old_notifications, before=before, limit=MOST)
+    old = partial(retention.old_notifications, before=before, limit=MOST)
     last = 0
     while ids := (yield Read(partial(old, after_id=last))):
         last = ids[-1]
-        counts += yield Write(partial(removal.remove_notifications, ids=ids))
+        counts += yield Write(partial(retention.remove_notifications, ids=ids))
     while of_plugins := (yield Write(partial(keepers.remove_old, before=before, limit=MOST))):
         counts += of_plugins
-    yield Write(removal.sweep)
+    yield Write(retention.sweep)
     return counts
 
 
 def _remove(tx: Transaction, keepers: Keepers, threads: list[Thread]) -> tuple[Counts, list[Thread]]:
-    counts, gone = removal.remove(tx, threads, MOST)
+    counts, gone = retention.remove(tx, threads, MOST)
     if gone:
         counts += keepers.conversations_removed(tx, gone)
     return counts, threads[len(gone) :]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import peewee as pw
 
-from tornado_chat.storage import models, removal, schema
+from tornado_chat.storage import models, retention, schema
 
 
 class File(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ def describe(database: pw.Database) -> Facts:
         migrations=[name for name, applied in found if applied],
         missing=[name for name, applied in found if not applied],
         unknown=schema.unknown(database),
-        rows={name: removal.count_rows(database, model) for name, model in ours.items()},
+        rows={name: retention.count_rows(database, model) for name, model in ours.items()},
         other_rows={name: _count(database, name) for name in others},
         first=first,
         last=last,

@@ -16,7 +16,7 @@ from tornado_chat.core.errors import ChatError, Conflict
 from tornado_chat.core.events import Reached
 from tornado_chat.core.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.asking import ask
+from tornado_chat.storage.raw_sql import ask
 
 T = TypeVar("T")
 Key = tuple[int, int, str, str | None]

@@ -9,7 +9,7 @@ import peewee as pw
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Kind, Notification, Person, Role, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.asking import ask, do
+from tornado_chat.storage.raw_sql import ask, do
 from tornado_chat.storage.writer import Transaction
 
 _FIELDS = (

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import peewee as pw
 
 from tornado_chat.core.types import Person, Thread
-from tornado_chat.storage.asking import ask
+from tornado_chat.storage.raw_sql import ask
 
 _GET = "SELECT seq FROM receipt WHERE kind = ? AND thread_id = ? AND reader = ?"
 

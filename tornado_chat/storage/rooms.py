@@ -13,7 +13,7 @@ from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.events import Notice, RoomEnded, RoomStarted
 from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.asking import ask
+from tornado_chat.storage.raw_sql import ask
 from tornado_chat.storage.writer import Transaction
 
 Table = type[models.ConsultationSession] | type[models.SupervisorConsultation]

@@ -7,8 +7,8 @@ from pathlib import Path
 import peewee as pw
 from playhouse.migrations import Runner
 
+from tornado_chat.storage.migration_steps import Steps, locked
 from tornado_chat.storage.mysql import MysqlDatabase
-from tornado_chat.storage.steps import Steps, locked
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HISTORY = "schema_migration"

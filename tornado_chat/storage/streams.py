@@ -11,8 +11,8 @@ import peewee as pw
 
 from tornado_chat.core.types import Kind, Message, Notification, Person, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.commits import wait_for_writers
 from tornado_chat.storage.notifications import notification_of, with_owner
+from tornado_chat.storage.transactions import wait_for_writers
 from tornado_chat.storage.writer import Transaction
 
 

@@ -35,8 +35,8 @@ from tornado_chat.core.events import Event
 from tornado_chat.core.types import Stored, Thread
 from tornado_chat.observability.logs import words
 from tornado_chat.observability.metrics import StorageMeter
-from tornado_chat.storage.commits import Failed, commits_for
 from tornado_chat.storage.messages import Append, MessageLog
+from tornado_chat.storage.transactions import Failed, commits_for
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from tornado_chat.core.types import HostRecord, HostSession, Kind, Message, Pers
 from tornado_chat.delivery.hub import PAGE
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import arriving, rooms
-from tornado_chat.storage.arriving import Missed
+from tornado_chat.storage import join_queries, rooms
+from tornado_chat.storage.join_queries import Missed
 
 
 class Rooms:
@@ -35,10 +35,10 @@ class Rooms:
     async def arrive(self, thread: Thread, reader: Person) -> tuple[Room, Missed[Message]]:
         """As ``get``, with the first ``PAGE`` of what ``reader`` has not received."""
         try:
-            return await self._store.look_up(arriving.at_room, thread, reader, PAGE)
+            return await self._store.look_up(join_queries.at_room, thread, reader, PAGE)
         except NotFound:
             await self.get(thread)
-            return await self._store.look_up(arriving.at_room, thread, reader, PAGE)
+            return await self._store.look_up(join_queries.at_room, thread, reader, PAGE)
 
     async def _find_session(self, session_id: int) -> Room | None:
         found: HostSession | None = await self._plugins.decide("find_session", session_id=session_id)

@@ -42,7 +42,7 @@ from tornado_chat.services.messaging.event_log import about
 from tornado_chat.services.messaging.filtering import Filtering, Lane
 from tornado_chat.services.messaging.receipts import ReceiptBook
 from tornado_chat.services.messaging.store import Store, forgive, read_in_portions
-from tornado_chat.storage import messages, reading, rooms
+from tornado_chat.storage import messages, read_marks, rooms
 from tornado_chat.storage.messages import Append
 from tornado_chat.storage.writer import Transaction
 
@@ -175,12 +175,12 @@ class Counselling:
 
     def read(self, seat: Seat, seq: int) -> None:
         """Remember and show how far one has read. Nobody waits for it; a lost one is said again."""
-        done = self._store.write(lambda tx: reading.mark(tx, seat.thread, seat.identity.person, seq))
+        done = self._store.write(lambda tx: read_marks.mark(tx, seat.thread, seat.identity.person, seq))
         done.add_done_callback(forgive)
 
     async def status(self, seat: Seat) -> list[Published]:
         """What one who has just come should know: who is there, and how far everybody has read."""
-        marks = await self._store.look_up(reading.marks, seat.thread)
+        marks = await self._store.look_up(read_marks.marks, seat.thread)
         return [*marks, await self.presence(seat.room)]
 
     def leave(self, seat: Seat, close_code: int | None) -> None:

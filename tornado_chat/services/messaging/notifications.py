@@ -12,7 +12,7 @@ from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.messaging.receipts import ReceiptBook
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import arriving, notifications
+from tornado_chat.storage import join_queries, notifications
 from tornado_chat.storage.writer import Transaction
 
 PLAIN = 0
@@ -69,7 +69,7 @@ class Notifications:
         """Give a socket what its person has not received yet, then everything new."""
         owner = outbox.person
         told = self._told
-        found = await self._store.look_up(arriving.at_inbox, owner, PAGE)
+        found = await self._store.look_up(join_queries.at_inbox, owner, PAGE)
         if found is None:
             inbox = await self._store.write(lambda tx: notifications.open_inbox(tx, owner))
             await self._hub.follow(outbox, inbox, 0)

@@ -16,7 +16,7 @@ from tornado_chat.services.messaging.filtering import Filtering
 from tornado_chat.services.messaging.store import Store, forgive
 from tornado_chat.services.support.local_conversations import Floor
 from tornado_chat.services.support.sockets import Seat
-from tornado_chat.storage import conversations, messages, reading
+from tornado_chat.storage import conversations, messages, read_marks
 from tornado_chat.storage.messages import Append
 
 
@@ -111,7 +111,7 @@ class Support:
     def read(self, seat: Seat, address: str | None, seq: int) -> None:
         """Remember and show how far one has read. Nobody waits for it; a lost one is said again."""
         conversation = self._floor.conversation_of(seat, address)
-        done = self._store.write(lambda tx: reading.mark(tx, conversation.thread, seat.person, seq))
+        done = self._store.write(lambda tx: read_marks.mark(tx, conversation.thread, seat.person, seq))
         done.add_done_callback(forgive)
 
     async def history(

@@ -17,7 +17,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.services.messaging.filtering import Lane
 from tornado_chat.services.messaging.receipts import ReceiptBook
 from tornado_chat.services.messaging.store import Store
-from tornado_chat.storage import conversations, reading
+from tornado_chat.storage import conversations, read_marks
 from tornado_chat.wire.support import SupportFrames
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ class Usher:
                 extra=conversation_fields(conversation, seat, resent=resent),
             )
             if "read" in seat.frames.features:
-                for mark in await self._store.look_up(reading.marks, conversation.thread):
+                for mark in await self._store.look_up(read_marks.marks, conversation.thread):
                     frame = seat.frames.encode(mark, own=False)
                     if frame is not None:
                         seat.outbox.in_order(conversation.thread, partial(seat.outbox.send, frame))

@@ -7,7 +7,7 @@ import peewee as pw
 
 from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Room, Thread
 from tornado_chat.storage import conversations, models, rooms
-from tornado_chat.storage.removal import TABLES
+from tornado_chat.storage.retention import TABLES
 
 SIDES: dict[Kind, tuple[str, str]] = {
     Kind.SESSION: ("asker", "helper"),

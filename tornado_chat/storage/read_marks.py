@@ -6,8 +6,8 @@ import peewee as pw
 
 from tornado_chat.core.events import Read
 from tornado_chat.core.types import Person, Thread
-from tornado_chat.storage.asking import ask
 from tornado_chat.storage.models import Message, ReadMark
+from tornado_chat.storage.raw_sql import ask
 from tornado_chat.storage.writer import Transaction
 
 _MARKS = "SELECT reader, seq FROM read_mark WHERE kind = ? AND thread_id = ?"

@@ -9,9 +9,9 @@ import peewee as pw
 
 from tornado_chat import config
 from tornado_chat.storage import mysql_checks, schema
-from tornado_chat.storage.commits import pauses
 from tornado_chat.storage.database import open_database
 from tornado_chat.storage.mysql import MysqlDatabase, Trouble, trouble_of
+from tornado_chat.storage.transactions import pauses
 
 log = logging.getLogger(__name__)
 

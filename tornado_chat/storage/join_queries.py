@@ -6,7 +6,7 @@ import peewee as pw
 
 from tornado_chat.core.types import Kind, Message, Notification, Person, Room, Thread
 from tornado_chat.storage import messages, notifications, receipts, rooms
-from tornado_chat.storage.asking import ask
+from tornado_chat.storage.raw_sql import ask
 
 Item = TypeVar("Item", Message, Notification)
 

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from tornado_chat.core.types import Kind, Person, Role, Thread
-from tornado_chat.storage import models, removal
-from tornado_chat.storage.people import NOBODYS, SIDES
+from tornado_chat.storage import models, retention
+from tornado_chat.storage.person_data import NOBODYS, SIDES
 from tornado_chat.storage.writer import Transaction
 
 
@@ -41,7 +41,7 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
         .where(_of(message, thread) & (message.sender == person.key))
         .execute(tx.database)
     )
-    table = removal.TABLES[thread.kind]
+    table = retention.TABLES[thread.kind]
     row = table.select().where(table.id == thread.id).dicts().first(tx.database)
     changes = _changes(thread.kind, row, person, nobody) if row else {}
     if changes:
@@ -52,7 +52,7 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
 
 def remove_conversation(tx: Transaction, thread: Thread, most: int) -> tuple[Counts, bool]:
     """Take out a finished conversation altogether; False if more than ``most`` messages were in it."""
-    removed, gone = removal.remove(tx, [thread], most)
+    removed, gone = retention.remove(tx, [thread], most)
     return Counter({Done(table, DELETED): rows for table, rows in removed.items()}), bool(gone)
 
 
@@ -69,7 +69,7 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
             (notification.inbox == inbox_id) & (notification.type >= 0)
         )
         ids = [id for (id,) in query.tuples().execute(tx.database)]
-        removal.discard(tx, notification, ids)
+        retention.discard(tx, notification, ids)
         counts[Done("notification", DELETED)] = len(ids)
         # Its number must not become another's: a socket of the person's may still listen to it. The
         # owner is no person of any role, so nobody takes it for somebody who can be notified.
