@@ -17,7 +17,7 @@ from tornado_chat import config
 from tornado_chat.core.types import Role
 from tornado_chat.server import server as app
 from tornado_chat.server.server import Server
-from tornado_chat.web.described.operations import undescribed
+from tornado_chat.web.api.operations import undescribed
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
 HOST = token("service", "host")

@@ -10,14 +10,14 @@ from tornado_chat.config.sections import Config
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
-from tornado_chat.web import counselling, ops, pages, support, widget
-from tornado_chat.web.api import people, sessions, staff, status
+from tornado_chat.web import counselling, pages, support, widget
+from tornado_chat.web.api import notifications, ops, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NothingHere
+from tornado_chat.web.api.operations import Routes
 from tornado_chat.web.described import handlers as described
 from tornado_chat.web.described import pages as described_pages
 from tornado_chat.web.described.handlers import Descriptions
-from tornado_chat.web.described.operations import Routes
 from tornado_chat.web.described.pages import Docs
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Site
@@ -46,7 +46,7 @@ class ChatApplication(Application):
         networks = {"networks": self._ops_networks}
         operator = {**networks, "readiness": readiness, "siblings": services.siblings}
         of_status = _given(networks, status.ROUTES)
-        api = [*sessions.ROUTES, *people.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
+        api = [*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
         self._descriptions = Descriptions([*api, *described.ROUTES, *ops.ROUTES], config.auth)
         routes = [
             *_given(everybody, counselling.ROUTES),

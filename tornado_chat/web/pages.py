@@ -22,8 +22,8 @@ from typing import Any
 from tornado.web import HTTPError
 
 from tornado_chat import config
+from tornado_chat.web.api.plain_handler import PlainHandler
 from tornado_chat.web.origins import Origins
-from tornado_chat.web.plain import PlainHandler
 
 TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",

@@ -11,8 +11,8 @@ from tornado.web import HTTPError, RequestHandler
 from tornado_chat.core.errors import ChatError, Forbidden, NotFound, Unavailable
 from tornado_chat.core.types import Identity, Role
 from tornado_chat.services.container import Services
-from tornado_chat.web.api.values import Paging, Problem
-from tornado_chat.web.described.operations import allowed, of_request
+from tornado_chat.web.api.operations import allowed, of_request
+from tornado_chat.web.api.schemas import Paging, Problem
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.parameters import parameters
 from tornado_chat.wire.parsing import parse

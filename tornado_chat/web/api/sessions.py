@@ -7,15 +7,15 @@ import msgspec
 
 from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.types import Kind, Role, Thread
-from tornado_chat.web.api import shown, transcripts, values
+from tornado_chat.web.api import schemas, serializers, transcripts
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.api.operations import Answer, operation
 from tornado_chat.web.parameters import parameters
 from tornado_chat.wire.counselling import line
 
-_open_session = msgspec.json.Decoder(values.OpenSession)
-_call_supervisor = msgspec.json.Decoder(values.CallSupervisor)
-_rating = msgspec.json.Decoder(values.Rating)
+_open_session = msgspec.json.Decoder(schemas.OpenSession)
+_call_supervisor = msgspec.json.Decoder(schemas.CallSupervisor)
+_rating = msgspec.json.Decoder(schemas.Rating)
 
 READERS = "Its two people, supervisors with a record on it, and the roles `service` and `admin`."
 RECORD_READERS = "Its consultant, its supervisor, and the roles `service` and `admin`."
@@ -29,11 +29,11 @@ class SessionsHandler(ApiHandler):
         "open_session",
         "Open a session",
         who="The roles `service` and `admin`, and a `user` for itself.",
-        body=values.OpenSession,
+        body=schemas.OpenSession,
         answers=[
-            Answer(HTTPStatus.CREATED, values.Session),
+            Answer(HTTPStatus.CREATED, schemas.Session),
             Answer(
-                HTTPStatus.OK, values.Session, "It was opened before, with the same `session_id` and people."
+                HTTPStatus.OK, schemas.Session, "It was opened before, with the same `session_id` and people."
             ),
         ],
         errors=[
@@ -56,7 +56,7 @@ class SessionsHandler(ApiHandler):
             session_id=wanted.session_id,
         )
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
-        self.answer(shown.session(room, self.services.times), status)
+        self.answer(serializers.session(room, self.services.times), status)
 
 
 class SessionHandler(ApiHandler):
@@ -64,13 +64,13 @@ class SessionHandler(ApiHandler):
         "get_session",
         "State and times of a session",
         who=READERS,
-        answers=[Answer(HTTPStatus.OK, values.Session)],
+        answers=[Answer(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def get(self, session_id: str) -> None:
         identity = await self.identify()
         room = await self.services.sessions.read(identity, Thread(Kind.SESSION, int(session_id)))
-        self.answer(shown.session(room, self.services.times))
+        self.answer(serializers.session(room, self.services.times))
 
 
 class RecordHandler(ApiHandler):
@@ -78,13 +78,13 @@ class RecordHandler(ApiHandler):
         "get_supervision",
         "State, times and people of a supervision record",
         who=RECORD_READERS,
-        answers=[Answer(HTTPStatus.OK, values.SupervisionRecord)],
+        answers=[Answer(HTTPStatus.OK, schemas.SupervisionRecord)],
         errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
         identity = await self.identify()
         room = await self.services.sessions.read(identity, Thread(Kind.RECORD, int(record_id)))
-        self.answer(shown.record(room, self.services.times))
+        self.answer(serializers.record(room, self.services.times))
 
 
 class SupervisionHandler(ApiHandler):
@@ -92,12 +92,12 @@ class SupervisionHandler(ApiHandler):
         "call_supervisor",
         "Call a supervisor",
         who="Its consultant, and the roles `service` and `admin`.",
-        body=values.CallSupervisor,
+        body=schemas.CallSupervisor,
         answers=[
-            Answer(HTTPStatus.CREATED, values.Supervision),
+            Answer(HTTPStatus.CREATED, schemas.Supervision),
             Answer(
                 HTTPStatus.OK,
-                values.Supervision,
+                schemas.Supervision,
                 "It was asked for before, with the same `record_id` and supervisor.",
             ),
         ],
@@ -116,7 +116,7 @@ class SupervisionHandler(ApiHandler):
             supervisor_name=wanted.supervisor_name,
             record_id=wanted.record_id,
         )
-        answer = values.Supervision(record.thread.id, record.session_id, record.state)
+        answer = schemas.Supervision(record.thread.id, record.session_id, record.state)
         self.answer(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
@@ -125,14 +125,14 @@ class EndHandler(ApiHandler):
         "end_session",
         "End a session",
         who="Its two people, and the roles `service` and `admin`.",
-        answers=[Answer(HTTPStatus.OK, values.Session)],
+        answers=[Answer(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def post(self, session_id: str) -> None:
         """At once: everybody in it gets ``会话已结束`` and is closed. A finished session stays as it is."""
         identity = await self.identify()
         room = await self.services.sessions.end(identity, int(session_id))
-        self.answer(shown.session(room, self.services.times))
+        self.answer(serializers.session(room, self.services.times))
 
 
 class RatingHandler(ApiHandler):
@@ -140,8 +140,8 @@ class RatingHandler(ApiHandler):
         "rate_session",
         "Rate a session",
         who="Its visitor.",
-        body=values.Rating,
-        answers=[Answer(HTTPStatus.OK, values.Session)],
+        body=schemas.Rating,
+        answers=[Answer(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def post(self, session_id: str) -> None:
@@ -149,7 +149,7 @@ class RatingHandler(ApiHandler):
         identity = await self.identify()
         rating = self.body(_rating)
         room = await self.services.sessions.rate(identity, int(session_id), rating.rate, rating.feedback)
-        self.answer(shown.session(room, self.services.times))
+        self.answer(serializers.session(room, self.services.times))
 
 
 class MessagesHandler(ApiHandler):
@@ -160,7 +160,7 @@ class MessagesHandler(ApiHandler):
         after, limit = self.cursor()
         page, more = await self.services.sessions.page(identity, thread, after, limit)
         items = [line(message, self.services.times) for message in page]
-        self.answer(values.MessagePage(items, page[-1].seq if more else None))
+        self.answer(schemas.MessagePage(items, page[-1].seq if more else None))
 
 
 class SessionMessagesHandler(MessagesHandler):
@@ -168,8 +168,8 @@ class SessionMessagesHandler(MessagesHandler):
         "list_session_messages",
         "What was said in a session",
         who=READERS,
-        query=values.Paging,
-        answers=[Answer(HTTPStatus.OK, values.MessagePage)],
+        query=schemas.Paging,
+        answers=[Answer(HTTPStatus.OK, schemas.MessagePage)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def get(self, session_id: str) -> None:
@@ -181,8 +181,8 @@ class RecordMessagesHandler(MessagesHandler):
         "list_supervision_messages",
         "What was said in a supervision record",
         who=RECORD_READERS,
-        query=values.Paging,
-        answers=[Answer(HTTPStatus.OK, values.MessagePage)],
+        query=schemas.Paging,
+        answers=[Answer(HTTPStatus.OK, schemas.MessagePage)],
         errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
@@ -194,7 +194,7 @@ class ExportHandler(ApiHandler):
 
     async def answer_file(self, thread: Thread) -> None:
         identity = await self.identify()
-        write = transcripts.FORMATS[parameters(self, values.Export).format]
+        write = transcripts.FORMATS[parameters(self, schemas.Export).format]
         room, said = await self.services.sessions.transcript(identity, thread)
         content_type, extension, text = write(room, said, self.services.times, self.services.language)
         name = f"{transcripts.NAMES[thread.kind]}-{thread.id}.{extension}"
@@ -208,10 +208,10 @@ class SessionExportHandler(ExportHandler):
         "export_session",
         "The transcript of a session, as a download",
         who=READERS,
-        query=values.Export,
+        query=schemas.Export,
         answers=[
             Answer(
-                HTTPStatus.OK, {"text/plain": None, "application/json": values.Transcript, "text/html": None}
+                HTTPStatus.OK, {"text/plain": None, "application/json": schemas.Transcript, "text/html": None}
             )
         ],
         errors=[NOT_YOURS, NO_SESSION],
@@ -226,11 +226,11 @@ class RecordExportHandler(ExportHandler):
         "export_supervision",
         "The transcript of a supervision record, as a download",
         who=RECORD_READERS,
-        query=values.Export,
+        query=schemas.Export,
         answers=[
             Answer(
                 HTTPStatus.OK,
-                {"text/plain": None, "application/json": values.SupervisionTranscript, "text/html": None},
+                {"text/plain": None, "application/json": schemas.SupervisionTranscript, "text/html": None},
             )
         ],
         errors=[NOT_YOURS, NO_RECORD],

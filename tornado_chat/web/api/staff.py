@@ -15,7 +15,7 @@ from tornado_chat.core.errors import ChatError, Forbidden, Malformed, TooFast, U
 from tornado_chat.core.types import StaffAccount
 from tornado_chat.services.auth.passwords import LONGEST
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.api.operations import Answer, operation
 
 SESSION = "tornado-chat-staff"
 DEVICE = "tornado-chat-device"

@@ -7,7 +7,7 @@ from tornado_chat.core.status import Status
 from tornado_chat.services.container import Services
 from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.api.operations import Answer, operation
 from tornado_chat.web.local import from_networks, is_direct
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.proxies import Networks

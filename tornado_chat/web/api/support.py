@@ -6,9 +6,9 @@ from typing import Any
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Role
 from tornado_chat.services.counselling.sessions_api import HOSTS
-from tornado_chat.web.api import shown, values
+from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.api.operations import Answer, operation
 from tornado_chat.web.parameters import parameters
 from tornado_chat.wire.support import message_id
 
@@ -21,19 +21,19 @@ class ConversationsHandler(ApiHandler):
         "list_conversations",
         "The finished support conversations of a user",
         who=WHO,
-        query=values.OfUser,
-        answers=[Answer(HTTPStatus.OK, values.ConversationPage)],
+        query=schemas.OfUser,
+        answers=[Answer(HTTPStatus.OK, schemas.ConversationPage)],
         errors=[NOT_YOURS],
     )
     async def get(self) -> None:
         """Newest first. A waiter reads those of the users it has now."""
         identity = await self.identify()
-        asked = parameters(self, values.OfUser)
+        asked = parameters(self, schemas.OfUser)
         page, more = await self.services.support_records.of_user(
             identity, asked.user, asked.before, asked.limit
         )
-        items = [shown.conversation(each, self.services.times) for each in page]
-        self.answer(values.ConversationPage(items, page[-1].id if more else None))
+        items = [serializers.conversation(each, self.services.times) for each in page]
+        self.answer(schemas.ConversationPage(items, page[-1].id if more else None))
 
 
 class MessagesHandler(ApiHandler):
@@ -41,19 +41,19 @@ class MessagesHandler(ApiHandler):
         "list_conversation_messages",
         "What was said in a support conversation",
         who=WHO,
-        query=values.Paging,
-        answers=[Answer(HTTPStatus.OK, values.SupportMessagePage)],
+        query=schemas.Paging,
+        answers=[Answer(HTTPStatus.OK, schemas.SupportMessagePage)],
         errors=[NOT_YOURS, NotFound("no_such_conversation", id=7)],
     )
     async def get(self, conversation_id: str) -> None:
         """For the waiter who has the user now, or had this conversation last."""
         identity = await self.identify()
-        asked = parameters(self, values.Paging)
+        asked = parameters(self, schemas.Paging)
         page, more = await self.services.support_records.page(
             identity, int(conversation_id), asked.after, asked.limit
         )
         items = [
-            values.SupportMessage(
+            schemas.SupportMessage(
                 id=message_id(each),
                 seq=each.seq,
                 sender=each.sender.role.value,
@@ -63,7 +63,7 @@ class MessagesHandler(ApiHandler):
             )
             for each in page
         ]
-        self.answer(values.SupportMessagePage(items, page[-1].seq if more else None))
+        self.answer(schemas.SupportMessagePage(items, page[-1].seq if more else None))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -7,7 +7,7 @@ from tornado.escape import xhtml_escape
 
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Kind, Message, Room
-from tornado_chat.web.api import shown, values
+from tornado_chat.web.api import schemas, serializers
 from tornado_chat.wire.counselling import line
 from tornado_chat.wire.times import LocalTimes
 
@@ -27,9 +27,9 @@ def as_text(room: Room, said: Sequence[Message], times: LocalTimes, language: La
 def as_json(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
     lines = [line(message, times) for message in said]
     document = (
-        values.SupervisionTranscript(shown.record(room, times), lines)
+        schemas.SupervisionTranscript(serializers.record(room, times), lines)
         if room.thread.kind is Kind.RECORD
-        else values.Transcript(shown.session(room, times), lines)
+        else schemas.Transcript(serializers.session(room, times), lines)
     )
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     return "application/json; charset=utf-8", "json", text + "\n"

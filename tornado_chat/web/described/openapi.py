@@ -10,9 +10,9 @@ from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Refused
 from tornado_chat.core.texts import ERRORS
 from tornado_chat.core.types import Role
-from tornado_chat.web.api.values import Problem
+from tornado_chat.web.api.operations import Answer, Described, Operation, Routes, found
+from tornado_chat.web.api.schemas import Problem
 from tornado_chat.web.described import schemas
-from tornado_chat.web.described.operations import Answer, Described, Operation, Routes, found
 from tornado_chat.web.described.schemas import Schema
 from tornado_chat.wire.counselling_frames import AppointmentChanged, NewConversation
 

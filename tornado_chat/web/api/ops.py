@@ -9,9 +9,9 @@ from msgspec import Meta
 from tornado_chat.observability.metrics import CONTENT_TYPE
 from tornado_chat.services.monitoring.aggregate import Siblings
 from tornado_chat.services.monitoring.readiness import Readiness
-from tornado_chat.web.described.operations import Answer, allowed, operation
+from tornado_chat.web.api.operations import Answer, allowed, operation
+from tornado_chat.web.api.plain_handler import PlainHandler
 from tornado_chat.web.local import from_networks
-from tornado_chat.web.plain import PlainHandler
 from tornado_chat.web.proxies import Networks
 
 FROM_AFAR = Answer(

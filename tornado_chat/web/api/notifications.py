@@ -8,12 +8,12 @@ import msgspec
 from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
 from tornado_chat.core.types import Role
 from tornado_chat.services.counselling.sessions_api import HOSTS
-from tornado_chat.web.api import shown, values
+from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.described.operations import Answer, operation
+from tornado_chat.web.api.operations import Answer, operation
 from tornado_chat.web.socket import now
 
-_notify = msgspec.json.Decoder(values.Notify)
+_notify = msgspec.json.Decoder(schemas.Notify)
 
 
 class NotificationsHandler(ApiHandler):
@@ -21,8 +21,8 @@ class NotificationsHandler(ApiHandler):
         "notify",
         "Notify somebody",
         who=HOSTS,
-        body=values.Notify,
-        answers=[Answer(HTTPStatus.ACCEPTED, values.Notified)],
+        body=schemas.Notify,
+        answers=[Answer(HTTPStatus.ACCEPTED, schemas.Notified)],
         errors=[Refused(en="It says too much.")],
     )
     async def post(self) -> None:
@@ -33,14 +33,14 @@ class NotificationsHandler(ApiHandler):
         created = await self.services.notifications.notify(
             wanted.recipient, wanted.type, wanted.msg, wanted.data
         )
-        self.answer(values.Notified(created.id), HTTPStatus.ACCEPTED)
+        self.answer(schemas.Notified(created.id), HTTPStatus.ACCEPTED)
 
     @operation(
         "list_notifications",
         "One's own inbox",
         who="Everybody with a token.",
-        query=values.Paging,
-        answers=[Answer(HTTPStatus.OK, values.Inbox)],
+        query=schemas.Paging,
+        answers=[Answer(HTTPStatus.OK, schemas.Inbox)],
     )
     async def get(self) -> None:
         """Oldest first."""
@@ -48,8 +48,8 @@ class NotificationsHandler(ApiHandler):
         after, limit = self.cursor()
         found = await self.services.notifications.page(identity.person, after, limit + 1)
         page = found[:limit]
-        items = [shown.notification(item, self.services.times) for item in page]
-        self.answer(values.Inbox(items, page[-1].seq if len(found) > limit else None))
+        items = [serializers.notification(item, self.services.times) for item in page]
+        self.answer(schemas.Inbox(items, page[-1].seq if len(found) > limit else None))
 
 
 class ReadHandler(ApiHandler):
@@ -57,13 +57,13 @@ class ReadHandler(ApiHandler):
         "read_notification",
         "Mark a notification as read",
         who="Its recipient.",
-        answers=[Answer(HTTPStatus.OK, values.InboxItem)],
+        answers=[Answer(HTTPStatus.OK, schemas.InboxItem)],
         errors=[NotFound("no_such_notification", id=12)],
     )
     async def post(self, notification_id: str) -> None:
         identity = await self.identify()
         read = await self.services.notifications.mark_read(identity.person, int(notification_id))
-        self.answer(shown.notification(read, self.services.times))
+        self.answer(serializers.notification(read, self.services.times))
 
 
 class SupportStatusHandler(ApiHandler):
@@ -71,12 +71,14 @@ class SupportStatusHandler(ApiHandler):
         "get_support_status",
         "Waiters, line and conversations",
         who=(Role.WAITER, *HOSTS),
-        answers=[Answer(HTTPStatus.OK, values.SupportStatus)],
+        answers=[Answer(HTTPStatus.OK, schemas.SupportStatus)],
     )
     async def get(self) -> None:
         """As they are at this moment."""
         await self.identify()
-        self.answer(shown.support_status(await self.services.support.status(), now(), self.services.times))
+        self.answer(
+            serializers.support_status(await self.services.support.status(), now(), self.services.times)
+        )
 
 
 class GuestHandler(ApiHandler):
@@ -86,8 +88,8 @@ class GuestHandler(ApiHandler):
         who="Anybody, without a token; and guests, with their own.",
         token_optional=True,
         answers=[
-            Answer(HTTPStatus.CREATED, values.GuestToken, "A new guest."),
-            Answer(HTTPStatus.OK, values.GuestToken, "The same guest, by its token."),
+            Answer(HTTPStatus.CREATED, schemas.GuestToken, "A new guest."),
+            Answer(HTTPStatus.OK, schemas.GuestToken, "The same guest, by its token."),
         ],
         errors=[Forbidden("guests_off"), Forbidden("no_guest"), TooFast("too_fast")],
     )
@@ -102,7 +104,7 @@ class GuestHandler(ApiHandler):
             guest, status = guests.renew(await self.identify()), HTTPStatus.OK
         else:
             guest, status = guests.admit(self.request.remote_ip or ""), HTTPStatus.CREATED
-        self.answer(values.GuestToken(guest.token, guest.id, guest.expires_in), status)
+        self.answer(schemas.GuestToken(guest.token, guest.id, guest.expires_in), status)
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -5,7 +5,7 @@ from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.web.described.operations import allowed
+from tornado_chat.web.api.operations import allowed
 
 
 class PlainHandler(RequestHandler):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tornado_chat.core.types import Conversation, Notification, Person, Room
-from tornado_chat.web.api.values import (
+from tornado_chat.web.api.schemas import (
     EndedConversation,
     InboxItem,
     QueueStatus,
