@@ -15,10 +15,10 @@ from tornado_chat.web.api import notifications, ops, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NothingHere
 from tornado_chat.web.api.operations import Routes
-from tornado_chat.web.described import handlers as described
-from tornado_chat.web.described import pages as described_pages
-from tornado_chat.web.described.handlers import Descriptions
-from tornado_chat.web.described.pages import Docs
+from tornado_chat.web.api_docs import handlers as described
+from tornado_chat.web.api_docs import pages as described_pages
+from tornado_chat.web.api_docs.handlers import Descriptions
+from tornado_chat.web.api_docs.pages import Docs
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Site
 from tornado_chat.web.proxies import Networks

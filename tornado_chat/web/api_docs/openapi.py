@@ -12,8 +12,8 @@ from tornado_chat.core.texts import ERRORS
 from tornado_chat.core.types import Role
 from tornado_chat.web.api.operations import Answer, Described, Operation, Routes, found
 from tornado_chat.web.api.schemas import Problem
-from tornado_chat.web.described import schemas
-from tornado_chat.web.described.schemas import Schema
+from tornado_chat.web.api_docs import schemas
+from tornado_chat.web.api_docs.schemas import Schema
 from tornado_chat.wire.counselling_frames import AppointmentChanged, NewConversation
 
 JSON, PROBLEM = "application/json", "application/problem+json"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tornado_chat import config
-from tornado_chat.web.described import schemas
-from tornado_chat.web.described.openapi import tokens
-from tornado_chat.web.described.schemas import Schema
+from tornado_chat.web.api_docs import schemas
+from tornado_chat.web.api_docs.openapi import tokens
+from tornado_chat.web.api_docs.schemas import Schema
 from tornado_chat.wire import counselling_catalogue, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES, Endpoint, FrameKind
 

@@ -10,8 +10,8 @@ import msgspec
 from tornado_chat import config
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, Routes, operation
-from tornado_chat.web.described import asyncapi, openapi
-from tornado_chat.web.described.schemas import Schema
+from tornado_chat.web.api_docs import asyncapi, openapi
+from tornado_chat.web.api_docs.schemas import Schema
 from tornado_chat.web.pages import ASK_AGAIN
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from tornado.template import DictLoader
 
-from tornado_chat.web.described import reading
-from tornado_chat.web.described.handlers import Descriptions
-from tornado_chat.web.described.words import choose, words
+from tornado_chat.web.api_docs import reading
+from tornado_chat.web.api_docs.handlers import Descriptions
+from tornado_chat.web.api_docs.words import choose, words
 from tornado_chat.web.pages import ASK_AGAIN, TYPES, PageBase, Site
 
 FOLDER = "docs/"

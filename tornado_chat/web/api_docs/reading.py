@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from tornado_chat.web.described.schemas import REF, Schema, sample
+from tornado_chat.web.api_docs.schemas import REF, Schema, sample
 
 Schemas = Mapping[str, Schema]
 
