@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import House, changed
 from tornado_chat import config
-from tornado_chat.web.proxies import NOBODY, Networks, client
+from tornado_chat.web.http.proxy_headers import NOBODY, Networks, client
 
 LOCAL = Networks(["127.0.0.0/8", "::1/128", "10.0.0.0/8"])
 

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.managing import bound
 from tests.patience import PATIENCE
 from tornado_chat.aio.shared_load import VARIABLE, Loads
-from tornado_chat.web.sharing import Sharing
+from tornado_chat.web.http.accept_balancing import Sharing
 
 
 class Taker:

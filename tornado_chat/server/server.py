@@ -60,9 +60,9 @@ from tornado_chat.services.support.repository import StoredConversations
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage.open import CannotOpen
 from tornado_chat.web.application import ChatApplication
+from tornado_chat.web.http.accept_balancing import Sharing
+from tornado_chat.web.http.proxy_headers import Networks, ProxiedServer
 from tornado_chat.web.pages import Route
-from tornado_chat.web.proxies import Networks, ProxiedServer
-from tornado_chat.web.sharing import Sharing
 from tornado_chat.web.socket import now
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes

@@ -19,9 +19,9 @@ from tornado_chat.web.api_docs import handlers as described
 from tornado_chat.web.api_docs import pages as described_pages
 from tornado_chat.web.api_docs.handlers import Descriptions
 from tornado_chat.web.api_docs.pages import Docs
-from tornado_chat.web.origins import Origins
+from tornado_chat.web.http.origins import Origins
+from tornado_chat.web.http.proxy_headers import Networks
 from tornado_chat.web.pages import Site
-from tornado_chat.web.proxies import Networks
 from tornado_chat.wire.deflate import Compression
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from tornado.web import HTTPError
 
 from tornado_chat import config
 from tornado_chat.web.api.plain_handler import PlainHandler
-from tornado_chat.web.origins import Origins
+from tornado_chat.web.http.origins import Origins
 
 TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",

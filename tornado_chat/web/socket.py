@@ -34,7 +34,7 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROPS
 from tornado_chat.services.container import Services
 from tornado_chat.services.messaging.connections import Encoder, Outbox
-from tornado_chat.web.origins import Origins
+from tornado_chat.web.http.origins import Origins
 from tornado_chat.web.transport import FastWebSocket
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ script knows it too only spares visitors a button that opens nothing.
 import re
 
 from tornado_chat.services.container import Services
-from tornado_chat.web.origins import Origins
+from tornado_chat.web.http.origins import Origins
 from tornado_chat.web.pages import ASK_AGAIN, TYPES, Assets, PageBase, PageHandler, Route, Site
 
 # What else the configuration takes for an origin cannot be in a policy, or ends it.

@@ -13,8 +13,8 @@ from tornado_chat.core.types import Identity, Role
 from tornado_chat.services.container import Services
 from tornado_chat.web.api.operations import allowed, of_request
 from tornado_chat.web.api.schemas import Paging, Problem
-from tornado_chat.web.origins import Origins
-from tornado_chat.web.parameters import parameters
+from tornado_chat.web.http.origins import Origins
+from tornado_chat.web.http.query_params import parameters
 from tornado_chat.wire.parsing import parse
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from tornado_chat.services.monitoring.aggregate import Siblings
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web.api.operations import Answer, allowed, operation
 from tornado_chat.web.api.plain_handler import PlainHandler
-from tornado_chat.web.local import from_networks
-from tornado_chat.web.proxies import Networks
+from tornado_chat.web.http.client_network import from_networks
+from tornado_chat.web.http.proxy_headers import Networks
 
 FROM_AFAR = Answer(
     HTTPStatus.FORBIDDEN, {"text/plain": None}, "The client is in none of `[web] ops_networks`."

@@ -10,7 +10,7 @@ from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.web.api import schemas, serializers, transcripts
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, operation
-from tornado_chat.web.parameters import parameters
+from tornado_chat.web.http.query_params import parameters
 from tornado_chat.wire.counselling import line
 
 _open_session = msgspec.json.Decoder(schemas.OpenSession)

@@ -8,9 +8,9 @@ from tornado_chat.services.container import Services
 from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, operation
-from tornado_chat.web.local import from_networks, is_direct
-from tornado_chat.web.origins import Origins
-from tornado_chat.web.proxies import Networks
+from tornado_chat.web.http.client_network import from_networks, is_direct
+from tornado_chat.web.http.origins import Origins
+from tornado_chat.web.http.proxy_headers import Networks
 
 
 class StatusHandler(ApiHandler):

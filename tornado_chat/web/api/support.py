@@ -9,7 +9,7 @@ from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, operation
-from tornado_chat.web.parameters import parameters
+from tornado_chat.web.http.query_params import parameters
 from tornado_chat.wire.support import message_id
 
 WHO = (Role.WAITER, *HOSTS)

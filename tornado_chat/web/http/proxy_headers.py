@@ -23,7 +23,7 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from tornado_chat.web.sharing import Sharing
+from tornado_chat.web.http.accept_balancing import Sharing
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -4,7 +4,7 @@ import ipaddress
 
 from tornado.httputil import HTTPServerRequest
 
-from tornado_chat.web.proxies import Networks
+from tornado_chat.web.http.proxy_headers import Networks
 
 PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 

@@ -1,0 +1,1 @@
+"""What every HTTP request passes: proxy headers, origins, client networks, query parameters."""
