@@ -63,7 +63,7 @@ from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import Sharing
 from tornado_chat.web.http.proxy_headers import Networks, ProxiedServer
 from tornado_chat.web.pages import Route
-from tornado_chat.web.socket import now
+from tornado_chat.web.sockets.base import now
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 

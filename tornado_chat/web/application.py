@@ -10,7 +10,7 @@ from tornado_chat.config.sections import Config
 from tornado_chat.observability.logs import fields
 from tornado_chat.services.container import Services
 from tornado_chat.services.monitoring.readiness import Readiness
-from tornado_chat.web import counselling, pages, support, widget
+from tornado_chat.web import pages, widget
 from tornado_chat.web.api import notifications, ops, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NothingHere
@@ -22,6 +22,7 @@ from tornado_chat.web.api_docs.pages import Docs
 from tornado_chat.web.http.origins import Origins
 from tornado_chat.web.http.proxy_headers import Networks
 from tornado_chat.web.pages import Site
+from tornado_chat.web.sockets import counselling, support
 from tornado_chat.wire.deflate import Compression
 
 log = logging.getLogger(__name__)

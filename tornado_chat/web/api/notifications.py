@@ -11,7 +11,7 @@ from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, operation
-from tornado_chat.web.socket import now
+from tornado_chat.web.sockets.base import now
 
 _notify = msgspec.json.Decoder(schemas.Notify)
 

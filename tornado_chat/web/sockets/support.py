@@ -8,7 +8,7 @@ from functools import partial
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
 from tornado_chat.core.types import Role
 from tornado_chat.services.support.sockets import Seat
-from tornado_chat.web.socket import Socket
+from tornado_chat.web.sockets.base import Socket
 from tornado_chat.wire import support as wire
 from tornado_chat.wire import support_frames as asked
 

@@ -7,7 +7,7 @@ from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.types import Action, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import Seat
 from tornado_chat.web.http.query_params import parameters
-from tornado_chat.web.socket import Socket, now
+from tornado_chat.web.sockets.base import Socket, now
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire import counselling_frames as asked
 from tornado_chat.wire.parsing import features
