@@ -35,7 +35,7 @@ from tornado_chat.observability.metrics import DROPS
 from tornado_chat.services.container import Services
 from tornado_chat.services.messaging.connections import Encoder, Outbox
 from tornado_chat.web.http.origins import Origins
-from tornado_chat.web.transport import FastWebSocket
+from tornado_chat.web.transport.handler import FastWebSocket
 
 log = logging.getLogger(__name__)
 

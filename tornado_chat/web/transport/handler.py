@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
-from tornado_chat.web.transport_connection import Connection
+from tornado_chat.web.transport.connection import Connection
 from tornado_chat.wire.deflate import Compression
 from tornado_chat.wire.websocket import TEXT, frame, payload_of
 

@@ -10,8 +10,8 @@ from tornado.httputil import HTTPHeaders
 from tornado.util import _websocket_mask
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from tornado_chat.web.transport_handshake import NotUpgraded, take_over, upgrade
-from tornado_chat.web.transport_outgoing import Outgoing
+from tornado_chat.web.transport.handshake import NotUpgraded, take_over, upgrade
+from tornado_chat.web.transport.outgoing import Outgoing
 from tornado_chat.wire.deflate import Agreement, Inflater
 from tornado_chat.wire.websocket import BINARY, CLOSE, PING, Parser, close_payload, frame, read_close
 

@@ -1,0 +1,1 @@
+"""The WebSocket connection below a Tornado handler: handshake, reading, writing."""
