@@ -23,7 +23,7 @@ from tornado_chat_plugins.keyword_filter.stored import (
 from tests.conftest import House, token
 from tornado_chat import config
 from tornado_chat.client import RawClient
-from tornado_chat.config.sections import ini
+from tornado_chat.config import ini
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 from tornado_chat.plugins.discovery import load
 from tornado_chat.server.server import Server

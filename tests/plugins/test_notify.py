@@ -31,7 +31,7 @@ from tests.conftest import House, token
 from tests.patience import PATIENCE
 from tornado_chat import CommandContext, Notification, Person, Role, Thread, config, models
 from tornado_chat.cli import main
-from tornado_chat.config.sections import ini as config_reading
+from tornado_chat.config import ini as config_reading
 from tornado_chat.core.types import Kind
 from tornado_chat.observability import logs
 from tornado_chat.server.server import Server

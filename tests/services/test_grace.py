@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from scripts.simulation.clock import VirtualLoop
 from tornado_chat.services.leadership.grace_timers import RETRY, Graces
-from tornado_chat.simulation.clock import VirtualLoop
 
 
 class People:

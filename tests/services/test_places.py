@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 
+from scripts.simulation.clock import VirtualLoop
 from tornado_chat.services.support.queue_positions import NEAR, PlaceTeller
-from tornado_chat.simulation.clock import VirtualLoop
 
 
 class One:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from scripts.simulation.clock import VirtualLoop
 from tornado_chat.services.leadership.term import Term
-from tornado_chat.simulation.clock import VirtualLoop
 
 
 def live(story: Callable[[], Coroutine[Any, Any, None]]) -> None:

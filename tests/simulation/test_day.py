@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scripts.simulation.clock import StandsStill, VirtualLoop
+from scripts.simulation.day import Day, live
+from scripts.simulation.footprint import footprint
+from scripts.simulation.memory import InMemory
+from scripts.simulation.plan import POLICIES, Plan
+from scripts.simulation.report import lines
+from scripts.simulation.watching import Watch, WatchedDesk
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
-from tornado_chat.simulation.clock import StandsStill, VirtualLoop
-from tornado_chat.simulation.day import Day, live
-from tornado_chat.simulation.footprint import footprint
-from tornado_chat.simulation.memory import InMemory
-from tornado_chat.simulation.plan import POLICIES, Plan
-from tornado_chat.simulation.report import lines
-from tornado_chat.simulation.watching import Watch, WatchedDesk
 
 WAITER = Person(Role.WAITER, "1")
 
@@ -162,7 +162,7 @@ def test_the_report_says_who_waited_and_what_it_cost() -> None:
 
 
 def test_the_script_prints_its_report_and_nothing_else() -> None:
-    command = [sys.executable, "-m", "tornado_chat.simulation", "--users=40", "--waiters=2", "--hours=1"]
+    command = [sys.executable, "-m", "scripts.simulation", "--users=40", "--waiters=2", "--hours=1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "everybody was released" in done.stdout

@@ -3,12 +3,12 @@
 import os
 import shutil
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
 import click
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.data import about_strangers, kept, of_person, require_known, strangers
 from tornado_chat.cli.options import Given, configured
 from tornado_chat.cli.progress import progress, stoppable
@@ -66,7 +66,7 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
                         inside,
                         config.server.language,
                         version("tornado_chat"),
-                        time.time_ns() // 1000,
+                        now_microseconds(),
                         bar.add,
                     )
             if keepers.failed:

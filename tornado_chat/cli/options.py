@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.config.sections import loader
+from tornado_chat.config import loader
 
 if TYPE_CHECKING:
     import peewee

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.options import Given, configured, not_there, opened
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Person, Role, StaffAccount
@@ -84,7 +84,7 @@ def add(
         person = Person(Role(role), id or PREFIX + name)
         _require_free(database, name, person, chosen=id is not None)
         password = _password(name, display_name, password_stdin, generate)
-        account = StaffAccount(name, display_name, person, time.time_ns() // 1000)
+        account = StaffAccount(name, display_name, person, now_microseconds())
         with database.atomic():
             _require_free(database, name, person, chosen=id is not None)
             accounts.add(database, account, _hash(password))
@@ -175,7 +175,7 @@ def remove(given: Given, name: str, yes: bool) -> None:
         if not yes:
             click.confirm(f"Remove the account {name}?", abort=True)
         with database.atomic():
-            _require(accounts.remove(database, name, time.time_ns() // 1000), name)
+            _require(accounts.remove(database, name, now_microseconds()), name)
     click.echo(f"{name} is removed, and signed out")
 
 

@@ -1,9 +1,8 @@
 """``db prune``, ``db compact`` and ``db operations``."""
 
-import time
-
 import click
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.cli.data import ask, kept, sqlite_file
 from tornado_chat.cli.options import Given, configured, not_there
 from tornado_chat.cli.progress import progress, stoppable
@@ -40,7 +39,7 @@ def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
         if not days:
             raise click.UsageError("[storage] retention_days keeps everything; say --older-than DAYS")
     with kept(config) as (database, keepers):
-        before = time.time_ns() // 1000 - days * DAY
+        before = now_microseconds() - days * DAY
         old = count_old(database, before)
         conversations = ", ".join(
             some(old.conversations[kind], name)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tornado_chat.config.sections import mysql_url, redis_url
+from tornado_chat.config import mysql_url, redis_url
 
 if TYPE_CHECKING:
     from tornado_chat.config.sections import Config, Storage

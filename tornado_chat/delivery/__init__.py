@@ -1,0 +1,1 @@
+"""From a committed message to the sockets of this process."""

@@ -23,6 +23,7 @@ import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.netutil import bind_sockets
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Person, Role, SessionState, StaffAccount
 from tornado_chat.demo.people import ACCOUNT, ADMIN, ENDPOINTS, PEOPLE, Notes, Place, Welcome, guide
@@ -225,7 +226,7 @@ class Host:
             with database.atomic():
                 if not staff.set_password(database, ACCOUNT, hash):
                     person = Person(ADMIN.role, str(ADMIN.id))
-                    account = StaffAccount(ACCOUNT, ADMIN.name, person, time.time_ns() // 1000)
+                    account = StaffAccount(ACCOUNT, ADMIN.name, person, now_microseconds())
                     staff.add(database, account, hash)
         finally:
             database.close()

@@ -1,0 +1,1 @@
+"""Pure rules: room states, the queue and its policies, receipts, rate limits."""

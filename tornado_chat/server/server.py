@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.shared_load import Loads
 from tornado_chat.cluster.bus import LocalBus, Subscriber
 from tornado_chat.config.mysql_url import is_mysql
@@ -63,7 +64,6 @@ from tornado_chat.web.application import ChatApplication
 from tornado_chat.web.http.accept_balancing import Sharing
 from tornado_chat.web.http.proxy_headers import Networks, ProxiedServer
 from tornado_chat.web.pages import Route
-from tornado_chat.web.sockets.base import now
 from tornado_chat.wire.counselling import CounsellingFrames
 from tornado_chat.wire.times import LocalTimes
 
@@ -145,7 +145,13 @@ class Server:
         )
         self._gate = gate = Gate(keys.authenticator, plugins, self._staff.require)
         self._room_life = RoomLife(
-            config.counselling, store, loop, bus.publish, now, sure=others.sure, settling=others.settling
+            config.counselling,
+            store,
+            loop,
+            bus.publish,
+            now_microseconds,
+            sure=others.sure,
+            settling=others.settling,
         )
         self._dispatcher = Dispatcher(
             config.support,
@@ -180,7 +186,7 @@ class Server:
             plugin_registration.keepers(plugins, config.state_dir),
             config.storage.retention_days,
             loop,
-            clock=now,
+            clock=now_microseconds,
             turn=Turn("retention", store, loop, shared=others.there),
         )
         notifications = Notifications(store, hub, receipts, plugins, config.server.language)

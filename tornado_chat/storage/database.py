@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import peewee as pw
 
 from tornado_chat import config
-from tornado_chat.config.sections import mysql_url
+from tornado_chat.config import mysql_url
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.storage.mysql import MysqlDatabase, Trouble, open_mysql, trouble_of
 from tornado_chat.storage.transactions import pauses

@@ -1,11 +1,11 @@
 """Transactions of a command, which is a process of its own beside the server."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import peewee as pw
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ def transact(
     work: Callable[[Transaction], T],
     *,
     rehearse: bool = False,
-    clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+    clock: Callable[[], int] = now_microseconds,
 ) -> T:
     """Run ``work`` in a transaction of its own. Nobody hears of its events.
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import peewee as pw
 
 from tornado_chat import config
+from tornado_chat.config import mysql_url
 from tornado_chat.config.mysql_url import MysqlUrl
-from tornado_chat.config.sections import mysql_url
 
 CONNECT = 5.0  # seconds until a connection stands
 ANSWER = 12.0  # seconds until a statement is answered; above LOCK_WAIT, which ends with an answer

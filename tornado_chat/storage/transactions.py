@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import peewee as pw
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.observability.logs import words
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models
@@ -213,7 +214,7 @@ class MysqlCommits:
             database.execute_sql(f"SET SESSION innodb_lock_wait_timeout = {wait}, lock_wait_timeout = {wait}")
         connection: Any = database.connection()  # type: ignore[no-untyped-call]
         self._sessions.add(connection.thread_id())
-        expected, now = self._number or 0, time.time_ns() // 1000
+        expected, now = self._number or 0, now_microseconds()
         cursor = database.execute_sql(COUNT_UP, (expected + 1, now, self._name, expected))
         if cursor.rowcount == 0:
             self._compare(expected)
@@ -221,7 +222,7 @@ class MysqlCommits:
 
     def _sign_on(self) -> None:
         """Make the row, in a commit of its own: others must be able to find it before it is locked."""
-        now = time.time_ns() // 1000
+        now = now_microseconds()
         # Looked up without a lock: to search for them with one would wait for every writer.
         left = self._row.select(self._row.name).where(self._row.time < now - KEPT).tuples()
         for (name,) in left.execute(self._database):

@@ -29,6 +29,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import peewee as pw
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Pending
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event
@@ -114,7 +115,7 @@ class Writer:
         publish: Callable[[Event], None],
         loop: asyncio.AbstractEventLoop,
         *,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        clock: Callable[[], int] = now_microseconds,
         meter: StorageMeter | None = None,
         patience: float = 20.0,
         largest_batch: int = 2000,

@@ -1,0 +1,1 @@
+"""HTTP and WebSocket handlers, the pages, and the descriptions of the API."""

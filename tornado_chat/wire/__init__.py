@@ -1,0 +1,1 @@
+"""Sans-IO protocol code: WebSocket frames and the two dialects."""

@@ -7,9 +7,12 @@ where rules can be overruled at all (``hookspecs`` says where), and one that fai
 from collections.abc import Awaitable, Callable
 
 from tornado_chat.core.errors import Forbidden, Unauthenticated
-from tornado_chat.core.types import Action, Identity, Thread
+from tornado_chat.core.types import Action, Identity, Role, Thread
 from tornado_chat.plugins.manager import Plugins
 from tornado_chat.services.auth.tokens import MAX_TOKEN, Authenticator
+
+HOSTS = (Role.SERVICE, Role.ADMIN)
+"""The roles of a host's back end and of administrators."""
 
 
 class Gate:

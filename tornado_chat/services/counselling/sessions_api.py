@@ -5,15 +5,13 @@ import peewee as pw
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
 from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.auth.access import Gate
+from tornado_chat.services.auth.access import HOSTS, Gate
 from tornado_chat.services.counselling.room_lookup import Rooms
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
-
-HOSTS = (Role.SERVICE, Role.ADMIN)
 
 
 class Sessions:

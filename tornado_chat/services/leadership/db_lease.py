@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import time
 import uuid
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
@@ -42,7 +42,7 @@ class Turn:
         """Whether it is our turn now; then ``end`` has to be called. :raises ChatError: the database is away."""
         if self.ours:
             return True
-        now = time.time_ns() // 1000
+        now = now_microseconds()
         if not await self._store.read(leases.is_free, self._name, self._holder, now):
             return False
         if not await self._extend():

@@ -5,9 +5,9 @@ each other, nobody would notice that these people talk on; so the process leaves
 looks for signs before it ends anybody's grace.
 """
 
-import time
 import uuid
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
@@ -30,6 +30,6 @@ class CutOff:
     async def anybody(self) -> bool:
         """Whether somebody is, or cannot even say so."""
         try:
-            return await self._store.read(leases.any_held, SIGN, time.time_ns() // 1000)
+            return await self._store.read(leases.any_held, SIGN, now_microseconds())
         except ChatError:
             return True

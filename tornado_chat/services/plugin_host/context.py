@@ -1,13 +1,13 @@
 """What the server does for plugins (``context.py`` is the manual)."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import peewee as pw
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
 from tornado_chat.plugins.context import Context
@@ -98,7 +98,7 @@ class PluginContext(Context):
         return await self._services.notifications.notify(recipient, type, msg, data)
 
     def now(self) -> int:
-        return time.time_ns() // 1000
+        return now_microseconds()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)

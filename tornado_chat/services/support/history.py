@@ -3,8 +3,7 @@
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
 from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.auth.access import Gate
-from tornado_chat.services.counselling.sessions_api import HOSTS
+from tornado_chat.services.auth.access import HOSTS, Gate
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversations, messages

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
 from tornado_chat.core.types import Role
-from tornado_chat.services.counselling.sessions_api import HOSTS
+from tornado_chat.services.auth.access import HOSTS
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, operation
-from tornado_chat.web.sockets.base import now
 
 _notify = msgspec.json.Decoder(schemas.Notify)
 
@@ -77,7 +77,9 @@ class SupportStatusHandler(ApiHandler):
         """As they are at this moment."""
         await self.identify()
         self.answer(
-            serializers.support_status(await self.services.support.status(), now(), self.services.times)
+            serializers.support_status(
+                await self.services.support.status(), now_microseconds(), self.services.times
+            )
         )
 
 

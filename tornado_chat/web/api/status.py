@@ -4,8 +4,8 @@ from http import HTTPStatus
 from typing import Any
 
 from tornado_chat.core.status import Status
+from tornado_chat.services.auth.access import HOSTS
 from tornado_chat.services.container import Services
-from tornado_chat.services.counselling.sessions_api import HOSTS
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, operation
 from tornado_chat.web.http.client_network import from_networks, is_direct

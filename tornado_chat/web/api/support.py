@@ -5,7 +5,7 @@ from typing import Any
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Role
-from tornado_chat.services.counselling.sessions_api import HOSTS
+from tornado_chat.services.auth.access import HOSTS
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import Answer, operation

@@ -15,7 +15,6 @@ says is not, at any level.
 import asyncio
 import logging
 import os
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -25,6 +24,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.aio.deferred import Pending
 from tornado_chat.core.close_codes import WORDS
 from tornado_chat.core.errors import ChatError, Malformed, TooBig, TooFast, Unauthenticated
@@ -75,7 +75,7 @@ class Socket(FastWebSocket):
 
     def initialize(self, services: Services, origins: Origins) -> None:
         self.services = services
-        self.opened = now()
+        self.opened = now_microseconds()
         self.tally = services.metrics.tallies[self.endpoint]
         self.connection_id = os.urandom(5).hex()
         self.tracing = log.isEnabledFor(logging.DEBUG)
@@ -260,7 +260,7 @@ class Socket(FastWebSocket):
         self.tally.open -= 1
         code, word = self._parting or (self.verdict, None)
         self.services.metrics.closed.add(self.endpoint, str(code) if code in CODES else "other")
-        seconds = round((now() - self.opened) / 1e6, 1)
+        seconds = round((now_microseconds() - self.opened) / 1e6, 1)
         why = {} if word is None else {"reason": word}
         log.info("left", extra=self._facts(code=code, **why, seconds=seconds))
 
@@ -315,8 +315,3 @@ class Socket(FastWebSocket):
             self._fault(error, data)
         else:
             self.log_exception(type(error), error, error.__traceback__)
-
-
-def now() -> int:
-    """Microseconds since 1970 UTC."""
-    return time.time_ns() // 1000

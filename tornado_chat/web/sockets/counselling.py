@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Mapping
 from functools import partial
 
+from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.types import Action, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import Seat
 from tornado_chat.web.http.query_params import parameters
-from tornado_chat.web.sockets.base import Socket, now
+from tornado_chat.web.sockets.base import Socket
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire import counselling_frames as asked
 from tornado_chat.wire.parsing import features
@@ -35,7 +36,7 @@ class CounsellingSocket(Socket):
 
     def answer(self, error: ChatError, data: str | bytes) -> None:
         encoder = self.services.frames.chat(self.features)
-        self.send(encoder.error(error, now(), wire.peek_id(data)))
+        self.send(encoder.error(error, now_microseconds(), wire.peek_id(data)))
 
 
 class ChatSocket(CounsellingSocket):

@@ -5,9 +5,9 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 
-from tornado_chat.simulation.day import Day
-from tornado_chat.simulation.footprint import Footprint
-from tornado_chat.simulation.watching import Costs
+from scripts.simulation.day import Day
+from scripts.simulation.footprint import Footprint
+from scripts.simulation.watching import Costs
 
 GOOD = 20  # bars of the longest hour
 

@@ -10,10 +10,10 @@ import logging
 import sys
 import time
 
-from tornado_chat.simulation.day import Day, live
-from tornado_chat.simulation.footprint import footprint
-from tornado_chat.simulation.plan import POLICIES, Plan
-from tornado_chat.simulation.report import lines
+from scripts.simulation.day import Day, live
+from scripts.simulation.footprint import footprint
+from scripts.simulation.plan import POLICIES, Plan
+from scripts.simulation.report import lines
 
 
 def main() -> int:

@@ -5,14 +5,14 @@ import tracemalloc
 from dataclasses import dataclass
 from random import Random
 
+from scripts.simulation.clock import VirtualLoop
+from scripts.simulation.memory import InMemory
 from tornado_chat import config
 from tornado_chat.cluster.facts import OnDuty, always_sure
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Buckets
 from tornado_chat.services.support.dispatcher import Dispatcher
-from tornado_chat.simulation.clock import VirtualLoop
-from tornado_chat.simulation.memory import InMemory
 
 MANY = 5_000
 

@@ -13,6 +13,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from scripts.simulation.clock import VirtualLoop
+from scripts.simulation.memory import InMemory
+from scripts.simulation.people import Attendant, Visitor
+from scripts.simulation.plan import DROPS, HOUR, MINUTE, PROCESSES, Chances, Plan, policy
+from scripts.simulation.staff import Staff
+from scripts.simulation.watching import Watch, WatchedDesk
 from tornado_chat import config
 from tornado_chat.cluster.facts import HandOver, always_sure
 from tornado_chat.core.errors import ChatError, Unavailable
@@ -20,12 +26,6 @@ from tornado_chat.core.events import Assigned, Departed, Event, Returned
 from tornado_chat.core.types import ConversationState, Person, Role
 from tornado_chat.observability.metrics import Buckets
 from tornado_chat.services.support.dispatcher import Dispatcher
-from tornado_chat.simulation.clock import VirtualLoop
-from tornado_chat.simulation.memory import InMemory
-from tornado_chat.simulation.people import Attendant, Visitor
-from tornado_chat.simulation.plan import DROPS, HOUR, MINUTE, PROCESSES, Chances, Plan, policy
-from tornado_chat.simulation.staff import Staff
-from tornado_chat.simulation.watching import Watch, WatchedDesk
 
 EPOCH = 1_800_000_000  # when the day begins
 AUDIT = HOUR / 4

@@ -1,12 +1,12 @@
 """The waiters of a day: their shifts, their pauses, and connections that they lose."""
 
+from scripts.simulation.clock import VirtualLoop
+from scripts.simulation.people import Attendant
+from scripts.simulation.plan import DROPS, HOUR, PROCESSES, Chances, Plan
+from scripts.simulation.watching import Watch
 from tornado_chat.cluster.facts import OnDuty
 from tornado_chat.core.types import Person, Role
 from tornado_chat.services.support.dispatcher import Dispatcher
-from tornado_chat.simulation.clock import VirtualLoop
-from tornado_chat.simulation.people import Attendant
-from tornado_chat.simulation.plan import DROPS, HOUR, PROCESSES, Chances, Plan
-from tornado_chat.simulation.watching import Watch
 
 
 class Staff:
