@@ -12,7 +12,7 @@ from tornado.web import Application
 
 from tests.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.conftest import House, changed, token
-from tests.web.described import problems
+from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
 from tornado_chat.core.types import Role
 from tornado_chat.server import server as app

@@ -13,8 +13,8 @@ from typing import Self
 
 import pytest
 
+from tests.client.test_client import Fake, Peer, ack, fake_server, frame, later, run, said, stored
 from tests.patience import PATIENCE
-from tests.test_client import Fake, Peer, ack, fake_server, frame, later, run, said, stored
 from tornado_chat.client import Closed
 from tornado_chat.terminal import Dialect, explain, terminal
 from tornado_chat.terminal.screen import Screen, printable, read_lines

@@ -17,9 +17,9 @@ import peewee as pw
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.cli.test_cli import home, state
 from tests.storage.conftest import open_at, transact
 from tests.storage.people import LIN, SECRET, build, everything, rows
-from tests.test_cli import home, state
 from tornado_chat.cli import main
 from tornado_chat.cli.data import mysql_arguments
 from tornado_chat.core.types import Person, Role

@@ -15,7 +15,7 @@ import yaml
 
 from tornado_chat.observability.metrics import Metrics
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "etc" / "grafana" / "tornado-chat.json"
 RULES = ROOT / "etc" / "prometheus" / "tornado-chat.rules.yml"
 SCRAPE = ROOT / "etc" / "prometheus" / "scrape.yml"

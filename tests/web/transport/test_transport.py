@@ -34,8 +34,8 @@ from tornado.websocket import (
 )
 
 from tests.patience import PATIENCE
+from tornado_chat.web.transport import connection as transport_connection
 from tornado_chat.web.transport.handler import Connection, FastWebSocket
-from tornado_chat.web.transport.handler import connection as transport_connection
 from tornado_chat.wire.deflate import Compression
 
 MIB = 1024 * 1024

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import House, Peer, token
-from tests.web.described import problems
+from tests.web.api_docs.document_checks import problems
 from tornado_chat.client import RawClient
 from tornado_chat.client.socket import Closed
 from tornado_chat.core import errors
@@ -20,7 +20,7 @@ from tornado_chat.wire import counselling, counselling_catalogue, support, suppo
 from tornado_chat.wire.kinds import CLOSE_CODES
 from tornado_chat.wire.support_frames import SENT, TYPES
 
-JS = Path(__file__).parent.parent / "js"
+JS = Path(__file__).parents[2] / "js"
 
 VISITOR = token("user", 1, "Lin")
 COUNSELLOR = token("consultant", 2, "Chen")

@@ -8,7 +8,7 @@ import yaml
 
 from tornado_chat.observability.metrics.reference_doc import fill
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "monitoring.md"
 
 

@@ -23,8 +23,8 @@ from tornado.ioloop import IOLoop
 from tests.patience import PATIENCE
 from tornado_chat import config, terminal
 from tornado_chat.cli import main
+from tornado_chat.demo import server as demo
 from tornado_chat.demo.people import PEOPLE
-from tornado_chat.demo.server import server as demo
 from tornado_chat.observability import logs
 from tornado_chat.server import main as process
 from tornado_chat.storage import schema

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.services.test_dispatch import until
+from tests.services.support.test_dispatcher import until
 from tornado_chat.core.types import Thread
-from tornado_chat.services.coordinator.coordinator import resync
+from tornado_chat.services.coordinator import resync
 from tornado_chat.services.coordinator.resync import LookingAgain
 
 

@@ -13,9 +13,9 @@ from tornado_chat.cluster.facts import HandOver, OnDuty, always_sure
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Metrics
+from tornado_chat.services.support import matcher
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.repository import StoredConversations
-from tornado_chat.services.support.service import matcher
 from tornado_chat.storage import conversations
 
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
