@@ -1,6 +1,7 @@
 """``docs/plugins.md`` is what the code is, and what it shows works."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def settings(settings: config.Config, tmp_path: Path) -> config.Config:
     folder.mkdir()
     (folder / "greeter.py").write_text(EXAMPLES[0])
     text = load(None, [f"plugins.paths={folder}", "plugin:greeter.on_duty=3"], {"HOME": "/"})
-    return config.replace(settings, plugins=text.plugins, plugin_entries=text.plugin_entries)
+    return replace(settings, plugins=text.plugins, plugin_entries=text.plugin_entries)
 
 
 @pytest.mark.gen_test
