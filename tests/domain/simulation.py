@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from tests.frames import payload_of
 from tornado_chat.delivery.outbox import Outbox
 from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
 from tornado_chat.domain.sessions import Effect, Event, Side, step
 from tornado_chat.events import Event as Published
 from tornado_chat.types import Kind, Message, Person, Role, SessionState, Thread
-from tornado_chat.wire.websocket import payload_of
 
 STEPS = 120
 

@@ -5,10 +5,8 @@ The table follows the case families of the Autobahn test suite.
 
 import asyncio
 import base64
-import hashlib
 import socket
 import struct
-import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +29,6 @@ from tornado.websocket import (
 from tests.patience import PATIENCE
 from tornado_chat.web import transport_connection
 from tornado_chat.web.transport import Connection, FastWebSocket
-from tornado_chat.wire.deflate import Compression
 
 MIB = 1024 * 1024
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -69,20 +66,6 @@ def cut(opcode: int, payload: bytes, size: int) -> bytes:
     return b"".join(f(0 if i else opcode, part, fin=i == len(parts) - 1) for i, part in enumerate(parts))
 
 
-def packed(payload: bytes, bits: int = 15) -> bytes:
-    """A compressed payload, without context."""
-    stream = zlib.compressobj(wbits=-bits)
-    return (stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff")
-
-
-def squeezed(opcode: int, payload: bytes, size: int = 0) -> bytes:
-    """A compressed message, in fragments of ``size`` bytes or in one."""
-    data = packed(payload)
-    whole = bytearray(cut(opcode, data, size or len(data)))
-    whole[0] |= 0x40
-    return bytes(whole)
-
-
 def bye(code: int, reason: bytes = b"") -> bytes:
     return f(CLOSE, code.to_bytes(2, "big") + reason)
 
@@ -94,8 +77,7 @@ class Client:
         self.reader = reader
         self.writer = writer
         self.patience = 10.0  # seconds
-        self.accepted = ""  # of what it has offered
-        self._inflater = zlib.decompressobj(-15)
+        self.accepted = ""  # of the extensions that it has offered
 
     async def read(self) -> Frame | None:
         """The next frame; None: the connection has ended."""
@@ -104,11 +86,7 @@ class Client:
             if size >= 126:
                 size = int.from_bytes(await self.reader.readexactly(2 if size == 126 else 8), "big")
             payload = await self.reader.readexactly(size)
-            if first & 0xF0 == 0xC0:
-                assert self.accepted
-                payload = self._inflater.decompress(payload + b"\0\0\xff\xff")
-            else:
-                assert first & 0xF0 == 0x80
+            assert first & 0xF0 == 0x80
             return first & 15, payload
         except (asyncio.IncompleteReadError, OSError):
             return None
@@ -162,7 +140,6 @@ class Site:
                 site.seen.append(("closed", self.close_code, self.close_reason))
 
         settings.setdefault("websocket_max_message_size", 2 * MIB)
-        settings.setdefault("compression", Compression())
         self.server = HTTPServer(Application([("/ws", Handler)], **settings))
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
@@ -238,7 +215,6 @@ class Case:
 
     :ivar code: ALIVE: the connection goes on, until the client closes it with 1000.
     :ivar chop: the bytes of each segment, if it is to be sent in several.
-    :ivar offers: of compression.
     """
 
     name: str
@@ -246,7 +222,6 @@ class Case:
     answers: tuple[Frame, ...] = ()
     code: int = ALIVE
     chop: int = 0
-    offers: str = ""
 
 
 def echoes(family: str, sizes: list[int], opcode: int, chops: tuple[int, ...] = (0,)) -> list[Case]:
@@ -271,40 +246,10 @@ def texts(family: str, raws: list[bytes], code: int) -> list[Case]:
     ]
 
 
-SIZES = [
-    *((size, 0) for size in (16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072)),
-    *((size, 256) for size in (8192, 16384, 32768, 65536, 131072)),
-    *((131072, cut) for cut in (1024, 4096, 32768)),
-]
-"""Of families 12 and 13: bytes of a message, and of each fragment, 0 for one."""
-
-JSON = b"".join(
-    b'{"id": %d, "name": "%x", "tags": ["a", "%d"]}, ' % (i, i * 7919, i % 97) for i in range(4000)
-)
-TEXTS = "".join(
-    f"{i * 2654435761 % 997} Habe nun, ach! Philosophie, Juristerei und Medizin, " for i in range(3000)
-)
-NOISE = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(4096))
-NO_CONTEXT, ANY_WINDOW = "server_no_context_takeover", "client_no_context_takeover; client_max_window_bits"
-PLAIN_OFFER = f"permessage-deflate; {ANY_WINDOW}"
-
-
-def exchange(name: str, data: bytes, sizes: list[tuple[int, int]], opcode: int, offers: str) -> Case:
-    """Compressed messages of all sizes, one after the other."""
-    says = b"".join(squeezed(opcode, data[:size], cut) for size, cut in sizes)
-    return Case(name, says, tuple((opcode, data[:size]) for size, _ in sizes), offers=offers)
-
-
-def deflating(name: str, says: bytes, answers: tuple[Frame, ...] = (), code: int = ALIVE) -> Case:
-    return Case(f"deflate: {name}", says, answers, code, offers=PLAIN_OFFER)
-
-
 FIRST = f(TEXT, b"fragment1", fin=False)
 SECOND = f(0, b"fragment2")
 JOINED = (TEXT, b"fragment1fragment2")
 HELLO = (TEXT, b"Hello")
-HELLO_PACKED = b"\xf2\x48\xcd\xc9\xc9\x07\0"
-LAST_BLOCK = b"\xf3\x48\xcd\xc9\xc9\x07\0"
 VALID = ["Hello-µ@ßöäüàá-UTF-8!!", "κόσμε", "\0", "\ufffd", "\ud7ff", "\ue000", "\U0010ffff", "\uffff", "𠀋"]
 INVALID = [
     b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
@@ -521,80 +466,6 @@ TABLE = [
         for size in (0, 16, 64, 256, 1024, 4096)
     ),
     Case("10.1 auto-fragments", cut(TEXT, b"*" * 65536, 1300), ((TEXT, b"*" * 65536),)),
-    *(
-        exchange(f"12.1 JSON of {size}, fragments of {cut}", JSON, [(size, cut)] * 3, TEXT, PLAIN_OFFER)
-        for size, cut in SIZES
-    ),
-    exchange("12.2 a picture", NOISE[:512] * 256, SIZES, BINARY, PLAIN_OFFER),
-    exchange("12.3 human text", TEXTS.encode(), SIZES, BINARY, PLAIN_OFFER),
-    exchange("12.4 what is compressed already", NOISE, SIZES, BINARY, PLAIN_OFFER),
-    exchange("12.5 HTML", b"<p>%s</p>\n" % TEXTS.encode(), SIZES, TEXT, PLAIN_OFFER),
-    *(
-        exchange(f"13.{n} {offers}", JSON, SIZES, TEXT, offers)
-        for n, offers in enumerate(
-            (
-                PLAIN_OFFER,
-                f"{PLAIN_OFFER}; {NO_CONTEXT}",
-                f"{PLAIN_OFFER}; server_max_window_bits=9",
-                f"{PLAIN_OFFER}; server_max_window_bits=15",
-                f"{PLAIN_OFFER}; {NO_CONTEXT}; server_max_window_bits=9",
-                f"{PLAIN_OFFER}; {NO_CONTEXT}; server_max_window_bits=15",
-                f"{PLAIN_OFFER}; {NO_CONTEXT}; server_max_window_bits=9, {PLAIN_OFFER}; {NO_CONTEXT}, {PLAIN_OFFER}",
-            ),
-            1,
-        )
-    ),
-    deflating(
-        "plain beside it", f(TEXT, b"Hello") + squeezed(TEXT, b"Hello") + f(TEXT, b"Hello"), (HELLO,) * 3
-    ),
-    deflating("empty", f(TEXT, b"\0", rsv=4) + f(TEXT, b"\x02\0", rsv=4), ((TEXT, b""),) * 2),
-    deflating("RFC 7.2.3.1", f(TEXT, HELLO_PACKED, rsv=4), (HELLO,)),
-    deflating(
-        "RFC 7.2.3.1, in fragments with a ping",
-        f(TEXT, HELLO_PACKED[:3], fin=False, rsv=4) + f(PING, b"p") + f(0, HELLO_PACKED[3:]),
-        ((PONG, b"p"), HELLO),
-    ),
-    deflating(
-        "empty fragments",
-        f(TEXT, fin=False, rsv=4) + f(0, HELLO_PACKED, fin=False) + f(0, fin=False) + f(0),
-        (HELLO,),
-    ),
-    deflating("RFC 7.2.3.3, not compressed", f(TEXT, b"\0\x05\0\xfa\xffHello\0", rsv=4), (HELLO,)),
-    deflating("RFC 7.2.3.4, a last block", f(TEXT, LAST_BLOCK + b"\0", rsv=4), (HELLO,)),
-    deflating(
-        "a last block in fragments",
-        f(TEXT, LAST_BLOCK, fin=False, rsv=4) + f(0, b"\0", fin=False) + f(0),
-        (HELLO,),
-    ),
-    deflating(
-        "RFC 7.2.3.5, two blocks",
-        f(TEXT, b"\xf2\x48\x05\0\0\0\xff\xff\xca\xc9\xc9\x07\0", rsv=4),
-        (HELLO,),
-    ),
-    deflating(
-        "RSV1 again", f(TEXT, HELLO_PACKED[:3], fin=False, rsv=4) + f(0, HELLO_PACKED[3:], rsv=4), code=1002
-    ),
-    deflating("RSV1 too late", f(TEXT, b"", fin=False) + f(0, HELLO_PACKED, rsv=4), code=1002),
-    *(deflating(f"RSV1 of opcode {opcode}", f(opcode, b"ab", rsv=4), code=1002) for opcode in (PING, PONG)),
-    *(deflating(f"RSV {rsv}", f(TEXT, HELLO_PACKED, rsv=rsv), code=1002) for rsv in (1, 2, 3, 5, 6, 7)),
-    deflating("garbage", f(TEXT, b"\xff" * 40, rsv=4), code=1007),
-    deflating("garbage in fragments", f(TEXT, b"\xff" * 40, fin=False, rsv=4), code=1007),
-    deflating("cut short", f(TEXT, packed(JSON[:9000])[:-2], rsv=4), code=1007),
-    deflating("with its tail", f(TEXT, HELLO_PACKED + b"\0\0\xff\xff", rsv=4), code=1007),
-    deflating("goes on after its end", f(TEXT, LAST_BLOCK + HELLO_PACKED, rsv=4), code=1007),
-    deflating(
-        "goes on after its end for ever",
-        f(TEXT, LAST_BLOCK, fin=False, rsv=4) + f(0, b"\0\0", fin=False),
-        code=1007,
-    ),
-    deflating("not UTF-8", squeezed(TEXT, b"\xce\xba\xff"), code=1007),
-    deflating("not UTF-8, in bytes", squeezed(TEXT, b"\xce\xba\xff", 1), code=1007),
-    deflating("characters cut", squeezed(TEXT, "κόσμε".encode(), 1), ((TEXT, "κόσμε".encode()),)),
-    deflating("as large as may be", squeezed(BINARY, bytes(2 * MIB)), ((BINARY, bytes(2 * MIB)),)),
-    deflating("one byte more", squeezed(BINARY, bytes(2 * MIB + 1)), code=1009),
-    deflating("a bomb", squeezed(TEXT, bytes(16 * MIB)), code=1009),
-    deflating("a bomb in fragments", squeezed(TEXT, bytes(16 * MIB), 1024), code=1009),
-    deflating("noise as large as may be", squeezed(BINARY, NOISE * 15, 65536), ((BINARY, NOISE * 15),)),
 ]
 
 
@@ -630,8 +501,7 @@ async def outcome(client: Client, case: Case) -> tuple[list[Frame], int | None]:
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
 @pytest.mark.gen_test
 async def test_conformance(site: Site, case: Case) -> None:
-    client = await site.connect(offers=case.offers)
-    assert bool(client.accepted) is bool(case.offers)
+    client = await site.connect()
     assert await outcome(client, case) == (list(case.answers), case.code or 1000)
     await until(lambda: any(what[0] == "closed" for what in site.seen))
 
@@ -1037,10 +907,7 @@ async def test_it_is_a_protocol_for_tornado(site: Site) -> None:
 
 
 @pytest.mark.gen_test
-async def test_compression_is_declined_where_it_is_off(site: Site) -> None:
-    assert site.server is not None
-    site.server.stop()
-    site.start(compression=None)
+async def test_compression_is_declined(site: Site) -> None:
     assert not (await site.connect(offers="permessage-deflate")).accepted
     client = await websocket_connect(f"ws://127.0.0.1:{site.port}/ws", compression_options={})
     await client.write_message("hello")

@@ -22,7 +22,6 @@ from tornado_chat.web.described.pages import Docs
 from tornado_chat.web.origins import Origins
 from tornado_chat.web.pages import Site
 from tornado_chat.web.proxies import Networks
-from tornado_chat.wire.deflate import Compression
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +91,6 @@ def _for_sockets(config: Config) -> dict[str, Any]:
     return {
         # A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up.
         "websocket_max_message_size": max(4 * config.limits.frame_bytes, 1024 * 1024),
-        # What they compress with, if at all.
-        "compression": Compression() if config.web.compression else None,
     }
 
 

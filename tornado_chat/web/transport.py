@@ -1,14 +1,13 @@
 """WebSockets without Tornado's per-message cost, under any ``WebSocketHandler``.
 
 ``FastWebSocket`` is a mixin: a handler that inherits from it is served by ``Connection``, on plain TCP or a
-Unix socket. TLS ends at the proxy. The application's setting ``compression`` may be a
-``wire.deflate.Compression``. Nothing else about the handler changes.
+Unix socket. TLS ends at the proxy. Nothing else about the handler changes.
 
 What a handler may rely on beyond Tornado's contract: ``send_text``, ``send_frame`` and ``unsent``. What is
 different from Tornado's class:
 
-- there are no subprotocols, and no periodic pings of the connection itself (``websocket_ping_interval``):
-  ``delivery.hub`` sends the pings,
+- there are no subprotocols, no compression, and no periodic pings of the connection itself
+  (``websocket_ping_interval``): ``delivery.hub`` sends the pings,
 
 - protocol violations are answered with a close frame (1002, 1007, 1009) before the socket closes,
 - a close code that may not be on the wire is a violation, and ``close`` refuses to send one,
@@ -30,7 +29,6 @@ and its two abstract methods for clients (to be a subclass; handlers' code may t
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from tornado_chat.web.transport_connection import Connection
-from tornado_chat.wire.deflate import Compression
 from tornado_chat.wire.websocket import TEXT, frame
 
 __all__ = ["Connection", "FastWebSocket"]
@@ -45,9 +43,7 @@ class FastWebSocket(WebSocketHandler):
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         if self.request.headers.get("Sec-WebSocket-Version") != "13":
             return None
-        offers = self.request.headers.get("Sec-WebSocket-Extensions", "")
-        compression: Compression | None = self.settings.get("compression")
-        return Connection(self, compression.agree(offers) if compression is not None else None)
+        return Connection(self)
 
     def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
         if self.ws_connection is not None:

@@ -12,7 +12,6 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from tornado_chat.web.transport_handshake import NotUpgraded, take_over, upgrade
 from tornado_chat.web.transport_outgoing import Outgoing
-from tornado_chat.wire.deflate import Agreement, Inflater
 from tornado_chat.wire.websocket import BINARY, CLOSE, PING, Parser, close_payload, frame, read_close
 
 CLOSE_SECONDS = 5.0  # for the peer to answer a close frame, or to take what is still unsent
@@ -27,14 +26,12 @@ class Connection(Outgoing):
     It lives as long as its transport; ``accept_connection`` returns as soon as ``open`` has
     returned, so that an idle socket costs no task and no timer.
 
-    :arg agreement: how to compress, if that was negotiated.
     :ivar client_terminated: nothing more is handed on: the peer has closed, is gone, or has failed.
     :ivar verdict: the close code as RFC 6455 section 7.1.5 has it: also 1005 for a close frame without
         one, 1006 for a connection that was lost, and that of a violation.
     """
 
     __slots__ = (
-        "_agreement",
         "_busy",
         "_eof",
         "_last_call",
@@ -47,14 +44,12 @@ class Connection(Outgoing):
         "verdict",
     )
 
-    def __init__(self, handler: WebSocketHandler, agreement: Agreement | None = None) -> None:
+    def __init__(self, handler: WebSocketHandler) -> None:
         super().__init__(handler)
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self.verdict = 1006
-        self._agreement = agreement
-        inflater = None if agreement is None else Inflater
-        self._parser = Parser(_websocket_mask, handler.max_message_size, inflater)
+        self._parser = Parser(_websocket_mask, handler.max_message_size)
         self._busy = True  # the handler works on a message, or still on open()
         self._paused = False  # reading is
         self._eof = False  # the peer sends nothing more
@@ -71,8 +66,7 @@ class Connection(Outgoing):
     async def accept_connection(self, handler: WebSocketHandler) -> None:
         """Answer the upgrade request, take the socket over, and open the handler."""
         try:
-            extensions = None if self._agreement is None else self._agreement.answer
-            stream, answer = upgrade(handler, extensions)
+            stream, answer = upgrade(handler)
         except NotUpgraded:
             return
         try:
@@ -81,8 +75,6 @@ class Connection(Outgoing):
             # As stock: the handler opens, and is told afterwards.
             self.client_terminated = self.server_terminated = self._lost = True
         self.send_frame(answer)
-        if self._agreement is not None:
-            self._deflate = self._agreement.deflate
         try:
             opening = handler.open(*handler.open_args, **handler.open_kwargs)
             if opening is not None:

@@ -25,10 +25,9 @@ class Upgraded(NamedTuple):
     answer: bytes
 
 
-def upgrade(handler: WebSocketHandler, extensions: str | None) -> Upgraded:
+def upgrade(handler: WebSocketHandler) -> Upgraded:
     """Answer the upgrade request.
 
-    :arg extensions: what was agreed on.
     :raises NotUpgraded: the request lacks what section 4.2.1 asks for.
     """
     headers = handler.request.headers
@@ -38,8 +37,6 @@ def upgrade(handler: WebSocketHandler, extensions: str | None) -> Upgraded:
         handler.finish("Missing/Invalid WebSocket headers")
         gen_log.debug("Missing/Invalid WebSocket headers")
         raise NotUpgraded
-    if extensions is not None:
-        handler.set_header("Sec-WebSocket-Extensions", extensions)
     handler.clear_header("Content-Type")
     handler.set_status(101)
     handler.set_header("Upgrade", "websocket")
