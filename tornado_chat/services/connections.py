@@ -7,6 +7,7 @@ from tornado_chat.closing import RESTARTING, SIGNED_OUT
 from tornado_chat.cluster.bus import Bus
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.outbox import Encoder, Outbox, Transport
+from tornado_chat.domain.throttle import TokenBucket
 from tornado_chat.errors import Restarting, TooFast
 from tornado_chat.metrics import Tally
 from tornado_chat.plugins.calling import Plugins
@@ -14,7 +15,8 @@ from tornado_chat.portions import portions
 from tornado_chat.tasks import Tasks
 from tornado_chat.types import Identity, Person
 
-__all__ = ["Connections", "Encoder", "Outbox"]  # the web names these two, and knows no delivery
+__all__ = ["Connections", "Encoder", "Outbox", "TokenBucket"]
+# The web takes the last three from here: it imports neither delivery nor domain.
 
 ACCOUNT_SESSION = "tornado_chat_session"
 """The claim of a token for one of the server's own accounts that names its session."""
