@@ -55,13 +55,10 @@ was_moved() {
 make_venv() { # folder
     find_python
     say "Making a virtual environment with $python in $(realpath -m "$1") ..."
-    if has_ensurepip || { install_ensurepip && has_ensurepip; }; then
-        "$python" -m venv --clear "$1" || die "$python -m venv failed; its message is above"
-    else
-        "$python" -m venv --clear --without-pip "$1" || die "$python -m venv failed; its message is above"
-        say "Fetching pip ..."
-        "$1/bin/python" scripts/fetch_pip.py || die "pip could not be fetched; install the package python3-venv"
-    fi
+    has_ensurepip || { apt_install python3-venv && has_ensurepip; } ||
+        die "$python cannot make a virtual environment with pip in it; install Debian's package python3-venv" \
+            "(apt-get install python3-venv), or the one of this Python's version, as python3.12-venv"
+    "$python" -m venv --clear "$1" || die "$python -m venv failed; its message is above"
 }
 
 find_python() {
@@ -78,13 +75,9 @@ find_python() {
         die "$python is $("$python" -V 2>&1), and Python 3.11 or later is needed; name one: PYTHON=/path/to/python3 $0"
 }
 
+# Debian keeps ensurepip in a package of its own.
 has_ensurepip() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null
-}
-
-# Debian keeps ensurepip in a package of its own.
-install_ensurepip() {
-    apt_install python3-venv || { say "That did not work; going on without it."; return 1; }
 }
 
 apt_install() { # packages

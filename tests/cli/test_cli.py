@@ -82,7 +82,7 @@ def test_every_command_takes_config_and_set(run: Run, home: Path) -> None:
         result = run(*command.split(), "--config", str(home / "x.ini"), "--set", "web.y=1", "--set", "z")
         assert result.exit_code == 2, command
         assert result.stderr.splitlines() == [
-            "--set: in [web] y: this option is unknown; there are origins, compression, pages, ops_networks",
+            "--set: in [web] y: this option is unknown; there are origins, pages, ops_networks",
             '--set: "z" is not SECTION.OPTION=VALUE, as in server.port=9000',
             f'{home}/x.ini: in [server] port: "x" is not a whole number from 0 to 65535',
         ]
@@ -100,6 +100,11 @@ def test_check_config(run: Run, home: Path, state: Path) -> None:
     result = run("check-config", "--config", str(home / "x.ini"))
     assert (result.exit_code, result.stdout) == (0, f"configuration OK\nread {home}/x.ini\n")
     assert not state.exists(), "a check makes nothing"
+
+    (home / "x.ini").write_text("[web]\ncompression = on\n")
+    result = run("check-config", "--config", str(home / "x.ini"))
+    warning = f"{home}/x.ini: [web] compression has no effect since 0.2.0: remove the line"
+    assert (result.exit_code, result.stdout.splitlines()[:2]) == (0, ["configuration OK", f"but {warning}"])
 
 
 def test_check_config_looks_into_the_keys(run: Run, home: Path) -> None:

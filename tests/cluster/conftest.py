@@ -86,9 +86,8 @@ async def process(
 ) -> AsyncIterator[RedisBus]:
     """The bus of one more process."""
     signs = signs or Signs()
-    bus = RedisBus(
-        settings, f"box-1-{next(_counter)}", on_away=signs.on_away, on_back=signs.on_back, times=times
-    )
+    bus = RedisBus(settings, f"box-1-{next(_counter)}", times=times)
+    bus.link.watch(away=signs.on_away, back=signs.on_back, look=signs.on_back)
     await bus.start()
     try:
         yield bus

@@ -140,7 +140,7 @@ async def test_a_redis_that_dies_and_comes_back_empty(
         own_redis.stop()
         await here_signs.until(lambda: here_signs.away == 1)
         await there_signs.until(lambda: there_signs.away == 1)
-        assert not here.connected
+        assert not here.link.connected
         assert "cannot be reached: Connection refused" in here.problem or "Connection closed" in here.problem
         assert not await here.elsewhere(THREAD)
         # Nothing waits for it, and nobody is told of an error.
@@ -150,7 +150,7 @@ async def test_a_redis_that_dies_and_comes_back_empty(
         own_redis.start()
         await here_signs.until(lambda: here_signs.back > 0)
         await there_signs.until(lambda: there_signs.back > 0)
-        assert here.connected
+        assert here.link.connected
         assert not here.problem
         here.publish(message(2))
         here.publish(message(3, other))
@@ -209,7 +209,7 @@ async def test_a_process_that_starts_without_redis_finds_it_later(
     own_redis.stop()
     cluster, signs = settings(own_redis), Signs()
     async with process(cluster, signs) as here:
-        assert not here.connected
+        assert not here.link.connected
         assert here.problem.startswith("Redis at 127.0.0.1:")
         await here.tune_in(THREAD)
         own_redis.start()
@@ -255,4 +255,4 @@ async def test_a_redis_whose_disk_is_full_goes_on_carrying_events(memory: Path, 
             await asyncio.sleep(4 * QUICK.ping)  # some signs of life
             here.publish(message(1))
             assert await ears.until(1) == [1]
-            assert here.connected
+            assert here.link.connected

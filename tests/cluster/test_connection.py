@@ -137,7 +137,7 @@ async def test_sentinels_know_where_it_is_and_where_it_has_moved(
         url = f"sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/mymaster/1"
         cluster, signs, others = settings(first, url=url), Signs(), Signs()
         async with process(cluster, signs) as here, process(cluster, others) as there:
-            assert here.connected
+            assert here.link.connected
             first.stop()
             await signs.until(lambda: signs.back > 0)
             await others.until(lambda: others.back > 0)

@@ -318,7 +318,7 @@ async def test_a_redis_that_restarts_empty_changes_nothing(
         third.way.here(in_room(2))
         await until(lambda: len(first.desk.facts) == 2)
         own_redis.stop()
-        await until(lambda: not any(each.bus.connected for each in (first, second, third)))
+        await until(lambda: not any(each.bus.link.connected for each in (first, second, third)))
         # Meanwhile: the holder goes on for its own, and the others wait.
         first.way.here(in_room(3))
         assert len(first.desk.facts) == 3
@@ -346,9 +346,9 @@ async def test_a_redis_that_hangs(own_redis: RedisServer, expected_logs: list[st
         second.way.here(in_room(1))
         await until(lambda: len(first.desk.facts) == 1)
         own_redis.freeze()
-        await until(lambda: not first.bus.connected and not second.bus.connected)
+        await until(lambda: not first.bus.link.connected and not second.bus.link.connected)
         own_redis.resume()
-        await until(lambda: first.bus.connected and second.bus.connected)
+        await until(lambda: first.bus.link.connected and second.bus.link.connected)
         assert await second.way.ask(WhoIsThere(THREAD)) == ["yes"]
         await until(lambda: first.desk.active != second.desk.active)
 

@@ -315,7 +315,7 @@ class TestRedisHangs:
         user = await two.user(2)
         assert (await user.get("connect_queue"))["payload"]["location"] == 2
         own_redis.freeze()
-        while two.server._bus.connected:  # noqa: ASYNC110
+        while two.server._bus.link.connected:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         await user.close(1001)
         again = await two.user(2)

@@ -9,9 +9,9 @@ import pytest
 
 from tornado_chat import config
 from tornado_chat.config.loader import load, sources
-from tornado_chat.config.sections import Config, ConfigError
+from tornado_chat.config.sections import Config, ConfigError, documented
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,28 @@ def problems(ini: Path, text: str, *overrides: str) -> list[str]:
 def problem(ini: Path, text: str, *overrides: str) -> str:
     (only,) = problems(ini, text, *overrides)
     return only
+
+
+# Removed options
+
+
+def test_a_removed_option_is_ignored_with_a_warning(
+    ini: Path, caplog: pytest.LogCaptureFixture, expected_logs: list[str]
+) -> None:
+    expected_logs.append("has no effect since")
+    ini.write_text("[web]\ncompression = whatever it was\npages = off\n")
+    loaded = load([ini], ["web.compression=on"], {"HOME": "/home/ada"})
+    assert not loaded.web.pages
+    sentence = "[web] compression has no effect since 0.2.0: remove the line"
+    assert loaded.warnings == [f"{ini}: {sentence}", f"--set: {sentence}"]
+    loaded.log_warnings()
+    assert caplog.messages == loaded.warnings
+    assert "compression" not in documented()
+    assert all(
+        option not in {each.name for each in fields(config.SECTIONS[section])}
+        for section, options in config.REMOVED.items()
+        for option in options
+    )
 
 
 # Sources

@@ -5,11 +5,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from tests.frames import payload_of
 from tornado_chat.core.events import Event, Notice, RoomEnded
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.delivery.socket_stream import Outbox
-from tornado_chat.wire.websocket import payload_of
 
 THREAD, OTHER = Thread(Kind.SESSION, 1), Thread(Kind.SESSION, 2)
 READER, WRITER = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")

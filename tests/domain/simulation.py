@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from tests.frames import payload_of
 from tornado_chat.core.events import Event as Published
 from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
 from tornado_chat.delivery.socket_stream import Outbox
 from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
 from tornado_chat.domain.room_state import Effect, Event, Side, step
-from tornado_chat.wire.websocket import payload_of
 
 STEPS = 120
 

@@ -212,3 +212,25 @@ def test_wrong_usage(environ: dict[str, str], arguments: list[str], said: str) -
     )
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def test_a_python_without_ensurepip_is_told_which_package_is_missing(
+    environ: dict[str, str], wheel: Path, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ncase $* in *ensurepip*) exit 1 ;; esac\nexec "{sys.executable}" "$@"\n', "ascii"
+    )
+    no_apt = tmp_path / "apt-get"  # as for a user without the rights, or without a network
+    no_apt.write_text("#!/bin/sh\nexit 1\n", "ascii")
+    for program in (python, no_apt):
+        program.chmod(0o755)
+    done = subprocess.run(
+        [str(ROOT / "scripts" / "install"), "--root", str(tmp_path / "root"), str(wheel)],
+        env={**environ, "PYTHON": str(python), "PATH": f"{tmp_path}:{environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "install Debian's package python3-venv (apt-get install python3-venv)" in done.stderr

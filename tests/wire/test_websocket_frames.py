@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.frames import payload_of
 from tornado_chat.wire.websocket import (
     BINARY,
     CLOSE,
@@ -19,7 +20,6 @@ from tornado_chat.wire.websocket import (
     Parser,
     close_payload,
     frame,
-    payload_of,
     read_close,
     valid_code,
 )

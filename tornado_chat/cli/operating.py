@@ -72,7 +72,8 @@ def check_config(given: Given) -> None:
     found = mistakes(given.read)
     if found:
         raise Misconfigured(found)
-    warnings = _look_at_server(given.load())
+    config = given.load()
+    warnings = [*config.warnings, *_look_at_server(config)]
     click.echo("configuration OK")
     for warning in warnings:
         click.echo(f"but {warning}")

@@ -32,6 +32,8 @@ def serve(given: Given) -> None:
 
     process = os.environ.get(PROCESS)
     logs.configure(config.logging, process=int(process or 0))
+    if process is None:  # else the parent process has said it
+        config.log_warnings()
     if process is None and config.server.process_count > 1:
         from tornado_chat.server import workers
 

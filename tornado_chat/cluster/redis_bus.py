@@ -4,9 +4,6 @@ Each event is encoded once and published on the channels of ``events.channels``,
 it costs does not depend on the number of processes.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from tornado_chat import config
 from tornado_chat.cluster.bus import Channel, LocalBus, Subscriber
 from tornado_chat.cluster.codec import EVENTS
@@ -25,26 +22,13 @@ def channel_name(channel: Channel) -> str:
 
 
 class RedisBus:
-    """:arg process: what this process is called, unlike any other, earlier ones included.
-    :arg on_away: called when Redis is lost.
-    :arg on_back: called when events may have been missed: Redis is back, or another process lost it for a while
-        and could not say what happened.
-    """
+    """:arg process: what this process is called, unlike any other, earlier ones included."""
 
-    def __init__(
-        self,
-        settings: config.Cluster,
-        process: str,
-        *,
-        on_away: Callable[[], None] = lambda: None,
-        on_back: Callable[[], None] = lambda: None,
-        times: Times | None = None,
-    ) -> None:
+    def __init__(self, settings: config.Cluster, process: str, *, times: Times | None = None) -> None:
         self.link = Link(settings, process, times)
         self._local = LocalBus()
         for kind in EVENTS:
             self.link.handle(kind, self._receive)
-        self.link.watch(away=on_away, back=on_back, look=on_back)
 
     async def start(self) -> None:
         """Returns when Redis is there, or the first attempt to reach it has failed. It goes on trying for ever."""
@@ -54,17 +38,9 @@ class RedisBus:
         await self.link.stop()
 
     @property
-    def connected(self) -> bool:
-        return self.link.connected
-
-    @property
     def problem(self) -> str:
         """A sentence, or nothing while Redis is there."""
         return self.link.problem
-
-    def status(self) -> Mapping[str, Any]:
-        """For monitoring."""
-        return {"connected": self.connected, "problem": self.problem}
 
     def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> None:
         self._local.subscribe(subscriber, *kinds)

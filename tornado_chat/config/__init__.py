@@ -3,6 +3,7 @@
 from tornado_chat.config.sections import (
     DATABASE,
     ETC,
+    REMOVED,
     SECTIONS,
     YEAR,
     Auth,
@@ -31,6 +32,7 @@ from tornado_chat.config.sections import (
 __all__ = [
     "DATABASE",
     "ETC",
+    "REMOVED",
     "SECTIONS",
     "YEAR",
     "Auth",

@@ -24,6 +24,9 @@ AGAIN = "\0"
 Known = Mapping[str, Mapping[str, Any]]
 """Section, option, type."""
 
+Removed = Mapping[str, Mapping[str, str]]
+"""Section, removed option, the version since which the option has no effect."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -70,8 +73,8 @@ class Wrong(ValueError):
 # Reading
 
 
-def read_file(path: Path, known: Known, problems: list[Problem]) -> Iterator[Entry]:
-    """The known options of an ini file."""
+def read_file(path: Path, known: Known, removed: Removed, problems: list[Problem]) -> Iterator[Entry]:
+    """The known and the removed options of an ini file."""
     source = str(path)
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -86,7 +89,7 @@ def read_file(path: Path, known: Known, problems: list[Problem]) -> Iterator[Ent
         section = name.rstrip(AGAIN)
         if section in known:
             for option, text in parser.items(name):
-                yield from if_known(Entry(source, section, option, text), known, problems)
+                yield from _if_accepted(Entry(source, section, option, text), known, removed, problems)
         elif section.startswith(PLUGIN):
             for option, text in parser.items(name):
                 yield Entry(source, section, option, text)
@@ -94,8 +97,8 @@ def read_file(path: Path, known: Known, problems: list[Problem]) -> Iterator[Ent
             problems.append(Problem(source, section, "", _unknown_section(section, known)))
 
 
-def read_override(override: str, known: Known, problems: list[Problem]) -> Iterator[Entry]:
-    """The option that ``SECTION.OPTION=VALUE`` sets, if it is known."""
+def read_override(override: str, known: Known, removed: Removed, problems: list[Problem]) -> Iterator[Entry]:
+    """The option that ``SECTION.OPTION=VALUE`` sets, if it is known or removed."""
     name, equals, text = override.partition("=")
     section, dot, option = name.strip().rpartition(".")
     if not (equals and dot):
@@ -106,7 +109,8 @@ def read_override(override: str, known: Known, problems: list[Problem]) -> Itera
     elif section not in known:
         problems.append(Problem("--set", section, "", _unknown_section(section, known)))
     else:
-        yield from if_known(Entry("--set", section, option.lower(), text.strip()), known, problems)
+        entry = Entry("--set", section, option.lower(), text.strip())
+        yield from _if_accepted(entry, known, removed, problems)
 
 
 def _parse_lines(
@@ -147,6 +151,24 @@ def _parse_lines(
                 for number, _ in error.errors
             ]
         return parser
+
+
+def _if_accepted(entry: Entry, known: Known, removed: Removed, problems: list[Problem]) -> Iterator[Entry]:
+    """``entry``, or a problem if its section neither has such an option nor had it once."""
+    if is_removed(entry, removed):
+        yield entry
+    else:
+        yield from if_known(entry, known, problems)
+
+
+def is_removed(entry: Entry, removed: Removed) -> bool:
+    return entry.option in removed.get(entry.section, ())
+
+
+def removal_warning(entry: Entry, removed: Removed) -> str:
+    """The warning about a removed option that is still set."""
+    since = removed[entry.section][entry.option]
+    return f"{entry.source}: [{entry.section}] {entry.option} has no effect since {since}: remove the line"
 
 
 def if_known(entry: Entry, known: Known, problems: list[Problem]) -> Iterator[Entry]:

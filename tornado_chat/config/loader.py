@@ -1,7 +1,8 @@
 """Reading the configuration: its files, the overrides, and where they are.
 
 Strategy: ``load`` goes through the files and then the overrides, and turns each text into the
-type of its field. What is wrong is noted as a ``Problem`` and the default stays, so that the next
+type of its field. A removed option is left out, with a warning in ``Config.warnings``. What is wrong is noted
+as a ``Problem`` and the default stays, so that the next
 mistake is found too; at the end the values are checked against each other (``config_checks``).
 If there are any problems, all of them are raised at once.
 """
@@ -18,9 +19,11 @@ from tornado_chat.config.ini import (
     Entry,
     Problem,
     Wrong,
+    is_removed,
     parse,
     read_file,
     read_override,
+    removal_warning,
     with_credentials,
 )
 from tornado_chat.config.validation import check
@@ -38,9 +41,11 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
     problems: list[Problem] = []
     entries: list[Entry] = []
     for path in sources(files, environ):
-        entries += read_file(path, known, problems)
+        entries += read_file(path, known, config.REMOVED, problems)
     for override in overrides:
-        entries += read_override(override, known, problems)
+        entries += read_override(override, known, config.REMOVED, problems)
+    removed = [entry for entry in entries if is_removed(entry, config.REMOVED)]
+    entries = [entry for entry in entries if entry not in removed]
     entries = [with_credentials(entry, config.ETC / "credentials", environ) for entry in entries]
 
     values: dict[str, dict[str, Any]] = {name: {} for name in config.SECTIONS}
@@ -61,6 +66,7 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
         **{name: section(**values[name]) for name, section in config.SECTIONS.items()},
         plugin_entries=for_plugins,
         said_by=said_by,
+        warnings=[removal_warning(entry, config.REMOVED) for entry in removed],
     )
     try:
         loaded = loaded.kept_in(Path(loaded.server.state_dir or default_state_dir(environ)))

@@ -1,5 +1,6 @@
 """The configuration: one frozen dataclass per ini section; every default lives here."""
 
+import logging
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from msgspec import Meta
 from tornado_chat.config.ini import ConfigError as ConfigError
 from tornado_chat.config.ini import Entry, expected, written
 from tornado_chat.config.ini import Problem as Problem
+
+log = logging.getLogger(__name__)
 
 ETC = Path("/etc/tornado-chat")
 """Where the configuration of an installed server is."""
@@ -226,11 +229,6 @@ class Web:
         "Origins of pages that may connect, or show the chat of /widget.js, as https://example.org; "
         "* is any; its own always may.",
     )
-    compression: bool = live(
-        False,
-        "Compress WebSocket messages above 1 KiB for clients that offer it (permessage-deflate), new sockets only. It "
-        "gains on pages of history only; browsers then compress each small message too, for the server to inflate.",
-    )
     pages: bool = option(
         True, "Serve the pages: /room, /console, /supervise, /admin, /widget.js, /signin, /docs."
     )
@@ -272,11 +270,17 @@ class Config:
     """What the sections ``[plugin:NAME]`` say, by name, for the plugins to read."""
     said_by: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
     """Which file (or ``--set``) has the last word on (section, option)."""
+    warnings: Sequence[str] = field(default_factory=tuple, compare=False)
+    """Sentences about options that were read and have no effect."""
 
     @property
     def state_dir(self) -> Path:
         """Where the database and the generated secret are kept; loading has made it absolute."""
         return Path(self.server.state_dir)
+
+    def log_warnings(self) -> None:
+        for warning in self.warnings:
+            log.warning("%s", warning)
 
     def kept_in(self, directory: Path) -> "Config":
         """This configuration with its state in ``directory``, the database included if it has no url."""
@@ -293,6 +297,11 @@ SECTIONS: Mapping[str, type[Any]] = {
     each.name: type(each.default) for each in fields(Config) if each.default is not MISSING
 }
 """The class of each section, in the order of the documentation."""
+
+
+REMOVED: Mapping[str, Mapping[str, str]] = {"web": {"compression": "0.2.0"}}
+"""Removed options by section, with the version since which they have no effect. They are accepted and ignored
+with a warning, so that an ini of an older version still starts the server."""
 
 
 def documented() -> str:

@@ -202,6 +202,8 @@ class _Life:
             return
         self._complaint = "a restart is needed, see the log" if change.waiting else ""
         logs.configure(config.logging, process=self._manager.process)
+        if not self._manager.process:  # else the parent process has said it
+            config.log_warnings()
         said = fields(
             options=",".join(change.options) or "unchanged",
             plugins=",".join(change.plugins) or "unchanged",

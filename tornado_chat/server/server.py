@@ -221,7 +221,6 @@ class Server:
             metrics=self.metrics,
             recorded=self._history,
             times=times,
-            loop=loop,
             database="mysql" if is_mysql(config.storage.url) else "sqlite",
             process=self._process,
         )

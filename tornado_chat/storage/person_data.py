@@ -104,11 +104,6 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
     return found
 
 
-def messages_said(database: pw.Database, person: Person) -> int:
-    table = models.Message
-    return int(table.select().where(table.sender == person.key).count(database))
-
-
 def is_known(database: pw.Database, person: Person) -> bool:
     """Whether anything is stored of the person."""
     if threads(database, person) or marks(database, person) or accounts(database, person):

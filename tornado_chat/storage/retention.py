@@ -94,10 +94,6 @@ class Old(NamedTuple):
     messages: int
     notifications: int
 
-    @property
-    def nothing(self) -> bool:
-        return not any((*self.conversations.values(), self.notifications))
-
 
 # What is old
 

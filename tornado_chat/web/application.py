@@ -23,7 +23,6 @@ from tornado_chat.web.http.origins import Origins
 from tornado_chat.web.http.proxy_headers import Networks
 from tornado_chat.web.pages import Site
 from tornado_chat.web.sockets import counselling, support
-from tornado_chat.wire.deflate import Compression
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +92,6 @@ def _for_sockets(config: Config) -> dict[str, Any]:
     return {
         # A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up.
         "websocket_max_message_size": max(4 * config.limits.frame_bytes, 1024 * 1024),
-        # What they compress with, if at all.
-        "compression": Compression() if config.web.compression else None,
     }
 
 

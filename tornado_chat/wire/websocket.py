@@ -8,13 +8,13 @@ then has the close code, but only after everything before the violation has been
 A length that could have been written in fewer bytes is accepted, as other servers do: the RFC
 forbids to send it, not to understand it.
 
-RSV1 marks a compressed message, where that was negotiated: ``wire.deflate`` knows how to read it.
+No extension is negotiated, so a reserved bit is a violation.
 """
 
 import codecs
 import struct
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
@@ -22,8 +22,6 @@ BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
-
-COMPRESSED: Final = 0x40  # RSV1, beside the opcode of a message's first frame
 
 LONGEST_CONTROL: Final = 125  # bytes of payload, section 5.5
 
@@ -52,14 +50,6 @@ class Failure(NamedTuple):
     reason: str
 
 
-class Inflater(Protocol):
-    """Reads one compressed message."""
-
-    def part(self, data: bytes, most: int, last: bool) -> bytes:
-        """Up to ``most + 1`` bytes of what a fragment says. :raises ValueError: it is damaged."""
-        ...
-
-
 class Parser:
     """What one client sends.
 
@@ -67,16 +57,13 @@ class Parser:
 
     :arg unmask: from the four bytes of a mask and masked bytes, the plain ones. Handed in
         because the fast one is no pure Python.
-    :arg most_bytes: the longest message that is accepted, before and after it is inflated.
-    :arg inflater: makes what reads a compressed message; None: compression was not negotiated.
+    :arg most_bytes: the longest message that is accepted.
     """
 
     __slots__ = (
         "_at",
         "_data",
         "_decoder",
-        "_inflater",
-        "_inflating",
         "_kind",
         "_most",
         "_need",
@@ -91,7 +78,6 @@ class Parser:
         self,
         unmask: Callable[[bytes, bytes], bytes],
         most_bytes: int,
-        inflater: Callable[[], Inflater] | None = None,
     ) -> None:
         self.failure: Failure | None = None
         self._unmask = unmask
@@ -103,8 +89,6 @@ class Parser:
         self._parts: bytearray | None = None  # of a message in fragments
         self._kind = CONTINUATION  # of that message
         self._decoder: codecs.IncrementalDecoder | None = None  # checks its text
-        self._inflater = inflater
-        self._inflating: Inflater | None = None  # reads that message
         self._over = False
 
     @property
@@ -157,7 +141,7 @@ class Parser:
                     body = at + 14
                     if size >> 63:
                         return self._fail(1002, "protocol error")
-            gathered = len(self._parts or b"") if self._inflating is None else 0
+            gathered = len(self._parts or b"")
             if not first & 8 and size + gathered > self._most:
                 return self._fail(1009, "message too big")
             after = body + size
@@ -188,10 +172,7 @@ class Parser:
     def _forbidden(self, first: int, second: int) -> bool:
         """Whether a frame must not begin with these two bytes (1002)."""
         opcode = first & _OPCODE
-        reserved = first & _RESERVED
-        if reserved == COMPRESSED and self._inflater is not None and opcode in (TEXT, BINARY):
-            reserved = 0
-        if reserved or not second & _MASKED:
+        if first & _RESERVED or not second & _MASKED:
             return True
         if opcode & 8:
             return opcode > PONG or not first & _FINAL or second & _LENGTH > LONGEST_CONTROL
@@ -223,16 +204,7 @@ class Parser:
             self._kind = opcode
             self._parts = bytearray()
             self._decoder = _utf8() if opcode == TEXT else None
-            self._inflating = self._inflater() if first & COMPRESSED and self._inflater else None
         assert self._parts is not None
-        if self._inflating is not None:
-            room = self._most - len(self._parts)
-            try:
-                payload = self._inflating.part(payload, room, bool(first & _FINAL))
-            except ValueError:
-                return self._fail(1007, "compressed data that is invalid, or needs a context")
-            if len(payload) > room:
-                return self._fail(1009, "message too big")
         if self._decoder is not None:
             try:
                 self._decoder.decode(payload, bool(first & _FINAL))
@@ -241,7 +213,7 @@ class Parser:
         self._parts += payload
         if not first & _FINAL:
             return None
-        parts, self._parts, self._decoder, self._inflating = self._parts, None, None, None
+        parts, self._parts, self._decoder = self._parts, None, None
         return (TEXT, str(parts, "utf-8")) if self._kind == TEXT else (BINARY, bytes(parts))
 
     def _fail(self, code: int, reason: str) -> Event | None:
@@ -256,13 +228,12 @@ class Parser:
         self._at = 0
         self._need = 2
         self._tail = bytearray()
-        self._parts = self._decoder = self._inflating = None
+        self._parts = self._decoder = None
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
     """A whole frame as a server sends it: one fragment, no mask.
 
-    :arg opcode: with ``COMPRESSED``, if the payload is.
     :raises ValueError: the payload is too long for a control frame.
     """
     size = len(payload)
@@ -273,12 +244,6 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < 65536:
         return _medium(_FINAL | opcode, 126, size) + payload
     return _long(_FINAL | opcode, 127, size) + payload
-
-
-def payload_of(frame: bytes) -> bytes:
-    """The payload that ``frame`` was made of."""
-    size = frame[1]
-    return frame[2:] if size <= LONGEST_CONTROL else frame[4 if size == 126 else 10 :]
 
 
 def valid_code(code: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
 from tests.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.conftest import House, changed, token
@@ -17,7 +17,7 @@ from tornado_chat import config
 from tornado_chat.core.types import Role
 from tornado_chat.server import server as app
 from tornado_chat.server.server import Server
-from tornado_chat.web.api.operations import undescribed
+from tornado_chat.web.api.operations import VERBS
 
 OF_ACCOUNTS = ("sign_in", "get_account", "sign_out", "make_own_token")
 HOST = token("service", "host")
@@ -53,6 +53,15 @@ def routes(application: Application) -> list[tuple[str, Any]]:
         (rule.matcher.regex.pattern.rstrip("$"), rule.target)  # type: ignore[attr-defined]
         for rule in application.wildcard_router.rules
     ]
+
+
+def undescribed(routes: list[tuple[str, Any]]) -> Iterator[str]:
+    """The verbs of ``routes`` that have no @operation."""
+    for pattern, handler in routes:
+        for verb in VERBS:
+            method = getattr(handler, verb)
+            if method is not getattr(RequestHandler, verb) and not hasattr(method, "operation"):
+                yield f"{verb.upper()} {pattern}"
 
 
 @pytest.mark.gen_test

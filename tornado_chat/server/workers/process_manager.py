@@ -187,7 +187,9 @@ class Parent:
     def _read(self, done: str) -> Config | None:
         """The configuration as it is now; None if it has mistakes, which have been said."""
         try:
-            return self._reread()
+            config = self._reread()
+            config.log_warnings()
+            return config
         except ConfigError as error:
             self._complaint = f"not {done}: the configuration has mistakes, see the log"
             log.error("not %s, the configuration has mistakes: %s", done, "; ".join(map(str, error.problems)))

@@ -2,13 +2,13 @@
 
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from tornado_chat import config
 from tornado_chat.core.errors import Forbidden, TooFast
 from tornado_chat.core.types import Identity, Role
+from tornado_chat.domain.throttle import RateLimiter
 from tornado_chat.services.auth.tokens import mint
 
 MARK = "guest"
@@ -40,13 +40,13 @@ class Guests:
         self._secret = secret
         self._clock = clock
         self._monotonic = monotonic
-        self._recent: dict[str, deque[float]] = {}
+        self._addresses = RateLimiter(MOST_ADDRESSES)
 
     def reconfigure(self, auth: config.Auth, secret: bytes | None) -> None:
-        """Go by other settings from now on; the count of the last minute begins anew."""
+        """Go by other settings from now on; the count of every address begins anew."""
         self._auth = auth
         self._secret = secret
-        self._recent.clear()
+        self._addresses.clear()
 
     @property
     def welcome(self) -> bool:
@@ -57,10 +57,12 @@ class Guests:
         """A new anonymous user.
 
         :raises Forbidden: guests are switched off.
-        :raises TooFast: the address has had as many as it may have in a minute.
+        :raises TooFast: the address has had as many as it may have: ``guests_per_minute`` at once, and then
+            as many again spread over each minute.
         """
-        if self.welcome:
-            self._count(address)
+        limit = self._auth.guests_per_minute
+        if self.welcome and not self._addresses.take(address, self._monotonic(), limit / MINUTE, limit):
+            raise TooFast("too_fast")
         return self._guest(f"guest-{uuid.uuid4().hex}")
 
     def renew(self, identity: Identity) -> Guest:
@@ -87,12 +89,3 @@ class Guests:
             more={MARK: True},
         )
         return Guest(id, token, int(lifetime))
-
-    def _count(self, address: str) -> None:
-        now = self._monotonic()
-        if address not in self._recent and len(self._recent) >= MOST_ADDRESSES:
-            self._recent = {a: times for a, times in self._recent.items() if now - times[-1] < MINUTE}
-        times = self._recent.setdefault(address, deque(maxlen=self._auth.guests_per_minute))
-        if len(times) == times.maxlen and now - times[0] < MINUTE:
-            raise TooFast("too_fast")
-        times.append(now)

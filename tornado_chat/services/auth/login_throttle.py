@@ -10,14 +10,13 @@ its failures are counted by themselves and by nothing else (OWASP: "Slow Down On
 Device Cookies").
 """
 
-import ipaddress
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 
 from tornado_chat.core.errors import TooFast
-from tornado_chat.domain.throttle import Limit, Throttle
+from tornado_chat.domain.throttle import Limit, Throttle, client_network
 from tornado_chat.observability.logs import fields
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,6 @@ log = logging.getLogger(__name__)
 STRICT = Limit(free=5, first=2, longest=900, forget=900)
 LOOSE = Limit(free=50, first=2, longest=60, forget=60)
 MOST = 20_000
-NETWORK = 64  # bits of an IPv6 address that one customer has the rest of
 
 
 class Attempt:
@@ -60,7 +58,7 @@ class Attempts:
         :raises TooFast: ``too_many_attempts``, with ``retry_after``.
         """
         now = self._clock()
-        address = _network(address)
+        address = client_network(address)
         if device is not None:
             counted = [(self._devices, device)]
         else:
@@ -80,16 +78,3 @@ class Attempts:
                 extra=fields(seconds=math.ceil(wait), address=address, **named),
             )
         return Attempt(counted, self._clock)
-
-
-def _network(address: str) -> str:
-    """What one customer of a provider has: an IPv4 address, or an IPv6 network."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((found, NETWORK), strict=False))
-    return str(found)

@@ -71,7 +71,6 @@ class RoomLife:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._loop = loop
         self._publish = publish
         self._clock = clock
         self._graces: Graces[tuple[_Live, Side]] = Graces(loop, sure, self._away, self._grace_over)

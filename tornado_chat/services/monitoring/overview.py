@@ -4,7 +4,6 @@ Strategy: nobody reports here. Who has a state anyway is asked for it when someb
 shown is true and costs nothing while nobody looks.
 """
 
-import asyncio
 import os
 import time
 from importlib.metadata import version
@@ -48,7 +47,6 @@ class Overview:
         metrics: Metrics,
         recorded: Recorded,
         times: LocalTimes,
-        loop: asyncio.AbstractEventLoop,
         database: str,
         process: int,
     ) -> None:
@@ -61,7 +59,6 @@ class Overview:
         self._metrics = metrics
         self._recorded = recorded
         self._times = times
-        self._loop = loop
         self._kind = database
         self._number = process
         self._started = time.time()

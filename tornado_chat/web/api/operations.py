@@ -163,15 +163,6 @@ def found(routes: Routes) -> Iterator[Described]:
                 yield Described(verb, _template(pattern, method), about)
 
 
-def undescribed(routes: Routes) -> Iterator[str]:
-    """The verbs of ``routes`` that nothing is told of: ``POST /api/v1/guest``."""
-    for pattern, handler, *_ in routes:
-        for verb in VERBS:
-            method = getattr(handler, verb)
-            if _can(handler, verb) and not hasattr(method, "operation"):
-                yield f"{verb.upper()} {_template(pattern, method)}"
-
-
 def _can(handler: type[RequestHandler], verb: str) -> bool:
     return getattr(handler, verb) is not getattr(RequestHandler, verb)
 

@@ -33,7 +33,7 @@ from tornado_chat.core.types import Identity, Stored
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import DROPS
 from tornado_chat.services.container import Services
-from tornado_chat.services.messaging.connections import Encoder, Outbox
+from tornado_chat.services.messaging.connections import Encoder, Outbox, TokenBucket
 from tornado_chat.web.http.origins import Origins
 from tornado_chat.web.transport.handler import FastWebSocket
 
@@ -81,8 +81,7 @@ class Socket(FastWebSocket):
         self.tracing = log.isEnabledFor(logging.DEBUG)
         self._origins = origins
         self._loop = asyncio.get_running_loop()
-        self._allowance = float(services.limits.burst)
-        self._allowance_at = self._loop.time()
+        self._allowance = TokenBucket(services.limits.burst, self._loop.time())
 
     # --- what a subclass says ---
 
@@ -271,12 +270,7 @@ class Socket(FastWebSocket):
             size = len(data.encode())
         if size > limits.frame_bytes:
             raise TooBig("too_big", limit=limits.frame_bytes)
-        allowance = self._allowance + (now - self._allowance_at) * limits.messages_per_second
-        if allowance > limits.burst:
-            allowance = limits.burst
-        self._allowance = allowance - 1
-        self._allowance_at = now
-        if allowance < 1:
+        if not self._allowance.take(now, limits.messages_per_second, limits.burst):
             raise TooFast("too_fast")
 
     def _fault(self, error: ChatError, data: str | bytes) -> None:

@@ -12,7 +12,6 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from tornado_chat.web.transport.handshake import NotUpgraded, take_over, upgrade
 from tornado_chat.web.transport.outgoing import Outgoing
-from tornado_chat.wire.deflate import Agreement, Inflater
 from tornado_chat.wire.websocket import BINARY, CLOSE, PING, Parser, close_payload, frame, read_close
 
 CLOSE_SECONDS = 5.0  # for the peer to answer a close frame, or to take what is still unsent
@@ -27,58 +26,47 @@ class Connection(Outgoing):
     It lives as long as its transport; ``accept_connection`` returns as soon as ``open`` has
     returned, so that an idle socket costs no task and no timer.
 
-    :arg agreement: how to compress, if that was negotiated.
     :ivar client_terminated: nothing more is handed on: the peer has closed, is gone, or has failed.
     :ivar verdict: the close code as RFC 6455 section 7.1.5 has it: also 1005 for a close frame without
         one, 1006 for a connection that was lost, and that of a violation.
     """
 
     __slots__ = (
-        "_agreement",
         "_busy",
         "_eof",
         "_last_call",
         "_lost",
         "_parser",
         "_paused",
-        "_pinging",
-        "_pong_came",
         "_reported",
-        "_subprotocol",
         "close_code",
         "close_reason",
         "verdict",
     )
 
-    def __init__(self, handler: WebSocketHandler, agreement: Agreement | None = None) -> None:
+    def __init__(self, handler: WebSocketHandler) -> None:
         super().__init__(handler)
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self.verdict = 1006
-        self._agreement = agreement
-        inflater = None if agreement is None else Inflater
-        self._parser = Parser(_websocket_mask, handler.max_message_size, inflater)
-        self._subprotocol: str | None = None
+        self._parser = Parser(_websocket_mask, handler.max_message_size)
         self._busy = True  # the handler works on a message, or still on open()
         self._paused = False  # reading is
         self._eof = False  # the peer sends nothing more
         self._lost = False
         self._reported = False
         self._last_call: asyncio.TimerHandle | None = None
-        self._pinging: asyncio.TimerHandle | None = None
-        self._pong_came = False
 
     # --- the handshake ---
 
     @property
     def selected_subprotocol(self) -> str | None:
-        return self._subprotocol
+        return None
 
     async def accept_connection(self, handler: WebSocketHandler) -> None:
         """Answer the upgrade request, take the socket over, and open the handler."""
         try:
-            extensions = None if self._agreement is None else self._agreement.answer
-            stream, answer, self._subprotocol = upgrade(handler, extensions)
+            stream, answer = upgrade(handler)
         except NotUpgraded:
             return
         try:
@@ -87,9 +75,6 @@ class Connection(Outgoing):
             # As stock: the handler opens, and is told afterwards.
             self.client_terminated = self.server_terminated = self._lost = True
         self.send_frame(answer)
-        if self._agreement is not None:
-            self._deflate = self._agreement.deflate
-        self.start_pinging()
         try:
             opening = handler.open(*handler.open_args, **handler.open_kwargs)
             if opening is not None:
@@ -196,8 +181,6 @@ class Connection(Outgoing):
         if opcode == PING:
             told = self.handler.on_ping
             self._pong(data)
-        else:
-            self._pong_came = True
         try:
             waiting: Awaitable[None] | None = told(data)
         except (Exception, asyncio.CancelledError):
@@ -261,9 +244,6 @@ class Connection(Outgoing):
         if not self.server_terminated:
             self.send_frame(frame(CLOSE, close_payload(code, reason)))
             self.server_terminated = True
-            if self._pinging is not None:
-                self._pinging.cancel()
-                self._pinging = None
         if self.client_terminated:
             self._leave()
         else:
@@ -322,36 +302,15 @@ class Connection(Outgoing):
         if self._reported:
             return
         self._reported = True
-        if self._pinging is not None:
-            self._pinging.cancel()
-            self._pinging = None
         try:
             self.handler.on_ws_connection_close(self.close_code, self.close_reason)
         except Exception:
             self.handler.log_exception(*sys.exc_info())
 
-    # --- Tornado's periodic pings, where a handler asks for them ---
+    # --- abstract methods of Tornado's class that are not called here: pings, and the client side ---
 
     def start_pinging(self) -> None:
-        """Ping every ``ping_interval`` seconds of the handler, if it has one."""
-        interval = self.handler.ping_interval
-        if interval and self._pinging is None and not self.is_closing():
-            self._pinging = self._loop.call_later(interval, self._ping, interval)
-
-    def _ping(self, interval: float) -> None:
-        timeout = self.handler.ping_timeout
-        timeout = interval if timeout is None else min(timeout, interval)
-        self._pong_came = timeout <= 0
-        self.write_ping(b"")
-        self._pinging = self._loop.call_later(timeout, self._ping_over, interval, interval - timeout)
-
-    def _ping_over(self, interval: float, rest: float) -> None:
-        if self._pong_came:
-            self._pinging = self._loop.call_later(rest, self._ping, interval)
-        else:
-            self.close(reason="ping timed out")
-
-    # --- the client side of Tornado's protocol object ---
+        raise NotImplementedError
 
     def _process_server_headers(self, key: str | bytes, headers: HTTPHeaders) -> None:
         raise NotImplementedError

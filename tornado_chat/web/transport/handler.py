@@ -1,11 +1,13 @@
 """WebSockets without Tornado's per-message cost, under any ``WebSocketHandler``.
 
-``FastWebSocket`` is a mixin: a handler that inherits from it is served by ``Connection`` where
-the socket is plain TCP or a Unix socket, and by Tornado's own class where it is TLS. Both compress if the
-application's setting ``compression`` is a ``wire.deflate.Compression``. Nothing else about the handler changes.
+``FastWebSocket`` is a mixin: a handler that inherits from it is served by ``Connection``, on plain TCP or a
+Unix socket. TLS ends at the proxy. Nothing else about the handler changes.
 
 What a handler may rely on beyond Tornado's contract: ``send_text``, ``send_frame`` and ``unsent``. What is
 different from Tornado's class:
+
+- there are no subprotocols, no compression, and no periodic pings of the connection itself
+  (``websocket_ping_interval``): ``delivery.hub`` sends the pings,
 
 - protocol violations are answered with a close frame (1002, 1007, 1009) before the socket closes,
 - a close code that may not be on the wire is a violation, and ``close`` refuses to send one,
@@ -24,46 +26,28 @@ came together with the request; reading them with ``read_bytes`` could read on w
 and its two abstract methods for clients (to be a subclass; handlers' code may test for it).
 """
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
-
-from tornado.iostream import IOStream, StreamClosedError
-from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
+from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from tornado_chat.web.transport.connection import Connection
-from tornado_chat.wire.deflate import Compression
-from tornado_chat.wire.websocket import TEXT, frame, payload_of
-
-if TYPE_CHECKING:
-    import asyncio
+from tornado_chat.wire.websocket import TEXT, frame
 
 __all__ = ["Connection", "FastWebSocket"]
 
 
 class FastWebSocket(WebSocketHandler):
-    """A handler on the fast class wherever that can be."""
+    """A handler that is served by ``Connection``."""
 
+    ws_connection: Connection | None
     verdict = 1006  # when it is closed: ``Connection.verdict``
-    _with_stock = 0  # bytes that Tornado's own class has not written yet
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
-        stream = getattr(self.request.connection, "stream", None)
-        plain = type(stream) is IOStream  # an SSLIOStream is an IOStream, too
-        version = self.request.headers.get("Sec-WebSocket-Version")
-        if not plain or version != "13":
-            return super().get_websocket_protocol()
-        offers = self.request.headers.get("Sec-WebSocket-Extensions", "")
-        compression: Compression | None = self.settings.get("compression")
-        return Connection(self, compression.agree(offers) if compression is not None else None)
-
-    def get_compression_options(self) -> dict[str, Any] | None:
-        """What Tornado's own class goes by."""
-        compression: Compression | None = self.settings.get("compression")
-        return None if compression is None else compression.options
+        if self.request.headers.get("Sec-WebSocket-Version") != "13":
+            return None
+        return Connection(self)
 
     def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
-        connection = self.ws_connection
-        self.verdict = connection.verdict if isinstance(connection, Connection) else close_code or 1006
+        if self.ws_connection is not None:
+            self.verdict = self.ws_connection.verdict
         super().on_ws_connection_close(close_code, close_reason)
 
     def send_text(self, payload: bytes) -> None:
@@ -73,24 +57,10 @@ class FastWebSocket(WebSocketHandler):
     def send_frame(self, text: bytes) -> int:
         """Send a plain text frame of ``wire.websocket``, which may be one for many. Returns ``unsent``."""
         connection = self.ws_connection
-        if type(connection) is Connection:
-            return connection.send_frame(text)
-        payload = payload_of(text)
-        try:
-            written = self.write_message(payload)
-        except (WebSocketClosedError, StreamClosedError):
-            return self._with_stock
-        self._with_stock += len(payload)
-        written.add_done_callback(partial(self._written, len(payload)))
-        return self._with_stock
+        return 0 if connection is None else connection.send_frame(text)
 
     @property
     def unsent(self) -> int:
         """The bytes that have been sent but not been given to the kernel yet."""
         connection = self.ws_connection
-        return connection.unsent if isinstance(connection, Connection) else self._with_stock
-
-    def _written(self, size: int, written: "asyncio.Future[None]") -> None:
-        self._with_stock -= size
-        if not written.cancelled():
-            written.exception()  # looked at, or asyncio would complain: the close says it all
+        return 0 if connection is None else connection.unsent

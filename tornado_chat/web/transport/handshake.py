@@ -23,13 +23,11 @@ class Upgraded(NamedTuple):
 
     stream: IOStream
     answer: bytes
-    subprotocol: str | None
 
 
-def upgrade(handler: WebSocketHandler, extensions: str | None) -> Upgraded:
+def upgrade(handler: WebSocketHandler) -> Upgraded:
     """Answer the upgrade request.
 
-    :arg extensions: what was agreed on.
     :raises NotUpgraded: the request lacks what section 4.2.1 asks for.
     """
     headers = handler.request.headers
@@ -39,14 +37,6 @@ def upgrade(handler: WebSocketHandler, extensions: str | None) -> Upgraded:
         handler.finish("Missing/Invalid WebSocket headers")
         gen_log.debug("Missing/Invalid WebSocket headers")
         raise NotUpgraded
-    offered = headers.get("Sec-WebSocket-Protocol")
-    protocols = [name.strip() for name in offered.split(",")] if offered else []
-    chosen = handler.select_subprotocol(protocols)
-    if chosen:
-        assert chosen in protocols
-        handler.set_header("Sec-WebSocket-Protocol", chosen)
-    if extensions is not None:
-        handler.set_header("Sec-WebSocket-Extensions", extensions)
     handler.clear_header("Content-Type")
     handler.set_status(101)
     handler.set_header("Upgrade", "websocket")
@@ -57,9 +47,10 @@ def upgrade(handler: WebSocketHandler, extensions: str | None) -> Upgraded:
     handler.finish()
     request.connection = connection
     stream = handler._detach_stream()
+    assert type(stream) is IOStream, "TLS ends at the proxy"  # an SSLIOStream is an IOStream, too
     # The HTTP side of the connection is over; as long as the request knows it, it is kept.
     request.connection = request.server_connection = None
-    return Upgraded(stream, held.answer, chosen)
+    return Upgraded(stream, held.answer)
 
 
 class _Held(HTTPConnection):

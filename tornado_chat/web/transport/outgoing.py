@@ -2,13 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any, cast
 
 from tornado.escape import json_encode, utf8
 from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol
 
-from tornado_chat.wire.deflate import LEAST
 from tornado_chat.wire.websocket import BINARY, PING, PONG, TEXT, frame
 
 MOST_JOINED = 64 * 1024  # bytes that are collected before they are written
@@ -22,7 +20,6 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
 
     __slots__ = (
         "_backed_up",
-        "_deflate",
         "_flush_due",
         "_joined",
         "_late_pong",
@@ -47,7 +44,6 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         self._joined = 0  # bytes in _outgoing
         self._backed_up = False  # the kernel did not take all of the last write
         self._flush_due = False  # somebody will flush without being asked again
-        self._deflate: Callable[[bytes], bytes] | None = None  # for a peer that can inflate
         self._waiters: list[asyncio.Future[None]] = []  # of write_message
         self._write_paused = False  # by the transport
         self._late_pong: bytes | None = None  # for when it no longer is
@@ -73,8 +69,6 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         """
         if self.server_terminated:
             return 0
-        if self._deflate is not None and len(data) > LEAST:
-            data = self._deflate(data)
         self._outgoing.append(data)
         self._joined += len(data)
         if self._joined > MOST_JOINED:
