@@ -29,7 +29,7 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.core.types import Person, Role, Thread
 from tornado_chat.server.server import Server
-from tornado_chat.services.auth.tokens import mint
+from tornado_chat.services.auth.tokens import mint_token
 
 # A machine that is busy with other things is no failure.
 hypothesis.settings.register_profile(
@@ -84,7 +84,9 @@ def _no_unexpected_logs(caplog: pytest.LogCaptureFixture, expected_logs: list[st
 
 def token(role: str, id: int | str, name: str | None = None, *, lifetime: float = 3600, **claims: Any) -> str:
     """``claims`` are those that a host adds for plugins."""
-    text = mint(config.Auth(), SECRET, id=id, role=Role(role), name=name, lifetime=lifetime, now=time.time())
+    text = mint_token(
+        config.Auth(), SECRET, id=id, role=Role(role), name=name, lifetime=lifetime, now=time.time()
+    )
     if claims:
         claims = {**jwt.decode(text, options={"verify_signature": False}), **claims}
         return jwt.encode(claims, SECRET, "HS256")
@@ -269,7 +271,7 @@ on_both = pytest.mark.parametrize("database_kind", ["sqlite", "mariadb"], indire
 def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """``[storage] url`` of a database of the test's own, with our tables if it is on MariaDB."""
     if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path / 'state' / config.DATABASE}"
+        yield f"sqlite:///{tmp_path / 'state' / config.DATABASE_FILE_NAME}"
         return
     server: MariaDB = request.getfixturevalue("mariadb")
     with server.database(migrated=True) as name:
@@ -286,7 +288,7 @@ def settings(tmp_path: Path, database_url: str) -> config.Config:
         auth=config.Auth(secret_file=str(secret)),
         storage=config.Storage(url=database_url, durability="normal"),
         support=config.Support(queue_interval=0.05),
-    ).kept_in(tmp_path / "state")
+    ).with_state_dir(tmp_path / "state")
 
 
 @pytest.fixture

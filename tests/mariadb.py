@@ -109,7 +109,7 @@ class MariaDB(OwnServer):
             for table in database.get_tables():
                 yield database.execute_sql(f"SHOW CREATE TABLE {table}").fetchone()[1]
             for done, _ in schema.status(database):
-                yield f"INSERT INTO {schema.HISTORY} (name, applied) VALUES ('{done}', NOW())"
+                yield f"INSERT INTO {schema.HISTORY_TABLE} (name, applied) VALUES ('{done}', NOW())"
             database.close()
 
     def connect(self, **options: Any) -> "pymysql.connections.Connection[Any]":

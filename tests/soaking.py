@@ -48,7 +48,7 @@ class Soak:
         self._random = random.Random(seed)
         self._say = say
         self._mariadb = mariadb
-        self._url = f"sqlite:///{directory / 'state' / config.DATABASE}"
+        self._url = f"sqlite:///{directory / 'state' / config.DATABASE_FILE_NAME}"
         self.count = Count()
 
     async def run(self, sessions: int, users: int) -> Count:

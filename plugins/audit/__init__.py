@@ -22,8 +22,8 @@ from tornado_chat.plugin_api import (
 )
 
 from . import chain
-from .commands import KEY, audit
-from .keeping import RecordKeeper
+from .commands import KEY_FILE, audit
+from .keeping import AuditKeeper
 
 
 class Audit(Plugin):
@@ -39,17 +39,17 @@ class Audit(Plugin):
 
     @hookimpl
     def register_keeper(self, state_dir: Path) -> Keeper:
-        return RecordKeeper(state_dir / KEY)
+        return AuditKeeper(state_dir / KEY_FILE)
 
     @hookimpl
     async def startup(self, context: Context) -> None:
-        self._behind = WriteBehind(context)
+        self._write_behind = WriteBehind(context)
         # Making it waits for the disk.
-        self._key = await asyncio.to_thread(chain.load_key, context.state_dir / KEY, make=True)
+        self._key = await asyncio.to_thread(chain.load_key, context.state_dir / KEY_FILE, make=True)
 
     @hookimpl
     async def shutdown(self) -> None:
-        await self._behind.finish()
+        await self._write_behind.finish()
 
     # --- what is recorded ---
 
@@ -104,5 +104,5 @@ class Audit(Plugin):
         self, actor: Person | str, action: str, thread: Thread, message: int | None = None
     ) -> None:
         name = actor if isinstance(actor, str) else actor.key
-        entry, key = chain.Entry(name, action, thread.kind.value, thread.id, message), self._key
-        await self._behind.add(lambda tx: chain.append(tx.database, key, entry, tx.now))
+        entry, key = chain.AuditEntry(name, action, thread.kind.value, thread.id, message), self._key
+        await self._write_behind.add(lambda tx: chain.append(tx.database, key, entry, tx.now))

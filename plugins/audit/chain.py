@@ -20,8 +20,8 @@ import peewee as pw
 from tornado_chat.plugin_api import models
 
 KEY_BYTES = 32
-PERSON = 80
-OPERATION = 0
+PERSON_CHARS = 80
+OPERATION_KIND = 0
 """The ``kind`` of a record of what an operator did; its ``thread_id`` is the row of ``data_operation``, which
 the code covers too.
 """
@@ -40,7 +40,7 @@ class AuditRecord(Table):
 
     number = pw.BigIntegerField(primary_key=True)
     time = pw.BigIntegerField()
-    actor = pw.CharField(PERSON)
+    actor = pw.CharField(PERSON_CHARS)
     action = pw.CharField(24)
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
@@ -61,11 +61,11 @@ class AuditHead(Table):
 
 
 TABLES = (AuditRecord, AuditHead)
-FIRST = "0" * 64
+GENESIS_CODE = "0" * 64
 """What the first record has as the code before."""
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """What is to be recorded."""
 
     actor: str
@@ -75,7 +75,7 @@ class Entry(NamedTuple):
     message: int | None = None
 
 
-class Fault(NamedTuple):
+class ChainFault(NamedTuple):
     """The first thing that is not as it was written; ``number`` is the record's, 0 the head's."""
 
     number: int
@@ -104,7 +104,7 @@ def load_key(path: Path, *, make: bool) -> bytes:
     return key
 
 
-def append(database: pw.Database, key: bytes, entry: Entry, now: int) -> None:
+def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int) -> None:
     """Add a record, inside the caller's transaction. A message is recorded once only."""
     record = AuditRecord
     if entry.message is not None:
@@ -118,40 +118,42 @@ def append(database: pw.Database, key: bytes, entry: Entry, now: int) -> None:
     # On a MySQL server others may be at it too; who has touched the head is alone until the commit.
     AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
     last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
-    number, before = (last[0] + 1, last[1]) if last else (1, FIRST)
-    code = _code(key, [number, now, *entry, *_operation(database, entry.kind, entry.thread_id)], before)
+    number, previous_code = (last[0] + 1, last[1]) if last else (1, GENESIS_CODE)
+    code = _record_code(
+        key, [number, now, *entry, *_operation(database, entry.kind, entry.thread_id)], previous_code
+    )
     record.insert(number=number, time=now, **entry._asdict(), code=code).execute(database)
     AuditHead.insert(
-        id=1, number=number, last=code, code=_code(key, [number], code)
+        id=1, number=number, last=code, code=_record_code(key, [number], code)
     ).on_conflict_replace().execute(database)
 
 
 def verify(
     database: pw.Database, key: bytes, progress: Callable[[int], object] = lambda count: None
-) -> Fault | None:
+) -> ChainFault | None:
     """The first fault of the whole chain, or None.
 
     :arg progress: told how many records more were looked at.
     """
-    expected, before = 1, FIRST
+    expected, previous_code = 1, GENESIS_CODE
     for record in _records(database):
         if record["number"] != expected:
-            return Fault(expected, "is missing")
-        said = [record[field] for field in ("number", "time", *Entry._fields)]
+            return ChainFault(expected, "is missing")
+        said = [record[field] for field in ("number", "time", *AuditEntry._fields)]
         said += _operation(database, record["kind"], record["thread_id"])
-        if _code(key, said, before) != record["code"]:
-            return Fault(expected, "was changed, or the one before it was taken out or moved")
-        expected, before = expected + 1, record["code"]
+        if _record_code(key, said, previous_code) != record["code"]:
+            return ChainFault(expected, "was changed, or the one before it was taken out or moved")
+        expected, previous_code = expected + 1, record["code"]
         progress(1)
     head = AuditHead.select().where(AuditHead.id == 1).dicts().first(database)
     if head is None:
-        return None if expected == 1 else Fault(0, "the head is missing")
-    if _code(key, [head["number"]], head["last"]) != head["code"]:
-        return Fault(0, "the head was changed")
+        return None if expected == 1 else ChainFault(0, "the head is missing")
+    if _record_code(key, [head["number"]], head["last"]) != head["code"]:
+        return ChainFault(0, "the head was changed")
     if head["number"] >= expected:
-        return Fault(expected, "is missing, and all after it")
-    if (head["number"], head["last"]) != (expected - 1, before):
-        return Fault(head["number"] + 1, "was not there when the head was written")
+        return ChainFault(expected, "is missing, and all after it")
+    if (head["number"], head["last"]) != (expected - 1, previous_code):
+        return ChainFault(head["number"] + 1, "was not there when the head was written")
     return None
 
 
@@ -159,13 +161,13 @@ def head(database: pw.Database) -> tuple[int, str]:
     """The last record's number and code, for keeping elsewhere; (0, …) if there is none."""
     record = AuditRecord
     last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
-    return (last[0], last[1]) if last else (0, FIRST)
+    return (last[0], last[1]) if last else (0, GENESIS_CODE)
 
 
 def code_of(database: pw.Database, number: int) -> str | None:
     """The code of one record; None if there is no such record."""
     if number == 0:
-        return FIRST
+        return GENESIS_CODE
     code: str | None = (
         AuditRecord.select(AuditRecord.code).where(AuditRecord.number == number).scalar(database)
     )
@@ -188,13 +190,13 @@ def _records(database: pw.Database) -> Iterator[dict[str, Any]]:
 
 def _operation(database: pw.Database, kind: int, id: int) -> list[Any]:
     """What the operation says that a record is about; nothing for all other records."""
-    if kind != OPERATION:
+    if kind != OPERATION_KIND:
         return []
     table = models.DataOperation
     row = table.select().where(table.id == id).dicts().first(database)
     return [] if row is None else list(row.values())
 
 
-def _code(key: bytes, said: list[Any], before: str) -> str:
-    text = json.dumps([*said, before], ensure_ascii=True, separators=(",", ":"))
+def _record_code(key: bytes, said: list[Any], previous_code: str) -> str:
+    text = json.dumps([*said, previous_code], ensure_ascii=True, separators=(",", ":"))
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

@@ -12,15 +12,15 @@ from tornado_chat.plugin_api import CommandContext, Kind
 
 from . import chain
 
-KEY = "audit.key"
+KEY_FILE = "audit.key"
 """The file with the key, in the server's state directory."""
 
-SECOND = 1_000_000
-NAMES = {
+MICROSECONDS_PER_SECOND = 1_000_000
+KIND_NAMES = {
     Kind.SESSION: "session",
     Kind.RECORD: "record",
     Kind.SUPPORT: "conversation",
-    chain.OPERATION: "operation",
+    chain.OPERATION_KIND: "operation",
 }
 
 
@@ -36,7 +36,7 @@ def audit() -> None:
 @click.pass_obj
 def verify(context: CommandContext, head: str | None) -> None:
     """Look for edits, deletions and reordering. Exit code 1 if there are any."""
-    key = _key(context.state_dir)
+    key = _load_key(context.state_dir)
     total = chain.AuditRecord.select().count(context.database)
     with click.progressbar(
         length=total, label="verifying", file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -91,16 +91,16 @@ def show(
         click.echo("there is no such record")
     width = max((len(row["actor"]) for row in rows), default=0)
     for row in rows:
-        when = datetime.fromtimestamp(row["time"] / SECOND, zone)
+        when = datetime.fromtimestamp(row["time"] / MICROSECONDS_PER_SECOND, zone)
         what = row["action"] + (f" message {row['message']}" if row["message"] else "")
-        where = f"{NAMES.get(row['kind'], '?')} {row['thread_id']}"
+        where = f"{KIND_NAMES.get(row['kind'], '?')} {row['thread_id']}"
         click.echo(f"{row['number']:>7}  {when:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {what}, {where}")
 
 
-def _key(state_dir: Path) -> bytes:
+def _load_key(state_dir: Path) -> bytes:
     try:
-        return chain.load_key(state_dir / KEY, make=False)
+        return chain.load_key(state_dir / KEY_FILE, make=False)
     except (OSError, ValueError) as error:
         raise click.ClickException(
-            f"the key {state_dir / KEY} cannot be read ({error}); without it nothing can be verified"
+            f"the key {state_dir / KEY_FILE} cannot be read ({error}); without it nothing can be verified"
         ) from error

@@ -24,14 +24,14 @@ from tornado_chat.plugin_api import (
     option,
 )
 
-from .alerts import Alerts
+from .alerts import AlertService
 from .keeping import AlertKeeper
-from .matching import Action, ListError, Matcher, read_list
+from .matching import ListError, Matcher, WordAction, read_list
 from .normalising import Normaliser
 from .stored import KeywordFilterAlert, KeywordFilterNotified
 
-YEAR = 366 * 86400
-TEXT = "text"
+YEAR_SECONDS = 366 * 86400
+TEXT_MEDIA = "text"
 
 
 class KeywordFilter(Plugin):
@@ -49,7 +49,7 @@ class KeywordFilter(Plugin):
             "Who is notified first: the supervisors of the session, one supervisor of all, or the "
             "administrators.",
         )
-        escalate_after: Annotated[float, Meta(gt=0, le=YEAR)] = option(
+        escalate_after: Annotated[float, Meta(gt=0, le=YEAR_SECONDS)] = option(
             120.0, "Seconds after which an alert that nobody has read goes to the next person."
         )
         reject_text_en: str = option(
@@ -61,7 +61,7 @@ class KeywordFilter(Plugin):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self._matcher = Matcher(Normaliser.shared(), {})
-        self._alerts: Alerts | None = None
+        self._alerts: AlertService | None = None
 
     @classmethod
     def check(cls, settings: Any) -> None:
@@ -86,37 +86,37 @@ class KeywordFilter(Plugin):
     @hookimpl
     async def startup(self, context: Context) -> None:
         await self.reload()
-        self._alerts = Alerts(context, lambda: self.settings)
+        self._alerts = AlertService(context, lambda: self.settings)
         context.spawn(self._alerts.run())
 
     @hookimpl
     async def reload(self) -> None:
         """Read the lists again; if that fails, those that were read before stay."""
-        self._matcher = await asyncio.to_thread(_matcher, self.settings)
+        self._matcher = await asyncio.to_thread(_build_matcher, self.settings)
 
     @hookimpl
     def filter_message(self, draft: Draft) -> Draft | None:
-        if draft.media != TEXT:
+        if draft.media != TEXT_MEDIA:
             return None
         hits = self._matcher.find(draft.text)
         if not hits:
             return None
-        if any(Action.BLOCK in hit.word.actions for hit in hits):
+        if any(WordAction.BLOCK in hit.word.actions for hit in hits):
             raise Refused(en=self.settings.reject_text_en, zh_CN=self.settings.reject_text_zh)
         return draft.replace(self._matcher.masked(draft.text, hits))
 
     @hookimpl
     async def message_posted(self, message: Message) -> None:
-        if message.media != TEXT or self._alerts is None:
+        if message.media != TEXT_MEDIA or self._alerts is None:
             return
         for hit in self._matcher.find(message.text):
-            if Action.ALERT in hit.word.actions:
+            if WordAction.ALERT in hit.word.actions:
                 await self._alerts.add(message, hit.word.list)
                 return
 
 
-def _matcher(settings: Any) -> Matcher:
+def _build_matcher(settings: Any) -> Matcher:
     return Matcher(
         Normaliser.shared(),
-        {Action.ALERT: settings.alert, Action.BLOCK: settings.block, Action.MASK: settings.mask},
+        {WordAction.ALERT: settings.alert, WordAction.BLOCK: settings.block, WordAction.MASK: settings.mask},
     )

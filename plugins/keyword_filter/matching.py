@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from ahocorasick_rs import AhoCorasick
 
-from .normalising import Normaliser, invisible, spaced
+from .normalising import Normaliser, is_invisible, is_spaced_script
 
-COMMENT = "#"
+COMMENT_PREFIX = "#"
 MASK = "*"
 
 
-class Action(Flag):
+class WordAction(Flag):
     """What a list is for."""
 
     MASK = auto()
@@ -32,13 +32,13 @@ class Word(NamedTuple):
 
     :ivar actions: of all lists that have it.
     :ivar list: the name of the first alert list that has it, else of the first list.
-    :ivar alone: whether it is written between spaces, and so is no part of a longer word.
+    :ivar is_whole_word: whether it is written between spaces, and so is no part of a longer word.
     """
 
     text: str
-    actions: Action
+    actions: WordAction
     list: str
-    alone: bool
+    is_whole_word: bool
 
 
 class Hit(NamedTuple):
@@ -69,9 +69,9 @@ def read_list(path: Path, normaliser: Normaliser) -> list[str]:
     words = []
     for number, line in enumerate(lines, 1):
         entry = line.strip()
-        if not entry or entry.startswith(COMMENT):
+        if not entry or entry.startswith(COMMENT_PREFIX):
             continue
-        word = normaliser.normal(entry)
+        word = normaliser.normalise(entry)
         if not word:
             raise ListError(
                 f"line {number} of {path} has only spaces, punctuation or symbols, which are passed over in "
@@ -90,14 +90,14 @@ class Matcher:
     :raises ListError: one of them cannot be used.
     """
 
-    def __init__(self, normaliser: Normaliser, lists: Mapping[Action, Sequence[str]]) -> None:
+    def __init__(self, normaliser: Normaliser, lists: Mapping[WordAction, Sequence[str]]) -> None:
         self._normaliser = normaliser
         self._table = normaliser.table
         words: dict[str, Word] = {}
         for action, paths in lists.items():
             for path in map(Path, paths):
                 for text in read_list(path, normaliser):
-                    words[text] = _with(words.get(text), text, action, path.name)
+                    words[text] = _with_action(words.get(text), text, action, path.name)
         self._words = list(words.values())
         # The texts are in _words already; without them the automaton is smaller.
         self._automaton = AhoCorasick(list(words), store_patterns=False)
@@ -111,12 +111,12 @@ class Matcher:
         found = self._automaton.find_matches_as_indexes(normal, overlapping=True)
         if not found:
             return []
-        origins = self._normaliser.origins(text)
+        origins = self._normaliser.source_indexes(text)
         return [
             Hit(origins[start], origins[end - 1] + 1, word)
             for index, start, end in found
             for word in (self._words[index],)
-            if not word.alone or _alone(text, normal, origins, start, end)
+            if not word.is_whole_word or _is_whole_word(text, normal, origins, start, end)
         ]
 
     def masked(self, text: str, hits: Sequence[Hit]) -> str:
@@ -125,36 +125,42 @@ class Matcher:
         Nothing of a word that raises alerts is masked: the alert is found in what is stored.
         """
         stars = bytearray(len(text))
-        for start, end in _places(hits, Action.MASK):
+        for start, end in _ranges(hits, WordAction.MASK):
             stars[start:end] = b"\1" * (end - start)
-        for start, end in _places(hits, Action.ALERT):
+        for start, end in _ranges(hits, WordAction.ALERT):
             stars[start:end] = bytes(end - start)
         characters = list(text)
         for index in compress(range(len(text)), stars):
-            if self._normaliser.counts(text[index]):
+            if self._normaliser.is_significant(text[index]):
                 characters[index] = MASK
         return "".join(characters)
 
 
-def _places(hits: Sequence[Hit], action: Action) -> Iterator[tuple[int, int]]:
+def _ranges(hits: Sequence[Hit], action: WordAction) -> Iterator[tuple[int, int]]:
     return ((hit.start, hit.end) for hit in hits if action in hit.word.actions)
 
 
-def _with(word: Word | None, text: str, action: Action, name: str) -> Word:
+def _with_action(word: Word | None, text: str, action: WordAction, name: str) -> Word:
     """``word``, which one more list has."""
     if word is None:
-        return Word(text, action, name, all(map(spaced, text)))
-    first_alert = action is Action.ALERT and Action.ALERT not in word.actions
+        return Word(text, action, name, all(map(is_spaced_script, text)))
+    first_alert = action is WordAction.ALERT and WordAction.ALERT not in word.actions
     return word._replace(actions=word.actions | action, list=name if first_alert else word.list)
 
 
-def _alone(text: str, normal: str, origins: Sequence[int], start: int, end: int) -> bool:
+def _is_whole_word(text: str, normal: str, origins: Sequence[int], start: int, end: int) -> bool:
     """Whether ``normal[start:end]`` is no part of a longer word in the original text."""
-    if start > 0 and spaced(normal[start - 1]) and _touch(text, origins[start - 1], origins[start]):
+    if (
+        start > 0
+        and is_spaced_script(normal[start - 1])
+        and _is_adjacent(text, origins[start - 1], origins[start])
+    ):
         return False
-    return end == len(normal) or not (spaced(normal[end]) and _touch(text, origins[end - 1], origins[end]))
+    return end == len(normal) or not (
+        is_spaced_script(normal[end]) and _is_adjacent(text, origins[end - 1], origins[end])
+    )
 
 
-def _touch(text: str, left: int, right: int) -> bool:
+def _is_adjacent(text: str, left: int, right: int) -> bool:
     """Whether people see nothing between two places: they are neighbours, or one character."""
-    return right - left <= 1 or all(map(invisible, text[left + 1 : right]))
+    return right - left <= 1 or all(map(is_invisible, text[left + 1 : right]))

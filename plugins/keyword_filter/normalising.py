@@ -17,7 +17,12 @@ Table = Mapping[int, int | str | None]
 
 # All of the basic plane; mathematical letters and emoji; compatibility ideographs; tags and selectors.
 # Characters beyond (rare ideographs) stay as they are.
-_KNOWN = (range(0x10000), range(0x1D000, 0x20000), range(0x2F800, 0x2FA20), range(0xE0000, 0xE0200))
+_CODE_POINT_RANGES = (
+    range(0x10000),
+    range(0x1D000, 0x20000),
+    range(0x2F800, 0x2FA20),
+    range(0xE0000, 0xE0200),
+)
 
 _SURROGATES = range(0xD800, 0xE000)
 _RADICALS = range(0x2E80, 0x2FE0)  # called symbols by Unicode, but they look like ideographs
@@ -32,7 +37,7 @@ class Normaliser:
 
     def __init__(self) -> None:
         self.table: Table = dict(_entries())
-        self._dropped = frozenset(chr(code) for code, after in self.table.items() if after is None)
+        self._dropped_characters = frozenset(chr(code) for code, after in self.table.items() if after is None)
 
     @staticmethod
     @cache
@@ -40,30 +45,30 @@ class Normaliser:
         """The one of this process. It never changes, so every server and test may have the same."""
         return Normaliser()
 
-    def normal(self, text: str) -> str:
+    def normalise(self, text: str) -> str:
         """``text`` in the form that words are compared in."""
         return text.translate(self.table)
 
-    def origins(self, text: str) -> list[int]:
+    def source_indexes(self, text: str) -> list[int]:
         """For every character of ``normal(text)``, the index in ``text`` of the one it came from."""
-        dropped = self._dropped
+        dropped = self._dropped_characters
         kept = [index for index, character in enumerate(text) if character not in dropped]
-        if len(kept) == len(self.normal(text)):
+        if len(kept) == len(self.normalise(text)):
             return kept
         # A few characters become several, as ligatures do. This is slower, and rare.
-        return [index for index in kept for _ in self.normal(text[index])]
+        return [index for index in kept for _ in self.normalise(text[index])]
 
-    def counts(self, character: str) -> bool:
+    def is_significant(self, character: str) -> bool:
         """Whether anything is left of a character of an original text."""
-        return character not in self._dropped
+        return character not in self._dropped_characters
 
 
-def invisible(character: str) -> bool:
+def is_invisible(character: str) -> bool:
     """Whether a character takes no place of its own: zero-width ones, accents that are put on others."""
     return unicodedata.category(character) in ("Cf", "Mn", "Me")
 
 
-def spaced(character: str) -> bool:
+def is_spaced_script(character: str) -> bool:
     """Whether a normalised character is a letter or digit of a script with spaces between words.
 
     Those are the ones before Thai, and the additions to Latin and Greek.
@@ -72,10 +77,10 @@ def spaced(character: str) -> bool:
 
 
 def _entries() -> Iterator[tuple[int, int | str | None]]:
-    codes = [code for each in _KNOWN for code in each if code not in _SURROGATES]
+    codes = [code for each in _CODE_POINT_RANGES for code in each if code not in _SURROGATES]
     # A line each, as conversion takes its time by the call. A line has one character (or those that one
     # stands for), so that no phrase is found across two.
-    lines = OpenCC("t2s").convert("\n".join(_folded(chr(code)) for code in codes)).split("\n")
+    lines = OpenCC("t2s").convert("\n".join(_fold(chr(code)) for code in codes)).split("\n")
     for code, line in zip(codes, lines, strict=True):
         if len(line) == 1:
             # The key is the value where nothing changes: one object, not two.
@@ -86,7 +91,7 @@ def _entries() -> Iterator[tuple[int, int | str | None]]:
         yield code, None
 
 
-def _folded(character: str) -> str:
+def _fold(character: str) -> str:
     """Without width, case and accents; empty if it is a separator.
 
     Accents are dropped even where Unicode has a letter for both together, so that it does not matter
@@ -94,10 +99,10 @@ def _folded(character: str) -> str:
     """
     compatible = unicodedata.normalize("NFKD", character)
     plain = unicodedata.normalize("NFKD", compatible.casefold())
-    return unicodedata.normalize("NFC", "".join(each for each in plain if not _dropped(each)))
+    return unicodedata.normalize("NFC", "".join(each for each in plain if not _is_separator(each)))
 
 
-def _dropped(character: str) -> bool:
+def _is_separator(character: str) -> bool:
     category = unicodedata.category(character)
     if category[0] == "S":  # emoji are in a higher plane, and are words of their own
         return ord(character) < 0x10000 and ord(character) not in _RADICALS

@@ -16,7 +16,7 @@ class Stage(StrEnum):
     SUPERVISOR = "supervisor"  # the next supervisor, one at a time
     ADMIN = "admin"  # all administrators
     EXHAUSTED = "exhausted"  # nobody is left
-    UNHEARD = "unheard"  # there was nobody at all: from the beginning
+    NO_RECIPIENT = "unheard"  # there was nobody at all: from the beginning
 
 
 class KeywordFilterAlert(pw.Model):
@@ -69,14 +69,14 @@ def add(tx: Transaction, message: Message, list_name: str, stage: Stage) -> bool
     """
     table = KeywordFilterAlert
     place = {"kind": message.thread.kind, "thread_id": message.thread.id, "seq": message.seq}
-    if table.select().filter(**place).exists(tx.database) or is_on_its_way(tx, message.thread):
+    if table.select().filter(**place).exists(tx.database) or is_escalating(tx, message.thread):
         return False
     row = {**place, "list": list_name[:255], "created": tx.now, "stage": stage.value, "due": tx.now}
     table.insert(**row).execute(tx.database)
     return True
 
 
-def move(tx: Transaction, alert: Alert, stage: Stage, after: int | None) -> None:
+def set_stage(tx: Transaction, alert: Alert, stage: Stage, after: int | None) -> None:
     """``stage`` comes next, in ``after`` microseconds; None: never."""
     table = KeywordFilterAlert
     when = None if after is None else tx.now + after
@@ -108,11 +108,11 @@ def next_due(database: pw.Database) -> int | None:
 
 def read(database: pw.Database) -> list[tuple[int, int]]:
     """Open alerts of which a notification was read, and when."""
-    table, told, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
+    table, notified_table, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
     query = (
         table.select(table.id, pw.fn.MIN(notification.read))
-        .join(told, on=(told.alert == table.id))
-        .join(notification, on=(notification.id == told.notification))
+        .join(notified_table, on=(notified_table.alert == table.id))
+        .join(notification, on=(notification.id == notified_table.notification))
         .where(table.acknowledged.is_null() & notification.read.is_null(False))
         .group_by(table.id)
         .tuples()
@@ -120,12 +120,12 @@ def read(database: pw.Database) -> list[tuple[int, int]]:
     return list(query.execute(database))
 
 
-def is_on_its_way(tx: Transaction, thread: Thread) -> bool:
+def is_escalating(tx: Transaction, thread: Thread) -> bool:
     """Whether an alert of this conversation goes from one person to the next, and nobody has read of it."""
-    table, told, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
+    table, notified_table, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
     seen = (
-        told.select(told.alert)
-        .join(notification, on=(notification.id == told.notification))
+        notified_table.select(notified_table.alert)
+        .join(notification, on=(notification.id == notified_table.notification))
         .where(notification.read.is_null(False))
     )
     return bool(
@@ -147,7 +147,7 @@ def acknowledge(tx: Transaction, alerts: Sequence[tuple[int, int]]) -> None:
         table.update(acknowledged=when, due=None).where(table.id == id).execute(tx.database)
 
 
-def note(tx: Transaction, alert: Alert, notification: int, person: Person) -> None:
+def record_notified(tx: Transaction, alert: Alert, notification: int, person: Person) -> None:
     """``person`` was notified of it."""
     row = {"alert": alert.id, "notification": notification, "person": person.key}
     KeywordFilterNotified.insert(**row).execute(tx.database)

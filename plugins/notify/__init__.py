@@ -24,16 +24,16 @@ from tornado_chat.plugin_api import (
 from . import outbox, rules, sending
 from .commands import notify
 from .keeping import DeliveryKeeper
-from .rules import Rule, Way
+from .rules import Channel, Rule
 from .sending import Sender
-from .worker import Setup, Worker
+from .worker import DeliverySettings, Worker
 
 log = logging.getLogger(__name__)
 
 Positive = Annotated[float, Meta(gt=0, le=86400 * 365)]
 
-SHORTEST_SECRET = 32
-OPEN_TO_OTHERS = 0o077
+MIN_SECRET_BYTES = 32
+GROUP_AND_OTHERS_MODE = 0o077
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Notify(Plugin):
 
     @classmethod
     def check(cls, settings: NotifySettings) -> None:
-        read(settings)
+        read_settings(settings)
 
     @hookimpl
     def register_models(self) -> Sequence[type[peewee.Model]]:
@@ -78,31 +78,31 @@ class Notify(Plugin):
 
     @hookimpl
     async def startup(self, context: Context) -> None:
-        self._behind = WriteBehind(context)
-        self._setup = read(self.settings)
+        self._write_behind = WriteBehind(context)
+        self._setup = read_settings(self.settings)
         _warn_of_open_files(self.settings)
         self._sender = Sender(context.language, context.now)
         self._worker = Worker(context, self._sender, self._setup)
         context.spawn(self._worker.run())
-        context.spawn(self._worker.keep_house())
+        context.spawn(self._worker.run_housekeeping())
 
     @hookimpl
     async def reload(self) -> None:
-        self._setup = read(self.settings)
+        self._setup = read_settings(self.settings)
         _warn_of_open_files(self.settings)
-        self._worker.use(self._setup)
+        self._worker.apply_settings(self._setup)
 
     @hookimpl
     async def shutdown(self) -> None:
-        await self._behind.finish()
+        await self._write_behind.finish()
         self._sender.close()
 
     @hookimpl
     async def deliver_notification(self, notification: Notification, online: bool) -> None:
-        wanted = [each for each in self._setup.targets.values() if each.wants(notification, online)]
+        wanted = [each for each in self._setup.targets.values() if each.is_wanted(notification, online)]
         if not wanted:
             return
-        await self._behind.add(
+        await self._write_behind.add(
             lambda tx: outbox.insert(tx.database, notification, wanted, tx.now),
             done=self._worker.wake,
             failed=lambda error: log.warning(
@@ -111,57 +111,57 @@ class Notify(Plugin):
         )
 
 
-def read(settings: NotifySettings) -> Setup:
+def read_settings(settings: NotifySettings) -> DeliverySettings:
     """The rules, and what stands in the files that the settings name.
 
     :raises ValueError: what is wrong, as ``Plugin.check`` says it.
     """
-    found = [*_webhooks(settings), *_apprise(settings)]
-    return Setup(
-        rules.targets(found),
-        _secret(settings),
+    found = [*_webhook_targets(settings), *_apprise_targets(settings)]
+    return DeliverySettings(
+        rules.merge_targets(found),
+        _read_secret(settings),
         settings.webhook_timeout,
         settings.retry_after,
         settings.give_up_after,
     )
 
 
-def _webhooks(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]]:
-    for rule in _parsed(Way.WEBHOOK, "webhooks", settings.webhooks):
-        yield rule, rule.address, rules.shown_url(rule.address)
+def _webhook_targets(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]]:
+    for rule in _parse_rules(Channel.WEBHOOK, "webhooks", settings.webhooks):
+        yield rule, rule.address, rules.redact_url(rule.address)
 
 
-def _apprise(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]]:
-    for rule in _parsed(Way.APPRISE, "apprise", settings.apprise):
+def _apprise_targets(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]]:
+    for rule in _parse_rules(Channel.APPRISE, "apprise", settings.apprise):
         path = rule.address
-        lines = rules.addresses(_text("apprise", path))
+        lines = rules.addresses(_read_text("apprise", path))
         if not lines:
             raise ValueError(f"apprise: {path} has no address in it; write one Apprise URL per line")
         for number, address in lines:
             try:
-                service = sending.service(address)
+                service_name = sending.service_name(address)
             except ModuleNotFoundError:
                 raise ValueError(
                     "apprise: Apprise is not installed; install it beside the server: "
                     "pip install 'tornado_chat[notify]'"
                 ) from None
-            if service is None:
+            if service_name is None:
                 raise ValueError(
                     f"apprise: line {number} of {path} is no Apprise URL (https://appriseit.com lists them; "
                     "its words are not repeated here, as they may hold a password)"
                 )
-            yield rule, address, f"{path} line {number} ({service})"
+            yield rule, address, f"{path} line {number} ({service_name})"
 
 
-def _parsed(way: Way, name: str, lines: Sequence[str]) -> Iterator[Rule]:
+def _parse_rules(channel: Channel, name: str, lines: Sequence[str]) -> Iterator[Rule]:
     for line in lines:
         try:
-            yield rules.parse(way, line)
+            yield rules.parse(channel, line)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
 
 
-def _secret(settings: NotifySettings) -> bytes:
+def _read_secret(settings: NotifySettings) -> bytes:
     path = settings.webhook_secret_file
     if not path:
         if settings.webhooks:
@@ -170,16 +170,16 @@ def _secret(settings: NotifySettings) -> bytes:
                 "by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/credentials/webhook_secret)"
             )
         return b""
-    secret = _text("webhook_secret_file", path).strip().encode()
-    if len(secret) < SHORTEST_SECRET:
+    secret = _read_text("webhook_secret_file", path).strip().encode()
+    if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(
             f"webhook_secret_file: the secret in {path} has {len(secret)} bytes; use at least "
-            f"{SHORTEST_SECRET}, as from: openssl rand -hex 32"
+            f"{MIN_SECRET_BYTES}, as from: openssl rand -hex 32"
         )
     return secret
 
 
-def _text(name: str, path: str) -> str:
+def _read_text(name: str, path: str) -> str:
     try:
         return Path(path).read_text("utf-8-sig")
     except OSError as error:
@@ -191,5 +191,5 @@ def _text(name: str, path: str) -> str:
 def _warn_of_open_files(settings: NotifySettings) -> None:
     files = [line.split()[0] for line in settings.apprise] + [settings.webhook_secret_file]
     for path in dict.fromkeys(each for each in files if each):
-        if Path(path).stat().st_mode & OPEN_TO_OTHERS:
+        if Path(path).stat().st_mode & GROUP_AND_OTHERS_MODE:
             log.warning("others on this machine can read the secrets in %s: chmod 600 %s", path, path)

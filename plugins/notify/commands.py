@@ -12,7 +12,7 @@ from tornado_chat.plugin_api import CommandContext
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery
 
-SECOND = 1_000_000
+MICROSECONDS_PER_SECOND = 1_000_000
 HEADINGS = ("ID", "STATE", "SINCE / NEXT TRY", "TRIES", "NOTIFICATION", "FOR", "TO", "LAST ERROR")
 
 
@@ -81,7 +81,7 @@ def _table(rows: Sequence[NotifyDelivery], timezone: str) -> list[str]:
     zone = ZoneInfo(timezone) if timezone else None
     cells = [HEADINGS]
     for row in rows:
-        at = datetime.fromtimestamp(row.next_at / SECOND, zone)
+        at = datetime.fromtimestamp(row.next_at / MICROSECONDS_PER_SECOND, zone)
         cells.append(
             (
                 str(row.id),

@@ -16,7 +16,7 @@ WAITING = "waiting"
 DELIVERED = "delivered"
 DEAD = "dead"
 
-LONGEST_ERROR = 500
+MAX_ERROR_CHARS = 500
 
 
 class NotifyDelivery(pw.Model):
@@ -135,7 +135,7 @@ def settle(
         state=state,
         next_at=at,
         attempts=attempts,
-        last_error=None if error is None else error[:LONGEST_ERROR],
+        last_error=None if error is None else error[:MAX_ERROR_CHARS],
     ).where((Table.id == id) & (Table.state == WAITING)).execute(database)
 
 

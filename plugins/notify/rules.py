@@ -20,7 +20,7 @@ EXAMPLE = "ADDRESS role=supervisor+admin type=0+2 offline"
 ROLES = tuple(role.value for role in Role if role is not Role.SERVICE)  # services have no inbox
 
 
-class Way(enum.StrEnum):
+class Channel(enum.StrEnum):
     """How a target is reached."""
 
     WEBHOOK = "webhook"
@@ -31,7 +31,7 @@ class Way(enum.StrEnum):
 class Rule:
     """One line. ``address`` is a URL or, for Apprise, a file; empty ``roles`` or ``types`` are all."""
 
-    way: Way
+    channel: Channel
     address: str = field(repr=False)
     roles: frozenset[Role] = frozenset()
     types: frozenset[int] = frozenset()
@@ -55,47 +55,47 @@ class Target:
     """
 
     key: str
-    way: Way
+    channel: Channel
     address: str = field(repr=False)
     shown: str
     rules: Sequence[Rule]
 
-    def wants(self, notification: Notification, online: bool) -> bool:
+    def is_wanted(self, notification: Notification, online: bool) -> bool:
         return any(rule.applies(notification, online) for rule in self.rules)
 
 
-def parse(way: Way, line: str) -> Rule:
+def parse(channel: Channel, line: str) -> Rule:
     """:raises ValueError: what is wrong with the line, and what would be right."""
     address, *conditions = line.split()
     try:
-        if way is Way.WEBHOOK:
+        if channel is Channel.WEBHOOK:
             _check_url(address)
         elif not Path(address).is_absolute():
             raise ValueError(
                 f'"{address}" is no absolute path; write addresses for Apprise into a file and name that'
             )
-        rule = Rule(way, address)
+        rule = Rule(channel, address)
         for condition in conditions:
-            rule = _with(rule, condition)
+            rule = _with_condition(rule, condition)
     except ValueError as error:
-        raise ValueError(f'in the rule "{_without_secrets(line)}", {error}') from None
+        raise ValueError(f'in the rule "{_redact_line(line)}", {error}') from None
     return rule
 
 
-def targets(found: Iterable[tuple[Rule, str, str]]) -> Mapping[str, Target]:
+def merge_targets(found: Iterable[tuple[Rule, str, str]]) -> Mapping[str, Target]:
     """By key. ``found`` is of each rule the addresses it leads to, and how people see them."""
     known: dict[str, Target] = {}
     for rule, address, shown in found:
-        key = hashlib.sha256(f"{rule.way.value} {address}".encode()).hexdigest()[:32]
+        key = hashlib.sha256(f"{rule.channel.value} {address}".encode()).hexdigest()[:32]
         before = known.get(key)
         if before is None:
-            known[key] = Target(key, rule.way, address, shown, (rule,))
+            known[key] = Target(key, rule.channel, address, shown, (rule,))
         else:
             known[key] = replace(before, rules=(*before.rules, rule))
     return known
 
 
-def shown_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """``url`` without what may be secret: user, password, query and fragment."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -130,7 +130,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _with(rule: Rule, condition: str) -> Rule:
+def _with_condition(rule: Rule, condition: str) -> Rule:
     name, equals, value = condition.partition("=")
     values = value.split("+")
     if condition == "offline":
@@ -152,5 +152,5 @@ def _with(rule: Rule, condition: str) -> Rule:
     raise ValueError(f'"{condition}" is unknown; a rule is like: {EXAMPLE}')
 
 
-def _without_secrets(line: str) -> str:
+def _redact_line(line: str) -> str:
     return re.sub(r"//\S*@", "//", re.sub(r"[?#]\S*", "?…", line))

@@ -19,15 +19,15 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
 from .outbox import NotifyDelivery
-from .rules import Target, Way
+from .rules import Channel, Target
 
 if TYPE_CHECKING:
     import apprise
 
-AT_ONCE = 8
+MAX_CONCURRENT_ATTEMPTS = 8
 """Attempts that may be under way at the same time."""
 
-APPRISE_TIMEOUT = 60.0
+APPRISE_TIMEOUT_SECONDS = 60.0
 """Seconds for one message by Apprise. Its services have time-outs of their own, mostly 4 seconds."""
 
 TEXTS = {
@@ -70,23 +70,25 @@ class Sender:
     def __init__(self, language: str, now: Callable[[], int]) -> None:
         self._language = language
         self._now = now
-        self._client = AsyncHTTPClient(force_instance=True, max_clients=AT_ONCE)
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="notify")
+        self._client = AsyncHTTPClient(force_instance=True, max_clients=MAX_CONCURRENT_ATTEMPTS)
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT_ATTEMPTS, thread_name_prefix="notify")
 
     async def send(
         self, delivery: NotifyDelivery, target: Target, *, secret: bytes, timeout: float
     ) -> Outcome:
         """Try once. Never raises for what the other side does."""
-        if target.way is Way.WEBHOOK:
-            return await self._post(delivery, target.address, secret, timeout)
-        return await self._by_apprise(delivery, target.address)
+        if target.channel is Channel.WEBHOOK:
+            return await self._send_webhook(delivery, target.address, secret, timeout)
+        return await self._send_by_apprise(delivery, target.address)
 
     def close(self) -> None:
         """Threads that are sending are left behind; their messages may still arrive."""
         self._client.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _post(self, delivery: NotifyDelivery, url: str, secret: bytes, timeout: float) -> Outcome:
+    async def _send_webhook(
+        self, delivery: NotifyDelivery, url: str, secret: bytes, timeout: float
+    ) -> Outcome:
         body = delivery.body.encode()
         timestamp = str(self._now() // 1_000_000)
         try:
@@ -118,16 +120,16 @@ class Sender:
             return Outcome(False, f"cannot be reached: {error.strerror or type(error).__name__}")
         except Exception as error:  # whatever is wrong with an answer; its words may quote the address
             return Outcome(False, f"no proper answer: {type(error).__name__}")
-        return judge(response.code, response)
+        return interpret_response(response.code, response)
 
-    async def _by_apprise(self, delivery: NotifyDelivery, address: str) -> Outcome:
-        title, text = words(self._language, delivery.type)
+    async def _send_by_apprise(self, delivery: NotifyDelivery, address: str) -> Outcome:
+        title, text = message_text(self._language, delivery.type)
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(APPRISE_TIMEOUT):
-                return await loop.run_in_executor(self._threads, _notify, address, title, text)
+            async with asyncio.timeout(APPRISE_TIMEOUT_SECONDS):
+                return await loop.run_in_executor(self._threads, _send_in_thread, address, title, text)
         except TimeoutError:
-            return Outcome(False, f"no answer within {APPRISE_TIMEOUT:g} s")
+            return Outcome(False, f"no answer within {APPRISE_TIMEOUT_SECONDS:g} s")
         except Exception as error:  # its words may quote the address
             return Outcome(False, f"Apprise failed: {type(error).__name__}")
 
@@ -138,7 +140,7 @@ def sign(secret: bytes, timestamp: str, body: bytes) -> str:
     return f"v1={code.hexdigest()}"
 
 
-def judge(status: int, response: HTTPResponse | None = None) -> Outcome:
+def interpret_response(status: int, response: HTTPResponse | None = None) -> Outcome:
     """What a webhook's answer means. Redirects are failures: the signed event is for one address."""
     if 200 <= status < 300:
         return DONE
@@ -150,13 +152,13 @@ def judge(status: int, response: HTTPResponse | None = None) -> Outcome:
     return Outcome(False, f"answered {status}", final=status == 410, wait=wait)
 
 
-def words(language: str, type: int) -> tuple[str, str]:
+def message_text(language: str, type: int) -> tuple[str, str]:
     """Title and text of a message to people. They reveal nothing of what was said."""
     titles, text = TEXTS["zh_CN" if language == "zh_CN" else "en"]
     return titles.get(type, titles[0]), text
 
 
-def service(address: str) -> str | None:
+def service_name(address: str) -> str | None:
     """The kind of service that an address for Apprise names, as ``mailtos``; None if it names none.
 
     :raises ModuleNotFoundError: Apprise is not installed.
@@ -176,7 +178,7 @@ def _instantiate(address: str) -> "apprise.NotifyBase | None":
     return apprise.Apprise.instantiate(address, asset=asset)
 
 
-def _notify(address: str, title: str, text: str) -> Outcome:
+def _send_in_thread(address: str, title: str, text: str) -> Outcome:
     """In a thread."""
     import apprise
 

@@ -17,25 +17,29 @@ from tornado_chat.plugin_api import ChatError, Context, described
 from . import outbox
 from .outbox import DEAD, DELIVERED, WAITING, NotifyDelivery
 from .rules import Target
-from .sending import AT_ONCE, Outcome, Sender
+from .sending import MAX_CONCURRENT_ATTEMPTS, Outcome, Sender
 
 log = logging.getLogger(__name__)
 
-SECOND = 1_000_000
-LONGEST_DELAY = 3600.0
-POLL = 5.0  # seconds until the database is looked at again: `notify retry` writes to it from outside
-AFTER_ERROR = 5.0  # seconds until a database that did not answer is asked again
-STOPPING = 1.0  # seconds for what is under way when the server stops
-PER_TARGET = AT_ONCE // 2  # so that one that lets everybody wait does not hold up all others
-KEPT = 7 * 86400 * SECOND
-HOUSEKEEPING = 3600.0
-REMOVED_AT_ONCE = 1000  # in one commit, which everybody waits for
+MICROSECONDS_PER_SECOND = 1_000_000
+MAX_DELAY_SECONDS = 3600.0
+POLL_INTERVAL_SECONDS = (
+    5.0  # seconds until the database is looked at again: `notify retry` writes to it from outside
+)
+ERROR_RETRY_SECONDS = 5.0  # seconds until a database that did not answer is asked again
+STOP_TIMEOUT_SECONDS = 1.0  # seconds for what is under way when the server stops
+MAX_ATTEMPTS_PER_TARGET = (
+    MAX_CONCURRENT_ATTEMPTS // 2
+)  # so that one that lets everybody wait does not hold up all others
+RETENTION_MICROSECONDS = 7 * 86400 * MICROSECONDS_PER_SECOND
+HOUSEKEEPING_INTERVAL_SECONDS = 3600.0
+CHUNK_ROWS = 1000  # in one commit, which everybody waits for
 
 NO_RULE = "no rule names this target any more"
 
 
 @dataclass(frozen=True)
-class Setup:
+class DeliverySettings:
     """What the settings and the files they name say."""
 
     targets: Mapping[str, Target]
@@ -45,7 +49,9 @@ class Setup:
     give_up_after: float
 
 
-def next_try(setup: Setup, since: int, attempts: int, wait: float, now: int, chance: float) -> int | None:
+def next_attempt_at(
+    setup: DeliverySettings, since: int, attempts: int, wait: float, now: int, random_fraction: float
+) -> int | None:
     """When to try again after a failure; None if it is time to give up.
 
     The delay doubles with each attempt. Chance takes up to half of it away, so that what failed
@@ -53,120 +59,126 @@ def next_try(setup: Setup, since: int, attempts: int, wait: float, now: int, cha
 
     :arg attempts: those that failed, at least 1.
     :arg wait: seconds that the other side asked for.
-    :arg chance: from 0 to 1.
+    :arg random_fraction: from 0 to 1.
     """
-    over = since + round(setup.give_up_after * SECOND)
+    over = since + round(setup.give_up_after * MICROSECONDS_PER_SECOND)
     if now >= over:
         return None
-    delay = min(setup.retry_after * 2.0 ** min(attempts - 1, 60), LONGEST_DELAY)
-    return min(now + round(max(delay * (1 - chance / 2), wait) * SECOND), over)
+    delay = min(setup.retry_after * 2.0 ** min(attempts - 1, 60), MAX_DELAY_SECONDS)
+    return min(now + round(max(delay * (1 - random_fraction / 2), wait) * MICROSECONDS_PER_SECOND), over)
 
 
 class Worker:
     """Sends what is due, until its task is cancelled. ``setup`` may be exchanged at any time.
 
-    :arg chance: gives numbers from 0 to 1.
+    :arg random_fraction: gives numbers from 0 to 1.
     """
 
     def __init__(
         self,
         context: Context,
         sender: Sender,
-        setup: Setup,
-        chance: Callable[[], float] = random.random,
+        setup: DeliverySettings,
+        random_fraction: Callable[[], float] = random.random,
     ) -> None:
         self._context = context
         self._sender = sender
-        self._chance = chance
-        self._more = asyncio.Event()
-        self._under_way: dict[int, str] = {}  # delivery, target
+        self._random_fraction = random_fraction
+        self._wakeup = asyncio.Event()
+        self._in_progress: dict[int, str] = {}  # delivery, target
         self._tasks: set[asyncio.Task[None]] = set()
-        self.use(setup)
+        self.apply_settings(setup)
 
-    def use(self, setup: Setup) -> None:
+    def apply_settings(self, setup: DeliverySettings) -> None:
         """From now on, these rules count."""
         self._setup = setup
-        self._look_for_orphans = True
+        self._orphans_unchecked = True
         self.wake()
 
     def wake(self) -> None:
         """There may be something due."""
-        self._more.set()
+        self._wakeup.set()
 
     async def run(self) -> None:
         try:
             while True:
-                self._more.clear()
+                self._wakeup.clear()
                 try:
-                    pause = await self._round()
+                    pause = await self._start_due()
                 except Exception as error:  # the database: it will come back
-                    log.warning("the outbox cannot be read, again in %g s: %s", AFTER_ERROR, _named(error))
-                    await asyncio.sleep(AFTER_ERROR)
+                    log.warning(
+                        "the outbox cannot be read, again in %g s: %s",
+                        ERROR_RETRY_SECONDS,
+                        _describe_error(error),
+                    )
+                    await asyncio.sleep(ERROR_RETRY_SECONDS)
                     continue
                 try:
                     async with asyncio.timeout(pause):
-                        await self._more.wait()
+                        await self._wakeup.wait()
                 except TimeoutError:
                     pass
         finally:
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=STOPPING)
+                await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_SECONDS)
             for task in self._tasks:
                 task.cancel()
 
-    async def keep_house(self) -> None:
+    async def run_housekeeping(self) -> None:
         """Remove what was delivered long ago, now and every hour."""
         while True:
-            before = self._context.now() - KEPT
+            before = self._context.now() - RETENTION_MICROSECONDS
             try:
-                while await self._remove(before) == REMOVED_AT_ONCE:
+                while await self._remove(before) == CHUNK_ROWS:
                     pass
             except Exception as error:
-                log.warning("old deliveries are not removed before the next hour: %s", _named(error))
-            await asyncio.sleep(HOUSEKEEPING)
+                log.warning("old deliveries are not removed before the next hour: %s", _describe_error(error))
+            await asyncio.sleep(HOUSEKEEPING_INTERVAL_SECONDS)
 
     def _remove(self, before: int) -> Awaitable[int]:
-        return self._context.write(lambda tx: outbox.remove_delivered(tx.database, before, REMOVED_AT_ONCE))
+        return self._context.write(lambda tx: outbox.remove_delivered(tx.database, before, CHUNK_ROWS))
 
-    async def _round(self) -> float:
+    async def _start_due(self) -> float:
         """Begin what is due; returns for how many seconds there is nothing else to do."""
-        if self._look_for_orphans:
-            await self._bury_orphans()
-        while (free := AT_ONCE - len(self._under_way)) > 0:
-            to = list(self._under_way.values())
-            busy = {target for target in to if to.count(target) >= PER_TARGET}
+        if self._orphans_unchecked:
+            await self._fail_orphans()
+        while (free := MAX_CONCURRENT_ATTEMPTS - len(self._in_progress)) > 0:
+            to = list(self._in_progress.values())
+            busy = {target for target in to if to.count(target) >= MAX_ATTEMPTS_PER_TARGET}
             waiting = await self._context.read(
-                partial(outbox.upcoming, without=list(self._under_way), not_to=busy, limit=free)
+                partial(outbox.upcoming, without=list(self._in_progress), not_to=busy, limit=free)
             )
             now = self._context.now()
             due = [each for each in waiting if each.next_at <= now]
             for delivery in due:
-                if list(self._under_way.values()).count(delivery.target) < PER_TARGET:
+                if list(self._in_progress.values()).count(delivery.target) < MAX_ATTEMPTS_PER_TARGET:
                     self._begin(delivery)
             if not due:
-                return min(POLL, (waiting[0].next_at - now) / SECOND) if waiting else POLL
-        return POLL
+                return (
+                    min(POLL_INTERVAL_SECONDS, (waiting[0].next_at - now) / MICROSECONDS_PER_SECOND)
+                    if waiting
+                    else POLL_INTERVAL_SECONDS
+                )
+        return POLL_INTERVAL_SECONDS
 
     def _begin(self, delivery: NotifyDelivery) -> None:
-        self._under_way[delivery.id] = delivery.target
+        self._in_progress[delivery.id] = delivery.target
         task = asyncio.create_task(self._deliver(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _bury_orphans(self) -> None:
-        self._look_for_orphans = False
+    async def _fail_orphans(self) -> None:
+        self._orphans_unchecked = False
         try:
             keys = list(self._setup.targets)
-            while found := await self._context.read(
-                partial(outbox.orphans, targets=keys, limit=REMOVED_AT_ONCE)
-            ):
-                left = [each for each in found if each.id not in self._under_way]
+            while found := await self._context.read(partial(outbox.orphans, targets=keys, limit=CHUNK_ROWS)):
+                left = [each for each in found if each.id not in self._in_progress]
                 if not left:
                     return  # what is under way is looked at again when it is due
                 for each in left:
-                    await self._settle(each, Outcome(False, NO_RULE, final=True), each.attempts)
+                    await self._record_outcome(each, Outcome(False, NO_RULE, final=True), each.attempts)
         except BaseException:
-            self._look_for_orphans = True
+            self._orphans_unchecked = True
             raise
 
     async def _deliver(self, delivery: NotifyDelivery) -> None:
@@ -174,23 +186,23 @@ class Worker:
             setup = self._setup
             target = setup.targets.get(delivery.target)
             if target is None:
-                await self._settle(delivery, Outcome(False, NO_RULE, final=True), delivery.attempts)
+                await self._record_outcome(delivery, Outcome(False, NO_RULE, final=True), delivery.attempts)
                 return
             outcome = await self._sender.send(delivery, target, secret=setup.secret, timeout=setup.timeout)
-            await self._settle(delivery, outcome, delivery.attempts + 1)
+            await self._record_outcome(delivery, outcome, delivery.attempts + 1)
         finally:
-            del self._under_way[delivery.id]
+            del self._in_progress[delivery.id]
             self.wake()
 
-    async def _settle(self, delivery: NotifyDelivery, outcome: Outcome, attempts: int) -> None:
+    async def _record_outcome(self, delivery: NotifyDelivery, outcome: Outcome, attempts: int) -> None:
         """Write down how an attempt ended, and say what people should know."""
         now = self._context.now()
         state, at = DELIVERED, now
         if not outcome.delivered:
             again = None
             if not outcome.final:
-                setup, chance = self._setup, self._chance()
-                again = next_try(setup, delivery.since, attempts, outcome.wait, now, chance)
+                setup, random_fraction = self._setup, self._random_fraction()
+                again = next_attempt_at(setup, delivery.since, attempts, outcome.wait, now, random_fraction)
             state, at = (DEAD, now) if again is None else (WAITING, again)
         await self._write(delivery.id, state, at, attempts, outcome.detail or outcome.error or None)
         what = f"notification {delivery.notification} for {delivery.recipient}"
@@ -217,12 +229,12 @@ class Worker:
                     "delivery %d cannot be noted as %s, again in %g s: %s",
                     id,
                     state,
-                    AFTER_ERROR,
-                    _named(failure),
+                    ERROR_RETRY_SECONDS,
+                    _describe_error(failure),
                 )
-                await asyncio.sleep(AFTER_ERROR)
+                await asyncio.sleep(ERROR_RETRY_SECONDS)
 
 
-def _named(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error, ChatError) else None
     return described(error) if cause is None else f"{described(error)}: {described(cause)}"

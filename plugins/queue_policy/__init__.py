@@ -11,7 +11,7 @@ from msgspec import Meta
 from tornado_chat.plugin_api import Plugin, PluginSettings, QueuePolicy, hookimpl, option
 
 from .commands import queue
-from .policy import Policy, Rules
+from .policy import Policy, PolicyRules
 
 Seconds = Annotated[float, Meta(ge=0, le=86400 * 7)]
 
@@ -44,16 +44,16 @@ class QueuePolicyPlugin(Plugin):
 
     @hookimpl
     def register_queue_policy(self) -> QueuePolicy:
-        return Policy(rules(self.settings), lambda: time.time_ns() // 1000)
+        return Policy(make_rules(self.settings), lambda: time.time_ns() // 1000)
 
     @hookimpl
     def register_commands(self) -> Sequence[click.Command]:
-        return [queue(rules(self.settings))]
+        return [queue(make_rules(self.settings))]
 
 
-def rules(settings: QueueSettings) -> Rules:
+def make_rules(settings: QueueSettings) -> PolicyRules:
     """What the settings ask for."""
-    return Rules(
+    return PolicyRules(
         priority_claim=settings.priority_claim if settings.priority else None,
         head_start=round(settings.head_start * 1_000_000),
         highest_priority=settings.highest_priority,

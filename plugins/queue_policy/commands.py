@@ -10,10 +10,10 @@ import peewee
 
 from tornado_chat.plugin_api import CommandContext, ConversationState, Person, Ticket, models
 
-from .policy import SECOND, Policy, Rules
+from .policy import MICROSECONDS_PER_SECOND, Policy, PolicyRules
 
 
-def queue(rules: Rules) -> click.Group:
+def queue(rules: PolicyRules) -> click.Group:
     """The group of commands, for a server with these rules."""
 
     @click.group("queue")
@@ -30,7 +30,7 @@ def queue(rules: Rules) -> click.Group:
         """Say who waits where and why, and why the last matches were made."""
         person = f"user:{user}" if user else None
         zone = ZoneInfo(context.timezone) if context.timezone else None
-        waiting = _waiting(context.database, rules)
+        waiting = _explain_queue(context.database, rules)
         shown = [line for ticket, line in waiting if person is None or ticket.user.key == person]
         click.echo("nobody waits" if not shown else "waiting, the next one first:")
         for line in shown:
@@ -38,8 +38,8 @@ def queue(rules: Rules) -> click.Group:
         matches = _matches(context.database, person, last)
         click.echo("no match was made yet" if not matches else "\nmatches, the newest one first:")
         for row in matches:
-            waited = (row["assigned"] - row["created"]) / SECOND
-            when = datetime.fromtimestamp(row["assigned"] / SECOND, zone)
+            waited = (row["assigned"] - row["created"]) / MICROSECONDS_PER_SECOND
+            when = datetime.fromtimestamp(row["assigned"] / MICROSECONDS_PER_SECOND, zone)
             click.echo(
                 f"  {when:%Y-%m-%d %H:%M:%S}  conversation {row['id']}: {row['user']} to {row['waiter']} "
                 f"after {waited:.0f} s: {row['reason'] or 'not noted'}"
@@ -48,25 +48,27 @@ def queue(rules: Rules) -> click.Group:
     return group
 
 
-def _waiting(database: peewee.Database, rules: Rules) -> list[tuple[Ticket, str]]:
+def _explain_queue(database: peewee.Database, rules: PolicyRules) -> list[tuple[Ticket, str]]:
     """Everybody in the line, in the policy's order, with a sentence each."""
     table = models.SupportConversation
     rows = table.select().where(table.state == ConversationState.WAITING.value).dicts().execute(database)
     policy = Policy(rules, lambda: 0)
     lines = []
     tickets = sorted((_ticket(row) for row in rows), key=policy.rank)
-    for place, ticket in enumerate(tickets, 1):
+    for position, ticket in enumerate(tickets, 1):
         facts = ["lost its waiter, so it goes first"] if ticket.returned else []
         priority = rules.priority(ticket.claims)
         if priority:
-            facts.append(f"priority {priority}, {priority * rules.head_start // SECOND} s ahead")
+            facts.append(
+                f"priority {priority}, {priority * rules.head_start // MICROSECONDS_PER_SECOND} s ahead"
+            )
         needed = rules.skills(ticket.claims)
         if needed:
             facts.append(f"needs {', '.join(sorted(needed))}")
         if rules.sticky and ticket.last_waiter:
             facts.append(f"had {ticket.last_waiter.key} the last time")
         why = f": {'; '.join(facts)}" if facts else ""
-        lines.append((ticket, f"{place}. {ticket.user.key} (conversation {ticket.number}){why}"))
+        lines.append((ticket, f"{position}. {ticket.user.key} (conversation {ticket.number}){why}"))
     return lines
 
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from tornado_chat.plugin_api import Choice, Ticket, Waiter, WaiterPool
 
-SECOND = 1_000_000
+MICROSECONDS_PER_SECOND = 1_000_000
 
 
 @dataclass(frozen=True)
-class Rules:
+class PolicyRules:
     """What a policy goes by; a claim that is None is not looked at. Times are microseconds."""
 
     priority_claim: str | None = None
-    head_start: int = 300 * SECOND
+    head_start: int = 300 * MICROSECONDS_PER_SECOND
     highest_priority: int = 3
     sticky: bool = False
     skills_claim: str | None = None
-    patience: int = 120 * SECOND
+    patience: int = 120 * MICROSECONDS_PER_SECOND
 
     def priority(self, claims: Mapping[str, Any]) -> int:
         """0 for none. What is no number counts as none: a token of the host's must not break the line."""
@@ -45,7 +45,7 @@ class Policy:
     :arg clock: microseconds since 1970 UTC.
     """
 
-    def __init__(self, rules: Rules, clock: Callable[[], int]) -> None:
+    def __init__(self, rules: PolicyRules, clock: Callable[[], int]) -> None:
         self._rules = rules
         self._clock = clock
 
@@ -54,14 +54,16 @@ class Policy:
         return (not ticket.returned, ticket.since - head_start, ticket.number)
 
     def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
-        why = self._next_because(ticket)
+        reason = self._reason(ticket)
         needed = self._rules.skills(ticket.claims)
         last = pool.get(ticket.last_waiter) if self._rules.sticky and ticket.last_waiter else None
         if last is not None and last.free and needed <= self._rules.skills(last.claims):
-            return Choice(last.person, f"{why}; {_can(needed)}its last waiter, {_load(last)}")
+            return Choice(last.person, f"{reason}; {_skills_text(needed)}its last waiter, {_load_text(last)}")
         able = next((each for each in pool.in_order() if needed <= self._rules.skills(each.claims)), None)
         if able is not None:
-            return Choice(able.person, f"{why}; {_can(needed)}least loaded waiter, {_load(able)}")
+            return Choice(
+                able.person, f"{reason}; {_skills_text(needed)}least loaded waiter, {_load_text(able)}"
+            )
         waited = self._clock() - ticket.since
         anybody = pool.least_loaded()
         if anybody is None or not self._rules.patience or waited < self._rules.patience:
@@ -69,21 +71,23 @@ class Policy:
         lacking = ", ".join(sorted(needed - self._rules.skills(anybody.claims)))
         return Choice(
             anybody.person,
-            f"{why}; nobody who can {lacking} in {waited // SECOND} s, so the least loaded waiter, {_load(anybody)}",
+            f"{reason}; nobody who can {lacking} in {waited // MICROSECONDS_PER_SECOND} s, so the least loaded waiter, {_load_text(anybody)}",
         )
 
-    def _next_because(self, ticket: Ticket) -> str:
+    def _reason(self, ticket: Ticket) -> str:
         if ticket.returned:
             return "returned user"
         priority = self._rules.priority(ticket.claims)
         if priority:
-            return f"priority {priority}, {priority * self._rules.head_start // SECOND} s ahead"
+            return (
+                f"priority {priority}, {priority * self._rules.head_start // MICROSECONDS_PER_SECOND} s ahead"
+            )
         return "next in line"
 
 
-def _can(needed: frozenset[str]) -> str:
+def _skills_text(needed: frozenset[str]) -> str:
     return f"can {', '.join(sorted(needed))}; " if needed else ""
 
 
-def _load(waiter: Waiter) -> str:
+def _load_text(waiter: Waiter) -> str:
     return f"{waiter.load} of {waiter.capacity}"

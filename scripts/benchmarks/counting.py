@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from tornado_chat.bench.rounds import Candidate, measure
+from tornado_chat.bench.rounds import Candidate, compare_times
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.observability.metrics.instruments import DELIVERY
+from tornado_chat.observability.metrics.instruments import DELIVERY_BOUNDS_SECONDS
 
 BATCH = 100  # messages of one commit
 BATCHES = 200
@@ -53,7 +53,7 @@ def lines(rounds: int) -> Iterator[str]:
         Candidate(f"ours, {BATCH} to a commit", by_ours, times),
         Candidate("ours, one to a commit", one_by_one, times),
     ]
-    return measure("counting: one message", [group], rounds)
+    return compare_times("counting: one message", [group], rounds)
 
 
 _REGISTRY = CollectorRegistry()
@@ -61,7 +61,7 @@ _LABELS = ("endpoint",)
 _FRAMES = Counter("frames", "-", _LABELS, registry=_REGISTRY).labels("chat")
 _MESSAGES = Counter("messages", "-", _LABELS, registry=_REGISTRY).labels("chat")
 _DELIVERED = Counter("delivered", "-", _LABELS, registry=_REGISTRY).labels("chat")
-_SECONDS = Histogram("seconds", "-", buckets=DELIVERY, registry=_REGISTRY)
+_SECONDS = Histogram("seconds", "-", buckets=DELIVERY_BOUNDS_SECONDS, registry=_REGISTRY)
 _METRICS = Metrics()
-_TALLY = _METRICS.tallies["chat"]
+_TALLY = _METRICS.endpoint_meters["chat"]
 _DELIVERY = _METRICS.storage.delivery

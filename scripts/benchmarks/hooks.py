@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from tornado_chat import Draft, Identity, Kind, Person, Plugin, PluginSettings, Role, Thread, hookimpl
-from tornado_chat.bench.rounds import Candidate, measure
-from tornado_chat.core.types import Stored
+from tornado_chat.bench.rounds import Candidate, compare_times
+from tornado_chat.core.types import AppendResult
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins.discovery import Found, Loaded
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.messaging.filtering import Filtering, Lane
+from tornado_chat.plugins.discovery import FoundPlugin, LoadedPlugin
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
 
-TIMES = 5000
+ITERATIONS = 5000
 
 
 class Plain(Plugin):
@@ -29,23 +29,23 @@ class Waits(Plugin):
 def prepare() -> Sequence[Sequence[Candidate]]:
     loop = asyncio.new_event_loop()
     draft = Draft(Thread(Kind.SESSION, 1), Identity(Person(Role.USER, "1")), "hello")
-    stored: asyncio.Future[Stored] = loop.create_future()
-    stored.set_result(Stored(1, 1))
+    stored: asyncio.Future[AppendResult] = loop.create_future()
+    stored.set_result(AppendResult(1, 1))
 
     def candidate(name: str, *plugins: type[Plugin]) -> Candidate:
         loaded = [
-            Loaded(Found(f"p{n}", "", "", lambda: None), made(PluginSettings()))  # type: ignore[arg-type,return-value]
+            LoadedPlugin(FoundPlugin(f"p{n}", "", "", lambda: None), made(PluginSettings()))  # type: ignore[arg-type,return-value]
             for n, made in enumerate(plugins)
         ]
-        filtering = Filtering(Plugins(loaded, loop, Metrics()), loop)
+        filtering = MessageFilter(PluginManager(loaded, loop, Metrics()), loop)
 
         async def run() -> None:
-            lane = Lane()
-            for _ in range(TIMES):
-                filtering.submit(lane, draft, lambda draft: stored)
-            await lane.empty()
+            filter_queue = FilterQueue()
+            for _ in range(ITERATIONS):
+                filtering.submit(filter_queue, draft, lambda draft: stored)
+            await filter_queue.wait_empty()
 
-        return Candidate(name, lambda: loop.run_until_complete(run()), TIMES)
+        return Candidate(name, lambda: loop.run_until_complete(run()), ITERATIONS)
 
     return [
         [
@@ -58,4 +58,4 @@ def prepare() -> Sequence[Sequence[Candidate]]:
 
 
 def lines(rounds: int) -> Iterator[str]:
-    return measure("hooks: filter_message on the way to the writer", prepare(), rounds)
+    return compare_times("hooks: filter_message on the way to the writer", prepare(), rounds)

@@ -5,10 +5,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
+from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 
-from tornado_chat.bench.rounds import Candidate, measure
+from tornado_chat.bench.rounds import Candidate, compare_times
 
 WORDS = 10_000
 LENGTH = 200
@@ -23,9 +23,9 @@ def prepare() -> Sequence[Sequence[Candidate]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "words.txt"
         path.write_text("\n".join(sorted(words)))
-        matcher = Matcher(Normaliser.shared(), {Action.MASK: [str(path)]})
+        matcher = Matcher(Normaliser.shared(), {WordAction.MASK: [str(path)]})
     plain = sorted(words)
-    normal = Normaliser.shared().normal
+    normal = Normaliser.shared().normalise
     chinese = "".join(chance.choices(ideographs[:3000], k=LENGTH))
     english = " ".join("".join(chance.choices(letters, k=5)) for _ in range(LENGTH // 6))[:LENGTH]
     return [
@@ -43,4 +43,4 @@ def prepare() -> Sequence[Sequence[Candidate]]:
 
 
 def lines(rounds: int) -> Iterator[str]:
-    return measure(f"keywords: {WORDS} words in a message of {LENGTH} characters", prepare(), rounds)
+    return compare_times(f"keywords: {WORDS} words in a message of {LENGTH} characters", prepare(), rounds)

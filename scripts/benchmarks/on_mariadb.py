@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.mariadb import MariaDB, make_data
 from tornado_chat.bench import relay
-from tornado_chat.bench.rounds import compare
+from tornado_chat.bench.rounds import compare_rates
 
 
 def lines(rounds: int) -> Iterator[str]:
@@ -19,7 +19,7 @@ def lines(rounds: int) -> Iterator[str]:
             server.database() as name,
         ):
             url = server.url(name)
-            yield from compare(
+            yield from compare_rates(
                 f"mariadb: {relay.PAIRS} pairs, {relay.IN_FLIGHT} messages of each socket under way",
                 {
                     "stock Tornado, in memory": relay.stock_pairs,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tornado_chat.bench import relay
-from tornado_chat.bench.rounds import compare
-from tornado_chat.bench.servers import Process
+from tornado_chat.bench.rounds import compare_rates
+from tornado_chat.bench.servers import ServerProcess
 
-HERE = Path(__file__).parent / "peer_servers"
+SERVERS_FOLDER = Path(__file__).parent / "peer_servers"
 PEERS = Path(__file__).parents[2] / ".peers"
 PIP = ("channels>=4.2", "django>=5.1", "python-socketio>=5.12", "uvicorn[standard]>=0.32")
 NPM = ("ws@8", "socket.io@4")
@@ -27,27 +27,35 @@ def lines(rounds: int) -> Iterator[str]:
     candidates: dict[str, Callable[[], dict[str, float]]] = {
         "stock Tornado, in memory": relay.stock_pairs,
         "counselling, durability = full": lambda: relay.counselling("storage.durability=full"),
-        "Django Channels, ORM, uvicorn": lambda: _plain([python, str(HERE / "channels_server.py"), "stored"]),
-        "Django Channels, in memory, uvicorn": lambda: _plain([python, str(HERE / "channels_server.py")]),
-        "python-socketio, in memory, uvicorn": lambda: _socketio([python, str(HERE / "socketio_server.py")]),
+        "Django Channels, ORM, uvicorn": lambda: _plain(
+            [python, str(SERVERS_FOLDER / "channels_server.py"), "stored"]
+        ),
+        "Django Channels, in memory, uvicorn": lambda: _plain(
+            [python, str(SERVERS_FOLDER / "channels_server.py")]
+        ),
+        "python-socketio, in memory, uvicorn": lambda: _socketio(
+            [python, str(SERVERS_FOLDER / "socketio_server.py")]
+        ),
     }
     if node is not None:
-        candidates["Node ws, in memory"] = lambda: _plain([node, str(HERE / "ws_server.js"), str(PEERS)])
+        candidates["Node ws, in memory"] = lambda: _plain(
+            [node, str(SERVERS_FOLDER / "ws_server.js"), str(PEERS)]
+        )
         candidates["Socket.IO, in memory"] = lambda: _socketio(
-            [node, str(HERE / "socketio_server.js"), str(PEERS)]
+            [node, str(SERVERS_FOLDER / "socketio_server.js"), str(PEERS)]
         )
     title = f"peers: {relay.PAIRS} pairs, {relay.IN_FLIGHT} messages of each socket under way"
-    yield from compare(title, candidates, rounds)
+    yield from compare_rates(title, candidates, rounds)
 
 
 def _plain(command: list[str]) -> dict[str, float]:
-    with Process(command) as process:
+    with ServerProcess(command) as process:
         pairs = [relay.pair(f"/relay/r{n}", f"/relay/r{n}") for n in range(relay.PAIRS)]
         return relay.talk(process, pairs, False)
 
 
 def _socketio(command: list[str]) -> dict[str, float]:
-    with Process(command) as process:
+    with ServerProcess(command) as process:
         return relay.talk(process, [[_end(n), _end(n)] for n in range(relay.PAIRS)], False)
 
 

@@ -22,7 +22,7 @@ import redis
 from tests.mariadb import MariaDB, make_data
 from tests.redis_server import RedisServer
 from tornado_chat.bench import relay
-from tornado_chat.bench.servers import Process, address, load, ours, session, token
+from tornado_chat.bench.servers import ServerProcess, address, load, ours, session, token
 
 SECONDS = 4.0
 PAIRS = 20  # for each process
@@ -54,7 +54,9 @@ SETUPS = (Setup(1, alone=True), Setup(1), Setup(2), Setup(4))
 class Town:
     """Processes that serve the same people."""
 
-    def __init__(self, processes: Sequence[Process], database: MariaDB, cluster: RedisServer | None) -> None:
+    def __init__(
+        self, processes: Sequence[ServerProcess], database: MariaDB, cluster: RedisServer | None
+    ) -> None:
         self.ports = [address(process.url)["port"] for process in processes]
         self.url = processes[0].url
         self._first = processes[0]

@@ -17,8 +17,8 @@ from servers import served
 SIZES = {"phone": (360, 740), "desk": (1280, 800)}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 SCHEMES = ("light", "dark")
-TOLD = 15_000  # milliseconds, the most that something is told in passing
-SETTLED = 0.7  # seconds for what comes in after a page has been loaded
+NOTICE_TIMEOUT_MS = 15_000  # milliseconds, the most that something is told in passing
+SETTLE_SECONDS = 0.7  # seconds for what comes in after a page has been loaded
 
 
 async def main(folder: Path, words: list[str]) -> int:
@@ -76,9 +76,9 @@ async def _take(
     )
     page = await context.new_page()
     await page.goto(address, wait_until="networkidle" if name.startswith("docs") else "load")
-    await asyncio.sleep(SETTLED)
+    await asyncio.sleep(SETTLE_SECONDS)
     await _prepare(name, page, scene, size)
-    await asyncio.sleep(SETTLED)
+    await asyncio.sleep(SETTLE_SECONDS)
     await page.screenshot(path=picture.with_suffix(".png"))
     await context.close()
 
@@ -96,14 +96,14 @@ async def _prepare(name: str, page: Page, scene: Scene, size: str) -> None:
     if name == "console" and size == "desk":
         await page.locator(".row").first.click()
     if name == "console":  # who has just come is told for some seconds
-        await expect(page.locator("#told")).to_be_empty(timeout=TOLD)
+        await expect(page.locator("#told")).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
     if name == "supervise":
         for session in scene.sessions if size == "desk" else scene.sessions[:1]:
             await page.locator("#number").fill(str(session))
             await page.locator("#number").press("Enter")
             await expect(page.locator(f"#session-{session} .state")).to_have_attribute("data-state", "live")
         for told in ("#arrived", "#told-urgently"):
-            await expect(page.locator(told)).to_be_empty(timeout=TOLD)
+            await expect(page.locator(told)).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
 
 
 folder = Path(sys.argv[1]).resolve()

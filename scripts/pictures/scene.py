@@ -12,12 +12,12 @@ from texts import (
     COUNSELLOR,
     CUSTOMERS,
     GREETER,
-    LINE,
     OTHER_COUNSELLOR,
     OTHER_VISITOR,
     SUPERVISOR,
     TALKS,
     VISITOR,
+    WAITING_USERS,
 )
 
 from tornado_chat.client import ChatClient, UserClient, WaiterClient
@@ -59,7 +59,7 @@ class Scene:
         self._greeter = WaiterClient(self._ws, self._token("waiter", GREETER))
         await self._greeter.__aenter__()
         self._open.append(self._greeter)
-        for _ in LINE:
+        for _ in WAITING_USERS:
             await self._greeter.expect("new_connection")
 
     async def welcome(self) -> None:
@@ -154,7 +154,7 @@ class Scene:
                 if n == CUSTOMERS[0]:
                     await waiter.send(came.payload["uuid"], self._talk.answer)
             await waiter.tell("unready")
-        for n in LINE:
+        for n in WAITING_USERS:
             user = UserClient(self._ws, self._token("user", n))
             await user.__aenter__()
             self._open.append(user)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Talk(NamedTuple):
+class SceneTexts(NamedTuple):
     """Lines are by who says them: 0 begins, a visitor or a consultant with a supervisor; 1 helps."""
 
     people: dict[int, str]
@@ -19,10 +19,10 @@ class Talk(NamedTuple):
 VISITOR, COUNSELLOR, OTHER_VISITOR, OTHER_COUNSELLOR, SUPERVISOR = 1, 2, 3, 4, 5
 AGENT, GREETER, ADMIN = 6, 7, 8
 CUSTOMERS = (11, 12, 13)
-LINE = (14, 15)
+WAITING_USERS = (14, 15)
 
 TALKS = {
-    "en": Talk(
+    "en": SceneTexts(
         people={
             1: "Lin Yue",
             2: "Chen Wei",
@@ -70,7 +70,7 @@ TALKS = {
         question="Do you mend old cook books, too?",
         welcome="Hello, this is Sam. We do; most take two weeks. How many pages are loose?",
     ),
-    "zh": Talk(
+    "zh": SceneTexts(
         people={
             1: "林悦",
             2: "陈伟",

@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 
-from scripts.simulation.day import Day, live
+from scripts.simulation.day import Day, run_day
 from scripts.simulation.footprint import footprint
 from scripts.simulation.plan import POLICIES, Plan
 from scripts.simulation.report import lines
@@ -38,7 +38,7 @@ def main() -> int:
     gc.set_threshold(50_000, 20, 100)  # as the server
     started = time.process_time()
     try:
-        day = live(plan, _progress if sys.stderr.isatty() else lambda day: None)
+        day = run_day(plan, _progress if sys.stderr.isatty() else lambda day: None)
     except AssertionError as error:
         sys.stderr.write(f"\nthis does not hold: {error}; --seed {plan.seed} lives it again\n")
         return 1

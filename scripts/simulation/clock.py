@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class StandsStill(RuntimeError):
+class NothingScheduled(RuntimeError):
     """Somebody waits, and nothing is left that could ever happen."""
 
 
@@ -30,7 +30,7 @@ class _Jumping(selectors.BaseSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise StandsStill
+            raise NothingScheduled
         self.now += max(0.0, timeout)
         return []
 

@@ -14,25 +14,25 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from scripts.simulation.clock import VirtualLoop
-from scripts.simulation.memory import InMemory
-from scripts.simulation.people import Attendant, Visitor
-from scripts.simulation.plan import DROPS, HOUR, MINUTE, PROCESSES, Chances, Plan, policy
-from scripts.simulation.staff import Staff
-from scripts.simulation.watching import Watch, WatchedDesk
+from scripts.simulation.memory import InMemoryConversations
+from scripts.simulation.people import SimulatedUser, SimulatedWaiter
+from scripts.simulation.plan import DROP_SHARE, HOUR, MINUTE, PROCESSES, Chances, Plan, policy
+from scripts.simulation.staff import SimulatedStaff
+from scripts.simulation.watching import CheckedQueue, DecisionMonitor
 from tornado_chat import config
-from tornado_chat.cluster.facts import HandOver, always_sure
+from tornado_chat.cluster.facts import TransferRequest, always_certain
 from tornado_chat.core.errors import ChatError, Unavailable
-from tornado_chat.core.events import Assigned, Departed, Event, Returned
+from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued, Event
 from tornado_chat.core.types import ConversationState, Person, Role
-from tornado_chat.observability.metrics import Buckets
+from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.support.dispatcher import Dispatcher
 
-EPOCH = 1_800_000_000  # when the day begins
-AUDIT = HOUR / 4
-SETTLING = 1.0  # seconds in which a new coordinator is told who is there
-AGAIN = 5.0  # seconds until somebody tries again what the database refused
+EPOCH_SECONDS = 1_800_000_000  # when the day begins
+AUDIT_SECONDS = HOUR / 4
+SETTLING_SECONDS = 1.0  # seconds in which a new coordinator is told who is there
+RETRY_SECONDS = 5.0  # seconds until somebody tries again what the database refused
 
-TRANSFERS, RUDE, COMES_AGAIN = 0.04, 0.3, 0.75
+TRANSFER_SHARE, SILENT_LEAVE_SHARE, RETURN_SHARE = 0.04, 0.3, 0.75
 """Of conversations that are handed over, of users who leave without a word, and of those who lost their place and
 come again."""
 
@@ -40,9 +40,9 @@ come again."""
 class Day:
     """One day of ``plan``. ``run`` lives it.
 
-    :ivar waited: seconds until the first waiter, by the hour of coming.
+    :ivar wait_seconds: seconds until the first waiter, by the hour of coming.
     :ivar outcomes: how many conversations ended how, and what else happened how often.
-    :ivar took_over: of each takeover, how many people were told, and the seconds of processor time.
+    :ivar takeover_costs: of each takeover, how many people were told, and the seconds of processor time.
     :arg look: called each simulated minute.
     """
 
@@ -51,40 +51,42 @@ class Day:
     ) -> None:
         self.plan = plan
         self.loop = loop
-        self.waited: dict[int, array[float]] = defaultdict(lambda: array("f"))
+        self.wait_seconds: dict[int, array[float]] = defaultdict(lambda: array("f"))
         self.outcomes: Counter[str] = Counter()
-        self.told_places = 0
-        self.took_over: list[tuple[int, float]] = []
+        self.position_updates = 0
+        self.takeover_costs: list[tuple[int, float]] = []
         self.people = 0
         self._look = look
         self._chances = Chances(plan)
-        self._visitors: dict[int, Visitor] = {}  # by conversation
+        self._visitors: dict[int, SimulatedUser] = {}  # by conversation
         self._settings = config.Support(capacity=plan.capacity)
-        self._taking_over = asyncio.Lock()
+        self._takeover_lock = asyncio.Lock()
         self._away = 0  # users whose connection is lost
         self._error: BaseException | None = None
         self._arriving = True
         self._over: asyncio.Future[None] = loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.watch = Watch(suits_all=plan.policy == "fifo")
-        self.store = InMemory(self._on_event, loop, self.clock, self._chances.random, plan.refused)
+        self.watch = DecisionMonitor(policy_matches_all=plan.policy == "fifo")
+        self.store = InMemoryConversations(
+            self._on_event, loop, self.clock, self._chances.random, plan.refused
+        )
         self.dispatcher = Dispatcher(
             self._settings,
             self.store,
             loop,
             self._publish,
             policy(plan.policy, lambda: int(self.clock() * 1e6)),
-            Buckets(()),
-            sure=always_sure,
+            Histogram(()),
+            is_certain=always_certain,
             clock=self.clock,
-            desk=lambda policy: WatchedDesk(policy, self.watch),
-            settling=SETTLING,
+            desk=lambda policy: CheckedQueue(policy, self.watch),
+            settle_seconds=SETTLING_SECONDS,
         )
-        self.staff = Staff(plan, self._chances, loop, self.dispatcher, self.watch)
+        self.staff = SimulatedStaff(plan, self._chances, loop, self.dispatcher, self.watch)
 
     def clock(self) -> float:
         """Seconds since 1970, in the simulated world."""
-        return EPOCH + self.loop.time()
+        return EPOCH_SECONDS + self.loop.time()
 
     @property
     def waiting(self) -> int:
@@ -112,7 +114,7 @@ class Day:
             self.loop.call_at(when, lambda: self._spawn(self._take_over()))
         helpers = [
             self._spawn(self._every(MINUTE, lambda: self._look(self))),
-            self._spawn(self._every(AUDIT, self._audit)),
+            self._spawn(self._every(AUDIT_SECONDS, self._audit)),
         ]
         await self._over
         if self._error is None:
@@ -133,74 +135,74 @@ class Day:
         found = next(arrivals, None)
         if found is None:
             self._arriving = False
-            self._see_whether_over()
+            self._finish_if_done()
         else:
             self.loop.call_at(found[1], self._arrive, found[0], arrivals)
 
     def _arrive(self, number: int, arrivals: Iterator[tuple[int, float]]) -> None:
         self.people += 1
-        visitor = Visitor(Person(Role.USER, str(number)), self._chances.claims())
+        visitor = SimulatedUser(Person(Role.USER, str(number)), self._chances.claims())
         self._join(visitor)
-        if self._chances(DROPS):
+        if self._chances(DROP_SHARE):
             self.loop.call_later(self._chances.until_drop(), self._drop, visitor)
         self._next_arrival(arrivals)
 
-    def _join(self, visitor: Visitor) -> None:
+    def _join(self, visitor: SimulatedUser) -> None:
         row = self.store.join(visitor.person, visitor.claims, visitor.last_waiter)
         visitor.conversation, visitor.came = row.id, self.loop.time()
-        visitor.served = visitor.over = False
+        visitor.served = visitor.is_over = False
         self._visitors[row.id] = visitor
         self._connect(visitor)
-        visitor.expect(self.loop.call_later(self._chances.patience(), self._leave, visitor))
+        visitor.set_timer(self.loop.call_later(self._chances.patience(), self._leave, visitor))
 
-    def _connect(self, visitor: Visitor) -> None:
+    def _connect(self, visitor: SimulatedUser) -> None:
         visitor.process = self._chances.random.choice(PROCESSES)
-        self.dispatcher.user_here(visitor.process, self.store.open[visitor.conversation])
+        self.dispatcher.on_user_present(visitor.process, self.store.open[visitor.conversation])
 
-    def _disconnect(self, visitor: Visitor) -> None:
+    def _disconnect(self, visitor: SimulatedUser) -> None:
         if visitor.process is not None:
             process, visitor.process = visitor.process, None
-            self.dispatcher.user_gone(process, visitor.conversation)
+            self.dispatcher.on_user_absent(process, visitor.conversation)
 
-    def _drop(self, visitor: Visitor) -> None:
-        if not visitor.over and visitor.process is not None:
+    def _drop(self, visitor: SimulatedUser) -> None:
+        if not visitor.is_over and visitor.process is not None:
             self._disconnect(visitor)
             self._away += 1
             self.loop.call_later(self._chances.away(), self._back, visitor)
 
-    def _back(self, visitor: Visitor) -> None:
+    def _back(self, visitor: SimulatedUser) -> None:
         self._away -= 1
-        if not visitor.over:
+        if not visitor.is_over:
             self._connect(visitor)
-        elif visitor.served or not self._chances(COMES_AGAIN):
+        elif visitor.served or not self._chances(RETURN_SHARE):
             self.outcomes["people who lost their place and did not come again"] += not visitor.served
-            self._see_whether_over()
+            self._finish_if_done()
         else:
             self.outcomes["people who lost their place and came again"] += 1
             self._join(visitor)
 
-    def _leave(self, visitor: Visitor) -> None:
+    def _leave(self, visitor: SimulatedUser) -> None:
         """It has waited too long, or said all that it wanted."""
-        if visitor.process is not None and self._chances(RUDE):
+        if visitor.process is not None and self._chances(SILENT_LEAVE_SHARE):
             self._disconnect(visitor)  # the grace does the rest
         else:
             self._spawn(self._end(visitor, visitor.person))
 
-    async def _end(self, visitor: Visitor, gone: Person) -> None:
+    async def _end(self, visitor: SimulatedUser, gone: Person) -> None:
         number = visitor.conversation
         while number in self._visitors:
             try:
                 await self.store.end(number, gone)
             except Unavailable:
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(RETRY_SECONDS)
 
-    async def _hand_over(self, visitor: Visitor) -> None:
+    async def _hand_over(self, visitor: SimulatedUser) -> None:
         row = self.store.open.get(visitor.conversation)
         if row is None or row.waiter is None:
             return
         target = self._chances.random.choice(list(self.staff.on_duty))
         try:
-            await self.dispatcher.hand_over(HandOver(row.id, row.waiter, target))
+            await self.dispatcher.hand_over(TransferRequest(row.id, row.waiter, target))
         except ChatError:
             self.outcomes["transfers that found no place"] += 1
         else:
@@ -208,42 +210,42 @@ class Day:
 
     # --- what was committed ---
 
-    def _on_event(self, event: Assigned | Departed | Returned) -> None:
+    def _on_event(self, event: ConversationAssigned | ConversationEnded | ConversationRequeued) -> None:
         row = event.conversation
         visitor = self._visitors[row.id]
-        if isinstance(event, Assigned):
+        if isinstance(event, ConversationAssigned):
             if event.previous is not None:
-                self.staff.count(event.previous, -1)
+                self.staff.change_users(event.previous, -1)
             assert row.waiter is not None
-            self.staff.count(row.waiter, 1)
-        elif isinstance(event, Returned):
-            self.staff.count(event.lost, -1)
+            self.staff.change_users(row.waiter, 1)
+        elif isinstance(event, ConversationRequeued):
+            self.staff.change_users(event.lost, -1)
         elif row.waiter is not None:
-            self.staff.count(row.waiter, -1)
+            self.staff.change_users(row.waiter, -1)
         self.dispatcher.on_event(event)
-        if isinstance(event, Assigned):
+        if isinstance(event, ConversationAssigned):
             self._assigned(visitor, row.waiter, transferred=event.previous is not None)
-        elif isinstance(event, Returned):
+        elif isinstance(event, ConversationRequeued):
             self.outcomes["users whose waiter was lost"] += 1
-            visitor.expect(self.loop.call_later(self._chances.patience(), self._leave, visitor))
+            visitor.set_timer(self.loop.call_later(self._chances.patience(), self._leave, visitor))
         else:
             self._departed(visitor)
 
-    def _assigned(self, visitor: Visitor, waiter: Person | None, *, transferred: bool) -> None:
+    def _assigned(self, visitor: SimulatedUser, waiter: Person | None, *, transferred: bool) -> None:
         visitor.last_waiter = waiter
         if not visitor.served:
             visitor.served = True
             hour = int(visitor.came / (self.plan.hours * HOUR) * 24)
-            self.waited[min(hour, 23)].append(self.loop.time() - visitor.came)
+            self.wait_seconds[min(hour, 23)].append(self.loop.time() - visitor.came)
         if not transferred:
             talk = self._chances.talk()
-            visitor.expect(self.loop.call_later(talk, self._leave, visitor))
-            if self._chances(TRANSFERS):
+            visitor.set_timer(self.loop.call_later(talk, self._leave, visitor))
+            if self._chances(TRANSFER_SHARE):
                 self.loop.call_later(talk / 2, lambda: self._spawn(self._hand_over(visitor)))
 
-    def _departed(self, visitor: Visitor) -> None:
-        visitor.over = True
-        visitor.expect(None)
+    def _departed(self, visitor: SimulatedUser) -> None:
+        visitor.is_over = True
+        visitor.set_timer(None)
         del self._visitors[visitor.conversation]
         if visitor.served:
             how = "served"
@@ -254,31 +256,34 @@ class Day:
         self.outcomes[how] += 1
         if visitor.process is not None:  # its process says so when it hears of it
             process, visitor.process = visitor.process, None
-            self.dispatcher.user_gone(process, visitor.conversation)
-        self._see_whether_over()
+            self.dispatcher.on_user_absent(process, visitor.conversation)
+        self._finish_if_done()
 
     def _publish(self, event: Event) -> None:
-        self.told_places += 1
+        self.position_updates += 1
 
     # --- coordinators ---
 
     async def _take_over(self) -> None:
         """The coordinator is lost; the next one has the database and what the processes tell it."""
-        async with self._taking_over:
+        async with self._takeover_lock:
             self.watch.ready.clear()
             started = time.process_time()
             await self.dispatcher.begin()
-            told: list[Visitor | Attendant] = [*self._visitors.values(), *self.staff.on_duty.values()]
+            told: list[SimulatedUser | SimulatedWaiter] = [
+                *self._visitors.values(),
+                *self.staff.on_duty.values(),
+            ]
             self._chances.random.shuffle(told)
             for one in told:
                 if one.process is None:
                     continue
-                if isinstance(one, Attendant):
-                    self.staff.say(one, ready=one.ready)
-                elif not one.over:
-                    self.dispatcher.user_here(one.process, self.store.open[one.conversation])
-            self.took_over.append((len(told), time.process_time() - started))
-            await asyncio.sleep(2 * SETTLING)
+                if isinstance(one, SimulatedWaiter):
+                    self.staff.report_presence(one, ready=one.ready)
+                elif not one.is_over:
+                    self.dispatcher.on_user_present(one.process, self.store.open[one.conversation])
+            self.takeover_costs.append((len(told), time.process_time() - started))
+            await asyncio.sleep(2 * SETTLING_SECONDS)
 
     # --- what must hold ---
 
@@ -286,7 +291,7 @@ class Day:
         """Everybody is where the database has them."""
         dispatcher = self.dispatcher
         assert self._visitors.keys() == self.store.open.keys(), "somebody is lost, or twice there"
-        if self._taking_over.locked():
+        if self._takeover_lock.locked():
             return
         assert {case.row.id for case in dispatcher.cases()} == self._visitors.keys(), "not who is there"
         line = {ticket.number for ticket in dispatcher.desk.in_order()}
@@ -296,7 +301,7 @@ class Day:
             if row.state is ConversationState.WAITING and self._visitors[row.id].process is not None
         }
         deciding = dispatcher.deciding
-        assert line == waiting - deciding.keys() - set(dispatcher.put_off), "the line is not who waits"
+        assert line == waiting - deciding.keys() - set(dispatcher.postponed), "the line is not who waits"
         decided = Counter(
             person for number, person in deciding.items() if self.store.open[number].waiter != person
         )
@@ -320,7 +325,7 @@ class Day:
 
     # --- inside ---
 
-    def _see_whether_over(self) -> None:
+    def _finish_if_done(self) -> None:
         if not (self._arriving or self._visitors or self._away or self._over.done()):
             self._over.set_result(None)
 
@@ -350,7 +355,7 @@ class Day:
             self._over.set_result(None)
 
 
-def live(plan: Plan, look: Callable[[Day], None] = lambda day: None) -> Day:
+def run_day(plan: Plan, look: Callable[[Day], None] = lambda day: None) -> Day:
     """Live a day of ``plan``. :raises AssertionError: something did not hold."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         loop = runner.get_loop()

@@ -6,42 +6,42 @@ from dataclasses import dataclass
 from random import Random
 
 from scripts.simulation.clock import VirtualLoop
-from scripts.simulation.memory import InMemory
+from scripts.simulation.memory import InMemoryConversations
 from tornado_chat import config
-from tornado_chat.cluster.facts import OnDuty, always_sure
+from tornado_chat.cluster.facts import WaiterPresence, always_certain
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
-from tornado_chat.observability.metrics import Buckets
+from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.support.dispatcher import Dispatcher
 
 MANY = 5_000
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryFootprint:
     """Bytes of the coordinator, for each who waits and for each waiter; sockets are not counted."""
 
     user: float
     waiter: float
 
 
-def footprint() -> Footprint:
+def footprint() -> MemoryFootprint:
     """Counted, not estimated: the same on every machine with the same Python."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_footprint())
 
 
-async def _footprint() -> Footprint:
+async def _footprint() -> MemoryFootprint:
     loop = asyncio.get_running_loop()
-    store = InMemory(lambda event: None, loop, loop.time, Random(1))  # noqa: S311 - it draws nothing
+    store = InMemoryConversations(lambda event: None, loop, loop.time, Random(1))  # noqa: S311 - it draws nothing
     dispatcher = Dispatcher(
         config.Support(),
         store,
         loop,
         lambda event: None,
         FifoLeastLoaded(),
-        Buckets(()),
-        sure=always_sure,
+        Histogram(()),
+        is_certain=always_certain,
         clock=loop.time,
     )
     await dispatcher.begin()
@@ -50,13 +50,13 @@ async def _footprint() -> Footprint:
         empty = tracemalloc.get_traced_memory()[0]
         for number in range(MANY):
             person = Person(Role.WAITER, str(number))
-            fact = OnDuty(person, False, None, f"00000000-0000-4000-9000-{number:012x}", {})
-            dispatcher.waiter_here("a", fact)
+            fact = WaiterPresence(person, False, None, f"00000000-0000-4000-9000-{number:012x}", {})
+            dispatcher.on_waiter_present("a", fact)
         waiters = tracemalloc.get_traced_memory()[0]
         for number in range(MANY):
-            dispatcher.user_here("a", store.join(Person(Role.USER, str(number)), {}, None))
+            dispatcher.on_user_present("a", store.join(Person(Role.USER, str(number)), {}, None))
         users = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
         dispatcher.end()
-    return Footprint((users - waiters) / MANY, (waiters - empty) / MANY)
+    return MemoryFootprint((users - waiters) / MANY, (waiters - empty) / MANY)

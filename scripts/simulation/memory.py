@@ -13,16 +13,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from tornado_chat.core.errors import Conflict, Unavailable
-from tornado_chat.core.events import Assigned, Departed, Returned
+from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued
 from tornado_chat.core.types import Conversation, ConversationState, Person
 
-COMMIT = 0.003  # seconds from a change to its commit
+COMMIT_SECONDS = 0.003  # seconds from a change to its commit
 REMEMBERED = 10_000  # ended conversations that may still be asked for
 
-Change = Callable[[], tuple[Conversation, Assigned | Departed | Returned | None]]
+Change = Callable[
+    [], tuple[Conversation, ConversationAssigned | ConversationEnded | ConversationRequeued | None]
+]
 
 
-class InMemory:
+class InMemoryConversations:
     """``cases.Conversations`` without a database.
 
     :arg tell: gets every event after its commit.
@@ -32,7 +34,7 @@ class InMemory:
 
     def __init__(
         self,
-        tell: Callable[[Assigned | Departed | Returned], None],
+        tell: Callable[[ConversationAssigned | ConversationEnded | ConversationRequeued], None],
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         random: Random,
@@ -74,22 +76,22 @@ class InMemory:
     # --- as the dispatcher has it ---
 
     async def unfinished(self) -> list[Conversation]:
-        await asyncio.sleep(COMMIT)
+        await asyncio.sleep(COMMIT_SECONDS)
         return list(self.open.values())
 
-    async def versions(self) -> Mapping[int, int]:
-        await asyncio.sleep(COMMIT)
+    async def change_counts(self) -> Mapping[int, int]:
+        await asyncio.sleep(COMMIT_SECONDS)
         return {row.id: row.changes for row in self.open.values()}
 
-    async def several(self, ids: Sequence[int]) -> list[Conversation]:
-        await asyncio.sleep(COMMIT)
+    async def find_many(self, ids: Sequence[int]) -> list[Conversation]:
+        await asyncio.sleep(COMMIT_SECONDS)
         found = (self.open.get(id) or self._ended.get(id) for id in ids)
         return [row for row in found if row is not None]
 
     def assign(
         self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
     ) -> asyncio.Future[Conversation]:
-        def change() -> tuple[Conversation, Assigned]:
+        def change() -> tuple[Conversation, ConversationAssigned]:
             changed = self._change(
                 row,
                 state=ConversationState.ACTIVE,
@@ -100,12 +102,12 @@ class InMemory:
                 returned=False,
                 reason=reason,
             )
-            return changed, Assigned(changed, reason, previous=row.waiter)
+            return changed, ConversationAssigned(changed, reason, previous=row.waiter)
 
         return self._write(change)
 
-    def give_back(self, row: Conversation) -> asyncio.Future[Conversation]:
-        def change() -> tuple[Conversation, Returned]:
+    def requeue(self, row: Conversation) -> asyncio.Future[Conversation]:
+        def change() -> tuple[Conversation, ConversationRequeued]:
             assert row.waiter is not None
             changed = self._change(
                 row,
@@ -115,12 +117,12 @@ class InMemory:
                 waiter_name=None,
                 waiter_uuid=None,
             )
-            return changed, Returned(changed, lost=row.waiter)
+            return changed, ConversationRequeued(changed, lost=row.waiter)
 
         return self._write(change)
 
     def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:
-        def change() -> tuple[Conversation, Departed | None]:
+        def change() -> tuple[Conversation, ConversationEnded | None]:
             current = self.open.get(conversation_id)
             if current is None:
                 return self._ended[conversation_id], None
@@ -131,7 +133,7 @@ class InMemory:
             self._order.append(ended.id)
             if len(self._order) > REMEMBERED:
                 del self._ended[self._order.popleft()]
-            return ended, Departed(ended, gone)
+            return ended, ConversationEnded(ended, gone)
 
         return self._write(change)
 
@@ -148,7 +150,7 @@ class InMemory:
     def _write(self, change: Change) -> asyncio.Future[Conversation]:
         future: asyncio.Future[Conversation] = self._loop.create_future()
         if not self._batch:
-            self._loop.call_later(COMMIT, self._commit)
+            self._loop.call_later(COMMIT_SECONDS, self._commit)
         self._batch.append((change, future))
         return future
 

@@ -7,14 +7,14 @@ from typing import Any
 from tornado_chat.core.types import Person
 
 
-class Visitor:
+class SimulatedUser:
     """A user, from its coming to its end.
 
     :ivar conversation: the number of the one that it is in, or was last.
     :ivar came: when that began.
     :ivar process: where its sockets are, None if it has none.
     :ivar served: it has had a waiter in this conversation.
-    :ivar over: this conversation has ended.
+    :ivar is_over: this conversation has ended.
     :ivar timer: it gives up, or has said all that it wanted.
     """
 
@@ -22,8 +22,8 @@ class Visitor:
         "came",
         "claims",
         "conversation",
+        "is_over",
         "last_waiter",
-        "over",
         "person",
         "process",
         "served",
@@ -37,18 +37,18 @@ class Visitor:
         self.came = 0.0
         self.process: str | None = None
         self.served = False
-        self.over = False
+        self.is_over = False
         self.last_waiter: Person | None = None
         self.timer: asyncio.TimerHandle | None = None
 
-    def expect(self, timer: asyncio.TimerHandle | None) -> None:
+    def set_timer(self, timer: asyncio.TimerHandle | None) -> None:
         """``timer`` instead of what was to happen so far."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer = timer
 
 
-class Attendant:
+class SimulatedWaiter:
     """A waiter during its shift.
 
     :ivar process: where its sockets are, None if it has none.

@@ -15,13 +15,13 @@ MINUTE = 60.0
 HOUR = 3600.0
 
 # How many come in each hour of a day, relative to each other: few at night, most before and after lunch.
-CURVE = (8, 5, 3, 3, 3, 5, 12, 28, 52, 75, 86, 80, 62, 70, 82, 76, 66, 60, 58, 62, 64, 50, 30, 15)
+ARRIVALS_BY_HOUR = (8, 5, 3, 3, 3, 5, 12, 28, 52, 75, 86, 80, 62, 70, 82, 76, 66, 60, 58, 62, 64, 50, 30, 15)
 SKILLS = ("billing", "french", "legal", "technical")
 
 PROCESSES = ("a", "b", "c", "d")
 """That people connect to, at random."""
 
-DROPS = 0.15
+DROP_SHARE = 0.15
 """Of all people, those who lose their connection once."""
 
 POLICIES = ("fifo", "queue_policy")
@@ -73,7 +73,7 @@ class Chances:
         self.random = Random(plan.seed)  # noqa: S311 - a die, not a secret
         self._plan = plan
         self._day = plan.hours * HOUR
-        self._sums = [0.0, *accumulate(share / sum(CURVE) for share in CURVE)]
+        self._sums = [0.0, *accumulate(share / sum(ARRIVALS_BY_HOUR) for share in ARRIVALS_BY_HOUR)]
 
     def __call__(self, share: float) -> bool:
         return self.random.random() < share
@@ -130,6 +130,6 @@ class Chances:
 
     def _moment(self, share: float) -> float:
         """When ``share`` of all users have come."""
-        hour = min(bisect_right(self._sums, share), len(CURVE)) - 1
+        hour = min(bisect_right(self._sums, share), len(ARRIVALS_BY_HOUR)) - 1
         within = (share - self._sums[hour]) / (self._sums[hour + 1] - self._sums[hour])
-        return (hour + min(within, 1.0)) / len(CURVE) * self._day
+        return (hour + min(within, 1.0)) / len(ARRIVALS_BY_HOUR) * self._day

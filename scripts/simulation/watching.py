@@ -8,12 +8,12 @@ from collections import defaultdict
 import msgspec
 
 from tornado_chat.core.types import Person
-from tornado_chat.domain.queue import Assignment, Desk, QueuePolicy, Ticket
+from tornado_chat.domain.queue import Assignment, MatchingQueue, QueuePolicy, Ticket
 
 Key = tuple[bool, int]
 
 
-class Costs:
+class CallCosts:
     """Of each call, by the length of the line then.
 
     :ivar by_length: microseconds, by the number of digits of the length.
@@ -26,7 +26,7 @@ class Costs:
         self.by_length[len(str(length))].append(nanoseconds / 1000)
 
 
-class Expected:
+class ExpectedOrder:
     """Who must be next, known from what happened to people and not from the line.
 
     Equals are those with the same claims: among them whoever lost a waiter is first, then whoever came first.
@@ -55,62 +55,62 @@ class Expected:
         return heap[0] == key
 
 
-class Watch:
+class DecisionMonitor:
     """What a day's desks are checked by, and what they cost.
 
     :ivar ready: the waiters of whom the coordinator knows that they are there and want users.
-    :arg suits_all: the policy has a match for everybody, so that nobody may wait while a waiter is free.
+    :arg policy_matches_all: the policy has a match for everybody, so that nobody may wait while a waiter is free.
     """
 
-    def __init__(self, *, suits_all: bool) -> None:
+    def __init__(self, *, policy_matches_all: bool) -> None:
         self.ready: set[Person] = set()
-        self.joins = Costs()
-        self.matches = Costs()
-        self.places = Costs()
-        self.longest = 0
-        self.suits_all = suits_all
+        self.join_costs = CallCosts()
+        self.match_costs = CallCosts()
+        self.position_costs = CallCosts()
+        self.max_length = 0
+        self.policy_matches_all = policy_matches_all
 
 
-class WatchedDesk(Desk):
+class CheckedQueue(MatchingQueue):
     """The line and the waiters, as they are; ``watch`` sees what is decided."""
 
-    def __init__(self, policy: QueuePolicy, watch: Watch) -> None:
+    def __init__(self, policy: QueuePolicy, watch: DecisionMonitor) -> None:
         super().__init__(policy)
         self._watch = watch
-        self._expected = Expected()
-        self._matching = False
+        self._expected = ExpectedOrder()
+        self._matcher = False
 
     def join(self, ticket: Ticket) -> None:
         length, started = len(self), time.perf_counter_ns()
         super().join(ticket)
-        self._watch.joins.add(length, time.perf_counter_ns() - started)
-        self._watch.longest = max(self._watch.longest, length + 1)
+        self._watch.join_costs.add(length, time.perf_counter_ns() - started)
+        self._watch.max_length = max(self._watch.max_length, length + 1)
         self._expected.waits(ticket)
 
     def leave(self, number: int) -> bool:
-        if not self._matching:
+        if not self._matcher:
             self._expected.waits_no_more(number)
         return super().leave(number)
 
-    def place(self, number: int) -> int:
+    def position(self, number: int) -> int:
         started = time.perf_counter_ns()
-        place = super().place(number)
-        self._watch.places.add(len(self), time.perf_counter_ns() - started)
+        place = super().position(number)
+        self._watch.position_costs.add(len(self), time.perf_counter_ns() - started)
         return place
 
     def match(self) -> list[Assignment]:
         length, started = len(self), time.perf_counter_ns()
-        self._matching = True
+        self._matcher = True
         try:
             made = super().match()
         finally:
-            self._matching = False
+            self._matcher = False
         if made:
-            self._watch.matches.add(length, (time.perf_counter_ns() - started) / len(made))
+            self._watch.match_costs.add(length, (time.perf_counter_ns() - started) / len(made))
         for each in made:
             self._check(each)
-        if self._watch.suits_all:
-            assert not self.passed_over, "somebody waits although a waiter is free"
+        if self._watch.policy_matches_all:
+            assert not self.has_passed_over, "somebody waits although a waiter is free"
         return made
 
     def _check(self, made: Assignment) -> None:

@@ -4,21 +4,21 @@ import asyncio
 
 import pytest
 
-from tornado_chat.aio.deferred import Pending
+from tornado_chat.aio.deferred import Deferred
 
 
 def test_who_waits_is_told_at_once() -> None:
     told: list[int] = []
-    before, after = Pending[int](), Pending[int]()
-    before.then(lambda pending: told.append(pending.result))
+    before, after = Deferred[int](), Deferred[int]()
+    before.set_callback(lambda pending: told.append(pending.result))
     before.settle(1)
     after.settle(2)
-    after.then(lambda pending: told.append(pending.result))
+    after.set_callback(lambda pending: told.append(pending.result))
     assert told == [1, 2]
 
 
 def test_an_error_is_raised_where_the_result_is_wanted() -> None:
-    pending = Pending[int]()
+    pending = Deferred[int]()
     pending.settle(error=ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         _ = pending.result
@@ -26,7 +26,7 @@ def test_an_error_is_raised_where_the_result_is_wanted() -> None:
 
 def test_it_may_be_awaited_before_and_after() -> None:
     async def wait() -> list[int | BaseException]:
-        early, late, wrong = Pending[int](), Pending[int](), Pending[int]()
+        early, late, wrong = Deferred[int](), Deferred[int](), Deferred[int]()
         late.settle(2)
         waiting = asyncio.gather(early, late, wrong, return_exceptions=True)
         await asyncio.sleep(0)
@@ -41,7 +41,7 @@ def test_it_may_be_awaited_before_and_after() -> None:
 
 def test_who_does_not_wait_any_more_is_no_trouble() -> None:
     async def wait() -> int:
-        pending = Pending[int]()
+        pending = Deferred[int]()
         waiting = asyncio.ensure_future(pending)
         await asyncio.sleep(0)
         waiting.cancel()

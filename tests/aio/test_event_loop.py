@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.patience import PATIENCE
-from tornado_chat.aio.event_loop import end, new_loop
+from tornado_chat.aio.event_loop import new_loop, shut_down
 
 STUCK_TASK = """
 async def stuck():
@@ -54,7 +54,7 @@ def test_threads_of_others_are_nothing_to_it() -> None:
     executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
     loop = new_loop(executor)
     assert loop.run_until_complete(loop.run_in_executor(None, threading.get_ident)) != threading.get_ident()
-    end(loop, executor, 7)
+    shut_down(loop, executor, 7)
     assert loop.is_closed()
     release.set()
     assert waiting.result(PATIENCE)

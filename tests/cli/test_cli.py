@@ -35,7 +35,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home directory, on a machine without a configuration."""
-    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+    monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
     for name in ("TORNADO_CHAT_CONFIG", "TORNADO_CHAT_TOKEN", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -279,7 +279,7 @@ def test_db_that_is_none(run: Run, home: Path) -> None:
 def test_serve_hands_on_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[config.Config] = []
 
-    def serve(configured: config.Config, reread: Callable[[], config.Config]) -> int:
+    def serve(configured: config.Config, read_config: Callable[[], config.Config]) -> int:
         seen.append(configured)
         return 1
 
@@ -298,7 +298,7 @@ def test_a_demo_keeps_off_what_is_configured(home: Path) -> None:
         auth=auth,
         storage=config.Storage(url="sqlite:////var/lib/x"),
     )
-    own = demo.prepare(configured, home / "demo", any_port=False)
+    own = demo.demo_config(configured, home / "demo", any_port=False)
     assert own.state_dir == home / "demo"
     assert own.storage.url == f"sqlite:///{home}/demo/tornado-chat.sqlite3"
     assert own.server == config.Server(state_dir=str(home / "demo"))
@@ -314,10 +314,10 @@ def test_talk_without_a_demo(run: Run, state: Path) -> None:
     )
 
     state.mkdir(parents=True)
-    (state / demo.POINTER).write_text(json.dumps({"state_dir": str(state)}))
+    (state / demo.POINTER_FILE).write_text(json.dumps({"state_dir": str(state)}))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    (state / demo.NOTES).write_text(
+    (state / demo.STATE_FILE).write_text(
         json.dumps({"url": "http://x", "pid": gone.pid, "session_id": 1, "record_id": 1, "people": {}})
     )
     assert run("talk", "visitor").exit_code == 1
@@ -372,13 +372,13 @@ def test_a_demo_without_people_ends(
     home: Path, io_loop: IOLoop, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
     expected_logs.append("the demo cannot be set up")
-    own = demo.prepare(config.Config(), home, any_port=True)
-    host = demo.Host(own, home, "tornado-chat", pytest.fail)
+    own = demo.demo_config(config.Config(), home, any_port=True)
+    host = demo.DemoHost(own, home, "tornado-chat", pytest.fail)
 
     async def fail() -> None:
         ended = asyncio.get_running_loop().create_future()
         monkeypatch.setattr(os, "kill", lambda *arguments: ended.set_result(arguments))
-        host.welcome("http://127.0.0.1:1")  # nobody listens there
+        host.on_listening("http://127.0.0.1:1")  # nobody listens there
         assert await ended == (os.getpid(), signal.SIGTERM)
 
     io_loop.run_sync(fail, timeout=PATIENCE)
@@ -403,8 +403,8 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
                 line = server.stdout.readline()
                 assert line, server.communicate()
                 said += line
-            notes = json.loads((directory / demo.NOTES).read_text())
-            assert stat.S_IMODE((directory / demo.NOTES).stat().st_mode) == 0o600
+            notes = json.loads((directory / demo.STATE_FILE).read_text())
+            assert stat.S_IMODE((directory / demo.STATE_FILE).stat().st_mode) == 0o600
             sessions.append((notes["session_id"], notes["record_id"]))
             assert set(notes["people"]) == set(PEOPLE)
             for word, place in notes["people"].items():
@@ -439,5 +439,5 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
             _, errors = server.communicate(timeout=PATIENCE)
         assert server.returncode == 0, errors
         assert "eyJ" not in errors
-        assert not (state / demo.POINTER).exists()
+        assert not (state / demo.POINTER_FILE).exists()
     assert sessions[0] == sessions[1]

@@ -27,7 +27,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+    monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
     for name in ("TORNADO_CHAT_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -134,7 +134,7 @@ def test_settings_of_the_server_that_forbid_its_use(
         assert "set max_allowed_packet = 1179648 there" in run("check-config", url).stderr
     finally:
         mariadb.run(f"SET GLOBAL max_allowed_packet = {before}")
-    monkeypatch.setattr(mysql_checks, "OLDEST_MARIADB", (99, 1))
+    monkeypatch.setattr(mysql_checks, "MIN_MARIADB_VERSION", (99, 1))
     said = run("check-config", url).stderr
     assert re.search(r"is MariaDB 10\.\d+\.\d+; MariaDB 99\.1 or later is needed", said), said
 

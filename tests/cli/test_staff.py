@@ -42,7 +42,7 @@ class Place:
     def sign_in(self, name: str) -> None:
         """As a browser would, with whatever password there is."""
         database = open_database(config.Storage(url=f"sqlite:///{self.path}"))
-        found = staff.find(database, name)
+        found = staff.find_account(database, name)
         assert found is not None
         now = time.time_ns() // 1000
         assert staff.open_session(database, f"key of {name}", name, found[1], now, now + 10**9, 0)
@@ -51,7 +51,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+    monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
     monkeypatch.setattr(passwords, "PasswordHasher", lambda: CHEAP)
     monkeypatch.delenv("TORNADO_CHAT_CONFIG", raising=False)
     place = Place(tmp_path)
@@ -171,7 +171,7 @@ def test_who_comes_after_somebody_is_not_that_person_by_accident(place: Place) -
 
 
 def test_before_there_is_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+    monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
     place = Place(tmp_path)
     said = place.run("add", "chen", "--role", "waiter", "--generate", code=1)
     assert "the server makes it when it starts" in said

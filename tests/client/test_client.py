@@ -18,11 +18,11 @@ from tornado_chat.client import (
     Ack,
     ChatClient,
     Closed,
+    MessageRefused,
     NotifyClient,
     ObserveClient,
     Options,
     RawClient,
-    Refused,
     UserClient,
     WaiterClient,
 )
@@ -296,7 +296,7 @@ async def test_a_refused_send_raises_and_the_others_go_on(server: Fake) -> None:
         first, second = await peer.heard(), await peer.heard()
         peer.tell(isSystem=True, system=True, msg="错误: 消息不能为空", id=first["id"])
         peer.tell(**ack(second["id"], 1))
-        with pytest.raises(Refused, match="消息不能为空"):
+        with pytest.raises(MessageRefused, match="消息不能为空"):
             await bad
         assert await good
         peer.tell(isSystem=True, msg="错误: 其他")  # not about a message of ours
@@ -455,7 +455,7 @@ def test_delays_are_a_random_part_and_never_overflow() -> None:
 @run
 async def test_a_connection_that_lasted_clears_the_count(server: Fake) -> None:
     naps = Naps()
-    async with ChatClient(server.url, "t", 1, options=naps.options(longest_delay=0.001)):
+    async with ChatClient(server.url, "t", 1, options=naps.options(max_delay_seconds=0.001)):
         for _ in range(3):
             peer = await server.accept()
             await asyncio.sleep(0.01)
@@ -520,7 +520,7 @@ async def test_close_while_connecting(server: Fake) -> None:
 
 @run
 async def test_to_give_up_connecting_is_to_give_up_the_client(server: Fake) -> None:
-    chat = ChatClient("ws://127.0.0.1:1", "t", 1, options=Options(first_delay=0.01))
+    chat = ChatClient("ws://127.0.0.1:1", "t", 1, options=Options(initial_delay_seconds=0.01))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await chat.connect()
@@ -709,7 +709,7 @@ async def test_a_user_sends_again_when_it_has_its_conversation_back(server: Fake
     peer.tell(**stored(first[0], 1))
     peer.tell(id="9", to="me", type="error", payload={"message": "no"}, reply_id=first[1]["id"])
     assert await sendings[0] == Ack(1, "2025-03-20T08:26:46.000000")
-    with pytest.raises(Refused, match="no"):
+    with pytest.raises(MessageRefused, match="no"):
         await sendings[1]
     await user.close()
 

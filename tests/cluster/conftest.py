@@ -6,16 +6,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
+from tests.timeout_seconds import PATIENCE
 from tornado_chat import config
 from tornado_chat.cluster.redis_bus import RedisBus
-from tornado_chat.cluster.redis_link import Times
+from tornado_chat.cluster.redis_link import LinkTimings
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 
-TIMES = Times(ping=2, patience=10, pause=0.02, longest_pause=0.05, look=0.1)
-QUICK = Times(ping=0.2, patience=0.6, pause=0.02, longest_pause=0.05, look=0.1)
+TIMES = LinkTimings(
+    ping_seconds=2, timeout_seconds=10, retry_seconds=0.02, max_retry_seconds=0.05, resync_seconds=0.1
+)
+QUICK = LinkTimings(
+    ping_seconds=0.2, timeout_seconds=0.6, retry_seconds=0.02, max_retry_seconds=0.05, resync_seconds=0.1
+)
 """For a Redis that hangs. A busy machine looks like one, so all others have more patience."""
 
 USER = Person(Role.USER, "7")
@@ -35,7 +39,7 @@ class Ears:
     def __init__(self, bus: RedisBus) -> None:
         self.heard: list[Event] = []
         self._changed = asyncio.Event()
-        bus.subscribe(self._hear, Message)
+        bus.add_handler(self._hear, Message)
 
     def _hear(self, event: Event) -> None:
         self.heard.append(event)
@@ -82,12 +86,12 @@ _counter = itertools.count(1)
 
 @asynccontextmanager
 async def process(
-    settings: config.Cluster, signs: Signs | None = None, times: Times = TIMES
+    settings: config.Cluster, signs: Signs | None = None, link_timings: LinkTimings = TIMES
 ) -> AsyncIterator[RedisBus]:
     """The bus of one more process."""
     signs = signs or Signs()
-    bus = RedisBus(settings, f"box-1-{next(_counter)}", times=times)
-    bus.link.watch(away=signs.on_away, back=signs.on_back, look=signs.on_back)
+    bus = RedisBus(settings, f"box-1-{next(_counter)}", link_timings=link_timings)
+    bus.link.add_callbacks(on_disconnect=signs.on_away, on_reconnect=signs.on_back, on_resync=signs.on_back)
     await bus.start()
     try:
         yield bus

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.cluster import messages
-from tornado_chat.cluster.codec import EVENTS, Codec, as_error, failure
-from tornado_chat.cluster.facts import Fact, Question
+from tornado_chat.cluster.codec import EVENTS, Codec, failure, published_name, to_error
+from tornado_chat.cluster.facts import CoordinatorRequest, PresenceFact
 from tornado_chat.core import errors
 from tornado_chat.core.errors import ChatError, Refused
 from tornado_chat.core.types import Person, Thread
 
-CODEC = Codec((*EVENTS, *messages.ALL))
+CODEC = Codec((*EVENTS, *messages.ALL_MESSAGES))
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -46,10 +46,10 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def there_and_back(value: Any) -> Any:
-    envelope = CODEC.open(CODEC.pack("box-1-ab", 7, value))
+    envelope = CODEC.decode_envelope(CODEC.encode("box-1-ab", 7, value))
     assert envelope is not None
     assert envelope[:3] == ("box-1-ab", 7, type(value).__name__)
-    return CODEC.read(envelope)
+    return CODEC.decode_value(envelope)
 
 
 @pytest.mark.parametrize("kind", EVENTS)
@@ -64,24 +64,24 @@ def test_events(kind: type[Any]) -> None:
     check()
 
 
-@given(st.one_of(*(values(kind) for kind in get_args(Fact))), st.integers(0, 2**60))
-def test_facts(fact: Fact, number: int) -> None:
-    here = messages.Here(number, fact)
+@given(st.one_of(*(values(kind) for kind in get_args(PresenceFact))), st.integers(0, 2**60))
+def test_facts(fact: PresenceFact, number: int) -> None:
+    here = messages.FactReported(number, fact)
     assert there_and_back(here) == here
     assert there_and_back(here).fact.key == fact.key
-    everything = messages.Everything(number, 0, 1, (fact, fact))
+    everything = messages.FullReport(number, 0, 1, (fact, fact))
     assert there_and_back(everything) == everything
 
 
-@given(st.one_of(*(values(kind) for kind in get_args(Question))))
-def test_questions(question: Question) -> None:
-    asked = messages.Asked(1, question)
+@given(st.one_of(*(values(kind) for kind in get_args(CoordinatorRequest))))
+def test_questions(question: CoordinatorRequest) -> None:
+    asked = messages.RpcRequest(1, question)
     assert there_and_back(asked) == asked
 
 
 @given(json)
 def test_answers(value: Any) -> None:
-    assert there_and_back(messages.Answered(1, value)).value == value
+    assert there_and_back(messages.RpcResponse(1, value)).value == value
 
 
 CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ChatError)]
@@ -90,14 +90,14 @@ CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not Refused])
 def test_errors_keep_their_class_and_what_they_say(kind: type[ChatError]) -> None:
     error = kind("no_waiter", person="waiter:1", limit=3)
-    answered = messages.Answered(1, failure=failure(error))
-    back = as_error(there_and_back(answered).failure)
+    answered = messages.RpcResponse(1, failure=failure(error))
+    back = to_error(there_and_back(answered).failure)
     assert type(back) is kind
     assert (back.code, back.detail) == (error.code, error.detail)
 
 
 def test_a_refusal_keeps_both_its_texts() -> None:
-    back = as_error(failure(Refused("No names here", "请勿使用姓名")))
+    back = to_error(failure(Refused("No names here", "请勿使用姓名")))
     assert isinstance(back, Refused)
     assert back.code == "refused"
     assert back.detail_in("en") == {"reason": "No names here"}
@@ -105,12 +105,12 @@ def test_a_refusal_keeps_both_its_texts() -> None:
 
 
 def test_an_error_may_say_something_that_is_no_json() -> None:
-    back = as_error(failure(ChatError("bad", who=Person.from_key("user:1"), what=object)))
+    back = to_error(failure(ChatError("bad", who=Person.from_key("user:1"), what=object)))
     assert back.detail["what"] == str(object)
 
 
 def test_an_error_of_another_version() -> None:
-    back = as_error(msgspec.structs.replace(failure(ChatError("new_code")), name="Newfangled"))
+    back = to_error(msgspec.structs.replace(failure(ChatError("new_code")), name="Newfangled"))
     assert type(back) is ChatError
     assert back.code == "new_code"
 
@@ -123,18 +123,50 @@ def test_what_is_not_understood_is_told_once_and_without_its_content(
     known = msgspec.defstruct("Message", [("text", str)])
     unknown = msgspec.defstruct("Newfangled", [("text", str)])
     for value in (known("a secret"), unknown("a secret"), known("a secret"), unknown("a secret")):
-        envelope = codec.open(codec.pack("p", 1, value))
+        envelope = codec.decode_envelope(codec.encode("p", 1, value))
         assert envelope is not None
-        assert codec.read(envelope) is None
+        assert codec.decode_value(envelope) is None
     assert [record.getMessage().split()[0] for record in caplog.records] == ["Message", "Newfangled"]
     assert "secret" not in caplog.text
 
 
 def test_fields_of_another_version_do_no_harm() -> None:
     old = msgspec.defstruct("Goodbye", [("reason", str)])
-    assert there_and_back(old("an update")) == messages.Goodbye()
+    assert there_and_back(old("an update")) == messages.ProcessStopped()
 
 
 def test_all_messages_are_known_by_different_names() -> None:
-    names = [kind.__name__ for kind in (*EVENTS, *messages.ALL)]
+    names = [published_name(kind) for kind in (*EVENTS, *messages.ALL_MESSAGES)]
     assert len(names) == len(set(names))
+
+
+def test_a_process_of_0_1_0_is_understood() -> None:
+    """An upgrade replaces one process after the other: names on the bus outlive the names in the code."""
+    names = {published_name(kind) for kind in (*EVENTS, *messages.ALL_MESSAGES)}
+    assert names >= {
+        *(
+            "Message",
+            "Notification",
+            "Notice",
+            "RoomStarted",
+            "RoomEnded",
+            "Queued",
+            "Assigned",
+            "Departed",
+            "Returned",
+        ),
+        *(
+            "Typing",
+            "Read",
+            "Reached",
+            "Presence",
+            "Place",
+            "Replaced",
+            "LookAgain",
+            "Coordinating",
+            "Vacant",
+        ),
+        *("TellAll", "Answered", "Beat", "Here", "Gone", "Everything", "Goodbye", "Asked"),
+    }
+    tags = {kind.__struct_config__.tag for kind in (*get_args(PresenceFact), *get_args(CoordinatorRequest))}
+    assert tags == {"InRoom", "InLine", "OnDuty", "HandOver", "WhoIsThere", "HowIsSupport", "WhatGoesOn"}

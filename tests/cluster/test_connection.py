@@ -16,7 +16,7 @@ from tests.cluster.conftest import THREAD, Ears, Signs, message, process, settin
 from tests.own_server import free_port
 from tests.redis_server import RedisSentinel, RedisServer
 from tornado_chat import config
-from tornado_chat.cluster.lease import Lease
+from tornado_chat.cluster.lease import RedisLease
 from tornado_chat.config.redis_url import RedisUrl, parse
 
 LOST = "until it is back, the processes do not hear of each other"
@@ -26,7 +26,7 @@ async def works(cluster: config.Cluster) -> None:
     async with process(cluster) as here, process(cluster) as there:
         assert not here.problem
         ears = Ears(there)
-        await there.tune_in(THREAD)
+        await there.subscribe(THREAD)
         here.publish(message(1))
         assert await ears.until(1) == [1]
 
@@ -95,7 +95,7 @@ async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs
     cluster, signs = settings(own_redis), Signs()
     async with process(cluster) as here:
         rules = ("ACL", "SETUSER", "chat", "on", ">secret", "~*", "&*", "+@all", "-publish")
-        await here.link.ask(*rules)
+        await here.link.execute(*rules)
     user = replace(cluster, url=own_redis.url.replace("//", "//chat:secret@"))
     async with process(user, signs) as bus:
         bus.publish(message(1))
@@ -109,15 +109,15 @@ async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) 
     manual = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
     (rules,) = (line.split() for line in manual.splitlines() if line.startswith("ACL SETUSER"))
     async with process(settings(own_redis)) as here:
-        await here.link.ask(*rules)
+        await here.link.execute(*rules)
     cluster = settings(
         own_redis, prefix="tornado_chat", url=own_redis.url.replace("//", "//chat:password@")[:-1] + "3"
     )
     await works(cluster)
     async with process(cluster) as here:
-        assert await here.elsewhere(THREAD) is False
-        lease = Lease(here.link, asyncio.get_running_loop(), 1)
-        assert await lease.take(renew=True) == here.link.process
+        assert await here.has_remote_subscriber(THREAD) is False
+        lease = RedisLease(here.link, asyncio.get_running_loop(), 1)
+        assert await lease.acquire(renew=True) == here.link.process
         await lease.release()
 
 
@@ -137,13 +137,13 @@ async def test_sentinels_know_where_it_is_and_where_it_has_moved(
         url = f"sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/mymaster/1"
         cluster, signs, others = settings(first, url=url), Signs(), Signs()
         async with process(cluster, signs) as here, process(cluster, others) as there:
-            assert here.link.connected
+            assert here.link.is_connected
             first.stop()
             await signs.until(lambda: signs.back > 0)
             await others.until(lambda: others.back > 0)
-            assert await here.link.ask("CONFIG", "GET", "port") == [b"port", str(second.port).encode()]
+            assert await here.link.execute("CONFIG", "GET", "port") == [b"port", str(second.port).encode()]
             ears = Ears(there)
-            await there.tune_in(THREAD)
+            await there.subscribe(THREAD)
             here.publish(message(1))
             assert await ears.until(1) == [1]
 

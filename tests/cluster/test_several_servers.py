@@ -13,12 +13,12 @@ from tornado.ioloop import IOLoop
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import House, Peer, changed, token
 from tests.faults import FaultyProxy
-from tests.patience import PATIENCE
 from tests.redis_server import RedisServer
+from tests.timeout_seconds import PATIENCE
 from tornado_chat import config
 from tornado_chat.client.raw import RawClient
-from tornado_chat.cluster.leader_election import RedisCoordination
-from tornado_chat.core.events import Assigned
+from tornado_chat.cluster.leader_election import ClusterMember
+from tornado_chat.core.events import ConversationAssigned
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.server.server import Server
 from tornado_chat.storage import conversations, rooms
@@ -267,7 +267,7 @@ async def test_who_comes_at_the_moment_of_its_match_sees_its_waiter(
         return found
 
     monkeypatch.setattr(three.server._store, "look_up", slowly)
-    three.server._bus.subscribe(lambda event: assigned.set(), Assigned)
+    three.server._bus.add_handler(lambda event: assigned.set(), ConversationAssigned)
     tab = await three.user(1)
     await was_read.wait()
     waiter = await one.waiter(7)
@@ -283,9 +283,9 @@ async def test_what_a_server_decides_while_it_stops_is_told(
     session = await two.session()
     counsellor = await three.chat(COUNSELLOR, session)
     await texts(counsellor, 1)
-    coordination = one.server._coordination
-    assert isinstance(coordination, RedisCoordination)
-    leave = coordination.stop
+    coordinator_client = one.server._coordinator_client
+    assert isinstance(coordinator_client, ClusterMember)
+    leave = coordinator_client.stop
 
     def slowly(tx: Transaction) -> None:
         time.sleep(0.5)  # as a database does that has much to do
@@ -295,7 +295,7 @@ async def test_what_a_server_decides_while_it_stops_is_told(
         await leave()
         one.server._store.write(slowly)
 
-    monkeypatch.setattr(coordination, "stop", stop)
+    monkeypatch.setattr(coordinator_client, "stop", stop)
     await houses.pop(0).server.stop()
     assert await texts(counsellor, 1) == ["会话已结束"]
 
@@ -315,7 +315,7 @@ class TestRedisHangs:
         user = await two.user(2)
         assert (await user.get("connect_queue"))["payload"]["location"] == 2
         own_redis.freeze()
-        while two.server._bus.link.connected:  # noqa: ASYNC110
+        while two.server._bus.link.is_connected:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         await user.close(1001)
         again = await two.user(2)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tornado_chat import config
-from tornado_chat.config.loader import load, sources
-from tornado_chat.config.sections import Config, ConfigError, documented
+from tornado_chat.config.loader import config_files, load
+from tornado_chat.config.sections import Config, ConfigError, sample_ini
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def _no_etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this machine has in /etc does not count."""
-    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+    monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_removed_option_is_ignored_with_a_warning(
     assert loaded.warnings == [f"{ini}: {sentence}", f"--set: {sentence}"]
     loaded.log_warnings()
     assert caplog.messages == loaded.warnings
-    assert "compression" not in documented()
+    assert "compression" not in sample_ini()
     assert all(
         option not in {each.name for each in fields(config.SECTIONS[section])}
         for section, options in config.REMOVED.items()
@@ -66,7 +66,7 @@ def test_a_removed_option_is_ignored_with_a_warning(
 
 def test_defaults() -> None:
     loaded = load(None, [], {"HOME": "/home/ada"})
-    assert loaded == Config().kept_in(Path("/home/ada/.local/state/tornado-chat"))
+    assert loaded == Config().with_state_dir(Path("/home/ada/.local/state/tornado-chat"))
     assert loaded.storage.url == "sqlite:////home/ada/.local/state/tornado-chat/tornado-chat.sqlite3"
 
 
@@ -83,19 +83,19 @@ def test_files_of_the_environment(tmp_path: Path) -> None:
     for number, path in enumerate(names):
         path.write_text(f"[server]\nport = {number}\n")
     environ = {"TORNADO_CHAT_CONFIG": os.pathsep.join(map(str, names))}
-    assert sources(None, environ) == names
+    assert config_files(None, environ) == names
     assert load((), [], environ).server.port == 1
     assert load(names[:1], [], environ).server.port == 0
 
 
 def test_files_of_etc() -> None:
-    conf_d = config.ETC / "conf.d"
+    conf_d = config.ETC_DIR / "conf.d"
     conf_d.mkdir(parents=True)
     (conf_d / "20.ini").write_text("[server]\nport = 20\n")
     (conf_d / "10.ini").write_text("[server]\nport = 10\nhost = x\n")
     (conf_d / "README").write_text("not an ini file\n")
-    assert sources(None, {}) == [conf_d / "10.ini", conf_d / "20.ini"]
-    (config.ETC / "tornado-chat.ini").write_text("[server]\nport = 1\nhost = y\nlanguage = en\n")
+    assert config_files(None, {}) == [conf_d / "10.ini", conf_d / "20.ini"]
+    (config.ETC_DIR / "tornado-chat.ini").write_text("[server]\nport = 1\nhost = y\nlanguage = en\n")
     server = load(None, [], {}).server
     assert (server.port, server.host, server.language) == (20, "x", "en")
 
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_files_for_root_only_are_read_where_systemd_put_its_copies(tmp_path: Path) -> None:
-    folder, copies = config.ETC / "credentials", tmp_path / "copies"
+    folder, copies = config.ETC_DIR / "credentials", tmp_path / "copies"
     for path in (folder, copies):
         path.mkdir(parents=True)
     for name in ("jwt_secret", "a.urls", "new"):
@@ -380,25 +380,28 @@ def test_keys(ini: Path, tmp_path: Path) -> None:
 
 
 def test_the_sample_is_up_to_date() -> None:
-    assert (ROOT / "etc" / "tornado-chat.ini").read_text() == config.documented(), (
+    assert (ROOT / "etc" / "tornado-chat.ini").read_text() == config.sample_ini(), (
         "write config.documented() to etc/tornado-chat.ini"
     )
 
 
 def test_the_sample_marks_what_a_reload_changes() -> None:
-    blocks = config.documented().split("\n\n")
+    blocks = config.sample_ini().split("\n\n")
     marked = {
         block.splitlines()[-1].split(" =")[0] for block in blocks if "[reload]" in block and "\n#" in block
     }
     live = {
-        each.name for section in config.SECTIONS.values() for each in fields(section) if config.is_live(each)
+        each.name
+        for section in config.SECTIONS.values()
+        for each in fields(section)
+        if config.is_reloadable(each)
     }
     assert {name.removeprefix("#") for name in marked if " " not in name} == live
 
 
 def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:
     defaults = load(None, [], {"HOME": "/"})
-    sample = config.documented()
+    sample = config.sample_ini()
     ini.write_text(sample)
     assert load([ini], [], {"HOME": "/"}) == defaults
 

@@ -11,7 +11,7 @@ import pytest
 import tornado_chat
 from tornado_chat.core import errors
 from tornado_chat.core.errors import ChatError
-from tornado_chat.core.texts import ERRORS, SYSTEM, error_text, system_text
+from tornado_chat.core.texts import ERROR_TEXTS, SYSTEM_TEXTS, error_text, system_text
 
 PACKAGE = Path(tornado_chat.__file__).parent
 RAISED = {
@@ -74,10 +74,10 @@ def uses(names: set[str], argument: int) -> Iterator[Use]:
 
 ERROR_USES = list(uses(RAISED, 0))
 SYSTEM_USES = list(uses({"system_text"}, 1))
-NOTICE_USES = list(uses({"Notice"}, 1))
+NOTICE_USES = list(uses({"SystemNotice"}, 1))
 
 
-@pytest.mark.parametrize("catalogue", [ERRORS, SYSTEM])
+@pytest.mark.parametrize("catalogue", [ERROR_TEXTS, SYSTEM_TEXTS])
 def test_every_text_is_there_in_both_languages_with_the_same_placeholders(
     catalogue: dict[str, tuple[str, str]],
 ) -> None:
@@ -98,19 +98,19 @@ def test_the_search_finds_what_it_is_meant_to_find() -> None:
 
 @pytest.mark.parametrize("use", ERROR_USES, ids=lambda use: f"{use.code} {use.where}")
 def test_every_error_has_a_text_and_gives_it_its_values(use: Use) -> None:
-    assert use.code in ERRORS
-    assert use.given is None or use.given == placeholders(ERRORS[use.code][0])
+    assert use.code in ERROR_TEXTS
+    assert use.given is None or use.given == placeholders(ERROR_TEXTS[use.code][0])
 
 
 @pytest.mark.parametrize("use", SYSTEM_USES, ids=lambda use: f"{use.code} {use.where}")
 def test_every_system_text_is_there_and_gets_its_values(use: Use) -> None:
-    assert use.code in SYSTEM
-    assert use.given is None or use.given == placeholders(SYSTEM[use.code][0])
+    assert use.code in SYSTEM_TEXTS
+    assert use.given is None or use.given == placeholders(SYSTEM_TEXTS[use.code][0])
 
 
 @pytest.mark.parametrize("use", NOTICE_USES, ids=lambda use: f"{use.code} {use.where}")
 def test_every_notice_has_a_text_that_needs_a_name_at_most(use: Use) -> None:
-    assert placeholders(SYSTEM[use.code][0]) <= {"name"}
+    assert placeholders(SYSTEM_TEXTS[use.code][0]) <= {"name"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tornado_chat.cli.data import mysql_arguments
 from tornado_chat.core.types import Person, Role
 from tornado_chat.observability import logs
 from tornado_chat.storage import notifications, schema
-from tornado_chat.storage.database import LARGEST_LOG
+from tornado_chat.storage.database import MAX_WAL_BYTES
 
 __all__ = ["home", "state"]
 
@@ -191,7 +191,7 @@ def test_restore_where_nothing_is_and_of_another_version(run: Run, file: Path, h
     run("backup", str(home / "b"))
     with sqlite3.connect(home / "b") as old:
         old.execute("DROP TABLE data_operation")
-        old.execute(f"DELETE FROM {schema.HISTORY} WHERE name = '0005_keeping'")
+        old.execute(f"DELETE FROM {schema.HISTORY_TABLE} WHERE name = '0005_keeping'")
     old.close()
     file.unlink()
     result = run("restore", str(home / "b"), "--yes")
@@ -201,7 +201,9 @@ def test_restore_where_nothing_is_and_of_another_version(run: Run, file: Path, h
     assert run("db", "upgrade").exit_code == 0
 
     with sqlite3.connect(home / "b") as new:
-        new.execute(f"INSERT INTO {schema.HISTORY} (name, applied) VALUES ('9999_future', '2040-01-01')")
+        new.execute(
+            f"INSERT INTO {schema.HISTORY_TABLE} (name, applied) VALUES ('9999_future', '2040-01-01')"
+        )
     new.close()
     result = run("restore", str(home / "b"), "--yes")
     assert (result.exit_code, "comes from a newer version (it has 9999_future)" in result.stderr) == (1, True)
@@ -269,7 +271,8 @@ def test_prune(run: Run, file: Path) -> None:
 
 def test_a_database_of_before_is_not_touched(run: Run, file: Path) -> None:
     opened(
-        file, lambda database: database.execute_sql(f"DELETE FROM {schema.HISTORY} WHERE name LIKE '0005%'")
+        file,
+        lambda database: database.execute_sql(f"DELETE FROM {schema.HISTORY_TABLE} WHERE name LIKE '0005%'"),
     )
     for command in ("db prune --older-than 1 --yes", "erase --user 1 --yes", "export --user 1 --output x"):
         result = run(*command.split())
@@ -279,7 +282,7 @@ def test_a_database_of_before_is_not_touched(run: Run, file: Path) -> None:
 
 def test_logs_that_grew_are_cut(file: Path) -> None:
     limit = opened(file, lambda database: database.execute_sql("PRAGMA journal_size_limit").fetchone()[0])
-    assert limit == LARGEST_LOG
+    assert limit == MAX_WAL_BYTES
     assert opened(file, lambda database: database.execute_sql("PRAGMA secure_delete").fetchone()[0]) == 1
 
 
@@ -428,7 +431,7 @@ def test_a_stopped_prune_says_how_to_go_on(run: Run, file: Path, monkeypatch: py
     from tornado_chat.storage import retention
 
     with monkeypatch.context() as patched:
-        patched.setattr(retention, "sweep", lambda tx: os.kill(os.getpid(), signal.SIGTERM))
+        patched.setattr(retention, "delete_emptied_rows", lambda tx: os.kill(os.getpid(), signal.SIGTERM))
         result = run("db", "prune", "--older-than", "1", "--yes")
     assert (result.exit_code, "run the same command again for the rest" in result.stderr) == (1, True)
     assert "prune stopped" in run("db", "operations").stdout
@@ -442,7 +445,7 @@ def test_a_backup_that_is_stopped_leaves_nothing(
     def stop(path: Path, tick: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(sqlite_files, "check", stop)
+    monkeypatch.setattr(sqlite_files, "check_integrity", stop)
     assert run("backup", str(home / "b")).exit_code == 1
     assert run("restore", str(_copied(file, home / "c")), "--yes").exit_code == 1
     assert sorted(path.name for path in home.iterdir()) == [".local", "c"]

@@ -11,15 +11,15 @@ from tests.storage.people import BOB, CHEN, DAY, EVE, LIN, SECRET, WU, build, ev
 from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
 from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.plugins.data_keeper import Keeper
-from tornado_chat.plugins.data_keepers import Keepers, Kept
+from tornado_chat.plugins.data_keepers import DataKeepers, PluginKeeper
 from tornado_chat.storage import conversations, messages, notifications, person_data, rooms, staff
-from tornado_chat.storage.erasure import Done
+from tornado_chat.storage.erasure import ErasureEffect
 
 TOMBSTONE = "[erased]"
 
 
-def erase(database: pw.Database, person: Person, keepers: Keepers | None = None, **how: bool) -> Erasure:
-    erasure = Erasure(database, keepers or Keepers(), person, TOMBSTONE, **how)
+def erase(database: pw.Database, person: Person, keepers: DataKeepers | None = None, **how: bool) -> Erasure:
+    erasure = Erasure(database, keepers or DataKeepers(), person, TOMBSTONE, **how)
     erasure.run(lambda done, total: None)
     return erasure
 
@@ -34,13 +34,13 @@ def test_a_visitor_is_gone_and_the_others_words_are_not(database: pw.Database) -
     assert texts(database, world.support) == [(1, TOMBSTONE), (2, "with pleasure")]
     assert texts(database, world.record) == [(1, "about this session"), (2, "go on")]
     assert dict(erasure.counts) == {
-        Done("message", "emptied"): 3,
-        Done("consultation_session", "made anonymous"): 1,
-        Done("support_conversation", "made anonymous"): 1,
-        Done("receipt", "deleted"): 2,
-        Done("read_mark", "deleted"): 1,
-        Done("notification", "deleted"): 1,
-        Done("inbox", "made anonymous"): 1,
+        ErasureEffect("message", "emptied"): 3,
+        ErasureEffect("consultation_session", "made anonymous"): 1,
+        ErasureEffect("support_conversation", "made anonymous"): 1,
+        ErasureEffect("receipt", "deleted"): 2,
+        ErasureEffect("read_mark", "deleted"): 1,
+        ErasureEffect("notification", "deleted"): 1,
+        ErasureEffect("inbox", "made anonymous"): 1,
     }
     room = rooms.get(database, world.session)
     assert (room.helper, room.helper_name, room.rate) == (CHEN, "Chen", 4), "the stars say nothing of anybody"
@@ -67,7 +67,7 @@ def test_nobody_can_tell_that_it_was_the_same_person(database: pw.Database) -> N
 def test_a_rehearsal_counts_the_same_and_changes_nothing(database: pw.Database) -> None:
     build(database)
     before = everything(database)
-    rehearsal = erase(database, LIN, rehearse=True)
+    rehearsal = erase(database, LIN, dry_run=True)
     assert everything(database) == before
     assert rehearsal.counts == erase(database, LIN).counts
 
@@ -119,9 +119,12 @@ def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> 
     assert person_data.is_known(database, CHEN)
     erasure = erase(database, CHEN)
     assert erasure.complete
-    assert erasure.counts == {Done("staff_account", "made anonymous"): 1, Done("staff_session", "deleted"): 1}
-    assert staff.find(database, "chen") is None
-    assert staff.existing(database, ["key"]) == set()
+    assert erasure.counts == {
+        ErasureEffect("staff_account", "made anonymous"): 1,
+        ErasureEffect("staff_session", "deleted"): 1,
+    }
+    assert staff.find_account(database, "chen") is None
+    assert staff.existing_sessions(database, ["key"]) == set()
     assert [each.name for each in staff.accounts(database)] == ["wu"]
     assert rows(database, "staff_account") == 2
     assert erase(database, CHEN).counts.total() == 0
@@ -129,11 +132,11 @@ def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> 
 
 def test_whole_conversations_take_the_others_words_along(database: pw.Database) -> None:
     world = build(database)
-    rehearsal = erase(database, LIN, whole=True, rehearse=True)
+    rehearsal = erase(database, LIN, whole_conversations=True, dry_run=True)
     assert len(texts(database, world.record)) == 2
-    erasure = erase(database, LIN, whole=True)
+    erasure = erase(database, LIN, whole_conversations=True)
     assert erasure.counts == rehearsal.counts
-    assert erasure.counts[Done("message", "deleted")] == 7
+    assert erasure.counts[ErasureEffect("message", "deleted")] == 7
     for thread in (world.session, world.support, world.record):
         assert texts(database, thread) == []
     left = everything(database)
@@ -142,30 +145,32 @@ def test_whole_conversations_take_the_others_words_along(database: pw.Database) 
 
 
 def test_long_conversations_go_in_pieces_whole_or_not(database: pw.Database) -> None:
-    for whole in (False, True):
+    for whole_conversations in (False, True):
         world = build(database, over=False)
         say(database, world.session, LIN, *[f"{SECRET} {n}" for n in range(1200)])
         steps: list[tuple[int, int]] = []
-        erasure = Erasure(database, Keepers(), LIN, TOMBSTONE, whole=whole)
+        erasure = Erasure(database, DataKeepers(), LIN, TOMBSTONE, whole_conversations=whole_conversations)
         erasure.end(erasure.open())
         erasure.run(lambda done, total, steps=steps: steps.append((done, total)))  # type: ignore[misc]
-        assert steps[-1][0] == steps[-1][1] == (3 if whole else 2)
+        assert steps[-1][0] == steps[-1][1] == (3 if whole_conversations else 2)
         assert SECRET not in everything(database)
 
 
 def test_what_is_open_is_named_and_can_be_ended(database: pw.Database) -> None:
     world = build(database, over=False)
-    erasure = Erasure(database, Keepers(), LIN, TOMBSTONE)
+    erasure = Erasure(database, DataKeepers(), LIN, TOMBSTONE)
     assert erasure.open() == [(world.session, "active"), (world.support, "active")]
-    assert Erasure(database, Keepers(), LIN, TOMBSTONE, whole=True).open() == [
+    assert Erasure(database, DataKeepers(), LIN, TOMBSTONE, whole_conversations=True).open() == [
         (world.session, "active"),
         (world.support, "active"),
         (world.record, "active"),
     ]
     # Bob has handed Lin over to Eve, who is still talking with Lin.
-    assert Erasure(database, Keepers(), BOB, TOMBSTONE).open() == []
-    assert Erasure(database, Keepers(), BOB, TOMBSTONE, whole=True).open() == [(world.support, "active")]
-    Erasure(database, Keepers(), LIN, TOMBSTONE, rehearse=True).end(erasure.open())
+    assert Erasure(database, DataKeepers(), BOB, TOMBSTONE).open() == []
+    assert Erasure(database, DataKeepers(), BOB, TOMBSTONE, whole_conversations=True).open() == [
+        (world.support, "active")
+    ]
+    Erasure(database, DataKeepers(), LIN, TOMBSTONE, dry_run=True).end(erasure.open())
     assert len(erasure.open()) == 2
     erasure.end(erasure.open())
     assert erasure.open() == []
@@ -174,9 +179,9 @@ def test_what_is_open_is_named_and_can_be_ended(database: pw.Database) -> None:
 def test_an_observer_leaves_no_trace(database: pw.Database) -> None:
     build(database)
     assert person_data.is_known(database, WU)
-    assert {thread.kind for thread in person_data.marks(database, WU)} == {Kind.SESSION}
+    assert {thread.kind for thread in person_data.received_and_read(database, WU)} == {Kind.SESSION}
     erase(database, WU)
-    assert person_data.marks(database, WU) == {}
+    assert person_data.received_and_read(database, WU) == {}
 
 
 def test_somebody_who_comes_back_meanwhile_is_noticed(database: pw.Database) -> None:
@@ -187,7 +192,7 @@ def test_somebody_who_comes_back_meanwhile_is_noticed(database: pw.Database) -> 
             notifications.create(tx, person, 0, "once more", None)
             return {}
 
-    erasure = erase(database, LIN, Keepers([Kept("restless", Restless())]))
+    erasure = erase(database, LIN, DataKeepers([PluginKeeper("restless", Restless())]))
     assert not erasure.complete
 
 
@@ -211,12 +216,12 @@ def test_a_keeper_that_fails_undoes_only_its_own_part(
         def erase_person(self, tx: Any, person: Person) -> Mapping[str, int]:
             return {"good_gone": 2}
 
-    keepers = Keepers([Kept("broken", Broken()), Kept("good", Good())])
+    keepers = DataKeepers([PluginKeeper("broken", Broken()), PluginKeeper("good", Good())])
     erasure = erase(database, LIN, keepers)
     assert keepers.failed == {"broken"}
     assert "damaged" not in everything(database)
     assert SECRET not in everything(database)
-    assert erasure.counts[Done("good_gone", "erased by its plugin")] == 2
+    assert erasure.counts[ErasureEffect("good_gone", "erased by its plugin")] == 2
     assert erasure.kept == {"good_kept": 1}
 
 
@@ -229,7 +234,7 @@ def test_a_piece_that_is_interrupted_is_taken_back(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Erasure, "_erase_rest", interrupt)
-    monkeypatch.setattr("tornado_chat.data_management.erasure.MOST", 1)
+    monkeypatch.setattr("tornado_chat.data_management.erasure.MAX_TRANSACTION_ROWS", 1)
     with pytest.raises(KeyboardInterrupt):
         erase(database, LIN)
     assert (1, TOMBSTONE) in texts(database, world.session)

@@ -11,9 +11,9 @@ from tests.storage.conftest import NOW, transact
 from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build, say
 from tornado_chat.core.types import Person, Role, StaffAccount
 from tornado_chat.data_management import backup_files
-from tornado_chat.data_management.person_export import Gathered
+from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.data_management.person_html import TEXTS
-from tornado_chat.plugins.data_keepers import Keepers
+from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import operations, staff
 
 ZONE = "Asia/Shanghai"
@@ -23,11 +23,11 @@ def written(
     database: pw.Database, person: Person, folder: Path, language: str = "en"
 ) -> tuple[dict[str, Any], str]:
     steps: list[int] = []
-    gathered = Gathered(database, Keepers(), person, ZONE)
+    gathered = PersonData(database, DataKeepers(), person, ZONE)
     backup_files.write(gathered, folder, language, "1.2", NOW, steps.append)
     assert sum(steps) == gathered.counts.total()
-    document: dict[str, Any] = json.loads((folder / backup_files.JSON).read_text())
-    return document, (folder / backup_files.HTML).read_text()
+    document: dict[str, Any] = json.loads((folder / backup_files.JSON_FILE).read_text())
+    return document, (folder / backup_files.HTML_FILE).read_text()
 
 
 def test_everything_of_a_visitor_is_there(database: pw.Database, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from tests.frames import payload_of
-from tornado_chat.core.events import Event, Notice, RoomEnded
+from tornado_chat.core.events import Event, RoomEnded, SystemNotice
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.delivery.socket_stream import Outbox
+from tornado_chat.delivery.socket_stream import SocketStream
 
 THREAD, OTHER = Thread(Kind.SESSION, 1), Thread(Kind.SESSION, 2)
 READER, WRITER = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")
@@ -19,8 +19,8 @@ def said(seq: int, sender: Person = WRITER, thread: Thread = THREAD) -> Message:
     return Message(thread, seq, sender, f"m{seq}", seq)
 
 
-def notice(code: str, thread: Thread = THREAD) -> Notice:
-    return Notice(thread, code, 0)
+def notice(code: str, thread: Thread = THREAD) -> SystemNotice:
+    return SystemNotice(thread, code, 0)
 
 
 class Socket:
@@ -65,7 +65,7 @@ class Dialect:
         self.encoded.append((event, own))
         if isinstance(event, Message):
             return None if own and not self.echo else event.text.encode()
-        if isinstance(event, Notice):
+        if isinstance(event, SystemNotice):
             return event.code.encode()
         return b"ended" if isinstance(event, RoomEnded) else None
 
@@ -172,14 +172,14 @@ class Office:
             ping_timeout=8.0,
         )
 
-    def open(self, person: Person = READER) -> tuple[Socket, Outbox]:
+    def open(self, person: Person = READER) -> tuple[Socket, SocketStream]:
         socket = Socket()
         return socket, self.hub.open(person, socket, self.dialect)
 
-    async def following(self, person: Person = READER, after: int = 0) -> tuple[Socket, Outbox]:
-        socket, outbox = self.open(person)
-        await self.hub.follow(outbox, THREAD, after)
-        return socket, outbox
+    async def following(self, person: Person = READER, after: int = 0) -> tuple[Socket, SocketStream]:
+        socket, socket_stream = self.open(person)
+        await self.hub.follow(socket_stream, THREAD, after)
+        return socket, socket_stream
 
 
 async def turns(count: int = 10) -> None:

@@ -26,8 +26,8 @@ async def live_through(steps: list[tuple[str, int]], before: int, after: int) ->
     table = office.table
     table.store(before)
     table.hold()
-    socket, outbox = office.open()
-    joining = asyncio.ensure_future(office.hub.follow(outbox, THREAD, min(after, before)))
+    socket, socket_stream = office.open()
+    joining = asyncio.ensure_future(office.hub.follow(socket_stream, THREAD, min(after, before)))
     heard: list[tuple[str, int]] = []  # each notice, and the highest hint before it
     highest = 0
     await turns(2)
@@ -38,24 +38,24 @@ async def live_through(steps: list[tuple[str, int]], before: int, after: int) ->
         elif action == "hint":  # any stored item, new, old or again; the others' hints are lost
             item = rows[-1 - value % len(rows)]
             highest = max(highest, item.seq)
-            office.hub.offer(item)
+            office.hub.deliver(item)
         elif action == "tell":
             heard.append((f"n{len(heard)}", highest))
-            office.hub.tell(notice(heard[-1][0]), THREAD)
+            office.hub.deliver_event(notice(heard[-1][0]), THREAD)
         elif action == "read" and table.gates:
             table.let_through(value % len(table.gates))
             await turns(4)
         else:
             await turns(1)
         check(socket, table, after=min(after, before), heard=heard)
-    office.hub.offer(table.store())
+    office.hub.deliver(table.store())
     await turns(4)
     while table.gates:
         table.let_through()
         await turns(4)
     await joining
     check(socket, table, after=min(after, before), heard=heard)
-    assert outbox.position(THREAD) == len(table.rows[THREAD])
+    assert socket_stream.position(THREAD) == len(table.rows[THREAD])
     assert [f for f in socket.frames if f.startswith("n")] == [name for name, _ in heard]
 
 
@@ -77,5 +77,5 @@ def test_whatever_is_lost_repeated_or_late_the_socket_sees_each_item_once_and_in
     steps: list[tuple[str, int]], before: int, after: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub_module, "PAGE", 3)
+        patch.setattr(hub_module, "PAGE_ITEMS", 3)
         asyncio.run(live_through(steps, before, after))

@@ -17,9 +17,9 @@ from typing import Any
 from tests.frames import payload_of
 from tornado_chat.core.events import Event as Published
 from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
-from tornado_chat.delivery.socket_stream import Outbox
-from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
-from tornado_chat.domain.room_state import Effect, Event, Side, step
+from tornado_chat.delivery.socket_stream import SocketStream
+from tornado_chat.domain.queue import FifoLeastLoaded, MatchingQueue, Ticket
+from tornado_chat.domain.room_state import Event, RoomEffect, Side, transition
 
 STEPS = 120
 
@@ -90,13 +90,13 @@ class Socket:
     def __init__(self, world: "Delivery", reader: "Reader") -> None:
         self.wire = Wire()
         self.owing = False
-        self.outbox = Outbox(
+        self.socket_stream = SocketStream(
             reader.person,
             self.wire,
             Frames(),
             on_receipt=lambda thread, person, seq: world.note(reader, seq),
-            on_owing=lambda outbox: setattr(self, "owing", True),
-            limit=10**9,
+            on_ping_due=lambda socket_stream: setattr(self, "owing", True),
+            limit_bytes=10**9,
             now=0.0,
         )
 
@@ -145,7 +145,7 @@ class Delivery(World):
         for reader in self.readers:
             for socket in reader.sockets:
                 if heard_of:
-                    socket.outbox.offer(message, {})
+                    socket.socket_stream.deliver(message, {})
 
     def lose_a_hint(self) -> None:
         """Another process stored it, and the bus lost the word of it."""
@@ -156,25 +156,25 @@ class Delivery(World):
 
     def _attach(self, reader: Reader) -> None:
         socket = Socket(self, reader)
-        socket.outbox.follow(THREAD, max(reader.stored, reader.proven))
+        socket.socket_stream.follow(THREAD, max(reader.stored, reader.proven))
         reader.sockets.append(socket)
 
     def read_back(self) -> None:
         """A page of what is missing, perhaps not all of it yet."""
         if found := self._socket():
-            outbox = found[1].outbox
-            position = outbox.position(THREAD)
+            socket_stream = found[1].socket_stream
+            position = socket_stream.position(THREAD)
             assert position is not None
             page = self.log[position : position + self.random.randint(1, 5)]
             for message in page:
-                outbox.replay(message)
+                socket_stream.replay(message)
             if position + len(page) == len(self.log):
-                outbox.caught_up(THREAD)
+                socket_stream.finish_catch_up(THREAD)
 
     def ping(self) -> None:
         if (found := self._socket()) and found[1].owing:
             found[1].owing = False
-            found[1].outbox.ping(0.0)
+            found[1].socket_stream.ping(0.0)
 
     def carry(self) -> None:
         """The next thing on a wire arrives."""
@@ -188,18 +188,18 @@ class Delivery(World):
 
     def answer(self) -> None:
         if (found := self._socket()) and found[1].wire.back:
-            found[1].outbox.pong(found[1].wire.back.popleft(), 0.0)
+            found[1].socket_stream.pong(found[1].wire.back.popleft(), 0.0)
 
     def stray_pong(self) -> None:
         """A client may pong without having been pinged (RFC 6455, section 5.5.3): that proves nothing."""
         if found := self._socket():
-            found[1].outbox.pong(self.random.choice((b"", b"x", b"-1")), 0.0)
+            found[1].socket_stream.pong(self.random.choice((b"", b"x", b"-1")), 0.0)
 
     def cut(self) -> None:
         """The socket is gone, with all that was on its way."""
         if found := self._socket():
             found[0].sockets.remove(found[1])
-            found[1].outbox.closed = True
+            found[1].socket_stream.closed = True
 
     def flush(self) -> None:
         """Receipts are stored now and then."""
@@ -219,10 +219,10 @@ class Delivery(World):
         for reader in self.readers:
             reader.sockets.clear()
             socket = Socket(self, reader)
-            socket.outbox.follow(THREAD, reader.proven)
+            socket.socket_stream.follow(THREAD, reader.proven)
             for message in self.log[reader.proven :]:
-                socket.outbox.replay(message)
-            assert socket.outbox.caught_up(THREAD)
+                socket.socket_stream.replay(message)
+            assert socket.socket_stream.finish_catch_up(THREAD)
             reader.heard += [int(data) for what, data in socket.wire.there if what == "frame"]
             first = list(dict.fromkeys(reader.heard))
             # Several sockets of one person are not in step, but each begins where something is proven.
@@ -261,16 +261,16 @@ class RoomDay(World):
 
     def _apply(self, event: Event, side: Side) -> None:
         was = self.state
-        self.state, effects = step(self.state, event, self.sockets[side.other] > 0)
+        self.state, effects = transition(self.state, event, self.sockets[side.other] > 0)
         for effect in effects:
-            if effect is Effect.START:
+            if effect is RoomEffect.START:
                 self.starts += 1
-            elif effect is Effect.FINISH:
+            elif effect is RoomEffect.FINISH:
                 self.finishes += 1
                 self.graces.clear()
-            elif effect is Effect.START_GRACE:
+            elif effect is RoomEffect.START_GRACE:
                 self.graces.add(side)
-            elif effect is Effect.STOP_GRACE:
+            elif effect is RoomEffect.STOP_GRACE:
                 self.graces.discard(side)
         if was is not self.state:
             self.say(f"  {was} -> {self.state}")
@@ -371,7 +371,7 @@ class Line(World):
 
     def _forget(self) -> None:
         """What is only in memory."""
-        self.desk = Desk(FifoLeastLoaded())
+        self.desk = MatchingQueue(FifoLeastLoaded())
         self.here: set[int] = set()  # users with a socket
         self.working: set[Person] = set()
         self.matched: dict[int, Person] = {}  # on its way to the database

@@ -12,8 +12,8 @@ from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import (
     Assignment,
     Choice,
-    Desk,
     FifoLeastLoaded,
+    MatchingQueue,
     QueuePolicy,
     Ticket,
     Waiter,
@@ -31,19 +31,19 @@ def ticket(number: int, *, returned: bool = False, since: int = 0, **claims: Any
     return Ticket(number, user(number), since, returned, claims)
 
 
-def desk_with(*waiters: Person, capacity: int = 5, policy: QueuePolicy | None = None) -> Desk:
-    desk = Desk(policy or FifoLeastLoaded())
+def desk_with(*waiters: Person, capacity: int = 5, policy: QueuePolicy | None = None) -> MatchingQueue:
+    desk = MatchingQueue(policy or FifoLeastLoaded())
     for waiter in waiters:
         desk.pool.set(waiter, available=True, capacity=capacity)
     return desk
 
 
-def join(desk: Desk, *tickets: Ticket | int) -> None:
+def join(desk: MatchingQueue, *tickets: Ticket | int) -> None:
     for each in tickets:
         desk.join(ticket(each) if isinstance(each, int) else each)
 
 
-def line(desk: Desk) -> list[int]:
+def line(desk: MatchingQueue) -> list[int]:
     return [each.number for each in desk.in_order()]
 
 
@@ -68,11 +68,11 @@ def test_first_come_first_served() -> None:
     desk = desk_with()
     join(desk, 2, 1, 3)
     assert line(desk) == [1, 2, 3]
-    assert [desk.place(number) for number in (1, 2, 3)] == [1, 2, 3]
+    assert [desk.position(number) for number in (1, 2, 3)] == [1, 2, 3]
     desk.pool.set(ANN, available=True, capacity=2)
     assert pairs(desk.match()) == [(1, "ann"), (2, "ann")]
     assert line(desk) == [3]
-    assert desk.place(3) == 1
+    assert desk.position(3) == 1
 
 
 def test_returned_users_go_before_those_not_served_yet_in_order_of_their_numbers() -> None:
@@ -88,7 +88,7 @@ def test_leaving_the_line_moves_those_behind() -> None:
     assert not desk.leave(2)
     assert not desk.leave(99)
     assert (1 in desk, 2 in desk, len(desk)) == (True, False, 2)
-    assert desk.place(3) == 2
+    assert desk.position(3) == 2
 
 
 def test_who_leaves_may_join_again_and_gets_the_old_place() -> None:
@@ -106,7 +106,7 @@ def test_wrong_use_of_the_line_is_an_error() -> None:
     with pytest.raises(ValueError, match="ticket 1 is in the line already"):
         join(desk, 1)
     with pytest.raises(ValueError, match="ticket 2 is not in the line"):
-        desk.place(2)
+        desk.position(2)
     assert line(desk) == [1]
 
 
@@ -386,7 +386,7 @@ def test_joining_matching_asking_and_leaving_compare_a_logarithm_of_the_line(wai
     def cost() -> Iterator[int]:
         for action in (
             lambda: desk.join(ticket(middle)),
-            lambda: desk.place(middle),
+            lambda: desk.position(middle),
             lambda: desk.leave(middle),
             desk.match,
         ):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tornado_chat.core.types import Person, Role
-from tornado_chat.domain.queue import Choice, Desk, FifoLeastLoaded, Ticket, WaiterPool
+from tornado_chat.domain.queue import Choice, FifoLeastLoaded, MatchingQueue, Ticket, WaiterPool
 
 WAITERS = [Person(Role.WAITER, name) for name in "abcde"]
 skills = st.sampled_from([None, "law", "tax"])
@@ -47,7 +47,7 @@ class DeskMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(Skilled() if self.picky else FifoLeastLoaded())
+        self.desk = MatchingQueue(Skilled() if self.picky else FifoLeastLoaded())
         self.waiting: list[Ticket] = []
         self.waiters: dict[Person, ModelWaiter] = {}
         self.gone: set[int] = set()
@@ -170,7 +170,7 @@ class DeskMachine(RuleBasedStateMachine):
         assert len(self.desk) == len(expected)
         for place, ticket in enumerate(expected, 1):
             assert ticket.number in self.desk
-            assert self.desk.place(ticket.number) == place
+            assert self.desk.position(ticket.number) == place
         assert not any(number in self.desk for number in self.gone)
 
     @invariant()

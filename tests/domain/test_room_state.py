@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tornado_chat.core.types import SessionState
 from tornado_chat.domain import room_state
-from tornado_chat.domain.room_state import TABLE, Effect, Event, Side, Step, step
+from tornado_chat.domain.room_state import TRANSITIONS, Event, RoomEffect, Side, Transition, transition
 
 # What the words of the drawing mean: (event, is the other side present?)
 EVENTS: dict[str, list[tuple[Event, bool]]] = {
@@ -21,16 +21,16 @@ EVENTS: dict[str, list[tuple[Event, bool]]] = {
     "end": [(Event.ENDED, False), (Event.ENDED, True)],
 }
 EFFECTS = {
-    "announce": Effect.ANNOUNCE,
-    "start": Effect.START,
-    "finish": Effect.FINISH,
-    "start the grace": Effect.START_GRACE,
-    "stop the grace": Effect.STOP_GRACE,
+    "announce": RoomEffect.ANNOUNCE,
+    "start": RoomEffect.START,
+    "finish": RoomEffect.FINISH,
+    "start the grace": RoomEffect.START_GRACE,
+    "stop the grace": RoomEffect.STOP_GRACE,
 }
 FINISHED = (SessionState.COMPLETED, SessionState.CANCELLED)
 
 
-def drawn() -> dict[tuple[SessionState, Event, bool], Step]:
+def drawn() -> dict[tuple[SessionState, Event, bool], Transition]:
     lines = (room_state.__doc__ or "").splitlines()
     ruler, _, end = (i for i, line in enumerate(lines) if line.startswith("==="))
     starts = [i for i, c in enumerate(lines[ruler]) if c == "=" and lines[ruler][i - 1 : i] in ("", " ")]
@@ -41,27 +41,27 @@ def drawn() -> dict[tuple[SessionState, Event, bool], Step]:
         )
         todo = tuple(EFFECTS[word.strip()] for word in effects.split(","))
         for meant, other in EVENTS[event]:
-            table[SessionState(state), meant, other] = Step(SessionState(new), todo)
+            table[SessionState(state), meant, other] = Transition(SessionState(new), todo)
     return table
 
 
 def test_the_drawing_in_the_docstring_is_the_table() -> None:
-    assert drawn() == TABLE
+    assert drawn() == TRANSITIONS
 
 
 @pytest.mark.parametrize(
     ("state", "event", "other_present"),
-    [key for key in itertools.product(SessionState, Event, (True, False)) if key not in TABLE],
+    [key for key in itertools.product(SessionState, Event, (True, False)) if key not in TRANSITIONS],
 )
 def test_what_is_not_in_the_table_changes_nothing(
     state: SessionState, event: Event, other_present: bool
 ) -> None:
-    assert step(state, event, other_present) == Step(state, ())
+    assert transition(state, event, other_present) == Transition(state, ())
 
 
 def test_an_effect_list_keeps_the_order_in_which_effects_are_declared() -> None:
-    order = list(Effect)
-    for done in TABLE.values():
+    order = list(RoomEffect)
+    for done in TRANSITIONS.values():
         assert list(done.effects) == sorted(done.effects, key=order.index)
 
 
@@ -72,16 +72,18 @@ def test_a_side_has_another_side() -> None:
 @given(happenings=st.lists(st.tuples(st.sampled_from(Event), st.booleans())))
 def test_no_life_starts_or_ends_twice_or_goes_on_after_its_end(happenings: list[tuple[Event, bool]]) -> None:
     state = SessionState.READY
-    seen: list[Effect] = []
+    seen: list[RoomEffect] = []
     for event, other_present in happenings:
         before = state
-        state, effects = step(state, event, other_present)
+        state, effects = transition(state, event, other_present)
         if before in FINISHED:
             assert (state, effects) == (before, ())
-        assert (Effect.FINISH in effects) == (state in FINISHED and before not in FINISHED)
-        assert (Effect.START in effects) == (before is SessionState.READY and state is SessionState.ACTIVE)
+        assert (RoomEffect.FINISH in effects) == (state in FINISHED and before not in FINISHED)
+        assert (RoomEffect.START in effects) == (
+            before is SessionState.READY and state is SessionState.ACTIVE
+        )
         if before is not SessionState.ACTIVE:
-            assert not {Effect.START_GRACE, Effect.STOP_GRACE} & set(effects)
+            assert not {RoomEffect.START_GRACE, RoomEffect.STOP_GRACE} & set(effects)
         seen += effects
-    assert seen.count(Effect.START) <= 1
-    assert seen.count(Effect.FINISH) <= 1
+    assert seen.count(RoomEffect.START) <= 1
+    assert seen.count(RoomEffect.FINISH) <= 1

@@ -145,7 +145,7 @@ async def test_support(houses: list[House]) -> None:
                 while len(status.get("waiters", ())) < 2:
                     status = json.loads((await two.api("GET", "/api/v1/support/status", HOST)).body)
                 await waiter.request("transfer", {"waiter": 8}, to=user.uuid)
-                assert (await second.expect("new_connection", PATIENCE)).detail("uuid") == user.uuid
+                assert (await second.expect("new_connection", PATIENCE)).payload_value("uuid") == user.uuid
                 heard_again = [(await second.expect("message_text", PATIENCE)).message for _ in range(20)]
                 assert heard_again == [f"u{n}" for n in range(20)]
                 await user.send("to the second")

@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tornado_chat.observability.metrics import Buckets, Gauges, Metrics, multiprocess
-from tornado_chat.observability.metrics.history import BEAT, LENGTH, STEP, History
-from tornado_chat.observability.metrics.instruments import DELIVERY, quantile
+from tornado_chat.observability.metrics import Gauges, Histogram, Metrics, multiprocess
+from tornado_chat.observability.metrics.history import (
+    LAG_PROBE_INTERVAL_SECONDS,
+    MAX_STEPS,
+    STEP_SECONDS,
+    MetricsHistory,
+)
+from tornado_chat.observability.metrics.instruments import DELIVERY_BOUNDS_SECONDS, quantile
 
 UNITS = ("_seconds", "_bytes", "_timestamp_seconds")
 TIMES = st.lists(st.floats(0, 100), max_size=60)
@@ -18,7 +23,7 @@ TIMES = st.lists(st.floats(0, 100), max_size=60)
 
 class TestBuckets:
     def test_a_value_that_equals_a_bound_counts_below_it(self) -> None:
-        buckets = Buckets((1.0, 2.0))
+        buckets = Histogram((1.0, 2.0))
         for value in (0.5, 1.0, 1.5, 2.0, 3.0):
             buckets.observe(value)
         assert buckets.counts == [2, 2, 1]
@@ -27,32 +32,34 @@ class TestBuckets:
     @given(TIMES, st.floats(0, 200))
     def test_a_batch_counts_as_its_values_one_by_one(self, starts: list[float], later: float) -> None:
         now = max([*starts, later])
-        at_once, one_by_one = Buckets(DELIVERY), Buckets(DELIVERY)
+        at_once, one_by_one = Histogram(DELIVERY_BOUNDS_SECONDS), Histogram(DELIVERY_BOUNDS_SECONDS)
         at_once.observe_since(list(starts), now)
         for start in starts:
             one_by_one.observe(now - start)
         assert sum(at_once.counts) == len(starts)
         assert at_once.sum == pytest.approx(one_by_one.sum, abs=1e-6)
         # A value on a bound may fall to either side by the last bit of a float.
-        edges = sum(any(abs(now - start - bound) < 1e-9 for bound in DELIVERY) for start in starts)
+        edges = sum(
+            any(abs(now - start - bound) < 1e-9 for bound in DELIVERY_BOUNDS_SECONDS) for start in starts
+        )
         difference = sum(abs(a - b) for a, b in zip(at_once.counts, one_by_one.counts, strict=True))
         assert difference <= 2 * edges
 
     @given(st.lists(st.floats(0.0001, 29), min_size=1, max_size=200), st.sampled_from((0.5, 0.9, 0.99)))
     def test_a_quantile_lies_in_the_bucket_of_the_true_one(self, values: list[float], share: float) -> None:
-        buckets = Buckets(DELIVERY)
+        buckets = Histogram(DELIVERY_BOUNDS_SECONDS)
         for value in values:
             buckets.observe(value)
         found = quantile(buckets.bounds, buckets.counts, share)
         assert found is not None
         rank = next(n for n in range(1, len(values) + 1) if n >= share * len(values))
         true = sorted(values)[rank - 1]
-        below = max((bound for bound in (0.0, *DELIVERY) if bound < true), default=0.0)
-        above = next(bound for bound in DELIVERY if bound >= true)
+        below = max((bound for bound in (0.0, *DELIVERY_BOUNDS_SECONDS) if bound < true), default=0.0)
+        above = next(bound for bound in DELIVERY_BOUNDS_SECONDS if bound >= true)
         assert below <= found <= above
 
     def test_quantiles_at_the_ends(self) -> None:
-        buckets = Buckets((1.0, 2.0))
+        buckets = Histogram((1.0, 2.0))
         assert quantile(buckets.bounds, buckets.counts, 0.99) is None
         buckets.observe(1000.0)
         assert quantile(buckets.bounds, buckets.counts, 0.99) == 2.0
@@ -104,7 +111,7 @@ class TestFamilies:
 
     def test_two_servers_in_one_process_do_not_add_up(self) -> None:
         one, other = Metrics(), Metrics()
-        one.tallies["chat"].opened += 1
+        one.endpoint_meters["chat"].opened += 1
         name, labels = "tornado_chat_sockets_opened_total", {"endpoint": "chat"}
         assert one.registry.get_sample_value(name, labels) == 1
         assert other.registry.get_sample_value(name, labels) == 0
@@ -146,56 +153,58 @@ class TestHistory:
         return Metrics()
 
     @pytest.fixture
-    def history(self, metrics: Metrics, loop: Loop) -> History:
+    def history(self, metrics: Metrics, loop: Loop) -> MetricsHistory:
         as_loop: asyncio.AbstractEventLoop = loop  # type: ignore[assignment]
-        history = History(metrics, as_loop, wall=lambda: loop.now + 1e9)
+        history = MetricsHistory(metrics, as_loop, wall_clock=lambda: loop.now + 1e9)
         history.start()
         return history
 
-    def test_a_step_tells_what_happened_in_it(self, history: History, metrics: Metrics, loop: Loop) -> None:
+    def test_a_step_tells_what_happened_in_it(
+        self, history: MetricsHistory, metrics: Metrics, loop: Loop
+    ) -> None:
         metrics.gauges = lambda: Gauges(line=4, longest_wait=70.0)
-        metrics.tallies["chat"].open = 7
-        metrics.tallies["chat"].messages = 50
-        metrics.tallies["user"].messages = 50
-        metrics.tallies["chat"].delivered = 200
+        metrics.endpoint_meters["chat"].open = 7
+        metrics.endpoint_meters["chat"].messages = 50
+        metrics.endpoint_meters["user"].messages = 50
+        metrics.endpoint_meters["chat"].delivered = 200
         for _ in range(100):
             metrics.storage.delivery.observe(0.004)
-        loop.run(STEP + BEAT)
+        loop.run(STEP_SECONDS + LAG_PROBE_INTERVAL_SECONDS)
         (point,) = history.points
         assert (point.sockets, point.line, point.longest_wait) == (7, 4, 70.0)
         assert point.received == pytest.approx(10, rel=0.05)
         assert point.delivered == pytest.approx(20, rel=0.05)
         assert point.p50 is not None
         assert 0.003 <= point.p50 <= 0.005
-        loop.run(STEP + BEAT)
+        loop.run(STEP_SECONDS + LAG_PROBE_INTERVAL_SECONDS)
         assert len(history.points) == 2
         assert (history.points[1].received, history.points[1].p50) == (0.0, None)
         assert history.points[1].time > history.points[0].time
 
     def test_the_last_minute_forgets_what_is_older(
-        self, history: History, metrics: Metrics, loop: Loop
+        self, history: MetricsHistory, metrics: Metrics, loop: Loop
     ) -> None:
-        metrics.tallies["chat"].messages = 600
+        metrics.endpoint_meters["chat"].messages = 600
         loop.run(30)
         assert history.last_minute()[0] == pytest.approx(20, rel=0.1)
         loop.run(90)
         assert history.last_minute() == (0.0, 0.0, None, None)
 
-    def test_it_keeps_a_quarter_of_an_hour(self, history: History, loop: Loop) -> None:
+    def test_it_keeps_a_quarter_of_an_hour(self, history: MetricsHistory, loop: Loop) -> None:
         loop.run(3600)
-        assert len(history.points) == LENGTH
+        assert len(history.points) == MAX_STEPS
 
-    def test_a_late_timer_is_lag(self, history: History, metrics: Metrics, loop: Loop) -> None:
-        loop.run(STEP + 1)
+    def test_a_late_timer_is_lag(self, history: MetricsHistory, metrics: Metrics, loop: Loop) -> None:
+        loop.run(STEP_SECONDS + 1)
         assert history.lag == 0.0
         loop.run(1, late=0.4)
         assert history.lag == pytest.approx(0.4)
         assert sum(metrics.loop_lag.counts[-5:]) > 0  # above 0.25 s
-        loop.run(3 * STEP)
+        loop.run(3 * STEP_SECONDS)
         assert history.lag == 0.0
         assert max(point.lag for point in history.points) == pytest.approx(0.4)
 
-    def test_it_stops(self, history: History, loop: Loop) -> None:
+    def test_it_stops(self, history: MetricsHistory, loop: Loop) -> None:
         history.stop()
         loop.run(100)
         assert history.points == ()
@@ -203,8 +212,8 @@ class TestHistory:
 
 def test_numbers_of_several_processes_stay_apart() -> None:
     one, two = Metrics(), Metrics()
-    one.tallies["chat"].opened, two.tallies["chat"].opened = 3, 4
-    two.waited.observe(7.0)
+    one.endpoint_meters["chat"].opened, two.endpoint_meters["chat"].opened = 3, 4
+    two.queue_wait.observe(7.0)
     text = multiprocess.text(
         {2: multiprocess.frozen(two.registry), 1: multiprocess.frozen(one.registry)}
     ).decode()

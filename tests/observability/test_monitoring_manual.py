@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tornado_chat.observability.metrics.reference_doc import fill
+from tornado_chat.observability.metrics.reference_doc import fill_page
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "monitoring.md"
@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "monitoring.md"
 
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text()
-    assert page == fill(page), (
+    assert page == fill_page(page), (
         "run: python -m tornado_chat.observability.metrics.reference_doc docs/monitoring.md"
     )
 

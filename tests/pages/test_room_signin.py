@@ -40,7 +40,7 @@ async def test_a_counsellor_signs_in_and_talks(
     await counsellor.say("Take your time")
     await counsellor.composer.fill("half a sentence")
     await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", False))
-    await house.server._staff.check_open()
+    await house.server._accounts.close_ended_sessions()
     await page.context.set_offline(False)
     await page.wait_for_url("**/signin?next=*")
     await enter(page, "chen")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado.ioloop import IOLoop
 from tornado_chat_plugins.audit import chain
-from tornado_chat_plugins.audit.chain import AuditHead, AuditRecord, Entry
+from tornado_chat_plugins.audit.chain import AuditEntry, AuditHead, AuditRecord
 
 from tests.conftest import House, on_both, token
 from tests.mariadb import MariaDB
@@ -22,7 +22,7 @@ from tornado_chat import config, models
 from tornado_chat.cli import main
 from tornado_chat.server.server import Server
 from tornado_chat.storage.database import open_database
-from tornado_chat.storage.schema import create_missing
+from tornado_chat.storage.schema import create_missing_tables
 from tornado_chat.storage.writer import Writer
 
 KEY = b"k" * 32
@@ -43,7 +43,7 @@ def fill(database: pw.Database) -> None:
     with database.bind_ctx(tables):
         database.create_tables(tables)
     for n in range(1, 13):
-        chain.append(database, KEY, Entry(f"user:{n}", "posted", 1, n % 3, n), 1000 + n)
+        chain.append(database, KEY, AuditEntry(f"user:{n}", "posted", 1, n % 3, n), 1000 + n)
 
 
 def record(number: int) -> Any:
@@ -53,7 +53,7 @@ def record(number: int) -> Any:
 def forge(database: pw.Database) -> None:
     """Add a record as somebody without the key would."""
     last = chain.head(database)
-    chain.append(database, b"x" * 32, Entry("user:1", "posted", 1, 1, 99), 5000)
+    chain.append(database, b"x" * 32, AuditEntry("user:1", "posted", 1, 1, 99), 5000)
     assert chain.head(database) != last
 
 
@@ -131,10 +131,10 @@ def test_any_edit_of_any_field_is_found(number: int, field: str, data: st.DataOb
 
 
 def test_a_message_is_recorded_once_however_often_it_is_told(database: pw.Database) -> None:
-    chain.append(database, KEY, Entry("user:3", "posted", 1, 0, 3), 9999)
+    chain.append(database, KEY, AuditEntry("user:3", "posted", 1, 0, 3), 9999)
     assert chain.head(database)[0] == 12
-    chain.append(database, KEY, Entry("user:3", "left", 1, 0), 9999)
-    chain.append(database, KEY, Entry("user:3", "left", 1, 0), 9999)
+    chain.append(database, KEY, AuditEntry("user:3", "left", 1, 0), 9999)
+    chain.append(database, KEY, AuditEntry("user:3", "left", 1, 0), 9999)
     assert chain.head(database)[0] == 14
 
 
@@ -142,13 +142,13 @@ def test_a_message_is_recorded_once_however_often_it_is_told(database: pw.Databa
 async def test_several_processes_make_one_chain(io_loop: IOLoop, mariadb: MariaDB) -> None:
     with mariadb.database(migrated=True) as name:
         databases = [open_database(config.Storage(url=mariadb.url(name))) for _ in range(3)]
-        create_missing(databases[0], chain.TABLES)
+        create_missing_tables(databases[0], chain.TABLES)
         writers = [Writer(each, lambda event: None, asyncio.get_running_loop()) for each in databases]
 
         async def record(writer: Writer, n: int) -> None:
             writer.start()
             for m in range(20):
-                entry = Entry(f"user:{n}", "joined", 1, m)
+                entry = AuditEntry(f"user:{n}", "joined", 1, m)
                 await writer.run(lambda tx, entry=entry: chain.append(tx.database, KEY, entry, tx.now))
             writer.close()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import peewee as pw
 import pytest
 from tornado_chat_plugins.audit import chain
-from tornado_chat_plugins.audit.commands import KEY
+from tornado_chat_plugins.audit.commands import KEY_FILE
 from tornado_chat_plugins.keyword_filter.stored import KeywordFilterAlert, KeywordFilterNotified
 from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 
@@ -14,10 +14,10 @@ from tests.storage.conftest import NOW, database, database_file, transact
 from tests.storage.people import CHEN, DAY, LIN, WU, build
 from tornado_chat.config.loader import load
 from tornado_chat.data_management.erasure import Erasure
-from tornado_chat.data_management.operation_log import Recorder
+from tornado_chat.data_management.operation_log import OperationRecorder
 from tornado_chat.data_management.pruning import prune
 from tornado_chat.plugins import discovery
-from tornado_chat.plugins.data_keepers import Keepers, of_plugins
+from tornado_chat.plugins.data_keepers import DataKeepers, collect_keepers
 from tornado_chat.storage import schema
 
 __all__ = ["database", "database_file"]
@@ -26,24 +26,24 @@ LATER = NOW + 10 * DAY
 
 
 @pytest.fixture
-def keepers(database: pw.Database, tmp_path: Path) -> Iterator[Keepers]:
+def keepers(database: pw.Database, tmp_path: Path) -> Iterator[DataKeepers]:
     loaded = discovery.load(
         load(None, ["plugins.enabled=audit, keyword_filter, notify, queue_policy"], {"HOME": "/"})
     )
     for each in loaded:
         register = getattr(each.plugin, "register_models", None)
-        schema.create_missing(database, list(register()) if register else [])
-    keepers = of_plugins(loaded, tmp_path)
+        schema.create_missing_tables(database, list(register()) if register else [])
+    keepers = collect_keepers(loaded, tmp_path)
     yield keepers
     assert keepers.failed == set()
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> bytes:
-    return chain.load_key(tmp_path / KEY, make=True)
+    return chain.load_key(tmp_path / KEY_FILE, make=True)
 
 
-def erase(database: pw.Database, keepers: Keepers, person: object) -> Erasure:
+def erase(database: pw.Database, keepers: DataKeepers, person: object) -> Erasure:
     erasure = Erasure(database, keepers, person, "[erased]")  # type: ignore[arg-type]
     erasure.run(lambda done, total: None)
     return erasure
@@ -64,7 +64,7 @@ def delivery(database: pw.Database, recipient: object, state: str, id: int) -> N
     ).execute(database)  # fmt: skip
 
 
-def test_alerts(database: pw.Database, keepers: Keepers) -> None:
+def test_alerts(database: pw.Database, keepers: DataKeepers) -> None:
     world = build(database)
     alert(database, world.session, WU)
     assert keepers.of_person(database, LIN)["keyword_filter"] == {
@@ -90,7 +90,7 @@ def test_alerts(database: pw.Database, keepers: Keepers) -> None:
     assert KeywordFilterAlert.select().count(database) == 0
 
 
-def test_deliveries(database: pw.Database, keepers: Keepers) -> None:
+def test_deliveries(database: pw.Database, keepers: DataKeepers) -> None:
     build(database)
     for id, (person, state) in enumerate(((LIN, WAITING), (LIN, DEAD), (CHEN, DEAD), (CHEN, WAITING))):
         delivery(database, person, state, id)
@@ -103,15 +103,15 @@ def test_deliveries(database: pw.Database, keepers: Keepers) -> None:
 
 
 def test_the_audit_keeps_its_records_and_chains_the_operations(
-    database: pw.Database, keepers: Keepers, key: bytes
+    database: pw.Database, keepers: DataKeepers, key: bytes
 ) -> None:
     world = build(database)
     chain.append(database, key, chain.Entry(LIN.key, "joined", 1, world.session.id), NOW)
-    recorder = Recorder(database, keepers, "erase", LIN)
-    recorder.note("begun")
+    recorder = OperationRecorder(database, keepers, "erase", LIN)
+    recorder.record_state("begun")
     erasure = erase(database, keepers, LIN)
     assert erasure.kept == {"audit_record": 1}
-    recorder.note("done", {"message": 3})
+    recorder.record_state("done", {"message": 3})
     assert chain.verify(database, key) is None
     records = list(chain.AuditRecord.select().order_by(chain.AuditRecord.number).execute(database))
     assert [record.action for record in records] == ["joined", "erase begun", "erase done"]
@@ -127,21 +127,23 @@ def test_the_audit_keeps_its_records_and_chains_the_operations(
     ],
 )
 def test_an_operation_cannot_be_changed_unnoticed(
-    database: pw.Database, keepers: Keepers, key: bytes, tampering: str
+    database: pw.Database, keepers: DataKeepers, key: bytes, tampering: str
 ) -> None:
-    recorder = Recorder(database, keepers, "export", LIN)
-    recorder.note("begun")
-    recorder.note("done", {"sessions": 1})
+    recorder = OperationRecorder(database, keepers, "export", LIN)
+    recorder.record_state("begun")
+    recorder.record_state("done", {"sessions": 1})
     assert chain.verify(database, key) is None
     database.execute_sql(tampering)
     assert chain.verify(database, key) is not None
 
 
-def test_what_cannot_be_audited_is_not_done(database: pw.Database, keepers: Keepers, tmp_path: Path) -> None:
-    recorder = Recorder(database, keepers, "erase", LIN)
+def test_what_cannot_be_audited_is_not_done(
+    database: pw.Database, keepers: DataKeepers, tmp_path: Path
+) -> None:
+    recorder = OperationRecorder(database, keepers, "erase", LIN)
     with pytest.raises(ValueError, match="start the server with the plugin once"):
-        recorder.note("begun")
-    assert not (tmp_path / KEY).exists(), "made by root it would be no use to the server"
+        recorder.record_state("begun")
+    assert not (tmp_path / KEY_FILE).exists(), "made by root it would be no use to the server"
     assert (
         transact(
             database, lambda tx: tx.database.execute_sql("SELECT count(*) FROM data_operation").fetchone()[0]

@@ -53,7 +53,7 @@ def configured(folder: Path) -> Load:
     return configured
 
 
-def names(loaded: list[discovery.Loaded]) -> list[str]:
+def names(loaded: list[discovery.LoadedPlugin]) -> list[str]:
     return [each.name for each in loaded]
 
 

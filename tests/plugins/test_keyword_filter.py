@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tornado_chat_plugins.keyword_filter import KeywordFilter
-from tornado_chat_plugins.keyword_filter.matching import Action, Matcher
+from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 from tornado_chat_plugins.keyword_filter.stored import (
     KeywordFilterAlert,
@@ -48,7 +48,7 @@ def lists(tmp_path: Path) -> dict[str, Path]:
 
 def enabled(settings: config.Config, **options: str) -> config.Config:
     """``settings`` with the plugin."""
-    entries = [ini.Entry("test", "plugin:keyword_filter", name, text) for name, text in options.items()]
+    entries = [ini.OptionEntry("test", "plugin:keyword_filter", name, text) for name, text in options.items()]
     return replace(
         settings,
         plugins=config.Plugins(paths=(), enabled=("keyword_filter",)),
@@ -71,11 +71,11 @@ def settings(settings: config.Config, lists: dict[str, Path], options: dict[str,
 
 
 def matcher(folder: Path, **words: str) -> Matcher:
-    lists: dict[Action, Sequence[str]] = {}
+    lists: dict[WordAction, Sequence[str]] = {}
     for name, text in words.items():
         path = folder / name
         path.write_text(text, "utf-8")
-        lists[Action[name.upper()]] = [str(path)]
+        lists[WordAction[name.upper()]] = [str(path)]
     return Matcher(Normaliser.shared(), lists)
 
 
@@ -163,7 +163,7 @@ def test_a_word_in_two_lists_has_both_actions_and_the_name_of_the_alert_list(tmp
     both = matcher(tmp_path, mask="Ｘyz\n", alert="x.y.z\n")
     assert len(both) == 1
     (hit,) = both.find("xYz")
-    assert hit.word.actions == Action.MASK | Action.ALERT
+    assert hit.word.actions == WordAction.MASK | WordAction.ALERT
     assert hit.word.list == "alert"
     assert both.masked("xyz", [hit]) == "xyz"
 
@@ -177,7 +177,7 @@ def test_no_lists_find_nothing() -> None:
 def test_line_ends_and_a_mark_at_the_beginning_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "windows"
     path.write_bytes("\ufeffone\r\n  two words \r\n#no\r\n".encode())
-    windows = Matcher(Normaliser.shared(), {Action.MASK: [str(path)]})
+    windows = Matcher(Normaliser.shared(), {WordAction.MASK: [str(path)]})
     assert found(windows, "one, two-words; no") == ["one", "two-words"]
 
 
@@ -219,26 +219,26 @@ def test_masking_changes_only_what_was_found_and_hides_no_alert(words: Matcher, 
     hits = words.find(text)
     masked = words.masked(text, hits)
     assert len(masked) == len(text)
-    within = {n for hit in hits if Action.MASK in hit.word.actions for n in range(hit.start, hit.end)}
+    within = {n for hit in hits if WordAction.MASK in hit.word.actions for n in range(hit.start, hit.end)}
     for n, (old, new) in enumerate(zip(text, masked, strict=True)):
         assert new == old or (new == "*" and n in within)
-    alerts = {hit for hit in hits if Action.ALERT in hit.word.actions}
+    alerts = {hit for hit in hits if WordAction.ALERT in hit.word.actions}
     assert alerts <= set(words.find(masked))
     for hit in hits:
         touched = any(a.start < hit.end and hit.start < a.end for a in alerts)
-        if hit.word.actions == Action.MASK and not touched:
-            assert Normaliser.shared().normal(masked[hit.start : hit.end]) == ""
+        if hit.word.actions == WordAction.MASK and not touched:
+            assert Normaliser.shared().normalise(masked[hit.start : hit.end]) == ""
 
 
 @given(st.text())
 def test_every_normalised_character_has_its_origin(text: str) -> None:
     normaliser = Normaliser.shared()
-    origins = normaliser.origins(text)
-    assert len(origins) == len(normaliser.normal(text))
+    origins = normaliser.source_indexes(text)
+    assert len(origins) == len(normaliser.normalise(text))
     assert origins == sorted(origins)
-    parts = [normaliser.normal(character) for character in text]
-    assert "".join(parts) == normaliser.normal(text)
-    assert [bool(part) for part in parts] == [normaliser.counts(character) for character in text]
+    parts = [normaliser.normalise(character) for character in text]
+    assert "".join(parts) == normaliser.normalise(text)
+    assert [bool(part) for part in parts] == [normaliser.is_significant(character) for character in text]
 
 
 # --- settings ---
@@ -527,7 +527,7 @@ async def test_with_nobody_there_it_is_an_error_once_and_tried_again(
     expected_logs += ["there is no supervisor or administrator", "is still unread"]
     _, visitor, _ = await pair(house)
     await visitor.send_json({"msg": "自杀"})
-    first = await until(house, lambda alert: alert.stage == Stage.UNHEARD)
+    first = await until(house, lambda alert: alert.stage == Stage.NO_RECIPIENT)
     await until(house, lambda alert: alert.due > first.due)  # tried again
     assert len(re.findall("there is no supervisor", caplog.text)) == 1
     admin = await house.connect(f"/notify?token={token('admin', 9)}")
@@ -562,7 +562,7 @@ async def test_a_database_that_does_not_answer_is_asked_again(
 ) -> None:
     expected_logs += ["alerts have to wait", "alert 1 has to wait"]
     module = "tornado_chat_plugins.keyword_filter.alerts"
-    monkeypatch.setattr(f"{module}.RETRY", 0.05)
+    monkeypatch.setattr(f"{module}.RETRY_SECONDS", 0.05)
     _, visitor, _ = await pair(house)
     admin = await listen(house, "admin", 9)
     context = house.server._contexts["keyword_filter"]

@@ -23,13 +23,13 @@ from tornado_chat import (
     Unavailable,
     hookimpl,
 )
-from tornado_chat.aio.deferred import Pending
-from tornado_chat.core.types import Stored
+from tornado_chat.aio.deferred import Deferred
+from tornado_chat.core.types import AppendResult
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins.discovery import Found, Loaded
-from tornado_chat.plugins.manager import Broken, Plugins
-from tornado_chat.services.messaging.filtering import Filtering, Lane
-from tornado_chat.storage.messages import Append
+from tornado_chat.plugins.discovery import FoundPlugin, LoadedPlugin
+from tornado_chat.plugins.manager import PluginError, PluginManager
+from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
+from tornado_chat.storage.messages import AppendRequest
 
 WHO = Identity(Person(Role.USER, "1"))
 DRAFT = Draft(Thread(Kind.SESSION, 1), WHO, "hi")
@@ -42,13 +42,15 @@ def run(io_loop: IOLoop) -> Run:
     return lambda coroutine: io_loop.run_sync(lambda: coroutine, timeout=10)
 
 
-def made(*plugins: Plugin, pause: float = 60) -> tuple[Plugins, Metrics]:
+def made(*plugins: Plugin, first_suspension: float = 60) -> tuple[PluginManager, Metrics]:
     metrics = Metrics()
     loaded = [
-        Loaded(Found(f"{type(plugin).__name__.lower()}", "here", "1", lambda: None), plugin)  # type: ignore[arg-type,return-value]
+        LoadedPlugin(FoundPlugin(f"{type(plugin).__name__.lower()}", "here", "1", lambda: None), plugin)  # type: ignore[arg-type,return-value]
         for plugin in plugins
     ]
-    return Plugins(loaded, asyncio.get_running_loop(), metrics, pause=pause), metrics
+    return PluginManager(
+        loaded, asyncio.get_running_loop(), metrics, first_suspension=first_suspension
+    ), metrics
 
 
 def settings(**options: Any) -> PluginSettings:
@@ -209,10 +211,10 @@ def test_who_keeps_failing_is_suspended_for_a_while_and_says_so(
     caplog.set_level(logging.INFO)
 
     async def test() -> None:
-        plugins, metrics = made(Crashes(settings()), pause=0.2)
+        plugins, metrics = made(Crashes(settings()), first_suspension=0.2)
         for _ in range(5):
             assert not plugins.suspended_for("crashes")
-            await plugins.tell("crashes", "message_posted", message=None)
+            await plugins.deliver("crashes", "message_posted", message=None)
         assert plugins.suspended_for("crashes")
         assert count(metrics, "suspended", plugin="crashes") == 1
         assert count(metrics, "failures_total", plugin="crashes", hook="message_posted", kind="error") == 5
@@ -288,10 +290,10 @@ def test_who_cannot_start_stops_the_start(run: Run, expected_logs: list[str]) ->
 
     async def test() -> None:
         plugins, _ = made(NoStart(settings()))
-        with pytest.raises(Broken, match=r"plugin nostart \(here\) failed in startup: .*no such host"):
+        with pytest.raises(PluginError, match=r"plugin nostart \(here\) failed in startup: .*no such host"):
             await plugins.start({"nostart": None})  # type: ignore[dict-item]
-        with pytest.raises(Broken, match="failed in register_models"):
-            plugins.registered("register_models")
+        with pytest.raises(PluginError, match="failed in register_models"):
+            plugins.collect("register_models")
 
     run(test())
 
@@ -329,19 +331,23 @@ class Holds(Plugin):
 def test_one_seats_messages_stay_in_order_and_others_do_not_wait(run: Run) -> None:
     stored: list[str] = []
 
-    def append(message: Append, received: float) -> Pending[Stored]:
+    def append(message: AppendRequest, received: float) -> Deferred[AppendResult]:
         stored.append(message.text)
-        pending: Pending[Stored] = Pending()
-        pending.settle(Stored(len(stored), 0))
+        pending: Deferred[AppendResult] = Deferred()
+        pending.settle(AppendResult(len(stored), 0))
         return pending
 
     async def test() -> None:
         holds = Holds(settings(timeout=5))
         plugins, _ = made(holds)
-        filtering, mine, theirs = Filtering(plugins, append, asyncio.get_running_loop()), Lane(), Lane()
+        filtering, mine, theirs = (
+            MessageFilter(plugins, append, asyncio.get_running_loop()),
+            FilterQueue(),
+            FilterQueue(),
+        )
 
-        def submit(lane: Lane, text: str) -> Pending[Stored]:
-            return filtering.submit(lane, WHO, Append(DRAFT.thread, WHO.person, text), 0.0)
+        def submit(filter_queue: FilterQueue, text: str) -> Deferred[AppendResult]:
+            return filtering.submit(filter_queue, WHO, AppendRequest(DRAFT.thread, WHO.person, text), 0.0)
 
         for letter in "ab":
             holds.gates[letter] = asyncio.Event()
@@ -352,7 +358,7 @@ def test_one_seats_messages_stay_in_order_and_others_do_not_wait(run: Run) -> No
         assert stored == ["b of another"]
         holds.gates["a"].set()
         assert ((await first).seq, (await second).seq) == (2, 3)
-        await mine.empty()
+        await mine.wait_empty()
         assert stored == ["b of another", "a", "b"]
 
     run(test())

@@ -20,12 +20,12 @@ from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
-from tornado_chat_plugins.notify import NotifySettings, outbox, read, rules, sending, worker
+from tornado_chat_plugins.notify import NotifySettings, outbox, read_settings, rules, sending, worker
 from tornado_chat_plugins.notify.commands import notify as notify_command
 from tornado_chat_plugins.notify.outbox import NotifyDelivery
-from tornado_chat_plugins.notify.rules import Way
-from tornado_chat_plugins.notify.sending import judge, sign, words
-from tornado_chat_plugins.notify.worker import Setup, next_try
+from tornado_chat_plugins.notify.rules import Channel
+from tornado_chat_plugins.notify.sending import interpret_response, message_text, sign
+from tornado_chat_plugins.notify.worker import DeliverySettings, next_attempt_at
 
 from tests.conftest import House, token
 from tests.patience import PATIENCE
@@ -58,7 +58,7 @@ def notification(role: Role = Role.CONSULTANT, type: int = 0, data: Any = None) 
 
 
 def test_a_rule_without_conditions_applies_to_all() -> None:
-    rule = rules.parse(Way.WEBHOOK, "https://host.example/hook")
+    rule = rules.parse(Channel.WEBHOOK, "https://host.example/hook")
     assert all(
         rule.applies(notification(role, type), online)
         for role in Role
@@ -68,7 +68,7 @@ def test_a_rule_without_conditions_applies_to_all() -> None:
 
 
 def test_all_conditions_must_hold() -> None:
-    rule = rules.parse(Way.WEBHOOK, "https://host.example/hook role=consultant+admin type=0+2 offline")
+    rule = rules.parse(Channel.WEBHOOK, "https://host.example/hook role=consultant+admin type=0+2 offline")
     assert rule.applies(notification(Role.ADMIN, 2), False)
     assert not rule.applies(notification(Role.USER, 2), False)
     assert not rule.applies(notification(Role.ADMIN, 1), False)
@@ -95,35 +95,35 @@ def test_all_conditions_must_hold() -> None:
 )
 def test_what_is_wrong_with_a_rule(line: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=re.escape(wrong)) as caught:
-        rules.parse(Way.WEBHOOK, line)
+        rules.parse(Channel.WEBHOOK, line)
     assert str(caught.value).startswith(f'in the rule "{line}"')
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
 def test_this_machine_needs_no_tls(host: str) -> None:
-    rules.parse(Way.WEBHOOK, f"http://{host}:8000/hook")
+    rules.parse(Channel.WEBHOOK, f"http://{host}:8000/hook")
 
 
 def test_neither_a_rule_nor_its_mistakes_show_secrets() -> None:
     line = "https://me:hidden1@host:1/hook?key=hidden2#hidden3"
-    rule = rules.parse(Way.WEBHOOK, line)
+    rule = rules.parse(Channel.WEBHOOK, line)
     [target] = rules.targets([(rule, rule.address, rules.shown_url(rule.address))]).values()
     assert target.shown == "https://host:1/hook"
     assert "hidden" not in repr(target) + repr(rule) + target.key
     with pytest.raises(ValueError) as caught:
-        rules.parse(Way.WEBHOOK, f"{line} nonsense")
+        rules.parse(Channel.WEBHOOK, f"{line} nonsense")
     assert "hidden" not in str(caught.value)
 
 
 def test_one_address_in_two_rules_is_one_target() -> None:
     lines = ["https://host/ role=user", "https://host/ type=2", "https://other/"]
-    parsed = [rules.parse(Way.WEBHOOK, line) for line in lines]
+    parsed = [rules.parse(Channel.WEBHOOK, line) for line in lines]
     found = rules.targets([(rule, rule.address, rule.address) for rule in parsed])
     assert len(found) == 2
     first = next(iter(found.values()))
-    assert first.wants(notification(Role.USER, 0), True)
-    assert first.wants(notification(Role.ADMIN, 2), True)
-    assert not first.wants(notification(Role.ADMIN, 0), True)
+    assert first.is_wanted(notification(Role.USER, 0), True)
+    assert first.is_wanted(notification(Role.ADMIN, 2), True)
+    assert not first.is_wanted(notification(Role.ADMIN, 0), True)
 
 
 # Settings
@@ -143,12 +143,12 @@ def private(path: Path, text: str) -> Path:
 def test_webhooks_need_a_secret(tmp_path: Path) -> None:
     hooks = ("https://host/",)
     with pytest.raises(ValueError, match=r"^webhook_secret_file: webhooks are signed"):
-        read(NotifySettings(webhooks=hooks))
+        read_settings(NotifySettings(webhooks=hooks))
     with pytest.raises(ValueError, match=r"^webhook_secret_file: .* cannot be read: No such file"):
-        read(NotifySettings(webhooks=hooks, webhook_secret_file=str(tmp_path / "none")))
+        read_settings(NotifySettings(webhooks=hooks, webhook_secret_file=str(tmp_path / "none")))
     short = private(tmp_path / "short", "too short\n")
     with pytest.raises(ValueError, match=r"^webhook_secret_file: .*has 9 bytes; use at least 32"):
-        read(NotifySettings(webhooks=hooks, webhook_secret_file=str(short)))
+        read_settings(NotifySettings(webhooks=hooks, webhook_secret_file=str(short)))
 
 
 def test_a_mistaken_rule_is_named_with_its_option(secret_file: Path) -> None:
@@ -156,14 +156,14 @@ def test_a_mistaken_rule_is_named_with_its_option(secret_file: Path) -> None:
     with pytest.raises(
         ValueError, match=r'^webhooks: in the rule "https://host/ rle=user", "rle=user" is unknown'
     ):
-        read(settings)
+        read_settings(settings)
 
 
 def test_files_for_apprise(tmp_path: Path) -> None:
     file = private(
         tmp_path / "team.urls", "# the team\n\njson://host.example/hidden\nmailto://a:hidden@example.com\n"
     )
-    found = read(NotifySettings(apprise=(f"{file} role=admin offline",))).targets.values()
+    found = read_settings(NotifySettings(apprise=(f"{file} role=admin offline",))).targets.values()
     assert [each.shown for each in found] == [f"{file} line 3 (json)", f"{file} line 4 (mailto)"]
     assert "hidden" not in repr(found)
 
@@ -185,7 +185,7 @@ def test_mistakes_in_files_for_apprise(
     if text is not None:
         private(file, text)
     with pytest.raises(ValueError, match=wrong) as caught:
-        read(NotifySettings(apprise=(line.format(file=file),)))
+        read_settings(NotifySettings(apprise=(line.format(file=file),)))
     assert "hidden" not in str(caught.value)
 
 
@@ -193,7 +193,7 @@ def test_apprise_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file = private(tmp_path / "team.urls", "json://host/")
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(ValueError, match=r"^apprise: .*pip install 'tornado_chat\[notify\]'"):
-        read(NotifySettings(apprise=(str(file),)))
+        read_settings(NotifySettings(apprise=(str(file),)))
 
 
 # What is sent
@@ -226,38 +226,41 @@ def test_an_event_reveals_ids_only() -> None:
 
 
 def test_words_for_people() -> None:
-    assert words("zh_CN", 2) == ("新的对话", "您有新的通知, 请登录查看")
-    assert words("en", 1) == ("Appointment changed", "You have a new notification. Sign in to read it.")
-    assert words("en", 9)[0] == "New notification"
+    assert message_text("zh_CN", 2) == ("新的对话", "您有新的通知, 请登录查看")
+    assert message_text("en", 1) == (
+        "Appointment changed",
+        "You have a new notification. Sign in to read it.",
+    )
+    assert message_text("en", 9)[0] == "New notification"
 
 
 # When to try again
 
 
-def setup(retry_after: float = 5, give_up_after: float = 86400) -> Setup:
-    return Setup({}, b"", 10, retry_after, give_up_after)
+def setup(retry_after: float = 5, give_up_after: float = 86400) -> DeliverySettings:
+    return DeliverySettings({}, b"", 10, retry_after, give_up_after)
 
 
 def test_the_delay_doubles_up_to_an_hour() -> None:
-    delays = [next_try(setup(), 0, attempt, 0, 0, 0.0) for attempt in range(1, 14)]
+    delays = [next_attempt_at(setup(), 0, attempt, 0, 0, 0.0) for attempt in range(1, 14)]
     assert delays[:4] == [5 * SECOND, 10 * SECOND, 20 * SECOND, 40 * SECOND]
     assert delays[10:] == [3600 * SECOND] * 3
-    assert next_try(setup(), 0, 100_000, 0, 0, 0.0) == 3600 * SECOND
+    assert next_attempt_at(setup(), 0, 100_000, 0, 0, 0.0) == 3600 * SECOND
 
 
 def test_chance_takes_up_to_half_of_the_delay() -> None:
-    assert next_try(setup(), 0, 2, 0, 0, 1.0) == 5 * SECOND
-    assert next_try(setup(), 0, 2, 0, 0, 0.5) == 7.5 * SECOND
+    assert next_attempt_at(setup(), 0, 2, 0, 0, 1.0) == 5 * SECOND
+    assert next_attempt_at(setup(), 0, 2, 0, 0, 0.5) == 7.5 * SECOND
 
 
 def test_the_last_attempt_is_at_the_end() -> None:
-    assert next_try(setup(give_up_after=60), 0, 4, 0, 50 * SECOND, 0.0) == 60 * SECOND
-    assert next_try(setup(give_up_after=60), 0, 5, 0, 60 * SECOND, 0.0) is None
+    assert next_attempt_at(setup(give_up_after=60), 0, 4, 0, 50 * SECOND, 0.0) == 60 * SECOND
+    assert next_attempt_at(setup(give_up_after=60), 0, 5, 0, 60 * SECOND, 0.0) is None
 
 
 def test_retry_after_is_waited_for() -> None:
-    assert next_try(setup(), 0, 1, 120, 0, 0.0) == 120 * SECOND
-    assert next_try(setup(), 0, 6, 1, 0, 0.0) == 160 * SECOND
+    assert next_attempt_at(setup(), 0, 1, 120, 0, 0.0) == 120 * SECOND
+    assert next_attempt_at(setup(), 0, 6, 1, 0, 0.0) == 160 * SECOND
 
 
 class Answer:
@@ -280,7 +283,7 @@ class Answer:
     ],
 )
 def test_what_an_answer_means(status: int, delivered: bool, final: bool) -> None:
-    outcome = judge(status)
+    outcome = interpret_response(status)
     assert (outcome.delivered, outcome.final) == (delivered, final)
 
 
@@ -297,7 +300,7 @@ def test_what_an_answer_means(status: int, delivered: bool, final: bool) -> None
 )
 def test_which_retry_after_counts(status: int, header: str, wait: float) -> None:
     answer: Any = Answer(Retry_After=header)
-    assert judge(status, answer).wait == wait
+    assert interpret_response(status, answer).wait == wait
 
 
 # Over real sockets
@@ -395,7 +398,9 @@ def settings(
         plugins=config.Plugins(paths=(), enabled=("notify",)),
         plugin_entries={
             "notify": [
-                config_reading.Entry("test", "plugin:notify", name, text.format(url=receiver.url, file=file))
+                config_reading.OptionEntry(
+                    "test", "plugin:notify", name, text.format(url=receiver.url, file=file)
+                )
                 for name, text in section.items()
             ]
         },
@@ -527,7 +532,7 @@ async def test_rules_and_offline(house: House, receiver: Receiver) -> None:
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "POLL", 0.2)
+    monkeypatch.setattr(worker, "POLL_INTERVAL_SECONDS", 0.2)
 
 
 async def command(house: House, *arguments: str) -> Result:
@@ -670,7 +675,7 @@ async def test_by_apprise(house: House, receiver: Receiver, caplog: Any, expecte
     assert sorted(each.path for each in requests) in (["/bad", "/bad", "/good"], ["/bad", "/good", "/good"])
     for each in requests:
         content = json.loads(each.body)
-        assert (content["title"], content["message"]) == words("zh_CN", 2)
+        assert (content["title"], content["message"]) == message_text("zh_CN", 2)
         assert WORDS.encode() not in each.body
     rows = await until(house, all_in("delivered"))
     assert sorted(row.attempts for row in rows) == [1, 2]
@@ -710,7 +715,7 @@ async def test_the_database_may_be_away(
     house: House, receiver: Receiver, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected_logs += ["the outbox cannot be read", "cannot be noted as delivered", "the database refused"]
-    monkeypatch.setattr(worker, "AFTER_ERROR", 0.05)
+    monkeypatch.setattr(worker, "ERROR_RETRY_SECONDS", 0.05)
     real_upcoming, real_settle = outbox.upcoming, outbox.settle
     broken = {"upcoming", "settle"}
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tornado_chat_plugins.queue_policy.policy import SECOND, Policy, Rules
+from tornado_chat_plugins.queue_policy.policy import MICROSECONDS_PER_SECOND, Policy, PolicyRules
 
 from tests.conftest import House, Peer, token
 from tornado_chat import Person, Role, Ticket, config
-from tornado_chat.config.ini import Entry
-from tornado_chat.domain.queue import Desk
+from tornado_chat.config.ini import OptionEntry
+from tornado_chat.domain.queue import MatchingQueue
 
 ANN, BEN = Person(Role.WAITER, "1"), Person(Role.WAITER, "2")
 
@@ -19,25 +19,27 @@ ANN, BEN = Person(Role.WAITER, "1"), Person(Role.WAITER, "2")
 def ticket(
     number: int, since: int = 0, last: Person | None = None, returned: bool = False, **claims: Any
 ) -> Ticket:
-    return Ticket(number, Person(Role.USER, str(number)), since * SECOND, returned, claims, last)
+    return Ticket(
+        number, Person(Role.USER, str(number)), since * MICROSECONDS_PER_SECOND, returned, claims, last
+    )
 
 
-def desk(rules: Rules, now: int = 0, **skills: Any) -> Desk:
+def desk(rules: PolicyRules, now: int = 0, **skills: Any) -> MatchingQueue:
     """With Ann and Ben, who take five users each."""
-    desk = Desk(Policy(rules, lambda: now * SECOND))
+    desk = MatchingQueue(Policy(rules, lambda: now * MICROSECONDS_PER_SECOND))
     for person, name in ((ANN, "ann"), (BEN, "ben")):
         if name in skills:
             desk.pool.set(person, available=True, capacity=5, claims={"skills": skills[name]})
     return desk
 
 
-def matches(desk: Desk, *tickets: Ticket) -> list[tuple[int, str]]:
+def matches(desk: MatchingQueue, *tickets: Ticket) -> list[tuple[int, str]]:
     for each in tickets:
         desk.join(each)
     return [(made.ticket.number, made.waiter.id) for made in desk.match()]
 
 
-PRIORITY = Rules(priority_claim="priority", head_start=300 * SECOND)
+PRIORITY = PolicyRules(priority_claim="priority", head_start=300 * MICROSECONDS_PER_SECOND)
 
 
 def test_a_priority_goes_first_and_a_long_wait_before_it() -> None:
@@ -64,7 +66,7 @@ def test_nobody_starves(arrivals: list[tuple[int, int]]) -> None:
 
 
 def test_the_last_waiter_first_if_it_is_free() -> None:
-    line = desk(Rules(sticky=True), ann=[], ben=[])
+    line = desk(PolicyRules(sticky=True), ann=[], ben=[])
     line.pool.took(BEN)
     assert matches(line, ticket(1, last=BEN), ticket(2)) == [(1, "2"), (2, "1")]
     line.pool.set(BEN, available=False, capacity=5)
@@ -72,7 +74,7 @@ def test_the_last_waiter_first_if_it_is_free() -> None:
 
 
 def test_who_needs_skills_gets_who_has_them_and_holds_up_nobody() -> None:
-    rules = Rules(skills_claim="skills")
+    rules = PolicyRules(skills_claim="skills")
     line = desk(rules, ann=["Billing"], ben="tax, billing")
     line.pool.took(BEN)
     assert matches(line, ticket(1, skills=["tax", "billing"]), ticket(2, skills="billing")) == [
@@ -80,7 +82,7 @@ def test_who_needs_skills_gets_who_has_them_and_holds_up_nobody() -> None:
         (2, "1"),
     ]
     assert matches(line, ticket(3, skills=["law"]), ticket(4)) == [(4, "1")]
-    assert (3 in line, line.passed_over) == (True, True)
+    assert (3 in line, line.has_passed_over) == (True, True)
     line.pool.set(ANN, available=True, capacity=5, claims={"skills": ["law"]})
     assert matches(line) == [(3, "1")]
 
@@ -89,12 +91,12 @@ def test_who_needs_skills_gets_who_has_them_and_holds_up_nobody() -> None:
     ("patience", "now", "expected"), [(120, 119, []), (120, 121, [(1, "1")]), (0, 9999, [])]
 )
 def test_after_a_while_any_waiter_will_do(patience: int, now: int, expected: list[Any]) -> None:
-    line = desk(Rules(skills_claim="skills", patience=patience * SECOND), now, ann=[])
+    line = desk(PolicyRules(skills_claim="skills", patience=patience * MICROSECONDS_PER_SECOND), now, ann=[])
     assert matches(line, ticket(1, skills=["law"])) == expected
 
 
 def test_sticky_does_not_overrule_skills() -> None:
-    line = desk(Rules(sticky=True, skills_claim="skills"), ann=[], ben=["law"])
+    line = desk(PolicyRules(sticky=True, skills_claim="skills"), ann=[], ben=["law"])
     assert matches(line, ticket(1, last=ANN, skills=["law"])) == [(1, "2")]
 
 
@@ -109,7 +111,7 @@ def settings(settings: config.Config) -> config.Config:
         plugins=config.Plugins(paths=(), enabled=("queue_policy",)),
         plugin_entries={
             "queue_policy": [
-                Entry("test", "plugin:queue_policy", name, text) for name, text in options.items()
+                OptionEntry("test", "plugin:queue_policy", name, text) for name, text in options.items()
             ]
         },
     )

@@ -10,7 +10,7 @@ from tests.conftest import House, token
 from tornado_chat import config
 from tornado_chat.config.loader import load
 from tornado_chat.plugins import discovery
-from tornado_chat.plugins.hookspecs import KINDS, Hooks
+from tornado_chat.plugins.hookspecs import HOOK_KINDS, Hooks
 from tornado_chat.plugins.reference_doc import fill
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -26,7 +26,7 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_every_hook_has_a_kind_and_a_manual() -> None:
     hooks = {name: function for name, function in vars(Hooks).items() if not name.startswith("_")}
-    assert set(hooks) == set(KINDS)
+    assert set(hooks) == set(HOOK_KINDS)
     assert all(function.__doc__ for function in hooks.values())
 
 

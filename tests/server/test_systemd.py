@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tornado_chat.server.systemd import Manager
+from tornado_chat.server.systemd import ServiceManager
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -23,28 +23,28 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.
 def test_a_manager_hears_assignments_a_line_each(receiver: socket.socket) -> None:
     name = receiver.getsockname()
     environ = {"NOTIFY_SOCKET": name if isinstance(name, str) else f"@{name[1:].decode()}", "HOME": "/"}
-    manager = Manager.take(environ)
+    manager = ServiceManager.take(environ)
     assert environ == {"HOME": "/"}
-    assert manager.listens
-    manager.tell(READY=1, STATUS="配置有误\nREADY=0")
+    assert manager.is_connected
+    manager.notify(READY=1, STATUS="配置有误\nREADY=0")
     assert receiver.recv(1000).decode() == "READY=1\nSTATUS=配置有误 READY=0"
-    manager.tell_reloading()
+    manager.notify_reloading()
     assert receiver.recv(1000).decode().startswith("RELOADING=1\nMONOTONIC_USEC=")
     manager.close()
 
 
 def test_without_a_manager_nothing_is_said() -> None:
-    manager = Manager.take({})
-    assert not manager.listens
+    manager = ServiceManager.take({})
+    assert not manager.is_connected
     assert (manager.watchdog, list(manager.sockets)) == (0.0, [])
-    manager.tell(READY=1)
+    manager.notify(READY=1)
     manager.close()
 
 
 def test_what_is_meant_for_another_process_does_not_count() -> None:
     other = str(os.getppid())
     environ = {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": other, "LISTEN_FDS": "1", "LISTEN_PID": other}
-    manager = Manager.take(environ)
+    manager = ServiceManager.take(environ)
     assert environ == {}
     assert (manager.watchdog, list(manager.sockets)) == (0.0, [])
 
@@ -58,4 +58,4 @@ def test_what_is_meant_for_another_process_does_not_count() -> None:
     ],
 )
 def test_the_watchdog(environ: dict[str, str], seconds: float) -> None:
-    assert Manager.take(environ).watchdog == seconds
+    assert ServiceManager.take(environ).watchdog == seconds

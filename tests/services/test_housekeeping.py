@@ -29,7 +29,7 @@ async def until(house: House, what: Callable[[pw.Database], bool]) -> None:
 class TestRemoving:
     @pytest.fixture
     def settings(self, settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> config.Config:
-        monkeypatch.setattr(housekeeping, "PAUSE", 0)
+        monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
         settings = changed(settings, "storage", retention_days=30)
         database = open_at(settings.state_dir / "tornado-chat.sqlite3")
         schema.upgrade(database)
@@ -69,8 +69,8 @@ class TestKeeping:
         self, house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
     ) -> None:
         expected_logs.append("what is older than 30 days has to wait")
-        monkeypatch.setattr(housekeeping, "PAUSE", 0)
-        monkeypatch.setattr(housekeeping, "RETRY", 0.01)
+        monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
+        monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.01)
         store = house.server._store
         works = store.read
         failures = iter([True, True])
@@ -90,7 +90,7 @@ class TestKeeping:
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One that had not arrived stays, and arrives; what is new comes behind it."""
-        monkeypatch.setattr(housekeeping, "PAUSE", 0)
+        monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
         supervisor = token("supervisor", 3)
         socket = await house.connect(f"/notify?token={supervisor}")
         store = house.server._store
@@ -113,14 +113,14 @@ class TestKeeping:
 async def test_stopping_in_the_middle_goes_on_after_the_next_start(
     settings: config.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "PAUSE", 3600)
+    monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 3600)
     settings = changed(settings, "storage", retention_days=30)
     path = settings.state_dir / "tornado-chat.sqlite3"
     database = open_at(path)
     schema.upgrade(database)
     world = build(database)
     for pause, left in ((3600, 3), (0, 0)):
-        monkeypatch.setattr(housekeeping, "PAUSE", pause)
+        monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", pause)
         server = Server(settings)
         await server.start()
         while texts(database, world.record) or len(texts(database, world.session)) != left:  # noqa: ASYNC110
@@ -134,7 +134,7 @@ async def test_a_mistake_is_told_and_does_not_end_it(
     house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
     expected_logs.append("what is older than 30 days could not be removed")
-    monkeypatch.setattr(housekeeping, "AGAIN", 0.01)
+    monkeypatch.setattr(housekeeping, "RUN_INTERVAL_SECONDS", 0.01)
     service = house.server._retention
     done = asyncio.Event()
     runs = iter([ZeroDivisionError(), None])

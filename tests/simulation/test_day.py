@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scripts.simulation.clock import StandsStill, VirtualLoop
-from scripts.simulation.day import Day, live
+from scripts.simulation.clock import NothingScheduled, VirtualLoop
+from scripts.simulation.day import Day, run_day
 from scripts.simulation.footprint import footprint
-from scripts.simulation.memory import InMemory
+from scripts.simulation.memory import InMemoryConversations
 from scripts.simulation.plan import POLICIES, Plan
 from scripts.simulation.report import lines
-from scripts.simulation.watching import Watch, WatchedDesk
+from scripts.simulation.watching import CheckedQueue, DecisionMonitor
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 
@@ -33,13 +33,13 @@ def expected_logs() -> list[str]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_day_with_a_rush_serves_in_order_and_leaves_nobody(policy: str) -> None:
-    day = live(Plan(users=600, waiters=12, hours=8, policy=policy, takeovers=3))
+    day = run_day(Plan(users=600, waiters=12, hours=8, policy=policy, takeovers=3))
     found = day.outcomes
     again = found["people who lost their place and came again"]
     assert day.people == 600
     assert found["served"] + found["gave up"] + found["left the line without a word"] == 600 + again
-    assert day.watch.longest > 50
-    assert sum(map(len, day.waited.values())) == found["served"] > 100
+    assert day.watch.max_length > 50
+    assert sum(map(len, day.wait_seconds.values())) == found["served"] > 100
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -59,13 +59,13 @@ def test_a_day_with_a_rush_serves_in_order_and_leaves_nobody(policy: str) -> Non
     )
 )
 def test_whatever_comes_together_holds(plan: Plan) -> None:
-    assert live(plan).people == plan.users
+    assert run_day(plan).people == plan.users
 
 
 def test_the_same_seed_is_the_same_day() -> None:
     def seen(seed: int) -> Any:
-        day = live(Plan(users=150, waiters=4, hours=4, seed=seed))
-        return day.outcomes, {hour: list(found) for hour, found in day.waited.items()}
+        day = run_day(Plan(users=150, waiters=4, hours=4, seed=seed))
+        return day.outcomes, {hour: list(found) for hour, found in day.wait_seconds.items()}
 
     assert seen(3) == seen(3)
     assert seen(3) != seen(4)
@@ -81,9 +81,9 @@ class TestWhatIsWrongIsSeen:
             return None
 
     def test_who_came_later_is_served_first(self) -> None:
-        watch = Watch(suits_all=True)
+        watch = DecisionMonitor(policy_matches_all=True)
         watch.ready.add(WAITER)
-        desk = WatchedDesk(self.LastFirst(), watch)
+        desk = CheckedQueue(self.LastFirst(), watch)
         desk.join(ticket(1))
         desk.join(ticket(2))
         desk.pool.set(WAITER, available=True, capacity=1)
@@ -91,14 +91,14 @@ class TestWhatIsWrongIsSeen:
             desk.match()
 
     def test_a_waiter_who_is_not_there_gets_a_user(self) -> None:
-        desk = WatchedDesk(FifoLeastLoaded(), Watch(suits_all=True))
+        desk = CheckedQueue(FifoLeastLoaded(), DecisionMonitor(policy_matches_all=True))
         desk.join(ticket(1))
         desk.pool.set(WAITER, available=True, capacity=1)
         with pytest.raises(AssertionError, match="waiter:1 is not there"):
             desk.match()
 
     def test_somebody_waits_for_nothing(self) -> None:
-        desk = WatchedDesk(self.Choosy(), Watch(suits_all=True))
+        desk = CheckedQueue(self.Choosy(), DecisionMonitor(policy_matches_all=True))
         desk.join(ticket(1))
         desk.pool.set(WAITER, available=True, capacity=1)
         with pytest.raises(AssertionError, match="although a waiter is free"):
@@ -110,12 +110,12 @@ class TestWhatIsWrongIsSeen:
                 day.dispatcher.desk.leave(next(day.dispatcher.desk.in_order()).number)
 
         with pytest.raises(AssertionError, match="the line is not who waits"):
-            live(Plan(users=50, waiters=1, hours=1, takeovers=0), lose_one)
+            run_day(Plan(users=50, waiters=1, hours=1, takeovers=0), lose_one)
 
     def test_two_conversations_of_one_user(self) -> None:
         async def twice() -> None:
             day = Day(Plan(), loop)
-            store: InMemory = day.store
+            store: InMemoryConversations = day.store
             store.join(Person(Role.USER, "1"), {}, None)
             store.join(Person(Role.USER, "1"), {}, None)
 
@@ -143,13 +143,13 @@ class TestTheClock:
     def test_waiting_for_what_never_comes_is_an_error(self) -> None:
         loop = VirtualLoop()
         future = loop.create_future()
-        with pytest.raises(StandsStill):
+        with pytest.raises(NothingScheduled):
             loop.run_until_complete(future)
         loop.close()
 
 
 def test_the_report_says_who_waited_and_what_it_cost() -> None:
-    text = "\n".join(lines(live(Plan(users=300, waiters=5, hours=3)), footprint(), 1.0))
+    text = "\n".join(lines(run_day(Plan(users=300, waiters=5, hours=3)), footprint(), 1.0))
     for word in (
         "300 users",
         "all  ",

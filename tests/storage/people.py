@@ -8,7 +8,7 @@ import peewee as pw
 from tests.storage.conftest import NOW, transact
 from tornado_chat.core.types import Person, Role, SessionState, Thread
 from tornado_chat.storage import conversations, notifications, read_marks, receipts, rooms
-from tornado_chat.storage.messages import Append, MessageLog
+from tornado_chat.storage.messages import AppendRequest, MessageAppender
 from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
@@ -34,8 +34,8 @@ class World(NamedTuple):
 
 def say(database: pw.Database, thread: Thread, sender: Person, *texts: str, now: int = NOW) -> None:
     with database.atomic():
-        appends = [Append(thread, sender, text, f"{sender.id}-{text}") for text in texts]
-        MessageLog(database).append(appends, now)
+        appends = [AppendRequest(thread, sender, text, f"{sender.id}-{text}") for text in texts]
+        MessageAppender(database).append(appends, now)
 
 
 def build(database: pw.Database, now: int = NOW, *, over: bool = True, waits: Person = LIN) -> World:
@@ -74,9 +74,9 @@ def build(database: pw.Database, now: int = NOW, *, over: bool = True, waits: Pe
     )
     note = run(lambda tx: notifications.create(tx, LIN, 0, f"for Lin {SECRET}", None))
     run(lambda tx: notifications.create(tx, CHEN, 2, "new", {"sessionId": session.thread.id}))
-    run(lambda tx: read_marks.mark(tx, session.thread, LIN, 3))
+    run(lambda tx: read_marks.set_read_mark(tx, session.thread, LIN, 3))
     run(
-        lambda tx: receipts.advance(
+        lambda tx: receipts.advance_receipts(
             tx.database, [(session.thread, LIN, 3), (session.thread, WU, 2), (note.thread, LIN, 1)]
         )
     )

@@ -8,7 +8,12 @@ import pytest
 
 from tests.storage.conftest import NOW, transact
 from tornado_chat.core.errors import Conflict
-from tornado_chat.core.events import Assigned, Departed, Queued, Returned
+from tornado_chat.core.events import (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationQueued,
+    ConversationRequeued,
+)
 from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Thread
 from tornado_chat.storage import conversations
 from tornado_chat.storage.writer import Transaction
@@ -30,8 +35,8 @@ def assign(
     return lambda tx: conversations.assign(tx, conversation, waiter, "客服", f"uuid-{waiter.id}", reason)
 
 
-def give_back(conversation: Conversation) -> Callable[[Transaction], Conversation]:
-    return lambda tx: conversations.give_back(tx, conversation)
+def requeue(conversation: Conversation) -> Callable[[Transaction], Conversation]:
+    return lambda tx: conversations.requeue(tx, conversation)
 
 
 def end(conversation: Conversation, gone: Person = USER) -> Callable[[Transaction], Conversation]:
@@ -50,7 +55,7 @@ def test_who_joins_waits_and_has_an_address(database: pw.Database) -> None:
         created=NOW,
     )
     assert made.thread == Thread(Kind.SUPPORT, made.id)
-    assert events == [Queued(made)]
+    assert events == [ConversationQueued(made)]
 
 
 def test_a_socket_that_connects_again_after_the_end_keeps_its_address(database: pw.Database) -> None:
@@ -75,22 +80,22 @@ def test_a_waiting_user_gets_a_waiter(database: pw.Database) -> None:
     active, events = transact(database, assign(waiting), NOW + 1)
     assert (active.state, active.waiter, active.assigned) == (ConversationState.ACTIVE, ANNE, NOW + 1)
     assert (active.waiter_name, active.waiter_uuid, active.returned) == ("客服", "uuid-anne", False)
-    assert events == [Assigned(active, "fifo", previous=None)]
+    assert events == [ConversationAssigned(active, "fifo", previous=None)]
 
 
 def test_a_transfer_names_the_waiter_before(database: pw.Database) -> None:
     active, _ = transact(database, assign(join(database)))
     moved, events = transact(database, assign(active, BOB, "transfer"))
     assert (moved.waiter, moved.waiter_uuid) == (BOB, "uuid-bob")
-    assert events == [Assigned(moved, "transfer", previous=ANNE)]
+    assert events == [ConversationAssigned(moved, "transfer", previous=ANNE)]
 
 
 def test_who_loses_the_waiter_waits_again_and_is_marked_as_returned(database: pw.Database) -> None:
     active, _ = transact(database, assign(join(database)))
-    waiting, events = transact(database, give_back(active))
+    waiting, events = transact(database, requeue(active))
     assert (waiting.state, waiting.returned) == (ConversationState.WAITING, True)
     assert (waiting.waiter, waiting.waiter_name, waiting.waiter_uuid) == (None, None, None)
-    assert events == [Returned(waiting, lost=ANNE)]
+    assert events == [ConversationRequeued(waiting, lost=ANNE)]
     again, _ = transact(database, assign(waiting, BOB))
     assert (again.returned, again.waiter) == (False, BOB)
 
@@ -101,38 +106,38 @@ def test_a_change_that_comes_too_late_is_refused_and_changes_nothing(database: p
     with pytest.raises(Conflict, match="no_conversation"):
         transact(database, assign(waiting, BOB))  # anne has it already
     with_bob, _ = transact(database, assign(with_anne, BOB))
-    for stale in (give_back(with_anne), assign(with_anne, ANNE)):
+    for stale in (requeue(with_anne), assign(with_anne, ANNE)):
         with pytest.raises(Conflict, match="no_conversation"):
             transact(database, stale)
-    assert conversations.latest(database, USER) == with_bob
+    assert conversations.latest_of_user(database, USER) == with_bob
     ended, _ = transact(database, end(with_bob))
-    for stale in (give_back(with_bob), assign(with_bob, ANNE), assign(waiting)):
+    for stale in (requeue(with_bob), assign(with_bob, ANNE), assign(waiting)):
         with pytest.raises(Conflict, match="no_conversation"):
             transact(database, stale)
-    assert conversations.latest(database, USER) == ended
+    assert conversations.latest_of_user(database, USER) == ended
 
 
 def test_a_change_of_what_went_and_came_back_comes_too_late(database: pw.Database) -> None:
     first, _ = transact(database, assign(join(database)))
-    waiting, _ = transact(database, give_back(first))
+    waiting, _ = transact(database, requeue(first))
     again, _ = transact(database, assign(waiting))  # to the same one
     with pytest.raises(Conflict, match="no_conversation"):
-        transact(database, give_back(first))
-    assert conversations.latest(database, USER) == again
+        transact(database, requeue(first))
+    assert conversations.latest_of_user(database, USER) == again
 
 
 def test_a_conversation_ends_once_whoever_leaves(database: pw.Database) -> None:
     active, _ = transact(database, assign(join(database)))
     ended, events = transact(database, end(active, ANNE), NOW + 5)
     assert (ended.state, ended.ended, ended.waiter) == (ConversationState.ENDED, NOW + 5, ANNE)
-    assert events == [Departed(ended, ANNE)]
+    assert events == [ConversationEnded(ended, ANNE)]
     assert transact(database, end(active, USER), NOW + 6) == (ended, [])
 
 
 def test_a_user_may_leave_the_line(database: pw.Database) -> None:
     ended, events = transact(database, end(join(database)))
     assert (ended.state, ended.waiter) == (ConversationState.ENDED, None)
-    assert events == [Departed(ended, USER)]
+    assert events == [ConversationEnded(ended, USER)]
 
 
 def test_a_restart_finds_everybody_who_waits_or_talks_oldest_first(database: pw.Database) -> None:
@@ -140,7 +145,7 @@ def test_a_restart_finds_everybody_who_waits_or_talks_oldest_first(database: pw.
     talking, _ = transact(database, assign(talking))
     transact(database, end(gone))
     assert conversations.unfinished(database) == [waiting, talking]
-    assert conversations.versions(database) == {waiting.id: 0, talking.id: 1}
+    assert conversations.change_counts(database) == {waiting.id: 0, talking.id: 1}
 
 
 def test_those_of_several_waiters_are_what_each_of_them_has_now(database: pw.Database) -> None:
@@ -151,19 +156,23 @@ def test_those_of_several_waiters_are_what_each_of_them_has_now(database: pw.Dat
         for user, waiter in zip(users, (ANNE, BOB, ANNE, carl, ANNE, BOB), strict=True)
     )
     transact(database, end(over, over.user))
-    transact(database, give_back(lost))
-    assert conversations.of_waiters(database, [BOB, dora, ANNE]) == [of_anne, of_bob, of_anne_too]
-    assert conversations.of_waiters(database, [carl]) == conversations.of_waiter(database, carl) == [of_carl]
-    assert conversations.of_waiters(database, []) == []
+    transact(database, requeue(lost))
+    assert conversations.active_of_waiters(database, [BOB, dora, ANNE]) == [of_anne, of_bob, of_anne_too]
+    assert (
+        conversations.active_of_waiters(database, [carl])
+        == conversations.active_of_waiter(database, carl)
+        == [of_carl]
+    )
+    assert conversations.active_of_waiters(database, []) == []
 
 
 def test_the_latest_conversation_of_a_user_is_its_newest(database: pw.Database) -> None:
-    assert conversations.latest(database, USER) is None
+    assert conversations.latest_of_user(database, USER) is None
     first, _ = transact(database, end(join(database)))
-    assert conversations.latest(database, USER) == first
+    assert conversations.latest_of_user(database, USER) == first
     second = join(database)
     join(database, OTHER)
-    assert conversations.latest(database, USER) == second
+    assert conversations.latest_of_user(database, USER) == second
 
 
 def test_the_last_rating_counts_and_stays_with_its_conversation(database: pw.Database) -> None:
@@ -174,7 +183,7 @@ def test_the_last_rating_counts_and_stays_with_its_conversation(database: pw.Dat
             lambda tx, stars=stars, feedback=feedback: conversations.rate(tx, mine.id, stars, feedback),
         )
         assert events == []
-    rated = conversations.latest(database, USER)
+    rated = conversations.latest_of_user(database, USER)
     assert rated is not None
     assert (rated.rate, rated.feedback) == (4, None)
-    assert conversations.latest(database, OTHER) == other
+    assert conversations.latest_of_user(database, OTHER) == other

@@ -15,7 +15,7 @@ from tornado_chat.cli import main
 from tornado_chat.core.types import Kind, Person, Role
 from tornado_chat.storage import conversations, import_sqlite, schema
 from tornado_chat.storage.database import open_database
-from tornado_chat.storage.exclusive_lock import transact
+from tornado_chat.storage.exclusive_lock import run_transaction
 
 USER, WAITER = Person(Role.USER, "7"), Person(Role.WAITER, "anne")
 
@@ -28,10 +28,14 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "chat.sqlite3"
     with closing(open_database(config.Storage(url=f"sqlite:///{path}"))) as database:
         schema.upgrade(database)
-        first = transact(database, lambda tx: conversations.join(tx, USER, "小林 😀", "u-1", {"priority": 2}))
-        transact(database, lambda tx: conversations.assign(tx, first, WAITER, None, "w-1", "next in line"))
-        transact(database, lambda tx: conversations.end(tx, first.id, USER))
-        transact(database, lambda tx: conversations.join(tx, USER, None, "u-2"))
+        first = run_transaction(
+            database, lambda tx: conversations.join(tx, USER, "小林 😀", "u-1", {"priority": 2})
+        )
+        run_transaction(
+            database, lambda tx: conversations.assign(tx, first, WAITER, None, "w-1", "next in line")
+        )
+        run_transaction(database, lambda tx: conversations.end(tx, first.id, USER))
+        run_transaction(database, lambda tx: conversations.join(tx, USER, None, "u-2"))
         for model, values in ROWS:
             model.insert_many(values).execute(database)
     return path
@@ -62,7 +66,7 @@ def name(mariadb: MariaDB) -> Iterator[str]:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(config, "ETC", tmp_path / "etc")
+    monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def run(url: str, *words: str) -> Result:
@@ -74,7 +78,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def rows(database: pw.Database) -> dict[str, list[Any]]:
     return {
         model._meta.table_name: sorted(map(repr, model.select().tuples().execute(database)))
-        for model in import_sqlite.MODELS
+        for model in import_sqlite.COPIED_MODELS
     }
 
 
@@ -90,7 +94,9 @@ def test_everything_arrives_as_it_was_and_goes_on(run: Run, mariadb: MariaDB, na
         assert rows(target) == rows(source)
         waiting = conversations.unfinished(target)
         assert [each.last_waiter for each in waiting] == [WAITER]
-        third = transact(target, lambda tx: conversations.join(tx, Person(Role.USER, "8"), None, "u-3"))
+        third = run_transaction(
+            target, lambda tx: conversations.join(tx, Person(Role.USER, "8"), None, "u-3")
+        )
         assert third.id == waiting[0].id + 1
 
 
@@ -116,6 +122,6 @@ def test_what_cannot_be_is_said(run: Run, mariadb: MariaDB, name: str, file: Pat
     error(mariadb.url(name), str(tmp_path / "text"), "--yes")
     with closing(pw.SqliteDatabase(file)) as database:
         database.execute_sql(
-            f"DELETE FROM {schema.HISTORY} WHERE id = (SELECT max(id) FROM {schema.HISTORY})"
+            f"DELETE FROM {schema.HISTORY_TABLE} WHERE id = (SELECT max(id) FROM {schema.HISTORY_TABLE})"
         )
     assert "the schema of another version" in error(mariadb.url(name), str(file), "--yes")

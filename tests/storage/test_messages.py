@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, on_sqlite, open_url, transact
 from tornado_chat.core.errors import Conflict
-from tornado_chat.core.events import Reached
+from tornado_chat.core.events import DuplicateMessage
 from tornado_chat.core.types import (
+    AppendResult,
     ConversationState,
     Kind,
     Message,
     Person,
     Role,
     SessionState,
-    Stored,
     Thread,
 )
 from tornado_chat.storage import messages, models, rooms
-from tornado_chat.storage.messages import Append, MessageLog, Outcome
+from tornado_chat.storage.messages import AppendOutcome, AppendRequest, MessageAppender
 
 SESSION = Thread(Kind.SESSION, 7)
 USER = Person(Role.USER, "9")
@@ -33,16 +33,16 @@ def _session(database: pw.Database) -> None:
     transact(database, lambda tx: new_session(tx, SESSION.id))
 
 
-def append(database: pw.Database, *appends: Append, now: int = NOW) -> list[Outcome]:
+def append(database: pw.Database, *appends: AppendRequest, now: int = NOW) -> list[AppendOutcome]:
     with database.atomic():
-        return MessageLog(database).append(appends, now)
+        return MessageAppender(database).append(appends, now)
 
 
-def say(text: str, client_id: str | None = None, sender: Person = VISITOR, **more: Any) -> Append:
-    return Append(SESSION, sender, text, client_id, **more)
+def say(text: str, client_id: str | None = None, sender: Person = VISITOR, **more: Any) -> AppendRequest:
+    return AppendRequest(SESSION, sender, text, client_id, **more)
 
 
-def stored(outcome: Outcome) -> Stored:
+def stored(outcome: AppendOutcome) -> AppendResult:
     assert isinstance(outcome, tuple), outcome
     return outcome[0]
 
@@ -61,13 +61,19 @@ def conversation(database: pw.Database, state: ConversationState, returned: bool
 def test_messages_are_numbered_from_one_without_gaps_across_batches(database: pw.Database) -> None:
     first = append(database, say("a"), say("b"))
     second = append(database, say("c"), now=NOW + 1)
-    assert [stored(o) for o in (*first, *second)] == [Stored(1, NOW), Stored(2, NOW), Stored(3, NOW + 1)]
+    assert [stored(o) for o in (*first, *second)] == [
+        AppendResult(1, NOW),
+        AppendResult(2, NOW),
+        AppendResult(3, NOW + 1),
+    ]
     assert rooms.get(database, SESSION).last_seq == 3
 
 
 def test_threads_of_one_batch_count_for_themselves(database: pw.Database) -> None:
     other = Thread(Kind.SESSION, transact(database, new_session)[0].thread.id)
-    outcomes = append(database, say("a"), Append(other, VISITOR, "x"), say("b"), Append(other, VISITOR, "y"))
+    outcomes = append(
+        database, say("a"), AppendRequest(other, VISITOR, "x"), say("b"), AppendRequest(other, VISITOR, "y")
+    )
     assert [stored(o).seq for o in outcomes] == [1, 1, 2, 2]
     assert (texts(database), texts(database, other)) == (["a", "b"], ["x", "y"])
 
@@ -78,7 +84,7 @@ def test_a_session_and_a_record_with_the_same_number_are_two_threads(database: p
         database,
         lambda tx: rooms.create_record(tx, session, supervisor_id="3", supervisor_name=None, record_id=7),
     )
-    append(database, say("session"), Append(record[0].thread, COUNSELLOR, "record"))
+    append(database, say("session"), AppendRequest(record[0].thread, COUNSELLOR, "record"))
     assert (texts(database), texts(database, record[0].thread)) == (["session"], ["record"])
 
 
@@ -93,19 +99,19 @@ def test_what_is_told_is_what_is_read_back(database: pw.Database) -> None:
     assert told == messages.after(database, SESSION, 0, 10)
     # Whoever stored it may have died before it could tell anybody.
     resent = append(database, say("whatever", "c1"), now=NOW + 5)
-    assert resent == [(Stored(1, NOW, duplicate=True), Reached(SESSION, 1))]
+    assert resent == [(AppendResult(1, NOW, duplicate=True), DuplicateMessage(SESSION, 1))]
 
 
 def test_a_resent_id_is_answered_and_not_stored_again(database: pw.Database, database_url: str) -> None:
     once, twice = append(database, say("hello", "c1"), say("hello", "c1"))
-    assert stored(once) == Stored(1, NOW)
-    assert stored(twice) == Stored(1, NOW, duplicate=True)
+    assert stored(once) == AppendResult(1, NOW)
+    assert stored(twice) == AppendResult(1, NOW, duplicate=True)
     (later,) = append(database, say("hello", "c1"), now=NOW + 5)
-    assert stored(later) == Stored(1, NOW, duplicate=True)
+    assert stored(later) == AppendResult(1, NOW, duplicate=True)
     database.close()
     reopened = open_url(database_url)
     (after_restart,) = append(reopened, say("hello", "c1"), now=NOW + 9)
-    assert stored(after_restart) == Stored(1, NOW, duplicate=True)
+    assert stored(after_restart) == AppendResult(1, NOW, duplicate=True)
     assert texts(reopened) == ["hello"]
     reopened.close()
 
@@ -139,7 +145,9 @@ def test_resends_are_found_without_reading_the_conversation(database: pw.Databas
 
 def test_the_same_id_of_two_senders_or_in_two_threads_is_two_messages(database: pw.Database) -> None:
     other = Thread(Kind.SESSION, transact(database, new_session)[0].thread.id)
-    outcomes = append(database, say("a", "1"), say("b", "1", COUNSELLOR), Append(other, VISITOR, "c", "1"))
+    outcomes = append(
+        database, say("a", "1"), say("b", "1", COUNSELLOR), AppendRequest(other, VISITOR, "c", "1")
+    )
     assert not any(stored(o).duplicate for o in outcomes)
     assert texts(database) == ["a", "b"]
 
@@ -162,7 +170,7 @@ def test_a_finished_session_takes_nothing_but_still_knows_what_it_took(
     transact(database, lambda tx: rooms.finish(tx, SESSION, state))
     outcomes = append(database, say("late"), say("late", "2"), say("late", "2"), say("a", "1"))
     assert [type(o) for o in outcomes[:3]] == [Conflict] * 3
-    assert stored(outcomes[3]) == Stored(1, NOW, duplicate=True)
+    assert stored(outcomes[3]) == AppendResult(1, NOW, duplicate=True)
     assert rooms.get(database, SESSION).last_seq == 1
     assert texts(database) == ["a"]
 
@@ -181,7 +189,7 @@ def test_a_support_conversation_takes_messages_once_it_has_had_a_waiter_until_it
     database: pw.Database, state: ConversationState, returned: bool, takes: bool
 ) -> None:
     thread = conversation(database, state, returned)
-    (outcome,) = append(database, Append(thread, USER, "hello"))
+    (outcome,) = append(database, AppendRequest(thread, USER, "hello"))
     assert isinstance(outcome, tuple) is takes
     assert texts(database, thread) == (["hello"] if takes else [])
 
@@ -207,7 +215,7 @@ def test_pages_go_forward_and_backward(database: pw.Database) -> None:
 THREADS = {"open": SESSION, "ended": Thread(Kind.SESSION, 8), "support": Thread(Kind.SUPPORT, 1)}
 
 some_append = st.builds(
-    Append,
+    AppendRequest,
     thread=st.sampled_from(sorted(THREADS.values())),
     sender=st.sampled_from([VISITOR, COUNSELLOR]),
     text=st.sampled_from(["x", "y"]),
@@ -219,20 +227,20 @@ some_append = st.builds(
 class Model:
     def __init__(self) -> None:
         self.rows: dict[Thread, list[tuple[int, str]]] = {}
-        self.known: dict[tuple[Thread, Person, str], tuple[Stored, str]] = {}
+        self.known: dict[tuple[Thread, Person, str], tuple[AppendResult, str]] = {}
 
-    def take(self, append: Append, now: int) -> Stored | None:
+    def take(self, append: AppendRequest, now: int) -> AppendResult | None:
         key = None if append.client_id is None else (append.thread, append.sender, append.client_id)
         if key in self.known:
             known, text = self.known[key]
             if not append.same_text_only or text == append.text:
-                return Stored(known.seq, known.time, duplicate=True)
+                return AppendResult(known.seq, known.time, duplicate=True)
             key = None
         if append.thread == THREADS["ended"]:
             return None
         rows = self.rows.setdefault(append.thread, [])
         rows.append((len(rows) + 1, append.text))
-        stored = Stored(len(rows), now)
+        stored = AppendResult(len(rows), now)
         if key is not None:
             self.known[key] = (stored, append.text)
         return stored
@@ -241,7 +249,7 @@ class Model:
 @settings(max_examples=100, deadline=None)
 @given(batches=st.lists(st.lists(some_append, min_size=1, max_size=8), max_size=6))
 def test_any_batches_do_what_taking_one_message_after_the_other_would_do(
-    batches: list[list[Append]],
+    batches: list[list[AppendRequest]],
 ) -> None:
     database = pw.SqliteDatabase(":memory:")
     with database.bind_ctx(models.TABLES):

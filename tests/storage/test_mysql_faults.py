@@ -18,9 +18,9 @@ from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import messages, models, mysql, notifications
-from tornado_chat.storage.database import Readers
-from tornado_chat.storage.messages import Append
-from tornado_chat.storage.transactions import MysqlCommits
+from tornado_chat.storage.database import ReaderPool
+from tornado_chat.storage.messages import AppendRequest
+from tornado_chat.storage.transactions import MysqlTransactionRunner
 from tornado_chat.storage.writer import Transaction, Writer
 
 pytestmark = on_mariadb
@@ -37,18 +37,18 @@ def _sessions(database: pw.Database) -> None:
         transact(database, lambda tx, thread=thread: new_session(tx, thread.id))
 
 
-def say(text: str, thread: Thread = SESSION, client_id: str | None = None) -> Append:
-    return Append(thread, VISITOR, text, client_id)
+def say(text: str, thread: Thread = SESSION, client_id: str | None = None) -> AppendRequest:
+    return AppendRequest(thread, VISITOR, text, client_id)
 
 
 class Office:
     """A writer and what it published."""
 
-    def __init__(self, url: str, patience: float = 20) -> None:
+    def __init__(self, url: str, timeout_seconds: float = 20) -> None:
         self.database = open_url(url)
         self.published: list[Event] = []
         self.writer = Writer(
-            self.database, self.published.append, asyncio.get_running_loop(), patience=patience
+            self.database, self.published.append, asyncio.get_running_loop(), timeout_seconds=timeout_seconds
         )
         self.writer.start()
 
@@ -131,7 +131,7 @@ async def test_a_connection_that_ends_during_the_commit_loses_and_repeats_nothin
 ) -> None:
     if fault is AtCommit.STUCK:
         expected_logs.append(f"{AWAY}.*Lock wait timeout")
-    monkeypatch.setattr(mysql, "LOCK_WAIT", 1)
+    monkeypatch.setattr(mysql, "LOCK_WAIT_SECONDS", 1)
     async with proxied(database_url) as (url, proxy):
         office = opens(url)
         await office.writer.append(say("before"))
@@ -152,16 +152,16 @@ async def test_a_connection_that_ends_during_the_commit_loses_and_repeats_nothin
 async def test_another_server_of_a_cluster_may_hear_of_the_commit_a_moment_later(
     database: pw.Database, database_url: str, opens: Opens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clear_up, behind = MysqlCommits._clear_up, [True]
+    clear_up, behind = MysqlTransactionRunner._resolve_doubt, [True]
 
-    def asked_too_early(self: MysqlCommits) -> bool:
+    def asked_too_early(self: MysqlTransactionRunner) -> bool:
         if behind:
             behind.pop()
             self._in_doubt = False
             return False
         return clear_up(self)
 
-    monkeypatch.setattr(MysqlCommits, "_clear_up", asked_too_early)
+    monkeypatch.setattr(MysqlTransactionRunner, "_resolve_doubt", asked_too_early)
     async with proxied(database_url) as (url, proxy):
         office = opens(url)
         await office.writer.append(say("before"))
@@ -179,7 +179,7 @@ async def test_what_was_refused_in_doubt_is_told_to_others_when_it_turns_out_to_
 ) -> None:
     expected_logs += [AWAY, GIVEN_UP]
     async with proxied(database_url) as (url, proxy):
-        office = opens(url, patience=0.3)
+        office = opens(url, timeout_seconds=0.3)
         await office.writer.append(say("before"))
         proxy.faults.append(fault)
         proxy.refuse_after_fault = True
@@ -198,7 +198,7 @@ async def test_connections_that_the_server_has_closed_are_replaced_and_nobody_no
     mariadb: MariaDB, database_url: str, opens: Opens
 ) -> None:
     office = opens()
-    readers = Readers(open_url(database_url), 2, patience=5)
+    readers = ReaderPool(open_url(database_url), 2, timeout_seconds=5)
     for n in range(3):
         await office.writer.append(say(f"m{n}"))
         read = await asyncio.gather(*(readers.read(messages.after, SESSION, 0, 10) for _ in range(4)))
@@ -227,7 +227,7 @@ async def test_while_the_server_is_away_senders_wait_and_then_are_told_at_once(
         assert office.told == ["before", "m0"]
         await office.close()
 
-        office = opens(url, patience=0.3)
+        office = opens(url, timeout_seconds=0.3)
         await office.writer.append(say("m1"))
         proxy.refuse()
         too_long = [office.writer.append(say("lost to nobody")) for _ in range(3)]
@@ -245,7 +245,10 @@ async def test_while_the_server_is_away_senders_wait_and_then_are_told_at_once(
 @pytest.mark.gen_test
 async def test_a_reader_waits_for_a_server_that_is_away_and_says_so_in_the_end(database_url: str) -> None:
     async with proxied(database_url) as (url, proxy):
-        patient, hasty = Readers(open_url(url), 1, patience=20), Readers(open_url(url), 1, patience=0.3)
+        patient, hasty = (
+            ReaderPool(open_url(url), 1, timeout_seconds=20),
+            ReaderPool(open_url(url), 1, timeout_seconds=0.3),
+        )
         for readers in (patient, hasty):
             assert await readers.read(messages.after, SESSION, 0, 10) == []
         proxy.refuse()
@@ -300,7 +303,7 @@ async def test_a_lock_that_is_not_let_go_keeps_only_its_own_conversation_waiting
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected_logs.append(f"{REFUSED} 1: .*Lock wait timeout")
-    monkeypatch.setattr(mysql, "LOCK_WAIT", 1)
+    monkeypatch.setattr(mysql, "LOCK_WAIT_SECONDS", 1)
     office = opens()
     with mariadb.session(database_url.rpartition("/")[2]) as other:
         other.execute("SELECT * FROM consultation_session WHERE id = 7 FOR UPDATE")

@@ -87,13 +87,13 @@ A, B = Thread(Kind.SESSION, 1), Thread(Kind.RECORD, 1)
 
 def test_there_is_no_receipt_before_the_first_one(database: pw.Database) -> None:
     assert receipts.get(database, A, VISITOR) is None
-    receipts.advance(database, [(A, VISITOR, 0)])
+    receipts.advance_receipts(database, [(A, VISITOR, 0)])
     assert receipts.get(database, A, VISITOR) == 0
 
 
 def test_the_probe_of_the_health_check_really_writes_and_may_be_repeated(database: pw.Database) -> None:
-    transact(database, health.probe, NOW)
-    transact(database, health.probe, NOW + 1)
+    transact(database, health.probe_write, NOW)
+    transact(database, health.probe_write, NOW + 1)
     assert [row.seq for row in models.Receipt.select().execute(database)] == [NOW + 1]
 
 
@@ -109,7 +109,7 @@ def test_a_receipt_never_goes_back(batches: list[list[tuple[Thread, Person, int]
     highest: dict[tuple[Thread, Person], int] = {}
     try:
         for batch in batches:
-            receipts.advance(database, batch)
+            receipts.advance_receipts(database, batch)
             for thread, reader, seq in batch:
                 highest[thread, reader] = max(seq, highest.get((thread, reader), 0))
         for thread in (A, B):

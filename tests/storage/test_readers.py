@@ -10,19 +10,19 @@ from tornado.ioloop import IOLoop
 
 from tests.storage.conftest import open_url
 from tornado_chat.core.errors import NotFound, Unavailable
-from tornado_chat.storage.database import Readers
-from tornado_chat.storage.raw_sql import ask
+from tornado_chat.storage.database import ReaderPool
+from tornado_chat.storage.raw_sql import fetch_rows
 
 
 @pytest.fixture
-def readers(io_loop: IOLoop, database_url: str) -> Iterator[Readers]:
-    readers = Readers(open_url(database_url), 2)
+def readers(io_loop: IOLoop, database_url: str) -> Iterator[ReaderPool]:
+    readers = ReaderPool(open_url(database_url), 2)
     yield readers
     readers.close()
 
 
 def number(database: pw.Database, value: int) -> int:
-    return int(ask(database, "SELECT ?", value)[0][0])
+    return int(fetch_rows(database, "SELECT ?", value)[0][0])
 
 
 def nothing(database: pw.Database) -> int:
@@ -30,17 +30,17 @@ def nothing(database: pw.Database) -> int:
 
 
 def mistake(database: pw.Database) -> int:
-    return len(ask(database, "SELECT nothing FROM nowhere"))
+    return len(fetch_rows(database, "SELECT nothing FROM nowhere"))
 
 
 @pytest.mark.gen_test
-async def test_each_gets_its_own_answer(readers: Readers) -> None:
+async def test_each_gets_its_own_answer(readers: ReaderPool) -> None:
     answers = await asyncio.gather(*(readers.look_up(number, n) for n in range(50)))
     assert answers == list(range(50))
 
 
 @pytest.mark.gen_test
-async def test_what_goes_wrong_for_one_is_nothing_to_the_others(readers: Readers) -> None:
+async def test_what_goes_wrong_for_one_is_nothing_to_the_others(readers: ReaderPool) -> None:
     asked = [
         readers.look_up(number, 1),
         readers.look_up(nothing),
@@ -56,7 +56,7 @@ async def test_what_goes_wrong_for_one_is_nothing_to_the_others(readers: Readers
 
 @pytest.mark.gen_test
 async def test_who_asks_while_others_are_answered_is_next_and_who_has_gone_is_left_out(
-    readers: Readers,
+    readers: ReaderPool,
 ) -> None:
     begun, release = threading.Event(), threading.Event()
 

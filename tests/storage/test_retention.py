@@ -9,7 +9,7 @@ from tests.storage.conftest import NOW, new_session, open_at, transact
 from tests.storage.people import CHEN, DAY, LIN, SECRET, WU, build, everything, rows, say, texts
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.data_management.pruning import prune
-from tornado_chat.plugins.data_keepers import Keepers
+from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import (
     conversations,
     facts,
@@ -26,12 +26,12 @@ LATER = NOW + 10 * DAY
 
 
 def remove_all(database: pw.Database, before: int = LATER) -> dict[str, int]:
-    return dict(prune(database, Keepers(), before, lambda: None))
+    return dict(prune(database, DataKeepers(), before, lambda: None))
 
 
 def test_what_is_old_goes_with_all_that_belongs_to_it(database: pw.Database) -> None:
     build(database)
-    old = retention.count_old(database, LATER)
+    old = retention.count_expired(database, LATER)
     assert old.conversations == {Kind.RECORD: 1, Kind.SESSION: 1, Kind.SUPPORT: 1}
     assert (old.messages, old.notifications) == (7, 1)
     counts = remove_all(database)
@@ -48,7 +48,7 @@ def test_what_is_old_goes_with_all_that_belongs_to_it(database: pw.Database) -> 
     assert SECRET not in left
     for word in ("I hear you", "go on", "with pleasure", "Chen", "Wu", "Eve", "handed over"):
         assert word not in left
-    old = retention.count_old(database, LATER)
+    old = retention.count_expired(database, LATER)
     assert not any((*old.conversations.values(), old.notifications))
     rows = {table: count for table, count in facts.describe(database).rows.items() if count}
     assert rows == {"inbox": 2, "notification": 1, "receipt": 1}, "an emptied row is none"
@@ -128,13 +128,13 @@ def test_an_emptied_row_says_nothing_of_anybody(database: pw.Database) -> None:
     remove_all(database)
     room = rooms.get(database, world.session)
     assert (room.asker.id, room.helper.id, room.asker_name, room.feedback, room.appointment_id) == (
-        retention.GONE,
-        retention.GONE,
+        retention.REMOVED_ID,
+        retention.REMOVED_ID,
         None,
         None,
         None,
     )
-    assert not rooms.supervises(database, world.session.id, WU)
+    assert not rooms.is_supervisor_of(database, world.session.id, WU)
     conversation = conversations.get(database, world.support.id)
     assert conversation is not None
     assert (conversation.claims, conversation.waiter, conversation.reason) == ({}, None, None)
@@ -149,7 +149,9 @@ def test_a_long_conversation_goes_in_pieces(database: pw.Database) -> None:
     done, pieces = [], 0
     left = [world.session]
     while left:
-        (counts, gone), _ = transact(database, lambda tx, left=left: retention.remove(tx, left, 10))  # type: ignore[misc]
+        (counts, gone), _ = transact(
+            database, lambda tx, left=left: retention.remove_conversations(tx, left, 10)
+        )  # type: ignore[misc]
         assert counts["message"] <= 10
         done += gone
         left = left[len(gone) :]
@@ -158,7 +160,10 @@ def test_a_long_conversation_goes_in_pieces(database: pw.Database) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(list(retention.TABLES)), st.integers(0, 3), st.booleans()), max_size=8)
+    st.lists(
+        st.tuples(st.sampled_from(list(retention.CONVERSATION_TABLES)), st.integers(0, 3), st.booleans()),
+        max_size=8,
+    )
 )
 @settings(max_examples=40)
 def test_whatever_there_is_exactly_the_old_and_finished_goes(
@@ -181,17 +186,18 @@ def test_whatever_there_is_exactly_the_old_and_finished_goes(
 
 def test_notifications_that_were_read_go_without_a_receipt(database: pw.Database) -> None:
     made = transact(database, lambda tx: notifications.create(tx, CHEN, 0, "hello", None))[0]
-    assert retention.old_notifications(database, LATER, 0, 10) == []
+    assert retention.expired_notifications(database, LATER, 0, 10) == []
     transact(database, lambda tx: notifications.mark_read(tx, CHEN, made.id))
-    assert retention.old_notifications(database, LATER, 0, 10) == [made.id]
-    assert retention.old_notifications(database, NOW, 0, 10) == []
+    assert retention.expired_notifications(database, LATER, 0, 10) == [made.id]
+    assert retention.expired_notifications(database, NOW, 0, 10) == []
 
 
 def test_removing_the_same_thing_twice_does_no_harm(database: pw.Database) -> None:
     world = build(database)
     for _ in range(2):
         transact(
-            database, lambda tx: retention.remove(tx, [world.record, world.session, world.support], 1000)
+            database,
+            lambda tx: retention.remove_conversations(tx, [world.record, world.session, world.support], 1000),
         )
     assert texts(database, world.session) == []
     assert texts(database, Thread(Kind.SUPPORT, 99)) == []

@@ -5,7 +5,7 @@ import pytest
 
 from tests.storage.conftest import COUNSELLOR, NOW, VISITOR, new_session, transact
 from tornado_chat.core.errors import Conflict, NotFound
-from tornado_chat.core.events import Notice, RoomEnded, RoomStarted
+from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
 from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
 from tornado_chat.storage import rooms
 
@@ -107,12 +107,12 @@ def test_a_record_of_no_session_is_not_stored(database: pw.Database) -> None:
 def test_who_has_a_record_supervises_the_session(database: pw.Database) -> None:
     about, other = session(database), session(database)
     made, _ = record(database, about)
-    assert rooms.supervises(database, about.thread.id, SUPERVISOR)
-    assert not rooms.supervises(database, other.thread.id, SUPERVISOR)
-    assert not rooms.supervises(database, about.thread.id, Person(Role.SUPERVISOR, "4"))
-    assert not rooms.supervises(database, about.thread.id, COUNSELLOR)
+    assert rooms.is_supervisor_of(database, about.thread.id, SUPERVISOR)
+    assert not rooms.is_supervisor_of(database, other.thread.id, SUPERVISOR)
+    assert not rooms.is_supervisor_of(database, about.thread.id, Person(Role.SUPERVISOR, "4"))
+    assert not rooms.is_supervisor_of(database, about.thread.id, COUNSELLOR)
     transact(database, lambda tx: rooms.finish(tx, made.thread, SessionState.COMPLETED))
-    assert rooms.supervises(database, about.thread.id, SUPERVISOR)
+    assert rooms.is_supervisor_of(database, about.thread.id, SUPERVISOR)
 
 
 def test_what_is_not_there_is_not_found_under_its_own_name(database: pw.Database) -> None:
@@ -126,7 +126,7 @@ def test_what_is_not_there_is_not_found_under_its_own_name(database: pw.Database
 def test_a_room_starts_once(database: pw.Database, room: Room) -> None:
     started, events = transact(database, lambda tx: rooms.start(tx, room.thread), NOW + 1)
     assert (started.state, started.started) == (SessionState.ACTIVE, NOW + 1)
-    assert events == [Notice(room.thread, "session_started", NOW + 1), RoomStarted(started)]
+    assert events == [SystemNotice(room.thread, "session_started", NOW + 1), RoomStarted(started)]
     assert transact(database, lambda tx: rooms.start(tx, room.thread), NOW + 2) == (started, [])
 
 
@@ -157,11 +157,11 @@ def test_a_restart_finds_the_rooms_that_have_started_and_not_ended(database: pw.
     for room in (about, over, supervision):
         transact(database, lambda tx, room=room: rooms.start(tx, room.thread))
     transact(database, lambda tx: rooms.finish(tx, over.thread, SessionState.COMPLETED))
-    assert {room.thread for room in rooms.active(database)} == {about.thread, supervision.thread}
-    assert never.thread not in {room.thread for room in rooms.active(database)}
+    assert {room.thread for room in rooms.active_rooms(database)} == {about.thread, supervision.thread}
+    assert never.thread not in {room.thread for room in rooms.active_rooms(database)}
     threads = [about.thread, supervision.thread, never.thread]
-    assert rooms.several(database, threads) == [rooms.get(database, thread) for thread in sorted(threads)]
-    assert rooms.several(database, []) == []
+    assert rooms.find_many(database, threads) == [rooms.get(database, thread) for thread in sorted(threads)]
+    assert rooms.find_many(database, []) == []
 
 
 def test_the_last_rating_counts(database: pw.Database) -> None:

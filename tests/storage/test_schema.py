@@ -43,12 +43,12 @@ def shape(database: pw.Database) -> dict[tuple[str, str], object]:
 
     found: dict[tuple[str, str], object] = {}
     if isinstance(database, pw.MySQLDatabase):
-        for table in set(database.get_tables()) - {schema.HISTORY, NOTES}:
+        for table in set(database.get_tables()) - {schema.HISTORY_TABLE, NOTES}:
             made = str(rows(f"SHOW CREATE TABLE {table}")[0][1])
             found["table", table] = re.sub(r" AUTO_INCREMENT=\d+", "", made).splitlines()
         return found
     for kind, name, table, sql in rows("SELECT type, name, tbl_name, sql FROM sqlite_master"):
-        if table in (schema.HISTORY, "sqlite_sequence"):
+        if table in (schema.HISTORY_TABLE, "sqlite_sequence"):
             continue
         if kind == "table":
             columns = rows(f"PRAGMA table_info('{name}')")
@@ -93,7 +93,9 @@ def test_asking_for_the_status_changes_nothing(empty: pw.Database) -> None:
 
 def test_a_migration_of_a_newer_version_is_unknown_and_not_part_of_the_status(database: pw.Database) -> None:
     assert schema.unknown(database) == []
-    database.execute_sql(f"INSERT INTO {schema.HISTORY} (name, applied) VALUES ('9999_future', '2040-01-01')")
+    database.execute_sql(
+        f"INSERT INTO {schema.HISTORY_TABLE} (name, applied) VALUES ('9999_future', '2040-01-01')"
+    )
     assert schema.unknown(database) == ["9999_future"]
     assert schema.status(database) == [(name, True) for name in FILES]
     assert schema.upgrade(database) == []
@@ -104,7 +106,7 @@ def test_a_failed_migration_leaves_nothing_behind(empty: pw.Database) -> None:
     empty.execute_sql("CREATE TABLE receipt (x)")  # the last table of the first migration is in the way
     with pytest.raises(pw.OperationalError, match="already exists"):
         schema.upgrade(empty)
-    assert set(empty.get_tables()) <= {"receipt", schema.HISTORY}
+    assert set(empty.get_tables()) <= {"receipt", schema.HISTORY_TABLE}
     assert schema.status(empty) == [(name, False) for name in FILES]
     empty.execute_sql("DROP TABLE receipt")
     assert schema.upgrade(empty) == FILES
@@ -191,7 +193,7 @@ class Note(pw.Model):
 
 def test_the_tables_of_plugins_are_made_where_they_are_missing(database: pw.Database) -> None:
     for _ in range(2):
-        schema.create_missing(database, [Note])
+        schema.create_missing_tables(database, [Note])
         Note.insert(owner="user:7", text="今天").execute(database)
     assert Note.select().count(database) == 2
     assert len(database.get_indexes("note")) == (1 if isinstance(database, pw.SqliteDatabase) else 2)

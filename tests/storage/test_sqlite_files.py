@@ -14,7 +14,7 @@ import pytest
 from tests.storage.conftest import open_at
 from tests.storage.people import build
 from tornado_chat.storage import schema, sqlite_files
-from tornado_chat.storage.sqlite_files import InUse, Unsound
+from tornado_chat.storage.sqlite_files import CorruptDatabase, DatabaseInUse
 
 
 def nothing(*arguments: object) -> None:
@@ -68,11 +68,11 @@ def damage(path: Path) -> None:
 
 
 def test_in_use_is_known_of_other_processes(file: Path, tmp_path: Path) -> None:
-    assert not sqlite_files.in_use(file)
+    assert not sqlite_files.is_in_use(file)
     with another_process(file):
-        assert sqlite_files.in_use(file)
-    assert not sqlite_files.in_use(file)
-    assert not sqlite_files.in_use(tmp_path / "none")
+        assert sqlite_files.is_in_use(file)
+    assert not sqlite_files.is_in_use(file)
+    assert not sqlite_files.is_in_use(tmp_path / "none")
 
 
 def test_a_copy_of_a_database_in_use_has_everything_in_one_file(
@@ -81,11 +81,13 @@ def test_a_copy_of_a_database_in_use_has_everything_in_one_file(
     build(database)  # in the log, which is not checkpointed yet
     assert database_file.with_name("chat.db-wal").stat().st_size > 0
     steps: list[tuple[int, int]] = []
-    sqlite_files.copy(database_file, tmp_path / "copy", lambda done, total: steps.append((done, total)))
+    sqlite_files.copy_database(
+        database_file, tmp_path / "copy", lambda done, total: steps.append((done, total))
+    )
     assert steps[-1][0] == steps[-1][1] > 0
     assert [path.name for path in tmp_path.glob("copy*")] == ["copy"]
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
-    sqlite_files.check(tmp_path / "copy", nothing)
+    sqlite_files.check_integrity(tmp_path / "copy", nothing)
     assert count(tmp_path / "copy") == 7
 
 
@@ -94,7 +96,7 @@ def test_a_copy_is_of_one_moment_and_finishes_however_much_is_written(
 ) -> None:
     """Each step of the copy sees a commit of another connection: one that began anew would never end."""
     build(database)
-    monkeypatch.setattr(sqlite_files, "PAGES", 1)
+    monkeypatch.setattr(sqlite_files, "COPY_STEP_PAGES", 1)
     written = 0
 
     def write(done: int, total: int) -> None:
@@ -105,7 +107,7 @@ def test_a_copy_is_of_one_moment_and_finishes_however_much_is_written(
         other.close()
         written += 1
 
-    sqlite_files.copy(database_file, tmp_path / "copy", write)
+    sqlite_files.copy_database(database_file, tmp_path / "copy", write)
     assert written > 10
     with sqlite3.connect(tmp_path / "copy") as copy:
         both = copy.execute(
@@ -118,58 +120,58 @@ def test_a_copy_is_of_one_moment_and_finishes_however_much_is_written(
 def test_what_is_no_database_or_damaged_is_found(file: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database")
     for act in (
-        lambda: sqlite_files.copy(tmp_path / "text", tmp_path / "copy1", nothing),
-        lambda: sqlite_files.check(tmp_path / "text", nothing),
-        lambda: sqlite_files.check(tmp_path / "none", nothing),
+        lambda: sqlite_files.copy_database(tmp_path / "text", tmp_path / "copy1", nothing),
+        lambda: sqlite_files.check_integrity(tmp_path / "text", nothing),
+        lambda: sqlite_files.check_integrity(tmp_path / "none", nothing),
     ):
-        with pytest.raises(Unsound):
+        with pytest.raises(CorruptDatabase):
             act()
     damage(file)
-    with pytest.raises(Unsound, match="is damaged"):
-        sqlite_files.check(file, nothing)
+    with pytest.raises(CorruptDatabase, match="is damaged"):
+        sqlite_files.check_integrity(file, nothing)
 
 
 def test_a_reference_to_nothing_is_found(file: Path) -> None:
     with sqlite3.connect(file) as database:
         database.execute("UPDATE supervisor_consultation SET session_id = 99")
     database.close()
-    with pytest.raises(Unsound, match="row 1 of supervisor_consultation refers"):
-        sqlite_files.check(file, nothing)
+    with pytest.raises(CorruptDatabase, match="row 1 of supervisor_consultation refers"):
+        sqlite_files.check_integrity(file, nothing)
 
 
 def test_an_interrupt_comes_out_of_a_check(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_files, "TICK", 1)
+    monkeypatch.setattr(sqlite_files, "PROGRESS_INSTRUCTIONS", 1)
 
     def stop() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sqlite_files.check(file, stop)
+        sqlite_files.check_integrity(file, stop)
 
 
 class TestReplacing:
     @pytest.fixture
     def new(self, file: Path, tmp_path: Path) -> Path:
         """A copy in which a message is missing."""
-        sqlite_files.copy(file, tmp_path / "new", nothing)
+        sqlite_files.copy_database(file, tmp_path / "new", nothing)
         with sqlite3.connect(tmp_path / "new") as database:
             database.execute("DELETE FROM message WHERE id = 1")
         database.close()
         return tmp_path / "new"
 
     def test_the_old_one_is_kept_aside(self, file: Path, new: Path, tmp_path: Path) -> None:
-        assert sqlite_files.put_in_place(new, file, tmp_path / "aside")
+        assert sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert (count(file), count(tmp_path / "aside")) == (6, 7)
         assert not new.exists()
 
     def test_where_there_is_none(self, new: Path, tmp_path: Path) -> None:
-        assert not sqlite_files.put_in_place(new, tmp_path / "fresh", tmp_path / "aside")
+        assert not sqlite_files.replace_database(new, tmp_path / "fresh", tmp_path / "aside")
         assert count(tmp_path / "fresh") == 6
         assert not (tmp_path / "aside").exists()
 
     def test_not_while_it_is_in_use(self, file: Path, new: Path, tmp_path: Path) -> None:
-        with another_process(file), pytest.raises(InUse):
-            sqlite_files.put_in_place(new, file, tmp_path / "aside")
+        with another_process(file), pytest.raises(DatabaseInUse):
+            sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert count(file) == 7
         assert not (tmp_path / "aside").exists()
 
@@ -180,14 +182,14 @@ class TestReplacing:
         )
         subprocess.run([sys.executable, "-c", code, str(file)], check=True)
         assert file.with_name("chat.db-wal").stat().st_size > 0
-        sqlite_files.put_in_place(new, file, tmp_path / "aside")
+        sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert (count(file), count(tmp_path / "aside")) == (6, 2)
 
     def test_a_damaged_one_goes_aside_with_all_it_has(self, file: Path, new: Path, tmp_path: Path) -> None:
         file.write_bytes(b"x" * 5000)
         wal = file.with_name("chat.db-wal")
         wal.write_bytes(b"y")
-        sqlite_files.put_in_place(new, file, tmp_path / "aside")
+        sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert count(file) == 6
         assert (tmp_path / "aside").read_bytes() == b"x" * 5000
         assert (tmp_path / "aside-wal").read_bytes() == b"y"
@@ -197,7 +199,7 @@ class TestReplacing:
     ) -> None:
         file.unlink()
         file.with_name("chat.db-wal").write_bytes(b"y")
-        sqlite_files.put_in_place(new, file, tmp_path / "aside")
+        sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert count(file) == 6
         assert (tmp_path / "aside-wal").read_bytes() == b"y"
 
@@ -214,7 +216,7 @@ def test_compacting_leaves_nothing_of_what_was_deleted(file: Path) -> None:
     size = file.stat().st_size
     assert b"needle" in file.read_bytes()
     sqlite_files.compact(file, nothing)
-    assert sqlite_files.empty_log(file, 1)
+    assert sqlite_files.truncate_wal(file, 1)
     assert b"needle" not in file.read_bytes()
     assert file.stat().st_size < size
     assert count(file) == 7
@@ -224,7 +226,9 @@ def test_the_log_is_emptied_as_soon_as_nobody_needs_it(database: pw.Database, da
     build(database)
     wal = database_file.with_name("chat.db-wal")
     with another_process(database_file, "BEGIN") as _:
-        assert sqlite_files.empty_log(database_file, 1), "a transaction that has not read yet needs nothing"
+        assert sqlite_files.truncate_wal(database_file, 1), (
+            "a transaction that has not read yet needs nothing"
+        )
     build(database)
     reading, done = threading.Event(), threading.Event()
 
@@ -240,9 +244,9 @@ def test_the_log_is_emptied_as_soon_as_nobody_needs_it(database: pw.Database, da
     thread.start()
     reading.wait(20)
     build(database)
-    assert not sqlite_files.empty_log(database_file, 0)
+    assert not sqlite_files.truncate_wal(database_file, 0)
     assert wal.stat().st_size > 0
     done.set()
     thread.join()
-    assert sqlite_files.empty_log(database_file, 10)
+    assert sqlite_files.truncate_wal(database_file, 10)
     assert wal.stat().st_size == 0

@@ -12,8 +12,8 @@ from tornado.ioloop import IOLoop
 from tests.storage.conftest import VISITOR, new_session, on_mariadb, open_url, transact
 from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.database import Readers
-from tornado_chat.storage.messages import Append
+from tornado_chat.storage.database import ReaderPool
+from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.streams import MESSAGES, NOTIFICATIONS, open_cursor
 from tornado_chat.storage.writer import Transaction, Writer
 
@@ -44,8 +44,8 @@ def writers(io_loop: IOLoop, database_url: str) -> Iterator[Makes]:
 
 
 @pytest.fixture
-def readers(io_loop: IOLoop, database_url: str) -> Iterator[Readers]:
-    readers = Readers(open_url(database_url), 2, patience=5)
+def readers(io_loop: IOLoop, database_url: str) -> Iterator[ReaderPool]:
+    readers = ReaderPool(open_url(database_url), 2, timeout_seconds=5)
     yield readers
     readers.close()
 
@@ -62,7 +62,7 @@ class Undone(Exception):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("undone", [False, True], ids=["committed", "undone"])
 async def test_what_another_process_has_not_committed_yet_is_waited_for(
-    writers: Makes, readers: Readers, expected_logs: list[str], undone: bool
+    writers: Makes, readers: ReaderPool, expected_logs: list[str], undone: bool
 ) -> None:
     expected_logs.append("the database refused a batch of 1")
     slow, quick = writers(), writers()
@@ -85,12 +85,12 @@ async def test_what_another_process_has_not_committed_yet_is_waited_for(
 
     staying = slow.run(stay)
     await asyncio.get_running_loop().run_in_executor(None, begun.wait)
-    await quick.append(Append(THREADS[1], VISITOR, "quick"))
+    await quick.append(AppendRequest(THREADS[1], VISITOR, "quick"))
     reading = asyncio.ensure_future(readers.read(MESSAGES.since, 0, 10))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(reading), 0.3)
     # Who waits for one process keeps no other one from writing.
-    await quick.append(Append(THREADS[1], VISITOR, "meanwhile"))
+    await quick.append(AppendRequest(THREADS[1], VISITOR, "meanwhile"))
     release.set()
     await asyncio.wait([staying])
     staying.exception()
@@ -98,12 +98,14 @@ async def test_what_another_process_has_not_committed_yet_is_waited_for(
 
 
 @pytest.mark.gen_test
-async def test_a_follower_hears_everything_once_while_three_write(writers: Makes, readers: Readers) -> None:
+async def test_a_follower_hears_everything_once_while_three_write(
+    writers: Makes, readers: ReaderPool
+) -> None:
     async def write(writer: Writer, name: int) -> None:
         for n in range(60):
             # Some of it is undone, which leaves gaps.
             thread = THREADS[(n + name) % len(THREADS)] if n % 7 else Thread(Kind.SESSION, 404)
-            futures = [writer.append(Append(thread, VISITOR, f"{name}:{n}:{m}")) for m in range(3)]
+            futures = [writer.append(AppendRequest(thread, VISITOR, f"{name}:{n}:{m}")) for m in range(3)]
             await asyncio.gather(*futures, return_exceptions=True)
 
     heard: list[str] = []

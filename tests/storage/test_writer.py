@@ -14,18 +14,18 @@ from tornado.ioloop import IOLoop
 
 from tests.storage.conftest import VISITOR, new_session, on_sqlite, open_url, transact
 from tornado_chat.core.errors import ChatError, Conflict, Unavailable
-from tornado_chat.core.events import Event, Notice
+from tornado_chat.core.events import Event, SystemNotice
 from tornado_chat.core.types import Kind, Message, Thread
 from tornado_chat.storage import messages, models
-from tornado_chat.storage.messages import Append
+from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction, Writer
 
 SESSION = Thread(Kind.SESSION, 7)
 REFUSED = "the database refused a batch of 1"
 
 
-def say(text: str, client_id: str | None = None) -> Append:
-    return Append(SESSION, VISITOR, text, client_id)
+def say(text: str, client_id: str | None = None) -> AppendRequest:
+    return AppendRequest(SESSION, VISITOR, text, client_id)
 
 
 class Office:
@@ -127,7 +127,7 @@ async def test_what_waits_together_is_committed_together_in_the_order_of_arrival
 
 @pytest.mark.gen_test
 async def test_a_batch_takes_no_more_than_its_bound(opens: Opens) -> None:
-    office = opens(largest_batch=5)
+    office = opens(max_batch_jobs=5)
     with office.held():
         futures = [office.writer.append(say(f"m{n}")) for n in range(12)]
     stored = await asyncio.gather(*futures)
@@ -137,7 +137,7 @@ async def test_a_batch_takes_no_more_than_its_bound(opens: Opens) -> None:
 
 @pytest.mark.gen_test
 async def test_what_comes_close_behind_a_commit_is_committed_together(opens: Opens) -> None:
-    office = opens(least_apart=0.5)
+    office = opens(min_batch_interval_seconds=0.5)
     await office.writer.append(say("the first waits for nothing"))
     following = []
     for n in range(50):
@@ -152,7 +152,7 @@ async def test_appends_and_other_work_keep_their_order_and_see_what_came_before(
     office = opens()
 
     def count(tx: Transaction) -> int:
-        tx.emit(Notice(SESSION, "session_started", tx.now))
+        tx.emit(SystemNotice(SESSION, "session_started", tx.now))
         return models.Message.select().count(tx.database)
 
     with office.held():
@@ -162,7 +162,7 @@ async def test_appends_and_other_work_keep_their_order_and_see_what_came_before(
     assert await work[1] == 1
     assert await counted == 2
     kinds = [event.text if isinstance(event, Message) else type(event).__name__ for event in office.published]
-    assert kinds == ["a", "Notice", "b", "Notice"]
+    assert kinds == ["a", "SystemNotice", "b", "SystemNotice"]
 
 
 @pytest.mark.gen_test
@@ -192,7 +192,7 @@ async def test_a_piece_that_breaks_fails_alone(opens: Opens, expected_logs: list
 
     def bomb(tx: Transaction) -> None:
         models.Message.delete().execute(tx.database)
-        tx.emit(Notice(SESSION, "session_started", tx.now))
+        tx.emit(SystemNotice(SESSION, "session_started", tx.now))
         raise ValueError("boom")
 
     with office.held():
@@ -221,7 +221,7 @@ async def test_a_refusal_undoes_its_own_writes_and_events_and_costs_nobody_else_
 
     def refuse(tx: Transaction) -> None:
         new_session(tx, 99)
-        tx.emit(Notice(SESSION, "session_started", tx.now))
+        tx.emit(SystemNotice(SESSION, "session_started", tx.now))
         raise Conflict("session_exists", id=99)
 
     with office.held():
@@ -241,7 +241,7 @@ async def test_a_refusal_undoes_its_own_writes_and_events_and_costs_nobody_else_
 @pytest.mark.gen_test
 async def test_a_message_for_a_finished_session_is_refused_and_its_neighbours_are_kept(opens: Opens) -> None:
     office = opens()
-    gone = Append(Thread(Kind.SESSION, 404), VISITOR, "into the void")
+    gone = AppendRequest(Thread(Kind.SESSION, 404), VISITOR, "into the void")
     with office.held():
         futures = [office.writer.append(append) for append in (say("a"), gone, say("b"))]
     outcomes = [await outcome(future) for future in futures]
@@ -261,7 +261,7 @@ async def test_what_a_cancelled_waiter_asked_for_is_stored_and_published(opens: 
 
 @pytest.mark.gen_test
 async def test_a_full_backlog_takes_nothing_until_it_has_been_worked_off(opens: Opens) -> None:
-    office = opens(largest_backlog=3)
+    office = opens(max_backlog_jobs=3)
     with office.held():
         futures = [office.writer.append(say(text)) for text in "abc"]
         with pytest.raises(Unavailable, match="overloaded"):
@@ -275,7 +275,7 @@ async def test_a_full_backlog_takes_nothing_until_it_has_been_worked_off(opens: 
 
 @pytest.mark.gen_test
 async def test_closing_commits_what_waits_and_takes_nothing_more(opens: Opens) -> None:
-    office = opens(largest_batch=4)
+    office = opens(max_batch_jobs=4)
     with office.held():
         futures = [office.writer.append(say(f"m{n}")) for n in range(10)]
     office.close()

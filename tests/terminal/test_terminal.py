@@ -16,7 +16,7 @@ import pytest
 from tests.client.test_client import Fake, Peer, ack, fake_server, frame, later, run, said, stored
 from tests.patience import PATIENCE
 from tornado_chat.client import Closed
-from tornado_chat.terminal import Dialect, explain, terminal
+from tornado_chat.terminal import Dialect, close_text, terminal
 from tornado_chat.terminal.screen import Screen, printable, read_lines
 
 CHAT = "/chat?sessionId=2&type=0"
@@ -196,8 +196,8 @@ async def test_a_refused_token(server: Fake) -> None:
 
 
 def test_explanations() -> None:
-    assert explain(Closed(403)) == "The server does not accept connections from here."
-    assert explain(Closed(4999, "odd")) == "The server closed the connection (4999). (odd)"
+    assert close_text(Closed(403)) == "The server does not accept connections from here."
+    assert close_text(Closed(4999, "odd")) == "The server closed the connection (4999). (odd)"
 
 
 @pytest.mark.parametrize(
@@ -339,8 +339,8 @@ def shown_on_a_terminal() -> str:
     master, slave = os.openpty()
     with open(slave, "w", encoding="utf-8") as out:
         screen = Screen(out, echoes=True)
-        screen.take_back("hello")
-        screen.take_back("long" * 1000)
+        screen.erase_echo("hello")
+        screen.erase_echo("long" * 1000)
         screen.say("→", "hello ✓", "2025-03-20T08:26:45")
         screen.say("·", "system", "2025-03-20T08:26:45", dim=True)
         screen.say("!", "error", "2025-03-20T08:26:45", red=True)

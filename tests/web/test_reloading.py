@@ -15,7 +15,7 @@ from tests.conftest import SECRET, House, changed, token
 from tests.web.test_slow_and_silent import mute
 from tornado_chat import config
 from tornado_chat.client import Closed
-from tornado_chat.config.reload import Change, compare
+from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import ConfigError
 
 VISITOR = token("user", 1)
@@ -23,7 +23,7 @@ COUNSELLOR = token("consultant", 2)
 OTHER_SECRET = b"another secret of the tests, as long as it has to be"
 
 
-async def reload(house: House, section: str, **options: Any) -> Change:
+async def reload(house: House, section: str, **options: Any) -> ConfigChange:
     """Reload with other values in one section, in addition to those of before."""
     house.config = changed(house.config, section, **options)
     return await house.server.reload(house.config)
@@ -40,23 +40,28 @@ def test_what_is_live_is_taken_over_and_the_rest_waits_until_it_is_put_back() ->
         limits=config.Limits(burst=7),
         storage=config.Storage(durability="normal"),
     )
-    change = compare(running, read)
+    change = merge_reloadable(running, read)
     assert change.options == ["server.drain_seconds", "limits.burst"]
-    assert change.waiting == ["server.port", "storage.durability"]
+    assert change.needs_restart == ["server.port", "storage.durability"]
     assert change.config == replace(
         running, server=config.Server(drain_seconds=9), limits=config.Limits(burst=7)
     )
-    again = compare(change.config, read)
-    assert (again.options, again.waiting) == ([], ["server.port", "storage.durability"])
-    assert compare(change.config, running).waiting == []
+    again = merge_reloadable(change.config, read)
+    assert (again.options, again.needs_restart) == ([], ["server.port", "storage.durability"])
+    assert merge_reloadable(change.config, running).needs_restart == []
 
 
 @pytest.mark.gen_test
 async def test_a_reload_says_what_it_did(house: House) -> None:
     change = await reload(house, "limits", burst=7)
-    assert (change.options, change.waiting, change.plugins, change.keys) == (["limits.burst"], [], [], False)
+    assert (change.options, change.needs_restart, change.plugins, change.keys) == (
+        ["limits.burst"],
+        [],
+        [],
+        False,
+    )
     change = await reload(house, "server", language="en")
-    assert (change.options, change.waiting) == ([], ["server.language"])
+    assert (change.options, change.needs_restart) == ([], ["server.language"])
 
 
 # --- limits ---
@@ -248,9 +253,9 @@ async def test_a_public_key_is_read_again(house: House, tmp_path: Path) -> None:
 async def test_a_key_set_stays_with_what_it_knows(house: House) -> None:
     options = {"algorithms": ("RS256",), "jwks_url": "http://127.0.0.1:1/jwks"}
     assert (await reload(house, "auth", **options)).keys
-    known = house.server._gate.authenticator.key_set
+    known = house.server._access_control.authenticator.key_set
     assert not (await reload(house, "auth", issuer="https://a.example")).keys
-    assert house.server._gate.authenticator.key_set is known
+    assert house.server._access_control.authenticator.key_set is known
     assert (await reload(house, "auth", jwks_url="http://127.0.0.1:2/jwks")).keys
 
 

@@ -22,7 +22,7 @@ from tornado_chat import config
 from tornado_chat.server import server as app
 from tornado_chat.server.server import Server
 from tornado_chat.services.auth.passwords import Passwords
-from tornado_chat.services.auth.tokens import OWN_KEY, own_key
+from tornado_chat.services.auth.tokens import ACCOUNT_KEY_ID, derive_account_key
 from tornado_chat.storage import staff
 
 
@@ -181,7 +181,7 @@ async def test_what_an_operator_does_ends_everything(house: House, how: str) -> 
     assert await house.server._store.write(change)
     assert problem(await browser.ask("POST", TOKEN)) == (401, "signed_out")
     assert problem(await house.api("GET", "/api/v1/notifications", text)) == (401, "signed_out")
-    await house.server._staff.check_open()
+    await house.server._accounts.close_ended_sessions()
     assert (await notify.wait_closed()).code == 4401
     assert stays.close_code is None
     await other.token()
@@ -195,11 +195,11 @@ async def test_sockets_of_ended_sessions_are_looked_for(
 ) -> None:
     from tornado_chat.services.auth import accounts as service
 
-    monkeypatch.setattr(service, "SWEEP", 0.01)
-    sweeping = house.server._staff._sweeper
+    monkeypatch.setattr(service, "SWEEP_INTERVAL_SECONDS", 0.01)
+    sweeping = house.server._accounts._sweeper
     assert sweeping is not None
     sweeping.cancel()
-    house.server._staff.start()
+    house.server._accounts.start()
     browser = await signed_in(house)
     notify = await house.connect(f"/notify?token={await browser.token()}")
     await house.server._store.write(lambda tx: staff.set_disabled(tx.database, "chen", True))
@@ -208,7 +208,7 @@ async def test_sockets_of_ended_sessions_are_looked_for(
 
 @pytest.mark.gen_test
 async def test_a_session_ends_after_its_time_and_when_nobody_uses_it(house: House) -> None:
-    service = house.server._staff
+    service = house.server._accounts
     begin = time.time()
     service._clock = lambda: begin
 
@@ -228,14 +228,14 @@ async def test_a_session_ends_after_its_time_and_when_nobody_uses_it(house: Hous
         await asyncio.sleep(0.01)
     for minutes in range(50, 11 * 60, 50):  # an open socket is a use
         assert await works_after(used, minutes)
-        await service.check_open()
+        await service.close_ended_sessions()
     assert await works_after(used, 11 * 60)
     made = json.loads((await used.ask("POST", TOKEN)).body)
     assert made["expires_in"] == 900
     service._clock = lambda: begin + 12 * 3600 - 60
     assert json.loads((await used.ask("POST", TOKEN)).body)["expires_in"] <= 60
     assert not await works_after(used, 12 * 60 + 1)
-    await service.check_open()
+    await service.close_ended_sessions()
     assert notify.close_code is None  # nobody is thrown out in the middle of a sentence
 
 
@@ -371,7 +371,7 @@ async def test_many_guesses_at_once_are_no_way_around(house: House, expected_log
 async def test_hashes_keep_up_with_the_parameters(house: House) -> None:
     old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
     browser = await signed_in(house, hash=old)
-    found = await house.server._store.read(staff.find, "chen")
+    found = await house.server._store.read(staff.find_account, "chen")
     assert found is not None
     assert "m=8,t=1" in found[1]
     await browser.token()  # the session outlives it
@@ -393,13 +393,15 @@ async def test_our_tokens_cannot_be_made_with_the_hosts_secret(house: House) -> 
     browser = await signed_in(house)
     text = await browser.token()
     claims = jwt.decode(text, options={"verify_signature": False})
-    by_host = jwt.encode(claims, SECRET, "HS256", {"kid": OWN_KEY})
+    by_host = jwt.encode(claims, SECRET, "HS256", {"kid": ACCOUNT_KEY_ID})
     assert (await house.api("GET", "/api/v1/notifications", by_host)).code == 401
-    unnamed = jwt.encode(claims, own_key(SECRET), "HS256")
+    unnamed = jwt.encode(claims, derive_account_key(SECRET), "HS256")
     assert (await house.api("GET", "/api/v1/notifications", unnamed)).code == 401
-    other = jwt.encode(claims, own_key(SECRET) * 2, "HS512", {"kid": OWN_KEY})
+    other = jwt.encode(claims, derive_account_key(SECRET) * 2, "HS512", {"kid": ACCOUNT_KEY_ID})
     assert (await house.api("GET", "/api/v1/notifications", other)).code == 401
-    stolen = jwt.encode({**claims, "tornado_chat_session": 7}, own_key(SECRET), "HS256", {"kid": OWN_KEY})
+    stolen = jwt.encode(
+        {**claims, "tornado_chat_session": 7}, derive_account_key(SECRET), "HS256", {"kid": ACCOUNT_KEY_ID}
+    )
     assert (await house.api("GET", "/api/v1/notifications", stolen)).code == 401
 
 
@@ -447,7 +449,7 @@ async def test_sessions_outlive_a_restart(house: House, settings: config.Config)
 @pytest.mark.gen_test
 async def test_with_the_real_parameters(house: House) -> None:
     real = Passwords()
-    house.server._staff._passwords = real
-    browser = await signed_in(house, hash=real.hash_now(PASSWORD))
+    house.server._accounts._passwords = real
+    browser = await signed_in(house, hash=real.hash_blocking(PASSWORD))
     await browser.token()
     assert (await Browser(house).sign_in("nobody")).code == 401

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import House, changed, token
 from tornado_chat import config
 from tornado_chat.client import Closed
-from tornado_chat.core.status import Participant, Status
+from tornado_chat.core.status import ParticipantStatus, Status
 
 VISITOR = token("user", 1, "V")
 COUNSELLOR = token("consultant", 2, "C")
@@ -232,10 +232,10 @@ class TestStatus:
         assert b"between us" not in (await house.api("GET", "/api/v1/status")).body
         (room,) = found.rooms.items
         assert (room.kind, room.id, room.state) == ("session", session, "active")
-        assert room.people == [Participant("user", 1, True), Participant("consultant", 2, False)]
+        assert room.people == [ParticipantStatus("user", 1, True), ParticipantStatus("consultant", 2, False)]
         (talk,) = found.conversations.items
         assert (talk.kind, talk.state) == ("conversation", "active")
-        assert talk.people == [Participant("user", 5, True), Participant("waiter", "w1", True)]
+        assert talk.people == [ParticipantStatus("user", 5, True), ParticipantStatus("waiter", "w1", True)]
         assert found.conversations.states == {"waiting": 0, "active": 1}
         by_id = {each.id: each for each in found.waiters.items}
         assert (by_id["w1"].name, by_id["w1"].state, by_id["w1"].conversations) == ("Anna", "ready", 1)

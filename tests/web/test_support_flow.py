@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import House, Peer, changed, on_both, token
 from tornado_chat import config
-from tornado_chat.core.events import Sequenced
+from tornado_chat.core.events import SequencedItem
 from tornado_chat.core.types import Person, Role, Thread
 from tornado_chat.storage import conversations
 
@@ -194,7 +194,7 @@ async def test_the_last_one_s_end_comes_before_the_next_one_however_slow_the_dat
     hub = house.server._hub
     fetch, slow = hub._fetch, asyncio.Event()
 
-    async def fetch_slowly(thread: Thread, seq: int, limit: int) -> Sequence[Sequenced]:
+    async def fetch_slowly(thread: Thread, seq: int, limit: int) -> Sequence[SequencedItem]:
         await slow.wait()
         return await fetch(thread, seq, limit)
 
@@ -204,7 +204,7 @@ async def test_the_last_one_s_end_comes_before_the_next_one_however_slow_the_dat
     await user.until("connect_success")
     await user.tell("message_text", {"message": "never mind"})
     await user.tell("disconnect")
-    while await house.server._store.look_up(conversations.of_waiter, Person(Role.WAITER, "7")):  # noqa: ASYNC110
+    while await house.server._store.look_up(conversations.active_of_waiter, Person(Role.WAITER, "7")):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     following = await house.user(2)
     await following.until("connect_success")

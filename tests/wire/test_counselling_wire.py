@@ -8,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.core.errors import ChatError, Conflict, Malformed
-from tornado_chat.core.events import Event, Notice, RoomEnded, Typing
-from tornado_chat.core.types import Kind, Message, Notification, Person, Role, SessionState, Stored, Thread
+from tornado_chat.core.events import Event, RoomEnded, SystemNotice, TypingChanged
+from tornado_chat.core.types import (
+    AppendResult,
+    Kind,
+    Message,
+    Notification,
+    Person,
+    Role,
+    SessionState,
+    Thread,
+)
 from tornado_chat.wire import counselling
-from tornado_chat.wire.counselling import CounsellingFrames, GetHistory, Say, parse_chat, peek_id
+from tornado_chat.wire.counselling import CounsellingEncoders, GetHistory, PostMessage, parse_chat, peek_id
 from tornado_chat.wire.parsing import features
 from tornado_chat.wire.times import LocalTimes
 
@@ -21,8 +30,8 @@ SUPERVISOR = Person(Role.SUPERVISOR, "3")
 TIME = 1_742_430_405_391_706
 TEXT = "2025-03-20T08:26:45.391706"
 TIMES = LocalTimes("Asia/Shanghai")
-FRAMES = CounsellingFrames("zh_CN", TIMES, True)
-STRICT = CounsellingFrames("zh_CN", TIMES, False)
+FRAMES = CounsellingEncoders("zh_CN", TIMES, True)
+STRICT = CounsellingEncoders("zh_CN", TIMES, False)
 NONE: frozenset[str] = frozenset()
 
 
@@ -30,7 +39,7 @@ def message(text: str = "hi", sender: Person = COUNSELLOR, thread: Thread = SESS
     return Message(thread, 17, sender, text, TIME, **more)
 
 
-def chat(event: Event, *chosen: str, own: bool = False, frames: CounsellingFrames = FRAMES) -> Any:
+def chat(event: Event, *chosen: str, own: bool = False, frames: CounsellingEncoders = FRAMES) -> Any:
     frame = frames.chat(frozenset(chosen)).encode(event, own)
     return None if frame is None else json.loads(frame)
 
@@ -60,10 +69,10 @@ def test_without_the_legacy_key_a_message_has_the_keys_of_the_seed_only() -> Non
 @pytest.mark.parametrize(
     ("event", "text"),
     [
-        (Notice(SESSION, "joined_user", TIME, "小林"), "来访者 小林已进入会话"),
-        (Notice(SESSION, "joined_consultant", TIME, "陈老师"), "咨询师 陈老师已进入会话"),
-        (Notice(RECORD, "joined_supervisor", TIME, "周督导"), "督导 周督导已进入会话"),
-        (Notice(SESSION, "session_started", TIME), "会话已开始"),
+        (SystemNotice(SESSION, "joined_user", TIME, "小林"), "来访者 小林已进入会话"),
+        (SystemNotice(SESSION, "joined_consultant", TIME, "陈老师"), "咨询师 陈老师已进入会话"),
+        (SystemNotice(RECORD, "joined_supervisor", TIME, "周督导"), "督导 周督导已进入会话"),
+        (SystemNotice(SESSION, "session_started", TIME), "会话已开始"),
         (RoomEnded(SESSION, SessionState.COMPLETED, TIME), "会话已结束"),
         (RoomEnded(SESSION, SessionState.CANCELLED, TIME), "会话已结束"),
     ],
@@ -75,7 +84,9 @@ def test_a_system_frame_carries_the_text_that_front_ends_compare(event: Event, t
 
 
 def test_a_name_with_braces_is_only_a_name() -> None:
-    assert chat(Notice(SESSION, "joined_user", TIME, "{name}{0}"))["msg"] == "来访者 {name}{0}已进入会话"
+    assert (
+        chat(SystemNotice(SESSION, "joined_user", TIME, "{name}{0}"))["msg"] == "来访者 {name}{0}已进入会话"
+    )
 
 
 def test_the_sender_hears_itself_only_if_it_asked_for_the_echo() -> None:
@@ -90,15 +101,15 @@ def test_who_counts_gets_an_id_and_a_number() -> None:
 
 
 def test_what_is_no_news_for_a_chat_has_no_frame() -> None:
-    assert chat(Typing(SESSION, VISITOR, True)) is None
+    assert chat(TypingChanged(SESSION, VISITOR, True)) is None
     assert chat(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, "m", None, TIME)) is None
 
 
 def test_an_acknowledgement_is_for_who_asked_and_gave_an_id() -> None:
-    stored = Stored(17, TIME)
+    stored = AppendResult(17, TIME)
     asking, plain = FRAMES.chat(frozenset({"ack"})), FRAMES.chat(NONE)
     assert json.loads(asking.ack("c1", stored) or b"") == {"ack": "c1", "seq": 17, "time": TEXT}
-    assert asking.ack("c1", Stored(17, TIME, duplicate=True)) == asking.ack("c1", stored)
+    assert asking.ack("c1", AppendResult(17, TIME, duplicate=True)) == asking.ack("c1", stored)
     assert asking.ack(None, stored) is None
     assert plain.ack("c1", stored) is None
 
@@ -137,7 +148,7 @@ def test_equal_sockets_share_an_encoder_and_others_do_not() -> None:
 
 
 def test_another_language_is_a_setting() -> None:
-    english = CounsellingFrames("en", TIMES, True)
+    english = CounsellingEncoders("en", TIMES, True)
     ended = RoomEnded(SESSION, SessionState.COMPLETED, TIME)
     assert chat(ended, frames=english)["msg"] == "The session has ended"
 
@@ -154,7 +165,7 @@ def test_an_observer_hears_who_of_the_two_said_what() -> None:
 def test_an_observer_hears_the_end_and_not_who_comes_and_goes() -> None:
     ended = observed(RoomEnded(SESSION, SessionState.COMPLETED, TIME))
     assert ended == {"msg": "会话已结束", "senderType": None, "time": TEXT}
-    assert observed(Notice(SESSION, "joined_user", TIME, "小林")) is None
+    assert observed(SystemNotice(SESSION, "joined_user", TIME, "小林")) is None
 
 
 # --- /notify ---
@@ -195,16 +206,16 @@ def test_an_alert_is_marked_for_those_who_count(data: dict[str, int]) -> None:
 
 
 def test_a_client_says_something_with_or_without_an_id() -> None:
-    assert parse_chat('{"msg": "hello"}', NONE) == Say("hello")
-    assert parse_chat(b'{"msg": "hello", "id": "c1"}', NONE) == Say("hello", "c1")
-    assert parse_chat('{"id": null, "msg": " x ", "other": [1]}', NONE) == Say(" x ")
+    assert parse_chat('{"msg": "hello"}', NONE) == PostMessage("hello")
+    assert parse_chat(b'{"msg": "hello", "id": "c1"}', NONE) == PostMessage("hello", "c1")
+    assert parse_chat('{"id": null, "msg": " x ", "other": [1]}', NONE) == PostMessage(" x ")
 
 
 def test_history_is_there_for_who_asked_for_it() -> None:
     opted = frozenset({"history"})
     assert parse_chat('{"history": 17}', opted) == GetHistory(17)
     assert parse_chat('{"history": null}', opted) == GetHistory(None)
-    assert parse_chat('{"msg": "both", "history": 3}', opted) == Say("both")
+    assert parse_chat('{"msg": "both", "history": 3}', opted) == PostMessage("both")
     with pytest.raises(Malformed, match="bad_shape"):
         parse_chat('{"history": 17}', NONE)
 
@@ -269,7 +280,7 @@ def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, opted: set
         answer = FRAMES.chat(frozenset(opted)).error(error, TIME, peek_id(data))
         assert json.loads(answer)["isSystem"] is True
     else:
-        if isinstance(command, Say):
+        if isinstance(command, PostMessage):
             assert command.msg.strip()
             assert command.id is None or 1 <= len(command.id) <= 64
         else:
@@ -280,7 +291,7 @@ def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, opted: set
 @given(text=st.text(min_size=1).filter(str.strip), escaped=st.booleans())
 def test_every_text_arrives_as_it_was_sent(text: str, escaped: bool) -> None:
     said = parse_chat(json.dumps({"msg": text}, ensure_ascii=escaped), NONE)
-    assert said == Say(text)
+    assert said == PostMessage(text)
     assert chat(message(text))["msg"] == text
     assert observed(message(text))["msg"] == text
     assert popped_up(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, text, {"t": text}, TIME))[

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.core.errors import ChatError, Malformed, Unauthenticated
-from tornado_chat.core.events import Event, Notice, Typing
+from tornado_chat.core.events import Event, SystemNotice, TypingChanged
 from tornado_chat.core.types import (
+    AppendResult,
     Conversation,
     ConversationState,
     Kind,
@@ -17,12 +18,11 @@ from tornado_chat.core.types import (
     Notification,
     Person,
     Role,
-    Stored,
     Thread,
 )
 from tornado_chat.wire import support
 from tornado_chat.wire import support_frames as asked
-from tornado_chat.wire.support import Command, SupportFrames, parse_command, peek_id
+from tornado_chat.wire.support import Command, SupportEncoder, parse_command, peek_id
 from tornado_chat.wire.times import LocalTimes
 
 USER, WAITER = Person(Role.USER, "1"), Person(Role.WAITER, "2")
@@ -43,11 +43,11 @@ TALK = Conversation(
 )
 
 
-def frames(role: Role = Role.USER, *chosen: str, introduced: bool = True) -> SupportFrames:
-    made = SupportFrames("uuid-me", role, "zh_CN", LocalTimes("Asia/Shanghai"))
+def frames(role: Role = Role.USER, *chosen: str, introduced: bool = True) -> SupportEncoder:
+    made = SupportEncoder("uuid-me", role, "zh_CN", LocalTimes("Asia/Shanghai"))
     made.features = frozenset(chosen)
     if introduced:
-        made.introduce(THREAD, "uuid-peer")
+        made.set_peer(THREAD, "uuid-peer")
     return made
 
 
@@ -131,7 +131,7 @@ def test_nobody_hears_its_own_side(role: Role) -> None:
     mine = USER if role is Role.USER else WAITER
     for own in (True, False):
         assert frames(role, "typing", "seq").encode(said(sender=mine), own) is None
-        assert frames(role, "typing").encode(Typing(THREAD, mine, True), own) is None
+        assert frames(role, "typing").encode(TypingChanged(THREAD, mine, True), own) is None
 
 
 def test_an_image_is_an_image_for_who_asked_and_a_text_for_the_others() -> None:
@@ -143,9 +143,9 @@ def test_an_image_is_an_image_for_who_asked_and_a_text_for_the_others() -> None:
 
 
 def test_typing_is_told_to_who_asked() -> None:
-    assert frames().encode(Typing(THREAD, WAITER, True), False) is None
+    assert frames().encode(TypingChanged(THREAD, WAITER, True), False) is None
     for now in (True, False):
-        assert read(frames(Role.USER, "typing").encode(Typing(THREAD, WAITER, now), False)) == {
+        assert read(frames(Role.USER, "typing").encode(TypingChanged(THREAD, WAITER, now), False)) == {
             "to": "uuid-me",
             "type": "typing",
             "payload": {"typing": now},
@@ -156,7 +156,7 @@ def test_typing_is_told_to_who_asked() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        Notice(THREAD, "session_started", TIME),
+        SystemNotice(THREAD, "session_started", TIME),
         Notification(1, Person(Role.USER, "1"), THREAD, 1, 0, "m", None, TIME),
     ],
 )
@@ -182,7 +182,7 @@ def test_an_error_answers_the_frame_that_it_is_about() -> None:
 def test_acknowledgements_are_for_who_asked() -> None:
     plain, asking = frames(), frames(Role.USER, "ack")
     assert plain.auth_success("1", Role.USER, None, "f1") is None
-    assert read(asking.message_success(5, "f1", Stored(3, TIME))) == {
+    assert read(asking.message_success(5, "f1", AppendResult(3, TIME))) == {
         "to": "uuid-me",
         "type": "message_text_success",
         "payload": {"id": "c5-3", "seq": 3, "time": TEXT},
@@ -332,8 +332,10 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-names = sorted({name for types in asked.TYPES.values() for name in types})
-fields = sorted({f for types in asked.TYPES.values() for s in types.values() for f in s.__struct_fields__})
+names = sorted({name for types in asked.CLIENT_PAYLOADS.values() for name in types})
+fields = sorted(
+    {f for types in asked.CLIENT_PAYLOADS.values() for s in types.values() for f in s.__struct_fields__}
+)
 payloads = anything | st.fixed_dictionaries({}, optional=dict.fromkeys(fields, anything))
 nearly = st.fixed_dictionaries(
     {"type": st.sampled_from(names) | anything},
@@ -350,7 +352,7 @@ def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, role: Role
         answer = read(frames(role).error(error, peek_id(data)))
         assert answer["type"] == "error"
     else:
-        assert type(command.payload) in asked.TYPES[role].values()
+        assert type(command.payload) in asked.CLIENT_PAYLOADS[role].values()
         assert command.id == peek_id(data)
 
 

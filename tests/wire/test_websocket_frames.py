@@ -20,8 +20,8 @@ from tornado_chat.wire.websocket import (
     Parser,
     close_payload,
     frame,
-    read_close,
-    valid_code,
+    is_valid_close_code,
+    parse_close,
 )
 
 
@@ -115,7 +115,7 @@ def test_the_cuts_of_the_network_do_not_matter(
     found += drained(one)
     assert found == expected
     assert one.failure is None
-    assert one.waiting == 0
+    assert one.buffered_bytes == 0
 
 
 @given(conversations())
@@ -220,7 +220,7 @@ def test_nothing_follows_a_violation_or_a_close_frame() -> None:
         drained(one)
         one.feed(client_frame(TEXT, b"later"))
         assert one.next() is None
-        assert one.waiting == 0
+        assert one.buffered_bytes == 0
 
 
 def test_characters_may_be_cut_by_fragments() -> None:
@@ -250,14 +250,14 @@ def test_waiting_is_what_has_not_been_handed_out() -> None:
     whole = client_frame(TEXT, b"abc")
     one.feed(whole + whole)
     one.feed(whole[:4])
-    assert one.waiting == 2 * len(whole) + 4
+    assert one.buffered_bytes == 2 * len(whole) + 4
     assert one.next() == (TEXT, "abc")
-    assert one.waiting == len(whole) + 4
+    assert one.buffered_bytes == len(whole) + 4
     assert drained(one) == [(TEXT, "abc")]
-    assert one.waiting == 4
+    assert one.buffered_bytes == 4
     one.feed(whole[4:])
     assert drained(one) == [(TEXT, "abc")]
-    assert one.waiting == 0
+    assert one.buffered_bytes == 0
 
 
 # --- closing ---
@@ -272,11 +272,11 @@ def test_waiting_is_what_has_not_been_handed_out() -> None:
     ],
 )
 def test_close_codes(number: int, valid: bool) -> None:
-    assert valid_code(number) is valid
+    assert is_valid_close_code(number) is valid
     payload = number.to_bytes(2, "big") + b"why"
     if valid:
         assert close_payload(number, "why") == payload
-        assert read_close(payload) == (number, "why")
+        assert parse_close(payload) == (number, "why")
         assert parsed(client_frame(CLOSE, payload)) == ([(CLOSE, payload)], None)
     else:
         with pytest.raises(ValueError):
@@ -287,8 +287,8 @@ def test_close_codes(number: int, valid: bool) -> None:
 def test_close_payloads() -> None:
     assert close_payload() == b""
     assert close_payload(None, "bye") == b"\x03\xe8bye"
-    assert read_close(b"") == (None, None)
-    assert read_close(b"\x03\xe8") == (1000, None)
+    assert parse_close(b"") == (None, None)
+    assert parse_close(b"\x03\xe8") == (1000, None)
 
 
 def test_control_frames_are_short() -> None:

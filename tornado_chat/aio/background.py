@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-class Tasks:
+class BackgroundTasks:
     """Keeps them alive until they end, as the loop only knows them weakly."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

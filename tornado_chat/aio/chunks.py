@@ -6,7 +6,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def portions(all_of_them: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Pieces of ``size``, the last one of what is left; none of nothing."""
-    for start in range(0, len(all_of_them), size):
-        yield all_of_them[start : start + size]
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

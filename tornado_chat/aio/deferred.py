@@ -11,18 +11,18 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Pending(Generic[T]):
+class Deferred(Generic[T]):
     """A result or an error of ``T`` to come; used on the loop only. It may be awaited, too.
 
     :ivar settled: whether it has come.
     :ivar error: why there is no result.
     """
 
-    __slots__ = ("_result", "_told", "error", "settled")
+    __slots__ = ("_callback", "_result", "error", "settled")
 
     def __init__(self) -> None:
         self._result: T | None = None
-        self._told: Callable[[Pending[T]], object] | None = None
+        self._callback: Callable[[Deferred[T]], object] | None = None
         self.error: Exception | None = None
         self.settled = False
 
@@ -34,23 +34,23 @@ class Pending(Generic[T]):
         assert self.settled
         return self._result  # type: ignore[return-value]
 
-    def then(self, told: Callable[["Pending[T]"], object]) -> None:
+    def set_callback(self, told: Callable[["Deferred[T]"], object]) -> None:
         """Call ``told`` when it is settled, at once if it is. There is one who is told."""
-        assert self._told is None, "somebody else is told"
+        assert self._callback is None, "somebody else is told"
         if self.settled:
             told(self)
         else:
-            self._told = told
+            self._callback = told
 
     def settle(self, result: T | None = None, error: Exception | None = None) -> None:
         """This is it: tell whoever waits."""
         self._result, self.error, self.settled = result, error, True
-        if self._told is not None:
-            self._told(self)
+        if self._callback is not None:
+            self._callback(self)
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self.settled:
             told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.then(lambda pending: None if told.done() else told.set_result(None))
+            self.set_callback(lambda pending: None if told.done() else told.set_result(None))
             yield from told.__await__()
         return self.result

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 log = logging.getLogger(__name__)
 
-LEFT = 1.0  # seconds that tasks and threads get to end when all is done
+SHUTDOWN_TIMEOUT_SECONDS = 1.0  # seconds that tasks and threads get to end when all is done
 
 
 def new_loop(executor: ThreadPoolExecutor) -> asyncio.AbstractEventLoop:
@@ -28,7 +28,7 @@ def new_loop(executor: ThreadPoolExecutor) -> asyncio.AbstractEventLoop:
     return loop
 
 
-def end(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, code: int) -> None:
+def shut_down(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, code: int) -> None:
     """Let what is left on the loop end, and the process end even if some of it does not.
 
     All work is done and stored by now. A plugin's task may ignore that it is cancelled, and a thread
@@ -41,11 +41,11 @@ def end(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, code: int
     for task in left:
         task.cancel()
     if left:
-        _, left = loop.run_until_complete(asyncio.wait(left, timeout=LEFT))
+        _, left = loop.run_until_complete(asyncio.wait(left, timeout=SHUTDOWN_TIMEOUT_SECONDS))
     loop.run_until_complete(loop.shutdown_asyncgens())
     ending = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
     ending.start()
-    ending.join(LEFT)
+    ending.join(SHUTDOWN_TIMEOUT_SECONDS)
     if left or ending.is_alive():
         log.info("something of a plugin does not end: it is left behind")
         logging.shutdown()

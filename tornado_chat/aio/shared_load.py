@@ -5,54 +5,54 @@ import os
 from collections.abc import MutableMapping
 from typing import Self
 
-VARIABLE = "TORNADO_CHAT_LOADS"
+ENVIRONMENT_VARIABLE = "TORNADO_CHAT_LOADS"
 """The variable that tells a child: descriptor, colon, place."""
 
-NOBODY = -1
+NOT_ACCEPTING = -1
 """What stands at the place of a process that takes no connections."""
 
-WIDTH = 4  # bytes of a number
+COUNTER_BYTES = 4  # bytes of a number
 
 
-class Loads:
-    """:arg place: this process's own, from 0; only there it writes."""
+class SharedLoads:
+    """:arg slot: this process's own, from 0; only there it writes."""
 
-    def __init__(self, descriptor: int, place: int = 0) -> None:
+    def __init__(self, descriptor: int, slot: int = 0) -> None:
         self.descriptor = descriptor
-        self._place = place
-        self._numbers = memoryview(mmap.mmap(descriptor, 0)).cast("i")
+        self._slot = slot
+        self._counts = memoryview(mmap.mmap(descriptor, 0)).cast("i")
 
     @classmethod
-    def create(cls, places: int) -> Self:
+    def create(cls, slots: int) -> Self:
         """New memory, in which there is nobody."""
         descriptor = os.memfd_create("tornado-chat-loads")
-        os.ftruncate(descriptor, places * WIDTH)
+        os.ftruncate(descriptor, slots * COUNTER_BYTES)
         made = cls(descriptor)
-        for place in range(places):
-            made.clear(place)
+        for slot in range(slots):
+            made.clear(slot)
         return made
 
     @classmethod
-    def take(cls, environ: MutableMapping[str, str]) -> Self | None:
+    def from_environ(cls, environ: MutableMapping[str, str]) -> Self | None:
         """What ``environ`` tells of, and does not tell anybody else."""
-        descriptor, _, place = environ.pop(VARIABLE, "").partition(":")
-        if not place:
+        descriptor, _, slot = environ.pop(ENVIRONMENT_VARIABLE, "").partition(":")
+        if not slot:
             return None
         os.set_inheritable(int(descriptor), False)
-        return cls(int(descriptor), int(place))
+        return cls(int(descriptor), int(slot))
 
-    def clear(self, place: int) -> None:
+    def clear(self, slot: int) -> None:
         """Its process takes no connections, or has ended."""
-        self._numbers[place] = NOBODY
+        self._counts[slot] = NOT_ACCEPTING
 
-    def say(self, connections: int) -> None:
+    def set_connections(self, connections: int) -> None:
         """How many this process has."""
-        self._numbers[self._place] = connections
+        self._counts[self._slot] = connections
 
-    def leave(self) -> None:
+    def stop_accepting(self) -> None:
         """This process takes no more."""
-        self.clear(self._place)
+        self.clear(self._slot)
 
-    def least(self) -> int:
+    def minimum(self) -> int:
         """How many the process has that has the fewest; this one has said its own."""
-        return min(number for number in self._numbers if number != NOBODY)
+        return min(number for number in self._counts if number != NOT_ACCEPTING)

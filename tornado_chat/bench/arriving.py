@@ -8,20 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
-from tornado_chat.bench.rounds import compare
-from tornado_chat.bench.servers import Process, address, load, ours, pin, session, stock, token
+from tornado_chat.bench.rounds import compare_rates
+from tornado_chat.bench.servers import ServerProcess, address, load, ours, pin, session, stock, token
 
-AT_ONCE = 20
-SESSIONS = 200  # many more than that: who has not gone yet is not announced again, and nobody would count it
-IDLE = 10_000
-PATIENCE = 60.0  # seconds that somebody waits to be let in
-LONG = 10_000  # messages of the session whose history is read
-SECONDS = 4.0
+CONCURRENT_CONNECTS = 20
+SESSION_COUNT = (
+    200  # many more than that: who has not gone yet is not announced again, and nobody would count it
+)
+IDLE_SOCKETS = 10_000
+ADMISSION_TIMEOUT_SECONDS = 60.0  # seconds that somebody waits to be let in
+HISTORY_MESSAGES = 10_000  # messages of the session whose history is read
+MEASURE_SECONDS = 4.0
 
 
 def connects(rounds: int) -> Iterator[str]:
-    title = f"connects: sockets opened per second, {AT_ONCE} at a time, until somebody is let in"
-    yield from compare(
+    title = f"connects: sockets opened per second, {CONCURRENT_CONNECTS} at a time, until somebody is let in"
+    yield from compare_rates(
         title,
         {
             "stock Tornado, the upgrade": _stock_connects,
@@ -34,63 +36,65 @@ def connects(rounds: int) -> Iterator[str]:
 
 
 def idle(rounds: int) -> Iterator[str]:
-    yield f"idle: {IDLE} sockets that say nothing, resident memory of the server"
+    yield f"idle: {IDLE_SOCKETS} sockets that say nothing, resident memory of the server"
     yield f"  {'':<36} {'KiB a socket':>13} {'ratio':>6} {'held':>7} {'seconds':>8}"
-    stock_paths = [f"/relay/r{n}" for n in range(IDLE)]
-    notify_paths = [f"/notify?token={token('user', n)}" for n in range(IDLE)]
+    stock_paths = [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]
+    notify_paths = [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]
     first = _hold("stock Tornado", stock, stock_paths)
-    yardstick = first[0]
+    baseline = first[0]
     for name, (kib, held, seconds) in {
         "stock Tornado": first,
         "/notify": _hold("/notify", ours, notify_paths),
     }.items():
-        yield f"  {name:<36} {kib:>13.1f} {kib / yardstick:>6.2f} {held:>7} {seconds:>8.1f}"
+        yield f"  {name:<36} {kib:>13.1f} {kib / baseline:>6.2f} {held:>7} {seconds:>8.1f}"
 
 
 def storm(rounds: int) -> Iterator[str]:
-    yield f"storm: {IDLE} sockets that come back all at once, as after a restart; seconds until they are let in"
+    yield f"storm: {IDLE_SOCKETS} sockets that come back all at once, as after a restart; seconds until they are let in"
     yield f"  {'':<36} {'half':>7} {'last':>7} {'failed':>7}"
     for name, server, paths in (
-        ("stock Tornado", stock, [f"/relay/r{n}" for n in range(IDLE)]),
-        ("/notify", ours, [f"/notify?token={token('user', n)}" for n in range(IDLE)]),
+        ("stock Tornado", stock, [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]),
+        ("/notify", ours, [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]),
     ):
         with server() as process:
-            seen = load(process, "storm", 0.0, paths=paths, times=2, patience=PATIENCE)
+            seen = load(process, "storm", 0.0, paths=paths, times=2, patience=ADMISSION_TIMEOUT_SECONDS)
         yield f"  {name:<36} {seen['p50']:>7.2f} {seen['last']:>7.2f} {seen['failed']:>7.0f}"
 
 
 def history(rounds: int) -> Iterator[str]:
-    title = f"history: pages of 100 messages per second, of a session with {LONG}"
-    yield from compare(
+    title = f"history: pages of 100 messages per second, of a session with {HISTORY_MESSAGES}"
+    yield from compare_rates(
         title, {"stock Tornado, a page in memory": _stock_pages, "GET …/messages": _our_pages}, rounds
     )
 
 
 def _stock_connects() -> dict[str, float]:
     with stock() as process:
-        paths = [f"/relay/r{n}" for n in range(SESSIONS)]
-        return load(process, "connect", SECONDS, paths=paths, in_flight=AT_ONCE)
+        paths = [f"/relay/r{n}" for n in range(SESSION_COUNT)]
+        return load(process, "connect", MEASURE_SECONDS, paths=paths, in_flight=CONCURRENT_CONNECTS)
 
 
 def _notify_connects() -> dict[str, float]:
     with ours() as process:
-        paths = [f"/notify?token={token('user', n)}" for n in range(SESSIONS)]
-        return load(process, "connect", SECONDS, paths=paths, in_flight=AT_ONCE)
+        paths = [f"/notify?token={token('user', n)}" for n in range(SESSION_COUNT)]
+        return load(process, "connect", MEASURE_SECONDS, paths=paths, in_flight=CONCURRENT_CONNECTS)
 
 
 def _chat_connects(features: str = "") -> dict[str, float]:
     with ours() as process:
         paths = [
             f"/chat?token={token('user', n)}&sessionId={session(process.url, n)}&type=0&features={features}"
-            for n in range(SESSIONS)
+            for n in range(SESSION_COUNT)
         ]
         # The last that who comes is told: with no feature, that it has come.
         last = f'"{features or "isSystem"}"'
-        return load(process, "connect", SECONDS, paths=paths, in_flight=AT_ONCE, ready=last)
+        return load(
+            process, "connect", MEASURE_SECONDS, paths=paths, in_flight=CONCURRENT_CONNECTS, ready=last
+        )
 
 
 def _hold(
-    name: str, server: Callable[[], AbstractContextManager[Process]], paths: list[str]
+    name: str, server: Callable[[], AbstractContextManager[ServerProcess]], paths: list[str]
 ) -> tuple[float, int, float]:
     with server() as process:
         before, started = process.resident, time.perf_counter()
@@ -103,7 +107,9 @@ def _hold(
             holder.stdin.write(json.dumps(plan) + "\n")
             holder.stdin.flush()
             if holder.stdout.readline() != "held\n":
-                raise SystemExit(f"{name}: the sockets could not be held; is `ulimit -n` below {IDLE + 100}?")
+                raise SystemExit(
+                    f"{name}: the sockets could not be held; is `ulimit -n` below {IDLE_SOCKETS + 100}?"
+                )
             seconds = time.perf_counter() - started
             grown = process.resident - before
             holder.stdin.close()
@@ -114,7 +120,7 @@ def _hold(
 def _stock_pages() -> dict[str, float]:
     with stock() as process:
         request = "GET /page HTTP/1.1\r\nHost: x\r\n\r\n"
-        return load(process, "request", SECONDS, requests=[request], in_flight=10)
+        return load(process, "request", MEASURE_SECONDS, requests=[request], in_flight=10)
 
 
 def _our_pages() -> dict[str, float]:
@@ -127,11 +133,11 @@ def _our_pages() -> dict[str, float]:
             "pace": 0,
             "count": '"ack"',
         }
-        load(process, "talk", LONG / 10_000, sockets=[talker])
+        load(process, "talk", HISTORY_MESSAGES / 10_000, sockets=[talker])
         bearer = token("service", "bench")
         requests = [
             f"GET /api/v1/sessions/{number}/messages?limit=100&after={after} HTTP/1.1\r\n"
             f"Host: x\r\nAuthorization: Bearer {bearer}\r\n\r\n"
             for after in range(0, 2000, 100)
         ]
-        return load(process, "request", SECONDS, requests=requests, in_flight=10)
+        return load(process, "request", MEASURE_SECONDS, requests=requests, in_flight=10)

@@ -5,81 +5,81 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from tornado_chat.bench.rounds import Loads, compare
-from tornado_chat.bench.servers import Process, load, ours, session, stock, token
+from tornado_chat.bench.rounds import Workloads, compare_rates
+from tornado_chat.bench.servers import ServerProcess, load, ours, session, stock, token
 
 TEXT = "x" * 88
 OBSERVERS = 100
-UNDER_WAY = (4, 16)  # messages of the one who speaks; with few, the time of a commit is what counts
-PEOPLE = 50
-SECONDS = 4.0
+IN_FLIGHT_COUNTS = (4, 16)  # messages of the one who speaks; with few, the time of a commit is what counts
+RECIPIENTS = 50
+MEASURE_SECONDS = 4.0
 
 
 def lines(rounds: int) -> Iterator[str]:
-    for under_way in UNDER_WAY:
+    for in_flight in IN_FLIGHT_COUNTS:
         title = (
             f"fan-out: frames written per second to {OBSERVERS} observers, one sender, "
-            f"{under_way} messages under way"
+            f"{in_flight} messages under way"
         )
-        found: Loads = {
-            "stock Tornado, write_message loop": partial(_stock, under_way),
-            "counselling, /observe": partial(_observe, under_way),
+        found: Workloads = {
+            "stock Tornado, write_message loop": partial(_stock, in_flight),
+            "counselling, /observe": partial(_observe, in_flight),
         }
-        yield from compare(title, found, rounds)
+        yield from compare_rates(title, found, rounds)
 
 
 def notifications(rounds: int) -> Iterator[str]:
-    title = f"notifications: HTTP calls that reached a socket, {PEOPLE} people"
-    yield from compare(
+    title = f"notifications: HTTP calls that reached a socket, {RECIPIENTS} people"
+    yield from compare_rates(
         title,
         {"stock Tornado, write_message": _stock_posts, "stored, /notify": _notify},
         rounds,
     )
 
 
-def _stock(under_way: int) -> dict[str, float]:
+def _stock(in_flight: int) -> dict[str, float]:
     with stock() as process:
         listeners = [{"path": "/relay/one"}] * OBSERVERS
-        return _speak(process, under_way, {"path": "/relay/one"}, listeners)
+        return _speak(process, in_flight, {"path": "/relay/one"}, listeners)
 
 
-def _observe(under_way: int) -> dict[str, float]:
+def _observe(in_flight: int) -> dict[str, float]:
     with ours("counselling.observe=any") as process:
         number = session(process.url, 1)
         speaker = {"path": f"/chat?token={token('user', 1)}&sessionId={number}&type=0"}
         listeners = [
             {"path": f"/observe?token={token('supervisor', n)}&sessionId={number}"} for n in range(OBSERVERS)
         ]
-        return _speak(process, under_way, speaker, listeners)
+        return _speak(process, in_flight, speaker, listeners)
 
 
 def _speak(
-    process: Process, under_way: int, speaker: dict[str, Any], listeners: list[dict[str, Any]]
+    process: ServerProcess, in_flight: int, speaker: dict[str, Any], listeners: list[dict[str, Any]]
 ) -> dict[str, float]:
     message = json.dumps({"msg": TEXT})
-    talker = {**speaker, "message": message, "in_flight": under_way, "pace": OBSERVERS, "count": "nothing"}
-    return load(process, "talk", SECONDS, sockets=[talker, *listeners])
+    talker = {**speaker, "message": message, "in_flight": in_flight, "pace": OBSERVERS, "count": "nothing"}
+    return load(process, "talk", MEASURE_SECONDS, sockets=[talker, *listeners])
 
 
 def _stock_posts() -> dict[str, float]:
     with stock() as process:
-        sockets: list[dict[str, Any]] = [{"path": f"/relay/r{n}"} for n in range(PEOPLE)]
-        return _posts(process, sockets, [f"/post/r{n}" for n in range(PEOPLE)], ["{}"] * PEOPLE)
+        sockets: list[dict[str, Any]] = [{"path": f"/relay/r{n}"} for n in range(RECIPIENTS)]
+        return _posts(process, sockets, [f"/post/r{n}" for n in range(RECIPIENTS)], ["{}"] * RECIPIENTS)
 
 
 def _notify() -> dict[str, float]:
     with ours() as process:
         sockets: list[dict[str, Any]] = [
-            {"path": f"/notify?token={token('consultant', n)}"} for n in range(PEOPLE)
+            {"path": f"/notify?token={token('consultant', n)}"} for n in range(RECIPIENTS)
         ]
         bodies = [
-            json.dumps({"role": "consultant", "id": n, "type": 0, "msg": "hello"}) for n in range(PEOPLE)
+            json.dumps({"role": "consultant", "id": n, "type": 0, "msg": "hello"}) for n in range(RECIPIENTS)
         ]
-        return _posts(process, sockets, ["/api/v1/notifications"] * PEOPLE, bodies)
+        return _posts(process, sockets, ["/api/v1/notifications"] * RECIPIENTS, bodies)
 
 
 def _posts(
-    process: Process, sockets: list[dict[str, Any]], paths: list[str], bodies: list[str]
+    process: ServerProcess, sockets: list[dict[str, Any]], paths: list[str], bodies: list[str]
 ) -> dict[str, float]:
     head = (
         f"Host: x\r\nAuthorization: Bearer {token('service', 'bench')}\r\nContent-Type: application/json\r\n"
@@ -93,4 +93,4 @@ def _posts(
         }
         for n, (path, body) in enumerate(zip(paths, bodies, strict=True))
     ]
-    return load(process, "talk", SECONDS, sockets=[*sockets, *callers])
+    return load(process, "talk", MEASURE_SECONDS, sockets=[*sockets, *callers])

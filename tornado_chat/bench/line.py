@@ -2,26 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 
-from tornado_chat.bench.rounds import Candidate, measure
+from tornado_chat.bench.rounds import Candidate, compare_times
 from tornado_chat.core.types import Person, Role
-from tornado_chat.domain.queue import Desk, FifoLeastLoaded, Ticket
+from tornado_chat.domain.queue import FifoLeastLoaded, MatchingQueue, Ticket
 
-LENGTHS = (10, 1_000, 100_000)
-TIMES = 2_000
+QUEUE_LENGTHS = (10, 1_000, 100_000)
+ITERATIONS = 2_000
 
 
 def lines(rounds: int) -> Iterator[str]:
-    return measure("queue: one of so many waiting; the shortest line is the yardstick", _candidates(), rounds)
+    return compare_times(
+        "queue: one of so many waiting; the shortest line is the yardstick", _candidates(), rounds
+    )
 
 
 def _candidates() -> Sequence[Sequence[Candidate]]:
-    desks = {length: _Busy(length) for length in LENGTHS}
+    desks = {length: _Busy(length) for length in QUEUE_LENGTHS}
     return [
         [
-            Candidate(f"join, release and match, {length} waiting", desk.match, TIMES)
+            Candidate(f"join, release and match, {length} waiting", desk.match, ITERATIONS)
             for length, desk in desks.items()
         ],
-        [Candidate(f"place, {length} waiting", desk.place, TIMES) for length, desk in desks.items()],
+        [Candidate(f"place, {length} waiting", desk.position, ITERATIONS) for length, desk in desks.items()],
     ]
 
 
@@ -29,7 +31,7 @@ class _Busy:
     """A desk where everybody is busy, and so many wait."""
 
     def __init__(self, length: int) -> None:
-        self._desk = Desk(FifoLeastLoaded())
+        self._desk = MatchingQueue(FifoLeastLoaded())
         self._next = 0
         self._waiters = [Person(Role.WAITER, str(n)) for n in range(100)]
         for waiter in self._waiters:
@@ -42,16 +44,16 @@ class _Busy:
 
     def match(self) -> None:
         """As many join as are matched: the line stays as long as it is."""
-        for n in range(TIMES):
+        for n in range(ITERATIONS):
             self._join()
             self._desk.pool.released(self._waiters[n % len(self._waiters)])
             list(self._desk.match())
 
-    def place(self) -> None:
+    def position(self) -> None:
         first = next(iter(self._desk.in_order())).number
         waiting = self._next - first
-        for n in range(TIMES):
-            self._desk.place(first + n % waiting)
+        for n in range(ITERATIONS):
+            self._desk.position(first + n % waiting)
 
     def _join(self) -> None:
         self._desk.join(Ticket(self._next, Person(Role.USER, str(self._next)), self._next))

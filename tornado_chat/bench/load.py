@@ -35,33 +35,33 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from tornado_chat.bench.load_socket import Socket, Watch
+from tornado_chat.bench.load_socket import LoadSocket, MeasurementState
 
-SLICE = 0.25  # seconds
-AT_ONCE = 50  # sockets that are opened at the same time where their order does not matter
+SLICE_SECONDS = 0.25  # seconds
+CONCURRENT_OPENS = 50  # sockets that are opened at the same time where their order does not matter
 
 
-def processor(process: int) -> float:
+def cpu_seconds(process: int) -> float:
     """Seconds of processor time that a process has used so far."""
     words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class Run(Watch):
+class Measurement(MeasurementState):
     """The measuring."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__()
         self.plan = plan
 
-    async def connect(self, plan: dict[str, Any]) -> Socket:
+    async def connect(self, plan: dict[str, Any]) -> LoadSocket:
         _, socket = await asyncio.get_running_loop().create_connection(
-            lambda: Socket(self, plan), self.plan["host"], plan.get("port", self.plan["port"])
+            lambda: LoadSocket(self, plan), self.plan["host"], plan.get("port", self.plan["port"])
         )
         await socket.open
         return socket
 
-    async def measure(self, received: Sequence["Socket | Counter"]) -> dict[str, float]:
+    async def measure(self, received: Sequence["LoadSocket | Counter"]) -> dict[str, float]:
         """Warm up, then count for the seconds of the plan."""
         await asyncio.sleep(self.plan["warm_up"])
         self.delays.clear()
@@ -70,11 +70,11 @@ class Run(Watch):
             each.received = 0
         used, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         watched = {"server": self.plan["server"], **self.plan.get("watched", {})}
-        served = {name: processor(process) for name, process in watched.items()}
+        served = {name: cpu_seconds(process) for name, process in watched.items()}
         slices = await self._sliced(self.plan["seconds"])
-        served = {name: processor(process) - served[name] for name, process in watched.items()}
+        served = {name: cpu_seconds(process) - served[name] for name, process in watched.items()}
         seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
-        self.going = False
+        self.measuring = False
         delays = sorted(self.delays)
         count = sum(each.received for each in received)
         return {
@@ -93,7 +93,7 @@ class Run(Watch):
         until, slices = time.perf_counter() + seconds, []
         while (left := until - time.perf_counter()) > 0:
             before = len(self.delays)
-            await asyncio.sleep(min(SLICE, left))
+            await asyncio.sleep(min(SLICE_SECONDS, left))
             slices.append(self.delays[before:])
         return slices
 
@@ -108,29 +108,29 @@ class Counter:
     received = 0
 
 
-async def talk(run: Run) -> dict[str, float]:
+async def talk(run: Measurement) -> dict[str, float]:
     sockets = await _open_all(run)
     await asyncio.sleep(0.5)  # what happens on joining
-    run.going = True
+    run.measuring = True
     talkers = [socket for socket in sockets if socket.message]
     for socket in talkers:
         sockets[socket.plan["pace"]].listeners.append(socket)
         if "rate" not in socket.plan:
-            socket.say(socket.plan["in_flight"])
-    saying = [asyncio.create_task(socket.keep_saying()) for socket in talkers if "rate" in socket.plan]
+            socket.send_messages(socket.plan["in_flight"])
+    saying = [asyncio.create_task(socket.send_at_rate()) for socket in talkers if "rate" in socket.plan]
     result = await run.measure(sockets)
     await asyncio.gather(*saying)
     return result
 
 
-async def connect(run: Run) -> dict[str, float]:
+async def connect(run: Measurement) -> dict[str, float]:
     plans = cycle(run.plan.get("passing") or [{"path": path} for path in run.plan["paths"]])
     held = await asyncio.gather(*map(run.connect, run.plan.get("sockets", ())))
     await asyncio.sleep(0.5 if held else 0)
-    run.going = True
+    run.measuring = True
 
     async def worker(counter: Counter) -> None:
-        while run.going:
+        while run.measuring:
             plan = {"ready": run.plan.get("ready"), **next(plans), "passing": True}
             started = time.perf_counter()
             socket = await run.connect(plan)
@@ -147,13 +147,13 @@ async def connect(run: Run) -> dict[str, float]:
     return result
 
 
-async def request(run: Run) -> dict[str, float]:
+async def request(run: Measurement) -> dict[str, float]:
     requests: Iterator[str] = cycle(run.plan["requests"])
-    run.going = True
+    run.measuring = True
 
     async def worker(counter: Counter) -> None:
         reader, writer = await asyncio.open_connection(run.plan["host"], run.plan["port"], limit=2**22)
-        while run.going:
+        while run.measuring:
             started = time.perf_counter()
             writer.write(next(requests).encode())
             head = await reader.readuntil(b"\r\n\r\n")
@@ -172,7 +172,7 @@ async def request(run: Run) -> dict[str, float]:
     return result
 
 
-async def hold(run: Run) -> dict[str, float]:
+async def hold(run: Measurement) -> dict[str, float]:
     sockets = await _open_all(run)
     sys.stdout.write("held\n")
     sys.stdout.flush()
@@ -180,8 +180,8 @@ async def hold(run: Run) -> dict[str, float]:
     return {"open": sum(not socket.closed for socket in sockets)}
 
 
-async def storm(run: Run) -> dict[str, float]:
-    plan, came = run.plan, list[tuple[float, Socket] | BaseException]()
+async def storm(run: Measurement) -> dict[str, float]:
+    plan, came = run.plan, list[tuple[float, LoadSocket] | BaseException]()
     for more in reversed(range(plan["times"])):
         started = time.perf_counter()
         came = await asyncio.gather(
@@ -201,19 +201,19 @@ async def storm(run: Run) -> dict[str, float]:
     }
 
 
-async def _come(run: Run, path: str, started: float) -> tuple[float, Socket]:
+async def _come(run: Measurement, path: str, started: float) -> tuple[float, LoadSocket]:
     async with asyncio.timeout(run.plan["patience"]):
         socket = await run.connect({"path": path, "passing": True})
     return time.perf_counter() - started, socket
 
 
-async def _open_all(run: Run) -> list[Socket]:
+async def _open_all(run: Measurement) -> list[LoadSocket]:
     """Where a socket waits for a word, one after the other: the server shall bring them together so."""
     plans = run.plan["sockets"]
     if not any(plan.get("ready") for plan in plans):
-        sockets: list[Socket] = []
-        for start in range(0, len(plans), AT_ONCE):
-            sockets += await asyncio.gather(*map(run.connect, plans[start : start + AT_ONCE]))
+        sockets: list[LoadSocket] = []
+        for start in range(0, len(plans), CONCURRENT_OPENS):
+            sockets += await asyncio.gather(*map(run.connect, plans[start : start + CONCURRENT_OPENS]))
         return sockets
     sockets, waiting = [], []
     for plan in plans:
@@ -232,7 +232,7 @@ JOBS = {"talk": talk, "connect": connect, "request": request, "hold": hold, "sto
 
 
 async def main(plan: dict[str, Any]) -> dict[str, float]:
-    return await JOBS[plan["job"]](Run(plan))
+    return await JOBS[plan["job"]](Measurement(plan))
 
 
 if __name__ == "__main__":

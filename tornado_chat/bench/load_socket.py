@@ -21,22 +21,22 @@ def masked(opcode: int, payload: bytes) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
-class Watch:
+class MeasurementState:
     """Whether the measuring goes on, and what was seen: seconds from a message to its arrival."""
 
     def __init__(self) -> None:
-        self.going = False
+        self.measuring = False
         self.delays: list[float] = []
 
 
-class Socket(asyncio.Protocol):
+class LoadSocket(asyncio.Protocol):
     """One connection, upgraded unless it is one of plain HTTP."""
 
-    def __init__(self, run: Watch, plan: dict[str, Any]) -> None:
+    def __init__(self, run: MeasurementState, plan: dict[str, Any]) -> None:
         self.run = run
         self.plan = plan
         self.message = plan.get("message", "").encode()
-        self.listeners: list[Socket] = []  # those whose messages arrive here
+        self.listeners: list[LoadSocket] = []  # those whose messages arrive here
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.sent_at: deque[float] = deque()
@@ -99,7 +99,7 @@ class Socket(asyncio.Protocol):
         self._buffer = data[position:]
         if answers:
             self.transport.write(b"".join(answers))
-        if messages and self.run.going:
+        if messages and self.run.measuring:
             self.received += messages
             for listener in self.listeners:
                 listener.arrived(messages)
@@ -116,18 +116,18 @@ class Socket(asyncio.Protocol):
         for _ in range(min(messages, len(self.sent_at))):
             self.run.delays.append(now - self.sent_at.popleft())
         if "rate" not in self.plan:
-            self.say(messages)
+            self.send_messages(messages)
 
-    async def keep_saying(self) -> None:
+    async def send_at_rate(self) -> None:
         """As often as the plan says, from anywhere within the first interval on."""
         loop, pause = asyncio.get_running_loop(), 1 / self.plan["rate"]
         due = loop.time() + random.uniform(0, pause)
-        while self.run.going:
+        while self.run.measuring:
             await asyncio.sleep(max(0.0, due - loop.time()))
-            self.say(1)
+            self.send_messages(1)
             due += pause
 
-    def say(self, times: int) -> None:
+    def send_messages(self, times: int) -> None:
         now = time.perf_counter()
         self.sent_at.extend([now] * times)
         if b"{n}" not in self.message:
@@ -144,5 +144,5 @@ class Socket(asyncio.Protocol):
         self.closed = True
         if not self.open.done():
             self.open.set_exception(ConnectionError(f"{self.plan.get('path')} was closed: {error}"))
-        if self.run.going and not self.plan.get("passing"):
+        if self.run.measuring and not self.plan.get("passing"):
             raise SystemExit(f"{self.plan.get('path')} was closed: {error}")

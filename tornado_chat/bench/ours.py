@@ -14,7 +14,7 @@ from tornado_chat.config.loader import load
 from tornado_chat.server.main import run
 
 
-class Watch:
+class GarbageCollectionLog:
     """A line for each collection: its generation and its seconds."""
 
     def __init__(self, path: str) -> None:
@@ -38,7 +38,7 @@ def main() -> int:
         sys.stderr.write(f"url={url}\n")
         sys.stderr.flush()
         if "PAUSES" in os.environ:
-            gc.callbacks.append(Watch(os.environ["PAUSES"]))
+            gc.callbacks.append(GarbageCollectionLog(os.environ["PAUSES"]))
 
     return run(load(None, options, {"HOME": "/"}), welcome)
 

@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tornado_chat.bench.rounds import Loads, compare
-from tornado_chat.bench.servers import Process, load, ours, python, session, stock, token
+from tornado_chat.bench.rounds import Workloads, compare_rates
+from tornado_chat.bench.servers import ServerProcess, load, ours, python, session, stock, token
 
 TEXT = "x" * 88  # with the JSON around it, 100 bytes
 PAIRS = 50
 IN_FLIGHT = 4
-SECONDS = 4.0
-SIZES = (100, 10, 1_000, 10_000)  # the first is the yardstick
-SPEAKING = 50  # one of each pair of 100 sockets; of more, as many pairs, so that no more talk than there
+MEASURE_SECONDS = 4.0
+SOCKET_COUNTS = (100, 10, 1_000, 10_000)  # the first is the yardstick
+SPEAKING_SOCKETS = (
+    50  # one of each pair of 100 sockets; of more, as many pairs, so that no more talk than there
+)
 
 
 def lines(rounds: int, storage: str = "") -> Iterator[str]:
@@ -20,14 +22,16 @@ def lines(rounds: int, storage: str = "") -> Iterator[str]:
 
     :arg storage: url of another database to measure too; what is said there stays there.
     """
-    title = f"relay: {PAIRS} pairs, {IN_FLIGHT} messages of each socket under way, {SECONDS:g} s a round"
+    title = (
+        f"relay: {PAIRS} pairs, {IN_FLIGHT} messages of each socket under way, {MEASURE_SECONDS:g} s a round"
+    )
     found = dict(candidates())
     if storage:
         found[f"counselling, {storage.partition(':')[0]}"] = lambda: counselling(f"storage.url={storage}")
-    return compare(title, found, rounds)
+    return compare_rates(title, found, rounds)
 
 
-def candidates() -> Loads:
+def candidates() -> Workloads:
     return {
         "stock Tornado, in memory": stock_pairs,
         "the load generator's own ceiling": ceiling,
@@ -41,13 +45,13 @@ def half_load(rounds: int) -> Iterator[str]:
     """What a message takes when nobody is in a hurry: half of what each can do at most, and one at a time."""
     most = {"stock": _rate(stock_pairs()), "ours": _rate(counselling("storage.durability=full"))}
     title = f"latency: {PAIRS} pairs, at half of what each was able to do just before"
-    found: Loads = {
+    found: Workloads = {
         "stock Tornado, in memory": lambda: stock_pairs(rate=most["stock"] / 2),
         "counselling, durability = full": lambda: counselling(
             "storage.durability=full", rate=most["ours"] / 2
         ),
     }
-    yield from compare(title, found, rounds)
+    yield from compare_rates(title, found, rounds)
 
 
 def growth(rounds: int) -> Iterator[str]:
@@ -56,11 +60,11 @@ def growth(rounds: int) -> Iterator[str]:
         ("stock Tornado, in memory", stock_pairs),
         ("counselling, durability = full", counselling),
     ):
-        found: Loads = {
+        found: Workloads = {
             f"{size:,} sockets": lambda talks=talks, size=size: talks(pairs=size // 2)  # type: ignore[misc]
-            for size in SIZES
+            for size in SOCKET_COUNTS
         }
-        yield from compare(f"growth: {name}, {SPEAKING} messages under way", found, rounds)
+        yield from compare_rates(f"growth: {name}, {SPEAKING_SOCKETS} messages under way", found, rounds)
 
 
 def _rate(result: dict[str, float]) -> float:
@@ -100,7 +104,7 @@ def support(*options: str) -> dict[str, float]:
 
 
 def talk(
-    process: Process, pairs: list[list[dict[str, Any]]], rate: float = 0, *, few: bool = False
+    process: ServerProcess, pairs: list[list[dict[str, Any]]], rate: float = 0, *, few: bool = False
 ) -> dict[str, float]:
     """Let pairs talk.
 
@@ -114,12 +118,12 @@ def talk(
         if rate:
             socket["rate"] = rate / len(sockets)
         if few:
-            due = (n + 1) * SPEAKING // len(sockets)
+            due = (n + 1) * SPEAKING_SOCKETS // len(sockets)
             socket["in_flight"] = due - spoken
             if due == spoken:
                 del socket["message"]
             spoken = due
-    return load(process, "talk", SECONDS, sockets=sockets)
+    return load(process, "talk", MEASURE_SECONDS, sockets=sockets)
 
 
 def pair(one: str, other: str, count: str | None = None) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ class Candidate:
     times: int
 
 
-def measure(title: str, groups: Sequence[Sequence[Candidate]], rounds: int) -> Iterator[str]:
+def compare_times(title: str, groups: Sequence[Sequence[Candidate]], rounds: int) -> Iterator[str]:
     """The lines of a table of candidates that do the same; the first of each group is its yardstick."""
     yield title
     yield f"  {'':<44} {'µs, median':>10} {'min':>8} {'max':>8}  yardstick takes"
@@ -28,19 +28,19 @@ def measure(title: str, groups: Sequence[Sequence[Candidate]], rounds: int) -> I
                 started = time.perf_counter()
                 each.run()
                 times[each.name].append((time.perf_counter() - started) / each.times * 1e6)
-        yardstick = statistics.median(times[group[0].name])
+        baseline = statistics.median(times[group[0].name])
         for each in group:
             median = statistics.median(times[each.name])
-            ratio = "" if each is group[0] else f"{yardstick / median:8.2f} times as long"
+            ratio = "" if each is group[0] else f"{baseline / median:8.2f} times as long"
             low, high = min(times[each.name]), max(times[each.name])
             yield f"  {each.name:<44} {median:>10.2f} {low:>8.2f} {high:>8.2f}  {ratio}"
 
 
-Loads = Mapping[str, Callable[[], dict[str, float]]]
+Workloads = Mapping[str, Callable[[], dict[str, float]]]
 """What runs under load, by its name; each gives what ``load`` saw. The first is the yardstick."""
 
 
-def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
+def compare_rates(title: str, candidates: Workloads, rounds: int) -> Iterator[str]:
     """The lines of a table of rates.
 
     ``calm`` is the p99 of the median quarter of a second: as it is while nothing else holds up the machine.
@@ -57,12 +57,12 @@ def compare(title: str, candidates: Loads, rounds: int) -> Iterator[str]:
         f"{'load':>5} {'server':>6} {'µs':>6} {'by µs':>6}"
     )
     first = found[next(iter(found))]
-    yardstick, costs = _median(first, _rate), _median(first, _cost)
+    baseline, costs = _median(first, _rate), _median(first, _cost)
     for name, results in found.items():
         rates = [_rate(each) for each in results]
         rate = statistics.median(rates)
         yield (
-            f"  {name:<36} {rate:>13.0f} {min(rates):>8.0f} {max(rates):>8.0f} {_ratio(rate, yardstick):>6} "
+            f"  {name:<36} {rate:>13.0f} {min(rates):>8.0f} {max(rates):>8.0f} {_ratio(rate, baseline):>6} "
             f"{_median(results, lambda each: each['p50']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['p99']) * 1e3:>8.1f} "
             f"{_median(results, lambda each: each['calm']) * 1e3:>6.1f} "
@@ -76,9 +76,9 @@ def _rate(result: dict[str, float]) -> float:
     return result["count"] / result["seconds"]
 
 
-def _ratio(rate: float, yardstick: float) -> str:
+def _ratio(rate: float, baseline: float) -> str:
     """Nothing to compare with, if the yardstick brought nothing: a short round on a busy machine."""
-    return f"{rate / yardstick:.2f}" if yardstick else "-"
+    return f"{rate / baseline:.2f}" if baseline else "-"
 
 
 def _cost(result: dict[str, float]) -> float:

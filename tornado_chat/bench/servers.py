@@ -17,7 +17,7 @@ from typing import Any
 import jwt
 
 SECRET = "a secret of the benchmark, long enough for HS256"  # of servers that live for seconds
-PLENTY = (
+UNLIMITED_OPTIONS = (
     "limits.messages_per_second=1000000",
     "limits.burst=1000000",
     "limits.connections_per_identity=100000",
@@ -27,7 +27,7 @@ PLENTY = (
 """What a measurement is not about."""
 
 
-class Process:
+class ServerProcess:
     """A server on a core of its own; the context is its URL.
 
     :arg command: writes ``url=http://…`` to its standard error when it listens.
@@ -44,7 +44,7 @@ class Process:
         self._core = core
         self._environment = environment
 
-    def __enter__(self) -> "Process":
+    def __enter__(self) -> "ServerProcess":
         self._process = subprocess.Popen(
             self._command,
             stderr=subprocess.PIPE,
@@ -84,31 +84,31 @@ class Process:
 
 def python(
     module: str, *arguments: str, core: int | None = 0, environment: Mapping[str, str] | None = None
-) -> Process:
+) -> ServerProcess:
     command = [sys.executable, "-m", f"tornado_chat.bench.{module}", *arguments]
-    return Process(command, environment, core=core)
+    return ServerProcess(command, environment, core=core)
 
 
 @contextlib.contextmanager
 def ours(
     *options: str, core: int | None = 0, environment: Mapping[str, str] | None = None
-) -> Iterator[Process]:
+) -> Iterator[ServerProcess]:
     """Our server on a database of its own."""
     with tempfile.TemporaryDirectory(prefix="tornado-chat-bench-") as folder:
         secret = Path(folder) / "secret"
         secret.write_text(SECRET)
         fixed = ("server.port=0", f"server.state_dir={folder}/state", f"auth.secret_file={secret}")
-        given = [word for option in (*fixed, *PLENTY, *options) for word in ("--set", option)]
+        given = [word for option in (*fixed, *UNLIMITED_OPTIONS, *options) for word in ("--set", option)]
         with python("ours", *given, core=core, environment=environment) as process:
             yield process
 
 
-def stock() -> Process:
+def stock() -> ServerProcess:
     """Tornado as it comes."""
     return python("stock")
 
 
-def load(process: Process, job: str, seconds: float, **plan: Any) -> dict[str, float]:
+def load(process: ServerProcess, job: str, seconds: float, **plan: Any) -> dict[str, float]:
     """Run the load generator on another core. What it saw; ``server`` is what the server has used of its own."""
     plan |= {
         "job": job,

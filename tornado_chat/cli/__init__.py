@@ -15,14 +15,14 @@ from tornado_chat.cli.erase import erase
 from tornado_chat.cli.export import export
 from tornado_chat.cli.moving import import_
 from tornado_chat.cli.operating import check_config, db, samples, token
-from tornado_chat.cli.plugins import WithPlugins, plugins
+from tornado_chat.cli.plugins import PluginCommandGroup, plugins
 from tornado_chat.cli.serving import demo, serve, talk
 from tornado_chat.cli.staff import staff
 from tornado_chat.cli.status import status
 from tornado_chat.cli.upkeep import compact, operations, prune
 
 
-@click.group(cls=WithPlugins, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=PluginCommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tornado_chat")
 def main() -> None:
     """A self-hosted conversation server for counselling and support.

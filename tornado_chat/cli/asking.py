@@ -18,15 +18,15 @@ from tornado_chat.server import status_file
 TIMEOUT = 5.0  # seconds
 PATH = "/api/v1/status"
 TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
-EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - what a server listens on, and no client can call
+WILDCARD_HOSTS = ("", "0.0.0.0", "::")  # noqa: S104 - what a server listens on, and no client can call
 
 
-class NoAnswer(Exception):
+class StatusUnavailable(Exception):
     """Why there is no status, in a sentence that says what to do."""
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerAddress:
     """Where a server listens."""
 
     url: str
@@ -36,42 +36,44 @@ class Place:
         return self.unix_socket or self.url
 
 
-def ask(config: configuration.Config, url: str | None) -> tuple[Place, bytes, Status]:
+def fetch_status(config: configuration.Config, url: str | None) -> tuple[ServerAddress, bytes, Status]:
     """The server's status, as it came and as it was understood.
 
     :arg url: asked instead of the places that the configuration names.
-    :raises NoAnswer: with the reason.
+    :raises StatusUnavailable: with the reason.
     """
     note = None if url else status_file.read(config.state_dir)
     refusal: OSError | None = None
-    place = Place(url or "")
-    for place in [Place(url.rstrip("/"))] if url else _places(config, note):
+    place = ServerAddress(url or "")
+    for place in [ServerAddress(url.rstrip("/"))] if url else _candidate_addresses(config, note):
         try:
-            return place, *_understood(place, *_fetch(place))
+            return place, *_parse_response(place, *_fetch(place))
         except TimeoutError as error:
-            raise NoAnswer(
+            raise StatusUnavailable(
                 f"something listens at {place}, but does not answer within {TIMEOUT:.0f} s: the server is still "
                 "starting, or its loop is stuck, or the machine has no time for it; the log may say more"
             ) from error
         except (OSError, http.client.HTTPException) as error:
             refusal = error if isinstance(error, OSError) else OSError(str(error))
-    raise NoAnswer(_why(place, refusal, note, config, given=url is not None)) from refusal
+    raise StatusUnavailable(_failure_text(place, refusal, note, config, given=url is not None)) from refusal
 
 
-def _places(config: configuration.Config, note: status_file.Note | None) -> Iterator[Place]:
+def _candidate_addresses(
+    config: configuration.Config, note: status_file.ServerNote | None
+) -> Iterator[ServerAddress]:
     """Where it should be: the socket before the port, as it is local whatever the port is bound to."""
     server = config.server
     if server.unix_socket:
-        yield Place("http://localhost", server.unix_socket)
-    host = "127.0.0.1" if server.host in EVERYWHERE else server.host
+        yield ServerAddress("http://localhost", server.unix_socket)
+    host = "127.0.0.1" if server.host in WILDCARD_HOSTS else server.host
     host = f"[{host}]" if ":" in host else host
     if server.port:
-        yield Place(f"http://{host}:{server.port}")
+        yield ServerAddress(f"http://{host}:{server.port}")
     elif note is not None and note.url:
-        yield Place(note.url)
+        yield ServerAddress(note.url)
 
 
-def _fetch(place: Place) -> tuple[int, str, bytes]:
+def _fetch(place: ServerAddress) -> tuple[int, str, bytes]:
     """Status code, media type and body."""
     parts = urlsplit(place.url)
     headers = {"Accept": "application/json", "User-Agent": "tornado-chat status"}
@@ -103,37 +105,37 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _understood(place: Place, code: int, media: str, body: bytes) -> tuple[bytes, Status]:
+def _parse_response(place: ServerAddress, code: int, media: str, body: bytes) -> tuple[bytes, Status]:
     if code == 200 and media == "application/json":
         try:
             return body, msgspec.json.decode(body, type=Status)
         except msgspec.DecodeError as error:
-            raise NoAnswer(
+            raise StatusUnavailable(
                 f"the server at {place} is of another version than this command: {error}"
             ) from error
     if media == "application/problem+json":
         problem = json.loads(body)
         if code in (401, 403):
-            raise NoAnswer(
+            raise StatusUnavailable(
                 f"the server at {place} wants a token: {problem.get('detail')}. Put one of an admin into "
                 f"${TOKEN_VARIABLE} (`tornado-chat token --role admin --id NAME` makes one), "
                 "or ask from a network of [web] ops_networks, by its address"
             )
         if code == 404:
-            raise NoAnswer(f"the server at {place} is of an older version, which has no status")
-        raise NoAnswer(
+            raise StatusUnavailable(f"the server at {place} is of an older version, which has no status")
+        raise StatusUnavailable(
             f"the server at {place} answers {code}: {problem.get('detail') or problem.get('title')}"
         )
-    raise NoAnswer(
+    raise StatusUnavailable(
         f"another program answers at {place} ({code}, {media}): the port is wrong, or the path of --url. "
         "[server] port is the server's own"
     )
 
 
-def _why(
-    place: Place,
+def _failure_text(
+    place: ServerAddress,
     refusal: OSError | None,
-    note: status_file.Note | None,
+    note: status_file.ServerNote | None,
     config: configuration.Config,
     *,
     given: bool,

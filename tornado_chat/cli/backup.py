@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.data import ask, mysql_arguments, sqlite_file
-from tornado_chat.cli.options import Given, configured, not_there
-from tornado_chat.cli.progress import progress, stoppable
+from tornado_chat.cli.data import confirm, mysql_arguments, sqlite_file
+from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
+from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
     from tornado_chat.core.types import Person
-    from tornado_chat.storage.facts import Facts
+    from tornado_chat.storage.facts import DatabaseInfo
 
-NAME = re.compile(r"tornado-chat-\d{8}T\d{6}Z\.sqlite3")
+BACKUP_NAME = re.compile(r"tornado-chat-\d{8}T\d{6}Z\.sqlite3")
 """Backups in a folder: their names say when they were made, and sort by it."""
 
-ROOM = 1.05
+REQUIRED_SPACE_FACTOR = 1.05
 """How much more room than the database's size there must be."""
 
 
@@ -41,8 +41,10 @@ ROOM = 1.05
     help="Of the backups in the folder FILE, keep the newest N.",
     metavar="N",
 )
-@configured
-def backup(given: Given, file: Path, verify: bool, force: bool, keep: int | None) -> None:
+@with_config
+def backup(
+    config_arguments: ConfigArguments, file: Path, verify: bool, force: bool, keep: int | None
+) -> None:
     """Copy the database into FILE, while the server runs.
 
     The copy is of one moment: everything that was acknowledged before is in it. It is verified before it
@@ -51,18 +53,18 @@ def backup(given: Given, file: Path, verify: bool, force: bool, keep: int | None
     It holds the database only; keep copies of the configuration and of the other files of the state
     directory apart from it, see docs/data.md.
     """
-    config = given.load()
+    config = config_arguments.load()
     if verify:
         if keep or force:
             raise click.UsageError("--verify changes nothing; leave --keep and --force out")
-        _show(config, file, verified(file))
+        _show(config, file, verify_backup(file))
         return
     database = sqlite_file(
         config,
         "Make a backup with:\n    mariadb-dump --single-transaction --quick --routines "
         f"{mysql_arguments(config.storage.url)} > {file}",
     )
-    missing = not_there(config)
+    missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
     folder = file.is_dir()
@@ -71,20 +73,20 @@ def backup(given: Given, file: Path, verify: bool, force: bool, keep: int | None
     target = file / f"tornado-chat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite3" if folder else file
     if target.exists() and not force:
         raise click.ClickException(f"{target} is there already; --force replaces it")
-    _require_room(database, target.parent)
-    with stoppable(), _beside(target) as new:
+    _require_space(database, target.parent)
+    with sigterm_as_interrupt(), _temporary_beside(target) as new:
         _copy(database, new, "copying")
-        facts = verified(new)
+        facts = verify_backup(new)
         if force:
             new.replace(target)
         else:
             _link(new, target)
-    from tornado_chat.storage.sqlite_files import sync
+    from tornado_chat.storage.sqlite_files import fsync_path
 
-    sync(target.parent)
+    fsync_path(target.parent)
     _show(config, target, facts)
-    _tell_of_the_rest(config, database)
-    for old in _superfluous(file, keep) if keep else ():
+    _print_other_files(config, database)
+    for old in _backups_to_remove(file, keep) if keep else ():
         old.unlink()
         click.echo(f"removed {old}")
 
@@ -92,51 +94,51 @@ def backup(given: Given, file: Path, verify: bool, force: bool, keep: int | None
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@configured
-def restore(given: Given, file: Path, yes: bool) -> None:
+@with_config
+def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     """Put the backup FILE in the place of the database. The server must not run.
 
     The database that is there is kept beside it, under another name. FILE stays as it is.
     """
-    from tornado_chat.cli.shown import contents
+    from tornado_chat.cli.shown import database_summary
     from tornado_chat.storage import sqlite_files
 
-    config = given.load()
+    config = config_arguments.load()
     database = sqlite_file(
         config,
         "Bring a dump back, while the server is stopped, with:\n    mariadb "
         f"{mysql_arguments(config.storage.url)} < {file}",
     )
-    if sqlite_files.in_use(database):
+    if sqlite_files.is_in_use(database):
         raise click.ClickException(_in_use(database))
     if database.exists() and os.path.samefile(file, database):
         raise click.UsageError(f"{file} is the database itself")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _require_room(file, database.parent)
-    with stoppable(), _beside(database) as new:
+    _require_space(file, database.parent)
+    with sigterm_as_interrupt(), _temporary_beside(database) as new:
         _copy(file, new, "copying")
-        facts = verified(new, named=file)
+        facts = verify_backup(new, named=file)
         if facts.unknown:
             raise click.ClickException(
                 f"{file} comes from a newer version (it has {', '.join(facts.unknown)}): install that first"
             )
         click.echo(f"{file}: a good backup")
-        for label, text in contents(facts, config.server.timezone):
+        for label, text in database_summary(facts, config.server.timezone):
             click.echo(f"  {label:<14} {text}")
         before = _described(database)
         if before is not None:
             click.echo(f"{database}: what it replaces")
-            for label, text in contents(before, config.server.timezone):
+            for label, text in database_summary(before, config.server.timezone):
                 click.echo(f"  {label:<14} {text}")
         elif database.exists():
             click.echo(f"{database}: what it replaces cannot be read")
-        ask("Replace it?", yes)
+        confirm("Replace it?", yes)
         erased = _erased_since(database, new)
         _take_over_owner(new, database)
         aside = _aside(database)
         try:
-            replaced = sqlite_files.put_in_place(new, database, aside)
-        except sqlite_files.InUse:
+            replaced = sqlite_files.replace_database(new, database, aside)
+        except sqlite_files.DatabaseInUse:
             raise click.ClickException(_in_use(database)) from None
         except OSError as error:
             raise click.ClickException(f"{database} cannot be replaced: {error.strerror}") from error
@@ -160,14 +162,14 @@ def _copy(source: Path, new: Path, label: str) -> None:
 
     try:
         with progress(label, 1) as bar:
-            sqlite_files.copy(source, new, bar.to)
-    except sqlite_files.Unsound as error:
+            sqlite_files.copy_database(source, new, bar.set_done)
+    except sqlite_files.CorruptDatabase as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{new.parent} cannot take the copy: {error.strerror}") from error
 
 
-def verified(path: Path, named: Path | None = None) -> "Facts":
+def verify_backup(path: Path, named: Path | None = None) -> "DatabaseInfo":
     """What is in the database ``path``, after every page was looked at. :raises ClickException: it is no good."""
     from tornado_chat.storage import sqlite_files
 
@@ -176,8 +178,8 @@ def verified(path: Path, named: Path | None = None) -> "Facts":
         raise click.ClickException(f"there is no file {named}")
     try:
         with progress("verifying") as bar:
-            sqlite_files.check(path, bar.tick)
-    except sqlite_files.Unsound as error:
+            sqlite_files.check_integrity(path, bar.tick)
+    except sqlite_files.CorruptDatabase as error:
         raise click.ClickException(str(error).replace(str(path), str(named))) from error
     facts = _described(path)
     if facts is None or not facts.migrations:
@@ -185,7 +187,7 @@ def verified(path: Path, named: Path | None = None) -> "Facts":
     return facts
 
 
-def _described(path: Path) -> "Facts | None":
+def _described(path: Path) -> "DatabaseInfo | None":
     """What is in a file; None if that cannot be read."""
     import peewee
 
@@ -233,8 +235,8 @@ def _quoted(path: Path) -> str:
     return quote(str(path.absolute()))
 
 
-def _show(config: configuration.Config, path: Path, facts: "Facts") -> None:
-    from tornado_chat.cli.shown import contents, size
+def _show(config: configuration.Config, path: Path, facts: "DatabaseInfo") -> None:
+    from tornado_chat.cli.shown import database_summary, size
 
     if facts.unknown:
         schema = f"of a newer version than this ({', '.join(facts.unknown)})"
@@ -246,13 +248,13 @@ def _show(config: configuration.Config, path: Path, facts: "Facts") -> None:
     lines = [
         ("size", size(path.stat().st_size)),
         ("schema", schema),
-        *contents(facts, config.server.timezone),
+        *database_summary(facts, config.server.timezone),
     ]
     for label, text in lines:
         click.echo(f"  {label:<14} {text}")
 
 
-def _tell_of_the_rest(config: configuration.Config, database: Path) -> None:
+def _print_other_files(config: configuration.Config, database: Path) -> None:
     """Which files a restored server will want as well."""
     own = {database.name, *(f"{database.name}{end}" for end in ("-wal", "-shm", "-journal"))}
     others = sorted(
@@ -268,8 +270,8 @@ def _tell_of_the_rest(config: configuration.Config, database: Path) -> None:
         click.echo(f"not in it; keep copies elsewhere, they are secrets: {', '.join(others)}")
 
 
-def _superfluous(folder: Path, keep: int) -> list[Path]:
-    backups = sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+def _backups_to_remove(folder: Path, keep: int) -> list[Path]:
+    backups = sorted(path for path in folder.iterdir() if BACKUP_NAME.fullmatch(path.name))
     return backups[:-keep]
 
 
@@ -280,13 +282,13 @@ def _aside(database: Path) -> Path:
     return next(path for name in names if not (path := database.with_name(name)).exists())
 
 
-def _require_room(source: Path, folder: Path) -> None:
+def _require_space(source: Path, folder: Path) -> None:
     """Look for the room before anything is begun."""
     from tornado_chat.cli.shown import size
 
     try:
         info = os.statvfs(folder)
-        wanted = source.stat().st_size * ROOM
+        wanted = source.stat().st_size * REQUIRED_SPACE_FACTOR
     except FileNotFoundError as error:  # of a disk that is not mounted, perhaps: none is made here
         raise click.ClickException(
             f"there is no folder {error.filename}; make it first: install -d -m 700 {error.filename}"
@@ -308,7 +310,7 @@ def _take_over_owner(new: Path, database: Path) -> None:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
+def _temporary_beside(target: Path) -> Iterator[Path]:
     """A name for what becomes ``target``; whatever is left under it in the end is removed."""
     try:
         folder = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)

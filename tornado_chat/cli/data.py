@@ -10,42 +10,42 @@ from urllib.parse import urlsplit
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.options import load_plugins, not_there, opened
+from tornado_chat.cli.options import database_session, load_plugins, missing_database_text
 from tornado_chat.core.types import Person, Role
 
 if TYPE_CHECKING:
     import peewee
 
-    from tornado_chat.plugins.data_keepers import Keepers
+    from tornado_chat.plugins.data_keepers import DataKeepers
 
 
 @contextmanager
-def kept(config: configuration.Config) -> Iterator[tuple["peewee.Database", "Keepers"]]:
+def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Database", "DataKeepers"]]:
     """The database, up to date and with the tables of plugins, and what plugins do with theirs."""
     from tornado_chat.observability import logs
-    from tornado_chat.plugins.data_keepers import of_plugins
-    from tornado_chat.storage.exclusive_lock import be_patient
+    from tornado_chat.plugins.data_keepers import collect_keepers
+    from tornado_chat.storage.exclusive_lock import raise_lock_timeout
 
-    missing = not_there(config)
+    missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
     if not sys.stderr.isatty():  # a timer's: what is done belongs into its log
         logs.configure(config.logging)
     loaded = load_plugins(config)
-    with opened(config) as (database, schema):
+    with database_session(config) as (database, schema):
         lacking = [name for name, applied in schema.status(database) if not applied]
         if lacking:
             raise click.ClickException(
                 f"the database lacks {', '.join(lacking)}: make a backup, then run `tornado-chat db upgrade`"
             )
-        be_patient(database)
+        raise_lock_timeout(database)
         for each in loaded:
             register = getattr(each.plugin, "register_models", None)
-            schema.create_missing(database, list(register()) if register is not None else [])
-        yield database, of_plugins(loaded, config.state_dir)
+            schema.create_missing_tables(database, list(register()) if register is not None else [])
+        yield database, collect_keepers(loaded, config.state_dir)
 
 
-def ask(question: str, yes: bool) -> None:
+def confirm(question: str, yes: bool) -> None:
     """Go on only if somebody says so, on the terminal or by ``--yes``."""
     if yes:
         return
@@ -88,7 +88,7 @@ def mysql_arguments(url: str) -> str:
     return " ".join(words)
 
 
-def strangers(database: "peewee.Database", config: configuration.Config) -> list[str]:
+def unknown_tables(database: "peewee.Database", config: configuration.Config) -> list[str]:
     """Tables with something in them that neither the server nor a running plugin knows."""
     from tornado_chat.storage import facts
 
@@ -100,7 +100,7 @@ def strangers(database: "peewee.Database", config: configuration.Config) -> list
     return [name for name, rows in found.items() if rows and name not in known]
 
 
-def about_strangers(tables: Sequence[str]) -> str:
+def unknown_tables_text(tables: Sequence[str]) -> str:
     """What to do about them, in a sentence."""
     return (
         f"these tables are of plugins that do not run, and were left out: {', '.join(tables)}; "
@@ -108,7 +108,7 @@ def about_strangers(tables: Sequence[str]) -> str:
     )
 
 
-def of_person(command: Callable[..., None]) -> Callable[..., None]:
+def person_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command ``--user`` and ``--role``; it gets them as ``id`` and ``role``."""
     role = click.option(
         "--role",
@@ -120,7 +120,7 @@ def of_person(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--user", "id", required=True, metavar="ID", help="The person's id.")(role(command))
 
 
-def require_known(database: "peewee.Database", keepers: "Keepers", person: Person) -> None:
+def require_known(database: "peewee.Database", keepers: "DataKeepers", person: Person) -> None:
     """:raises ClickException: nothing is stored about the person."""
     from tornado_chat.storage import person_data
 

@@ -10,22 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tornado_chat.cli.data import about_strangers, ask, kept, of_person, require_known, sqlite_file, strangers
-from tornado_chat.cli.options import Given, configured
-from tornado_chat.cli.progress import progress, stoppable
+from tornado_chat.cli.data import (
+    confirm,
+    open_person_data,
+    person_options,
+    require_known,
+    sqlite_file,
+    unknown_tables,
+    unknown_tables_text,
+)
+from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
 
 if TYPE_CHECKING:
-    from tornado_chat.data_management.erasure import Erasure, Open
+    from tornado_chat.data_management.erasure import Erasure, OpenConversation
 
-SMALL = 64 * 1024 * 1024
+COMPACT_LIMIT_BYTES = 64 * 1024 * 1024
 """Bytes of a database that is written anew within a second or so, also while the server uses it."""
 
-PATIENCE = 30.0  # seconds to get a turn at emptying the log
+LOG_TIMEOUT_SECONDS = 30.0  # seconds to get a turn at emptying the log
 
 
 @click.command()
-@of_person
+@person_options
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--end-open", is_flag=True, help="End the person's conversations that are still open.")
@@ -43,9 +51,9 @@ PATIENCE = 30.0  # seconds to get a turn at emptying the log
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here, as JSON."
 )
-@configured
+@with_config
 def erase(
-    given: Given,
+    config_arguments: ConfigArguments,
     id: str,
     role: str,
     dry_run: bool,
@@ -63,32 +71,34 @@ def erase(
     """
     from tornado_chat.core.texts import system_text
     from tornado_chat.data_management.erasure import Erasure
-    from tornado_chat.data_management.operation_log import Recorder
+    from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.storage import sqlite_files
 
-    config = given.load()
+    config = config_arguments.load()
     person = Person(Role(role), id)
     tombstone = system_text(config.server.language, "erased")
     path = sqlite_file(config, "") if config.storage.url.startswith("sqlite:") else None
     # Before it is opened here: to look at the locks lets go of one's own.
-    served = path is None or sqlite_files.in_use(path)
+    served = path is None or sqlite_files.is_in_use(path)
     if report is not None and report.exists():
         raise click.UsageError(f"{report} is there already; name one that is not")
     if report is not None and not os.access(report.absolute().parent, os.W_OK):
         raise click.UsageError(f"{report} cannot be written; name another place")
-    with kept(config) as (database, keepers), stoppable():
+    with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
         require_known(database, keepers, person)
-        rehearsal = Erasure(database, keepers, person, tombstone, whole=whole_conversations, rehearse=True)
+        rehearsal = Erasure(
+            database, keepers, person, tombstone, whole_conversations=whole_conversations, dry_run=True
+        )
         open = rehearsal.open()
         in_the_way = open if not end_open else [each for each in open if served and each.state != "ready"]
         if in_the_way and not dry_run:
             raise click.ClickException(_still_open(in_the_way, end_open))
         if dry_run or not yes:
             with progress("counting", 1) as bar:
-                rehearsal.run(bar.to)
+                rehearsal.run(bar.set_done)
             click.echo(f"{role} {id}, to be erased:")
             _show(rehearsal)
-        unknown = strangers(database, config)
+        unknown = unknown_tables(database, config)
         remarks = _remarks(whole_conversations, unknown)
         if dry_run:
             if in_the_way:
@@ -97,23 +107,23 @@ def erase(
             click.echo("nothing was changed")
             _write_report(report, person, rehearsal, remarks, dry_run=True, by="")
             return
-        ask("Erase it for good?", yes)
-        recorder = Recorder(database, keepers, "erase", person)
+        confirm("Erase it for good?", yes)
+        recorder = OperationRecorder(database, keepers, "erase", person)
         try:
-            recorder.note("begun")
+            recorder.record_state("begun")
         except ValueError as error:
             raise click.ClickException(f"it cannot be recorded, so nothing was done: {error}") from error
-        erasure = Erasure(database, keepers, person, tombstone, whole=whole_conversations)
+        erasure = Erasure(database, keepers, person, tombstone, whole_conversations=whole_conversations)
         try:
             erasure.end(open)
             with progress("erasing", 1) as bar:
-                erasure.run(bar.to)
+                erasure.run(bar.set_done)
         except KeyboardInterrupt:
-            recorder.note("stopped", _by_table(erasure))
+            recorder.record_state("stopped", _by_table(erasure))
             raise click.ClickException(
                 "stopped in the middle: what was erased stays erased; run the same command again for the rest"
             ) from None
-        recorder.note("done", _by_table(erasure))
+        recorder.record_state("done", _by_table(erasure))
         complete = erasure.complete
     if path is not None:
         remarks += _clean(path, served, compact)
@@ -131,7 +141,7 @@ def erase(
         sys.exit(1)
 
 
-def _still_open(open: Sequence["Open"], end_open: bool) -> str:
+def _still_open(open: Sequence["OpenConversation"], end_open: bool) -> str:
     from tornado_chat.core.types import Kind
 
     names = {Kind.SESSION: "session", Kind.RECORD: "supervision record", Kind.SUPPORT: "support conversation"}
@@ -159,11 +169,11 @@ def _show(erasure: "Erasure") -> None:
         click.echo(line)
 
 
-def _remarks(whole: bool, unknown: Sequence[str]) -> list[str]:
-    said = [] if whole else ["what others said stays, also where they wrote the person's name"]
+def _remarks(whole_conversations: bool, unknown: Sequence[str]) -> list[str]:
+    said = [] if whole_conversations else ["what others said stays, also where they wrote the person's name"]
     said.append("backups from before still hold everything, until you remove them")
     said.append("that the person was erased is on record, with the id (`tornado-chat db operations`)")
-    return [*said, *([about_strangers(unknown)] if unknown else [])]
+    return [*said, *([unknown_tables_text(unknown)] if unknown else [])]
 
 
 def _show_remarks(remarks: Sequence[str]) -> None:
@@ -176,7 +186,7 @@ def _clean(path: Path, served: bool, compact: bool | None) -> list[str]:
     from tornado_chat.storage import sqlite_files
 
     remarks = []
-    if compact or (compact is None and (not served or path.stat().st_size <= SMALL)):
+    if compact or (compact is None and (not served or path.stat().st_size <= COMPACT_LIMIT_BYTES)):
         try:
             with progress("compacting") as bar:
                 sqlite_files.compact(path, bar.tick)
@@ -187,7 +197,7 @@ def _clean(path: Path, served: bool, compact: bool | None) -> list[str]:
             "fragments may be left in the free space of the database: run `tornado-chat db compact` when the "
             "server is stopped the next time"
         )
-    if not sqlite_files.empty_log(path, PATIENCE):
+    if not sqlite_files.truncate_wal(path, LOG_TIMEOUT_SECONDS):
         remarks.append(
             "the write-ahead log was busy and may still hold it: it is emptied when the server stops"
         )

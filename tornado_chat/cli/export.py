@@ -9,9 +9,15 @@ from pathlib import Path
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.data import about_strangers, kept, of_person, require_known, strangers
-from tornado_chat.cli.options import Given, configured
-from tornado_chat.cli.progress import progress, stoppable
+from tornado_chat.cli.data import (
+    open_person_data,
+    person_options,
+    require_known,
+    unknown_tables,
+    unknown_tables_text,
+)
+from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
 
 SECTIONS = (
@@ -22,15 +28,15 @@ SECTIONS = (
 
 
 @click.command()
-@of_person
+@person_options
 @click.option(
     "--output",
     required=True,
     type=click.Path(path_type=Path),
     help="A folder that is made, or a file that ends in .zip.",
 )
-@configured
-def export(given: Given, id: str, role: str, output: Path) -> None:
+@with_config
+def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) -> None:
     """Write everything about one person into files.
 
     person.html is to be read, person.json is for programs. That is what GDPR art. 15 and 20 and PIPL art. 45 ask for: conversations with all that was said in them,
@@ -39,16 +45,16 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
     """
     from importlib.metadata import version
 
-    from tornado_chat.cli.shown import some
+    from tornado_chat.cli.shown import count_text
     from tornado_chat.data_management import backup_files
-    from tornado_chat.data_management.operation_log import Recorder
-    from tornado_chat.data_management.person_export import Gathered
+    from tornado_chat.data_management.operation_log import OperationRecorder
+    from tornado_chat.data_management.person_export import PersonData
 
-    config = given.load()
+    config = config_arguments.load()
     person = Person(Role(role), id)
     if output.exists() and not (output.is_dir() and output.suffix != ".zip" and not any(output.iterdir())):
         raise click.UsageError(f"{output} is there already; name one that is not")
-    with kept(config) as (database, keepers), stoppable():
+    with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
         require_known(database, keepers, person)
         try:
             output.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,7 +65,7 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
             inside = folder / "person"
             inside.mkdir(mode=0o700)
             with database.atomic():  # all of one moment
-                gathered = Gathered(database, keepers, person, config.server.timezone)
+                gathered = PersonData(database, keepers, person, config.server.timezone)
                 with progress("exporting", gathered.counts.total()) as bar:
                     backup_files.write(
                         gathered,
@@ -74,7 +80,7 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
                     f"plugins failed ({', '.join(sorted(keepers.failed))}), so nothing was written"
                 )
             try:
-                Recorder(database, keepers, "export", person).note("done", gathered.counts)
+                OperationRecorder(database, keepers, "export", person).record_state("done", gathered.counts)
             except ValueError as error:
                 raise click.ClickException(
                     f"it cannot be recorded, so nothing was written: {error}"
@@ -84,11 +90,13 @@ def export(given: Given, id: str, role: str, output: Path) -> None:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
         finally:
             shutil.rmtree(folder)
-        unknown = strangers(database, config)
-    told = ", ".join(some(gathered.counts[name], one) for name, one in SECTIONS if gathered.counts[name])
+        unknown = unknown_tables(database, config)
+    told = ", ".join(
+        count_text(gathered.counts[name], one) for name, one in SECTIONS if gathered.counts[name]
+    )
     click.echo(f"{output}: everything about {role} {id}: {told or 'no conversation'}")
     if unknown:
-        click.echo(about_strangers(unknown), err=True)
+        click.echo(unknown_tables_text(unknown), err=True)
 
 
 def _place(folder: Path, output: Path) -> None:

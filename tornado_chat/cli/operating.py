@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from tornado_chat.cli.options import Given, Misconfigured, configured, not_there, opened, unusable
+from tornado_chat.cli.options import (
+    ConfigArguments,
+    Misconfigured,
+    database_error,
+    database_session,
+    missing_database_text,
+    with_config,
+)
 from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Role
@@ -29,15 +36,15 @@ def _seconds(context: click.Context, parameter: click.Parameter, text: str) -> f
 @click.option(
     "--expires", callback=_seconds, default="12h", show_default=True, help="As 90s, 30m, 12h or 7d."
 )
-@configured
-def token(given: Given, id: str, role: str, name: str | None, expires: float) -> None:
+@with_config
+def token(config_arguments: ConfigArguments, id: str, role: str, name: str | None, expires: float) -> None:
     """Print a token (JWT).
 
     It is signed with the configured secret, or with the generated one, which the server uses too.
     """
-    config = given.load()
+    config = config_arguments.load()
     from tornado_chat.services.auth.secret import load_secret
-    from tornado_chat.services.auth.tokens import mint
+    from tornado_chat.services.auth.tokens import mint_token
 
     if not any(algorithm.startswith("HS") for algorithm in config.auth.algorithms):
         accepted = ", ".join(config.auth.algorithms)
@@ -49,7 +56,7 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
     number = re.fullmatch(r"0|[1-9]\d{0,17}", id, re.ASCII) is not None
     try:
         secret = load_secret(config.auth, config.state_dir)
-        text = mint(
+        text = mint_token(
             config.auth,
             secret,
             id=int(id) if number else id,
@@ -64,28 +71,28 @@ def token(given: Given, id: str, role: str, name: str | None, expires: float) ->
 
 
 @click.command("check-config")
-@configured
-def check_config(given: Given) -> None:
+@with_config
+def check_config(config_arguments: ConfigArguments) -> None:
     """Tell every mistake in the configuration."""
-    from tornado_chat.server.preflight import mistakes
+    from tornado_chat.server.preflight import find_problems
 
-    found = mistakes(given.read)
+    found = find_problems(config_arguments.read)
     if found:
         raise Misconfigured(found)
-    config = given.load()
-    warnings = [*config.warnings, *_look_at_server(config)]
+    config = config_arguments.load()
+    warnings = [*config.warnings, *_check_mysql_server(config)]
     click.echo("configuration OK")
     for warning in warnings:
         click.echo(f"but {warning}")
-    for path in given.sources():
+    for path in config_arguments.sources():
         click.echo(f"read {path}")
-    if not given.sources():
+    if not config_arguments.sources():
         click.echo("no file was read: there is none in /etc/tornado-chat, so the defaults count")
 
 
 @click.command()
-@configured
-def samples(given: Given) -> None:
+@with_config
+def samples(config_arguments: ConfigArguments) -> None:
     """Show the files to begin with: configuration, systemd units, nginx."""
     spec = find_spec("tornado_chat_samples")
     for folder in spec.submodule_search_locations or () if spec else ():
@@ -94,16 +101,16 @@ def samples(given: Given) -> None:
                 click.echo(path)
 
 
-def _look_at_server(config: Config) -> list[str]:
+def _check_mysql_server(config: Config) -> list[str]:
     """Whether a MySQL server is there and can be used; what the operator should know of it."""
     if not is_mysql(config.storage.url):
         return []
-    from tornado_chat.storage.open import examine
+    from tornado_chat.storage.open import check_server
 
-    with opened(config) as (database, _):
-        faults, warnings = examine(database, config.storage, config.limits.frame_bytes)
+    with database_session(config) as (database, _):
+        faults, warnings = check_server(database, config.storage, config.limits.frame_bytes)
     if faults:
-        raise unusable(config, "; ".join(faults))
+        raise database_error(config, "; ".join(faults))
     return warnings
 
 
@@ -114,12 +121,12 @@ def db() -> None:
 
 @db.command("status")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-@configured
-def db_status(given: Given, as_json: bool) -> None:
+@with_config
+def db_status(config_arguments: ConfigArguments, as_json: bool) -> None:
     """Tell which migrations the database has, and what is in it."""
-    config = given.load()
+    config = config_arguments.load()
     url = config.storage.url
-    missing_yet = not_there(config)
+    missing_yet = missing_database_text(config)
     if missing_yet:
         if as_json:
             raise click.ClickException(missing_yet)
@@ -127,10 +134,10 @@ def db_status(given: Given, as_json: bool) -> None:
         return
     import msgspec
 
-    from tornado_chat.cli.shown import contents, size
+    from tornado_chat.cli.shown import database_summary, size
     from tornado_chat.storage import facts
 
-    with opened(config) as (database, _):
+    with database_session(config) as (database, _):
         found = facts.describe(database)
     if as_json:
         click.echo(msgspec.json.encode(found))
@@ -150,7 +157,7 @@ def db_status(given: Given, as_json: bool) -> None:
                 f"log {size(found.file.log)}; journal mode {found.file.journal_mode}",
             )
         )
-    lines += contents(found, config.server.timezone)
+    lines += database_summary(found, config.server.timezone)
     lines.append(("rows", ", ".join(f"{name} {count:,}" for name, count in found.rows.items())))
     for label, text in lines:
         click.echo(f"{label:<14} {text}")
@@ -163,13 +170,13 @@ def db_status(given: Given, as_json: bool) -> None:
 
 
 @db.command("upgrade")
-@configured
-def db_upgrade(given: Given) -> None:
+@with_config
+def db_upgrade(config_arguments: ConfigArguments) -> None:
     """Bring the database up to date. Stop the server, and make a backup first."""
-    from tornado_chat.cli.progress import progress, stoppable
+    from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
-    _look_at_server(given.load())
-    with opened(given.load()) as (database, schema):
+    _check_mysql_server(config_arguments.load())
+    with database_session(config_arguments.load()) as (database, schema):
         unknown = schema.unknown(database)
         if unknown:
             raise click.ClickException(
@@ -177,8 +184,8 @@ def db_upgrade(given: Given) -> None:
             )
         missing = sum(not applied for _, applied in schema.status(database))
         # Each is a transaction of its own: one that is stopped leaves what was there.
-        with stoppable(), progress("upgrading", missing) as bar:
+        with sigterm_as_interrupt(), progress("upgrading", missing) as bar:
             applied = schema.upgrade(database, lambda name: bar.add())
         for name in applied:
             click.echo(f"{name}  applied")
-    click.echo(f"{given.load().storage.url} is up to date")
+    click.echo(f"{config_arguments.load().storage.url} is up to date")

@@ -16,7 +16,7 @@ from tornado_chat.config import loader
 if TYPE_CHECKING:
     import peewee
 
-    from tornado_chat.plugins.discovery import Loaded
+    from tornado_chat.plugins.discovery import LoadedPlugin
 
 P = ParamSpec("P")
 
@@ -34,7 +34,7 @@ class Misconfigured(click.ClickException):
 
 
 @dataclass(frozen=True)
-class Given:
+class ConfigArguments:
     """What the command line says about the configuration."""
 
     files: Sequence[Path]
@@ -52,14 +52,14 @@ class Given:
             raise Misconfigured(error.problems) from error
 
     def sources(self) -> list[Path]:
-        return loader.sources(self.files, os.environ)
+        return loader.config_files(self.files, os.environ)
 
     def sets(self, option: str) -> bool:
         return any(override.partition("=")[0].strip() == option for override in self.overrides)
 
 
-def configured(command: Callable[Concatenate[Given, P], None]) -> Callable[..., None]:
-    """Give a command ``--config`` and ``--set``; it gets them as ``Given``."""
+def with_config(command: Callable[Concatenate[ConfigArguments, P], None]) -> Callable[..., None]:
+    """Give a command ``--config`` and ``--set``; it gets them as ``ConfigArguments``."""
 
     @click.option(
         "--config",
@@ -80,12 +80,12 @@ def configured(command: Callable[Concatenate[Given, P], None]) -> Callable[..., 
     def with_given(
         files: Sequence[Path], overrides: Sequence[str], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        command(Given(files, overrides), *args, **kwargs)
+        command(ConfigArguments(files, overrides), *args, **kwargs)
 
     return with_given
 
 
-def load_plugins(config: configuration.Config) -> "list[Loaded]":
+def load_plugins(config: configuration.Config) -> "list[LoadedPlugin]":
     """The plugins that run, in order. :raises Misconfigured: they have mistakes."""
     from tornado_chat.plugins import discovery
 
@@ -95,7 +95,7 @@ def load_plugins(config: configuration.Config) -> "list[Loaded]":
         raise Misconfigured(error.problems) from error
 
 
-def not_there(config: configuration.Config) -> str:
+def missing_database_text(config: configuration.Config) -> str:
     """That there is no database yet, in a sentence; empty if there is one. To open it would make it."""
     from tornado_chat.config.mysql_url import is_mysql
     from tornado_chat.storage.database import SQLITE_SCHEME
@@ -108,26 +108,26 @@ def not_there(config: configuration.Config) -> str:
 
 
 @contextmanager
-def opened(config: configuration.Config) -> Iterator[tuple["peewee.Database", Any]]:
+def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Database", Any]]:
     """The configured database and the ``schema`` module; what they raise becomes a sentence."""
     import peewee
 
     from tornado_chat.storage import schema
     from tornado_chat.storage.database import open_database
-    from tornado_chat.storage.open import why
+    from tornado_chat.storage.open import explain_error
 
     try:
-        database = open_database(config.storage, waits_long=True)
+        database = open_database(config.storage, without_timeout=True)
     except (OSError, peewee.ImproperlyConfigured) as error:
         # Its folder or driver; an OSError of later is the command's own, a closed pipe for one.
-        raise unusable(config, str(error)) from error
+        raise database_error(config, str(error)) from error
     try:
         yield database, schema
     except peewee.PeeweeException as error:
-        raise unusable(config, why(database, error)) from error
+        raise database_error(config, explain_error(database, error)) from error
     finally:
         database.close()
 
 
-def unusable(config: configuration.Config, reason: str) -> click.ClickException:
+def database_error(config: configuration.Config, reason: str) -> click.ClickException:
     return click.ClickException(f"the database {config.storage.url} cannot be used: {reason}")

@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.options import Given, configured, load_plugins, not_there, opened
+from tornado_chat.cli.options import (
+    ConfigArguments,
+    database_session,
+    load_plugins,
+    missing_database_text,
+    with_config,
+)
 
 if TYPE_CHECKING:
     import peewee
 
-    from tornado_chat.plugins.discovery import Loaded
+    from tornado_chat.plugins.discovery import LoadedPlugin
 
 
 @click.command("plugins")
-@configured
-def plugins(given: Given) -> None:
+@with_config
+def plugins(config_arguments: ConfigArguments) -> None:
     """Show the plugins: those that run, in their order, and those that could."""
-    config = given.load()
+    config = config_arguments.load()
     from tornado_chat.plugins import discovery
 
     loaded = load_plugins(config)
@@ -33,7 +39,7 @@ def plugins(given: Given) -> None:
         click.echo(f"   hooks     {', '.join(each.hooks)}")
         for label, text in zip(("settings", *[""] * 99), _settings(each), strict=False):
             click.echo(f"   {label:<9} {text}")
-    found, _ = discovery.find(config)
+    found, _ = discovery.find_plugins(config)
     running = {each.name for each in loaded}
     others = [each for name, each in sorted(found.items()) if name not in running]
     if others:
@@ -42,10 +48,10 @@ def plugins(given: Given) -> None:
             click.echo(f"   {other.name:<16} {other.source}")
 
 
-def _settings(loaded: "Loaded") -> list[str]:
+def _settings(loaded: "LoadedPlugin") -> list[str]:
     from dataclasses import fields
 
-    from tornado_chat.config.ini import written
+    from tornado_chat.config.ini import format_value
 
     settings = loaded.plugin.settings
     lines = []
@@ -54,13 +60,15 @@ def _settings(loaded: "Loaded") -> list[str]:
         secret = any(word in each.name for word in ("secret", "password", "token"))
         # The query of an address often is a password.
         shown = (
-            "[not shown]" if secret and value else re.sub(r"(://[^\s?]*)\?[^\s,]+", r"\1?…", written(value))
+            "[not shown]"
+            if secret and value
+            else re.sub(r"(://[^\s?]*)\?[^\s,]+", r"\1?…", format_value(value))
         )
         lines.append(f"{each.name} = {shown}" + ("" if value == each.default else "   (set)"))
     return lines
 
 
-class WithPlugins(click.Group):
+class PluginCommandGroup(click.Group):
     """The commands of the server, and below them those of the plugins that are enabled.
 
     Which these are is known from the configuration only, so --config and --set are looked for in the
@@ -70,7 +78,7 @@ class WithPlugins(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         own = super().list_commands(ctx)
         try:
-            return [*own, *sorted(_commands(_peek(sys.argv[1:])))]
+            return [*own, *sorted(_plugin_commands(_config_from_arguments(sys.argv[1:])))]
         except click.ClickException:  # `check-config` tells what is wrong
             return own
 
@@ -79,10 +87,10 @@ class WithPlugins(click.Group):
         if own is not None:
             return own
         arguments = ctx.meta.get(_ARGUMENTS, sys.argv[1:])
-        given = _peek(arguments)
+        config_arguments = _config_from_arguments(arguments)
         try:
-            command = _commands(given).get(name)
-            if command is None and _is_plugin(given, name):
+            command = _plugin_commands(config_arguments).get(name)
+            if command is None and _is_plugin(config_arguments, name):
                 raise click.UsageError(f'the plugin "{name}" does not run: name it in [plugins] enabled')
             return command
         except click.UsageError:
@@ -102,7 +110,7 @@ class WithPlugins(click.Group):
 _ARGUMENTS = "tornado_chat.arguments"
 
 
-def _peek(arguments: Sequence[str]) -> Given:
+def _config_from_arguments(arguments: Sequence[str]) -> ConfigArguments:
     """What the arguments say about the configuration, whatever else they say."""
     found: dict[str, list[str]] = {"--config": [], "--set": []}
     rest = iter(arguments)
@@ -110,32 +118,34 @@ def _peek(arguments: Sequence[str]) -> Given:
         option, equals, value = argument.partition("=")
         if option in found:
             found[option].append(value if equals else next(rest, ""))
-    return Given([Path(path) for path in found["--config"]], found["--set"])
+    return ConfigArguments([Path(path) for path in found["--config"]], found["--set"])
 
 
-def _is_plugin(given: Given, name: str) -> bool:
+def _is_plugin(config_arguments: ConfigArguments, name: str) -> bool:
     from tornado_chat.plugins import discovery
 
-    found, _ = discovery.find(given.load())
+    found, _ = discovery.find_plugins(config_arguments.load())
     return name in found
 
 
-def _commands(given: Given) -> dict[str, click.Command]:
-    config = given.load()
+def _plugin_commands(config_arguments: ConfigArguments) -> dict[str, click.Command]:
+    config = config_arguments.load()
     commands: dict[str, click.Command] = {}
     for loaded in load_plugins(config):
         register = getattr(loaded.plugin, "register_commands", None)
         for command in register() if register is not None else ():
-            commands.setdefault(command.name or loaded.name, _prepared(command, loaded, config))
+            commands.setdefault(command.name or loaded.name, _with_common_options(command, loaded, config))
     return commands
 
 
-def _prepared(command: click.Command, loaded: "Loaded", config: configuration.Config) -> click.Command:
+def _with_common_options(
+    command: click.Command, loaded: "LoadedPlugin", config: configuration.Config
+) -> click.Command:
     """A copy with the options of every command, below it too, and a ``CommandContext`` for the callbacks."""
     command = copy.copy(command)
     if isinstance(command, click.Group):
         command.commands = {
-            name: _prepared(below, loaded, config) for name, below in command.commands.items()
+            name: _with_common_options(below, loaded, config) for name, below in command.commands.items()
         }
         return command
     # Peeked at before; here they are only taken out of the command's way.
@@ -156,12 +166,12 @@ def _prepared(command: click.Command, loaded: "Loaded", config: configuration.Co
     assert run is not None
 
     def with_context(*args: Any, **kwargs: Any) -> Any:
-        missing = not_there(config)
+        missing = missing_database_text(config)
         if missing:
             raise click.ClickException(missing)
-        with opened(config) as (database, schema):
+        with database_session(config) as (database, schema):
             register = getattr(loaded.plugin, "register_models", None)
-            schema.create_missing(database, list(register()) if register is not None else [])
+            schema.create_missing_tables(database, list(register()) if register is not None else [])
             click.get_current_context().obj = _context(loaded, config, database)
             return run(*args, **kwargs)
 
@@ -169,7 +179,7 @@ def _prepared(command: click.Command, loaded: "Loaded", config: configuration.Co
     return command
 
 
-def _context(loaded: "Loaded", config: configuration.Config, database: "peewee.Database") -> Any:
+def _context(loaded: "LoadedPlugin", config: configuration.Config, database: "peewee.Database") -> Any:
     from tornado_chat.plugins.context import CommandContext
 
     return CommandContext(

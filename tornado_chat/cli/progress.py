@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-OFTEN = 0.1  # seconds between two signs of life
+TICK_SECONDS = 0.1  # seconds between two signs of life
 
 
 class Progress:
@@ -25,7 +25,7 @@ class Progress:
         """So much more is done."""
         self._bar.update(count)
 
-    def to(self, done: int, total: int) -> None:
+    def set_done(self, done: int, total: int) -> None:
         """``done`` of ``total`` is done, whatever was said before."""
         self._bar.length = total
         self._bar.update(max(0, done - self._bar.pos))
@@ -33,7 +33,7 @@ class Progress:
     def tick(self) -> None:
         """It still goes on."""
         now = time.monotonic()
-        if now - self._told >= OFTEN:
+        if now - self._told >= TICK_SECONDS:
             self._told = now
             self._bar.update(1)
 
@@ -49,7 +49,7 @@ def progress(label: str, length: int | None = None) -> Iterator[Progress]:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM do what Ctrl-C does, so that neither leaves anything half done."""
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -10,37 +10,37 @@ from urllib.parse import parse_qs, urlsplit
 
 import click
 
-from tornado_chat.cli.options import Given, Misconfigured, configured
+from tornado_chat.cli.options import ConfigArguments, Misconfigured, with_config
 
 TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 
 
 @click.command()
-@configured
-def serve(given: Given) -> None:
+@with_config
+def serve(config_arguments: ConfigArguments) -> None:
     """Run the server, until SIGTERM or Ctrl-C."""
     from tornado_chat.config.sections import ConfigError
     from tornado_chat.observability import logs
 
     try:
-        config = given.read()
+        config = config_arguments.read()
     except ConfigError as error:
-        from tornado_chat.server.preflight import mistakes
+        from tornado_chat.server.preflight import find_problems
 
-        raise Misconfigured(mistakes(given.read)) from error
-    from tornado_chat.server.systemd import PROCESS
+        raise Misconfigured(find_problems(config_arguments.read)) from error
+    from tornado_chat.server.systemd import PROCESS_VARIABLE
 
-    process = os.environ.get(PROCESS)
+    process = os.environ.get(PROCESS_VARIABLE)
     logs.configure(config.logging, process=int(process or 0))
     if process is None:  # else the parent process has said it
         config.log_warnings()
     if process is None and config.server.process_count > 1:
         from tornado_chat.server import workers
 
-        raise SystemExit(workers.run(config, given.read))
+        raise SystemExit(workers.run(config, config_arguments.read))
     from tornado_chat.server.main import run
 
-    raise SystemExit(run(config, reread=given.read))
+    raise SystemExit(run(config, read_config=config_arguments.read))
 
 
 @click.command()
@@ -50,15 +50,15 @@ def serve(given: Given) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep what is said in this directory, for the next demo.",
 )
-@configured
-def demo(given: Given, state_dir: Path | None) -> None:
+@with_config
+def demo(config_arguments: ConfigArguments, state_dir: Path | None) -> None:
     """Run a throw-away server with made-up people.
 
     It shows how to be one of them, in another terminal or with any WebSocket client. It has a database and a secret of its own, whatever is configured: nobody's data are touched.
     They are gone when it ends, unless --state-dir says where to keep them.
     """
-    config = given.load()
-    from tornado_chat.demo.server import Host, prepare
+    config = config_arguments.load()
+    from tornado_chat.demo.server import DemoHost, demo_config
     from tornado_chat.observability import logs
     from tornado_chat.server.main import run
     from tornado_chat.web.widget import DEMO_ROUTES
@@ -70,14 +70,14 @@ def demo(given: Given, state_dir: Path | None) -> None:
         else:
             directory = state_dir
         try:
-            own = prepare(config, directory, any_port=not given.sets("server.port"))
-            host = Host(own, config.state_dir, _own_command(), click.echo)
+            own = demo_config(config, directory, any_port=not config_arguments.sets("server.port"))
+            host = DemoHost(own, config.state_dir, _own_command(), click.echo)
         except OSError as error:
             raise click.ClickException(f"{directory} cannot be used: {error.strerror}") from error
         except ValueError as error:
             raise click.ClickException(str(error)) from error
-        stack.callback(host.leave)
-        code = run(own, host.welcome, more_pages=DEMO_ROUTES)
+        stack.callback(host.remove_pointer)
+        code = run(own, host.on_listening, more_pages=DEMO_ROUTES)
         raise SystemExit(code or host.failed)
 
 
@@ -99,8 +99,10 @@ def _own_command() -> str:
     help="Find the demo that was started with this --state-dir.",
 )
 @click.option("--url", metavar="WS_URL", help="Talk here instead: ws://HOST/chat?sessionId=2&type=0")
-@configured
-def talk(given: Given, person: str | None, state_dir: Path | None, url: str | None) -> None:
+@with_config
+def talk(
+    config_arguments: ConfigArguments, person: str | None, state_dir: Path | None, url: str | None
+) -> None:
     """Talk in this terminal, as somebody in the demo.
 
     The people of the demo are visitor, consultant, observer, supervisor, supervision (the
@@ -110,22 +112,22 @@ def talk(given: Given, person: str | None, state_dir: Path | None, url: str | No
     With --url this talks to any server; the token is then taken from $TORNADO_CHAT_TOKEN.
     """
     if person is not None and url is None:
-        raise SystemExit(_talk_in_demo(person, state_dir, given))
+        raise SystemExit(_talk_in_demo(person, state_dir, config_arguments))
     if url is not None and person is None:
         raise SystemExit(_talk_to(url))
     raise click.UsageError("say who you are, as in `tornado-chat talk visitor`, or use --url")
 
 
-def _talk_in_demo(person: str, state_dir: Path | None, given: Given) -> int:
+def _talk_in_demo(person: str, state_dir: Path | None, config_arguments: ConfigArguments) -> int:
     from tornado_chat.demo.people import PEOPLE
-    from tornado_chat.demo.server import NoDemo, find, find_current
+    from tornado_chat.demo.server import DemoNotRunning, find_current_demo, find_demo
     from tornado_chat.terminal import run_terminal
 
     if person not in PEOPLE:
         raise click.UsageError(f'"{person}" is none of {", ".join(PEOPLE)}')
     try:
-        notes = find(state_dir) if state_dir else find_current(given.load().state_dir)
-    except NoDemo as error:
+        notes = find_demo(state_dir) if state_dir else find_current_demo(config_arguments.load().state_dir)
+    except DemoNotRunning as error:
         raise click.ClickException(str(error)) from error
     place = notes.people[person]
     return run_terminal(place.url, place.token, place.dialect, place.name)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from tornado_chat.storage.facts import Facts
+from tornado_chat.storage.facts import DatabaseInfo
 
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -22,12 +22,12 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def some(count: int, one: str, many: str = "") -> str:
+def count_text(count: int, one: str, many: str = "") -> str:
     """As in ``1 session`` and ``2 sessions``."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
-def when(microseconds: int | None, zone: str) -> str:
+def format_time(microseconds: int | None, zone: str) -> str:
     """In the server's zone, to the second."""
     if microseconds is None:
         return "-"
@@ -48,11 +48,11 @@ def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]
     ]
 
 
-def contents(facts: Facts, zone: str) -> list[tuple[str, str]]:
+def database_summary(facts: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
     """What is in a database, in a few lines of label and text."""
     rows: Mapping[str, int] = facts.rows
     conversations = ", ".join(
-        some(rows.get(name, 0), word)
+        count_text(rows.get(name, 0), word)
         for name, word in (
             ("consultation_session", "session"),
             ("supervisor_consultation", "supervision record"),
@@ -61,7 +61,7 @@ def contents(facts: Facts, zone: str) -> list[tuple[str, str]]:
     )
     messages = number(rows.get("message", 0))
     if facts.first is not None:
-        messages += f", from {when(facts.first, zone)} to {when(facts.last, zone)}"
+        messages += f", from {format_time(facts.first, zone)} to {format_time(facts.last, zone)}"
     lines = [
         ("conversations", conversations),
         ("messages", messages),

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.options import Given, configured, not_there, opened
+from tornado_chat.cli.options import ConfigArguments, database_session, missing_database_text, with_config
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Person, Role, StaffAccount
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROLES = (Role.CONSULTANT, Role.SUPERVISOR, Role.WAITER, Role.ADMIN)
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,57}")
-LONGEST = 64
+MAX_TEXT_CHARACTERS = 64
 PREFIX = "staff-"
 """Of the ids that we make, so that they are not a host's, which are mostly numbers."""
 
@@ -39,8 +39,8 @@ def _text(context: click.Context, parameter: click.Parameter, text: str | None) 
     """What a token takes for an id or a name."""
     if text is None:
         return None
-    if not 0 < len(text.strip()) <= LONGEST or not text.isprintable():
-        raise click.BadParameter(f'"{text}" is not 1 to {LONGEST} printable characters')
+    if not 0 < len(text.strip()) <= MAX_TEXT_CHARACTERS or not text.isprintable():
+        raise click.BadParameter(f'"{text}" is not 1 to {MAX_TEXT_CHARACTERS} printable characters')
     return text.strip()
 
 
@@ -64,9 +64,9 @@ def staff() -> None:
 @click.option("--id", "id", callback=_text, help="The person's id; staff-NAME, if it is missing.")
 @from_stdin
 @generated
-@configured
+@with_config
 def add(
-    given: Given,
+    config_arguments: ConfigArguments,
     name: str,
     role: str,
     display_name: str | None,
@@ -78,7 +78,7 @@ def add(
 
     A person is a role and an id. With --id an account can be somebody whom the host system knows too.
     """
-    with _accounts(given) as (config, database):
+    with _accounts(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         person = Person(Role(role), id or PREFIX + name)
@@ -95,10 +95,10 @@ def add(
 
 
 @staff.command("list")
-@configured
-def list_(given: Given) -> None:
+@with_config
+def list_(config_arguments: ConfigArguments) -> None:
     """Show the accounts."""
-    with _accounts(given) as (config, database):
+    with _accounts(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         found = accounts.accounts(database)
@@ -128,13 +128,13 @@ def list_(given: Given) -> None:
 @named
 @from_stdin
 @generated
-@configured
-def password(given: Given, name: str, password_stdin: bool, generate: bool) -> None:
+@with_config
+def password(config_arguments: ConfigArguments, name: str, password_stdin: bool, generate: bool) -> None:
     """Give an account another password, and sign it out everywhere."""
-    with _accounts(given) as (_, database):
+    with _accounts(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
-        found = accounts.find(database, name)
+        found = accounts.find_account(database, name)
         if found is None:
             raise _nobody(name)
         new = _password(name, found[0].display_name, password_stdin, generate)
@@ -146,32 +146,32 @@ def password(given: Given, name: str, password_stdin: bool, generate: bool) -> N
 
 @staff.command()
 @named
-@configured
-def disable(given: Given, name: str) -> None:
+@with_config
+def disable(config_arguments: ConfigArguments, name: str) -> None:
     """Let an account sign in no more, and sign it out everywhere."""
-    _set_disabled(given, name, True)
+    _set_disabled(config_arguments, name, True)
     click.echo(f"{name} is disabled, and signed out")
 
 
 @staff.command()
 @named
-@configured
-def enable(given: Given, name: str) -> None:
+@with_config
+def enable(config_arguments: ConfigArguments, name: str) -> None:
     """Let an account sign in again."""
-    _set_disabled(given, name, False)
+    _set_disabled(config_arguments, name, False)
     click.echo(f"{name} may sign in")
 
 
 @staff.command()
 @named
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@configured
-def remove(given: Given, name: str, yes: bool) -> None:
+@with_config
+def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
     """Remove an account. What it said stays."""
-    with _accounts(given) as (_, database):
+    with _accounts(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
-        _require(accounts.find(database, name) is not None, name)
+        _require(accounts.find_account(database, name) is not None, name)
         if not yes:
             click.confirm(f"Remove the account {name}?", abort=True)
         with database.atomic():
@@ -179,8 +179,8 @@ def remove(given: Given, name: str, yes: bool) -> None:
     click.echo(f"{name} is removed, and signed out")
 
 
-def _set_disabled(given: Given, name: str, disabled: bool) -> None:
-    with _accounts(given) as (_, database):
+def _set_disabled(config_arguments: ConfigArguments, name: str, disabled: bool) -> None:
+    with _accounts(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
         with database.atomic():
@@ -188,13 +188,13 @@ def _set_disabled(given: Given, name: str, disabled: bool) -> None:
 
 
 @contextmanager
-def _accounts(given: Given) -> Iterator[tuple[Config, "peewee.Database"]]:
+def _accounts(config_arguments: ConfigArguments) -> Iterator[tuple[Config, "peewee.Database"]]:
     """The database, if it is there and has the tables."""
-    config = given.load()
-    missing = not_there(config)
+    config = config_arguments.load()
+    missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
-    with opened(config) as (database, schema):
+    with database_session(config) as (database, schema):
         if not all(applied for _, applied in schema.status(database)):
             raise click.ClickException(
                 f"the database {config.storage.url} is of an older version: make a backup, then run "
@@ -210,9 +210,9 @@ def _require_free(database: "peewee.Database", name: str, person: Person, *, cho
     """
     from tornado_chat.storage import staff as accounts
 
-    if accounts.find(database, name) is not None:
+    if accounts.find_account(database, name) is not None:
         raise click.ClickException(f"there is an account {name} already")
-    other = accounts.of_person(database, person)
+    other = accounts.account_name_of(database, person)
     if other is not None:
         raise click.ClickException(f"the {person.role} {person.id} is {other} already: take another --id")
     if not chosen and accounts.removed_person(database, name) == person:
@@ -234,7 +234,7 @@ def _password(name: str, display_name: str | None, stdin: bool, generate: bool) 
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt="The same again")
     try:
-        passwords.check(password, name, display_name)
+        passwords.check_strength(password, name, display_name)
     except passwords.WeakPassword as error:
         raise click.ClickException(str(error)) from error
     return str(password)
@@ -243,7 +243,7 @@ def _password(name: str, display_name: str | None, stdin: bool, generate: bool) 
 def _hash(password: str) -> str:
     from tornado_chat.services.auth.passwords import Passwords
 
-    return Passwords().hash_now(password)
+    return Passwords().hash_blocking(password)
 
 
 def _tell(password: str, generated: bool) -> None:

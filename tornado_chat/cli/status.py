@@ -8,9 +8,9 @@ from itertools import islice
 
 import click
 
-from tornado_chat.cli.options import Given, configured
+from tornado_chat.cli.options import ConfigArguments, with_config
 
-PAUSE = 2.0  # seconds
+REFRESH_SECONDS = 2.0  # seconds
 HOME, REST_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 OTHER_SCREEN, FIRST_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
@@ -21,8 +21,8 @@ OTHER_SCREEN, FIRST_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 @click.option(
     "--url", metavar="URL", help="Ask here instead of where the configuration says: http://HOST:PORT"
 )
-@configured
-def status(given: Given, watch: bool, as_json: bool, url: str | None) -> None:
+@with_config
+def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: str | None) -> None:
     """Show how the running server is, and who is there.
 
     Exit code 1: it does not answer, or it says that something keeps it from serving; what, is printed.
@@ -31,20 +31,20 @@ def status(given: Given, watch: bool, as_json: bool, url: str | None) -> None:
     """
     if url is not None and not url.startswith(("http://", "https://")):
         raise click.UsageError("--url has to begin with http:// or https://")
-    config = given.load()
-    from tornado_chat.cli.asking import NoAnswer, ask
+    config = config_arguments.load()
+    from tornado_chat.cli.asking import StatusUnavailable, fetch_status
     from tornado_chat.cli.status_text import lines
 
     colour = False if os.environ.get("NO_COLOR") else None
 
     def once() -> tuple[bool, list[str]]:
-        place, body, found = ask(config, url)
+        place, body, found = fetch_status(config, url)
         return not found.problems, [body.decode()] if as_json else list(lines(found, str(place)))
 
     if not watch:
         try:
             well, shown = once()
-        except NoAnswer as error:
+        except StatusUnavailable as error:
             click.echo(click.style(str(error), "red"), color=colour, err=True)
             raise SystemExit(1) from error
         for line in shown:
@@ -56,9 +56,9 @@ def status(given: Given, watch: bool, as_json: bool, url: str | None) -> None:
             while True:
                 try:
                     screen.show(once()[1])
-                except NoAnswer as error:  # it may come back
+                except StatusUnavailable as error:  # it may come back
                     screen.show([click.style(str(error), "red")])
-                time.sleep(PAUSE)
+                time.sleep(REFRESH_SECONDS)
     except KeyboardInterrupt:
         return
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from tornado_chat.cli import shown
-from tornado_chat.core.status import Status, Talk
+from tornado_chat.core.status import ConversationStatus, Status
 
-SHOWN = 10
+MAX_ROWS = 10
 """Entries of a list; the others are told by their number."""
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -151,11 +151,11 @@ def _lists(status: Status) -> Iterator[str]:
     )
 
 
-def _named(talk: Talk) -> str:
+def _named(talk: ConversationStatus) -> str:
     return str(talk.id) if talk.kind == "conversation" else f"{talk.kind} {talk.id}"
 
 
-def _people(talk: Talk) -> str:
+def _people(talk: ConversationStatus) -> str:
     return ", ".join(f"{each.role} {each.id}" + ("" if each.present else " (away)") for each in talk.people)
 
 
@@ -163,7 +163,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> It
     """Columns as wide as what is in them."""
     if not rows:
         return
-    shown = [[_clean(cell) for cell in row] for row in rows[:SHOWN]]
+    shown = [[_clean(cell) for cell in row] for row in rows[:MAX_ROWS]]
     # The last column is not filled up: what is copied from a terminal should have no blanks at its ends.
     widths = [*(max(width_of(row[n]) for row in (head, *shown)) for n in range(len(head) - 1)), 0]
     yield ""

@@ -3,11 +3,11 @@
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.data import ask, kept, sqlite_file
-from tornado_chat.cli.options import Given, configured, not_there
-from tornado_chat.cli.progress import progress, stoppable
+from tornado_chat.cli.data import confirm, open_person_data, sqlite_file
+from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
+from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
-DAY = 86_400_000_000  # microseconds
+MICROSECONDS_PER_DAY = 86_400_000_000  # microseconds
 
 
 @click.command()
@@ -20,29 +20,29 @@ DAY = 86_400_000_000  # microseconds
 )
 @click.option("--dry-run", is_flag=True, help="Only tell how much it would be.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@configured
-def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
+@with_config
+def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, yes: bool) -> None:
     """Remove conversations that ended so long ago, with all that belongs to them.
 
     Open ones stay, however old they are, and notifications that have not arrived. The server may run
     meanwhile. It does the same every day if [storage] retention_days says so.
     """
-    from tornado_chat.cli.shown import number, some
+    from tornado_chat.cli.shown import count_text, number
     from tornado_chat.core.types import Kind
-    from tornado_chat.data_management.operation_log import Recorder
+    from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.pruning import prune as remove
-    from tornado_chat.storage.retention import count_old
+    from tornado_chat.storage.retention import count_expired
 
-    config = given.load()
+    config = config_arguments.load()
     if days is None:
         days = config.storage.retention_days
         if not days:
             raise click.UsageError("[storage] retention_days keeps everything; say --older-than DAYS")
-    with kept(config) as (database, keepers):
-        before = now_microseconds() - days * DAY
-        old = count_old(database, before)
+    with open_person_data(config) as (database, keepers):
+        before = now_microseconds() - days * MICROSECONDS_PER_DAY
+        old = count_expired(database, before)
         conversations = ", ".join(
-            some(old.conversations[kind], name)
+            count_text(old.conversations[kind], name)
             for kind, name in (
                 (Kind.SESSION, "session"),
                 (Kind.RECORD, "supervision record"),
@@ -50,27 +50,27 @@ def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
             )
         )
         click.echo(
-            f"older than {some(days, 'day')}: {conversations}, with {some(old.messages, 'message')}; "
-            f"{some(old.notifications, 'notification')}"
+            f"older than {count_text(days, 'day')}: {conversations}, with {count_text(old.messages, 'message')}; "
+            f"{count_text(old.notifications, 'notification')}"
         )
         if dry_run:
             click.echo("nothing was changed")
             return
-        ask("Remove them for good?", yes)
-        recorder = Recorder(database, keepers, "prune")
+        confirm("Remove them for good?", yes)
+        recorder = OperationRecorder(database, keepers, "prune")
         try:
-            recorder.note("begun")
+            recorder.record_state("begun")
         except ValueError as error:
             raise click.ClickException(f"it cannot be recorded, so nothing was done: {error}") from error
         try:
-            with stoppable(), progress("removing") as bar:
+            with sigterm_as_interrupt(), progress("removing") as bar:
                 counts = remove(database, keepers, before, bar.tick)
         except KeyboardInterrupt:
-            recorder.note("stopped")
+            recorder.record_state("stopped")
             raise click.ClickException(
                 "stopped in the middle: what was removed stays removed; run the same command again for the rest"
             ) from None
-        recorder.note("done", counts)
+        recorder.record_state("done", counts)
     for table, rows in sorted(counts.items()):
         click.echo(f"{number(rows):>12}  {table}")
     click.echo("removed. New rows take the free space; `tornado-chat db compact` makes the file smaller")
@@ -81,8 +81,8 @@ def prune(given: Given, days: int | None, dry_run: bool, yes: bool) -> None:
 
 
 @click.command()
-@configured
-def compact(given: Given) -> None:
+@with_config
+def compact(config_arguments: ConfigArguments) -> None:
     """Write the database anew, without free space. Stop the server first.
 
     That also removes what SQLite may have left of deleted rows in the free space of its pages.
@@ -90,21 +90,21 @@ def compact(given: Given) -> None:
     from tornado_chat.cli.shown import size
     from tornado_chat.storage import sqlite_files
 
-    config = given.load()
+    config = config_arguments.load()
     path = sqlite_file(config, "OPTIMIZE TABLE does the same there.")
-    missing = not_there(config)
+    missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
-    if sqlite_files.in_use(path):
+    if sqlite_files.is_in_use(path):
         raise click.ClickException(
             f"{path} is in use, and nobody could write for as long as this takes: stop the server first"
         )
     before = path.stat().st_size
     try:
-        with stoppable(), progress("compacting") as bar:
+        with sigterm_as_interrupt(), progress("compacting") as bar:
             sqlite_files.compact(path, bar.tick)
-            sqlite_files.empty_log(path, patience=5)
-    except sqlite_files.Unsound as error:
+            sqlite_files.truncate_wal(path, timeout_seconds=5)
+    except sqlite_files.CorruptDatabase as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{path} had {size(before)}, and has {size(path.stat().st_size)} now")
 
@@ -113,14 +113,14 @@ def compact(given: Given) -> None:
 @click.option(
     "--last", default=50, show_default=True, type=click.IntRange(1), help="How many, the newest ones."
 )
-@configured
-def operations(given: Given, last: int) -> None:
+@with_config
+def operations(config_arguments: ConfigArguments, last: int) -> None:
     """Show who has exported, erased and pruned what, the oldest first."""
-    from tornado_chat.cli.shown import table, when
+    from tornado_chat.cli.shown import format_time, table
     from tornado_chat.storage import operations as stored
 
-    config = given.load()
-    with kept(config) as (database, _):
+    config = config_arguments.load()
+    with open_person_data(config) as (database, _):
         found = stored.latest(database, last)
     if not found:
         click.echo("there is none")
@@ -129,7 +129,7 @@ def operations(given: Given, last: int) -> None:
     rows += [
         (
             str(each.id),
-            when(each.time, config.server.timezone),
+            format_time(each.time, config.server.timezone),
             each.operator,
             f"{each.action} {each.state}",
             each.person or "-",

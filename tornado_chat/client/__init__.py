@@ -24,8 +24,15 @@ acknowledgements, repeats after a reconnect. :class:`RawClient` does not even re
 ``token`` is a text, or a function that is asked for a fresh one before each connect.
 """
 
-from tornado_chat.client.connection import Ack, Connection, Options, Refused, Token
-from tornado_chat.client.counselling import ChatClient, Frame, Notice, NotifyClient, ObserveClient, Observed
+from tornado_chat.client.connection import Ack, MessageRefused, Options, ReconnectingClient, Token
+from tornado_chat.client.counselling import (
+    ChatClient,
+    Frame,
+    NotifyClient,
+    NotifyFrame,
+    ObserveClient,
+    ObserveFrame,
+)
 from tornado_chat.client.raw import RawClient
 from tornado_chat.client.socket import Closed
 from tornado_chat.client.support import SupportClient, SupportFrame, UserClient, WaiterClient
@@ -34,15 +41,15 @@ __all__ = [
     "Ack",
     "ChatClient",
     "Closed",
-    "Connection",
     "Frame",
-    "Notice",
+    "MessageRefused",
     "NotifyClient",
+    "NotifyFrame",
     "ObserveClient",
-    "Observed",
+    "ObserveFrame",
     "Options",
     "RawClient",
-    "Refused",
+    "ReconnectingClient",
     "SupportClient",
     "SupportFrame",
     "Token",

@@ -16,20 +16,20 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
-from tornado_chat.client.socket import Closed, Inbox, Socket
+from tornado_chat.client.socket import ClientSocket, Closed, ReceiveQueue
 
 T = TypeVar("T")
 Token = str | Callable[[], str]
 
 # The server, or something on the way to it, has a bad moment: it is worth coming back. Every
 # other code would be the answer next time too. 1005 and 1014 are there for proxies.
-PASSING = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1014, 4408})
+RETRY_CODES = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1014, 4408})
 # The old server is gone and the next one probably there: the first retry needs no wait.
-AT_ONCE = frozenset({1006, 1012})
+IMMEDIATE_RETRY_CODES = frozenset({1006, 1012})
 MAX_REASON_BYTES = 123  # what is left in a control frame beside the code
 
 
-class Refused(Exception):
+class MessageRefused(Exception):
     """The server did not take this message, and says why in a sentence for people."""
 
     def __init__(self, text: str) -> None:
@@ -47,9 +47,9 @@ class Ack(msgspec.Struct, frozen=True):
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a client connects, and how patiently it connects again.
 
-    The wait before the next attempt is a random part (full jitter) of ``first_delay``, doubled
-    with each failure up to ``longest_delay``. A connection that lasted longer than
-    ``longest_delay`` clears the count.
+    The wait before the next attempt is a random part (full jitter) of ``initial_delay_seconds``, doubled
+    with each failure up to ``max_delay_seconds``. A connection that lasted longer than
+    ``max_delay_seconds`` clears the count.
 
     :arg timeout: seconds for the connection, and as many again for the dialect's handshake.
     :arg ping_interval: seconds between our own pings, which notice a dead server; 0 for none.
@@ -59,21 +59,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     timeout: float = 10.0
     ping_interval: float = 30.0
-    first_delay: float = 0.1
-    longest_delay: float = 5.0
+    initial_delay_seconds: float = 0.1
+    max_delay_seconds: float = 5.0
     on_change: Callable[[Closed | None], None] | None = None
     random: Callable[[], float] = random.random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def delay(self, code: int, failures: int) -> float:
         """Seconds until the next attempt, after ``failures`` earlier ones and a loss with ``code``."""
-        if failures == 0 and code in AT_ONCE:
+        if failures == 0 and code in IMMEDIATE_RETRY_CODES:
             return 0.0
         doublings = min(max(failures - 1, 0), 32)
-        return self.random() * min(self.longest_delay, self.first_delay * 2.0**doublings)
+        return self.random() * min(self.max_delay_seconds, self.initial_delay_seconds * 2.0**doublings)
 
 
-class _Outgoing(msgspec.Struct):
+class _PendingFrame(msgspec.Struct):
     """A frame that is not done: until it is written, or until it is ``answered``."""
 
     data: bytes
@@ -81,7 +81,7 @@ class _Outgoing(msgspec.Struct):
     result: "asyncio.Future[Any]"
 
 
-class Connection(ABC, Generic[T]):
+class ReconnectingClient(ABC, Generic[T]):
     """The base of the clients: ``T`` is what they receive.
 
     It is used once: ``async with client:`` or :meth:`connect` … :meth:`close`. Read it with
@@ -91,14 +91,14 @@ class Connection(ABC, Generic[T]):
 
     def __init__(self, token: Token, options: Options) -> None:
         self._token = token
-        self._bearer = ""  # the token of this connect
+        self._current_token = ""  # the token of this connect
         self._options = options
-        self._inbox: Inbox[T] = Inbox()
-        self._outgoing: dict[str, _Outgoing] = {}
-        self._socket: Socket | None = None
-        self._greeted = False  # the dialect's handshake is done
-        self._flowing = False  # messages are written as they come
-        self._goodbye: Closed | None = None  # our own close
+        self._received: ReceiveQueue[T] = ReceiveQueue()
+        self._outgoing: dict[str, _PendingFrame] = {}
+        self._socket: ClientSocket | None = None
+        self._handshake_done = False  # the dialect's handshake is done
+        self._is_writing = False  # messages are written as they come
+        self._own_close: Closed | None = None  # our own close
         self._task: asyncio.Task[None] | None = None
 
     # What users call
@@ -109,11 +109,11 @@ class Connection(ABC, Generic[T]):
         Raises `Closed` if the server refuses. In the counselling dialect the refusal may come
         only after this, as a WebSocket is accepted before the token is looked at.
         """
-        if self._task is None and self._inbox.ended is None:
+        if self._task is None and self._received.end_error is None:
             self._task = asyncio.create_task(self._run())
         try:
-            while not self._greeted:
-                await self._inbox.change()
+            while not self._handshake_done:
+                await self._received.wait_for_change()
         except BaseException:
             await self.close()
             raise
@@ -122,15 +122,15 @@ class Connection(ABC, Generic[T]):
     async def receive(self, timeout: float | None = None) -> T:
         """The next thing received. Raises `Closed` after the last one, TimeoutError after ``timeout``."""
         async with asyncio.timeout(timeout):
-            return await self._inbox.take()
+            return await self._received.get()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close for good. Sends that are not answered raise `Closed`; what was received can still be read."""
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ValueError(f"a close reason has at most {MAX_REASON_BYTES} bytes")
-        if self._inbox.ended is None:
-            self._goodbye = Closed(code, reason)
-            self._end(self._goodbye)
+        if self._received.end_error is None:
+            self._own_close = Closed(code, reason)
+            self._end(self._own_close)
             if self._task is not None:
                 self._task.cancel()
         if self._task is not None:
@@ -139,12 +139,12 @@ class Connection(ABC, Generic[T]):
     @property
     def connected(self) -> bool:
         """Whether there is a connection right now, the dialect's handshake included."""
-        return self._greeted
+        return self._handshake_done
 
     @property
     def closed(self) -> Closed | None:
         """How it ended, or None while it lives or tries again."""
-        ended = self._inbox.ended
+        ended = self._received.end_error
         return ended if isinstance(ended, Closed) else None
 
     def __aiter__(self) -> Self:
@@ -153,9 +153,9 @@ class Connection(ABC, Generic[T]):
     async def __anext__(self) -> T:
         """Iteration ends with a normal close (1000) or our own; any other close raises `Closed`."""
         try:
-            return await self._inbox.take()
+            return await self._received.get()
         except Closed as closed:
-            if closed is self._goodbye or closed.code == 1000:
+            if closed is self._own_close or closed.code == 1000:
                 raise StopAsyncIteration from None
             raise
 
@@ -174,28 +174,28 @@ class Connection(ABC, Generic[T]):
         """Where to connect, this time."""
 
     @abstractmethod
-    def _accept(self, frame: dict[str, Any]) -> None:
+    def _handle_frame(self, frame: dict[str, Any]) -> None:
         """A frame was received. A `msgspec.ValidationError` says that it is not of this dialect."""
 
     def _opened(self) -> None:
         """A socket is open. A dialect with a handshake does this in its own time."""
-        self._greet()
-        self._flow()
+        self._complete_handshake()
+        self._start_writing()
 
     # What dialects use
 
-    def _greet(self) -> None:
+    def _complete_handshake(self) -> None:
         """The handshake is done."""
-        self._greeted = True
-        self._inbox.wake()
+        self._handshake_done = True
+        self._received.notify_readers()
         if self._options.on_change is not None:
             self._options.on_change(None)
 
-    def _flow(self) -> None:
+    def _start_writing(self) -> None:
         """The other side takes messages now: write those that wait, then each as it comes."""
-        if self._flowing:
+        if self._is_writing:
             return
-        self._flowing = True
+        self._is_writing = True
         for id, outgoing in list(self._outgoing.items()):
             self._write_outgoing(id, outgoing)
 
@@ -206,16 +206,16 @@ class Connection(ABC, Generic[T]):
 
     async def _submit(self, id: str, frame: Mapping[str, Any], *, answered: bool) -> Any:
         """Send ``frame`` until it is answered (see :meth:`_settle`), or just until it is written."""
-        if self._inbox.ended is not None:
-            raise self._inbox.ended
+        if self._received.end_error is not None:
+            raise self._received.end_error
         if self._task is None:
             raise RuntimeError("connect first")
         if id in self._outgoing:
             raise ValueError(f"a message with the id {id!r} is on its way already")
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        outgoing = _Outgoing(msgspec.json.encode(frame), answered, result)
+        outgoing = _PendingFrame(msgspec.json.encode(frame), answered, result)
         self._outgoing[id] = outgoing
-        if self._flowing:
+        if self._is_writing:
             self._write_outgoing(id, outgoing)
         try:
             return await result
@@ -223,7 +223,7 @@ class Connection(ABC, Generic[T]):
             if self._outgoing.get(id) is outgoing:
                 del self._outgoing[id]
 
-    def _settle(self, id: str, result: Any) -> bool:
+    def _resolve(self, id: str, result: Any) -> bool:
         """The frame ``id`` has its answer, an exception if it was refused. False if nobody waits for it."""
         outgoing = self._outgoing.pop(id, None)
         if outgoing is None:
@@ -245,13 +245,13 @@ class Connection(ABC, Generic[T]):
         try:
             while True:
                 since = clock()
-                lost = await self._live()
-                if self._inbox.ended is not None:
+                lost = await self._run_socket()
+                if self._received.end_error is not None:
                     return
-                if lost.code not in PASSING and not 500 <= lost.code < 600:
+                if lost.code not in RETRY_CODES and not 500 <= lost.code < 600:
                     self._end(lost)
                     return
-                if clock() - since > self._options.longest_delay:
+                if clock() - since > self._options.max_delay_seconds:
                     failures = 0
                 if self._options.on_change is not None:
                     self._options.on_change(lost)
@@ -263,15 +263,17 @@ class Connection(ABC, Generic[T]):
         finally:
             self._end(Closed(1006, "cancelled"))
 
-    async def _live(self) -> Closed:
+    async def _run_socket(self) -> Closed:
         """One socket, from the attempt to connect to how it ended."""
-        self._bearer = self._token if isinstance(self._token, str) else self._token()
-        self._socket = socket = Socket(self._on_frame)
+        self._current_token = self._token if isinstance(self._token, str) else self._token()
+        self._socket = socket = ClientSocket(self._on_frame)
         try:
             await socket.open(self._url(), self._options.timeout)
         except Closed as closed:
             return closed
-        patience = asyncio.get_running_loop().call_later(self._options.timeout, self._lose_patience)
+        handshake_timer = asyncio.get_running_loop().call_later(
+            self._options.timeout, self._on_handshake_timeout
+        )
         try:
             self._opened()
             while True:
@@ -279,42 +281,42 @@ class Connection(ABC, Generic[T]):
                     async with asyncio.timeout(self._options.ping_interval or None):
                         return await socket.wait_closed()
                 except TimeoutError:
-                    socket.probe()
+                    socket.ping_or_close()
         finally:
-            patience.cancel()
+            handshake_timer.cancel()
             self._socket = None
-            self._greeted = self._flowing = False
-            goodbye = self._goodbye or Closed(1000)
+            self._handshake_done = self._is_writing = False
+            goodbye = self._own_close or Closed(1000)
             await socket.close(goodbye.code, goodbye.reason)
 
     def _on_frame(self, raw: str | bytes) -> None:
         try:
-            self._accept(msgspec.json.decode(raw, type=dict[str, Any]))
+            self._handle_frame(msgspec.json.decode(raw, type=dict[str, Any]))
         except msgspec.DecodeError as error:
             # The server would send the same again: this is not the dialect that we speak.
             self._end(Closed(1002, f"not a frame of this dialect: {error}"))
             if self._socket is not None:
-                self._socket.hang_up(1002)
+                self._socket.begin_close(1002)
 
-    def _lose_patience(self) -> None:
-        if not self._greeted and self._socket is not None:
-            self._socket.hang_up(4408, "no handshake")
+    def _on_handshake_timeout(self) -> None:
+        if not self._handshake_done and self._socket is not None:
+            self._socket.begin_close(4408, "no handshake")
 
-    def _write_outgoing(self, id: str, outgoing: _Outgoing) -> None:
+    def _write_outgoing(self, id: str, outgoing: _PendingFrame) -> None:
         assert self._socket is not None
         # What is not completely written cannot have arrived, so writing it to the next socket
         # does not repeat it, and what is written needs no second try if no answer is expected.
-        self._socket.write(outgoing.data, None if outgoing.answered else partial(self._settle, id, None))
+        self._socket.write(outgoing.data, None if outgoing.answered else partial(self._resolve, id, None))
 
     def _end(self, error: Exception) -> None:
         """Nothing more comes in or goes out; everyone who waits gets ``error``. The first one counts."""
-        if self._inbox.ended is not None:
+        if self._received.end_error is not None:
             return
         for outgoing in self._outgoing.values():
             if not outgoing.result.done():
                 outgoing.result.set_exception(error)
         self._outgoing.clear()
-        self._inbox.end(error)
+        self._received.end(error)
 
 
 def new_id() -> str:

@@ -6,7 +6,15 @@ from typing import Any, TypeVar
 import msgspec
 from tornado.httputil import url_concat
 
-from tornado_chat.client.connection import Ack, Connection, Options, Refused, Token, endpoint, new_id
+from tornado_chat.client.connection import (
+    Ack,
+    MessageRefused,
+    Options,
+    ReconnectingClient,
+    Token,
+    endpoint,
+    new_id,
+)
 
 T = TypeVar("T")
 
@@ -28,7 +36,7 @@ class Frame(msgspec.Struct, frozen=True):
     id: str | None = None
 
 
-class Notice(msgspec.Struct, frozen=True):
+class NotifyFrame(msgspec.Struct, frozen=True):
     """A frame of ``/notify``: ``type`` 0 plain, 1 appointment changed, 2 new conversation."""
 
     type: int
@@ -39,7 +47,7 @@ class Notice(msgspec.Struct, frozen=True):
     seq: int | None = None
 
 
-class Observed(msgspec.Struct, frozen=True):
+class ObserveFrame(msgspec.Struct, frozen=True):
     """A frame of ``/observe``: ``sender_type`` is False for the visitor, True for the consultant, None for the end."""
 
     msg: str
@@ -49,7 +57,7 @@ class Observed(msgspec.Struct, frozen=True):
     seq: int | None = None
 
 
-class _Counselling(Connection[T]):
+class _Counselling(ReconnectingClient[T]):
     """A connection with everything in its URL, and one stream of messages behind it."""
 
     _path = ""
@@ -71,7 +79,7 @@ class _Counselling(Connection[T]):
         self._seen = 0
 
     def _url(self) -> str:
-        return url_concat(self._endpoint, {"token": self._bearer, **self._parameters})
+        return url_concat(self._endpoint, {"token": self._current_token, **self._parameters})
 
     def _is_repeat(self, seq: int | None) -> bool:
         if seq is None:
@@ -117,20 +125,24 @@ class ChatClient(_Counselling[Frame]):
         ack: Ack | None = await self._submit(id or new_id(), frame, answered=answered)
         return ack
 
-    def _accept(self, frame: dict[str, Any]) -> None:
+    def _handle_frame(self, frame: dict[str, Any]) -> None:
         if "ack" in frame:
-            self._settle(frame["ack"], msgspec.convert(frame, Ack))
+            self._resolve(frame["ack"], msgspec.convert(frame, Ack))
             return
         if "msg" not in frame:
             return  # a page of history, which the API has too
         received = msgspec.convert({**frame, "raw": frame}, Frame)
-        if received.system and received.id is not None and self._settle(received.id, Refused(received.msg)):
+        if (
+            received.system
+            and received.id is not None
+            and self._resolve(received.id, MessageRefused(received.msg))
+        ):
             return
         if not self._is_repeat(received.seq):
-            self._inbox.put(received)
+            self._received.put(received)
 
 
-class NotifyClient(_Counselling[Notice]):
+class NotifyClient(_Counselling[NotifyFrame]):
     """The pop-up notifications of one person. Without the feature ``seq`` some come twice after a reconnect."""
 
     _path = "/notify"
@@ -144,13 +156,13 @@ class NotifyClient(_Counselling[Notice]):
     ) -> None:
         super().__init__(base_url, token, {}, features, options)
 
-    def _accept(self, frame: dict[str, Any]) -> None:
-        received = msgspec.convert({**frame, "raw": frame}, Notice)
+    def _handle_frame(self, frame: dict[str, Any]) -> None:
+        received = msgspec.convert({**frame, "raw": frame}, NotifyFrame)
         if not self._is_repeat(received.seq):
-            self._inbox.put(received)
+            self._received.put(received)
 
 
-class ObserveClient(_Counselling[Observed]):
+class ObserveClient(_Counselling[ObserveFrame]):
     """A supervisor's view of a session. Without the feature ``seq`` some messages come twice after a reconnect."""
 
     _path = "/observe"
@@ -165,7 +177,7 @@ class ObserveClient(_Counselling[Observed]):
     ) -> None:
         super().__init__(base_url, token, {"sessionId": str(session_id)}, features, options)
 
-    def _accept(self, frame: dict[str, Any]) -> None:
-        received = msgspec.convert({**frame, "raw": frame}, Observed)
+    def _handle_frame(self, frame: dict[str, Any]) -> None:
+        received = msgspec.convert({**frame, "raw": frame}, ObserveFrame)
         if not self._is_repeat(received.seq):
-            self._inbox.put(received)
+            self._received.put(received)

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import msgspec
 
-from tornado_chat.client.socket import Closed, Inbox, Socket
+from tornado_chat.client.socket import ClientSocket, Closed, ReceiveQueue
 
-PATIENCE = 60.0
+RECEIVE_TIMEOUT_SECONDS = 60.0
 """Seconds, where nobody says how long to wait."""
 
 
@@ -24,12 +24,12 @@ class RawClient:
     """
 
     def __init__(self) -> None:
-        self._inbox: Inbox[str | bytes] = Inbox()
-        self._socket = Socket(self._inbox.put, self._on_end)
+        self._received: ReceiveQueue[str | bytes] = ReceiveQueue()
+        self._socket = ClientSocket(self._received.put, self._on_end)
 
     @classmethod
     async def connect(
-        cls, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = PATIENCE
+        cls, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = RECEIVE_TIMEOUT_SECONDS
     ) -> Self:
         """Connect. Raises `Closed` if that fails; its code is the HTTP status if the upgrade was refused."""
         raw = cls()
@@ -41,16 +41,16 @@ class RawClient:
 
     async def send(self, data: str | bytes) -> None:
         """Send ``data`` as a text frame, whatever it is. Raises `Closed` on a closed socket."""
-        if self._inbox.ended is not None:
-            raise self._inbox.ended
+        if self._received.end_error is not None:
+            raise self._received.end_error
         self._socket.write(data.encode() if isinstance(data, str) else data)
 
-    async def recv_json(self, timeout: float | None = PATIENCE) -> Any:
+    async def recv_json(self, timeout: float | None = RECEIVE_TIMEOUT_SECONDS) -> Any:
         """The next frame. Raises `Closed` after the last one, TimeoutError after ``timeout``."""
         async with asyncio.timeout(timeout):
-            return msgspec.json.decode(await self._inbox.take())
+            return msgspec.json.decode(await self._received.get())
 
-    async def wait_closed(self, timeout: float | None = PATIENCE) -> Closed:
+    async def wait_closed(self, timeout: float | None = RECEIVE_TIMEOUT_SECONDS) -> Closed:
         """How it was closed, once it is; frames that were not read are still there."""
         async with asyncio.timeout(timeout):
             return await self._socket.wait_closed()
@@ -73,4 +73,4 @@ class RawClient:
         await self.close()
 
     def _on_end(self) -> None:
-        self._inbox.end(self._socket.closed or Closed(1006))
+        self._received.end(self._socket.closed or Closed(1006))

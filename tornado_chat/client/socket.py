@@ -41,7 +41,7 @@ class Closed(Exception):
         return f"{self.code} {self.reason}".rstrip()
 
 
-class Inbox(Generic[T]):
+class ReceiveQueue(Generic[T]):
     """What was received and not yet read, in order, and in the end why nothing more will come.
 
     It has no limit: what is in here is receipted, so dropping it would lose it, and a client that
@@ -49,56 +49,56 @@ class Inbox(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self.ended: Exception | None = None
+        self.end_error: Exception | None = None
         self._items: deque[T] = deque()
         self._news = asyncio.Event()
 
     def put(self, item: T) -> None:
         self._items.append(item)
-        self.wake()
+        self.notify_readers()
 
     def end(self, error: Exception) -> None:
         """Readers get ``error`` as soon as they have read what is left."""
-        self.ended = error
-        self.wake()
+        self.end_error = error
+        self.notify_readers()
 
-    async def take(self, wanted: Callable[[T], bool] | None = None) -> T:
-        """The first item that is ``wanted``; the others keep their places."""
+    async def get(self, predicate: Callable[[T], bool] | None = None) -> T:
+        """The first item that is ``predicate``; the others keep their places."""
         while True:
             for place, item in enumerate(self._items):
-                if wanted is None or wanted(item):
+                if predicate is None or predicate(item):
                     del self._items[place]
                     return item
-            await self.change()
+            await self.wait_for_change()
 
-    async def change(self) -> None:
+    async def wait_for_change(self) -> None:
         """Wait until there is something new to look at."""
-        if self.ended is not None:
-            raise self.ended
+        if self.end_error is not None:
+            raise self.end_error
         await self._news.wait()
 
-    def wake(self) -> None:
+    def notify_readers(self) -> None:
         """Let everyone in :meth:`change` look again."""
         self._news.set()
         self._news.clear()
 
 
-class Socket:
+class ClientSocket:
     """One WebSocket, from its opening handshake to its last frame; it is not used again.
 
     :arg accept: called with every frame.
-    :arg ended: called once, after the last one.
+    :arg end_error: called once, after the last one.
     """
 
     def __init__(
         self, accept: Callable[[str | bytes], None], ended: Callable[[], None] | None = None
     ) -> None:
-        self._accept = accept
+        self._on_frame = accept
         self._ended = ended
         self._early: list[str | bytes] = []
         self._connection: WebSocketClientConnection | None = None
-        self._gone = asyncio.Event()
-        self._pinged = False
+        self._closed = asyncio.Event()
+        self._awaiting_pong = False
 
     async def open(self, url: str, patience: float, headers: Mapping[str, str] | None = None) -> None:
         """Connect within ``patience`` seconds. Raises `Closed` if that fails."""
@@ -137,52 +137,52 @@ class Socket:
 
         flushed.add_done_callback(done)
 
-    def probe(self) -> None:
+    def ping_or_close(self) -> None:
         """Ping; hang up if the ping before this one was not answered."""
-        if self._connection is None or self._gone.is_set():
+        if self._connection is None or self._closed.is_set():
             return
-        if self._pinged:
-            self.hang_up(4408, "no answer to pings")
+        if self._awaiting_pong:
+            self.begin_close(4408, "no answer to pings")
             return
-        self._pinged = True
+        self._awaiting_pong = True
         with contextlib.suppress(WebSocketClosedError, StreamClosedError):
             self._connection.ping()
 
     async def wait_closed(self) -> Closed:
         """How it ended, after it has. 1006 stands for a close without a code, as in browsers."""
-        await self._gone.wait()
+        await self._closed.wait()
         return self.closed or Closed(1006)
 
     @property
     def closed(self) -> Closed | None:
         """How it ended, or None while it has not."""
-        if self._connection is None or not self._gone.is_set():
+        if self._connection is None or not self._closed.is_set():
             return None
         return Closed(self._connection.close_code or 1006, self._connection.close_reason or "")
 
-    def hang_up(self, code: int = 1000, reason: str = "") -> None:
+    def begin_close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the closing handshake. Tornado drops a peer that does not finish it within five seconds."""
         if self._connection is not None:
             self._connection.close(code, reason)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close, and wait until it is closed."""
-        self.hang_up(code, reason)
+        self.begin_close(code, reason)
         if self._connection is not None:
-            await self._gone.wait()
+            await self._closed.wait()
 
     def _on_message(self, raw: str | bytes | None) -> None:
         if raw is None:
-            self._on_gone()
+            self._on_closed()
         elif self._connection is None:
             self._early.append(raw)
         else:
-            self._accept(raw)
+            self._on_frame(raw)
 
-    def _on_gone(self) -> None:
-        if self._gone.is_set():
+    def _on_closed(self) -> None:
+        if self._closed.is_set():
             return
-        self._gone.set()
+        self._closed.set()
         if self._connection is not None:
             self._finish(self._connection)
 
@@ -201,17 +201,17 @@ class Socket:
             connection.protocol.set_nodelay(True)
         connection.on_pong = self._on_pong  # type: ignore[method-assign]
         for raw in self._early:
-            self._accept(raw)
-        if self._gone.is_set():
+            self._on_frame(raw)
+        if self._closed.is_set():
             self._finish(connection)
 
     def _on_pong(self, data: bytes) -> None:
-        self._pinged = False
+        self._awaiting_pong = False
 
     def _decline(self, opening: "asyncio.Future[WebSocketClientConnection]") -> None:
         if not opening.cancelled() and opening.exception() is None:
             self._adopt(opening.result())
-            self.hang_up()
+            self.begin_close()
 
 
 def _as_closed(error: Exception) -> Closed:

@@ -7,11 +7,19 @@ from typing import Any
 
 import msgspec
 
-from tornado_chat.client.connection import Ack, Connection, Options, Refused, Token, endpoint, new_id
+from tornado_chat.client.connection import (
+    Ack,
+    MessageRefused,
+    Options,
+    ReconnectingClient,
+    Token,
+    endpoint,
+    new_id,
+)
 
 # The waiter's addresses are remembered to tell repeats from news. Old ones can go: nothing is
 # repeated from that many conversations ago.
-REMEMBERED = 1000
+MAX_REMEMBERED_USERS = 1000
 
 
 class SupportFrame(msgspec.Struct, frozen=True):
@@ -34,14 +42,14 @@ class SupportFrame(msgspec.Struct, frozen=True):
     @property
     def message(self) -> str:
         """The text of a message or an error."""
-        return str(self.detail("message") or "")
+        return str(self.payload_value("message") or "")
 
-    def detail(self, key: str) -> Any:
+    def payload_value(self, key: str) -> Any:
         """A value of the payload, None if it is not there."""
         return self.payload.get(key) if isinstance(self.payload, dict) else None
 
 
-class SupportClient(Connection[SupportFrame]):
+class SupportClient(ReconnectingClient[SupportFrame]):
     """What user and waiter have in common: the handshake, and frames that are answered by id.
 
     The handshake (``initialize``, ``auth``, ``auth_success``, then ``connect`` or ``ready``) is
@@ -50,8 +58,8 @@ class SupportClient(Connection[SupportFrame]):
     """
 
     _path = ""
-    _enter = ""
-    _leave = ""
+    _join_type = ""
+    _leave_type = ""
 
     def __init__(
         self,
@@ -64,7 +72,7 @@ class SupportClient(Connection[SupportFrame]):
         self.features = tuple(features)
         self.uuid: str | None = None  # our own address, as `initialize` tells it
         self._endpoint = endpoint(base_url, self._path)
-        self._present = True  # what was said last: _enter, as a new client does, or _leave
+        self._is_joined = True  # what was said last: _enter, as a new client does, or _leave
 
     async def tell(self, type: str, payload: Any = None, *, to: str | None = None) -> str:
         """Send a frame that needs no answer, and return its id when it is written.
@@ -73,8 +81,8 @@ class SupportClient(Connection[SupportFrame]):
         """
         id = new_id()
         await self._submit(id, self._frame(id, type, payload, to), answered=False)
-        if type in (self._enter, self._leave):
-            self._present = type == self._enter
+        if type in (self._join_type, self._leave_type):
+            self._is_joined = type == self._join_type
         return id
 
     async def request(
@@ -88,7 +96,7 @@ class SupportClient(Connection[SupportFrame]):
     async def expect(self, type: str, timeout: float | None = 5) -> SupportFrame:
         """The next frame of this type; what else was received stays, in order, for later readers."""
         async with asyncio.timeout(timeout):
-            return await self._inbox.take(lambda frame: frame.type == type)
+            return await self._received.get(lambda frame: frame.type == type)
 
     async def _send(self, text: str, to: str | None, id: str | None) -> Ack | None:
         payload = {"message": text}
@@ -105,11 +113,11 @@ class SupportClient(Connection[SupportFrame]):
     def _opened(self) -> None:
         pass  # the server begins
 
-    def _accept(self, frame: dict[str, Any]) -> None:
+    def _handle_frame(self, frame: dict[str, Any]) -> None:
         received = msgspec.convert({**frame, "raw": frame}, SupportFrame)
         if received.type == "initialize":
             self.uuid = received.to
-            auth: dict[str, Any] = {"token": self._bearer}
+            auth: dict[str, Any] = {"token": self._current_token}
             if self.features:
                 auth["features"] = list(self.features)
             self._write(self._frame(new_id(), "auth", auth))
@@ -118,22 +126,22 @@ class SupportClient(Connection[SupportFrame]):
         elif received.type == "auth_success":
             self._authenticated()
         elif received.reply_id is None or not self._answer(received.reply_id, received):
-            self._receive(received)
+            self._handle_event(received)
 
     def _authenticated(self) -> None:
-        self._take_place()
-        self._greet()
+        self._join()
+        self._complete_handshake()
 
     @abstractmethod
-    def _take_place(self) -> None:
+    def _join(self) -> None:
         """Say ``connect`` or ``ready``; the server gives back the conversations that we may have had."""
 
-    def _receive(self, frame: SupportFrame) -> None:
+    def _handle_event(self, frame: SupportFrame) -> None:
         """Everything that is neither handshake nor answer."""
-        self._inbox.put(frame)
+        self._received.put(frame)
 
     def _answer(self, id: str, frame: SupportFrame) -> bool:
-        return self._settle(id, Refused(frame.message) if frame.type == "error" else frame)
+        return self._resolve(id, MessageRefused(frame.message) if frame.type == "error" else frame)
 
     def _frame(self, id: str, type: str, payload: Any = None, to: str | None = None) -> dict[str, Any]:
         """A frame as the seed has it: no key without a value."""
@@ -149,9 +157,9 @@ class UserClient(SupportClient):
     """
 
     _path = "/v1/ws/user/connect"
-    _enter = "connect"
-    _leave = "disconnect"
-    _asked = ""
+    _join_type = "connect"
+    _leave_type = "disconnect"
+    _join_id = ""
     _conversation: Any = None
     _seen = 0
 
@@ -159,35 +167,35 @@ class UserClient(SupportClient):
         """Send ``text`` to the waiter; see `ChatClient.send`. Refused while there is none."""
         return await self._send(text, None, id)
 
-    def _take_place(self) -> None:
-        if not self._present:
-            self._flow()
+    def _join(self) -> None:
+        if not self._is_joined:
+            self._start_writing()
             return
         # Messages wait until the server has answered this: before, it would refuse them.
-        self._asked = new_id()
-        self._write(self._frame(self._asked, "connect"))
+        self._join_id = new_id()
+        self._write(self._frame(self._join_id, "connect"))
 
-    def _receive(self, frame: SupportFrame) -> None:
-        if frame.type in ("connect_success", "connect_queue") or frame.reply_id == self._asked:
-            self._flow()
+    def _handle_event(self, frame: SupportFrame) -> None:
+        if frame.type in ("connect_success", "connect_queue") or frame.reply_id == self._join_id:
+            self._start_writing()
         if frame.type == "disconnected":
-            self._present = False
-        elif frame.type == "connect_success" and frame.detail("conversation") != self._conversation:
-            self._conversation = frame.detail("conversation")
+            self._is_joined = False
+        elif frame.type == "connect_success" and frame.payload_value("conversation") != self._conversation:
+            self._conversation = frame.payload_value("conversation")
             self._seen = 0
         elif frame.seq is not None:
             if frame.seq <= self._seen:
                 return
             self._seen = frame.seq
-        self._inbox.put(frame)
+        self._received.put(frame)
 
 
 class WaiterClient(SupportClient):
     """Somebody who talks to users: it is ``ready`` as soon as it is connected."""
 
     _path = "/v1/ws/waiter/connect"
-    _enter = "ready"
-    _leave = "unready"
+    _join_type = "ready"
+    _leave_type = "unready"
 
     def __init__(
         self,
@@ -203,24 +211,24 @@ class WaiterClient(SupportClient):
         """Send ``text`` to the user with this address; see `ChatClient.send`."""
         return await self._send(text, uuid, id)
 
-    def _take_place(self) -> None:
+    def _join(self) -> None:
         # Both give our users back; whom `unready` was meant to keep away stays away.
-        type = "ready" if self._present else "unready"
+        type = "ready" if self._is_joined else "unready"
         self._write(self._frame(new_id(), type))
-        self._flow()
+        self._start_writing()
 
-    def _receive(self, frame: SupportFrame) -> None:
+    def _handle_event(self, frame: SupportFrame) -> None:
         if frame.type == "new_connection":
-            self._begin(str(frame.detail("uuid")), frame.detail("conversation"))
+            self._start_conversation(str(frame.payload_value("uuid")), frame.payload_value("conversation"))
         elif frame.seq is not None and frame.sender is not None:
             conversation, seen = self._seen.get(frame.sender, (None, 0))
             if frame.seq <= seen:
                 return
             self._seen[frame.sender] = conversation, frame.seq
-        self._inbox.put(frame)
+        self._received.put(frame)
 
-    def _begin(self, uuid: str, conversation: Any) -> None:
+    def _start_conversation(self, uuid: str, conversation: Any) -> None:
         if self._seen.get(uuid, (None, 0))[0] != conversation:
             self._seen[uuid] = conversation, 0
-        while len(self._seen) > REMEMBERED:
+        while len(self._seen) > MAX_REMEMBERED_USERS:
             del self._seen[next(iter(self._seen))]

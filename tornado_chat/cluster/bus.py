@@ -14,15 +14,15 @@ from tornado_chat.core.types import Person, Thread
 
 log = logging.getLogger(__name__)
 
-Subscriber = Callable[[Event], None]
+EventHandler = Callable[[Event], None]
 
 Channel = Thread | Person
 """Where an event of another process is heard: by those who follow a thread, or hold a person's sockets."""
 
 
 class Bus(Protocol):
-    def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> None:
-        """Call ``subscriber`` for events of these kinds."""
+    def add_handler(self, handler: EventHandler, *event_types: type[Event]) -> None:
+        """Call ``handler`` for events of these kinds."""
         ...
 
     def publish(self, event: Event) -> None:
@@ -30,7 +30,7 @@ class Bus(Protocol):
         tuned in to one of its channels (``events.channels``). On the loop."""
         ...
 
-    async def tune_in(self, channel: Channel) -> None:
+    async def subscribe(self, channel: Channel) -> None:
         """Hear what other processes publish on ``channel``.
 
         Returns when nothing that is published from now on is missed, or at once while the bus is away: then
@@ -38,11 +38,11 @@ class Bus(Protocol):
         """
         ...
 
-    def tune_out(self, channel: Channel) -> None:
+    def unsubscribe(self, channel: Channel) -> None:
         """Hear no more of ``channel``."""
         ...
 
-    async def elsewhere(self, channel: Channel) -> bool:
+    async def has_remote_subscriber(self, channel: Channel) -> bool:
         """Whether another process has tuned in to ``channel``. No, while the bus is away."""
         ...
 
@@ -51,25 +51,25 @@ class LocalBus:
     """The bus of one process: a call."""
 
     def __init__(self) -> None:
-        self._subscribers: defaultdict[type[Event], list[Subscriber]] = defaultdict(list)
+        self._handlers: defaultdict[type[Event], list[EventHandler]] = defaultdict(list)
 
-    def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> None:
-        for kind in kinds:
-            self._subscribers[kind].append(subscriber)
+    def add_handler(self, handler: EventHandler, *event_types: type[Event]) -> None:
+        for event_type in event_types:
+            self._handlers[event_type].append(handler)
 
     def publish(self, event: Event) -> None:
-        for subscriber in self._subscribers[type(event)]:
+        for handler in self._handlers[type(event)]:
             try:
-                subscriber(event)
+                handler(event)
             except Exception:
                 # The event is stored; the next reconnect shows it. The others must still hear it.
                 log.exception("a subscriber failed on %s", type(event).__name__)
 
-    async def tune_in(self, channel: Channel) -> None:
+    async def subscribe(self, channel: Channel) -> None:
         """There is no other process."""
 
-    def tune_out(self, channel: Channel) -> None:
+    def unsubscribe(self, channel: Channel) -> None:
         """There is no other process."""
 
-    async def elsewhere(self, channel: Channel) -> bool:
+    async def has_remote_subscriber(self, channel: Channel) -> bool:
         return False

@@ -19,6 +19,35 @@ log = logging.getLogger(__name__)
 
 EVENTS: tuple[type[Any], ...] = get_args(Event)
 
+PUBLISHED_NAMES: Mapping[str, str] = {
+    "ResyncRequest": "LookAgain",
+    "CoordinatorAnnouncement": "Coordinating",
+    "LeaseReleased": "Vacant",
+    "FullReportRequest": "TellAll",
+    "RpcResponse": "Answered",
+    "Heartbeat": "Beat",
+    "FactReported": "Here",
+    "FactWithdrawn": "Gone",
+    "FullReport": "Everything",
+    "ProcessStopped": "Goodbye",
+    "RpcRequest": "Asked",
+    "SystemNotice": "Notice",
+    "ConversationQueued": "Queued",
+    "ConversationAssigned": "Assigned",
+    "ConversationEnded": "Departed",
+    "ConversationRequeued": "Returned",
+    "TypingChanged": "Typing",
+    "ReadAdvanced": "Read",
+    "DuplicateMessage": "Reached",
+    "PresenceChanged": "Presence",
+    "QueuePositionChanged": "Place",
+    "WaiterReplaced": "Replaced",
+}
+"""The names on the bus of structs that were renamed since 0.1.0.
+
+Processes of two versions run side by side while an upgrade replaces one after the other.
+"""
+
 
 class Envelope(NamedTuple):
     """What is read of a message before it is clear that it is for us."""
@@ -29,45 +58,50 @@ class Envelope(NamedTuple):
     content: msgspec.Raw
 
 
+def published_name(kind: type[Any]) -> str:
+    """Return the name of a struct on the bus."""
+    return PUBLISHED_NAMES.get(kind.__name__, kind.__name__)
+
+
 class Codec:
     """:arg kinds: the structs that may come."""
 
     def __init__(self, kinds: Iterable[type[Any]]) -> None:
-        self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
         self._envelope = msgspec.msgpack.Decoder(Envelope)
-        self._decoders = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in kinds}
-        self._not_understood: set[str] = set()
+        self._decoders = {published_name(kind): msgspec.msgpack.Decoder(kind) for kind in kinds}
+        self._unknown_kinds: set[str] = set()
 
-    def pack(self, process: str, number: int, value: Any) -> bytes:
-        return self._encoder.encode((process, number, type(value).__name__, value))
+    def encode(self, process: str, number: int, value: Any) -> bytes:
+        return self._encoder.encode((process, number, published_name(type(value)), value))
 
-    def open(self, payload: bytes) -> Envelope | None:
+    def decode_envelope(self, payload: bytes) -> Envelope | None:
         """Nothing, if it is none: somebody else's message on our channel."""
         try:
             return self._envelope.decode(payload)
         except msgspec.DecodeError:
-            self._complain("something without an envelope")
+            self._warn_once("something without an envelope")
             return None
 
-    def read(self, envelope: Envelope) -> Any:
+    def decode_value(self, envelope: Envelope) -> Any:
         """The value, or None if a process of another version said what we do not understand."""
         try:
             return self._decoders[envelope.kind].decode(envelope.content)
         except (KeyError, msgspec.DecodeError):
             # The error quotes values: it stays out of the log.
-            self._complain(envelope.kind)
+            self._warn_once(envelope.kind)
             return None
 
-    def _complain(self, kind: str) -> None:
-        if kind not in self._not_understood:
-            self._not_understood.add(kind)
+    def _warn_once(self, kind: str) -> None:
+        if kind not in self._unknown_kinds:
+            self._unknown_kinds.add(kind)
             log.warning(
                 "%.100s of another process is not understood, and passed over from now on; does it run another version?",
                 kind,
             )
 
 
-def _plain(value: Any) -> Any:
+def _encode_hook(value: Any) -> Any:
     """What MessagePack has no word for."""
     if isinstance(value, Mapping):
         return dict(value)
@@ -93,7 +127,7 @@ def failure(error: ChatError) -> Failure:
     return Failure(name, error.code, msgspec.to_builtins(error.detail, str_keys=True, enc_hook=str))
 
 
-def as_error(failure: Failure) -> ChatError:
+def to_error(failure: Failure) -> ChatError:
     """What ``failure`` was made of. A class that this version does not know becomes a plain ``ChatError``."""
     found = vars(errors).get(failure.name)
     kind = found if isinstance(found, type) and issubclass(found, ChatError) else ChatError

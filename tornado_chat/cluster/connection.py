@@ -21,21 +21,21 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyErr
 from tornado_chat import config
 from tornado_chat.config.redis_url import RedisUrl, parse
 
-LOST = (RedisError, OSError)
+CONNECTION_ERRORS = (RedisError, OSError)
 """All that using a connection may raise; TimeoutError is one of them."""
 
 
-def packed(*command: str | bytes | int) -> bytes:
+def pack_command(*command: str | bytes | int) -> bytes:
     """As Redis reads it."""
     done: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # theirs takes one word
     return done
 
 
-class Replica(RedisError):
+class NotMasterError(RedisError):
     """Sentinel's master is one no more."""
 
 
-class Connections:
+class RedisConnector:
     """Makes connections to the Redis of ``[cluster]``.
 
     :arg name: what they are called in CLIENT LIST.
@@ -47,14 +47,14 @@ class Connections:
         self._name = name
         self._timeout = timeout
 
-    async def open(self) -> AbstractConnection:
-        """:raises: one of ``LOST``."""
+    async def connect(self) -> AbstractConnection:
+        """:raises: one of ``CONNECTION_ERRORS``."""
         url = self.url
         options = self._options(password=True)
         if url.path:
             connection: AbstractConnection = UnixDomainSocketConnection(path=url.path, **options)
         else:
-            host, port = await self._master() if url.service else url.hosts[0]
+            host, port = await self._discover_master() if url.service else url.hosts[0]
             kind = SSLConnection if url.tls else Connection
             connection = kind(host=host, port=port, socket_keepalive=True, **options)
         try:
@@ -62,7 +62,7 @@ class Connections:
             if url.service:
                 await connection.send_command("ROLE", check_health=False)
                 if (await connection.read_response())[0] != b"master":
-                    raise Replica("it is a replica")
+                    raise NotMasterError("it is a replica")
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -87,7 +87,7 @@ class Connections:
             }
         return options
 
-    async def _master(self) -> tuple[str, int]:
+    async def _discover_master(self) -> tuple[str, int]:
         """Where the Sentinels say that it is. Most of them ask for no password, some for Redis's own."""
         try:
             return await self._ask_sentinels(password=False)
@@ -110,7 +110,7 @@ class Connections:
                 await each.aclose()
         return host, port
 
-    def sentence(self, error: BaseException) -> str:
+    def describe_error(self, error: BaseException) -> str:
         """What is wrong, and what to do, for logs and people; without a password."""
         server = self.url.server
         match error:
@@ -123,15 +123,15 @@ class Connections:
                 )
             case MasterNotFoundError():
                 return f"no master is known: Redis {server} is away, or they do not know it by this name"
-            case Replica() | ReadOnlyError():
+            case NotMasterError() | ReadOnlyError():
                 return f"Redis at {server} is a replica and takes no commands; wait for a failover, or name the master"
             case TimeoutError() | redis.exceptions.TimeoutError():
                 return f"Redis at {server} does not answer"
             case _:
-                return f"Redis at {server} cannot be reached: {_reason(error)}"
+                return f"Redis at {server} cannot be reached: {_system_message(error)}"
 
 
-def _reason(error: BaseException) -> str:
+def _system_message(error: BaseException) -> str:
     """In the words of the system, which are plainer than redis-py's."""
     below = error if isinstance(error, OSError) else error.__context__
     # The numbers of a TLS error are OpenSSL's own.

@@ -15,7 +15,7 @@ import msgspec
 from tornado_chat.core.types import Conversation, Person, Room, Thread
 
 
-class InRoom(msgspec.Struct, frozen=True, tag=True):
+class RoomPresence(msgspec.Struct, frozen=True, tag="InRoom"):
     """A participant has a socket in a room. ``name`` is what the others are told.
 
     :ivar room: as it was when the socket came.
@@ -30,7 +30,7 @@ class InRoom(msgspec.Struct, frozen=True, tag=True):
         return room_key(self.room.thread, self.person)
 
 
-class InLine(msgspec.Struct, frozen=True, tag=True):
+class QueuePresence(msgspec.Struct, frozen=True, tag="InLine"):
     """A user has a socket in its support conversation, be it waiting or talking.
 
     :ivar asked: when its place was last asked for, by the clock of its process: to ask again is to say something
@@ -42,10 +42,10 @@ class InLine(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def key(self) -> str:
-        return line_key(self.conversation.id)
+        return queue_key(self.conversation.id)
 
 
-class OnDuty(msgspec.Struct, frozen=True, tag=True):
+class WaiterPresence(msgspec.Struct, frozen=True, tag="OnDuty"):
     """A waiter has a socket, and has said whether it wants users.
 
     :ivar address: what its users are to know it by, if it has no address yet.
@@ -60,28 +60,28 @@ class OnDuty(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def key(self) -> str:
-        return duty_key(self.person)
+        return waiter_key(self.person)
 
 
-Fact = InRoom | InLine | OnDuty
+PresenceFact = RoomPresence | QueuePresence | WaiterPresence
 
 
 def room_key(thread: Thread, person: Person) -> str:
-    """The key of an ``InRoom``."""
+    """The key of an ``RoomPresence``."""
     return f"room {thread.kind:d} {thread.id} {person.key}"
 
 
-def line_key(conversation_id: int) -> str:
-    """The key of an ``InLine``."""
+def queue_key(conversation_id: int) -> str:
+    """The key of an ``QueuePresence``."""
     return f"conversation {conversation_id}"
 
 
-def duty_key(person: Person) -> str:
-    """The key of an ``OnDuty``."""
+def waiter_key(person: Person) -> str:
+    """The key of an ``WaiterPresence``."""
     return f"waiter {person.key}"
 
 
-class HandOver(msgspec.Struct, frozen=True, tag=True):
+class TransferRequest(msgspec.Struct, frozen=True, tag="HandOver"):
     """Give ``source``'s user to another waiter, who must be ready and have room. Answered by None.
 
     Fails with ``NotFound`` (no such waiter now) or ``Conflict`` (not ``source``'s user any more).
@@ -92,21 +92,21 @@ class HandOver(msgspec.Struct, frozen=True, tag=True):
     target: Person
 
 
-class WhoIsThere(msgspec.Struct, frozen=True, tag=True):
+class RoomPresenceRequest(msgspec.Struct, frozen=True, tag="WhoIsThere"):
     """Who of a room's participants is there. Answered by their ``Person.key``s, a list."""
 
     thread: Thread
 
 
-class HowIsSupport(msgspec.Struct, frozen=True, tag=True):
+class SupportStatusRequest(msgspec.Struct, frozen=True, tag="HowIsSupport"):
     """Waiters, line and conversations. Answered by JSON values, as ``GET /api/v1/support/status``."""
 
 
-class WhatGoesOn(msgspec.Struct, frozen=True, tag=True):
+class DeskStatusRequest(msgspec.Struct, frozen=True, tag="WhatGoesOn"):
     """Line, waiters, conversations and rooms. Answered by JSON values: ``status.Desk``."""
 
 
-Question = HandOver | WhoIsThere | HowIsSupport | WhatGoesOn
+CoordinatorRequest = TransferRequest | RoomPresenceRequest | SupportStatusRequest | DeskStatusRequest
 
 
 class Coordinator(Protocol):
@@ -125,34 +125,34 @@ class Coordinator(Protocol):
         """Another process coordinates now, or nobody: forget everything, end nothing."""
         ...
 
-    def here(self, process: str, fact: Fact, *, old: bool = False) -> None:
+    def on_report(self, process: str, fact: PresenceFact, *, already_known: bool = False) -> None:
         """A fact that is new, or has changed.
 
-        :arg old: it is only new to this coordinator, which has just begun: nobody is to be told of it.
+        :arg already_known: it is only new to this coordinator, which has just begun: nobody is to be told of it.
         """
         ...
 
-    def gone(self, process: str, key: str) -> None:
+    def on_withdraw(self, process: str, key: str) -> None:
         """A fact that holds no longer. One that is not known changes nothing."""
         ...
 
-    async def answer(self, question: Question) -> Any:
+    async def answer(self, question: CoordinatorRequest) -> Any:
         """JSON values. :raises ChatError: as the question says."""
         ...
 
 
-class Coordination(Protocol):
+class CoordinatorClient(Protocol):
     """The way to the coordinator."""
 
-    def here(self, fact: Fact) -> None:
+    def report(self, fact: PresenceFact) -> None:
         """Tell it a fact, or the change of one. It arrives, sooner or later, as long as it holds."""
         ...
 
-    def gone(self, key: str) -> None:
+    def withdraw(self, key: str) -> None:
         """Tell it that a fact holds no longer."""
         ...
 
-    async def ask(self, question: Question) -> Any:
+    async def call(self, question: CoordinatorRequest) -> Any:
         """Its answer, as JSON values.
 
         :raises ChatError: what the coordinator raised; ``Unavailable`` if there is none at the moment.
@@ -160,22 +160,22 @@ class Coordination(Protocol):
         ...
 
 
-class Alone:
+class LocalCoordinatorClient:
     """The way to the coordinator of a single process: a call."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
 
-    def here(self, fact: Fact) -> None:
-        self._coordinator.here("", fact)
+    def report(self, fact: PresenceFact) -> None:
+        self._coordinator.on_report("", fact)
 
-    def gone(self, key: str) -> None:
-        self._coordinator.gone("", key)
+    def withdraw(self, key: str) -> None:
+        self._coordinator.on_withdraw("", key)
 
-    async def ask(self, question: Question) -> Any:
+    async def call(self, question: CoordinatorRequest) -> Any:
         return await self._coordinator.answer(question)
 
 
-async def always_sure() -> bool:
+async def always_certain() -> bool:
     """Whether it is known of everybody who is there: a process that is alone knows."""
     return True

@@ -1,7 +1,7 @@
 """Who coordinates, and the way to it, for processes that share a Redis.
 
 Strategy: all try to take one lease, again and again, and who holds it coordinates. Each process keeps its
-own facts and tells the holder their changes (``ledger`` says how it notices what it has missed); the holder
+own facts and tells the holder their changes (``remote_facts`` says how it notices what it has missed); the holder
 tells its own by a call. Who coordinates says so to all again and again: from a new one, everybody knows that it
 has to be told everything.
 
@@ -17,63 +17,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tornado_chat.cluster.facts import Coordinator, Fact, Question
-from tornado_chat.cluster.lease import Lease
+from tornado_chat.cluster.facts import Coordinator, CoordinatorRequest, PresenceFact
+from tornado_chat.cluster.lease import RedisLease
 from tornado_chat.cluster.messages import (
-    Answered,
-    Asked,
-    Beat,
-    Coordinating,
-    Everything,
-    Gone,
-    Goodbye,
-    Here,
-    TellAll,
-    Vacant,
+    CoordinatorAnnouncement,
+    FactReported,
+    FactWithdrawn,
+    FullReport,
+    FullReportRequest,
+    Heartbeat,
+    LeaseReleased,
+    ProcessStopped,
+    RpcRequest,
+    RpcResponse,
 )
 from tornado_chat.cluster.own_facts import OwnFacts
-from tornado_chat.cluster.redis_bus import COORDINATOR
-from tornado_chat.cluster.redis_link import EVERYBODY, Handler, Link
-from tornado_chat.cluster.remote_facts import Ledger
-from tornado_chat.cluster.rpc import Questions, answer
+from tornado_chat.cluster.redis_bus import COORDINATOR_CHANNEL
+from tornado_chat.cluster.redis_link import ALL_PROCESSES_CHANNEL, Link, MessageHandler
+from tornado_chat.cluster.remote_facts import RemoteFacts
+from tornado_chat.cluster.rpc import RpcClient, serve_request
 from tornado_chat.core.errors import ChatError, Unavailable
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class ElectionTimings:
     """Seconds.
 
     :ivar beat: between attempts at the lease, and signs of life.
-    :ivar ttl: of the lease.
+    :ivar ttl_seconds: of the lease.
     :ivar dead: of silence, until a process counts as dead.
-    :ivar patience: for an answer; a new coordinator, found meanwhile, is asked again.
+    :ivar timeout_seconds: for an answer; a new coordinator, found meanwhile, is asked again.
     """
 
-    beat: float = 1.0
-    ttl: float = 3.0
-    dead: float = 5.0
-    patience: float = 5.0
+    heartbeat_seconds: float = 1.0
+    ttl_seconds: float = 3.0
+    dead_after_seconds: float = 5.0
+    timeout_seconds: float = 5.0
 
 
-class Part(enum.Enum):
+class ElectionState(enum.Enum):
     """What this process does."""
 
-    FOLLOWS = "process"
-    BEGINS = "beginning"
-    COORDINATES = "coordinator"
+    FOLLOWER = "process"
+    STARTING = "beginning"
+    LEADER = "coordinator"
 
 
-class _Moved(Exception):
+class _CoordinatorChanged(Exception):
     """Another process coordinates now."""
 
 
-def _own_channel(process: str) -> str:
+def _process_channel(process: str) -> str:
     return f"process:{process}"
 
 
-class RedisCoordination:
+class ClusterMember:
     """The way to the coordinator, which is one of all processes' ``coordinator``.
 
     Events of ``events.COORDINATED`` reach the one that coordinates by its bus, from just before ``begin`` on.
@@ -84,69 +84,83 @@ class RedisCoordination:
         link: Link,
         coordinator: Coordinator,
         loop: asyncio.AbstractEventLoop,
-        rhythm: Rhythm | None = None,
+        election_timings: ElectionTimings | None = None,
     ) -> None:
         self._link = link
         self._coordinator = coordinator
-        self._rhythm = rhythm = rhythm or Rhythm()
+        self._election_timings = election_timings = election_timings or ElectionTimings()
         self._loop = loop
-        self._lease = Lease(link, loop, rhythm.ttl)
-        self._ledger = Ledger(
-            coordinator, self._tell_all, self._loop.time, dead=rhythm.dead, again=rhythm.beat
+        self._lease = RedisLease(link, loop, election_timings.ttl_seconds)
+        self._remote_facts = RemoteFacts(
+            coordinator,
+            self._request_full_report,
+            self._loop.time,
+            dead=election_timings.dead_after_seconds,
+            rerequest_seconds=election_timings.heartbeat_seconds,
         )
-        self._own = OwnFacts()
-        self._part = Part.FOLLOWS
-        self._left = False
+        self._own_facts = OwnFacts()
+        self._state = ElectionState.FOLLOWER
+        self._has_left = False
         self._term = 0
-        self._beginning: asyncio.Task[None] | None = None
+        self._starting_task: asyncio.Task[None] | None = None
         # Who coordinates, as far as we know: the process, its term, those that it knows.
-        self._known: tuple[str, int] | None = None
+        self._known_coordinator: tuple[str, int] | None = None
         self._processes: tuple[str, ...] = ()
-        self._known_at = 0.0
-        self._last_step = 0.0
-        self._heard_since = 0.0  # without a break
-        self._questions = Questions(lambda asked: link.say(asked, COORDINATOR))
-        self._news: asyncio.Future[None] = self._loop.create_future()
-        self._answering: set[asyncio.Task[None]] = set()
+        self._coordinator_seen_at = 0.0
+        self._last_tick = 0.0
+        self._receiving_since = 0.0  # without a break
+        self._rpc_client = RpcClient(lambda request: link.publish(request, COORDINATOR_CHANNEL))
+        self._coordinator_changed: asyncio.Future[None] = self._loop.create_future()
+        self._request_tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._listen()
+        self._register_handlers()
 
-    def _listen(self) -> None:
-        handle, ledger = self._link.handle, self._ledger
-        handle(Coordinating, self._on_coordinating)
-        handle(Vacant, self._on_vacant)
-        handle(TellAll, lambda process, request: self._say_everything())
-        handle(Answered, self._questions.answered)
-        handle(Asked, self._on_asked)
+    def _register_handlers(self) -> None:
+        add_handler, remote_facts = self._link.add_handler, self._remote_facts
+        add_handler(CoordinatorAnnouncement, self._on_announcement)
+        add_handler(LeaseReleased, self._on_lease_released)
+        add_handler(FullReportRequest, lambda process, request: self._send_full_report())
+        add_handler(RpcResponse, self._rpc_client.on_response)
+        add_handler(RpcRequest, self._on_request)
 
-        def keep(kind: type[Any], note: Handler) -> None:
-            def noted(process: str, said: Any) -> None:
+        def handle_if_coordinator(kind: type[Any], handler: MessageHandler) -> None:
+            def guarded(process: str, message: Any) -> None:
                 # Who is still beginning is told everything later.
-                if self._part is Part.COORDINATES:
-                    note(process, said)
+                if self._state is ElectionState.LEADER:
+                    handler(process, message)
 
-            handle(kind, noted)
+            add_handler(kind, guarded)
 
-        keep(Beat, lambda process, said: ledger.beat(process, said.number))
-        keep(Here, lambda process, said: ledger.here(process, said.number, said.fact))
-        keep(Gone, lambda process, said: ledger.gone(process, said.number, said.key))
-        keep(
-            Everything,
-            lambda process, said: ledger.everything(process, said.number, said.part, said.parts, said.facts),
+        handle_if_coordinator(
+            Heartbeat, lambda process, message: remote_facts.on_heartbeat(process, message.number)
         )
-        keep(Goodbye, lambda process, said: ledger.goodbye(process))
-        self._link.watch(away=self._on_away, back=self._on_back)
+        handle_if_coordinator(
+            FactReported,
+            lambda process, message: remote_facts.on_report(process, message.number, message.fact),
+        )
+        handle_if_coordinator(
+            FactWithdrawn,
+            lambda process, message: remote_facts.on_withdraw(process, message.number, message.key),
+        )
+        handle_if_coordinator(
+            FullReport,
+            lambda process, message: remote_facts.on_full_report(
+                process, message.number, message.part, message.parts, message.facts
+            ),
+        )
+        handle_if_coordinator(ProcessStopped, lambda process, message: remote_facts.remove_process(process))
+        self._link.add_callbacks(on_disconnect=self._on_disconnect, on_reconnect=self._on_reconnect)
 
     # --- being there ---
 
     async def start(self) -> None:
         """Returns after the first attempt to coordinate, or to find who does."""
-        await self._link.tune_in(_own_channel(self._link.process))
-        self._last_step = self._loop.time()
-        await self._step()
-        if self._beginning is not None:
-            await asyncio.wait((self._beginning,))
+        await self._link.subscribe(_process_channel(self._link.process))
+        self._last_tick = self._loop.time()
+        await self._tick()
+        if self._starting_task is not None:
+            await asyncio.wait((self._starting_task,))
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -154,96 +168,110 @@ class RedisCoordination:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._beginning is not None:
-            self._beginning.cancel()
-            await asyncio.gather(self._beginning, return_exceptions=True)
-        coordinated = self._part is not Part.FOLLOWS
+        if self._starting_task is not None:
+            self._starting_task.cancel()
+            await asyncio.gather(self._starting_task, return_exceptions=True)
+        coordinated = self._state is not ElectionState.FOLLOWER
         if coordinated:
-            self._end()
+            self._stop_coordinating()
         # Also for one who has only just taken it.
         await self._lease.release()
         if coordinated:
-            self._link.say(Vacant(), EVERYBODY)
+            self._link.publish(LeaseReleased(), ALL_PROCESSES_CHANNEL)
         else:
-            self._link.say(Goodbye(), COORDINATOR)
-        self._left = True
-        await asyncio.gather(*self._answering, return_exceptions=True)
-        await self._link.flushed()
+            self._link.publish(ProcessStopped(), COORDINATOR_CHANNEL)
+        self._has_left = True
+        await asyncio.gather(*self._request_tasks, return_exceptions=True)
+        await self._link.flush()
 
     def status(self) -> Mapping[str, Any]:
         """For monitoring: what this process does, who coordinates, and which processes it knows of."""
-        if self._part is Part.COORDINATES:
-            me = self._link.process
+        if self._state is ElectionState.LEADER:
+            own_name = self._link.process
             return {
-                "part": self._part.value,
-                "coordinator": me,
-                "processes": sorted((me, *self._ledger.processes)),
+                "part": self._state.value,
+                "coordinator": own_name,
+                "processes": sorted((own_name, *self._remote_facts.processes)),
             }
-        known = self._known if self._loop.time() < self._known_at + self._rhythm.dead else None
+        known = (
+            self._known_coordinator
+            if self._loop.time() < self._coordinator_seen_at + self._election_timings.dead_after_seconds
+            else None
+        )
         return {
-            "part": self._part.value,
+            "part": self._state.value,
             "coordinator": known[0] if known else None,
             "processes": sorted(self._processes) if known else [],
         }
 
     @property
-    def coordinates(self) -> bool:
+    def is_coordinator(self) -> bool:
         """Whether it is this process."""
-        return self._part is Part.COORDINATES
+        return self._state is ElectionState.LEADER
 
     @property
-    def sure(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether this process, and no other, coordinates, and has had the time to hear of everybody since it
         could hear."""
-        heard_all = self._loop.time() > self._heard_since + self._rhythm.dead + self._rhythm.beat
-        return self._part is Part.COORDINATES and self._link.connected and self._lease.certain and heard_all
+        has_heard_all = (
+            self._loop.time()
+            > self._receiving_since
+            + self._election_timings.dead_after_seconds
+            + self._election_timings.heartbeat_seconds
+        )
+        return (
+            self._state is ElectionState.LEADER
+            and self._link.is_connected
+            and self._lease.is_held
+            and has_heard_all
+        )
 
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._rhythm.beat):
+                async with asyncio.timeout(self._election_timings.heartbeat_seconds):
                     await self._wake.wait()
             self._wake.clear()
             try:
-                await self._step()
+                await self._tick()
             except Exception:
                 log.exception("coordinating failed")
 
-    async def _step(self) -> None:
+    async def _tick(self) -> None:
         """See who holds the lease, and show that we live."""
         now = self._loop.time()
-        if now > self._last_step + 2 * self._rhythm.beat:
+        if now > self._last_tick + 2 * self._election_timings.heartbeat_seconds:
             # We were held up ourselves, and have not read yet what the others said meanwhile.
-            self._ledger.pardon()
-            self._heard_since = now
-        self._last_step = now
-        followed = self._part is Part.FOLLOWS
-        holder = await self._lease.take(renew=not followed)
+            self._remote_facts.reset_silence()
+            self._receiving_since = now
+        self._last_tick = now
+        followed = self._state is ElectionState.FOLLOWER
+        holder = await self._lease.acquire(renew=not followed)
         if holder == self._link.process:
             if followed:  # and has not just given the lease back, unable to begin
-                self._begin()
-        elif holder is not None and self._part is not Part.FOLLOWS:
+                self._start_coordinating()
+        elif holder is not None and self._state is not ElectionState.FOLLOWER:
             log.info("%s coordinates now, and this process no more", holder)
-            self._end()
-        if self._part is not Part.COORDINATES:
-            self._say(self._own.beat())
+            self._stop_coordinating()
+        if self._state is not ElectionState.LEADER:
+            self._send_to_coordinator(self._own_facts.heartbeat())
             return
-        if self._link.connected and self._ledger.sweep():
+        if self._link.is_connected and self._remote_facts.remove_dead():
             # The last that the dead have stored, nobody may have been told of.
-            self._link.let_all_look()
-        self._say_coordinating()
+            self._link.request_resync()
+        self._announce()
 
     # --- coordinating ---
 
-    def _begin(self) -> None:
-        self._part = Part.BEGINS
+    def _start_coordinating(self) -> None:
+        self._state = ElectionState.STARTING
         self._term += 1
-        self._beginning = asyncio.create_task(self._begin_coordinator())
+        self._starting_task = asyncio.create_task(self._begin_coordinator())
 
     async def _begin_coordinator(self) -> None:
-        before = dict(self._own.facts)
+        before = dict(self._own_facts.facts)
         # First, so that nothing falls between what begin() reads and what is heard.
-        await self._link.tune_in(COORDINATOR)
+        await self._link.subscribe(COORDINATOR_CHANNEL)
         try:
             await self._coordinator.begin()
         except Exception as error:
@@ -251,134 +279,137 @@ class RedisCoordination:
                 log.warning("this process cannot coordinate now: %s", error.code_for_log)
             else:
                 log.exception("this process cannot coordinate")
-            await self._leave_it_to_others()
+            await self._yield_lease()
             return
-        self._part = Part.COORDINATES
-        self._beginning = None
-        self._ledger.begin()
-        self._heard_since = self._loop.time()
+        self._state = ElectionState.LEADER
+        self._starting_task = None
+        self._remote_facts.begin()
+        self._receiving_since = self._loop.time()
         log.info("this process coordinates now")
-        for key, fact in self._own.facts.items():
-            self._ledger.pass_on(self._link.process, fact, old=before.get(key) is fact)
-        self._say_coordinating()
-        self._link.let_all_look()  # whoever coordinated before may have died
-        self._tell_news()
+        for key, fact in self._own_facts.facts.items():
+            self._remote_facts.deliver(self._link.process, fact, already_known=before.get(key) is fact)
+        self._announce()
+        self._link.request_resync()  # whoever coordinated before may have died
+        self._notify_coordinator_changed()
 
-    async def _leave_it_to_others(self) -> None:
-        self._part = Part.FOLLOWS
-        self._lease.leave_it(2 * self._rhythm.beat)
-        self._link.tune_out(COORDINATOR)
+    async def _yield_lease(self) -> None:
+        self._state = ElectionState.FOLLOWER
+        self._lease.back_off(2 * self._election_timings.heartbeat_seconds)
+        self._link.unsubscribe(COORDINATOR_CHANNEL)
         await self._lease.release()
-        self._beginning = None
-        self._tell_news()
+        self._starting_task = None
+        self._notify_coordinator_changed()
 
-    def _end(self) -> None:
-        self._part = Part.FOLLOWS
-        if self._beginning is not None:
-            self._beginning.cancel()
-            self._beginning = None
-        for task in self._answering:
+    def _stop_coordinating(self) -> None:
+        self._state = ElectionState.FOLLOWER
+        if self._starting_task is not None:
+            self._starting_task.cancel()
+            self._starting_task = None
+        for task in self._request_tasks:
             task.cancel()
-        self._link.tune_out(COORDINATOR)
-        self._ledger.clear()
-        self._known = None
+        self._link.unsubscribe(COORDINATOR_CHANNEL)
+        self._remote_facts.clear()
+        self._known_coordinator = None
         self._coordinator.end()
-        self._tell_news()
+        self._notify_coordinator_changed()
 
-    def _say_coordinating(self) -> None:
-        self._link.say(Coordinating(self._term, (self._link.process, *self._ledger.processes)), EVERYBODY)
+    def _announce(self) -> None:
+        self._link.publish(
+            CoordinatorAnnouncement(self._term, (self._link.process, *self._remote_facts.processes)),
+            ALL_PROCESSES_CHANNEL,
+        )
 
-    def _tell_all(self, process: str) -> None:
-        self._link.say(TellAll(), _own_channel(process))
+    def _request_full_report(self, process: str) -> None:
+        self._link.publish(FullReportRequest(), _process_channel(process))
 
-    def _on_asked(self, process: str, asked: Asked) -> None:
-        if self._part is Part.COORDINATES:
-            task = asyncio.create_task(self._answer(process, asked))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+    def _on_request(self, process: str, request: RpcRequest) -> None:
+        if self._state is ElectionState.LEADER:
+            task = asyncio.create_task(self._answer(process, request))
+            self._request_tasks.add(task)
+            task.add_done_callback(self._request_tasks.discard)
 
-    async def _answer(self, process: str, asked: Asked) -> None:
-        self._link.say(await answer(self._coordinator, asked), _own_channel(process))
+    async def _answer(self, process: str, request: RpcRequest) -> None:
+        self._link.publish(await serve_request(self._coordinator, request), _process_channel(process))
 
     # --- following ---
 
-    def _on_coordinating(self, process: str, said: Coordinating) -> None:
-        if self._part is not Part.FOLLOWS:
+    def _on_announcement(self, process: str, message: CoordinatorAnnouncement) -> None:
+        if self._state is not ElectionState.FOLLOWER:
             # Two of us: the lease says which.
             self._wake.set()
             return
-        self._known_at = self._loop.time()
-        self._processes = said.processes
-        if self._known != (process, said.term):
-            self._known = process, said.term
-            self._say_everything()
-            self._tell_news()
+        self._coordinator_seen_at = self._loop.time()
+        self._processes = message.processes
+        if self._known_coordinator != (process, message.term):
+            self._known_coordinator = process, message.term
+            self._send_full_report()
+            self._notify_coordinator_changed()
 
-    def _on_vacant(self, process: str, said: Vacant) -> None:
-        if self._known is not None and self._known[0] == process:
-            self._known = None
+    def _on_lease_released(self, process: str, message: LeaseReleased) -> None:
+        if self._known_coordinator is not None and self._known_coordinator[0] == process:
+            self._known_coordinator = None
         self._wake.set()
 
-    def _on_away(self) -> None:
-        self._questions.give_up(lambda: Unavailable("no_coordinator"))
+    def _on_disconnect(self) -> None:
+        self._rpc_client.fail_all(lambda: Unavailable("no_coordinator"))
 
-    def _on_back(self) -> None:
-        self._ledger.pardon()
-        self._heard_since = self._loop.time()
-        if self._part is Part.FOLLOWS:
+    def _on_reconnect(self) -> None:
+        self._remote_facts.reset_silence()
+        self._receiving_since = self._loop.time()
+        if self._state is ElectionState.FOLLOWER:
             # A Redis that has lost the lease is to give it to its holder again.
-            self._lease.leave_it(self._rhythm.ttl)
+            self._lease.back_off(self._election_timings.ttl_seconds)
         self._wake.set()
 
-    def _say_everything(self) -> None:
-        for said in self._own.everything():
-            self._say(said)
+    def _send_full_report(self) -> None:
+        for message in self._own_facts.full_report():
+            self._send_to_coordinator(message)
 
-    def _say(self, said: Beat | Here | Gone | Everything) -> None:
+    def _send_to_coordinator(self, message: Heartbeat | FactReported | FactWithdrawn | FullReport) -> None:
         """To the coordinator. Who has left says nothing: a new one would wait for more, and count it as dead."""
-        if not self._left:
-            self._link.say(said, COORDINATOR)
+        if not self._has_left:
+            self._link.publish(message, COORDINATOR_CHANNEL)
 
     # --- the way to the coordinator ---
 
-    def here(self, fact: Fact) -> None:
-        change = self._own.here(fact)
-        if self._part is Part.COORDINATES:
-            self._coordinator.here(self._link.process, fact)
+    def report(self, fact: PresenceFact) -> None:
+        change = self._own_facts.add(fact)
+        if self._state is ElectionState.LEADER:
+            self._coordinator.on_report(self._link.process, fact)
         else:
-            self._say(change)
+            self._send_to_coordinator(change)
 
-    def gone(self, key: str) -> None:
-        change = self._own.gone(key)
+    def withdraw(self, key: str) -> None:
+        change = self._own_facts.remove(key)
         if change is None:
             return
-        if self._part is Part.COORDINATES:
-            self._coordinator.gone(self._link.process, key)
+        if self._state is ElectionState.LEADER:
+            self._coordinator.on_withdraw(self._link.process, key)
         else:
-            self._say(change)
+            self._send_to_coordinator(change)
 
-    async def ask(self, question: Question) -> Any:
+    async def call(self, question: CoordinatorRequest) -> Any:
         try:
-            async with asyncio.timeout(self._rhythm.patience):
+            async with asyncio.timeout(self._election_timings.timeout_seconds):
                 while True:
-                    with contextlib.suppress(_Moved):
-                        return await self._ask_once(question)
+                    with contextlib.suppress(_CoordinatorChanged):
+                        return await self._call_once(question)
         except TimeoutError:
             raise Unavailable("no_coordinator") from None
 
-    async def _ask_once(self, question: Question) -> Any:
-        """:raises _Moved: another one is to be asked."""
-        if self._part is Part.COORDINATES:
+    async def _call_once(self, question: CoordinatorRequest) -> Any:
+        """:raises _CoordinatorChanged: another one is to be asked."""
+        if self._state is ElectionState.LEADER:
             return await self._coordinator.answer(question)
-        if not self._link.connected:
+        if not self._link.is_connected:
             raise Unavailable("no_coordinator")
-        if self._known is None or self._part is Part.BEGINS:
-            await asyncio.shield(self._news)
-            raise _Moved
-        return await self._questions.ask(question)
+        if self._known_coordinator is None or self._state is ElectionState.STARTING:
+            await asyncio.shield(self._coordinator_changed)
+            raise _CoordinatorChanged
+        return await self._rpc_client.call(question)
 
-    def _tell_news(self) -> None:
+    def _notify_coordinator_changed(self) -> None:
         """Who coordinates has changed: what was asked of the one before is asked again."""
-        self._news.set_result(None)
-        self._news = self._loop.create_future()
-        self._questions.give_up(_Moved)
+        self._coordinator_changed.set_result(None)
+        self._coordinator_changed = self._loop.create_future()
+        self._rpc_client.fail_all(_CoordinatorChanged)

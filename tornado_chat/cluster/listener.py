@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 
 from redis.asyncio.connection import AbstractConnection
 
-from tornado_chat.cluster.connection import packed
+from tornado_chat.cluster.connection import pack_command
 
-SIGN_OF_LIFE = packed("UNSUBSCRIBE", "")
+PROBE_COMMAND = pack_command("UNSUBSCRIBE", "")
 """Asks for one, by ending what has not begun. A Redis whose disk is full answers PING with an error."""
-MOST_SILENT = 2
+MAX_UNANSWERED_PROBES = 2
 """Questions in a row with no sign of life in between."""
 
 
-class Silent(TimeoutError):
+class NoReplyError(TimeoutError):
     """Nothing has come for too long."""
 
 
 @dataclass
-class Turn:
+class SubscriptionBatch:
     """What was asked for in one turn of the loop, and who waits until Redis has done it."""
 
-    unconfirmed: int = 0
+    unconfirmed_count: int = 0
     waiters: list["asyncio.Future[None]"] = field(default_factory=list)
 
     def done(self) -> None:
@@ -36,38 +36,38 @@ class Turn:
 
 
 class Listener:
-    """:arg wanted: the channels to be heard, as they are at any time; its owner changes it, and says so by
-        ``changed``.
+    """:arg subscriptions: the channels to be heard, as they are at any time; its owner changes it, and says so by
+        ``on_subscription_changed``.
     :arg receive: is given what is published.
-    :arg ping: seconds between questions whether Redis is there.
+    :arg ping_seconds: seconds between questions whether Redis is there.
     """
 
     def __init__(
         self,
         connection: AbstractConnection,
-        wanted: Collection[bytes],
+        subscriptions: Collection[bytes],
         receive: Callable[[bytes], None],
         *,
-        ping: float,
+        ping_seconds: float,
     ) -> None:
         self._connection = connection
-        self._wanted = wanted
+        self._subscriptions = subscriptions
         self._receive = receive
-        self._ping = ping
+        self._ping_seconds = ping_seconds
         # What Redis will hear us on, as soon as it has read all that we have sent.
-        self._sent: set[bytes] = set()
-        self._touched: dict[bytes, None] = dict.fromkeys(wanted)
+        self._subscribed: set[bytes] = set()
+        self._changed_channels: dict[bytes, None] = dict.fromkeys(subscriptions)
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
-        self._under_way: deque[Turn] = deque()
-        self._unanswered = 0
+        self._unconfirmed_batches: deque[SubscriptionBatch] = deque()
+        self._unanswered_probes = 0
 
-    def changed(self, channel: bytes) -> None:
+    def on_subscription_changed(self, channel: bytes) -> None:
         """It is wanted now, or no more."""
-        self._touched[channel] = None
+        self._changed_channels[channel] = None
         self._wake.set()
 
-    async def settled(self) -> None:
+    async def wait_confirmed(self) -> None:
         """Returns when Redis has confirmed all that is wanted, or the connection has ended."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -75,55 +75,55 @@ class Listener:
         await waiter
 
     async def write(self) -> None:
-        """Until something goes wrong, which is raised: one of ``connection.LOST``."""
+        """Until something goes wrong, which is raised: one of ``connection.CONNECTION_ERRORS``."""
         while True:
             try:
-                async with asyncio.timeout(self._ping):
+                async with asyncio.timeout(self._ping_seconds):
                     await self._wake.wait()
             except TimeoutError:
-                if self._unanswered >= MOST_SILENT:
-                    raise Silent("it is silent") from None
-                self._unanswered += 1
-                await self._connection.send_packed_command(SIGN_OF_LIFE, check_health=False)
+                if self._unanswered_probes >= MAX_UNANSWERED_PROBES:
+                    raise NoReplyError("it is silent") from None
+                self._unanswered_probes += 1
+                await self._connection.send_packed_command(PROBE_COMMAND, check_health=False)
                 continue
             self._wake.clear()
-            data = self._next_turn()
+            data = self._next_batch()
             if data:
                 await self._connection.send_packed_command(data, check_health=False)
 
-    def _next_turn(self) -> bytes:
-        touched, self._touched = self._touched, {}
+    def _next_batch(self) -> bytes:
+        touched, self._changed_channels = self._changed_channels, {}
         waiters, self._waiters = self._waiters, []
-        begin = [name for name in touched if name in self._wanted and name not in self._sent]
-        end = [name for name in touched if name not in self._wanted and name in self._sent]
-        self._sent.update(begin)
-        self._sent.difference_update(end)
-        if begin or self._under_way:
+        begin = [name for name in touched if name in self._subscriptions and name not in self._subscribed]
+        end = [name for name in touched if name not in self._subscriptions and name in self._subscribed]
+        self._subscribed.update(begin)
+        self._subscribed.difference_update(end)
+        if begin or self._unconfirmed_batches:
             # Redis confirms in order: whoever waits for an earlier turn's channel waits long enough with the last.
             if begin:
-                self._under_way.append(Turn(len(begin)))
-            self._under_way[-1].waiters += waiters
+                self._unconfirmed_batches.append(SubscriptionBatch(len(begin)))
+            self._unconfirmed_batches[-1].waiters += waiters
         else:
-            Turn(waiters=waiters).done()
-        data = packed("SUBSCRIBE", *begin) if begin else b""
-        return data + (packed("UNSUBSCRIBE", *end) if end else b"")
+            SubscriptionBatch(waiters=waiters).done()
+        data = pack_command("SUBSCRIBE", *begin) if begin else b""
+        return data + (pack_command("UNSUBSCRIBE", *end) if end else b"")
 
     async def read(self) -> None:
-        """Until something goes wrong, which is raised: one of ``connection.LOST``."""
+        """Until something goes wrong, which is raised: one of ``connection.CONNECTION_ERRORS``."""
         read, receive = self._connection.read_response, self._receive
         while True:
             reply = await read()
-            self._unanswered = 0
+            self._unanswered_probes = 0
             kind = reply[0]
             if kind == b"message":
                 receive(reply[2])
             elif kind == b"subscribe":
-                turn = self._under_way[0]
-                turn.unconfirmed -= 1
-                if not turn.unconfirmed:
-                    self._under_way.popleft().done()
+                batch = self._unconfirmed_batches[0]
+                batch.unconfirmed_count -= 1
+                if not batch.unconfirmed_count:
+                    self._unconfirmed_batches.popleft().done()
 
     def close(self) -> None:
         """Nobody waits any longer."""
-        for turn in (*self._under_way, Turn(waiters=self._waiters)):
-            turn.done()
+        for batch in (*self._unconfirmed_batches, SubscriptionBatch(waiters=self._waiters)):
+            batch.done()

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from tornado_chat.cluster.facts import Fact
-from tornado_chat.cluster.messages import Beat, Everything, Gone, Here
+from tornado_chat.cluster.facts import PresenceFact
+from tornado_chat.cluster.messages import FactReported, FactWithdrawn, FullReport, Heartbeat
 
-SLICE = 500
+CHUNK_FACTS = 500
 """Facts in one message."""
 
 
@@ -13,26 +13,26 @@ class OwnFacts:
     """The facts by key, in the order in which they came, and the number of the last change."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, Fact] = {}
+        self.facts: dict[str, PresenceFact] = {}
         self._number = 0
 
-    def here(self, fact: Fact) -> Here:
+    def add(self, fact: PresenceFact) -> FactReported:
         self.facts[fact.key] = fact
         self._number += 1
-        return Here(self._number, fact)
+        return FactReported(self._number, fact)
 
-    def gone(self, key: str) -> Gone | None:
+    def remove(self, key: str) -> FactWithdrawn | None:
         """Nothing, if it did not hold."""
         if self.facts.pop(key, None) is None:
             return None
         self._number += 1
-        return Gone(self._number, key)
+        return FactWithdrawn(self._number, key)
 
-    def beat(self) -> Beat:
-        return Beat(self._number)
+    def heartbeat(self) -> Heartbeat:
+        return Heartbeat(self._number)
 
-    def everything(self) -> Iterator[Everything]:
+    def full_report(self) -> Iterator[FullReport]:
         facts = tuple(self.facts.values())
-        slices = [facts[at : at + SLICE] for at in range(0, len(facts), SLICE)] or [()]
-        for part, slice in enumerate(slices):
-            yield Everything(self._number, part, len(slices), slice)
+        chunks = [facts[at : at + CHUNK_FACTS] for at in range(0, len(facts), CHUNK_FACTS)] or [()]
+        for part, chunk in enumerate(chunks):
+            yield FullReport(self._number, part, len(chunks), chunk)

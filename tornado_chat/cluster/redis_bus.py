@@ -1,17 +1,17 @@
 """The bus of many processes: Redis's publish/subscribe, a channel for each thread and person.
 
-Each event is encoded once and published on the channels of ``events.channels``, one or two, so that what
+Each event is encoded once and published on the channels of ``events.event_channels``, one or two, so that what
 it costs does not depend on the number of processes.
 """
 
 from tornado_chat import config
-from tornado_chat.cluster.bus import Channel, LocalBus, Subscriber
+from tornado_chat.cluster.bus import Channel, EventHandler, LocalBus
 from tornado_chat.cluster.codec import EVENTS
-from tornado_chat.cluster.redis_link import Link, Times
-from tornado_chat.core.events import COORDINATED, Event, channels
+from tornado_chat.cluster.redis_link import Link, LinkTimings
+from tornado_chat.core.events import COORDINATOR_EVENTS, Event, event_channels
 from tornado_chat.core.types import Thread
 
-COORDINATOR = "coordinator"
+COORDINATOR_CHANNEL = "coordinator"
 """The channel that the process which coordinates listens to."""
 
 
@@ -24,11 +24,13 @@ def channel_name(channel: Channel) -> str:
 class RedisBus:
     """:arg process: what this process is called, unlike any other, earlier ones included."""
 
-    def __init__(self, settings: config.Cluster, process: str, *, times: Times | None = None) -> None:
-        self.link = Link(settings, process, times)
+    def __init__(
+        self, settings: config.Cluster, process: str, *, link_timings: LinkTimings | None = None
+    ) -> None:
+        self.link = Link(settings, process, link_timings)
         self._local = LocalBus()
-        for kind in EVENTS:
-            self.link.handle(kind, self._receive)
+        for event_type in EVENTS:
+            self.link.add_handler(event_type, self._receive)
 
     async def start(self) -> None:
         """Returns when Redis is there, or the first attempt to reach it has failed. It goes on trying for ever."""
@@ -42,25 +44,25 @@ class RedisBus:
         """A sentence, or nothing while Redis is there."""
         return self.link.problem
 
-    def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> None:
-        self._local.subscribe(subscriber, *kinds)
+    def add_handler(self, handler: EventHandler, *event_types: type[Event]) -> None:
+        self._local.add_handler(handler, *event_types)
 
     def publish(self, event: Event) -> None:
         self._local.publish(event)
-        names = [channel_name(channel) for channel in channels(event)]
-        if isinstance(event, COORDINATED):
-            names.append(COORDINATOR)
+        names = [channel_name(channel) for channel in event_channels(event)]
+        if isinstance(event, COORDINATOR_EVENTS):
+            names.append(COORDINATOR_CHANNEL)
         if names:
-            self.link.say(event, *names)
+            self.link.publish(event, *names)
 
     def _receive(self, process: str, event: Event) -> None:
         self._local.publish(event)
 
-    async def tune_in(self, channel: Channel) -> None:
-        await self.link.tune_in(channel_name(channel))
+    async def subscribe(self, channel: Channel) -> None:
+        await self.link.subscribe(channel_name(channel))
 
-    def tune_out(self, channel: Channel) -> None:
-        self.link.tune_out(channel_name(channel))
+    def unsubscribe(self, channel: Channel) -> None:
+        self.link.unsubscribe(channel_name(channel))
 
-    async def elsewhere(self, channel: Channel) -> bool:
-        return await self.link.elsewhere(channel_name(channel))
+    async def has_remote_subscriber(self, channel: Channel) -> bool:
+        return await self.link.has_remote_subscriber(channel_name(channel))

@@ -9,160 +9,164 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tornado_chat.cluster.facts import Coordinator, Fact
+from tornado_chat.cluster.facts import Coordinator, PresenceFact
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Book:
+class ProcessFacts:
     """What a process has said.
 
     :ivar number: of the last change that is in ``facts``.
-    :ivar heard: when it last said anything.
-    :ivar asked: when it was last asked for everything.
-    :ivar slices: of everything, as far as they have come, for the change ``slices_number``.
+    :ivar last_received_at: when it last said anything.
+    :ivar requested_at: when it was last asked for everything.
+    :ivar chunks: of everything, as far as they have come, for the change ``chunks_number``.
     """
 
-    heard: float
+    last_received_at: float
     number: int = 0
-    asked: float = float("-inf")
-    facts: dict[str, Fact] = field(default_factory=dict)
-    slices: list[tuple[Fact, ...]] = field(default_factory=list)
-    slices_number: int = 0
+    requested_at: float = float("-inf")
+    facts: dict[str, PresenceFact] = field(default_factory=dict)
+    chunks: list[tuple[PresenceFact, ...]] = field(default_factory=list)
+    chunks_number: int = 0
 
 
-class Ledger:
-    """:arg tell_all: asks a process for everything.
+class RemoteFacts:
+    """:arg request_full_report: asks a process for everything.
     :arg dead: seconds of silence after which a process counts as dead, and, after ``begin``, in which what
         processes have known before is no news.
-    :arg again: seconds until a process that was asked for everything is asked again.
+    :arg rerequest_seconds: seconds until a process that was asked for everything is asked again.
     :arg now: the loop's clock.
     """
 
     def __init__(
         self,
         coordinator: Coordinator,
-        tell_all: Callable[[str], None],
+        request_full_report: Callable[[str], None],
         now: Callable[[], float],
         *,
         dead: float,
-        again: float,
+        rerequest_seconds: float,
     ) -> None:
         self._coordinator = coordinator
-        self._tell_all = tell_all
+        self._request_full_report = request_full_report
         self._now = now
-        self._dead = dead
-        self._again = again
-        self._books: dict[str, Book] = {}
-        self._old_until = 0.0
+        self._dead_after_seconds = dead
+        self._rerequest_seconds = rerequest_seconds
+        self._processes: dict[str, ProcessFacts] = {}
+        self._already_known_until = 0.0
 
     def begin(self) -> None:
         """Everything will be said to us, and is no news."""
-        self._books.clear()
-        self._old_until = self._now() + self._dead
+        self._processes.clear()
+        self._already_known_until = self._now() + self._dead_after_seconds
 
     def clear(self) -> None:
-        self._books.clear()
+        self._processes.clear()
 
     @property
     def processes(self) -> tuple[str, ...]:
-        return tuple(self._books)
+        return tuple(self._processes)
 
-    def pass_on(self, process: str, fact: Fact, *, old: bool = False) -> None:
+    def deliver(self, process: str, fact: PresenceFact, *, already_known: bool = False) -> None:
         """Tell the coordinator."""
         try:
-            self._coordinator.here(process, fact, old=old)
+            self._coordinator.on_report(process, fact, already_known=already_known)
         except Exception:
             log.exception("the coordinator failed on %s", type(fact).__name__)
 
     # --- what processes say ---
 
-    def beat(self, process: str, number: int) -> None:
-        book = self._book(process)
-        if book.number != number:
-            self._ask(process, book)
+    def on_heartbeat(self, process: str, number: int) -> None:
+        remote = self._process_facts(process)
+        if remote.number != number:
+            self._request_missing(process, remote)
 
-    def here(self, process: str, number: int, fact: Fact) -> None:
-        book = self._book(process)
-        if self._follows(process, book, number):
-            book.facts[fact.key] = fact
-            self.pass_on(process, fact)
+    def on_report(self, process: str, number: int, fact: PresenceFact) -> None:
+        remote = self._process_facts(process)
+        if self._is_next(process, remote, number):
+            remote.facts[fact.key] = fact
+            self.deliver(process, fact)
 
-    def gone(self, process: str, number: int, key: str) -> None:
-        book = self._book(process)
-        if self._follows(process, book, number):
-            book.facts.pop(key, None)
-            self._take_back(process, key)
+    def on_withdraw(self, process: str, number: int, key: str) -> None:
+        remote = self._process_facts(process)
+        if self._is_next(process, remote, number):
+            remote.facts.pop(key, None)
+            self._deliver_withdrawal(process, key)
 
-    def everything(self, process: str, number: int, part: int, parts: int, facts: tuple[Fact, ...]) -> None:
-        book = self._book(process)
+    def on_full_report(
+        self, process: str, number: int, part: int, parts: int, facts: tuple[PresenceFact, ...]
+    ) -> None:
+        remote = self._process_facts(process)
         if part == 0:
-            book.slices, book.slices_number = [], number
-        if number < book.number or number != book.slices_number or part != len(book.slices):
+            remote.chunks, remote.chunks_number = [], number
+        if number < remote.number or number != remote.chunks_number or part != len(remote.chunks):
             return
-        book.slices.append(facts)
-        if len(book.slices) < parts:
+        remote.chunks.append(facts)
+        if len(remote.chunks) < parts:
             return
-        now_there = {fact.key: fact for slice in book.slices for fact in slice}
-        before, book.facts, book.slices = book.facts, now_there, []
-        old = not book.number and self._now() < self._old_until
-        book.number = number
-        for key in before.keys() - now_there.keys():
-            self._take_back(process, key)
-        for key, fact in now_there.items():
+        current = {fact.key: fact for chunk in remote.chunks for fact in chunk}
+        before, remote.facts, remote.chunks = remote.facts, current, []
+        already_known = not remote.number and self._now() < self._already_known_until
+        remote.number = number
+        for key in before.keys() - current.keys():
+            self._deliver_withdrawal(process, key)
+        for key, fact in current.items():
             if before.get(key) != fact:
-                self.pass_on(process, fact, old=old)
+                self.deliver(process, fact, already_known=already_known)
 
-    def goodbye(self, process: str) -> None:
-        book = self._books.pop(process, None)
-        if book is not None:
-            for key in book.facts:
-                self._take_back(process, key)
+    def remove_process(self, process: str) -> None:
+        remote = self._processes.pop(process, None)
+        if remote is not None:
+            for key in remote.facts:
+                self._deliver_withdrawal(process, key)
 
     # --- what time says ---
 
-    def sweep(self) -> bool:
+    def remove_dead(self) -> bool:
         """Take back what the dead have said. Whether there were any."""
-        limit = self._now() - self._dead
-        dead = [process for process, book in self._books.items() if book.heard < limit]
+        limit = self._now() - self._dead_after_seconds
+        dead = [process for process, remote in self._processes.items() if remote.last_received_at < limit]
         for process in dead:
-            log.warning("%s has been silent for %.0f s; its people count as gone", process, self._dead)
-            self.goodbye(process)
+            log.warning(
+                "%s has been silent for %.0f s; its people count as gone", process, self._dead_after_seconds
+            )
+            self.remove_process(process)
         return bool(dead)
 
-    def pardon(self) -> None:
+    def reset_silence(self) -> None:
         """Nobody could be heard for a while: nobody is dead for having been silent."""
         now = self._now()
-        if now < self._old_until + self._dead:
-            self._old_until = now + self._dead
-        for book in self._books.values():
-            book.heard = now
+        if now < self._already_known_until + self._dead_after_seconds:
+            self._already_known_until = now + self._dead_after_seconds
+        for remote in self._processes.values():
+            remote.last_received_at = now
 
     # --- books ---
 
-    def _book(self, process: str) -> Book:
-        book = self._books.get(process)
-        if book is None:
-            book = self._books[process] = Book(self._now())
-        book.heard = self._now()
-        return book
+    def _process_facts(self, process: str) -> ProcessFacts:
+        remote = self._processes.get(process)
+        if remote is None:
+            remote = self._processes[process] = ProcessFacts(self._now())
+        remote.last_received_at = self._now()
+        return remote
 
-    def _follows(self, process: str, book: Book, number: int) -> bool:
-        if number == book.number + 1:
-            book.number = number
+    def _is_next(self, process: str, remote: ProcessFacts, number: int) -> bool:
+        if number == remote.number + 1:
+            remote.number = number
             return True
-        if number > book.number:
-            self._ask(process, book)
+        if number > remote.number:
+            self._request_missing(process, remote)
         return False
 
-    def _ask(self, process: str, book: Book) -> None:
-        if self._now() >= book.asked + self._again:
-            book.asked = self._now()
-            self._tell_all(process)
+    def _request_missing(self, process: str, remote: ProcessFacts) -> None:
+        if self._now() >= remote.requested_at + self._rerequest_seconds:
+            remote.requested_at = self._now()
+            self._request_full_report(process)
 
-    def _take_back(self, process: str, key: str) -> None:
+    def _deliver_withdrawal(self, process: str, key: str) -> None:
         try:
-            self._coordinator.gone(process, key)
+            self._coordinator.on_withdraw(process, key)
         except Exception:
             log.exception("the coordinator failed on somebody who has gone")

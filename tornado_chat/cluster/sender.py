@@ -10,83 +10,85 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from tornado_chat.cluster.connection import packed
+from tornado_chat.cluster.connection import pack_command
 
-MOST_COMMANDS = 1000
+MAX_COMMANDS_PER_WRITE = 1000
 """In one write."""
 
-MOST_WAITING = 16 * 1024 * 1024
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
 """Bytes. A Redis that takes so long for them is as good as away, and has dropped them."""
 
-SIGN_OF_LIFE = packed("ECHO", "")
+PROBE_COMMAND = pack_command("ECHO", "")
 """Asks for one. A Redis whose disk is full answers PING with an error, but goes on publishing."""
 
-Waiting = tuple[bytes, "asyncio.Future[Any] | None", bool]
+QueuedCommand = tuple[bytes, "asyncio.Future[Any] | None", bool]
 """A command, who waits for its reply, and whether its loss is to be known."""
 
 
-class Overrun(OSError):
+class SendBufferFullError(OSError):
     """More waits than may."""
 
 
 class Sender:
-    """:arg ping: seconds without a command until Redis is asked whether it is there.
-    :arg patience: seconds that it may take to answer.
+    """:arg ping_seconds: seconds without a command until Redis is asked whether it is there.
+    :arg timeout_seconds: seconds that it may take to answer.
     """
 
-    def __init__(self, connection: AbstractConnection, *, ping: float, patience: float) -> None:
+    def __init__(
+        self, connection: AbstractConnection, *, ping_seconds: float, timeout_seconds: float
+    ) -> None:
         self._connection = connection
-        self._ping = ping
-        self._patience = patience
-        self._waiting: list[Waiting] = []
-        self._bytes = 0
+        self._ping_seconds = ping_seconds
+        self._timeout_seconds = timeout_seconds
+        self._queued: list[QueuedCommand] = []
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
-        self._under_way: list[Waiting] = []
+        self._in_flight: list[QueuedCommand] = []
 
-    def tell(self, command: bytes, *, matters: bool = False) -> None:
+    def send(self, command: bytes, *, report_loss: bool = False) -> None:
         """Send a packed command. Nobody waits for its reply, an error breaks the connection.
 
-        :arg matters: ``close`` tells if it may not have arrived.
+        :arg report_loss: ``close`` tells if it may not have arrived.
         """
-        self._put((command, None, matters))
+        self._enqueue((command, None, report_loss))
 
-    async def ask(self, *command: str | bytes | int) -> Any:
-        """The reply. :raises: one of ``connection.LOST``."""
+    async def execute(self, *command: str | bytes | int) -> Any:
+        """The reply. :raises: one of ``connection.CONNECTION_ERRORS``."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._put((packed(*command), future, False))
+        self._enqueue((pack_command(*command), future, False))
         return await future
 
-    def _put(self, item: Waiting) -> None:
-        self._waiting.append(item)
-        self._bytes += len(item[0])
+    def _enqueue(self, item: QueuedCommand) -> None:
+        self._queued.append(item)
+        self._queued_bytes += len(item[0])
         self._wake.set()
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether everything has been said and answered."""
-        return not (self._waiting or self._under_way)
+        return not (self._queued or self._in_flight)
 
     async def run(self) -> None:
-        """Until something goes wrong, which is raised: one of ``connection.LOST``."""
+        """Until something goes wrong, which is raised: one of ``connection.CONNECTION_ERRORS``."""
         while True:
-            if not self._waiting:
+            if not self._queued:
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._ping):
+                    async with asyncio.timeout(self._ping_seconds):
                         await self._wake.wait()
-                if not self._waiting:
-                    self.tell(SIGN_OF_LIFE)
-            if self._bytes > MOST_WAITING:
-                raise Overrun("it does not keep up with what we say")
-            batch = self._under_way = self._waiting[:MOST_COMMANDS]
-            del self._waiting[:MOST_COMMANDS]
-            async with asyncio.timeout(self._patience):
+                if not self._queued:
+                    self.send(PROBE_COMMAND)
+            if self._queued_bytes > MAX_QUEUED_BYTES:
+                raise SendBufferFullError("it does not keep up with what we say")
+            batch = self._in_flight = self._queued[:MAX_COMMANDS_PER_WRITE]
+            del self._queued[:MAX_COMMANDS_PER_WRITE]
+            async with asyncio.timeout(self._timeout_seconds):
                 await self._exchange(batch)
-            self._under_way = []
+            self._in_flight = []
 
-    async def _exchange(self, batch: list[Waiting]) -> None:
+    async def _exchange(self, batch: list[QueuedCommand]) -> None:
         data = b"".join([command for command, _, _ in batch])
-        self._bytes -= len(data)
+        self._queued_bytes -= len(data)
         await self._connection.send_packed_command(data, check_health=False)
         read = self._connection.read_response
         for _, future, _ in batch:
@@ -103,8 +105,8 @@ class Sender:
 
     def close(self, error: BaseException) -> bool:
         """Tell who waits for a reply. Returns whether anything that matters may be lost."""
-        left, self._waiting, self._under_way = self._under_way + self._waiting, [], []
+        left, self._queued, self._in_flight = self._in_flight + self._queued, [], []
         for _, future, _ in left:
             if future is not None and not future.done():
                 future.set_exception(error)
-        return any(matters for _, _, matters in left)
+        return any(report_loss for _, _, report_loss in left)

@@ -1,11 +1,11 @@
 """Configuration: option sections, ini reader, loader, validation, reload, database and Redis URLs."""
 
 from tornado_chat.config.sections import (
-    DATABASE,
-    ETC,
+    DATABASE_FILE_NAME,
+    ETC_DIR,
     REMOVED,
     SECTIONS,
-    YEAR,
+    YEAR_SECONDS,
     Auth,
     Cluster,
     Config,
@@ -23,18 +23,18 @@ from tornado_chat.config.sections import (
     Storage,
     Support,
     Web,
-    documented,
-    is_live,
-    live,
+    is_reloadable,
     option,
+    reloadable,
+    sample_ini,
 )
 
 __all__ = [
-    "DATABASE",
-    "ETC",
+    "DATABASE_FILE_NAME",
+    "ETC_DIR",
     "REMOVED",
     "SECTIONS",
-    "YEAR",
+    "YEAR_SECONDS",
     "Auth",
     "Cluster",
     "Config",
@@ -52,8 +52,8 @@ __all__ = [
     "Storage",
     "Support",
     "Web",
-    "documented",
-    "is_live",
-    "live",
+    "is_reloadable",
     "option",
+    "reloadable",
+    "sample_ini",
 ]

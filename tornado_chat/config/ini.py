@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, get_args
 
 from msgspec import ValidationError, convert, inspect
 
-PLUGIN = "plugin:"
+PLUGIN_SECTION_PREFIX = "plugin:"
 """How the sections of plugins begin. Their options are for the plugins to know."""
 
-AGAIN = "\0"
+DUPLICATE_SECTION_SUFFIX = "\0"
 """Behind the name of a section that was there before."""
 
-Known = Mapping[str, Mapping[str, Any]]
+KnownOptions = Mapping[str, Mapping[str, Any]]
 """Section, option, type."""
 
 Removed = Mapping[str, Mapping[str, str]]
@@ -54,7 +54,7 @@ class ConfigError(Exception):
         self.rest = rest
 
 
-class Entry(NamedTuple):
+class OptionEntry(NamedTuple):
     """A known option, as somebody wrote it."""
 
     source: str
@@ -66,14 +66,16 @@ class Entry(NamedTuple):
         return Problem(self.source, self.section, self.option, message)
 
 
-class Wrong(ValueError):
+class InvalidValue(ValueError):
     """The text is not a value of its option; the sentence says what would be."""
 
 
 # Reading
 
 
-def read_file(path: Path, known: Known, removed: Removed, problems: list[Problem]) -> Iterator[Entry]:
+def read_file(
+    path: Path, known: KnownOptions, removed: Removed, problems: list[Problem]
+) -> Iterator[OptionEntry]:
     """The known and the removed options of an ini file."""
     source = str(path)
     try:
@@ -86,35 +88,37 @@ def read_file(path: Path, known: Known, removed: Removed, problems: list[Problem
         return
     parser = _parse_lines(source, lines, known, problems)
     for name in parser.sections():
-        section = name.rstrip(AGAIN)
+        section = name.rstrip(DUPLICATE_SECTION_SUFFIX)
         if section in known:
             for option, text in parser.items(name):
-                yield from _if_accepted(Entry(source, section, option, text), known, removed, problems)
-        elif section.startswith(PLUGIN):
+                yield from _if_accepted(OptionEntry(source, section, option, text), known, removed, problems)
+        elif section.startswith(PLUGIN_SECTION_PREFIX):
             for option, text in parser.items(name):
-                yield Entry(source, section, option, text)
+                yield OptionEntry(source, section, option, text)
         else:
             problems.append(Problem(source, section, "", _unknown_section(section, known)))
 
 
-def read_override(override: str, known: Known, removed: Removed, problems: list[Problem]) -> Iterator[Entry]:
+def read_override(
+    override: str, known: KnownOptions, removed: Removed, problems: list[Problem]
+) -> Iterator[OptionEntry]:
     """The option that ``SECTION.OPTION=VALUE`` sets, if it is known or removed."""
     name, equals, text = override.partition("=")
     section, dot, option = name.strip().rpartition(".")
     if not (equals and dot):
         message = f'"{override}" is not SECTION.OPTION=VALUE, as in server.port=9000'
         problems.append(Problem("--set", "", "", message))
-    elif section.startswith(PLUGIN):
-        yield Entry("--set", section, option.lower(), text.strip())
+    elif section.startswith(PLUGIN_SECTION_PREFIX):
+        yield OptionEntry("--set", section, option.lower(), text.strip())
     elif section not in known:
         problems.append(Problem("--set", section, "", _unknown_section(section, known)))
     else:
-        entry = Entry("--set", section, option.lower(), text.strip())
+        entry = OptionEntry("--set", section, option.lower(), text.strip())
         yield from _if_accepted(entry, known, removed, problems)
 
 
 def _parse_lines(
-    source: str, lines: list[str], known: Known, problems: list[Problem]
+    source: str, lines: list[str], known: KnownOptions, problems: list[Problem]
 ) -> configparser.RawConfigParser:
     """Parse as far as possible.
 
@@ -134,8 +138,8 @@ def _parse_lines(
         except configparser.DuplicateSectionError as error:
             number = error.lineno or 1
             message = f"line {number} begins this section again; put its options together"
-            problems.append(Problem(source, error.section.rstrip(AGAIN), "", message))
-            lines = [*lines[: number - 1], f"[{error.section}{AGAIN}]", *lines[number:]]
+            problems.append(Problem(source, error.section.rstrip(DUPLICATE_SECTION_SUFFIX), "", message))
+            lines = [*lines[: number - 1], f"[{error.section}{DUPLICATE_SECTION_SUFFIX}]", *lines[number:]]
             continue
         except configparser.MissingSectionHeaderError as error:
             begun = error.line.strip()
@@ -153,25 +157,27 @@ def _parse_lines(
         return parser
 
 
-def _if_accepted(entry: Entry, known: Known, removed: Removed, problems: list[Problem]) -> Iterator[Entry]:
+def _if_accepted(
+    entry: OptionEntry, known: KnownOptions, removed: Removed, problems: list[Problem]
+) -> Iterator[OptionEntry]:
     """``entry``, or a problem if its section neither has such an option nor had it once."""
     if is_removed(entry, removed):
         yield entry
     else:
-        yield from if_known(entry, known, problems)
+        yield from check_known(entry, known, problems)
 
 
-def is_removed(entry: Entry, removed: Removed) -> bool:
+def is_removed(entry: OptionEntry, removed: Removed) -> bool:
     return entry.option in removed.get(entry.section, ())
 
 
-def removal_warning(entry: Entry, removed: Removed) -> str:
+def removal_warning(entry: OptionEntry, removed: Removed) -> str:
     """The warning about a removed option that is still set."""
     since = removed[entry.section][entry.option]
     return f"{entry.source}: [{entry.section}] {entry.option} has no effect since {since}: remove the line"
 
 
-def if_known(entry: Entry, known: Known, problems: list[Problem]) -> Iterator[Entry]:
+def check_known(entry: OptionEntry, known: KnownOptions, problems: list[Problem]) -> Iterator[OptionEntry]:
     """``entry``, or a problem if its section has no such option."""
     if entry.option in known[entry.section]:
         yield entry
@@ -179,20 +185,20 @@ def if_known(entry: Entry, known: Known, problems: list[Problem]) -> Iterator[En
         problems.append(entry.problem(_unknown_option(entry.section, entry.option, known)))
 
 
-def _unknown_section(section: str, known: Known) -> str:
+def _unknown_section(section: str, known: KnownOptions) -> str:
     near = difflib.get_close_matches(section.lower(), known, 1)
     right = f'did you mean "[{near[0]}]"?' if near else f"there are {', '.join(known)}"
     return f"this section is unknown; {right}"
 
 
-def _unknown_option(section: str, option: str, known: Known) -> str:
+def _unknown_option(section: str, option: str, known: KnownOptions) -> str:
     meant = [f'"{near}"' for near in difflib.get_close_matches(option, known[section], 1)]
     meant += [f'"{option}" in [{other}]' for other, options in known.items() if option in options]
     right = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(known[section])}"
     return f"this option is unknown; {right}"
 
 
-def with_credentials(entry: Entry, folder: Path, environ: Mapping[str, str]) -> Entry:
+def with_credentials(entry: OptionEntry, folder: Path, environ: Mapping[str, str]) -> OptionEntry:
     """``entry``, naming systemd's copies of the files in ``folder`` instead of these, as far as there are any.
 
     ``LoadCredential=credentials:/etc/tornado-chat/credentials`` (systemd.exec(5)) lets a service read files
@@ -212,31 +218,33 @@ def with_credentials(entry: Entry, folder: Path, environ: Mapping[str, str]) -> 
 # Converting
 
 
-def parse(text: str, hint: Any) -> Any:
+def parse_value(text: str, hint: Any) -> Any:
     """The value of type ``hint`` that ``text`` stands for. Lists are separated by commas or lines.
 
-    :raises Wrong: it stands for none.
+    :raises InvalidValue: it stands for none.
     """
     if isinstance(inspect.type_info(hint), inspect.VarTupleType):
         items = [item.strip() for item in text.replace("\n", ",").split(",")]
-        return _parse_all([item for item in items if item], get_args(hint)[0])
+        return _parse_items([item for item in items if item], get_args(hint)[0])
     if "\n" in text:
         stray = text.splitlines()[-1]
-        raise Wrong(
+        raise InvalidValue(
             f'it takes one line, but "{stray}" is indented and so belongs to it; move that to the left'
         )
     return _parse_one(text, hint)
 
 
-def _parse_all(items: list[str], hint: Any) -> tuple[Any, ...]:
+def _parse_items(items: list[str], hint: Any) -> tuple[Any, ...]:
     values, wrong = [], []
     for item in items:
         try:
             values.append(_parse_one(item, hint))
-        except Wrong:
+        except InvalidValue:
             wrong.append(f'"{item}"')
     if wrong:
-        raise Wrong(f"{' and '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not {expected(hint)}")
+        raise InvalidValue(
+            f"{' and '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not {describe_type(hint)}"
+        )
     return tuple(values)
 
 
@@ -247,13 +255,13 @@ def _parse_one(text: str, hint: Any) -> Any:
     try:
         value = convert(spelt, hint, strict=False)
     except ValidationError as error:
-        raise Wrong(f'"{text}" is not {expected(hint)}') from error
+        raise InvalidValue(f'"{text}" is not {describe_type(hint)}') from error
     if isinstance(value, float) and not isfinite(value):
-        raise Wrong(f'"{text}" is not {expected(hint)}')
+        raise InvalidValue(f'"{text}" is not {describe_type(hint)}')
     return value
 
 
-def expected(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """What a value of this type looks like, in words; empty for a text, which may be anything."""
     match inspect.type_info(hint):
         case inspect.BoolType():
@@ -277,7 +285,7 @@ def _range(low: float | None, high: float | None) -> str:
     return "" if low is None else f" of at least {low}"
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as it stands in an ini file."""
     if isinstance(value, bool):
         return "on" if value else "off"

@@ -14,75 +14,75 @@ from typing import Any, get_type_hints
 
 from tornado_chat import config
 from tornado_chat.config.ini import (
-    PLUGIN,
+    PLUGIN_SECTION_PREFIX,
     ConfigError,
-    Entry,
+    InvalidValue,
+    OptionEntry,
     Problem,
-    Wrong,
     is_removed,
-    parse,
+    parse_value,
     read_file,
     read_override,
     removal_warning,
     with_credentials,
 )
-from tornado_chat.config.validation import check
+from tornado_chat.config.validation import check_values
 
 
 def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mapping[str, str]) -> config.Config:
     """Read the configuration; what comes later wins.
 
-    :arg files: ini files; None or none at all takes those that ``sources`` finds.
+    :arg files: ini files; None or none at all takes those that ``config_files`` finds.
     :arg overrides: texts like ``server.port=9000``.
     :arg environ: for ``$TORNADO_CHAT_CONFIG``, the place of the state directory and systemd's credentials.
     :raises ConfigError: with all mistakes, and what the configuration would be without them.
     """
     known = {name: get_type_hints(section, include_extras=True) for name, section in config.SECTIONS.items()}
     problems: list[Problem] = []
-    entries: list[Entry] = []
-    for path in sources(files, environ):
+    entries: list[OptionEntry] = []
+    for path in config_files(files, environ):
         entries += read_file(path, known, config.REMOVED, problems)
     for override in overrides:
         entries += read_override(override, known, config.REMOVED, problems)
     removed = [entry for entry in entries if is_removed(entry, config.REMOVED)]
     entries = [entry for entry in entries if entry not in removed]
-    entries = [with_credentials(entry, config.ETC / "credentials", environ) for entry in entries]
+    entries = [with_credentials(entry, config.ETC_DIR / "credentials", environ) for entry in entries]
 
     values: dict[str, dict[str, Any]] = {name: {} for name in config.SECTIONS}
-    wrong: set[tuple[str, str]] = set()
-    for_plugins: dict[str, list[Entry]] = {}
+    invalid_options: set[tuple[str, str]] = set()
+    plugin_entries: dict[str, list[OptionEntry]] = {}
     for entry in entries:
-        if entry.section.startswith(PLUGIN):
-            for_plugins.setdefault(entry.section.removeprefix(PLUGIN), []).append(entry)
+        if entry.section.startswith(PLUGIN_SECTION_PREFIX):
+            plugin_entries.setdefault(entry.section.removeprefix(PLUGIN_SECTION_PREFIX), []).append(entry)
             continue
         try:
-            values[entry.section][entry.option] = parse(entry.text, known[entry.section][entry.option])
-        except Wrong as error:
+            values[entry.section][entry.option] = parse_value(entry.text, known[entry.section][entry.option])
+        except InvalidValue as error:
             problems.append(entry.problem(str(error)))
-            wrong.add((entry.section, entry.option))
+            invalid_options.add((entry.section, entry.option))
 
     said_by = {(entry.section, entry.option): entry.source for entry in entries}
     loaded = config.Config(
         **{name: section(**values[name]) for name, section in config.SECTIONS.items()},
-        plugin_entries=for_plugins,
-        said_by=said_by,
+        plugin_entries=plugin_entries,
+        option_sources=said_by,
         warnings=[removal_warning(entry, config.REMOVED) for entry in removed],
     )
     try:
-        loaded = loaded.kept_in(Path(loaded.server.state_dir or default_state_dir(environ)))
+        loaded = loaded.with_state_dir(Path(loaded.server.state_dir or default_state_dir(environ)))
     except RuntimeError:  # there is no home directory to put in the place of ~
         source = said_by.get(("server", "state_dir"), "defaults")
         problems.append(
             Problem(source, "server", "state_dir", "there is no home directory; write a path from /")
         )
-    for section, option, message in check(loaded, wrong):
+    for section, option, message in check_values(loaded, invalid_options):
         problems.append(Problem(said_by.get((section, option), "defaults"), section, option, message))
     if problems:
         raise ConfigError(problems, loaded)
     return loaded
 
 
-def sources(files: Sequence[Path] | None, environ: Mapping[str, str]) -> list[Path]:
+def config_files(files: Sequence[Path] | None, environ: Mapping[str, str]) -> list[Path]:
     """The files that ``load`` reads, in this order: the given ones, else those of
     ``$TORNADO_CHAT_CONFIG`` (separated by colons), else those of ``/etc/tornado-chat`` that exist.
     """
@@ -91,8 +91,8 @@ def sources(files: Sequence[Path] | None, environ: Mapping[str, str]) -> list[Pa
     named = [Path(name) for name in environ.get("TORNADO_CHAT_CONFIG", "").split(os.pathsep) if name]
     if named:
         return named
-    main = config.ETC / "tornado-chat.ini"
-    return [*([main] if _exists(main) else []), *sorted(config.ETC.glob("conf.d/*.ini"))]
+    main = config.ETC_DIR / "tornado-chat.ini"
+    return [*([main] if _exists(main) else []), *sorted(config.ETC_DIR.glob("conf.d/*.ini"))]
 
 
 def _exists(path: Path) -> bool:

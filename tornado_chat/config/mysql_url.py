@@ -13,14 +13,14 @@ from typing import Literal, cast, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 SCHEMES = ("mysql", "mariadb", "mysql+unix")
-SOCKET = "/run/mysqld/mysqld.sock"
+DEFAULT_SOCKET = "/run/mysqld/mysqld.sock"
 """Where Debian's server has its socket."""
 
-PORT = 3306
-LONGEST_NAME = 64
+DEFAULT_PORT = 3306
+MAX_NAME_CHARS = 64
 
 TlsMode = Literal["disabled", "required", "verify-ca", "verify-identity"]
-KEYS = ("socket", "ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "option-file")
+QUERY_KEYS = ("socket", "ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "option-file")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class MysqlUrl:
     name: str
     user: str = ""
     host: str = ""
-    port: int = PORT
+    port: int = DEFAULT_PORT
     socket: str = ""
     tls: TlsMode = "disabled"
     ca: str = ""
@@ -72,48 +72,48 @@ def parse(url: str) -> MysqlUrl:
         )
     if parts.fragment:
         raise ValueError("what follows its # counts for nothing; a # that belongs to it is written %23")
-    query = _query(parts.query)
-    option_file = _file(query, "option-file")
+    query = _parse_query(parts.query)
+    option_file = _check_file(query, "option-file")
     user = unquote(parts.username or "")
     if not (user or option_file):
         raise ValueError("it has no user; it looks like mysql://user@host:3306/name")
-    host, socket = _server(parts, query, option_file)
+    host, socket = _parse_server(parts, query, option_file)
     return MysqlUrl(
-        name=_name(parts.path),
+        name=_parse_name(parts.path),
         user=user,
         host=host,
-        port=port or PORT,
+        port=port or DEFAULT_PORT,
         socket=socket,
-        tls=_tls(query, host),
-        ca=_file(query, "ssl-ca"),
-        cert=_file(query, "ssl-cert"),
-        key=_file(query, "ssl-key"),
+        tls=_parse_tls(query, host),
+        ca=_check_file(query, "ssl-ca"),
+        cert=_check_file(query, "ssl-cert"),
+        key=_check_file(query, "ssl-key"),
         option_file=option_file,
     )
 
 
-def _name(path: str) -> str:
+def _parse_name(path: str) -> str:
     name = unquote(path.removeprefix("/"))
     if not name or "/" in name:
         raise ValueError("it has to end with one database's name, as mysql://user@host:3306/name does")
-    if len(name) > LONGEST_NAME or name != name.strip() or not name.isprintable() or "`" in name:
+    if len(name) > MAX_NAME_CHARS or name != name.strip() or not name.isprintable() or "`" in name:
         raise ValueError(f'"{name}" cannot be the name of a database')
     return name
 
 
-def _server(parts: SplitResult, query: Mapping[str, str], option_file: str) -> tuple[str, str]:
+def _parse_server(parts: SplitResult, query: Mapping[str, str], option_file: str) -> tuple[str, str]:
     """The host and the unix socket, one of them empty."""
     host, socket = parts.hostname or "", query.get("socket", "")
     if host and (socket or parts.scheme == "mysql+unix"):
         raise ValueError("it has a host and a unix socket; leave one of the two out")
     if socket and not socket.startswith("/"):
-        raise ValueError(f'socket has to be a path from /, as {SOCKET}; "{socket}" is not')
+        raise ValueError(f'socket has to be a path from /, as {DEFAULT_SOCKET}; "{socket}" is not')
     if not (host or socket or option_file):
-        socket = SOCKET
+        socket = DEFAULT_SOCKET
     return unquote(host), socket
 
 
-def _query(text: str) -> dict[str, str]:
+def _parse_query(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     if "@" in text:  # more of a password than of an option
         raise ValueError(
@@ -125,9 +125,9 @@ def _query(text: str) -> dict[str, str]:
             raise ValueError(
                 "a password in it would be seen in logs: write it to a file, named in password_file"
             )
-        if key not in KEYS:
-            near = get_close_matches(key, KEYS, 1)
-            right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(KEYS)}"
+        if key not in QUERY_KEYS:
+            near = get_close_matches(key, QUERY_KEYS, 1)
+            right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(QUERY_KEYS)}"
             raise ValueError(f'"{given}" is unknown after its question mark; {right}')
         if key in found:
             raise ValueError(f'"{key}" is in it twice; leave one of the two')
@@ -137,7 +137,7 @@ def _query(text: str) -> dict[str, str]:
     return found
 
 
-def _file(query: Mapping[str, str], key: str) -> str:
+def _check_file(query: Mapping[str, str], key: str) -> str:
     name = query.get(key, "")
     if name:
         try:
@@ -150,14 +150,14 @@ def _file(query: Mapping[str, str], key: str) -> str:
     return name
 
 
-def _tls(query: Mapping[str, str], host: str) -> TlsMode:
+def _parse_tls(query: Mapping[str, str], host: str) -> TlsMode:
     modes = get_args(TlsMode)
     mode = query.get("ssl-mode", "").replace("_", "-").lower()
     files = [key for key in ("ssl-ca", "ssl-cert", "ssl-key") if key in query]
     if "ssl-mode" not in query:
         if files:
             mode = "verify-identity"
-        elif host and not _is_this_machine(host):
+        elif host and not _is_local_host(host):
             raise ValueError(
                 f"{host} is another machine, and what is said would pass the network in the clear: add "
                 "?ssl-mode=verify-identity&ssl-ca=/path/to/ca.pem, or ?ssl-mode=disabled if nobody can listen there"
@@ -177,7 +177,7 @@ def _tls(query: Mapping[str, str], host: str) -> TlsMode:
     return cast(TlsMode, mode)
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_local_host(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -22,8 +22,8 @@ SCHEMES = {
 }
 EXAMPLE = "redis://host:6379/0"
 SENTINEL_EXAMPLE = "sentinel://host1:26379,host2:26379/mymaster/0"
-PORT = 6379
-SENTINEL_PORT = 26379
+DEFAULT_PORT = 6379
+DEFAULT_SENTINEL_PORT = 26379
 TLS_KEYS = ("ssl-ca", "ssl-cert", "ssl-key")
 
 
@@ -66,7 +66,7 @@ def parse(url: str) -> RedisUrl:
     rest, _, query = rest.partition("?")
     if fragment:
         raise ValueError("what follows its # counts for nothing; a # that belongs to it is written %23")
-    credentials, at, place = rest.rpartition("@")
+    credentials, at, location = rest.rpartition("@")
     if "/" in credentials:
         raise ValueError(f"a / in a password has to be written %2F; it looks like {EXAMPLE}")
     user, _, password = credentials.partition(":")
@@ -74,18 +74,18 @@ def parse(url: str) -> RedisUrl:
         raise ValueError("it has a user without a password; it looks like redis://user:password@host:6379/0")
     user, password = unquote(user), unquote(password)
     if scheme == "unix":
-        options = _query(query, ("db",))
-        path = unquote(place)
+        options = _parse_query(query, ("db",))
+        path = unquote(location)
         if not path.startswith("/") or path == "/":
             raise ValueError("it has no path; it looks like unix:///run/redis/redis.sock")
-        return RedisUrl(path=path, db=_db(options.get("db", "")), user=user, password=password)
+        return RedisUrl(path=path, db=_parse_db(options.get("db", "")), user=user, password=password)
     sentinels, tls = SCHEMES[scheme]
-    options = _query(query, TLS_KEYS)
+    options = _parse_query(query, TLS_KEYS)
     if options and not tls:
-        raise ValueError(f"{next(iter(options))} is for TLS; begin it with {_with_tls(scheme)}://")
+        raise ValueError(f"{next(iter(options))} is for TLS; begin it with {_tls_scheme(scheme)}://")
     if ("ssl-cert" in options) != ("ssl-key" in options):
         raise ValueError("ssl-cert and ssl-key need each other; name both, or none")
-    hosts, _, path = place.partition("/")
+    hosts, _, path = location.partition("/")
     service = ""
     if sentinels:
         service, _, path = path.partition("/")
@@ -96,9 +96,12 @@ def parse(url: str) -> RedisUrl:
     elif "," in hosts:
         raise ValueError(f"it has several hosts; Sentinels look like {SENTINEL_EXAMPLE}")
     return RedisUrl(
-        hosts=tuple(_host(each, SENTINEL_PORT if sentinels else PORT) for each in hosts.split(",")),
+        hosts=tuple(
+            _parse_host(each, DEFAULT_SENTINEL_PORT if sentinels else DEFAULT_PORT)
+            for each in hosts.split(",")
+        ),
         service=unquote(service),
-        db=_db(path),
+        db=_parse_db(path),
         user=user,
         password=password,
         tls=tls,
@@ -108,11 +111,11 @@ def parse(url: str) -> RedisUrl:
     )
 
 
-def _with_tls(scheme: str) -> str:
+def _tls_scheme(scheme: str) -> str:
     return "sentinels" if SCHEMES[scheme][0] else "rediss"
 
 
-def _host(text: str, port: int) -> tuple[str, int]:
+def _parse_host(text: str, port: int) -> tuple[str, int]:
     if text.startswith("["):
         host, _, number = text[1:].partition("]")
         number = number.removeprefix(":")
@@ -125,14 +128,14 @@ def _host(text: str, port: int) -> tuple[str, int]:
     return unquote(host), int(number or port)
 
 
-def _db(text: str) -> int:
+def _parse_db(text: str) -> int:
     text = text.strip("/")
     if text and not (text.isascii() and text.isdigit()):
         raise ValueError(f'"{text}" is no number of a database; most have 0 to 15')
     return int(text or 0)
 
 
-def _query(text: str, keys: tuple[str, ...]) -> Mapping[str, str]:
+def _parse_query(text: str, keys: tuple[str, ...]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     if "@" in text:  # more of a password than of an option
         raise ValueError("an @, /, ? or # in a password has to be written %40, %2F, %3F or %23")
@@ -145,12 +148,12 @@ def _query(text: str, keys: tuple[str, ...]) -> Mapping[str, str]:
         if not value:
             raise ValueError(f'"{key}" has no value; leave it out, or write {key}=…')
         if key in TLS_KEYS:
-            _readable(key, value)
+            _check_readable(key, value)
         found[key] = value
     return found
 
 
-def _readable(key: str, name: str) -> None:
+def _check_readable(key: str, name: str) -> None:
     try:
         with Path(name).open("rb") as file:
             file.read(1)

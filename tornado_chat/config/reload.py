@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from tornado_chat.config.sections import SECTIONS, Config, is_live
+from tornado_chat.config.sections import SECTIONS, Config, is_reloadable
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfigChange:
     """A reload.
 
     :ivar config: what counts from now on: the new values of what can be reloaded, the old ones of the rest.
@@ -19,12 +19,12 @@ class Change:
 
     config: Config
     options: Sequence[str] = ()
-    waiting: Sequence[str] = ()
+    needs_restart: Sequence[str] = ()
     plugins: Sequence[str] = ()
     keys: bool = False
 
 
-def compare(running: Config, read: Config) -> Change:
+def merge_reloadable(running: Config, read: Config) -> ConfigChange:
     """What becomes of ``running`` when ``read`` has been read from the files."""
     options: list[str] = []
     waiting: list[str] = []
@@ -35,10 +35,10 @@ def compare(running: Config, read: Config) -> Change:
         for each in fields(old):
             if getattr(old, each.name) == getattr(new, each.name):
                 continue
-            if is_live(each):
+            if is_reloadable(each):
                 values[each.name] = getattr(new, each.name)
                 options.append(f"{section}.{each.name}")
             else:
                 waiting.append(f"{section}.{each.name}")
         sections[section] = replace(old, **values)
-    return Change(replace(read, **sections), options, waiting)
+    return ConfigChange(replace(read, **sections), options, waiting)

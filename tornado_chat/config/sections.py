@@ -11,21 +11,21 @@ from typing import Annotated, Any, Literal, get_type_hints
 from msgspec import Meta
 
 from tornado_chat.config.ini import ConfigError as ConfigError
-from tornado_chat.config.ini import Entry, expected, written
+from tornado_chat.config.ini import OptionEntry, describe_type, format_value
 from tornado_chat.config.ini import Problem as Problem
 
 log = logging.getLogger(__name__)
 
-ETC = Path("/etc/tornado-chat")
+ETC_DIR = Path("/etc/tornado-chat")
 """Where the configuration of an installed server is."""
 
-DATABASE = "tornado-chat.sqlite3"
+DATABASE_FILE_NAME = "tornado-chat.sqlite3"
 """The database's name in the state directory, unless ``[storage] url`` says otherwise."""
 
-YEAR = 366 * 86400
+YEAR_SECONDS = 366 * 86400
 
-Seconds = Annotated[float, Meta(ge=0, le=YEAR)]
-PositiveSeconds = Annotated[float, Meta(gt=0, le=YEAR)]
+Seconds = Annotated[float, Meta(ge=0, le=YEAR_SECONDS)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=YEAR_SECONDS)]
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -34,12 +34,12 @@ def option(default: Any, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
-def live(default: Any, doc: str) -> Any:
+def reloadable(default: Any, doc: str) -> Any:
     """An ``option`` whose new value a running server takes over (SIGHUP); any other waits for a restart."""
     return field(default=default, metadata={"doc": doc, "live": True})
 
 
-def is_live(option: "Field[Any]") -> bool:
+def is_reloadable(option: "Field[Any]") -> bool:
     return bool(option.metadata.get("live"))
 
 
@@ -60,12 +60,12 @@ class Server:
         "zh_CN",
         "Language of system texts. Deployed counselling front ends match the zh_CN ones to the letter.",
     )
-    trusted_proxies: tuple[str, ...] = live(
+    trusted_proxies: tuple[str, ...] = reloadable(
         ("127.0.0.0/8", "::1/128"),
         "Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; who comes by a unix "
         "socket is one.",
     )
-    drain_seconds: Seconds = live(5.0, "How long SIGTERM may spread the closing of sockets.")
+    drain_seconds: Seconds = reloadable(5.0, "How long SIGTERM may spread the closing of sockets.")
     processes: Annotated[int, Meta(ge=0, le=256)] = option(
         1,
         "Equal processes that share the work of this machine; 0 is one for each core. More than one need "
@@ -85,22 +85,22 @@ class Auth:
     algorithms: tuple[
         Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"],
         ...,
-    ] = live(("HS256",), "Accepted signature algorithms. What a token says of itself never counts.")
-    secret_file: str = live(
+    ] = reloadable(("HS256",), "Accepted signature algorithms. What a token says of itself never counts.")
+    secret_file: str = reloadable(
         "", "File with the shared secret of the HS algorithms; empty makes one in the state directory."
     )
-    public_key_file: str = live("", "PEM file with the public key of the RS, ES or EdDSA algorithms.")
-    jwks_url: str = live("", "URL of the key set (RFC 7517); keys are picked by `kid` and may rotate.")
-    issuer: str = live("", "Required `iss`; empty accepts any.")
-    audience: str = live("", "Required `aud`; empty accepts any.")
-    id_claim: str = live("id", "The claim with the person's id.")
-    role_claim: str = live("type", "The claim with the role.")
-    name_claim: str = live("name", "The claim with the display name.")
-    require_exp: bool = live(True, "Refuse tokens that never expire.")
-    leeway: Seconds = live(10.0, "How far the clocks of the issuer and this machine may differ.")
-    guests: bool = live(False, "Hand out tokens to anonymous users at POST /api/v1/guest.")
-    guest_lifetime: PositiveSeconds = live(86400.0, "How long a guest's token is valid.")
-    guests_per_minute: Count = live(10, "Guest tokens per client address and minute.")
+    public_key_file: str = reloadable("", "PEM file with the public key of the RS, ES or EdDSA algorithms.")
+    jwks_url: str = reloadable("", "URL of the key set (RFC 7517); keys are picked by `kid` and may rotate.")
+    issuer: str = reloadable("", "Required `iss`; empty accepts any.")
+    audience: str = reloadable("", "Required `aud`; empty accepts any.")
+    id_claim: str = reloadable("id", "The claim with the person's id.")
+    role_claim: str = reloadable("type", "The claim with the role.")
+    name_claim: str = reloadable("name", "The claim with the display name.")
+    require_exp: bool = reloadable(True, "Refuse tokens that never expire.")
+    leeway: Seconds = reloadable(10.0, "How far the clocks of the issuer and this machine may differ.")
+    guests: bool = reloadable(False, "Hand out tokens to anonymous users at POST /api/v1/guest.")
+    guest_lifetime: PositiveSeconds = reloadable(86400.0, "How long a guest's token is valid.")
+    guests_per_minute: Count = reloadable(10, "Guest tokens per client address and minute.")
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,10 @@ class Cluster:
 class Counselling:
     """Sessions of visitor and consultant: /chat, /observe and /notify."""
 
-    rejoin_grace: Seconds = live(
+    rejoin_grace: Seconds = reloadable(
         120.0, "How long an active session waits for a participant whose last socket closed."
     )
-    observe: Literal["assigned", "any"] = live(
+    observe: Literal["assigned", "any"] = reloadable(
         "assigned", "Who may listen in: supervisors with a record on the session, or any supervisor."
     )
     legacy_system_key: bool = option(
@@ -181,14 +181,16 @@ class Counselling:
 class Support:
     """The waiting line and the waiters: /v1/ws/user/connect and /v1/ws/waiter/connect."""
 
-    auth_timeout: PositiveSeconds = live(10.0, "How long a new socket may take to authenticate.")
-    rejoin_grace: Seconds = live(60.0, "How long a dropped user or waiter keeps place and conversations.")
-    capacity: Count = live(5, "Users that one waiter serves at once.")
-    queue_claims: tuple[str, ...] = live(
+    auth_timeout: PositiveSeconds = reloadable(10.0, "How long a new socket may take to authenticate.")
+    rejoin_grace: Seconds = reloadable(
+        60.0, "How long a dropped user or waiter keeps place and conversations."
+    )
+    capacity: Count = reloadable(5, "Users that one waiter serves at once.")
+    queue_claims: tuple[str, ...] = reloadable(
         ("priority", "skills"),
         "Claims of a user's token that the queue policy may go by; they are stored with its place.",
     )
-    queue_interval: PositiveSeconds = live(
+    queue_interval: PositiveSeconds = reloadable(
         1.0, "A waiting user hears of a new place at most this often; the more are before it, the less."
     )
 
@@ -197,34 +199,38 @@ class Support:
 class Limits:
     """What one client may ask for, so that the others get their share."""
 
-    frame_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = live(
+    frame_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = reloadable(
         65536, "Largest frame or request body."
     )
-    messages_per_second: Annotated[float, Meta(gt=0)] = live(
+    messages_per_second: Annotated[float, Meta(gt=0)] = reloadable(
         100.0, "Frames per second that one socket may send on average."
     )
-    burst: Count = live(1000, "Frames that one socket may send at once, before the average counts.")
-    connections_per_identity: Count = live(50, "Sockets that one person may have open.")
-    outgoing_bytes: Count = live(
+    burst: Count = reloadable(1000, "Frames that one socket may send at once, before the average counts.")
+    connections_per_identity: Count = reloadable(50, "Sockets that one person may have open.")
+    outgoing_bytes: Count = reloadable(
         4 * 1024 * 1024, "Unsent bytes after which a socket counts as too slow and is dropped."
     )
-    ping_interval: PositiveSeconds = live(30.0, "A socket that was silent for so long is pinged.")
-    ping_timeout: PositiveSeconds = live(30.0, "A socket that leaves a ping unanswered so long is dropped.")
+    ping_interval: PositiveSeconds = reloadable(30.0, "A socket that was silent for so long is pinged.")
+    ping_timeout: PositiveSeconds = reloadable(
+        30.0, "A socket that leaves a ping unanswered so long is dropped."
+    )
 
 
 @dataclass(frozen=True)
 class Logging:
     """The log, on standard error."""
 
-    format: Literal["text", "json"] = live("text", "One event a line: key=value text, or JSON.")
-    level: Literal["debug", "info", "warning", "error"] = live("info", "The least level that is written.")
+    format: Literal["text", "json"] = reloadable("text", "One event a line: key=value text, or JSON.")
+    level: Literal["debug", "info", "warning", "error"] = reloadable(
+        "info", "The least level that is written."
+    )
 
 
 @dataclass(frozen=True)
 class Web:
     """Who may connect from where."""
 
-    origins: tuple[str, ...] = live(
+    origins: tuple[str, ...] = reloadable(
         (),
         "Origins of pages that may connect, or show the chat of /widget.js, as https://example.org; "
         "* is any; its own always may.",
@@ -232,7 +238,7 @@ class Web:
     pages: bool = option(
         True, "Serve the pages: /room, /console, /supervise, /admin, /widget.js, /signin, /docs."
     )
-    ops_networks: tuple[str, ...] = live(
+    ops_networks: tuple[str, ...] = reloadable(
         ("127.0.0.0/8", "::1/128"),
         "Networks that may ask /healthz, /readyz and /metrics, and directly also /api/v1/status without a token.",
     )
@@ -243,7 +249,8 @@ class Plugins:
     """Which plugins run. Each has a section of its own, [plugin:NAME]; `tornado-chat plugins` shows all."""
 
     paths: tuple[str, ...] = option(
-        (str(ETC / "plugins.d"),), "Folders with plugins: a .py file each, or a folder with an __init__.py."
+        (str(ETC_DIR / "plugins.d"),),
+        "Folders with plugins: a .py file each, or a folder with an __init__.py.",
     )
     enabled: tuple[str, ...] = option(
         ("*",), "Names of those that run, in this order; * stands for all in the folders of paths."
@@ -266,9 +273,9 @@ class Config:
     logging: Logging = Logging()
     web: Web = Web()
     plugins: Plugins = Plugins()
-    plugin_entries: Mapping[str, Sequence[Entry]] = field(default_factory=dict, compare=False)
+    plugin_entries: Mapping[str, Sequence[OptionEntry]] = field(default_factory=dict, compare=False)
     """What the sections ``[plugin:NAME]`` say, by name, for the plugins to read."""
-    said_by: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
+    option_sources: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
     """Which file (or ``--set``) has the last word on (section, option)."""
     warnings: Sequence[str] = field(default_factory=tuple, compare=False)
     """Sentences about options that were read and have no effect."""
@@ -282,10 +289,10 @@ class Config:
         for warning in self.warnings:
             log.warning("%s", warning)
 
-    def kept_in(self, directory: Path) -> "Config":
+    def with_state_dir(self, directory: Path) -> "Config":
         """This configuration with its state in ``directory``, the database included if it has no url."""
         directory = directory.expanduser().absolute()
-        url = self.storage.url or f"sqlite:///{directory / DATABASE}"
+        url = self.storage.url or f"sqlite:///{directory / DATABASE_FILE_NAME}"
         return replace(
             self,
             server=replace(self.server, state_dir=str(directory)),
@@ -304,7 +311,7 @@ REMOVED: Mapping[str, Mapping[str, str]] = {"web": {"compression": "0.2.0"}}
 with a warning, so that an ini of an older version still starts the server."""
 
 
-def documented() -> str:
+def sample_ini() -> str:
     """An ini file with every option, its manual and its default: ``etc/tornado-chat.ini``."""
     lines = [
         "# tornado-chat: every option, commented out, with its default.",
@@ -316,11 +323,11 @@ def documented() -> str:
         lines += ["", "", f"# {section.__doc__}", f"[{name}]"]
         hints = get_type_hints(section, include_extras=True)
         for each in fields(section):
-            takes = expected(hints[each.name])
+            takes = describe_type(hints[each.name])
             # The first lines say it of switches and times.
             told = not takes or isinstance(each.default, bool | float)
             manual = each.metadata["doc"] + ("" if told else f" Takes {takes}.")
-            manual += " [reload]" if is_live(each) else ""
+            manual += " [reload]" if is_reloadable(each) else ""
             lines += ["", *textwrap.wrap(manual, 96, initial_indent="# ", subsequent_indent="# ")]
-            lines.append(f"#{each.name} = {written(each.default)}".rstrip())
+            lines.append(f"#{each.name} = {format_value(each.default)}".rstrip())
     return "\n".join(lines) + "\n"

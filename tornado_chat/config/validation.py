@@ -19,50 +19,50 @@ from tornado_chat.config import mysql_url, redis_url
 if TYPE_CHECKING:
     from tornado_chat.config.sections import Config, Storage
 
-Found = Iterator[tuple[str, str, str]]
+Findings = Iterator[tuple[str, str, str]]
 
-SQLITE = "sqlite:///"
-LONGEST_UNIX_PATH = 107
+SQLITE_PREFIX = "sqlite:///"
+MAX_UNIX_PATH_BYTES = 107
 """Bytes of a unix socket's path, by the size of ``sun_path``."""
 
-LONGEST_SILENCE = 3600
+MAX_PING_SECONDS = 3600
 """Seconds. Proxies and NAT forget a silent connection long before."""
 
 RESERVED_CLAIMS = ("iss", "aud", "exp", "nbf", "iat", "jti")
 """Claims that RFC 7519 gives another meaning; ``sub`` is an id."""
 
-ORIGIN = re.compile(
+ORIGIN_PATTERN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/:?#@\s\[\]]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
 )
-PREFIX = re.compile(r"[\w.:-]+", re.ASCII)
+REDIS_PREFIX_PATTERN = re.compile(r"[\w.:-]+", re.ASCII)
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
-def check(config: "Config", wrong: Collection[tuple[str, str]]) -> Found:
+def check_values(config: "Config", invalid_options: Collection[tuple[str, str]]) -> Findings:
     """All mistakes in the values of ``config``.
 
-    :arg wrong: (section, option) whose value was not understood, so that the default stands there:
+    :arg invalid_options: (section, option) whose value was not understood, so that the default stands there:
         nothing is said about those.
     """
-    checks: list[Callable[[Config], Found]] = [
-        _server,
-        _processes,
-        _claims,
-        _key_files,
-        _storage,
-        _cluster,
-        _limits,
-        _web,
+    checks: list[Callable[[Config], Findings]] = [
+        _check_server,
+        _check_processes,
+        _check_claims,
+        _check_key_files,
+        _check_storage,
+        _check_cluster,
+        _check_limits,
+        _check_web,
     ]
-    if ("auth", "algorithms") not in wrong:
-        checks.append(_algorithms)
+    if ("auth", "algorithms") not in invalid_options:
+        checks.append(_check_algorithms)
     for each in checks:
         for section, option, message in each(config):
-            if (section, option) not in wrong:
+            if (section, option) not in invalid_options:
                 yield section, option, message
 
 
-def _server(config: "Config") -> Found:
+def _check_server(config: "Config") -> Findings:
     server = config.server
     try:
         if server.timezone:
@@ -72,12 +72,12 @@ def _server(config: "Config") -> Found:
         right = f'did you mean "{near[0]}"?' if near else "a name looks like Asia/Shanghai"
         yield "server", "timezone", f'"{server.timezone}" is no time zone; {right}'
     yield from _networks("server", "trusted_proxies", server.trusted_proxies)
-    if len(os.fsencode(server.unix_socket)) > LONGEST_UNIX_PATH:
-        message = f"a socket's path has at most {LONGEST_UNIX_PATH} bytes; take a shorter one, as in /run"
+    if len(os.fsencode(server.unix_socket)) > MAX_UNIX_PATH_BYTES:
+        message = f"a socket's path has at most {MAX_UNIX_PATH_BYTES} bytes; take a shorter one, as in /run"
         yield "server", "unix_socket", message
 
 
-def _processes(config: "Config") -> Found:
+def _check_processes(config: "Config") -> Findings:
     """Whoever shares the work needs a database and news that can be shared."""
     wanted = config.server.processes
     if wanted == 1:
@@ -89,7 +89,7 @@ def _processes(config: "Config") -> Found:
         yield "server", "processes", f"{wanted} needs a MySQL or MariaDB server, not SQLite: {right}"
 
 
-def _claims(config: "Config") -> Found:
+def _check_claims(config: "Config") -> Findings:
     auth = config.auth
     claims = {"id_claim": auth.id_claim, "role_claim": auth.role_claim, "name_claim": auth.name_claim}
     seen: dict[str, str] = {}
@@ -103,7 +103,7 @@ def _claims(config: "Config") -> Found:
         seen.setdefault(claim, option)
 
 
-def _algorithms(config: "Config") -> Found:
+def _check_algorithms(config: "Config") -> Findings:
     """Each algorithm has a key of its kind, and each key an algorithm."""
     auth = config.auth
     shared = ", ".join(name for name in auth.algorithms if name.startswith("HS"))
@@ -134,7 +134,7 @@ def _algorithms(config: "Config") -> Found:
             yield "auth", option, f"{shared} does not use it; add what the issuer signs with to algorithms"
 
 
-def _key_files(config: "Config") -> Found:
+def _check_key_files(config: "Config") -> Findings:
     """The keys can be read, and are what they should be: no text is both a public key and a secret."""
     auth = config.auth
     if auth.public_key_file and auth.jwks_url:
@@ -170,26 +170,26 @@ def _is_web_url(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _storage(config: "Config") -> Found:
+def _check_storage(config: "Config") -> Findings:
     storage = config.storage
     url = storage.url
     if mysql_url.is_mysql(url):
-        yield from _mysql(storage)
+        yield from _check_mysql(storage)
         return
-    if not url.startswith(SQLITE) or url == SQLITE:
+    if not url.startswith(SQLITE_PREFIX) or url == SQLITE_PREFIX:
         # Somebody's password may be in it.
         shown = f'"{url}"' if "@" not in url else "it"
         right = "sqlite:////var/lib/chat.sqlite3 or mysql://user@host:3306/name"
         yield "storage", "url", f"{shown} is no database that this version knows; it looks like {right}"
-    elif url == SQLITE + ":memory:":
+    elif url == SQLITE_PREFIX + ":memory:":
         yield "storage", "url", "each thread would have a memory of its own; name a file"
-    elif Path(url.removeprefix(SQLITE)).is_dir():
-        yield "storage", "url", f"{url.removeprefix(SQLITE)} is a directory; name a file in it"
+    elif Path(url.removeprefix(SQLITE_PREFIX)).is_dir():
+        yield "storage", "url", f"{url.removeprefix(SQLITE_PREFIX)} is a directory; name a file in it"
     if storage.password_file:
         yield "storage", "password_file", "SQLite has no passwords; leave it empty, or set url to mysql://…"
 
 
-def _mysql(storage: "Storage") -> Found:
+def _check_mysql(storage: "Storage") -> Findings:
     url = None
     try:
         url = mysql_url.parse(storage.url)
@@ -200,10 +200,10 @@ def _mysql(storage: "Storage") -> Found:
         return
     if url is not None and url.option_file:
         yield "storage", "password_file", "the url has an option-file too; leave one of the two out"
-    yield from _password_file("storage", name)
+    yield from _check_password_file("storage", name)
 
 
-def _password_file(section: str, name: str) -> Found:
+def _check_password_file(section: str, name: str) -> Findings:
     try:
         password = Path(name).read_bytes().rstrip(b"\r\n")
     except OSError as error:
@@ -214,9 +214,9 @@ def _password_file(section: str, name: str) -> Found:
         yield section, "password_file", f'"{name}" has to hold the password, in one line'
 
 
-def _cluster(config: "Config") -> Found:
+def _check_cluster(config: "Config") -> Findings:
     cluster = config.cluster
-    if not PREFIX.fullmatch(cluster.prefix):
+    if not REDIS_PREFIX_PATTERN.fullmatch(cluster.prefix):
         message = f'"{cluster.prefix}" is not made of letters, digits and _ . : - alone; take a word'
         yield "cluster", "prefix", message
     if not cluster.url:
@@ -231,10 +231,10 @@ def _cluster(config: "Config") -> Found:
     if cluster.password_file:
         if url is not None and url.password:
             yield "cluster", "password_file", "the url has a password too; leave one of the two out"
-        yield from _password_file("cluster", cluster.password_file)
+        yield from _check_password_file("cluster", cluster.password_file)
 
 
-def _limits(config: "Config") -> Found:
+def _check_limits(config: "Config") -> Findings:
     limits = config.limits
     if limits.outgoing_bytes < limits.frame_bytes:
         message = (
@@ -242,16 +242,16 @@ def _limits(config: "Config") -> Found:
         )
         yield "limits", "outgoing_bytes", message
     for option in ("ping_interval", "ping_timeout"):
-        if getattr(limits, option) > LONGEST_SILENCE:
-            message = f"a dead connection would go unnoticed for too long; take {LONGEST_SILENCE} at most"
+        if getattr(limits, option) > MAX_PING_SECONDS:
+            message = f"a dead connection would go unnoticed for too long; take {MAX_PING_SECONDS} at most"
             yield "limits", option, message
 
 
-def _web(config: "Config") -> Found:
+def _check_web(config: "Config") -> Findings:
     for origin in config.web.origins:
         if origin == "*":
             continue
-        match = ORIGIN.fullmatch(origin.lower())
+        match = ORIGIN_PATTERN.fullmatch(origin.lower())
         if match is None:
             right = "* or scheme://host[:port] without a path, as https://example.org"
             yield "web", "origins", f'"{origin}" is not {right}'
@@ -265,7 +265,7 @@ def _web(config: "Config") -> Found:
     yield from _networks("web", "ops_networks", config.web.ops_networks)
 
 
-def _networks(section: str, option: str, texts: tuple[str, ...]) -> Found:
+def _networks(section: str, option: str, texts: tuple[str, ...]) -> Findings:
     for text in texts:
         try:
             network = ipaddress.ip_network(text, strict=False)

@@ -5,17 +5,17 @@ Refusals are ``ChatError``s and have their own codes and sentences.
 
 from collections.abc import Mapping
 
-Closing = tuple[int, str]
+CloseReason = tuple[int, str]
 
-ENDED: Closing = (1000, "the session has ended")
-RESTARTING: Closing = (1012, "restarting: reconnect now")
-NOT_READ_BACK: Closing = (1013, "try again later")
-SIGNED_OUT: Closing = (4401, "signed out")
-SLOW: Closing = (4408, "too slow: reconnect to get what is missing")
-SILENT: Closing = (4408, "no answer to pings: reconnect to get what is missing")
-REPLACED: Closing = (4409, "signed in elsewhere")
+ENDED: CloseReason = (1000, "the session has ended")
+RESTARTING: CloseReason = (1012, "restarting: reconnect now")
+NOT_READ_BACK: CloseReason = (1013, "try again later")
+SIGNED_OUT: CloseReason = (4401, "signed out")
+SLOW: CloseReason = (4408, "too slow: reconnect to get what is missing")
+SILENT: CloseReason = (4408, "no answer to pings: reconnect to get what is missing")
+REPLACED: CloseReason = (4409, "signed in elsewhere")
 
-WORDS: Mapping[Closing, str] = {
+CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     ENDED: "ended",
     RESTARTING: "restarting",
     NOT_READ_BACK: "not_read_back",

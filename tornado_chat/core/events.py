@@ -1,6 +1,6 @@
 """What the bus carries after a commit, besides ``Message`` and ``Notification``.
 
-An event is a hint about something the database already holds, or (``Notice``, ``Typing``) about
+An event is a hint about something the database already holds, or (``SystemNotice``, ``TypingChanged``) about
 something so fleeting that nobody misses it after a reconnect.
 """
 
@@ -20,7 +20,7 @@ from tornado_chat.core.types import (
 )
 
 
-class Notice(msgspec.Struct, frozen=True):
+class SystemNotice(msgspec.Struct, frozen=True):
     """A counselling system text for the participants in a room; ``code`` names it in ``texts.py``."""
 
     thread: Thread
@@ -44,13 +44,13 @@ class RoomEnded(msgspec.Struct, frozen=True):
     room: Room | None = None
 
 
-class Queued(msgspec.Struct, frozen=True):
+class ConversationQueued(msgspec.Struct, frozen=True):
     """A user has joined the line."""
 
     conversation: Conversation
 
 
-class Assigned(msgspec.Struct, frozen=True):
+class ConversationAssigned(msgspec.Struct, frozen=True):
     """A waiting user got a waiter, or a transferred one another (``previous``)."""
 
     conversation: Conversation
@@ -58,21 +58,21 @@ class Assigned(msgspec.Struct, frozen=True):
     previous: Person | None = None
 
 
-class Departed(msgspec.Struct, frozen=True):
+class ConversationEnded(msgspec.Struct, frozen=True):
     """One side left for good; the conversation is over."""
 
     conversation: Conversation
     gone: Person
 
 
-class Returned(msgspec.Struct, frozen=True):
+class ConversationRequeued(msgspec.Struct, frozen=True):
     """The waiter was lost; its user waits again, at the head of the line."""
 
     conversation: Conversation
     lost: Person
 
 
-class Typing(msgspec.Struct, frozen=True):
+class TypingChanged(msgspec.Struct, frozen=True):
     """Somebody in this room or conversation is typing, or stopped."""
 
     thread: Thread
@@ -80,7 +80,7 @@ class Typing(msgspec.Struct, frozen=True):
     typing: bool
 
 
-class Read(msgspec.Struct, frozen=True):
+class ReadAdvanced(msgspec.Struct, frozen=True):
     """Somebody has read everything up to ``seq``."""
 
     thread: Thread
@@ -88,7 +88,7 @@ class Read(msgspec.Struct, frozen=True):
     seq: int
 
 
-class Reached(msgspec.Struct, frozen=True):
+class DuplicateMessage(msgspec.Struct, frozen=True):
     """A message was said again that is stored as ``seq`` already: whoever stored it may have died before anybody
     was told."""
 
@@ -96,63 +96,72 @@ class Reached(msgspec.Struct, frozen=True):
     seq: int
 
 
-class Presence(msgspec.Struct, frozen=True):
+class PresenceChanged(msgspec.Struct, frozen=True):
     """Who of a room's two people is there now."""
 
     thread: Thread
     present: Mapping[Role, bool]
 
 
-class Place(msgspec.Struct, frozen=True):
+class QueuePositionChanged(msgspec.Struct, frozen=True):
     """A user's place in the line has changed, or it has just asked (1: next)."""
 
     conversation: Conversation
     place: int
 
 
-class Replaced(msgspec.Struct, frozen=True):
+class WaiterReplaced(msgspec.Struct, frozen=True):
     """A waiter has signed in once more, by the socket ``conn``; the log calls it so."""
 
     waiter: Person
     conn: str
 
 
-Sequenced = Message | Notification
+SequencedItem = Message | Notification
 Event = (
     Message
     | Notification
-    | Notice
+    | SystemNotice
     | RoomStarted
     | RoomEnded
-    | Queued
-    | Assigned
-    | Departed
-    | Returned
-    | Typing
-    | Read
-    | Reached
-    | Presence
-    | Place
-    | Replaced
+    | ConversationQueued
+    | ConversationAssigned
+    | ConversationEnded
+    | ConversationRequeued
+    | TypingChanged
+    | ReadAdvanced
+    | DuplicateMessage
+    | PresenceChanged
+    | QueuePositionChanged
+    | WaiterReplaced
 )
 
 
-def channels(event: Event) -> tuple[Thread | Person, ...]:
+def event_channels(event: Event) -> tuple[Thread | Person, ...]:
     """Who in other processes has to hear of ``event``: followers of a thread, sockets of a person."""
     match event:
-        case Message() | Notification() | Notice() | RoomEnded() | Typing() | Read() | Reached() | Presence():
+        case (
+            Message()
+            | Notification()
+            | SystemNotice()
+            | RoomEnded()
+            | TypingChanged()
+            | ReadAdvanced()
+            | DuplicateMessage()
+            | PresenceChanged()
+        ):
             return (event.thread,)
-        case Place():
+        case QueuePositionChanged():
             return (event.conversation.user,)
-        case Replaced():
+        case WaiterReplaced():
             return (event.waiter,)
-        case Assigned() | Departed() | Returned():
+        case ConversationAssigned() | ConversationEnded() | ConversationRequeued():
             row = event.conversation
-            lost = event.previous if isinstance(event, Assigned) else getattr(event, "lost", None)
+            lost = event.previous if isinstance(event, ConversationAssigned) else getattr(event, "lost", None)
             return tuple(person for person in (row.user, row.waiter, lost) if person is not None)
         case _:
             return ()
 
 
-COORDINATED = (Assigned, Departed, Returned, RoomEnded)
+COORDINATOR_EVENTS = (ConversationAssigned, ConversationEnded, ConversationRequeued, RoomEnded)
 """Events that the coordinator has to hear too, wherever they come from."""

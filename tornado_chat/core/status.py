@@ -1,16 +1,16 @@
 """What ``GET /api/v1/status`` answers: the server at one moment, for people and pages.
 
-Nothing in it is ever what somebody said, and lists are cut at ``MOST`` entries; the numbers beside them are not.
+Nothing in it is ever what somebody said, and lists are cut at ``MAX_LIST_ENTRIES`` entries; the numbers beside them are not.
 Times are local ISO 8601 texts without a zone, as everywhere in the API, ages and durations are seconds.
 """
 
 import msgspec
 
-MOST = 100
+MAX_LIST_ENTRIES = 100
 """Entries of each list."""
 
 
-class Participant(msgspec.Struct, frozen=True):
+class ParticipantStatus(msgspec.Struct, frozen=True):
     """One of the people in a talk. ``present``: with at least one socket in it."""
 
     role: str
@@ -18,7 +18,7 @@ class Participant(msgspec.Struct, frozen=True):
     present: bool
 
 
-class Talk(msgspec.Struct, frozen=True):
+class ConversationStatus(msgspec.Struct, frozen=True):
     """A counselling session, a supervision record or a support conversation that is not over.
 
     :arg kind: session, record or conversation.
@@ -32,17 +32,17 @@ class Talk(msgspec.Struct, frozen=True):
     state: str
     since: str
     seconds: float
-    people: list[Participant]
+    people: list[ParticipantStatus]
 
 
-class Talks(msgspec.Struct, frozen=True):
+class ConversationSummary(msgspec.Struct, frozen=True):
     """How many there are by state, and the oldest of them."""
 
     states: dict[str, int]
-    items: list[Talk]
+    items: list[ConversationStatus]
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class QueuedUserStatus(msgspec.Struct, frozen=True):
     """A user in the line."""
 
     conversation: int
@@ -51,15 +51,15 @@ class Waiting(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Line(msgspec.Struct, frozen=True):
+class QueueStatus(msgspec.Struct, frozen=True):
     """Who waits for a waiter. ``first`` is in the order of the line, the next one first."""
 
     length: int
     longest_wait: float
-    first: list[Waiting]
+    first: list[QueuedUserStatus]
 
 
-class Waiter(msgspec.Struct, frozen=True):
+class WaiterStatus(msgspec.Struct, frozen=True):
     """A waiter.
 
     :arg state: ready takes one more user, busy has ``capacity`` of them, paused takes none,
@@ -76,23 +76,23 @@ class Waiter(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Waiters(msgspec.Struct, frozen=True):
+class WaiterSummary(msgspec.Struct, frozen=True):
     """How many there are in each state, and who they are."""
 
     states: dict[str, int]
-    items: list[Waiter]
+    items: list[WaiterStatus]
 
 
-class Desk(msgspec.Struct, frozen=True):
+class DeskStatus(msgspec.Struct, frozen=True):
     """What is decided in one place, whatever the number of processes; the fields are those of ``Status``."""
 
-    line: Line
-    waiters: Waiters
-    conversations: Talks
-    rooms: Talks
+    line: QueueStatus
+    waiters: WaiterSummary
+    conversations: ConversationSummary
+    rooms: ConversationSummary
 
 
-class Messages(msgspec.Struct, frozen=True):
+class MessageRates(msgspec.Struct, frozen=True):
     """The last minute: messages per second, and the seconds within which 50 and 99 % were delivered."""
 
     received: float
@@ -101,7 +101,7 @@ class Messages(msgspec.Struct, frozen=True):
     p99: float | None
 
 
-class History(msgspec.Struct, frozen=True):
+class HistoryStatus(msgspec.Struct, frozen=True):
     """The last quarter of an hour, one entry per ``step`` seconds in each list, the oldest first.
 
     :arg time: the ends of the steps, in seconds since 1970.
@@ -124,7 +124,7 @@ class History(msgspec.Struct, frozen=True):
     lag: list[float]
 
 
-class Plugin(msgspec.Struct, frozen=True):
+class PluginStatus(msgspec.Struct, frozen=True):
     """A plugin and how it is.
 
     :arg state: running or suspended.
@@ -142,7 +142,7 @@ class Plugin(msgspec.Struct, frozen=True):
     suspended_for: float
 
 
-class Database(msgspec.Struct, frozen=True):
+class DatabaseStatus(msgspec.Struct, frozen=True):
     """The database.
 
     :arg kind: sqlite or mysql.
@@ -159,7 +159,7 @@ class Database(msgspec.Struct, frozen=True):
     errors: int
 
 
-class Process(msgspec.Struct, frozen=True):
+class ProcessStatus(msgspec.Struct, frozen=True):
     """One process.
 
     :arg number: from 1, of the processes of this machine ([server] processes); 0: it is the only one.
@@ -194,13 +194,13 @@ class Status(msgspec.Struct, frozen=True):
     time: str
     problems: dict[str, str]
     sockets: dict[str, int]
-    line: Line
-    waiters: Waiters
-    conversations: Talks
-    rooms: Talks
-    messages: Messages
-    history: History
-    plugins: list[Plugin]
-    database: Database
-    process: Process
-    processes: list[Process]
+    line: QueueStatus
+    waiters: WaiterSummary
+    conversations: ConversationSummary
+    rooms: ConversationSummary
+    messages: MessageRates
+    history: HistoryStatus
+    plugins: list[PluginStatus]
+    database: DatabaseStatus
+    process: ProcessStatus
+    processes: list[ProcessStatus]

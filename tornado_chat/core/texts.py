@@ -10,7 +10,7 @@ from tornado_chat.core.errors import ChatError
 
 Language = str
 
-SYSTEM: Mapping[str, tuple[str, str]] = {
+SYSTEM_TEXTS: Mapping[str, tuple[str, str]] = {
     # code: (zh_CN, en)
     "joined_user": ("来访者 {name}已进入会话", "Visitor {name} has joined the session"),
     "joined_consultant": ("咨询师 {name}已进入会话", "Counsellor {name} has joined the session"),
@@ -24,7 +24,7 @@ SYSTEM: Mapping[str, tuple[str, str]] = {
     "error": ("错误: {text}", "Error: {text}"),
 }
 
-ERRORS: Mapping[str, tuple[str, str]] = {
+ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
     # identity
     "token_missing": ("缺少令牌", "No token was given"),
     "token_expired": ("令牌已过期, 请重新登录", "The token has expired, sign in again"),
@@ -98,13 +98,13 @@ ERRORS: Mapping[str, tuple[str, str]] = {
 
 def system_text(language: Language, code: str, **detail: object) -> str:
     """The system text ``code`` in ``language`` (``zh_CN`` or ``en``)."""
-    return SYSTEM[code][_column(language)].format(**detail)
+    return SYSTEM_TEXTS[code][_language_index(language)].format(**detail)
 
 
 def error_text(language: Language, error: ChatError) -> str:
     """What went wrong and what to do, for the person who caused it."""
-    return ERRORS[error.code][_column(language)].format(**error.detail_in(language))
+    return ERROR_TEXTS[error.code][_language_index(language)].format(**error.detail_in(language))
 
 
-def _column(language: Language) -> int:
+def _language_index(language: Language) -> int:
     return 0 if language == "zh_CN" else 1

@@ -97,10 +97,15 @@ class Thread(NamedTuple):
     @property
     def named(self) -> Mapping[str, int]:
         """As it is called in the log: ``{"session": 4}``."""
-        return {_NAMES[self.kind]: self.id}
+        return {_LOG_KEYS[self.kind]: self.id}
 
 
-_NAMES = {Kind.SESSION: "session", Kind.RECORD: "record", Kind.SUPPORT: "conversation", Kind.INBOX: "inbox"}
+_LOG_KEYS = {
+    Kind.SESSION: "session",
+    Kind.RECORD: "record",
+    Kind.SUPPORT: "conversation",
+    Kind.INBOX: "inbox",
+}
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -133,7 +138,7 @@ class Notification(msgspec.Struct, frozen=True):
     read_at: int | None = None
 
 
-class Stored(msgspec.Struct, frozen=True, gc=False):
+class AppendResult(msgspec.Struct, frozen=True, gc=False):
     """What the sender of a message learns after the commit."""
 
     seq: int

@@ -8,14 +8,14 @@ from typing import Any, TextIO
 import msgspec
 
 from tornado_chat.core.texts import Language
-from tornado_chat.data_management.person_export import SECTIONS, Gathered
-from tornado_chat.data_management.person_html import Page
+from tornado_chat.data_management.person_export import SECTIONS, PersonData
+from tornado_chat.data_management.person_html import PersonPage
 
-JSON, HTML = "person.json", "person.html"
+JSON_FILE, HTML_FILE = "person.json", "person.html"
 
 
 def write(
-    gathered: Gathered,
+    person_data: PersonData,
     folder: Path,
     language: Language,
     version: str,
@@ -26,43 +26,43 @@ def write(
 
     :arg progress: told how many conversations more are done.
     """
-    with _new(folder / JSON) as json_file, _new(folder / HTML) as html_file:
-        document, page = _Object(json_file), Page(html_file, language)
-        head = gathered.head(version, now)
+    with _create_file(folder / JSON_FILE) as json_file, _create_file(folder / HTML_FILE) as html_file:
+        document, page = _JsonObjectWriter(json_file), PersonPage(html_file, language)
+        head = person_data.head(version, now)
         document.members(head)
-        page.begin(head, gathered.counts)
+        page.begin(head, person_data.counts)
         for kind, section in SECTIONS.items():
-            page.section(section, gathered.counts[section])
+            page.section(section, person_data.counts[section])
             with document.array(section) as items:
-                for conversation in gathered.conversations(kind):
+                for conversation in person_data.conversations(kind):
                     items.add(conversation)
                     page.conversation(section, conversation)
                     progress(1)
-        listened = gathered.listened()
+        listened = person_data.listened()
         document.members({"listened": listened})
         page.table("listened", listened)
-        accounts = gathered.accounts()
+        accounts = person_data.accounts()
         document.members({"accounts": accounts})
         page.table("accounts", accounts)
         with document.array("notifications") as items:
-            page.notifications(items.each(gathered.notifications()))
-        plugins = gathered.plugins()
+            page.notifications(items.each(person_data.notifications()))
+        plugins = person_data.plugins()
         document.members({"plugins": plugins})
         for plugin, tables in plugins.items():
             for table, rows in tables.items():
                 page.table("plugin", rows, plugin=plugin, table=table)
-        operations = gathered.operations()
+        operations = person_data.operations()
         document.members({"operations": operations})
         page.table("operations", operations)
         document.end()
         page.end()
 
 
-def _new(path: Path) -> TextIO:
+def _create_file(path: Path) -> TextIO:
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
 
 
-class _Object:
+class _JsonObjectWriter:
     """A JSON object that is written member by member."""
 
     def __init__(self, file: TextIO) -> None:
@@ -73,26 +73,26 @@ class _Object:
     def members(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             self._name(name)
-            self._file.write(_text(value, 1))
+            self._file.write(_indented_json(value, 1))
 
-    def array(self, name: str) -> "_Array":
+    def array(self, name: str) -> "_JsonArrayWriter":
         self._name(name)
-        return _Array(self._file)
+        return _JsonArrayWriter(self._file)
 
     def end(self) -> None:
         self._file.write("\n}\n")
 
     def _name(self, name: str) -> None:
-        self._file.write(("\n  " if self._first else ",\n  ") + f"{_text(name, 1)}: ")
+        self._file.write(("\n  " if self._first else ",\n  ") + f"{_indented_json(name, 1)}: ")
         self._first = False
 
 
-class _Array:
+class _JsonArrayWriter:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._first = True
 
-    def __enter__(self) -> "_Array":
+    def __enter__(self) -> "_JsonArrayWriter":
         self._file.write("[")
         return self
 
@@ -100,7 +100,7 @@ class _Array:
         self._file.write("]" if self._first else "\n  ]")
 
     def add(self, value: Any) -> None:
-        self._file.write(("\n    " if self._first else ",\n    ") + _text(value, 2))
+        self._file.write(("\n    " if self._first else ",\n    ") + _indented_json(value, 2))
         self._first = False
 
     def each(self, values: Iterable[Any]) -> Iterable[Any]:
@@ -110,6 +110,6 @@ class _Array:
             yield value
 
 
-def _text(value: Any, depth: int) -> str:
+def _indented_json(value: Any, depth: int) -> str:
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     return text.replace("\n", "\n" + "  " * depth)  # all are between values: texts have theirs escaped

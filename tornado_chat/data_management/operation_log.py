@@ -11,37 +11,37 @@ import peewee as pw
 
 from tornado_chat.core.types import Operation, Person
 from tornado_chat.observability.logs import fields
-from tornado_chat.plugins.data_keepers import Keepers
+from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import operations
-from tornado_chat.storage.exclusive_lock import transact
+from tornado_chat.storage.exclusive_lock import run_transaction
 from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
 
 
-def operator() -> str:
+def current_operator() -> str:
     """Who runs this command: the user of the machine, and who became that user by sudo."""
     try:
-        name = getpass.getuser() if os.name != "posix" else _user(os.getuid())
+        name = getpass.getuser() if os.name != "posix" else _user_name(os.getuid())
     except (OSError, KeyError):
         name = "?"
     before = os.environ.get("SUDO_USER", "")
     return f"{name} ({before})" if before and before != name else name
 
 
-class Recorder:
+class OperationRecorder:
     """Records the steps of one operation."""
 
     def __init__(
-        self, database: pw.Database, keepers: Keepers, action: str, person: Person | None = None
+        self, database: pw.Database, keepers: DataKeepers, action: str, person: Person | None = None
     ) -> None:
         self._database = database
         self._keepers = keepers
         self._action = action
         self._person = person
-        self.operator = operator()
+        self.operator = current_operator()
 
-    def note(self, state: str, counts: Mapping[str, int] | None = None) -> None:
+    def record_state(self, state: str, counts: Mapping[str, int] | None = None) -> None:
         """``begun``, ``done`` or ``stopped``. What a plugin's keeper raises is raised: then it is not done."""
 
         def work(tx: Transaction) -> Operation:
@@ -49,7 +49,7 @@ class Recorder:
             self._keepers.record(tx, added)
             return added
 
-        added = transact(self._database, work)
+        added = run_transaction(self._database, work)
         rows = sum((counts or {}).values())
         log.info(
             "%s %s",
@@ -59,7 +59,7 @@ class Recorder:
         )
 
 
-def _user(uid: int) -> str:
+def _user_name(uid: int) -> str:
     import pwd
 
     try:

@@ -1,6 +1,6 @@
 """Everything about a person, conversation by conversation, so that a busy waiter's need no memory.
 
-``docs/data.md`` has the form of it; ``VERSION`` counts its changes.
+``docs/data.md`` has the form of it; ``FORMAT_VERSION`` counts its changes.
 """
 
 from collections import Counter
@@ -13,13 +13,13 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.core.types import Conversation, Kind, Message, Person, Role, Room, Thread
-from tornado_chat.plugins.data_keepers import Keepers
+from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import messages, operations, person_data
 
-FORMAT = "tornado-chat-person"
-VERSION = 1
+FORMAT_NAME = "tornado-chat-person"
+FORMAT_VERSION = 1
 
-PAGE = 1000  # messages that are read at once
+CHUNK_MESSAGES = 1000  # messages that are read at once
 
 SECTIONS: Mapping[Kind, str] = {
     Kind.SESSION: "sessions",
@@ -28,30 +28,30 @@ SECTIONS: Mapping[Kind, str] = {
 }
 """The lists of the document, in their order."""
 
-YOU = "you"
+SELF_LABEL = "you"
 
 
-class Gathered:
+class PersonData:
     """A person's data. Read it inside one transaction, so that all of it is of one moment.
 
     :arg zone: IANA name of the zone of the times; empty is the machine's.
     :ivar counts: how many conversations there are in each section.
     """
 
-    def __init__(self, database: pw.Database, keepers: Keepers, person: Person, zone: str) -> None:
+    def __init__(self, database: pw.Database, keepers: DataKeepers, person: Person, zone: str) -> None:
         self._database = database
         self._keepers = keepers
         self.person = person
         self._zone: tzinfo | None = ZoneInfo(zone) if zone else None
         self._threads = person_data.threads(database, person)
-        self._marks = person_data.marks(database, person)
+        self._marks = person_data.received_and_read(database, person)
         self.counts = Counter(SECTIONS[thread.kind] for thread in self._threads)
 
     def head(self, version: str, now: int) -> dict[str, Any]:
         """:arg version: the server's."""
         return {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": FORMAT_NAME,
+            "version": FORMAT_VERSION,
             "made": self.time(now),
             "made_by": f"tornado_chat {version}",
             "person": {"role": self.person.role.value, "id": self.person.id, "names": self._names()},
@@ -101,7 +101,7 @@ class Gathered:
         """When the person's data were exported, or begun to be erased."""
         return [
             {"time": self.time(each.time), "action": each.action, "state": each.state}
-            for each in operations.about(self._database, self.person)
+            for each in operations.for_person(self._database, self.person)
         ]
 
     def time(self, microseconds: int | None) -> str | None:
@@ -115,7 +115,11 @@ class Gathered:
 
     def _conversation(self, thread: Thread) -> dict[str, Any]:
         found = person_data.conversation(self._database, thread)
-        others = [] if found is None else [who for who, _ in person_data.sides(found) if who != self.person]
+        others = (
+            []
+            if found is None
+            else [who for who, _ in person_data.participants_of(found) if who != self.person]
+        )
         return {
             "id": thread.id,
             "others": [who.role.value for who in others],
@@ -145,12 +149,12 @@ class Gathered:
 
     def _said(self, thread: Thread) -> Iterator[Message]:
         last = 0
-        while page := messages.after(self._database, thread, last, PAGE):
+        while page := messages.after(self._database, thread, last, CHUNK_MESSAGES):
             yield from page
             last = page[-1].seq
 
     def _message(self, message: Message) -> dict[str, Any]:
-        sender = YOU if message.sender == self.person else message.sender.role.value
+        sender = SELF_LABEL if message.sender == self.person else message.sender.role.value
         return {
             "seq": message.seq,
             "time": self.time(message.time),
@@ -164,7 +168,7 @@ class Gathered:
         names: dict[str, None] = {}
         for thread in self._threads:
             found = person_data.conversation(self._database, thread)
-            for who, name in person_data.sides(found) if found is not None else ():
+            for who, name in person_data.participants_of(found) if found is not None else ():
                 if who == self.person and name:
                     names[name] = None
         return list(names)

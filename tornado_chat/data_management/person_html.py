@@ -59,9 +59,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "cancelled": ("已取消", "cancelled"),
     "image": ("[图片] ", "[picture] "),
 }
-SINGULAR = {"sessions": "session", "supervisions": "supervision", "conversations": "conversation"}
+SINGULAR_NAMES = {"sessions": "session", "supervisions": "supervision", "conversations": "conversation"}
 
-FACTS = (
+CONVERSATION_FIELDS = (
     "state",
     "created",
     "started",
@@ -111,7 +111,7 @@ th { color: var(--quiet); font-weight: 600 }
 """
 
 
-class Page:
+class PersonPage:
     """Writes the page from top to bottom."""
 
     def __init__(self, file: TextIO, language: Language) -> None:
@@ -123,7 +123,7 @@ class Page:
         person = head["person"]
         who = f"{self._label(person['role'])} {person['id']}"
         title = xhtml_escape(self._text("title"))
-        about = xhtml_escape(self._text("about", who=who, made=_when(head["made"])))
+        about = xhtml_escape(self._text("about", who=who, made=_format_time(head["made"])))
         self._write(
             f'<!DOCTYPE html>\n<html lang="{self._language}">\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -132,7 +132,7 @@ class Page:
         )
         if person["names"]:
             self._facts([(self._text("names"), ", ".join(person["names"]))])
-        entries = [(name, f"{self._text(name)} ({counts[name]})") for name in SINGULAR if counts[name]]
+        entries = [(name, f"{self._text(name)} ({counts[name]})") for name in SINGULAR_NAMES if counts[name]]
         entries.append(("notifications", self._text("notifications")))
         links = "".join(f'<li><a href="#{name}">{xhtml_escape(text)}</a>' for name, text in entries)
         self._write(f"<nav><h2>{xhtml_escape(self._text('contents'))}</h2><ul>{links}</ul></nav>")
@@ -141,24 +141,24 @@ class Page:
         if count:
             self._write(f'<h2 id="{name}">{xhtml_escape(self._text(name))}</h2>')
 
-    def conversation(self, section: str, told: Mapping[str, Any]) -> None:
-        name = self._text(SINGULAR[section])
-        self._write(f"<section><h3>{xhtml_escape(self._text('one', section=name, id=told['id']))}</h3>")
-        facts = [(self._text("with"), ", ".join(self._label(role) for role in told["others"]))]
-        for fact in FACTS:
-            if told.get(fact) is not None:
+    def conversation(self, section: str, entry: Mapping[str, Any]) -> None:
+        name = self._text(SINGULAR_NAMES[section])
+        self._write(f"<section><h3>{xhtml_escape(self._text('one', section=name, id=entry['id']))}</h3>")
+        facts = [(self._text("with"), ", ".join(self._label(role) for role in entry["others"]))]
+        for fact in CONVERSATION_FIELDS:
+            if entry.get(fact) is not None:
                 label = self._text("about_session" if fact == "session" else fact)
-                facts.append((label, self._value(fact, told[fact])))
+                facts.append((label, self._value(fact, entry[fact])))
         self._facts([(label, text) for label, text in facts if text])
-        if told["messages"]:
+        if entry["messages"]:
             self._write('<ol class="said">')
-            for message in told["messages"]:
+            for message in entry["messages"]:
                 self._message(message)
             self._write("</ol>")
         else:
             self._write(f'<p class="quiet">{xhtml_escape(self._text("nothing_said"))}</p>')
-        if told["read"]:
-            self._write(f'<p class="quiet">{xhtml_escape(self._text("read_until", seq=told["read"]))}</p>')
+        if entry["read"]:
+            self._write(f'<p class="quiet">{xhtml_escape(self._text("read_until", seq=entry["read"]))}</p>')
         self._write("</section>")
 
     def notifications(self, items: Iterable[Mapping[str, Any]]) -> None:
@@ -169,10 +169,12 @@ class Page:
                 self._write('<ol class="said">')
                 empty = False
             data = (
-                "" if item["data"] is None else f'<p class="quiet">{xhtml_escape(_plain(item["data"]))}</p>'
+                ""
+                if item["data"] is None
+                else f'<p class="quiet">{xhtml_escape(_format_value(item["data"]))}</p>'
             )
             self._write(
-                f"<li><time>{_when(item['time'])}</time><p>{xhtml_escape(item['msg'])}</p>{data}</li>"
+                f"<li><time>{_format_time(item['time'])}</time><p>{xhtml_escape(item['msg'])}</p>{data}</li>"
             )
         self._write(f'<p class="quiet">{xhtml_escape(self._text("none"))}</p>' if empty else "</ol>")
 
@@ -185,7 +187,7 @@ class Page:
         self._write(f"<h2>{xhtml_escape(self._text(title, **values))}</h2>")
         self._write(f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>')
         for row in rows:
-            cells = "".join(f"<td>{xhtml_escape(_plain(row.get(name)))}</td>" for name in columns)
+            cells = "".join(f"<td>{xhtml_escape(_format_value(row.get(name)))}</td>" for name in columns)
             self._write(f"<tr>{cells}</tr>")
         self._write("</tbody></table></div>")
 
@@ -199,7 +201,7 @@ class Page:
         kind = ' class="you"' if message["from"] == "you" else ""
         text = (self._text("image") if message["media"] == "image" else "") + message["text"]
         self._write(
-            f"<li{kind}><strong>{xhtml_escape(sender)}</strong> <time>{_when(message['time'])}</time>"
+            f"<li{kind}><strong>{xhtml_escape(sender)}</strong> <time>{_format_time(message['time'])}</time>"
             f"<p>{xhtml_escape(text)}</p></li>"
         )
 
@@ -213,8 +215,8 @@ class Page:
         if fact == "rate":
             return "★" * int(value)
         if fact in ("created", "started", "assigned", "ended"):
-            return _when(value)
-        return _plain(value)
+            return _format_time(value)
+        return _format_value(value)
 
     def _label(self, word: str) -> str:
         """A role or a state."""
@@ -227,12 +229,12 @@ class Page:
         self._file.write(html + "\n")
 
 
-def _when(time: str) -> str:
+def _format_time(time: str) -> str:
     """``2025-03-20 08:26:45``, and the offset."""
     return f"{time[:19].replace('T', ' ')} {time[23:]}"
 
 
-def _plain(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -5,13 +5,13 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.plugins.data_keepers import Keepers
+from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.services.housekeeping import Read, steps
-from tornado_chat.storage.exclusive_lock import transact
+from tornado_chat.storage.exclusive_lock import run_transaction
 from tornado_chat.storage.retention import Counts
 
 
-def prune(database: pw.Database, keepers: Keepers, before: int, progress: Callable[[], object]) -> Counts:
+def prune(database: pw.Database, keepers: DataKeepers, before: int, progress: Callable[[], object]) -> Counts:
     """Remove everything from before that time.
 
     :arg progress: called after each small transaction.
@@ -27,5 +27,5 @@ def prune(database: pw.Database, keepers: Keepers, before: int, progress: Callab
         if isinstance(step, Read):
             answer = step.query(database)
         else:
-            answer = transact(database, step.work)
+            answer = run_transaction(database, step.work)
             progress()

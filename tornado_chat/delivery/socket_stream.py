@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tornado_chat.core.close_codes import SLOW
-from tornado_chat.core.events import Event, Sequenced, Typing
+from tornado_chat.core.events import Event, SequencedItem, TypingChanged
 from tornado_chat.core.types import Message, Person, Thread
-from tornado_chat.domain.receipts import Ledger
-from tornado_chat.observability.metrics import Tally
+from tornado_chat.domain.receipts import ReceiptTracker
+from tornado_chat.observability.metrics import EndpointMeter
 from tornado_chat.wire import websocket
 
 
@@ -45,34 +45,41 @@ class Encoder(Protocol):
     def encode(self, event: Event, own: bool) -> bytes | None: ...
 
 
-Memo = dict[tuple[Encoder, bool], bytes | None]
+FrameCache = dict[tuple[Encoder, bool], bytes | None]
 """The WebSocket frames of one event, made once per encoder."""
 
 
-_SENT = (Message, Typing)
+_EVENTS_WITH_SENDER = (Message, TypingChanged)
 """Events that have a sender."""
 
 
 class _Cursor:
     """Where a socket is in a thread."""
 
-    __slots__ = ("begun", "behind", "last", "newest", "oldest", "waiting")
+    __slots__ = (
+        "deferred_actions",
+        "first_buffered_seq",
+        "has_position",
+        "highest_seq",
+        "is_behind",
+        "last_seq",
+    )
 
     def __init__(self) -> None:
-        self.begun = False  # whether it is known where the socket stands
-        self.last = 0
-        self.newest = 0  # the highest seq that was heard of
-        self.oldest: int | None = None  # the first that was heard of before it had begun
-        self.behind = True
-        self.waiting: deque[Callable[[], None]] | None = None  # made when something has to wait
+        self.has_position = False  # whether it is known where the socket stands
+        self.last_seq = 0
+        self.highest_seq = 0  # the highest seq that was heard of
+        self.first_buffered_seq: int | None = None  # the first that was heard of before it had begun
+        self.is_behind = True
+        self.deferred_actions: deque[Callable[[], None]] | None = None  # made when something has to wait
 
 
-class Outbox:
+class SocketStream:
     """Writes to one socket of ``person`` by way of ``transport``.
 
     :arg on_receipt: called with a thread and the ``seq`` up to which everything has arrived.
-    :arg on_owing: called when a ping is due; the hub collects these once per loop turn.
-    :arg limit: unsent bytes above which the socket is dropped. Nothing is lost by that: what
+    :arg on_ping_due: called when a ping is due; the hub collects these once per loop turn.
+    :arg limit_bytes: unsent bytes above which the socket is dropped. Nothing is lost by that: what
         was not receipted is sent again when the person comes back.
     :arg tally: counts what is delivered.
     :arg conn: what the socket is called in the log.
@@ -81,17 +88,17 @@ class Outbox:
     __slots__ = (
         "_cursors",
         "_encoder",
-        "_ledger",
-        "_on_owing",
+        "_on_ping_due",
         "_on_receipt",
+        "_receipt_tracker",
         "_tally",
         "_transport",
         "closed",
         "conn",
-        "heard_at",
-        "limit",
+        "last_ping_at",
+        "last_received_at",
+        "limit_bytes",
         "person",
-        "pinged_at",
     )
 
     def __init__(
@@ -101,24 +108,24 @@ class Outbox:
         encoder: Encoder,
         *,
         on_receipt: Callable[[Thread, Person, int], None],
-        on_owing: Callable[["Outbox"], None],
-        limit: int,
+        on_ping_due: Callable[["SocketStream"], None],
+        limit_bytes: int,
         now: float,
-        tally: Tally | None = None,
+        tally: EndpointMeter | None = None,
         conn: str = "",
     ) -> None:
         self.conn = conn
-        self._tally = tally or Tally()
+        self._tally = tally or EndpointMeter()
         self.person = person
         self._transport = transport
         self._encoder = encoder
         self._on_receipt = on_receipt
-        self._on_owing = on_owing
-        self.limit = limit
-        self._ledger = Ledger()
+        self._on_ping_due = on_ping_due
+        self.limit_bytes = limit_bytes
+        self._receipt_tracker = ReceiptTracker()
         self._cursors: dict[Thread, _Cursor] = {}
-        self.heard_at = now
-        self.pinged_at = now
+        self.last_received_at = now
+        self.last_ping_at = now
         self.closed = False
 
     # --- threads ---
@@ -127,7 +134,7 @@ class Outbox:
     def threads(self) -> tuple[Thread, ...]:
         return tuple(self._cursors)
 
-    def expect(self, thread: Thread) -> None:
+    def prepare_follow(self, thread: Thread) -> None:
         """The thread will be followed as soon as it is known from where; what is said of it waits."""
         self._cursors.setdefault(thread, _Cursor())
 
@@ -135,15 +142,15 @@ class Outbox:
         """Begin with what follows ``after``, and with all that came since ``expect``.
 
         The latter may be receipted already, by another socket of the same person, but not by this one.
-        The thread is behind until ``caught_up``.
+        The thread is behind until ``finish_catch_up``.
         """
-        self.expect(thread)
+        self.prepare_follow(thread)
         cursor = self._cursors[thread]
-        if not cursor.begun and cursor.oldest is not None:
-            after = min(after, cursor.oldest - 1)
-        cursor.begun = True
-        cursor.last = after
-        cursor.newest = max(cursor.newest, after)
+        if not cursor.has_position and cursor.first_buffered_seq is not None:
+            after = min(after, cursor.first_buffered_seq - 1)
+        cursor.has_position = True
+        cursor.last_seq = after
+        cursor.highest_seq = max(cursor.highest_seq, after)
 
     def unfollow(self, thread: Thread) -> None:
         self._cursors.pop(thread, None)
@@ -151,85 +158,85 @@ class Outbox:
     def position(self, thread: Thread) -> int | None:
         """The last ``seq`` dealt with, or None if the thread is not followed (yet, or any more)."""
         cursor = self._cursors.get(thread)
-        return cursor.last if cursor and cursor.begun and not self.closed else None
+        return cursor.last_seq if cursor and cursor.has_position and not self.closed else None
 
-    def offer(self, item: Sequenced, memo: Memo) -> bool:
+    def deliver(self, item: SequencedItem, frame_cache: FrameCache) -> bool:
         """A new item of a followed thread. False if it showed that something is missing."""
         cursor = self._cursors.get(item.thread)
         if cursor is None or self.closed:
             return True
         seq = item.seq
-        if cursor.behind:
-            cursor.newest = max(cursor.newest, seq)
-            if not cursor.begun and cursor.oldest is None:
-                cursor.oldest = seq
+        if cursor.is_behind:
+            cursor.highest_seq = max(cursor.highest_seq, seq)
+            if not cursor.has_position and cursor.first_buffered_seq is None:
+                cursor.first_buffered_seq = seq
             return True
-        if seq == cursor.last + 1:
-            cursor.last = seq
-            self._write(item, memo)
+        if seq == cursor.last_seq + 1:
+            cursor.last_seq = seq
+            self._write(item, frame_cache)
             return True
-        if seq <= cursor.last:
+        if seq <= cursor.last_seq:
             return True
-        cursor.behind = True
-        cursor.newest = seq
+        cursor.is_behind = True
+        cursor.highest_seq = seq
         return False
 
-    def lacks(self, thread: Thread, seq: int) -> bool:
+    def detect_gap(self, thread: Thread, seq: int) -> bool:
         """The thread goes up to ``seq``. True if that shows that something is missing."""
         cursor = self._cursors.get(thread)
         if cursor is None or self.closed:
             return False
-        cursor.newest = max(cursor.newest, seq)
-        if cursor.behind or seq <= cursor.last:
+        cursor.highest_seq = max(cursor.highest_seq, seq)
+        if cursor.is_behind or seq <= cursor.last_seq:
             return False
-        cursor.behind = True
+        cursor.is_behind = True
         return True
 
-    def wanted(self, thread: Thread) -> int:
+    def highest_seen(self, thread: Thread) -> int:
         """The highest ``seq`` of a thread that was heard of."""
         cursor = self._cursors.get(thread)
-        return cursor.newest if cursor else 0
+        return cursor.highest_seq if cursor else 0
 
-    def replay(self, item: Sequenced) -> bool:
+    def replay(self, item: SequencedItem) -> bool:
         """An item that was read back, the next one of a thread that is behind. Whether it was written."""
         cursor = self._cursors.get(item.thread)
-        if cursor is None or self.closed or item.seq != cursor.last + 1:
+        if cursor is None or self.closed or item.seq != cursor.last_seq + 1:
             return False
-        cursor.last = item.seq
+        cursor.last_seq = item.seq
         return self._write(item, {})
 
-    def caught_up(self, thread: Thread, looked_for: int = 0) -> bool:
+    def finish_catch_up(self, thread: Thread, read_up_to: int = 0) -> bool:
         """The rows have all been read: go live. False if newer ones were heard of meanwhile.
 
-        :arg looked_for: up to this ``seq`` there is nothing more to be read: it was removed.
+        :arg read_up_to: up to this ``seq`` there is nothing more to be read: it was removed.
         """
         cursor = self._cursors.get(thread)
         if cursor is None:
             return True
-        if cursor.newest > max(cursor.last, looked_for):
+        if cursor.highest_seq > max(cursor.last_seq, read_up_to):
             return False
-        cursor.behind = False
-        while cursor.waiting and not cursor.behind:
-            cursor.waiting.popleft()()
-        if not cursor.waiting:
-            cursor.waiting = None
+        cursor.is_behind = False
+        while cursor.deferred_actions and not cursor.is_behind:
+            cursor.deferred_actions.popleft()()
+        if not cursor.deferred_actions:
+            cursor.deferred_actions = None
         return True
 
-    def in_order(self, thread: Thread, action: Callable[[], None]) -> None:
+    def run_in_order(self, thread: Thread, action: Callable[[], None]) -> None:
         """Run ``action`` now, or, if the thread is behind, as soon as it has caught up."""
         cursor = self._cursors.get(thread)
-        if cursor is not None and cursor.behind:
-            if cursor.waiting is None:
-                cursor.waiting = deque()
-            cursor.waiting.append(action)
+        if cursor is not None and cursor.is_behind:
+            if cursor.deferred_actions is None:
+                cursor.deferred_actions = deque()
+            cursor.deferred_actions.append(action)
         else:
             action()
 
-    def tell(self, event: Event, thread: Thread, memo: Memo) -> None:
+    def send_event(self, event: Event, thread: Thread, frame_cache: FrameCache) -> None:
         """Write the frame of an event without number, in its place among the thread's messages."""
-        frame = self._frame(event, memo)
+        frame = self._frame(event, frame_cache)
         if frame is not None:
-            self.in_order(thread, lambda: self._send(frame))
+            self.run_in_order(thread, lambda: self._send(frame))
 
     # --- the socket ---
 
@@ -238,13 +245,13 @@ class Outbox:
         self._send(websocket.frame(websocket.TEXT, text))
 
     def _send(self, frame: bytes) -> None:
-        if not self.closed and self._transport.send_frame(frame) > self.limit:
+        if not self.closed and self._transport.send_frame(frame) > self.limit_bytes:
             self.close(*SLOW)
 
     @property
-    def clogged(self) -> bool:
+    def is_clogged(self) -> bool:
         """Whether the peer is behind so far that what is not urgent should wait."""
-        return not self.closed and self._transport.unsent > self.limit // 2
+        return not self.closed and self._transport.unsent > self.limit_bytes // 2
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket; nothing is written after it."""
@@ -254,42 +261,46 @@ class Outbox:
 
     def ping(self, now: float) -> None:
         """Ping, unless one is outstanding, and ask receipt for what was written."""
-        if not self.closed and not self._ledger.outstanding:
-            self.pinged_at = now
-            self._transport.ping(self._ledger.ping())
+        if not self.closed and not self._receipt_tracker.is_ping_outstanding:
+            self.last_ping_at = now
+            self._transport.ping(self._receipt_tracker.ping())
 
     def pong(self, payload: bytes, now: float) -> None:
         """The peer answered a ping."""
-        self.heard_at = now
-        for thread, seq in self._ledger.pong(payload).items():
+        self.last_received_at = now
+        for thread, seq in self._receipt_tracker.pong(payload).items():
             self._on_receipt(thread, self.person, seq)
-        if self._ledger.owing:
-            self._on_owing(self)
+        if self._receipt_tracker.is_ping_due:
+            self._on_ping_due(self)
 
     @property
-    def unproven(self) -> bool:
+    def has_unacknowledged(self) -> bool:
         """Whether something was written that is not receipted yet."""
-        return self._ledger.unproven
+        return self._receipt_tracker.has_unacknowledged
 
     def silent_since(self) -> float | None:
         """Since when a ping is unanswered and nothing else was heard; None if no ping is outstanding."""
-        return max(self.pinged_at, self.heard_at) if self._ledger.outstanding else None
+        return (
+            max(self.last_ping_at, self.last_received_at)
+            if self._receipt_tracker.is_ping_outstanding
+            else None
+        )
 
-    def _write(self, item: Sequenced, memo: Memo) -> bool:
-        frame = self._frame(item, memo)
+    def _write(self, item: SequencedItem, frame_cache: FrameCache) -> bool:
+        frame = self._frame(item, frame_cache)
         if frame is None:
             return False
         self._send(frame)
         self._tally.delivered += 1
-        if self._ledger.sent(item.thread, item.seq):
-            self._on_owing(self)
+        if self._receipt_tracker.record_sent(item.thread, item.seq):
+            self._on_ping_due(self)
         return True
 
-    def _frame(self, event: Event, memo: Memo) -> bytes | None:
-        own = isinstance(event, _SENT) and event.sender == self.person
+    def _frame(self, event: Event, frame_cache: FrameCache) -> bytes | None:
+        own = isinstance(event, _EVENTS_WITH_SENDER) and event.sender == self.person
         key = (self._encoder, own)
-        if key in memo:
-            return memo[key]
+        if key in frame_cache:
+            return frame_cache[key]
         text = self._encoder.encode(event, own)
-        frame = memo[key] = None if text is None else websocket.frame(websocket.TEXT, text)
+        frame = frame_cache[key] = None if text is None else websocket.frame(websocket.TEXT, text)
         return frame

@@ -23,7 +23,7 @@ ENDPOINTS: Mapping[str, Dialect] = {
 """What is spoken where."""
 
 
-class Person(NamedTuple):
+class DemoPerson(NamedTuple):
     """Somebody at one of the places where people can be. ``endpoint`` has placeholders."""
 
     role: Role
@@ -33,46 +33,46 @@ class Person(NamedTuple):
     does: str
 
 
-PEOPLE: Mapping[str, Person] = {
-    "visitor": Person(
+PEOPLE: Mapping[str, DemoPerson] = {
+    "visitor": DemoPerson(
         Role.USER, 1, "小林", "/chat?sessionId={session_id}&type=0", "the visitor of a counselling session"
     ),
-    "consultant": Person(
+    "consultant": DemoPerson(
         Role.CONSULTANT,
         2,
         "陈老师",
         "/chat?sessionId={session_id}&type=0",
         "the consultant who listens to the visitor",
     ),
-    "observer": Person(
+    "observer": DemoPerson(
         Role.SUPERVISOR, 3, "王督导", "/observe?sessionId={session_id}", "the supervisor, who listens in"
     ),
-    "supervisor": Person(
+    "supervisor": DemoPerson(
         Role.SUPERVISOR,
         3,
         "王督导",
         "/chat?sessionId={record_id}&type=1",
         "the supervisor, who talks with the consultant",
     ),
-    "supervision": Person(
+    "supervision": DemoPerson(
         Role.CONSULTANT,
         2,
         "陈老师",
         "/chat?sessionId={record_id}&type=1",
         "the consultant's side of the supervision",
     ),
-    "notifications": Person(Role.CONSULTANT, 2, "陈老师", "/notify", "what pops up for the consultant"),
-    "customer": Person(Role.USER, 4, "Ada", "/v1/ws/user/connect", "a customer who wants support"),
-    "waiter": Person(Role.WAITER, 5, "Bob", "/v1/ws/waiter/connect", "the waiter who answers"),
+    "notifications": DemoPerson(Role.CONSULTANT, 2, "陈老师", "/notify", "what pops up for the consultant"),
+    "customer": DemoPerson(Role.USER, 4, "Ada", "/v1/ws/user/connect", "a customer who wants support"),
+    "waiter": DemoPerson(Role.WAITER, 5, "Bob", "/v1/ws/waiter/connect", "the waiter who answers"),
 }
 """Everybody, by the word for ``talk``."""
 
-ADMIN = Person(Role.ADMIN, 6, "Grace", "", "the administrator")  # who has pages, and nowhere to talk
-ACCOUNT = "grace"
+ADMIN = DemoPerson(Role.ADMIN, 6, "Grace", "", "the administrator")  # who has pages, and nowhere to talk
+ACCOUNT_NAME = "grace"
 """With which the administrator signs in at ``/signin``, too."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class DemoEndpoint(msgspec.Struct, frozen=True):
     """How one of them connects. ``url`` is ``endpoint`` with the server before it, without the token."""
 
     url: str
@@ -82,17 +82,17 @@ class Place(msgspec.Struct, frozen=True):
     name: str
 
 
-class Notes(msgspec.Struct, frozen=True):
+class DemoState(msgspec.Struct, frozen=True):
     """``demo.json``: the running demo, and what the next one in this directory goes on with."""
 
     url: str
     pid: int
     session_id: int
     record_id: int
-    people: dict[str, Place]
+    people: dict[str, DemoEndpoint]
 
 
-class Welcome(NamedTuple):
+class GuideData(NamedTuple):
     """What the guide is made of.
 
     :arg admin: the administrator's token.
@@ -101,14 +101,14 @@ class Welcome(NamedTuple):
     :arg state_dir: what ``talk`` has to be told, if anything.
     """
 
-    notes: Notes
+    notes: DemoState
     admin: str
     password: str
     command: str
     state_dir: str | None
 
 
-def guide(welcome: Welcome) -> str:
+def guide(welcome: GuideData) -> str:
     """What to do now."""
     notes = welcome.notes
     lines = ["", f"The demo is ready at {notes.url} and ends with Ctrl-C.", ""]
@@ -131,7 +131,7 @@ def guide(welcome: Welcome) -> str:
     return "\n".join(lines)
 
 
-def _pages(welcome: Welcome) -> list[str]:
+def _pages(welcome: GuideData) -> list[str]:
     notes = welcome.notes
     people = notes.people
     # What follows the # stays in the browser, and is in no log.
@@ -147,7 +147,7 @@ def _pages(welcome: Welcome) -> list[str]:
     lines += ["", "The server:", ""]
     lines += [f"  {ADMIN.name}, {ADMIN.does}, watches it:", f"    {notes.url}/admin#token={welcome.admin}"]
     lines += [
-        f"  and signs in with the name {ACCOUNT} and the password {welcome.password}:",
+        f"  and signs in with the name {ACCOUNT_NAME} and the password {welcome.password}:",
         f"    {notes.url}/signin",
         "  Every call and every frame, to be read:",
         f"    {notes.url}/docs",
@@ -160,7 +160,7 @@ def _link(word: str, address: str) -> list[str]:
     return [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:", f"    {address}"]
 
 
-def _room(notes: Notes, place: Place, **more: str) -> str:
+def _room(notes: DemoState, place: DemoEndpoint, **more: str) -> str:
     asked = dict(parse_qsl(place.endpoint.partition("?")[2]))
     parameters = {"token": place.token, "session": asked["sessionId"], "type": asked["type"], **more}
     return f"{notes.url}/room#{urlencode(parameters)}"

@@ -1,6 +1,6 @@
 """The waiting line, the waiters, and who gets whom.
 
-A ``Desk`` is all that the dispatcher owns. It hears that users come and go (``join``, ``leave``) and
+A ``MatchingQueue`` is all that the dispatcher owns. It hears that users come and go (``join``, ``leave``) and
 how things are with the waiters (``desk.pool``); ``match`` says who now belongs to whom, and why::
 
     desk = Desk(FifoLeastLoaded())
@@ -11,9 +11,9 @@ how things are with the waiters (``desk.pool``); ``match`` says who now belongs 
 
 Strategy: two sorted lists, the line by the policy's rank and the free waiters by their turn, each
 beside a dictionary that knows where everybody stands in it. A place in the line is an index, so
-with n waiting and w waiters ``join``, ``leave`` and ``place`` cost O(log n), a change of a waiter
+with n waiting and w waiters ``join``, ``leave`` and ``position`` cost O(log n), a change of a waiter
 O(log w), and a match both. Nothing here scans, except for a policy that passes over tickets
-(``Desk.match`` says what that costs).
+(``MatchingQueue.match`` says what that costs).
 
 There is no clock and no lock: one owner calls, one call at a time. Wrong use is an error of the
 program, not of a user, and raises ``ValueError``.
@@ -107,7 +107,7 @@ class QueuePolicy(Protocol):
         """One of ``pool``'s free waiters for ``ticket``; None if none of them suits.
 
         Asked only while some waiter is free. A ticket that gets None keeps its place, does not
-        block those behind it, and is asked about again by the next ``Desk.match``.
+        block those behind it, and is asked about again by the next ``MatchingQueue.match``.
         """
         ...
 
@@ -130,7 +130,7 @@ class FifoLeastLoaded:
         return Choice(waiter.person, f"{who}; least loaded waiter, {waiter.load} of {waiter.capacity}")
 
 
-def _turn(waiter: Waiter) -> tuple[int, int, Person]:
+def _assignment_order(waiter: Waiter) -> tuple[int, int, Person]:
     # The person makes it unique, and the order the same in every run.
     return waiter.load, waiter.last_assigned, waiter.person
 
@@ -146,7 +146,7 @@ class WaiterPool:
 
     def __init__(self) -> None:
         self._waiters: dict[Person, Waiter] = {}
-        self._free = SortedKeyList(key=_turn)
+        self._free = SortedKeyList(key=_assignment_order)
         self._assignments = 0
 
     # --- what the owner says ---
@@ -172,7 +172,7 @@ class WaiterPool:
             self._put(replace(waiter, available=False, leaving=True))
 
     def took(self, person: Person) -> None:
-        """The waiter has one user more. ``Desk.match`` has said so for the matches it made."""
+        """The waiter has one user more. ``MatchingQueue.match`` has said so for the matches it made."""
         waiter = self._known(person)
         self._assignments += 1
         self._put(replace(waiter, load=waiter.load + 1, last_assigned=self._assignments))
@@ -221,7 +221,7 @@ class WaiterPool:
             del self._waiters[waiter.person]
 
 
-class Desk:
+class MatchingQueue:
     """The waiting line and the waiters, matched by ``policy``.
 
     :ivar pool: the waiters.
@@ -231,7 +231,7 @@ class Desk:
         self.pool = WaiterPool()
         self._policy = policy
         # (rank, number, ticket): the number is unique, so that two tickets are never compared.
-        self._line = SortedList()
+        self._queue = SortedList()
         self._entries: dict[int, tuple[tuple[Any, ...], int, Ticket]] = {}
 
     def join(self, ticket: Ticket) -> None:
@@ -243,7 +243,7 @@ class Desk:
         if ticket.number in self._entries:
             raise ValueError(f"ticket {ticket.number} is in the line already")
         entry = (self._policy.rank(ticket), ticket.number, ticket)
-        self._line.add(entry)  # raises if the rank cannot be compared: before it is anywhere
+        self._queue.add(entry)  # raises if the rank cannot be compared: before it is anywhere
         self._entries[ticket.number] = entry
 
     def leave(self, number: int) -> bool:
@@ -251,7 +251,7 @@ class Desk:
         entry = self._entries.pop(number, None)
         if entry is None:
             return False
-        self._line.remove(entry)
+        self._queue.remove(entry)
         return True
 
     def set_policy(self, policy: QueuePolicy) -> None:
@@ -259,12 +259,12 @@ class Desk:
         entries = {
             number: (policy.rank(ticket), number, ticket) for number, (_, _, ticket) in self._entries.items()
         }
-        self._line = SortedList(entries.values())
+        self._queue = SortedList(entries.values())
         self._entries = entries
         self._policy = policy
 
     @property
-    def passed_over(self) -> bool:
+    def has_passed_over(self) -> bool:
         """Whether somebody waits although a waiter is free: the policy thinks them no match."""
         return bool(self._entries) and self.pool.least_loaded() is not None
 
@@ -279,23 +279,23 @@ class Desk:
         in the line. What was assigned before that is returned all the same, or it would be lost;
         the error comes out of the next call that gets as far without assigning anything.
         """
-        made: list[Assignment] = []
-        passed = 0
-        while passed < len(self._line) and self.pool.least_loaded() is not None:
-            ticket: Ticket = self._line[passed][-1]
+        assignments: list[Assignment] = []
+        skipped = 0
+        while skipped < len(self._queue) and self.pool.least_loaded() is not None:
+            ticket: Ticket = self._queue[skipped][-1]
             try:
                 choice = self._choose(ticket)
             except Exception:
-                if made:
+                if assignments:
                     break
                 raise
             if choice is None:
-                passed += 1
+                skipped += 1
                 continue
             self.leave(ticket.number)
             self.pool.took(choice.waiter)
-            made.append(Assignment(ticket, choice.waiter, choice.reason))
-        return made
+            assignments.append(Assignment(ticket, choice.waiter, choice.reason))
+        return assignments
 
     def _choose(self, ticket: Ticket) -> Choice | None:
         choice = self._policy.choose(ticket, self.pool)
@@ -307,16 +307,16 @@ class Desk:
 
     # --- looking ---
 
-    def place(self, number: int) -> int:
+    def position(self, number: int) -> int:
         """The ticket's place in the line: 1 is the next one."""
         if number not in self._entries:
             raise ValueError(f"ticket {number} is not in the line")
-        before: int = self._line.bisect_left(self._entries[number])
+        before: int = self._queue.bisect_left(self._entries[number])
         return before + 1
 
     def in_order(self, start: int = 0, stop: int | None = None) -> Iterator[Ticket]:
         """The waiting tickets, the next one first, or a slice of them. Do not change the line meanwhile."""
-        return (ticket for _, _, ticket in self._line.islice(start, stop))
+        return (ticket for _, _, ticket in self._queue.islice(start, stop))
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -11,42 +11,42 @@ from collections.abc import Mapping
 from tornado_chat.core.types import Thread
 
 
-class Ledger:
+class ReceiptTracker:
     """The books of one socket, which may carry several threads."""
 
-    __slots__ = ("_last", "_outstanding", "_owed", "_payload", "_pinged")
+    __slots__ = ("_covered", "_last_seq", "_outstanding", "_payload", "_unpinged")
 
     def __init__(self) -> None:
-        self._owed: dict[Thread, int] = {}  # written since the last ping
-        self._pinged: dict[Thread, int] = {}  # covered by the outstanding ping
-        self._last = 0
+        self._unpinged: dict[Thread, int] = {}  # written since the last ping
+        self._covered: dict[Thread, int] = {}  # covered by the outstanding ping
+        self._last_seq = 0
         self._payload = b""
         self._outstanding = False
 
-    def sent(self, thread: Thread, seq: int) -> bool:
+    def record_sent(self, thread: Thread, seq: int) -> bool:
         """``seq`` was written, and everything of ``thread`` before it. Whether a ping is due."""
-        self._owed[thread] = self._last = seq
+        self._unpinged[thread] = self._last_seq = seq
         return not self._outstanding
 
     @property
-    def owing(self) -> bool:
+    def is_ping_due(self) -> bool:
         """Whether a ping is due: something is unproven and no ping is outstanding."""
-        return bool(self._owed) and not self._outstanding
+        return bool(self._unpinged) and not self._outstanding
 
     @property
-    def unproven(self) -> bool:
+    def has_unacknowledged(self) -> bool:
         """Whether something was sent that no pong has proved to have arrived."""
-        return bool(self._owed or self._pinged)
+        return bool(self._unpinged or self._covered)
 
     @property
-    def outstanding(self) -> bool:
+    def is_ping_outstanding(self) -> bool:
         return self._outstanding
 
     def ping(self) -> bytes:
         """Begin a ping that covers everything written so far; its payload."""
         assert not self._outstanding, "one ping at a time"
-        self._pinged, self._owed = self._owed, {}
-        self._payload = b"%d" % self._last
+        self._covered, self._unpinged = self._unpinged, {}
+        self._payload = b"%d" % self._last_seq
         self._outstanding = True
         return self._payload
 
@@ -55,5 +55,5 @@ class Ledger:
         if not self._outstanding or payload != self._payload:
             return {}  # an unsolicited pong is allowed, and proves nothing
         self._outstanding = False
-        proven, self._pinged = self._pinged, {}
+        proven, self._covered = self._covered, {}
         return proven

@@ -46,7 +46,7 @@ class Event(enum.Enum):
     ENDED = "a participant or the host ends it"
 
 
-class Effect(enum.Enum):
+class RoomEffect(enum.Enum):
     """What the service has to do, in this order."""
 
     ANNOUNCE = "tell everybody that the side has joined"
@@ -56,32 +56,32 @@ class Effect(enum.Enum):
     FINISH = "store the end; its commit tells everybody and closes the sockets"
 
 
-class Step(NamedTuple):
+class Transition(NamedTuple):
     state: SessionState
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[RoomEffect, ...] = ()
 
 
 _READY, _ACTIVE = SessionState.READY, SessionState.ACTIVE
 
 # (state, event, is the other side present?) -> step; what is not in here changes nothing.
-TABLE: dict[tuple[SessionState, Event, bool], Step] = {
-    (_READY, Event.ENTERED, False): Step(_READY, (Effect.ANNOUNCE,)),
-    (_READY, Event.ENTERED, True): Step(_ACTIVE, (Effect.ANNOUNCE, Effect.START)),
-    (_ACTIVE, Event.ENTERED, False): Step(_ACTIVE, (Effect.STOP_GRACE,)),
-    (_ACTIVE, Event.ENTERED, True): Step(_ACTIVE, (Effect.STOP_GRACE,)),
-    (_ACTIVE, Event.LEFT, False): Step(_ACTIVE, (Effect.START_GRACE,)),
-    (_ACTIVE, Event.LEFT, True): Step(_ACTIVE, (Effect.START_GRACE,)),
-    (_ACTIVE, Event.GRACE_OVER, False): Step(SessionState.COMPLETED, (Effect.FINISH,)),
-    (_ACTIVE, Event.GRACE_OVER, True): Step(SessionState.COMPLETED, (Effect.FINISH,)),
-    (_READY, Event.CANCELLED, False): Step(SessionState.CANCELLED, (Effect.FINISH,)),
-    (_READY, Event.CANCELLED, True): Step(SessionState.CANCELLED, (Effect.FINISH,)),
-    (_READY, Event.ENDED, False): Step(SessionState.COMPLETED, (Effect.FINISH,)),
-    (_READY, Event.ENDED, True): Step(SessionState.COMPLETED, (Effect.FINISH,)),
-    (_ACTIVE, Event.ENDED, False): Step(SessionState.COMPLETED, (Effect.FINISH,)),
-    (_ACTIVE, Event.ENDED, True): Step(SessionState.COMPLETED, (Effect.FINISH,)),
+TRANSITIONS: dict[tuple[SessionState, Event, bool], Transition] = {
+    (_READY, Event.ENTERED, False): Transition(_READY, (RoomEffect.ANNOUNCE,)),
+    (_READY, Event.ENTERED, True): Transition(_ACTIVE, (RoomEffect.ANNOUNCE, RoomEffect.START)),
+    (_ACTIVE, Event.ENTERED, False): Transition(_ACTIVE, (RoomEffect.STOP_GRACE,)),
+    (_ACTIVE, Event.ENTERED, True): Transition(_ACTIVE, (RoomEffect.STOP_GRACE,)),
+    (_ACTIVE, Event.LEFT, False): Transition(_ACTIVE, (RoomEffect.START_GRACE,)),
+    (_ACTIVE, Event.LEFT, True): Transition(_ACTIVE, (RoomEffect.START_GRACE,)),
+    (_ACTIVE, Event.GRACE_OVER, False): Transition(SessionState.COMPLETED, (RoomEffect.FINISH,)),
+    (_ACTIVE, Event.GRACE_OVER, True): Transition(SessionState.COMPLETED, (RoomEffect.FINISH,)),
+    (_READY, Event.CANCELLED, False): Transition(SessionState.CANCELLED, (RoomEffect.FINISH,)),
+    (_READY, Event.CANCELLED, True): Transition(SessionState.CANCELLED, (RoomEffect.FINISH,)),
+    (_READY, Event.ENDED, False): Transition(SessionState.COMPLETED, (RoomEffect.FINISH,)),
+    (_READY, Event.ENDED, True): Transition(SessionState.COMPLETED, (RoomEffect.FINISH,)),
+    (_ACTIVE, Event.ENDED, False): Transition(SessionState.COMPLETED, (RoomEffect.FINISH,)),
+    (_ACTIVE, Event.ENDED, True): Transition(SessionState.COMPLETED, (RoomEffect.FINISH,)),
 }
 
 
-def step(state: SessionState, event: Event, other_present: bool) -> Step:
+def transition(state: SessionState, event: Event, is_other_present: bool) -> Transition:
     """What ``event`` does to a room in ``state``."""
-    return TABLE.get((state, event, other_present), Step(state))
+    return TRANSITIONS.get((state, event, is_other_present), Transition(state))

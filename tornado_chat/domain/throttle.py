@@ -39,10 +39,10 @@ def client_network(address: str) -> str:
 
 
 class BoundedTable(Generic[V]):
-    """A mapping of at most ``most`` keys: above, the key is dropped that was stored least recently."""
+    """A mapping of at most ``max_keys`` keys: above, the key is dropped that was stored least recently."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_keys: int) -> None:
+        self._max_keys = max_keys
         self._values: OrderedDict[str, V] = OrderedDict()
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class BoundedTable(Generic[V]):
     def store(self, key: str, value: V) -> None:
         self._values[key] = value
         self._values.move_to_end(key)
-        if len(self._values) > self._most:
+        if len(self._values) > self._max_keys:
             self._values.popitem(last=False)
 
     def drop(self, key: str) -> None:
@@ -92,11 +92,11 @@ class TokenBucket:
 class RateLimiter:
     """A token bucket for each of many keys.
 
-    :arg most: keys that are remembered; a key that is dropped has a full bucket again.
+    :arg max_keys: keys that are remembered; a key that is dropped has a full bucket again.
     """
 
-    def __init__(self, most: int) -> None:
-        self._buckets: BoundedTable[TokenBucket] = BoundedTable(most)
+    def __init__(self, max_keys: int) -> None:
+        self._buckets: BoundedTable[TokenBucket] = BoundedTable(max_keys)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -112,54 +112,58 @@ class RateLimiter:
         self._buckets.clear()
 
 
-class Limit(NamedTuple):
-    """All but ``free``, a number of failures, in seconds.
+class ThrottleLimit(NamedTuple):
+    """All but ``free_failures``, a number of failures, in seconds.
 
-    :ivar first: the wait after the first failure that is not free.
+    :ivar first_wait_seconds: the wait after the first failure that is not free.
     :ivar forget: after how long one failure is forgotten.
     """
 
-    free: int
-    first: float
-    longest: float
+    free_failures: int
+    first_wait_seconds: float
+    max_wait_seconds: float
     forget: float
 
 
 class _Failures(NamedTuple):
     number: float
     at: float
-    until: float
+    blocked_until: float
 
 
 class Throttle:
     """The failures of many keys (an address, a name).
 
-    :arg most: keys that are remembered.
+    :arg max_keys: keys that are remembered.
     """
 
-    def __init__(self, limit: Limit, most: int) -> None:
+    def __init__(self, limit: ThrottleLimit, max_keys: int) -> None:
         self._limit = limit
-        self._known: BoundedTable[_Failures] = BoundedTable(most)
+        self._known: BoundedTable[_Failures] = BoundedTable(max_keys)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def wait(self, key: str, now: float) -> float:
+    def wait_seconds(self, key: str, now: float) -> float:
         """How long ``key`` has to wait until it may try again; 0: it may now."""
         known = self._known.get(key)
-        return 0.0 if known is None else max(0.0, known.until - now)
+        return 0.0 if known is None else max(0.0, known.blocked_until - now)
 
-    def failed(self, key: str, now: float) -> float:
+    def record_failure(self, key: str, now: float) -> float:
         """Count a failure. Returns the wait that it brings."""
         count = self._count(key, now) + 1
         limit = self._limit
-        excess = math.ceil(round(count, 6)) - limit.free  # one that is half forgotten counts still
+        excess = math.ceil(round(count, 6)) - limit.free_failures  # one that is half forgotten counts still
         # The exponent is bounded so that nothing overflows after a long attack.
-        wait = min(limit.longest, limit.first * 2.0 ** min(excess - 1, 62)) if excess > 0 else 0.0
+        wait = (
+            min(limit.max_wait_seconds, limit.first_wait_seconds * 2.0 ** min(excess - 1, 62))
+            if excess > 0
+            else 0.0
+        )
         self._known.store(key, _Failures(count, now, now + wait))
         return wait
 
-    def forgive(self, key: str, now: float) -> None:
+    def undo_failure(self, key: str, now: float) -> None:
         """One failure was none, and so is the wait that it brought."""
         count = self._count(key, now) - 1
         if count > 0:

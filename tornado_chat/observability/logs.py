@@ -13,7 +13,7 @@ is read line by line, no text may break a line or steer a terminal: what is not 
 
 What people say cannot be recognised like a token, so it is kept out at the source: an error that is raised over
 a message may quote it, and is logged by its name and the lines of code that it went through
-(``described``, ``trace``); of other libraries nothing is logged below level info, and nothing they put in quotes.
+(``described``, ``safe_traceback``); of other libraries nothing is logged below level info, and nothing they put in quotes.
 """
 
 import json
@@ -30,7 +30,7 @@ from typing import Any, Protocol, TextIO
 
 log = logging.getLogger(__name__)
 
-PRIORITIES: Mapping[int, int] = {
+SYSLOG_PRIORITIES: Mapping[int, int] = {
     logging.DEBUG: 7,
     logging.INFO: 6,
     logging.WARNING: 4,
@@ -39,7 +39,7 @@ PRIORITIES: Mapping[int, int] = {
 }
 """The priorities of syslog, which the journal reads at the beginning of a line (sd-daemon(3))."""
 
-SECRETS = (
+SECRET_PATTERNS = (
     # A JWT, wherever it stands. Without its signature it would be harmless, but who can tell.
     (re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), "[token]"),
     # A query parameter or a header, also of a token that is none of ours.
@@ -49,22 +49,22 @@ SECRETS = (
 
 SECRET_FIELDS = frozenset({"token", "secret", "password", "authorization"})
 
-OURS = "tornado_chat"
+OWN_LOGGER_PREFIX = "tornado_chat"
 """How loggers begin whose lines are known to quote nobody: those of the server, and of plugins by the custom of names."""
 
-OF_MACHINES = frozenset({"peewee", "sqlite3", "pymysql", "redis", "ssl"})
+SAFE_ERROR_MODULES = frozenset({"peewee", "sqlite3", "pymysql", "redis", "ssl"})
 """Modules whose errors tell of disks and connections; what they quote of values stands in quotes."""
 
-QUOTED = re.compile(r"""['"].*['"]""", re.DOTALL)
+QUOTED_PATTERN = re.compile(r"""['"].*['"]""", re.DOTALL)
 
-BARE = re.compile(r"[^\s\"'=\\]+")
+UNQUOTED_PATTERN = re.compile(r"[^\s\"'=\\]+")
 """A value that needs no quotes."""
 
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
-class Settings(Protocol):
+class LoggingSettings(Protocol):
     """``[logging]``, as far as it matters here. This module is below ``config``, as everybody logs."""
 
     @property
@@ -81,8 +81,8 @@ def fields(**values: Any) -> dict[str, Any]:
 
 def redact(text: str) -> str:
     """``text`` without the tokens in it."""
-    for pattern, instead in SECRETS:
-        text = pattern.sub(instead, text)
+    for pattern, replacement in SECRET_PATTERNS:
+        text = pattern.sub(replacement, text)
     return text
 
 
@@ -103,40 +103,40 @@ def words(error: BaseException) -> str:
         return str(code)
     if isinstance(error, OSError):
         return error.strerror or ""
-    if type(error).__module__.partition(".")[0].lstrip("_") in OF_MACHINES:
+    if type(error).__module__.partition(".")[0].lstrip("_") in SAFE_ERROR_MODULES:
         first, *rest = error.args or ("",)
         if isinstance(first, BaseException):  # Peewee's is the driver's with another name
             return words(first)
         # A server's has a number; quotes that stand around all of it would hide all of it.
         number, text = (f"{first} ", str(rest[0])) if rest and isinstance(first, int) else ("", str(error))
-        return number + QUOTED.sub("…", text)
+        return number + QUOTED_PATTERN.sub("…", text)
     return ""
 
 
-def trace(error: BaseException) -> str:
+def safe_traceback(error: BaseException) -> str:
     """The traceback of ``error`` and of what led to it, each ``described``."""
-    return "".join(_trace_lines(error, set())).rstrip()
+    return "".join(_traceback_lines(error, set())).rstrip()
 
 
-def _trace_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
+def _traceback_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
     seen.add(id(error))
     cause, context = error.__cause__, error.__context__
     if cause is not None and id(cause) not in seen:
-        yield from _trace_lines(cause, seen)
+        yield from _traceback_lines(cause, seen)
         yield "which was the cause of:\n"
     elif context is not None and not error.__suppress_context__ and id(context) not in seen:
-        yield from _trace_lines(context, seen)
+        yield from _traceback_lines(context, seen)
         yield "and meanwhile:\n"
     yield "Traceback (most recent call last):\n"
     yield from traceback.format_tb(error.__traceback__)
     yield described(error) + "\n"
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from _trace_lines(each, seen)
+            yield from _traceback_lines(each, seen)
 
 
 def configure(
-    settings: Settings,
+    settings: LoggingSettings,
     stream: TextIO | None = None,
     environ: Mapping[str, str] = os.environ,
     process: int = 0,
@@ -147,35 +147,35 @@ def configure(
     :arg environ: ``$JOURNAL_STREAM`` says that systemd's journal reads, which keeps its own time.
     :arg process: which of many this one is; 0: the only one. Each of its lines says so.
     """
-    everywhere = {"process": process} if process else {}
+    common_fields = {"process": process} if process else {}
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     if settings.format == "json":
-        handler.setFormatter(JsonFormatter(everywhere))
+        handler.setFormatter(JsonFormatter(common_fields))
     else:
-        handler.setFormatter(TextFormatter(everywhere, journal="JOURNAL_STREAM" in environ))
-    handler.addFilter(_of_others)
+        handler.setFormatter(TextFormatter(common_fields, journal="JOURNAL_STREAM" in environ))
+    handler.addFilter(_is_loggable)
     logging.captureWarnings(True)
-    threading.excepthook = _log_thread
+    threading.excepthook = _log_thread_error
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     # Its debugging quotes every query, with what people said and who they are.
     logging.getLogger("peewee").setLevel(max(logging.INFO, logging.getLogger().level))
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    return record.name.startswith(OURS)
+def _is_own_record(record: logging.LogRecord) -> bool:
+    return record.name.startswith(OWN_LOGGER_PREFIX)
 
 
-def _of_others(record: logging.LogRecord) -> bool:
+def _is_loggable(record: logging.LogRecord) -> bool:
     """Drops what other libraries log while they are debugged: queries, payloads."""
-    return record.levelno >= logging.INFO or _is_ours(record)
+    return record.levelno >= logging.INFO or _is_own_record(record)
 
 
-def _message(record: logging.LogRecord) -> str:
+def _redacted_message(record: logging.LogRecord) -> str:
     text = redact(record.getMessage())
-    return text if _is_ours(record) or record.name == "py.warnings" else QUOTED.sub("…", text)
+    return text if _is_own_record(record) or record.name == "py.warnings" else QUOTED_PATTERN.sub("…", text)
 
 
-def _log_thread(args: threading.ExceptHookArgs) -> None:
+def _log_thread_error(args: threading.ExceptHookArgs) -> None:
     """Instead of printing it, with the error's words."""
     if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
         name = args.thread.name if args.thread else ""
@@ -183,85 +183,87 @@ def _log_thread(args: threading.ExceptHookArgs) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """``time LEVEL logger words key=value``; a traceback is the last key, ``trace``.
+    """``time LEVEL logger words key=value``; a traceback is the last key, ``safe_traceback``.
 
-    :arg everywhere: facts of every event.
+    :arg common_fields: facts of every event.
     :arg journal: instead of the time, begin with the priority, as in ``<6>``.
     """
 
-    def __init__(self, everywhere: Mapping[str, Any] = NOTHING, journal: bool = False) -> None:
+    def __init__(self, common_fields: Mapping[str, Any] = NO_FIELDS, journal: bool = False) -> None:
         super().__init__()
-        self._everywhere = everywhere
+        self._common_fields = common_fields
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
         if self._journal:
-            words = [f"<{PRIORITIES.get(record.levelno, 5)}>{record.levelname}"]
+            words = [f"<{SYSLOG_PRIORITIES.get(record.levelno, 5)}>{record.levelname}"]
         else:
             words = [_time(record), record.levelname]
-        words += [record.name, _printable(_message(record), _python_escape)]
-        facts = {**_fields(record), **self._everywhere, **_trace(record)}
-        words += [f"{key}={_text_value(value)}" for key, value in facts.items()]
+        words += [record.name, _escape_unprintable(_redacted_message(record), _python_escape)]
+        facts = {**_redacted_fields(record), **self._common_fields, **_traceback_field(record)}
+        words += [f"{key}={_format_value(value)}" for key, value in facts.items()]
         return " ".join(words)
 
 
 class JsonFormatter(logging.Formatter):
-    """One object: ``time``, ``level``, ``logger``, ``message``, the event's own fields, ``trace``.
+    """One object: ``time``, ``level``, ``logger``, ``message``, the event's own fields, ``safe_traceback``.
 
-    :arg everywhere: facts of every event.
+    :arg common_fields: facts of every event.
     """
 
-    def __init__(self, everywhere: Mapping[str, Any] = NOTHING) -> None:
+    def __init__(self, common_fields: Mapping[str, Any] = NO_FIELDS) -> None:
         super().__init__()
-        self._everywhere = everywhere
+        self._common_fields = common_fields
 
     def format(self, record: logging.LogRecord) -> str:
         event: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message(record),
+            "message": _redacted_message(record),
         }
         event = {
             **event,
-            **_fields(record),
-            **self._everywhere,
+            **_redacted_fields(record),
+            **self._common_fields,
             **event,
-            **_trace(record),
+            **_traceback_field(record),
         }  # no field takes their place
-        return _printable(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
+        return _escape_unprintable(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
 
 
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
+def _redacted_fields(record: logging.LogRecord) -> dict[str, Any]:
     """The event's facts; numbers and the like stay what they are."""
     facts: Mapping[str, Any] = getattr(record, "fields", {})
-    return {key: "[token]" if key in SECRET_FIELDS else _plain(value) for key, value in facts.items()}
+    return {
+        key: "[token]" if key in SECRET_FIELDS else _redacted_value(value) for key, value in facts.items()
+    }
 
 
-def _plain(value: Any) -> Any:
+def _redacted_value(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float) else redact(str(value))
 
 
-def _trace(record: logging.LogRecord) -> dict[str, str]:
+def _traceback_field(record: logging.LogRecord) -> dict[str, str]:
     """The traceback, if there is one, and the stack, if it was asked for."""
     error = record.exc_info[1] if record.exc_info else None
-    parts = [trace(error)] if error is not None else []
+    parts = [safe_traceback(error)] if error is not None else []
     parts += [record.stack_info] if record.stack_info else []
     return {"trace": redact("\n".join(parts))} if parts else {}
 
 
-def _text_value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = str(value)
-    if not (BARE.fullmatch(text) and text.isprintable()):
+    if not (UNQUOTED_PATTERN.fullmatch(text) and text.isprintable()):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return _printable(text, _python_escape)
+    return _escape_unprintable(text, _python_escape)
 
 
-def _printable(text: str, escape: Callable[[str], str]) -> str:
+def _escape_unprintable(text: str, escape: Callable[[str], str]) -> str:
     """``text`` with everything escaped that could break the line or steer a terminal."""
     if text.isprintable():
         return text

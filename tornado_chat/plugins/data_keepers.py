@@ -11,7 +11,7 @@ import peewee as pw
 
 from tornado_chat.core.types import Operation, Person, Thread
 from tornado_chat.plugins.data_keeper import Counts, Keeper, Rows
-from tornado_chat.plugins.discovery import Loaded
+from tornado_chat.plugins.discovery import LoadedPlugin
 
 if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Kept(NamedTuple):
+class PluginKeeper(NamedTuple):
     """A plugin's keeper."""
 
     plugin: str
     keeper: Keeper
 
 
-class Keepers:
+class DataKeepers:
     """:ivar failed: the names of plugins of which a call failed; why is in the log."""
 
-    def __init__(self, keepers: Sequence[Kept] = ()) -> None:
+    def __init__(self, keepers: Sequence[PluginKeeper] = ()) -> None:
         self._keepers = keepers
         self.failed: set[str] = set()
 
@@ -40,43 +40,43 @@ class Keepers:
             try:
                 rows = {table: rows for table, rows in keeper.of_person(database, person).items() if rows}
             except Exception as error:
-                self._note(plugin, error)
+                self._record_failure(plugin, error)
                 continue
             if rows:
                 found[plugin] = rows
         return found
 
     def erase_person(self, tx: "Transaction", person: Person) -> Counter[str]:
-        return self._all(tx, lambda keeper: keeper.erase_person(tx, person))
+        return self._call_all(tx, lambda keeper: keeper.erase_person(tx, person))
 
     def conversations_removed(self, tx: "Transaction", threads: Sequence[Thread]) -> Counter[str]:
-        return self._all(tx, lambda keeper: keeper.conversations_removed(tx, threads))
+        return self._call_all(tx, lambda keeper: keeper.conversations_removed(tx, threads))
 
     def remove_old(self, tx: "Transaction", before: int, limit: int) -> Counter[str]:
-        return self._all(tx, lambda keeper: keeper.remove_old(tx, before, limit))
+        return self._call_all(tx, lambda keeper: keeper.remove_old(tx, before, limit))
 
     def record(self, tx: "Transaction", operation: Operation) -> None:
         """What a keeper raises here is raised: what cannot be recorded is not done."""
         for _, keeper in self._keepers:
             keeper.record(tx, operation)
 
-    def _all(self, tx: "Transaction", call: Callable[[Keeper], Counts]) -> Counter[str]:
+    def _call_all(self, tx: "Transaction", call: Callable[[Keeper], Counts]) -> Counter[str]:
         counts: Counter[str] = Counter()
         for plugin, keeper in self._keepers:
             try:
                 with tx.database.savepoint():
                     counts.update(call(keeper))
             except Exception as error:
-                self._note(plugin, error)
+                self._record_failure(plugin, error)
         return +counts
 
-    def _note(self, plugin: str, error: Exception) -> None:
+    def _record_failure(self, plugin: str, error: Exception) -> None:
         if plugin not in self.failed:
             log.error("plugin %s cannot deal with what it keeps", plugin, exc_info=error)
         self.failed.add(plugin)
 
 
-def of_plugins(loaded: Sequence[Loaded], state_dir: Path) -> Keepers:
+def collect_keepers(loaded: Sequence[LoadedPlugin], state_dir: Path) -> DataKeepers:
     """Those that the plugins register, for a command, which starts no plugin."""
     found = []
     for each in loaded:
@@ -86,5 +86,5 @@ def of_plugins(loaded: Sequence[Loaded], state_dir: Path) -> Keepers:
         takes = inspect.signature(register).parameters
         keeper = register(**({"state_dir": state_dir} if "state_dir" in takes else {}))
         if keeper is not None:
-            found.append(Kept(each.name, keeper))
-    return Keepers(found)
+            found.append(PluginKeeper(each.name, keeper))
+    return DataKeepers(found)

@@ -20,41 +20,41 @@ from typing import Any, get_type_hints
 
 import pluggy
 
-from tornado_chat.config.ini import ConfigError, Entry, Problem, Wrong, if_known, parse
+from tornado_chat.config.ini import ConfigError, InvalidValue, OptionEntry, Problem, check_known, parse_value
 from tornado_chat.config.sections import Config
 from tornado_chat.plugins.base import Plugin
-from tornado_chat.plugins.hookspecs import KINDS, PROJECT, Hooks
+from tornado_chat.plugins.hookspecs import HOOK_KINDS, PROJECT, Hooks
 
 BUNDLED = "tornado_chat_plugins"
 """The package with the plugins that come with the server (the folder ``plugins``)."""
 
-ALL_DROPPED = "*"
+ALL_IN_PATHS = "*"
 """In ``[plugins] enabled``: every plugin in the folders of ``paths`` that is not named elsewhere."""
 
-SECTION = "plugin:"
+SECTION_PREFIX = "plugin:"
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPlugin:
     """A plugin somewhere. ``source`` says where, for people; ``load`` imports it."""
 
     name: str
     source: str
     version: str
     load: Callable[[], ModuleType]
-    dropped: bool = False
+    is_in_paths: bool = False
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """Where a mistake is: the file, else the name too."""
-        return self.source if self.dropped else f"{self.name} ({self.source})"
+        return self.source if self.is_in_paths else f"{self.name} ({self.source})"
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPlugin:
     """A plugin that runs."""
 
-    found: Found
+    found: FoundPlugin
     plugin: Plugin
 
     @property
@@ -68,71 +68,75 @@ class Loaded:
     @property
     def hooks(self) -> list[str]:
         """The names of the hooks it implements, in the order of ``hookspecs``."""
-        return [hook for hook in KINDS if callable(getattr(self.plugin, hook, None))]
+        return [hook for hook in HOOK_KINDS if callable(getattr(self.plugin, hook, None))]
 
 
-def find(config: Config) -> tuple[dict[str, Found], list[Problem]]:
+def find_plugins(config: Config) -> tuple[dict[str, FoundPlugin], list[Problem]]:
     """All plugins there are, by name. Of two of the same name, the one in a folder of ``paths``
     counts before an installed one, and that before a bundled one."""
-    found: dict[str, Found] = {}
+    found: dict[str, FoundPlugin] = {}
     problems: list[Problem] = []
-    for each in (*_bundled(), *_installed()):
+    for each in (*_find_bundled(), *_find_installed()):
         found[each.name] = each
-    dropped: dict[str, Found] = {}
+    dropped: dict[str, FoundPlugin] = {}
     for path in config.plugins.paths:
-        for each in _dropped(Path(path), problems):
+        for each in _find_in_folder(Path(path), problems):
             if each.name in dropped:
                 message = (
                     f'there are two plugins "{each.name}": {dropped[each.name].source} and {each.source}'
                 )
-                problems.append(_problem(config, "paths", message))
+                problems.append(_option_problem(config, "paths", message))
             dropped.setdefault(each.name, each)
     return found | dropped, problems
 
 
-def order(config: Config, found: Mapping[str, Found]) -> tuple[list[Found], list[Problem]]:
+def select_plugins(
+    config: Config, found: Mapping[str, FoundPlugin]
+) -> tuple[list[FoundPlugin], list[Problem]]:
     """What shall run, in order, by ``[plugins] enabled`` and ``disabled``."""
     problems = [
-        _problem(config, option, f'there is no plugin "{name}"{_near(name, found)}')
+        _option_problem(config, option, f'there is no plugin "{name}"{_suggestion(name, found)}')
         for option in ("enabled", "disabled")
         for name in getattr(config.plugins, option)
-        if name not in found and name != ALL_DROPPED
+        if name not in found and name != ALL_IN_PATHS
     ]
-    named = [name for name in config.plugins.enabled if name != ALL_DROPPED]
+    named = [name for name in config.plugins.enabled if name != ALL_IN_PATHS]
     names: list[str] = []
     for name in config.plugins.enabled:
-        if name == ALL_DROPPED:
-            names += [each for each in sorted(found) if found[each].dropped and each not in named]
+        if name == ALL_IN_PATHS:
+            names += [each for each in sorted(found) if found[each].is_in_paths and each not in named]
         else:
             names.append(name)
     running = [name for name in dict.fromkeys(names) if name in found and name not in config.plugins.disabled]
     return [found[name] for name in running], problems
 
 
-def load(config: Config) -> list[Loaded]:
+def load(config: Config) -> list[LoadedPlugin]:
     """The plugins that shall run, in order, each with its checked settings.
 
     :raises ConfigError: some plugin is missing, broken, or has mistakes in its section; all of them.
     """
-    found, problems = find(config)
-    running, more = order(config, found)
+    found, problems = find_plugins(config)
+    running, more = select_plugins(config, found)
     problems += more
-    loaded: list[Loaded] = []
+    loaded: list[LoadedPlugin] = []
     for each in running:
         try:
-            plugin_class = _class_of(each)
+            plugin_class = _find_plugin_class(each)
             settings = read_settings(config, each.name, plugin_class, problems)
             if settings is not None:
-                loaded.append(Loaded(each, plugin_class(settings)))
-        except _Broken as error:
-            problems.append(Problem(each.place, "", "", str(error)))
+                loaded.append(LoadedPlugin(each, plugin_class(settings)))
+        except _LoadError as error:
+            problems.append(Problem(each.label, "", "", str(error)))
         except Exception as error:  # whatever a constructor raises
-            problems.append(Problem(each.place, "", "", f"this plugin cannot be made: {_last_line(error)}"))
+            problems.append(
+                Problem(each.label, "", "", f"this plugin cannot be made: {_describe_error(error)}")
+            )
     for name, entries in config.plugin_entries.items():
         if name not in found:
-            message = f"there is no such plugin{_near(name, found)}"
-            problems.append(Problem(entries[0].source, f"{SECTION}{name}", "", message))
-    problems += _misspelt(loaded)
+            message = f"there is no such plugin{_suggestion(name, found)}"
+            problems.append(Problem(entries[0].source, f"{SECTION_PREFIX}{name}", "", message))
+    problems += _check_hooks(loaded)
     if problems:
         raise ConfigError(problems)
     return loaded
@@ -142,18 +146,18 @@ def read_settings(
     config: Config, name: str, plugin_class: type[Plugin], problems: list[Problem]
 ) -> Any | None:
     """The plugin's section as its settings class; None if that has mistakes, which are noted."""
-    section = f"{SECTION}{name}"
+    section = f"{SECTION_PREFIX}{name}"
     hints = get_type_hints(plugin_class.Settings, include_extras=True)
     known = {section: {each.name: hints[each.name] for each in fields(plugin_class.Settings)}}
     values: dict[str, Any] = {}
     before = len(problems)
-    said_by: dict[str, Entry] = {}
+    said_by: dict[str, OptionEntry] = {}
     for written in config.plugin_entries.get(name, ()):
-        for entry in if_known(written, known, problems):
+        for entry in check_known(written, known, problems):
             said_by[entry.option] = entry
             try:
-                values[entry.option] = parse(entry.text, known[section][entry.option])
-            except Wrong as error:
+                values[entry.option] = parse_value(entry.text, known[section][entry.option])
+            except InvalidValue as error:
                 problems.append(entry.problem(str(error)))
     if len(problems) > before:
         return None
@@ -173,13 +177,13 @@ def read_settings(
 # Where they are
 
 
-def _bundled() -> Iterator[Found]:
+def _find_bundled() -> Iterator[FoundPlugin]:
     package = importlib.util.find_spec(BUNDLED)
     for folder in package.submodule_search_locations or () if package else ():
         for path in sorted(Path(folder).iterdir()):
             if (path / "__init__.py").is_file():
                 module = f"{BUNDLED}.{path.name}"
-                yield Found(
+                yield FoundPlugin(
                     path.name,
                     "bundled",
                     version(PROJECT),
@@ -187,21 +191,23 @@ def _bundled() -> Iterator[Found]:
                 )
 
 
-def _installed() -> Iterator[Found]:
+def _find_installed() -> Iterator[FoundPlugin]:
     for entry in entry_points(group=PROJECT):
         dist = entry.dist
         source = f"{dist.name} {dist.version}" if dist else entry.value
-        yield Found(entry.name, source, dist.version if dist else "", partial(_import, entry))
+        yield FoundPlugin(
+            entry.name, source, dist.version if dist else "", partial(_import_entry_point, entry)
+        )
 
 
-def _import(entry: EntryPoint) -> ModuleType:
+def _import_entry_point(entry: EntryPoint) -> ModuleType:
     module = entry.load()
     if not isinstance(module, ModuleType):
-        raise _Broken(f'its entry point "{entry.value}" must name a module')
+        raise _LoadError(f'its entry point "{entry.value}" must name a module')
     return module
 
 
-def _dropped(folder: Path, problems: list[Problem]) -> Iterator[Found]:
+def _find_in_folder(folder: Path, problems: list[Problem]) -> Iterator[FoundPlugin]:
     try:
         paths = sorted(folder.iterdir())
     except FileNotFoundError:
@@ -215,10 +221,10 @@ def _dropped(folder: Path, problems: list[Problem]) -> Iterator[Found]:
         file = path / "__init__.py" if path.is_dir() else path
         if file.suffix == ".py" and file.is_file():
             name = path.stem
-            yield Found(name, str(path), "", partial(_run, name, file), dropped=True)
+            yield FoundPlugin(name, str(path), "", partial(_import_file, name, file), is_in_paths=True)
 
 
-def _run(name: str, file: Path) -> ModuleType:
+def _import_file(name: str, file: Path) -> ModuleType:
     """Import a file that is in no package."""
     module_name = f"tornado_chat_dropped.{name}"
     # Its __init__.py makes a folder a package, whose modules may import each other.
@@ -237,23 +243,23 @@ def _run(name: str, file: Path) -> ModuleType:
 # What is in them
 
 
-class _Broken(Exception):
+class _LoadError(Exception):
     """Why a plugin cannot be loaded."""
 
 
-def _class_of(found: Found) -> type[Plugin]:
+def _find_plugin_class(found: FoundPlugin) -> type[Plugin]:
     """The one class of the plugin's module that extends ``Plugin``."""
     try:
         module = found.load()
-    except _Broken:
+    except _LoadError:
         raise
     except ModuleNotFoundError as error:
-        raise _Broken(
+        raise _LoadError(
             f'this plugin needs the module "{error.name}"; install it beside the server: '
             f"{sys.executable} -m pip install {_package_for(found, str(error.name))}"
         ) from error
     except Exception as error:
-        raise _Broken(f"this plugin cannot be imported: {_last_line(error)}") from error
+        raise _LoadError(f"this plugin cannot be imported: {_describe_error(error)}") from error
     classes = [
         each
         for each in vars(module).values()
@@ -264,16 +270,16 @@ def _class_of(found: Found) -> type[Plugin]:
     ]
     if len(classes) != 1:
         names = ", ".join(each.__name__ for each in classes) or "none"
-        raise _Broken(f"a plugin has one class that extends tornado_chat.Plugin; this one has {names}")
+        raise _LoadError(f"a plugin has one class that extends tornado_chat.Plugin; this one has {names}")
     return classes[0]
 
 
-def _package_for(found: Found, module: str) -> str:
+def _package_for(found: FoundPlugin, module: str) -> str:
     """What pip has to install. Of packages that are none of ours only the author knows what they are called."""
     return f"'{PROJECT}[{found.name}]'" if found.source == "bundled" else module.partition(".")[0]
 
 
-def _misspelt(loaded: Sequence[Loaded]) -> list[Problem]:
+def _check_hooks(loaded: Sequence[LoadedPlugin]) -> list[Problem]:
     """Hooks that do not exist, or take arguments that they are not given."""
     problems = []
     for each in loaded:
@@ -283,24 +289,24 @@ def _misspelt(loaded: Sequence[Loaded]) -> list[Problem]:
             manager.register(each.plugin, each.name)
             manager.check_pending()
         except pluggy.PluginValidationError as error:
-            problems.append(Problem(each.found.source, "", "", _spelling(error, each.plugin)))
+            problems.append(Problem(each.found.source, "", "", _describe_hook_error(error, each.plugin)))
     return problems
 
 
-def _spelling(error: pluggy.PluginValidationError, plugin: Plugin) -> str:
+def _describe_hook_error(error: pluggy.PluginValidationError, plugin: Plugin) -> str:
     unknown = [
         name
         for name in dir(type(plugin))
-        if name not in KINDS and getattr(getattr(plugin, name, None), f"{PROJECT}_impl", None)
+        if name not in HOOK_KINDS and getattr(getattr(plugin, name, None), f"{PROJECT}_impl", None)
     ]
     if not unknown:
         return str(error).replace("\n", " ")
-    near = difflib.get_close_matches(unknown[0], KINDS, 1)
+    near = difflib.get_close_matches(unknown[0], HOOK_KINDS, 1)
     meant = f'did you mean "{near[0]}"?' if near else "docs/plugins.md has all of them"
     return f'there is no hook "{unknown[0]}"; {meant}'
 
 
-def _last_line(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """What is wrong and, for an error in a file, in which line."""
     words = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
@@ -309,12 +315,12 @@ def _last_line(error: Exception) -> str:
     return f"{words} ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
-def _near(name: str, found: Mapping[str, Found]) -> str:
+def _suggestion(name: str, found: Mapping[str, FoundPlugin]) -> str:
     near = difflib.get_close_matches(name, found, 1)
     if near:
         return f'; did you mean "{near[0]}"?'
     return f"; there are {', '.join(sorted(found))}" if found else "; there are none at all"
 
 
-def _problem(config: Config, option: str, message: str) -> Problem:
-    return Problem(config.said_by.get(("plugins", option), "defaults"), "plugins", option, message)
+def _option_problem(config: Config, option: str, message: str) -> Problem:
+    return Problem(config.option_sources.get(("plugins", option), "defaults"), "plugins", option, message)

@@ -5,42 +5,46 @@ from collections.abc import Callable
 
 from tornado_chat.observability.logs import described, fields
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.plugins.hookspecs import SPEECHLESS
+from tornado_chat.plugins.hookspecs import HOOKS_WITHOUT_CONTENT
 
 log = logging.getLogger(__name__)
 
-TOLERATED = 5
+MAX_CONSECUTIVE_FAILURES = 5
 """Failures in a row after which a plugin is suspended."""
 
-PAUSE = 60.0
-"""Seconds of the first suspension; each further one in a row is twice as long, up to ``LONGEST``."""
+FIRST_SUSPENSION_SECONDS = 60.0
+"""Seconds of the first suspension; each further one in a row is twice as long, up to ``MAX_SUSPENSION_SECONDS``."""
 
-LONGEST = 900.0
+MAX_SUSPENSION_SECONDS = 900.0
 
 
-class Health:
+class PluginHealth:
     """The failures of one plugin.
 
     :arg clock: seconds, monotonic.
     """
 
     def __init__(
-        self, plugin: str, metrics: Metrics, clock: Callable[[], float], pause: float = PAUSE
+        self,
+        plugin: str,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        pause: float = FIRST_SUSPENSION_SECONDS,
     ) -> None:
         self._meter = metrics.plugin(plugin)
         self._plugin = plugin
         self._metrics = metrics
         self._clock = clock
-        self._pause = self._first_pause = pause
-        self._in_a_row = 0
-        self._known: set[tuple[str, str]] = set()
-        self._until = 0.0
+        self._next_suspension = self._first_pause = pause
+        self._consecutive_failures = 0
+        self._logged_failures: set[tuple[str, str]] = set()
+        self._suspended_until = 0.0
         self._suspended = False
 
     @property
     def suspended_for(self) -> float:
         """Seconds until the plugin is called again; 0 if it is."""
-        left = self._until - self._clock()
+        left = self._suspended_until - self._clock()
         if left > 0:
             return left
         if self._suspended:
@@ -49,19 +53,19 @@ class Health:
             log.info("plugin %s is called again", self._plugin)
         return 0.0
 
-    def called(self, seconds: float) -> None:
+    def record_call(self, seconds: float) -> None:
         """A call is over, whatever came of it."""
         self._meter.calls += 1
         self._meter.seconds += seconds
 
-    def succeeded(self) -> None:
-        self._in_a_row = 0
-        self._pause = self._first_pause
+    def record_success(self) -> None:
+        self._consecutive_failures = 0
+        self._next_suspension = self._first_pause
 
-    def skipped(self, hook: str) -> None:
+    def record_skip(self, hook: str) -> None:
         self._metrics.plugin_skipped.add(self._plugin, hook)
 
-    def slow(self, hook: str, seconds: float) -> None:
+    def record_slow_call(self, hook: str, seconds: float) -> None:
         """A call came back in the end, and held up everybody until then."""
         self._metrics.plugin_failures.add(self._plugin, hook, "slow")
         if self._is_new(hook, "slow"):
@@ -74,7 +78,7 @@ class Health:
                 extra=fields(plugin=self._plugin, hook=hook),
             )
 
-    def failed(self, hook: str, kind: str, error: BaseException | None, *, suspend: bool) -> None:
+    def record_failure(self, hook: str, kind: str, error: BaseException | None, *, suspend: bool) -> None:
         """A call failed.
 
         :arg kind: ``error`` or ``timeout``.
@@ -83,7 +87,7 @@ class Health:
         self._meter.failures += 1
         self._metrics.plugin_failures.add(self._plugin, hook, kind)
         if self._is_new(hook, type(error).__name__ if error else kind):
-            words = repr(error) if error is None or hook in SPEECHLESS else described(error)
+            words = repr(error) if error is None or hook in HOOKS_WITHOUT_CONTENT else described(error)
             what = f"failed in {hook}: {words}" if error else f"did not answer in time in {hook}"
             log.error(
                 "plugin %s %s (said once, then only counted)",
@@ -94,23 +98,23 @@ class Health:
             )
         if not suspend:
             return
-        self._in_a_row += 1
-        if self._in_a_row >= TOLERATED:
-            self._in_a_row = 0
-            self._until = self._clock() + self._pause
+        self._consecutive_failures += 1
+        if self._consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
+            self._consecutive_failures = 0
+            self._suspended_until = self._clock() + self._next_suspension
             self._suspended = True
             self._meter.suspended = True
             log.error(
                 "plugin %s is suspended for %.0f s, as it failed %d times in a row, the last time in %s",
                 self._plugin,
-                self._pause,
-                TOLERATED,
+                self._next_suspension,
+                MAX_CONSECUTIVE_FAILURES,
                 hook,
             )
-            self._pause = min(2 * self._pause, LONGEST)
+            self._next_suspension = min(2 * self._next_suspension, MAX_SUSPENSION_SECONDS)
 
     def _is_new(self, hook: str, kind: str) -> bool:
-        if (hook, kind) in self._known:
+        if (hook, kind) in self._logged_failures:
             return False
-        self._known.add((hook, kind))
+        self._logged_failures.add((hook, kind))
         return True

@@ -7,7 +7,7 @@ everybody. (The ``def`` implementation of an event runs in the plugin's own thre
 wait, and holds up its own plugin only.)
 
 How the implementations of several plugins are put together, and what happens to one that raises or
-does not answer within its plugin's ``timeout``, is the hook's kind, see ``KINDS``.
+does not answer within its plugin's ``timeout``, is the hook's kind, see ``HOOK_KINDS``.
 """
 
 import enum
@@ -249,7 +249,7 @@ class Hooks:
         """
 
 
-KINDS: Mapping[str, Kind] = {
+HOOK_KINDS: Mapping[str, Kind] = {
     "startup": Kind.LIFECYCLE,
     "reload": Kind.LIFECYCLE,
     "shutdown": Kind.LIFECYCLE,
@@ -280,10 +280,12 @@ KINDS: Mapping[str, Kind] = {
     "deliver_notification": Kind.STORED_EVENT,
 }
 
-SPEAKING = frozenset({"draft", "message", "notification", "token", "room", "conversation"})
+SENSITIVE_ARGUMENTS = frozenset({"draft", "message", "notification", "token", "room", "conversation"})
 """Arguments with something in them that must not get into a log."""
 
-SPEECHLESS = frozenset(
-    name for name in KINDS if not SPEAKING.intersection(inspect.signature(getattr(Hooks, name)).parameters)
+HOOKS_WITHOUT_CONTENT = frozenset(
+    name
+    for name in HOOK_KINDS
+    if not SENSITIVE_ARGUMENTS.intersection(inspect.signature(getattr(Hooks, name)).parameters)
 )
 """The hooks that are given none of it: what they raise can be logged with its words."""

@@ -1,4 +1,4 @@
-"""All running plugins, as the server calls them. The kinds of hooks are ``hookspecs.KINDS``."""
+"""All running plugins, as the server calls them. The kinds of hooks are ``hookspecs.HOOK_KINDS``."""
 
 import asyncio
 import inspect
@@ -13,63 +13,64 @@ from tornado_chat.config.sections import Config
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins.context import Context
-from tornado_chat.plugins.discovery import Loaded, read_settings
-from tornado_chat.plugins.health import PAUSE, Health
-from tornado_chat.plugins.hookspecs import KINDS, PROJECT, Hooks, Kind
-from tornado_chat.plugins.runner import Call, Failed, Runner
+from tornado_chat.plugins.discovery import LoadedPlugin, read_settings
+from tornado_chat.plugins.health import FIRST_SUSPENSION_SECONDS, PluginHealth
+from tornado_chat.plugins.hookspecs import HOOK_KINDS, PROJECT, Hooks, Kind
+from tornado_chat.plugins.runner import HookCall, HookCallFailed, PluginRunner
 
 D = TypeVar("D")
 
 log = logging.getLogger(__name__)
 
-STARTING = 60.0  # seconds for startup and reload
-STOPPING = 5.0  # seconds for what is queued at the end, and for shutdown
-EVENTS = (Kind.EVENT, Kind.STORED_EVENT)
+START_TIMEOUT_SECONDS = 60.0  # seconds for startup and reload
+STOP_TIMEOUT_SECONDS = 5.0  # seconds for what is queued at the end, and for shutdown
+EVENT_KINDS = (Kind.EVENT, Kind.STORED_EVENT)
 
 
-class Broken(Exception):
+class PluginError(Exception):
     """A plugin that failed where that stops the start; the sentence says which and where."""
 
 
 class _Implementation(NamedTuple):
-    runner: Runner
-    call: Call
+    runner: PluginRunner
+    call: HookCall
 
 
-class Plugins:
+class PluginManager:
     """The plugins of one server, in the order of ``[plugins] enabled``.
 
-    :arg pause: seconds of a plugin's first suspension.
+    :arg first_suspension: seconds of a plugin's first suspension.
     """
 
     def __init__(
         self,
-        loaded: Sequence[Loaded],
+        loaded: Sequence[LoadedPlugin],
         loop: asyncio.AbstractEventLoop,
         metrics: Metrics,
         *,
-        pause: float = PAUSE,
+        first_suspension: float = FIRST_SUSPENSION_SECONDS,
     ) -> None:
         self.loaded = loaded
         self._runners = {
-            each.name: Runner(each, Health(each.name, metrics, loop.time, pause), loop) for each in loaded
+            each.name: PluginRunner(each, PluginHealth(each.name, metrics, loop.time, first_suspension), loop)
+            for each in loaded
         }
         self._calls = _implementations(loaded, self._runners)
 
-    def has(self, hook: str) -> bool:
+    def has_implementation(self, hook: str) -> bool:
         """Whether any plugin implements ``hook``."""
         return bool(self._calls[hook])
 
     # --- lifecycle ---
 
-    def registered(
+    def collect(
         self, hook: str, contexts: Mapping[str, Context] | None = None, **values: Any
     ) -> list[tuple[str, Any]]:
         """What each plugin registers, with its name.
 
         :arg contexts: by plugin, for hooks that take one.
         :arg values: what else the hook takes.
-        :raises Broken: one of them failed.
+        :raises PluginError: one of them failed.
         """
         answers = []
         for runner, call in self._calls[hook]:
@@ -77,23 +78,23 @@ class Plugins:
             try:
                 answers.append((name, call({**values, "context": contexts[name]} if contexts else values)))
             except Exception as error:
-                raise _broken(runner, hook, error) from error
+                raise _plugin_error(runner, hook, error) from error
         return answers
 
     async def start(self, contexts: Mapping[str, Context]) -> None:
-        """:raises Broken: a plugin's ``startup`` failed."""
+        """:raises PluginError: a plugin's ``startup`` failed."""
         for runner, call in self._calls["startup"]:
             context = contexts[runner.loaded.name]
             try:
-                await runner.call(call, {"context": context}, timeout=STARTING)
+                await runner.call(call, {"context": context}, timeout=START_TIMEOUT_SECONDS)
             except Exception as error:
-                raise _broken(runner, "startup", error.__cause__ or error) from error
+                raise _plugin_error(runner, "startup", error.__cause__ or error) from error
 
     async def stop(self) -> None:
         """Let events that wait be dealt with, then call ``shutdown``."""
-        await asyncio.gather(*(runner.finish(STOPPING) for runner in self._runners.values()))
+        await asyncio.gather(*(runner.finish(STOP_TIMEOUT_SECONDS) for runner in self._runners.values()))
         for runner, call in self._calls["shutdown"]:
-            await self._quietly(runner, call, {}, STOPPING)
+            await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
 
     async def reload(self, config: Config) -> list[str]:
         """Give all plugins the settings that ``config`` has for them.
@@ -113,7 +114,9 @@ class Plugins:
         for name, runner in self._runners.items():
             plugin, before = runner.loaded.plugin, runner.settings
             plugin.settings = settings[name]
-            if name in reloads and not await self._quietly(runner, reloads[name], {}, STARTING):
+            if name in reloads and not await self._call_and_log(
+                runner, reloads[name], {}, START_TIMEOUT_SECONDS
+            ):
                 plugin.settings = before
                 log.error("plugin %s goes on with the settings it had", name)
             elif before != plugin.settings:
@@ -130,7 +133,7 @@ class Plugins:
         for runner, call in self._calls[hook]:
             try:
                 answer = await runner.call(call, values, suspend=False)
-            except Failed as error:
+            except HookCallFailed as error:
                 raise Unavailable("not_checked") from error
             if answer is not None:
                 return answer
@@ -143,49 +146,49 @@ class Plugins:
             failed and has ``on_error = reject``.
         """
         for position, (runner, call) in enumerate(self._calls[hook]):
-            if call.waits:
-                return self._filter_on(hook, draft, position)
-            if self._is_out(runner, hook):
+            if call.is_async:
+                return self._filter_from(hook, draft, position)
+            if self._is_suspended(runner, hook):
                 continue
             try:
-                answer = runner.call_now(call, {"draft": draft})
-            except Failed:
-                self._after_failure(runner)
+                answer = runner.call_sync(call, {"draft": draft})
+            except HookCallFailed:
+                self._raise_if_required(runner)
             else:
-                draft = self._next(runner, hook, draft, answer)
+                draft = self._checked_draft(runner, hook, draft, answer)
         return draft
 
-    async def _filter_on(self, hook: str, draft: D, position: int) -> D:
+    async def _filter_from(self, hook: str, draft: D, position: int) -> D:
         for runner, call in self._calls[hook][position:]:
-            if self._is_out(runner, hook):
+            if self._is_suspended(runner, hook):
                 continue
             try:
                 answer = await runner.call(call, {"draft": draft})
-            except Failed:
-                self._after_failure(runner)
+            except HookCallFailed:
+                self._raise_if_required(runner)
             else:
-                draft = self._next(runner, hook, draft, answer)
+                draft = self._checked_draft(runner, hook, draft, answer)
         return draft
 
-    def _is_out(self, runner: Runner, hook: str) -> bool:
+    def _is_suspended(self, runner: PluginRunner, hook: str) -> bool:
         """Whether to pass the plugin over. :raises Unavailable: it is one that must have its say."""
         if not runner.health.suspended_for:
             return False
-        runner.health.skipped(hook)
-        self._after_failure(runner)
+        runner.health.record_skip(hook)
+        self._raise_if_required(runner)
         return True
 
-    def _after_failure(self, runner: Runner) -> None:
+    def _raise_if_required(self, runner: PluginRunner) -> None:
         if runner.settings.on_error == "reject":
             raise Unavailable("not_checked")
 
-    def _next(self, runner: Runner, hook: str, draft: D, answer: Any) -> D:
+    def _checked_draft(self, runner: PluginRunner, hook: str, draft: D, answer: Any) -> D:
         if answer is None:
             return draft
         if type(answer) is not type(draft):
             wrong = TypeError(f"{hook} returned {type(answer).__name__}, not {type(draft).__name__} or None")
-            runner.health.failed(hook, "error", wrong, suspend=True)
-            self._after_failure(runner)
+            runner.health.record_failure(hook, "error", wrong, suspend=True)
+            self._raise_if_required(runner)
             return draft
         return answer
 
@@ -194,9 +197,9 @@ class Plugins:
     def emit(self, hook: str, **values: Any) -> None:
         """Something has happened; nobody waits for what plugins do about it."""
         for runner, call in self._calls[hook]:
-            runner.post(call, values)
+            runner.enqueue(call, values)
 
-    def listeners(self, *hooks: str) -> list[str]:
+    def plugins_with_hooks(self, *hooks: str) -> list[str]:
         """The names of the plugins that implement any of ``hooks``."""
         return [
             name
@@ -208,29 +211,31 @@ class Plugins:
         """Seconds until the plugin is called again; 0 if it is."""
         return self._runners[name].health.suspended_for
 
-    async def tell(self, name: str, hook: str, **values: Any) -> None:
+    async def deliver(self, name: str, hook: str, **values: Any) -> None:
         """Give one plugin an event and wait until it has dealt with it, or failed to."""
         for runner, call in self._calls[hook]:
             if runner.loaded.name == name:
-                await runner.told(call, values)
+                await runner.deliver(call, values)
 
-    def note_failure(self, name: str, what: str, error: BaseException) -> None:
+    def record_failure(self, name: str, what: str, error: BaseException) -> None:
         """Something that a plugin does by itself failed."""
-        self._runners[name].health.failed(what, "error", error, suspend=False)
+        self._runners[name].health.record_failure(what, "error", error, suspend=False)
 
-    async def _quietly(self, runner: Runner, call: Call, values: Mapping[str, Any], timeout: float) -> bool:
+    async def _call_and_log(
+        self, runner: PluginRunner, call: HookCall, values: Mapping[str, Any], timeout: float
+    ) -> bool:
         try:
             await runner.call(call, values, timeout=timeout, suspend=False)
-        except Failed:
+        except HookCallFailed:
             return False
         except Exception as error:
-            runner.health.failed(call.hook, "error", error, suspend=False)
+            runner.health.record_failure(call.hook, "error", error, suspend=False)
             return False
         return True
 
 
 def _implementations(
-    loaded: Sequence[Loaded], runners: Mapping[str, Runner]
+    loaded: Sequence[LoadedPlugin], runners: Mapping[str, PluginRunner]
 ) -> dict[str, list[_Implementation]]:
     """Of each hook, in the order of the plugins."""
     manager = pluggy.PluginManager(PROJECT)
@@ -243,14 +248,16 @@ def _implementations(
             _Implementation(runners[found.plugin_name], _call(hook, kind, found))
             for found in reversed(getattr(manager.hook, hook).get_hookimpls())
         ]
-        for hook, kind in KINDS.items()
+        for hook, kind in HOOK_KINDS.items()
     }
 
 
-def _call(hook: str, kind: Kind, found: pluggy.HookImpl) -> Call:
-    threaded = kind in EVENTS and not inspect.iscoroutinefunction(found.function)
-    return Call(hook, found.function, found.argnames, threaded)
+def _call(hook: str, kind: Kind, found: pluggy.HookImpl) -> HookCall:
+    threaded = kind in EVENT_KINDS and not inspect.iscoroutinefunction(found.function)
+    return HookCall(hook, found.function, found.argnames, threaded)
 
 
-def _broken(runner: Runner, hook: str, error: BaseException) -> Broken:
-    return Broken(f"plugin {runner.loaded.name} ({runner.loaded.found.source}) failed in {hook}: {error!r}")
+def _plugin_error(runner: PluginRunner, hook: str, error: BaseException) -> PluginError:
+    return PluginError(
+        f"plugin {runner.loaded.name} ({runner.loaded.found.source}) failed in {hook}: {error!r}"
+    )

@@ -34,16 +34,16 @@ from tornado_chat.core.types import Kind as ThreadKind
 from tornado_chat.domain.queue import Choice, Ticket, Waiter
 from tornado_chat.plugins.context import CommandContext, Context
 from tornado_chat.plugins.data_keeper import Keeper
-from tornado_chat.plugins.hookspecs import KINDS, Hooks, Kind
+from tornado_chat.plugins.hookspecs import HOOK_KINDS, Hooks, Kind
 
 
 def hooks() -> str:
     """A heading with the signature and the manual of each hook, by kind."""
     parts = []
-    for name, kind in KINDS.items():
+    for name, kind in HOOK_KINDS.items():
         function = getattr(Hooks, name)
         heading = f"### `{name}{_signature(function)}`"
-        parts.append(f"{heading}\n\n*{kind.name.lower().replace('_', ' ')}*. {_manual(function)}")
+        parts.append(f"{heading}\n\n*{kind.name.lower().replace('_', ' ')}*. {_docstring(function)}")
     return "\n\n".join(parts)
 
 
@@ -59,7 +59,7 @@ def context() -> str:
     for name, function in vars(Context).items():
         if callable(function) and not name.startswith("_"):
             wait = "await " if inspect.iscoroutinefunction(function) or name == "write" else ""
-            entries.append(f"- `{wait}context.{name}{_signature(function)}`: {_manual(function, '  ')}")
+            entries.append(f"- `{wait}context.{name}{_signature(function)}`: {_docstring(function, '  ')}")
     fields = re.findall(r":ivar (\w+): (.+)", inspect.getdoc(CommandContext) or "")
     entries += [f"- in a command, `ctx.obj.{name}`: {text}".replace("``", "`") for name, text in fields]
     return "\n".join(entries)
@@ -68,7 +68,7 @@ def context() -> str:
 def keeper() -> str:
     """A list entry for each thing that a plugin's keeper may do."""
     return "\n".join(
-        f"- `keeper.{name}{_signature(function)}`: {_manual(function, '  ')}"
+        f"- `keeper.{name}{_signature(function)}`: {_docstring(function, '  ')}"
         for name, function in vars(Keeper).items()
         if callable(function) and not name.startswith("_")
     )
@@ -83,7 +83,7 @@ def values() -> str:
         properties = [name for name, value in vars(each).items() if isinstance(value, property)]
         more = f" Also {', '.join(f'`.{name}`' for name in properties)}." if properties else ""
         manual = (inspect.getdoc(each) or "").partition("\n\n:")[0]
-        entries.append(f"- `{each.__name__}({shown})`: {_tidy(manual, '  ')}{more}")
+        entries.append(f"- `{each.__name__}({shown})`: {_to_markdown(manual, '  ')}{more}")
     entries += [f"- `{each.__name__}`: {', '.join(f'`{x.name}`' for x in each)}." for each in ENUMS]
     return "\n".join(entries)
 
@@ -142,8 +142,8 @@ def _signature(function: Any) -> str:
     return text if answer == "None" else f"{text} -> {answer}"
 
 
-def _manual(function: Any, indent: str = "") -> str:
-    return _tidy(inspect.getdoc(function) or "", indent)
+def _docstring(function: Any, indent: str = "") -> str:
+    return _to_markdown(inspect.getdoc(function) or "", indent)
 
 
 def _type(hint: Any) -> str:
@@ -151,7 +151,7 @@ def _type(hint: Any) -> str:
     return re.sub(r"(?:tornado_chat|collections\.abc|typing)(?:\.\w+)*\.(?=\w)|'", "", text)
 
 
-def _tidy(text: str, indent: str) -> str:
+def _to_markdown(text: str, indent: str) -> str:
     text = text.replace("``", "`")
     text = re.sub(r":raises (\w+): ", r"Raises `\1`: ", text)
     return text.replace("\n", f"\n{indent}")

@@ -17,46 +17,46 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tornado_chat.core.errors import ChatError
-from tornado_chat.plugins.discovery import Loaded
-from tornado_chat.plugins.health import Health
+from tornado_chat.plugins.discovery import LoadedPlugin
+from tornado_chat.plugins.health import PluginHealth
 
 log = logging.getLogger(__name__)
 
-LARGEST_QUEUE = 10_000
+MAX_QUEUED_EVENTS = 10_000
 """Events that wait for one plugin. More are not kept."""
 
-SLOW = 0.1
+SLOW_CALL_SECONDS = 0.1
 """Seconds that a call may hold up the loop before it is noted."""
 
 
-class Failed(Exception):
+class HookCallFailed(Exception):
     """A call failed; it is logged and counted already."""
 
 
-class Call(NamedTuple):
+class HookCall(NamedTuple):
     """An implementation of a hook."""
 
     hook: str
     function: Callable[..., Any]
     arguments: Sequence[str]
-    threaded: bool
+    runs_in_thread: bool
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         return self.function(*[values[name] for name in self.arguments])
 
     @property
-    def waits(self) -> bool:
+    def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.function)
 
 
-class Runner:
+class PluginRunner:
     """One plugin, with its health, its queue of events and its thread."""
 
-    def __init__(self, loaded: Loaded, health: Health, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loaded: LoadedPlugin, health: PluginHealth, loop: asyncio.AbstractEventLoop) -> None:
         self.loaded = loaded
         self.health = health
         self._loop = loop
-        self._events: deque[tuple[Call, Mapping[str, Any]]] = deque()
+        self._events: deque[tuple[HookCall, Mapping[str, Any]]] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._full = False
         self._thread = _Thread(f"plugin-{loaded.name}", loop)
@@ -68,53 +68,57 @@ class Runner:
     # --- one call ---
 
     async def call(
-        self, call: Call, values: Mapping[str, Any], *, timeout: float | None = None, suspend: bool = True
+        self, call: HookCall, values: Mapping[str, Any], *, timeout: float | None = None, suspend: bool = True
     ) -> Any:
-        """:raises Failed: it raised, or did not answer in time.
+        """:raises HookCallFailed: it raised, or did not answer in time.
         :raises ChatError: it says no, in a way that is for the other side."""
         try:
-            result = self._thread.run(call, values) if call.threaded else self._call_here(call, values)
+            result = (
+                self._thread.run(call, values) if call.runs_in_thread else self._call_on_loop(call, values)
+            )
             if inspect.isawaitable(result):
-                result = await self._within(result, self.settings.timeout if timeout is None else timeout)
+                result = await self._wait_for_result(
+                    result, self.settings.timeout if timeout is None else timeout
+                )
         except ChatError:
-            self.health.succeeded()
+            self.health.record_success()
             raise
-        except _TooSlow:
-            self.health.failed(call.hook, "timeout", None, suspend=suspend)
-            raise Failed from None
+        except _CallTimedOut:
+            self.health.record_failure(call.hook, "timeout", None, suspend=suspend)
+            raise HookCallFailed from None
         except (Exception, SystemExit) as error:
-            self.health.failed(call.hook, "error", error, suspend=suspend)
-            raise Failed from error
-        self.health.succeeded()
+            self.health.record_failure(call.hook, "error", error, suspend=suspend)
+            raise HookCallFailed from error
+        self.health.record_success()
         return result
 
-    def call_now(self, call: Call, values: Mapping[str, Any]) -> Any:
+    def call_sync(self, call: HookCall, values: Mapping[str, Any]) -> Any:
         """The same for an implementation that does not wait."""
         try:
-            result = self._call_here(call, values)
+            result = self._call_on_loop(call, values)
         except ChatError:
-            self.health.succeeded()
+            self.health.record_success()
             raise
         except (Exception, SystemExit) as error:
-            self.health.failed(call.hook, "error", error, suspend=True)
-            raise Failed from error
-        self.health.succeeded()
+            self.health.record_failure(call.hook, "error", error, suspend=True)
+            raise HookCallFailed from error
+        self.health.record_success()
         return result
 
-    def _call_here(self, call: Call, values: Mapping[str, Any]) -> Any:
-        if call.waits:
+    def _call_on_loop(self, call: HookCall, values: Mapping[str, Any]) -> Any:
+        if call.is_async:
             return call(values)
         started = time.perf_counter()
         try:
             return call(values)
         finally:
             taken = time.perf_counter() - started
-            self.health.called(taken)
-            if taken > SLOW:
-                self.health.slow(call.hook, taken)
+            self.health.record_call(taken)
+            if taken > SLOW_CALL_SECONDS:
+                self.health.record_slow_call(call.hook, taken)
 
-    async def _within(self, awaitable: Awaitable[Any], timeout: float) -> Any:
-        task = asyncio.ensure_future(_without_exit(awaitable))
+    async def _wait_for_result(self, awaitable: Awaitable[Any], timeout: float) -> Any:
+        task = asyncio.ensure_future(_convert_exit(awaitable))
         started = time.perf_counter()
         try:
             done, _ = await asyncio.wait({task}, timeout=timeout)
@@ -122,19 +126,19 @@ class Runner:
             task.cancel()
             raise
         finally:
-            self.health.called(time.perf_counter() - started)
+            self.health.record_call(time.perf_counter() - started)
         if not done:
             task.cancel()
-            task.add_done_callback(_look_at)
-            raise _TooSlow
+            task.add_done_callback(_retrieve_exception)
+            raise _CallTimedOut
         return task.result()
 
     # --- events ---
 
-    def post(self, call: Call, values: Mapping[str, Any]) -> None:
+    def enqueue(self, call: HookCall, values: Mapping[str, Any]) -> None:
         """Queue an event. The plugin gets it when it has dealt with those before."""
-        if len(self._events) >= LARGEST_QUEUE:
-            self.health.skipped(call.hook)
+        if len(self._events) >= MAX_QUEUED_EVENTS:
+            self.health.record_skip(call.hook)
             if not self._full:
                 log.error("plugin %s is too slow: events are passed over (counted)", self.loaded.name)
                 self._full = True
@@ -147,19 +151,19 @@ class Runner:
         while self._events:
             call, values = self._events.popleft()
             if self.health.suspended_for:
-                self.health.skipped(call.hook)
+                self.health.record_skip(call.hook)
                 continue
-            await self.told(call, values)
+            await self.deliver(call, values)
         self._full = False
 
-    async def told(self, call: Call, values: Mapping[str, Any]) -> None:
+    async def deliver(self, call: HookCall, values: Mapping[str, Any]) -> None:
         """Give the plugin one event; what goes wrong is noted, no more."""
         try:
             await self.call(call, values)
-        except Failed:
+        except HookCallFailed:
             pass
         except ChatError as error:  # an event is no question that could be refused
-            self.health.failed(call.hook, "error", error, suspend=True)
+            self.health.record_failure(call.hook, "error", error, suspend=True)
 
     async def finish(self, timeout: float) -> None:
         """Let the queue become empty, for so many seconds at most."""
@@ -168,7 +172,7 @@ class Runner:
             self._draining.cancel()
 
 
-class _TooSlow(Exception):
+class _CallTimedOut(Exception):
     pass
 
 
@@ -178,20 +182,20 @@ class _Thread:
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._name = name
         self._loop = loop
-        self._calls: queue.SimpleQueue[tuple[Call, Mapping[str, Any], asyncio.Future[Any]]] = (
+        self._calls: queue.SimpleQueue[tuple[HookCall, Mapping[str, Any], asyncio.Future[Any]]] = (
             queue.SimpleQueue()
         )
         self._thread: threading.Thread | None = None
 
-    def run(self, call: Call, values: Mapping[str, Any]) -> asyncio.Future[Any]:
+    def run(self, call: HookCall, values: Mapping[str, Any]) -> asyncio.Future[Any]:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._calls.put((call, values, future))
         return future
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while True:
             call, values, future = self._calls.get()
             if future.cancelled():  # its time was over before it began
@@ -214,7 +218,7 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
 
-async def _without_exit(awaitable: Awaitable[Any]) -> Any:
+async def _convert_exit(awaitable: Awaitable[Any]) -> Any:
     """A plugin must not end the server by ``sys.exit()``."""
     try:
         return await awaitable
@@ -222,6 +226,6 @@ async def _without_exit(awaitable: Awaitable[Any]) -> Any:
         raise RuntimeError(repr(error)) from error
 
 
-def _look_at(task: asyncio.Future[Any]) -> None:
+def _retrieve_exception(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
         task.exception()

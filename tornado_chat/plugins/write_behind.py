@@ -9,13 +9,13 @@ from tornado_chat.plugins.context import Context
 if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction
 
-UNDER_WAY = 500
+MAX_UNCOMMITTED_WRITES = 500
 """Writes that wait for their commit before the next event waits too."""
 
-RETRY = 5.0  # seconds until what the database did not take is offered again
+RETRY_SECONDS = 5.0  # seconds until what the database did not take is offered again
 
 
-class _Work(NamedTuple):
+class _Write(NamedTuple):
     run: "Callable[[Transaction], Any]"
     done: Callable[[], object]
     failed: Callable[[Exception], object]
@@ -30,7 +30,7 @@ class WriteBehind:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._under_way: set[asyncio.Future[None]] = set()
+        self._uncommitted: set[asyncio.Future[None]] = set()
 
     async def add(
         self,
@@ -46,34 +46,34 @@ class WriteBehind:
         :arg done: called after the commit.
         :arg failed: told why a commit failed; the server has logged it already.
         """
-        self._write(_Work(work, done, failed))
-        if len(self._under_way) >= UNDER_WAY:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        self._write(_Write(work, done, failed))
+        if len(self._uncommitted) >= MAX_UNCOMMITTED_WRITES:
+            await asyncio.wait(self._uncommitted, return_when=asyncio.FIRST_COMPLETED)
 
     async def finish(self) -> None:
         """Wait for all commits under way, for ``shutdown``."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._uncommitted:
+            await asyncio.wait(self._uncommitted)
 
-    def _write(self, work: _Work) -> None:
+    def _write(self, work: _Write) -> None:
         try:
             written = self._context.write(work.run)
         except Exception:  # overloaded
-            self._context.spawn(self._write_later(work))
+            self._context.spawn(self._retry_later(work))
             return
-        future = asyncio.ensure_future(self._settle(written, work))
-        self._under_way.add(future)
-        future.add_done_callback(self._under_way.discard)
+        future = asyncio.ensure_future(self._await_commit(written, work))
+        self._uncommitted.add(future)
+        future.add_done_callback(self._uncommitted.discard)
 
-    async def _settle(self, written: Awaitable[Any], work: _Work) -> None:
+    async def _await_commit(self, written: Awaitable[Any], work: _Write) -> None:
         try:
             await written
         except Exception as error:  # whatever the database has: nothing must be lost for it
             work.failed(error)
-            self._context.spawn(self._write_later(work))
+            self._context.spawn(self._retry_later(work))
         else:
             work.done()
 
-    async def _write_later(self, work: _Work) -> None:
-        await asyncio.sleep(RETRY)
+    async def _retry_later(self, work: _Write) -> None:
+        await asyncio.sleep(RETRY_SECONDS)
         self._write(work)

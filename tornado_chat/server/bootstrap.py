@@ -8,10 +8,10 @@ import peewee as pw
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins import discovery
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.server.preflight import key_mistakes, key_problem
-from tornado_chat.services.auth.keys import Keys, load_keys
-from tornado_chat.storage.open import CannotOpen, open_checked
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.server.preflight import find_key_problems, make_key_problem
+from tornado_chat.services.auth.keys import TokenKeys, load_keys
+from tornado_chat.storage.open import DatabaseOpenError, open_and_check
 
 
 class StartError(Exception):
@@ -25,36 +25,36 @@ class StartError(Exception):
         self.code = code
 
 
-class Prepared(NamedTuple):
+class BootstrapResult(NamedTuple):
     """:ivar database: with the schema of this version, and closed until somebody uses it."""
 
-    plugins: Plugins
-    keys: Keys
+    plugins: PluginManager
+    keys: TokenKeys
     database: pw.Database
 
 
-def prepare(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> Prepared:
+def bootstrap(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> BootstrapResult:
     """Make what is missing. Plugins are imported and made, but not started.
 
     :raises StartError: something in the configuration or the machine is not as it must be.
     """
     # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
     try:
-        plugins = Plugins(discovery.load(config), loop, metrics)
+        plugins = PluginManager(discovery.load(config), loop, metrics)
     except ConfigError as error:
-        problems = [*error.problems, *key_mistakes(config)]
+        problems = [*error.problems, *find_key_problems(config)]
         raise StartError("\n".join(map(str, problems)), 2) from error
     try:
         keys = load_keys(config.auth, config.staff, config.state_dir)
     except ValueError as error:
-        raise StartError(str(key_problem(error)), 2) from error
+        raise StartError(str(make_key_problem(error)), 2) from error
     try:
         # Plugins keep things there too, also if the database is elsewhere.
         config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StartError(f"cannot make [server] state_dir {config.state_dir}: {error.strerror}") from error
     try:
-        database = open_checked(config.storage, config.state_dir, config.limits.frame_bytes)
-    except CannotOpen as error:
+        database = open_and_check(config.storage, config.state_dir, config.limits.frame_bytes)
+    except DatabaseOpenError as error:
         raise StartError(str(error)) from error
-    return Prepared(plugins, keys, database)
+    return BootstrapResult(plugins, keys, database)

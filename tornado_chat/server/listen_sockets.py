@@ -8,44 +8,44 @@ from tornado.netutil import bind_sockets, bind_unix_socket
 
 from tornado_chat import config
 
-BACKLOG = 4096
+ACCEPT_BACKLOG = 4096
 """Connections that the kernel keeps until they are accepted."""
 
 
-SOCKETS_ARE_PASSED = (
+PASSED_SOCKETS_MESSAGE = (
     "listening on the sockets of the service manager: [server] host, port, unix_socket do not count"
 )
 
 
-class Listening(NamedTuple):
+class ListenSockets(NamedTuple):
     """:ivar url: of the first TCP socket, else of the unix socket (``http+unix://``)."""
 
     sockets: list[socket.socket]
     url: str
 
 
-def listen(settings: config.Server, passed: Sequence[socket.socket]) -> Listening:
-    """Take over ``passed``; if there are none, open the port and the unix socket of ``settings``.
+def open_listen_sockets(settings: config.Server, passed_sockets: Sequence[socket.socket]) -> ListenSockets:
+    """Take over ``passed_sockets``; if there are none, open the port and the unix socket of ``settings``.
 
     :raises ValueError: that is not possible; the sentence says what to do.
     """
-    sockets = _checked(passed) if passed else _bind(settings)
-    return Listening(sockets, _url(sockets))
+    sockets = _check_passed(passed_sockets) if passed_sockets else _bind(settings)
+    return ListenSockets(sockets, _url(sockets))
 
 
-def _checked(passed: Sequence[socket.socket]) -> list[socket.socket]:
-    for each in passed:
+def _check_passed(passed_sockets: Sequence[socket.socket]) -> list[socket.socket]:
+    for each in passed_sockets:
         if each.type != socket.SOCK_STREAM or not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise ValueError(
                 f"the service manager passed a socket that does not listen ({each.getsockname()}): "
                 "the .socket unit needs ListenStream= and Accept=no"
             )
-    return list(passed)
+    return list(passed_sockets)
 
 
 def _bind(settings: config.Server) -> list[socket.socket]:
     try:
-        sockets = bind_sockets(settings.port, settings.host or None, backlog=BACKLOG)
+        sockets = bind_sockets(settings.port, settings.host or None, backlog=ACCEPT_BACKLOG)
     except OSError as error:
         raise ValueError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}. Is it in use? Another one "
@@ -53,7 +53,7 @@ def _bind(settings: config.Server) -> list[socket.socket]:
         ) from error
     if settings.unix_socket:
         try:
-            sockets.append(bind_unix_socket(settings.unix_socket, mode=0o660, backlog=BACKLOG))
+            sockets.append(bind_unix_socket(settings.unix_socket, mode=0o660, backlog=ACCEPT_BACKLOG))
         except (OSError, ValueError) as error:
             for each in sockets:
                 each.close()

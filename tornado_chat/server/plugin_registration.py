@@ -8,35 +8,35 @@ import peewee as pw
 
 from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 from tornado_chat.plugins.context import Context
-from tornado_chat.plugins.data_keepers import Keepers, Kept
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.storage.open import create_missing
+from tornado_chat.plugins.data_keepers import DataKeepers, PluginKeeper
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.storage.open import create_missing_tables
 
 
-def queue_policy(plugins: Plugins) -> QueuePolicy:
+def queue_policy(plugins: PluginManager) -> QueuePolicy:
     """The first that a plugin has, else the default."""
-    for _, policy in plugins.registered("register_queue_policy"):
+    for _, policy in plugins.collect("register_queue_policy"):
         if policy is not None:
             return cast(QueuePolicy, policy)
     return FifoLeastLoaded()
 
 
-def keepers(plugins: Plugins, state_dir: Path) -> Keepers:
+def keepers(plugins: PluginManager, state_dir: Path) -> DataKeepers:
     """Those who keep something of what was said."""
-    found = plugins.registered("register_keeper", state_dir=state_dir)
-    return Keepers([Kept(name, keeper) for name, keeper in found if keeper is not None])
+    found = plugins.collect("register_keeper", state_dir=state_dir)
+    return DataKeepers([PluginKeeper(name, keeper) for name, keeper in found if keeper is not None])
 
 
-def routes(plugins: Plugins, contexts: Mapping[str, Context]) -> list[Any]:
+def collect_routes(plugins: PluginManager, contexts: Mapping[str, Context]) -> list[Any]:
     """Routes as Tornado takes them. :arg contexts: by plugin."""
-    found = plugins.registered("register_handlers", contexts)
+    found = plugins.collect("register_handlers", contexts)
     return [route for _, several in found for route in several]
 
 
-def create_tables(plugins: Plugins, database: pw.Database, url: str) -> None:
+def create_tables(plugins: PluginManager, database: pw.Database, url: str) -> None:
     """Create those tables that the database does not have yet. :raises CannotOpen: it cannot be used."""
-    found = plugins.registered("register_models")
+    found = plugins.collect("register_models")
     models = [model for _, several in found for model in several]
     if models:
         # Not by the writer: a MySQL server commits what creates a table by itself.
-        create_missing(database, models, url)
+        create_missing_tables(database, models, url)

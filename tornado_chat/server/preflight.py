@@ -4,44 +4,49 @@ from collections.abc import Callable, Collection
 
 from tornado_chat.config.sections import Config, ConfigError, Problem
 from tornado_chat.plugins import discovery
-from tornado_chat.services.auth.secret import SECRET_BYTES
-from tornado_chat.services.auth.tokens import build
+from tornado_chat.services.auth.secret import HMAC_SECRET_BYTES
+from tornado_chat.services.auth.tokens import build_authenticator
 
 
-def mistakes(read: Callable[[], Config]) -> list[Problem]:
-    """All that is wrong with what ``read`` reads, its values included.
+def find_problems(read_config: Callable[[], Config]) -> list[Problem]:
+    """All that is wrong with what ``read_config`` reads, its values included.
 
     Plugins are imported and made for that, but not started.
     """
     try:
-        return _deeper(read())
+        return _plugin_and_key_problems(read_config())
     except ConfigError as error:
-        return [*error.problems, *_deeper(error.rest, {problem.section for problem in error.problems})]
+        return [
+            *error.problems,
+            *_plugin_and_key_problems(error.rest, {problem.section for problem in error.problems}),
+        ]
 
 
-def _deeper(config: Config, wrong: Collection[str] = ()) -> list[Problem]:
-    """:arg wrong: sections with mistakes: the defaults in their place deserve no complaints."""
+def _plugin_and_key_problems(config: Config, invalid_sections: Collection[str] = ()) -> list[Problem]:
+    """:arg invalid_sections: sections with mistakes: the defaults in their place deserve no complaints."""
     found: list[Problem] = []
-    if "plugins" not in wrong:
+    if "plugins" not in invalid_sections:
         try:
             discovery.load(config)
         except ConfigError as error:
             found += error.problems
-    return found if "auth" in wrong else [*found, *key_mistakes(config)]
+    return found if "auth" in invalid_sections else [*found, *find_key_problems(config)]
 
 
-def key_mistakes(config: Config) -> list[Problem]:
+def find_key_problems(config: Config) -> list[Problem]:
     """Keys that cannot be used."""
-    generates = not config.auth.secret_file and any(name in SECRET_BYTES for name in config.auth.algorithms)
+    generates = not config.auth.secret_file and any(
+        name in HMAC_SECRET_BYTES for name in config.auth.algorithms
+    )
     if generates and not (config.state_dir / "secret").exists():
         return []  # to look would make it
     try:
-        build(config.auth, config.state_dir)
+        build_authenticator(config.auth, config.state_dir)
     except ValueError as error:
-        return [key_problem(error)]
+        return [make_key_problem(error)]
     return []
 
 
-def key_problem(error: ValueError) -> Problem:
+def make_key_problem(error: ValueError) -> Problem:
     """What the keys' owners say, as a mistake in the configuration."""
     return Problem("[auth]", "", "", str(error))

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-NAME = "running.json"
+FILE_NAME = "running.json"
 
 STARTING, SERVING, STOPPING = "starting", "serving", "stopping"
 
 
-class Note(msgspec.Struct, frozen=True):
+class ServerNote(msgspec.Struct, frozen=True):
     """What a server says of itself.
 
     :arg state: starting, serving or stopping.
@@ -43,8 +43,8 @@ def write(directory: Path, state: str, url: str = "") -> None:
         return
     if state == STARTING and other is not None and other.alive and other.pid != os.getpid():
         return
-    note = Note(os.getpid(), state, time.time(), url)
-    path = directory / NAME
+    note = ServerNote(os.getpid(), state, time.time(), url)
+    path = directory / FILE_NAME
     new = path.with_suffix(f".{note.pid}")
     with contextlib.suppress(OSError):
         new.write_bytes(msgspec.json.encode(note))
@@ -56,13 +56,13 @@ def remove(directory: Path) -> None:
     note = read(directory)
     if note is not None and note.pid == os.getpid():
         with contextlib.suppress(OSError):
-            (directory / NAME).unlink()
+            (directory / FILE_NAME).unlink()
 
 
-def read(directory: Path) -> Note | None:
+def read(directory: Path) -> ServerNote | None:
     """The note of the server with this state directory; None if there is none that can be read."""
     try:
-        note = msgspec.json.decode((directory / NAME).read_bytes(), type=Note)
+        note = msgspec.json.decode((directory / FILE_NAME).read_bytes(), type=ServerNote)
     except (OSError, msgspec.DecodeError):
         return None
     return msgspec.structs.replace(note, alive=_is_server(note.pid))

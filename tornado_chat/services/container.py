@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 from tornado_chat import config
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.services.auth.access import Gate
+from tornado_chat.services.auth.access import AccessControl
 from tornado_chat.services.auth.accounts import Staff
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
 from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.notifications import Notifications
-from tornado_chat.services.monitoring.aggregate import Siblings
-from tornado_chat.services.support.history import SupportRecords
+from tornado_chat.services.monitoring.aggregate import StatusAggregator
+from tornado_chat.services.support.history import SupportHistory
 from tornado_chat.services.support.service import Support
-from tornado_chat.wire.counselling import CounsellingFrames
+from tornado_chat.wire.counselling import CounsellingEncoders
 from tornado_chat.wire.times import LocalTimes
 
 
@@ -22,18 +22,18 @@ from tornado_chat.wire.times import LocalTimes
 class Services:
     """:ivar limits: like ``support_settings``, may be others after a reload: never keep them."""
 
-    gate: Gate
+    access_control: AccessControl
     connections: Connections
     counselling: Counselling
     notifications: Notifications
     sessions: Sessions
     support: Support
-    support_records: SupportRecords
+    support_history: SupportHistory
     guests: Guests
     staff: Staff
-    siblings: Siblings
+    status_aggregator: StatusAggregator
     metrics: Metrics
-    frames: CounsellingFrames
+    frames: CounsellingEncoders
     times: LocalTimes
     limits: config.Limits
     support_settings: config.Support

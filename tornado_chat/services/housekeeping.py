@@ -18,8 +18,8 @@ import peewee as pw
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.types import Thread
 from tornado_chat.observability.logs import fields
-from tornado_chat.plugins.data_keepers import Keepers
-from tornado_chat.services.leadership.db_lease import Turn
+from tornado_chat.plugins.data_keepers import DataKeepers
+from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import retention
 from tornado_chat.storage.retention import Counts
@@ -27,14 +27,14 @@ from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
 
-DAY = 86_400_000_000  # microseconds
-AGAIN = 86400.0  # seconds between two runs
-RETRY = (
+DAY_MICROSECONDS = 86_400_000_000  # microseconds
+RUN_INTERVAL_SECONDS = 86400.0  # seconds between two runs
+RETRY_SECONDS = (
     600.0  # seconds until a run that the database did not take, or that is another process's, is tried again
 )
-PAUSE = 0.05  # seconds after each transaction: the next ones are everybody else's
-PAGE = 100  # conversations that are looked up at once
-MOST = 200  # messages or notifications in one transaction
+PAUSE_SECONDS = 0.05  # seconds after each transaction: the next ones are everybody else's
+PAGE_THREADS = 100  # conversations that are looked up at once
+MAX_ROWS_PER_TRANSACTION = 200  # messages or notifications in one transaction
 
 
 class Read(NamedTuple):
@@ -52,30 +52,32 @@ class Write(NamedTuple):
 Steps = Generator[Read | Write, Any, Counts]
 
 
-def steps(keepers: Keepers, before: int) -> Steps:
+def steps(keepers: DataKeepers, before: int) -> Steps:
     """Remove everything from before that time; gives what was removed in the end."""
     counts: Counts = Counter()
-    for kind in retention.TABLES:
-        finished = partial(retention.finished, kind=kind, before=before, limit=PAGE)
+    for kind in retention.CONVERSATION_TABLES:
+        finished = partial(retention.expired_conversations, kind=kind, before=before, limit=PAGE_THREADS)
         last = 0
         while ids := (yield Read(partial(finished, after_id=last))):
             threads, last = [Thread(kind, id) for id in ids], ids[-1]
             while threads:
                 removed, threads = yield Write(partial(_remove, keepers=keepers, threads=threads))
                 counts += removed
-    old = partial(retention.old_notifications, before=before, limit=MOST)
+    old = partial(retention.expired_notifications, before=before, limit=MAX_ROWS_PER_TRANSACTION)
     last = 0
     while ids := (yield Read(partial(old, after_id=last))):
         last = ids[-1]
         counts += yield Write(partial(retention.remove_notifications, ids=ids))
-    while of_plugins := (yield Write(partial(keepers.remove_old, before=before, limit=MOST))):
+    while of_plugins := (
+        yield Write(partial(keepers.remove_old, before=before, limit=MAX_ROWS_PER_TRANSACTION))
+    ):
         counts += of_plugins
-    yield Write(retention.sweep)
+    yield Write(retention.delete_emptied_rows)
     return counts
 
 
-def _remove(tx: Transaction, keepers: Keepers, threads: list[Thread]) -> tuple[Counts, list[Thread]]:
-    counts, gone = retention.remove(tx, threads, MOST)
+def _remove(tx: Transaction, keepers: DataKeepers, threads: list[Thread]) -> tuple[Counts, list[Thread]]:
+    counts, gone = retention.remove_conversations(tx, threads, MAX_ROWS_PER_TRANSACTION)
     if gone:
         counts += keepers.conversations_removed(tx, gone)
     return counts, threads[len(gone) :]
@@ -83,19 +85,19 @@ def _remove(tx: Transaction, keepers: Keepers, threads: list[Thread]) -> tuple[C
 
 class Retention:
     """:arg days: 0 keeps everything.
-    :arg turn: of several processes with one database only one at a time removes anything.
+    :arg lease: of several processes with one database only one at a time removes anything.
     """
 
     def __init__(
         self,
         store: Store,
-        keepers: Keepers,
+        keepers: DataKeepers,
         days: int,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], int],
-        turn: Turn,
+        lease: DatabaseLease,
     ) -> None:
-        self._turn = turn
+        self._lease = lease
         self._store = store
         self._keepers = keepers
         self._days = days
@@ -105,14 +107,14 @@ class Retention:
 
     def start(self) -> None:
         if self._days:
-            self._task = self._loop.create_task(self._keep_house())
+            self._task = self._loop.create_task(self._run_periodically())
 
     async def stop(self) -> None:
         """What is not removed yet is removed after the next start."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-            await self._turn.end()
+            await self._lease.release()
 
     async def run(self) -> Counts:
         """Remove everything that is too old now.
@@ -120,7 +122,7 @@ class Retention:
         :raises Unavailable: the database does not answer; what was removed so far stays removed.
         """
         self._keepers.failed.clear()
-        work = steps(self._keepers, self._clock() - self._days * DAY)
+        work = steps(self._keepers, self._clock() - self._days * DAY_MICROSECONDS)
         answer: Any = None
         while True:
             try:
@@ -131,21 +133,21 @@ class Retention:
                 answer = await self._store.read(step.query)
             else:
                 answer = await self._store.write(step.work)
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _keep_house(self) -> None:
+    async def _run_periodically(self) -> None:
         while True:
-            pause = AGAIN
+            pause = RUN_INTERVAL_SECONDS
             began = time.monotonic()
             try:
-                if not await self._turn.begin():
-                    await asyncio.sleep(RETRY)
+                if not await self._lease.acquire():
+                    await asyncio.sleep(RETRY_SECONDS)
                     continue
                 counts = await self.run()
-                await self._turn.end()
+                await self._lease.release()
             except ChatError as error:
                 log.warning("what is older than %d days has to wait: %s", self._days, error)
-                pause = RETRY
+                pause = RETRY_SECONDS
             except Exception:  # tomorrow is another day; people were promised that it goes
                 log.exception("what is older than %d days could not be removed", self._days)
             else:

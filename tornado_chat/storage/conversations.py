@@ -11,7 +11,12 @@ import msgspec
 import peewee as pw
 
 from tornado_chat.core.errors import Conflict
-from tornado_chat.core.events import Assigned, Departed, Queued, Returned
+from tornado_chat.core.events import (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationQueued,
+    ConversationRequeued,
+)
 from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
@@ -26,7 +31,7 @@ def unfinished(database: pw.Database) -> list[Conversation]:
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
-def versions(database: pw.Database) -> dict[int, int]:
+def change_counts(database: pw.Database) -> dict[int, int]:
     """How often each unfinished conversation has changed, by its number: a tenth of the work of reading all."""
     query = _table.select(_table.id, _table.changes).where(_table.state != ConversationState.ENDED.value)
     return {number: changes or 0 for number, changes in query.tuples().execute(database)}
@@ -43,7 +48,7 @@ def unfinished_of(database: pw.Database, user: Person) -> Conversation | None:
     return _conversation(row) if row else None
 
 
-def of_waiter(database: pw.Database, waiter: Person) -> list[Conversation]:
+def active_of_waiter(database: pw.Database, waiter: Person) -> list[Conversation]:
     """The conversations that a waiter has now, oldest first."""
     query = _table.select().where(
         (_table.waiter == waiter.key) & (_table.state == ConversationState.ACTIVE.value)
@@ -51,7 +56,7 @@ def of_waiter(database: pw.Database, waiter: Person) -> list[Conversation]:
     return [_conversation(row) for row in query.order_by(_table.id).dicts().execute(database)]
 
 
-def of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[Conversation]:
+def active_of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[Conversation]:
     """The conversations that any of these waiters has now, oldest first."""
     query = _table.select().where(
         _table.waiter.in_([waiter.key for waiter in waiters])
@@ -60,7 +65,7 @@ def of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[Convers
     return [_conversation(row) for row in query.order_by(_table.id).dicts().execute(database)]
 
 
-def several(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
+def find_many(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
     """Those of ``ids`` that there are."""
     query = _table.select().where(_table.id.in_(ids))
     return [_conversation(row) for row in query.dicts().execute(database)]
@@ -76,7 +81,7 @@ def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
     return bool(query.exists(database))
 
 
-def latest(database: pw.Database, user: Person) -> Conversation | None:
+def latest_of_user(database: pw.Database, user: Person) -> Conversation | None:
     """The user's newest conversation, finished or not."""
     query = _table.select().where(_table.user == user.key).order_by(_table.id.desc()).dicts()
     row = query.first(database)
@@ -124,7 +129,7 @@ def join(
     joined = unfinished_of(tx.database, user)
     assert joined, f"the conversation of {user.key} vanished"
     if joined.user_uuid == uuid:  # not the one that another process made at this very moment
-        tx.emit(Queued(joined))
+        tx.emit(ConversationQueued(joined))
     return joined
 
 
@@ -151,11 +156,11 @@ def assign(
         returned=False,
         reason=reason,
     )
-    tx.emit(Assigned(changed, reason, previous=conversation.waiter))
+    tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
 
 
-def give_back(tx: Transaction, conversation: Conversation) -> Conversation:
+def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
     """Its waiter is lost: the user waits again, at the head of the line.
 
     :raises Conflict: as ``assign``.
@@ -170,7 +175,7 @@ def give_back(tx: Transaction, conversation: Conversation) -> Conversation:
         waiter_name=None,
         waiter_uuid=None,
     )
-    tx.emit(Returned(changed, lost=conversation.waiter))
+    tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
 
@@ -180,7 +185,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
     if current.state is ConversationState.ENDED:
         return current
     ended = _change(tx, current, state=ConversationState.ENDED.value, ended=tx.now, open_user=None)
-    tx.emit(Departed(ended, gone))
+    tx.emit(ConversationEnded(ended, gone))
     return ended
 
 

@@ -20,31 +20,31 @@ import peewee as pw
 from tornado_chat import config
 from tornado_chat.config import mysql_url
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.storage.mysql import MysqlDatabase, Trouble, open_mysql, trouble_of
-from tornado_chat.storage.transactions import pauses
+from tornado_chat.storage.mysql import ErrorKind, MysqlDatabase, classify_error, open_mysql
+from tornado_chat.storage.transactions import retry_pauses
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 SQLITE_SCHEME = "sqlite:///"
-LARGEST_LOG = 64 * 1024 * 1024  # bytes of the write-ahead log that stay on the disk
-CACHE = 16 * 1024  # KiB of pages that a connection may keep
-CHECKPOINT = 4000  # pages of the log after which they are written to their places
+MAX_WAL_BYTES = 64 * 1024 * 1024  # bytes of the write-ahead log that stay on the disk
+CACHE_KIB = 16 * 1024  # KiB of pages that a connection may keep
+CHECKPOINT_PAGES = 4000  # pages of the log after which they are written to their places
 
 
-def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Database:
+def open_database(storage: config.Storage, *, without_timeout: bool = False) -> pw.Database:
     """The database that ``[storage] url`` names. The folder is made if it is missing.
 
     On SQLite, ``durability = full`` syncs the log at each commit, so that a commit survives a power cut.
     ``normal`` leaves that to the next checkpoint: a crash of the server loses nothing, a power
     cut may lose the last commits. A MySQL server has settings of its own (``mysql_checks``).
 
-    :arg waits_long: a statement may take what it takes, as of a migration.
+    :arg without_timeout: a statement may take what it takes, as of a migration.
     :raises OSError: the folder cannot be made, or the password not be read.
     :raises ImproperlyConfigured: the driver is missing.
     """
     if mysql_url.is_mysql(storage.url):
-        return open_mysql(storage, waits_long=waits_long)
+        return open_mysql(storage, without_timeout=without_timeout)
     path = Path(storage.url.removeprefix(SQLITE_SCHEME))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return pw.SqliteDatabase(
@@ -56,38 +56,38 @@ def open_database(storage: config.Storage, *, waits_long: bool = False) -> pw.Da
             "foreign_keys": 1,
             # The pages that a commit changes, the ends of conversations, are there already, and are written to their
             # places once for many commits.
-            "cache_size": -CACHE,
-            "wal_autocheckpoint": CHECKPOINT,
+            "cache_size": -CACHE_KIB,
+            "wal_autocheckpoint": CHECKPOINT_PAGES,
             # What is deleted is overwritten, not only forgotten.
             "secure_delete": 1,
             # A log that grew while a long backup read the database is cut again.
-            "journal_size_limit": LARGEST_LOG,
+            "journal_size_limit": MAX_WAL_BYTES,
         },
     )
 
 
 _Lookup = tuple[Callable[[], Any], "asyncio.Future[Any]"]
-_Batch = tuple[Sequence[_Lookup], asyncio.AbstractEventLoop]
+_LookupBatch = tuple[Sequence[_Lookup], asyncio.AbstractEventLoop]
 
 
-class Readers:
+class ReaderPool:
     """A few threads with a connection each, for queries that the loop must not wait for.
 
     To give a thread work and to be told of the end costs more than to find a row by its key. So such
     lookups are collected while others are under way, and one thread answers them in one go.
     """
 
-    def __init__(self, database: pw.Database, threads: int = 4, *, patience: float = 0.0) -> None:
-        """:arg patience: seconds to wait for a MySQL server that does not answer."""
+    def __init__(self, database: pw.Database, threads: int = 4, *, timeout_seconds: float = 0.0) -> None:
+        """:arg timeout_seconds: seconds to wait for a MySQL server that does not answer."""
         self._database = database
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
         self._closing = threading.Event()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
-        self._wanted: list[_Lookup] = []
-        self._looking_up = False
-        self._lookups: SimpleQueue[_Batch | None] = SimpleQueue()
-        self._looker: threading.Thread | None = None
+        self._pending_lookups: list[_Lookup] = []
+        self._is_looking_up = False
+        self._lookup_batches: SimpleQueue[_LookupBatch | None] = SimpleQueue()
+        self._lookup_thread: threading.Thread | None = None
 
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
@@ -100,9 +100,9 @@ class Readers:
         try:
             return await loop.run_in_executor(
                 self._pool,
-                self._ask,
+                self._query_with_retries,
                 lambda: query(self._database, *args, **kwargs),
-                time.monotonic() + self._patience,
+                time.monotonic() + self._timeout_seconds,
             )
         except pw.PeeweeException as error:
             raise Unavailable("database_away") from error
@@ -113,45 +113,45 @@ class Readers:
         """As ``read``, for a query that finds a few rows by their keys, in the order in which it was asked."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._wanted.append((partial(query, self._database, *args, **kwargs), future))
-        if len(self._wanted) == 1 and not self._looking_up:
-            self._looking_up = True
-            loop.call_soon(self._start_looking_up, loop)  # with all that are asked in this turn of the loop
+        self._pending_lookups.append((partial(query, self._database, *args, **kwargs), future))
+        if len(self._pending_lookups) == 1 and not self._is_looking_up:
+            self._is_looking_up = True
+            loop.call_soon(self._submit_lookups, loop)  # with all that are asked in this turn of the loop
         return future
 
-    def _start_looking_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        lookups, self._wanted = self._wanted, []
-        if self._looker is None:
-            self._looker = threading.Thread(target=self._run_lookups, name="lookups", daemon=True)
-            self._looker.start()
-        self._lookups.put((lookups, loop))
+    def _submit_lookups(self, loop: asyncio.AbstractEventLoop) -> None:
+        lookups, self._pending_lookups = self._pending_lookups, []
+        if self._lookup_thread is None:
+            self._lookup_thread = threading.Thread(target=self._run_lookups, name="lookups", daemon=True)
+            self._lookup_thread.start()
+        self._lookup_batches.put((lookups, loop))
 
     def _run_lookups(self) -> None:
         """What the thread does until it is told to end."""
-        for lookups, loop in iter(self._lookups.get, None):
-            self._look_up_all(lookups, loop)
+        for lookups, loop in iter(self._lookup_batches.get, None):
+            self._answer_lookups(lookups, loop)
         self._database.close()
 
-    def _look_up_all(self, lookups: Sequence[_Lookup], loop: asyncio.AbstractEventLoop) -> None:
-        until = time.monotonic() + self._patience
+    def _answer_lookups(self, lookups: Sequence[_Lookup], loop: asyncio.AbstractEventLoop) -> None:
+        until = time.monotonic() + self._timeout_seconds
         answers: list[tuple[Any, Exception | None]] = []
         for query, _ in lookups:
             try:
-                answers.append((self._ask(query, until), None))
+                answers.append((self._query_with_retries(query, until), None))
             except Exception as error:  # it is raised where it was asked
                 answers.append((None, error))
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            loop.call_soon_threadsafe(self._hand_out, lookups, answers, loop)
+            loop.call_soon_threadsafe(self._deliver_answers, lookups, answers, loop)
 
-    def _hand_out(
+    def _deliver_answers(
         self,
         lookups: Sequence[_Lookup],
         answers: Sequence[tuple[Any, Exception | None]],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._looking_up = bool(self._wanted)
-        if self._looking_up:
-            self._start_looking_up(loop)
+        self._is_looking_up = bool(self._pending_lookups)
+        if self._is_looking_up:
+            self._submit_lookups(loop)
         for (_, future), (answer, error) in zip(lookups, answers, strict=True):
             if future.done():  # who asked is gone
                 continue
@@ -164,18 +164,18 @@ class Readers:
             else:
                 future.set_result(answer)
 
-    def _ask(self, query: Callable[[], T], until: float) -> T:
+    def _query_with_retries(self, query: Callable[[], T], until: float) -> T:
         """A connection that is gone is replaced, and the question asked again: it changes nothing."""
         database = self._database
         if not isinstance(database, MysqlDatabase):
             return query()
-        for pause in pauses():
+        for pause in retry_pauses():
             try:
-                database.refresh()
+                database.drop_if_stale()
                 return query()
             except pw.PeeweeException as error:
-                database.drop()
-                gone = trouble_of(error) in (Trouble.LOST, Trouble.AWAY)
+                database.drop_connection()
+                gone = classify_error(error) in (ErrorKind.LOST, ErrorKind.AWAY)
                 if not gone or time.monotonic() + pause > until or self._closing.wait(pause):
                     raise
         raise AssertionError("pauses do not end")
@@ -183,9 +183,9 @@ class Readers:
     def close(self) -> None:
         """Close every thread's connection, then the threads."""
         self._closing.set()
-        self._lookups.put(None)
-        if self._looker is not None:
-            self._looker.join()
+        self._lookup_batches.put(None)
+        if self._lookup_thread is not None:
+            self._lookup_thread.join()
         # The barrier keeps each thread busy until all have come, so each closes its own.
         barrier = threading.Barrier(self._threads)
 

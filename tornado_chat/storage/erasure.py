@@ -12,20 +12,20 @@ from typing import Any, NamedTuple
 
 from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.storage import models, retention
-from tornado_chat.storage.person_data import NOBODYS, SIDES
+from tornado_chat.storage.person_data import ERASED_NAME_PREFIX, PARTICIPANT_COLUMNS
 from tornado_chat.storage.writer import Transaction
 
 
-class Done(NamedTuple):
+class ErasureEffect(NamedTuple):
     """What was done to how many rows of a table."""
 
     table: str
     what: str
 
 
-EMPTIED, MADE_ANONYMOUS, DELETED = "emptied", "made anonymous", "deleted"
+EMPTIED, ANONYMIZED, DELETED = "emptied", "made anonymous", "deleted"
 
-Counts = Counter[Done]
+Counts = Counter[ErasureEffect]
 
 
 def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombstone: str) -> Counts:
@@ -33,27 +33,27 @@ def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombston
 
     :arg tombstone: stands in the place of what they said.
     """
-    nobody = _nobody(person.role)
+    nobody = _anonymous_key(person.role)
     message = models.Message
     counts: Counts = Counter()
-    counts[Done("message", EMPTIED)] = (
+    counts[ErasureEffect("message", EMPTIED)] = (
         message.update(text=tombstone, media="text", client_id=None, sender=nobody)
-        .where(_of(message, thread) & (message.sender == person.key))
+        .where(_in_thread(message, thread) & (message.sender == person.key))
         .execute(tx.database)
     )
-    table = retention.TABLES[thread.kind]
+    table = retention.CONVERSATION_TABLES[thread.kind]
     row = table.select().where(table.id == thread.id).dicts().first(tx.database)
-    changes = _changes(thread.kind, row, person, nobody) if row else {}
+    changes = _anonymizing_changes(thread.kind, row, person, nobody) if row else {}
     if changes:
         table.update(**changes).where(table.id == thread.id).execute(tx.database)
-        counts[Done(table._meta.table_name, MADE_ANONYMOUS)] = 1
+        counts[ErasureEffect(table._meta.table_name, ANONYMIZED)] = 1
     return +counts
 
 
-def remove_conversation(tx: Transaction, thread: Thread, most: int) -> tuple[Counts, bool]:
-    """Take out a finished conversation altogether; False if more than ``most`` messages were in it."""
-    removed, gone = retention.remove(tx, [thread], most)
-    return Counter({Done(table, DELETED): rows for table, rows in removed.items()}), bool(gone)
+def remove_conversation(tx: Transaction, thread: Thread, max_messages: int) -> tuple[Counts, bool]:
+    """Take out a finished conversation altogether; False if more than ``max_messages`` messages were in it."""
+    removed, gone = retention.remove_conversations(tx, [thread], max_messages)
+    return Counter({ErasureEffect(table, DELETED): rows for table, rows in removed.items()}), bool(gone)
 
 
 def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()) -> Counts:
@@ -69,20 +69,20 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
             (notification.inbox == inbox_id) & (notification.type >= 0)
         )
         ids = [id for (id,) in query.tuples().execute(tx.database)]
-        retention.discard(tx, notification, ids)
-        counts[Done("notification", DELETED)] = len(ids)
+        retention.delete_rows(tx, notification, ids)
+        counts[ErasureEffect("notification", DELETED)] = len(ids)
         # Its number must not become another's: a socket of the person's may still listen to it. The
         # owner is no person of any role, so nobody takes it for somebody who can be notified.
         inbox.update(owner=f"erased:{secrets.token_hex(8)}").where(inbox.id == inbox_id).execute(tx.database)
-        counts[Done("inbox", MADE_ANONYMOUS)] = 1
+        counts[ErasureEffect("inbox", ANONYMIZED)] = 1
     for marks in (models.Receipt, models.ReadMark):
         mine = marks.select(marks.kind, marks.thread_id).where(marks.reader == person.key)
         found = {Thread(Kind(kind), id) for kind, id in mine.tuples().execute(tx.database)}
         marks.delete().where(marks.reader == person.key).execute(tx.database)
-        counts[Done(marks._meta.table_name, DELETED)] = len(found.difference(counted))
+        counts[ErasureEffect(marks._meta.table_name, DELETED)] = len(found.difference(counted))
     counts += _erase_account(tx, person)
     if person.role is Role.WAITER:
-        counts[Done("support_conversation", MADE_ANONYMOUS)] = (
+        counts[ErasureEffect("support_conversation", ANONYMIZED)] = (
             support.update(last_waiter=None).where(support.last_waiter == person.key).execute(tx.database)
         )
         support.update(reason=None).where(support.reason == f"handed over by {person.id}").execute(
@@ -97,27 +97,29 @@ def _erase_account(tx: Transaction, person: Person) -> Counts:
     """
     account, session = models.StaffAccount, models.StaffSession
     mine = (account.role == person.role.value) & (account.person_id == person.id)
-    query = account.select(account.id, account.removed).where(mine & ~account.name.startswith(NOBODYS))
+    query = account.select(account.id, account.removed).where(
+        mine & ~account.name.startswith(ERASED_NAME_PREFIX)
+    )
     counts: Counts = Counter()
     for id, removed in list(query.tuples().execute(tx.database)):
-        counts[Done("staff_session", DELETED)] += (
+        counts[ErasureEffect("staff_session", DELETED)] += (
             session.delete().where(session.account == id).execute(tx.database)
         )
         account.update(
-            name=f"{NOBODYS}{secrets.token_hex(6)}",
+            name=f"{ERASED_NAME_PREFIX}{secrets.token_hex(6)}",
             display_name=None,
             password="",
             signed_in=None,
             removed=removed or tx.now,
         ).where(account.id == id).execute(tx.database)
-        counts[Done("staff_account", MADE_ANONYMOUS)] += 1
+        counts[ErasureEffect("staff_account", ANONYMIZED)] += 1
     return counts
 
 
-def _changes(kind: Kind, row: dict[str, Any], person: Person, nobody: str) -> dict[str, Any]:
+def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, nobody: str) -> dict[str, Any]:
     """The columns that say something of the person."""
     changes: dict[str, Any] = {}
-    asking, helping = SIDES[kind]
+    asking, helping = PARTICIPANT_COLUMNS[kind]
     if row[asking] == person.key:
         changes |= {asking: nobody, f"{asking}_name": None}
         if kind is not Kind.RECORD:
@@ -130,9 +132,9 @@ def _changes(kind: Kind, row: dict[str, Any], person: Person, nobody: str) -> di
     return changes
 
 
-def _nobody(role: Role) -> str:
+def _anonymous_key(role: Role) -> str:
     return Person(role, f"erased-{secrets.token_hex(6)}").key
 
 
-def _of(table: Any, thread: Thread) -> Any:
+def _in_thread(table: Any, thread: Thread) -> Any:
     return (table.kind == thread.kind.value) & (table.thread_id == thread.id)

@@ -10,30 +10,30 @@ from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
 
-PATIENCE = 60  # seconds that a command waits for its turn: the server writes all the time
+LOCK_TIMEOUT_SECONDS = 60  # seconds that a command waits for its turn: the server writes all the time
 
 
-def be_patient(database: pw.Database) -> None:
+def raise_lock_timeout(database: pw.Database) -> None:
     """Wait longer for a lock than the server does: people would rather wait than call again."""
     if isinstance(database, pw.SqliteDatabase):
-        database.execute_sql(f"PRAGMA busy_timeout = {PATIENCE * 1000}")  # type: ignore[no-untyped-call]
+        database.execute_sql(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000}")  # type: ignore[no-untyped-call]
 
 
-def transact(
+def run_transaction(
     database: pw.Database,
     work: Callable[[Transaction], T],
     *,
-    rehearse: bool = False,
+    dry_run: bool = False,
     clock: Callable[[], int] = now_microseconds,
 ) -> T:
     """Run ``work`` in a transaction of its own. Nobody hears of its events.
 
-    :arg rehearse: take everything back in the end.
+    :arg dry_run: take everything back in the end.
     """
     # IMMEDIATE as in the writer: waiting for SQLite's write lock later could fail.
     begin = ("IMMEDIATE",) if isinstance(database, pw.SqliteDatabase) else ()
     with database.atomic(*begin) as transaction:
         result = work(Transaction(database, clock()))
-        if rehearse:
+        if dry_run:
             transaction.rollback()
     return result

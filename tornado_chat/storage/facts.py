@@ -10,7 +10,7 @@ import peewee as pw
 from tornado_chat.storage import models, retention, schema
 
 
-class File(msgspec.Struct, frozen=True):
+class SqliteFileInfo(msgspec.Struct, frozen=True):
     """A SQLite file; all sizes in bytes. ``free`` is inside it, for new rows."""
 
     size: int
@@ -19,7 +19,7 @@ class File(msgspec.Struct, frozen=True):
     journal_mode: str
 
 
-class Facts(msgspec.Struct, frozen=True):
+class DatabaseInfo(msgspec.Struct, frozen=True):
     """``first`` and ``last`` are the times of messages, in microseconds since 1970.
 
     ``rows`` are those of the server's tables, ``other_rows`` those of all others: plugins'.
@@ -33,15 +33,15 @@ class Facts(msgspec.Struct, frozen=True):
     other_rows: Mapping[str, int]
     first: int | None
     last: int | None
-    file: File | None
+    file: SqliteFileInfo | None
 
 
-def describe(database: pw.Database) -> Facts:
+def describe(database: pw.Database) -> DatabaseInfo:
     """:raises peewee.PeeweeException: it cannot be read."""
     found = schema.status(database)
     there = set(database.get_tables())
     ours = {model._meta.table_name: model for model in models.TABLES if model._meta.table_name in there}
-    others = sorted(there.difference(ours, (schema.HISTORY,)))
+    others = sorted(there.difference(ours, (schema.HISTORY_TABLE,)))
     first, last = None, None
     message = models.Message
     if message._meta.table_name in ours:
@@ -49,7 +49,7 @@ def describe(database: pw.Database) -> Facts:
         real = message.select(message.time).where(message.kind > 0)
         first = real.order_by(message.id).limit(1).scalar(database)
         last = real.order_by(message.id.desc()).limit(1).scalar(database)
-    return Facts(
+    return DatabaseInfo(
         kind=_kind(database),
         migrations=[name for name, applied in found if applied],
         missing=[name for name, applied in found if not applied],
@@ -73,12 +73,12 @@ def _kind(database: pw.Database) -> str:
     return str(_first(database, "SELECT VERSION()")[0])
 
 
-def _file(database: pw.SqliteDatabase) -> File:
+def _file(database: pw.SqliteDatabase) -> SqliteFileInfo:
     # Of the database itself: the name it was opened by may be an address.
     path = Path(_first(database, "PRAGMA database_list")[2])
     log = path.with_name(path.name + "-wal")
     free, page = (int(_first(database, f"PRAGMA {name}")[0]) for name in ("freelist_count", "page_size"))
-    return File(
+    return SqliteFileInfo(
         size=path.stat().st_size,
         log=log.stat().st_size if log.exists() else 0,
         free=free * page,

@@ -6,7 +6,7 @@ import peewee as pw
 
 from tornado_chat.core.types import Kind, Message, Notification, Person, Room, Thread
 from tornado_chat.storage import messages, notifications, receipts, rooms
-from tornado_chat.storage.raw_sql import ask
+from tornado_chat.storage.raw_sql import fetch_rows
 
 Item = TypeVar("Item", Message, Notification)
 
@@ -17,7 +17,7 @@ _INBOX = (
 )
 
 
-class Missed(NamedTuple, Generic[Item]):
+class MissedItems(NamedTuple, Generic[Item]):
     """Where a reader of a thread stands.
 
     :ivar receipt: up to which ``seq`` everything has arrived; None before the first receipt.
@@ -28,21 +28,23 @@ class Missed(NamedTuple, Generic[Item]):
     items: list[Item]
 
 
-def at_inbox(database: pw.Database, owner: Person, limit: int) -> tuple[Thread, Missed[Notification]] | None:
+def load_inbox(
+    database: pw.Database, owner: Person, limit: int
+) -> tuple[Thread, MissedItems[Notification]] | None:
     """The owner's inbox, if there is one yet, and what has not arrived."""
-    rows = ask(database, _INBOX, Kind.INBOX.value, owner.key)
+    rows = fetch_rows(database, _INBOX, Kind.INBOX.value, owner.key)
     if not rows:
         return None
     id, last, receipt = rows[0]
     inbox = Thread(Kind.INBOX, id)
     received = receipt or 0
     items = notifications.after(database, inbox, received, limit) if last > received else []
-    return inbox, Missed(receipt, items)
+    return inbox, MissedItems(receipt, items)
 
 
-def at_room(
+def load_room(
     database: pw.Database, thread: Thread, reader: Person, limit: int
-) -> tuple[Room, Missed[Message]]:
+) -> tuple[Room, MissedItems[Message]]:
     """The room, and what has not arrived.
 
     :raises NotFound: there is no such session or record.
@@ -51,4 +53,4 @@ def at_room(
     receipt = receipts.get(database, thread, reader)
     received = receipt or 0
     items = messages.after(database, thread, received, limit) if room.last_seq > received else []
-    return room, Missed(receipt, items)
+    return room, MissedItems(receipt, items)

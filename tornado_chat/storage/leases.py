@@ -10,20 +10,20 @@ from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 
 
-def is_free(database: pw.Database, name: str, holder: str, now: int) -> bool:
-    """Whether it is worth while to ``take`` it, which locks the row. :arg now: in microseconds."""
+def is_available(database: pw.Database, name: str, holder: str, now: int) -> bool:
+    """Whether it is worth while to ``acquire`` it, which locks the row. :arg now: in microseconds."""
     lease = models.Lease
     row = lease.select(lease.holder, lease.until).where(lease.name == name).tuples().first(database)
     return row is None or row[0] == holder or row[1] < now
 
 
-def any_held(database: pw.Database, prefix: str, now: int) -> bool:
+def is_any_held(database: pw.Database, prefix: str, now: int) -> bool:
     """Whether somebody holds one whose name begins with ``prefix``. :arg now: in microseconds."""
     lease = models.Lease
     return bool(lease.select().where(lease.name.startswith(prefix) & (lease.until > now)).exists(database))
 
 
-def take(tx: Transaction, name: str, holder: str, seconds: float) -> bool:
+def acquire(tx: Transaction, name: str, holder: str, seconds: float) -> bool:
     """Whether it is ``holder``'s from now on, or still."""
     lease = models.Lease
     until = tx.now + round(seconds * 1_000_000)
@@ -34,7 +34,7 @@ def take(tx: Transaction, name: str, holder: str, seconds: float) -> bool:
     return held == holder
 
 
-def let_go(tx: Transaction, name: str, holder: str) -> None:
+def release(tx: Transaction, name: str, holder: str) -> None:
     """Somebody else may have it at once."""
     lease = models.Lease
     lease.update(until=0).where((lease.name == name) & (lease.holder == holder)).execute(tx.database)

@@ -11,26 +11,36 @@ from typing import Any, TypeVar
 import msgspec
 import peewee as pw
 
-from tornado_chat.aio.chunks import portions
+from tornado_chat.aio.chunks import chunks
 from tornado_chat.core.errors import ChatError, Conflict
-from tornado_chat.core.events import Reached
-from tornado_chat.core.types import ConversationState, Kind, Message, Person, SessionState, Stored, Thread
+from tornado_chat.core.events import DuplicateMessage
+from tornado_chat.core.types import (
+    AppendResult,
+    ConversationState,
+    Kind,
+    Message,
+    Person,
+    SessionState,
+    Thread,
+)
 from tornado_chat.storage import models
-from tornado_chat.storage.raw_sql import ask
+from tornado_chat.storage.raw_sql import fetch_rows
 
 T = TypeVar("T")
-Key = tuple[int, int, str, str | None]
+ClientIdKey = tuple[int, int, str, str | None]
 """Kind, thread, sender and the id that the sender's client gave."""
 
-LARGEST_PORTION = 128
+MAX_QUERY_ITEMS = 128
 """Values in one list, conditions in one query."""
 
-_SAID = "SELECT seq, sender, text, time, media, client_id FROM message WHERE kind = ? AND thread_id = ?"
+_SELECT_MESSAGES = (
+    "SELECT seq, sender, text, time, media, client_id FROM message WHERE kind = ? AND thread_id = ?"
+)
 
-OPEN_ROOM = (SessionState.READY, SessionState.ACTIVE)
+OPEN_ROOM_STATES = (SessionState.READY, SessionState.ACTIVE)
 
 
-class Append(msgspec.Struct, frozen=True, gc=False):
+class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     """A message to be stored.
 
     A ``client_id`` that the sender has used in this thread before makes it a resend, which is
@@ -47,10 +57,10 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     same_text_only: bool = False
 
 
-Outcome = tuple[Stored, Message | Reached] | ChatError
+AppendOutcome = tuple[AppendResult, Message | DuplicateMessage] | ChatError
 
 
-class MessageLog:
+class MessageAppender:
     """The append, prepared for one database; used on the writer thread only.
 
     A few statements take the whole batch, however many threads it is for: a server at the other end
@@ -61,7 +71,7 @@ class MessageLog:
         self._database = database
         self._mark = mark = database.param
         self._for_update = " FOR UPDATE" if database.for_update else ""
-        message = _name(models.Message)
+        message = _table_name(models.Message)
         self._insert = (
             f"INSERT INTO {message} (kind, thread_id, seq, sender, client_id, media, text, time) "  # noqa: S608 - names of our own tables
             f"VALUES ({', '.join([mark] * 8)})"
@@ -69,7 +79,7 @@ class MessageLog:
         self._find = f"SELECT kind, thread_id, sender, client_id, seq, time, text FROM {message} WHERE "  # noqa: S608
         self._same = f"(kind = {mark} AND thread_id = {mark} AND sender = {mark} AND client_id = {mark})"
 
-    def append(self, appends: Sequence[Append], now: int) -> list[Outcome]:
+    def append(self, appends: Sequence[AppendRequest], now: int) -> list[AppendOutcome]:
         """Store the messages in order, inside the caller's transaction.
 
         Each outcome is what the sender learns and what is to be told of it, or the error: the
@@ -80,7 +90,7 @@ class MessageLog:
         before = self._lock(cursor, {append.thread for append in appends})
         known = self._known(cursor, appends)
         last = dict(before)
-        outcomes: list[Outcome] = []
+        outcomes: list[AppendOutcome] = []
         rows = []
         for append in appends:
             thread, text, client_id, sender = append.thread, append.text, append.client_id, append.sender.key
@@ -90,7 +100,10 @@ class MessageLog:
                 if stored is not None:
                     if not append.same_text_only or stored[2] == text:
                         outcomes.append(
-                            (Stored(stored[0], stored[1], duplicate=True), Reached(thread, stored[0]))
+                            (
+                                AppendResult(stored[0], stored[1], duplicate=True),
+                                DuplicateMessage(thread, stored[0]),
+                            )
                         )
                         continue
                     client_id = None
@@ -101,7 +114,7 @@ class MessageLog:
             rows.append((key[0], key[1], seq, sender, client_id, append.media, text, now))
             outcomes.append(
                 (
-                    Stored(seq, now),
+                    AppendResult(seq, now),
                     Message(thread, seq, append.sender, text, now, append.media, client_id),
                 )
             )
@@ -120,10 +133,10 @@ class MessageLog:
         """
         last = {}
         for kind, ids in _by_kind(threads):
-            table, condition = _THREADS[kind]
+            table, condition = _THREAD_TABLES[kind]
             marks = ", ".join([self._mark] * len(ids))
             cursor.execute(
-                f"SELECT id, last_seq FROM {_name(table)} WHERE id IN ({marks}) AND {condition}{self._for_update}",  # noqa: S608
+                f"SELECT id, last_seq FROM {_table_name(table)} WHERE id IN ({marks}) AND {condition}{self._for_update}",  # noqa: S608
                 ids,
             )
             for id, seq in cursor.fetchall():
@@ -136,11 +149,13 @@ class MessageLog:
             for kind, ids in _by_kind(thread for thread, got in more.items() if got == count):
                 marks = ", ".join([self._mark] * len(ids))
                 cursor.execute(
-                    f"UPDATE {_name(_THREADS[kind][0])} SET last_seq = last_seq + {self._mark} WHERE id IN ({marks})",  # noqa: S608
+                    f"UPDATE {_table_name(_THREAD_TABLES[kind][0])} SET last_seq = last_seq + {self._mark} WHERE id IN ({marks})",  # noqa: S608
                     [count, *ids],
                 )
 
-    def _known(self, cursor: Any, appends: Sequence[Append]) -> dict[Key, tuple[int, int, str]]:
+    def _known(
+        self, cursor: Any, appends: Sequence[AppendRequest]
+    ) -> dict[ClientIdKey, tuple[int, int, str]]:
         """What is stored under the ids of ``appends``: number, time and text."""
         keys = {
             (append.thread.kind.value, append.thread.id, append.sender.key, append.client_id)
@@ -148,8 +163,8 @@ class MessageLog:
             if append.client_id is not None
         }
         known = {}
-        for portion in portions(list(keys), LARGEST_PORTION):
-            some = _padded(portion)
+        for portion in chunks(list(keys), MAX_QUERY_ITEMS):
+            some = _pad_to_power_of_two(portion)
             cursor.execute(
                 self._find + " OR ".join([self._same] * len(some)), [part for key in some for part in key]
             )
@@ -158,7 +173,7 @@ class MessageLog:
         return known
 
 
-def _padded(values: Sequence[T]) -> Sequence[T]:
+def _pad_to_power_of_two(values: Sequence[T]) -> Sequence[T]:
     """The last one again and again, up to a power of two: of so few statements, a database that keeps them
     prepared knows each again, and to prepare one takes longer than to run it."""
     full: int = 1 << (len(values) - 1).bit_length()
@@ -168,14 +183,19 @@ def _padded(values: Sequence[T]) -> Sequence[T]:
 def _by_kind(threads: Iterable[Thread]) -> Iterator[tuple[Kind, Sequence[int]]]:
     """In an order that is the same for all writers, so that they do not wait for each other in a circle. Padded."""
     for kind, some in groupby(sorted(threads), lambda thread: thread.kind):
-        for ids in portions([thread.id for thread in some], LARGEST_PORTION):
-            yield kind, _padded(ids)
+        for ids in chunks([thread.id for thread in some], MAX_QUERY_ITEMS):
+            yield kind, _pad_to_power_of_two(ids)
 
 
 def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[Message]:
     """The messages of ``thread`` that follow ``seq``, oldest first."""
-    rows = ask(
-        database, f"{_SAID} AND seq > ? ORDER BY seq LIMIT ?", thread.kind.value, thread.id, seq, limit
+    rows = fetch_rows(
+        database,
+        f"{_SELECT_MESSAGES} AND seq > ? ORDER BY seq LIMIT ?",
+        thread.kind.value,
+        thread.id,
+        seq,
+        limit,
     )
     return _messages(thread, rows)
 
@@ -183,8 +203,8 @@ def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[M
 def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -> list[Message]:
     """The last messages before ``seq`` (None: the newest), oldest first."""
     which, values = ("", ()) if seq is None else ("AND seq < ? ", (seq,))
-    newest_first = f"{_SAID} {which}ORDER BY seq DESC LIMIT ?"
-    rows = ask(database, newest_first, thread.kind.value, thread.id, *values, limit)
+    newest_first = f"{_SELECT_MESSAGES} {which}ORDER BY seq DESC LIMIT ?"
+    rows = fetch_rows(database, newest_first, thread.kind.value, thread.id, *values, limit)
     return _messages(thread, reversed(rows))
 
 
@@ -209,7 +229,7 @@ def _messages(thread: Thread, rows: Iterable[tuple[Any, ...]]) -> list[Message]:
     return found
 
 
-def _name(table: type[pw.Model]) -> str:
+def _table_name(table: type[pw.Model]) -> str:
     return str(table._meta.table_name)
 
 
@@ -219,9 +239,9 @@ def _states(*states: str) -> str:
 
 # Per kind: the table that holds the thread's last_seq, and when the thread takes messages. A
 # returned user has had a waiter: what it says while it waits for the next one is kept for that one.
-_THREADS: dict[Kind, tuple[type[pw.Model], str]] = {
-    Kind.SESSION: (models.ConsultationSession, f"state IN ({_states(*OPEN_ROOM)})"),
-    Kind.RECORD: (models.SupervisorConsultation, f"state IN ({_states(*OPEN_ROOM)})"),
+_THREAD_TABLES: dict[Kind, tuple[type[pw.Model], str]] = {
+    Kind.SESSION: (models.ConsultationSession, f"state IN ({_states(*OPEN_ROOM_STATES)})"),
+    Kind.RECORD: (models.SupervisorConsultation, f"state IN ({_states(*OPEN_ROOM_STATES)})"),
     Kind.SUPPORT: (
         models.SupportConversation,
         f"(state = '{ConversationState.ACTIVE}' OR (state = '{ConversationState.WAITING}' AND returned = 1))",

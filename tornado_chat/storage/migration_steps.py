@@ -16,19 +16,19 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.storage.mysql import MysqlDatabase, Trouble, code_of, trouble_of
+from tornado_chat.storage.mysql import ErrorKind, MysqlDatabase, classify_error, error_code
 
-LOCK_PATIENCE = 600  # seconds that another process's migration may take
+MIGRATION_LOCK_TIMEOUT_SECONDS = 600  # seconds that another process's migration may take
 
-NOTES = "schema_step"
+STEP_TABLE = "schema_step"
 """The table of the notes; a row for each migration that is under way, or was when it was given up."""
 
-DONE_ALREADY = (1050, 1051, 1054, 1060, 1061, 1068, 1091, 1826)
+ALREADY_DONE_ERRORS = (1050, 1051, 1054, 1060, 1061, 1068, 1091, 1826)
 """A table, column, index or key that is there already, or gone already."""
 
 
 @contextmanager
-def locked(database: MysqlDatabase) -> Iterator[None]:
+def migration_lock(database: MysqlDatabase) -> Iterator[None]:
     """Nobody else is within this at the same time, on whatever machine. It may be entered again.
 
     The lock goes with the connection.
@@ -37,10 +37,12 @@ def locked(database: MysqlDatabase) -> Iterator[None]:
     """
     # The name counts for the whole server, and may have 64 characters.
     name = "tornado_chat " + sha256(database.url.name.encode()).hexdigest()[:32]
-    taken = database.execute_sql("SELECT GET_LOCK(%s, %s)", (name, LOCK_PATIENCE)).fetchone()[0]
+    taken = database.execute_sql(
+        "SELECT GET_LOCK(%s, %s)", (name, MIGRATION_LOCK_TIMEOUT_SECONDS)
+    ).fetchone()[0]
     if taken != 1:
         raise pw.OperationalError(
-            f"another process has been migrating the database {database.url.name} for {LOCK_PATIENCE} s"
+            f"another process has been migrating the database {database.url.name} for {MIGRATION_LOCK_TIMEOUT_SECONDS} s"
         )
     try:
         yield
@@ -49,58 +51,58 @@ def locked(database: MysqlDatabase) -> Iterator[None]:
             database.execute_sql("SELECT RELEASE_LOCK(%s)", (name,))
 
 
-class Steps:
+class MigrationSteps:
     """The journal of one migration, while it runs."""
 
     def __init__(self, database: MysqlDatabase, migration: str) -> None:
         self._database = database
         self._migration = migration
-        self._at = 0
+        self._position = 0
         database.run_sql(
-            f"CREATE TABLE IF NOT EXISTS {NOTES} "
+            f"CREATE TABLE IF NOT EXISTS {STEP_TABLE} "
             "(migration VARCHAR(191) PRIMARY KEY, begun INT NOT NULL, done INT NOT NULL)"
         )
-        query = f"SELECT begun, done FROM {NOTES} WHERE migration = %s"  # noqa: S608 - a name of ours
+        query = f"SELECT begun, done FROM {STEP_TABLE} WHERE migration = %s"  # noqa: S608 - a name of ours
         row = database.run_sql(query, (migration,)).fetchone()
         self.resumed = row is not None
         self._begun: int
         self._done: int
         self._begun, self._done = row or (0, 0)
 
-    def __enter__(self) -> "Steps":
-        self._database.journal = self
+    def __enter__(self) -> "MigrationSteps":
+        self._database.recorder = self
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._database.journal = None
+        self._database.recorder = None
         if error is None:
-            self._database.run_sql(f"DELETE FROM {NOTES} WHERE migration = %s", (self._migration,))  # noqa: S608
+            self._database.run_sql(f"DELETE FROM {STEP_TABLE} WHERE migration = %s", (self._migration,))  # noqa: S608
 
     def execute(self, sql: str, params: Any) -> Any:
         """Execute one statement that changes something, if it is not done yet. Returns a cursor."""
-        self._at += 1
-        if self._at <= self._done:
+        self._position += 1
+        if self._position <= self._done:
             return self._database.cursor()  # type: ignore[no-untyped-call]
         if sql.startswith(("INSERT", "UPDATE", "DELETE", "REPLACE")):
             with self._database.atomic():
                 cursor = self._database.run_sql(sql, params)
-                self._note(self._at, self._at)
+                self._record_progress(self._position, self._position)
             return cursor
-        under_way_before = self._at == self._begun
-        self._note(self._at, self._done)
+        under_way_before = self._position == self._begun
+        self._record_progress(self._position, self._done)
         try:
             cursor = self._database.run_sql(sql, params)
         except Exception as error:
-            code = code_of(error)
-            if not (under_way_before and code in DONE_ALREADY):
-                if code is not None and trouble_of(error) is not Trouble.LOST:  # the server says no
-                    self._note(self._done, self._done)
+            code = error_code(error)
+            if not (under_way_before and code in ALREADY_DONE_ERRORS):
+                if code is not None and classify_error(error) is not ErrorKind.LOST:  # the server says no
+                    self._record_progress(self._done, self._done)
                 raise
             cursor = self._database.cursor()  # type: ignore[no-untyped-call]
-        self._note(self._at, self._at)
+        self._record_progress(self._position, self._position)
         return cursor
 
-    def _note(self, begun: int, done: int) -> None:
+    def _record_progress(self, begun: int, done: int) -> None:
         self._done = done
         values = (self._migration, begun, done)
-        self._database.run_sql(f"REPLACE INTO {NOTES} VALUES (%s, %s, %s)", values)  # noqa: S608
+        self._database.run_sql(f"REPLACE INTO {STEP_TABLE} VALUES (%s, %s, %s)", values)  # noqa: S608

@@ -10,8 +10,8 @@ from typing import Any
 
 import peewee as pw
 
-PERSON = 80  # the longest role, a colon, 64 characters of id
-NAME = 64
+PERSON_KEY_CHARS = 80  # the longest role, a colon, 64 characters of id
+NAME_CHARS = 64
 
 
 class Table(pw.Model):
@@ -23,10 +23,10 @@ class ConsultationSession(Table):
     """A visitor and a consultant (seed: the id that ``/chat?type=0`` names)."""
 
     id = pw.BigAutoField()
-    asker = pw.CharField(PERSON)
-    asker_name = pw.CharField(NAME, null=True)
-    helper = pw.CharField(PERSON)
-    helper_name = pw.CharField(NAME, null=True)
+    asker = pw.CharField(PERSON_KEY_CHARS)
+    asker_name = pw.CharField(NAME_CHARS, null=True)
+    helper = pw.CharField(PERSON_KEY_CHARS)
+    helper_name = pw.CharField(NAME_CHARS, null=True)
     state = pw.CharField(12)
     last_seq = pw.BigIntegerField(default=0)
     appointment_id = pw.BigIntegerField(null=True)
@@ -45,10 +45,10 @@ class SupervisorConsultation(Table):
 
     id = pw.BigAutoField()
     session = pw.ForeignKeyField(ConsultationSession, backref="records")
-    asker = pw.CharField(PERSON)
-    asker_name = pw.CharField(NAME, null=True)
-    helper = pw.CharField(PERSON)
-    helper_name = pw.CharField(NAME, null=True)
+    asker = pw.CharField(PERSON_KEY_CHARS)
+    asker_name = pw.CharField(NAME_CHARS, null=True)
+    helper = pw.CharField(PERSON_KEY_CHARS)
+    helper_name = pw.CharField(NAME_CHARS, null=True)
     state = pw.CharField(12)
     last_seq = pw.BigIntegerField(default=0)
     created = pw.BigIntegerField()
@@ -68,11 +68,11 @@ class SupportConversation(Table):
     """
 
     id = pw.BigAutoField()
-    user = pw.CharField(PERSON)
-    user_name = pw.CharField(NAME, null=True)
+    user = pw.CharField(PERSON_KEY_CHARS)
+    user_name = pw.CharField(NAME_CHARS, null=True)
     user_uuid = pw.CharField(36)
-    waiter = pw.CharField(PERSON, null=True)
-    waiter_name = pw.CharField(NAME, null=True)
+    waiter = pw.CharField(PERSON_KEY_CHARS, null=True)
+    waiter_name = pw.CharField(NAME_CHARS, null=True)
     waiter_uuid = pw.CharField(36, null=True)
     state = pw.CharField(12)
     returned = pw.BooleanField(default=False)
@@ -83,10 +83,10 @@ class SupportConversation(Table):
     rate = pw.SmallIntegerField(null=True)
     feedback = pw.TextField(null=True)
     claims = pw.TextField(null=True)
-    last_waiter = pw.CharField(PERSON, null=True)
+    last_waiter = pw.CharField(PERSON_KEY_CHARS, null=True)
     reason = pw.TextField(null=True)
     changes = pw.IntegerField(null=True)
-    open_user = pw.CharField(PERSON, null=True)
+    open_user = pw.CharField(PERSON_KEY_CHARS, null=True)
 
     class Meta:
         indexes = (
@@ -107,7 +107,7 @@ class Message(Table):
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
     seq = pw.BigIntegerField()
-    sender = pw.CharField(PERSON)
+    sender = pw.CharField(PERSON_KEY_CHARS)
     client_id = pw.CharField(64, null=True)
     media = pw.CharField(12)
     text = pw.TextField()
@@ -117,7 +117,7 @@ class Message(Table):
         indexes = ((("kind", "thread_id", "seq"), True),)
 
 
-class _Some(pw.ModelIndex):
+class _PartialIndex(pw.ModelIndex):
     """An index of the rows that ``where`` names; of all of them on MySQL, which has no such indexes."""
 
     def __sql__(self, ctx: Any) -> Any:
@@ -130,7 +130,7 @@ class _Some(pw.ModelIndex):
 
 # What makes a resend. Most messages are not looked for by an id of their client, and cost nothing here.
 Message.add_index(
-    _Some(
+    _PartialIndex(
         Message,
         (Message.kind, Message.thread_id, Message.sender, Message.client_id),
         unique=True,
@@ -143,7 +143,7 @@ class Inbox(Table):
     """One person's notifications as a thread: it holds their last sequence number."""
 
     id = pw.BigAutoField()
-    owner = pw.CharField(PERSON, unique=True)
+    owner = pw.CharField(PERSON_KEY_CHARS, unique=True)
     last_seq = pw.BigIntegerField(default=0)
 
 
@@ -168,7 +168,7 @@ class Receipt(Table):
 
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
-    reader = pw.CharField(PERSON)
+    reader = pw.CharField(PERSON_KEY_CHARS)
     seq = pw.BigIntegerField()
 
     class Meta:
@@ -180,7 +180,7 @@ class ReadMark(Table):
 
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
-    reader = pw.CharField(PERSON)
+    reader = pw.CharField(PERSON_KEY_CHARS)
     seq = pw.BigIntegerField()
 
     class Meta:
@@ -206,10 +206,10 @@ class StaffAccount(Table):
     """
 
     id = pw.BigAutoField()
-    name = pw.CharField(NAME, unique=True)
-    display_name = pw.CharField(NAME, null=True)
+    name = pw.CharField(NAME_CHARS, unique=True)
+    display_name = pw.CharField(NAME_CHARS, null=True)
     role = pw.CharField(12)
-    person_id = pw.CharField(NAME)
+    person_id = pw.CharField(NAME_CHARS)
     password = pw.CharField(255)
     disabled = pw.BooleanField(default=False)
     created = pw.BigIntegerField()
@@ -252,10 +252,10 @@ class DataOperation(Table):
 
     id = pw.BigAutoField()
     time = pw.BigIntegerField()
-    operator = pw.CharField(PERSON)
+    operator = pw.CharField(PERSON_KEY_CHARS)
     action = pw.CharField(12)
     state = pw.CharField(12)
-    person = pw.CharField(PERSON, null=True)
+    person = pw.CharField(PERSON_KEY_CHARS, null=True)
     counts = pw.TextField(null=True)
 
     class Meta:

@@ -19,29 +19,33 @@ from tornado_chat import config
 from tornado_chat.config import mysql_url
 from tornado_chat.config.mysql_url import MysqlUrl
 
-CONNECT = 5.0  # seconds until a connection stands
-ANSWER = 12.0  # seconds until a statement is answered; above LOCK_WAIT, which ends with an answer
-LOCK_WAIT = 5  # seconds for a row's or a table's lock
-IDLE_TRANSACTION = 10  # seconds after which MariaDB gives up one that says nothing, and frees its locks
-RECYCLE = (
+CONNECT_TIMEOUT_SECONDS = 5.0  # seconds until a connection stands
+STATEMENT_TIMEOUT_SECONDS = (
+    12.0  # seconds until a statement is answered; above LOCK_WAIT, which ends with an answer
+)
+LOCK_WAIT_SECONDS = 5  # seconds for a row's or a table's lock
+IDLE_TRANSACTION_SECONDS = (
+    10  # seconds after which MariaDB gives up one that says nothing, and frees its locks
+)
+MAX_IDLE_CONNECTION_SECONDS = (
     60.0  # seconds without use after which a connection is made anew: something between may have forgotten it
 )
 
 SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO"
-FOUND_ROWS = 2
+CLIENT_FOUND_ROWS = 2
 """CLIENT_FOUND_ROWS: an UPDATE counts the rows that it finds, as in SQLite, also if nothing changes in them."""
 
-LARGEST_PACKET = 1024 * 1024 * 1024
+MAX_PACKET_BYTES = 1024 * 1024 * 1024
 """What the driver may send at once, in bytes; the server's own limit is the one that counts."""
 
-LOCK_TIMEOUT = 1205
+LOCK_TIMEOUT_ERROR = 1205
 
 
 class MissingDriver(pw.ImproperlyConfigured):
     """There is no driver for the database; the sentence says how to get it."""
 
 
-class Trouble(Enum):
+class ErrorKind(Enum):
     """What an error is about."""
 
     LOST = "the connection is gone, and nobody knows how far the server got"
@@ -52,39 +56,39 @@ class Trouble(Enum):
     WORK = "the work itself cannot be done"
 
 
-_TROUBLES = {
-    Trouble.LOST: (1053, 1079, 1080, 1152, *range(1154, 1162), 1184, 1317, 1927, 3169, 4031),
+_CODES_BY_KIND = {
+    ErrorKind.LOST: (1053, 1079, 1080, 1152, *range(1154, 1162), 1184, 1317, 1927, 3169, 4031),
     # Too many connections; read-only; access and database withdrawn while an operator works on them;
     # a cluster's node that is not ready, or rolled back what it could not agree on.
-    Trouble.AWAY: (1040, 1044, 1045, 1047, 1049, 1129, 1203, 1223, 1226, 1290, 1792, 1836, 3100, 3101),
-    Trouble.LOCKED: (LOCK_TIMEOUT, 3572),
-    Trouble.COLLISION: (1020, 1213, 3058),
-    Trouble.RACE: (1062,),
+    ErrorKind.AWAY: (1040, 1044, 1045, 1047, 1049, 1129, 1203, 1223, 1226, 1290, 1792, 1836, 3100, 3101),
+    ErrorKind.LOCKED: (LOCK_TIMEOUT_ERROR, 3572),
+    ErrorKind.COLLISION: (1020, 1213, 3058),
+    ErrorKind.RACE: (1062,),
 }
-_BY_CODE = {code: trouble for trouble, codes in _TROUBLES.items() for code in codes}
+_KIND_BY_CODE = {code: trouble for trouble, codes in _CODES_BY_KIND.items() for code in codes}
 _CLIENT_ERRORS = range(2000, 3000)
 
 
-def trouble_of(error: BaseException) -> Trouble:
-    code = code_of(error)
+def classify_error(error: BaseException) -> ErrorKind:
+    code = error_code(error)
     if code is None:
-        return Trouble.WORK
+        return ErrorKind.WORK
     if code == 0 or code in _CLIENT_ERRORS:  # 0: the driver's own, of a connection that is closed
-        return Trouble.LOST
-    return _BY_CODE.get(code, Trouble.WORK)
+        return ErrorKind.LOST
+    return _KIND_BY_CODE.get(code, ErrorKind.WORK)
 
 
-def code_of(error: BaseException) -> int | None:
+def error_code(error: BaseException) -> int | None:
     """The number of a server's or driver's error, whether Peewee has wrapped it or not."""
     if not (error.args and type(error).__module__.partition(".")[0] in ("peewee", "pymysql")):
         return None
     first = error.args[0]
     if isinstance(first, BaseException):
-        return code_of(first)
+        return error_code(first)
     return first if isinstance(first, int) else None
 
 
-class Journal(Protocol):
+class EventLog(Protocol):
     """Stands between a migration and the server; see ``steps``."""
 
     def execute(self, sql: str, params: Any) -> Any: ...
@@ -103,7 +107,7 @@ class MysqlDatabase(pw.MySQLDatabase):
     def __init__(self, url: MysqlUrl, **options: Any) -> None:
         super().__init__(url.name, **options)
         self.url = url
-        self.journal: Journal | None = None
+        self.recorder: EventLog | None = None
         self._collation = ""
         self._last_use = _LastUse()
 
@@ -117,11 +121,11 @@ class MysqlDatabase(pw.MySQLDatabase):
         settings = {
             "sql_mode": f"'{SQL_MODE}'",
             "time_zone": "'+00:00'",
-            "innodb_lock_wait_timeout": LOCK_WAIT,
-            "lock_wait_timeout": LOCK_WAIT,
+            "innodb_lock_wait_timeout": LOCK_WAIT_SECONDS,
+            "lock_wait_timeout": LOCK_WAIT_SECONDS,
         }
         if self.mariadb:
-            settings["idle_write_transaction_timeout"] = IDLE_TRANSACTION
+            settings["idle_write_transaction_timeout"] = IDLE_TRANSACTION_SECONDS
         with conn.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(
@@ -129,8 +133,8 @@ class MysqlDatabase(pw.MySQLDatabase):
             )
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        if self.journal is not None and not sql.lstrip().upper().startswith(("SELECT", "SHOW", "DESCRIBE")):
-            return self.journal.execute(sql, params)
+        if self.recorder is not None and not sql.lstrip().upper().startswith(("SELECT", "SHOW", "DESCRIBE")):
+            return self.recorder.execute(sql, params)
         return self.run_sql(sql, params)
 
     def run_sql(self, sql: str, params: Any = None) -> Any:
@@ -142,18 +146,18 @@ class MysqlDatabase(pw.MySQLDatabase):
 
     # --- connections that go stale ---
 
-    def refresh(self) -> None:
+    def drop_if_stale(self) -> None:
         """Before a thread's work: let go of its connection if that was not used for long."""
         now = time.monotonic()
-        if not self.is_closed() and now - self._last_use.at > RECYCLE:
-            self.drop()
+        if not self.is_closed() and now - self._last_use.at > MAX_IDLE_CONNECTION_SECONDS:
+            self.drop_connection()
         self._last_use.at = now
 
     def _close(self, conn: Any) -> None:
         with contextlib.suppress(Exception):  # it may be gone, and is to go
             conn.close()
 
-    def drop(self) -> None:
+    def drop_connection(self) -> None:
         """Let go of this thread's connection, whatever state it is in."""
         state: Any = self._state  # type: ignore[attr-defined]  # the thread's own; absent from the stubs
         connection = state.conn
@@ -162,10 +166,10 @@ class MysqlDatabase(pw.MySQLDatabase):
             self._close(connection)
 
 
-def open_mysql(storage: config.Storage, *, waits_long: bool) -> MysqlDatabase:
+def open_mysql(storage: config.Storage, *, without_timeout: bool) -> MysqlDatabase:
     """The database, not connected yet.
 
-    :arg waits_long: for the answer to a statement.
+    :arg without_timeout: for the answer to a statement.
     :raises OSError: the password file cannot be read, or the files for TLS are no such thing.
     :raises MissingDriver: there is no PyMySQL.
     """
@@ -175,11 +179,11 @@ def open_mysql(storage: config.Storage, *, waits_long: bool) -> MysqlDatabase:
         raise MissingDriver("MySQL needs the driver PyMySQL: pip install 'tornado_chat[mysql]'") from None
     url = mysql_url.parse(storage.url)
     options: dict[str, Any] = {
-        "connect_timeout": CONNECT,
-        "read_timeout": None if waits_long else ANSWER,
-        "write_timeout": None if waits_long else ANSWER,
-        "client_flag": FOUND_ROWS,
-        "max_allowed_packet": LARGEST_PACKET,
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "read_timeout": None if without_timeout else STATEMENT_TIMEOUT_SECONDS,
+        "write_timeout": None if without_timeout else STATEMENT_TIMEOUT_SECONDS,
+        "client_flag": CLIENT_FOUND_ROWS,
+        "max_allowed_packet": MAX_PACKET_BYTES,
         "program_name": "tornado_chat",
     }
     for name, value in {

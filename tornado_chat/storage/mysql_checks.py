@@ -6,38 +6,46 @@ from collections.abc import Iterator
 import peewee as pw
 
 from tornado_chat.config.mysql_url import MysqlUrl
-from tornado_chat.storage.mysql import MysqlDatabase, code_of
+from tornado_chat.storage.mysql import MysqlDatabase, error_code
 
-OLDEST_MARIADB, OLDEST_MYSQL = (10, 6), (8, 0, 17)
-RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "INDEX", "DROP", "REFERENCES")
-ROOM = 1024 * 1024
+MIN_MARIADB_VERSION, MIN_MYSQL_VERSION = (10, 6), (8, 0, 17)
+REQUIRED_PRIVILEGES = (
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "ALTER",
+    "INDEX",
+    "DROP",
+    "REFERENCES",
+)
+STATEMENT_OVERHEAD_BYTES = 1024 * 1024
 """Bytes that a statement may have beside one message."""
 
 
 def explain(database: MysqlDatabase, error: Exception) -> str:
     """What ``error`` means for whoever has to mend it."""
-    url, code = database.url, code_of(error)
+    url, code = database.url, error_code(error)
     if code == 1049:
-        return f"there is no database {url.name} on {url.server}. {_make(url)}"
+        return f"there is no database {url.name} on {url.server}. {_create_advice(url)}"
     if code in (1044, 1142, 1143, 1227, 1370):
-        return f'the user "{url.user}" may not use the database {url.name} as it must: {_said(error)}. {_grant(url, _host_in(error, url))}'
+        return f'the user "{url.user}" may not use the database {url.name} as it must: {_driver_message(error)}. {_grant_advice(url, _account_host(error, url))}'
     if code in (1045, 1698):
         return (
-            f'{url.server} does not let the user "{url.user}" in: {_said(error)}. Look at [storage] password_file, and '
+            f'{url.server} does not let the user "{url.user}" in: {_driver_message(error)}. Look at [storage] password_file, and '
             f"at the host that the server sees; as its root, the table mysql.user tells who exists"
         )
-    if code == 2026 or (code in (2002, 2003) and "ssl" in _said(error).lower()):
-        return f"no safe connection to {url.server}: {_said(error)}. Look at ssl-mode and ssl-ca in the url"
+    if code == 2026 or (code in (2002, 2003) and "ssl" in _driver_message(error).lower()):
+        return f"no safe connection to {url.server}: {_driver_message(error)}. Look at ssl-mode and ssl-ca in the url"
     if code in (2002, 2003, 2005):
-        return (
-            f"{url.server} does not answer: {_said(error)}. Is the server running, and is this its address?"
-        )
+        return f"{url.server} does not answer: {_driver_message(error)}. Is the server running, and is this its address?"
     if code == 1040:
-        return f"{url.server} has no connection left: {_said(error)}. Raise max_connections there"
-    return _said(error)
+        return f"{url.server} has no connection left: {_driver_message(error)}. Raise max_connections there"
+    return _driver_message(error)
 
 
-def faults(database: MysqlDatabase, frame_bytes: int) -> list[str]:
+def find_faults(database: MysqlDatabase, frame_bytes: int) -> list[str]:
     """Why this server cannot be used; empty if it can. Connects, and changes nothing.
 
     :arg frame_bytes: of the largest message.
@@ -47,18 +55,23 @@ def faults(database: MysqlDatabase, frame_bytes: int) -> list[str]:
 
 def _faults(database: MysqlDatabase, frame_bytes: int) -> Iterator[str]:
     database.connect(reuse_if_open=True)
-    version, oldest = tuple(database.server_version), OLDEST_MARIADB if database.mariadb else OLDEST_MYSQL
+    version, oldest = (
+        tuple(database.server_version),
+        MIN_MARIADB_VERSION if database.mariadb else MIN_MYSQL_VERSION,
+    )
     if version < oldest:
         name = "MariaDB" if database.mariadb else "MySQL"
-        yield f"{database.url.server} is {name} {_dotted(version)}; {name} {_dotted(oldest)} or later is needed"
+        yield f"{database.url.server} is {name} {_format_version(version)}; {name} {_format_version(oldest)} or later is needed"
         return
-    missing = _missing_rights(database)
+    missing = _missing_privileges(database)
     if missing:
         (account,) = database.execute_sql("SELECT CURRENT_USER()").fetchone()
         host = str(account).rpartition("@")[2]
-        yield f'the user "{database.url.user}" lacks {", ".join(missing)}. {_grant(database.url, host)}'
-    packet, log_bin, log_format = _ask(database, "max_allowed_packet", "log_bin", "binlog_format")
-    needed = 2 * frame_bytes + ROOM  # a message of quotes and backslashes doubles
+        yield f'the user "{database.url.user}" lacks {", ".join(missing)}. {_grant_advice(database.url, host)}'
+    packet, log_bin, log_format = _global_variables(
+        database, "max_allowed_packet", "log_bin", "binlog_format"
+    )
+    needed = 2 * frame_bytes + STATEMENT_OVERHEAD_BYTES  # a message of quotes and backslashes doubles
     if int(packet) < needed:
         yield (
             f"{database.url.server} takes {packet} bytes at once, and [limits] frame_bytes can need {needed}: set "
@@ -68,9 +81,11 @@ def _faults(database: MysqlDatabase, frame_bytes: int) -> Iterator[str]:
         yield "binlog_format is STATEMENT, which cannot follow READ COMMITTED: set binlog_format = ROW on the server"
 
 
-def warnings(database: MysqlDatabase, durability: str) -> list[str]:
+def find_warnings(database: MysqlDatabase, durability: str) -> list[str]:
     """Where the server's settings promise less than ours."""
-    flush, log_bin, sync = _ask(database, "innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog")
+    flush, log_bin, sync = _global_variables(
+        database, "innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog"
+    )
     found = []
     if durability == "full" and int(flush) != 1:
         found.append(
@@ -86,12 +101,12 @@ def warnings(database: MysqlDatabase, durability: str) -> list[str]:
     return found
 
 
-def _ask(database: MysqlDatabase, *variables: str) -> tuple[str, ...]:
+def _global_variables(database: MysqlDatabase, *variables: str) -> tuple[str, ...]:
     query = "SELECT " + ", ".join(f"@@GLOBAL.{name}" for name in variables)
     return tuple(database.execute_sql(query).fetchone())
 
 
-def _missing_rights(database: MysqlDatabase) -> list[str]:
+def _missing_privileges(database: MysqlDatabase) -> list[str]:
     """Nothing if it cannot be told: rights that come by a role are not listed where users can read."""
     rows = database.execute_sql(
         "SELECT privilege_type FROM information_schema.user_privileges "
@@ -102,33 +117,33 @@ def _missing_rights(database: MysqlDatabase) -> list[str]:
     role = database.execute_sql("SELECT CURRENT_ROLE()").fetchone()[0]
     if role not in (None, "NONE"):
         return []
-    return [right for right in RIGHTS if right not in has]
+    return [right for right in REQUIRED_PRIVILEGES if right not in has]
 
 
-def _make(url: MysqlUrl) -> str:
+def _create_advice(url: MysqlUrl) -> str:
     make = f"CREATE DATABASE `{url.name}` CHARACTER SET utf8mb4; "
-    return f"As root of that server: {make}{_statement(url, _seen_from(url))}"
+    return f"As root of that server: {make}{_grant_statement(url, _default_account_host(url))}"
 
 
-def _grant(url: MysqlUrl, host: str) -> str:
-    return f"As root of that server: {_statement(url, host)}"
+def _grant_advice(url: MysqlUrl, host: str) -> str:
+    return f"As root of that server: {_grant_statement(url, host)}"
 
 
-def _statement(url: MysqlUrl, host: str) -> str:
-    return f"GRANT {', '.join(RIGHTS)} ON `{url.name}`.* TO '{url.user}'@'{host}';"
+def _grant_statement(url: MysqlUrl, host: str) -> str:
+    return f"GRANT {', '.join(REQUIRED_PRIVILEGES)} ON `{url.name}`.* TO '{url.user}'@'{host}';"
 
 
-def _seen_from(url: MysqlUrl) -> str:
+def _default_account_host(url: MysqlUrl) -> str:
     return "localhost" if not url.host or url.host in ("localhost", "127.0.0.1", "::1") else "%"
 
 
-def _host_in(error: Exception, url: MysqlUrl) -> str:
+def _account_host(error: Exception, url: MysqlUrl) -> str:
     """The server says whom it has refused: 'user'@'host'."""
-    found = re.search(r"'@'([^']+)'", _said(error))
-    return found[1] if found else _seen_from(url)
+    found = re.search(r"'@'([^']+)'", _driver_message(error))
+    return found[1] if found else _default_account_host(url)
 
 
-def _said(error: Exception) -> str:
+def _driver_message(error: Exception) -> str:
     """The driver's sentence, without its number."""
     original: object = error
     while (
@@ -140,5 +155,5 @@ def _said(error: Exception) -> str:
     return re.sub(r"\s+", " ", text).strip().rstrip(".")
 
 
-def _dotted(version: tuple[int, ...]) -> str:
+def _format_version(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))

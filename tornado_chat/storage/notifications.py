@@ -9,7 +9,7 @@ import peewee as pw
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Kind, Notification, Person, Role, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.raw_sql import ask, do
+from tornado_chat.storage.raw_sql import execute_statement, fetch_rows
 from tornado_chat.storage.writer import Transaction
 
 _FIELDS = (
@@ -35,7 +35,7 @@ _CREATE = "INSERT INTO notification (inbox_id, seq, type, msg, data, time) VALUE
 
 
 def find_inbox(database: pw.Database, owner: Person) -> Thread | None:
-    rows = ask(database, "SELECT id FROM inbox WHERE owner = ?", owner.key)
+    rows = fetch_rows(database, "SELECT id FROM inbox WHERE owner = ?", owner.key)
     return Thread(Kind.INBOX, rows[0][0]) if rows else None
 
 
@@ -53,10 +53,10 @@ def create(
 ) -> Notification:
     """Store a notification and, after the commit, give it to every socket of the recipient."""
     inbox = open_inbox(tx, recipient)
-    do(tx.database, "UPDATE inbox SET last_seq = last_seq + 1 WHERE id = ?", inbox.id)
-    seq: int = ask(tx.database, "SELECT last_seq FROM inbox WHERE id = ?", inbox.id)[0][0]
+    execute_statement(tx.database, "UPDATE inbox SET last_seq = last_seq + 1 WHERE id = ?", inbox.id)
+    seq: int = fetch_rows(tx.database, "SELECT last_seq FROM inbox WHERE id = ?", inbox.id)[0][0]
     said = None if data is None else msgspec.json.encode(data).decode()
-    new_id = do(tx.database, _CREATE, inbox.id, seq, type, msg, said, tx.now)
+    new_id = execute_statement(tx.database, _CREATE, inbox.id, seq, type, msg, said, tx.now)
     notification = Notification(new_id, recipient, inbox, seq, type, msg, data, tx.now)
     tx.emit(notification)
     return notification
@@ -64,7 +64,7 @@ def create(
 
 def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
     """The notifications of ``inbox`` that follow ``seq``, oldest first."""
-    return [notification_of(row) for row in ask(database, _AFTER, inbox.id, seq, limit)]
+    return [notification_of(row) for row in fetch_rows(database, _AFTER, inbox.id, seq, limit)]
 
 
 def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notification:

@@ -10,44 +10,46 @@ import peewee as pw
 from tornado_chat import config
 from tornado_chat.storage import mysql_checks, schema
 from tornado_chat.storage.database import open_database
-from tornado_chat.storage.mysql import MysqlDatabase, Trouble, trouble_of
-from tornado_chat.storage.transactions import pauses
+from tornado_chat.storage.mysql import ErrorKind, MysqlDatabase, classify_error
+from tornado_chat.storage.transactions import retry_pauses
 
 log = logging.getLogger(__name__)
 
 
-class CannotOpen(Exception):
+class DatabaseOpenError(Exception):
     """Why the database cannot be used, in a sentence."""
 
 
-def open_checked(storage: config.Storage, state_dir: Path, frame_bytes: int) -> pw.Database:
+def open_and_check(storage: config.Storage, state_dir: Path, frame_bytes: int) -> pw.Database:
     """The database with the schema of this version, on a server that can hold it.
 
     One that is empty, or the embedded default in ``state_dir``, is brought up to date by itself. Any
     other waits for the operator, who may want a backup first.
 
     :arg frame_bytes: of the largest message.
-    :raises CannotOpen: it cannot be used.
+    :raises DatabaseOpenError: it cannot be used.
     """
     database = None
     try:
         database = open_database(storage)
-        _wait_until_there(database, storage.patience)
-        faults, warnings = examine(database, storage, frame_bytes)
+        _wait_for_server(database, storage.patience)
+        faults, warnings = check_server(database, storage, frame_bytes)
         if faults:
-            raise CannotOpen(f"the database {storage.url} cannot be used: {'; '.join(faults)}")
+            raise DatabaseOpenError(f"the database {storage.url} cannot be used: {'; '.join(faults)}")
         for warning in warnings:
             log.warning(warning)
-        with schema.alone(database):
-            _bring_up_to_date(database, storage.url, own=_default(state_dir) == storage.url)
+        with schema.exclusive_schema_access(database):
+            _bring_up_to_date(database, storage.url, own=_default_url(state_dir) == storage.url)
         database.close()
     except (pw.PeeweeException, OSError) as error:
-        raise CannotOpen(f"cannot open the database {storage.url}: {why(database, error)}") from error
+        raise DatabaseOpenError(
+            f"cannot open the database {storage.url}: {explain_error(database, error)}"
+        ) from error
     return database
 
 
-def _default(state_dir: Path) -> str:
-    return config.Config().kept_in(state_dir).storage.url
+def _default_url(state_dir: Path) -> str:
+    return config.Config().with_state_dir(state_dir).storage.url
 
 
 def _bring_up_to_date(database: pw.Database, url: str, *, own: bool) -> None:
@@ -55,56 +57,60 @@ def _bring_up_to_date(database: pw.Database, url: str, *, own: bool) -> None:
     missing = [name for name, applied in schema.status(database) if not applied]
     unknown = schema.unknown(database)
     if unknown:
-        raise CannotOpen(
+        raise DatabaseOpenError(
             f"the database {url} comes from a newer version (it has {', '.join(unknown)}): "
             "install that version, or restore a backup"
         )
     if missing and (not tables or own):
         schema.upgrade(database)
     elif missing:
-        raise CannotOpen(
+        raise DatabaseOpenError(
             f"the database {url} lacks {', '.join(missing)}: make a backup, then run "
             "`tornado-chat db upgrade` with the same configuration"
         )
 
 
-def create_missing(database: pw.Database, models: Sequence[type[pw.Model]], url: str) -> None:
-    """The tables of plugins. :raises CannotOpen: they cannot be made."""
+def create_missing_tables(database: pw.Database, models: Sequence[type[pw.Model]], url: str) -> None:
+    """The tables of plugins. :raises DatabaseOpenError: they cannot be made."""
     try:
-        schema.create_missing(database, models)
+        schema.create_missing_tables(database, models)
         database.close()
     except pw.PeeweeException as error:
-        raise CannotOpen(f"the tables of plugins cannot be made in {url}: {why(database, error)}") from error
+        raise DatabaseOpenError(
+            f"the tables of plugins cannot be made in {url}: {explain_error(database, error)}"
+        ) from error
 
 
-def why(database: pw.Database | None, error: Exception) -> str:
+def explain_error(database: pw.Database | None, error: Exception) -> str:
     """What an error in using the database means, in a sentence that says what to do."""
     return mysql_checks.explain(database, error) if isinstance(database, MysqlDatabase) else str(error)
 
 
-def examine(database: pw.Database, storage: config.Storage, frame_bytes: int) -> tuple[list[str], list[str]]:
+def check_server(
+    database: pw.Database, storage: config.Storage, frame_bytes: int
+) -> tuple[list[str], list[str]]:
     """What forbids to use the database's server, and what the operator should know of it; both mostly empty.
 
     :raises PeeweeException: the database cannot be opened.
     """
     if not isinstance(database, MysqlDatabase):
         return [], []
-    faults = mysql_checks.faults(database, frame_bytes)
-    return faults, [] if faults else mysql_checks.warnings(database, storage.durability)
+    faults = mysql_checks.find_faults(database, frame_bytes)
+    return faults, [] if faults else mysql_checks.find_warnings(database, storage.durability)
 
 
-def _wait_until_there(database: pw.Database, patience: float) -> None:
+def _wait_for_server(database: pw.Database, timeout_seconds: float) -> None:
     """When machines start together, the database server may be the last one.
 
-    :raises PeeweeException: it does not answer within ``patience`` seconds.
+    :raises PeeweeException: it does not answer within ``timeout_seconds`` seconds.
     """
     if isinstance(database, MysqlDatabase):
-        until = time.monotonic() + patience
-        for pause in pauses():
+        until = time.monotonic() + timeout_seconds
+        for pause in retry_pauses():
             try:
                 database.connect(reuse_if_open=True)
                 return
             except pw.PeeweeException as error:
-                if trouble_of(error) is not Trouble.LOST or time.monotonic() + pause > until:
+                if classify_error(error) is not ErrorKind.LOST or time.monotonic() + pause > until:
                     raise
             time.sleep(pause)

@@ -38,7 +38,7 @@ def latest(database: pw.Database, limit: int) -> list[Operation]:
     return [_operation(row) for row in query.dicts().execute(database)][::-1]
 
 
-def about(database: pw.Database, person: Person) -> list[Operation]:
+def for_person(database: pw.Database, person: Person) -> list[Operation]:
     """Those about one person, oldest first."""
     query = DataOperation.select().where(DataOperation.person == person.key).order_by(DataOperation.id)
     return [_operation(row) for row in query.dicts().execute(database)]

@@ -7,19 +7,19 @@ import peewee as pw
 
 from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Room, Thread
 from tornado_chat.storage import conversations, models, rooms
-from tornado_chat.storage.retention import TABLES
+from tornado_chat.storage.retention import CONVERSATION_TABLES
 
-SIDES: dict[Kind, tuple[str, str]] = {
+PARTICIPANT_COLUMNS: dict[Kind, tuple[str, str]] = {
     Kind.SESSION: ("asker", "helper"),
     Kind.RECORD: ("asker", "helper"),
     Kind.SUPPORT: ("user", "waiter"),
 }
 """The columns with the two people of a conversation."""
 
-NOBODYS = ":"
+ERASED_NAME_PREFIX = ":"
 """How the name of an erased account begins; no account that can sign in has such a name."""
 
-KINDS = (Kind.SESSION, Kind.RECORD, Kind.SUPPORT)
+CONVERSATION_KINDS = (Kind.SESSION, Kind.RECORD, Kind.SUPPORT)
 
 
 def threads(database: pw.Database, person: Person) -> list[Thread]:
@@ -29,23 +29,23 @@ def threads(database: pw.Database, person: Person) -> list[Thread]:
     """
     found = {
         Thread(kind, id)
-        for kind, table in TABLES.items()
-        for (id,) in table.select(table.id).where(_is_side(kind, person)).tuples().execute(database)
+        for kind, table in CONVERSATION_TABLES.items()
+        for (id,) in table.select(table.id).where(_has_participant(kind, person)).tuples().execute(database)
     }
     message = models.Message
     said = message.select(message.kind, message.thread_id).where(message.sender == person.key).distinct()
     found |= {Thread(Kind(kind), id) for kind, id in said.tuples().execute(database)}
-    return sorted(found, key=lambda thread: (KINDS.index(thread.kind), thread.id))
+    return sorted(found, key=lambda thread: (CONVERSATION_KINDS.index(thread.kind), thread.id))
 
 
 def open_threads(database: pw.Database, person: Person) -> list[tuple[Thread, str]]:
     """The person's conversations that are not over, with their state."""
     found = []
-    for kind in KINDS:
-        table = TABLES[kind]
+    for kind in CONVERSATION_KINDS:
+        table = CONVERSATION_TABLES[kind]
         finished = (ConversationState.ENDED.value,) if kind is Kind.SUPPORT else ("completed", "cancelled")
         query = table.select(table.id, table.state).where(
-            _is_side(kind, person) & table.state.not_in(finished)
+            _has_participant(kind, person) & table.state.not_in(finished)
         )
         found += [(Thread(kind, id), state) for id, state in query.tuples().execute(database)]
     return found
@@ -57,7 +57,7 @@ def conversation(database: pw.Database, thread: Thread) -> Room | Conversation |
     return rooms.find(database, thread)
 
 
-def marks(database: pw.Database, person: Person) -> dict[Thread, dict[str, int]]:
+def received_and_read(database: pw.Database, person: Person) -> dict[Thread, dict[str, int]]:
     """How far the person has received and read, by conversation and inbox."""
     found: dict[Thread, dict[str, int]] = {}
     for name, table in (("received", models.Receipt), ("read", models.ReadMark)):
@@ -93,7 +93,7 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
     ).where(
         (account.role == person.role.value)
         & (account.person_id == person.id)
-        & ~account.name.startswith(NOBODYS)
+        & ~account.name.startswith(ERASED_NAME_PREFIX)
     )
     found = list(query.dicts().execute(database))
     for row in found:
@@ -106,7 +106,7 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
 
 def is_known(database: pw.Database, person: Person) -> bool:
     """Whether anything is stored of the person."""
-    if threads(database, person) or marks(database, person) or accounts(database, person):
+    if threads(database, person) or received_and_read(database, person) or accounts(database, person):
         return True
     inbox = models.Inbox
     return bool(inbox.select().where(inbox.owner == person.key).exists(database))
@@ -117,13 +117,13 @@ def known_roles(database: pw.Database, id: str) -> list[Role]:
     return [role for role in Role if is_known(database, Person(role, id))]
 
 
-def _is_side(kind: Kind, person: Person) -> Any:
-    table = TABLES[kind]
-    one, other = (getattr(table, column) for column in SIDES[kind])
+def _has_participant(kind: Kind, person: Person) -> Any:
+    table = CONVERSATION_TABLES[kind]
+    one, other = (getattr(table, column) for column in PARTICIPANT_COLUMNS[kind])
     return (one == person.key) | (other == person.key)
 
 
-def sides(found: Room | Conversation) -> Sequence[tuple[Person, str | None]]:
+def participants_of(found: Room | Conversation) -> Sequence[tuple[Person, str | None]]:
     """The people of a conversation with their names, who asked first."""
     if isinstance(found, Room):
         return [(found.asker, found.asker_name), (found.helper, found.helper_name)]

@@ -8,7 +8,7 @@ from typing import Any
 import peewee as pw
 
 
-def ask(database: pw.Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+def fetch_rows(database: pw.Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """The rows that ``sql`` finds.
 
     :arg sql: has a ``?`` for each value, whatever the driver writes.
@@ -20,8 +20,8 @@ def ask(database: pw.Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     return rows
 
 
-def do(database: pw.Database, sql: str, *values: Any) -> int:
-    """Change what ``sql`` says, as ``ask``. Returns the id of a row that was inserted."""
+def execute_statement(database: pw.Database, sql: str, *values: Any) -> int:
+    """Change what ``sql`` says, as ``fetch_rows``. Returns the id of a row that was inserted."""
     if database.param != "?":
         sql = sql.replace("?", database.param)
     number: int = database.execute_sql(sql, values).lastrowid  # type: ignore[no-untyped-call]

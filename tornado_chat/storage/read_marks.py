@@ -4,22 +4,22 @@ from typing import Any
 
 import peewee as pw
 
-from tornado_chat.core.events import Read
+from tornado_chat.core.events import ReadAdvanced
 from tornado_chat.core.types import Person, Thread
 from tornado_chat.storage.models import Message, ReadMark
-from tornado_chat.storage.raw_sql import ask
+from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
 
 _MARKS = "SELECT reader, seq FROM read_mark WHERE kind = ? AND thread_id = ?"
 
 
-def marks(database: pw.Database, thread: Thread) -> list[Read]:
+def read_marks(database: pw.Database, thread: Thread) -> list[ReadAdvanced]:
     """How far everybody in ``thread`` has read."""
-    rows = ask(database, _MARKS, thread.kind.value, thread.id)
-    return [Read(thread, Person.from_key(reader), seq) for reader, seq in rows]
+    rows = fetch_rows(database, _MARKS, thread.kind.value, thread.id)
+    return [ReadAdvanced(thread, Person.from_key(reader), seq) for reader, seq in rows]
 
 
-def mark(tx: Transaction, thread: Thread, reader: Person, seq: int) -> None:
+def set_read_mark(tx: Transaction, thread: Thread, reader: Person, seq: int) -> None:
     """``reader`` has read up to ``seq``, or all there is; going back changes nothing."""
     last = Message.select(pw.fn.MAX(Message.seq)).where(_of(Message, thread)).scalar(tx.database) or 0
     seq = min(seq, last)
@@ -33,7 +33,7 @@ def mark(tx: Transaction, thread: Thread, reader: Person, seq: int) -> None:
         ReadMark.update(seq=seq).where(mine).execute(tx.database)
     else:
         return
-    tx.emit(Read(thread, reader, seq))
+    tx.emit(ReadAdvanced(thread, reader, seq))
 
 
 def _of(table: Any, thread: Thread) -> Any:

@@ -5,18 +5,18 @@ from collections.abc import Iterable
 import peewee as pw
 
 from tornado_chat.core.types import Person, Thread
-from tornado_chat.storage.raw_sql import ask
+from tornado_chat.storage.raw_sql import fetch_rows
 
 _GET = "SELECT seq FROM receipt WHERE kind = ? AND thread_id = ? AND reader = ?"
 
 
 def get(database: pw.Database, thread: Thread, reader: Person) -> int | None:
     """The reader's receipt, or None before the first one."""
-    rows = ask(database, _GET, thread.kind.value, thread.id, reader.key)
+    rows = fetch_rows(database, _GET, thread.kind.value, thread.id, reader.key)
     return rows[0][0] if rows else None
 
 
-def advance(database: pw.Database, receipts: Iterable[tuple[Thread, Person, int]]) -> None:
+def advance_receipts(database: pw.Database, receipts: Iterable[tuple[Thread, Person, int]]) -> None:
     """Store receipts; one that is behind what is stored changes nothing.
 
     There are as many as people who listen, twice a second: one statement takes hundreds of them.

@@ -14,44 +14,44 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
-from tornado_chat.aio.chunks import portions
+from tornado_chat.aio.chunks import chunks
 from tornado_chat.core.types import ConversationState, Kind, SessionState, Thread
 from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 
-MOST_AT_ONCE = 500  # ids in one statement
+MAX_STATEMENT_IDS = 500  # ids in one statement
 
 Counts = Counter[str]
 """Rows by table."""
 
-TABLES: Mapping[Kind, Any] = {
+CONVERSATION_TABLES: Mapping[Kind, Any] = {
     Kind.RECORD: models.SupervisorConsultation,
     Kind.SESSION: models.ConsultationSession,
     Kind.SUPPORT: models.SupportConversation,
 }
 """In the order in which conversations are removed: records before their sessions."""
 
-GONE = "removed"
+REMOVED_ID = "removed"
 """The id of whoever took part in a conversation of which only the emptied row is left."""
 
-_NO_ROOM = {
-    "asker": f"user:{GONE}",
+_EMPTY_ROOM = {
+    "asker": f"user:{REMOVED_ID}",
     "asker_name": None,
-    "helper": f"consultant:{GONE}",
+    "helper": f"consultant:{REMOVED_ID}",
     "helper_name": None,
     "last_seq": 0,
     "started": None,
 }
-_EMPTY: Mapping[type[pw.Model], Mapping[str, Any]] = {
-    models.ConsultationSession: {**_NO_ROOM, "appointment_id": None, "rate": None, "feedback": None},
+_EMPTY_VALUES: Mapping[type[pw.Model], Mapping[str, Any]] = {
+    models.ConsultationSession: {**_EMPTY_ROOM, "appointment_id": None, "rate": None, "feedback": None},
     models.SupervisorConsultation: {
-        **_NO_ROOM,
-        "asker": f"consultant:{GONE}",
-        "helper": f"supervisor:{GONE}",
+        **_EMPTY_ROOM,
+        "asker": f"consultant:{REMOVED_ID}",
+        "helper": f"supervisor:{REMOVED_ID}",
         "state": SessionState.CANCELLED.value,
     },
     models.SupportConversation: {
-        "user": f"user:{GONE}",
+        "user": f"user:{REMOVED_ID}",
         "user_name": None,
         "user_uuid": "",
         "waiter": None,
@@ -70,7 +70,7 @@ _EMPTY: Mapping[type[pw.Model], Mapping[str, Any]] = {
         "kind": 0,
         "thread_id": models.Message.id,
         "seq": 0,
-        "sender": f"service:{GONE}",
+        "sender": f"service:{REMOVED_ID}",
         "client_id": None,
         "media": "text",
         "text": "",
@@ -78,16 +78,16 @@ _EMPTY: Mapping[type[pw.Model], Mapping[str, Any]] = {
     models.Notification: {"type": -1, "msg": "", "data": None},
 }
 _IS_EMPTY: Mapping[type[pw.Model], Any] = {
-    models.ConsultationSession: models.ConsultationSession.asker == f"user:{GONE}",
-    models.SupervisorConsultation: models.SupervisorConsultation.helper == f"supervisor:{GONE}",
-    models.SupportConversation: models.SupportConversation.user == f"user:{GONE}",
+    models.ConsultationSession: models.ConsultationSession.asker == f"user:{REMOVED_ID}",
+    models.SupervisorConsultation: models.SupervisorConsultation.helper == f"supervisor:{REMOVED_ID}",
+    models.SupportConversation: models.SupportConversation.user == f"user:{REMOVED_ID}",
     models.Message: models.Message.kind == 0,
     models.Notification: models.Notification.type < 0,
 }
-_OVER = (SessionState.COMPLETED.value, SessionState.CANCELLED.value)
+_FINISHED_STATES = (SessionState.COMPLETED.value, SessionState.CANCELLED.value)
 
 
-class Old(NamedTuple):
+class ExpiredCounts(NamedTuple):
     """How much there is to be removed."""
 
     conversations: Mapping[Kind, int]
@@ -98,19 +98,21 @@ class Old(NamedTuple):
 # What is old
 
 
-def finished(database: pw.Database, kind: Kind, before: int, after_id: int, limit: int) -> list[int]:
+def expired_conversations(
+    database: pw.Database, kind: Kind, before: int, after_id: int, limit: int
+) -> list[int]:
     """Ids of conversations of this kind that ended before that time, ascending from ``after_id``."""
-    table = TABLES[kind]
+    table = CONVERSATION_TABLES[kind]
     query = (
         table.select(table.id)
-        .where(_is_old(kind, before) & (table.id > after_id))
+        .where(_is_expired(kind, before) & (table.id > after_id))
         .order_by(table.id)
         .limit(limit)
     )
     return [id for (id,) in query.tuples().execute(database)]
 
 
-def old_notifications(database: pw.Database, before: int, after_id: int, limit: int) -> list[int]:
+def expired_notifications(database: pw.Database, before: int, after_id: int, limit: int) -> list[int]:
     """Ids of notifications that were made before that time and have arrived, or were marked as read.
 
     What has not reached anybody yet is not removed: nobody has read it.
@@ -119,27 +121,29 @@ def old_notifications(database: pw.Database, before: int, after_id: int, limit: 
     emptied = (table.type < 0) & (table.id == _highest(database, table))
     query = (
         table.select(table.id)
-        .where(_has_arrived(before) & (table.id > after_id) & ~emptied)
+        .where(_is_expired_notification(before) & (table.id > after_id) & ~emptied)
         .order_by(table.id)
         .limit(limit)
     )
     return [id for (id,) in query.tuples().execute(database)]
 
 
-def count_old(database: pw.Database, before: int) -> Old:
+def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
     """What ``before`` would remove."""
     conversations, messages = {}, 0
-    for kind, table in TABLES.items():
-        query = table.select(pw.fn.COUNT(table.id), pw.fn.SUM(table.last_seq)).where(_is_old(kind, before))
+    for kind, table in CONVERSATION_TABLES.items():
+        query = table.select(pw.fn.COUNT(table.id), pw.fn.SUM(table.last_seq)).where(
+            _is_expired(kind, before)
+        )
         count, said = query.tuples().first(database)
         conversations[kind] = count
         messages += int(said or 0)  # seq has no gaps
     table = models.Notification
-    notifications = table.select().where(_has_arrived(before) & (table.type >= 0)).count(database)
-    return Old(conversations, messages, notifications)
+    notifications = table.select().where(_is_expired_notification(before) & (table.type >= 0)).count(database)
+    return ExpiredCounts(conversations, messages, notifications)
 
 
-def _is_old(kind: Kind, before: int) -> Any:
+def _is_expired(kind: Kind, before: int) -> Any:
     """Never an open conversation. One that is emptied already does not count."""
     if kind is Kind.SUPPORT:
         support = models.SupportConversation
@@ -147,7 +151,7 @@ def _is_old(kind: Kind, before: int) -> Any:
             (support.state == ConversationState.ENDED.value) & (support.ended < before) & ~_IS_EMPTY[support]
         )
     session, record = models.ConsultationSession, models.SupervisorConsultation
-    over = (session.state << _OVER) & (session.ended < before) & ~_IS_EMPTY[session]
+    over = (session.state << _FINISHED_STATES) & (session.ended < before) & ~_IS_EMPTY[session]
     if kind is Kind.SESSION:
         younger = record.select(record.id).where(
             (record.session == session.id) & ~_IS_EMPTY[record] & ~_record_is_over(before)
@@ -159,8 +163,10 @@ def _is_old(kind: Kind, before: int) -> Any:
 def _record_is_over(before: int) -> Any:
     """Ended; or never begun, and its session is over for so long: an alert to which nobody came."""
     session, record = models.ConsultationSession, models.SupervisorConsultation
-    sessions = session.select(session.id).where((session.state << _OVER) & (session.ended < before))
-    ended = (record.state << _OVER) & (record.ended < before)
+    sessions = session.select(session.id).where(
+        (session.state << _FINISHED_STATES) & (session.ended < before)
+    )
+    ended = (record.state << _FINISHED_STATES) & (record.ended < before)
     unused = (
         (record.state == SessionState.READY.value)
         & (record.last_seq == 0)
@@ -170,7 +176,7 @@ def _record_is_over(before: int) -> Any:
     return ended | unused
 
 
-def _has_arrived(before: int) -> Any:
+def _is_expired_notification(before: int) -> Any:
     table, inbox, receipt = models.Notification, models.Inbox, models.Receipt
     received = (
         receipt.select(receipt.seq)
@@ -188,8 +194,10 @@ def _has_arrived(before: int) -> Any:
 # Removing it
 
 
-def remove(tx: Transaction, threads: Sequence[Thread], most: int) -> tuple[Counts, list[Thread]]:
-    """Remove conversations, as far as ``most`` messages reach. They must be finished.
+def remove_conversations(
+    tx: Transaction, threads: Sequence[Thread], max_messages: int
+) -> tuple[Counts, list[Thread]]:
+    """Remove conversations, as far as ``max_messages`` messages reach. They must be finished.
 
     Returns what was removed, and the conversations that are gone; the others come next.
     """
@@ -197,20 +205,20 @@ def remove(tx: Transaction, threads: Sequence[Thread], most: int) -> tuple[Count
     gone = []
     for thread in threads:
         message = models.Message
-        if most <= 0:
+        if max_messages <= 0:
             break
         ids = [
             id
             for (id,) in message.select(message.id)
             .where((message.kind == thread.kind.value) & (message.thread_id == thread.id))
-            .limit(most)
+            .limit(max_messages)
             .tuples()
             .execute(tx.database)
         ]
-        discard(tx, message, ids)
+        delete_rows(tx, message, ids)
         counts["message"] += len(ids)
-        most -= len(ids)
-        if most > 0:
+        max_messages -= len(ids)
+        if max_messages > 0:
             counts += _remove_row(tx, thread)
             gone.append(thread)
     return +counts, gone
@@ -219,11 +227,11 @@ def remove(tx: Transaction, threads: Sequence[Thread], most: int) -> tuple[Count
 def remove_notifications(tx: Transaction, ids: Sequence[int]) -> Counts:
     table = models.Notification
     count = table.select().where(table.id.in_(ids) & (table.type >= 0)).count(tx.database)
-    discard(tx, table, ids)
+    delete_rows(tx, table, ids)
     return Counter({"notification": count})
 
 
-def sweep(tx: Transaction) -> None:
+def delete_emptied_rows(tx: Transaction) -> None:
     """Remove emptied rows that are not the last ones any more."""
     session, record = models.ConsultationSession, models.SupervisorConsultation
     for table in (record, session, models.SupportConversation, models.Message):
@@ -242,17 +250,17 @@ def count_rows(database: pw.Database, table: type[pw.Model]) -> int:
     return count
 
 
-def discard(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> None:
+def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> None:
     """Delete rows by their ids; the one with the highest id of the table is emptied instead."""
     ids = list(ids)
     if not ids:
         return
     highest = _highest(tx.database, table)
     id: Any = table._meta.primary_key
-    for some in portions(ids, MOST_AT_ONCE):
+    for some in chunks(ids, MAX_STATEMENT_IDS):
         table.delete().where(id.in_(some) & (id != highest)).execute(tx.database)
     if highest in ids:
-        _empty(tx, table, highest)
+        _empty_row(tx, table, highest)
 
 
 def _remove_row(tx: Transaction, thread: Thread) -> Counts:
@@ -263,18 +271,18 @@ def _remove_row(tx: Transaction, thread: Thread) -> Counts:
             .where((marks.kind == thread.kind.value) & (marks.thread_id == thread.id))
             .execute(tx.database)
         )
-    table = TABLES[thread.kind]
+    table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):
-        _empty(tx, table, thread.id)  # for the emptied record that still names it
+        _empty_row(tx, table, thread.id)  # for the emptied record that still names it
     else:
-        discard(tx, table, [thread.id])
+        delete_rows(tx, table, [thread.id])
     counts[table._meta.table_name] = 1
     return counts
 
 
-def _empty(tx: Transaction, table: type[pw.Model], id: int) -> None:
-    table.update(**_EMPTY[table]).where(table._meta.primary_key == id).execute(tx.database)
+def _empty_row(tx: Transaction, table: type[pw.Model], id: int) -> None:
+    table.update(**_EMPTY_VALUES[table]).where(table._meta.primary_key == id).execute(tx.database)
 
 
 def _highest(database: pw.Database, table: type[pw.Model]) -> int:

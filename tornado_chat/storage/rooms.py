@@ -10,10 +10,10 @@ from typing import Any
 import peewee as pw
 
 from tornado_chat.core.errors import Conflict, NotFound
-from tornado_chat.core.events import Notice, RoomEnded, RoomStarted
+from tornado_chat.core.events import RoomEnded, RoomStarted, SystemNotice
 from tornado_chat.core.types import Kind, Person, Role, Room, SessionState, Thread
 from tornado_chat.storage import models
-from tornado_chat.storage.raw_sql import ask
+from tornado_chat.storage.raw_sql import fetch_rows
 from tornado_chat.storage.writer import Transaction
 
 Table = type[models.ConsultationSession] | type[models.SupervisorConsultation]
@@ -47,39 +47,39 @@ def get(database: pw.Database, thread: Thread) -> Room:
 
 
 def find(database: pw.Database, thread: Thread) -> Room | None:
-    rows = ask(database, f"{_SELECT[thread.kind]} WHERE id = ?", thread.id)
+    rows = fetch_rows(database, f"{_SELECT[thread.kind]} WHERE id = ?", thread.id)
     return _room(thread.kind, rows[0]) if rows else None
 
 
-def several(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
+def find_many(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
     """Those of ``threads`` that there are."""
     return [
         _room(kind, row)
         for kind, select in _SELECT.items()
         if (ids := [thread.id for thread in threads if thread.kind is kind])
-        for row in ask(database, f"{select} WHERE id IN ({', '.join('?' * len(ids))})", *ids)
+        for row in fetch_rows(database, f"{select} WHERE id IN ({', '.join('?' * len(ids))})", *ids)
     ]
 
 
-def active(database: pw.Database) -> list[Room]:
+def active_rooms(database: pw.Database) -> list[Room]:
     """Every room that has started and not ended: what a restart must go on with."""
     return [
         _room(kind, row)
         for kind, select in _SELECT.items()
-        for row in ask(database, f"{select} WHERE state = ?", SessionState.ACTIVE.value)
+        for row in fetch_rows(database, f"{select} WHERE state = ?", SessionState.ACTIVE.value)
     ]
 
 
-def supervises(database: pw.Database, session_id: int, supervisor: Person) -> bool:
+def is_supervisor_of(database: pw.Database, session_id: int, supervisor: Person) -> bool:
     """Whether ``supervisor`` has a record on the session, finished or not."""
     record = models.SupervisorConsultation
     query = record.select().where((record.session == session_id) & (record.helper == supervisor.key))
     return bool(query.exists(database))
 
 
-def records(database: pw.Database, session_id: int) -> list[Room]:
+def supervision_records(database: pw.Database, session_id: int) -> list[Room]:
     """The supervision records of a session, oldest first."""
-    rows = ask(database, f"{_SELECT[Kind.RECORD]} WHERE session_id = ? ORDER BY id", session_id)
+    rows = fetch_rows(database, f"{_SELECT[Kind.RECORD]} WHERE session_id = ? ORDER BY id", session_id)
     return [_room(Kind.RECORD, row) for row in rows]
 
 
@@ -154,7 +154,7 @@ def create_record(
 
 
 def start(tx: Transaction, thread: Thread) -> Room:
-    """``ready`` to ``active``, announced once; a room that is in another state stays in it."""
+    """``ready`` to ``active_rooms``, announced once; a room that is in another state stays in it."""
     table = _TABLES[thread.kind]
     changed = (
         table.update(state=SessionState.ACTIVE.value, started=tx.now)
@@ -162,7 +162,7 @@ def start(tx: Transaction, thread: Thread) -> Room:
         .execute(tx.database)
     )
     if changed:
-        tx.emit(Notice(thread, "session_started", tx.now))
+        tx.emit(SystemNotice(thread, "session_started", tx.now))
     room = get(tx.database, thread)
     if changed:
         tx.emit(RoomStarted(room))

@@ -7,11 +7,11 @@ from pathlib import Path
 import peewee as pw
 from playhouse.migrations import Runner
 
-from tornado_chat.storage.migration_steps import Steps, locked
+from tornado_chat.storage.migration_steps import MigrationSteps, migration_lock
 from tornado_chat.storage.mysql import MysqlDatabase
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HISTORY = "schema_migration"
+HISTORY_TABLE = "schema_migration"
 """The table that says which of them a database has."""
 
 
@@ -25,53 +25,53 @@ def unknown(database: pw.Database) -> list[str]:
     return [m.name for m in _runner(database).status() if m.path is None]
 
 
-def upgrade(database: pw.Database, applied: Callable[[str], object] = lambda name: None) -> list[str]:
+def upgrade(database: pw.Database, on_applied: Callable[[str], object] = lambda name: None) -> list[str]:
     """Apply what is missing. Returns the applied names.
 
     On SQLite each has a transaction of its own. On MySQL one that stopped half-way goes on where it
     was, and of several processes one migrates while the others wait.
 
-    :arg applied: called with each name, when it is applied.
+    :arg on_applied: called with each name, when it is applied.
     """
     runner = _runner(database)
     done = []
-    with alone(database):
+    with exclusive_schema_access(database):
         if isinstance(database, MysqlDatabase):
             runner.History.create_table()
         for name in [name for name, there in status(database) if not there]:
-            with Steps(database, name) if isinstance(database, MysqlDatabase) else nullcontext():
+            with MigrationSteps(database, name) if isinstance(database, MysqlDatabase) else nullcontext():
                 runner.up(name)
             done.append(name)
-            applied(name)
+            on_applied(name)
     return done
 
 
-def create_missing(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:
+def create_missing_tables(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:
     """The tables of plugins, where there are none yet."""
     with database.bind_ctx(models):
         if not isinstance(database, MysqlDatabase):
             with database.atomic():
                 database.create_tables(models, safe=True)
             return
-        with alone(database):
+        with exclusive_schema_access(database):
             for model in pw.sort_models(models):  # type: ignore[attr-defined]  # absent from the stubs
-                with Steps(database, f"table {model._meta.table_name}") as steps:
+                with MigrationSteps(database, f"table {model._meta.table_name}") as steps:
                     if steps.resumed or not model.table_exists():
                         model.create_table(safe=False)
 
 
 @contextmanager
-def alone(database: pw.Database) -> Iterator[None]:
+def exclusive_schema_access(database: pw.Database) -> Iterator[None]:
     """No other process looks at the schema or changes it meanwhile; SQLite needs no such help.
 
     :raises OperationalError: another one does, for too long.
     """
     if isinstance(database, MysqlDatabase):
-        with locked(database):
+        with migration_lock(database):
             yield
     else:
         yield
 
 
 def _runner(database: pw.Database) -> Runner:
-    return Runner(database, str(MIGRATIONS), table_name=HISTORY)
+    return Runner(database, str(MIGRATIONS), table_name=HISTORY_TABLE)

@@ -23,41 +23,43 @@ _FIELDS = (
     _ACCOUNT.disabled,
     _ACCOUNT.signed_in,
 )
-_THERE = _ACCOUNT.removed.is_null()
+_NOT_REMOVED = _ACCOUNT.removed.is_null()
 
 
 # Accounts
 
 
-def exist(database: pw.Database) -> bool:
+def has_accounts(database: pw.Database) -> bool:
     """Whether anybody has an account, disabled or not."""
-    return _ACCOUNT.select(_ACCOUNT.id).where(_THERE).limit(1).scalar(database) is not None
+    return _ACCOUNT.select(_ACCOUNT.id).where(_NOT_REMOVED).limit(1).scalar(database) is not None
 
 
 def accounts(database: pw.Database) -> list[StaffAccount]:
     """All accounts, by name."""
-    query = _ACCOUNT.select(*_FIELDS).where(_THERE).order_by(_ACCOUNT.name).tuples()
+    query = _ACCOUNT.select(*_FIELDS).where(_NOT_REMOVED).order_by(_ACCOUNT.name).tuples()
     return [_account(row) for row in query.execute(database)]
 
 
-def find(database: pw.Database, name: str) -> tuple[StaffAccount, str] | None:
+def find_account(database: pw.Database, name: str) -> tuple[StaffAccount, str] | None:
     """The account ``name`` and its password's hash."""
-    query = _ACCOUNT.select(*_FIELDS, _ACCOUNT.password).where((_ACCOUNT.name == name) & _THERE).tuples()
+    query = (
+        _ACCOUNT.select(*_FIELDS, _ACCOUNT.password).where((_ACCOUNT.name == name) & _NOT_REMOVED).tuples()
+    )
     for row in query.execute(database):
         return _account(row[:-1]), row[-1]
     return None
 
 
-def of_person(database: pw.Database, person: Person) -> str | None:
+def account_name_of(database: pw.Database, person: Person) -> str | None:
     """The name of the account that is ``person``, if there is one."""
     mine = (_ACCOUNT.role == person.role.value) & (_ACCOUNT.person_id == person.id)
-    name: str | None = _ACCOUNT.select(_ACCOUNT.name).where(mine & _THERE).scalar(database)
+    name: str | None = _ACCOUNT.select(_ACCOUNT.name).where(mine & _NOT_REMOVED).scalar(database)
     return name
 
 
 def removed_person(database: pw.Database, name: str) -> Person | None:
     """Who an account ``name`` was that was removed."""
-    gone = (_ACCOUNT.name == name) & ~_THERE
+    gone = (_ACCOUNT.name == name) & ~_NOT_REMOVED
     query = _ACCOUNT.select(_ACCOUNT.role, _ACCOUNT.person_id).where(gone).tuples()
     for role, id in query.execute(database):
         return Person(Role(role), id)
@@ -79,7 +81,7 @@ def add(database: pw.Database, account: StaffAccount, password: str) -> None:
         "signed_in": None,
         "removed": None,
     }
-    taken = _ACCOUNT.update(values).where((_ACCOUNT.name == account.name) & ~_THERE).execute(database)
+    taken = _ACCOUNT.update(values).where((_ACCOUNT.name == account.name) & ~_NOT_REMOVED).execute(database)
     if not taken:
         _ACCOUNT.insert(name=account.name, **values).execute(database)
 
@@ -107,7 +109,7 @@ def remove(database: pw.Database, name: str, now: int) -> bool:
 
 
 def _change(database: pw.Database, name: str, values: dict[str, Any]) -> bool:
-    account = _ACCOUNT.select(_ACCOUNT.id).where((_ACCOUNT.name == name) & _THERE).scalar(database)
+    account = _ACCOUNT.select(_ACCOUNT.id).where((_ACCOUNT.name == name) & _NOT_REMOVED).scalar(database)
     if account is None:
         return False
     _ACCOUNT.update(values).where(_ACCOUNT.id == account).execute(database)
@@ -126,7 +128,7 @@ def open_session(
     :arg forget: sessions that expired before are deleted.
     """
     _SESSION.delete().where(_SESSION.expires < forget).execute(database)
-    same = (_ACCOUNT.name == name) & (_ACCOUNT.password == password) & ~_ACCOUNT.disabled & _THERE
+    same = (_ACCOUNT.name == name) & (_ACCOUNT.password == password) & ~_ACCOUNT.disabled & _NOT_REMOVED
     account = _ACCOUNT.select(_ACCOUNT.id).where(same).scalar(database)
     if account is None:
         return False
@@ -144,12 +146,12 @@ def session(database: pw.Database, key: str, now: int, idle: int) -> tuple[Staff
     return None
 
 
-def touch(database: pw.Database, keys: Sequence[str], now: int) -> None:
+def touch_sessions(database: pw.Database, keys: Sequence[str], now: int) -> None:
     """These sessions are in use."""
     _SESSION.update(used=now).where(_SESSION.key.in_(keys)).execute(database)
 
 
-def existing(database: pw.Database, keys: Sequence[str]) -> set[str]:
+def existing_sessions(database: pw.Database, keys: Sequence[str]) -> set[str]:
     """Those of ``keys`` that are sessions, expired or not."""
     query = _SESSION.select(_SESSION.key).where(_SESSION.key.in_(keys)).tuples()
     return {key for (key,) in query.execute(database)}

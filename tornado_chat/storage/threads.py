@@ -16,7 +16,7 @@ _TABLES: dict[Kind, Any] = {
 }
 
 
-def last(database: pw.Database, threads: Sequence[Thread]) -> list[tuple[Thread, int]]:
+def last_sequence_numbers(database: pw.Database, threads: Sequence[Thread]) -> list[tuple[Thread, int]]:
     """Each of ``threads`` that there is, with its last ``seq``."""
     found: list[tuple[Thread, int]] = []
     for kind, table in _TABLES.items():

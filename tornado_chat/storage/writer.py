@@ -30,18 +30,18 @@ from typing import Any, Generic, TypeVar, cast
 import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.aio.deferred import Pending
+from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event
-from tornado_chat.core.types import Stored, Thread
+from tornado_chat.core.types import AppendResult, Thread
 from tornado_chat.observability.logs import words
 from tornado_chat.observability.metrics import StorageMeter
-from tornado_chat.storage.messages import Append, MessageLog
-from tornado_chat.storage.transactions import Failed, commits_for
+from tornado_chat.storage.messages import AppendRequest, MessageAppender
+from tornado_chat.storage.transactions import CommitFailed, transaction_runner_for
 
 T = TypeVar("T")
 
-MOST_LOCKED = 5
+MAX_LOCK_WAITS = 5
 """Locks that the pieces of a batch wait for, one after the other; then it is more than a row that is locked."""
 
 log = logging.getLogger(__name__)
@@ -63,15 +63,15 @@ class Transaction:
 class _Job(Generic[T]):
     """One waiting piece of work, and what became of it: an append, or Python code to run in the transaction.
 
-    Somebody waits by a ``Pending`` or a future; ``received`` is 0 if nobody measures how long.
+    Somebody waits by a ``Deferred`` or a future; ``received`` is 0 if nobody measures how long.
     """
 
     __slots__ = ("error", "events", "received", "result", "waiting", "work")
 
     def __init__(
         self,
-        work: Append | Callable[[Transaction], T],
-        waiting: Pending[T] | asyncio.Future[T],
+        work: AppendRequest | Callable[[Transaction], T],
+        waiting: Deferred[T] | asyncio.Future[T],
         received: float,
     ) -> None:
         self.work = work
@@ -93,7 +93,7 @@ class _Job(Generic[T]):
     def settle(self) -> None:
         """Tell whoever waits."""
         waiting = self.waiting
-        if isinstance(waiting, Pending):
+        if isinstance(waiting, Deferred):
             waiting.settle(self.result, self.error)
         elif waiting.done():  # whoever waited has been cancelled; the work is done all the same
             return
@@ -103,7 +103,7 @@ class _Job(Generic[T]):
             waiting.set_result(cast(T, self.result))
 
 
-Jobs = Sequence[_Job[Any]]
+Batch = Sequence[_Job[Any]]
 
 
 class Writer:
@@ -117,23 +117,23 @@ class Writer:
         *,
         clock: Callable[[], int] = now_microseconds,
         meter: StorageMeter | None = None,
-        patience: float = 20.0,
-        largest_batch: int = 2000,
-        largest_backlog: int = 20000,
-        least_apart: float = 0.001,
+        timeout_seconds: float = 20.0,
+        max_batch_jobs: int = 2000,
+        max_backlog_jobs: int = 20000,
+        min_batch_interval_seconds: float = 0.001,
     ) -> None:
-        """:arg least_apart: seconds from the beginning of a batch to that of the next."""
+        """:arg min_batch_interval_seconds: seconds from the beginning of a batch to that of the next."""
         self._database = database
         self._publish = publish
         self._loop = loop
         self._clock = clock
         self._meter = meter or StorageMeter()
-        self._largest_batch = largest_batch
-        self._largest_backlog = largest_backlog
-        self._least_apart = least_apart
-        self._log = MessageLog(database)
-        self._commits = commits_for(database, patience, self._meter)
-        self._waiting: deque[_Job[Any]] = deque()
+        self._max_batch_jobs = max_batch_jobs
+        self._max_backlog_jobs = max_backlog_jobs
+        self._min_batch_interval_seconds = min_batch_interval_seconds
+        self._appender = MessageAppender(database)
+        self._transaction_runner = transaction_runner_for(database, timeout_seconds, self._meter)
+        self._queue: deque[_Job[Any]] = deque()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -144,9 +144,9 @@ class Writer:
     @property
     def backlog(self) -> int:
         """How many pieces of work wait for the batch that is under way."""
-        return len(self._waiting)
+        return len(self._queue)
 
-    def append(self, append: Append, received: float = 0.0) -> Pending[Stored]:
+    def append(self, append: AppendRequest, received: float = 0.0) -> Deferred[AppendResult]:
         """Store a message. It is settled after the commit, when others have been told.
 
         :arg received: when its frame came, by the loop's clock.
@@ -155,7 +155,7 @@ class Writer:
         The error is ``Conflict`` when the thread has ended meanwhile and ``Unavailable`` when the
         database did not take it.
         """
-        waiting: Pending[Stored] = Pending()
+        waiting: Deferred[AppendResult] = Deferred()
         self._submit(_Job(append, waiting, received))
         return waiting
 
@@ -172,9 +172,9 @@ class Writer:
         self._thread.join()
 
     def _submit(self, job: _Job[Any]) -> None:
-        if self._closing or len(self._waiting) >= self._largest_backlog:
+        if self._closing or len(self._queue) >= self._max_backlog_jobs:
             raise Unavailable("overloaded")
-        self._waiting.append(job)
+        self._queue.append(job)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -185,79 +185,79 @@ class Writer:
         while True:
             self._wake.wait()
             self._wake.clear()
-            while self._waiting:
+            while self._queue:
                 pause = next_batch - time.monotonic()
                 if pause > 0:
                     time.sleep(pause)  # nothing that may come meanwhile would make it go on earlier
-                next_batch = time.monotonic() + self._least_apart
-                batch = self._take(self._largest_batch)
+                next_batch = time.monotonic() + self._min_batch_interval_seconds
+                batch = self._take_jobs(self._max_batch_jobs)
                 away = self._commit(batch)
                 if away is not None:
-                    others = self._take(len(self._waiting))
+                    others = self._take_jobs(len(self._queue))
                     self._refuse(others, away)
                     batch += others
                 self._loop.call_soon_threadsafe(self._settle, batch)
-            if self._closing and not self._waiting:
-                self._commits.close()
+            if self._closing and not self._queue:
+                self._transaction_runner.close()
                 return
 
-    def _take(self, most: int) -> list[_Job[Any]]:
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
+    def _take_jobs(self, most: int) -> list[_Job[Any]]:
+        return [self._queue.popleft() for _ in range(min(len(self._queue), most))]
 
-    def _commit(self, batch: Jobs) -> Exception | None:
+    def _commit(self, batch: Batch) -> Exception | None:
         """One transaction for all; if a piece breaks it, one for each. What is returned: the database is away."""
-        failed = self._try(batch)
+        failed = self._try_commit(batch)
         if failed is None:
             return None
-        if failed.away:
+        if failed.is_database_away:
             self._meter.refused += 1
             return failed.cause
-        if len(batch) == 1 or not failed.by_work:
-            self._complain(batch, failed)
+        if len(batch) == 1 or not failed.is_work_error:
+            self._log_refusal(batch, failed)
             return None
-        with self._commits.hurry():
-            return self._one_by_one(batch)
+        with self._transaction_runner.short_lock_waits():
+            return self._commit_one_by_one(batch)
 
-    def _one_by_one(self, batch: Jobs) -> Exception | None:
+    def _commit_one_by_one(self, batch: Batch) -> Exception | None:
         """What needs a lock that somebody keeps is refused, without waiting for the same one again."""
         locked: list[Thread | None] = []
         for number, job in enumerate(batch):
-            thread = job.work.thread if isinstance(job.work, Append) else None
-            if (thread is not None and thread in locked) or len(locked) >= MOST_LOCKED:
+            thread = job.work.thread if isinstance(job.work, AppendRequest) else None
+            if (thread is not None and thread in locked) or len(locked) >= MAX_LOCK_WAITS:
                 continue  # refused with the whole batch
             self._meter.retries += 1
-            failed = self._try([job])
+            failed = self._try_commit([job])
             if failed is None:
                 continue
-            if failed.away:
+            if failed.is_database_away:
                 self._refuse(batch[number + 1 :], failed.cause)
                 return failed.cause
-            if failed.locked:
+            if failed.is_locked:
                 locked.append(thread)
-            self._complain([job], failed)
+            self._log_refusal([job], failed)
         return None
 
-    def _try(self, batch: Jobs) -> Failed | None:
+    def _try_commit(self, batch: Batch) -> CommitFailed | None:
         started = time.perf_counter()
         try:
-            self._commits.commit(lambda: self._execute(batch))
-        except Failed as failed:
-            if failed.doubtful:
+            self._transaction_runner.commit(lambda: self._execute(batch))
+        except CommitFailed as failed:
+            if failed.is_in_doubt:
                 # If it turns out to be there, the others are to hear of it.
                 events = [event for job in batch for event in job.events]
-                self._commits.when_known(lambda: self._tell(events))
+                self._transaction_runner.on_resolved(lambda: self._publish_events(events))
             self._refuse(batch, failed.cause)
             return failed
         self._meter.committed(len(batch), time.perf_counter() - started, time.time())
         return None
 
-    def _execute(self, batch: Jobs) -> None:
+    def _execute(self, batch: Batch) -> None:
         """Run the pieces in order; neighbouring appends go to the database together."""
         now = self._clock()
-        appends: list[tuple[_Job[Any], Append]] = []
+        appends: list[tuple[_Job[Any], AppendRequest]] = []
         for job in batch:
             job.reset()
-            if isinstance(job.work, Append):
+            if isinstance(job.work, AppendRequest):
                 appends.append((job, job.work))
                 continue
             self._append(appends, now)
@@ -271,10 +271,10 @@ class Writer:
                 job.fail(error)
         self._append(appends, now)
 
-    def _append(self, jobs: Sequence[tuple[_Job[Any], Append]], now: int) -> None:
+    def _append(self, jobs: Sequence[tuple[_Job[Any], AppendRequest]], now: int) -> None:
         if not jobs:
             return
-        outcomes = self._log.append([append for _, append in jobs], now)
+        outcomes = self._appender.append([append for _, append in jobs], now)
         for (job, _), outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, ChatError):
                 job.fail(outcome)
@@ -282,24 +282,24 @@ class Writer:
                 job.result, event = outcome
                 job.events = (event,)
 
-    def _complain(self, batch: Jobs, failed: Failed) -> None:
+    def _log_refusal(self, batch: Batch, failed: CommitFailed) -> None:
         cause = failed.cause
         why = words(cause) or type(cause).__name__
         self._meter.refused += 1
         log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
 
-    def _refuse(self, batch: Jobs, cause: Exception) -> None:
+    def _refuse(self, batch: Batch, cause: Exception) -> None:
         for job in batch:
             error = Unavailable("not_stored")
             error.__cause__ = cause
             job.fail(error)
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def _publish_events(self, events: Sequence[Event]) -> None:
         self._loop.call_soon_threadsafe(lambda: [self._publish(event) for event in events])
 
     # --- back on the loop ---
 
-    def _settle(self, batch: Jobs) -> None:
+    def _settle(self, batch: Batch) -> None:
         for job in batch:
             for event in job.events:
                 self._publish(event)

@@ -28,11 +28,18 @@ from tornado_chat.client import (
     WaiterClient,
 )
 from tornado_chat.terminal.screen import Screen, printable
-from tornado_chat.terminal.talks import ChatTalk, NotifyTalk, ObserveTalk, Talk, UserTalk, WaiterTalk
+from tornado_chat.terminal.talks import (
+    ChatTerminal,
+    DialectTerminal,
+    NotifyTerminal,
+    ObserveTerminal,
+    UserTerminal,
+    WaiterTerminal,
+)
 
 Dialect = Literal["counselling", "support-user", "support-waiter", "observe", "notify"]
 
-REFUSALS = {
+CLOSE_TEXTS = {
     403: "The server does not accept connections from here.",
     404: "There is no chat server at this address.",
     1002: "This server does not speak the expected protocol.",
@@ -81,20 +88,20 @@ async def terminal(
         await _converse(talk, stdin)
     except Closed as closed:
         if closed.code != 1000:
-            return _fail(explain(closed), stderr)
+            return _fail(close_text(closed), stderr)
     return 0
 
 
-def explain(closed: Closed) -> str:
+def close_text(closed: Closed) -> str:
     """A sentence for people about why the connection is over."""
-    sentence = REFUSALS.get(closed.code, f"The server closed the connection ({closed.code}).")
+    sentence = CLOSE_TEXTS.get(closed.code, f"The server closed the connection ({closed.code}).")
     return f"{sentence} ({printable(closed.reason)})" if closed.reason else sentence
 
 
-async def _converse(talk: Talk[Any], stdin: int) -> None:
+async def _converse(talk: DialectTerminal[Any], stdin: int) -> None:
     async with talk.client:
-        listening = asyncio.create_task(talk.listen())
-        obeying = asyncio.create_task(talk.obey(stdin))
+        listening = asyncio.create_task(talk.show_received())
+        obeying = asyncio.create_task(talk.run_input(stdin))
         try:
             await asyncio.wait([listening, obeying], return_when=asyncio.FIRST_COMPLETED)
             if not listening.done():
@@ -108,29 +115,31 @@ async def _converse(talk: Talk[Any], stdin: int) -> None:
             await asyncio.gather(listening, obeying, return_exceptions=True)
 
 
-def _talk(url: str, token: str, dialect: Dialect, screen: Screen) -> Talk[Any]:
+def _talk(url: str, token: str, dialect: Dialect, screen: Screen) -> DialectTerminal[Any]:
     """The dialect's client and talk for an endpoint's address. Raises ValueError if it is not one."""
     options = Options(on_change=screen.on_change)
     match dialect:
         case "support-user":
-            return UserTalk(UserClient(_base(url, "/v1/ws/user/connect"), token, options=options), screen)
+            return UserTerminal(UserClient(_base(url, "/v1/ws/user/connect"), token, options=options), screen)
         case "support-waiter":
-            return WaiterTalk(
+            return WaiterTerminal(
                 WaiterClient(_base(url, "/v1/ws/waiter/connect"), token, options=options), screen
             )
         case "notify":
-            return NotifyTalk(NotifyClient(_base(url, "/notify"), token, options=options), screen)
+            return NotifyTerminal(NotifyClient(_base(url, "/notify"), token, options=options), screen)
     query = parse_qs(urlsplit(url).query)
     session_id = query.get("sessionId", [""])[0]
     if not session_id:
         raise ValueError(f"The address {url} has no sessionId")
     if dialect == "observe":
         observe = ObserveClient(_base(url, "/observe"), token, session_id, options=options)
-        return ObserveTalk(observe, screen)
+        return ObserveTerminal(observe, screen)
     type = query.get("type", ["0"])[0]
     if type not in ("0", "1"):
         raise ValueError(f"The type in the address {url} is neither 0 nor 1")
-    return ChatTalk(ChatClient(_base(url, "/chat"), token, session_id, int(type), options=options), screen)
+    return ChatTerminal(
+        ChatClient(_base(url, "/chat"), token, session_id, int(type), options=options), screen
+    )
 
 
 def _base(url: str, path: str) -> str:

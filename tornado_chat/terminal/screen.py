@@ -46,7 +46,7 @@ class Screen:
             line = f"{DIM}{line}{RESET}" if dim else f"{DIM}{clock}{RESET}{line[len(clock) :]}"
         self._write(line + "\n")
 
-    def take_back(self, typed: str) -> None:
+    def erase_echo(self, typed: str) -> None:
         """Remove the line that the terminal echoed: it is shown again, with its time, when it is stored."""
         width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in typed)
         if self._echoes and width < os.get_terminal_size(self._out.fileno()).columns:

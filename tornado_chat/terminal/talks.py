@@ -12,11 +12,11 @@ from tornado_chat.client import (
     Ack,
     ChatClient,
     Closed,
-    Connection,
     Frame,
-    Notice,
-    Observed,
-    Refused,
+    MessageRefused,
+    NotifyFrame,
+    ObserveFrame,
+    ReconnectingClient,
     SupportFrame,
     UserClient,
     WaiterClient,
@@ -26,14 +26,14 @@ from tornado_chat.terminal.screen import Screen, read_lines
 T = TypeVar("T")
 
 
-class Talk(ABC, Generic[T]):
+class DialectTerminal(ABC, Generic[T]):
     """A dialect on the terminal. This much is one that only listens."""
 
     hint = "listening; /quit or Ctrl-D to leave"
     help: tuple[str, ...] = ("/quit          leave",)
     close_code = 1000
 
-    def __init__(self, client: Connection[T], screen: Screen) -> None:
+    def __init__(self, client: ReconnectingClient[T], screen: Screen) -> None:
         self.client = client
         self.screen = screen
         self._sends = asyncio.TaskGroup()
@@ -44,14 +44,14 @@ class Talk(ABC, Generic[T]):
 
     async def say(self, text: str) -> None:
         """Send what was typed, and show what became of it."""
-        self.complain("nothing can be said here")
+        self.show_error("nothing can be said here")
 
     async def command(self, name: str, rest: str) -> bool:
         """Do ``/name rest``. True if it was the last thing to do."""
         if name == "quit":
             return True
         if name != "help":
-            self.complain(f"there is no command /{name}")
+            self.show_error(f"there is no command /{name}")
         for line in self.help:
             self.screen.say("·", line, dim=True)
         return False
@@ -59,16 +59,16 @@ class Talk(ABC, Generic[T]):
     async def leave(self) -> None:
         """Say goodbye, when everything typed has been done."""
 
-    def complain(self, text: str) -> None:
+    def show_error(self, text: str) -> None:
         self.screen.say("!", text, red=True)
 
-    async def listen(self) -> None:
+    async def show_received(self) -> None:
         """Show everything, to the end of the conversation."""
         async for received in self.client:
             if self.show(received):
                 return
 
-    async def obey(self, stdin: int) -> None:
+    async def run_input(self, stdin: int) -> None:
         """Do everything that is typed, to the end of the input or the last command, and see it done.
 
         ``//`` at the beginning of a line stands for a slash that is no command.
@@ -80,19 +80,19 @@ class Talk(ABC, Generic[T]):
                     if await self.command(name, rest.strip()):
                         return
                 elif line.strip():
-                    self.screen.take_back(line)
-                    await self.begin(self.say(line.removeprefix("/")))
+                    self.screen.erase_echo(line)
+                    await self.start_sending(self.say(line.removeprefix("/")))
 
-    async def begin(self, sending: Coroutine[Any, Any, None]) -> None:
+    async def start_sending(self, sending: Coroutine[Any, Any, None]) -> None:
         """Have a message take its place, before whatever is typed next, and not wait for its answer."""
         self._sends.create_task(sending)
         await asyncio.sleep(0)  # it takes its place as it starts, which is now
 
-    async def deliver(self, shown: str, sending: Awaitable[Ack | None]) -> None:
+    async def show_result(self, shown: str, sending: Awaitable[Ack | None]) -> None:
         """Wait for ``sending``, and show the line with what became of it."""
         try:
             ack = await sending
-        except Refused as refused:
+        except MessageRefused as refused:
             self.screen.say("✗", f"{shown} ({refused.text})", red=True)
         except Closed:
             self.screen.say("✗", f"{shown} (not confirmed)", red=True)
@@ -100,19 +100,19 @@ class Talk(ABC, Generic[T]):
             self.screen.say("→", f"{shown} ✓", ack.time if ack else None)
 
 
-class NotifyTalk(Talk[Notice]):
+class NotifyTerminal(DialectTerminal[NotifyFrame]):
     """Pop-up notifications."""
 
-    def show(self, received: Notice) -> bool:
+    def show(self, received: NotifyFrame) -> bool:
         data = f" {json.encode(received.data).decode()}" if received.data else ""
         self.screen.say("←", received.msg + data, received.time)
         return False
 
 
-class ObserveTalk(Talk[Observed]):
+class ObserveTerminal(DialectTerminal[ObserveFrame]):
     """A session, as its supervisor sees it."""
 
-    def show(self, received: Observed) -> bool:
+    def show(self, received: ObserveFrame) -> bool:
         match received.sender_type:
             case None:
                 self.screen.say("·", received.msg, received.time, dim=True)
@@ -122,7 +122,7 @@ class ObserveTalk(Talk[Observed]):
         return False
 
 
-class ChatTalk(Talk[Frame]):
+class ChatTerminal(DialectTerminal[Frame]):
     """A counselling session."""
 
     hint = "type and press Enter; /help for more"
@@ -138,7 +138,7 @@ class ChatTalk(Talk[Frame]):
         return False
 
     async def say(self, text: str) -> None:
-        await self.deliver(text, self._send(text))
+        await self.show_result(text, self._send(text))
 
     async def command(self, name: str, rest: str) -> bool:
         if name == "end":
@@ -147,28 +147,28 @@ class ChatTalk(Talk[Frame]):
         return await super().command(name, rest)
 
 
-class SupportTalk(Talk[SupportFrame]):
+class SupportTerminal(DialectTerminal[SupportFrame]):
     """What the user's and the waiter's side show alike."""
 
     hint = "type and press Enter; /help for more"
 
     def show(self, received: SupportFrame) -> bool:
-        who = self.who(received)
+        who = self.speaker_prefix(received)
         match received.type:
             case "message_text":
                 self.screen.say("←", who + received.message)
             case "message_image":
-                self.screen.say("←", f"{who}[image] {received.detail('url')}")
+                self.screen.say("←", f"{who}[image] {received.payload_value('url')}")
             case "error":
-                self.complain(received.message)
+                self.show_error(received.message)
         return False
 
-    def who(self, received: SupportFrame) -> str:
+    def speaker_prefix(self, received: SupportFrame) -> str:
         """Whose line it is, if there can be several people."""
         return ""
 
 
-class UserTalk(SupportTalk):
+class UserTerminal(SupportTerminal):
     """A user, and whichever waiter comes."""
 
     help = ("/end           end the conversation", "/quit          leave; you can come back for a while")
@@ -182,13 +182,15 @@ class UserTalk(SupportTalk):
     def show(self, received: SupportFrame) -> bool:
         match received.type:
             case "connect_success":
-                waiter = received.detail("uuid")
+                waiter = received.payload_value("uuid")
                 if waiter != self._waiter:  # and not the same one after a reconnect
                     self.screen.say("·", "connected", dim=True)
                 self._waiter = waiter
             case "connect_queue":
                 self._waiter = None
-                self.screen.say("·", f"waiting, number {received.detail('location')} in line", dim=True)
+                self.screen.say(
+                    "·", f"waiting, number {received.payload_value('location')} in line", dim=True
+                )
             case "disconnected":
                 self.screen.say("·", "the conversation has ended", dim=True)
                 return True
@@ -197,7 +199,7 @@ class UserTalk(SupportTalk):
         return False
 
     async def say(self, text: str) -> None:
-        await self.deliver(text, self._user.send(text))
+        await self.show_result(text, self._user.send(text))
 
     async def command(self, name: str, rest: str) -> bool:
         self._ending = name == "end"
@@ -208,7 +210,7 @@ class UserTalk(SupportTalk):
             await self._user.tell("disconnect")
 
 
-class WaiterTalk(SupportTalk):
+class WaiterTerminal(SupportTerminal):
     """A waiter with its users, numbered as they come; a plain line goes to the current one."""
 
     help = (
@@ -228,38 +230,38 @@ class WaiterTalk(SupportTalk):
     def show(self, received: SupportFrame) -> bool:
         match received.type:
             case "new_connection":
-                self._arrive(str(received.detail("uuid")))
+                self._arrive(str(received.payload_value("uuid")))
             case "disconnected" if received.sender is not None:
                 self._forget(received.sender)
             case _:
                 return super().show(received)
         return False
 
-    def who(self, received: SupportFrame) -> str:
+    def speaker_prefix(self, received: SupportFrame) -> str:
         return f"{self._label(received.sender)}: " if received.sender is not None else ""
 
     async def say(self, text: str) -> None:
         user = self._current
         if user is None:
-            self.complain("to whom? /to N text" if self._numbers else "there is no user yet")
+            self.show_error("to whom? /to N text" if self._numbers else "there is no user yet")
         else:
-            await self.deliver(f"{self._label(user)}: {text}", self._waiter.send(user, text))
+            await self.show_result(f"{self._label(user)}: {text}", self._waiter.send(user, text))
 
     async def command(self, name: str, rest: str) -> bool:
         if name == "to":
             number, _, text = rest.partition(" ")
             users = [user for user, its in self._numbers.items() if str(its) == number]
             if not users:
-                self.complain(f"there is no user {number}".rstrip())
+                self.show_error(f"there is no user {number}".rstrip())
                 return False
             self._current = users[0]
             if text:
-                await self.begin(self.say(text))
+                await self.start_sending(self.say(text))
             return False
         if name == "end":
             user = self._current
             if user is None:
-                self.complain("there is no current user")
+                self.show_error("there is no current user")
             else:
                 await self._waiter.tell("disconnect", to=user)
                 self._forget(user)

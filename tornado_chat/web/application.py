@@ -13,13 +13,13 @@ from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.web import pages, widget
 from tornado_chat.web.api import notifications, ops, sessions, staff, status
 from tornado_chat.web.api import support as support_api
-from tornado_chat.web.api.base import NothingHere
+from tornado_chat.web.api.base import NotFoundHandler
 from tornado_chat.web.api.operations import Routes
 from tornado_chat.web.api_docs import handlers as described
 from tornado_chat.web.api_docs import pages as described_pages
-from tornado_chat.web.api_docs.handlers import Descriptions
-from tornado_chat.web.api_docs.pages import Docs
-from tornado_chat.web.http.origins import Origins
+from tornado_chat.web.api_docs.handlers import ApiDocuments
+from tornado_chat.web.api_docs.pages import DocsPages
+from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.http.proxy_headers import Networks
 from tornado_chat.web.pages import Site
 from tornado_chat.web.sockets import counselling, support
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 class ChatApplication(Application):
     """:arg more_pages: routes like those of ``pages``.
-    :arg of_plugins: routes as Tornado takes them. Where an address is ours too, ours comes first.
+    :arg plugin_routes: routes as Tornado takes them. Where an address is ours too, ours comes first.
     """
 
     def __init__(
@@ -38,34 +38,34 @@ class ChatApplication(Application):
         services: Services,
         readiness: Readiness,
         more_pages: Sequence[pages.Route],
-        of_plugins: Sequence[Any],
+        plugin_routes: Sequence[Any],
     ) -> None:
-        self._origins = Origins(config.web.origins)
+        self._origins = AllowedOrigins(config.web.origins)
         self._ops_networks = Networks(config.web.ops_networks)
         everybody = {"services": services, "origins": self._origins}
         networks = {"networks": self._ops_networks}
-        operator = {**networks, "readiness": readiness, "siblings": services.siblings}
-        of_status = _given(networks, status.ROUTES)
+        operator = {**networks, "readiness": readiness, "siblings": services.status_aggregator}
+        of_status = _with_handler_args(networks, status.ROUTES)
         api = [*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
-        self._descriptions = Descriptions([*api, *described.ROUTES, *ops.ROUTES], config.auth)
+        self._api_documents = ApiDocuments([*api, *described.ROUTES, *ops.ROUTES], config.auth)
         routes = [
-            *_given(everybody, counselling.ROUTES),
-            *_given(everybody, support.ROUTES),
-            *_given(everybody, api),
-            *_given({**everybody, "descriptions": self._descriptions}, described.ROUTES),
-            *_given(operator, ops.ROUTES),
+            *_with_handler_args(everybody, counselling.ROUTES),
+            *_with_handler_args(everybody, support.ROUTES),
+            *_with_handler_args(everybody, api),
+            *_with_handler_args({**everybody, "descriptions": self._api_documents}, described.ROUTES),
+            *_with_handler_args(operator, ops.ROUTES),
         ]
         self._site: Site | None = None
-        self._docs: Docs | None = None
+        self._docs: DocsPages | None = None
         if config.web.pages:
-            self._site = site = Site(config.auth, self._origins, services.staff.available)
-            self._docs = Docs(site, self._descriptions)
-            routes += _given({"site": site}, [*pages.ROUTES, *more_pages])
-            routes += _given({"site": site, **everybody}, widget.ROUTES)
-            routes += _given({"docs": self._docs}, described_pages.ROUTES)
+            self._site = site = Site(config.auth, self._origins, services.staff.is_available)
+            self._docs = DocsPages(site, self._api_documents)
+            routes += _with_handler_args({"site": site}, [*pages.ROUTES, *more_pages])
+            routes += _with_handler_args({"site": site, **everybody}, widget.ROUTES)
+            routes += _with_handler_args({"docs": self._docs}, described_pages.ROUTES)
         super().__init__(
-            [*routes, *of_plugins],
-            default_handler_class=NothingHere,
+            [*routes, *plugin_routes],
+            default_handler_class=NotFoundHandler,
             default_handler_args=everybody,
             log_function=_log_request,
             **_for_sockets(config),
@@ -75,14 +75,14 @@ class ChatApplication(Application):
         """Go by another configuration from now on; sockets that are open stay so."""
         self._origins.reconfigure(config.web.origins)
         self._ops_networks.reconfigure(config.web.ops_networks)
-        self._descriptions.reconfigure(config.auth)
+        self._api_documents.reconfigure(config.auth)
         if self._site is not None and self._docs is not None:
             self._site.reconfigure(config.auth)
             self._docs.reconfigure()
         self.settings.update(_for_sockets(config))
 
 
-def _given(what: Mapping[str, Any], routes: Routes) -> list[tuple[Any, ...]]:
+def _with_handler_args(what: Mapping[str, Any], routes: Routes) -> list[tuple[Any, ...]]:
     """``routes``, whose handlers are made with ``what`` beside what each route has itself."""
     return [(path, handler, {**what, **(own[0] if own else {})}) for path, handler, *own in routes]
 

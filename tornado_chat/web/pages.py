@@ -1,7 +1,7 @@
 """The web pages: ``/room``, ``/supervise``, ``/signin``, and what they are made of under ``/static/``.
 
 The files lie in ``static`` as they are served, except that in a page ``{{static}}`` becomes the address of
-that folder and ``{{metas}}`` what its scripts have to know, as ``<meta>`` elements (``Site.metas``). They are
+that folder and ``{{metas}}`` what its scripts have to know, as ``<meta>`` elements (``Site.meta_tags``). They are
 read once, when the server starts: there are few of them, and nothing of a request names a file of
 the disk. A page refers to ``/static/HASH/…``, where ``HASH`` stands for the contents of all files;
 modules import each other by relative paths, so everything below such an address may be cached for
@@ -23,9 +23,9 @@ from tornado.web import HTTPError
 
 from tornado_chat import config
 from tornado_chat.web.api.plain_handler import PlainHandler
-from tornado_chat.web.http.origins import Origins
+from tornado_chat.web.http.origins import AllowedOrigins
 
-TYPES: Mapping[str, str] = {
+CONTENT_TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -33,8 +33,8 @@ TYPES: Mapping[str, str] = {
 }
 """What there is. Not left to the machine's tables, which may call modules something else."""
 
-FOR_GOOD = "public, max-age=31536000, immutable"
-ASK_AGAIN = "no-cache"  # the browser keeps it, and asks each time whether it is still the same
+CACHE_IMMUTABLE = "public, max-age=31536000, immutable"
+CACHE_REVALIDATE = "no-cache"  # the browser keeps it, and asks each time whether it is still the same
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")  # policies know no IPv6 addresses
@@ -58,9 +58,9 @@ class Assets:
 
     def page(self, name: str, metas: str) -> str:
         """The page ``name``, with its blanks filled in."""
-        return self.fill(f"{name}/index.html", metas=metas)
+        return self.render(f"{name}/index.html", metas=metas)
 
-    def fill(self, path: str, **more: str) -> str:
+    def render(self, path: str, **more: str) -> str:
         """A file with its blanks filled in as they are, ``more`` are those that only it has."""
         blanks = {"static": self.address, **more}
         return _BLANK.sub(lambda blank: blanks[blank[1]], self.files[path].decode())
@@ -81,7 +81,7 @@ class Assets:
         for entry in folder.iterdir():
             if entry.is_dir():
                 self._read(entry, f"{prefix}{entry.name}/")
-            elif _suffix(entry.name) in TYPES:
+            elif _suffix(entry.name) in CONTENT_TYPES:
                 self.files[prefix + entry.name] = entry.read_bytes()
 
 
@@ -92,7 +92,9 @@ class Site:
     :arg accounts: whether anybody can sign in at the server itself.
     """
 
-    def __init__(self, auth: config.Auth, origins: Origins, accounts: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self, auth: config.Auth, origins: AllowedOrigins, accounts: Callable[[], Awaitable[bool]]
+    ) -> None:
         self.assets = Assets()
         self._origins = origins
         self._accounts = accounts
@@ -110,9 +112,9 @@ class Site:
     def origins(self) -> tuple[str, ...]:
         """Those whose pages may frame ours and hand tokens over."""
         # What else the configuration takes for an origin (of an app) cannot be in a policy.
-        return tuple(each for each in self._origins.named if _ORIGIN.fullmatch(each))
+        return tuple(each for each in self._origins.listed if _ORIGIN.fullmatch(each))
 
-    async def metas(self, origins: tuple[str, ...] | None = None) -> str:
+    async def meta_tags(self, origins: tuple[str, ...] | None = None) -> str:
         """What the scripts of pages have to know: ``<meta>`` elements.
 
         Names of claims, the allowed origins and the paths of the pages, both separated by spaces, and
@@ -143,7 +145,7 @@ class PageBase(PlainHandler):
         self.assets = site.assets
 
     def set_default_headers(self) -> None:
-        self.set_header("Content-Security-Policy", self._policy("'none'"))
+        self.set_header("Content-Security-Policy", self._content_security_policy("'none'"))
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("X-Frame-Options", "DENY")  # frame-ancestors, for browsers that are older
         self.set_header("Referrer-Policy", "no-referrer")
@@ -151,7 +153,9 @@ class PageBase(PlainHandler):
 
     def allow_frames(self, origins: tuple[str, ...]) -> None:
         """Let pages of these origins have this one in a frame, and those of its own."""
-        self.set_header("Content-Security-Policy", self._policy(" ".join(["'self'", *origins])))
+        self.set_header(
+            "Content-Security-Policy", self._content_security_policy(" ".join(["'self'", *origins]))
+        )
         self.clear_header("X-Frame-Options")  # it knows no list
 
     def finish_zipped(self, content: str | bytes) -> None:
@@ -163,7 +167,7 @@ class PageBase(PlainHandler):
             body = self.assets.zipped(body)
         self.finish(body)  # Tornado adds the ETag, and answers 304
 
-    def _policy(self, ancestors: str) -> str:
+    def _content_security_policy(self, ancestors: str) -> str:
         # Not every browser counts WebSockets among 'self'. The host is the client's word; it goes
         # into the header only if it looks like one.
         host = self.request.host if _HOST.fullmatch(self.request.host) else ""
@@ -190,9 +194,9 @@ class PageHandler(PageBase):
     async def get(self, *path: str) -> None:
         if self.framed and self.site.origins:
             self.allow_frames(self.site.origins)
-        self.set_header("Content-Type", TYPES[".html"])
-        self.set_header("Cache-Control", ASK_AGAIN)
-        self.finish_zipped(self.assets.page(self.page, await self.site.metas()))
+        self.set_header("Content-Type", CONTENT_TYPES[".html"])
+        self.set_header("Cache-Control", CACHE_REVALIDATE)
+        self.finish_zipped(self.assets.page(self.page, await self.site.meta_tags()))
 
     head = get
 
@@ -210,8 +214,8 @@ class StaticHandler(PageBase):
         content = self.assets.files.get(name)
         if content is None or name.endswith(".html"):
             raise HTTPError(HTTPStatus.NOT_FOUND)
-        self.set_header("Content-Type", TYPES[_suffix(name)])
-        self.set_header("Cache-Control", FOR_GOOD if current else ASK_AGAIN)
+        self.set_header("Content-Type", CONTENT_TYPES[_suffix(name)])
+        self.set_header("Cache-Control", CACHE_IMMUTABLE if current else CACHE_REVALIDATE)
         self.finish_zipped(content)
 
     head = get

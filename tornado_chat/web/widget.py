@@ -7,8 +7,8 @@ script knows it too only spares visitors a button that opens nothing.
 import re
 
 from tornado_chat.services.container import Services
-from tornado_chat.web.http.origins import Origins
-from tornado_chat.web.pages import ASK_AGAIN, TYPES, Assets, PageBase, PageHandler, Route, Site
+from tornado_chat.web.http.origins import AllowedOrigins
+from tornado_chat.web.pages import CACHE_REVALIDATE, CONTENT_TYPES, Assets, PageBase, PageHandler, Route, Site
 
 # What else the configuration takes for an origin cannot be in a policy, or ends it.
 _SOURCE = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
@@ -21,11 +21,13 @@ class WidgetBase(PageBase):
     """What is loaded by pages of other origins."""
 
     def initialize(  # type: ignore[override]  # Tornado calls it with what the route has
-        self, site: Site, services: Services, origins: Origins
+        self, site: Site, services: Services, origins: AllowedOrigins
     ) -> None:
         super().initialize(site)
         self.guests = services.guests
-        self.hosts = ("*",) if origins.anybody else tuple(filter(_SOURCE.fullmatch, origins.named))
+        self.embedding_origins = (
+            ("*",) if origins.allows_any else tuple(filter(_SOURCE.fullmatch, origins.listed))
+        )
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -36,12 +38,12 @@ class ScriptHandler(WidgetBase):
     """``/widget.js``. Its address is in the pages of others, so it stays the same for ever."""
 
     def get(self) -> None:
-        self.set_header("Content-Type", TYPES[".js"])
-        self.set_header("Cache-Control", ASK_AGAIN)
-        guests = "on" if self.guests.welcome else "off"
-        hosts = " ".join(self.hosts)
+        self.set_header("Content-Type", CONTENT_TYPES[".js"])
+        self.set_header("Cache-Control", CACHE_REVALIDATE)
+        guests = "on" if self.guests.is_enabled else "off"
+        hosts = " ".join(self.embedding_origins)
         self.finish_zipped(
-            self.assets.once(("widget.js", guests, hosts), lambda: _script(self.assets, guests, hosts))
+            self.assets.once(("widget.js", guests, hosts), lambda: _loader_script(self.assets, guests, hosts))
         )
 
     head = get
@@ -51,25 +53,25 @@ class FrameHandler(WidgetBase):
     """``/widget``. Like all pages it holds nothing of anybody."""
 
     async def get(self) -> None:
-        self.allow_frames(self.hosts)
+        self.allow_frames(self.embedding_origins)
         # Pages that are isolated (to have exact timers and shared memory) take only frames that are, too.
         self.set_header("Cross-Origin-Embedder-Policy", "require-corp")
-        self.set_header("Content-Type", TYPES[".html"])
-        self.set_header("Cache-Control", ASK_AGAIN)
-        self.finish_zipped(self.assets.page("widget", await self.site.metas(self.hosts)))
+        self.set_header("Content-Type", CONTENT_TYPES[".html"])
+        self.set_header("Cache-Control", CACHE_REVALIDATE)
+        self.finish_zipped(self.assets.page("widget", await self.site.meta_tags(self.embedding_origins)))
 
     head = get
 
 
-def _script(assets: Assets, guests: str, hosts: str) -> str:
+def _loader_script(assets: Assets, guests: str, hosts: str) -> str:
     """The launcher with its style, and the loader, in a function that keeps their names from the page."""
-    style = _SPACED.sub(r"\1", _short(assets.fill("widget/launcher.css"), " "))
-    launcher = assets.fill("widget/launcher.js", style=style)
-    loader = assets.fill("widget/loader.js", guests=guests, origins=hosts)
-    return "(() => {\n" + _short(launcher + loader, "\n") + "\n})();\n"
+    style = _SPACED.sub(r"\1", _minify(assets.render("widget/launcher.css"), " "))
+    launcher = assets.render("widget/launcher.js", style=style)
+    loader = assets.render("widget/loader.js", guests=guests, origins=hosts)
+    return "(() => {\n" + _minify(launcher + loader, "\n") + "\n})();\n"
 
 
-def _short(text: str, separator: str) -> str:
+def _minify(text: str, separator: str) -> str:
     """A source without what is for its readers only: every visitor of a host loads the rest.
 
     No string in these files looks like a comment.
@@ -81,8 +83,8 @@ def _short(text: str, separator: str) -> str:
 class DemoHandler(PageHandler):
     """A page of a made-up host, with the widget in it."""
 
-    def _policy(self, ancestors: str) -> str:
-        return f"{super()._policy(ancestors)}; frame-src 'self'"
+    def _content_security_policy(self, ancestors: str) -> str:
+        return f"{super()._content_security_policy(ancestors)}; frame-src 'self'"
 
 
 ROUTES: list[Route] = [

@@ -10,9 +10,16 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, Notice, Presence, Read, RoomEnded, Typing
+from tornado_chat.core.events import (
+    Event,
+    PresenceChanged,
+    ReadAdvanced,
+    RoomEnded,
+    SystemNotice,
+    TypingChanged,
+)
 from tornado_chat.core.texts import Language, error_text, system_text
-from tornado_chat.core.types import Kind, Message, Notification, Role, Stored
+from tornado_chat.core.types import AppendResult, Kind, Message, Notification, Role
 from tornado_chat.wire.counselling_frames import (
     HISTORY_PAGE,
     Ack,
@@ -41,7 +48,7 @@ ALERT = "alert"
 # --- from the client ---
 
 
-class Say(msgspec.Struct, frozen=True):
+class PostMessage(msgspec.Struct, frozen=True):
     """``{"msg": "hello", "id": "c1"}``: say something. The id is optional."""
 
     msg: str
@@ -67,7 +74,7 @@ class MarkRead(msgspec.Struct, frozen=True):
     seq: int
 
 
-Command = Say | GetHistory | TypingNow | MarkRead
+Command = PostMessage | GetHistory | TypingNow | MarkRead
 
 
 _decoder = msgspec.json.Decoder(ClientFrame)
@@ -89,7 +96,7 @@ def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
         raise Malformed("bad_shape", reason='`{"msg": "…"}` is expected')
     if not frame.msg.strip():
         raise Malformed("empty_message")
-    return Say(frame.msg, frame.id)
+    return PostMessage(frame.msg, frame.id)
 
 
 _listener_decoder = msgspec.json.Decoder(Alive)
@@ -126,7 +133,7 @@ ALIVE = _encode(Alive(True))
 """The answer to a client that wants a sign of life."""
 
 
-def _presence(event: Presence) -> bytes:
+def _presence(event: PresenceChanged) -> bytes:
     return _encode(PresenceShown({role.value: there for role, there in event.present.items()}))
 
 
@@ -141,7 +148,7 @@ def message_id(message: Message) -> str:
     return f"{kind}{message.thread.id}-{message.seq}"
 
 
-def line(message: Message, times: LocalTimes) -> Line:
+def transcript_line(message: Message, times: LocalTimes) -> Line:
     """The form of a message in pages and transcripts (contract: ``{"seq","msg","senderType","time"}``)."""
     return Line(message.seq, message.text, sender_type(message), times.text(message.time))
 
@@ -180,20 +187,20 @@ class ChatEncoder:
             if own:
                 frame.self = True
             return _encode(frame)
-        if isinstance(event, Notice):
+        if isinstance(event, SystemNotice):
             text = system_text(self._language, event.code, name=event.name)
             return _encode(self._frame(True, text, event.time))
         if isinstance(event, RoomEnded):
             return _encode(self._frame(True, system_text(self._language, "session_ended"), event.time))
-        if isinstance(event, Typing) and self._typing and not own:
+        if isinstance(event, TypingChanged) and self._typing and not own:
             return _encode(TypingShown(event.typing, event.sender.role.value))
-        if isinstance(event, Read) and self._read:
+        if isinstance(event, ReadAdvanced) and self._read:
             return _encode(ReadShown(event.seq, event.reader.role.value))
-        if isinstance(event, Presence) and self._presence:
+        if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event)
         return None
 
-    def ack(self, client_id: str | None, stored: Stored) -> bytes | None:
+    def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
         """The acknowledgement of a stored message with an id, for the feature ``ack``."""
         if client_id is None or not self._ack:
             return None
@@ -209,7 +216,7 @@ class ChatEncoder:
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:
         """A page of messages, oldest first; ``next`` is what ``{"history": …}`` takes to go on."""
-        lines = [line(message, self._times) for message in messages]
+        lines = [transcript_line(message, self._times) for message in messages]
         return _encode(History(lines, messages[0].seq if more else None))
 
     def _frame(self, system: bool, msg: str, time: int) -> ChatFrame:
@@ -239,7 +246,7 @@ class ObserveEncoder:
         if isinstance(event, RoomEnded):
             text = system_text(self._language, "session_ended")
             return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.text(event.time)))
-        if isinstance(event, Presence) and self._presence:
+        if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event)
         return None
 
@@ -264,7 +271,7 @@ class NotifyEncoder:
         return _encode(frame)
 
 
-class CounsellingFrames:
+class CounsellingEncoders:
     """The encoders of one server, one per kind of socket and set of features."""
 
     def __init__(self, language: Language, times: LocalTimes, legacy_system_key: bool) -> None:

@@ -28,9 +28,9 @@ _ERROR = FrameKind(
     ChatFrame,
     [{**_SYSTEM, "msg": "错误: 此连接只能接收消息", "time": _TIME}],
     keys=("isSystem", "system", "msg", "time"),
-    fixed={"isSystem": True},
+    constant_keys={"isSystem": True},
 )
-_ALIVE = (
+_ALIVE_REQUESTS = (
     FrameKind(
         "alive",
         "Ask whether the server is there, as a browser hears no pings.",
@@ -112,7 +112,7 @@ CHAT = Endpoint(
                 {"isSystem": False, "system": False, "msg": "hi", "time": _TIME},
                 {"isSystem": False, "system": False, "msg": "hi", "time": _TIME, "id": "s4-5", "seq": 5},
             ],
-            fixed={"isSystem": False},
+            constant_keys={"isSystem": False},
         ),
         FrameKind(
             "system",
@@ -126,7 +126,7 @@ CHAT = Endpoint(
                 {**_SYSTEM, "msg": "错误: 消息不能为空", "time": _TIME, "id": "a1"},
             ],
             keys=("isSystem", "system", "msg", "time", "id"),
-            fixed={"isSystem": True},
+            constant_keys={"isSystem": True},
         ),
         FrameKind(
             "ack",
@@ -168,7 +168,7 @@ CHAT = Endpoint(
         "presence": "Who is there.",
     },
     close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
-    client_codes={
+    client_close_codes={
         4000: "End the session: it is completed.",
         4001: "Of the visitor, before the session has started: give up waiting, it is cancelled.",
     },
@@ -185,14 +185,14 @@ NOTIFY = Endpoint(
     ),
     who="Anybody with a token, except the role `service`.",
     query=NotifyQuery,
-    from_client=_ALIVE,
+    from_client=_ALIVE_REQUESTS,
     to_client=(
         FrameKind(
             "plain",
             "Only a text.",
             NotifyFrame,
             [{"type": 0, "msg": "您有新的请假申请待处理", "time": _TIME, "data": None}],
-            fixed={"type": 0},
+            constant_keys={"type": 0},
             types={"data": None},
         ),
         FrameKind(
@@ -210,7 +210,7 @@ NOTIFY = Endpoint(
                 }
             ],
             required=("id", "seq"),
-            fixed={"type": 0},
+            constant_keys={"type": 0},
             types={"data": PlainAlert},
             feature="seq",
         ),
@@ -228,7 +228,7 @@ NOTIFY = Endpoint(
                 },
                 {"type": 1, "msg": "您好，您有一条预约状态变更", "time": _TIME, "data": {"apointmentId": 3}},
             ],
-            fixed={"type": 1},
+            constant_keys={"type": 1},
             types={"data": AppointmentChanged},
         ),
         FrameKind(
@@ -244,7 +244,7 @@ NOTIFY = Endpoint(
                     "data": {"sessionId": 4, "observeSessionId": 5},
                 },
             ],
-            fixed={"type": 2},
+            constant_keys={"type": 2},
             types={"data": NewConversation},
         ),
         _ANSWER,
@@ -270,7 +270,7 @@ OBSERVE = Endpoint(
         "supervisor."
     ),
     query=ObserveQuery,
-    from_client=_ALIVE,
+    from_client=_ALIVE_REQUESTS,
     to_client=(
         FrameKind(
             "message",

@@ -12,21 +12,21 @@ class FrameKind:
     """One kind of frame.
 
     :ivar name: unique among those that go the same way on the same endpoint.
-    :ivar shape: the struct that such a frame is parsed or encoded by.
+    :ivar struct: the struct that such a frame is parsed or encoded by.
     :ivar keys: which of the struct's keys this kind has; empty: all of them.
     :ivar required: the keys without which it is not of this kind, beside those that the struct requires.
-    :ivar fixed: keys with one value that tells this kind from others of the same struct.
+    :ivar constant_keys: keys with one value that tells this kind from others of the same struct.
     :ivar types: keys that hold something narrower here than in the struct; None: null.
     :ivar feature: the opt-in without which nobody sends or gets it.
     """
 
     name: str
     summary: str
-    shape: type[msgspec.Struct]
+    struct: type[msgspec.Struct]
     examples: Sequence[Mapping[str, Any]]
     keys: Sequence[str] = ()
     required: Sequence[str] = ()
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    constant_keys: Mapping[str, Any] = field(default_factory=dict)
     types: Mapping[str, type[msgspec.Struct] | None] = field(default_factory=dict)
     feature: str = ""
 
@@ -39,7 +39,7 @@ class Endpoint:
     :ivar query: the struct of the address' parameters; None: it has none.
     :ivar features: the opt-ins, and what each of them changes.
     :ivar close_codes: with which of ``CLOSE_CODES`` the server closes it.
-    :ivar client_codes: what closing it means, by the code that the client closes it with.
+    :ivar client_close_codes: what closing it means, by the code that the client closes it with.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Endpoint:
     to_client: Sequence[FrameKind]
     features: Mapping[str, str]
     close_codes: Sequence[int]
-    client_codes: Mapping[int, str] = field(default_factory=dict)
+    client_close_codes: Mapping[int, str] = field(default_factory=dict)
 
 
 CLOSE_CODES: Mapping[int, str] = {

@@ -13,12 +13,12 @@ import msgspec
 from msgspec import UNSET
 
 from tornado_chat.core.errors import ChatError, Malformed
-from tornado_chat.core.events import Event, Read, Typing
+from tornado_chat.core.events import Event, ReadAdvanced, TypingChanged
 from tornado_chat.core.texts import Language, error_text
-from tornado_chat.core.types import Conversation, Message, Role, Stored, Thread
+from tornado_chat.core.types import AppendResult, Conversation, Message, Role, Thread
 from tornado_chat.wire.parsing import parse
 from tornado_chat.wire.support_frames import (
-    TYPES,
+    CLIENT_PAYLOADS,
     ClientFrame,
     Failed,
     History,
@@ -62,7 +62,7 @@ class _Identified(msgspec.Struct):
 
 _frame_decoder = msgspec.json.Decoder(ClientFrame)
 _payload_decoders = {
-    struct: msgspec.json.Decoder(struct) for types in TYPES.values() for struct in types.values()
+    struct: msgspec.json.Decoder(struct) for types in CLIENT_PAYLOADS.values() for struct in types.values()
 }
 
 
@@ -72,7 +72,7 @@ def parse_command(data: str | bytes, role: Role) -> Command:
     :raises Malformed: with what is wrong and where; ``peek_id`` finds whom to answer.
     """
     frame = parse(_frame_decoder, data)
-    struct = TYPES[role].get(frame.type)
+    struct = CLIENT_PAYLOADS[role].get(frame.type)
     if struct is None:
         raise Malformed("unknown_type", type=frame.type[:64])
     # Types without payload take any: clients send null, {} or nothing.
@@ -99,11 +99,11 @@ def peek_id(data: str | bytes) -> str | None:
 _encode = msgspec.json.Encoder().encode
 
 
-class SupportFrames:
+class SupportEncoder:
     """The frames of one support socket; ``address`` is the UUID that ``initialize`` gave it.
 
     A peer is known to a client by an address that stays the same for the whole conversation;
-    ``introduce`` tells which one that is.
+    ``set_peer`` tells which one that is.
     """
 
     def __init__(self, address: str, role: Role, language: Language, times: LocalTimes) -> None:
@@ -114,7 +114,7 @@ class SupportFrames:
         self._times = times
         self._peers: dict[Thread, str] = {}
 
-    def introduce(self, thread: Thread, peer: str) -> None:
+    def set_peer(self, thread: Thread, peer: str) -> None:
         """``peer`` is the other side's address in ``thread``."""
         self._peers[thread] = peer
 
@@ -133,13 +133,13 @@ class SupportFrames:
                 frame.time = self._times.text(event.time)
                 frame.conversation = event.thread.id
             return _encode(frame)
-        if isinstance(event, Typing):
+        if isinstance(event, TypingChanged):
             if event.sender.role is self._role or "typing" not in self.features:
                 return None
             frame = self._frame("typing", TypingNow(event.typing))
             frame.from_ = self._peers.get(event.thread, UNSET)
             return _encode(frame)
-        if isinstance(event, Read):
+        if isinstance(event, ReadAdvanced):
             if "read" not in self.features:
                 return None
             frame = self._frame("read", ReadShown(event.seq))
@@ -164,7 +164,7 @@ class SupportFrames:
         payload = SignedIn(id, role.value, name)
         return _encode(self._frame("auth_success", payload, reply_id=reply_id))
 
-    def message_success(self, conversation_id: int, reply_id: str | None, stored: Stored) -> bytes:
+    def message_success(self, conversation_id: int, reply_id: str | None, stored: AppendResult) -> bytes:
         """The acknowledgement of a stored message, for the feature ``ack``."""
         id = f"c{conversation_id}-{stored.seq}"
         payload = MessageStored(id, stored.seq, self._times.text(stored.time))
@@ -172,7 +172,7 @@ class SupportFrames:
 
     def connect_success(self, conversation: Conversation, reply_id: str | None = None) -> bytes:
         profile = Matched(name=conversation.waiter_name)
-        return self._connected("connect_success", conversation, conversation.waiter_uuid, profile, reply_id)
+        return self._match_frame("connect_success", conversation, conversation.waiter_uuid, profile, reply_id)
 
     def new_connection(self, conversation: Conversation) -> bytes:
         profile = Matched(
@@ -180,7 +180,7 @@ class SupportFrames:
             name=conversation.user_name,
             since=self._times.text(conversation.created),
         )
-        return self._connected("new_connection", conversation, conversation.user_uuid, profile, None)
+        return self._match_frame("new_connection", conversation, conversation.user_uuid, profile, None)
 
     def connect_queue(
         self, location: int, reply_id: str | None = None, *, conversation: Conversation | None = None
@@ -216,7 +216,7 @@ class SupportFrames:
         """``rate_success`` and ``transfer_success``."""
         return _encode(self._frame(type_, payload, reply_id=reply_id))
 
-    def _connected(
+    def _match_frame(
         self,
         type_: str,
         conversation: Conversation,

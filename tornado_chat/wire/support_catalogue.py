@@ -5,9 +5,9 @@ from typing import Any
 
 from tornado_chat.core.types import Role
 from tornado_chat.wire.kinds import Endpoint, FrameKind
-from tornado_chat.wire.support_frames import SENT, TYPES, ClientFrame, ServerFrame
+from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS, ClientFrame, ServerFrame
 
-OF_FEATURES = ("seq", "time", "conversation")
+FEATURE_KEYS = ("seq", "time", "conversation")
 """Keys of frames that only who has asked for them gets."""
 
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
@@ -16,7 +16,7 @@ _TIME = "2025-03-20T08:26:45.391706"
 
 def _from_client(role: Role, type: str, summary: str, payload: Any = None, **more: str) -> FrameKind:
     """A frame of ``role``. Types without a payload take null, {} and nothing."""
-    struct = TYPES[role][type]
+    struct = CLIENT_PAYLOADS[role][type]
     example: dict[str, Any] = {"id": "f1", "type": type, **more}
     if payload is not None:
         example["payload"] = payload
@@ -31,7 +31,7 @@ def _from_client(role: Role, type: str, summary: str, payload: Any = None, **mor
         [example],
         keys=keys,
         required=[*(["to"] if more else []), *([] if mute or _optional(type) else ["payload"])],
-        fixed={"type": type},
+        constant_keys={"type": type},
         types={} if mute else {"payload": struct},
     )
 
@@ -52,15 +52,15 @@ def _to_client(
         type,
         summary,
         ServerFrame,
-        [{**example, **{key: value for key, value in more.items() if key not in OF_FEATURES}}],
+        [{**example, **{key: value for key, value in more.items() if key not in FEATURE_KEYS}}],
         keys=keys,
-        fixed={"type": type},
-        types={"payload": SENT[type]},
+        constant_keys={"type": type},
+        types={"payload": SERVER_PAYLOADS[type]},
         feature=feature,
     )
 
 
-def _said_by(role: Role) -> tuple[FrameKind, ...]:
+def _common_client_frames(role: Role) -> tuple[FrameKind, ...]:
     """What both may send."""
     to = {"to": _PEER} if role is Role.WAITER else {}
     return (
@@ -91,7 +91,7 @@ def _said_by(role: Role) -> tuple[FrameKind, ...]:
     )
 
 
-_AUTH = "The first frame, within `[support] auth_timeout`: who one is."
+_AUTH_SUMMARY = "The first frame, within `[support] auth_timeout`: who one is."
 _HEARD_FIRST = (
     _to_client("initialize", "The first frame: `to` is your address on this socket."),
     _to_client(
@@ -102,7 +102,7 @@ _HEARD_FIRST = (
         reply_id="f1",
     ),
 )
-_HEARD = (
+_COMMON_SERVER_FRAMES = (
     _to_client(
         "message_text",
         "What the other side says. Also an image, as its URL, for who has no feature `image`.",
@@ -184,7 +184,7 @@ _FEATURES = {
     "image": "Images come as `message_image`, not as their URL in a text.",
 }
 _CODES = (1009, 1012, 1013, 4401, 4403, 4408, 4429)
-_FLOW = (
+_FLOW_DESCRIPTION = (
     "The server speaks first (`initialize`); then comes `auth`, and until it has all else is answered by `error`. "
     "A dropped socket is no departure: within `[support] rejoin_grace` the same person signs in again, and has "
     "its place in the line or its conversations back, with what it missed and the same addresses."
@@ -194,13 +194,13 @@ USER = Endpoint(
     name="user",
     path="/v1/ws/user/connect",
     summary="A user who wants a waiter",
-    description=f"{_FLOW}\n\nAfter `auth` comes `connect`, which joins the line or comes back.",
+    description=f"{_FLOW_DESCRIPTION}\n\nAfter `auth` comes `connect`, which joins the line or comes back.",
     who="The role `user`, guests included.",
     query=None,
     from_client=(
-        _from_client(Role.USER, "auth", _AUTH, {"token": "your token"}),
+        _from_client(Role.USER, "auth", _AUTH_SUMMARY, {"token": "your token"}),
         _from_client(Role.USER, "connect", "Ask for a waiter, or come back.", {"resume": True}),
-        *_said_by(Role.USER),
+        *_common_client_frames(Role.USER),
         _from_client(
             Role.USER,
             "rate",
@@ -220,7 +220,7 @@ USER = Endpoint(
             "A waiter is there: on being matched, on coming back, and with another `uuid` after a transfer.",
             {"uuid": _PEER},
         ),
-        *_HEARD,
+        *_COMMON_SERVER_FRAMES,
         _to_client("rate_success", "The rating is stored.", {"rate": 5}, reply_id="f1"),
     ),
     features=_FEATURES,
@@ -232,22 +232,22 @@ WAITER = Endpoint(
     path="/v1/ws/waiter/connect",
     summary="A waiter at work",
     description=(
-        f"{_FLOW}\n\nAfter `auth` comes `ready`, which takes users up to `[support] capacity`, or comes back. "
+        f"{_FLOW_DESCRIPTION}\n\nAfter `auth` comes `ready`, which takes users up to `[support] capacity`, or comes back. "
         "A waiter names the user in `to`. One that does not come back loses its users to the head of the line."
     ),
     who="The role `waiter`.",
     query=None,
     from_client=(
-        _from_client(Role.WAITER, "auth", _AUTH, {"token": "your token"}),
+        _from_client(Role.WAITER, "auth", _AUTH_SUMMARY, {"token": "your token"}),
         _from_client(Role.WAITER, "ready", "Take users, or come back."),
         _from_client(Role.WAITER, "unready", "Take nobody new; those one has stay."),
-        *_said_by(Role.WAITER),
+        *_common_client_frames(Role.WAITER),
         _from_client(Role.WAITER, "transfer", "Hand a user to another waiter.", {"waiter": 8}, to=_PEER),
     ),
     to_client=(
         *_HEARD_FIRST,
         _to_client("new_connection", "A user is assigned, or still there on coming back.", {"uuid": _PEER}),
-        *_HEARD,
+        *_COMMON_SERVER_FRAMES,
         _to_client(
             "ready_success",
             "`ready` or `unready` is done, and all conversations that go on have been told.",

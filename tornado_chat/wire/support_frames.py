@@ -166,7 +166,7 @@ _BOTH: dict[str, type[Payload]] = {
     "typing": TypingNow,
     "read": MarkRead,
 }
-TYPES: dict[Role, dict[str, type[Payload]]] = {
+CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
     Role.USER: {**_BOTH, "connect": Connect, "rate": Rate},
     Role.WAITER: {**_BOTH, "ready": Ready, "unready": Unready, "transfer": Transfer},
 }
@@ -334,7 +334,7 @@ class Transferred(msgspec.Struct):
     """Nothing more to say."""
 
 
-SENT: Mapping[str, type[msgspec.Struct] | None] = {
+SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "initialize": None,
     "auth_success": SignedIn,
     "connect_queue": Queued,

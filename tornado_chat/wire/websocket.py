@@ -23,7 +23,7 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
-LONGEST_CONTROL: Final = 125  # bytes of payload, section 5.5
+MAX_CONTROL_PAYLOAD_BYTES: Final = 125  # bytes of payload, section 5.5
 
 _FINAL: Final = 0x80
 _RESERVED: Final = 0x70
@@ -64,12 +64,12 @@ class Parser:
         "_at",
         "_data",
         "_decoder",
-        "_kind",
-        "_most",
+        "_fragments",
+        "_is_ended",
+        "_max_message_bytes",
+        "_message_opcode",
         "_need",
-        "_over",
-        "_parts",
-        "_tail",
+        "_unjoined",
         "_unmask",
         "failure",
     )
@@ -81,44 +81,44 @@ class Parser:
     ) -> None:
         self.failure: Failure | None = None
         self._unmask = unmask
-        self._most = most_bytes
+        self._max_message_bytes = most_bytes
         self._data = b""  # what is parsed now, from _at on
         self._at = 0
-        self._tail = bytearray()  # what came since, not joined before it is of use
+        self._unjoined = bytearray()  # what came since, not joined before it is of use
         self._need = 2  # bytes, before going on can get anywhere
-        self._parts: bytearray | None = None  # of a message in fragments
-        self._kind = CONTINUATION  # of that message
+        self._fragments: bytearray | None = None  # of a message in fragments
+        self._message_opcode = CONTINUATION  # of that message
         self._decoder: codecs.IncrementalDecoder | None = None  # checks its text
-        self._over = False
+        self._is_ended = False
 
     @property
-    def waiting(self) -> int:
+    def buffered_bytes(self) -> int:
         """How many bytes have been fed and not been handed out, without unfinished messages."""
-        return len(self._data) - self._at + len(self._tail)
+        return len(self._data) - self._at + len(self._unjoined)
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived. After a close frame or a violation it is dropped."""
-        if self._over:
+        if self._is_ended:
             return
-        if self._data or self._tail:
-            self._tail += data
+        if self._data or self._unjoined:
+            self._unjoined += data
         else:
             self._data = data
 
     def next(self) -> Event | None:
         """The next message or control frame; None: more bytes are needed, or it is over.
 
-        A close frame is handed out only if its payload is valid, see ``read_close``.
+        A close frame is handed out only if its payload is valid, see ``parse_close``.
         """
         while True:
             data = self._data
             at = self._at
             end = len(data)
             if end - at < self._need:
-                if end - at + len(self._tail) < self._need:
+                if end - at + len(self._unjoined) < self._need:
                     break
-                data = self._data = data[at:] + self._tail
-                self._tail = bytearray()
+                data = self._data = data[at:] + self._unjoined
+                self._unjoined = bytearray()
                 at = self._at = 0
                 end = len(data)
             first = data[at]
@@ -126,30 +126,35 @@ class Parser:
             size = second & _LENGTH
             body = at + 6
             plain = first in _WHOLE
-            if not plain or size > LONGEST_CONTROL or second < _MASKED or self._parts is not None:
-                if self._forbidden(first, second):
+            if (
+                not plain
+                or size > MAX_CONTROL_PAYLOAD_BYTES
+                or second < _MASKED
+                or self._fragments is not None
+            ):
+                if self._is_forbidden_header(first, second):
                     return self._fail(1002, "protocol error")
                 if size == 126:
-                    if self._too_few(end - at, 4):
+                    if self._needs_more(end - at, 4):
                         continue
                     size = data[at + 2] << 8 | data[at + 3]
                     body = at + 8
                 elif size == 127:
-                    if self._too_few(end - at, 10):
+                    if self._needs_more(end - at, 10):
                         continue
                     size = int.from_bytes(data[at + 2 : at + 10], "big")
                     body = at + 14
                     if size >> 63:
                         return self._fail(1002, "protocol error")
-            gathered = len(self._parts or b"")
-            if not first & 8 and size + gathered > self._most:
+            gathered = len(self._fragments or b"")
+            if not first & 8 and size + gathered > self._max_message_bytes:
                 return self._fail(1009, "message too big")
             after = body + size
-            if self._too_few(end - at, after - at):
+            if self._needs_more(end - at, after - at):
                 continue
             payload = self._unmask(data[body - 4 : body], data[body:after])
             self._need = 2
-            if after == end and not self._tail:
+            if after == end and not self._unjoined:
                 self._data = b""
                 self._at = 0
             else:
@@ -161,37 +166,37 @@ class Parser:
                     return self._fail(1007, "invalid UTF-8")
             if first == _WHOLE_BINARY:
                 return BINARY, payload
-            event = self._other(first, payload)
-            if event is not None or self._over:
+            event = self._on_fragment_or_control(first, payload)
+            if event is not None or self._is_ended:
                 return event
         if at:  # let go of what is done
             self._data = data[at:]
             self._at = 0
         return None
 
-    def _forbidden(self, first: int, second: int) -> bool:
+    def _is_forbidden_header(self, first: int, second: int) -> bool:
         """Whether a frame must not begin with these two bytes (1002)."""
         opcode = first & _OPCODE
         if first & _RESERVED or not second & _MASKED:
             return True
         if opcode & 8:
-            return opcode > PONG or not first & _FINAL or second & _LENGTH > LONGEST_CONTROL
+            return opcode > PONG or not first & _FINAL or second & _LENGTH > MAX_CONTROL_PAYLOAD_BYTES
         if opcode == CONTINUATION:
-            return self._parts is None
-        return opcode > BINARY or self._parts is not None
+            return self._fragments is None
+        return opcode > BINARY or self._fragments is not None
 
-    def _too_few(self, have: int, need: int) -> bool:
+    def _needs_more(self, have: int, need: int) -> bool:
         if have >= need:
             return False
         self._need = need
         return True
 
-    def _other(self, first: int, payload: bytes) -> Event | None:
+    def _on_fragment_or_control(self, first: int, payload: bytes) -> Event | None:
         """A fragment or a control frame."""
         opcode = first & _OPCODE
         if opcode == CLOSE:
             try:
-                read_close(payload)
+                parse_close(payload)
             except UnicodeDecodeError:
                 return self._fail(1007, "invalid UTF-8")
             except ValueError:
@@ -201,20 +206,20 @@ class Parser:
         if opcode & 8:
             return opcode, payload
         if opcode != CONTINUATION:
-            self._kind = opcode
-            self._parts = bytearray()
+            self._message_opcode = opcode
+            self._fragments = bytearray()
             self._decoder = _utf8() if opcode == TEXT else None
-        assert self._parts is not None
+        assert self._fragments is not None
         if self._decoder is not None:
             try:
                 self._decoder.decode(payload, bool(first & _FINAL))
             except UnicodeDecodeError:
                 return self._fail(1007, "invalid UTF-8")
-        self._parts += payload
+        self._fragments += payload
         if not first & _FINAL:
             return None
-        parts, self._parts, self._decoder = self._parts, None, None
-        return (TEXT, str(parts, "utf-8")) if self._kind == TEXT else (BINARY, bytes(parts))
+        parts, self._fragments, self._decoder = self._fragments, None, None
+        return (TEXT, str(parts, "utf-8")) if self._message_opcode == TEXT else (BINARY, bytes(parts))
 
     def _fail(self, code: int, reason: str) -> Event | None:
         """Remember why; the answer is what ``next`` hands out: nothing."""
@@ -223,12 +228,12 @@ class Parser:
         return None
 
     def _end(self) -> None:
-        self._over = True
+        self._is_ended = True
         self._data = b""
         self._at = 0
         self._need = 2
-        self._tail = bytearray()
-        self._parts = self._decoder = None
+        self._unjoined = bytearray()
+        self._fragments = self._decoder = None
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
@@ -237,7 +242,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
     :raises ValueError: the payload is too long for a control frame.
     """
     size = len(payload)
-    if size <= LONGEST_CONTROL:
+    if size <= MAX_CONTROL_PAYLOAD_BYTES:
         return _short(_FINAL | opcode, size) + payload
     if opcode & 8:
         raise ValueError("control frame payloads may not exceed 125 bytes")
@@ -246,7 +251,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return _long(_FINAL | opcode, 127, size) + payload
 
 
-def valid_code(code: int) -> bool:
+def is_valid_close_code(code: int) -> bool:
     """Whether a close frame may have this code (section 7.4, and the registry for 1012 to 1014)."""
     return 3000 <= code <= 4999 or 1000 <= code <= 1003 or 1007 <= code <= 1014
 
@@ -260,12 +265,12 @@ def close_payload(code: int | None = None, reason: str | None = None) -> bytes:
         if reason is None:
             return b""
         code = 1000
-    if not valid_code(code):
+    if not is_valid_close_code(code):
         raise ValueError(f"{code} is no code for a close frame")
     return code.to_bytes(2, "big") + (reason or "").encode()
 
 
-def read_close(payload: bytes) -> tuple[int | None, str | None]:
+def parse_close(payload: bytes) -> tuple[int | None, str | None]:
     """The code and the reason of a close frame, None for what it leaves out.
 
     :raises ValueError: the payload is a single byte, or the code is not allowed.
@@ -274,6 +279,6 @@ def read_close(payload: bytes) -> tuple[int | None, str | None]:
     if not payload:
         return None, None
     code = int.from_bytes(payload[:2], "big")
-    if len(payload) == 1 or not valid_code(code):
+    if len(payload) == 1 or not is_valid_close_code(code):
         raise ValueError("invalid close frame")
     return code, str(payload[2:], "utf-8") or None

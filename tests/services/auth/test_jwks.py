@@ -20,7 +20,13 @@ from tornado.web import Application, RequestHandler
 
 from tests.patience import PATIENCE
 from tornado_chat.core.errors import Unauthenticated, Unavailable
-from tornado_chat.services.auth.jwks import MAX_DOCUMENT, KeySet, fits, load_public_key, usable_keys
+from tornado_chat.services.auth.jwks import (
+    MAX_DOCUMENT_BYTES,
+    KeySet,
+    is_key_for,
+    load_public_key,
+    usable_keys,
+)
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 
@@ -171,9 +177,9 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 )
 def test_a_key_fits_its_algorithms_only(key: Any, algorithms: set[str]) -> None:
     names = {"none", "HS256", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA", "PS256"}
-    assert {name for name in names if fits(key.public_key(), name)} == algorithms
-    assert not any(fits(key, name) for name in names), "private keys fit nothing"
-    assert not any(fits(b"secret", name) for name in names)
+    assert {name for name in names if is_key_for(key.public_key(), name)} == algorithms
+    assert not any(is_key_for(key, name) for name in names), "private keys fit nothing"
+    assert not any(is_key_for(b"secret", name) for name in names)
 
 
 def test_usable_keys_are_bound_to_each_algorithm_that_they_fit() -> None:
@@ -468,7 +474,7 @@ async def test_an_issuer_that_hangs() -> None:
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        (200, document(jwk(RSA, "a")) + b" " * MAX_DOCUMENT),
+        (200, document(jwk(RSA, "a")) + b" " * MAX_DOCUMENT_BYTES),
         (200, b"<html>Welcome to the hotel</html>"),
         (200, b"[" * 100_000),
         (302, b""),

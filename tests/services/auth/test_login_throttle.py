@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tornado_chat.core.errors import TooFast
-from tornado_chat.services.auth.login_throttle import LOOSE, STRICT, Attempts
+from tornado_chat.services.auth.login_throttle import LOOSE_LIMIT, STRICT_LIMIT, LoginThrottle
 
 
 class Clock:
@@ -22,12 +22,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def attempts(clock: Clock, expected_logs: list[str]) -> Attempts:
+def attempts(clock: Clock, expected_logs: list[str]) -> LoginThrottle:
     expected_logs.append("many attempts to sign in")
-    return Attempts(clock)
+    return LoginThrottle(clock)
 
 
-def let_through(attempts: Attempts, name: str, address: str, device: str | None = None) -> bool:
+def let_through(attempts: LoginThrottle, name: str, address: str, device: str | None = None) -> bool:
     try:
         attempts.begin(name, address, device, True)
     except TooFast:
@@ -35,18 +35,20 @@ def let_through(attempts: Attempts, name: str, address: str, device: str | None 
     return True
 
 
-def until_refused(attempts: Attempts, name: str, address: str, device: str | None = None) -> int:
+def until_refused(attempts: LoginThrottle, name: str, address: str, device: str | None = None) -> int:
     return next(n for n in itertools.count() if not let_through(attempts, name, address, device))
 
 
-def test_a_name_is_locked_for_the_address_that_guesses_and_for_no_other(attempts: Attempts) -> None:
-    assert until_refused(attempts, "chen", "192.0.2.1") == STRICT.free + 1
+def test_a_name_is_locked_for_the_address_that_guesses_and_for_no_other(attempts: LoginThrottle) -> None:
+    assert until_refused(attempts, "chen", "192.0.2.1") == STRICT_LIMIT.free_failures + 1
     assert not let_through(attempts, "chen", "192.0.2.1")
     assert let_through(attempts, "chen", "192.0.2.2")
     assert let_through(attempts, "bob", "192.0.2.1")
 
 
-def test_guessing_without_end_from_one_address_never_locks_the_name(attempts: Attempts, clock: Clock) -> None:
+def test_guessing_without_end_from_one_address_never_locks_the_name(
+    attempts: LoginThrottle, clock: Clock
+) -> None:
     tried = 0
     for _ in range(3 * 24 * 60):  # every minute of three days
         clock.now += 60
@@ -55,38 +57,40 @@ def test_guessing_without_end_from_one_address_never_locks_the_name(attempts: At
     assert let_through(attempts, "chen", "192.0.2.2")
 
 
-def test_many_names_from_one_address_are_slowed_down(attempts: Attempts) -> None:
+def test_many_names_from_one_address_are_slowed_down(attempts: LoginThrottle) -> None:
     tried = sum(let_through(attempts, f"name{n}", "192.0.2.1") for n in range(500))
-    assert tried == LOOSE.free + 1
+    assert tried == LOOSE_LIMIT.free_failures + 1
     assert let_through(attempts, "name0", "192.0.2.2")
 
 
-def test_many_addresses_are_slowed_down_but_not_for_who_is_known(attempts: Attempts, clock: Clock) -> None:
+def test_many_addresses_are_slowed_down_but_not_for_who_is_known(
+    attempts: LoginThrottle, clock: Clock
+) -> None:
     tried = sum(let_through(attempts, "chen", f"192.0.{n // 250}.{n % 250}") for n in range(500))
-    assert tried == LOOSE.free + 1
+    assert tried == LOOSE_LIMIT.free_failures + 1
     assert not let_through(attempts, "chen", "203.0.113.1")
     assert let_through(attempts, "chen", "203.0.113.1", device="hers")
     # Whoever steals the mark of a browser is slowed down like everybody.
-    assert until_refused(attempts, "chen", "203.0.113.1", device="hers") == STRICT.free
-    clock.now += LOOSE.longest
+    assert until_refused(attempts, "chen", "203.0.113.1", device="hers") == STRICT_LIMIT.free_failures
+    clock.now += LOOSE_LIMIT.max_wait_seconds
     assert let_through(attempts, "chen", "203.0.113.1")
 
 
-def test_success_takes_back_what_was_counted(attempts: Attempts) -> None:
+def test_success_takes_back_what_was_counted(attempts: LoginThrottle) -> None:
     for _ in range(1000):
         attempts.begin("chen", "192.0.2.1", None, True).succeeded()
 
 
-def test_the_rest_of_an_ipv6_network_is_the_same_customer(attempts: Attempts) -> None:
+def test_the_rest_of_an_ipv6_network_is_the_same_customer(attempts: LoginThrottle) -> None:
     tried = sum(let_through(attempts, "chen", f"2001:db8:1:2::{n:x}") for n in range(1, 500))
-    assert tried == STRICT.free + 1
+    assert tried == STRICT_LIMIT.free_failures + 1
     assert let_through(attempts, "chen", "2001:db8:1:3::1")
-    assert until_refused(attempts, "bob", "::ffff:192.0.2.9") == STRICT.free + 1
+    assert until_refused(attempts, "bob", "::ffff:192.0.2.9") == STRICT_LIMIT.free_failures + 1
     assert not let_through(attempts, "bob", "192.0.2.9")
     assert let_through(attempts, "bob", "")  # of a unix socket
 
 
-def test_how_long_to_wait_is_told(attempts: Attempts) -> None:
+def test_how_long_to_wait_is_told(attempts: LoginThrottle) -> None:
     until_refused(attempts, "chen", "192.0.2.1")
     with pytest.raises(TooFast) as refused:
         attempts.begin("chen", "192.0.2.1", None, True)

@@ -8,7 +8,13 @@ from argon2 import PasswordHasher
 from tests.accounts import CHEAP, HASH, PASSWORD
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.services.auth import passwords
-from tornado_chat.services.auth.passwords import MOST_WAITING, Passwords, WeakPassword, check, generate
+from tornado_chat.services.auth.passwords import (
+    MAX_WAITING_HASHES,
+    Passwords,
+    WeakPassword,
+    check_strength,
+    generate,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,7 +22,7 @@ from tornado_chat.services.auth.passwords import MOST_WAITING, Passwords, WeakPa
     ["correct horse", "密码要够长才行，十个字", "          x y z", "0" * 1021 + "abc", "aaaaaaaaa bcd"],
 )
 def test_length_is_what_counts(password: str) -> None:
-    check(password, "chen", None)
+    check_strength(password, "chen", None)
 
 
 @pytest.mark.parametrize(
@@ -33,18 +39,21 @@ def test_length_is_what_counts(password: str) -> None:
 )
 def test_and_what_anybody_would_try(password: str, why: str) -> None:
     with pytest.raises(WeakPassword, match=why):
-        check(password, "chenxiaoming", "陈小明老师陈小明老师")
+        check_strength(password, "chenxiaoming", "陈小明老师陈小明老师")
 
 
 def test_all_of_the_list_would_be_long_enough() -> None:
-    assert all(len(each) >= passwords.SHORTEST and each == each.casefold() for each in passwords.COMMONEST)
+    assert all(
+        len(each) >= passwords.MIN_PASSWORD_CHARS and each == each.casefold()
+        for each in passwords.COMMON_PASSWORDS
+    )
 
 
 def test_generated_ones_are_taken_and_differ() -> None:
     made = {generate() for _ in range(50)}
     assert len(made) == 50
     for each in made:
-        check(each)
+        check_strength(each)
 
 
 @pytest.mark.gen_test
@@ -56,15 +65,15 @@ async def test_comparing() -> None:
     assert not await with_cheap.matches(PASSWORD, "")  # of an account that was removed
     composed, decomposed = "caf\u00e9 au lait", "cafe\u0301 au lait"
     assert await with_cheap.matches(decomposed, await with_cheap.hash(composed))
-    assert not with_cheap.outdated(HASH)
-    assert Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)).outdated(HASH)
+    assert not with_cheap.needs_rehash(HASH)
+    assert Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)).needs_rehash(HASH)
     with_cheap.close()
 
 
 def test_the_parameters_are_those_of_rfc_9106() -> None:
-    made = Passwords().hash_now(PASSWORD)
+    made = Passwords().hash_blocking(PASSWORD)
     assert made.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
-    assert made != Passwords().hash_now(PASSWORD)
+    assert made != Passwords().hash_blocking(PASSWORD)
 
 
 @pytest.mark.gen_test
@@ -76,7 +85,7 @@ async def test_too_many_at_once_are_refused_and_the_loop_stays_free() -> None:
         loop.run_in_executor(busy._pool, lambda: asyncio.run_coroutine_threadsafe(held.wait(), loop).result())
         for _ in range(passwords.THREADS)
     ]
-    waiting = [asyncio.ensure_future(busy.matches(PASSWORD, HASH)) for _ in range(MOST_WAITING)]
+    waiting = [asyncio.ensure_future(busy.matches(PASSWORD, HASH)) for _ in range(MAX_WAITING_HASHES)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
         await busy.matches(PASSWORD, HASH)

@@ -32,7 +32,7 @@ from tornado_chat.core.types import Identity, Person, Role
 from tornado_chat.services.auth import tokens as identity
 from tornado_chat.services.auth.jwks import KeySet
 from tornado_chat.services.auth.secret import load_secret
-from tornado_chat.services.auth.tokens import MAX_TOKEN, Authenticator, build, mint
+from tornado_chat.services.auth.tokens import MAX_TOKEN_CHARS, Authenticator, build_authenticator, mint_token
 
 NOW = 1_742_459_205.0
 SECRET = b"0123456789abcdef" * 4
@@ -255,11 +255,11 @@ def test_a_token_that_was_accepted_before_and_its_like_are_two_things() -> None:
 
 
 def test_tokens_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(identity, "MAX_CACHED_TOKENS", 2)
     by = authenticator()
     tokens = [sign(claims(id=n)) for n in range(5)]
     assert [verify(token, by).person.id for token in tokens * 2] == [*"01234"] * 2
-    assert len(by._verified) == 2
+    assert len(by._verified_tokens) == 2
 
 
 def test_not_before_with_leeway() -> None:
@@ -433,8 +433,8 @@ def test_a_deep_payload() -> None:
 
 
 def test_long_tokens_are_refused_unread() -> None:
-    token = sign(claims(pad="x" * MAX_TOKEN))
-    assert reason(token) == f"it has more than {MAX_TOKEN} characters"
+    token = sign(claims(pad="x" * MAX_TOKEN_CHARS))
+    assert reason(token) == f"it has more than {MAX_TOKEN_CHARS} characters"
     assert verify(sign(claims(pad="x" * 5000)))
 
 
@@ -504,7 +504,7 @@ def test_whatever_is_signed_what_comes_out_is_sound(changes: dict[str, Any]) -> 
 )
 @pytest.mark.parametrize("id", [7, "7", "用户"])
 def test_mint(id: int | str, auth: config.Auth) -> None:
-    token = mint(auth, SECRET, id=id, role=Role.WAITER, name="Wu", lifetime=60, now=NOW)
+    token = mint_token(auth, SECRET, id=id, role=Role.WAITER, name="Wu", lifetime=60, now=NOW)
     keys = KeySet(auth.jwks_url, auth.algorithms) if auth.jwks_url else None
     identity = verify(token, Authenticator(auth, SECRET, keys, lambda: NOW))
     assert identity.person == Person(Role.WAITER, str(id))
@@ -527,7 +527,7 @@ def test_mint_with_other_claims() -> None:
         issuer="here",
         audience="chat",
     )
-    token = mint(auth, SECRET, id=7, role=Role.USER, name=None, lifetime=1.5, now=1000.75)
+    token = mint_token(auth, SECRET, id=7, role=Role.USER, name=None, lifetime=1.5, now=1000.75)
     assert jwt.get_unverified_header(token)["alg"] == "HS384"
     assert jwt.decode(token, options={"verify_signature": False}) == {
         "sub": "7", "role": "user", "iat": 1000, "exp": 1002, "iss": "here", "aud": "chat",
@@ -538,7 +538,7 @@ def test_mint_with_other_claims() -> None:
 
 def test_mint_refuses_in_a_sentence() -> None:
     def attempt(auth: config.Auth = AUTH, secret: bytes = SECRET, id: int | str = 7) -> None:
-        mint(auth, secret, id=id, role=Role.USER, name=None, lifetime=60, now=NOW)
+        mint_token(auth, secret, id=id, role=Role.USER, name=None, lifetime=60, now=NOW)
 
     with pytest.raises(ValueError, match=r"only with a shared secret: .* none of HS256, HS384, HS512"):
         attempt(config.Auth(algorithms=("RS256",)))
@@ -693,7 +693,7 @@ def test_a_configuration_that_cannot_work(options: dict[str, Any], sentence: str
     if options.get("public_key_file") is True:
         options = options | {"public_key_file": str(pem)}
     with pytest.raises(ValueError, match=sentence):
-        build(config.Auth(**options), pem.parent / "state")
+        build_authenticator(config.Auth(**options), pem.parent / "state")
 
 
 def test_an_authenticator_wants_a_good_secret() -> None:
@@ -704,8 +704,8 @@ def test_an_authenticator_wants_a_good_secret() -> None:
 
 
 def test_build_on_defaults(tmp_path: Path) -> None:
-    by = build(AUTH, tmp_path)
-    token = mint(
+    by = build_authenticator(AUTH, tmp_path)
+    token = mint_token(
         AUTH, load_secret(AUTH, tmp_path), id=1, role=Role.ADMIN, name=None, lifetime=60, now=time.time()
     )
     assert verify(token, by).person == Person(Role.ADMIN, "1")
@@ -713,7 +713,7 @@ def test_build_on_defaults(tmp_path: Path) -> None:
 
 def test_build_makes_no_secret_that_nobody_needs(pem: Path) -> None:
     state = pem.parent / "state"
-    build(config.Auth(algorithms=("RS256",), public_key_file=str(pem)), state)
+    build_authenticator(config.Auth(algorithms=("RS256",), public_key_file=str(pem)), state)
     assert not state.exists()
 
 
@@ -736,7 +736,7 @@ def test_a_key_set_beside_a_secret(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/keys"
         auth = config.Auth(algorithms=("HS256", "RS256", "ES256", "EdDSA"), jwks_url=url)
         own = load_secret(auth, tmp_path)
-        by = build(dataclasses.replace(auth, require_exp=False), tmp_path)
+        by = build_authenticator(dataclasses.replace(auth, require_exp=False), tmp_path)
         person = claims(exp=None)
         try:
             for kid, alg in (("r", "RS256"), ("e", "ES256"), ("d", "EdDSA")):
@@ -767,11 +767,11 @@ def test_a_token_is_worth_nothing_when_its_key_is_withdrawn() -> None:
         ) | {"kid": "a"}
         by = Authenticator(config.Auth(algorithms=("RS256",)), None, keys, lambda: NOW)
         token = sign(claims(), RSA, "RS256", kid="a")
-        keys._succeeded([jwt.PyJWK(parsed, "RS256")])
+        keys._on_fetch_succeeded([jwt.PyJWK(parsed, "RS256")])
         assert verify(token, by) == verify(token, by)
-        keys._succeeded([jwt.PyJWK(other, "RS256")])
+        keys._on_fetch_succeeded([jwt.PyJWK(other, "RS256")])
         assert reason(token, by) == "its signature is wrong"
-        keys._succeeded([jwt.PyJWK(parsed, "RS256")])
+        keys._on_fetch_succeeded([jwt.PyJWK(parsed, "RS256")])
         assert verify(token, by).person == Person(Role.USER, "7")
 
     asyncio.run(run())
@@ -782,7 +782,9 @@ def test_a_key_set_out_of_reach(tmp_path: Path, expected_logs: list[str]) -> Non
     [socket] = bind_sockets(0, "127.0.0.1")
     port = socket.getsockname()[1]
     socket.close()
-    by = build(config.Auth(algorithms=("RS256",), jwks_url=f"http://127.0.0.1:{port}/"), tmp_path)
+    by = build_authenticator(
+        config.Auth(algorithms=("RS256",), jwks_url=f"http://127.0.0.1:{port}/"), tmp_path
+    )
     with pytest.raises(Unavailable) as caught:
         asyncio.run(by.verify(sign(claims(), RSA, "RS256")))
     assert caught.value.code == "keys_unavailable"

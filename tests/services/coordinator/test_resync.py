@@ -9,13 +9,13 @@ import pytest
 from tests.services.support.test_dispatcher import until
 from tornado_chat.core.types import Thread
 from tornado_chat.services.coordinator import resync
-from tornado_chat.services.coordinator.resync import LookingAgain
+from tornado_chat.services.coordinator.resync import Resynchronizer
 
 
 class Part:
     """All that is asked to look, and counts it."""
 
-    coordinates = True
+    is_coordinator = True
     threads: tuple[Thread, ...] = ()
 
     def __init__(self) -> None:
@@ -23,25 +23,25 @@ class Part:
         self.fault: Exception | None = None
         self.somebody = False
 
-    async def look_again(self) -> None:
+    async def resync(self) -> None:
         self.looked += 1
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault
 
-    async def say(self) -> None:
+    async def set(self) -> None:
         self.signs += 1
 
-    async def anybody(self) -> bool:
+    async def is_set_by_any_process(self) -> bool:
         return self.somebody
 
-    def tell_again(self) -> None:
+    def republish(self) -> None:
         self.told += 1
 
 
 @asynccontextmanager
-async def looking(part: Part) -> AsyncIterator[LookingAgain]:
-    looking = LookingAgain(part, part, part, part, part, part, part)  # type: ignore[arg-type]
+async def looking(part: Part) -> AsyncIterator[Resynchronizer]:
+    looking = Resynchronizer(part, part, part, part, part, part, part)  # type: ignore[arg-type]
     looking.start(asyncio.get_running_loop())
     yield looking
     await looking.stop()
@@ -49,8 +49,8 @@ async def looking(part: Part) -> AsyncIterator[LookingAgain]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resync, "WHILE_AWAY", 0.01)
-    monkeypatch.setattr(resync, "GLANCE", 0.01)
+    monkeypatch.setattr(resync, "OUTAGE_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(resync, "CHECK_INTERVAL_SECONDS", 0.01)
 
 
 def reaches(part: Part, looks: int) -> Callable[[], bool]:
@@ -61,13 +61,13 @@ def reaches(part: Part, looks: int) -> Callable[[], bool]:
 async def test_while_the_bus_is_away_there_is_one_look_after_the_other() -> None:
     part = Part()
     async with looking(part) as looks:
-        looks.away()
+        looks.on_disconnect()
         await until(reaches(part, 10))
-        looks.look()  # one has asked for it just before: that does not bring the bus back
+        looks.request()  # one has asked for it just before: that does not bring the bus back
         await until(reaches(part, 30))
         assert part.signs >= 10  # that others may know
         assert part.told == 0  # nobody elsewhere would hear it
-        looks.back()
+        looks.on_reconnect()
         await until(lambda: part.told == 1)
 
 
@@ -77,7 +77,7 @@ async def test_a_look_that_fails_is_not_the_last(expected_logs: list[str]) -> No
     part = Part()
     part.fault = ValueError("an error of the program")
     async with looking(part) as looks:
-        looks.look()
+        looks.request()
         await until(lambda: part.told == 1)
 
 

@@ -9,14 +9,14 @@ from tests.patience import PATIENCE
 from tests.services.books import Books
 from tests.storage.conftest import new_session
 from tornado_chat import config
-from tornado_chat.cluster.facts import InRoom, always_sure
-from tornado_chat.core.events import Event, Presence
+from tornado_chat.cluster.facts import RoomPresence, always_certain
+from tornado_chat.core.events import Event, PresenceChanged
 from tornado_chat.core.types import Role, Room, SessionState
-from tornado_chat.services.counselling.room_lifecycle import RoomLife
+from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.storage import rooms
 
 
-class Life(RoomLife):
+class Life(RoomLifecycle):
     """With what it publishes."""
 
     def __init__(self, books: Books, **options: Any) -> None:
@@ -27,7 +27,7 @@ class Life(RoomLife):
             asyncio.get_running_loop(),
             self.told.append,
             lambda: 0,
-            sure=always_sure,
+            is_certain=always_certain,
             **options,
         )
 
@@ -59,16 +59,18 @@ async def test_an_end_that_comes_while_a_coordinator_reads_is_not_missed(books: 
 @pytest.mark.gen_test
 async def test_a_new_coordinator_says_once_who_is_there(books: Books, room: Room) -> None:
     """The other one may have died with the coordinator before."""
-    life = Life(books, settling=0.05)
+    life = Life(books, settle_seconds=0.05)
     await life.begin()
-    life.here("a", InRoom(room, room.helper, "Chen"), old=True)
+    life.on_report("a", RoomPresence(room, room.helper, "Chen"), already_known=True)
     assert life.told == []
     async with asyncio.timeout(PATIENCE):
         while not life.told:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    assert life.told == [Presence(room.thread, {Role.USER: False, Role.CONSULTANT: True})]
-    life.here("b", InRoom(room, room.asker, "Lin"), old=True)  # its process was slow to say so
-    assert life.told[1:] == [Presence(room.thread, {Role.USER: True, Role.CONSULTANT: True})]
+    assert life.told == [PresenceChanged(room.thread, {Role.USER: False, Role.CONSULTANT: True})]
+    life.on_report(
+        "b", RoomPresence(room, room.asker, "Lin"), already_known=True
+    )  # its process was slow to say so
+    assert life.told[1:] == [PresenceChanged(room.thread, {Role.USER: True, Role.CONSULTANT: True})]
     life.end()
 
 
@@ -79,6 +81,6 @@ async def test_an_active_room_that_nobody_spoke_of_is_found(books: Books) -> Non
     await life.begin()
     ready, _ = books.change(new_session)
     books.change(lambda tx: rooms.start(tx, ready.thread))
-    await life.look_again()
+    await life.resync()
     assert [room.thread for room, _ in life.live()] == [ready.thread]
     life.end()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.simulation.clock import VirtualLoop
-from tornado_chat.services.leadership.grace_timers import RETRY, Graces
+from tornado_chat.services.leadership.grace_timers import RETRY_SECONDS, GraceTimers
 
 
 class People:
@@ -23,7 +23,7 @@ class People:
         self.finding_out = 0.0
         self.lost: list[tuple[str, float]] = []
         self.loop = asyncio.get_running_loop()
-        self.graces: Graces[str] = Graces(self.loop, self._sure, self.away.__contains__, self._over)
+        self.graces: GraceTimers[str] = GraceTimers(self.loop, self._sure, self.away.__contains__, self._over)
 
     async def _sure(self) -> bool:
         await asyncio.sleep(self.finding_out)
@@ -84,12 +84,12 @@ def test_nobody_is_lost_while_nothing_is_sure() -> None:
         people = People("an")
         people.sure = False
         people.graces.start("an", 10)
-        await asyncio.sleep(10 + 1.5 * RETRY)
+        await asyncio.sleep(10 + 1.5 * RETRY_SECONDS)
         assert people.lost == []
         assert "an" in people.graces
         people.sure = True
         await asyncio.sleep(100)
-        assert people.lost == [("an", pytest.approx(10 + 2 * RETRY))]
+        assert people.lost == [("an", pytest.approx(10 + 2 * RETRY_SECONDS))]
 
     live(story)
 

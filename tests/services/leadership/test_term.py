@@ -15,41 +15,41 @@ def live(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
         runner.run(story())
 
 
-def new(settling: float = 0.0) -> tuple[Term[str], list[float]]:
+def new(settle_seconds: float = 0.0) -> tuple[Term[str], list[float]]:
     """A term, and when it settled."""
     loop = asyncio.get_running_loop()
     settled: list[float] = []
-    return Term(loop, settling, lambda: settled.append(loop.time())), settled
+    return Term(loop, settle_seconds, lambda: settled.append(loop.time())), settled
 
 
 def test_only_what_is_heard_while_it_reads_is_kept() -> None:
     async def story() -> None:
         term, _ = new()
-        term.overhear("before")
-        with term.beginning() as overheard:
-            term.overhear("meanwhile")
-            assert not term.running
-        term.overhear("later")
-        assert overheard == ["meanwhile"]
-        assert term.running
+        term.buffer("before")
+        with term.starting() as buffered:
+            term.buffer("meanwhile")
+            assert not term.is_running
+        term.buffer("later")
+        assert buffered == ["meanwhile"]
+        assert term.is_running
         term.end()
-        with term.beginning() as overheard:
+        with term.starting() as buffered:
             pass
-        assert overheard == []
+        assert buffered == []
 
     live(story)
 
 
 def test_a_term_that_could_not_read_has_not_begun() -> None:
     async def story() -> None:
-        term, settled = new(settling=2)
-        with pytest.raises(ValueError, match="away"), term.beginning() as overheard:
+        term, settled = new(settle_seconds=2)
+        with pytest.raises(ValueError, match="away"), term.starting() as buffered:
             raise ValueError("away")
-        term.overhear("later")
+        term.buffer("later")
         await asyncio.sleep(10)
-        assert overheard == []
-        assert not term.running
-        assert not term.settling
+        assert buffered == []
+        assert not term.is_running
+        assert not term.is_settling
         assert settled == []
 
     live(story)
@@ -57,13 +57,13 @@ def test_a_term_that_could_not_read_has_not_begun() -> None:
 
 def test_it_settles_once_after_its_time() -> None:
     async def story() -> None:
-        term, settled = new(settling=2)
-        with term.beginning():
+        term, settled = new(settle_seconds=2)
+        with term.starting():
             await asyncio.sleep(1)
-            assert not term.settling
-        assert term.settling
+            assert not term.is_settling
+        assert term.is_settling
         await asyncio.sleep(10)
-        assert not term.settling
+        assert not term.is_settling
         assert settled == [pytest.approx(3)]
 
     live(story)
@@ -71,13 +71,13 @@ def test_it_settles_once_after_its_time() -> None:
 
 def test_one_that_ends_never_settles() -> None:
     async def story() -> None:
-        term, settled = new(settling=2)
-        with term.beginning():
+        term, settled = new(settle_seconds=2)
+        with term.starting():
             pass
         await asyncio.sleep(1)
         term.end()
-        assert not term.running
-        assert not term.settling
+        assert not term.is_running
+        assert not term.is_settling
         await asyncio.sleep(10)
         assert settled == []
 
@@ -87,10 +87,10 @@ def test_one_that_ends_never_settles() -> None:
 def test_who_is_alone_needs_not_settle() -> None:
     async def story() -> None:
         term, settled = new()
-        with term.beginning():
+        with term.starting():
             pass
-        assert term.running
-        assert not term.settling
+        assert term.is_running
+        assert not term.is_settling
         await asyncio.sleep(10)
         assert settled == []
 

@@ -7,7 +7,7 @@ import pytest
 from tests.delivery.conftest import READER, Dialect, Office, Socket, turns
 from tornado_chat.cluster.bus import Channel, LocalBus
 from tornado_chat.core.types import Identity
-from tornado_chat.observability.metrics import Tally
+from tornado_chat.observability.metrics import EndpointMeter
 from tornado_chat.services.messaging.connections import Connections
 
 
@@ -16,10 +16,10 @@ class Ear(LocalBus):
         super().__init__()
         self.tuned_in: set[Channel] = set()
 
-    async def tune_in(self, channel: Channel) -> None:
+    async def subscribe(self, channel: Channel) -> None:
         self.tuned_in.add(channel)
 
-    def tune_out(self, channel: Channel) -> None:
+    def unsubscribe(self, channel: Channel) -> None:
         self.tuned_in.discard(channel)
 
 
@@ -33,11 +33,11 @@ async def test_nobody_stays_online_who_has_gone_before_others_could_be_told() ->
     office, ear = Office(), Ear()
     connections = Connections(office.hub, 5, Nobody(), office.clock, ear)  # type: ignore[arg-type]
     identity = Identity(READER, None)
-    staying = connections.open(identity, Socket(), Dialect(), Tally(), "1")
+    staying = connections.open(identity, Socket(), Dialect(), EndpointMeter(), "1")
     await turns()
     assert ear.tuned_in == {READER}
     connections.close(staying)
     await turns()
-    connections.close(connections.open(identity, Socket(), Dialect(), Tally(), "2"))
+    connections.close(connections.open(identity, Socket(), Dialect(), EndpointMeter(), "2"))
     await turns()
     assert ear.tuned_in == set()

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from tornado_chat.core import status as shown
-from tornado_chat.services.monitoring.aggregate_status import merged
+from tornado_chat.services.monitoring.aggregate_status import merge_status
 
 
 def status(number: int, sockets: int, **more: Any) -> shown.Status:
@@ -13,7 +13,7 @@ def status(number: int, sockets: int, **more: Any) -> shown.Status:
     history = {
         name: [float(sockets)] * 2 for name in ("received", "delivered", "lag", "longest_wait", "p50", "p99")
     }
-    kept = shown.History(
+    kept = shown.HistoryStatus(
         10.0,
         time=[10.0, 20.0],
         sockets=[sockets] * 2,
@@ -24,25 +24,25 @@ def status(number: int, sockets: int, **more: Any) -> shown.Status:
         time="2026-11-21T12:00:00",
         problems={},
         sockets={"chat": sockets, "notify": 0},
-        line=shown.Line(1, 3.0, []),
-        waiters=shown.Waiters({"ready": 1}, []),
-        conversations=shown.Talks({"active": 1}, []),
-        rooms=shown.Talks({"active": 1}, []),
-        messages=shown.Messages(sockets, sockets, None, sockets / 10),
+        line=shown.QueueStatus(1, 3.0, []),
+        waiters=shown.WaiterSummary({"ready": 1}, []),
+        conversations=shown.ConversationSummary({"active": 1}, []),
+        rooms=shown.ConversationSummary({"active": 1}, []),
+        messages=shown.MessageRates(sockets, sockets, None, sockets / 10),
         history=kept,
-        plugins=[shown.Plugin("p", "1", "running", sockets, 0, 0.5, 0.0)],
-        database=shown.Database("mysql", None, f"2026-11-21T12:00:0{number}", 1, 0),
-        process=shown.Process(100 + number, "0.1.0", "3.11", "", 1.0, None, 0.0, number, sockets),
+        plugins=[shown.PluginStatus("p", "1", "running", sockets, 0, 0.5, 0.0)],
+        database=shown.DatabaseStatus("mysql", None, f"2026-11-21T12:00:0{number}", 1, 0),
+        process=shown.ProcessStatus(100 + number, "0.1.0", "3.11", "", 1.0, None, 0.0, number, sockets),
         processes=[],
     )
     return msgspec.structs.replace(made, **more)
 
 
 def test_what_is_decided_in_one_place_is_told_once_and_the_rest_is_added_up() -> None:
-    one = merged(status(2, 30), {1: status(1, 10), 3: status(3, 2)})
+    one = merge_status(status(2, 30), {1: status(1, 10), 3: status(3, 2)})
     assert one.sockets == {"chat": 42, "notify": 0}
     assert (one.line.length, one.waiters.states, one.rooms.states) == (1, {"ready": 1}, {"active": 1})
-    assert one.messages == shown.Messages(42, 42, None, 3.0)
+    assert one.messages == shown.MessageRates(42, 42, None, 3.0)
     assert (one.database.last_commit, one.database.backlog) == ("2026-11-21T12:00:03", 3)
     assert [(each.number, each.sockets) for each in one.processes] == [(1, 10), (2, 30), (3, 2)]
     assert one.process.number == 2
@@ -65,15 +65,15 @@ def test_one_that_began_later_adds_to_the_newest_steps() -> None:
             },
         ),
     )
-    one = merged(status(2, 30, history={"p50": [None, None]}), {1: late})
+    one = merge_status(status(2, 30, history={"p50": [None, None]}), {1: late})
     assert one.history.time == [10.0, 20.0]
     assert one.history.sockets == [30, 40]
     assert one.history.p50 == [None, 10.0]
 
 
 def test_what_is_wrong_somewhere_is_wrong() -> None:
-    suspended = shown.Plugin("p", "1", "suspended", 3, 3, 0.1, 20.0)
-    one = merged(
+    suspended = shown.PluginStatus("p", "1", "suspended", 3, 3, 0.1, 20.0)
+    one = merge_status(
         status(1, 1, problems={"database": "slow"}),
         {2: status(2, 1, problems={"bus": "away"}, plugins=[suspended]), 3: None},
     )

@@ -9,13 +9,13 @@ import pytest
 from tests.patience import PATIENCE
 from tests.services.books import Books
 from tornado_chat import config
-from tornado_chat.cluster.facts import HandOver, OnDuty, always_sure
+from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.support import matcher
 from tornado_chat.services.support.dispatcher import Dispatcher
-from tornado_chat.services.support.repository import StoredConversations
+from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.storage import conversations
 
 WU, LI = Person(Role.WAITER, "7"), Person(Role.WAITER, "8")
@@ -26,12 +26,12 @@ def coordinator(
 ) -> Dispatcher:
     dispatcher = Dispatcher(
         config.Support(capacity=1, rejoin_grace=60),
-        StoredConversations(books),  # type: ignore[arg-type]
+        ConversationRepository(books),  # type: ignore[arg-type]
         asyncio.get_running_loop(),
         publish,
         FifoLeastLoaded(),
-        Metrics().waited,
-        sure=always_sure,
+        Metrics().queue_wait,
+        is_certain=always_certain,
         **options,
     )
     books.publish = dispatcher.on_event
@@ -45,8 +45,8 @@ def join(books: Books, id: int) -> Conversation:
     return row
 
 
-def on_duty(waiter: Person) -> OnDuty:
-    return OnDuty(waiter, True, None, f"waiter-{waiter.id}")
+def on_duty(waiter: Person) -> WaiterPresence:
+    return WaiterPresence(waiter, True, None, f"waiter-{waiter.id}")
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -77,12 +77,12 @@ async def test_who_is_said_to_be_in_a_conversation_that_is_over_takes_nobodys_pl
     dispatcher = coordinator(books)
     await dispatcher.begin()
     row = join(books, 1)
-    dispatcher.waiter_here("a", on_duty(WU))
-    dispatcher.user_here("a", row)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
     await until(lambda: dispatcher.case(row.id).row.state is ConversationState.ACTIVE)
     late = dispatcher.case(row.id).row
     await books.write(lambda tx: conversations.end(tx, row.id, row.user))
-    dispatcher.user_here("b", late)  # the end has not reached it yet
+    dispatcher.on_user_present("b", late)  # the end has not reached it yet
     pooled = dispatcher.desk.pool.get(WU)
     assert pooled is not None
     assert pooled.free
@@ -95,12 +95,12 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
     dispatcher = coordinator(books)
     await dispatcher.begin()
     row = join(books, 1)
-    dispatcher.waiter_here("a", on_duty(WU))
-    dispatcher.user_here("a", row)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
     await until(lambda: dispatcher.case(row.id).row.waiter == WU)
-    dispatcher.waiter_here("a", on_duty(LI))
+    dispatcher.on_waiter_present("a", on_duty(LI))
     for _ in range(2):
-        await dispatcher.hand_over(HandOver(row.id, WU, LI))
+        await dispatcher.hand_over(TransferRequest(row.id, WU, LI))
         assert dispatcher.case(row.id).row.waiter == LI
     assert dispatcher.case(row.id).row.changes == 2
     dispatcher.end()
@@ -109,11 +109,11 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
 @pytest.mark.gen_test
 async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: Books) -> None:
     first, second = join(books, 1), join(books, 2)
-    dispatcher = coordinator(books, settling=0.05)
+    dispatcher = coordinator(books, settle_seconds=0.05)
     await dispatcher.begin()
-    dispatcher.waiter_here("a", on_duty(WU))
-    dispatcher.user_here("a", second)
-    dispatcher.user_here("b", first)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", second)
+    dispatcher.on_user_present("b", first)
     await until(lambda: dispatcher.case(first.id).row.waiter == WU)
     assert dispatcher.case(second.id).waiting
     dispatcher.end()
@@ -124,11 +124,11 @@ async def test_who_asks_a_new_coordinator_for_its_place_hears_the_right_one(book
     rows = [join(books, id) for id in range(1, 4)]
     told: list[tuple[int, int]] = []
     dispatcher = coordinator(
-        books, lambda event: told.append((event.conversation.id, event.place)), settling=0.05
+        books, lambda event: told.append((event.conversation.id, event.place)), settle_seconds=0.05
     )
     await dispatcher.begin()
     for row in reversed(rows):
-        dispatcher.user_here("a", row)
+        dispatcher.on_user_present("a", row)
     assert not told
     await until(lambda: len(told) >= 3)
     assert sorted(told) == [(row.id, place) for place, row in enumerate(rows, 1)]
@@ -139,14 +139,14 @@ async def test_who_asks_a_new_coordinator_for_its_place_hears_the_right_one(book
 async def test_a_match_that_was_stored_after_all_counts_once(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(matcher, "RETRY", 0.02)
+    monkeypatch.setattr(matcher, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
     dispatcher = coordinator(books)
     await dispatcher.begin()
     row = join(books, 1)
     books.doubtful = True
-    dispatcher.waiter_here("a", on_duty(WU))
-    dispatcher.user_here("a", row)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
     await until(lambda: bool(books.untold))
     for event in books.untold:
         dispatcher.on_event(event)

@@ -7,13 +7,13 @@ from itertools import islice
 import pytest
 
 from scripts.simulation.clock import VirtualLoop
-from tornado_chat.services.support.queue_positions import NEAR, PlaceTeller
+from tornado_chat.services.support.queue_positions import NEAR, QueuePositions
 
 
 class One:
     def __init__(self, number: int) -> None:
         self.number = number
-        self.told_place = 0
+        self.told_position = 0
         self.told_at = float("-inf")
 
 
@@ -24,7 +24,7 @@ class Line:
         self.waiting = [One(number) for number in range(length)]
         self.said = 0
         loop = asyncio.get_running_loop()
-        self.teller = PlaceTeller(loop, 1.0, self._between, lambda: len(self.waiting), self._say)
+        self.teller = QueuePositions(loop, 1.0, self._between, lambda: len(self.waiting), self._say)
 
     def move(self) -> None:
         del self.waiting[0]
@@ -39,7 +39,7 @@ class Line:
 
     @property
     def wrong(self) -> list[int]:
-        return [place for place, one in enumerate(self.waiting, 1) if one.told_place != place]
+        return [place for place, one in enumerate(self.waiting, 1) if one.told_position != place]
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from tests.delivery.conftest import Dialect, Office, said, turns
-from tornado_chat.aio.background import Tasks
+from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.types import Conversation, ConversationState, Identity, Person, Role, Thread
-from tornado_chat.services.support.sockets import Seat, Usher
+from tornado_chat.services.support.sockets import SocketNotifier, SupportConnection
 
 WAITER = Person(Role.WAITER, "7")
 
@@ -18,7 +18,7 @@ WAITER = Person(Role.WAITER, "7")
 class Frames(Dialect):
     features: frozenset[str] = frozenset()
 
-    def introduce(self, thread: Thread, peer: str) -> None:
+    def set_peer(self, thread: Thread, peer: str) -> None:
         """Nobody is named here."""
 
     def new_connection(self, conversation: Conversation) -> bytes:
@@ -34,10 +34,10 @@ class Desk:
     def __init__(self) -> None:
         self.office = Office()
         nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing)
-        tasks = Tasks(asyncio.get_running_loop())
-        self.usher = Usher(self.office.hub, nothing, nothing, lambda row: None, tasks)
-        self.socket, outbox = self.office.open(WAITER)
-        self.seat = Seat(Identity(WAITER), outbox, Frames())  # type: ignore[arg-type]
+        tasks = BackgroundTasks(asyncio.get_running_loop())
+        self.notifier = SocketNotifier(self.office.hub, nothing, nothing, lambda row: None, tasks)
+        self.socket, socket_stream = self.office.open(WAITER)
+        self.connection = SupportConnection(Identity(WAITER), socket_stream, Frames())  # type: ignore[arg-type]
 
     async def _nothing(self, *asked: object) -> list[Any] | None:
         return None if isinstance(asked[0], Thread) else []
@@ -62,12 +62,12 @@ async def test_who_comes_waits_for_the_goodbyes_that_wait() -> None:
     table = desk.office.table
     table.hold()
     one, two, three = (desk.user(id) for id in (1, 2, 3))
-    desk.usher.show_user(one, desk.seat)
-    desk.usher.show_user(two, desk.seat)
+    desk.notifier.show_user(one, desk.connection)
+    desk.notifier.show_user(two, desk.connection)
     await turns()
-    desk.usher.part(desk.seat, one)
-    desk.usher.part(desk.seat, two)
-    desk.usher.show_user(three, desk.seat)
+    desk.notifier.part(desk.connection, one)
+    desk.notifier.part(desk.connection, two)
+    desk.notifier.show_user(three, desk.connection)
     assert desk.heard == ["new 1", "new 2"]
     table.let_through(1)
     await turns()
@@ -84,18 +84,18 @@ async def test_who_came_back_before_the_goodbye_was_said_is_parted_from_in_its_t
     table = desk.office.table
     table.hold()
     row = desk.user(1)
-    desk.usher.show_user(row, desk.seat)
+    desk.notifier.show_user(row, desk.connection)
     await turns()
-    desk.usher.part(desk.seat, row)
-    desk.usher.show_user(row, desk.seat)
-    desk.usher.part(desk.seat, row)
-    desk.usher.show_user(desk.user(2), desk.seat)
+    desk.notifier.part(desk.connection, row)
+    desk.notifier.show_user(row, desk.connection)
+    desk.notifier.part(desk.connection, row)
+    desk.notifier.show_user(desk.user(2), desk.connection)
     table.gates, held = None, table.gates
     held[0].set_result(None)
     await turns()
     # Nobody has received anything, so the line is told again.
     assert desk.heard == ["new 1", "of 1", "bye 1", "new 1", "of 1", "bye 1", "new 2", "of 2"]
-    assert desk.seat.outbox.threads == (desk.user(2).thread,)
+    assert desk.connection.socket_stream.threads == (desk.user(2).thread,)
 
 
 @pytest.mark.gen_test
@@ -103,14 +103,14 @@ async def test_who_came_back_is_heard_again() -> None:
     desk = Desk()
     desk.office.table.hold()
     row = desk.user(1)
-    desk.usher.show_user(row, desk.seat)
+    desk.notifier.show_user(row, desk.connection)
     await turns()
-    desk.usher.part(desk.seat, row)
-    desk.usher.show_user(row, desk.seat)
+    desk.notifier.part(desk.connection, row)
+    desk.notifier.show_user(row, desk.connection)
     gates, desk.office.table.gates = desk.office.table.gates, None
     assert gates is not None
     gates[0].set_result(None)
     await turns()
     later = msgspec.structs.replace(said(2, row.user, row.thread), text="later")
-    desk.office.hub.offer(later)
+    desk.office.hub.deliver(later)
     assert desk.heard == ["new 1", "of 1", "bye 1", "new 1", "of 1", "later"]

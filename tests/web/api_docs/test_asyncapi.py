@@ -18,7 +18,7 @@ from tornado_chat.core import errors
 from tornado_chat.core.types import Person, Role
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES
-from tornado_chat.wire.support_frames import SENT, TYPES
+from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS
 
 JS = Path(__file__).parents[2] / "js"
 
@@ -73,9 +73,9 @@ async def test_examples_are_as_the_schemas_say_and_the_server_understands_them(h
 
 def test_nothing_is_left_out() -> None:
     for endpoint, role in ((support_catalogue.USER, Role.USER), (support_catalogue.WAITER, Role.WAITER)):
-        assert {kind.name for kind in endpoint.from_client} == set(TYPES[role])
+        assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
-    assert {kind.name for kind in heard} == set(SENT)
+    assert {kind.name for kind in heard} == set(SERVER_PAYLOADS)
     assert set(support_catalogue.WAITER.features) == support.FEATURES
     assert set(support_catalogue.USER.features) == support.FEATURES - {"kickout", "ready"}
     assert set(counselling_catalogue.CHAT.features) == counselling.CHAT_FEATURES

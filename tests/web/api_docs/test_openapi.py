@@ -55,7 +55,7 @@ def routes(application: Application) -> list[tuple[str, Any]]:
     ]
 
 
-def undescribed(routes: list[tuple[str, Any]]) -> Iterator[str]:
+def undocumented(routes: list[tuple[str, Any]]) -> Iterator[str]:
     """The verbs of ``routes`` that have no @operation."""
     for pattern, handler in routes:
         for verb in VERBS:
@@ -77,7 +77,7 @@ async def test_every_route_is_described_and_nothing_else(house: House) -> None:
     document = await described(house)
     application = house.server.application
     served = [(path, handler) for path, handler in routes(application) if path.startswith("/api/v1/")]
-    assert list(undescribed(served)) == [], "give these an @operation (web/described/operations.py)"
+    assert list(undocumented(served)) == [], "give these an @operation (web/described/operations.py)"
     addresses = {(verb, path) for verb, path, _ in operations(document)}
     for verb, path in addresses:
         found = [

@@ -11,20 +11,20 @@ import pytest
 
 from tests.e2e.managing import bound
 from tests.patience import PATIENCE
-from tornado_chat.aio.shared_load import VARIABLE, Loads
-from tornado_chat.web.http.accept_balancing import Sharing
+from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
+from tornado_chat.web.http.accept_balancing import AcceptBalancer
 
 
 class Taker:
     """Stands for a process: it keeps what it takes, and has ``other`` connections beside."""
 
-    def __init__(self, memory: Loads, place: int, listening: socket.socket, other: int = 0) -> None:
+    def __init__(self, memory: SharedLoads, place: int, listening: socket.socket, other: int = 0) -> None:
         self.other = other
         self.taken: list[socket.socket] = []
-        self.loads = Loads(memory.descriptor, place)
+        self.loads = SharedLoads(memory.descriptor, place)
         self._listening = listening.dup()
         self._listening.setblocking(False)
-        sharing = Sharing(self.loads, asyncio.get_running_loop(), lambda: self.count)
+        sharing = AcceptBalancer(self.loads, asyncio.get_running_loop(), lambda: self.count)
         self._end = sharing.accept(self._listening, self._take)
 
     @property
@@ -51,7 +51,7 @@ def listening() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def make(listening: socket.socket) -> Iterator[Makes]:
-    memory = Loads.create(6)
+    memory = SharedLoads.create(6)
     with contextlib.ExitStack() as stack:
 
         def make(place: int, other: int = 0) -> Taker:
@@ -102,20 +102,20 @@ async def test_one_that_takes_nothing_is_not_waited_for(make: Makes, listening: 
 async def test_one_that_has_ended_does_not_count(make: Makes, listening: socket.socket) -> None:
     taker, gone = make(0, other=10), make(1)
     gone.close()
-    assert taker.loads.least() == 10
+    assert taker.loads.minimum() == 10
 
 
 def test_a_child_finds_the_memory_and_tells_nobody() -> None:
-    parent = Loads.create(2)
-    environ = {VARIABLE: f"{os.dup(parent.descriptor)}:1", "PATH": "/bin"}
-    child = Loads.take(environ)
+    parent = SharedLoads.create(2)
+    environ = {ENVIRONMENT_VARIABLE: f"{os.dup(parent.descriptor)}:1", "PATH": "/bin"}
+    child = SharedLoads.from_environ(environ)
     assert child is not None
     assert environ == {"PATH": "/bin"}
-    child.say(7)
-    assert parent.least() == 7
+    child.set_connections(7)
+    assert parent.minimum() == 7
     parent.clear(1)
-    parent.say(9)
-    assert child.least() == 9
-    assert Loads.take(environ) is None
+    parent.set_connections(9)
+    assert child.minimum() == 9
+    assert SharedLoads.from_environ(environ) is None
     for each in (parent, child):
         os.close(each.descriptor)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import House, changed
 from tornado_chat import config
-from tornado_chat.web.http.proxy_headers import NOBODY, Networks, client
+from tornado_chat.web.http.proxy_headers import UNKNOWN_ADDRESS, Networks, client_address
 
 LOCAL = Networks(["127.0.0.0/8", "::1/128", "10.0.0.0/8"])
 
@@ -19,7 +19,7 @@ LOCAL = Networks(["127.0.0.0/8", "::1/128", "10.0.0.0/8"])
 def seen(*forwarded: str, peer: str = "127.0.0.1") -> str:
     from ipaddress import ip_address
 
-    return str(client(ip_address(peer), forwarded, LOCAL))
+    return str(client_address(ip_address(peer), forwarded, LOCAL))
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def seen(*forwarded: str, peer: str = "127.0.0.1") -> str:
         (["[2001:db8::7]:4711"], "2001:db8::7"),
         (["fe80::1%eth0"], "fe80::1"),
         (["::ffff:203.0.113.7"], "203.0.113.7"),
-        (["unknown"], str(NOBODY)),
-        (["127.0.0.1, nonsense"], str(NOBODY)),
-        ([""], str(NOBODY)),
+        (["unknown"], str(UNKNOWN_ADDRESS)),
+        (["127.0.0.1, nonsense"], str(UNKNOWN_ADDRESS)),
+        ([""], str(UNKNOWN_ADDRESS)),
     ],
 )
 def test_the_last_address_that_is_no_trusted_proxy_counts(forwarded: list[str], expected: str) -> None:

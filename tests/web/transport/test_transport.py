@@ -28,7 +28,7 @@ from tornado.websocket import (
 
 from tests.patience import PATIENCE
 from tornado_chat.web.transport import connection as transport_connection
-from tornado_chat.web.transport.handler import Connection, FastWebSocket
+from tornado_chat.web.transport.handler import FastWebSocketHandler, WebSocketConnection
 
 MIB = 1024 * 1024
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -180,7 +180,7 @@ def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEve
 
 @pytest.fixture
 def base() -> type[WebSocketHandler]:
-    return FastWebSocket
+    return FastWebSocketHandler
 
 
 @pytest.fixture
@@ -588,7 +588,7 @@ async def test_reading_pauses_while_the_handler_is_busy(site: Site) -> None:
         await asyncio.sleep(0.01)
     connection = site.handlers[0].ws_connection
     assert not connection._transport.is_reading()
-    assert connection._parser.waiting < 512 * 1024  # 64 KiB and what one read brings
+    assert connection._parser.buffered_bytes < 512 * 1024  # 64 KiB and what one read brings
     gate.set()
     await until(lambda: heard == 16384)
     assert connection._transport.is_reading()
@@ -614,18 +614,18 @@ async def test_many_messages_of_one_segment_share_the_loop(site: Site) -> None:
 
     def hears(handler: WebSocketHandler, message: str | bytes) -> None:
         nonlocal count
-        if not count % transport_connection.MOST_AT_ONCE:
+        if not count % transport_connection.MAX_EVENTS_PER_TURN:
             asyncio.get_running_loop().call_soon(lambda: turns.append(count))
         count += 1
 
     site.hears = hears
     client = await site.connect()
     client.writer.write(f(TEXT, b"x") * 4096)
-    await until(lambda: len(turns) == 4096 // transport_connection.MOST_AT_ONCE)
+    await until(lambda: len(turns) == 4096 // transport_connection.MAX_EVENTS_PER_TURN)
     assert count == 4096
     # However many segments it came in.
     assert all(
-        heard - n * transport_connection.MOST_AT_ONCE <= transport_connection.MOST_AT_ONCE
+        heard - n * transport_connection.MAX_EVENTS_PER_TURN <= transport_connection.MAX_EVENTS_PER_TURN
         for n, heard in enumerate(turns)
     )
 
@@ -666,7 +666,7 @@ async def test_open_that_raises(site: Site, expected_logs: list[str]) -> None:
 
 @pytest.mark.gen_test
 async def test_sending_text_and_closing(site: Site) -> None:
-    def opens(handler: FastWebSocket) -> None:
+    def opens(handler: FastWebSocketHandler) -> None:
         before = handler.unsent
         handler.write_message({"a": 1})
         handler.send_text("é".encode())
@@ -690,7 +690,7 @@ async def test_sending_text_and_closing(site: Site) -> None:
 async def test_a_reader_that_is_slow_makes_the_writer_wait(site: Site) -> None:
     most = 0
 
-    async def hears(handler: FastWebSocket, message: str | bytes) -> None:
+    async def hears(handler: FastWebSocketHandler, message: str | bytes) -> None:
         nonlocal most
         await handler.write_message(message, binary=True)
         most = max(most, handler.unsent)
@@ -702,10 +702,10 @@ async def test_a_reader_that_is_slow_makes_the_writer_wait(site: Site) -> None:
 
 @pytest.mark.gen_test
 async def test_a_reader_that_is_slow_is_not_read_from(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_connection, "MOST_UNSENT", MIB)
+    monkeypatch.setattr(transport_connection, "MAX_UNSENT_BYTES", MIB)
     most = 0
 
-    def hears(handler: FastWebSocket, message: str | bytes) -> None:
+    def hears(handler: FastWebSocketHandler, message: str | bytes) -> None:
         nonlocal most
         handler.write_message(message, binary=True)
         most = max(most, handler.unsent)
@@ -746,7 +746,7 @@ async def test_a_flood_of_pings_is_not_stored(site: Site) -> None:
 
     sending = asyncio.create_task(send())
     await asyncio.wait({sending}, timeout=5)
-    await until(lambda: site.handlers[0].ws_connection._parser.waiting == 0)
+    await until(lambda: site.handlers[0].ws_connection._parser.buffered_bytes == 0)
     assert site.handlers[0].unsent <= 256 * 1024
     while await client.read() != (PONG, b"last"):
         pass
@@ -798,7 +798,7 @@ async def test_peers_that_reset(site: Site) -> None:
 async def test_a_reset_while_the_handler_is_busy(site: Site) -> None:
     gate = asyncio.Event()
 
-    async def hears(handler: FastWebSocket, message: str | bytes) -> None:
+    async def hears(handler: FastWebSocketHandler, message: str | bytes) -> None:
         await gate.wait()
         handler.send_text(b"nobody hears")
         await handler.write_message("nobody hears")
@@ -815,7 +815,7 @@ async def test_a_reset_while_the_handler_is_busy(site: Site) -> None:
 
 @pytest.mark.gen_test
 async def test_a_close_that_is_not_answered(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_connection, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
     client = await site.connect()
     await until(lambda: bool(site.handlers))
     site.handlers[0].close(4002)
@@ -825,7 +825,7 @@ async def test_a_close_that_is_not_answered(site: Site, monkeypatch: pytest.Monk
 
 @pytest.mark.gen_test
 async def test_a_violator_that_goes_on_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_connection, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
     client = await site.connect(early=f(3))
     assert await client.read() == (CLOSE, b"\x03\xeaprotocol error")
     await site.told(("closed", None, None))
@@ -842,7 +842,7 @@ async def test_a_violator_that_goes_on_is_cut_off(site: Site, monkeypatch: pytes
 
 @pytest.mark.gen_test
 async def test_a_closed_peer_that_does_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_connection, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
     client = await site.connect()
     await until(lambda: bool(site.handlers))
     connection = site.handlers[0].ws_connection
@@ -896,7 +896,7 @@ async def test_unix_sockets(site: Site, tmp_path: Path) -> None:
 async def test_it_is_a_protocol_for_tornado(site: Site) -> None:
     client = await websocket_connect(f"ws://127.0.0.1:{site.port}/ws")
     connection = site.handlers[0].ws_connection
-    assert isinstance(connection, Connection)
+    assert isinstance(connection, WebSocketConnection)
     assert isinstance(connection, WebSocketProtocol)
     assert not connection.__dict__
     await client.write_message("hello")

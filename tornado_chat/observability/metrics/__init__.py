@@ -15,20 +15,20 @@ from prometheus_client.metrics_core import Metric
 
 from tornado_chat.observability.metrics.families import Gauges, families
 from tornado_chat.observability.metrics.instruments import (
-    LAG,
-    WAITING,
-    Buckets,
-    Events,
+    LOOP_LAG_BOUNDS_SECONDS,
+    QUEUE_WAIT_BOUNDS_SECONDS,
+    EndpointMeter,
+    Histogram,
+    LabelledCounts,
     PluginMeter,
     StorageMeter,
-    Tally,
 )
 
-__all__ = ["CONTENT_TYPE", "Buckets", "Gauges", "Metrics", "PluginMeter", "StorageMeter", "Tally"]
+__all__ = ["CONTENT_TYPE", "EndpointMeter", "Gauges", "Histogram", "Metrics", "PluginMeter", "StorageMeter"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-ENDPOINTS: Mapping[str, str] = {
+ENDPOINT_DIALECTS: Mapping[str, str] = {
     "chat": "counselling",
     "notify": "counselling",
     "observe": "counselling",
@@ -37,15 +37,15 @@ ENDPOINTS: Mapping[str, str] = {
 }
 """The kinds of sockets, with their dialects."""
 
-DROPS = ("slow", "silent", "too_fast", "too_big", "too_many_errors")
+DROP_REASONS = ("slow", "silent", "too_fast", "too_big", "too_many_errors")
 """Why the server closes a socket that was let in, and whose peer is the reason."""
 
 
 class Metrics:
     """All instruments of one server, and their registry.
 
-    :ivar tallies: by endpoint.
-    :ivar waited: seconds in the line, of everybody who got a waiter.
+    :ivar endpoint_meters: by endpoint.
+    :ivar queue_wait: seconds in the line, of everybody who got a waiter.
     :ivar loop_lag: seconds by which a timer of the loop was late, a few times a second.
     :ivar resent: messages that were read back for somebody who had missed them.
     :ivar read_errors: queries that the database did not answer.
@@ -61,21 +61,25 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.tallies = {endpoint: Tally(endpoint, dialect) for endpoint, dialect in ENDPOINTS.items()}
+        self.endpoint_meters = {
+            endpoint: EndpointMeter(endpoint, dialect) for endpoint, dialect in ENDPOINT_DIALECTS.items()
+        }
         self.storage = StorageMeter()
-        self.waited = Buckets(WAITING)
-        self.loop_lag = Buckets(LAG)
+        self.queue_wait = Histogram(QUEUE_WAIT_BOUNDS_SECONDS)
+        self.loop_lag = Histogram(LOOP_LAG_BOUNDS_SECONDS)
         self.resent = 0
         self.read_errors = 0
         self.plugins: dict[str, PluginMeter] = {}
         self.gauges: Callable[[], Gauges] = Gauges
 
-        self.closed = Events()
-        self.dropped = Events((endpoint, reason) for endpoint in ENDPOINTS for reason in DROPS)
-        self.refused = Events()
-        self.frames_refused = Events()
-        self.plugin_failures = Events()
-        self.plugin_skipped = Events()
+        self.closed = LabelledCounts()
+        self.dropped = LabelledCounts(
+            (endpoint, reason) for endpoint in ENDPOINT_DIALECTS for reason in DROP_REASONS
+        )
+        self.refused = LabelledCounts()
+        self.frames_refused = LabelledCounts()
+        self.plugin_failures = LabelledCounts()
+        self.plugin_skipped = LabelledCounts()
         self.registry.register(_Collector(self))
         ProcessCollector(registry=self.registry)
 

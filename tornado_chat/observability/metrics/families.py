@@ -15,9 +15,15 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
-from tornado_chat.observability.metrics.instruments import Buckets, Events, PluginMeter, StorageMeter, Tally
+from tornado_chat.observability.metrics.instruments import (
+    EndpointMeter,
+    Histogram,
+    LabelledCounts,
+    PluginMeter,
+    StorageMeter,
+)
 
-Labelled = Iterable[tuple[tuple[str, ...], float]]
+LabelledValues = Iterable[tuple[tuple[str, ...], float]]
 
 
 class Gauges(msgspec.Struct, frozen=True):
@@ -43,33 +49,33 @@ class Gauges(msgspec.Struct, frozen=True):
     ready: Mapping[str, bool] = {}
 
 
-class Source(Protocol):
+class InstrumentSource(Protocol):
     """What the families are made of: ``Metrics``, which says what each is."""
 
-    tallies: dict[str, Tally]
+    endpoint_meters: dict[str, EndpointMeter]
     storage: StorageMeter
-    waited: Buckets
-    loop_lag: Buckets
+    queue_wait: Histogram
+    loop_lag: Histogram
     resent: int
     read_errors: int
     plugins: dict[str, PluginMeter]
-    closed: Events
-    dropped: Events
-    refused: Events
-    frames_refused: Events
-    plugin_failures: Events
-    plugin_skipped: Events
+    closed: LabelledCounts
+    dropped: LabelledCounts
+    refused: LabelledCounts
+    frames_refused: LabelledCounts
+    plugin_failures: LabelledCounts
+    plugin_skipped: LabelledCounts
 
     @property
     def gauges(self) -> Callable[[], Gauges]: ...
 
 
-def families(source: Source) -> Iterator[Metric]:
+def families(source: InstrumentSource) -> Iterator[Metric]:
     """All metrics, in the order in which they are shown."""
     gauges = source.gauges()
     yield from _sockets(source)
     yield from _messages(source, gauges)
-    yield from _line(source, gauges)
+    yield from _queue(source, gauges)
     yield from _storage(source, gauges)
     yield from _plugins(source)
     yield _gauge(
@@ -90,26 +96,26 @@ def families(source: Source) -> Iterator[Metric]:
     yield build
 
 
-def _sockets(source: Source) -> Iterator[Metric]:
-    tallies = source.tallies.values()
+def _sockets(source: InstrumentSource) -> Iterator[Metric]:
+    endpoint_meters = source.endpoint_meters.values()
     yield _gauge(
         "tornado_chat_sockets",
         "WebSockets that are open. Each takes a file descriptor: compare with process_max_fds.",
         ("endpoint",),
-        [((each.endpoint,), each.open) for each in tallies],
+        [((each.endpoint,), each.open) for each in endpoint_meters],
     )
     yield _counter(
         "tornado_chat_sockets_opened",
         "WebSockets that were ever opened. A rate far above that of visitors: clients reconnect in a circle, "
         "see tornado_chat_sockets_refused_total and _closed_total.",
         ("endpoint",),
-        [((each.endpoint,), each.opened) for each in tallies],
+        [((each.endpoint,), each.opened) for each in endpoint_meters],
     )
     yield _counter(
         "tornado_chat_frames_received",
         "Frames from clients, whatever was in them.",
         ("endpoint",),
-        [((each.endpoint,), each.frames) for each in tallies],
+        [((each.endpoint,), each.frames) for each in endpoint_meters],
     )
     yield _counter(
         "tornado_chat_frames_refused",
@@ -142,10 +148,10 @@ def _sockets(source: Source) -> Iterator[Metric]:
     )
 
 
-def _messages(source: Source, gauges: Gauges) -> Iterator[Metric]:
-    tallies = source.tallies.values()
-    dialects = sorted({each.dialect for each in tallies})
-    talking = [each for each in tallies if each.endpoint != "notify"]
+def _messages(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
+    endpoint_meters = source.endpoint_meters.values()
+    dialects = sorted({each.dialect for each in endpoint_meters})
+    talking = [each for each in endpoint_meters if each.endpoint != "notify"]
     yield _counter(
         "tornado_chat_messages_received",
         "Messages from clients that were valid, and went on to the database.",
@@ -162,7 +168,7 @@ def _messages(source: Source, gauges: Gauges) -> Iterator[Metric]:
         "tornado_chat_notifications_delivered",
         "Notifications written to sockets of /notify.",
         (),
-        [((), sum(each.delivered for each in tallies if each.endpoint == "notify"))],
+        [((), sum(each.delivered for each in endpoint_meters if each.endpoint == "notify"))],
     )
     yield _counter(
         "tornado_chat_messages_resent",
@@ -186,7 +192,7 @@ def _messages(source: Source, gauges: Gauges) -> Iterator[Metric]:
     )
 
 
-def _line(source: Source, gauges: Gauges) -> Iterator[Metric]:
+def _queue(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     yield _gauge("tornado_chat_queue_length", "Users who wait for a waiter.", (), [((), gauges.line)])
     yield _gauge(
         "tornado_chat_queue_longest_wait_seconds",
@@ -195,7 +201,9 @@ def _line(source: Source, gauges: Gauges) -> Iterator[Metric]:
         [((), gauges.longest_wait)],
     )
     yield _histogram(
-        "tornado_chat_queue_wait_seconds", "How long users waited, of those who got a waiter.", source.waited
+        "tornado_chat_queue_wait_seconds",
+        "How long users waited, of those who got a waiter.",
+        source.queue_wait,
     )
     yield _gauge(
         "tornado_chat_waiters",
@@ -218,7 +226,7 @@ def _line(source: Source, gauges: Gauges) -> Iterator[Metric]:
     )
 
 
-def _storage(source: Source, gauges: Gauges) -> Iterator[Metric]:
+def _storage(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     storage = source.storage
     yield _histogram(
         "tornado_chat_commit_batch_size",
@@ -263,7 +271,7 @@ def _storage(source: Source, gauges: Gauges) -> Iterator[Metric]:
     )
 
 
-def _plugins(source: Source) -> Iterator[Metric]:
+def _plugins(source: InstrumentSource) -> Iterator[Metric]:
     plugins = source.plugins
     yield _counter(
         "tornado_chat_plugin_calls",
@@ -299,22 +307,22 @@ def _plugins(source: Source) -> Iterator[Metric]:
     )
 
 
-def _counter(name: str, manual: str, labels: tuple[str, ...], values: Labelled) -> Metric:
-    family = CounterMetricFamily(name, manual, labels=labels)
+def _counter(name: str, help_text: str, labels: tuple[str, ...], values: LabelledValues) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
     for label_values, value in values:
         family.add_metric(label_values, value)
     return family
 
 
-def _gauge(name: str, manual: str, labels: tuple[str, ...], values: Labelled) -> Metric:
-    family = GaugeMetricFamily(name, manual, labels=labels)
+def _gauge(name: str, help_text: str, labels: tuple[str, ...], values: LabelledValues) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
     for label_values, value in values:
         family.add_metric(label_values, value)
     return family
 
 
-def _histogram(name: str, manual: str, buckets: Buckets) -> Metric:
-    family = HistogramMetricFamily(name, manual)
+def _histogram(name: str, help_text: str, buckets: Histogram) -> Metric:
+    family = HistogramMetricFamily(name, help_text)
     rows, total = [], 0
     for bound, count in zip((*buckets.bounds, float("inf")), buckets.counts, strict=True):
         total += count

@@ -14,13 +14,13 @@ import msgspec
 from tornado_chat.observability.metrics import Gauges, Metrics
 from tornado_chat.observability.metrics.instruments import quantile
 
-STEP = 10.0  # seconds
-LENGTH = 90  # steps
-MINUTE = 6  # steps
-BEAT = 0.25  # seconds
+STEP_SECONDS = 10.0  # seconds
+MAX_STEPS = 90  # steps
+STEPS_PER_MINUTE = 6  # steps
+LAG_PROBE_INTERVAL_SECONDS = 0.25  # seconds
 
 
-class Point(msgspec.Struct, frozen=True):
+class HistoryPoint(msgspec.Struct, frozen=True):
     """What happened in one step, and how things stood at its end.
 
     :arg time: its end, in seconds since 1970.
@@ -42,7 +42,7 @@ class Point(msgspec.Struct, frozen=True):
     lag: float
 
 
-class _Look(msgspec.Struct, frozen=True):
+class _CounterSample(msgspec.Struct, frozen=True):
     """The counters at one moment."""
 
     at: float
@@ -51,19 +51,21 @@ class _Look(msgspec.Struct, frozen=True):
     delivery: Sequence[int]
 
 
-class History:
-    """What ``metrics`` said in the last ``LENGTH`` steps.
+class MetricsHistory:
+    """What ``metrics`` said in the last ``MAX_STEPS`` steps.
 
     :arg loop: its clock gives the steps, whatever the wall clock does.
-    :arg wall: seconds since 1970, for the points' times.
+    :arg wall_clock: seconds since 1970, for the points' times.
     """
 
-    def __init__(self, metrics: Metrics, loop: asyncio.AbstractEventLoop, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, metrics: Metrics, loop: asyncio.AbstractEventLoop, wall_clock: Callable[[], float]
+    ) -> None:
         self._metrics = metrics
         self._loop = loop
-        self._wall = wall
-        self._points: deque[Point] = deque(maxlen=LENGTH)
-        self._looks: deque[_Look] = deque([self._look()], maxlen=MINUTE + 1)
+        self._wall_clock = wall_clock
+        self._points: deque[HistoryPoint] = deque(maxlen=MAX_STEPS)
+        self._samples: deque[_CounterSample] = deque([self._take_sample()], maxlen=STEPS_PER_MINUTE + 1)
         self._lag = 0.0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -71,27 +73,27 @@ class History:
     # --- the pulse ---
 
     def start(self) -> None:
-        self._due = self._loop.time() + BEAT
-        self._timer = self._loop.call_at(self._due, self._beat)
+        self._due = self._loop.time() + LAG_PROBE_INTERVAL_SECONDS
+        self._timer = self._loop.call_at(self._due, self._on_timer)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _beat(self) -> None:
+    def _on_timer(self) -> None:
         now = self._loop.time()
         late = max(0.0, now - self._due)
         self._metrics.loop_lag.observe(late)
         self._lag = max(self._lag, late)
-        if now - self._looks[-1].at >= STEP:
-            self._points.append(self._step())
-        self._due = now + BEAT
-        self._timer = self._loop.call_at(self._due, self._beat)
+        if now - self._samples[-1].at >= STEP_SECONDS:
+            self._points.append(self._finish_step())
+        self._due = now + LAG_PROBE_INTERVAL_SECONDS
+        self._timer = self._loop.call_at(self._due, self._on_timer)
 
     # --- looking ---
 
     @property
-    def points(self) -> Sequence[Point]:
+    def points(self) -> Sequence[HistoryPoint]:
         """Oldest first; the step that is under way is not among them."""
         return tuple(self._points)
 
@@ -102,30 +104,32 @@ class History:
 
     def last_minute(self) -> tuple[float, float, float | None, float | None]:
         """Messages per second received and delivered, and the delivery's p50 and p99 in seconds."""
-        now, then = self._look(), self._looks[0]
-        return self._between(then, now)
+        now, then = self._take_sample(), self._samples[0]
+        return self._rates_between(then, now)
 
-    def _step(self) -> Point:
+    def _finish_step(self) -> HistoryPoint:
         gauges: Gauges = self._metrics.gauges()
-        look = self._look()
-        received, delivered, p50, p99 = self._between(self._looks[-1], look)
-        self._looks.append(look)
+        sample = self._take_sample()
+        received, delivered, p50, p99 = self._rates_between(self._samples[-1], sample)
+        self._samples.append(sample)
         lag, self._lag = self._lag, 0.0
-        sockets = sum(each.open for each in self._metrics.tallies.values())
-        return Point(
-            self._wall(), sockets, gauges.line, gauges.longest_wait, received, delivered, p50, p99, lag
+        sockets = sum(each.open for each in self._metrics.endpoint_meters.values())
+        return HistoryPoint(
+            self._wall_clock(), sockets, gauges.line, gauges.longest_wait, received, delivered, p50, p99, lag
         )
 
-    def _look(self) -> _Look:
-        tallies: Any = self._metrics.tallies.values()
-        return _Look(
+    def _take_sample(self) -> _CounterSample:
+        endpoint_meters: Any = self._metrics.endpoint_meters.values()
+        return _CounterSample(
             self._loop.time(),
-            sum(each.messages for each in tallies),
-            sum(each.delivered for each in tallies),
+            sum(each.messages for each in endpoint_meters),
+            sum(each.delivered for each in endpoint_meters),
             tuple(self._metrics.storage.delivery.counts),
         )
 
-    def _between(self, before: _Look, after: _Look) -> tuple[float, float, float | None, float | None]:
+    def _rates_between(
+        self, before: _CounterSample, after: _CounterSample
+    ) -> tuple[float, float, float | None, float | None]:
         seconds = max(after.at - before.at, 0.001)
         counts = [new - old for new, old in zip(after.delivery, before.delivery, strict=True)]
         bounds = self._metrics.storage.delivery.bounds

@@ -10,20 +10,20 @@ be read by any: a number that is one event old does no harm.
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-DELIVERY = (
+DELIVERY_BOUNDS_SECONDS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0),
 )
-COMMIT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-BATCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
-WAITING = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
-LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+COMMIT_BOUNDS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_SIZE_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
+QUEUE_WAIT_BOUNDS_SECONDS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
+LOOP_LAG_BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-FEW = 8
+SMALL_BATCH_VALUES = 8
 """Values that are as quick to count one by one."""
 
 
-class Buckets:
+class Histogram:
     """A histogram, written by one thread.
 
     :ivar bounds: the upper bounds, ascending; a value that equals one counts below it.
@@ -47,7 +47,7 @@ class Buckets:
 
         One search per bound, not per value: a batch of hundreds costs as much as one of ten.
         """
-        if len(starts) < FEW:
+        if len(starts) < SMALL_BATCH_VALUES:
             for start in starts:
                 self.observe(now - start)
             return
@@ -63,15 +63,15 @@ class Buckets:
         counts[-1] += size - counted
 
 
-def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
-    """The value below which ``share`` of the values lie, interpolated in its bucket; None without values.
+def quantile(bounds: Sequence[float], counts: Sequence[int], fraction: float) -> float | None:
+    """The value below which ``fraction`` of the values lie, interpolated in its bucket; None without values.
 
     What lies above all bounds counts as the last of them.
     """
     total = sum(counts)
     if not total:
         return None
-    wanted, below, lower = share * total, 0, 0.0
+    wanted, below, lower = fraction * total, 0, 0.0
     for bound, count in zip(bounds, counts, strict=False):
         if count and below + count >= wanted:
             return lower + (bound - lower) * (wanted - below) / count
@@ -80,22 +80,22 @@ def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> fl
     return bounds[-1]
 
 
-class Events:
+class LabelledCounts:
     """Rare events by the values of their labels, for one thread.
 
-    :arg known: those that are 0 from the start: a rate does not show the first of a new kind.
+    :arg initial_labels: those that are 0 from the start: a rate does not show the first of a new kind.
     """
 
     __slots__ = ("counts",)
 
-    def __init__(self, known: Iterable[tuple[str, ...]] = ()) -> None:
-        self.counts: dict[tuple[str, ...], int] = dict.fromkeys(known, 0)
+    def __init__(self, initial_labels: Iterable[tuple[str, ...]] = ()) -> None:
+        self.counts: dict[tuple[str, ...], int] = dict.fromkeys(initial_labels, 0)
 
     def add(self, *labels: str) -> None:
         self.counts[labels] = self.counts.get(labels, 0) + 1
 
 
-class Tally:
+class EndpointMeter:
     """What happens on the sockets of one endpoint; written on the loop.
 
     :ivar opened: sockets that were upgraded, ever.
@@ -127,9 +127,9 @@ class StorageMeter:
     __slots__ = ("batches", "commits", "delivery", "last_commit", "refused", "retries")
 
     def __init__(self) -> None:
-        self.batches = Buckets(BATCH)
-        self.commits = Buckets(COMMIT)
-        self.delivery = Buckets(DELIVERY)
+        self.batches = Histogram(BATCH_SIZE_BOUNDS)
+        self.commits = Histogram(COMMIT_BOUNDS_SECONDS)
+        self.delivery = Histogram(DELIVERY_BOUNDS_SECONDS)
         self.last_commit = 0.0
         self.refused = self.retries = 0
 

@@ -11,43 +11,43 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 
 
-class Sample(msgspec.Struct, frozen=True, array_like=True):
+class MetricSample(msgspec.Struct, frozen=True, array_like=True):
     name: str
     labels: dict[str, str]
     value: float
 
 
-class Family(msgspec.Struct, frozen=True, array_like=True):
+class MetricFamilySnapshot(msgspec.Struct, frozen=True, array_like=True):
     """A metric of one process, as it was when somebody asked."""
 
     name: str
     documentation: str
     type: str
-    samples: list[Sample]
+    samples: list[MetricSample]
 
 
-def frozen(registry: CollectorRegistry) -> list[Family]:
+def frozen(registry: CollectorRegistry) -> list[MetricFamilySnapshot]:
     """Everything in it, now."""
     return [
-        Family(
+        MetricFamilySnapshot(
             metric.name,
             metric.documentation,
             metric.type,
-            [Sample(each.name, dict(each.labels), each.value) for each in metric.samples],
+            [MetricSample(each.name, dict(each.labels), each.value) for each in metric.samples],
         )
         for metric in registry.collect()
     ]
 
 
-def text(by_process: Mapping[int, Sequence[Family]]) -> bytes:
+def text(by_process: Mapping[int, Sequence[MetricFamilySnapshot]]) -> bytes:
     """All of them in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Frozen(by_process))
+    registry.register(_SnapshotCollector(by_process))
     return generate_latest(registry)
 
 
-class _Frozen:
-    def __init__(self, by_process: Mapping[int, Sequence[Family]]) -> None:
+class _SnapshotCollector:
+    def __init__(self, by_process: Mapping[int, Sequence[MetricFamilySnapshot]]) -> None:
         self._by_process = by_process
 
     def collect(self) -> Iterator[Metric]:

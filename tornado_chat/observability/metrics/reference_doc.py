@@ -16,21 +16,21 @@ from prometheus_client.metrics_core import Metric
 from tornado_chat.core import status
 from tornado_chat.observability.metrics import Metrics
 
-OURS = "tornado_chat_"
-SUFFIXES = {"counter": "_total", "info": "_info"}
+METRIC_PREFIX = "tornado_chat_"
+SUFFIX_BY_TYPE = {"counter": "_total", "info": "_info"}
 
 
 def metrics() -> str:
     """A table row for each metric of ours."""
     rows = [
-        f"| `{family.name}{SUFFIXES.get(family.type, '')}` | {family.type} | {_labels(family)} | {family.documentation} |"
+        f"| `{family.name}{SUFFIX_BY_TYPE.get(family.type, '')}` | {family.type} | {_labels(family)} | {family.documentation} |"
         for family in Metrics().registry.collect()
-        if family.name.startswith(OURS)
+        if family.name.startswith(METRIC_PREFIX)
     ]
     return "\n".join(["| name | type | labels | what it is good for |", "| --- | --- | --- | --- |", *rows])
 
 
-def shape() -> str:
+def status_reference() -> str:
     """Each part of the status with its fields, the whole first."""
     entries = []
     for part in _parts(status.Status):
@@ -69,12 +69,12 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("``", "`")
 
 
-PARTS: Mapping[str, Callable[[], str]] = {"metrics": metrics, "shape": shape}
+REFERENCE_PARTS: Mapping[str, Callable[[], str]] = {"metrics": metrics, "shape": status_reference}
 
 
-def fill(page: str) -> str:
+def fill_page(page: str) -> str:
     """``page`` with all parts as they are now; each stands between two comments with its name."""
-    for name, made in PARTS.items():
+    for name, made in REFERENCE_PARTS.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, found, rest = page.partition(begin)
         assert found, f"the page has no {begin}"
@@ -84,4 +84,4 @@ def fill(page: str) -> str:
 
 if __name__ == "__main__":
     for path in map(Path, sys.argv[1:]):
-        path.write_text(fill(path.read_text()))
+        path.write_text(fill_page(path.read_text()))

@@ -13,28 +13,28 @@ import sys
 from collections.abc import Callable
 
 from tornado_chat.config.sections import Config
-from tornado_chat.server.systemd import Manager
-from tornado_chat.server.workers.process_manager import Parent
+from tornado_chat.server.systemd import ServiceManager
+from tornado_chat.server.workers.process_manager import ProcessManager
 
 __all__ = ["run"]
 
 
-def run(config: Config, reread: Callable[[], Config]) -> int:
+def run(config: Config, read_config: Callable[[], Config]) -> int:
     """Keep ``[server] processes`` children serving until SIGTERM or SIGINT. Returns the worst exit code.
 
-    :arg reread: reads the configuration again, for SIGHUP and SIGUSR2.
+    :arg read_config: reads the configuration again, for SIGHUP and SIGUSR2.
     """
     os.umask(0o077)
-    manager = Manager.take(os.environ)
+    manager = ServiceManager.take(os.environ)
     try:
-        return asyncio.run(_live(config, manager, reread))
+        return asyncio.run(_run(config, manager, read_config))
     except ValueError as error:  # nobody could connect
         print(f"tornado-chat: {error}", file=sys.stderr)  # noqa: T201 - for a person
-        manager.tell(STATUS=str(error))
+        manager.notify(STATUS=str(error))
         return 1
     finally:
         manager.close()
 
 
-async def _live(config: Config, manager: Manager, reread: Callable[[], Config]) -> int:
-    return await Parent(config, manager, reread).live()
+async def _run(config: Config, manager: ServiceManager, read_config: Callable[[], Config]) -> int:
+    return await ProcessManager(config, manager, read_config).run()

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 CREDENTIALS = struct.Struct("3i")
 """``struct ucred``: process, user, group (unix(7))."""
 
-LONGEST = 65536  # bytes of a datagram
+MAX_DATAGRAM_BYTES = 65536  # bytes of a datagram
 
 
-class Listener:
+class NotifySocket:
     """:ivar address: for ``$NOTIFY_SOCKET``; abstract, so it is in no folder and goes away by itself."""
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class Listener:
     def close(self) -> None:
         self._socket.close()
 
-    def heard(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def receive(self) -> Iterator[tuple[int, dict[str, str]]]:
         """What has come: the process, and its assignments."""
         space = socket.CMSG_SPACE(CREDENTIALS.size)
         while True:
             try:
-                data, ancillary, _, _ = self._socket.recvmsg(LONGEST, space)
+                data, ancillary, _, _ = self._socket.recvmsg(MAX_DATAGRAM_BYTES, space)
             except BlockingIOError:
                 return
             for level, kind, content in ancillary:

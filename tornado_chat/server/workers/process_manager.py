@@ -8,205 +8,208 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
-from tornado_chat.aio.shared_load import VARIABLE, Loads
-from tornado_chat.config.reload import compare
+from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
+from tornado_chat.config.reload import merge_reloadable
 from tornado_chat.config.sections import Config, ConfigError
 from tornado_chat.observability import logs
 from tornado_chat.observability.logs import fields
 from tornado_chat.server import status_file
-from tornado_chat.server.listen_sockets import SOCKETS_ARE_PASSED, listen
-from tornado_chat.server.systemd import PROCESS, Manager
-from tornado_chat.server.workers.notify_socket import Listener
-from tornado_chat.server.workers.spawn import behind, own_command, spawn
-from tornado_chat.server.workers.worker import Child, State
-from tornado_chat.server.workers.worker_slots import Place
+from tornado_chat.server.listen_sockets import PASSED_SOCKETS_MESSAGE, open_listen_sockets
+from tornado_chat.server.systemd import PROCESS_VARIABLE, ServiceManager
+from tornado_chat.server.workers.notify_socket import NotifySocket
+from tornado_chat.server.workers.spawn import own_command, shared_memory_fd, spawn
+from tornado_chat.server.workers.worker import WorkerProcess, WorkerState
+from tornado_chat.server.workers.worker_slots import WorkerSlot
 
 log = logging.getLogger(__name__)
 
 WATCHDOG = 30.0  # seconds, if no manager says how many
-REFRESH = 10.0  # seconds between two looks at what the manager is told of us
+STATUS_INTERVAL_SECONDS = 10.0  # seconds between two looks at what the manager is told of us
 STOPPING = 30.0  # seconds that stopping may take, beyond the time for sending people away
 
-WHOLE = ("server.state_dir", "server.processes", "storage.url", "cluster.url", "cluster.prefix")
+SHARED_OPTIONS = ("server.state_dir", "server.processes", "storage.url", "cluster.url", "cluster.prefix")
 """Options that all processes have to have the same of: they cannot be changed one after the other."""
 
-OURS = ("server.host", "server.port", "server.unix_socket")
+PARENT_OPTIONS = ("server.host", "server.port", "server.unix_socket")
 """Options that count when the parent starts."""
 
 
-class Parent:
+class ProcessManager:
     """Made and used on one running loop.
 
-    :arg reread: reads the configuration again.
-    :raises ValueError: by ``live``: nobody could connect.
+    :arg read_config: reads the configuration again.
+    :raises ValueError: by ``run``: nobody could connect.
     """
 
-    def __init__(self, config: Config, manager: Manager, reread: Callable[[], Config]) -> None:
+    def __init__(self, config: Config, manager: ServiceManager, read_config: Callable[[], Config]) -> None:
         self._config = config
         self._manager = manager
-        self._reread = reread
+        self._read_config = read_config
         self._loop = asyncio.get_running_loop()
-        self._places = [Place(n + 1) for n in range(config.server.process_count)]
-        self._children: dict[int, Child] = {}
-        self._begun = self._stopping = False
-        self._codes: list[int] = []
-        self._doing = self._complaint = self._told = ""
-        self._news = asyncio.Event()
-        self._over: asyncio.Future[int] = self._loop.create_future()
-        self._orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._slots = [WorkerSlot(n + 1) for n in range(config.server.process_count)]
+        self._children: dict[int, WorkerProcess] = {}
+        self._has_started = self._stopping = False
+        self._exit_codes: list[int] = []
+        self._current_command = self._config_problem = self._last_status = ""
+        self._state_changed = asyncio.Event()
+        self._finished: asyncio.Future[int] = self._loop.create_future()
+        self._commands: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
-    async def live(self) -> int:
+    async def run(self) -> int:
         """Returns the worst exit code of the children that were there in the end."""
-        self._manager.tell(STATUS="starting")
+        self._manager.notify(STATUS="starting")
         if self._manager.sockets:
-            log.info(SOCKETS_ARE_PASSED)
-        self._sockets, self._url = listen(self._config.server, self._manager.sockets)
-        self._lifeline, self._our_end = os.pipe()
-        self._listener = Listener()
-        self._loads = Loads.create(2 * len(self._places))  # each child may have a successor beside it
-        self._environ = {**os.environ, "NOTIFY_SOCKET": self._listener.address}
+            log.info(PASSED_SOCKETS_MESSAGE)
+        self._sockets, self._url = open_listen_sockets(self._config.server, self._manager.sockets)
+        self._lifeline, self._lifeline_write_end = os.pipe()
+        self._notify_socket = NotifySocket()
+        self._loads = SharedLoads.create(2 * len(self._slots))  # each child may have a successor beside it
+        self._environ = {**os.environ, "NOTIFY_SOCKET": self._notify_socket.address}
         self._watchdog = self._manager.watchdog or WATCHDOG
         self._environ["WATCHDOG_USEC"] = str(round(self._watchdog * 1_000_000))
-        self._loop.add_reader(self._listener, self._hear)
+        self._loop.add_reader(self._notify_socket, self._on_notify)
         handlers: dict[signal.Signals, Callable[[], None]] = {
-            signal.SIGCHLD: self._reap,
+            signal.SIGCHLD: self._reap_children,
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
-            signal.SIGHUP: partial(self._order, self._reload),
-            signal.SIGUSR2: partial(self._order, self._restart),
+            signal.SIGHUP: partial(self._enqueue, self._reload),
+            signal.SIGUSR2: partial(self._enqueue, self._restart),
         }
         for number, handle in handlers.items():
             self._loop.add_signal_handler(number, handle)
         status_file.write(self._config.state_dir, status_file.STARTING)
-        self._order(self._begin)
-        tasks = [self._loop.create_task(each) for each in (self._work(), self._beat(), self._refresh())]
+        self._enqueue(self._start_all)
+        tasks = [
+            self._loop.create_task(each)
+            for each in (self._run_commands(), self._send_watchdog(), self._report_status())
+        ]
         try:
-            return await self._over
+            return await self._finished
         finally:
             for task in tasks:
                 task.cancel()
-            self._loop.remove_reader(self._listener)
-            self._listener.close()
+            self._loop.remove_reader(self._notify_socket)
+            self._notify_socket.close()
             status_file.remove(self._config.state_dir)
 
     # --- orders, one after the other ---
 
-    def _order(self, order: Callable[[], Awaitable[None]]) -> None:
-        self._orders.put_nowait(order)
+    def _enqueue(self, order: Callable[[], Awaitable[None]]) -> None:
+        self._commands.put_nowait(order)
 
-    async def _work(self) -> None:
+    async def _run_commands(self) -> None:
         while True:
-            order = await self._orders.get()
+            order = await self._commands.get()
             try:
                 await order()
             except OSError as error:  # no memory, no room for one more process
                 log.error("it could not be done: %s", error.strerror)
-                self._complaint = "the last order could not be carried out, see the log"
-            self._doing = ""
-            self._say()
+                self._config_problem = "the last order could not be carried out, see the log"
+            self._current_command = ""
+            self._send_status_if_changed()
 
-    async def _until(self, met: Callable[[], bool]) -> None:
+    async def _wait_until(self, met: Callable[[], bool]) -> None:
         while not met():
-            self._news.clear()
-            await self._news.wait()
+            self._state_changed.clear()
+            await self._state_changed.wait()
 
-    async def _begin(self) -> None:
+    async def _start_all(self) -> None:
         """The first child alone: what only one may do, and what keeps all from starting, is done and said once."""
-        first, *others = self._places
+        first, *others = self._slots
         self._start(first)
-        await self._until(lambda: first.serves)
+        await self._wait_until(lambda: first.is_serving)
         for each in others:
             self._start(each)
-        await self._until(lambda: all(each.serves for each in self._places))
-        self._begun = True
+        await self._wait_until(lambda: all(each.is_serving for each in self._slots))
+        self._has_started = True
         status_file.write(self._config.state_dir, status_file.SERVING, self._url)
-        self._told = self._status()
-        self._manager.tell(READY=1, STATUS=self._told)
-        log.info("all processes are ready", extra=fields(url=self._url, processes=len(self._places)))
+        self._last_status = self._status()
+        self._manager.notify(READY=1, STATUS=self._last_status)
+        log.info("all processes are ready", extra=fields(url=self._url, processes=len(self._slots)))
 
     async def _reload(self) -> None:
-        self._manager.tell_reloading()
-        config = self._read("reloaded")
+        self._manager.notify_reloading()
+        config = self._read_config_or_log("reloaded")
         if config is not None:
             logs.configure(config.logging)
-            self._complaint = ""
-            for place in self._places:
+            self._config_problem = ""
+            for slot in self._slots:
                 # The first one alone: what it does not take, none of them would.
-                await self._reload_in(place)
-                if self._complaint.startswith("not "):
+                await self._reload_slot(slot)
+                if self._config_problem.startswith("not "):
                     break
-        self._told = self._status()
-        self._manager.tell(READY=1, STATUS=self._told)
+        self._last_status = self._status()
+        self._manager.notify(READY=1, STATUS=self._last_status)
 
-    async def _reload_in(self, place: Place) -> None:
+    async def _reload_slot(self, slot: WorkerSlot) -> None:
         """A child that begins just now may have read what was there before."""
-        child = place.child
+        child = slot.child
         if child is None:
             return
-        await self._until(lambda: child.state is not State.STARTING)
-        if child.state is State.SERVING:
+        await self._wait_until(lambda: child.state is not WorkerState.STARTING)
+        if child.state is WorkerState.SERVING:
             child.reload()
-            await self._until(lambda: not child.reloading)
-            self._complaint = self._complaint or child.complaint
+            await self._wait_until(lambda: not child.reloading)
+            self._config_problem = self._config_problem or child.problem
 
     async def _restart(self) -> None:
         """Replace one child after the other, each when its successor serves."""
-        config = self._read("restarted")
-        if config is None or self._needs_all(config):
+        config = self._read_config_or_log("restarted")
+        if config is None or self._needs_full_restart(config):
             return
-        self._config, self._complaint = config, ""
+        self._config, self._config_problem = config, ""
         logs.configure(config.logging)
-        for place in self._places:
-            self._doing = f"restarting process {place.number} of {len(self._places)}"
-            self._say()
-            if not await self._succeed(place):
-                self._complaint = "not restarted: the new process did not start, see the log"
+        for slot in self._slots:
+            self._current_command = f"restarting process {slot.number} of {len(self._slots)}"
+            self._send_status_if_changed()
+            if not await self._replace_worker(slot):
+                self._config_problem = "not restarted: the new process did not start, see the log"
                 return
-        log.info("all processes have been restarted", extra=fields(processes=len(self._places)))
+        log.info("all processes have been restarted", extra=fields(processes=len(self._slots)))
 
-    async def _succeed(self, place: Place) -> bool:
-        """Whether ``place`` has a new child; the old one has ended then."""
-        place.give_up_waiting()
-        new = place.next = self._spawn(place.number)
-        await self._until(lambda: new.state is not State.STARTING)
-        place.next = None
-        if new.state is not State.SERVING:
+    async def _replace_worker(self, slot: WorkerSlot) -> bool:
+        """Whether ``slot`` has a new child; the old one has ended then."""
+        slot.cancel_restart()
+        new = slot.successor = self._spawn(slot.number)
+        await self._wait_until(lambda: new.state is not WorkerState.STARTING)
+        slot.successor = None
+        if new.state is not WorkerState.SERVING:
             log.error(
                 "not restarted: the new process did not start; those that were there go on",
-                extra=_about(new),
+                extra=_exit_fields(new),
             )
-            if not any(place.children):
-                self._start_later(place)
+            if not any(slot.children):
+                self._start_later(slot)
             return False
-        old, place.child = place.child, new
+        old, slot.child = slot.child, new
         if old is not None:
             old.stop()
-            await self._until(lambda: old.state is State.ENDED)
+            await self._wait_until(lambda: old.state is WorkerState.ENDED)
         return True
 
-    def _read(self, done: str) -> Config | None:
+    def _read_config_or_log(self, done: str) -> Config | None:
         """The configuration as it is now; None if it has mistakes, which have been said."""
         try:
-            config = self._reread()
+            config = self._read_config()
             config.log_warnings()
             return config
         except ConfigError as error:
-            self._complaint = f"not {done}: the configuration has mistakes, see the log"
+            self._config_problem = f"not {done}: the configuration has mistakes, see the log"
             log.error("not %s, the configuration has mistakes: %s", done, "; ".join(map(str, error.problems)))
             return None
 
-    def _needs_all(self, config: Config) -> bool:
+    def _needs_full_restart(self, config: Config) -> bool:
         """Whether something has changed that a child cannot have otherwise than its siblings."""
-        waiting = compare(self._config, config).waiting
-        whole = [each for each in waiting if each in WHOLE]
+        waiting = merge_reloadable(self._config, config).needs_restart
+        whole = [each for each in waiting if each in SHARED_OPTIONS]
         if whole:
             log.error(
                 "not restarted: %s cannot be changed in one process after the other; stop and start the whole "
                 "server (systemctl restart tornado-chat)",
                 ", ".join(whole),
             )
-            self._complaint = "not restarted: the whole server has to be, see the log"
-        elif any(each in OURS for each in waiting):
+            self._config_problem = "not restarted: the whole server has to be, see the log"
+        elif any(each in PARENT_OPTIONS for each in waiting):
             log.warning(
                 "[server] host, port and unix_socket stay as they are until the whole server is restarted"
             )
@@ -214,73 +217,76 @@ class Parent:
 
     # --- children ---
 
-    def _spawn(self, number: int) -> Child:
-        taken = {child.load for child in self._children.values()}
-        load = next(place for place in count() if place not in taken)
-        told = {PROCESS: f"{number}", VARIABLE: f"{behind(self._sockets)}:{load}"}
+    def _spawn(self, number: int) -> WorkerProcess:
+        taken = {child.load_slot for child in self._children.values()}
+        load_slot = next(slot for slot in count() if slot not in taken)
+        told = {
+            PROCESS_VARIABLE: f"{number}",
+            ENVIRONMENT_VARIABLE: f"{shared_memory_fd(self._sockets)}:{load_slot}",
+        }
         environ = {**self._environ, **told}
         pid = spawn(own_command(), environ, self._sockets, self._lifeline, self._loads.descriptor)
-        child = self._children[pid] = Child(number, pid, load, self._watchdog, self._loop)
+        child = self._children[pid] = WorkerProcess(number, pid, load_slot, self._watchdog, self._loop)
         return child
 
-    def _start(self, place: Place) -> None:
-        place.again = None
+    def _start(self, slot: WorkerSlot) -> None:
+        slot.restart_timer = None
         try:
-            place.child = self._spawn(place.number)
+            slot.child = self._spawn(slot.number)
         except OSError as error:
-            place.child = None
-            log.error("no process can be started: %s", error.strerror, extra=fields(process=place.number))
-            self._start_later(place)
+            slot.child = None
+            log.error("no process can be started: %s", error.strerror, extra=fields(process=slot.number))
+            self._start_later(slot)
 
-    def _hear(self) -> None:
-        for pid, said in self._listener.heard():
+    def _on_notify(self) -> None:
+        for pid, said in self._notify_socket.receive():
             child = self._children.get(pid)
             if child is None:  # of a plugin's, or of somebody else's
                 continue
-            child.hear(said)
+            child.on_notify(said)
             if self._stopping and "EXTEND_TIMEOUT_USEC" in said:
-                self._manager.tell(EXTEND_TIMEOUT_USEC=said["EXTEND_TIMEOUT_USEC"])
-        self._news.set()
+                self._manager.notify(EXTEND_TIMEOUT_USEC=said["EXTEND_TIMEOUT_USEC"])
+        self._state_changed.set()
 
-    def _reap(self) -> None:
-        if self._over.done():  # a signal that came together with the last one's end
+    def _reap_children(self) -> None:
+        if self._finished.done():  # a signal that came together with the last one's end
             return
-        self._hear()  # their last words
+        self._on_notify()  # their last words
         for pid in list(self._children):
             waited, status = os.waitpid(pid, os.WNOHANG)
             if waited:
                 child = self._children.pop(pid)
-                self._loads.clear(child.load)
-                child.has_ended(os.waitstatus_to_exitcode(status))
-                self._ended(child)
-        self._news.set()
-        if self._stopping and not self._children and not self._over.done():
-            self._over.set_result(max(self._codes, default=0))
+                self._loads.clear(child.load_slot)
+                child.on_exit(os.waitstatus_to_exitcode(status))
+                self._on_worker_exit(child)
+        self._state_changed.set()
+        if self._stopping and not self._children and not self._finished.done():
+            self._finished.set_result(max(self._exit_codes, default=0))
 
-    def _ended(self, child: Child) -> None:
-        place = self._places[child.number - 1]
-        code = child.code if child.code >= 0 else 128 - child.code  # as a shell says it
+    def _on_worker_exit(self, child: WorkerProcess) -> None:
+        slot = self._slots[child.number - 1]
+        code = child.exit_code if child.exit_code >= 0 else 128 - child.exit_code  # as a shell says it
         if self._stopping:
-            self._codes.append(code)
-        if child.asked or child is place.next or (self._stopping and child.code == 0):
+            self._exit_codes.append(code)
+        if child.stop_requested or child is slot.successor or (self._stopping and child.exit_code == 0):
             return
-        if not self._begun and child.code > 0:
+        if not self._has_started and child.exit_code > 0:
             # It has said why on standard error, and the others would say the same.
-            self._manager.tell(STATUS=child.status)
-            self._codes.append(code)
+            self._manager.notify(STATUS=child.status)
+            self._exit_codes.append(code)
             self._stop_all()
             return
         log.error(
-            "a process was stuck, and has been ended" if child.stuck else "a process has ended",
-            extra=_about(child),
+            "a process was stuck, and has been ended" if child.is_stuck else "a process has ended",
+            extra=_exit_fields(child),
         )
-        if child is place.child and place.next is None and not self._stopping:
-            self._start_later(place)
+        if child is slot.child and slot.successor is None and not self._stopping:
+            self._start_later(slot)
 
-    def _start_later(self, place: Place) -> None:
-        pause = place.next_pause()
-        log.info("starting it again", extra=fields(process=place.number, seconds=pause))
-        place.again = self._loop.call_later(pause, self._start, place)
+    def _start_later(self, slot: WorkerSlot) -> None:
+        pause = slot.next_restart_delay()
+        log.info("starting it again", extra=fields(process=slot.number, seconds=pause))
+        slot.restart_timer = self._loop.call_later(pause, self._start, slot)
 
     # --- the end ---
 
@@ -289,7 +295,7 @@ class Parent:
             return
         log.info("stopping")
         status_file.write(self._config.state_dir, status_file.STOPPING, self._url)
-        self._manager.tell(
+        self._manager.notify(
             STOPPING=1,
             STATUS=f"stopping; sockets to be sent away: {self._sum('sockets')}",
             EXTEND_TIMEOUT_USEC=round((self._config.server.drain_seconds + STOPPING) * 1_000_000),
@@ -300,46 +306,50 @@ class Parent:
         self._stopping = True
         for each in self._sockets:
             each.close()
-        for place in self._places:
-            place.give_up_waiting()
+        for slot in self._slots:
+            slot.cancel_restart()
         for child in self._children.values():
             child.stop()
-        if not self._children and not self._over.done():
-            self._over.set_result(max(self._codes, default=0))
+        if not self._children and not self._finished.done():
+            self._finished.set_result(max(self._exit_codes, default=0))
 
     # --- what the manager is told ---
 
-    async def _beat(self) -> None:
+    async def _send_watchdog(self) -> None:
         """Children are the parent's to watch: who is stuck is replaced, and the others go on."""
         while self._manager.watchdog:
-            self._manager.tell(WATCHDOG=1)
+            self._manager.notify(WATCHDOG=1)
             await asyncio.sleep(self._manager.watchdog / 2)
 
-    async def _refresh(self) -> None:
+    async def _report_status(self) -> None:
         while True:
-            await asyncio.sleep(REFRESH)
-            if self._begun:
-                self._say()
+            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+            if self._has_started:
+                self._send_status_if_changed()
 
-    def _say(self) -> None:
+    def _send_status_if_changed(self) -> None:
         status = self._status()
-        if status != self._told and not self._stopping:
-            self._manager.tell(STATUS=status)
-            self._told = status
+        if status != self._last_status and not self._stopping:
+            self._manager.notify(STATUS=status)
+            self._last_status = status
 
     def _status(self) -> str:
-        serving, wanted = sum(each.serves for each in self._places), len(self._places)
+        serving, wanted = sum(each.is_serving for each in self._slots), len(self._slots)
         processes = f"{wanted}" if serving == wanted else f"{serving} of {wanted}"
         status = (
             f"processes: {processes}, sockets: {self._sum('sockets')}, users in line: {self._sum('waiting')}"
         )
-        return "; ".join(filter(None, (status, self._doing, self._complaint)))
+        return "; ".join(filter(None, (status, self._current_command, self._config_problem)))
 
     def _sum(self, name: str) -> int:
         return sum(getattr(each, name) for each in self._children.values())
 
 
-def _about(child: Child) -> dict[str, object]:
+def _exit_fields(child: WorkerProcess) -> dict[str, object]:
     """Which one it was, and how it ended."""
-    end = {"signal": signal.Signals(-child.code).name} if child.code < 0 else {"code": child.code}
+    end = (
+        {"signal": signal.Signals(-child.exit_code).name}
+        if child.exit_code < 0
+        else {"code": child.exit_code}
+    )
     return fields(process=child.number, pid=child.pid, **end)

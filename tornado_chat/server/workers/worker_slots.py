@@ -3,43 +3,51 @@
 import asyncio
 from collections.abc import Iterator
 
-from tornado_chat.server.workers.worker import Child, State
+from tornado_chat.server.workers.worker import WorkerProcess, WorkerState
 
-STEADY = 10.0  # seconds that a child has to have served, to be started again at once
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds until a child is started again that has not
+STEADY_SECONDS = 10.0  # seconds that a child has to have served, to be started again at once
+FIRST_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = (
+    1.0,
+    30.0,
+)  # seconds until a child is started again that has not
 
 
-class Place:
+class WorkerSlot:
     """One of the processes, whichever child it is just now.
 
-    :ivar next: its child's successor, until that serves.
-    :ivar again: the start that is waited for, after one that failed.
+    :ivar successor: its child's successor, until that serves.
+    :ivar restart_timer: the start that is waited for, after one that failed.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.child: Child | None = None
-        self.next: Child | None = None
-        self.again: asyncio.TimerHandle | None = None
-        self._pause = 0.0
+        self.child: WorkerProcess | None = None
+        self.successor: WorkerProcess | None = None
+        self.restart_timer: asyncio.TimerHandle | None = None
+        self._restart_delay = 0.0
 
     @property
-    def serves(self) -> bool:
-        return self.child is not None and self.child.state is State.SERVING
+    def is_serving(self) -> bool:
+        return self.child is not None and self.child.state is WorkerState.SERVING
 
     @property
-    def children(self) -> Iterator[Child]:
+    def children(self) -> Iterator[WorkerProcess]:
         """Those of this place that have not ended."""
-        yield from (each for each in (self.child, self.next) if each and each.state is not State.ENDED)
+        yield from (
+            each for each in (self.child, self.successor) if each and each.state is not WorkerState.ENDED
+        )
 
-    def give_up_waiting(self) -> None:
-        if self.again is not None:
-            self.again.cancel()
-            self.again = None
+    def cancel_restart(self) -> None:
+        if self.restart_timer is not None:
+            self.restart_timer.cancel()
+            self.restart_timer = None
 
-    def next_pause(self) -> float:
+    def next_restart_delay(self) -> float:
         """Seconds until its child is started again: none the first time, then ever more until one has served for a while."""
-        if self.child is not None and self.child.served >= STEADY:
-            self._pause = 0.0
-        pause, self._pause = self._pause, min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
+        if self.child is not None and self.child.served_seconds >= STEADY_SECONDS:
+            self._restart_delay = 0.0
+        pause, self._restart_delay = (
+            self._restart_delay,
+            min(max(FIRST_RESTART_DELAY_SECONDS, 2 * self._restart_delay), MAX_RESTART_DELAY_SECONDS),
+        )
         return pause

@@ -8,29 +8,29 @@ from collections.abc import Awaitable, Callable
 
 from tornado_chat.core.errors import Forbidden, Unauthenticated
 from tornado_chat.core.types import Action, Identity, Role, Thread
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.auth.tokens import MAX_TOKEN, Authenticator
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.auth.tokens import MAX_TOKEN_CHARS, Authenticator
 
-HOSTS = (Role.SERVICE, Role.ADMIN)
+HOST_ROLES = (Role.SERVICE, Role.ADMIN)
 """The roles of a host's back end and of administrators."""
 
 
-class Gate:
+class AccessControl:
     """Authentication and authorization.
 
-    :arg still_there: raises ``Unauthenticated`` for the identity of one of our own accounts that has
+    :arg check_session: raises ``Unauthenticated`` for the identity of one of our own accounts that has
         signed out, or may not sign in any more, since its token was made.
     """
 
     def __init__(
         self,
         authenticator: Authenticator,
-        plugins: Plugins,
-        still_there: Callable[[Identity], Awaitable[None]] | None = None,
+        plugins: PluginManager,
+        check_session: Callable[[Identity], Awaitable[None]] | None = None,
     ) -> None:
         self.authenticator = authenticator
         self._plugins = plugins
-        self._still_there = still_there
+        self._check_session = check_session
 
     def reconfigure(self, authenticator: Authenticator) -> None:
         """Check the tokens that come from now on with another authenticator."""
@@ -38,23 +38,25 @@ class Gate:
 
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves; raises as ``Authenticator.verify``."""
-        if token and len(token) <= MAX_TOKEN and self._plugins.has("authenticate"):
+        if token and len(token) <= MAX_TOKEN_CHARS and self._plugins.has_implementation("authenticate"):
             identity = await self._plugins.decide("authenticate", token=token)
             if isinstance(identity, Identity):
                 return identity
             if identity is not None:
                 raise Unauthenticated("token_invalid", reason="a plugin did not answer with an identity")
         identity = await self.authenticator.verify(token)
-        if self._still_there is not None:
-            await self._still_there(identity)
+        if self._check_session is not None:
+            await self._check_session(identity)
         return identity
 
-    async def allows(self, identity: Identity, action: Action, thread: Thread | None = None) -> bool:
+    async def is_allowed_by_plugin(
+        self, identity: Identity, action: Action, thread: Thread | None = None
+    ) -> bool:
         """Whether a plugin allows it; False: the server's own rules are to be asked.
 
         :raises Forbidden: a plugin refuses it.
         """
-        if not self._plugins.has("authorize"):
+        if not self._plugins.has_implementation("authorize"):
             return False
         answer = await self._plugins.decide("authorize", identity=identity, action=action, thread=thread)
         if answer is None:

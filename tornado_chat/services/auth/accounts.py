@@ -3,7 +3,7 @@
 A browser that is signed in has a cookie with a secret, of which the database knows the hash. For it the server
 makes tokens that live a quarter of an hour, which the rest of the server takes like a host's. Each names its
 session by that hash; a session that is gone (signed out, another password, disabled, removed) makes its tokens
-worthless at once, and closes the sockets that were opened with them, within ``SWEEP`` at the latest.
+worthless at once, and closes the sockets that were opened with them, within ``SWEEP_INTERVAL_SECONDS`` at the latest.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Forbidden, Unauthenticated
 from tornado_chat.core.types import Identity, StaffAccount
 from tornado_chat.observability.logs import fields
-from tornado_chat.services.auth.login_throttle import Attempts
+from tornado_chat.services.auth.login_throttle import LoginThrottle
 from tornado_chat.services.auth.passwords import Passwords
-from tornado_chat.services.auth.tokens import mint_own
-from tornado_chat.services.messaging.connections import ACCOUNT_SESSION, Connections
+from tornado_chat.services.auth.tokens import mint_account_token
+from tornado_chat.services.messaging.connections import ACCOUNT_SESSION_CLAIM, Connections
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import staff
 
 log = logging.getLogger(__name__)
 
-TOKEN_LIFETIME = 900.0  # seconds, as all times here
-SWEEP = 20.0
-TOUCH = 120.0
-KEEP_EXPIRED = 86400.0
+TOKEN_LIFETIME_SECONDS = 900.0  # seconds, as all times here
+SWEEP_INTERVAL_SECONDS = 20.0
+TOUCH_INTERVAL_SECONDS = 120.0
+KEEP_EXPIRED_SECONDS = 86400.0
 """How long a session is remembered that has expired: as long may an open conversation outlive it."""
 
 
-class SignedIn(NamedTuple):
+class SignInResult(NamedTuple):
     """:ivar secret: for the cookie of the session.
     :ivar device: for the cookie by which the account's owner is known again.
     """
@@ -46,7 +46,7 @@ class SignedIn(NamedTuple):
     device: str
 
 
-class StaffToken(NamedTuple):
+class AccountToken(NamedTuple):
     """:ivar expires_in: seconds."""
 
     account: StaffAccount
@@ -69,7 +69,7 @@ class Staff:
         store: Store,
         connections: Connections,
         passwords: Passwords,
-        attempts: Attempts,
+        attempts: LoginThrottle,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -78,9 +78,9 @@ class Staff:
         self._store = store
         self._connections = connections
         self._passwords = passwords
-        self._attempts = attempts
+        self._login_throttle = attempts
         self._clock = clock
-        self._touched = 0.0
+        self._touched_at = 0.0
         self._sweeper: asyncio.Task[None] | None = None
 
     def reconfigure(self, auth: config.Auth, key: bytes | None) -> None:
@@ -90,29 +90,29 @@ class Staff:
 
     # --- for browsers ---
 
-    async def available(self) -> bool:
+    async def is_available(self) -> bool:
         """Whether anybody can sign in here."""
         if self._key is None:
             return False
         try:
-            return await self._store.read(staff.exist)
+            return await self._store.read(staff.has_accounts)
         except ChatError:
             return True  # who tries is told what is wrong
 
-    async def sign_in(self, name: str, password: str, address: str, device: str | None) -> SignedIn:
+    async def sign_in(self, name: str, password: str, address: str, device: str | None) -> SignInResult:
         """Open a session.
 
-        :arg device: of an earlier ``SignedIn``, from the browser's cookie.
+        :arg device: of an earlier ``SignInResult``, from the browser's cookie.
         :raises Unauthenticated: ``wrong_password``, which may be the name as well.
         :raises Forbidden: the account is disabled, or all are.
         :raises TooFast: ``too_many_attempts``, with ``retry_after``.
         :raises Unavailable: the database does not answer, or too many sign in.
         """
-        self._key_or_refuse()
+        self._require_key()
         name = name.strip().lower()
-        account, hash = await self._store.read(staff.find, name) or (None, None)
-        known = hash is not None and device is not None and is_device(device, name, hash)
-        attempt = self._attempts.begin(name, address, device if known else None, account is not None)
+        account, hash = await self._store.read(staff.find_account, name) or (None, None)
+        known = hash is not None and device is not None and is_device_cookie(device, name, hash)
+        attempt = self._login_throttle.begin(name, address, device if known else None, account is not None)
         if not await self._passwords.matches(password, hash) or account is None or hash is None:
             # A name that nobody has may be a password in the wrong field.
             named = {"name": account.name} if account else {}
@@ -122,34 +122,36 @@ class Staff:
         if account.disabled:
             log.info("sign-in refused", extra=fields(reason="disabled", address=address, name=name))
             raise Forbidden("account_disabled")
-        if self._passwords.outdated(hash):
+        if self._passwords.needs_rehash(hash):
             hash = await self._rehash(name, password, hash)
         secret = secrets.token_urlsafe(32)
-        if not await self._open(name, hash, secret):
+        if not await self._open_session(name, hash, secret):
             raise Unauthenticated("wrong_password")  # the account has changed in this moment
         log.info("signed in", extra=fields(name=name, role=account.person.role, address=address))
-        return SignedIn(account, secret, new_device(name, hash))
+        return SignInResult(account, secret, make_device_cookie(name, hash))
 
-    async def account(self, secret: str | None) -> StaffAccount | None:
+    async def find_account(self, secret: str | None) -> StaffAccount | None:
         """Who is signed in with this cookie."""
-        found = await self._find(secret)
+        found = await self._find_session(secret)
         return found[0] if found else None
 
-    async def token(self, secret: str | None) -> StaffToken:
+    async def issue_token(self, secret: str | None) -> AccountToken:
         """A token for who is signed in with this cookie.
 
         :raises Unauthenticated: ``signed_out``, nobody is, or not any more.
         """
-        key = self._key_or_refuse()
-        found = await self._find(secret)
+        key = self._require_key()
+        found = await self._find_session(secret)
         if found is None or secret is None:
             raise Unauthenticated("signed_out")
         account, expires = found
         now = self._clock()
-        session = _hash(secret)
-        await self._store.write(lambda tx: staff.touch(tx.database, [session], _micro(now)))
-        lifetime = min(TOKEN_LIFETIME, expires / 1_000_000 - now)
-        token = mint_own(
+        session = _hash_secret(secret)
+        await self._store.write(
+            lambda tx: staff.touch_sessions(tx.database, [session], _to_microseconds(now))
+        )
+        lifetime = min(TOKEN_LIFETIME_SECONDS, expires / 1_000_000 - now)
+        token = mint_account_token(
             self._auth,
             key,
             id=account.person.host_id,
@@ -157,15 +159,15 @@ class Staff:
             name=account.shown_name,
             lifetime=lifetime,
             now=now,
-            more={ACCOUNT_SESSION: session},
+            extra_claims={ACCOUNT_SESSION_CLAIM: session},
         )
-        return StaffToken(account, token, int(lifetime))
+        return AccountToken(account, token, int(lifetime))
 
     async def sign_out(self, secret: str | None) -> None:
         """Close the session, and the sockets that it opened in this process."""
         if not secret:
             return
-        key = _hash(secret)
+        key = _hash_secret(secret)
         account = await self._store.write(lambda tx: staff.close_session(tx.database, key))
         if account is not None:
             log.info("signed out", extra=fields(name=account.name))
@@ -173,10 +175,10 @@ class Staff:
 
     # --- for the rest of the server ---
 
-    async def require(self, identity: Identity) -> None:
+    async def require_session(self, identity: Identity) -> None:
         """:raises Unauthenticated: the identity is of an account whose session is gone."""
-        key = identity.claims.get(ACCOUNT_SESSION)
-        if key is not None and key not in await self._store.look_up(staff.existing, [str(key)]):
+        key = identity.claims.get(ACCOUNT_SESSION_CLAIM)
+        if key is not None and key not in await self._store.look_up(staff.existing_sessions, [str(key)]):
             raise Unauthenticated("signed_out")
 
     def start(self) -> None:
@@ -188,75 +190,83 @@ class Staff:
             await asyncio.wait({self._sweeper})
         self._passwords.close()
 
-    async def check_open(self) -> None:
+    async def close_ended_sessions(self) -> None:
         """Close the sockets of sessions that are gone, and note the others as in use."""
         keys = [*self._connections.sessions()]
         if not keys:
             return
-        there = await self._store.read(staff.existing, keys)
+        there = await self._store.read(staff.existing_sessions, keys)
         for key in keys:
             if key not in there:
                 self._connections.close_session(key)
         now = self._clock()
-        if there and now - self._touched >= min(TOUCH, self._settings.idle_timeout / 4):
-            self._touched = now
-            await self._store.write(lambda tx: staff.touch(tx.database, [*there], _micro(now)))
+        if there and now - self._touched_at >= min(TOUCH_INTERVAL_SECONDS, self._settings.idle_timeout / 4):
+            self._touched_at = now
+            await self._store.write(
+                lambda tx: staff.touch_sessions(tx.database, [*there], _to_microseconds(now))
+            )
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP)
+            await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
             with suppress(ChatError):  # the database is away; whoever writes to it logs that
-                await self.check_open()
+                await self.close_ended_sessions()
 
     # --- inside ---
 
-    def _key_or_refuse(self) -> bytes:
+    def _require_key(self) -> bytes:
         if self._key is None:
             raise Forbidden("accounts_off")
         return self._key
 
-    async def _find(self, secret: str | None) -> tuple[StaffAccount, int] | None:
+    async def _find_session(self, secret: str | None) -> tuple[StaffAccount, int] | None:
         if self._key is None or not secret:
             return None
-        now, idle = _micro(self._clock()), _micro(self._settings.idle_timeout)
-        return await self._store.read(staff.session, _hash(secret), now, idle)
+        now, idle = _to_microseconds(self._clock()), _to_microseconds(self._settings.idle_timeout)
+        return await self._store.read(staff.session, _hash_secret(secret), now, idle)
 
     async def _rehash(self, name: str, password: str, old: str) -> str:
         new = await self._passwords.hash(password)
         await self._store.write(lambda tx: staff.rehash(tx.database, name, old, new))
         return new
 
-    async def _open(self, name: str, hash: str, secret: str) -> bool:
+    async def _open_session(self, name: str, hash: str, secret: str) -> bool:
         now = self._clock()
-        expires, forget = now + self._settings.session_lifetime, now - KEEP_EXPIRED
+        expires, forget = now + self._settings.session_lifetime, now - KEEP_EXPIRED_SECONDS
         return await self._store.write(
             lambda tx: staff.open_session(
-                tx.database, _hash(secret), name, hash, _micro(now), _micro(expires), _micro(forget)
+                tx.database,
+                _hash_secret(secret),
+                name,
+                hash,
+                _to_microseconds(now),
+                _to_microseconds(expires),
+                _to_microseconds(forget),
             )
         )
 
 
-def new_device(name: str, hash: str) -> str:
+def make_device_cookie(name: str, hash: str) -> str:
     """A mark for a browser in which ``name`` has signed in. Its key is the hash: a new password ends it."""
     nonce = secrets.token_urlsafe(12)
-    return f"{nonce}.{_device(nonce, name, hash)}"
+    return f"{nonce}.{_device_signature(nonce, name, hash)}"
 
 
-def is_device(device: str, name: str, hash: str) -> bool:
+def is_device_cookie(device: str, name: str, hash: str) -> bool:
     """Whether ``device`` is a mark of ``name``."""
     nonce, _, mark = device.partition(".")
-    return hmac.compare_digest(mark.encode(errors="replace"), _device(nonce, name, hash).encode())
+    return hmac.compare_digest(mark.encode(errors="replace"), _device_signature(nonce, name, hash).encode())
 
 
-def _device(nonce: str, name: str, hash: str) -> str:
+def _device_signature(nonce: str, name: str, hash: str) -> str:
     message = f"device:{name}:{nonce}".encode(errors="replace")
     return hmac.new(hash.encode(), message, "sha256").hexdigest()
 
 
-def _hash(secret: str) -> str:
+def _hash_secret(secret: str) -> str:
     """What is stored of a cookie. It has 256 random bits, and needs no slow hash."""
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
-def _micro(seconds: float) -> int:
+def _to_microseconds(seconds: float) -> int:
     return int(seconds * 1_000_000)

@@ -6,10 +6,10 @@ from typing import Any
 
 from tornado_chat.core.types import Role
 
-MAX_TEXT = 64
+MAX_CLAIM_CHARS = 64
 """Characters of an id, and of a display name."""
 
-JOINERS = "\u200c\u200d"
+ZERO_WIDTH_JOINERS = "\u200c\u200d"
 """Invisible, but part of names: in Persian, in Indic scripts and between emoji."""
 
 
@@ -18,9 +18,14 @@ def read_id(claim: str, claims: Mapping[str, Any]) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     # No two ids may look alike in a log, or be one to a database that ignores spaces at the end.
     # isprintable() refuses what is invisible, and lone surrogates, which no database takes.
-    if isinstance(text, str) and 0 < len(text) <= MAX_TEXT and text.isprintable() and text == text.strip():
+    if (
+        isinstance(text, str)
+        and 0 < len(text) <= MAX_CLAIM_CHARS
+        and text.isprintable()
+        and text == text.strip()
+    ):
         return text
-    raise ValueError(f"{claim} is not an integer or a text of 1 to {MAX_TEXT} printable characters")
+    raise ValueError(f"{claim} is not an integer or a text of 1 to {MAX_CLAIM_CHARS} printable characters")
 
 
 def read_role(claim: str, claims: Mapping[str, Any]) -> Role:
@@ -36,10 +41,16 @@ def read_name(claim: str, claims: Mapping[str, Any]) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError(f"{claim} is not a text")
-    visible = "".join(filter(_visible, value))
-    return visible.strip()[:MAX_TEXT].rstrip() or None
+    visible = "".join(filter(_is_visible, value))
+    return visible.strip()[:MAX_CLAIM_CHARS].rstrip() or None
 
 
-def _visible(character: str) -> bool:
+def _is_visible(character: str) -> bool:
     """Not a control (Cc, Cf: also those that turn the direction of what follows), nor a lone surrogate."""
-    return character in JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return character in ZERO_WIDTH_JOINERS or unicodedata.category(character) not in (
+        "Cc",
+        "Cf",
+        "Cs",
+        "Zl",
+        "Zp",
+    )

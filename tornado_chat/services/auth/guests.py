@@ -9,13 +9,13 @@ from tornado_chat import config
 from tornado_chat.core.errors import Forbidden, TooFast
 from tornado_chat.core.types import Identity, Role
 from tornado_chat.domain.throttle import RateLimiter
-from tornado_chat.services.auth.tokens import mint
+from tornado_chat.services.auth.tokens import mint_token
 
-MARK = "guest"
+GUEST_CLAIM = "guest"
 """The claim by which our own tokens are told from those of a host, whatever ids that has."""
 
-MINUTE = 60.0
-MOST_ADDRESSES = 10000
+WINDOW_SECONDS = 60.0
+MAX_ADDRESSES = 10000
 
 
 class Guest(NamedTuple):
@@ -40,7 +40,7 @@ class Guests:
         self._secret = secret
         self._clock = clock
         self._monotonic = monotonic
-        self._addresses = RateLimiter(MOST_ADDRESSES)
+        self._addresses = RateLimiter(MAX_ADDRESSES)
 
     def reconfigure(self, auth: config.Auth, secret: bytes | None) -> None:
         """Go by other settings from now on; the count of every address begins anew."""
@@ -49,11 +49,11 @@ class Guests:
         self._addresses.clear()
 
     @property
-    def welcome(self) -> bool:
+    def is_enabled(self) -> bool:
         """Whether there are tokens for anonymous users."""
         return self._auth.guests and self._secret is not None
 
-    def admit(self, address: str) -> Guest:
+    def create_guest(self, address: str) -> Guest:
         """A new anonymous user.
 
         :raises Forbidden: guests are switched off.
@@ -61,24 +61,26 @@ class Guests:
             as many again spread over each minute.
         """
         limit = self._auth.guests_per_minute
-        if self.welcome and not self._addresses.take(address, self._monotonic(), limit / MINUTE, limit):
+        if self.is_enabled and not self._addresses.take(
+            address, self._monotonic(), limit / WINDOW_SECONDS, limit
+        ):
             raise TooFast("too_fast")
-        return self._guest(f"guest-{uuid.uuid4().hex}")
+        return self._issue_token(f"guest-{uuid.uuid4().hex}")
 
-    def renew(self, identity: Identity) -> Guest:
+    def renew_guest(self, identity: Identity) -> Guest:
         """The same anonymous user for another lifetime.
 
         :raises Forbidden: guests are switched off, or it is no guest of ours.
         """
-        if identity.claims.get(MARK) is not True or identity.person.role is not Role.USER:
+        if identity.claims.get(GUEST_CLAIM) is not True or identity.person.role is not Role.USER:
             raise Forbidden("no_guest")
-        return self._guest(identity.person.id)
+        return self._issue_token(identity.person.id)
 
-    def _guest(self, id: str) -> Guest:
+    def _issue_token(self, id: str) -> Guest:
         if not self._auth.guests or self._secret is None:
             raise Forbidden("guests_off")
         lifetime = self._auth.guest_lifetime
-        token = mint(
+        token = mint_token(
             self._auth,
             self._secret,
             id=id,
@@ -86,6 +88,6 @@ class Guests:
             name=None,
             lifetime=lifetime,
             now=self._clock(),
-            more={MARK: True},
+            extra_claims={GUEST_CLAIM: True},
         )
         return Guest(id, token, int(lifetime))

@@ -32,13 +32,13 @@ from tornado_chat.core.errors import Unauthenticated, Unavailable
 
 log = logging.getLogger(__name__)
 
-MAX_DOCUMENT = 1024 * 1024
+MAX_DOCUMENT_BYTES = 1024 * 1024
 """Bytes that a key set may have."""
 
 MIN_RSA_BITS = 2048
 """RFC 7518 section 3.3."""
 
-KEY_KINDS: Mapping[str, str] = {
+PUBLIC_KEY_ALGORITHMS: Mapping[str, str] = {
     "RS256": "an RSA key of at least 2048 bits",
     "RS384": "an RSA key of at least 2048 bits",
     "RS512": "an RSA key of at least 2048 bits",
@@ -56,7 +56,7 @@ CURVES: Mapping[str, type[ec.EllipticCurve]] = {
 }
 
 
-def fits(key: object, algorithm: str) -> bool:
+def is_key_for(key: object, algorithm: str) -> bool:
     """Whether ``key`` is a public key that ``algorithm`` takes (RFC 7518 section 3, RFC 8037).
 
     A private key fits nothing: who only verifies has no business with one.
@@ -65,7 +65,7 @@ def fits(key: object, algorithm: str) -> bool:
         return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES[algorithm])
     if algorithm == "EdDSA":
         return isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
-    if algorithm in KEY_KINDS:
+    if algorithm in PUBLIC_KEY_ALGORITHMS:
         return isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS
     return False
 
@@ -95,13 +95,13 @@ def load_public_key(path: Path) -> AllowedPublicKeys:
         raise ValueError(
             f"{path}: this is not a public key in PEM form, which begins with -----BEGIN PUBLIC KEY-----"
         ) from error
-    if not any(fits(key, algorithm) for algorithm in KEY_KINDS):
-        kinds = ", ".join(dict.fromkeys(KEY_KINDS.values()))
+    if not any(is_key_for(key, algorithm) for algorithm in PUBLIC_KEY_ALGORITHMS):
+        kinds = ", ".join(dict.fromkeys(PUBLIC_KEY_ALGORITHMS.values()))
         raise ValueError(f"{path}: this key cannot be used; it has to be one of: {kinds}")
     return key  # type: ignore[return-value]  # fits() has excluded the kinds beyond AllowedPublicKeys
 
 
-class _Document(msgspec.Struct):
+class _JwkSet(msgspec.Struct):
     """A JWK Set (RFC 7517 section 5). Its members are looked at one by one: junk is skipped."""
 
     keys: list[Any]
@@ -135,19 +135,19 @@ class KeySet:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
-        self._shown = _without_secrets(url)
-        self._algorithms = [name for name in KEY_KINDS if name in algorithms]
+        self._redacted_url = _redact_url(url)
+        self._algorithms = [name for name in PUBLIC_KEY_ALGORITHMS if name in algorithms]
         self._max_age = max_age
         self._min_interval = min_interval
         self._timeout = timeout
         self._clock = clock
         self._keys: list[jwt.PyJWK] = []
-        self._fetched: float | None = None
-        self._tried: float | None = None
+        self._fetched_at: float | None = None
+        self._fetch_started_at: float | None = None
         self._failing = False
-        self._fetching: asyncio.Task[None] | None = None
+        self._fetch_task: asyncio.Task[None] | None = None
 
-    def same_source(self, other: "KeySet") -> bool:
+    def has_same_source(self, other: "KeySet") -> bool:
         """Whether ``other`` has the same keys from the same place."""
         return (self._url, self._algorithms) == (other._url, other._algorithms)
 
@@ -161,8 +161,8 @@ class KeySet:
         :raises Unavailable: ``keys_unavailable``, the key is not known and the issuer does not answer.
         """
         found = self._find(kid, alg)
-        if not found or self._stale():
-            fetch = self._fetch_again()
+        if not found or self._is_stale():
+            fetch = self._get_or_start_fetch()
             if fetch is not None and not (found and self._failing):
                 # Shielded: who hangs up must not take the fetch from those who wait with them.
                 await asyncio.shield(fetch)
@@ -180,34 +180,34 @@ class KeySet:
     def _find(self, kid: str | None, alg: str) -> list[jwt.PyJWK]:
         return [key for key in self._keys if key.algorithm_name == alg and (kid is None or key.key_id == kid)]
 
-    def _stale(self) -> bool:
-        return self._fetched is None or self._clock() - self._fetched >= self._max_age
+    def _is_stale(self) -> bool:
+        return self._fetched_at is None or self._clock() - self._fetched_at >= self._max_age
 
-    def _fetch_again(self) -> asyncio.Task[None] | None:
+    def _get_or_start_fetch(self) -> asyncio.Task[None] | None:
         """The fetch that is under way, or a new one; None if the last one was too short ago."""
-        if self._fetching is None:
+        if self._fetch_task is None:
             now = self._clock()
-            if self._tried is not None and now - self._tried < self._min_interval:
+            if self._fetch_started_at is not None and now - self._fetch_started_at < self._min_interval:
                 return None
-            self._tried = now
-            self._fetching = asyncio.create_task(self._refresh(), name="jwks")
-        return self._fetching
+            self._fetch_started_at = now
+            self._fetch_task = asyncio.create_task(self._refresh(), name="jwks")
+        return self._fetch_task
 
     async def _refresh(self) -> None:
         """Replace the keys, or raise the flag. Raises nothing: many wait for it, or nobody."""
         try:
             keys = usable_keys(await self._fetch(), self._algorithms)
         except Exception as error:  # the other end decides what goes wrong here
-            self._failed(error)
+            self._on_fetch_failed(error)
         else:
-            self._succeeded(keys)
+            self._on_fetch_succeeded(keys)
         finally:
-            self._fetching = None
+            self._fetch_task = None
 
     async def _fetch(self) -> bytes:
         # Tornado's own client, whatever AsyncHTTPClient is configured to: only this one bounds the
         # body. Made for one fetch in minutes, it needs nobody to close it at the end.
-        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=MAX_DOCUMENT)
+        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=MAX_DOCUMENT_BYTES)
         try:
             response = await client.fetch(
                 HTTPRequest(
@@ -223,23 +223,23 @@ class KeySet:
             client.close()
         return response.body
 
-    def _succeeded(self, keys: list[jwt.PyJWK]) -> None:
+    def _on_fetch_succeeded(self, keys: list[jwt.PyJWK]) -> None:
         if self._failing:
-            log.info("the key set %s answers again", self._shown)
-        if not keys and (self._keys or self._fetched is None):
+            log.info("the key set %s answers again", self._redacted_url)
+        if not keys and (self._keys or self._fetched_at is None):
             log.warning(
                 "the key set %s has no key that fits [auth] algorithms: no token of its issuer is accepted",
-                self._shown,
+                self._redacted_url,
             )
         self._keys = keys
-        self._fetched = self._clock()
+        self._fetched_at = self._clock()
         self._failing = False
 
-    def _failed(self, error: Exception) -> None:
+    def _on_fetch_failed(self, error: Exception) -> None:
         if not self._failing:
             log.warning(
                 "the key set %s cannot be fetched: %s; %s",
-                self._shown,
+                self._redacted_url,
                 str(error) or type(error).__name__,
                 "the known keys stay in use" if self._keys else "no token of its issuer can be checked",
             )
@@ -253,17 +253,17 @@ def usable_keys(document: bytes, algorithms: Collection[str]) -> list[jwt.PyJWK]
 
     :raises msgspec.DecodeError: ``document`` is not a JWK Set.
     """
-    members = msgspec.json.decode(document, type=_Document).keys
+    members = msgspec.json.decode(document, type=_JwkSet).keys
     return [
         key
         for member in members
-        if isinstance(member, dict) and _for_verifying(member)
+        if isinstance(member, dict) and _is_for_verifying(member)
         for algorithm in algorithms
         if (key := _parse(member, algorithm)) is not None
     ]
 
 
-def _for_verifying(member: Mapping[str, Any]) -> bool:
+def _is_for_verifying(member: Mapping[str, Any]) -> bool:
     operations = member.get("key_ops", ["verify"])
     return member.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
 
@@ -275,10 +275,10 @@ def _parse(member: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
         key = jwt.PyJWK(member, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
         return None
-    return key if fits(key.key, algorithm) else None
+    return key if is_key_for(key.key, algorithm) else None
 
 
-def _without_secrets(url: str) -> str:
+def _redact_url(url: str) -> str:
     """``url`` for the log: without user, password, query and fragment.
 
     :raises ValueError: it is not an http or https URL.

@@ -16,41 +16,41 @@ import time
 from collections.abc import Callable, Sequence
 
 from tornado_chat.core.errors import TooFast
-from tornado_chat.domain.throttle import Limit, Throttle, client_network
+from tornado_chat.domain.throttle import Throttle, ThrottleLimit, client_network
 from tornado_chat.observability.logs import fields
 
 log = logging.getLogger(__name__)
 
-STRICT = Limit(free=5, first=2, longest=900, forget=900)
-LOOSE = Limit(free=50, first=2, longest=60, forget=60)
-MOST = 20_000
+STRICT_LIMIT = ThrottleLimit(free_failures=5, first_wait_seconds=2, max_wait_seconds=900, forget=900)
+LOOSE_LIMIT = ThrottleLimit(free_failures=50, first_wait_seconds=2, max_wait_seconds=60, forget=60)
+MAX_KEYS = 20_000
 
 
-class Attempt:
+class LoginAttempt:
     """One that was let through. It counts as a failure until it succeeds."""
 
-    def __init__(self, counted: Sequence[tuple[Throttle, str]], clock: Callable[[], float]) -> None:
-        self._counted = counted
+    def __init__(self, throttled_keys: Sequence[tuple[Throttle, str]], clock: Callable[[], float]) -> None:
+        self._throttled_keys = throttled_keys
         self._clock = clock
 
     def succeeded(self) -> None:
-        strict, key = self._counted[0]
+        strict, key = self._throttled_keys[0]
         strict.forget(key)
-        for loose, key in self._counted[1:]:
-            loose.forgive(key, self._clock())
+        for loose, key in self._throttled_keys[1:]:
+            loose.undo_failure(key, self._clock())
 
 
-class Attempts:
+class LoginThrottle:
     """All that are made in this process. :arg clock: monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._devices = Throttle(STRICT, MOST)
-        self._pairs = Throttle(STRICT, MOST)
-        self._addresses = Throttle(LOOSE, MOST)
-        self._names = Throttle(LOOSE, MOST)
+        self._by_device = Throttle(STRICT_LIMIT, MAX_KEYS)
+        self._by_address_and_name = Throttle(STRICT_LIMIT, MAX_KEYS)
+        self._by_address = Throttle(LOOSE_LIMIT, MAX_KEYS)
+        self._by_name = Throttle(LOOSE_LIMIT, MAX_KEYS)
 
-    def begin(self, name: str, address: str, device: str | None, exists: bool) -> Attempt:
+    def begin(self, name: str, address: str, device: str | None, exists: bool) -> LoginAttempt:
         """Somebody is about to try a password.
 
         :arg device: what tells a browser in which ``name`` has signed in before.
@@ -60,21 +60,21 @@ class Attempts:
         now = self._clock()
         address = client_network(address)
         if device is not None:
-            counted = [(self._devices, device)]
+            throttled_keys = [(self._by_device, device)]
         else:
-            counted = [
-                (self._pairs, f"{address} {name}"),
-                (self._addresses, address),
-                (self._names, name),
+            throttled_keys = [
+                (self._by_address_and_name, f"{address} {name}"),
+                (self._by_address, address),
+                (self._by_name, name),
             ]
-        wait = max(throttle.wait(key, now) for throttle, key in counted)
+        wait = max(throttle.wait_seconds(key, now) for throttle, key in throttled_keys)
         if wait > 0:
             raise TooFast("too_many_attempts", retry_after=math.ceil(wait))
-        wait = max(throttle.failed(key, now) for throttle, key in counted)
+        wait = max(throttle.record_failure(key, now) for throttle, key in throttled_keys)
         if wait > 0:
             named = {"name": name} if exists else {}
             log.warning(
                 "many attempts to sign in, slowed down",
                 extra=fields(seconds=math.ceil(wait), address=address, **named),
             )
-        return Attempt(counted, self._clock)
+        return LoginAttempt(throttled_keys, self._clock)

@@ -15,10 +15,10 @@ from tornado_chat import config
 
 log = logging.getLogger(__name__)
 
-SECRET_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
+HMAC_SECRET_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The algorithms with a shared secret, and how long it is at least (RFC 7518 section 3.2)."""
 
-FEWEST_BYTES = 16
+MIN_SECRET_BYTES = 16
 """A shorter secret is refused."""
 
 ADVICE = "make one with `openssl rand -base64 48`"
@@ -34,17 +34,17 @@ def load_secret(auth: config.Auth, state_dir: Path) -> bytes:
         algorithms, or the file in ``state_dir`` is open to others. The sentence is for a person, and
         says what to do.
     """
-    ours = not auth.secret_file
-    path = state_dir / "secret" if ours else Path(auth.secret_file)
+    is_generated = not auth.secret_file
+    path = state_dir / "secret" if is_generated else Path(auth.secret_file)
     try:
-        if ours and not path.exists():
+        if is_generated and not path.exists():
             _make_secret(path)
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             secret = file.read().rstrip(b"\r\n")
     except OSError as error:
         raise ValueError(f"the secret file {path} cannot be used: {error.strerror}") from error
-    if ours and mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if is_generated and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ValueError(f"the secret file {path} is open to other users of this machine: chmod 600 {path}")
     require_strong(secret, f"the secret file {path}")
     _warn_if_short(secret, auth, path)
@@ -57,7 +57,7 @@ def _make_secret(path: Path) -> None:
     It is written aside and linked: whoever sees ``path`` sees all of it, and the first link wins.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # O_EXCL, mode 0600
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # O_EXCL, mode 0600
     try:
         with open(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(48) + "\n")
@@ -66,16 +66,16 @@ def _make_secret(path: Path) -> None:
             if os.geteuid() == 0:  # a command, perhaps; the server is to read it
                 owner = path.parent.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        os.link(aside, path)
+        os.link(temporary, path)
     except FileExistsError:
         pass
     finally:
-        os.unlink(aside)
+        os.unlink(temporary)
 
 
 def require_strong(secret: bytes, what: str) -> None:
     """:raises ValueError: ``secret`` can be guessed, or is a public key."""
-    if len(secret) < FEWEST_BYTES:
+    if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(f"{what} has {len(secret)} bytes and can be guessed: {ADVICE}")
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
@@ -88,14 +88,14 @@ def require_strong(secret: bytes, what: str) -> None:
 def _warn_if_short(secret: bytes, auth: config.Auth, path: Path) -> None:
     """RFC 7518 asks for as many bytes as the hash has. A host's shorter secret works all the same:
     it cannot be changed from here."""
-    shared = filter(SECRET_BYTES.__contains__, auth.algorithms)
-    name = max(shared, key=SECRET_BYTES.__getitem__, default="HS256")
-    if len(secret) < SECRET_BYTES[name]:
+    shared = filter(HMAC_SECRET_BYTES.__contains__, auth.algorithms)
+    name = max(shared, key=HMAC_SECRET_BYTES.__getitem__, default="HS256")
+    if len(secret) < HMAC_SECRET_BYTES[name]:
         log.warning(
             "the secret file %s has %d bytes, %s asks for %d: %s",
             path,
             len(secret),
             name,
-            SECRET_BYTES[name],
+            HMAC_SECRET_BYTES[name],
             ADVICE,
         )

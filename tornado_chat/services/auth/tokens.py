@@ -27,30 +27,30 @@ from tornado_chat import config
 from tornado_chat.core.errors import Unauthenticated
 from tornado_chat.core.types import Identity, Person, Role
 from tornado_chat.services.auth.claims import read_id, read_name, read_role
-from tornado_chat.services.auth.jwks import KEY_KINDS, KeySet, fits, load_public_key
-from tornado_chat.services.auth.secret import SECRET_BYTES, load_secret, require_strong
+from tornado_chat.services.auth.jwks import PUBLIC_KEY_ALGORITHMS, KeySet, is_key_for, load_public_key
+from tornado_chat.services.auth.secret import HMAC_SECRET_BYTES, load_secret, require_strong
 
-MAX_TOKEN = 8192
+MAX_TOKEN_CHARS = 8192
 """Characters of a token. Longer ones are refused unread."""
 
-OWN_KEY = "tornado-chat"
+ACCOUNT_KEY_ID = "tornado-chat"
 """``kid`` of the tokens that the server makes for its own accounts; they have a key of their own."""
 
-OWN_ALGORITHM = "HS256"
+ACCOUNT_TOKEN_ALGORITHM = "HS256"  # noqa: S105 - the name of an algorithm
 
-MOST_REMEMBERED = 4096
+MAX_CACHED_TOKENS = 4096
 """Tokens whose signature is not checked again; a page shows its own for each socket and each call."""
 
-AnyKey = bytes | AllowedPublicKeys | jwt.PyJWK
+VerificationKey = bytes | AllowedPublicKeys | jwt.PyJWK
 
 
-class _Verified(NamedTuple):
+class _VerifiedToken(NamedTuple):
     """What a token was found to prove, as long as ``key`` is the one for its ``alg`` and ``kid``."""
 
     identity: Identity
     alg: str
     kid: str | None
-    key: AnyKey
+    key: VerificationKey
 
 
 class Authenticator:
@@ -59,7 +59,7 @@ class Authenticator:
     :arg auth: what is accepted.
     :arg secret: the shared secret of the HS algorithms, see ``load_secret``.
     :arg keys: the issuer's key set, if ``[auth] jwks_url`` is set.
-    :arg own: the key of the tokens for our own accounts (``own_key``); None: there are none.
+    :arg account_key: the key of the tokens for our own accounts (``derive_account_key``); None: there are none.
     :arg clock: seconds since 1970-01-01 UTC.
     :raises ValueError: some accepted algorithm has no key, a key has no algorithm, a key is too
         weak or cannot be read. The sentence is for the person who wrote the configuration.
@@ -71,14 +71,14 @@ class Authenticator:
         secret: bytes | None,
         keys: KeySet | None,
         clock: Callable[[], float] = time.time,
-        own: bytes | None = None,
+        account_key: bytes | None = None,
     ) -> None:
         self._auth = auth
-        self._own = own
-        self._static = _static_keys(auth, secret, keys)
-        self._keys = keys
+        self._account_key = account_key
+        self._keys_by_algorithm = _load_static_keys(auth, secret, keys)
+        self._key_set = keys
         self._clock = clock
-        self._verified: dict[bytes, _Verified] = {}  # by the token's SHA-256, the youngest last
+        self._verified_tokens: dict[bytes, _VerifiedToken] = {}  # by the token's SHA-256, the youngest last
         self._jwt = jwt.PyJWT(
             {
                 # With PyJWT's own clock, so done in _check_times.
@@ -95,11 +95,11 @@ class Authenticator:
 
     @property
     def key_set(self) -> KeySet | None:
-        return self._keys
+        return self._key_set
 
-    def keys_differ(self, other: "Authenticator") -> bool:
+    def has_different_keys(self, other: "Authenticator") -> bool:
         """Whether some token could be signed rightly for one of the two and not for the other."""
-        return self._static != other._static or self._keys is not other._keys
+        return self._keys_by_algorithm != other._keys_by_algorithm or self._key_set is not other._key_set
 
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves.
@@ -112,24 +112,24 @@ class Authenticator:
         """
         if not token:
             raise Unauthenticated("token_missing")
-        if len(token) > MAX_TOKEN:
-            raise _invalid(f"it has more than {MAX_TOKEN} characters")
+        if len(token) > MAX_TOKEN_CHARS:
+            raise _invalid(f"it has more than {MAX_TOKEN_CHARS} characters")
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        known = self._verified.pop(digest, None)
-        if known is not None and await self._key(known.alg, known.kid) is known.key:
+        known = self._verified_tokens.pop(digest, None)
+        if known is not None and await self._find_key(known.alg, known.kid) is known.key:
             self._check_times(known.identity.claims)
-            self._verified[digest] = known  # as the youngest
+            self._verified_tokens[digest] = known  # as the youngest
             return known.identity
         # The signature is checked against the alg and the key that the unverified header names, so
         # a lie in it ends in a wrong signature.
         alg, kid = self._read_header(token)
-        key = await self._key(alg, kid)
+        key = await self._find_key(alg, kid)
         claims = self._read_claims(token, alg, key)
         self._check_times(claims)
         identity = self._identify(claims)
-        if len(self._verified) >= MOST_REMEMBERED:
-            del self._verified[next(iter(self._verified))]
-        self._verified[digest] = _Verified(identity, alg, kid, key)
+        if len(self._verified_tokens) >= MAX_CACHED_TOKENS:
+            del self._verified_tokens[next(iter(self._verified_tokens))]
+        self._verified_tokens[digest] = _VerifiedToken(identity, alg, kid, key)
         return identity
 
     def _read_header(self, token: str) -> tuple[str, str | None]:
@@ -142,26 +142,26 @@ class Authenticator:
             # RFC 7515 section 4.1.11: what must be understood, and we understand no extension.
             raise _invalid("it depends on an extension that is not supported")
         alg, kid = header.get("alg"), header.get("kid")
-        if self._is_own(kid):
-            return OWN_ALGORITHM, kid  # whatever the header says; PyJWT refuses any other
+        if self._is_account_key(kid):
+            return ACCOUNT_TOKEN_ALGORITHM, kid  # whatever the header says; PyJWT refuses any other
         if alg not in self._auth.algorithms:
             raise _invalid("its algorithm is not one of those accepted")
         return alg, kid
 
-    def _is_own(self, kid: str | None) -> bool:
-        return self._own is not None and kid == OWN_KEY
+    def _is_account_key(self, kid: str | None) -> bool:
+        return self._account_key is not None and kid == ACCOUNT_KEY_ID
 
-    async def _key(self, alg: str, kid: str | None) -> AnyKey:
-        if self._own is not None and self._is_own(kid):
-            return self._own
-        static = self._static.get(alg)
+    async def _find_key(self, alg: str, kid: str | None) -> VerificationKey:
+        if self._account_key is not None and self._is_account_key(kid):
+            return self._account_key
+        static = self._keys_by_algorithm.get(alg)
         if static is not None:
             return static
-        if self._keys is None:
+        if self._key_set is None:
             raise _invalid("there is no key for its algorithm")
-        return await self._keys.key(kid, alg)
+        return await self._key_set.key(kid, alg)
 
-    def _read_claims(self, token: str, alg: str, key: AnyKey) -> Mapping[str, Any]:
+    def _read_claims(self, token: str, alg: str, key: VerificationKey) -> Mapping[str, Any]:
         """The claims, once the signature, the issuer and the audience are right."""
         try:
             return self._jwt.decode(
@@ -206,30 +206,30 @@ class Authenticator:
             raise _invalid(str(error)) from error
 
 
-def build(
+def build_authenticator(
     auth: config.Auth,
     state_dir: Path,
     secret: bytes | None = None,
-    own: bytes | None = None,
-    before: Authenticator | None = None,
+    account_key: bytes | None = None,
+    previous: Authenticator | None = None,
 ) -> Authenticator:
     """The authenticator of this configuration, with its secret loaded (or made) and its key set.
 
     :arg secret: of ``load_secret``, if it is loaded already.
-    :arg own: as in ``Authenticator``.
-    :arg before: the one in use. A key set at the same address is taken over, with the keys it knows.
+    :arg account_key: as in ``Authenticator``.
+    :arg previous: the one in use. A key set at the same address is taken over, with the keys it knows.
     :raises ValueError: as ``Authenticator``, ``KeySet`` and ``load_secret`` do.
     """
-    shared = any(name in SECRET_BYTES for name in auth.algorithms)
+    shared = any(name in HMAC_SECRET_BYTES for name in auth.algorithms)
     if shared and secret is None:
         secret = load_secret(auth, state_dir)
     keys = KeySet(auth.jwks_url, auth.algorithms) if auth.jwks_url else None
-    if keys is not None and before is not None and before.key_set is not None:
-        keys = before.key_set if keys.same_source(before.key_set) else keys
-    return Authenticator(auth, secret if shared else None, keys, own=own)
+    if keys is not None and previous is not None and previous.key_set is not None:
+        keys = previous.key_set if keys.has_same_source(previous.key_set) else keys
+    return Authenticator(auth, secret if shared else None, keys, account_key=account_key)
 
 
-def own_key(secret: bytes) -> bytes:
+def derive_account_key(secret: bytes) -> bytes:
     """The key of the tokens for our own accounts, derived from ``load_secret``'s.
 
     It is another one, so that tokens signed with it are not taken for the host's where that has public
@@ -238,7 +238,7 @@ def own_key(secret: bytes) -> bytes:
     return hmac.digest(secret, b"tornado-chat: tokens of the server's own accounts", "sha256")
 
 
-def mint(
+def mint_token(
     auth: config.Auth,
     secret: bytes,
     *,
@@ -247,7 +247,7 @@ def mint(
     name: str | None,
     lifetime: float,
     now: float,
-    more: Mapping[str, Any] | None = None,
+    extra_claims: Mapping[str, Any] | None = None,
 ) -> str:
     """A token that ``Authenticator`` accepts, signed with the first configured HS algorithm.
 
@@ -256,22 +256,22 @@ def mint(
 
     :arg lifetime: seconds.
     :arg now: seconds since 1970-01-01 UTC.
-    :arg more: further claims.
+    :arg extra_claims: further claims.
     :raises ValueError: no HS algorithm is configured, the secret is too weak, or ``id`` cannot be
         one; the sentence is for a person.
     """
-    algorithm = next((name for name in auth.algorithms if name in SECRET_BYTES), None)
+    algorithm = next((name for name in auth.algorithms if name in HMAC_SECRET_BYTES), None)
     if algorithm is None:
         raise ValueError(
             "tokens can be made only with a shared secret: [auth] algorithms has none of "
-            f"{', '.join(SECRET_BYTES)}, so let the issuer make them"
+            f"{', '.join(HMAC_SECRET_BYTES)}, so let the issuer make them"
         )
     require_strong(secret, "the shared secret")
-    claims = {**(more or {}), **_claims(auth, id, role, name, lifetime, now)}
+    claims = {**(extra_claims or {}), **_make_claims(auth, id, role, name, lifetime, now)}
     return jwt.encode(claims, secret, algorithm)
 
 
-def mint_own(
+def mint_account_token(
     auth: config.Auth,
     key: bytes,
     *,
@@ -280,18 +280,18 @@ def mint_own(
     name: str | None,
     lifetime: float,
     now: float,
-    more: Mapping[str, str],
+    extra_claims: Mapping[str, str],
 ) -> str:
     """A token for one of our own accounts, whatever algorithms the host's tokens have.
 
-    :arg key: of ``own_key``.
-    :arg more: further claims.
+    :arg key: of ``derive_account_key``.
+    :arg extra_claims: further claims.
     """
-    claims = {**_claims(auth, id, role, name, lifetime, now), **more}
-    return jwt.encode(claims, key, OWN_ALGORITHM, {"kid": OWN_KEY})
+    claims = {**_make_claims(auth, id, role, name, lifetime, now), **extra_claims}
+    return jwt.encode(claims, key, ACCOUNT_TOKEN_ALGORITHM, {"kid": ACCOUNT_KEY_ID})
 
 
-def _claims(
+def _make_claims(
     auth: config.Auth, id: int | str, role: Role, name: str | None, lifetime: float, now: float
 ) -> dict[str, Any]:
     claims: dict[str, Any] = {
@@ -313,24 +313,28 @@ def _claims(
 # Keys
 
 
-def _static_keys(
+def _load_static_keys(
     auth: config.Auth, secret: bytes | None, keys: KeySet | None
 ) -> Mapping[str, bytes | AllowedPublicKeys]:
     """The key of each accepted algorithm, but for those that the key set serves."""
-    public = [name for name in auth.algorithms if name in KEY_KINDS]
-    shared = [name for name in auth.algorithms if name in SECRET_BYTES]
-    strange = [name for name in auth.algorithms if name not in KEY_KINDS and name not in SECRET_BYTES]
+    public = [name for name in auth.algorithms if name in PUBLIC_KEY_ALGORITHMS]
+    shared = [name for name in auth.algorithms if name in HMAC_SECRET_BYTES]
+    strange = [
+        name
+        for name in auth.algorithms
+        if name not in PUBLIC_KEY_ALGORITHMS and name not in HMAC_SECRET_BYTES
+    ]
     if strange or not auth.algorithms:
         raise ValueError(
             f"[auth] algorithms: {', '.join(strange) or 'an empty list'} cannot be accepted; "
-            f"choose from {', '.join([*SECRET_BYTES, *KEY_KINDS])}"
+            f"choose from {', '.join([*HMAC_SECRET_BYTES, *PUBLIC_KEY_ALGORITHMS])}"
         )
     if auth.public_key_file and keys is not None:
         raise ValueError("[auth] has both public_key_file and jwks_url; leave one of them empty")
     if (auth.public_key_file or keys is not None) and not public:
         raise ValueError(
             f"[auth] algorithms: {', '.join(shared)} does not use the public key that is configured; "
-            f"add the issuer's algorithm, one of {', '.join(KEY_KINDS)}"
+            f"add the issuer's algorithm, one of {', '.join(PUBLIC_KEY_ALGORITHMS)}"
         )
     static: dict[str, bytes | AllowedPublicKeys] = {}
     if shared:
@@ -342,8 +346,10 @@ def _static_keys(
         path = Path(auth.public_key_file)
         key = load_public_key(path)
         for name in public:
-            if not fits(key, name):
-                raise ValueError(f"[auth] algorithms: {name} needs {KEY_KINDS[name]}, {path} has another")
+            if not is_key_for(key, name):
+                raise ValueError(
+                    f"[auth] algorithms: {name} needs {PUBLIC_KEY_ALGORITHMS[name]}, {path} has another"
+                )
             static[name] = key
     elif public and keys is None:
         raise ValueError(f"[auth] algorithms: {public[0]} needs public_key_file or jwks_url")

@@ -5,75 +5,77 @@ from typing import Any
 import msgspec
 
 from tornado_chat.cluster.facts import (
-    Fact,
-    HandOver,
-    HowIsSupport,
-    InLine,
-    InRoom,
-    OnDuty,
-    Question,
-    WhatGoesOn,
-    WhoIsThere,
+    CoordinatorRequest,
+    DeskStatusRequest,
+    PresenceFact,
+    QueuePresence,
+    RoomPresence,
+    RoomPresenceRequest,
+    SupportStatusRequest,
+    TransferRequest,
+    WaiterPresence,
 )
 from tornado_chat.core.types import Person
-from tornado_chat.services.coordinator.snapshot import Standing
-from tornado_chat.services.counselling.room_lifecycle import RoomLife
+from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
+from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.support.dispatcher import Dispatcher
 
 
 class Coordinator:
     """Gives facts and questions to the parts that they concern."""
 
-    def __init__(self, dispatcher: Dispatcher, rooms: RoomLife, standing: Standing) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, room_lifecycle: RoomLifecycle, snapshot: CoordinatorSnapshot
+    ) -> None:
         self._dispatcher = dispatcher
-        self._rooms = rooms
-        self._standing = standing
+        self._room_lifecycle = room_lifecycle
+        self._snapshot = snapshot
 
     async def begin(self) -> None:
         """:raises Unavailable: the database is away."""
-        await self._rooms.begin()
+        await self._room_lifecycle.begin()
         await self._dispatcher.begin()
 
     def end(self) -> None:
-        self._rooms.end()
+        self._room_lifecycle.end()
         self._dispatcher.end()
 
-    async def look_again(self) -> None:
+    async def resync(self) -> None:
         """Events may have been missed. :raises Unavailable: the database is away."""
-        await self._rooms.look_again()
-        await self._dispatcher.look_again()
+        await self._room_lifecycle.resync()
+        await self._dispatcher.resync()
 
-    def tell_again(self) -> None:
+    def republish(self) -> None:
         """What only we know, and may not have reached everybody: places in the line, and who is there."""
-        self._rooms.tell_again()
-        self._dispatcher.tell_again()
+        self._room_lifecycle.republish()
+        self._dispatcher.republish()
 
-    def here(self, process: str, fact: Fact, *, old: bool = False) -> None:
+    def on_report(self, process: str, fact: PresenceFact, *, already_known: bool = False) -> None:
         match fact:
-            case InRoom():
-                self._rooms.here(process, fact, old=old)
-            case InLine():
-                self._dispatcher.user_here(process, fact.conversation)
-            case OnDuty():
-                self._dispatcher.waiter_here(process, fact)
+            case RoomPresence():
+                self._room_lifecycle.on_report(process, fact, already_known=already_known)
+            case QueuePresence():
+                self._dispatcher.on_user_present(process, fact.conversation)
+            case WaiterPresence():
+                self._dispatcher.on_waiter_present(process, fact)
 
-    def gone(self, process: str, key: str) -> None:
-        what, _, whose = key.partition(" ")
-        if what == "room":
-            self._rooms.gone(process, key)
-        elif what == "conversation":
-            self._dispatcher.user_gone(process, int(whose))
-        elif what == "waiter":
-            self._dispatcher.waiter_gone(process, Person.from_key(whose))
+    def on_withdraw(self, process: str, key: str) -> None:
+        kind, _, identifier = key.partition(" ")
+        if kind == "room":
+            self._room_lifecycle.on_withdraw(process, key)
+        elif kind == "conversation":
+            self._dispatcher.on_user_absent(process, int(identifier))
+        elif kind == "waiter":
+            self._dispatcher.on_waiter_absent(process, Person.from_key(identifier))
 
-    async def answer(self, question: Question) -> Any:
+    async def answer(self, question: CoordinatorRequest) -> Any:
         match question:
-            case HandOver():
+            case TransferRequest():
                 await self._dispatcher.hand_over(question)
                 return None
-            case WhoIsThere():
-                return [person.key for person in self._rooms.who(question.thread)]
-            case HowIsSupport():
-                return msgspec.to_builtins(self._standing.support())
-            case WhatGoesOn():
-                return msgspec.to_builtins(self._standing.desk())
+            case RoomPresenceRequest():
+                return [person.key for person in self._room_lifecycle.present_people(question.thread)]
+            case SupportStatusRequest():
+                return msgspec.to_builtins(self._snapshot.support_status())
+            case DeskStatusRequest():
+                return msgspec.to_builtins(self._snapshot.desk_status())

@@ -10,24 +10,24 @@ now and then.
 import asyncio
 import logging
 
-from tornado_chat.cluster.leader_election import RedisCoordination
+from tornado_chat.cluster.leader_election import ClusterMember
 from tornado_chat.core.errors import ChatError
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.services.coordinator.coordinator import Coordinator
 from tornado_chat.services.counselling.service import Counselling
-from tornado_chat.services.leadership.partition_flag import CutOff
-from tornado_chat.services.messaging.store import Store, read_in_portions
-from tornado_chat.services.support.local_conversations import Floor
+from tornado_chat.services.leadership.partition_flag import PartitionFlag
+from tornado_chat.services.messaging.store import Store, read_in_chunks
+from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.storage import threads
 
 log = logging.getLogger(__name__)
 
-WHILE_AWAY = 1.0  # seconds between two looks
-GLANCE = 2.0  # seconds between two looks for a process that is cut off
-NOW_AND_THEN = 30.0
+OUTAGE_INTERVAL_SECONDS = 1.0  # seconds between two looks
+CHECK_INTERVAL_SECONDS = 2.0  # seconds between two looks for a process that is cut off
+ADOPT_INTERVAL_SECONDS = 30.0
 
 
-class LookingAgain:
+class Resynchronizer:
     """One task, for as long as the process serves."""
 
     def __init__(
@@ -35,20 +35,20 @@ class LookingAgain:
         hub: Hub,
         store: Store,
         counselling: Counselling,
-        floor: Floor,
+        local_conversations: LocalConversations,
         coordinator: Coordinator,
-        coordination: RedisCoordination,
-        cut_off: CutOff,
+        coordinator_client: ClusterMember,
+        partition_flag: PartitionFlag,
     ) -> None:
         self._hub = hub
         self._store = store
         self._counselling = counselling
-        self._floor = floor
+        self._local_conversations = local_conversations
         self._coordinator = coordinator
-        self._coordination = coordination
-        self._cut_off = cut_off
-        self._away = False
-        self._missed = asyncio.Event()
+        self._coordinator_client = coordinator_client
+        self._partition_flag = partition_flag
+        self._is_bus_away = False
+        self._requested = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,60 +59,68 @@ class LookingAgain:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def away(self) -> None:
+    def on_disconnect(self) -> None:
         """The bus is lost."""
-        self._away = True
-        self._missed.set()
+        self._is_bus_away = True
+        self._requested.set()
 
-    def back(self) -> None:
+    def on_reconnect(self) -> None:
         """Something may have been missed, and nothing is from now on."""
-        self._away = False
-        self._missed.set()
+        self._is_bus_away = False
+        self._requested.set()
 
-    def look(self) -> None:
+    def request(self) -> None:
         """Something may have been missed that another process had to tell. The bus may be away all the same."""
-        self._missed.set()
+        self._requested.set()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        adopted, others = loop.time(), False
+        last_adopted, other_process_away = loop.time(), False
         while True:
             try:
-                async with asyncio.timeout(WHILE_AWAY if self._away or others else GLANCE):
-                    await self._missed.wait()
+                async with asyncio.timeout(
+                    OUTAGE_INTERVAL_SECONDS
+                    if self._is_bus_away or other_process_away
+                    else CHECK_INTERVAL_SECONDS
+                ):
+                    await self._requested.wait()
             except TimeoutError:
-                others = not self._away and await self._cut_off.anybody()
-                if self._away or others:
-                    await self._look(everywhere=True)
-                elif loop.time() >= adopted + NOW_AND_THEN:
-                    adopted = loop.time()
-                    await self._look(everywhere=False)
+                other_process_away = (
+                    not self._is_bus_away and await self._partition_flag.is_set_by_any_process()
+                )
+                if self._is_bus_away or other_process_away:
+                    await self._resync(include_sockets=True)
+                elif loop.time() >= last_adopted + ADOPT_INTERVAL_SECONDS:
+                    last_adopted = loop.time()
+                    await self._resync(include_sockets=False)
             else:
-                self._missed.clear()
-                if not self._away:  # else: what has come so far has come
-                    await self._look(everywhere=True, tell=True)
+                self._requested.clear()
+                if not self._is_bus_away:  # else: what has come so far has come
+                    await self._resync(include_sockets=True, republish=True)
 
-    async def _look(self, *, everywhere: bool, tell: bool = False) -> None:
+    async def _resync(self, *, include_sockets: bool, republish: bool = False) -> None:
         try:
-            if self._away:
-                await self._cut_off.say()
-            if everywhere:
-                await self._look_for_messages()
-                await self._counselling.look_again()
-                await self._floor.look_again()
-            if self._coordination.coordinates:
-                await self._coordinator.look_again()
-                if tell and not self._away:
-                    self._coordinator.tell_again()
+            if self._is_bus_away:
+                await self._partition_flag.set()
+            if include_sockets:
+                await self._resync_messages()
+                await self._counselling.resync()
+                await self._local_conversations.resync()
+            if self._coordinator_client.is_coordinator:
+                await self._coordinator.resync()
+                if republish and not self._is_bus_away:
+                    self._coordinator.republish()
         except Exception as error:
             if isinstance(error, ChatError):
                 log.warning("what may have been missed could not be looked for, trying again: %s", error)
             else:
                 log.exception("what may have been missed could not be looked for, trying again")
-            await asyncio.sleep(WHILE_AWAY)
-            if everywhere:
-                self._missed.set()
+            await asyncio.sleep(OUTAGE_INTERVAL_SECONDS)
+            if include_sockets:
+                self._requested.set()
 
-    async def _look_for_messages(self) -> None:
-        async for thread, seq in read_in_portions(self._store, threads.last, self._hub.threads):
-            self._hub.reached(thread, seq)
+    async def _resync_messages(self) -> None:
+        async for thread, seq in read_in_chunks(
+            self._store, threads.last_sequence_numbers, self._hub.threads
+        ):
+            self._hub.catch_up_to(thread, seq)

@@ -13,12 +13,12 @@ from typing import Any
 
 from tornado_chat.core import status as shown
 from tornado_chat.core.types import ConversationState, Kind, Person, Room, SessionState
-from tornado_chat.services.counselling.room_lifecycle import RoomLife
-from tornado_chat.services.support.cases import Case, WaiterDesk
+from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
+from tornado_chat.services.support.cases import Case, WaiterState
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.wire.times import LocalTimes
 
-MOST_WAITING = 100
+MAX_QUEUE_ROWS = 100
 """Of those who wait, in ``support``."""
 
 WAITER_STATES = ("ready", "busy", "paused", "away")
@@ -27,21 +27,21 @@ CONVERSATION_STATES = (ConversationState.WAITING.value, ConversationState.ACTIVE
 ROOM_KINDS = {Kind.SESSION: "session", Kind.RECORD: "record"}
 
 
-class Standing:
+class CoordinatorSnapshot:
     """Looks at everything, changes nothing. Of a process that does not coordinate, all of it is empty."""
 
     def __init__(
-        self, dispatcher: Dispatcher, rooms: RoomLife, times: LocalTimes, loop: asyncio.AbstractEventLoop
+        self, dispatcher: Dispatcher, rooms: RoomLifecycle, times: LocalTimes, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._dispatcher = dispatcher
-        self._rooms = rooms
+        self._room_lifecycle = rooms
         self._times = times
         self._loop = loop
 
     # --- numbers ---
 
     @property
-    def line(self) -> int:
+    def queue_length(self) -> int:
         """How many users wait."""
         return len(self._dispatcher.desk)
 
@@ -62,36 +62,45 @@ class Standing:
         return {state: found[state] for state in CONVERSATION_STATES}
 
     def room_states(self) -> dict[tuple[str, str], int]:
-        found = Counter((room.thread.kind, room.state.value) for room, _ in self._rooms.live())
+        found = Counter((room.thread.kind, room.state.value) for room, _ in self._room_lifecycle.live())
         return {
             (name, state): found[kind, state] for kind, name in ROOM_KINDS.items() for state in ROOM_STATES
         }
 
     # --- in detail ---
 
-    def desk(self) -> shown.Desk:
+    def desk_status(self) -> shown.DeskStatus:
         """For ``GET /api/v1/status``."""
         room_states = self.room_states()
-        return shown.Desk(
-            line=self._line(),
-            waiters=shown.Waiters(
+        return shown.DeskStatus(
+            line=self._queue_status(),
+            waiters=shown.WaiterSummary(
                 self.waiter_states(),
-                [self._waiter(each) for each in islice(self._dispatcher.waiters.values(), shown.MOST)],
+                [
+                    self._waiter(each)
+                    for each in islice(self._dispatcher.waiters.values(), shown.MAX_LIST_ENTRIES)
+                ],
             ),
-            conversations=shown.Talks(
+            conversations=shown.ConversationSummary(
                 self.conversation_states(),
-                [self._conversation(case) for case in islice(self._dispatcher.cases(), shown.MOST)],
+                [
+                    self._conversation(case)
+                    for case in islice(self._dispatcher.cases(), shown.MAX_LIST_ENTRIES)
+                ],
             ),
-            rooms=shown.Talks(
+            rooms=shown.ConversationSummary(
                 {
                     state: sum(n for (_, each), n in room_states.items() if each == state)
                     for state in ROOM_STATES
                 },
-                [self._room(room, there) for room, there in islice(self._rooms.live(), shown.MOST)],
+                [
+                    self._room(room, presence)
+                    for room, presence in islice(self._room_lifecycle.live(), shown.MAX_LIST_ENTRIES)
+                ],
             ),
         )
 
-    def support(self) -> dict[str, Any]:
+    def support_status(self) -> dict[str, Any]:
         """Waiters, line and conversations, for ``GET /api/v1/support/status``; people as ``Person.key``."""
         dispatcher = self._dispatcher
         since = min((ticket.since for ticket in dispatcher.desk.in_order()), default=None)
@@ -101,7 +110,7 @@ class Standing:
                     "person": waiter.person.key,
                     "name": waiter.name,
                     "ready": waiter.ready,
-                    "connected": bool(waiter.there),
+                    "connected": bool(waiter.processes),
                     "conversations": len(waiter.cases),
                     "capacity": dispatcher.capacity,
                 }
@@ -116,7 +125,7 @@ class Standing:
                         "name": dispatcher.case(ticket.number).row.user_name,
                         "since": ticket.since,
                     }
-                    for ticket in islice(dispatcher.desk.in_order(), MOST_WAITING)
+                    for ticket in islice(dispatcher.desk.in_order(), MAX_QUEUE_ROWS)
                 ],
             },
             "conversations": sum(len(waiter.cases) for waiter in dispatcher.waiters.values()),
@@ -124,27 +133,28 @@ class Standing:
 
     # --- inside ---
 
-    def _line(self) -> shown.Line:
+    def _queue_status(self) -> shown.QueueStatus:
         desk = self._dispatcher.desk
         first = [
-            self._waiting(self._dispatcher.case(each.number)) for each in islice(desk.in_order(), shown.MOST)
+            self._waiting(self._dispatcher.case(each.number))
+            for each in islice(desk.in_order(), shown.MAX_LIST_ENTRIES)
         ]
-        return shown.Line(len(desk), round(self.longest_wait(), 1), first)
+        return shown.QueueStatus(len(desk), round(self.longest_wait(), 1), first)
 
-    def _waiting(self, case: Case) -> shown.Waiting:
+    def _waiting(self, case: Case) -> shown.QueuedUserStatus:
         since, seconds = self._since(case.waits_since)
-        return shown.Waiting(case.row.id, case.row.user.host_id, since, seconds)
+        return shown.QueuedUserStatus(case.row.id, case.row.user.host_id, since, seconds)
 
-    def _state(self, waiter: WaiterDesk) -> str:
-        if not waiter.there:
+    def _state(self, waiter: WaiterState) -> str:
+        if not waiter.processes:
             return "away"
         if not waiter.ready:
             return "paused"
         pooled = self._dispatcher.desk.pool.get(waiter.person)
         return "ready" if pooled is not None and pooled.free else "busy"
 
-    def _waiter(self, waiter: WaiterDesk) -> shown.Waiter:
-        return shown.Waiter(
+    def _waiter(self, waiter: WaiterState) -> shown.WaiterStatus:
+        return shown.WaiterStatus(
             waiter.person.host_id,
             waiter.name,
             self._state(waiter),
@@ -153,22 +163,24 @@ class Standing:
             *self._since(waiter.since),
         )
 
-    def _conversation(self, case: Case) -> shown.Talk:
+    def _conversation(self, case: Case) -> shown.ConversationStatus:
         row = case.row
-        people = [_participant(row.user, bool(case.there))]
+        people = [_participant(row.user, bool(case.processes))]
         if row.waiter is not None:
             waiter = self._dispatcher.waiters.get(row.waiter)
-            people.append(_participant(row.waiter, waiter is not None and bool(waiter.there)))
+            people.append(_participant(row.waiter, waiter is not None and bool(waiter.processes)))
         if row.state is ConversationState.WAITING:
             since = self._since(case.waits_since)
         else:
             since = self._since_wall(row.assigned or row.created)
-        return shown.Talk("conversation", row.id, row.state.value, *since, people)
+        return shown.ConversationStatus("conversation", row.id, row.state.value, *since, people)
 
-    def _room(self, room: Room, there: Mapping[Person, bool]) -> shown.Talk:
+    def _room(self, room: Room, presence: Mapping[Person, bool]) -> shown.ConversationStatus:
         since = self._since_wall(room.started or room.created)
-        people = [_participant(person, present) for person, present in there.items()]
-        return shown.Talk(ROOM_KINDS[room.thread.kind], room.thread.id, room.state.value, *since, people)
+        people = [_participant(person, present) for person, present in presence.items()]
+        return shown.ConversationStatus(
+            ROOM_KINDS[room.thread.kind], room.thread.id, room.state.value, *since, people
+        )
 
     def _since(self, loop_time: float) -> tuple[str, float]:
         age = self._loop.time() - loop_time
@@ -178,5 +190,5 @@ class Standing:
         return self._times.text(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
 
 
-def _participant(person: Person, present: bool) -> shown.Participant:
-    return shown.Participant(person.role.value, person.host_id, present)
+def _participant(person: Person, present: bool) -> shown.ParticipantStatus:
+    return shown.ParticipantStatus(person.role.value, person.host_id, present)

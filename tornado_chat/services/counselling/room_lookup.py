@@ -2,17 +2,17 @@
 
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
-from tornado_chat.delivery.hub import PAGE
-from tornado_chat.plugins.manager import Plugins
+from tornado_chat.delivery.hub import PAGE_ITEMS
+from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import join_queries, rooms
-from tornado_chat.storage.join_queries import Missed
+from tornado_chat.storage.join_queries import MissedItems
 
 
-class Rooms:
+class RoomLookup:
     """Every room by its id."""
 
-    def __init__(self, store: Store, plugins: Plugins) -> None:
+    def __init__(self, store: Store, plugins: PluginManager) -> None:
         self._store = store
         self._plugins = plugins
 
@@ -25,20 +25,20 @@ class Rooms:
             return await self._store.look_up(rooms.get, thread)
         except NotFound:
             hook = "find_session" if thread.kind is Kind.SESSION else "find_record"
-            if not self._plugins.has(hook):
+            if not self._plugins.has_implementation(hook):
                 raise
             room = await (self._find_session if thread.kind is Kind.SESSION else self._find_record)(thread.id)
             if room is None:
                 raise
             return room
 
-    async def arrive(self, thread: Thread, reader: Person) -> tuple[Room, Missed[Message]]:
-        """As ``get``, with the first ``PAGE`` of what ``reader`` has not received."""
+    async def get_with_missed(self, thread: Thread, reader: Person) -> tuple[Room, MissedItems[Message]]:
+        """As ``get``, with the first ``PAGE_ITEMS`` of what ``reader`` has not received."""
         try:
-            return await self._store.look_up(join_queries.at_room, thread, reader, PAGE)
+            return await self._store.look_up(join_queries.load_room, thread, reader, PAGE_ITEMS)
         except NotFound:
             await self.get(thread)
-            return await self._store.look_up(join_queries.at_room, thread, reader, PAGE)
+            return await self._store.look_up(join_queries.load_room, thread, reader, PAGE_ITEMS)
 
     async def _find_session(self, session_id: int) -> Room | None:
         found: HostSession | None = await self._plugins.decide("find_session", session_id=session_id)

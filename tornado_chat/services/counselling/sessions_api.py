@@ -4,9 +4,9 @@ import peewee as pw
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Identity, Kind, Message, Person, Role, Room, Thread
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.auth.access import HOSTS, Gate
-from tornado_chat.services.counselling.room_lookup import Rooms
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
+from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.messaging.store import Store
@@ -26,15 +26,15 @@ class Sessions:
         store: Store,
         notifications: Notifications,
         counselling: Counselling,
-        found: Rooms,
-        gate: Gate,
-        plugins: Plugins,
+        found: RoomLookup,
+        access_control: AccessControl,
+        plugins: PluginManager,
     ) -> None:
         self._store = store
         self._notifications = notifications
         self._counselling = counselling
         self._rooms = found
-        self._gate = gate
+        self._access_control = access_control
         self._plugins = plugins
 
     async def open(
@@ -54,11 +54,11 @@ class Sessions:
 
         :raises Conflict: ``session_id`` is taken by other people's session.
         """
-        me = identity.person
-        if not await self._gate.allows(identity, Action.OPEN):
-            if me.role not in (*HOSTS, Role.USER):
-                raise Forbidden("role_not_allowed", role=me.role.value)
-            if me.role is Role.USER and me.id != user_id:
+        caller = identity.person
+        if not await self._access_control.is_allowed_by_plugin(identity, Action.OPEN):
+            if caller.role not in (*HOST_ROLES, Role.USER):
+                raise Forbidden("role_not_allowed", role=caller.role.value)
+            if caller.role is Role.USER and caller.id != user_id:
                 raise Forbidden("only_yourself")
         msg = await self._notifications.announcement(Person(Role.CONSULTANT, consultant_id))
 
@@ -67,7 +67,7 @@ class Sessions:
                 tx,
                 user_id=user_id,
                 consultant_id=consultant_id,
-                user_name=user_name or (identity.name if me.role is Role.USER else None),
+                user_name=user_name or (identity.name if caller.role is Role.USER else None),
                 consultant_name=consultant_name,
                 appointment_id=appointment_id,
                 session_id=session_id,
@@ -92,9 +92,9 @@ class Sessions:
         :raises Conflict: ``record_id`` is taken by another record.
         """
         session = await self._rooms.get(Thread(Kind.SESSION, session_id))
-        if not await self._gate.allows(identity, Action.SUPERVISE, session.thread) and (
-            identity.person.role not in HOSTS and identity.person != session.helper
-        ):
+        if not await self._access_control.is_allowed_by_plugin(
+            identity, Action.SUPERVISE, session.thread
+        ) and (identity.person.role not in HOST_ROLES and identity.person != session.helper):
             raise Forbidden("not_your_session")
         msg = await self._notifications.announcement(Person(Role.SUPERVISOR, supervisor_id))
 
@@ -120,15 +120,15 @@ class Sessions:
         return room
 
     async def _may_read(self, identity: Identity, room: Room) -> None:
-        me, thread = identity.person, room.thread
-        if await self._gate.allows(identity, Action.READ, thread):
+        caller, thread = identity.person, room.thread
+        if await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread):
             return
-        if me in (room.asker, room.helper) or me.role in HOSTS:
+        if caller in (room.asker, room.helper) or caller.role in HOST_ROLES:
             return
         if (
             thread.kind is Kind.SESSION
-            and me.role is Role.SUPERVISOR
-            and await self._store.look_up(rooms.supervises, thread.id, me)
+            and caller.role is Role.SUPERVISOR
+            and await self._store.look_up(rooms.is_supervisor_of, thread.id, caller)
         ):
             return
         raise Forbidden("not_your_session")
@@ -160,8 +160,8 @@ class Sessions:
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished one stays as it is."""
         room = await self._rooms.get(Thread(Kind.SESSION, session_id))
-        if not await self._gate.allows(identity, Action.END, room.thread) and (
-            identity.person not in (room.asker, room.helper) and identity.person.role not in HOSTS
+        if not await self._access_control.is_allowed_by_plugin(identity, Action.END, room.thread) and (
+            identity.person not in (room.asker, room.helper) and identity.person.role not in HOST_ROLES
         ):
             raise Forbidden("not_your_session")
         return await self._counselling.end(room.thread, identity.person)

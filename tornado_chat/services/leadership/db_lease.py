@@ -10,20 +10,20 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
 from tornado_chat.storage.writer import Transaction
 
-LASTS = 15.0  # seconds that nobody else gets the turn of a process that has died
+LEASE_SECONDS = 15.0  # seconds that nobody else gets the turn of a process that has died
 
 
-class Turn:
+class DatabaseLease:
     """The turn at one thing.
 
     Strategy: a lease in the database, which is extended while the work goes on. If that fails for too long the turn is
-    over by the clock of this process before another one can have it by its own, ``SPARE`` seconds earlier.
+    over by the clock of this process before another one can have it by its own, ``CLOCK_SKEW_SECONDS`` seconds earlier.
 
     :arg name: of the thing, the same in all processes.
     :arg shared: whether there are other processes; if not, it is always our turn.
     """
 
-    SPARE = 3.0  # seconds by which clocks may differ
+    CLOCK_SKEW_SECONDS = 3.0  # seconds by which clocks may differ
 
     def __init__(self, name: str, store: Store, loop: asyncio.AbstractEventLoop, *, shared: bool) -> None:
         self._name = name
@@ -31,50 +31,50 @@ class Turn:
         self._loop = loop
         self.shared = shared
         self._holder = uuid.uuid4().hex
-        self._until = 0.0
-        self._extending: asyncio.Task[None] | None = None
+        self._held_until = 0.0
+        self._renew_task: asyncio.Task[None] | None = None
 
     @property
-    def ours(self) -> bool:
-        return not self.shared or self._loop.time() < self._until
+    def is_held(self) -> bool:
+        return not self.shared or self._loop.time() < self._held_until
 
-    async def begin(self) -> bool:
+    async def acquire(self) -> bool:
         """Whether it is our turn now; then ``end`` has to be called. :raises ChatError: the database is away."""
-        if self.ours:
+        if self.is_held:
             return True
         now = now_microseconds()
-        if not await self._store.read(leases.is_free, self._name, self._holder, now):
+        if not await self._store.read(leases.is_available, self._name, self._holder, now):
             return False
-        if not await self._extend():
+        if not await self._renew():
             return False
-        if self._extending is None:
-            self._extending = self._loop.create_task(self._go_on())
+        if self._renew_task is None:
+            self._renew_task = self._loop.create_task(self._renew_forever())
         return True
 
-    async def end(self) -> None:
+    async def release(self) -> None:
         """Let others have it. A database that is away lets it run out."""
-        if self._extending is None:
+        if self._renew_task is None:
             return
-        self._extending.cancel()
-        await asyncio.wait({self._extending})
-        self._extending = None
-        if self.ours:
-            self._until = 0.0
+        self._renew_task.cancel()
+        await asyncio.wait({self._renew_task})
+        self._renew_task = None
+        if self.is_held:
+            self._held_until = 0.0
             with contextlib.suppress(ChatError):
-                await self._store.write(lambda tx: leases.let_go(tx, self._name, self._holder))
+                await self._store.write(lambda tx: leases.release(tx, self._name, self._holder))
 
-    async def _go_on(self) -> None:
+    async def _renew_forever(self) -> None:
         while True:
-            await asyncio.sleep(LASTS / 5)
+            await asyncio.sleep(LEASE_SECONDS / 5)
             with contextlib.suppress(ChatError):
-                await self._extend()
+                await self._renew()
 
-    async def _extend(self) -> bool:
+    async def _renew(self) -> bool:
         asked = self._loop.time()
 
         def take(tx: Transaction) -> bool:
-            return leases.take(tx, self._name, self._holder, LASTS)
+            return leases.acquire(tx, self._name, self._holder, LEASE_SECONDS)
 
         taken = await self._store.write(take)
-        self._until = asked + LASTS - self.SPARE if taken else 0.0
+        self._held_until = asked + LEASE_SECONDS - self.CLOCK_SKEW_SECONDS if taken else 0.0
         return taken

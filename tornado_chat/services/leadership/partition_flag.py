@@ -12,24 +12,28 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
 
-SIGN = "cut off "
-LASTS = 15.0  # seconds; clocks may differ by a few, and who has died since ends nobody's wait for longer
+FLAG_PREFIX = "cut off "
+FLAG_SECONDS = (
+    15.0  # seconds; clocks may differ by a few, and who has died since ends nobody's wait for longer
+)
 
 
-class CutOff:
+class PartitionFlag:
     """The sign of this process, and a look at everybody's."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._process = uuid.uuid4().hex
 
-    async def say(self) -> None:
-        """We are. To be said again before ``LASTS`` is over. :raises Unavailable: the database is away."""
-        await self._store.write(lambda tx: leases.take(tx, f"{SIGN}{self._process}", self._process, LASTS))
+    async def set(self) -> None:
+        """We are. To be said again before ``FLAG_SECONDS`` is over. :raises Unavailable: the database is away."""
+        await self._store.write(
+            lambda tx: leases.acquire(tx, f"{FLAG_PREFIX}{self._process}", self._process, FLAG_SECONDS)
+        )
 
-    async def anybody(self) -> bool:
+    async def is_set_by_any_process(self) -> bool:
         """Whether somebody is, or cannot even say so."""
         try:
-            return await self._store.read(leases.any_held, SIGN, now_microseconds())
+            return await self._store.read(leases.is_any_held, FLAG_PREFIX, now_microseconds())
         except ChatError:
             return True

@@ -12,55 +12,57 @@ class Term(Generic[Heard]):
     """Begins by reading what is unfinished, then lets everybody say who is there; ends at any time, and may begin again.
 
     What is committed while the database is being read may be missing in its answer, so it is kept, and handed
-    over by the end of the reading. What needs to know of everybody who is there waits while ``settling``.
+    over by the end of the reading. What needs to know of everybody who is there waits while ``settle_seconds``.
 
-    :arg settling: seconds from the begin of a term in which processes tell who is there. 0 if there is only one.
-    :arg settled: called when they are over. Not if they are 0, nor if the term ends before.
+    :arg settle_seconds: seconds from the begin of a term in which processes tell who is there. 0 if there is only one.
+    :arg on_settled: called when they are over. Not if they are 0, nor if the term ends before.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, settling: float, settled: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, settle_seconds: float, on_settled: Callable[[], None]
+    ) -> None:
         self._loop = loop
-        self._seconds = settling
-        self._settled = settled
-        self._settles: asyncio.TimerHandle | None = None
-        self._overheard: list[Heard] | None = None  # while the database is being read
-        self._running = False
+        self._settle_seconds = settle_seconds
+        self._on_settled = on_settled
+        self._settle_timer: asyncio.TimerHandle | None = None
+        self._buffered: list[Heard] | None = None  # while the database is being read
+        self._is_running = False
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it has begun, and not ended."""
-        return self._running
+        return self._is_running
 
     @property
-    def settling(self) -> bool:
+    def is_settling(self) -> bool:
         """Whether it is not known yet of everybody who is there."""
-        return self._settles is not None
+        return self._settle_timer is not None
 
     @contextmanager
-    def beginning(self) -> Iterator[list[Heard]]:
+    def starting(self) -> Iterator[list[Heard]]:
         """Around the reading: what is overheard meanwhile. The term begins when it is done, unless it fails."""
-        overheard: list[Heard] = []
-        self._overheard = overheard
+        buffered: list[Heard] = []
+        self._buffered = buffered
         try:
-            yield overheard
+            yield buffered
         finally:
-            self._overheard = None
-        self._running = True
-        if self._seconds:
-            self._settles = self._loop.call_later(self._seconds, self._has_settled)
+            self._buffered = None
+        self._is_running = True
+        if self._settle_seconds:
+            self._settle_timer = self._loop.call_later(self._settle_seconds, self._finish_settling)
 
-    def overhear(self, heard: Heard) -> None:
+    def buffer(self, item: Heard) -> None:
         """Keep what was committed just now, if the database is being read."""
-        if self._overheard is not None:
-            self._overheard.append(heard)
+        if self._buffered is not None:
+            self._buffered.append(item)
 
     def end(self) -> None:
         """One that has not begun may be ended, too."""
-        self._running = False
-        if self._settles is not None:
-            self._settles.cancel()
-            self._settles = None
+        self._is_running = False
+        if self._settle_timer is not None:
+            self._settle_timer.cancel()
+            self._settle_timer = None
 
-    def _has_settled(self) -> None:
-        self._settles = None
-        self._settled()
+    def _finish_settling(self) -> None:
+        self._settle_timer = None
+        self._on_settled()

@@ -3,25 +3,25 @@
 import asyncio
 import math
 
-from tornado_chat.aio.background import Tasks
-from tornado_chat.aio.chunks import portions
+from tornado_chat.aio.background import BackgroundTasks
+from tornado_chat.aio.chunks import chunks
 from tornado_chat.cluster.bus import Bus
 from tornado_chat.core.close_codes import RESTARTING, SIGNED_OUT
 from tornado_chat.core.errors import Restarting, TooFast
 from tornado_chat.core.types import Identity, Person
 from tornado_chat.delivery.hub import Hub
-from tornado_chat.delivery.socket_stream import Encoder, Outbox, Transport
+from tornado_chat.delivery.socket_stream import Encoder, SocketStream, Transport
 from tornado_chat.domain.throttle import TokenBucket
-from tornado_chat.observability.metrics import Tally
-from tornado_chat.plugins.manager import Plugins
+from tornado_chat.observability.metrics import EndpointMeter
+from tornado_chat.plugins.manager import PluginManager
 
-__all__ = ["Connections", "Encoder", "Outbox", "TokenBucket"]
+__all__ = ["Connections", "Encoder", "SocketStream", "TokenBucket"]
 # The web takes the last three from here: it imports neither delivery nor domain.
 
-ACCOUNT_SESSION = "tornado_chat_session"
+ACCOUNT_SESSION_CLAIM = "tornado_chat_session"
 """The claim of a token for one of the server's own accounts that names its session."""
 
-TICK = 0.01  # seconds between two groups of sockets that are closed
+DRAIN_TICK_SECONDS = 0.01  # seconds between two groups of sockets that are closed
 
 
 class Connections:
@@ -34,17 +34,17 @@ class Connections:
         self,
         hub: Hub,
         per_identity: int,
-        plugins: Plugins,
+        plugins: PluginManager,
         loop: asyncio.AbstractEventLoop,
         bus: Bus | None = None,
     ) -> None:
         self._hub = hub
         self._bus = bus
-        self._tasks = Tasks(loop)
+        self._tasks = BackgroundTasks(loop)
         self._plugins = plugins
         self._per_identity = per_identity
         self._draining = False
-        self._sessions: dict[Outbox, str] = {}
+        self._sessions: dict[SocketStream, str] = {}
 
     def reconfigure(self, per_identity: int) -> None:
         """Another limit for sockets that open from now on."""
@@ -58,8 +58,8 @@ class Connections:
         return self._draining
 
     def open(
-        self, identity: Identity, transport: Transport, encoder: Encoder, tally: Tally, conn: str
-    ) -> Outbox:
+        self, identity: Identity, transport: Transport, encoder: Encoder, tally: EndpointMeter, conn: str
+    ) -> SocketStream:
         """The outgoing side of a new socket.
 
         :arg tally: counts what is delivered to it.
@@ -73,34 +73,34 @@ class Connections:
         if others >= self._per_identity:
             raise TooFast("too_many_connections", limit=self._per_identity)
         if not others:
-            self._tell_presence(identity.person, online=True)
-        outbox = self._hub.open(identity.person, transport, encoder, tally, conn)
-        session = identity.claims.get(ACCOUNT_SESSION)
+            self._emit_presence(identity.person, online=True)
+        socket_stream = self._hub.open(identity.person, transport, encoder, tally, conn)
+        session = identity.claims.get(ACCOUNT_SESSION_CLAIM)
         if session is not None:
-            self._sessions[outbox] = str(session)
-        return outbox
+            self._sessions[socket_stream] = str(session)
+        return socket_stream
 
-    def close(self, outbox: Outbox) -> None:
+    def close(self, socket_stream: SocketStream) -> None:
         """The socket is gone."""
-        self._hub.discard(outbox)
-        self._sessions.pop(outbox, None)
-        if not self._hub.of_person(outbox.person):
-            self._tell_presence(outbox.person, online=False)
+        self._hub.discard(socket_stream)
+        self._sessions.pop(socket_stream, None)
+        if not self._hub.of_person(socket_stream.person):
+            self._emit_presence(socket_stream.person, online=False)
 
-    def _tell_presence(self, person: Person, *, online: bool) -> None:
+    def _emit_presence(self, person: Person, *, online: bool) -> None:
         if self._bus is None:
             self._plugins.emit("presence_changed", person=person, online=online)
             return
         if not online:
-            self._bus.tune_out(person)
-        self._tasks.spawn(self._tell_if_news(self._bus, person, online))
+            self._bus.unsubscribe(person)
+        self._tasks.spawn(self._emit_if_changed(self._bus, person, online))
 
-    async def _tell_if_news(self, bus: Bus, person: Person, online: bool) -> None:
+    async def _emit_if_changed(self, bus: Bus, person: Person, online: bool) -> None:
         if online:
             if not self._hub.of_person(person):  # gone already: nobody would tune out any more
                 return
-            await bus.tune_in(person)
-        if not await bus.elsewhere(person):
+            await bus.subscribe(person)
+        if not await bus.has_remote_subscriber(person):
             self._plugins.emit("presence_changed", person=person, online=online)
 
     def sessions(self) -> set[str]:
@@ -109,17 +109,19 @@ class Connections:
 
     def close_session(self, session: str) -> None:
         """Close the sockets of an account that is not signed in any more."""
-        for outbox in [outbox for outbox, its in self._sessions.items() if its == session]:
-            outbox.close(*SIGNED_OUT)
+        for socket_stream in [
+            socket_stream for socket_stream, its in self._sessions.items() if its == session
+        ]:
+            socket_stream.close(*SIGNED_OUT)
 
     def stop_opening(self) -> None:
         self._draining = True
 
     async def drain(self, seconds: float) -> None:
         """Close every socket with 1012, spread over ``seconds`` so that they do not all return at once."""
-        outboxes = list(self._hub)
-        size = math.ceil(len(outboxes) / max(1, int(seconds / TICK))) or 1
-        for some in portions(outboxes, size):
-            for outbox in some:
-                outbox.close(*RESTARTING)
-            await asyncio.sleep(TICK)
+        streams = list(self._hub)
+        size = math.ceil(len(streams) / max(1, int(seconds / DRAIN_TICK_SECONDS))) or 1
+        for some in chunks(streams, size):
+            for socket_stream in some:
+                socket_stream.close(*RESTARTING)
+            await asyncio.sleep(DRAIN_TICK_SECONDS)

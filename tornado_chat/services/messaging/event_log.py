@@ -7,32 +7,39 @@ What sockets do is logged where it happens (``joined``, ``resumed``, ``away``, `
 import logging
 from typing import Any
 
-from tornado_chat.core.events import Departed, Event, Queued, Returned, RoomEnded, RoomStarted
+from tornado_chat.core.events import (
+    ConversationEnded,
+    ConversationQueued,
+    ConversationRequeued,
+    Event,
+    RoomEnded,
+    RoomStarted,
+)
 from tornado_chat.core.types import Person, Thread
 from tornado_chat.observability.logs import fields
 
 log = logging.getLogger(__name__)
 
 
-class Journal:
+class EventLog:
     """Writes down what the bus tells."""
 
-    events = (Queued, Returned, Departed, RoomStarted, RoomEnded)
+    events = (ConversationQueued, ConversationRequeued, ConversationEnded, RoomStarted, RoomEnded)
 
     def on_event(self, event: Event) -> None:
         """Called for ``events``."""
-        if isinstance(event, Queued):
-            log.info("queued", extra=about(event.conversation.thread, event.conversation.user))
-        elif isinstance(event, Returned):
-            log.info("returned", extra=about(event.conversation.thread, event.lost))
-        elif isinstance(event, Departed):
-            log.info("ended", extra=about(event.conversation.thread, event.gone))
+        if isinstance(event, ConversationQueued):
+            log.info("queued", extra=log_fields(event.conversation.thread, event.conversation.user))
+        elif isinstance(event, ConversationRequeued):
+            log.info("returned", extra=log_fields(event.conversation.thread, event.lost))
+        elif isinstance(event, ConversationEnded):
+            log.info("ended", extra=log_fields(event.conversation.thread, event.gone))
         elif isinstance(event, RoomStarted):
             log.info("started", extra=fields(**event.room.thread.named))
         elif isinstance(event, RoomEnded):
             log.info("ended", extra=fields(**event.thread.named, state=event.state.value))
 
 
-def about(thread: Thread, person: Person, **more: Any) -> dict[str, Any]:
+def log_fields(thread: Thread, person: Person, **more: Any) -> dict[str, Any]:
     """The facts of a line of the log about somebody in a conversation, as its ``extra``."""
     return fields(**thread.named, role=person.role.value, id=person.id, **more)

@@ -12,83 +12,85 @@ from functools import partial
 
 import msgspec
 
-from tornado_chat.aio.deferred import Pending
+from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import ChatError
-from tornado_chat.core.types import Draft, Identity, Stored
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.storage.messages import Append
+from tornado_chat.core.types import AppendResult, Draft, Identity
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.storage.messages import AppendRequest
 
-Store = Callable[[str], Pending[Stored]]
+StoreText = Callable[[str], Deferred[AppendResult]]
 """Stores a message with the text that the filters have left of it."""
 
 
-class Lane:
+class FilterQueue:
     """The messages of one seat that are being filtered."""
 
     __slots__ = ("task", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[tuple[Draft | Awaitable[Draft], Store, Pending[Stored]]] = deque()
+        self.waiting: deque[tuple[Draft | Awaitable[Draft], StoreText, Deferred[AppendResult]]] = deque()
         self.task: asyncio.Task[None] | None = None
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         return self.task is not None and not self.task.done()
 
-    async def empty(self) -> None:
+    async def wait_empty(self) -> None:
         """Returns when everything said so far has been handed to the writer, or refused."""
-        if self.task is not None and self.busy:
+        if self.task is not None and self.is_busy:
             await asyncio.wait({self.task})
 
 
-class Filtering:
+class MessageFilter:
     """The chain ``filter_message`` in front of the writer."""
 
     def __init__(
         self,
-        plugins: Plugins,
-        append: Callable[[Append, float], Pending[Stored]],
+        plugins: PluginManager,
+        append: Callable[[AppendRequest, float], Deferred[AppendResult]],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._plugins = plugins
         self._append = append
         self._loop = loop
-        self._busy: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
-    def submit(self, lane: Lane, sender: Identity, message: Append, received: float) -> Pending[Stored]:
+    def submit(
+        self, filter_queue: FilterQueue, sender: Identity, message: AppendRequest, received: float
+    ) -> Deferred[AppendResult]:
         """Filter ``message``, then store what became of it.
 
         :arg received: when its frame came, by the loop's clock.
         :raises ChatError: a filter refused it at once. That of one that waits comes with the result.
         """
-        if not self._plugins.has("filter_message"):
+        if not self._plugins.has_implementation("filter_message"):
             return self._append(message, received)
 
-        def store(text: str) -> Pending[Stored]:
+        def store(text: str) -> Deferred[AppendResult]:
             return self._append(msgspec.structs.replace(message, text=text), received)
 
         draft = Draft(message.thread, sender, message.text, message.media)
         filtered: Draft | Awaitable[Draft] = draft
-        if not lane.busy:
+        if not filter_queue.is_busy:
             filtered = self._plugins.filter("filter_message", draft)
             if isinstance(filtered, Draft):
                 return store(filtered.text)
-        result: Pending[Stored] = Pending()
-        lane.waiting.append((filtered, store, result))
-        if not lane.busy:
-            lane.task = self._loop.create_task(self._work(lane))
-            self._busy.add(lane.task)
-            lane.task.add_done_callback(self._busy.discard)
+        result: Deferred[AppendResult] = Deferred()
+        filter_queue.waiting.append((filtered, store, result))
+        if not filter_queue.is_busy:
+            filter_queue.task = self._loop.create_task(self._run(filter_queue))
+            self._running.add(filter_queue.task)
+            filter_queue.task.add_done_callback(self._running.discard)
         return result
 
     async def finish(self, timeout: float) -> None:
         """Let everything be filtered that was taken, for so many seconds at most."""
-        if self._busy:
-            await asyncio.wait(self._busy, timeout=timeout)
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout)
 
-    async def _work(self, lane: Lane) -> None:
-        while lane.waiting:
-            draft, store, result = lane.waiting.popleft()
+    async def _run(self, filter_queue: FilterQueue) -> None:
+        while filter_queue.waiting:
+            draft, store, result = filter_queue.waiting.popleft()
             try:
                 if isinstance(draft, Draft):
                     draft = self._plugins.filter("filter_message", draft)
@@ -97,10 +99,10 @@ class Filtering:
                 result.settle(error=error)
             else:
                 # Not waited for: the next message may be part of the same commit.
-                stored.then(partial(_pass_on, result))
+                stored.set_callback(partial(_copy_result, result))
 
 
-def _pass_on(result: Pending[Stored], stored: Pending[Stored]) -> None:
+def _copy_result(result: Deferred[AppendResult], stored: Deferred[AppendResult]) -> None:
     if stored.error is None:
         result.settle(stored.result)
     else:

@@ -7,10 +7,10 @@ from tornado_chat.core.errors import Refused
 from tornado_chat.core.events import Event
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Notification, NotificationDraft, Person, Room, Thread
-from tornado_chat.delivery.hub import PAGE, Hub
-from tornado_chat.delivery.socket_stream import Outbox
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.messaging.receipts import ReceiptBook
+from tornado_chat.delivery.hub import PAGE_ITEMS, Hub
+from tornado_chat.delivery.socket_stream import SocketStream
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.messaging.receipts import ReceiptStore
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import join_queries, notifications
 from tornado_chat.storage.writer import Transaction
@@ -24,14 +24,14 @@ class Notifications:
     """Notifying people, and their inboxes."""
 
     def __init__(
-        self, store: Store, hub: Hub, receipts: ReceiptBook, plugins: Plugins, language: Language
+        self, store: Store, hub: Hub, receipts: ReceiptStore, plugins: PluginManager, language: Language
     ) -> None:
         self._store = store
         self._hub = hub
         self._receipts = receipts
         self._plugins = plugins
         self._language = language
-        self._told = 0  # notifications, of anybody
+        self._notified_count = 0  # notifications, of anybody
 
     async def notify(
         self, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
@@ -65,27 +65,29 @@ class Notifications:
             data["observeSessionId"] = room.session_id
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
-    async def attach(self, outbox: Outbox) -> Thread:
+    async def attach(self, socket_stream: SocketStream) -> Thread:
         """Give a socket what its person has not received yet, then everything new."""
-        owner = outbox.person
-        told = self._told
-        found = await self._store.look_up(join_queries.at_inbox, owner, PAGE)
+        owner = socket_stream.person
+        notified_count = self._notified_count
+        found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS)
         if found is None:
             inbox = await self._store.write(lambda tx: notifications.open_inbox(tx, owner))
-            await self._hub.follow(outbox, inbox, 0)
+            await self._hub.follow(socket_stream, inbox, 0)
             return inbox
         inbox, missed = found
         received = self._receipts.latest(inbox, owner, missed.receipt)
         # Nobody followed the inbox while it was read: what was told meanwhile may be missing.
-        first = missed.items if told == self._told and not self._hub.shared else None
-        await self._hub.follow(outbox, inbox, received or 0, first)
+        first = (
+            missed.items if notified_count == self._notified_count and not self._hub.is_clustered else None
+        )
+        await self._hub.follow(socket_stream, inbox, received or 0, first)
         return inbox
 
     events = (Notification,)
 
     def on_event(self, event: Event) -> None:
         """Note that somebody was notified; called for ``events``, after their commit."""
-        self._told += 1
+        self._notified_count += 1
 
     async def _filter(self, draft: NotificationDraft) -> NotificationDraft:
         filtered = self._plugins.filter("filter_notification", draft)

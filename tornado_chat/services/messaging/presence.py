@@ -9,7 +9,7 @@ from tornado_chat.core.types import Person, Thread
 from tornado_chat.delivery.hub import Hub
 
 
-class Presence:
+class PresenceLookup:
     """Who has a socket open, in any process."""
 
     def __init__(self, hub: Hub, bus: Bus) -> None:
@@ -18,8 +18,8 @@ class Presence:
 
     async def online(self, person: Person) -> bool:
         """Whether somebody has a socket of any kind open."""
-        return bool(self._hub.of_person(person)) or await self._bus.elsewhere(person)
+        return bool(self._hub.of_person(person)) or await self._bus.has_remote_subscriber(person)
 
     async def can_be_notified(self, inbox: Thread) -> bool:
         """Whether the owner of an inbox has a ``/notify`` socket open."""
-        return self._hub.is_followed(inbox) or await self._bus.elsewhere(inbox)
+        return self._hub.is_followed(inbox) or await self._bus.has_remote_subscriber(inbox)

@@ -14,34 +14,34 @@ from tornado_chat.storage import receipts
 
 log = logging.getLogger(__name__)
 
-DELAY = 0.5  # seconds that receipts are collected before they are stored
+FLUSH_INTERVAL_SECONDS = 0.5  # seconds that receipts are collected before they are stored
 
 
-class ReceiptBook:
+class ReceiptStore:
     """Who has received what, up to which ``seq``."""
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self._store = store
         self._loop = loop
-        self._news: dict[tuple[Thread, Person], int] = {}
-        self._being_stored: dict[tuple[Thread, Person], int] = {}
+        self._unsaved: dict[tuple[Thread, Person], int] = {}
+        self._saving: dict[tuple[Thread, Person], int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def note(self, thread: Thread, reader: Person, seq: int) -> None:
+    def record(self, thread: Thread, reader: Person, seq: int) -> None:
         """``reader`` has received everything up to ``seq``."""
         key = (thread, reader)
-        if seq > self._news.get(key, -1):
-            self._news[key] = seq
+        if seq > self._unsaved.get(key, -1):
+            self._unsaved[key] = seq
         if self._timer is None:
-            self._timer = self._loop.call_later(DELAY, self._start_flush)
+            self._timer = self._loop.call_later(FLUSH_INTERVAL_SECONDS, self._start_flush)
 
     async def begin(self, thread: Thread, reader: Person, seq: int) -> None:
         """``reader`` is to receive what follows ``seq``. Stored at once: another process could not know it.
 
         :raises Unavailable: it could not be stored.
         """
-        await self._store.write(lambda tx: receipts.advance(tx.database, [(thread, reader, seq)]))
+        await self._store.write(lambda tx: receipts.advance_receipts(tx.database, [(thread, reader, seq)]))
 
     async def get(self, thread: Thread, reader: Person) -> int | None:
         """The reader's receipt, or None before the first one."""
@@ -50,7 +50,7 @@ class ReceiptBook:
     def latest(self, thread: Thread, reader: Person, stored: int | None) -> int | None:
         """The reader's receipt, given the ``stored`` one: there may be a later one that is not stored yet."""
         key = (thread, reader)
-        known = [seq for seq in (stored, self._being_stored.get(key), self._news.get(key)) if seq is not None]
+        known = [seq for seq in (stored, self._saving.get(key), self._unsaved.get(key)) if seq is not None]
         return max(known, default=None)
 
     async def flush(self) -> None:
@@ -58,21 +58,21 @@ class ReceiptBook:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._being_stored, self._news = self._news, {}
-        batch = [(thread, reader, seq) for (thread, reader), seq in self._being_stored.items()]
+        self._saving, self._unsaved = self._unsaved, {}
+        batch = [(thread, reader, seq) for (thread, reader), seq in self._saving.items()]
         if not batch:
             return
         try:
-            await self._store.write(lambda tx: receipts.advance(tx.database, batch))
+            await self._store.write(lambda tx: receipts.advance_receipts(tx.database, batch))
         except ChatError as error:
             log.warning("receipts could not be stored yet: %s", error)
             for thread, reader, seq in batch:
-                self.note(thread, reader, seq)
-        self._being_stored = {}
+                self.record(thread, reader, seq)
+        self._saving = {}
 
     def _start_flush(self) -> None:
         self._timer = None
         if self._task is not None and not self._task.done():  # a slow disk: let it finish first
-            self._timer = self._loop.call_later(DELAY, self._start_flush)
+            self._timer = self._loop.call_later(FLUSH_INTERVAL_SECONDS, self._start_flush)
             return
         self._task = self._loop.create_task(self.flush())

@@ -6,29 +6,29 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee as pw
 
-from tornado_chat.aio.chunks import portions
-from tornado_chat.aio.deferred import Pending
+from tornado_chat.aio.chunks import chunks
+from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import Unavailable
-from tornado_chat.core.events import Event, Sequenced
-from tornado_chat.core.types import Kind, Stored, Thread
+from tornado_chat.core.events import Event, SequencedItem
+from tornado_chat.core.types import AppendResult, Kind, Thread
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.storage import health, messages, notifications
-from tornado_chat.storage.database import Readers
-from tornado_chat.storage.messages import Append
+from tornado_chat.storage.database import ReaderPool
+from tornado_chat.storage.messages import AppendRequest
 from tornado_chat.storage.writer import Transaction, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K")
 
-PORTION = 500  # keys of one question
+CHUNK_ROWS = 500  # keys of one question
 
 
 class Store:
     """One database with its writer thread and its readers.
 
     :arg publish: gets every event after the commit that it belongs to.
-    :arg patience: seconds to wait for a database that is away.
+    :arg timeout_seconds: seconds to wait for a database that is away.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class Store:
         publish: Callable[[Event], None],
         loop: asyncio.AbstractEventLoop,
         metrics: Metrics,
-        patience: float,
+        timeout_seconds: float,
     ) -> None:
         self._database = database
-        self._readers = Readers(database, patience=patience)
+        self._readers = ReaderPool(database, timeout_seconds=timeout_seconds)
         self._metrics = metrics
-        self._writer = Writer(database, publish, loop, meter=metrics.storage, patience=patience)
+        self._writer = Writer(database, publish, loop, meter=metrics.storage, timeout_seconds=timeout_seconds)
         self._writer.start()
 
     @property
@@ -54,7 +54,7 @@ class Store:
         """Bytes of the database, None if that is not known."""
         return health.size(self._database)
 
-    def append(self, append: Append, received: float) -> Pending[Stored]:
+    def append(self, append: AppendRequest, received: float) -> Deferred[AppendResult]:
         """Store a message; see ``Writer.append``."""
         return self._writer.append(append, received)
 
@@ -65,7 +65,7 @@ class Store:
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Ask something; see ``Readers.read``."""
+        """Ask something; see ``ReaderPool.read``."""
         try:
             return await self._readers.read(query, *args, **kwargs)
         except Unavailable:
@@ -75,14 +75,14 @@ class Store:
     async def look_up(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Ask for a few rows by their keys; see ``Readers.look_up``."""
+        """Ask for a few rows by their keys; see ``ReaderPool.look_up``."""
         try:
             return await self._readers.look_up(query, *args, **kwargs)
         except Unavailable:
             self._metrics.read_errors += 1
             raise
 
-    async def items_after(self, thread: Thread, seq: int, limit: int) -> list[Sequenced]:
+    async def items_after(self, thread: Thread, seq: int, limit: int) -> list[SequencedItem]:
         """What follows ``seq`` in a thread of any kind, for the hub to send again."""
         if thread.kind is Kind.INBOX:
             return [*await self.read(notifications.after, thread, seq, limit)]
@@ -94,19 +94,19 @@ class Store:
         self._readers.close()
 
 
-async def read_in_portions(
+async def read_in_chunks(
     store: Store, query: Callable[[pw.Database, Sequence[K]], Iterable[T]], keys: Sequence[K]
 ) -> AsyncIterator[T]:
     """All that ``query`` finds of ``keys``: no statement becomes too long, and the loop gets its turns.
 
     :raises Unavailable: the database is away.
     """
-    for some in portions(keys, PORTION):
+    for some in chunks(keys, CHUNK_ROWS):
         for found in await store.read(query, some):
             yield found
 
 
-def forgive(done: asyncio.Future[Any]) -> None:
+def retrieve_exception(done: asyncio.Future[Any]) -> None:
     """For a write that nobody waits for: the writer has logged what went wrong, if anything did."""
     if not done.cancelled():
         done.exception()

@@ -19,27 +19,27 @@ import msgspec
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.status import Status
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.observability.metrics.multiprocess import Family, frozen, text
-from tornado_chat.services.monitoring.aggregate_status import merged
-from tornado_chat.services.monitoring.overview import Overview
+from tornado_chat.observability.metrics.multiprocess import MetricFamilySnapshot, frozen, text
+from tornado_chat.services.monitoring.aggregate_status import merge_status
+from tornado_chat.services.monitoring.overview import StatusReporter
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PATIENCE = 3.0  # seconds that another process gets to answer
+PROCESS_TIMEOUT_SECONDS = 3.0  # seconds that another process gets to answer
 
 
-class Siblings:
+class StatusAggregator:
     """Alone, it answers for this process.
 
     :arg process: which one of ``processes`` this is; 0: it is the only one.
     """
 
-    def __init__(self, overview: Overview, metrics: Metrics, process: int, directory: Path) -> None:
+    def __init__(self, overview: StatusReporter, metrics: Metrics, process: int, directory: Path) -> None:
         self._overview = overview
         self._metrics = metrics
-        self._process = process
+        self._process_number = process
         self._directory = directory
         self._server: asyncio.Server | None = None
         self._inode = 0
@@ -48,40 +48,42 @@ class Siblings:
 
     async def metrics(self) -> bytes:
         """Prometheus' text format. One of many gives each number the label ``process``."""
-        await self._overview.refresh()
-        if not self._process:
+        await self._overview.probe_database()
+        if not self._process_number:
             return self._metrics.text()
-        others = await self._ask("metrics", list[Family])
-        own = {self._process: frozen(self._metrics.registry)}
+        others = await self._ask_processes("metrics", list[MetricFamilySnapshot])
+        own = {self._process_number: frozen(self._metrics.registry)}
         return text({**own, **{process: found for process, found in others.items() if found is not None}})
 
     async def status(self) -> Status:
         own = await self._overview.status()
-        if not self._process:
+        if not self._process_number:
             return own
-        return merged(own, await self._ask("status", Status))
+        return merge_status(own, await self._ask_processes("status", Status))
 
     # --- asking ---
 
-    async def _ask(self, what: str, kind: type[T]) -> Mapping[int, T | None]:
+    async def _ask_processes(self, request: str, kind: type[T]) -> Mapping[int, T | None]:
         """What the others say, by process; None of one that does not answer."""
         answers: dict[int, T | None] = {}
 
         async def ask(process: int) -> None:
             with contextlib.suppress(FileNotFoundError, ConnectionError):  # that one has ended
-                answers[process] = await self._fetch(process, what, kind)
+                answers[process] = await self._ask_process(process, request, kind)
 
         numbers = (int(path.stem.removeprefix("process-")) for path in self._directory.glob("process-*.sock"))
-        await asyncio.gather(*(ask(process) for process in sorted(numbers) if process != self._process))
+        await asyncio.gather(
+            *(ask(process) for process in sorted(numbers) if process != self._process_number)
+        )
         return {process: answers[process] for process in sorted(answers)}
 
-    async def _fetch(self, process: int, what: str, kind: type[T]) -> T | None:
+    async def _ask_process(self, process: int, request: str, kind: type[T]) -> T | None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                with _short(self._directory) as directory:
+            async with asyncio.timeout(PROCESS_TIMEOUT_SECONDS):
+                with _short_path(self._directory) as directory:
                     reader, writer = await asyncio.open_unix_connection(f"{directory}/process-{process}.sock")
                 try:
-                    writer.write(f"{what}\n".encode())
+                    writer.write(f"{request}\n".encode())
                     return msgspec.json.decode(await reader.read(), type=kind)
                 finally:
                     writer.close()
@@ -93,40 +95,40 @@ class Siblings:
 
     async def start(self) -> None:
         """Answer the others from now on. A directory that does not allow it is no reason not to serve."""
-        if not self._process:
+        if not self._process_number:
             return
         listening = socket.socket(socket.AF_UNIX)
-        path = self._directory / f"process-{self._process}.sock"
-        aside = path.with_suffix(f".{os.getpid()}")
+        path = self._directory / f"process-{self._process_number}.sock"
+        temporary = path.with_suffix(f".{os.getpid()}")
         try:
-            with _short(self._directory) as directory:
-                listening.bind(f"{directory}/{aside.name}")
+            with _short_path(self._directory) as directory:
+                listening.bind(f"{directory}/{temporary.name}")
             listening.listen()
-            self._inode = aside.stat().st_ino
-            aside.rename(path)
+            self._inode = temporary.stat().st_ino
+            temporary.rename(path)
         except OSError as error:
             listening.close()
             log.warning("the other processes cannot ask this one how it is: %s", error.strerror)
             return
-        self._server = await asyncio.start_unix_server(self._answer, sock=listening)
+        self._server = await asyncio.start_unix_server(self._serve_request, sock=listening)
 
     async def stop(self) -> None:
         if self._server is None:
             return
         self._server.close()
-        path = self._directory / f"process-{self._process}.sock"
+        path = self._directory / f"process-{self._process_number}.sock"
         with contextlib.suppress(OSError):
             if path.stat().st_ino == self._inode:
                 path.unlink()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                asked = (await reader.readline()).strip()
-                if asked == b"metrics":
-                    await self._overview.refresh()
+            async with asyncio.timeout(PROCESS_TIMEOUT_SECONDS):
+                request = (await reader.readline()).strip()
+                if request == b"metrics":
+                    await self._overview.probe_database()
                     writer.write(msgspec.json.encode(frozen(self._metrics.registry)))
-                elif asked == b"status":
+                elif request == b"status":
                     writer.write(msgspec.json.encode(await self._overview.status()))
                 await writer.drain()
         except (OSError, TimeoutError, ChatError) as error:
@@ -136,7 +138,7 @@ class Siblings:
 
 
 @contextlib.contextmanager
-def _short(directory: Path) -> Iterator[str]:
+def _short_path(directory: Path) -> Iterator[str]:
     """Another name of it: a socket's path has 107 bytes at most, and a state directory may have more."""
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     try:

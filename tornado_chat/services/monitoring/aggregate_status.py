@@ -9,41 +9,42 @@ from typing import TypeVar
 
 import msgspec
 
-from tornado_chat.core.status import Database, History, Messages, Plugin, Status
+from tornado_chat.core.status import DatabaseStatus, HistoryStatus, MessageRates, PluginStatus, Status
 
 T = TypeVar("T")
 
-SUMS = ("sockets", "line", "received", "delivered")
-WORST = ("longest_wait", "p50", "p99", "lag")
+SUMMED_COLUMNS = ("sockets", "line", "received", "delivered")
+MAX_COLUMNS = ("longest_wait", "p50", "p99", "lag")
 
 
-def merged(own: Status, others: Mapping[int, Status | None]) -> Status:
+def merge_status(own: Status, others: Mapping[int, Status | None]) -> Status:
     """:arg others: by process; None of one that does not answer."""
-    there = [each for each in others.values() if each is not None]
-    every = [own, *there]
-    silent = {f"process {n}": "does not answer" for n, each in others.items() if each is None}
+    answered = [each for each in others.values() if each is not None]
+    statuses = [own, *answered]
+    unreachable = {f"process {n}": "does not answer" for n, each in others.items() if each is None}
     return msgspec.structs.replace(
         own,
-        problems={key: text for each in reversed(every) for key, text in each.problems.items()} | silent,
-        sockets={name: sum(each.sockets.get(name, 0) for each in every) for name in own.sockets},
-        messages=Messages(
-            sum(each.messages.received for each in every),
-            sum(each.messages.delivered for each in every),
-            _worst(each.messages.p50 for each in every),
-            _worst(each.messages.p99 for each in every),
+        problems={key: text for each in reversed(statuses) for key, text in each.problems.items()}
+        | unreachable,
+        sockets={name: sum(each.sockets.get(name, 0) for each in statuses) for name in own.sockets},
+        messages=MessageRates(
+            sum(each.messages.received for each in statuses),
+            sum(each.messages.delivered for each in statuses),
+            _max_known(each.messages.p50 for each in statuses),
+            _max_known(each.messages.p99 for each in statuses),
         ),
-        history=_history([each.history for each in every]),
-        plugins=[_plugin([mine, *_named(mine.name, there)]) for mine in own.plugins],
-        database=_database([each.database for each in every]),
-        processes=sorted((each.process for each in every), key=lambda process: process.number),
+        history=_merge_history([each.history for each in statuses]),
+        plugins=[_merge_plugin([mine, *_plugins_named(mine.name, answered)]) for mine in own.plugins],
+        database=_merge_database([each.database for each in statuses]),
+        processes=sorted((each.process for each in statuses), key=lambda process: process.number),
     )
 
 
-def _worst(values: Iterable[float | None]) -> float | None:
+def _max_known(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _history(several: Sequence[History]) -> History:
+def _merge_history(several: Sequence[HistoryStatus]) -> HistoryStatus:
     """Steps end at each process's own moments; the newest ones belong together, and so on back."""
     own = several[0]
     length = len(own.time)
@@ -53,15 +54,17 @@ def _history(several: Sequence[History]) -> History:
         rows = ([values[n] for values in backwards if n < len(values)] for n in range(length))
         return [put(row) for row in rows][::-1]
 
-    columns = {name: column(name, sum) for name in SUMS} | {name: column(name, _worst) for name in WORST}
+    columns = {name: column(name, sum) for name in SUMMED_COLUMNS} | {
+        name: column(name, _max_known) for name in MAX_COLUMNS
+    }
     return msgspec.structs.replace(own, **columns)
 
 
-def _named(name: str, several: Iterable[Status]) -> Iterable[Plugin]:
+def _plugins_named(name: str, several: Iterable[Status]) -> Iterable[PluginStatus]:
     return (plugin for each in several for plugin in each.plugins if plugin.name == name)
 
 
-def _plugin(several: Sequence[Plugin]) -> Plugin:
+def _merge_plugin(several: Sequence[PluginStatus]) -> PluginStatus:
     longest = max(several, key=lambda each: each.suspended_for)
     return msgspec.structs.replace(
         several[0],
@@ -73,7 +76,7 @@ def _plugin(several: Sequence[Plugin]) -> Plugin:
     )
 
 
-def _database(several: Sequence[Database]) -> Database:
+def _merge_database(several: Sequence[DatabaseStatus]) -> DatabaseStatus:
     return msgspec.structs.replace(
         several[0],
         last_commit=max((each.last_commit for each in several if each.last_commit), default=None),

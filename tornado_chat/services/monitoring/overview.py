@@ -11,24 +11,24 @@ from platform import python_version
 
 import msgspec
 
-from tornado_chat.cluster.facts import Coordination, WhatGoesOn
-from tornado_chat.core import status as shown
+from tornado_chat.cluster.facts import CoordinatorClient, DeskStatusRequest
+from tornado_chat.core import status as status_types
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.delivery.hub import Hub
 from tornado_chat.observability.metrics import Gauges, Metrics
-from tornado_chat.observability.metrics.history import STEP
-from tornado_chat.observability.metrics.history import History as Recorded
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.coordinator.snapshot import Standing
+from tornado_chat.observability.metrics.history import STEP_SECONDS
+from tornado_chat.observability.metrics.history import MetricsHistory as MetricsHistory
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.monitoring.readiness import Readiness
 from tornado_chat.wire.times import LocalTimes
 
-PATIENCE = 1.0  # seconds that the database gets to answer before it counts as a problem
+DATABASE_TIMEOUT_SECONDS = 1.0  # seconds that the database gets to answer before it counts as a problem
 STATM = "/proc/self/statm"
 
 
-class Overview:
+class StatusReporter:
     """Looks at everything, changes nothing.
 
     :arg database: its kind, ``sqlite`` or ``mysql``.
@@ -39,29 +39,29 @@ class Overview:
         self,
         *,
         hub: Hub,
-        standing: Standing,
-        coordination: Coordination,
+        snapshot: CoordinatorSnapshot,
+        coordinator_client: CoordinatorClient,
         store: Store,
         readiness: Readiness,
-        plugins: Plugins,
+        plugins: PluginManager,
         metrics: Metrics,
-        recorded: Recorded,
+        metrics_history: MetricsHistory,
         times: LocalTimes,
         database: str,
         process: int,
     ) -> None:
         self._hub = hub
-        self._standing = standing
-        self._coordination = coordination
+        self._snapshot = snapshot
+        self._coordinator_client = coordinator_client
         self._store = store
         self._readiness = readiness
         self._plugins = plugins
         self._metrics = metrics
-        self._recorded = recorded
+        self._metrics_history = metrics_history
         self._times = times
-        self._kind = database
-        self._number = process
-        self._started = time.time()
+        self._database_kind = database
+        self._process_number = process
+        self._started_at = time.time()
 
     # --- for the metrics ---
 
@@ -70,41 +70,43 @@ class Overview:
         for each in self._plugins.loaded:
             self._plugins.suspended_for(each.name)  # a suspension that is over ends by this
         return Gauges(
-            line=self._standing.line,
-            longest_wait=self._standing.longest_wait(),
-            waiters=self._standing.waiter_states(),
-            conversations=self._standing.conversation_states(),
-            rooms=self._standing.room_states(),
-            receipts=sum(outbox.unproven for outbox in self._hub),
+            line=self._snapshot.queue_length,
+            longest_wait=self._snapshot.longest_wait(),
+            waiters=self._snapshot.waiter_states(),
+            conversations=self._snapshot.conversation_states(),
+            rooms=self._snapshot.room_states(),
+            receipts=sum(socket_stream.has_unacknowledged for socket_stream in self._hub),
             backlog=self._store.backlog,
             database_bytes=self._store.size(),
             ready=self._readiness.ready,
         )
 
-    async def refresh(self) -> None:
+    async def probe_database(self) -> None:
         """Ask whether the database takes writes, for ``gauges`` to know."""
-        await self._readiness.problems(PATIENCE)
+        await self._readiness.problems(DATABASE_TIMEOUT_SECONDS)
 
     # --- for people ---
 
-    async def status(self) -> shown.Status:
+    async def status(self) -> status_types.Status:
         """How things are now, in detail."""
-        problems = await self._readiness.problems(PATIENCE)
+        problems = await self._readiness.problems(DATABASE_TIMEOUT_SECONDS)
         try:
-            desk = msgspec.convert(await self._coordination.ask(WhatGoesOn()), shown.Desk)
+            desk = msgspec.convert(
+                await self._coordinator_client.call(DeskStatusRequest()), status_types.DeskStatus
+            )
         except Unavailable as error:
             problems = {**problems, "coordinator": str(error)}
-            desk = self._standing.desk()
-        tallies, process = self._metrics.tallies, self._process()
-        return shown.Status(
-            time=self._text(time.time()),
+            desk = self._snapshot.desk_status()
+        endpoint_meters, process = self._metrics.endpoint_meters, self._process()
+        return status_types.Status(
+            time=self._format_time(time.time()),
             problems=problems,
-            sockets={endpoint: tally.open for endpoint, tally in tallies.items()},
+            sockets={endpoint: tally.open for endpoint, tally in endpoint_meters.items()},
             line=desk.line,
             waiters=desk.waiters,
             conversations=desk.conversations,
             rooms=desk.rooms,
-            messages=shown.Messages(*self._recorded.last_minute()),
+            messages=status_types.MessageRates(*self._metrics_history.last_minute()),
             history=self._history(),
             plugins=[self._plugin(each.name, each.version) for each in self._plugins.loaded],
             database=self._database(),
@@ -114,18 +116,18 @@ class Overview:
 
     # --- the server itself ---
 
-    def _history(self) -> shown.History:
-        points = self._recorded.points
+    def _history(self) -> status_types.HistoryStatus:
+        points = self._metrics_history.points
         columns = {
             name: [getattr(point, name) for point in points]
-            for name in shown.History.__struct_fields__
+            for name in status_types.HistoryStatus.__struct_fields__
             if name != "step"
         }
-        return msgspec.convert({"step": STEP, **columns}, shown.History)
+        return msgspec.convert({"step": STEP_SECONDS, **columns}, status_types.HistoryStatus)
 
-    def _plugin(self, name: str, version: str) -> shown.Plugin:
+    def _plugin(self, name: str, version: str) -> status_types.PluginStatus:
         meter, suspended_for = self._metrics.plugin(name), self._plugins.suspended_for(name)
-        return shown.Plugin(
+        return status_types.PluginStatus(
             name,
             version,
             "suspended" if suspended_for else "running",
@@ -135,28 +137,30 @@ class Overview:
             round(suspended_for, 1),
         )
 
-    def _database(self) -> shown.Database:
+    def _database(self) -> status_types.DatabaseStatus:
         storage = self._metrics.storage
-        last = self._text(storage.last_commit) if storage.last_commit else None
+        last = self._format_time(storage.last_commit) if storage.last_commit else None
         errors = storage.refused + self._metrics.read_errors
-        return shown.Database(self._kind, self._store.size(), last, self._store.backlog, errors)
+        return status_types.DatabaseStatus(
+            self._database_kind, self._store.size(), last, self._store.backlog, errors
+        )
 
-    def _process(self) -> shown.Process:
-        return shown.Process(
+    def _process(self) -> status_types.ProcessStatus:
+        return status_types.ProcessStatus(
             os.getpid(),
             version("tornado_chat"),
             python_version(),
-            self._text(self._started),
-            round(time.time() - self._started, 1),
+            self._format_time(self._started_at),
+            round(time.time() - self._started_at, 1),
             _memory(),
-            round(self._recorded.lag, 4),
-            self._number,
-            sum(each.open for each in self._metrics.tallies.values()),
+            round(self._metrics_history.lag, 4),
+            self._process_number,
+            sum(each.open for each in self._metrics.endpoint_meters.values()),
         )
 
     # --- times ---
 
-    def _text(self, seconds: float) -> str:
+    def _format_time(self, seconds: float) -> str:
         return self._times.text(int(seconds * 1e6))
 
 

@@ -7,7 +7,7 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import health
 
-PATIENCE = 5.0  # seconds
+DATABASE_TIMEOUT_SECONDS = 5.0  # seconds
 
 
 class Readiness:
@@ -25,36 +25,36 @@ class Readiness:
         self._store = store
         self._loop = loop
         self._parts = parts
-        self._probe: asyncio.Task[str] | None = None
-        self._asked_at = 0.0
+        self._probe_task: asyncio.Task[str] | None = None
+        self._probe_started_at = 0.0
         self._database = ""
 
-    async def problems(self, patience: float = PATIENCE) -> dict[str, str]:
+    async def problems(self, timeout_seconds: float = DATABASE_TIMEOUT_SECONDS) -> dict[str, str]:
         """What stands in the way of serving, by part; empty if nothing does.
 
-        :arg patience: seconds that the database gets to answer.
+        :arg timeout_seconds: seconds that the database gets to answer.
         """
-        if self._probe is None or self._probe.done():
-            self._asked_at = self._loop.time()
-            self._probe = self._loop.create_task(self._ask())
-        done, _ = await asyncio.wait({self._probe}, timeout=patience)
+        if self._probe_task is None or self._probe_task.done():
+            self._probe_started_at = self._loop.time()
+            self._probe_task = self._loop.create_task(self._probe_database())
+        done, _ = await asyncio.wait({self._probe_task}, timeout=timeout_seconds)
         if done:
-            self._database = self._probe.result()
+            self._database = self._probe_task.result()
         else:
-            self._database = f"no answer within {self._loop.time() - self._asked_at:.0f} s"
-        return {part: problem for part, problem in self._told().items() if problem}
+            self._database = f"no answer within {self._loop.time() - self._probe_started_at:.0f} s"
+        return {part: problem for part, problem in self._problems_by_part().items() if problem}
 
     @property
     def ready(self) -> dict[str, bool]:
         """Of each part, whether it was well when it was asked the last time."""
-        return {part: not problem for part, problem in self._told().items()}
+        return {part: not problem for part, problem in self._problems_by_part().items()}
 
-    def _told(self) -> dict[str, str]:
+    def _problems_by_part(self) -> dict[str, str]:
         return {"database": self._database, **{part: ask() for part, ask in self._parts.items()}}
 
-    async def _ask(self) -> str:
+    async def _probe_database(self) -> str:
         try:
-            await self._store.write(health.probe)
+            await self._store.write(health.probe_write)
         except ChatError as error:
             return str(error.__cause__ or error)
         return ""

@@ -11,11 +11,11 @@ from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import NotFound
 from tornado_chat.core.types import Conversation, Identity, Kind, Notification, Person, Role, Room, Thread
 from tornado_chat.plugins.context import Context
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.auth.access import Gate
-from tornado_chat.services.counselling.room_lookup import Rooms
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.auth.access import AccessControl
+from tornado_chat.services.counselling.room_lookup import RoomLookup
 from tornado_chat.services.messaging.notifications import Notifications
-from tornado_chat.services.messaging.presence import Presence
+from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import conversations, notifications, rooms
 from tornado_chat.storage.writer import Transaction
@@ -23,14 +23,14 @@ from tornado_chat.storage.writer import Transaction
 T = TypeVar("T")
 
 
-class Behind(NamedTuple):
+class ContextServices(NamedTuple):
     """The services behind the contexts."""
 
     store: Store
-    gate: Gate
-    rooms: Rooms
+    access_control: AccessControl
+    rooms: RoomLookup
     notifications: Notifications
-    presence: Presence
+    presence: PresenceLookup
 
 
 class PluginContext(Context):
@@ -39,8 +39,8 @@ class PluginContext(Context):
     def __init__(
         self,
         plugin: str,
-        plugins: Plugins,
-        services: Behind,
+        plugins: PluginManager,
+        services: ContextServices,
         loop: asyncio.AbstractEventLoop,
         language: str,
         state_dir: Path,
@@ -60,15 +60,15 @@ class PluginContext(Context):
         return self._services.store.write(work)
 
     async def verify(self, token: str | None) -> Identity:
-        return await self._services.gate.verify(token)
+        return await self._services.access_control.verify(token)
 
     async def online(self, person: Person) -> bool:
         return await self._services.presence.online(person)
 
     async def people(self, role: Role) -> Sequence[Person]:
         found = await self._services.store.read(notifications.people, role)
-        there = {person: await self.online(person) for person in found}
-        return sorted(found, key=lambda person: not there[person])
+        is_online = {person: await self.online(person) for person in found}
+        return sorted(found, key=lambda person: not is_online[person])
 
     async def room(self, thread: Thread) -> Room | None:
         try:
@@ -80,7 +80,7 @@ class PluginContext(Context):
         return await self._services.store.read(conversations.get, conversation_id)
 
     async def supervision(self, session_id: int) -> Sequence[Room]:
-        return await self._services.store.read(rooms.records, session_id)
+        return await self._services.store.read(rooms.supervision_records, session_id)
 
     async def supervise(self, session_id: int, supervisor: Person) -> Room:
         for record in await self.supervision(session_id):
@@ -103,7 +103,7 @@ class PluginContext(Context):
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_done)
 
     async def stop(self) -> None:
         """Cancel what was spawned."""
@@ -112,7 +112,7 @@ class PluginContext(Context):
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._plugins.note_failure(self._plugin, "a background task", error)
+            self._plugins.record_failure(self._plugin, "a background task", error)

@@ -15,39 +15,39 @@ import logging
 
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import (
-    Assigned,
-    Departed,
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationQueued,
+    ConversationRequeued,
     Event,
-    Queued,
-    Returned,
     RoomEnded,
     RoomStarted,
 )
 from tornado_chat.core.types import Message, Notification
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.leadership.db_lease import Turn
-from tornado_chat.services.messaging.presence import Presence
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.leadership.db_lease import DatabaseLease
+from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import streams
 from tornado_chat.storage.streams import Stream
 
 log = logging.getLogger(__name__)
 
-PAGE = 200
-SAVE = 0.5  # seconds that a plugin's progress is collected before it is stored
-RETRY = 5.0  # seconds until a database that did not answer is asked again
-AGAIN = 0.25  # seconds until the turn that another process has is asked for again
-HOLD = 0.1  # seconds that a process keeps its turn when there is no more to tell
-LOOK = 10.0  # seconds until a process looks for what one that has died has left
-STOPPING = 5.0  # seconds that plugins get for what is stored and not told yet
+PAGE_ROWS = 200
+SAVE_INTERVAL_SECONDS = 0.5  # seconds that a plugin's progress is collected before it is stored
+RETRY_SECONDS = 5.0  # seconds until a database that did not answer is asked again
+LEASE_RETRY_SECONDS = 0.25  # seconds until the turn that another process has is asked for again
+LEASE_HOLD_SECONDS = 0.1  # seconds that a process keeps its turn when there is no more to tell
+POLL_INTERVAL_SECONDS = 10.0  # seconds until a process looks for what one that has died has left
+STOP_TIMEOUT_SECONDS = 5.0  # seconds that plugins get for what is stored and not told yet
 
-HOOKS = {
+HOOKS_BY_STREAM = {
     streams.MESSAGES: ("message_posted",),
     streams.NOTIFICATIONS: ("notification_created", "deliver_notification"),
 }
 
 
-class PluginEvents:
+class PluginEventFeed:
     """Tells plugins what has happened.
 
     :arg shared: whether other processes have the same plugins and the same database.
@@ -55,22 +55,22 @@ class PluginEvents:
 
     def __init__(
         self,
-        plugins: Plugins,
+        plugins: PluginManager,
         store: Store,
-        presence: Presence,
+        presence: PresenceLookup,
         loop: asyncio.AbstractEventLoop,
         *,
         shared: bool,
     ) -> None:
         self._plugins = plugins
 
-        def follower(name: str, stream: Stream) -> _Follower:
-            turn = Turn(f"plugin {name} {stream.name}", store, loop, shared=shared)
-            return _Follower(name, stream, plugins, store, presence, loop, turn)
+        def follower(name: str, stream: Stream) -> _StreamReader:
+            lease = DatabaseLease(f"plugin {name} {stream.name}", store, loop, shared=shared)
+            return _StreamReader(name, stream, plugins, store, presence, loop, lease)
 
         self._followers = {
-            stream: [follower(name, stream) for name in plugins.listeners(*hooks)]
-            for stream, hooks in HOOKS.items()
+            stream: [follower(name, stream) for name in plugins.plugins_with_hooks(*hooks)]
+            for stream, hooks in HOOKS_BY_STREAM.items()
         }
 
     async def start(self) -> None:
@@ -82,7 +82,16 @@ class PluginEvents:
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for followers in self._followers.values() for each in followers))
 
-    events = (Message, Notification, RoomStarted, RoomEnded, Queued, Returned, Assigned, Departed)
+    events = (
+        Message,
+        Notification,
+        RoomStarted,
+        RoomEnded,
+        ConversationQueued,
+        ConversationRequeued,
+        ConversationAssigned,
+        ConversationEnded,
+    )
 
     def on_event(self, event: Event) -> None:
         """Called for ``events`` that this process has committed."""
@@ -94,11 +103,11 @@ class PluginEvents:
             self._plugins.emit("session_started", room=event.room)
         elif isinstance(event, RoomEnded):
             self._plugins.emit("session_ended", room=event.room)
-        elif isinstance(event, Queued | Returned):
+        elif isinstance(event, ConversationQueued | ConversationRequeued):
             self._plugins.emit("conversation_queued", conversation=event.conversation)
-        elif isinstance(event, Assigned):
+        elif isinstance(event, ConversationAssigned):
             self._plugins.emit("conversation_assigned", conversation=event.conversation, reason=event.reason)
-        elif isinstance(event, Departed):
+        elif isinstance(event, ConversationEnded):
             self._plugins.emit("conversation_ended", conversation=event.conversation, gone=event.gone)
 
     def _wake(self, stream: Stream) -> None:
@@ -106,41 +115,41 @@ class PluginEvents:
             follower.wake()
 
 
-class _Follower:
+class _StreamReader:
     """One plugin on its way through one stream."""
 
     def __init__(
         self,
         name: str,
         stream: Stream,
-        plugins: Plugins,
+        plugins: PluginManager,
         store: Store,
-        presence: Presence,
+        presence: PresenceLookup,
         loop: asyncio.AbstractEventLoop,
-        turn: Turn,
+        lease: DatabaseLease,
     ) -> None:
-        self._turn = turn
+        self._lease = lease
         self._name = name
         self._stream = stream
         self._plugins = plugins
         self._store = store
         self._presence = presence
         self._loop = loop
-        self._more = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
-        self._position = self._saved = 0
+        self._position = self._saved_position = 0
         self._saved_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._position = self._saved = await self._store.write(
+        self._position = self._saved_position = await self._store.write(
             lambda tx: streams.open_cursor(tx, self._name, self._stream)
         )
         self.wake()
-        self._task = self._loop.create_task(self._work())
+        self._task = self._loop.create_task(self._run())
 
     def wake(self) -> None:
-        self._more.set()
+        self._wakeup.set()
         self._idle.clear()
 
     async def stop(self) -> None:
@@ -149,85 +158,87 @@ class _Follower:
             return
         if not self._plugins.suspended_for(self._name):
             idle = asyncio.ensure_future(self._idle.wait())
-            await asyncio.wait({idle, self._task}, timeout=STOPPING, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {idle, self._task}, timeout=STOP_TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
             idle.cancel()
         self._task.cancel()
         await asyncio.wait({self._task})
         try:
             await self._save()
-            await self._turn.end()
+            await self._lease.release()
         except ChatError as error:
             log.warning("how far plugin %s has got could not be stored: %s", self._name, error)
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         while True:
             try:
                 await self._wait_for_more()
-                self._more.clear()
-                been_away = not self._turn.ours
-                if not await self._turn.begin():
+                self._wakeup.clear()
+                position_is_stale = not self._lease.is_held
+                if not await self._lease.acquire():
                     self._idle.set()
-                    self._loop.call_later(AGAIN, self.wake)
+                    self._loop.call_later(LEASE_RETRY_SECONDS, self.wake)
                     continue
-                if been_away:
-                    self._position = self._saved = await self._store.read(
+                if position_is_stale:
+                    self._position = self._saved_position = await self._store.read(
                         streams.position, self._name, self._stream
                     )
-                await self._tell_all()
-                if not self._more.is_set():
+                await self._deliver_all()
+                if not self._wakeup.is_set():
                     self._idle.set()
                     await self._save_when_quiet()
-                    if not self._more.is_set():
-                        await self._turn.end()
+                    if not self._wakeup.is_set():
+                        await self._lease.release()
             except ChatError as error:
                 log.warning("plugin %s has to wait for the database: %s", self._name, error)
-                await asyncio.sleep(RETRY)
-                self._more.set()
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wakeup.set()
 
     async def _wait_for_more(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK if self._turn.shared else None):
-                await self._more.wait()
+            async with asyncio.timeout(POLL_INTERVAL_SECONDS if self._lease.shared else None):
+                await self._wakeup.wait()
 
-    async def _tell_all(self) -> None:
-        while items := await self._store.read(self._stream.since, self._position, PAGE):
+    async def _deliver_all(self) -> None:
+        while items := await self._store.read(self._stream.since, self._position, PAGE_ROWS):
             for position, item in items:
                 while pause := self._plugins.suspended_for(self._name):
                     await self._save()
-                    await self._turn.end()  # elsewhere it may not be suspended
+                    await self._lease.release()  # elsewhere it may not be suspended
                     await asyncio.sleep(pause)
-                if not self._turn.ours:
+                if not self._lease.is_held:
                     self.wake()
                     return
-                await self._tell(item)
+                await self._deliver(item)
                 self._position = position
             await self._save_lazily()
 
-    async def _tell(self, item: Message | Notification) -> None:
-        for hook in HOOKS[self._stream]:
+    async def _deliver(self, item: Message | Notification) -> None:
+        for hook in HOOKS_BY_STREAM[self._stream]:
             if isinstance(item, Message):
-                await self._plugins.tell(self._name, hook, message=item)
+                await self._plugins.deliver(self._name, hook, message=item)
             else:
                 online = await self._presence.can_be_notified(item.thread)
-                await self._plugins.tell(self._name, hook, notification=item, online=online)
+                await self._plugins.deliver(self._name, hook, notification=item, online=online)
 
     async def _save_when_quiet(self) -> None:
         """A message now and then should not cost two commits at once."""
-        if self._position == self._saved:
+        if self._position == self._saved_position:
             return
         try:
-            async with asyncio.timeout(HOLD if self._turn.shared else SAVE):
-                await self._more.wait()
+            async with asyncio.timeout(LEASE_HOLD_SECONDS if self._lease.shared else SAVE_INTERVAL_SECONDS):
+                await self._wakeup.wait()
         except TimeoutError:
             await self._save()
 
     async def _save_lazily(self) -> None:
-        if self._loop.time() - self._saved_at >= SAVE:
+        if self._loop.time() - self._saved_at >= SAVE_INTERVAL_SECONDS:
             await self._save()
 
     async def _save(self) -> None:
         self._saved_at = self._loop.time()
         position = self._position
-        if position != self._saved:
+        if position != self._saved_position:
             await self._store.write(lambda tx: streams.advance(tx, self._name, self._stream, position))
-            self._saved = position
+            self._saved_position = position

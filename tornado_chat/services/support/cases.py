@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.domain.queue import Ticket
 
-RETRY = 5.0  # seconds until a decision that the database did not take is tried again
+RETRY_SECONDS = 5.0  # seconds until a decision that the database did not take is tried again
 
 
-class Conversations(Protocol):
+class ConversationStore(Protocol):
     """Where conversations are stored. A change is told to ``Dispatcher.on_event`` before it is answered.
 
     Everything fails with ``Unavailable`` while it cannot be done.
@@ -19,11 +19,11 @@ class Conversations(Protocol):
         """Everybody who waits or talks, oldest first."""
         ...
 
-    async def versions(self) -> Mapping[int, int]:
+    async def change_counts(self) -> Mapping[int, int]:
         """Of everybody who waits or talks: the number, and how often the state or the waiter has changed."""
         ...
 
-    async def several(self, ids: Sequence[int]) -> list[Conversation]:
+    async def find_many(self, ids: Sequence[int]) -> list[Conversation]:
         """Those of ``ids`` that there are."""
         ...
 
@@ -33,7 +33,7 @@ class Conversations(Protocol):
         """Give its user to a waiter. :raises Conflict: it is no longer as ``row`` says."""
         ...
 
-    def give_back(self, row: Conversation) -> Awaitable[Conversation]:
+    def requeue(self, row: Conversation) -> Awaitable[Conversation]:
         """Its user waits again, at the head of the line. :raises Conflict: as ``assign``."""
         ...
 
@@ -45,13 +45,13 @@ class Conversations(Protocol):
 class Case:
     """An unfinished conversation, and the processes that hold sockets of its user."""
 
-    __slots__ = ("row", "there", "told_at", "told_place", "waits_since")
+    __slots__ = ("processes", "row", "told_at", "told_position", "waits_since")
 
     def __init__(self, row: Conversation, waits_since: float) -> None:
         self.row = row
         self.waits_since = waits_since  # by the loop's clock: since it came, or lost its waiter
-        self.there: set[str] = set()
-        self.told_place = 0
+        self.processes: set[str] = set()
+        self.told_position = 0
         self.told_at = float("-inf")
 
     @property
@@ -65,13 +65,13 @@ class Case:
         return self.row.state is ConversationState.WAITING
 
 
-class WaiterDesk:
+class WaiterState:
     """A waiter, the processes that hold its sockets, and its users. It stays as long as it has either.
 
     ``claims`` are those of its last token, for the queue policy.
     """
 
-    __slots__ = ("address", "cases", "claims", "name", "person", "ready", "since", "stance", "there")
+    __slots__ = ("address", "cases", "claims", "name", "person", "processes", "ready", "since", "stance")
 
     def __init__(self, person: Person, address: str, name: str | None) -> None:
         self.person = person
@@ -79,7 +79,7 @@ class WaiterDesk:
         self.name = name
         self.claims: Mapping[str, Any] = {}
         self.ready = False
-        self.there: set[str] = set()
+        self.processes: set[str] = set()
         self.cases: dict[int, Case] = {}
         self.stance: tuple[bool, bool] | None = None  # ready, connected
         self.since = 0.0  # it has this stance, by the loop's clock

@@ -1,6 +1,6 @@
 """The dispatcher's memory: who waits, who serves, who has whom.
 
-Strategy: the conversations' rows say what is so, and the ``Desk`` of ``domain/queue.py`` counts by it. What is
+Strategy: the conversations' rows say what is so, and the ``MatchingQueue`` of ``domain/queue.py`` counts by it. What is
 decided, and not stored yet, is marked in ``deciding`` and counted already. Nothing in here asks the database or
 decides anything; one loop owns it.
 """
@@ -11,22 +11,22 @@ import time
 from collections.abc import Callable, Iterator
 
 from tornado_chat import config
-from tornado_chat.core.events import Event, Place
+from tornado_chat.core.events import Event, QueuePositionChanged
 from tornado_chat.core.types import Conversation, Person
-from tornado_chat.domain.queue import Desk, QueuePolicy
-from tornado_chat.observability.metrics import Buckets
-from tornado_chat.services.leadership.grace_timers import Graces
-from tornado_chat.services.messaging.event_log import about
-from tornado_chat.services.support.cases import Case, WaiterDesk
-from tornado_chat.services.support.queue_positions import PlaceTeller
+from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
+from tornado_chat.observability.metrics import Histogram
+from tornado_chat.services.leadership.grace_timers import GraceTimers
+from tornado_chat.services.messaging.event_log import log_fields
+from tornado_chat.services.support.cases import Case, WaiterState
+from tornado_chat.services.support.queue_positions import QueuePositions
 
 log = logging.getLogger(__name__)
 
-MOST_ENDED = 10_000
+MAX_ENDED_IDS = 10_000
 """Conversations that are known to be over: many more than end while somebody still says that its user is there."""
 
 
-class Casebook:
+class DispatchState:
     """All unfinished support conversations and their people.
 
     :arg publish: the bus, for places in the line.
@@ -39,8 +39,8 @@ class Casebook:
     :ivar cases: the unfinished conversations, by their numbers.
     :ivar waiters: those who are there, are awaited or have users.
     :ivar deciding: decided, and not yet committed: who gets whom.
-    :ivar put_off: conversations whose match could not be committed: not to be matched again at once.
-    :ivar places: tells them to those in the line.
+    :ivar postponed: conversations whose match could not be committed: not to be matched again at once.
+    :ivar positions: tells them to those in the line.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Casebook:
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Event], None],
         policy: QueuePolicy,
-        waited: Buckets,
-        awaited_users: Graces[Case],
-        awaited_waiters: Graces[WaiterDesk],
+        waited: Histogram,
+        awaited_users: GraceTimers[Case],
+        awaited_waiters: GraceTimers[WaiterState],
         clock: Callable[[], float] = time.time,
-        desk: Callable[[QueuePolicy], Desk] = Desk,
+        desk: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
     ) -> None:
         self.settings = settings
         self.awaited_users = awaited_users
@@ -63,35 +63,35 @@ class Casebook:
         self._policy = policy
         self._waited = waited
         self._clock = clock
-        self._make_desk = desk
+        self._make_queue = desk
         self._start_empty()
 
     def forget(self) -> None:
         """Everybody: nobody is awaited, and whoever is spoken of from now on is new."""
         self.awaited_users.stop_all()
         self.awaited_waiters.stop_all()
-        self.places.stop()
+        self.positions.stop()
         self._start_empty()
 
     def _start_empty(self) -> None:
-        self.desk = self._make_desk(self._policy)
+        self.desk = self._make_queue(self._policy)
         self.cases: dict[int, Case] = {}
-        self.waiters: dict[Person, WaiterDesk] = {}
+        self.waiters: dict[Person, WaiterState] = {}
         self.deciding: dict[int, Person] = {}
-        self.put_off: set[int] = set()
+        self.postponed: set[int] = set()
         self._ended: dict[int, None] = {}
-        self.places = PlaceTeller(
+        self.positions = QueuePositions(
             self._loop,
             self.settings.queue_interval,
             self._line,
             lambda: len(self.desk),
-            self._tell_place,
+            self._publish_position,
         )
 
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
         """Go by other settings and another policy from now on, those who wait already included."""
         self.settings, self._policy = settings, policy
-        self.places.interval = settings.queue_interval
+        self.positions.interval = settings.queue_interval
         for waiter in self.waiters.values():
             self.set_available(waiter)
         self.desk.set_policy(policy)
@@ -108,7 +108,7 @@ class Casebook:
             waiter = self.waiter(row.waiter, row.waiter_uuid, row.waiter_name)
             waiter.cases[row.id] = case
             self.desk.pool.took(waiter.person)
-            if not waiter.there:
+            if not waiter.processes:
                 self.awaited_waiters.start(waiter, self.settings.rejoin_grace)
         return case
 
@@ -126,7 +126,7 @@ class Casebook:
         False if it is in there already, or has to stay out.
         """
         number = case.row.id
-        if number in self.desk or number in self.deciding or number in self.put_off:
+        if number in self.desk or number in self.deciding or number in self.postponed:
             return False
         self.desk.join(case.ticket)
         return True
@@ -134,7 +134,7 @@ class Casebook:
     def leave(self, conversation_id: int) -> None:
         """Take a user out of the line, if it is in there."""
         if self.desk.leave(conversation_id):
-            self.places.changed()
+            self.positions.changed()
 
     def learn(self, row: Conversation) -> Conversation | None:
         """Take in a version of a conversation, and return the one before; None if it is an old one, or unknown."""
@@ -165,20 +165,23 @@ class Casebook:
             waited = self._loop.time() - case.waits_since
             self._waited.observe(waited)
             log.info(
-                "matched", extra=about(row.thread, waiter.person, waited=round(waited, 1), why=row.reason)
+                "matched",
+                extra=log_fields(row.thread, waiter.person, waited=round(waited, 1), why=row.reason),
             )
         else:
             log.info(
                 "transferred",
-                extra=about(row.thread, waiter.person, previous=before.waiter.id, why=row.reason),
+                extra=log_fields(row.thread, waiter.person, previous=before.waiter.id, why=row.reason),
             )
-        if not waiter.there and waiter not in self.awaited_waiters:  # lost between the match and its commit
+        if (
+            not waiter.processes and waiter not in self.awaited_waiters
+        ):  # lost between the match and its commit
             self.awaited_waiters.start(waiter, self.settings.rejoin_grace)
 
     def _close(self, case: Case) -> None:
         del self.cases[case.row.id]
         self._ended[case.row.id] = None
-        if len(self._ended) > MOST_ENDED:
+        if len(self._ended) > MAX_ENDED_IDS:
             del self._ended[next(iter(self._ended))]
         self.awaited_users.stop(case)
         self.leave(case.row.id)
@@ -189,40 +192,40 @@ class Casebook:
             return
         waiter = self.waiters[before.waiter]
         waiter.cases.pop(before.id, None)
-        self.free_place(waiter)
+        self.release_slot(waiter)
 
     # --- waiters ---
 
-    def waiter(self, person: Person, address: str, name: str | None) -> WaiterDesk:
+    def waiter(self, person: Person, address: str, name: str | None) -> WaiterState:
         """The waiter's desk, made if it has none."""
         waiter = self.waiters.get(person)
         if waiter is None:
-            waiter = self.waiters[person] = WaiterDesk(person, address, name)
+            waiter = self.waiters[person] = WaiterState(person, address, name)
             self.set_available(waiter)
         return waiter
 
-    def set_available(self, waiter: WaiterDesk) -> None:
+    def set_available(self, waiter: WaiterState) -> None:
         """Tell the pool what the waiter wants, and whether it is there."""
-        stance = (waiter.ready, bool(waiter.there))
+        stance = (waiter.ready, bool(waiter.processes))
         if stance != waiter.stance:
             waiter.stance, waiter.since = stance, self._loop.time()
         self.desk.pool.set(
             waiter.person,
-            available=waiter.ready and bool(waiter.there),
+            available=waiter.ready and bool(waiter.processes),
             capacity=self.settings.capacity,
             claims=waiter.claims,
         )
 
-    def free_place(self, waiter: WaiterDesk) -> None:
+    def release_slot(self, waiter: WaiterState) -> None:
         """It has one user less than was counted."""
         self.desk.pool.released(waiter.person)
         self.forget_if_idle(waiter)
 
-    def forget_if_idle(self, waiter: WaiterDesk) -> None:
+    def forget_if_idle(self, waiter: WaiterState) -> None:
         """It is not there, nobody expects it back, and it has no users."""
         pooled = self.desk.pool.get(waiter.person)
         awaited = waiter in self.awaited_waiters
-        if not waiter.there and not awaited and pooled is not None and pooled.load == 0:
+        if not waiter.processes and not awaited and pooled is not None and pooled.load == 0:
             self.desk.pool.remove(waiter.person)
             self.waiters.pop(waiter.person, None)
 
@@ -232,5 +235,5 @@ class Casebook:
         for ticket in self.desk.in_order(start, stop):
             yield self.cases[ticket.number]
 
-    def _tell_place(self, case: Case, place: int) -> None:
-        self._publish(Place(case.row, place))
+    def _publish_position(self, case: Case, place: int) -> None:
+        self._publish(QueuePositionChanged(case.row, place))

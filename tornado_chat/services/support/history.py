@@ -2,24 +2,26 @@
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
-from tornado_chat.plugins.manager import Plugins
-from tornado_chat.services.auth.access import HOSTS, Gate
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.services.auth.access import HOST_ROLES, AccessControl
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.service import Support
 from tornado_chat.storage import conversations, messages
 
 
-class SupportRecords:
+class SupportHistory:
     """Earlier conversations of a user.
 
     They are for the host, for admins, and for the waiter whom the user is with now; one's own may
     be read again by the waiter who had them last.
     """
 
-    def __init__(self, store: Store, support: Support, gate: Gate, plugins: Plugins) -> None:
+    def __init__(
+        self, store: Store, support: Support, access_control: AccessControl, plugins: PluginManager
+    ) -> None:
         self._store = store
         self._support = support
-        self._gate = gate
+        self._access_control = access_control
         self._plugins = plugins
 
     async def of_user(
@@ -30,7 +32,9 @@ class SupportRecords:
         :raises Forbidden: the user is not with the waiter who asks.
         """
         user = Person(Role.USER, user_id)
-        if not await self._gate.allows(identity, Action.READ) and not await self._serves(identity, user):
+        if not await self._access_control.is_allowed_by_plugin(
+            identity, Action.READ
+        ) and not await self._serves(identity, user):
             raise Forbidden("not_your_user", to=user_id)
         found = await self._store.read(conversations.ended_of, user, before, limit + 1)
         return found[:limit], len(found) > limit
@@ -49,7 +53,7 @@ class SupportRecords:
             raise NotFound("no_such_conversation", id=conversation_id)
         own = identity.person == conversation.waiter
         if (
-            not await self._gate.allows(identity, Action.READ, thread)
+            not await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread)
             and not own
             and not await self._serves(identity, conversation.user)
         ):
@@ -59,4 +63,4 @@ class SupportRecords:
         return found[:limit], len(found) > limit
 
     async def _serves(self, identity: Identity, user: Person) -> bool:
-        return identity.person.role in HOSTS or await self._support.serves(identity.person, user)
+        return identity.person.role in HOST_ROLES or await self._support.serves(identity.person, user)

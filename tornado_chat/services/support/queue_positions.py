@@ -17,14 +17,14 @@ PIECE = NEAR // 2  # of each band behind them, in a round
 class Waiting(Protocol):
     """Somebody in the line: when and what it was told last."""
 
-    told_place: int
+    told_position: int
     told_at: float
 
 
 W = TypeVar("W", bound=Waiting)
 
 
-class PlaceTeller(Generic[W]):
+class QueuePositions(Generic[W]):
     """Goes through the line after changes, in rounds that are ``interval`` seconds apart.
 
     :arg line: those who wait between two indices (0 is the first one), in order.
@@ -58,7 +58,7 @@ class PlaceTeller(Generic[W]):
 
     def tell(self, waiting: W, place: int) -> None:
         """Tell one of them now, as it has just asked."""
-        waiting.told_place = place
+        waiting.told_position = place
         waiting.told_at = self._loop.time()
         self._tell(waiting, place)
 
@@ -92,7 +92,7 @@ class PlaceTeller(Generic[W]):
     def _go_through(self, start: int, stop: int) -> None:
         now = self._loop.time()
         for place, waiting in enumerate(tuple(self._line(start, stop)), start + 1):
-            if waiting.told_place != place:
+            if waiting.told_position != place:
                 if now - waiting.told_at < self.interval:
                     self._again = True  # told just now, because it asked
                 else:

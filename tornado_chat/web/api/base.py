@@ -11,9 +11,9 @@ from tornado.web import HTTPError, RequestHandler
 from tornado_chat.core.errors import ChatError, Forbidden, NotFound, Unavailable
 from tornado_chat.core.types import Identity, Role
 from tornado_chat.services.container import Services
-from tornado_chat.web.api.operations import allowed, of_request
-from tornado_chat.web.api.schemas import Paging, Problem
-from tornado_chat.web.http.origins import Origins
+from tornado_chat.web.api.operations import allow_header, requested_operation
+from tornado_chat.web.api.schemas import PageQuery, Problem
+from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.http.query_params import parameters
 from tornado_chat.wire.parsing import parse
 
@@ -25,21 +25,23 @@ log = logging.getLogger(__name__)
 class ApiHandler(RequestHandler):
     """One resource of ``/api/v1``."""
 
-    def initialize(self, services: Services, origins: Origins) -> None:
+    def initialize(self, services: Services, origins: AllowedOrigins) -> None:
         self.services = services
         self._origins = origins
 
     # --- for subclasses ---
 
-    async def identify(self, *roles: Role) -> Identity:
+    async def authenticate(self, *roles: Role) -> Identity:
         """Who is asking. Roles let nobody else in: these, or those that the verb's ``operation`` names.
 
         :raises Unauthenticated: there is no valid ``Authorization: Bearer`` token.
         :raises Forbidden: the role may not use this.
         """
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        identity = await self.services.gate.verify(token.strip() if scheme.lower() == "bearer" else None)
-        operation = of_request(self)
+        identity = await self.services.access_control.verify(
+            token.strip() if scheme.lower() == "bearer" else None
+        )
+        operation = requested_operation(self)
         roles = roles or (operation.roles if operation is not None else ())
         if roles and identity.person.role not in roles:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
@@ -51,10 +53,10 @@ class ApiHandler(RequestHandler):
 
     def cursor(self) -> tuple[int, int]:
         """The query parameters ``after`` and ``limit``."""
-        paging = parameters(self, Paging)
+        paging = parameters(self, PageQuery)
         return paging.after, paging.limit
 
-    def answer(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
+    def respond(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(msgspec.json.encode(value))
@@ -67,7 +69,7 @@ class ApiHandler(RequestHandler):
 
     def prepare(self) -> None:
         origin = self.request.headers.get("Origin")
-        if origin is not None and self._origins.allowed(origin):
+        if origin is not None and self._origins.is_allowed(origin):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Vary", "Origin")
             self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type")
@@ -87,7 +89,7 @@ class ApiHandler(RequestHandler):
         elif isinstance(error, HTTPError):
             if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
                 problem.detail = f"{self.request.method} is not possible here"
-                self.set_header("Allow", allowed(self))
+                self.set_header("Allow", allow_header(self))
         else:
             problem.code = "internal"
             problem.detail = "An internal error; the server's log has the details."
@@ -109,7 +111,7 @@ class ApiHandler(RequestHandler):
             )
 
 
-class NothingHere(ApiHandler):
+class NotFoundHandler(ApiHandler):
     """Every other address."""
 
     def prepare(self) -> None:

@@ -8,48 +8,48 @@ import msgspec
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import Forbidden, NotFound, Refused, TooFast
 from tornado_chat.core.types import Role
-from tornado_chat.services.auth.access import HOSTS
+from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.api.operations import Answer, operation
+from tornado_chat.web.api.operations import ApiResponse, operation
 
-_notify = msgspec.json.Decoder(schemas.Notify)
+_notify_decoder = msgspec.json.Decoder(schemas.Notify)
 
 
 class NotificationsHandler(ApiHandler):
     @operation(
         "notify",
         "Notify somebody",
-        who=HOSTS,
+        who=HOST_ROLES,
         body=schemas.Notify,
-        answers=[Answer(HTTPStatus.ACCEPTED, schemas.Notified)],
+        responses=[ApiResponse(HTTPStatus.ACCEPTED, schemas.Notified)],
         errors=[Refused(en="It says too much.")],
     )
     async def post(self) -> None:
         """It is stored, and arrives at ``/notify`` when the recipient is there."""
-        await self.identify()
-        wanted = self.body(_notify)
-        wanted.check()
+        await self.authenticate()
+        wanted = self.body(_notify_decoder)
+        wanted.validate_data()
         created = await self.services.notifications.notify(
             wanted.recipient, wanted.type, wanted.msg, wanted.data
         )
-        self.answer(schemas.Notified(created.id), HTTPStatus.ACCEPTED)
+        self.respond(schemas.Notified(created.id), HTTPStatus.ACCEPTED)
 
     @operation(
         "list_notifications",
         "One's own inbox",
         who="Everybody with a token.",
-        query=schemas.Paging,
-        answers=[Answer(HTTPStatus.OK, schemas.Inbox)],
+        query=schemas.PageQuery,
+        responses=[ApiResponse(HTTPStatus.OK, schemas.Inbox)],
     )
     async def get(self) -> None:
         """Oldest first."""
-        identity = await self.identify()
+        identity = await self.authenticate()
         after, limit = self.cursor()
         found = await self.services.notifications.page(identity.person, after, limit + 1)
         page = found[:limit]
         items = [serializers.notification(item, self.services.times) for item in page]
-        self.answer(schemas.Inbox(items, page[-1].seq if len(found) > limit else None))
+        self.respond(schemas.Inbox(items, page[-1].seq if len(found) > limit else None))
 
 
 class ReadHandler(ApiHandler):
@@ -57,26 +57,26 @@ class ReadHandler(ApiHandler):
         "read_notification",
         "Mark a notification as read",
         who="Its recipient.",
-        answers=[Answer(HTTPStatus.OK, schemas.InboxItem)],
+        responses=[ApiResponse(HTTPStatus.OK, schemas.InboxItem)],
         errors=[NotFound("no_such_notification", id=12)],
     )
     async def post(self, notification_id: str) -> None:
-        identity = await self.identify()
+        identity = await self.authenticate()
         read = await self.services.notifications.mark_read(identity.person, int(notification_id))
-        self.answer(serializers.notification(read, self.services.times))
+        self.respond(serializers.notification(read, self.services.times))
 
 
 class SupportStatusHandler(ApiHandler):
     @operation(
         "get_support_status",
         "Waiters, line and conversations",
-        who=(Role.WAITER, *HOSTS),
-        answers=[Answer(HTTPStatus.OK, schemas.SupportStatus)],
+        who=(Role.WAITER, *HOST_ROLES),
+        responses=[ApiResponse(HTTPStatus.OK, schemas.SupportStatus)],
     )
     async def get(self) -> None:
         """As they are at this moment."""
-        await self.identify()
-        self.answer(
+        await self.authenticate()
+        self.respond(
             serializers.support_status(
                 await self.services.support.status(), now_microseconds(), self.services.times
             )
@@ -89,9 +89,9 @@ class GuestHandler(ApiHandler):
         "A token for an anonymous user",
         who="Anybody, without a token; and guests, with their own.",
         token_optional=True,
-        answers=[
-            Answer(HTTPStatus.CREATED, schemas.GuestToken, "A new guest."),
-            Answer(HTTPStatus.OK, schemas.GuestToken, "The same guest, by its token."),
+        responses=[
+            ApiResponse(HTTPStatus.CREATED, schemas.GuestToken, "A new guest."),
+            ApiResponse(HTTPStatus.OK, schemas.GuestToken, "The same guest, by its token."),
         ],
         errors=[Forbidden("guests_off"), Forbidden("no_guest"), TooFast("too_fast")],
     )
@@ -103,10 +103,10 @@ class GuestHandler(ApiHandler):
         """
         guests = self.services.guests
         if "Authorization" in self.request.headers:
-            guest, status = guests.renew(await self.identify()), HTTPStatus.OK
+            guest, status = guests.renew_guest(await self.authenticate()), HTTPStatus.OK
         else:
-            guest, status = guests.admit(self.request.remote_ip or ""), HTTPStatus.CREATED
-        self.answer(schemas.GuestToken(guest.token, guest.id, guest.expires_in), status)
+            guest, status = guests.create_guest(self.request.remote_ip or ""), HTTPStatus.CREATED
+        self.respond(schemas.GuestToken(guest.token, guest.id, guest.expires_in), status)
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -14,7 +14,7 @@ A route of the HTTP API is described where it is written, by ``operation`` on th
 
 The path, the names in it (those of the method's arguments), the docstring, and the errors that follow from
 a token, a body or a query are found by themselves; ``Meta`` of the structs says what each field is. Who is
-allowed in by role alone is a tuple of roles: ``ApiHandler.identify`` then lets in nobody else.
+allowed in by role alone is a tuple of roles: ``ApiHandler.authenticate`` then lets in nobody else.
 """
 
 import inspect
@@ -39,7 +39,7 @@ Routes = Iterable[tuple[Any, ...]]
 """Tornado's: a pattern, the handler, and what it is made with."""
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     """An answer that is no error.
 
     :ivar content: the struct of its JSON; or by media type the struct of what it may be, None for a text.
@@ -68,7 +68,7 @@ class Operation:
     id: str
     summary: str
     who: str | tuple[Role, ...] | None
-    answers: Sequence[Answer]
+    responses: Sequence[ApiResponse]
     description: str = ""
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
@@ -87,7 +87,7 @@ class Operation:
         return self.who if isinstance(self.who, str) else f"The roles {_listed(self.who)}."
 
     def all_errors(self) -> Iterator[ChatError]:
-        """Everything that it may answer but ``answers``, and internal errors."""
+        """Everything that it may answer but ``responses``, and internal errors."""
         if self.body is not None:
             yield Malformed("not_json", reason="JSON is malformed: expected ',' or '}' (byte 17)")
             first = msgspec.structs.fields(self.body)[0].encode_name
@@ -113,7 +113,7 @@ def operation(
     summary: str,
     *,
     who: str | tuple[Role, ...] | None,
-    answers: Sequence[Answer],
+    responses: Sequence[ApiResponse],
     body: type[msgspec.Struct] | None = None,
     query: type[msgspec.Struct] | None = None,
     errors: Sequence[ChatError] = (),
@@ -124,20 +124,20 @@ def operation(
     def describe(method: F) -> F:
         description = inspect.getdoc(method) or ""
         method.operation = Operation(  # type: ignore[attr-defined]
-            id, summary, who, answers, description, body, query, errors, token_optional
+            id, summary, who, responses, description, body, query, errors, token_optional
         )
         return method
 
     return describe
 
 
-def allowed(handler: RequestHandler) -> str:
+def allow_header(handler: RequestHandler) -> str:
     """The header ``Allow`` (RFC 9110): what the resource can do."""
     verbs = [verb for verb in (*VERBS, "head", "options") if _can(type(handler), verb)]
     return ", ".join(verb.upper() for verb in verbs)
 
 
-class Described(NamedTuple):
+class RouteOperation(NamedTuple):
     """An operation where it is found: ``get``, ``/api/v1/sessions/{session_id}``."""
 
     verb: str
@@ -145,13 +145,13 @@ class Described(NamedTuple):
     operation: Operation
 
 
-def of_request(handler: RequestHandler) -> Operation | None:
+def requested_operation(handler: RequestHandler) -> Operation | None:
     """What the handler is being asked to do, if that is described."""
     method = getattr(handler, (handler.request.method or "").lower(), None)
     return getattr(method, "operation", None)
 
 
-def found(routes: Routes) -> Iterator[Described]:
+def find_operations(routes: Routes) -> Iterator[RouteOperation]:
     """The operations of ``routes``, in their order."""
     for pattern, handler, *_ in routes:
         for verb in VERBS:
@@ -160,7 +160,7 @@ def found(routes: Routes) -> Iterator[Described]:
                 about = method.operation
                 if not about.description and "__doc__" in vars(handler):
                     about = replace(about, description=inspect.getdoc(handler) or "")
-                yield Described(verb, _template(pattern, method), about)
+                yield RouteOperation(verb, _template(pattern, method), about)
 
 
 def _can(handler: type[RequestHandler], verb: str) -> bool:

@@ -7,14 +7,14 @@ import msgspec
 from msgspec import Meta
 
 from tornado_chat.observability.metrics import CONTENT_TYPE
-from tornado_chat.services.monitoring.aggregate import Siblings
+from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.monitoring.readiness import Readiness
-from tornado_chat.web.api.operations import Answer, allowed, operation
+from tornado_chat.web.api.operations import ApiResponse, allow_header, operation
 from tornado_chat.web.api.plain_handler import PlainHandler
-from tornado_chat.web.http.client_network import from_networks
+from tornado_chat.web.http.client_network import is_from_networks
 from tornado_chat.web.http.proxy_headers import Networks
 
-FROM_AFAR = Answer(
+NOT_IN_OPS_NETWORKS = ApiResponse(
     HTTPStatus.FORBIDDEN, {"text/plain": None}, "The client is in none of `[web] ops_networks`."
 )
 
@@ -30,20 +30,20 @@ class Health(msgspec.Struct, frozen=True):
 class OpsHandler(PlainHandler):
     """Answers only the networks of ``[web] ops_networks``; a unix socket counts as 127.0.0.1."""
 
-    def initialize(self, networks: Networks, readiness: Readiness, siblings: Siblings) -> None:
+    def initialize(self, networks: Networks, readiness: Readiness, siblings: StatusAggregator) -> None:
         self._networks = networks
         self._readiness = readiness
         self._siblings = siblings
 
     def prepare(self) -> None:
-        if self.request.method not in allowed(self).split(", "):
+        if self.request.method not in allow_header(self).split(", "):
             return  # Tornado answers 405, to everybody
-        if not from_networks(self.request, self._networks):
+        if not is_from_networks(self.request, self._networks):
             self.set_status(HTTPStatus.FORBIDDEN)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish("not from here: see [web] ops_networks\n")
 
-    def say(self, problems: dict[str, str]) -> None:
+    def write_health(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=utf-8")
@@ -58,10 +58,10 @@ class HealthHandler(OpsHandler):
         "get_health",
         "Whether the process answers",
         who=None,
-        answers=[Answer(HTTPStatus.OK, Health), FROM_AFAR],
+        responses=[ApiResponse(HTTPStatus.OK, Health), NOT_IN_OPS_NETWORKS],
     )
     async def get(self) -> None:
-        self.say({})
+        self.write_health({})
 
 
 class ReadyHandler(OpsHandler):
@@ -71,14 +71,14 @@ class ReadyHandler(OpsHandler):
         "get_readiness",
         "Whether new clients are served",
         who=None,
-        answers=[
-            Answer(HTTPStatus.OK, Health),
-            Answer(HTTPStatus.SERVICE_UNAVAILABLE, Health, "They are not; the body says why."),
-            FROM_AFAR,
+        responses=[
+            ApiResponse(HTTPStatus.OK, Health),
+            ApiResponse(HTTPStatus.SERVICE_UNAVAILABLE, Health, "They are not; the body says why."),
+            NOT_IN_OPS_NETWORKS,
         ],
     )
     async def get(self) -> None:
-        self.say(await self._readiness.problems())
+        self.write_health(await self._readiness.problems())
 
 
 class MetricsHandler(OpsHandler):
@@ -88,7 +88,7 @@ class MetricsHandler(OpsHandler):
         "get_metrics",
         "Figures for Prometheus",
         who=None,
-        answers=[Answer(HTTPStatus.OK, {"text/plain": None}), FROM_AFAR],
+        responses=[ApiResponse(HTTPStatus.OK, {"text/plain": None}), NOT_IN_OPS_NETWORKS],
     )
     async def get(self) -> None:
         text = await self._siblings.metrics()

@@ -5,7 +5,7 @@ from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
-from tornado_chat.web.api.operations import allowed
+from tornado_chat.web.api.operations import allow_header
 
 
 class PlainHandler(RequestHandler):
@@ -13,7 +13,7 @@ class PlainHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: object) -> None:
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.set_header("Allow", allowed(self))
+            self.set_header("Allow", allow_header(self))
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.finish(f"{HTTPStatus(status_code).phrase}\n")

@@ -12,7 +12,7 @@ from tornado_chat.core.texts import error_text
 from tornado_chat.core.types import Person, Role, SessionState
 from tornado_chat.wire.counselling_frames import NOTIFICATION_DATA, Line, Number, PersonId, Time
 
-LARGEST_PAGE = 500
+MAX_PAGE_ITEMS = 500
 
 Name = Annotated[str, Meta(max_length=64)]
 Feedback = Annotated[str, Meta(max_length=2000)]
@@ -102,7 +102,7 @@ class Notify(msgspec.Struct, frozen=True):
     def recipient(self) -> Person:
         return Person(Role(self.role), str(self.id))
 
-    def check(self) -> None:
+    def validate_data(self) -> None:
         """Hold ``data`` to what the seed says of the type. What else is in it goes along.
 
         :raises Malformed: a client of the seed could not read it.
@@ -119,22 +119,22 @@ class Notify(msgspec.Struct, frozen=True):
             raise Malformed("bad_shape", reason=reason) from None
 
 
-class Paging(msgspec.Struct, frozen=True):
+class PageQuery(msgspec.Struct, frozen=True):
     after: Annotated[
         int, Meta(ge=0, le=2**62, description="The `next` of the page before; 0 for the first.")
     ] = 0
-    limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE, description="The most items of the page.")] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The most items of the page.")] = 100
 
 
-class OfUser(msgspec.Struct, frozen=True):
+class ConversationQuery(msgspec.Struct, frozen=True):
     user: Annotated[str, Meta(min_length=1, max_length=64, description="The id of a user.", examples=["1"])]
     before: Annotated[
         int, Meta(ge=1, le=2**62, description="The `next` of the page before; the newest first.")
     ] = 2**62
-    limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE, description="The most items of the page.")] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The most items of the page.")] = 100
 
 
-class Export(msgspec.Struct, frozen=True):
+class ExportQuery(msgspec.Struct, frozen=True):
     format: Annotated[
         Literal["txt", "json", "html"], Meta(description="For people (txt, html) or for programs (json).")
     ] = "txt"

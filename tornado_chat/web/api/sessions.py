@@ -9,13 +9,13 @@ from tornado_chat.core.errors import Conflict, Forbidden, NotFound
 from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.web.api import schemas, serializers, transcripts
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.api.operations import Answer, operation
+from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import parameters
-from tornado_chat.wire.counselling import line
+from tornado_chat.wire.counselling import transcript_line
 
-_open_session = msgspec.json.Decoder(schemas.OpenSession)
-_call_supervisor = msgspec.json.Decoder(schemas.CallSupervisor)
-_rating = msgspec.json.Decoder(schemas.Rating)
+_open_session_decoder = msgspec.json.Decoder(schemas.OpenSession)
+_call_supervisor_decoder = msgspec.json.Decoder(schemas.CallSupervisor)
+_rating_decoder = msgspec.json.Decoder(schemas.Rating)
 
 READERS = "Its two people, supervisors with a record on it, and the roles `service` and `admin`."
 RECORD_READERS = "Its consultant, its supervisor, and the roles `service` and `admin`."
@@ -30,9 +30,9 @@ class SessionsHandler(ApiHandler):
         "Open a session",
         who="The roles `service` and `admin`, and a `user` for itself.",
         body=schemas.OpenSession,
-        answers=[
-            Answer(HTTPStatus.CREATED, schemas.Session),
-            Answer(
+        responses=[
+            ApiResponse(HTTPStatus.CREATED, schemas.Session),
+            ApiResponse(
                 HTTPStatus.OK, schemas.Session, "It was opened before, with the same `session_id` and people."
             ),
         ],
@@ -44,8 +44,8 @@ class SessionsHandler(ApiHandler):
     )
     async def post(self) -> None:
         """The consultant is notified (type 2). Both then connect to ``/chat`` with ``session_id``."""
-        identity = await self.identify()
-        wanted = self.body(_open_session)
+        identity = await self.authenticate()
+        wanted = self.body(_open_session_decoder)
         room, created = await self.services.sessions.open(
             identity,
             user_id=str(wanted.user_id),
@@ -56,7 +56,7 @@ class SessionsHandler(ApiHandler):
             session_id=wanted.session_id,
         )
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
-        self.answer(serializers.session(room, self.services.times), status)
+        self.respond(serializers.session(room, self.services.times), status)
 
 
 class SessionHandler(ApiHandler):
@@ -64,13 +64,13 @@ class SessionHandler(ApiHandler):
         "get_session",
         "State and times of a session",
         who=READERS,
-        answers=[Answer(HTTPStatus.OK, schemas.Session)],
+        responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def get(self, session_id: str) -> None:
-        identity = await self.identify()
+        identity = await self.authenticate()
         room = await self.services.sessions.read(identity, Thread(Kind.SESSION, int(session_id)))
-        self.answer(serializers.session(room, self.services.times))
+        self.respond(serializers.session(room, self.services.times))
 
 
 class RecordHandler(ApiHandler):
@@ -78,13 +78,13 @@ class RecordHandler(ApiHandler):
         "get_supervision",
         "State, times and people of a supervision record",
         who=RECORD_READERS,
-        answers=[Answer(HTTPStatus.OK, schemas.SupervisionRecord)],
+        responses=[ApiResponse(HTTPStatus.OK, schemas.SupervisionRecord)],
         errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
-        identity = await self.identify()
+        identity = await self.authenticate()
         room = await self.services.sessions.read(identity, Thread(Kind.RECORD, int(record_id)))
-        self.answer(serializers.record(room, self.services.times))
+        self.respond(serializers.record(room, self.services.times))
 
 
 class SupervisionHandler(ApiHandler):
@@ -93,9 +93,9 @@ class SupervisionHandler(ApiHandler):
         "Call a supervisor",
         who="Its consultant, and the roles `service` and `admin`.",
         body=schemas.CallSupervisor,
-        answers=[
-            Answer(HTTPStatus.CREATED, schemas.Supervision),
-            Answer(
+        responses=[
+            ApiResponse(HTTPStatus.CREATED, schemas.Supervision),
+            ApiResponse(
                 HTTPStatus.OK,
                 schemas.Supervision,
                 "It was asked for before, with the same `record_id` and supervisor.",
@@ -107,8 +107,8 @@ class SupervisionHandler(ApiHandler):
         """Makes a record, in which the consultant and the supervisor talk. The supervisor is notified (type 2),
         and may listen to the session from then on.
         """
-        identity = await self.identify()
-        wanted = self.body(_call_supervisor)
+        identity = await self.authenticate()
+        wanted = self.body(_call_supervisor_decoder)
         record, created = await self.services.sessions.call_supervisor(
             identity,
             int(session_id),
@@ -117,7 +117,7 @@ class SupervisionHandler(ApiHandler):
             record_id=wanted.record_id,
         )
         answer = schemas.Supervision(record.thread.id, record.session_id, record.state)
-        self.answer(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
+        self.respond(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
 
 class EndHandler(ApiHandler):
@@ -125,14 +125,14 @@ class EndHandler(ApiHandler):
         "end_session",
         "End a session",
         who="Its two people, and the roles `service` and `admin`.",
-        answers=[Answer(HTTPStatus.OK, schemas.Session)],
+        responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def post(self, session_id: str) -> None:
         """At once: everybody in it gets ``会话已结束`` and is closed. A finished session stays as it is."""
-        identity = await self.identify()
+        identity = await self.authenticate()
         room = await self.services.sessions.end(identity, int(session_id))
-        self.answer(serializers.session(room, self.services.times))
+        self.respond(serializers.session(room, self.services.times))
 
 
 class RatingHandler(ApiHandler):
@@ -141,26 +141,26 @@ class RatingHandler(ApiHandler):
         "Rate a session",
         who="Its visitor.",
         body=schemas.Rating,
-        answers=[Answer(HTTPStatus.OK, schemas.Session)],
+        responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def post(self, session_id: str) -> None:
         """The last rating given counts."""
-        identity = await self.identify()
-        rating = self.body(_rating)
+        identity = await self.authenticate()
+        rating = self.body(_rating_decoder)
         room = await self.services.sessions.rate(identity, int(session_id), rating.rate, rating.feedback)
-        self.answer(serializers.session(room, self.services.times))
+        self.respond(serializers.session(room, self.services.times))
 
 
 class MessagesHandler(ApiHandler):
     """What was said, page by page."""
 
     async def answer_page(self, thread: Thread) -> None:
-        identity = await self.identify()
+        identity = await self.authenticate()
         after, limit = self.cursor()
-        page, more = await self.services.sessions.page(identity, thread, after, limit)
-        items = [line(message, self.services.times) for message in page]
-        self.answer(schemas.MessagePage(items, page[-1].seq if more else None))
+        page, has_more = await self.services.sessions.page(identity, thread, after, limit)
+        items = [transcript_line(message, self.services.times) for message in page]
+        self.respond(schemas.MessagePage(items, page[-1].seq if has_more else None))
 
 
 class SessionMessagesHandler(MessagesHandler):
@@ -168,8 +168,8 @@ class SessionMessagesHandler(MessagesHandler):
         "list_session_messages",
         "What was said in a session",
         who=READERS,
-        query=schemas.Paging,
-        answers=[Answer(HTTPStatus.OK, schemas.MessagePage)],
+        query=schemas.PageQuery,
+        responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def get(self, session_id: str) -> None:
@@ -181,8 +181,8 @@ class RecordMessagesHandler(MessagesHandler):
         "list_supervision_messages",
         "What was said in a supervision record",
         who=RECORD_READERS,
-        query=schemas.Paging,
-        answers=[Answer(HTTPStatus.OK, schemas.MessagePage)],
+        query=schemas.PageQuery,
+        responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
         errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
@@ -193,11 +193,11 @@ class ExportHandler(ApiHandler):
     """A transcript as a file."""
 
     async def answer_file(self, thread: Thread) -> None:
-        identity = await self.identify()
-        write = transcripts.FORMATS[parameters(self, schemas.Export).format]
+        identity = await self.authenticate()
+        write = transcripts.FORMATS[parameters(self, schemas.ExportQuery).format]
         room, said = await self.services.sessions.transcript(identity, thread)
         content_type, extension, text = write(room, said, self.services.times, self.services.language)
-        name = f"{transcripts.NAMES[thread.kind]}-{thread.id}.{extension}"
+        name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{extension}"
         self.set_header("Content-Type", content_type)
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
         self.finish(text)
@@ -208,9 +208,9 @@ class SessionExportHandler(ExportHandler):
         "export_session",
         "The transcript of a session, as a download",
         who=READERS,
-        query=schemas.Export,
-        answers=[
-            Answer(
+        query=schemas.ExportQuery,
+        responses=[
+            ApiResponse(
                 HTTPStatus.OK, {"text/plain": None, "application/json": schemas.Transcript, "text/html": None}
             )
         ],
@@ -226,9 +226,9 @@ class RecordExportHandler(ExportHandler):
         "export_supervision",
         "The transcript of a supervision record, as a download",
         who=RECORD_READERS,
-        query=schemas.Export,
-        answers=[
-            Answer(
+        query=schemas.ExportQuery,
+        responses=[
+            ApiResponse(
                 HTTPStatus.OK,
                 {"text/plain": None, "application/json": schemas.SupervisionTranscript, "text/html": None},
             )

@@ -13,13 +13,13 @@ from msgspec import Meta
 
 from tornado_chat.core.errors import ChatError, Forbidden, Malformed, TooFast, Unauthenticated, Unavailable
 from tornado_chat.core.types import StaffAccount
-from tornado_chat.services.auth.passwords import LONGEST
+from tornado_chat.services.auth.passwords import MAX_PASSWORD_CHARS
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.api.operations import Answer, operation
+from tornado_chat.web.api.operations import ApiResponse, operation
 
-SESSION = "tornado-chat-staff"
-DEVICE = "tornado-chat-device"
-SECURE = "__Host-"
+SESSION_COOKIE = "tornado-chat-staff"
+DEVICE_COOKIE = "tornado-chat-device"
+SECURE_COOKIE_PREFIX = "__Host-"
 """Browsers take a cookie whose name begins so from a secure origin only, and from no other host."""
 
 DEVICE_DAYS = 180
@@ -28,7 +28,10 @@ DEVICE_DAYS = 180
 class Credentials(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(max_length=64, description="Of the account.", examples=["chen"])]
     password: Annotated[
-        str, Meta(max_length=LONGEST, description="As it was typed.", examples=["correct horse battery"])
+        str,
+        Meta(
+            max_length=MAX_PASSWORD_CHARS, description="As it was typed.", examples=["correct horse battery"]
+        ),
     ]
 
 
@@ -54,11 +57,11 @@ class OwnToken(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(description="What others see.", examples=["Chen"])]
 
 
-FOREIGN: tuple[ChatError, ...] = (Forbidden("other_origin"), Unavailable("database_away"))
-NO_FORM = Malformed("bad_shape", reason="the Content-Type must be application/json")
+COMMON_ERRORS: tuple[ChatError, ...] = (Forbidden("other_origin"), Unavailable("database_away"))
+NOT_JSON = Malformed("bad_shape", reason="the Content-Type must be application/json")
 
 
-_credentials = msgspec.json.Decoder(Credentials)
+_credentials_decoder = msgspec.json.Decoder(Credentials)
 
 
 class StaffHandler(ApiHandler):
@@ -74,29 +77,29 @@ class StaffHandler(ApiHandler):
         if self.request.method == "POST" and not _is_json(headers.get("Content-Type", "")):
             raise Malformed("bad_shape", reason="the Content-Type must be application/json")
 
-    def cookie(self, name: str) -> str | None:
+    def get_staff_cookie(self, name: str) -> str | None:
         # A GET does not tell its origin. A browser with the first kind got it over HTTPS.
-        own = self.get_cookie(SECURE + name)
-        return own if own or self._secure() else self.get_cookie(name)
+        own = self.get_cookie(SECURE_COOKIE_PREFIX + name)
+        return own if own or self._is_secure() else self.get_cookie(name)
 
-    def keep(self, name: str, value: str, days: int | None = None) -> None:
+    def set_staff_cookie(self, name: str, value: str, days: int | None = None) -> None:
         """Set a cookie; without ``days`` until the browser ends."""
         self.set_cookie(
-            self._named(name),
+            self._cookie_name(name),
             value,
             expires_days=days,
             httponly=True,
             samesite="Strict",
-            secure=self._secure(),
+            secure=self._is_secure(),
         )
 
-    def drop(self, name: str) -> None:
-        self.clear_cookie(self._named(name), httponly=True, samesite="Strict", secure=self._secure())
+    def clear_staff_cookie(self, name: str) -> None:
+        self.clear_cookie(self._cookie_name(name), httponly=True, samesite="Strict", secure=self._is_secure())
 
-    def _named(self, name: str) -> str:
-        return SECURE + name if self._secure() else name
+    def _cookie_name(self, name: str) -> str:
+        return SECURE_COOKIE_PREFIX + name if self._is_secure() else name
 
-    def _secure(self) -> bool:
+    def _is_secure(self) -> bool:
         """Whether the browser speaks HTTPS, to us or to a proxy.
 
         A proxy need not tell: the origin of the page does, which is this server's, see ``prepare``. Who makes
@@ -108,15 +111,15 @@ class StaffHandler(ApiHandler):
         return urlsplit(origin).netloc == self.request.host.lower()
 
 
-class SessionHandler(StaffHandler):
+class StaffSessionHandler(StaffHandler):
     @operation(
         "sign_in",
         "Sign in with an account of this server",
         who=None,
         body=Credentials,
-        answers=[Answer(HTTPStatus.NO_CONTENT, {}, "The cookie of the session comes with it.")],
+        responses=[ApiResponse(HTTPStatus.NO_CONTENT, {}, "The cookie of the session comes with it.")],
         errors=[
-            *FOREIGN,
+            *COMMON_ERRORS,
             Unauthenticated("wrong_password"),
             Forbidden("account_disabled"),
             Forbidden("accounts_off"),
@@ -125,13 +128,13 @@ class SessionHandler(StaffHandler):
     )
     async def post(self) -> None:
         """For the pages of this server only: requests of other origins are refused."""
-        given = self.body(_credentials)
+        given = self.body(_credentials_decoder)
         signed_in = await self.services.staff.sign_in(
-            given.name, given.password, self.request.remote_ip or "", self.cookie(DEVICE)
+            given.name, given.password, self.request.remote_ip or "", self.get_staff_cookie(DEVICE_COOKIE)
         )
-        await self.services.staff.sign_out(self.cookie(SESSION))
-        self.keep(SESSION, signed_in.secret)
-        self.keep(DEVICE, signed_in.device, DEVICE_DAYS)
+        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        self.set_staff_cookie(SESSION_COOKIE, signed_in.secret)
+        self.set_staff_cookie(DEVICE_COOKIE, signed_in.device, DEVICE_DAYS)
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
 
@@ -139,44 +142,44 @@ class SessionHandler(StaffHandler):
         "get_account",
         "Who is signed in",
         who=None,
-        answers=[Answer(HTTPStatus.OK, SignedIn)],
-        errors=FOREIGN,
+        responses=[ApiResponse(HTTPStatus.OK, SignedIn)],
+        errors=COMMON_ERRORS,
     )
     async def get(self) -> None:
         """By the cookie of ``POST``."""
-        account = await self.services.staff.account(self.cookie(SESSION))
-        self.answer(SignedIn(Account(**_shown(account)) if account else None))
+        account = await self.services.staff.find_account(self.get_staff_cookie(SESSION_COOKIE))
+        self.respond(SignedIn(Account(**_account_fields(account)) if account else None))
 
     @operation(
         "sign_out",
         "Sign out",
         who=None,
-        answers=[Answer(HTTPStatus.NO_CONTENT, {}, "Also if nobody was signed in.")],
-        errors=FOREIGN,
+        responses=[ApiResponse(HTTPStatus.NO_CONTENT, {}, "Also if nobody was signed in.")],
+        errors=COMMON_ERRORS,
     )
     async def delete(self) -> None:
         """Ends the session, the tokens that were made for it, and the sockets that were opened with them."""
-        await self.services.staff.sign_out(self.cookie(SESSION))
-        self.drop(SESSION)
+        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        self.clear_staff_cookie(SESSION_COOKIE)
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
 
 
-class TokenHandler(StaffHandler):
+class StaffTokenHandler(StaffHandler):
     @operation(
         "make_own_token",
         "A token for who is signed in",
         who=None,
-        answers=[Answer(HTTPStatus.OK, OwnToken)],
-        errors=[*FOREIGN, NO_FORM, Unauthenticated("signed_out"), Forbidden("accounts_off")],
+        responses=[ApiResponse(HTTPStatus.OK, OwnToken)],
+        errors=[*COMMON_ERRORS, NOT_JSON, Unauthenticated("signed_out"), Forbidden("accounts_off")],
     )
     async def post(self) -> None:
         """By the cookie of the session; sent as application/json, as a form of another site cannot."""
-        made = await self.services.staff.token(self.cookie(SESSION))
-        self.answer(OwnToken(made.token, made.expires_in, **_shown(made.account)))
+        made = await self.services.staff.issue_token(self.get_staff_cookie(SESSION_COOKIE))
+        self.respond(OwnToken(made.token, made.expires_in, **_account_fields(made.account)))
 
 
-def _shown(account: StaffAccount) -> dict[str, Any]:
+def _account_fields(account: StaffAccount) -> dict[str, Any]:
     return {
         "id": account.person.host_id,
         "role": account.person.role.value,
@@ -189,6 +192,6 @@ def _is_json(content_type: str) -> bool:
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [
-    (r"/api/v1/staff/session", SessionHandler, {}),
-    (r"/api/v1/staff/token", TokenHandler, {}),
+    (r"/api/v1/staff/session", StaffSessionHandler, {}),
+    (r"/api/v1/staff/token", StaffTokenHandler, {}),
 ]

@@ -5,14 +5,14 @@ from typing import Any
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Role
-from tornado_chat.services.auth.access import HOSTS
+from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.api.operations import Answer, operation
+from tornado_chat.web.api.operations import ApiResponse, operation
 from tornado_chat.web.http.query_params import parameters
 from tornado_chat.wire.support import message_id
 
-WHO = (Role.WAITER, *HOSTS)
+WHO = (Role.WAITER, *HOST_ROLES)
 NOT_YOURS = Forbidden("not_your_user", to="1")
 
 
@@ -21,19 +21,19 @@ class ConversationsHandler(ApiHandler):
         "list_conversations",
         "The finished support conversations of a user",
         who=WHO,
-        query=schemas.OfUser,
-        answers=[Answer(HTTPStatus.OK, schemas.ConversationPage)],
+        query=schemas.ConversationQuery,
+        responses=[ApiResponse(HTTPStatus.OK, schemas.ConversationPage)],
         errors=[NOT_YOURS],
     )
     async def get(self) -> None:
         """Newest first. A waiter reads those of the users it has now."""
-        identity = await self.identify()
-        asked = parameters(self, schemas.OfUser)
-        page, more = await self.services.support_records.of_user(
+        identity = await self.authenticate()
+        asked = parameters(self, schemas.ConversationQuery)
+        page, has_more = await self.services.support_history.of_user(
             identity, asked.user, asked.before, asked.limit
         )
         items = [serializers.conversation(each, self.services.times) for each in page]
-        self.answer(schemas.ConversationPage(items, page[-1].id if more else None))
+        self.respond(schemas.ConversationPage(items, page[-1].id if has_more else None))
 
 
 class MessagesHandler(ApiHandler):
@@ -41,15 +41,15 @@ class MessagesHandler(ApiHandler):
         "list_conversation_messages",
         "What was said in a support conversation",
         who=WHO,
-        query=schemas.Paging,
-        answers=[Answer(HTTPStatus.OK, schemas.SupportMessagePage)],
+        query=schemas.PageQuery,
+        responses=[ApiResponse(HTTPStatus.OK, schemas.SupportMessagePage)],
         errors=[NOT_YOURS, NotFound("no_such_conversation", id=7)],
     )
     async def get(self, conversation_id: str) -> None:
         """For the waiter who has the user now, or had this conversation last."""
-        identity = await self.identify()
-        asked = parameters(self, schemas.Paging)
-        page, more = await self.services.support_records.page(
+        identity = await self.authenticate()
+        asked = parameters(self, schemas.PageQuery)
+        page, has_more = await self.services.support_history.page(
             identity, int(conversation_id), asked.after, asked.limit
         )
         items = [
@@ -63,7 +63,7 @@ class MessagesHandler(ApiHandler):
             )
             for each in page
         ]
-        self.answer(schemas.SupportMessagePage(items, page[-1].seq if more else None))
+        self.respond(schemas.SupportMessagePage(items, page[-1].seq if has_more else None))
 
 
 ROUTES: list[tuple[str, type[ApiHandler], dict[str, Any]]] = [

@@ -8,13 +8,13 @@ from tornado.escape import xhtml_escape
 from tornado_chat.core.texts import Language, system_text
 from tornado_chat.core.types import Kind, Message, Room
 from tornado_chat.web.api import schemas, serializers
-from tornado_chat.wire.counselling import line
+from tornado_chat.wire.counselling import transcript_line
 from tornado_chat.wire.times import LocalTimes
 
 Transcript = tuple[str, str, str]
 """Content type, file name extension, text."""
 
-NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
+FILE_NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
 """What they are called in files."""
 
 
@@ -25,7 +25,7 @@ def as_text(room: Room, said: Sequence[Message], times: LocalTimes, language: La
 
 
 def as_json(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
-    lines = [line(message, times) for message in said]
+    lines = [transcript_line(message, times) for message in said]
     document = (
         schemas.SupervisionTranscript(serializers.record(room, times), lines)
         if room.thread.kind is Kind.RECORD

@@ -8,7 +8,7 @@ from typing import Any
 
 from tornado_chat import config
 from tornado_chat.web.api_docs import schemas
-from tornado_chat.web.api_docs.openapi import tokens
+from tornado_chat.web.api_docs.openapi import token_description
 from tornado_chat.web.api_docs.schemas import Schema
 from tornado_chat.wire import counselling_catalogue, support_catalogue
 from tornado_chat.wire.kinds import CLOSE_CODES, Endpoint, FrameKind
@@ -39,7 +39,7 @@ def document(auth: config.Auth, version: str) -> dict[str, Any]:
     for dialect, endpoints in DIALECTS.items():
         prefix = f"{dialect}."
         every = [kind for endpoint in endpoints for kind in (*endpoint.from_client, *endpoint.to_client)]
-        components |= schemas.of_types(schemas.inner_types(every), prefix)
+        components |= schemas.schemas_of_types(schemas.referenced_structs(every), prefix)
         for endpoint in endpoints:
             channels[endpoint.name] = _channel(endpoint, dialect)
             for action, way, kinds in (
@@ -55,7 +55,7 @@ def document(auth: config.Auth, version: str) -> dict[str, Any]:
         "info": {
             "title": "tornado_chat: sockets",
             "version": version,
-            "description": schemas.prose(INTRODUCTION),
+            "description": schemas.docstring_text(INTRODUCTION),
             "license": {"name": "MIT"},
             "tags": [{"name": dialect} for dialect in DIALECTS],
         },
@@ -80,7 +80,7 @@ def document(auth: config.Auth, version: str) -> dict[str, Any]:
                     "type": "httpApiKey",
                     "in": "query",
                     "name": "token",
-                    "description": tokens(auth),
+                    "description": token_description(auth),
                 }
             },
         },
@@ -91,7 +91,7 @@ def _channel(endpoint: Endpoint, dialect: str) -> dict[str, Any]:
     ways = (("in", endpoint.from_client), ("out", endpoint.to_client))
     binding: dict[str, Any] = {"method": "GET", "bindingVersion": "0.1.0"}
     if endpoint.query is not None:
-        query = schemas.of_types([endpoint.query])[endpoint.query.__name__]
+        query = schemas.schemas_of_types([endpoint.query])[endpoint.query.__name__]
         del query["properties"]["token"]["default"]  # without one it is closed with 4401
         binding["query"] = {
             "type": "object",
@@ -101,7 +101,7 @@ def _channel(endpoint: Endpoint, dialect: str) -> dict[str, Any]:
     return {
         "address": endpoint.path,
         "title": endpoint.summary,
-        "description": _told(endpoint),
+        "description": _endpoint_description(endpoint),
         "messages": {
             f"{way}.{kind.name}": {"$ref": f"#/components/messages/{endpoint.name}.{way}.{kind.name}"}
             for way, kinds in ways
@@ -113,11 +113,11 @@ def _channel(endpoint: Endpoint, dialect: str) -> dict[str, Any]:
         "x-about": endpoint.description,
         "x-features": dict(endpoint.features),
         "x-close-codes": {str(code): CLOSE_CODES[code] for code in endpoint.close_codes},
-        "x-client-close-codes": {str(code): text for code, text in endpoint.client_codes.items()},
+        "x-client-close-codes": {str(code): text for code, text in endpoint.client_close_codes.items()},
     }
 
 
-def _told(endpoint: Endpoint) -> str:
+def _endpoint_description(endpoint: Endpoint) -> str:
     """Everything about the endpoint in words, for tools that show nothing else."""
     where = "in the address: `features=ack,seq`" if endpoint.query else "in the payload of `auth`"
     parts = [
@@ -128,8 +128,8 @@ def _told(endpoint: Endpoint) -> str:
         "The server closes with:\n"
         + _bullets({str(code): CLOSE_CODES[code] for code in endpoint.close_codes}),
     ]
-    if endpoint.client_codes:
-        codes = {str(code): text for code, text in endpoint.client_codes.items()}
+    if endpoint.client_close_codes:
+        codes = {str(code): text for code, text in endpoint.client_close_codes.items()}
         parts.append("The client closes with:\n" + _bullets(codes))
     return "\n\n".join(parts)
 
@@ -157,7 +157,7 @@ def _message(kind: FrameKind, prefix: str) -> dict[str, Any]:
         "title": kind.name,
         "summary": summary,
         "contentType": "application/json",
-        "payload": schemas.of_kind(kind, prefix),
+        "payload": schemas.schema_of_frame_kind(kind, prefix),
         "examples": [{"payload": example} for example in kind.examples],
         "x-about": kind.summary,
     }

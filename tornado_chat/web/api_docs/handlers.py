@@ -9,13 +9,13 @@ import msgspec
 
 from tornado_chat import config
 from tornado_chat.web.api.base import ApiHandler
-from tornado_chat.web.api.operations import Answer, Routes, operation
+from tornado_chat.web.api.operations import ApiResponse, Routes, operation
 from tornado_chat.web.api_docs import asyncapi, openapi
 from tornado_chat.web.api_docs.schemas import Schema
-from tornado_chat.web.pages import ASK_AGAIN
+from tornado_chat.web.pages import CACHE_REVALIDATE
 
 
-class Descriptions:
+class ApiDocuments:
     """The two documents of one server.
 
     :arg routes: of the HTTP API; ``ROUTES`` of this module goes with them.
@@ -51,14 +51,14 @@ class Descriptions:
 class DocumentHandler(ApiHandler):
     """A document for everybody, whatever page asks: it holds nothing of anybody."""
 
-    def initialize(self, descriptions: Descriptions, **kwargs: Any) -> None:  # type: ignore[override]
+    def initialize(self, descriptions: ApiDocuments, **kwargs: Any) -> None:  # type: ignore[override]
         super().initialize(**kwargs)
         self.descriptions = descriptions
 
     def prepare(self) -> None:
         super().prepare()
         self.set_header("Access-Control-Allow-Origin", "*")
-        self.set_header("Cache-Control", ASK_AGAIN)
+        self.set_header("Cache-Control", CACHE_REVALIDATE)
 
     def answer_document(self, document: bytes) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
@@ -70,7 +70,7 @@ class OpenApiHandler(DocumentHandler):
         "get_openapi",
         "This description of the HTTP API (OpenAPI 3.1)",
         who=None,
-        answers=[Answer(HTTPStatus.OK, {"application/json": None})],
+        responses=[ApiResponse(HTTPStatus.OK, {"application/json": None})],
     )
     async def get(self) -> None:
         self.answer_document(self.descriptions.http_bytes)
@@ -81,7 +81,7 @@ class AsyncApiHandler(DocumentHandler):
         "get_asyncapi",
         "The description of the sockets (AsyncAPI 3.0)",
         who=None,
-        answers=[Answer(HTTPStatus.OK, {"application/json": None})],
+        responses=[ApiResponse(HTTPStatus.OK, {"application/json": None})],
     )
     async def get(self) -> None:
         self.answer_document(self.descriptions.sockets_bytes)

@@ -8,9 +8,9 @@ import msgspec
 
 from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Refused
-from tornado_chat.core.texts import ERRORS
+from tornado_chat.core.texts import ERROR_TEXTS
 from tornado_chat.core.types import Role
-from tornado_chat.web.api.operations import Answer, Described, Operation, Routes, found
+from tornado_chat.web.api.operations import ApiResponse, Operation, RouteOperation, Routes, find_operations
 from tornado_chat.web.api.schemas import Problem
 from tornado_chat.web.api_docs import schemas
 from tornado_chat.web.api_docs.schemas import Schema
@@ -47,14 +47,14 @@ def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
 
     :arg auth: what tokens have to be like.
     """
-    operations = list(found(routes))
+    operations = list(find_operations(routes))
     types: list[type[msgspec.Struct]] = [Problem, AppointmentChanged, NewConversation]
     for each in operations:
         types += [each.operation.body] if each.operation.body else []
         types += [
-            struct for answer in each.operation.answers for struct in answer.by_media.values() if struct
+            struct for answer in each.operation.responses for struct in answer.by_media.values() if struct
         ]
-    components = schemas.of_types(dict.fromkeys(types))
+    components = schemas.schemas_of_types(dict.fromkeys(types))
     components["Problem"]["properties"]["code"]["examples"] = ["no_such_session"]
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
@@ -66,7 +66,7 @@ def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
         "info": {
             "title": "tornado_chat: HTTP API",
             "version": version,
-            "description": schemas.prose(INTRODUCTION),
+            "description": schemas.docstring_text(INTRODUCTION),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -79,14 +79,14 @@ def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": tokens(auth),
+                    "description": token_description(auth),
                 }
             },
         },
     }
 
 
-def tokens(auth: config.Auth) -> str:
+def token_description(auth: config.Auth) -> str:
     """What this server wants of a token, in words."""
     parts = [
         f"A JWT (RFC 7519) that the host has signed with {' or '.join(auth.algorithms)}.",
@@ -102,52 +102,52 @@ def tokens(auth: config.Auth) -> str:
     return " ".join(parts)
 
 
-def _operation(each: Described, components: Mapping[str, Schema]) -> dict[str, Any]:
-    about = each.operation
+def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[str, Any]:
+    operation = each.operation
     described: dict[str, Any] = {
-        "operationId": about.id,
+        "operationId": operation.id,
         "tags": [_group(each.path)],
-        "summary": about.summary,
-        "description": f"{schemas.prose(about.description)}\n\nWho may call it: {about.who_text}".strip(),
-        "x-who": about.who_text,
-        **({"x-roles": [role.value for role in about.roles]} if about.roles else {}),
-        "security": _security(about),
+        "summary": operation.summary,
+        "description": f"{schemas.docstring_text(operation.description)}\n\nWho may call it: {operation.who_text}".strip(),
+        "x-who": operation.who_text,
+        **({"x-roles": [role.value for role in operation.roles]} if operation.roles else {}),
+        "security": _security(operation),
     }
-    parameters = [*_of_path(each.path), *_of_query(about)]
+    parameters = [*_path_parameters(each.path), *_query_parameters(operation)]
     if parameters:
         described["parameters"] = parameters
-    if about.body is not None:
-        schema = schemas.reference(about.body)
-        content = {"schema": schema, "example": schemas.sample(schema, components)}
+    if operation.body is not None:
+        schema = schemas.reference(operation.body)
+        content = {"schema": schema, "example": schemas.example_value(schema, components)}
         described["requestBody"] = {"required": True, "content": {JSON: content}}
     described["responses"] = {
-        **{str(int(answer.status)): _answer(answer, components) for answer in about.answers},
-        **_errors(about),
+        **{str(int(answer.status)): _answer(answer, components) for answer in operation.responses},
+        **_errors(operation),
     }
     return described
 
 
-def _security(about: Operation) -> list[dict[str, list[str]]]:
-    if about.who is None:
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.who is None:
         return []
-    return [{}, {"bearer": []}] if about.token_optional else [{"bearer": []}]
+    return [{}, {"bearer": []}] if operation.token_optional else [{"bearer": []}]
 
 
-def _answer(answer: Answer, components: Mapping[str, Schema]) -> dict[str, Any]:
+def _answer(answer: ApiResponse, components: Mapping[str, Schema]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for media, struct in answer.by_media.items():
         if struct is not None:
             schema = schemas.reference(struct)
-            content[media] = {"schema": schema, "example": schemas.sample(schema, components)}
+            content[media] = {"schema": schema, "example": schemas.example_value(schema, components)}
         else:
             content[media] = {"schema": {"type": "object" if media == JSON else "string"}}
     return {"description": answer.text or answer.status.phrase, "content": content}
 
 
-def _errors(about: Operation) -> dict[str, Any]:
+def _errors(operation: Operation) -> dict[str, Any]:
     """The problems, by status."""
     by_status: dict[int, list[ChatError]] = {}
-    for error in about.all_errors():
+    for error in operation.all_errors():
         by_status.setdefault(error.http_status, []).append(error)
     return {str(status): _problems(status, by_status[status]) for status in sorted(by_status)}
 
@@ -159,7 +159,10 @@ def _problems(status: int, errors: Sequence[ChatError]) -> dict[str, Any]:
             PROBLEM: {
                 "schema": schemas.reference(Problem),
                 "examples": {
-                    error.code: {"value": msgspec.to_builtins(Problem.of(error)), "summary": meaning(error)}
+                    error.code: {
+                        "value": msgspec.to_builtins(Problem.of(error)),
+                        "summary": error_meaning(error),
+                    }
                     for error in errors
                 },
             }
@@ -172,28 +175,28 @@ def _problems(status: int, errors: Sequence[ChatError]) -> dict[str, Any]:
     return described
 
 
-def meaning(error: ChatError) -> str:
+def error_meaning(error: ChatError) -> str:
     """The text of an error without the details of one case."""
     if isinstance(error, Refused):
         return "A filter does not let it pass."
-    return ERRORS[error.code][1].replace(": {reason}", "")
+    return ERROR_TEXTS[error.code][1].replace(": {reason}", "")
 
 
 def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-def _of_path(path: str) -> Iterator[dict[str, Any]]:
+def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
     for part in path.split("/"):
         if part.startswith("{"):
             schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
             yield {"name": part[1:-1], "in": "path", "required": True, "schema": schema}
 
 
-def _of_query(about: Operation) -> Iterator[dict[str, Any]]:
-    if about.query is None:
+def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.query is None:
         return
-    whole = schemas.of_types([about.query])[about.query.__name__]
+    whole = schemas.schemas_of_types([operation.query])[operation.query.__name__]
     for name, schema in whole["properties"].items():
         description = schema.pop("description", "")
         yield {

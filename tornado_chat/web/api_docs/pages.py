@@ -5,19 +5,19 @@ from typing import Any
 from tornado.template import DictLoader
 
 from tornado_chat.web.api_docs import reading
-from tornado_chat.web.api_docs.handlers import Descriptions
-from tornado_chat.web.api_docs.words import choose, words
-from tornado_chat.web.pages import ASK_AGAIN, TYPES, PageBase, Site
+from tornado_chat.web.api_docs.handlers import ApiDocuments
+from tornado_chat.web.api_docs.words import choose_language, words
+from tornado_chat.web.pages import CACHE_REVALIDATE, CONTENT_TYPES, PageBase, Site
 
 FOLDER = "docs/"
 
 
-class Docs:
+class DocsPages:
     """The pages of one server. Each is made once per language, when first asked for."""
 
-    def __init__(self, site: Site, descriptions: Descriptions) -> None:
+    def __init__(self, site: Site, descriptions: ApiDocuments) -> None:
         self.site = site
-        self._descriptions = descriptions
+        self._api_documents = descriptions
         self._made: dict[tuple[str, str], bytes] = {}
         templates = {
             name.removeprefix(FOLDER): content.decode()
@@ -33,7 +33,7 @@ class Docs:
     def page(self, name: str, language: str) -> bytes:
         """:arg name: ``http`` or ``sockets``."""
         if (name, language) not in self._made:
-            document = self._descriptions.http if name == "http" else self._descriptions.sockets
+            document = self._api_documents.http if name == "http" else self._api_documents.sockets
             self._made[name, language] = self._loader.load(f"{name}.html").generate(
                 page=name,
                 document=document,
@@ -49,16 +49,16 @@ class Docs:
 class DocsHandler(PageBase):
     """One of the pages, in the words of the reader's language."""
 
-    def initialize(self, docs: Docs, page: str = "http") -> None:  # type: ignore[override]
+    def initialize(self, docs: DocsPages, page: str = "http") -> None:  # type: ignore[override]
         super().initialize(docs.site)
         self.docs = docs
         self.page = page
 
     def get(self, *path: str) -> None:
-        self.set_header("Content-Type", TYPES[".html"])
-        self.set_header("Cache-Control", ASK_AGAIN)
+        self.set_header("Content-Type", CONTENT_TYPES[".html"])
+        self.set_header("Cache-Control", CACHE_REVALIDATE)
         self.set_header("Vary", "Accept-Language")
-        language = choose(self.request.headers.get("Accept-Language", ""))
+        language = choose_language(self.request.headers.get("Accept-Language", ""))
         self.finish(self.docs.page(self.page, language))
 
 

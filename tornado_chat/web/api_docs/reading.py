@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from tornado_chat.web.api_docs.schemas import REF, Schema, sample
+from tornado_chat.web.api_docs.schemas import REF, Schema, example_value
 
 Schemas = Mapping[str, Schema]
 
@@ -82,14 +82,14 @@ def curl(verb: str, path: str, described: Schema, components: Schemas) -> str:
     needed = [
         each for each in described.get("parameters", ()) if each["in"] == "query" and each.get("required")
     ]
-    query = urlencode({each["name"]: sample(each["schema"], components) for each in needed})
+    query = urlencode({each["name"]: example_value(each["schema"], components) for each in needed})
     parts[0] += f' "$CHAT{re.sub(r"{[^}]*}", "1", path)}{"?" if query else ""}{query}"'
     if described["security"] and {} not in described["security"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in described:
         schema = described["requestBody"]["content"]["application/json"]["schema"]
         parts.append('-H "Content-Type: application/json"')
-        parts.append(f"-d {shlex.quote(_json(sample(schema, components, optional=False)))}")
+        parts.append(f"-d {shlex.quote(_json(example_value(schema, components, optional=False)))}")
     return " \\\n  ".join(parts)
 
 

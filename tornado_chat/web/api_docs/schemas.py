@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/"
 
 
-def of_types(types: Iterable[Any], prefix: str = "") -> dict[str, Schema]:
+def schemas_of_types(types: Iterable[Any], prefix: str = "") -> dict[str, Schema]:
     """The schemas of ``types`` and of everything in them, by name; they refer to each other as components.
 
     :arg prefix: goes before the names, where several sets share a document.
@@ -26,18 +26,18 @@ def reference(type: type[msgspec.Struct], prefix: str = "") -> Schema:
     return {"$ref": f"{REF}{prefix}{type.__name__}"}
 
 
-def of_kind(kind: FrameKind, prefix: str = "") -> Schema:
+def schema_of_frame_kind(kind: FrameKind, prefix: str = "") -> Schema:
     """The schema of one kind of frame: that of its struct, narrowed to what this kind has."""
-    whole = of_types([kind.shape], prefix)[f"{prefix}{kind.shape.__name__}"]
+    whole = schemas_of_types([kind.struct], prefix)[f"{prefix}{kind.struct.__name__}"]
     properties = {
         key: schema for key, schema in whole["properties"].items() if not kind.keys or key in kind.keys
     }
     for key, type in kind.types.items():
         properties[key] = {"type": "null"} if type is None else reference(type, prefix)
-    for key, value in kind.fixed.items():
+    for key, value in kind.constant_keys.items():
         properties[key] = {**properties[key], "const": value}
         properties[key].pop("examples", None)
-    required = {*whole.get("required", ()), *kind.required, *kind.fixed}
+    required = {*whole.get("required", ()), *kind.required, *kind.constant_keys}
     return {
         "type": "object",
         "properties": properties,
@@ -45,17 +45,17 @@ def of_kind(kind: FrameKind, prefix: str = "") -> Schema:
     }
 
 
-def inner_types(kinds: Iterable[FrameKind]) -> list[type[msgspec.Struct]]:
+def referenced_structs(kinds: Iterable[FrameKind]) -> list[type[msgspec.Struct]]:
     """The structs that schemas of ``kinds`` refer to, each once."""
     found: list[type[msgspec.Struct]] = []
     for kind in kinds:
         found += [payload for payload in kind.types.values() if payload is not None]
-        for field in msgspec.structs.fields(kind.shape):
+        for field in msgspec.structs.fields(kind.struct):
             found += _structs_in(field.type)
     return list(dict.fromkeys(found))
 
 
-def sample(schema: Schema, components: Mapping[str, Schema], *, optional: bool = True) -> Any:
+def example_value(schema: Schema, components: Mapping[str, Schema], *, optional: bool = True) -> Any:
     """A value as ``schema`` wants it, made of the examples that it gives.
 
     :arg optional: with what need not be there, if it has an example.
@@ -63,23 +63,23 @@ def sample(schema: Schema, components: Mapping[str, Schema], *, optional: bool =
     if "examples" in schema:
         return schema["examples"][0]
     if "$ref" in schema:
-        return sample(components[schema["$ref"].removeprefix(REF)], components, optional=optional)
+        return example_value(components[schema["$ref"].removeprefix(REF)], components, optional=optional)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
         return schema["enum"][0]
     if "anyOf" in schema:
-        return sample(schema["anyOf"][0], components, optional=optional)
+        return example_value(schema["anyOf"][0], components, optional=optional)
     match schema.get("type"):
         case "object":
             required = schema.get("required", ())
             return {
-                key: sample(inner, components, optional=optional)
+                key: example_value(inner, components, optional=optional)
                 for key, inner in schema.get("properties", {}).items()
                 if key in required or (optional and "examples" in inner)
             }
         case "array":
-            return [sample(schema["items"], components, optional=optional)]
+            return [example_value(schema["items"], components, optional=optional)]
         case "string":
             return "…"
         case "integer" | "number":
@@ -89,7 +89,7 @@ def sample(schema: Schema, components: Mapping[str, Schema], *, optional: bool =
     return None
 
 
-def prose(text: str) -> str:
+def docstring_text(text: str) -> str:
     """A docstring as a description: its lines joined to paragraphs, code in single backticks, no ``:raises …:``."""
     words, _, _ = f"\n{inspect.cleandoc(text)}".partition("\n:")
     paragraphs = words.strip().replace("``", "`").split("\n\n")
@@ -117,7 +117,7 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     made = {
-        key: prose(value) if key == "description" and isinstance(value, str) else _plain(value)
+        key: docstring_text(value) if key == "description" and isinstance(value, str) else _plain(value)
         for key, value in schema.items()
         if not (key == "title" and isinstance(value, str))
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-WORDS: Mapping[str, tuple[str, str]] = {
+TRANSLATIONS: Mapping[str, tuple[str, str]] = {
     # key: (zh_CN, en)
     "title_http": ("HTTP 接口", "HTTP API"),
     "title_sockets": ("WebSocket 协议", "WebSockets"),
@@ -59,10 +59,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
 def words(language: str) -> dict[str, str]:
     """All of them in one language, ``zh-CN`` or ``en``."""
     column = 0 if language == "zh-CN" else 1
-    return {key: texts[column] for key, texts in WORDS.items()}
+    return {key: texts[column] for key, texts in TRANSLATIONS.items()}
 
 
-def choose(accepted: str) -> str:
+def choose_language(accepted: str) -> str:
     """The language of a reader: the first of an ``Accept-Language`` that there is, English for others."""
     wishes = []
     for position, wish in enumerate(accepted.split(",")):

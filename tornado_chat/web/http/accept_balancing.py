@@ -11,17 +11,17 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tornado_chat.aio.shared_load import Loads
+from tornado_chat.aio.shared_load import SharedLoads
 
-MOMENT = 0.01  # seconds
-TOLERANCE = 32
+BACKOFF_SECONDS = 0.01  # seconds
+TOLERANCE_DIVISOR = 32
 """A difference of one in so many is none."""
 
 
-class Sharing:
+class AcceptBalancer:
     """:arg count: how many connections this process has."""
 
-    def __init__(self, loads: Loads, loop: asyncio.AbstractEventLoop, count: Callable[[], int]) -> None:
+    def __init__(self, loads: SharedLoads, loop: asyncio.AbstractEventLoop, count: Callable[[], int]) -> None:
         self._loads = loads
         self._loop = loop
         self._count = count
@@ -33,7 +33,7 @@ class Sharing:
         waiting: asyncio.TimerHandle | None = None
 
         def ready() -> None:
-            if self._should_wait():
+            if self._should_back_off():
                 self._loop.remove_reader(listening)
                 step_back()
             else:
@@ -41,10 +41,10 @@ class Sharing:
 
         def step_back() -> None:
             nonlocal waiting
-            waiting = self._loop.call_later(MOMENT, again, self._loads.least())
+            waiting = self._loop.call_later(BACKOFF_SECONDS, again, self._loads.minimum())
 
         def again(least: int) -> None:
-            if self._should_wait() and self._loads.least() != least:  # it is at work
+            if self._should_back_off() and self._loads.minimum() != least:  # it is at work
                 step_back()
                 return
             accept_one()
@@ -61,16 +61,16 @@ class Sharing:
             take(connection, address)
 
         def end() -> None:
-            self._loads.leave()
+            self._loads.stop_accepting()
             self._loop.remove_reader(listening)
             if waiting is not None:
                 waiting.cancel()
 
-        self._loads.say(self._count())
+        self._loads.set_connections(self._count())
         self._loop.add_reader(listening, ready)
         return end
 
-    def _should_wait(self) -> bool:
+    def _should_back_off(self) -> bool:
         own = self._count()
-        self._loads.say(own)
-        return own > self._loads.least() + own // TOLERANCE
+        self._loads.set_connections(own)
+        return own > self._loads.minimum() + own // TOLERANCE_DIVISOR

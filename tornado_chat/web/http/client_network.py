@@ -6,10 +6,10 @@ from tornado.httputil import HTTPServerRequest
 
 from tornado_chat.web.http.proxy_headers import Networks
 
-PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
+PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 
 
-def from_networks(request: HTTPServerRequest, networks: Networks) -> bool:
+def is_from_networks(request: HTTPServerRequest, networks: Networks) -> bool:
     """Whether the client is in one of ``networks``; a unix socket counts as 127.0.0.1."""
     return ipaddress.ip_address(request.remote_ip or "") in networks
 
@@ -20,7 +20,7 @@ def is_direct(request: HTTPServerRequest) -> bool:
     Behind a proxy on this machine everybody seems to be local. So does, to a page whose name somebody lets point
     here (DNS rebinding), the browser of an operator; but that gives itself away by the name it asks for.
     """
-    if any(name in request.headers for name in (*PROXIED, "Origin")):
+    if any(name in request.headers for name in (*PROXY_HEADERS, "Origin")):
         return False
     host = request.host.rsplit(":", 1)[0].strip("[]")
     if host in ("localhost", ""):

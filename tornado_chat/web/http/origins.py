@@ -1,7 +1,7 @@
 """Which pages may talk to the server (RFC 6454)."""
 
 
-class Origins:
+class AllowedOrigins:
     """The origins of ``[web] origins``. A page of the server's own origin never gets asked."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
@@ -12,14 +12,14 @@ class Origins:
         self._any = "*" in allowed
         self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
 
-    def allowed(self, origin: str) -> bool:
+    def is_allowed(self, origin: str) -> bool:
         return self._any or origin.lower() in self._allowed
 
     @property
-    def anybody(self) -> bool:
+    def allows_any(self) -> bool:
         return self._any
 
     @property
-    def named(self) -> tuple[str, ...]:
+    def listed(self) -> tuple[str, ...]:
         """Those that may have pages in their frames and hand them tokens; nobody if anybody may connect."""
         return () if self._any else tuple(sorted(self._allowed))

@@ -23,14 +23,14 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from tornado_chat.web.http.accept_balancing import Sharing
+from tornado_chat.web.http.accept_balancing import AcceptBalancer
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-HERE = ipaddress.ip_address("127.0.0.1")
+UNIX_SOCKET_ADDRESS = ipaddress.ip_address("127.0.0.1")
 """What stands for the other end of a unix socket. Who may open its file is trusted."""
 
-NOBODY = ipaddress.ip_address("0.0.0.0")  # noqa: S104 - it is in no network that anybody lists
+UNKNOWN_ADDRESS = ipaddress.ip_address("0.0.0.0")  # noqa: S104 - it is in no network that anybody lists
 """What stands for an address that cannot be read."""
 
 
@@ -47,7 +47,7 @@ class Networks:
         return any(address in network for network in self._networks)
 
 
-class ProxiedServer(HTTPServer):
+class ProxyAwareServer(HTTPServer):
     """Tornado's server, whose requests have the client's ``remote_ip`` and ``protocol``.
 
     :arg trusted: the networks of proxies, as ``[server] trusted_proxies``.
@@ -56,32 +56,32 @@ class ProxiedServer(HTTPServer):
     def initialize(self, *arguments: Any, trusted: Networks, **options: Any) -> None:  # type: ignore[override]
         super().initialize(*arguments, **options)
         self._trusted = trusted
-        self._sharing: Sharing | None = None
+        self._accept_balancer: AcceptBalancer | None = None
         self._open: set[object] = set()
-        self._silent: set[object] = set()
+        self._awaiting_request: set[object] = set()
 
-    def share(self, sharing: Sharing) -> None:
+    def balance_accepts(self, sharing: AcceptBalancer) -> None:
         """From sockets that are added later, other processes take connections too."""
-        self._sharing = sharing
+        self._accept_balancer = sharing
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        if self._sharing is None:
+        if self._accept_balancer is None:
             super().add_sockets(sockets)
             return
         for each in sockets:
             self._sockets[each.fileno()] = each
-            self._handlers[each.fileno()] = self._sharing.accept(each, self._handle_connection)
+            self._handlers[each.fileno()] = self._accept_balancer.accept(each, self._handle_connection)
 
     @property
-    def held(self) -> int:
+    def http_connection_count(self) -> int:
         """How many connections there are, beside those that have become WebSockets."""
         return len(self._connections)
 
-    async def hear_all(self, patience: float) -> None:
-        """Returns when every connection that was accepted has sent a request, or after ``patience`` seconds."""
+    async def wait_for_requests(self, timeout_seconds: float) -> None:
+        """Returns when every connection that was accepted has sent a request, or after ``timeout_seconds`` seconds."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + patience
-        while self._silent and loop.time() < until:  # noqa: ASYNC110 - it is a set
+        until = loop.time() + timeout_seconds
+        while self._awaiting_request and loop.time() < until:  # noqa: ASYNC110 - it is a set
             await asyncio.sleep(0.01)
 
     def reconfigure(self, trusted: Sequence[str], max_body_size: int) -> None:
@@ -93,20 +93,22 @@ class ProxiedServer(HTTPServer):
         # Called before anything is read, for the first request and again for each one that may follow.
         if server_conn not in self._open:
             self._open.add(server_conn)
-            self._silent.add(server_conn)
+            self._awaiting_request.add(server_conn)
         delegate = super().start_request(server_conn, request_conn)
-        return _Identified(delegate, request_conn, self._trusted, partial(self._silent.discard, server_conn))
+        return _ForwardedRequest(
+            delegate, request_conn, self._trusted, partial(self._awaiting_request.discard, server_conn)
+        )
 
     def on_close(self, server_conn: object) -> None:
         self._open.discard(server_conn)
-        self._silent.discard(server_conn)
+        self._awaiting_request.discard(server_conn)
         super().on_close(server_conn)
 
 
-class _Identified(HTTPMessageDelegate):
+class _ForwardedRequest(HTTPMessageDelegate):
     """Hands one request on, having put into its context what the headers say.
 
-    :arg begun: called when there is a request.
+    :arg on_request: called when there is a request.
     """
 
     def __init__(
@@ -114,23 +116,23 @@ class _Identified(HTTPMessageDelegate):
         delegate: HTTPMessageDelegate,
         connection: HTTPConnection,
         trusted: Networks,
-        begun: Callable[[], object],
+        on_request: Callable[[], object],
     ) -> None:
         self._delegate = delegate
         self._context: Any = getattr(connection, "context")  # noqa: B009 - HTTP1Connection's, untyped
         self._trusted = trusted
-        self._begun = begun
+        self._on_request = on_request
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        self._begun()
+        self._on_request()
         context = self._context
         # Anew for each request: one connection of a proxy carries those of many clients.
         peer = _peer(context.address)
         context.remote_ip, context.protocol = str(peer), context._orig_protocol
         if peer in self._trusted or not isinstance(context.address, tuple):
-            context.remote_ip = str(client(peer, headers.get_list("X-Forwarded-For"), self._trusted))
+            context.remote_ip = str(client_address(peer, headers.get_list("X-Forwarded-For"), self._trusted))
             protocol = headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip()
             if protocol in ("http", "https"):
                 context.protocol = protocol
@@ -146,7 +148,7 @@ class _Identified(HTTPMessageDelegate):
         self._delegate.on_connection_close()
 
 
-def client(peer: Address, forwarded: Sequence[str], trusted: Networks) -> Address:
+def client_address(peer: Address, forwarded: Sequence[str], trusted: Networks) -> Address:
     """The client whose request the trusted ``peer`` hands on.
 
     :arg forwarded: the values of ``X-Forwarded-For``, in their order.
@@ -160,7 +162,7 @@ def client(peer: Address, forwarded: Sequence[str], trusted: Networks) -> Addres
 
 
 def _peer(address: object) -> Address:
-    return _parse(address[0]) if isinstance(address, tuple) else HERE
+    return _parse(address[0]) if isinstance(address, tuple) else UNIX_SOCKET_ADDRESS
 
 
 @lru_cache(1024)  # behind a proxy it is always the same few
@@ -173,5 +175,5 @@ def _parse(text: str) -> Address:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return NOBODY
+        return UNKNOWN_ADDRESS
     return getattr(address, "ipv4_mapped", None) or address

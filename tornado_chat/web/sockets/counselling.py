@@ -6,124 +6,126 @@ from functools import partial
 from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.types import Action, Identity, Kind, Role, Thread
-from tornado_chat.services.counselling.service import Seat
+from tornado_chat.services.counselling.service import RoomConnection
 from tornado_chat.web.http.query_params import parameters
-from tornado_chat.web.sockets.base import Socket
+from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import counselling as wire
-from tornado_chat.wire import counselling_frames as asked
+from tornado_chat.wire import counselling_frames as frames
 from tornado_chat.wire.parsing import features
 
-KINDS = {0: Kind.SESSION, 1: Kind.RECORD}
+KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
 
 
-class CounsellingSocket(Socket):
+class CounsellingHandler(SocketHandler):
     """What the three have in common: a token in the address, features, errors as system frames."""
 
-    most_faults = 10
+    max_malformed_frames = 10
     features: frozenset[str] = frozenset()
 
-    async def identify(
-        self, query: asked.ChatQuery | asked.NotifyQuery | asked.ObserveQuery, known_features: frozenset[str]
+    async def authenticate(
+        self,
+        query: frames.ChatQuery | frames.NotifyQuery | frames.ObserveQuery,
+        known_features: frozenset[str],
     ) -> Identity:
         self.features = features(query.features, known_features)
-        return await self.services.gate.verify(query.token or None)
+        return await self.services.access_control.verify(query.token or None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        """What those may send who only listen; ``ChatSocket`` has more."""
+        """What those may send who only listen; ``ChatHandler`` has more."""
         wire.parse_listener(data, self.features)
         self.send(wire.ALIVE)
         return None
 
-    def answer(self, error: ChatError, data: str | bytes) -> None:
+    def reply_error(self, error: ChatError, data: str | bytes) -> None:
         encoder = self.services.frames.chat(self.features)
         self.send(encoder.error(error, now_microseconds(), wire.peek_id(data)))
 
 
-class ChatSocket(CounsellingSocket):
+class ChatHandler(CounsellingHandler):
     """``/chat?token=&sessionId=&type=``: a participant in a session or a record."""
 
     endpoint = "chat"
-    seat: Seat | None = None
+    connection: RoomConnection | None = None
     identity: Identity
 
-    def about(self) -> Mapping[str, int]:
-        return self.seat.thread.named if self.seat else {}
+    def conversation_fields(self) -> Mapping[str, int]:
+        return self.connection.thread.named if self.connection else {}
 
     async def admit(self) -> None:
-        query = parameters(self, asked.ChatQuery)
-        self.identity = await self.identify(query, wire.CHAT_FEATURES)
-        thread = Thread(KINDS[query.type], query.sessionId)
-        outbox = self.open_outbox(self.identity, self.services.frames.chat(self.features))
-        self.seat = await self.services.counselling.enter(self.identity, thread, outbox)
+        query = parameters(self, frames.ChatQuery)
+        self.identity = await self.authenticate(query, wire.CHAT_FEATURES)
+        thread = Thread(KIND_BY_TYPE[query.type], query.sessionId)
+        socket_stream = self.open_stream(self.identity, self.services.frames.chat(self.features))
+        self.connection = await self.services.counselling.enter(self.identity, thread, socket_stream)
         self.admitted = True
         if "history" in self.features:
-            await self._send_history(self.seat, wire.GetHistory(None))
+            await self._send_history(self.connection, wire.GetHistory(None))
         if self.features & {"read", "presence"}:
             encoder = self.services.frames.chat(self.features)
-            for event in await self.services.counselling.status(self.seat):
+            for event in await self.services.counselling.initial_events(self.connection):
                 frame = encoder.encode(event, own=False)
                 if frame is not None:
                     self.send(frame)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        assert self.seat is not None, "frames are read when the socket has been admitted"
+        assert self.connection is not None, "frames are read when the socket has been admitted"
         command = wire.parse_chat(data, self.features)
         if self.tracing:
             self.trace(command, data)
         counselling = self.services.counselling
-        if isinstance(command, wire.Say):  # nearly all are
-            stored = counselling.say(self.seat, command.msg, command.id)
+        if isinstance(command, wire.PostMessage):  # nearly all are
+            stored = counselling.send(self.connection, command.msg, command.id)
             acknowledgement = None
             if command.id is not None:
                 acknowledgement = partial(self.services.frames.chat(self.features).ack, command.id)
-            self.when_stored(stored, data, acknowledgement)
+            self.acknowledge_when_stored(stored, data, acknowledgement)
         elif isinstance(command, wire.TypingNow):
-            counselling.typing(self.seat, command.typing)
+            counselling.typing(self.connection, command.typing)
         elif isinstance(command, wire.MarkRead):
-            counselling.read(self.seat, command.seq)
+            counselling.mark_read(self.connection, command.seq)
         else:
-            return self._send_history(self.seat, command)
+            return self._send_history(self.connection, command)
         return None
 
-    def gone(self, close_code: int | None) -> None:
-        if self.seat is not None:
-            self.services.counselling.leave(self.seat, close_code)
+    def on_disconnected(self, close_code: int | None) -> None:
+        if self.connection is not None:
+            self.services.counselling.leave(self.connection, close_code)
 
-    async def _send_history(self, seat: Seat, request: wire.GetHistory) -> None:
-        page, more = await self.services.counselling.history(seat, request.before, request.limit)
-        self.send(self.services.frames.chat(self.features).history(page, more))
+    async def _send_history(self, connection: RoomConnection, request: wire.GetHistory) -> None:
+        page, has_more = await self.services.counselling.history(connection, request.before, request.limit)
+        self.send(self.services.frames.chat(self.features).history(page, has_more))
 
 
-class NotifySocket(CounsellingSocket):
+class NotifyHandler(CounsellingHandler):
     """``/notify?token=``: pop-ups for one person."""
 
     endpoint = "notify"
 
     async def admit(self) -> None:
-        identity = await self.identify(parameters(self, asked.NotifyQuery), wire.NOTIFY_FEATURES)
+        identity = await self.authenticate(parameters(self, frames.NotifyQuery), wire.NOTIFY_FEATURES)
         if identity.person.role is Role.SERVICE:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
-        await self.services.gate.allows(identity, Action.NOTIFY)
-        outbox = self.open_outbox(identity, self.services.frames.notify(self.features))
+        await self.services.access_control.is_allowed_by_plugin(identity, Action.NOTIFY)
+        socket_stream = self.open_stream(identity, self.services.frames.notify(self.features))
         self.admitted = True
-        await self.services.notifications.attach(outbox)
+        await self.services.notifications.attach(socket_stream)
 
 
-class ObserveSocket(CounsellingSocket):
+class ObserveHandler(CounsellingHandler):
     """``/observe?token=&sessionId=``: a supervisor or an admin listens in."""
 
     endpoint = "observe"
     observing: tuple[Identity, int] | None = None
 
-    def about(self) -> Mapping[str, int]:
+    def conversation_fields(self) -> Mapping[str, int]:
         return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
 
     async def admit(self) -> None:
-        query = parameters(self, asked.ObserveQuery)
-        identity = await self.identify(query, wire.OBSERVE_FEATURES)
+        query = parameters(self, frames.ObserveQuery)
+        identity = await self.authenticate(query, wire.OBSERVE_FEATURES)
         session_id = query.sessionId
-        outbox = self.open_outbox(identity, self.services.frames.observe(self.features))
-        room = await self.services.counselling.observe(identity, session_id, outbox, self.opened)
+        socket_stream = self.open_stream(identity, self.services.frames.observe(self.features))
+        room = await self.services.counselling.observe(identity, session_id, socket_stream, self.opened)
         self.observing = identity, session_id
         self.admitted = True
         if "presence" in self.features:
@@ -131,17 +133,17 @@ class ObserveSocket(CounsellingSocket):
             frame = self.services.frames.observe(self.features).encode(present, own=False)
             if frame is not None:
                 self.send(frame)
-        if outbox.closed:  # while we waited
-            self.gone(None)
+        if socket_stream.closed:  # while we waited
+            self.on_disconnected(None)
 
-    def gone(self, close_code: int | None) -> None:
+    def on_disconnected(self, close_code: int | None) -> None:
         if self.observing is not None:
             self.services.counselling.stop_observing(*self.observing)
             self.observing = None
 
 
 ROUTES = [
-    (r"/chat", ChatSocket),
-    (r"/notify", NotifySocket),
-    (r"/observe", ObserveSocket),
+    (r"/chat", ChatHandler),
+    (r"/notify", NotifyHandler),
+    (r"/observe", ObserveHandler),
 ]

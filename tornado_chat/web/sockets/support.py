@@ -7,23 +7,23 @@ from functools import partial
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
 from tornado_chat.core.types import Role
-from tornado_chat.services.support.sockets import Seat
-from tornado_chat.web.sockets.base import Socket
+from tornado_chat.services.support.sockets import SupportConnection
+from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
-from tornado_chat.wire import support_frames as asked
+from tornado_chat.wire import support_frames as frames
 
 
-class SupportSocket(Socket):
+class SupportHandler(SocketHandler):
     """What the two have in common: ``initialize``, authentication in time, talking."""
 
     role: Role
-    seat: Seat | None = None
+    connection: SupportConnection | None = None
 
     async def admit(self) -> None:
-        self.frames = wire.SupportFrames(
+        self.frames = wire.SupportEncoder(
             str(uuid.uuid4()), self.role, self.services.language, self.services.times
         )
-        self._patience: asyncio.TimerHandle | None = self._loop.call_later(
+        self._auth_timer: asyncio.TimerHandle | None = self._loop.call_later(
             self.services.support_settings.auth_timeout, self.refuse, Unauthenticated("auth_timeout")
         )
         self.send(self.frames.initialize())
@@ -33,107 +33,111 @@ class SupportSocket(Socket):
         payload = command.payload
         if self.tracing:
             self.trace(payload, data)
-        if isinstance(payload, asked.Auth):
+        if isinstance(payload, frames.Auth):
             return self._authenticate(command, payload)
-        if self.seat is None:
+        if self.connection is None:
             raise Conflict("auth_first")
-        if isinstance(payload, asked.MessageText):
-            self._say(self.seat, command, payload.message, "text", data)
+        if isinstance(payload, frames.MessageText):
+            self._post_message(self.connection, command, payload.message, "text", data)
             return None
-        if isinstance(payload, asked.MessageImage):
-            self._say(self.seat, command, payload.url, "image", data)
+        if isinstance(payload, frames.MessageImage):
+            self._post_message(self.connection, command, payload.url, "image", data)
             return None
-        return self.act(self.seat, command)
+        return self.run_command(self.connection, command)
 
-    async def act(self, seat: Seat, command: wire.Command) -> None:
+    async def run_command(self, connection: SupportConnection, command: wire.Command) -> None:
         """Do what only one side, or only a few, ask for."""
         support, payload = self.services.support, command.payload
         match payload:
-            case asked.Connect():
-                if not await support.connect(seat, resume=payload.resume):
+            case frames.Connect():
+                if not await support.connect(connection, resume=payload.resume):
                     self.send(self.frames.nothing_to_resume(command.id))
-            case asked.Ready():
-                await support.ready(seat)
-                self._told_ready(command, ready=True)
-            case asked.Unready():
-                await support.ready(seat, ready=False)
-                self._told_ready(command, ready=False)
-            case asked.Disconnect():
-                await support.disconnect(seat, command.to)
-            case asked.TypingNow():
-                support.typing(seat, command.to, payload.typing)
-            case asked.MarkRead():
-                support.read(seat, command.to, payload.seq)
-            case asked.GetHistory():
-                page = await support.history(seat, command.to, payload.before, payload.limit)
+            case frames.Ready():
+                await support.ready(connection)
+                self._acknowledge_ready(command, ready=True)
+            case frames.Unready():
+                await support.ready(connection, ready=False)
+                self._acknowledge_ready(command, ready=False)
+            case frames.Disconnect():
+                await support.disconnect(connection, command.to)
+            case frames.TypingNow():
+                support.typing(connection, command.to, payload.typing)
+            case frames.MarkRead():
+                support.mark_read(connection, command.to, payload.seq)
+            case frames.GetHistory():
+                page = await support.history(connection, command.to, payload.before, payload.limit)
                 self.send(self.frames.history(*page, command.id))
-            case asked.Transfer():
-                await support.transfer(seat, command.to, str(payload.waiter))
-                self.send(self.frames.success("transfer_success", asked.Transferred(), command.id))
-            case asked.Rate():
-                await support.rate(seat, payload.rate, payload.feedback)
-                self.send(self.frames.success("rate_success", asked.Rated(payload.rate), command.id))
+            case frames.Transfer():
+                await support.transfer(connection, command.to, str(payload.waiter))
+                self.send(self.frames.success("transfer_success", frames.Transferred(), command.id))
+            case frames.Rate():
+                await support.rate(connection, payload.rate, payload.feedback)
+                self.send(self.frames.success("rate_success", frames.Rated(payload.rate), command.id))
 
-    def answer(self, error: ChatError, data: str | bytes) -> None:
+    def reply_error(self, error: ChatError, data: str | bytes) -> None:
         self.send(self.frames.error(error, wire.peek_id(data)))
 
-    def gone(self, close_code: int | None) -> None:
-        self._stop_waiting()
-        if self.seat is not None:
-            self.services.support.leave(self.seat)
+    def on_disconnected(self, close_code: int | None) -> None:
+        self._cancel_auth_timer()
+        if self.connection is not None:
+            self.services.support.leave(self.connection)
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_auth_timer(self) -> None:
+        if self._auth_timer is not None:
+            self._auth_timer.cancel()
+            self._auth_timer = None
 
-    async def _authenticate(self, command: wire.Command, auth: asked.Auth) -> None:
-        if self.seat is not None:
+    async def _authenticate(self, command: wire.Command, auth: frames.Auth) -> None:
+        if self.connection is not None:
             raise Conflict("auth_already")
         try:
-            identity = await self.services.gate.verify(auth.token)
+            identity = await self.services.access_control.verify(auth.token)
             if identity.person.role is not self.role:
                 raise Forbidden("role_not_allowed", role=identity.person.role.value)
             self.frames.features = wire.FEATURES.intersection(auth.features)
-            outbox = self.open_outbox(identity, self.frames)
+            socket_stream = self.open_stream(identity, self.frames)
         except ChatError as error:
             self.send(self.frames.error(error, command.id))
             self.refuse(error)
             return
-        self._stop_waiting()
+        self._cancel_auth_timer()
         self.admitted = True
-        self.seat = Seat(identity, outbox, self.frames)
+        self.connection = SupportConnection(identity, socket_stream, self.frames)
         person = identity.person
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
         if success is not None:
             self.send(success)
-        self.services.support.sign_in(self.seat)
+        self.services.support.sign_in(self.connection)
 
-    def _told_ready(self, command: wire.Command, *, ready: bool) -> None:
+    def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """After this a page knows that the conversations which it has not been given (again) are over."""
         if "ready" in self.frames.features:
-            self.send(self.frames.success("ready_success", asked.ReadyNoted(ready), command.id))
+            self.send(self.frames.success("ready_success", frames.ReadyNoted(ready), command.id))
 
-    def _say(self, seat: Seat, command: wire.Command, text: str, media: str, data: str | bytes) -> None:
-        conversation, stored = self.services.support.say(seat, command.to, text, media, command.client_id)
+    def _post_message(
+        self, connection: SupportConnection, command: wire.Command, text: str, media: str, data: str | bytes
+    ) -> None:
+        conversation, stored = self.services.support.send(
+            connection, command.to, text, media, command.client_id
+        )
         acknowledgement = None
-        if "ack" in seat.frames.features:
+        if "ack" in connection.frames.features:
             acknowledgement = partial(self.frames.message_success, conversation.id, command.id)
-        self.when_stored(stored, data, acknowledgement)
+        self.acknowledge_when_stored(stored, data, acknowledgement)
 
 
-class UserSocket(SupportSocket):
+class UserHandler(SupportHandler):
     """A user who wants a waiter."""
 
     endpoint = "user"
     role = Role.USER
 
-    def about(self) -> Mapping[str, int]:
-        talk = self.seat.talk if self.seat else None
+    def conversation_fields(self) -> Mapping[str, int]:
+        talk = self.connection.talk if self.connection else None
         return talk.conversation.thread.named if talk and talk.conversation else {}
 
 
-class WaiterSocket(SupportSocket):
+class WaiterHandler(SupportHandler):
     """A waiter at work."""
 
     endpoint = "waiter"
@@ -141,6 +145,6 @@ class WaiterSocket(SupportSocket):
 
 
 ROUTES = [
-    (r"/v1/ws/user/connect", UserSocket),
-    (r"/v1/ws/waiter/connect", WaiterSocket),
+    (r"/v1/ws/user/connect", UserHandler),
+    (r"/v1/ws/waiter/connect", WaiterHandler),
 ]

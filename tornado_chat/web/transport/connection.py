@@ -10,52 +10,52 @@ from tornado.httputil import HTTPHeaders
 from tornado.util import _websocket_mask
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from tornado_chat.web.transport.handshake import NotUpgraded, take_over, upgrade
-from tornado_chat.web.transport.outgoing import Outgoing
-from tornado_chat.wire.websocket import BINARY, CLOSE, PING, Parser, close_payload, frame, read_close
+from tornado_chat.web.transport.handshake import NotUpgraded, adopt_socket, upgrade
+from tornado_chat.web.transport.outgoing import OutgoingProtocol
+from tornado_chat.wire.websocket import BINARY, CLOSE, PING, Parser, close_payload, frame, parse_close
 
-CLOSE_SECONDS = 5.0  # for the peer to answer a close frame, or to take what is still unsent
-MOST_WAITING = 64 * 1024  # bytes that are read while the handler works on a message
-MOST_UNSENT = 8 * 1024 * 1024  # bytes that a peer may leave unread and still be read from
-MOST_AT_ONCE = 256  # messages, before other sockets get their turn
+CLOSE_TIMEOUT_SECONDS = 5.0  # for the peer to answer a close frame, or to take what is still unsent
+MAX_BUFFERED_BYTES = 64 * 1024  # bytes that are read while the handler works on a message
+MAX_UNSENT_BYTES = 8 * 1024 * 1024  # bytes that a peer may leave unread and still be read from
+MAX_EVENTS_PER_TURN = 256  # messages, before other sockets get their turn
 
 
-class Connection(Outgoing):
+class WebSocketConnection(OutgoingProtocol):
     """The protocol object of one handler, and of the asyncio transport below it.
 
     It lives as long as its transport; ``accept_connection`` returns as soon as ``open`` has
     returned, so that an idle socket costs no task and no timer.
 
     :ivar client_terminated: nothing more is handed on: the peer has closed, is gone, or has failed.
-    :ivar verdict: the close code as RFC 6455 section 7.1.5 has it: also 1005 for a close frame without
+    :ivar final_close_code: the close code as RFC 6455 section 7.1.5 has it: also 1005 for a close frame without
         one, 1006 for a connection that was lost, and that of a violation.
     """
 
     __slots__ = (
-        "_busy",
+        "_close_reported",
+        "_close_timer",
         "_eof",
-        "_last_call",
+        "_handler_busy",
         "_lost",
         "_parser",
         "_paused",
-        "_reported",
         "close_code",
         "close_reason",
-        "verdict",
+        "final_close_code",
     )
 
     def __init__(self, handler: WebSocketHandler) -> None:
         super().__init__(handler)
         self.close_code: int | None = None
         self.close_reason: str | None = None
-        self.verdict = 1006
+        self.final_close_code = 1006
         self._parser = Parser(_websocket_mask, handler.max_message_size)
-        self._busy = True  # the handler works on a message, or still on open()
+        self._handler_busy = True  # the handler works on a message, or still on open()
         self._paused = False  # reading is
         self._eof = False  # the peer sends nothing more
         self._lost = False
-        self._reported = False
-        self._last_call: asyncio.TimerHandle | None = None
+        self._close_reported = False
+        self._close_timer: asyncio.TimerHandle | None = None
 
     # --- the handshake ---
 
@@ -70,7 +70,7 @@ class Connection(Outgoing):
         except NotUpgraded:
             return
         try:
-            await take_over(stream, self, self._parser.feed)
+            await adopt_socket(stream, self, self._parser.feed)
         except OSError:
             # As stock: the handler opens, and is told afterwards.
             self.client_terminated = self.server_terminated = self._lost = True
@@ -81,11 +81,11 @@ class Connection(Outgoing):
                 await opening
         except asyncio.CancelledError:
             self._abort()
-            self._reported = True  # the server is being torn down, as stock
+            self._close_reported = True  # the server is being torn down, as stock
             raise
         except Exception:
-            self._broken()
-        self._go_on()
+            self._on_handler_error()
+        self._on_handler_idle()
 
     # --- asyncio's side: reading ---
 
@@ -93,87 +93,87 @@ class Connection(Outgoing):
         if self.client_terminated:
             return  # the rest of a peer that has failed; it is read only to see its end
         self._parser.feed(data)
-        if self._busy:
-            self._steer()
+        if self._handler_busy:
+            self._update_reading()
         else:
-            self._hand_on()
+            self._deliver_events()
 
     def eof_received(self) -> bool:
         self._eof = True
-        if self.client_terminated or not self._busy:
-            self._leave()
-            if not self._busy:
-                self._report()
+        if self.client_terminated or not self._handler_busy:
+            self._close_transport()
+            if not self._handler_busy:
+                self._report_close()
         # Else what came before is handed on first. In either case, what is unsent is sent.
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._eof = True
         self._stop_sending()
-        if self._last_call is not None:
-            self._last_call.cancel()
-            self._last_call = None
-        if not self._busy:  # else what came before is handed on first
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
+        if not self._handler_busy:  # else what came before is handed on first
             self.client_terminated = True
-            self._report()
+            self._report_close()
 
-    def _hand_on(self) -> None:
+    def _deliver_events(self) -> None:
         """Hand on what has arrived, until the handler wants time or nothing whole is left."""
         following = self._parser.next
         on_message = self.handler.on_message
         self._flush_due = True  # below
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(MAX_EVENTS_PER_TURN):
             event = following()
             if event is None:
-                self._run_dry()
+                self._on_parser_empty()
                 break
             opcode, data = event
             if opcode > BINARY:
                 assert isinstance(data, bytes)
-                waiting = self._control(opcode, data)
+                waiting = self._on_control_frame(opcode, data)
             else:
                 try:
                     waiting = on_message(data)
                 except (Exception, asyncio.CancelledError):
-                    self._broken()
+                    self._on_handler_error()
                     break
             if waiting is not None:
-                self._wait_for(waiting)
-            if self._busy or self.client_terminated:
+                self._await_handler(waiting)
+            if self._handler_busy or self.client_terminated:
                 break
         else:
-            self._busy = True
-            self._loop.call_soon(self._go_on)
-        if self._outgoing:
+            self._handler_busy = True
+            self._loop.call_soon(self._on_handler_idle)
+        if self._queued_frames:
             self._flush()
         else:
             self._flush_due = False
-        if self._busy or self._paused or self._write_paused:
-            self._steer()
-        if self.client_terminated and not self._busy:
-            self._report()
+        if self._handler_busy or self._paused or self._write_paused:
+            self._update_reading()
+        if self.client_terminated and not self._handler_busy:
+            self._report_close()
 
-    def _go_on(self) -> None:
+    def _on_handler_idle(self) -> None:
         """The handler has done what kept it busy."""
-        self._busy = False
+        self._handler_busy = False
         if self.client_terminated:
-            self._report()
+            self._report_close()
         else:
-            self._hand_on()
+            self._deliver_events()
 
-    def _run_dry(self) -> None:
+    def _on_parser_empty(self) -> None:
         """Nothing whole is left: is it because nothing more is to be expected?"""
         failure = self._parser.failure
         if failure is not None:
             self._fail(failure.code, failure.reason)
         elif self._eof:
-            self._leave()
+            self._close_transport()
 
-    def _control(self, opcode: int, data: bytes) -> Awaitable[None] | None:
+    def _on_control_frame(self, opcode: int, data: bytes) -> Awaitable[None] | None:
         if opcode == CLOSE:
             self.client_terminated = True
-            self.close_code, self.close_reason = read_close(data)
-            self.verdict = self.close_code or 1005
+            self.close_code, self.close_reason = parse_close(data)
+            self.final_close_code = self.close_code or 1005
             self.close(self.close_code)
             return None
         # They are not declared to be awaitable, but Tornado lets them be.
@@ -184,30 +184,30 @@ class Connection(Outgoing):
         try:
             waiting: Awaitable[None] | None = told(data)
         except (Exception, asyncio.CancelledError):
-            self._broken()
+            self._on_handler_error()
             return None
         return waiting
 
-    def _wait_for(self, waiting: Awaitable[None]) -> None:
+    def _await_handler(self, waiting: Awaitable[None]) -> None:
         try:
             future = convert_yielded(waiting)
             if future.done():
                 future.result()
                 return
         except (Exception, asyncio.CancelledError):
-            self._broken()
+            self._on_handler_error()
             return
-        self._busy = True
-        future.add_done_callback(self._waited)
+        self._handler_busy = True
+        future.add_done_callback(self._on_handler_done)
 
-    def _waited(self, future: "asyncio.Future[Any]") -> None:
+    def _on_handler_done(self, future: "asyncio.Future[Any]") -> None:
         try:
             future.result()
         except (Exception, asyncio.CancelledError):
-            self._broken()
-        self._go_on()
+            self._on_handler_error()
+        self._on_handler_idle()
 
-    def _broken(self) -> None:
+    def _on_handler_error(self) -> None:
         """The handler has raised, now. As stock: it is told, and the connection is cut.
 
         That a handler writes to a peer that is gone meanwhile is no news.
@@ -218,14 +218,14 @@ class Connection(Outgoing):
             self.handler.log_exception(*sys.exc_info())
         self._abort()
 
-    def _steer(self) -> None:
+    def _update_reading(self) -> None:
         """Pause or resume reading."""
         transport = self._transport
         if transport is None or self._eof:
             return
-        full = self._busy and self._parser.waiting > MOST_WAITING
+        full = self._handler_busy and self._parser.buffered_bytes > MAX_BUFFERED_BYTES
         # Once closing, the answer of the peer is wanted, however little it reads.
-        deaf = not self.server_terminated and self.unsent > MOST_UNSENT
+        deaf = not self.server_terminated and self.unsent > MAX_UNSENT_BYTES
         pause = (full or deaf) and not self.client_terminated
         if pause != self._paused:
             self._paused = pause
@@ -245,10 +245,10 @@ class Connection(Outgoing):
             self.send_frame(frame(CLOSE, close_payload(code, reason)))
             self.server_terminated = True
         if self.client_terminated:
-            self._leave()
+            self._close_transport()
         else:
-            self._give_time()
-            self._steer()
+            self._start_close_timer()
+            self._update_reading()
 
     def on_connection_close(self) -> None:
         if not self.client_terminated:
@@ -261,22 +261,22 @@ class Connection(Outgoing):
         closed with bytes unread is reset, and the peer might not see the close frame.
         """
         self.client_terminated = True
-        self.verdict = code
+        self.final_close_code = code
         if not self.server_terminated:
             self.send_frame(frame(CLOSE, close_payload(code, reason)))
             self.server_terminated = True
         self._flush()
         transport = self._transport
         if transport is None or self._eof or transport.get_write_buffer_size():
-            self._leave()
+            self._close_transport()
             return
-        self._give_time()
+        self._start_close_timer()
         try:
             transport.write_eof()
         except OSError:
             transport.abort()
 
-    def _leave(self) -> None:
+    def _close_transport(self) -> None:
         """Close the socket as soon as the peer has taken what is unsent."""
         self.client_terminated = self.server_terminated = True
         self._flush()
@@ -284,7 +284,7 @@ class Connection(Outgoing):
         if transport is not None:
             transport.close()
             if transport.get_write_buffer_size():
-                self._give_time()
+                self._start_close_timer()
 
     def _abort(self) -> None:
         """Cut the connection now. What can be written without waiting still is."""
@@ -293,15 +293,15 @@ class Connection(Outgoing):
         if self._transport is not None:
             self._transport.abort()
 
-    def _give_time(self) -> None:
-        if self._last_call is None and not self._lost:
-            self._last_call = self._loop.call_later(CLOSE_SECONDS, self._abort)
+    def _start_close_timer(self) -> None:
+        if self._close_timer is None and not self._lost:
+            self._close_timer = self._loop.call_later(CLOSE_TIMEOUT_SECONDS, self._abort)
 
-    def _report(self) -> None:
+    def _report_close(self) -> None:
         """Tell the handler, once, that nothing more comes."""
-        if self._reported:
+        if self._close_reported:
             return
-        self._reported = True
+        self._close_reported = True
         try:
             self.handler.on_ws_connection_close(self.close_code, self.close_reason)
         except Exception:

@@ -1,6 +1,6 @@
 """WebSockets without Tornado's per-message cost, under any ``WebSocketHandler``.
 
-``FastWebSocket`` is a mixin: a handler that inherits from it is served by ``Connection``, on plain TCP or a
+``FastWebSocketHandler`` is a mixin: a handler that inherits from it is served by ``WebSocketConnection``, on plain TCP or a
 Unix socket. TLS ends at the proxy. Nothing else about the handler changes.
 
 What a handler may rely on beyond Tornado's contract: ``send_text``, ``send_frame`` and ``unsent``. What is
@@ -28,26 +28,26 @@ and its two abstract methods for clients (to be a subclass; handlers' code may t
 
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
-from tornado_chat.web.transport.connection import Connection
+from tornado_chat.web.transport.connection import WebSocketConnection
 from tornado_chat.wire.websocket import TEXT, frame
 
-__all__ = ["Connection", "FastWebSocket"]
+__all__ = ["FastWebSocketHandler", "WebSocketConnection"]
 
 
-class FastWebSocket(WebSocketHandler):
-    """A handler that is served by ``Connection``."""
+class FastWebSocketHandler(WebSocketHandler):
+    """A handler that is served by ``WebSocketConnection``."""
 
-    ws_connection: Connection | None
-    verdict = 1006  # when it is closed: ``Connection.verdict``
+    ws_connection: WebSocketConnection | None
+    final_close_code = 1006  # when it is closed: ``WebSocketConnection.final_close_code``
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         if self.request.headers.get("Sec-WebSocket-Version") != "13":
             return None
-        return Connection(self)
+        return WebSocketConnection(self)
 
     def on_ws_connection_close(self, close_code: int | None = None, close_reason: str | None = None) -> None:
         if self.ws_connection is not None:
-            self.verdict = self.ws_connection.verdict
+            self.final_close_code = self.ws_connection.final_close_code
         super().on_ws_connection_close(close_code, close_reason)
 
     def send_text(self, payload: bytes) -> None:

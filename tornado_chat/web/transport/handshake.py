@@ -80,7 +80,7 @@ class _Held(HTTPConnection):
         """The head is all there is."""
 
 
-async def take_over(stream: IOStream, protocol: asyncio.Protocol, early: Callable[[bytes], None]) -> None:
+async def adopt_socket(stream: IOStream, protocol: asyncio.Protocol, early: Callable[[bytes], None]) -> None:
     """Give the socket of ``stream`` to ``protocol``, as an asyncio transport. The stream is over.
 
     A duplicate of the socket is what goes on: then everybody who still knows the stream, as the

@@ -9,22 +9,22 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketP
 
 from tornado_chat.wire.websocket import BINARY, PING, PONG, TEXT, frame
 
-MOST_JOINED = 64 * 1024  # bytes that are collected before they are written
+MAX_JOINED_BYTES = 64 * 1024  # bytes that are collected before they are written
 
 
-class Outgoing(WebSocketProtocol, asyncio.Protocol):
+class OutgoingProtocol(WebSocketProtocol, asyncio.Protocol):
     """What is sent: collected for one turn of the loop, then written at once.
 
     :ivar server_terminated: nothing more is sent, the close frame was the last.
     """
 
     __slots__ = (
-        "_backed_up",
         "_flush_due",
+        "_has_write_backlog",
         "_joined",
         "_late_pong",
         "_loop",
-        "_outgoing",
+        "_queued_frames",
         "_transport",
         "_waiters",
         "_write_paused",
@@ -40,9 +40,9 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         super().__init__(handler)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._outgoing: list[bytes] = []
+        self._queued_frames: list[bytes] = []
         self._joined = 0  # bytes in _outgoing
-        self._backed_up = False  # the kernel did not take all of the last write
+        self._has_write_backlog = False  # the kernel did not take all of the last write
         self._flush_due = False  # somebody will flush without being asked again
         self._waiters: list[asyncio.Future[None]] = []  # of write_message
         self._write_paused = False  # by the transport
@@ -69,14 +69,14 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         """
         if self.server_terminated:
             return 0
-        self._outgoing.append(data)
+        self._queued_frames.append(data)
         self._joined += len(data)
-        if self._joined > MOST_JOINED:
+        if self._joined > MAX_JOINED_BYTES:
             self._flush()
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
-        return self.unsent if self._backed_up else self._joined
+        return self.unsent if self._has_write_backlog else self._joined
 
     def write_message(
         self, message: str | bytes | dict[str, Any], binary: bool = False
@@ -115,10 +115,10 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         if self._late_pong is not None:
             self._pong(self._late_pong)
             self._late_pong = None
-        self._release(None)
-        self._steer()
+        self._release_write_waiters(None)
+        self._update_reading()
 
-    def _steer(self) -> None:
+    def _update_reading(self) -> None:
         """How much is unsent has changed a lot: pause or resume reading."""
         raise NotImplementedError
 
@@ -130,7 +130,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        outgoing = self._outgoing
+        outgoing = self._queued_frames
         transport = self._transport
         if not outgoing or transport is None:
             return
@@ -138,16 +138,16 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         outgoing.clear()
         self._joined = 0
         if transport.is_closing():  # or asyncio would warn about it
-            self._release(WebSocketClosedError)
+            self._release_write_waiters(WebSocketClosedError)
             return
         transport.write(data)
-        self._backed_up = transport.get_write_buffer_size() > 0
+        self._has_write_backlog = transport.get_write_buffer_size() > 0
         if self._write_paused:
-            self._steer()
+            self._update_reading()
         elif self._waiters:
-            self._release(None)
+            self._release_write_waiters(None)
 
-    def _release(self, error: type[WebSocketClosedError] | None) -> None:
+    def _release_write_waiters(self, error: type[WebSocketClosedError] | None) -> None:
         """Let those go on who wait for ``write_message``."""
         waiters, self._waiters = self._waiters, []
         for future in waiters:
@@ -163,7 +163,7 @@ class Outgoing(WebSocketProtocol, asyncio.Protocol):
         """The connection is lost, and the transport with what it has not sent."""
         self._transport = None
         self.server_terminated = True
-        self._outgoing.clear()
+        self._queued_frames.clear()
         self._joined = 0
         self._late_pong = None
-        self._release(WebSocketClosedError)
+        self._release_write_waiters(WebSocketClosedError)
