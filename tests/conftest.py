@@ -22,9 +22,9 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.ioloop import IOLoop
 
-from tests.mariadb import MariaDB, make_data
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.mariadb import MariaDB, make_data
+from tests.helpers.patience import PATIENCE
+from tests.helpers.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.core.types import Person, Role, Thread

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.mariadb import MariaDB, make_data
+from tests.helpers.mariadb import MariaDB, make_data
 from tornado_chat.bench import relay
 from tornado_chat.bench.rounds import compare_rates
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import redis
 
-from tests.mariadb import MariaDB, make_data
-from tests.redis_server import RedisServer
+from tests.helpers.mariadb import MariaDB, make_data
+from tests.helpers.redis_server import RedisServer
 from tornado_chat.bench import relay
 from tornado_chat.bench.servers import ServerProcess, address, load, ours, session, token
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.aio.event_loop import new_loop, shut_down
 
 STUCK_TASK = """

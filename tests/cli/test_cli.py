@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tornado.ioloop import IOLoop
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat import config, terminal
 from tornado_chat.cli import main
 from tornado_chat.demo import server as demo

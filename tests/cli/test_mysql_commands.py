@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.mariadb import MariaDB
+from tests.helpers.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.storage import mysql_checks, schema

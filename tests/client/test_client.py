@@ -13,7 +13,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.client import (
     Ack,
     ChatClient,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.redis_server import RedisServer
+from tests.helpers.redis_server import RedisServer
 from tests.timeout_seconds import PATIENCE
 from tornado_chat import config
 from tornado_chat.cluster.redis_bus import RedisBus

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
-from tests.redis_server import RedisServer
+from tests.helpers.redis_server import RedisServer
 from tests.timeout_seconds import PATIENCE
 from tornado_chat import config
 from tornado_chat.cluster import own_facts

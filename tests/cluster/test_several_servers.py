@@ -12,8 +12,8 @@ from tornado.ioloop import IOLoop
 
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import House, Peer, changed, token
-from tests.faults import FaultyProxy
-from tests.redis_server import RedisServer
+from tests.helpers.faults import FaultyProxy
+from tests.helpers.redis_server import RedisServer
 from tests.timeout_seconds import PATIENCE
 from tornado_chat import config
 from tornado_chat.client.raw import RawClient

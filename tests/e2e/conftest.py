@@ -13,7 +13,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.conftest import SECRET, House
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat import config
 
 READY = re.compile(r'url(?:=|": ")(http://[^\s"]+)')

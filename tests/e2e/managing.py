@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.conftest import Process
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 
 HIGH = 50  # where no descriptor of ours is overwritten before it is moved
 PASS_ON = """

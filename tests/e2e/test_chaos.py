@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import Chaos, Cluster
-from tests.mariadb import MariaDB
-from tests.redis_server import RedisServer
+from tests.helpers.chaos import Chaos, Cluster
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.redis_server import RedisServer
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.client import RawClient
 
 VISITOR, COUNSELLOR = token("user", 1), token("consultant", 2)

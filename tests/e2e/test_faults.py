@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import House, token
 from tests.e2e.conftest import Process
-from tests.faults import FaultyProxy
-from tests.patience import PATIENCE
+from tests.helpers.faults import FaultyProxy
+from tests.helpers.patience import PATIENCE
 from tornado_chat.client import Closed, RawClient
 
 VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)

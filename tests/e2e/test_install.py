@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SECRET
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "opt/tornado-chat"

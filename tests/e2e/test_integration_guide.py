@@ -20,8 +20,8 @@ from typing import NamedTuple
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.helpers.patience import PATIENCE
 from tests.pages.conftest import People, browser, expected_complaints, io_loop, pages_loop, people
-from tests.patience import PATIENCE
 from tornado_chat.core import errors
 from tornado_chat.wire.kinds import CLOSE_CODES
 

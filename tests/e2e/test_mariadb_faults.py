@@ -12,9 +12,9 @@ from tests.conftest import House, token
 from tests.e2e.conftest import Process
 from tests.e2e.test_database_faults import REFUSED, ready, say, talking
 from tests.e2e.test_faults import Listener
-from tests.mariadb import MariaDB
-from tests.mysql_proxy import AtCommit, MysqlProxy
-from tests.patience import PATIENCE
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.mysql_proxy import AtCommit, MysqlProxy
+from tests.helpers.patience import PATIENCE
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 from tornado_chat.core.types import Kind, Thread

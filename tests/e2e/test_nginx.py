@@ -22,8 +22,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
 from tests.conftest import House, token
 from tests.e2e.conftest import Process, _Address
-from tests.own_server import free_port
-from tests.patience import PATIENCE
+from tests.helpers.own_server import free_port
+from tests.helpers.patience import PATIENCE
 from tornado_chat import config
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.chaos import Cluster
 from tests.conftest import House, Peer, token
-from tests.mariadb import MariaDB
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.chaos import Cluster
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.patience import PATIENCE
+from tests.helpers.redis_server import RedisServer
 from tornado_chat.client import ChatClient, NotifyClient, ObserveClient, RawClient, UserClient, WaiterClient
 
 HOST = token("service", "host")

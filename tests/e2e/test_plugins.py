@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import House, Peer, token
 from tests.e2e.conftest import Process
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 
 VISITOR, COUNSELLOR, HOST = token("user", 1, "Lin"), token("consultant", 2, "Chen"), token("service", "host")
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import token
 from tests.e2e.conftest import Process
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.client import ChatClient, Closed, RawClient
 from tornado_chat.storage import schema
 

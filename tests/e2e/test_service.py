@@ -18,7 +18,7 @@ from tornado.ioloop import IOLoop
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process, _Address
 from tests.e2e.managing import Manager, bound, stuck_plugin
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import on_both
-from tests.soaking import Soak
+from tests.helpers.soaking import Soak
 
 
 @pytest.mark.slow

@@ -16,9 +16,9 @@ from tests.conftest import token
 from tests.e2e.conftest import Process
 from tests.e2e.managing import Manager, bound, stuck_plugin
 from tests.e2e.test_service import Activated
-from tests.mariadb import MariaDB
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.patience import PATIENCE
+from tests.helpers.redis_server import RedisServer
 from tornado_chat.client import ChatClient
 
 COUNT = 2

@@ -16,11 +16,11 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, async_p
 from tornado.httpclient import AsyncHTTPClient
 from tornado.ioloop import IOLoop
 
-from tests import patience
 from tests.conftest import token
 
 # The process of the end-to-end tests, which pytest would not find from here.
 from tests.e2e.conftest import Process, process
+from tests.helpers import patience
 
 __all__ = ["Process", "process"]
 

@@ -28,7 +28,7 @@ from tornado_chat_plugins.notify.sending import interpret_response, message_text
 from tornado_chat_plugins.notify.worker import DeliverySettings, next_attempt_at
 
 from tests.conftest import House, token
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat import CommandContext, Notification, Person, Role, Thread, config, models
 from tornado_chat.cli import main
 from tornado_chat.config import ini as config_reading

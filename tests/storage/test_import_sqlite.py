@@ -9,7 +9,7 @@ import peewee as pw
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.mariadb import MariaDB
+from tests.helpers.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.core.types import Kind, Person, Role

@@ -14,7 +14,7 @@ from typing import Self
 import pytest
 
 from tests.client.test_client import Fake, Peer, ack, fake_server, frame, later, run, said, stored
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.client import Closed
 from tornado_chat.terminal import Dialect, close_text, terminal
 from tornado_chat.terminal.screen import Screen, printable, read_lines

@@ -18,7 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.core.errors import Unauthenticated, Unavailable
 from tornado_chat.services.auth.jwks import (
     MAX_DOCUMENT_BYTES,

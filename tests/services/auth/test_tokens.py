@@ -24,7 +24,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Unauthenticated, Unavailable
 from tornado_chat.core.texts import error_text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tests.services.books import Books
 from tests.storage.conftest import new_session
 from tornado_chat import config

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.managing import bound
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
 

@@ -26,7 +26,7 @@ from tornado.websocket import (
     websocket_connect,
 )
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 from tornado_chat.web.transport import connection as transport_connection
 from tornado_chat.web.transport.handler import FastWebSocketHandler, WebSocketConnection
 

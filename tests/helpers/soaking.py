@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.chaos import Chaos, Cluster
-from tests.crowd import Count, Crowd, Manner
 from tests.e2e.conftest import Process
-from tests.faults import FaultyProxy
-from tests.mariadb import MariaDB, make_data
-from tests.redis_server import RedisServer
+from tests.helpers.chaos import Chaos, Cluster
+from tests.helpers.crowd import Count, Crowd, Manner
+from tests.helpers.faults import FaultyProxy
+from tests.helpers.mariadb import MariaDB, make_data
+from tests.helpers.redis_server import RedisServer
 from tornado_chat import config
 
 MANNER = Manner()

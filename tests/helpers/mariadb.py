@@ -12,7 +12,7 @@ from typing import Any
 
 import pymysql
 
-from tests.own_server import OwnServer, free_port
+from tests.helpers.own_server import OwnServer, free_port
 from tornado_chat import config
 from tornado_chat.storage import schema
 from tornado_chat.storage.database import open_database

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.own_server import OwnServer, free_port
+from tests.helpers.own_server import OwnServer, free_port
 
 
 class RedisServer(OwnServer):

@@ -19,11 +19,11 @@ from pathlib import Path
 import redis as redis_py
 
 from tests.conftest import House, token
-from tests.crowd import PATIENCE, WORK, Count, Crowd, Manner
 from tests.e2e.conftest import Process
-from tests.faults import FaultyProxy
-from tests.mariadb import MariaDB
-from tests.redis_server import RedisServer
+from tests.helpers.crowd import PATIENCE, WORK, Count, Crowd, Manner
+from tests.helpers.faults import FaultyProxy
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.client import UserClient, WaiterClient
 from tornado_chat.storage import models

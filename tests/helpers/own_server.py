@@ -7,7 +7,7 @@ import subprocess
 from types import TracebackType
 from typing import ClassVar, Self
 
-from tests.patience import PATIENCE
+from tests.helpers.patience import PATIENCE
 
 
 class OwnServer:
