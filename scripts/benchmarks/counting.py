@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from tornado_chat.bench.rounds import Candidate, compare_times
+from tornado_chat.bench.comparison import Candidate, compare_times
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.observability.metrics.instruments import DELIVERY_BOUNDS_SECONDS
 

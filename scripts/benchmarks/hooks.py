@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from tornado_chat import Draft, Identity, Kind, Person, Plugin, PluginSettings, Role, Thread, hookimpl
-from tornado_chat.bench.rounds import Candidate, compare_times
+from tornado_chat.bench.comparison import Candidate, compare_times
 from tornado_chat.core.types import AppendResult
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins.discovery import FoundPlugin, LoadedPlugin

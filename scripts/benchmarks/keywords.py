@@ -8,7 +8,7 @@ from pathlib import Path
 from tornado_chat_plugins.keyword_filter.matching import Matcher, WordAction
 from tornado_chat_plugins.keyword_filter.normalising import Normaliser
 
-from tornado_chat.bench.rounds import Candidate, compare_times
+from tornado_chat.bench.comparison import Candidate, compare_times
 
 WORDS = 10_000
 LENGTH = 200

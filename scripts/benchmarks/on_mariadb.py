@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.helpers.mariadb import MariaDB, make_data
 from tornado_chat.bench import relay
-from tornado_chat.bench.rounds import compare_rates
+from tornado_chat.bench.comparison import compare_rates
 
 
 def lines(rounds: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tornado_chat.bench import relay
-from tornado_chat.bench.rounds import compare_rates
+from tornado_chat.bench.comparison import compare_rates
 from tornado_chat.bench.servers import ServerProcess
 
 SERVERS_FOLDER = Path(__file__).parent / "peer_servers"

@@ -2,7 +2,7 @@
 
 Strategy: everything that people do is a timer on a loop whose clock jumps. The dispatcher is the real one; it
 is told facts as by the processes that hold sockets, and its decisions come back as events of the store, by
-which the people go on. What must hold is checked at each decision (``watching``), at each commit (here), from
+which the people go on. What must hold is checked at each decision (``checks``), at each commit (here), from
 time to time for everybody at once (``_audit``), and at the end. What does not hold raises ``AssertionError``.
 """
 
@@ -13,12 +13,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from scripts.simulation.checks import CheckedQueue, DecisionMonitor
 from scripts.simulation.clock import VirtualLoop
-from scripts.simulation.memory import InMemoryConversations
+from scripts.simulation.conversations import InMemoryConversations
 from scripts.simulation.people import SimulatedUser, SimulatedWaiter
 from scripts.simulation.plan import DROP_SHARE, HOUR, MINUTE, PROCESSES, Chances, Plan, policy
 from scripts.simulation.staff import SimulatedStaff
-from scripts.simulation.watching import CheckedQueue, DecisionMonitor
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, always_certain
 from tornado_chat.core.errors import ChatError, Unavailable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from scripts.simulation.clock import VirtualLoop
-from scripts.simulation.memory import InMemoryConversations
+from scripts.simulation.conversations import InMemoryConversations
 from tornado_chat import config
 from tornado_chat.cluster.facts import WaiterPresence, always_certain
 from tornado_chat.core.types import Person, Role

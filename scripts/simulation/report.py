@@ -5,9 +5,9 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 
+from scripts.simulation.checks import CallCosts
 from scripts.simulation.day import Day
 from scripts.simulation.footprint import MemoryFootprint
-from scripts.simulation.watching import CallCosts
 
 GOOD = 20  # bars of the longest hour
 

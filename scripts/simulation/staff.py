@@ -1,9 +1,9 @@
 """The waiters of a day: their shifts, their pauses, and connections that they lose."""
 
+from scripts.simulation.checks import DecisionMonitor
 from scripts.simulation.clock import VirtualLoop
 from scripts.simulation.people import SimulatedWaiter
 from scripts.simulation.plan import DROP_SHARE, HOUR, PROCESSES, Chances, Plan
-from scripts.simulation.watching import DecisionMonitor
 from tornado_chat.cluster.facts import WaiterPresence
 from tornado_chat.core.types import Person, Role
 from tornado_chat.services.support.dispatcher import Dispatcher

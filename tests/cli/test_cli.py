@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tornado.ioloop import IOLoop
 
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config, terminal
 from tornado_chat.cli import main
 from tornado_chat.demo import server as demo
@@ -381,7 +381,7 @@ def test_a_demo_without_people_ends(
         host.on_listening("http://127.0.0.1:1")  # nobody listens there
         assert await ended == (os.getpid(), signal.SIGTERM)
 
-    io_loop.run_sync(fail, timeout=PATIENCE)
+    io_loop.run_sync(fail, timeout=WAIT_TIMEOUT_SECONDS)
     assert host.failed
 
 
@@ -430,13 +430,13 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
                 input="你好\n",
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=WAIT_TIMEOUT_SECONDS,
             )
             assert talk.returncode == 0, talk.stderr
             assert "你好" in talk.stdout
         finally:
             server.send_signal(signal.SIGTERM)
-            _, errors = server.communicate(timeout=PATIENCE)
+            _, errors = server.communicate(timeout=WAIT_TIMEOUT_SECONDS)
         assert server.returncode == 0, errors
         assert "eyJ" not in errors
         assert not (state / demo.POINTER_FILE).exists()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.helpers.redis_server import RedisServer
-from tests.timeout_seconds import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.cluster.redis_link import LinkTimings
@@ -51,7 +51,7 @@ class Ears:
 
     async def until(self, count: int) -> list[int]:
         """The numbers of the messages, when there are ``count`` of them."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while len(self.heard) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -75,7 +75,7 @@ class Signs:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
 from tests.helpers.redis_server import RedisServer
-from tests.timeout_seconds import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.cluster import own_facts
 from tornado_chat.cluster.facts import (
@@ -137,7 +137,7 @@ class Node:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - any of many things may make it true
             await asyncio.sleep(0.005)
 

@@ -14,7 +14,7 @@ from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import House, Peer, changed, token
 from tests.helpers.faults import FaultyProxy
 from tests.helpers.redis_server import RedisServer
-from tests.timeout_seconds import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client.raw import RawClient
 from tornado_chat.cluster.leader_election import ClusterMember
@@ -51,7 +51,7 @@ def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
             found.append(House(server, settings, []))
         return found
 
-    houses = io_loop.run_sync(start, timeout=PATIENCE)
+    houses = io_loop.run_sync(start, timeout=WAIT_TIMEOUT_SECONDS)
     yield houses
 
     async def stop() -> None:
@@ -61,7 +61,7 @@ def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
         for house in houses:
             await house.server.stop()
 
-    io_loop.run_sync(stop, timeout=PATIENCE)
+    io_loop.run_sync(stop, timeout=WAIT_TIMEOUT_SECONDS)
 
 
 async def texts(client: RawClient, count: int) -> list[str]:

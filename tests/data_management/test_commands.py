@@ -21,7 +21,7 @@ from tests.cli.test_cli import home, state
 from tests.storage.conftest import open_at, transact
 from tests.storage.people import LIN, SECRET, build, everything, rows
 from tornado_chat.cli import main
-from tornado_chat.cli.data import mysql_arguments
+from tornado_chat.cli.person_data import mysql_arguments
 from tornado_chat.core.types import Person, Role
 from tornado_chat.observability import logs
 from tornado_chat.storage import notifications, schema

@@ -13,7 +13,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.conftest import SECRET, House
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 
 READY = re.compile(r'url(?:=|": ")(http://[^\s"]+)')
@@ -60,7 +60,7 @@ class Process:
         )
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(ready))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             self.url = await ready
         # The port stays the same over restarts, as it would for clients of a real server.
         self.options[0] = f"server.port={self.url.rsplit(':', 1)[1]}"
@@ -82,7 +82,7 @@ class Process:
 
         :arg after: this many lines are not looked at.
         """
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while len(found := self._lines(pattern, after)) < times:  # noqa: ASYNC110 - read by another task
                 await asyncio.sleep(0.01)
         return found
@@ -135,7 +135,7 @@ def process(io_loop: IOLoop, tmp_path: Path) -> Iterator[Process]:
     process = Process(tmp_path)
     yield process
     try:
-        io_loop.run_sync(process.stop, timeout=PATIENCE)
+        io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)
     except TimeoutError:  # or it would go on when the tests are over
         os.kill(process.pid, signal.SIGKILL)
         raise

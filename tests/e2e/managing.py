@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.conftest import Process
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 
 HIGH = 50  # where no descriptor of ours is overwritten before it is moved
 PASS_ON = """
@@ -60,7 +60,7 @@ class Manager(asyncio.DatagramProtocol):
 
     async def hears(self, name: str, value: str | None = None, *, after: int = 0) -> dict[str, str]:
         """Wait for a datagram that assigns ``name``, behind the first ``after`` ones."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while True:
                 for each in self.told[after:]:
                     if name in each and value in (None, each[name]):

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import RawClient
 
 VISITOR, COUNSELLOR = token("user", 1), token("consultant", 2)
@@ -42,7 +42,7 @@ async def talking(house: House) -> tuple[RawClient, RawClient]:
     return visitor, counsellor
 
 
-async def say(visitor: RawClient, text: str, timeout: float = PATIENCE) -> dict[str, Any]:
+async def say(visitor: RawClient, text: str, timeout: float = WAIT_TIMEOUT_SECONDS) -> dict[str, Any]:
     await visitor.send_json({"msg": text, "id": text[:20]})
     return dict(await visitor.recv_json(timeout))
 
@@ -162,7 +162,7 @@ def serve_without_privileges(directory: Path) -> subprocess.CompletedProcess[str
         [sys.executable, "-m", "tornado_chat", "serve", *(w for o in options for w in ("--set", o))],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_TIMEOUT_SECONDS,
         cwd="/",
         preexec_fn=give_up_capabilities,
     )
@@ -211,14 +211,14 @@ async def test_ten_restarts_under_load_lose_and_repeat_nothing(process: Process)
 
     speaking = [asyncio.create_task(speak(visitor)) for visitor, _ in pairs]
     for _ in range(10):
-        await pairs[0][1].receive(PATIENCE)  # it goes on
+        await pairs[0][1].receive(WAIT_TIMEOUT_SECONDS)  # it goes on
         assert await process.stop() == 0
         await process.start()
     over.set()
     for (_, counsellor), sent in zip(pairs, await asyncio.gather(*speaking), strict=True):
         heard: list[str] = []
         while f"{sent - 1}" not in heard:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
         first = 0 if counsellor is not pairs[0][1] else int(heard[0])

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import House, token
 from tests.e2e.conftest import Process
 from tests.helpers.faults import FaultyProxy
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import Closed, RawClient
 
 VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
@@ -84,7 +84,7 @@ class Listener:
 
     async def until(self, text: str) -> list[str]:
         """All that was heard, without what came again."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while text not in self.heard:
                 self._news.clear()
                 await self._news.wait()
@@ -210,7 +210,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options:
             await waiter.tell("message_text", {"message": text}, to=address)
             await waiter.until("message_text_success")
             await hurt(proxy, n)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while expected[-1] not in heard:
                 news.clear()
                 await news.wait()
@@ -240,7 +240,7 @@ async def test_several_connections_of_one_person_hear_all_together(options: Proc
                 proxy.cut()
         # Receipts are a person's, not a socket's: what was said while one of them was away may have
         # come to another.
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not set(expected) <= {text for listener in listeners for text in listener.heard}:  # noqa: ASYNC110 - any of them may be the last
                 await asyncio.sleep(0.02)  # any of the three may be the last
         for listener in listeners:

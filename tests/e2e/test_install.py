@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SECRET
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "opt/tornado-chat"
@@ -116,7 +116,7 @@ def served(environ: dict[str, str], machine: Path, tmp_path: Path) -> Iterator[s
         url = next(line.split("url=")[1].split()[0] for line in process.stderr if " ready " in line)
         yield url
         process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=WAIT_TIMEOUT_SECONDS)
     assert process.returncode == 0
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.pages.conftest import People, browser, expected_complaints, io_loop, pages_loop, people
 from tornado_chat.core import errors
 from tornado_chat.wire.kinds import CLOSE_CODES
@@ -112,7 +112,7 @@ class Host:
         with path.open("wb") as log:
             process = await self._start(["sh", "-euc", block.text], log)
         self._serving[block.line] = process
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not await _answers(port):
                 assert process.returncode is None, path.read_bytes()
                 await asyncio.sleep(0.05)

@@ -14,7 +14,7 @@ from tests.e2e.test_database_faults import REFUSED, ready, say, talking
 from tests.e2e.test_faults import Listener
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.mysql_proxy import AtCommit, MysqlProxy
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 from tornado_chat.core.types import Kind, Thread
@@ -80,7 +80,9 @@ class Talks:
     async def go_on(self) -> None:
         """Returns when everybody who spoke has been answered once more: it was stored."""
         visitors = [visitor for _, visitor, _ in self.pairs]
-        await asyncio.wait_for(asyncio.gather(*(visitor.send("?") for visitor in visitors)), PATIENCE)
+        await asyncio.wait_for(
+            asyncio.gather(*(visitor.send("?") for visitor in visitors)), WAIT_TIMEOUT_SECONDS
+        )
 
     async def end(self, port: int) -> None:
         """Nothing is lost, nothing there twice, all in order; nobody who knows numbers has heard anything twice."""
@@ -97,7 +99,7 @@ class Talks:
             else:
                 heard = []
                 while expected[-1] not in heard:
-                    frame = await listener.receive(PATIENCE)
+                    frame = await listener.receive(WAIT_TIMEOUT_SECONDS)
                     heard += [frame.msg] if not frame.system and frame.msg != "?" else []
             assert heard == expected
             await visitor.close()

@@ -23,7 +23,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tests.conftest import House, token
 from tests.e2e.conftest import Process, _Address
 from tests.helpers.own_server import free_port
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"
@@ -78,7 +78,7 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[House, in
     command = shutil.which("nginx") or "/usr/sbin/nginx"
     running = await asyncio.create_subprocess_exec(command, "-p", folder, "-c", folder / "nginx.conf")
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not await listens(secure):  # noqa: ASYNC110 - it does not tell
                 await asyncio.sleep(0.02)
         yield House(_Address(f"https://127.0.0.1:{secure}"), config.Config(), []), plain  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import House, Peer, token
 from tests.e2e.conftest import Process
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 
 VISITOR, COUNSELLOR, HOST = token("user", 1, "Lin"), token("consultant", 2, "Chen"), token("service", "host")
 
@@ -49,7 +49,7 @@ async def start(process: Process, folder: Path, *options: str) -> House:
 async def noted(folder: Path, *expected: str) -> list[str]:
     """Everything that plugins noted, as soon as all of ``expected`` is among it."""
     notes: list[str] = []
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not set(expected) <= set(notes):
             await asyncio.sleep(0.02)  # the notes are a file, which tells nobody
             notes = (folder / "notes").read_text().splitlines() if (folder / "notes").exists() else []
@@ -72,7 +72,7 @@ def run(process: Process, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "tornado_chat", *arguments, *options],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_TIMEOUT_SECONDS,
     )
 
 

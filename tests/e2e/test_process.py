@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import token
 from tests.e2e.conftest import Process
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ChatClient, Closed, RawClient
 from tornado_chat.storage import schema
 
@@ -65,7 +65,7 @@ async def test_what_was_acknowledged_survives_kill_9_and_the_session_goes_on(pro
             await asyncio.gather(*sending)
         heard = []
         while len(heard) < 150:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame)
     assert [frame.msg for frame in heard] == [f"{round}-{n}" for round in range(3) for n in range(50)]
@@ -88,7 +88,7 @@ async def test_a_client_is_back_after_a_restart_and_loses_and_repeats_nothing(pr
             await asyncio.gather(*sending)
         heard = []
         while len(heard) < 150:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
     assert heard == [f"{round}-{n}" for round in range(3) for n in range(50)]

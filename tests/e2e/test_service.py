@@ -18,7 +18,7 @@ from tornado.ioloop import IOLoop
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process, _Address
 from tests.e2e.managing import Manager, bound, stuck_plugin
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 
@@ -31,7 +31,7 @@ COUNSELLOR = token("consultant", 2)
 def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[Manager]:
     manager = Manager(process, tmp_path)
     yield manager
-    io_loop.run_sync(process.stop, timeout=PATIENCE)  # or it would miss its manager
+    io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)  # or it would miss its manager
     manager.close()
 
 
@@ -264,7 +264,7 @@ class Activated:
 
     async def ready(self) -> None:
         """Wait until there is a process that serves."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             await self._ready.wait()
 
     async def restart(self) -> None:
@@ -296,7 +296,7 @@ class Activated:
 def activated(io_loop: IOLoop, tmp_path: Path) -> Iterator[Activated]:
     activated = Activated(tmp_path)
     yield activated
-    io_loop.run_sync(activated.stop, timeout=PATIENCE)
+    io_loop.run_sync(activated.stop, timeout=WAIT_TIMEOUT_SECONDS)
     assert not [line for line in activated.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
 
 
@@ -334,7 +334,7 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
         await asyncio.gather(*knocking)
         heard: list[str] = []
         while len(heard) < sent:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
     assert heard == [str(n) for n in range(sent)]

@@ -146,7 +146,7 @@ async def test_a_server_that_listens_elsewhere_by_now(process: Process) -> None:
 @pytest.mark.gen_test
 async def test_a_loop_that_is_stuck_is_told(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     await process.start()
-    monkeypatch.setattr("tornado_chat.cli.asking.TIMEOUT", 0.5)
+    monkeypatch.setattr("tornado_chat.cli.status_client.TIMEOUT", 0.5)
     os.kill(process.pid, signal.SIGSTOP)
     try:
         result = await asyncio.to_thread(run, process)

@@ -17,8 +17,8 @@ from tests.e2e.conftest import Process
 from tests.e2e.managing import Manager, bound, stuck_plugin
 from tests.e2e.test_service import Activated
 from tests.helpers.mariadb import MariaDB
-from tests.helpers.patience import PATIENCE
 from tests.helpers.redis_server import RedisServer
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ChatClient
 
 COUNT = 2
@@ -38,14 +38,14 @@ def process(
             f"server.processes={COUNT}",
         ]
         yield process
-        io_loop.run_sync(process.stop, timeout=PATIENCE)
+        io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)
 
 
 @pytest.fixture
 def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[Manager]:
     manager = Manager(process, tmp_path)
     yield manager
-    io_loop.run_sync(process.stop, timeout=PATIENCE)
+    io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)
     manager.close()
 
 
@@ -214,7 +214,7 @@ async def test_one_after_the_other_is_restarted_and_no_connection_is_refused_and
         await asyncio.gather(*knocking)
         heard: list[str] = []
         while len(heard) < sent:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
     assert heard == [f"{n}" for n in range(sent)]
@@ -284,7 +284,7 @@ async def test_plugins_of_all_processes_together_hear_of_each_message_once(
         return texts
 
     said_of_all = {text for texts in await asyncio.gather(*map(talk, range(1, 9))) for text in texts}
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while len(told()) < len(said_of_all):  # noqa: ASYNC110 - written by another process
             await asyncio.sleep(0.05)
     assert sorted(told()) == sorted(said_of_all)
@@ -292,7 +292,7 @@ async def test_plugins_of_all_processes_together_hear_of_each_message_once(
     # One that dies leaves its turn, and what nobody else knows of.
     os.kill(children(process.pid)[0], signal.SIGKILL)
     said_of_all |= set(await talk(9))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while set(told()) != said_of_all:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     process.expected += ["a process has ended", SILENT]
@@ -350,7 +350,7 @@ def activated(io_loop: IOLoop, mariadb: MariaDB, memory: Path, tmp_path: Path) -
         more = f"[storage]\nurl = {mariadb.url(name)}\ndurability = normal\n[cluster]\nurl = {redis.url}\n"
         activated.ini.write_text(text + more)
         yield activated
-        io_loop.run_sync(activated.stop, timeout=PATIENCE)
+        io_loop.run_sync(activated.stop, timeout=WAIT_TIMEOUT_SECONDS)
     assert not [line for line in activated.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
 
 
@@ -372,7 +372,7 @@ async def test_started_by_its_socket_and_restarted_as_a_whole_it_refuses_no_conn
 
     knocking = [asyncio.create_task(knock()) for _ in range(3)]
     for n in range(2):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while sum("all processes are ready" in line for line in activated.log) <= n:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await activated.restart()

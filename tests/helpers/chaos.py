@@ -1,8 +1,9 @@
-"""Many processes over MariaDB and Redis: each part fails in turn while people talk, and then all is counted.
+"""Several processes over MariaDB and Redis: each part fails in turn under load, then all messages are
+checked.
 
-``scripts/soak --processes 3`` does it with hundreds of conversations, ``tests/e2e/test_chaos.py`` with some. After
-each failure every conversation has to go on, nobody may be sent away or lose its place, and the log may say of it
-what belongs to the failure, in few lines.
+``scripts/soak --processes 3`` runs it with hundreds of conversations, ``tests/e2e/test_chaos.py`` with some.
+After each failure every conversation has to go on, no client may be disconnected for good or lose its queue
+position, and the logs may contain only the expected warnings, in few lines.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ import redis as redis_py
 
 from tests.conftest import House, token
 from tests.e2e.conftest import Process
-from tests.helpers.crowd import PATIENCE, WORK, Count, Crowd, Manner
+from tests.helpers.crowd import CLIENT_OPTIONS, SETTLE_TIMEOUT_SECONDS, Crowd, LoadProfile, RunTotals
 from tests.helpers.faults import FaultyProxy
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.redis_server import RedisServer
@@ -30,11 +31,11 @@ from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
 
 NAME = "chaos"
-GRACE = 30.0  # seconds, much less than Redis is away for
-TAKEOVER = 20.0  # seconds at most; what it took is told
-MOST_LINES = 12  # warnings of one process about one failure
+GRACE_SECONDS = 30.0  # much less than Redis is unreachable for
+TAKEOVER_TIMEOUT_SECONDS = 20.0  # until another process coordinates; the real time is reported
+MAX_WARNINGS = 12  # of one process about one failure
 
-TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
+WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
 KILLED = r"a process has ended .*signal=SIGKILL"
 SILENT = r"has been silent for"
 REDIS_AWAY = r"Redis at .* (does not answer|cannot be reached)"
@@ -46,14 +47,17 @@ DATABASE_AWAY = (
 
 
 class Cluster:
-    """So many processes, each a server of its own, or all of them children of one."""
+    """``count`` processes, each an independent server, or all of them workers of one parent process.
+
+    :arg children: start them as workers of one parent process.
+    """
 
     def __init__(
         self, directory: Path, mariadb: MariaDB, redis: RedisServer, count: int, *, children: bool
     ) -> None:
         self.mariadb, self.redis = mariadb, redis
         self.children = children
-        self.each = count if children else 1  # processes of one server
+        self.processes_per_server = count if children else 1
         self.url = mariadb.url(NAME)
         mariadb.run(f"CREATE DATABASE {NAME}")
         self.servers = []
@@ -62,7 +66,7 @@ class Cluster:
             home.mkdir()
             server = Process(home)
             server.options += [
-                f"server.processes={self.each}",
+                f"server.processes={self.processes_per_server}",
                 f"storage.url={self.url}",
                 "storage.durability=normal",
                 f"cluster.url={redis.url}",
@@ -97,44 +101,48 @@ class Cluster:
         return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
     def coordinator(self) -> int | None:
-        """The pid of the process that holds the lease."""
+        """Return the pid of the process that holds the lease, or None."""
         with redis_py.Redis(port=self.redis.port) as client:
             holder: bytes | None = client.get(f"{config.Cluster().prefix}:lease")  # type: ignore[assignment]
         return int(holder.split(b"-")[-2]) if holder else None
 
     async def kill(self, pid: int) -> None:
-        """Returns when it is dead; nobody takes its place yet, but for a parent."""
+        """Kill a process and return when it has ended. Only a parent process replaces it by itself."""
         if self.children:
             os.kill(pid, signal.SIGKILL)
         else:
             await next(server for server in self.servers if server.pid == pid).stop(signal.SIGKILL)
 
     async def replace(self) -> None:
-        """Start those that are dead."""
+        """Start the servers that have ended."""
         for server in self.servers:
             if not server.runs:
                 await server.start()
 
     async def roll(self) -> None:
-        """Restart one process after the other, in the way that is meant for it."""
+        """Restart one process after the other: by SIGUSR2 to the parent process, or by stop and start."""
         for server in self.servers:
             if self.children:
                 mark = len(server.log)
                 os.kill(server.pid, signal.SIGUSR2)
-                await self.said("all processes have been restarted", mark)
+                await self.wait_for_log("all processes have been restarted", mark)
             else:
                 await server.stop()
                 await server.start()
 
-    # --- their logs ---
+    # --- logs ---
 
     @property
     def mark(self) -> int:
         return sum(len(server.log) for server in self.servers)
 
-    async def said(self, pattern: str, mark: int = 0) -> None:
-        """Wait until some process says it; lines that were there at ``mark`` do not count if there is one server."""
-        async with asyncio.timeout(TAKEOVER):
+    async def wait_for_log(self, pattern: str, mark: int = 0) -> None:
+        """Wait until a process logs ``pattern``.
+
+        :arg mark: with one server, lines before this one do not count; with several, lines before the last
+            ``new_lines``.
+        """
+        async with asyncio.timeout(TAKEOVER_TIMEOUT_SECONDS):
             before = {
                 server: mark if len(self.servers) == 1 else self._seen[server] for server in self.servers
             }
@@ -143,12 +151,12 @@ class Cluster:
             ):
                 await asyncio.sleep(0.02)
 
-    def troubles(self) -> list[str]:
-        """The warnings and errors in their logs."""
-        return [line for server in self.servers for line in server.log if TROUBLE.search(line)]
+    def warnings(self) -> list[str]:
+        """Return the warnings and errors in all logs."""
+        return [line for server in self.servers for line in server.log if WARNING.search(line)]
 
-    def news(self) -> list[list[str]]:
-        """The lines of each server since the last call."""
+    def new_lines(self) -> list[list[str]]:
+        """Return the new log lines of each server since the last call."""
         found = []
         for server in self.servers:
             found.append(server.log[self._seen[server] :])
@@ -156,8 +164,8 @@ class Cluster:
         return found
 
 
-class Line:
-    """Users who wait from the beginning to the end, as all waiters have enough to do."""
+class WaitingUsers:
+    """Users that wait in the queue during the whole run, since all waiters are at capacity."""
 
     def __init__(self, url: str, first: int, count: int) -> None:
         self._url = url
@@ -167,17 +175,17 @@ class Line:
 
     async def join(self) -> None:
         for id in self._ids:
-            client = await UserClient(self._url, token("user", id), options=WORK).connect()
+            client = await UserClient(self._url, token("user", id), options=CLIENT_OPTIONS).connect()
             self._clients.append(client)
-            await client.expect("connect_queue", PATIENCE)
+            await client.expect("connect_queue", SETTLE_TIMEOUT_SECONDS)
 
-    async def is_served(self, capacity: int) -> None:
-        """One waiter after the other comes, until all have one."""
+    async def serve(self, capacity: int) -> None:
+        """Connect one waiter after the other, until each user is served."""
         for n in range(0, len(self._ids), capacity):
-            waiter = WaiterClient(self._url, token("waiter", self._ids[0] + n), options=WORK)
+            waiter = WaiterClient(self._url, token("waiter", self._ids[0] + n), options=CLIENT_OPTIONS)
             async with waiter:
                 for client in self._clients[n : n + capacity]:
-                    await client.expect("connect_success", PATIENCE)
+                    await client.expect("connect_success", SETTLE_TIMEOUT_SECONDS)
 
     async def leave(self) -> None:
         for client in self._clients:
@@ -187,181 +195,196 @@ class Line:
 class Chaos:
     """One run.
 
-    :arg seed: of everything random here; the scheduling of processes is not.
-    :arg tell: is given a line about each failure.
-    :arg pause: seconds between two messages of a conversation, on the average.
-    :arg away: seconds that Redis is unreachable.
+    :arg seed: of all random choices here; the scheduling of processes still varies.
+    :arg report: is called with a line about each failure.
+    :arg pause: seconds between two messages of a conversation, on average.
+    :arg redis_outage: seconds for which Redis is unreachable.
     """
 
     def __init__(
-        self, cluster: Cluster, seed: int, tell: Callable[[str], object], *, pause: float, away: float
+        self,
+        cluster: Cluster,
+        seed: int,
+        report: Callable[[str], object],
+        *,
+        pause: float,
+        redis_outage: float,
     ) -> None:
         self._cluster = cluster
         self._random = random.Random(seed)
-        self._tell = tell
-        self._away = away
-        self._manner = Manner(burst=2, pause=pause, seed_senders=10, observed=10)
-        self.count = Count()
+        self._report = report
+        self._redis_outage = redis_outage
+        self._profile = LoadProfile(burst=2, pause=pause, seed_senders=10, observed=10)
+        self.totals = RunTotals()
 
-    async def run(self, sessions: int, users: int) -> Count:
-        """``sessions`` counselling sessions and ``users`` users of support, then the count."""
-        cluster, manner = self._cluster, self._manner
-        assert users % manner.capacity == 0, "or somebody in the line would be served at once"
+    async def run(self, sessions: int, users: int) -> RunTotals:
+        """Run ``sessions`` counselling sessions and ``users`` support users, and return the totals."""
+        cluster, profile = self._cluster, self._profile
+        assert users % profile.capacity == 0, "else a user in the queue would be served at once"
         for server in cluster.servers:
             server.options += [
-                f"counselling.rejoin_grace={GRACE}",
-                f"support.rejoin_grace={GRACE}",
-                f"support.capacity={manner.capacity}",
+                f"counselling.rejoin_grace={GRACE_SECONDS}",
+                f"support.rejoin_grace={GRACE_SECONDS}",
+                f"support.capacity={profile.capacity}",
             ]
         await cluster.start()
         try:
             async with FaultyProxy(*cluster.ports) as proxy:
-                crowd = Crowd(proxy.url, self._random, manner)
+                crowd = Crowd(proxy.url, self._random, profile)
                 await crowd.gather(cluster.house, sessions, users)
-                await crowd.talk_during(self._fail_in_turn(crowd, Line(proxy.url, 9000, 2 * manner.capacity)))
+                waiting = WaitingUsers(proxy.url, 9000, 2 * profile.capacity)
+                await crowd.send_during(self._fail_in_turn(crowd, waiting))
         except BaseException:
-            self._look_at_logs("the last failure", "")
+            self._check_logs("the last failure", "")
             raise
         finally:
             await cluster.stop()
-        self._look_at_logs("the end", "")
-        crowd.compare(self.count, cluster.url)
-        self._look_at_line()
-        return self.count
+        self._check_logs("the end", "")
+        crowd.compare(self.totals, cluster.url)
+        self._check_queue_order()
+        return self.totals
 
-    async def _fail_in_turn(self, crowd: Crowd, line: Line) -> None:
+    async def _fail_in_turn(self, crowd: Crowd, waiting: WaitingUsers) -> None:
         for name, fail, expected in (
-            ("the beginning", self._nothing, ""),
+            ("the beginning", self._no_failure, ""),
             ("a process killed", self._kill_a_process, f"{KILLED}|{SILENT}"),
             ("the coordinator killed", self._kill_the_coordinator, f"{KILLED}|{SILENT}"),
-            ("the coordinator held up", self._hold_up_the_coordinator, f"{SILENT}|{REDIS_AWAY}|{NO_ANSWER}"),
-            ("Redis killed, and back empty", self._restart_redis, REDIS_AWAY),
-            (f"Redis away for {self._away:.0f} s", partial(self._freeze_redis, crowd), REDIS_AWAY),
+            (
+                "the coordinator suspended",
+                self._suspend_the_coordinator,
+                f"{SILENT}|{REDIS_AWAY}|{NO_ANSWER}",
+            ),
+            ("Redis killed and restarted empty", self._restart_redis, REDIS_AWAY),
+            (
+                f"Redis suspended for {self._redis_outage:.0f} s",
+                partial(self._suspend_redis, crowd),
+                REDIS_AWAY,
+            ),
             ("MariaDB killed", self._restart_database, DATABASE_AWAY),
             ("all processes restarted in turn", self._roll, ""),
         ):
             started = time.monotonic()
-            what = await fail()
+            detail = await fail()
             failed = time.monotonic() - started
-            on = await crowd.goes_on()
-            await self._is_quiet()
-            lines = self._look_at_logs(name, expected)
-            self._tell(
-                f"{name} ({failed:.1f} s{what}): all go on after {on:.1f} s; {lines} lines of warning; "
-                f"{crowd.acknowledged} acknowledged"
+            resumed = await crowd.wait_for_progress()
+            await self._wait_for_coordinator()
+            warnings = self._check_logs(name, expected)
+            self._report(
+                f"{name} ({failed:.1f} s{detail}): all conversations go on after {resumed:.1f} s; "
+                f"{warnings} warnings; {crowd.acknowledged} acknowledged"
             )
-            if fail == self._nothing:
-                await line.join()
+            if fail == self._no_failure:
+                await waiting.join()
         try:
-            await line.is_served(self._manner.capacity)
-            await crowd.goes_on()
+            await waiting.serve(self._profile.capacity)
+            await crowd.wait_for_progress()
         finally:
-            await line.leave()
+            await waiting.leave()
 
-    # --- failures; what they return is told ---
+    # --- failures; each returns a detail for the report ---
 
-    async def _nothing(self) -> str:
+    async def _no_failure(self) -> str:
         return ""
 
     async def _kill_a_process(self) -> str:
         cluster = self._cluster
         others = [pid for pid in cluster.pids if pid != cluster.coordinator()]
-        killed = time.monotonic()
+        started = time.monotonic()
         await cluster.kill(self._random.choice(others))
-        self.count.kills += 1
-        await cluster.said(SILENT, cluster.mark)
-        found = time.monotonic() - killed
+        self.totals.kills += 1
+        await cluster.wait_for_log(SILENT, cluster.mark)
+        detected = time.monotonic() - started
         await cluster.replace()
-        return f", found dead after {found:.1f} s"
+        return f", detected after {detected:.1f} s"
 
     async def _kill_the_coordinator(self) -> str:
         cluster = self._cluster
         before = cluster.coordinator()
         assert before is not None
-        killed = time.monotonic()
+        started = time.monotonic()
         mark = cluster.mark
         await cluster.kill(before)
-        self.count.kills += 1
-        await cluster.said("this process coordinates now", mark)
-        found = time.monotonic() - killed
+        self.totals.kills += 1
+        await cluster.wait_for_log("this process coordinates now", mark)
+        seconds = time.monotonic() - started
         await cluster.replace()
         assert cluster.coordinator() != before
-        return f", another coordinates after {found:.1f} s"
+        return f", another process coordinates after {seconds:.1f} s"
 
-    async def _hold_up_the_coordinator(self) -> str:
-        """As a machine does that swaps, or is moved elsewhere: it goes on, and does not know."""
+    async def _suspend_the_coordinator(self) -> str:
+        """Suspend the coordinator for a while, as on a machine that swaps or is migrated."""
         cluster = self._cluster
         before = cluster.coordinator()
         assert before is not None
-        mark, held_up = cluster.mark, time.monotonic()
+        mark, started = cluster.mark, time.monotonic()
         os.kill(before, signal.SIGSTOP)
         try:
-            await cluster.said("this process coordinates now", mark)
-            found = time.monotonic() - held_up
+            await cluster.wait_for_log("this process coordinates now", mark)
+            seconds = time.monotonic() - started
             await asyncio.sleep(1)
         finally:
             os.kill(before, signal.SIGCONT)
-        await cluster.said("coordinates now, and this process no more", mark)
-        return f", another coordinates after {found:.1f} s"
+        await cluster.wait_for_log("coordinates now, and this process no more", mark)
+        return f", another process coordinates after {seconds:.1f} s"
 
     async def _restart_redis(self) -> str:
         redis = self._cluster.redis
         redis.stop(signal.SIGKILL)
-        self.count.kills += 1
+        self.totals.kills += 1
         await asyncio.sleep(1)
         await asyncio.to_thread(redis.start)
         return ""
 
-    async def _freeze_redis(self, crowd: Crowd) -> str:
+    async def _suspend_redis(self, crowd: Crowd) -> str:
         redis = self._cluster.redis
         redis.freeze()
-        frozen = time.monotonic()
+        started = time.monotonic()
         try:
-            on = await crowd.goes_on()  # what the bus does not bring is looked for
-            await asyncio.sleep(frozen + self._away - time.monotonic())
+            resumed = await crowd.wait_for_progress()  # by resyncing from the database
+            await asyncio.sleep(started + self._redis_outage - time.monotonic())
         finally:
             redis.resume()
-        return f", meanwhile all go on after {on:.1f} s"
+        return f", meanwhile all conversations go on after {resumed:.1f} s"
 
     async def _restart_database(self) -> str:
         mariadb = self._cluster.mariadb
         mariadb.stop(signal.SIGKILL)
-        self.count.kills += 1
+        self.totals.kills += 1
         await asyncio.to_thread(mariadb.start)
         return ""
 
     async def _roll(self) -> str:
         await self._cluster.roll()
-        self.count.stops += len(self._cluster.pids)
+        self.totals.stops += len(self._cluster.pids)
         return ""
 
-    async def _is_quiet(self) -> None:
-        """All processes are there, one of them coordinates."""
-        async with asyncio.timeout(TAKEOVER):
+    async def _wait_for_coordinator(self) -> None:
+        """Wait until one of the running processes coordinates."""
+        async with asyncio.timeout(TAKEOVER_TIMEOUT_SECONDS):
             with contextlib.suppress(redis_py.RedisError):
                 while self._cluster.coordinator() not in self._cluster.pids:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
 
-    # --- the count ---
+    # --- checks ---
 
-    def _look_at_logs(self, name: str, expected: str) -> int:
-        """What was logged belongs to the failure, and is not much. Returns how many warnings there were."""
+    def _check_logs(self, name: str, expected: str) -> int:
+        """Check that the new warnings match ``expected`` and are few; return their number."""
         total = 0
-        for log in self._cluster.news():
-            troubles = [line for line in log if TROUBLE.search(line)]
-            surprises = [line for line in troubles if not expected or not re.search(expected, line)]
-            self.count.wrong += [f"{name}: logged {line}" for line in surprises]
-            if len(troubles) > MOST_LINES * self._cluster.each:
-                self.count.wrong.append(f"{name}: {len(troubles)} lines of warning, as {troubles[-3:]}")
-            total += len(troubles)
+        for log in self._cluster.new_lines():
+            warnings = [line for line in log if WARNING.search(line)]
+            unexpected = [line for line in warnings if not expected or not re.search(expected, line)]
+            self.totals.wrong += [f"{name}: logged {line}" for line in unexpected]
+            if len(warnings) > MAX_WARNINGS * self._cluster.processes_per_server:
+                self.totals.wrong.append(f"{name}: {len(warnings)} warnings, such as {warnings[-3:]}")
+            total += len(warnings)
         return total
 
-    def _look_at_line(self) -> None:
-        """Who waited longer was served first."""
+    def _check_queue_order(self) -> None:
+        """Check that users were assigned in the order in which they began to wait."""
         database = open_database(config.Storage(url=self._cluster.url))
         c = models.SupportConversation
         query = c.select(c.assigned).where(c.user.startswith("user:90")).order_by(c.id).tuples()
         times = [assigned for (assigned,) in query.execute(database)]
         database.close()
         if times != sorted(times):
-            self.count.wrong.append("the line was not served in order")
+            self.totals.wrong.append("the queue was not served in order")

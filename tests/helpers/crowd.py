@@ -1,13 +1,13 @@
-"""People who talk through whatever happens to the servers, and the count of what became of their words.
+"""Clients that send messages while the servers fail, and a check of the stored and the received ones.
 
-Each conversation has a sender of numbered messages and a listener. Most senders give ids (``…ack``), and say
-again what was not acknowledged; some know only the seed, and so do half of the listeners. All connect again, by
-way of one address.
+Each conversation has a sender of numbered messages and a listener. Most senders use message ids (the feature
+``ack``) and send unacknowledged messages again; some use only the seed's protocol, and so do half of the
+listeners. All clients reconnect, to one address.
 
-What must hold in the end, per conversation: everything acknowledged is stored, once, in the order in which it
-was sent; a listener with numbers got exactly that; the seed's listener got it in the same order, nothing missing,
-some of it perhaps more than once. What a sender of the seed said may be lost with its connection; what is
-stored of it is in order, there once, and heard.
+At the end, in each conversation: every acknowledged message is stored once, in the order of sending; a
+listener with sequence numbers received exactly these; a listener with the seed's protocol received them in
+the same order, without a gap, possibly some more than once. A message of a sender with the seed's protocol
+may be lost with its connection; those that are stored are in order, stored once, and received.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ from tornado_chat.core.types import ConversationState, Kind, SessionState
 from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
 
-WORK = Options(initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval=2.0, timeout=5.0)
-PATIENCE = 60.0  # seconds until everything must have arrived after the last fault
-MOST_UNHEARD = 500  # messages that a speaker is ahead of its listener
+CLIENT_OPTIONS = Options(initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval=2.0, timeout=5.0)
+SETTLE_TIMEOUT_SECONDS = 60.0  # from the last fault until every message must have arrived
+MAX_UNRECEIVED_MESSAGES = 500  # that a sender is ahead of its listener
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How they talk.
+class LoadProfile:
+    """The load that the clients make.
 
     :ivar burst: messages of one sender that are under way at once.
-    :ivar pause: seconds between two bursts, on the average.
+    :ivar pause: seconds between two bursts, on average.
     :ivar capacity: users of one waiter.
-    :ivar seed_senders: of so many conversations one has a sender that knows only the seed; 0: none.
-    :ivar observed: of so many sessions one is listened to by a supervisor; 0: none.
+    :ivar seed_senders: each n-th conversation has a sender that uses only the seed's protocol; 0: none.
+    :ivar observed: each n-th session is observed by a supervisor; 0: none.
     """
 
     burst: int = 8
@@ -57,22 +57,23 @@ class Manner:
 
 
 @dataclass
-class Talk:
-    """One conversation: what was sent, acknowledged, and heard by whom.
+class NumberedConversation:
+    """One conversation, with the numbers of the messages that were sent, acknowledged and received.
 
-    :ivar seed_listener: who listens may hear something again.
-    :ivar seed_sender: what was sent may be lost.
-    :ivar observed: what a supervisor heard, if one listens.
+    :ivar sent: the number of the last message that was sent.
+    :ivar seed_listener: the listener may receive a message more than once.
+    :ivar seed_sender: messages may be lost.
+    :ivar observed: the messages that the observing supervisor received; None if there is no observer.
     """
 
     name: str
     sent: int = 0
     acknowledged: set[int] = field(default_factory=set)
-    heard: list[int] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
     seed_listener: bool = False
     seed_sender: bool = False
     observed: list[int] | None = None
-    observing: asyncio.Event = field(default_factory=asyncio.Event)
+    observer_connected: asyncio.Event = field(default_factory=asyncio.Event)
     address: str | None = None
 
     def text(self, number: int) -> str:
@@ -80,29 +81,34 @@ class Talk:
 
     def number(self, text: str) -> int:
         name, _, number = text.partition("/")
-        assert name == self.name, f"{self.name} heard {text!r}, which is another's"
+        assert name == self.name, f"{self.name} received {text!r} of another conversation"
         return int(number)
 
-    def hear(self, text: str) -> None:
-        self.heard.append(self.number(text))
+    def receive(self, text: str) -> None:
+        self.received.append(self.number(text))
 
     @property
-    def first_heard(self) -> list[int]:
-        """What was heard, without what came again."""
-        return list(dict.fromkeys(self.heard))
+    def received_once(self) -> list[int]:
+        """The received messages without repetitions."""
+        return list(dict.fromkeys(self.received))
 
     @property
-    def all_heard(self) -> bool:
-        """Whether nothing is under way any more."""
+    def is_all_received(self) -> bool:
+        """Return True if no message is under way any more."""
         if self.observed is not None and (not self.observed or self.observed[-1] != self.sent):
             return False
         answered = self.seed_sender or len(self.acknowledged) == self.sent
-        return answered and bool(self.heard) and self.heard[-1] == self.sent
+        return answered and bool(self.received) and self.received[-1] == self.sent
 
 
 @dataclass
-class Count:
-    """The figures of a run, and what is wrong."""
+class RunTotals:
+    """The totals of a run.
+
+    :ivar again: messages that were received more than once.
+    :ivar lost: acknowledged messages that were not stored, and stored messages that were not received.
+    :ivar wrong: a sentence for each violation.
+    """
 
     sent: int = 0
     acknowledged: int = 0
@@ -123,225 +129,253 @@ class Count:
 
 
 class Crowd:
-    """``async with`` it while there are servers; then ``talk_until``, and ``compare`` when all is over.
+    """All clients of a run: ``gather``, then ``send_during``, then ``compare`` when the servers have stopped.
 
-    :arg url: where everybody connects to, again and again.
-    :arg random: of the pace.
+    :arg url: the address to which all clients connect and reconnect.
+    :arg random: the source of the pauses between messages.
     """
 
-    def __init__(self, url: str, random: random.Random, manner: Manner) -> None:
+    def __init__(self, url: str, random: random.Random, profile: LoadProfile) -> None:
         self._url = url
         self._random = random
-        self._manner = manner
+        self._profile = profile
         self._over = asyncio.Event()
-        self._by_name: dict[str, Talk] = {}
-        self._speaking: list[Coroutine[Any, Any, None]] = []
-        self._waiting: list[Coroutine[Any, Any, None]] = []
+        self._by_name: dict[str, NumberedConversation] = {}
+        self._clients: list[Coroutine[Any, Any, None]] = []
+        self._waiters: list[Coroutine[Any, Any, None]] = []
 
     @property
-    def talks(self) -> list[Talk]:
+    def conversations(self) -> list[NumberedConversation]:
         return [*self._by_name.values()]
 
     @property
     def acknowledged(self) -> int:
-        return sum(len(talk.acknowledged) for talk in self.talks)
+        return sum(len(conversation.acknowledged) for conversation in self.conversations)
 
     async def gather(self, house: House, sessions: int, users: int) -> None:
         """Prepare ``sessions`` counselling sessions and ``users`` users of support, with their waiters."""
-        manner = self._manner
+        profile = self._profile
         for n in range(sessions):
             session = await house.session(user=1000 + n, consultant=2000 + n)
-            talk = self._talk(f"s{session}", n)
-            talk.seed_listener = n % 2 == 1
-            if manner.observed and n % manner.observed == 0:
+            conversation = self._add_conversation(f"s{session}", n)
+            conversation.seed_listener = n % 2 == 1
+            if profile.observed and n % profile.observed == 0:
                 await house.record(session, supervisor=5000 + n)
-                talk.observed = []
-                self._speaking.append(self._observe(token("supervisor", 5000 + n), session, talk))
+                conversation.observed = []
+                self._clients.append(self._run_observer(token("supervisor", 5000 + n), session, conversation))
             visitor = ChatClient(
-                self._url, token("user", 1000 + n), session, features=self._features(talk), options=WORK
+                self._url,
+                token("user", 1000 + n),
+                session,
+                features=self._features(conversation),
+                options=CLIENT_OPTIONS,
             )
-            self._speaking.append(self._speak(visitor, talk))
-            listen = self._listen_as_the_seed if talk.seed_listener else self._listen
-            self._speaking.append(listen(token("consultant", 2000 + n), session, talk))
+            self._clients.append(self._run_visitor(visitor, conversation))
+            listen = self._run_seed_listener if conversation.seed_listener else self._run_listener
+            self._clients.append(listen(token("consultant", 2000 + n), session, conversation))
         for n in range(users):
-            talk = self._talk(f"u{3000 + n}", n)
-            talk.seed_listener = talk.seed_sender
-            self._speaking.append(self._ask(3000 + n, talk))
-        self._waiting = [self._wait_on(4000 + n) for n in range(-(-users // manner.capacity))]
+            conversation = self._add_conversation(f"u{3000 + n}", n)
+            conversation.seed_listener = conversation.seed_sender
+            self._clients.append(self._run_user(3000 + n, conversation))
+        self._waiters = [self._run_waiter(4000 + n) for n in range(-(-users // profile.capacity))]
 
-    def _talk(self, name: str, n: int) -> Talk:
-        every = self._manner.seed_senders
-        talk = self._by_name[name] = Talk(name, seed_sender=bool(every) and n % every == every - 1)
-        return talk
+    def _add_conversation(self, name: str, n: int) -> NumberedConversation:
+        every = self._profile.seed_senders
+        conversation = self._by_name[name] = NumberedConversation(
+            name, seed_sender=bool(every) and n % every == every - 1
+        )
+        return conversation
 
-    def _features(self, talk: Talk) -> tuple[str, ...]:
-        return () if talk.seed_sender else ("ack", "seq")
+    def _features(self, conversation: NumberedConversation) -> tuple[str, ...]:
+        return () if conversation.seed_sender else ("ack", "seq")
 
-    async def talk_during(self, hurting: Awaitable[None]) -> None:
-        """Everybody talks until ``hurting`` is over, and then until everything is heard."""
-        tasks = [asyncio.create_task(each) for each in self._speaking]
-        waiters = [asyncio.create_task(each) for each in self._waiting]
-        hurt = asyncio.ensure_future(self._until_over(hurting))
-        talking = asyncio.gather(hurt, *tasks)
+    async def send_during(self, faults: Awaitable[None]) -> None:
+        """Send messages until ``faults`` has ended, then wait until all messages are received."""
+        tasks = [asyncio.create_task(each) for each in self._clients]
+        waiters = [asyncio.create_task(each) for each in self._waiters]
+        running_faults = asyncio.ensure_future(self._run_faults(faults))
+        sending = asyncio.gather(running_faults, *tasks)
         try:
-            # Waiters work until the others have done; one that ends before has failed.
-            done, _ = await asyncio.wait([talking, *waiters], return_when=asyncio.FIRST_COMPLETED)
+            # Waiters answer until the other clients have ended; a waiter that ends earlier has failed.
+            done, _ = await asyncio.wait([sending, *waiters], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (hurt, *tasks, *waiters):
+            for task in (running_faults, *tasks, *waiters):
                 task.cancel()
-            await asyncio.gather(hurt, *tasks, *waiters, return_exceptions=True)
+            await asyncio.gather(running_faults, *tasks, *waiters, return_exceptions=True)
 
-    async def _until_over(self, hurting: Awaitable[None]) -> None:
-        await hurting
+    async def _run_faults(self, faults: Awaitable[None]) -> None:
+        await faults
         self._over.set()
 
-    async def goes_on(self, patience: float = PATIENCE) -> float:
-        """Seconds until in each conversation something has been heard that was said after this call."""
+    async def wait_for_progress(self, timeout_seconds: float = SETTLE_TIMEOUT_SECONDS) -> float:
+        """Wait until each conversation has received a message sent after this call; return the seconds."""
         started = time.monotonic()
-        marks = {talk.name: talk.sent for talk in self.talks}
-        left = self.talks
-        while left := [talk for talk in left if not talk.heard or talk.heard[-1] <= marks[talk.name]]:
-            if time.monotonic() > started + patience:
-                names = ", ".join(f"{talk.name} ({talk.sent} sent)" for talk in left[:5])
+        marks = {conversation.name: conversation.sent for conversation in self.conversations}
+        left = self.conversations
+        while left := [
+            conversation
+            for conversation in left
+            if not conversation.received or conversation.received[-1] <= marks[conversation.name]
+        ]:
+            if time.monotonic() > started + timeout_seconds:
+                names = ", ".join(
+                    f"{conversation.name} ({conversation.sent} sent)" for conversation in left[:5]
+                )
                 raise AssertionError(f"{len(left)} conversations do not go on: {names}")
             await asyncio.sleep(0.05)
         return time.monotonic() - started
 
-    # --- those who talk ---
+    # --- clients ---
 
-    async def _speak(self, client: ChatClient, talk: Talk) -> None:
-        if talk.observed is not None:  # what was said before its supervisor came is not heard
-            await talk.observing.wait()
+    async def _run_visitor(self, client: ChatClient, conversation: NumberedConversation) -> None:
+        if conversation.observed is not None:  # the observer receives no message from before it connected
+            await conversation.observer_connected.wait()
         async with client:
-            await self._send(client, talk)
-            await self._until_heard(talk)
+            await self._send(client, conversation)
+            await self._wait_until_received(conversation)
 
-    async def _send(self, client: ChatClient | UserClient, talk: Talk) -> None:
-        """Numbered messages, several under way at once, until the time is over; all get their answer."""
+    async def _send(self, client: ChatClient | UserClient, conversation: NumberedConversation) -> None:
+        """Send numbered messages, several under way at once, until the run is over and all are answered."""
         under_way: set[asyncio.Task[None]] = set()
 
-        async def one(number: int) -> None:
-            if talk.seed_sender:
-                await client.send(talk.text(number))
+        async def send_number(number: int) -> None:
+            if conversation.seed_sender:
+                await client.send(conversation.text(number))
             else:
-                await client.send(talk.text(number), id=talk.text(number))
-                talk.acknowledged.add(number)
+                await client.send(conversation.text(number), id=conversation.text(number))
+                conversation.acknowledged.add(number)
 
         while not self._over.is_set():
-            while len(under_way) < self._manner.burst and talk.sent - len(talk.heard) < MOST_UNHEARD:
-                talk.sent += 1
-                under_way.add(asyncio.create_task(one(talk.sent)))
+            while (
+                len(under_way) < self._profile.burst
+                and conversation.sent - len(conversation.received) < MAX_UNRECEIVED_MESSAGES
+            ):
+                conversation.sent += 1
+                under_way.add(asyncio.create_task(send_number(conversation.sent)))
             if under_way:
                 done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-            await asyncio.sleep(self._random.random() * 2 * self._manner.pause)
+            await asyncio.sleep(self._random.random() * 2 * self._profile.pause)
         await asyncio.gather(*under_way)
-        while talk.seed_sender and not talk.all_heard:  # the last one may have been lost
-            talk.sent += 1
-            await one(talk.sent)
+        while (
+            conversation.seed_sender and not conversation.is_all_received
+        ):  # the last one may have been lost
+            conversation.sent += 1
+            await send_number(conversation.sent)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(3):
-                    await self._until_heard(talk)
+                    await self._wait_until_received(conversation)
 
-    async def _listen(self, who: str, session: int, talk: Talk) -> None:
-        async with ChatClient(self._url, who, session, options=WORK) as client:
-            while not self._is_over(talk):
+    async def _run_listener(self, jwt: str, session: int, conversation: NumberedConversation) -> None:
+        async with ChatClient(self._url, jwt, session, options=CLIENT_OPTIONS) as client:
+            while not self._is_over(conversation):
                 with contextlib.suppress(TimeoutError):
                     frame = await client.receive(0.5)
                     if not frame.system:
-                        talk.hear(frame.msg)
+                        conversation.receive(frame.msg)
 
-    async def _listen_as_the_seed(self, who: str, session: int, talk: Talk) -> None:
-        """A front end that knows nothing but how to connect again."""
-        while not self._is_over(talk):
+    async def _run_seed_listener(self, jwt: str, session: int, conversation: NumberedConversation) -> None:
+        """Listen like a front end of the seed that can only reconnect."""
+        while not self._is_over(conversation):
             with contextlib.suppress(Closed, TimeoutError, OSError):
-                client = await RawClient.connect(f"{self._url}/chat?token={who}&sessionId={session}&type=0")
+                client = await RawClient.connect(f"{self._url}/chat?token={jwt}&sessionId={session}&type=0")
                 try:
-                    while not self._is_over(talk):
+                    while not self._is_over(conversation):
                         with contextlib.suppress(TimeoutError):
                             frame = await client.recv_json(0.5)
                             if not frame["isSystem"]:
-                                talk.hear(frame["msg"])
+                                conversation.receive(frame["msg"])
                 finally:
                     closing = asyncio.ensure_future(client.close())
                     await asyncio.wait({closing}, timeout=6)
-            await asyncio.sleep(0.05)  # a page waits too
+            await asyncio.sleep(0.05)  # a page pauses before it reconnects
 
-    async def _observe(self, who: str, session: int, talk: Talk) -> None:
-        assert talk.observed is not None
-        async with ObserveClient(self._url, who, session, options=WORK) as client:
-            talk.observing.set()
-            while not self._is_over(talk):
+    async def _run_observer(self, jwt: str, session: int, conversation: NumberedConversation) -> None:
+        assert conversation.observed is not None
+        async with ObserveClient(self._url, jwt, session, options=CLIENT_OPTIONS) as client:
+            conversation.observer_connected.set()
+            while not self._is_over(conversation):
                 with contextlib.suppress(TimeoutError):
                     frame = await client.receive(0.5)
                     if frame.sender_type is not None:
-                        talk.observed.append(talk.number(frame.msg))
+                        conversation.observed.append(conversation.number(frame.msg))
 
-    async def _ask(self, id: int, talk: Talk) -> None:
-        async with UserClient(self._url, token("user", id), self._features(talk), options=WORK) as client:
-            await client.expect("connect_success", PATIENCE)
-            sending = asyncio.create_task(self._send(client, talk))
-            while not (sending.done() and self._is_over(talk)):
+    async def _run_user(self, id: int, conversation: NumberedConversation) -> None:
+        async with UserClient(
+            self._url, token("user", id), self._features(conversation), options=CLIENT_OPTIONS
+        ) as client:
+            await client.expect("connect_success", SETTLE_TIMEOUT_SECONDS)
+            sending = asyncio.create_task(self._send(client, conversation))
+            while not (sending.done() and self._is_over(conversation)):
                 with contextlib.suppress(TimeoutError):
                     frame = await client.receive(0.5)
                     if frame.type == "message_text":
-                        talk.hear(frame.message.removeprefix("re "))
-                    assert frame.type != "disconnected", f"{talk.name} was sent away"
+                        conversation.receive(frame.message.removeprefix("re "))
+                    assert frame.type != "disconnected", f"{conversation.name} was disconnected"
             sending.result()
 
-    async def _wait_on(self, id: int) -> None:
-        """Answers every message: what a user said comes back to that user."""
-        async with WaiterClient(self._url, token("waiter", id), options=WORK) as client:
+    async def _run_waiter(self, id: int) -> None:
+        """Answer every message with its own text."""
+        async with WaiterClient(self._url, token("waiter", id), options=CLIENT_OPTIONS) as client:
             while True:
                 frame = await client.receive(None)
                 if frame.type != "message_text":
                     continue
                 assert frame.sender is not None
-                talk = self._by_name[frame.message.partition("/")[0]]
-                assert talk.address in (None, frame.sender), f"{talk.name} speaks from two addresses"
-                talk.address = frame.sender
-                # By id, so that an answer that is given again after a cut is one answer.
+                conversation = self._by_name[frame.message.partition("/")[0]]
+                assert conversation.address in (None, frame.sender), f"{conversation.name} has two addresses"
+                conversation.address = frame.sender
+                # With an id, so that an answer that is sent again after a cut is stored once.
                 await client.send(frame.sender, f"re {frame.message}", id=f"re {frame.message}")
 
-    def _is_over(self, talk: Talk) -> bool:
-        return self._over.is_set() and talk.all_heard
+    def _is_over(self, conversation: NumberedConversation) -> bool:
+        return self._over.is_set() and conversation.is_all_received
 
-    async def _until_heard(self, talk: Talk) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not self._is_over(talk):  # noqa: ASYNC110 - the listener is a client of its own
+    async def _wait_until_received(self, conversation: NumberedConversation) -> None:
+        async with asyncio.timeout(SETTLE_TIMEOUT_SECONDS):
+            while not self._is_over(conversation):  # noqa: ASYNC110 - the listener is a client of its own
                 await asyncio.sleep(0.05)
 
-    # --- the count ---
+    # --- comparison ---
 
-    def compare(self, count: Count, storage_url: str) -> None:
-        """What was sent, what is stored, what was heard: add it to ``count``."""
-        stored, wrong = _stored(storage_url)
-        count.wrong += wrong
-        for talk in self.talks:
-            name, mine = talk.name, stored.get(talk.name, [])
-            expected = sorted(set(mine)) if talk.seed_sender else list(range(1, talk.sent + 1))
-            count.sent += len(expected)
-            count.acknowledged += len(talk.acknowledged)
-            count.stored += len(mine)
-            count.received += len(talk.first_heard)
-            count.again += len(talk.heard) - len(talk.first_heard)
-            count.lost += len(talk.acknowledged - set(mine)) + len(set(expected) - set(talk.heard))
-            if mine != expected:
-                count.wrong.append(f"{name}: stored {_difference(expected, mine)}")
-            if talk.first_heard != expected:
-                count.wrong.append(f"{name}: heard {_difference(expected, talk.first_heard)}")
-            if talk.observed not in (None, expected):
-                count.wrong.append(f"{name}: overheard {_difference(expected, talk.observed or [])}")
-            if not talk.seed_listener and talk.heard != expected:
-                count.wrong.append(f"{name}: heard something twice")
+    def compare(self, totals: RunTotals, storage_url: str) -> None:
+        """Compare the sent, stored and received messages, and add the result to ``totals``."""
+        stored, wrong = _read_stored(storage_url)
+        totals.wrong += wrong
+        for conversation in self.conversations:
+            name, stored_numbers = conversation.name, stored.get(conversation.name, [])
+            expected = (
+                sorted(set(stored_numbers))
+                if conversation.seed_sender
+                else list(range(1, conversation.sent + 1))
+            )
+            totals.sent += len(expected)
+            totals.acknowledged += len(conversation.acknowledged)
+            totals.stored += len(stored_numbers)
+            totals.received += len(conversation.received_once)
+            totals.again += len(conversation.received) - len(conversation.received_once)
+            totals.lost += len(conversation.acknowledged - set(stored_numbers)) + len(
+                set(expected) - set(conversation.received)
+            )
+            if stored_numbers != expected:
+                totals.wrong.append(f"{name}: stored {_difference(expected, stored_numbers)}")
+            if conversation.received_once != expected:
+                totals.wrong.append(f"{name}: received {_difference(expected, conversation.received_once)}")
+            if conversation.observed not in (None, expected):
+                totals.wrong.append(f"{name}: observed {_difference(expected, conversation.observed or [])}")
+            if not conversation.seed_listener and conversation.received != expected:
+                totals.wrong.append(f"{name}: received a message twice")
 
 
-def _stored(storage_url: str) -> tuple[dict[str, list[int]], list[str]]:
-    """The numbers of each conversation's messages (not the answers), in the stored order; and what is wrong
-    with the conversations themselves."""
+def _read_stored(storage_url: str) -> tuple[dict[str, list[int]], list[str]]:
+    """Read the database after the run.
+
+    Returns the numbers of each conversation's messages without the answers, in the stored order, and a
+    sentence for each violation in the conversations themselves.
+    """
     found: dict[str, list[int]] = {}
     wrong = []
     database = open_database(config.Storage(url=storage_url))
@@ -372,8 +406,8 @@ def _stored(storage_url: str) -> tuple[dict[str, list[int]], list[str]]:
 
 
 def _difference(expected: list[int], found: list[int]) -> str:
-    missing, place = sorted(set(expected) - set(found)), 0
-    for place, (one, other) in enumerate(zip(expected, found, strict=False)):  # noqa: B007
-        if one != other:
+    missing, index = sorted(set(expected) - set(found)), 0
+    for index, (wanted, number) in enumerate(zip(expected, found, strict=False)):  # noqa: B007
+        if wanted != number:
             break
-    return f"{len(found)} of {len(expected)}, missing {missing[:5]}, differing from place {place}"
+    return f"{len(found)} of {len(expected)}, missing {missing[:5]}, different from index {index} on"

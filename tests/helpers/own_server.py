@@ -1,4 +1,4 @@
-"""A server of the tests' own, on a free port and in a folder of its own; ended by its own pid."""
+"""Base class of the servers that the tests start: each has its own port, folder and process id."""
 
 import os
 import signal
@@ -7,18 +7,18 @@ import subprocess
 from types import TracebackType
 from typing import ClassVar, Self
 
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 
 
 class OwnServer:
-    """One process at a time, which ``start`` starts.
+    """One server process at a time, which ``start`` starts.
 
-    :cvar STOP: the signal that ends it, if no other is asked for.
-    :cvar PATIENCE: seconds that it may take to start, or to end.
+    :cvar STOP_SIGNAL: the signal that ``stop`` sends by default.
+    :cvar TIMEOUT_SECONDS: the longest time that the process may take to start, or to end.
     """
 
-    STOP: ClassVar[int] = signal.SIGTERM
-    PATIENCE: ClassVar[float] = PATIENCE
+    STOP_SIGNAL: ClassVar[int] = signal.SIGTERM
+    TIMEOUT_SECONDS: ClassVar[float] = WAIT_TIMEOUT_SECONDS
 
     _process: subprocess.Popen[bytes] | None = None
 
@@ -38,17 +38,18 @@ class OwnServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Returns when it takes connections."""
+        """Start the process, and return when it accepts connections."""
         raise NotImplementedError
 
     def stop(self, number: int | None = None) -> None:
+        """Send the signal ``number``, or ``STOP_SIGNAL``, and wait until the process has ended."""
         if self._process is not None:
-            self._process.send_signal(self.STOP if number is None else number)
-            self._process.wait(self.PATIENCE)
+            self._process.send_signal(self.STOP_SIGNAL if number is None else number)
+            self._process.wait(self.TIMEOUT_SECONDS)
             self._process = None
 
     def freeze(self) -> None:
-        """It hears nothing and says nothing, until ``resume``; the kernel goes on taking connections."""
+        """Suspend the process until ``resume``; the kernel still accepts connections for it."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -57,6 +58,6 @@ class OwnServer:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scripts.simulation.checks import CheckedQueue, DecisionMonitor
 from scripts.simulation.clock import NothingScheduled, VirtualLoop
+from scripts.simulation.conversations import InMemoryConversations
 from scripts.simulation.day import Day, run_day
 from scripts.simulation.footprint import footprint
-from scripts.simulation.memory import InMemoryConversations
 from scripts.simulation.plan import POLICIES, Plan
 from scripts.simulation.report import lines
-from scripts.simulation.watching import CheckedQueue, DecisionMonitor
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 

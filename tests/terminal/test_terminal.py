@@ -14,7 +14,7 @@ from typing import Self
 import pytest
 
 from tests.client.test_client import Fake, Peer, ack, fake_server, frame, later, run, said, stored
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import Closed
 from tornado_chat.terminal import Dialect, close_text, terminal
 from tornado_chat.terminal.screen import Screen, printable, read_lines
@@ -56,7 +56,7 @@ class Pipe(io.StringIO):
 
     async def shows(self, *lines: str) -> None:
         """Wait for the next lines, which must be these."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while len(self.lines) < len(lines):
                 self._grown.clear()
                 await self._grown.wait()
@@ -67,7 +67,7 @@ class Pipe(io.StringIO):
         self.write(head + "\n")
 
     async def exit_code(self) -> int:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             return await self._task
 
     async def __aenter__(self) -> Self:

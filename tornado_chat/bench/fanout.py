@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from tornado_chat.bench.rounds import Workloads, compare_rates
+from tornado_chat.bench.comparison import Workloads, compare_rates
 from tornado_chat.bench.servers import ServerProcess, load, ours, session, stock, token
 
 TEXT = "x" * 88

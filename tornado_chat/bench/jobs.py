@@ -9,13 +9,13 @@ JOBS: Mapping[str, str] = {
     "growth": "relay.growth",
     "fanout": "fanout.lines",
     "notifications": "fanout.notifications",
-    "connects": "arriving.connects",
-    "idle": "arriving.idle",
-    "storm": "arriving.storm",
-    "history": "arriving.history",
-    "queue": "line.lines",
-    "start": "living.start",
-    "pauses": "living.pauses",
+    "connects": "connections.connects",
+    "idle": "connections.idle",
+    "storm": "connections.storm",
+    "history": "connections.history",
+    "queue": "queue.lines",
+    "start": "process.start",
+    "pauses": "process.pauses",
 }
 """By name: the module and the function that measures it."""
 

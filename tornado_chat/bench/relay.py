@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tornado_chat.bench.rounds import Workloads, compare_rates
+from tornado_chat.bench.comparison import Workloads, compare_rates
 from tornado_chat.bench.servers import ServerProcess, load, ours, python, session, stock, token
 
 TEXT = "x" * 88  # with the JSON around it, 100 bytes

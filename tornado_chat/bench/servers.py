@@ -99,13 +99,13 @@ def ours(
         secret.write_text(SECRET)
         fixed = ("server.port=0", f"server.state_dir={folder}/state", f"auth.secret_file={secret}")
         given = [word for option in (*fixed, *UNLIMITED_OPTIONS, *options) for word in ("--set", option)]
-        with python("ours", *given, core=core, environment=environment) as process:
+        with python("chat_server", *given, core=core, environment=environment) as process:
             yield process
 
 
 def stock() -> ServerProcess:
     """Tornado as it comes."""
-    return python("stock")
+    return python("stock_server")
 
 
 def load(process: ServerProcess, job: str, seconds: float, **plan: Any) -> dict[str, float]:

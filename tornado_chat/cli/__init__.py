@@ -9,17 +9,17 @@ that ``serve`` needs.
 
 import click
 
+from tornado_chat.cli.admin import check_config, db, samples, token
 from tornado_chat.cli.backup import backup, restore
 from tornado_chat.cli.bench import bench
 from tornado_chat.cli.erase import erase
 from tornado_chat.cli.export import export
-from tornado_chat.cli.moving import import_
-from tornado_chat.cli.operating import check_config, db, samples, token
+from tornado_chat.cli.import_sqlite import import_
+from tornado_chat.cli.maintenance import compact, operations, prune
 from tornado_chat.cli.plugins import PluginCommandGroup, plugins
 from tornado_chat.cli.serving import demo, serve, talk
 from tornado_chat.cli.staff import staff
 from tornado_chat.cli.status import status
-from tornado_chat.cli.upkeep import compact, operations, prune
 
 
 @click.group(cls=PluginCommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

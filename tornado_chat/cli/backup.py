@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
+from tornado_chat.cli.person_data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
 
     The database that is there is kept beside it, under another name. FILE stays as it is.
     """
-    from tornado_chat.cli.shown import database_summary
+    from tornado_chat.cli.formatting import database_summary
     from tornado_chat.storage import sqlite_files
 
     config = config_arguments.load()
@@ -236,7 +236,7 @@ def _quoted(path: Path) -> str:
 
 
 def _show(config: configuration.Config, path: Path, facts: "DatabaseInfo") -> None:
-    from tornado_chat.cli.shown import database_summary, size
+    from tornado_chat.cli.formatting import database_summary, size
 
     if facts.unknown:
         schema = f"of a newer version than this ({', '.join(facts.unknown)})"
@@ -284,7 +284,7 @@ def _aside(database: Path) -> Path:
 
 def _require_space(source: Path, folder: Path) -> None:
     """Look for the room before anything is begun."""
-    from tornado_chat.cli.shown import size
+    from tornado_chat.cli.formatting import size
 
     try:
         info = os.statvfs(folder)

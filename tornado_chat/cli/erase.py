@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tornado_chat.cli.data import (
+from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.person_data import (
     confirm,
     open_person_data,
     person_options,
@@ -19,7 +20,6 @@ from tornado_chat.cli.data import (
     unknown_tables,
     unknown_tables_text,
 )
-from tornado_chat.cli.options import ConfigArguments, with_config
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
 
@@ -159,7 +159,7 @@ def _by_table(erasure: "Erasure") -> Mapping[str, int]:
 
 
 def _show(erasure: "Erasure") -> None:
-    from tornado_chat.cli.shown import number, table
+    from tornado_chat.cli.formatting import number, table
 
     rows = [(f"  {done.table}", number(count), done.what) for done, count in sorted(erasure.counts.items())]
     rows += [

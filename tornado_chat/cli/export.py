@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.data import (
+from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.person_data import (
     open_person_data,
     person_options,
     require_known,
     unknown_tables,
     unknown_tables_text,
 )
-from tornado_chat.cli.options import ConfigArguments, with_config
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
 
@@ -45,7 +45,7 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
     """
     from importlib.metadata import version
 
-    from tornado_chat.cli.shown import count_text
+    from tornado_chat.cli.formatting import count_text
     from tornado_chat.data_management import backup_files
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.person_export import PersonData

@@ -32,7 +32,7 @@ def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: s
     if url is not None and not url.startswith(("http://", "https://")):
         raise click.UsageError("--url has to begin with http:// or https://")
     config = config_arguments.load()
-    from tornado_chat.cli.asking import StatusUnavailable, fetch_status
+    from tornado_chat.cli.status_client import StatusUnavailable, fetch_status
     from tornado_chat.cli.status_text import lines
 
     colour = False if os.environ.get("NO_COLOR") else None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from tornado_chat.cli import shown
+from tornado_chat.cli import formatting
 from tornado_chat.core.status import ConversationStatus, Status
 
 MAX_ROWS = 10
@@ -64,13 +64,13 @@ def _numbers(status: Status) -> Iterator[str]:
     yield _row("waiters", _counts(status.waiters.states))
     yield _row("conversations", _counts(status.conversations.states))
     yield _row("rooms", _counts(status.rooms.states))
-    held = "" if database.bytes is None else f"  {shown.size(database.bytes)}"
+    held = "" if database.bytes is None else f"  {formatting.size(database.bytes)}"
     errors = click.style(f"errors {database.errors}", "red") if database.errors else "errors 0"
     last = f"  last commit {database.last_commit[11:19]}" if database.last_commit else ""
     yield _row("database", f"{database.kind}{held}  backlog {database.backlog}  {errors}{last}")
     if len(status.processes) > 1:  # they have a list of their own
         return
-    memory = "" if process.memory is None else f"memory {shown.size(process.memory)}  "
+    memory = "" if process.memory is None else f"memory {formatting.size(process.memory)}  "
     yield _row("process", f"{memory}loop lag {_short(process.loop_lag)}  Python {process.python}")
 
 
@@ -97,7 +97,7 @@ def _lists(status: Status) -> Iterator[str]:
                     str(each.number),
                     str(each.pid),
                     str(each.sockets),
-                    "" if each.memory is None else shown.size(each.memory),
+                    "" if each.memory is None else formatting.size(each.memory),
                     _short(each.loop_lag),
                     duration(each.uptime),
                 )

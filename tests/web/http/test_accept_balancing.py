@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.managing import bound
-from tests.helpers.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
 
@@ -69,7 +69,7 @@ async def come(count: int, listening: socket.socket, *takers: Taker) -> None:
     for _ in range(count):
         _, writer = await asyncio.open_connection(*listening.getsockname())
         writer.close()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while sum(len(each.taken) for each in takers) < wanted:  # noqa: ASYNC110 - it is a count
             await asyncio.sleep(0.001)
 

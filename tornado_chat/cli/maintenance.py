@@ -3,8 +3,8 @@
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.data import confirm, open_person_data, sqlite_file
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
+from tornado_chat.cli.person_data import confirm, open_person_data, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
 MICROSECONDS_PER_DAY = 86_400_000_000  # microseconds
@@ -27,7 +27,7 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
     Open ones stay, however old they are, and notifications that have not arrived. The server may run
     meanwhile. It does the same every day if [storage] retention_days says so.
     """
-    from tornado_chat.cli.shown import count_text, number
+    from tornado_chat.cli.formatting import count_text, number
     from tornado_chat.core.types import Kind
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.pruning import prune as remove
@@ -87,7 +87,7 @@ def compact(config_arguments: ConfigArguments) -> None:
 
     That also removes what SQLite may have left of deleted rows in the free space of its pages.
     """
-    from tornado_chat.cli.shown import size
+    from tornado_chat.cli.formatting import size
     from tornado_chat.storage import sqlite_files
 
     config = config_arguments.load()
@@ -116,7 +116,7 @@ def compact(config_arguments: ConfigArguments) -> None:
 @with_config
 def operations(config_arguments: ConfigArguments, last: int) -> None:
     """Show who has exported, erased and pruned what, the oldest first."""
-    from tornado_chat.cli.shown import format_time, table
+    from tornado_chat.cli.formatting import format_time, table
     from tornado_chat.storage import operations as stored
 
     config = config_arguments.load()

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from tornado_chat.cli.backup import read_only, verify_backup
-from tornado_chat.cli.data import confirm
 from tornado_chat.cli.options import ConfigArguments, database_session, load_plugins, with_config
+from tornado_chat.cli.person_data import confirm
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
 RETRY_HINT = "empty the database (DROP and CREATE it), mend that, and run this again; the file is as it was"
@@ -22,7 +22,7 @@ def import_(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
     For those who move to MySQL or MariaDB: stop the server, name the new database in [storage] url, run
     this with the file that was the database, or a backup of it, and start the server. FILE is only read.
     """
-    from tornado_chat.cli.shown import count_text, number
+    from tornado_chat.cli.formatting import count_text, number
     from tornado_chat.config.mysql_url import is_mysql
     from tornado_chat.storage.import_sqlite import IncompleteCopy, TargetNotEmpty, import_database
 

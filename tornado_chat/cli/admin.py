@@ -134,7 +134,7 @@ def db_status(config_arguments: ConfigArguments, as_json: bool) -> None:
         return
     import msgspec
 
-    from tornado_chat.cli.shown import database_summary, size
+    from tornado_chat.cli.formatting import database_summary, size
     from tornado_chat.storage import facts
 
     with database_session(config) as (database, _):

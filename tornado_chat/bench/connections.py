@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
-from tornado_chat.bench.rounds import compare_rates
+from tornado_chat.bench.comparison import compare_rates
 from tornado_chat.bench.servers import ServerProcess, address, load, ours, pin, session, stock, token
 
 CONCURRENT_CONNECTS = 20

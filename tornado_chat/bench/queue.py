@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tornado_chat.bench.rounds import Candidate, compare_times
+from tornado_chat.bench.comparison import Candidate, compare_times
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded, MatchingQueue, Ticket
 
