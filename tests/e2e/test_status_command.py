@@ -103,7 +103,7 @@ async def test_a_server_that_wants_a_token_says_so_and_takes_it(process: Process
     await process.start()
     code, out, err = await ask(process)
     assert (code, out) == (1, "")
-    assert "wants a token: No token was given. Put one of an admin into $TORNADO_CHAT_TOKEN" in err
+    assert "requires a token: No token was given. Put an admin's token into $TORNADO_CHAT_TOKEN" in err
     code, out, _ = await ask(process, TORNADO_CHAT_TOKEN=token("admin", 1))
     assert code == 0
     assert out.startswith("serving")
@@ -120,7 +120,7 @@ async def test_a_server_that_is_not_there(process: Process) -> None:
     code, out, err = await ask(process)
     assert (code, out) == (1, "")
     assert "Connection refused. The server is not running: process" in err
-    assert "has ended without saying so" in err
+    assert "was killed or crashed" in err
     await process.start()
     await process.stop()
     assert status_file.read(process.directory / "state") is None
@@ -136,7 +136,7 @@ async def test_a_server_that_listens_elsewhere_by_now(process: Process) -> None:
         port = free.getsockname()[1]
     code, _, err = await ask(process, "--set", f"server.port={port}")
     assert code == 1
-    assert f"listens at {process.url}: the configuration has changed since it started" in err
+    assert f"listens at {process.url}: the configuration has changed since its start" in err
     # With a port of its own choice, the note is how it is found.
     code, out, _ = await ask(process, "--set", "server.port=0")
     assert code == 0
@@ -146,14 +146,14 @@ async def test_a_server_that_listens_elsewhere_by_now(process: Process) -> None:
 @pytest.mark.gen_test
 async def test_a_loop_that_is_stuck_is_told(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     await process.start()
-    monkeypatch.setattr("tornado_chat.cli.status_client.TIMEOUT", 0.5)
+    monkeypatch.setattr("tornado_chat.cli.status_client.TIMEOUT_SECONDS", 0.5)
     os.kill(process.pid, signal.SIGSTOP)
     try:
         result = await asyncio.to_thread(run, process)
     finally:
         os.kill(process.pid, signal.SIGCONT)
     assert result.exit_code == 1
-    assert "does not answer within 0 s: the server is still starting, or its loop is stuck" in result.output
+    assert "does not answer within 0 s: it is still starting, its event loop is blocked" in result.output
 
 
 def run(process: Process, *arguments: str) -> Result:
@@ -202,13 +202,13 @@ def stranger() -> Iterator[str]:
 def test_another_program_at_the_port_is_told(stranger: str) -> None:
     result = RUNNER.invoke(main, ["status", "--url", stranger])
     assert result.exit_code == 1
-    assert f"another program answers at {stranger} (200, text/html): the port is wrong" in result.output
+    assert f"another program answers at {stranger} (200, text/html): check the port" in result.output
 
 
 def test_wrong_use() -> None:
     result = RUNNER.invoke(main, ["status", "--url", "localhost:8080"])
     assert result.exit_code == 2
-    assert "--url has to begin with http:// or https://" in result.output
+    assert "--url must begin with http:// or https://" in result.output
 
 
 @pytest.mark.gen_test

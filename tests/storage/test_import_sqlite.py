@@ -106,7 +106,7 @@ def test_one_that_has_something_already_is_left_alone(
     assert run(mariadb.url(name), str(file), "--yes").exit_code == 0
     again = run(mariadb.url(name), str(file), "--yes")
     assert again.exit_code == 1
-    assert "is not empty, there are rows in" in again.output
+    assert "is not empty, it has rows in" in again.output
 
 
 def test_what_cannot_be_is_said(run: Run, mariadb: MariaDB, name: str, file: Path, tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_what_cannot_be_is_said(run: Run, mariadb: MariaDB, name: str, file: Pat
         assert "Traceback" not in result.output
         return result.output
 
-    assert "name it in [storage] url first" in error(f"sqlite:///{tmp_path}/other", str(file))
-    assert "there is no file" in error(mariadb.url(name), str(tmp_path / "none"))
+    assert "first set [storage] url to the new database" in error(f"sqlite:///{tmp_path}/other", str(file))
+    assert "does not exist" in error(mariadb.url(name), str(tmp_path / "none"))
     (tmp_path / "text").write_text("no database")
     error(mariadb.url(name), str(tmp_path / "text"), "--yes")
     with closing(pw.SqliteDatabase(file)) as database:

@@ -1,10 +1,9 @@
 """The commands of ``tornado-chat``.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. What was expected to go wrong ends in
-a sentence, never in a traceback.
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration. An expected error prints a sentence,
+never a traceback.
 
-The commands import what they need when they are called, so that ``token`` need not wait for all
-that ``serve`` needs.
+Each command imports its modules when it is called, so that ``token`` does not load those of ``serve``.
 """
 
 import click
@@ -27,8 +26,9 @@ from tornado_chat.cli.status import status
 def main() -> None:
     """A self-hosted conversation server for counselling and support.
 
-    It is configured by ini files: --config names one, else those of $TORNADO_CHAT_CONFIG count, else
-    /etc/tornado-chat/tornado-chat.ini and /etc/tornado-chat/conf.d/*.ini.
+    The configuration is read from the ini files given with --config, else from those in
+    $TORNADO_CHAT_CONFIG, else from /etc/tornado-chat/tornado-chat.ini and
+    /etc/tornado-chat/conf.d/*.ini.
     """
 
 
