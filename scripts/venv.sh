@@ -1,9 +1,9 @@
-# Sourced by the other scripts: goes to the clone's root and has a virtual environment there, in .venv.
+# Sourced by the other scripts: changes to the clone's root and manages its virtual environment, .venv.
 #
-# prepare run     has what the program needs in it
-# prepare test    has what its tests need in it, too
+# prepare run     installs the program and its dependencies
+# prepare test    also installs the dependencies of the tests
 #
-# The second time is quick: a file .venv/installed-* says what is there, and for which place.
+# Later calls return at once: a file .venv/installed-* records the installation and its path.
 
 set -eu
 
@@ -30,19 +30,19 @@ prepare() {
         run) extra= ;;
         *) extra="[$1]" ;;
     esac
-    say "Installing tornado_chat$extra and what it needs into $root/.venv ..."
+    say "Installing tornado_chat$extra and its dependencies into $root/.venv ..."
     .venv/bin/python -m pip install -qq --disable-pip-version-check -e ".$extra" ||
         die "pip could not install it; its message is above"
     printf '%s\n' "$root" >".venv/installed-$1"
 }
 
-# shellcheck disable=SC3013 # not POSIX's, but every shell's
+# shellcheck disable=SC3013 # -nt is not in POSIX, but all shells have it
 is_fresh() {
     [ .venv/installed-"$1" -nt setup.cfg ] && [ .venv/installed-"$1" -nt pyproject.toml ] &&
         ! was_moved && .venv/bin/python -c '' 2>/dev/null
 }
 
-# The programs in .venv/bin know the place where they were installed.
+# The programs in .venv/bin contain the path of their installation.
 was_moved() {
     for stamp in .venv/installed-*; do
         if [ -f "$stamp" ] && [ "$(cat "$stamp")" != "$root" ]; then
@@ -54,10 +54,10 @@ was_moved() {
 
 make_venv() { # folder
     find_python
-    say "Making a virtual environment with $python in $(realpath -m "$1") ..."
+    say "Creating a virtual environment with $python in $(realpath -m "$1") ..."
     has_ensurepip || { apt_install python3-venv && has_ensurepip; } ||
-        die "$python cannot make a virtual environment with pip in it; install Debian's package python3-venv" \
-            "(apt-get install python3-venv), or the one of this Python's version, as python3.12-venv"
+        die "$python cannot create a virtual environment with pip; install Debian's package python3-venv" \
+            "(apt-get install python3-venv), or the one of this Python's version, such as python3.12-venv"
     "$python" -m venv --clear "$1" || die "$python -m venv failed; its message is above"
 }
 
@@ -70,12 +70,13 @@ find_python() {
         python=python3
     fi
     command -v "$python" >/dev/null 2>&1 ||
-        die "there is no $python here; install Python 3.11 or later, or name one: PYTHON=/path/to/python3 $0"
+        die "$python was not found; install Python 3.11 or later, or name it: PYTHON=/path/to/python3 $0"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        die "$python is $("$python" -V 2>&1), and Python 3.11 or later is needed; name one: PYTHON=/path/to/python3 $0"
+        die "$python is $("$python" -V 2>&1), but Python 3.11 or later is required; name it:" \
+            "PYTHON=/path/to/python3 $0"
 }
 
-# Debian keeps ensurepip in a package of its own.
+# Debian has ensurepip in a separate package.
 has_ensurepip() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null
 }

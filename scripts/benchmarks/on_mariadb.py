@@ -1,4 +1,4 @@
-"""Messages between pairs on MariaDB, a server of the benchmark's own, with its safe defaults: each commit is synced."""
+"""Messages between pairs on a temporary MariaDB server with its safe defaults, which sync each commit."""
 
 import tempfile
 from collections.abc import Iterator

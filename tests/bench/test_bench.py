@@ -1,4 +1,4 @@
-"""The measuring itself: each job runs to its end and prints its table. How fast that is asserts nobody."""
+"""Each benchmark job runs to its end and prints its table. The speed is not checked."""
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +15,7 @@ def test_a_job_prints_its_table(job: str, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(module, "MEASURE_SECONDS", 0.1)
     monkeypatch.setattr(relay, "PAIRS", 2)
     monkeypatch.setattr(relay, "SOCKET_COUNTS", (4, 10))
-    monkeypatch.setattr(relay, "SPEAKING_SOCKETS", 5)
+    monkeypatch.setattr(relay, "SENDING_SOCKETS", 5)
     monkeypatch.setattr(fanout, "OBSERVERS", 3)
     monkeypatch.setattr(fanout, "RECIPIENTS", 2)
     monkeypatch.setattr(connections, "SESSION_COUNT", 60)

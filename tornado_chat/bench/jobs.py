@@ -1,4 +1,4 @@
-"""What can be measured of an installation."""
+"""The benchmark jobs of ``tornado-chat bench``."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -17,13 +17,13 @@ JOBS: Mapping[str, str] = {
     "start": "process.start",
     "pauses": "process.pauses",
 }
-"""By name: the module and the function that measures it."""
+"""The module and the function of each job, by its name."""
 
 
 def lines(name: str, rounds: int, **more: str) -> Iterator[str]:
-    """The lines of the job's table, of so many alternating rounds.
+    """Run a job in alternating rounds, and yield the lines of its table.
 
-    :arg more: ``storage`` for relay, the url of a database to measure beside SQLite.
+    :arg more: for relay ``storage``, the URL of a database to measure besides SQLite.
     """
     module, _, function = JOBS[name].partition(".")
     found: Iterator[str] = getattr(import_module(f"tornado_chat.bench.{module}"), function)(rounds, **more)

@@ -1,4 +1,4 @@
-"""The waiting line: what joining, matching and asking for one's place cost as it grows."""
+"""Benchmark of the support queue: the cost of joining, matching and positions by its length."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,49 +12,54 @@ ITERATIONS = 2_000
 
 def lines(rounds: int) -> Iterator[str]:
     return compare_times(
-        "queue: one of so many waiting; the shortest line is the yardstick", _candidates(), rounds
+        "queue: the cost of one operation by the queue's length; the baseline is the shortest",
+        _candidates(),
+        rounds,
     )
 
 
 def _candidates() -> Sequence[Sequence[Candidate]]:
-    desks = {length: _Busy(length) for length in QUEUE_LENGTHS}
+    queues = {length: _BusyQueue(length) for length in QUEUE_LENGTHS}
     return [
         [
-            Candidate(f"join, release and match, {length} waiting", desk.match, ITERATIONS)
-            for length, desk in desks.items()
+            Candidate(f"join, release and match, {length} waiting", queue.match, ITERATIONS)
+            for length, queue in queues.items()
         ],
-        [Candidate(f"place, {length} waiting", desk.position, ITERATIONS) for length, desk in desks.items()],
+        [
+            Candidate(f"position, {length} waiting", queue.position, ITERATIONS)
+            for length, queue in queues.items()
+        ],
     ]
 
 
-class _Busy:
-    """A desk where everybody is busy, and so many wait."""
+class _BusyQueue:
+    """A queue of ``length`` waiting users, with all waiters at capacity."""
 
     def __init__(self, length: int) -> None:
-        self._desk = MatchingQueue(FifoLeastLoaded())
+        self._queue = MatchingQueue(FifoLeastLoaded())
         self._next = 0
         self._waiters = [Person(Role.WAITER, str(n)) for n in range(100)]
         for waiter in self._waiters:
-            self._desk.pool.set(waiter, available=True, capacity=5, claims={})
+            self._queue.pool.set(waiter, available=True, capacity=5, claims={})
         for _ in range(500):
             self._join()
-        list(self._desk.match())
+        list(self._queue.match())
         for _ in range(length):
             self._join()
 
     def match(self) -> None:
-        """As many join as are matched: the line stays as long as it is."""
+        """Add and match the same number of users, so that the length stays constant."""
         for n in range(ITERATIONS):
             self._join()
-            self._desk.pool.released(self._waiters[n % len(self._waiters)])
-            list(self._desk.match())
+            self._queue.pool.released(self._waiters[n % len(self._waiters)])
+            list(self._queue.match())
 
     def position(self) -> None:
-        first = next(iter(self._desk.in_order())).number
+        first = next(iter(self._queue.in_order())).number
         waiting = self._next - first
         for n in range(ITERATIONS):
-            self._desk.position(first + n % waiting)
+            self._queue.position(first + n % waiting)
 
     def _join(self) -> None:
-        self._desk.join(Ticket(self._next, Person(Role.USER, str(self._next)), self._next))
+        self._queue.join(Ticket(self._next, Person(Role.USER, str(self._next)), self._next))
         self._next += 1
