@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.managing import bound
+from tests.e2e.service_manager import listening_socket
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
@@ -45,7 +45,7 @@ Makes = Callable[..., Taker]
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    with bound(("127.0.0.1", 0)) as listening:
+    with listening_socket(("127.0.0.1", 0)) as listening:
         yield listening
 
 

@@ -1,4 +1,4 @@
-"""People who talk to each other are at different processes: each pair of roles, over the wire."""
+"""Conversations between people on different processes: each pair of roles, over the wire."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 def cluster(
     io_loop: IOLoop, tmp_path: Path, own_mariadb: MariaDB, own_redis: RedisServer
 ) -> Iterator[Cluster]:
-    """Three servers."""
+    """Run three servers."""
     cluster = Cluster(tmp_path, own_mariadb, own_redis, 3, children=False)
     io_loop.run_sync(cluster.start, timeout=WAIT_TIMEOUT_SECONDS)
     yield cluster
@@ -44,7 +44,7 @@ def houses(cluster: Cluster) -> list[House]:
 
 
 async def said(client: ChatClient | ObserveClient, count: int) -> list[str]:
-    """The next texts of people."""
+    """Return the next ``count`` texts, without those of the system."""
     found: list[str] = []
     while len(found) < count:
         frame = await client.receive(WAIT_TIMEOUT_SECONDS)
@@ -95,7 +95,7 @@ async def test_counselling(houses: list[House]) -> None:
                 async with ChatClient(three.ws, VISITOR, session) as tab:
                     await counsellor.send("both")
                     assert await said(visitor, 1) == ["both"]
-                    # What the other process has not noted as received yet may come here once more.
+                    # A message that the other process has not recorded as received yet may come again.
                     while await said(tab, 1) != ["both"]:
                         pass
 
@@ -162,7 +162,7 @@ async def test_support(houses: list[House]) -> None:
 
 
 @pytest.mark.gen_test
-async def test_people_who_know_only_the_seeds(houses: list[House]) -> None:
+async def test_clients_with_the_seeds_protocols(houses: list[House]) -> None:
     one, two, three = houses
     session = await three.session()
     visitor = await RawClient.connect(f"{one.ws}/chat?token={VISITOR}&sessionId={session}&type=0")
