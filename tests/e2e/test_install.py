@@ -205,9 +205,9 @@ def test_another_prefix_and_uninstalling(
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        (["--what"], "there is no option --what"),
-        (["--root"], "--root needs a value"),
-        (["--prefix", "opt"], "--prefix needs a path from /"),
+        (["--what"], "unknown option --what"),
+        (["--root"], "--root requires a value"),
+        (["--prefix", "opt"], "--prefix requires an absolute path"),
         (["--root", "/tmp/nothing-here", "--uninstall"], "is not installed in /tmp/nothing-here/opt"),
     ],
 )

@@ -116,9 +116,10 @@ class Page(tornado.web.RequestHandler):
     def initialize(self, context):
         self.context = context
     async def get(self):
-        identity = await self.context.verify(self.get_query_argument('token')) await self.context.write(lambda
-        tx: TheirPlugin.Visit.insert(who=identity.person.key).execute(tx.database)) self.write('welcome ' +
-        identity.name)
+        identity = await self.context.verify(self.get_query_argument('token'))
+        visit = TheirPlugin.Visit.insert(who=identity.person.key)
+        await self.context.write(lambda tx: visit.execute(tx.database))
+        self.write('welcome ' + identity.name)
 class Echo(tornado.websocket.WebSocketHandler):
     def on_message(self, message):
         self.write_message(message)
