@@ -24,8 +24,8 @@ import { setWords } from "./tables.js";
 /** @typedef {import("./polling.js").Status} Status */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 
-const OLD = 6_000; // milliseconds without an answer, after which numbers are no longer those of now
-const TICK = 1_000;
+const STALE_AFTER_MS = 6_000; // milliseconds without an answer, after which numbers are no longer those of now
+const TICK_MS = 1_000;
 
 class AdminPage {
   /** @param {SignedIn} who */
@@ -61,7 +61,7 @@ class AdminPage {
     find("#sign-out").hidden = !signOut;
     find("#sign-out").addEventListener("click", () => void signOut?.());
     find("#admin").hidden = false;
-    setInterval(() => document.hidden || this.#showFreshness(), TICK);
+    setInterval(() => document.hidden || this.#showFreshness(), TICK_MS);
     document.addEventListener("visibilitychange", () => this.#showFreshness());
     addEventListener("offline", () => this.#missed(""));
     this.#showFreshness();
@@ -105,7 +105,7 @@ class AdminPage {
       return;
     }
     const age = Date.now() - this.#at;
-    const old = this.#missing || (this.#status !== undefined && age > OLD);
+    const old = this.#missing || (this.#status !== undefined && age > STALE_AFTER_MS);
     const wrong = this.#status !== undefined && Object.keys(this.#status.problems).length > 0;
     document.documentElement.classList.toggle("old", old && this.#status !== undefined);
     find("#away").hidden = !this.#missing;

@@ -31,12 +31,12 @@ import { clock, count, duration, latency, rate } from "./numbers.js";
  * @property {(status: Status) => string} note
  */
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const HEIGHT = 64;
-const EDGE = 3; // so that lines are not cut
-const SPAN = 900; // seconds
-const QUARTER = 900_000; // milliseconds: zones differ by multiples of it
+const MARGIN = 3; // so that lines are not cut
+const SPAN_SECONDS = 900;
+const QUARTER_HOUR_MS = 900_000; // milliseconds: zones differ by multiples of it
 
 /** @type {readonly Definition[]} */
 const CHARTS = [
@@ -173,7 +173,7 @@ export class Chart {
       text("chart_label", { title: text(title), values: values.join(", "), range }),
     );
 
-    const step = status.history.step / SPAN;
+    const step = status.history.step / SPAN_SECONDS;
     const curves = past.map((points) => place(points, step, Math.max(most, scale)));
     this.#area.setAttribute("d", curves[0].map(fill).join(""));
     curves.forEach((curve, index) => this.#lines[index].setAttribute("d", curve.map(stroke).join("")));
@@ -213,7 +213,7 @@ export class Chart {
     const columns = series.map((each) => each.past(history));
     const last = history.time.at(-1) ?? 0;
     // The server's other times have no zone; these get the same.
-    const shift = Math.round((parseTime(time).getTime() - last * 1000) / QUARTER) * QUARTER;
+    const shift = Math.round((parseTime(time).getTime() - last * 1000) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
     const rows = history.time.map((at, index) => [
       clock(new Date(at * 1000 + shift), { seconds: true }),
       ...columns.map((column) => {
@@ -258,8 +258,8 @@ function place(values, step, most) {
       apart = true;
       return;
     }
-    const x = WIDTH - EDGE - (values.length - 1 - index) * step * (WIDTH - EDGE);
-    const y = HEIGHT - EDGE - (value / most) * (HEIGHT - 2 * EDGE);
+    const x = WIDTH - MARGIN - (values.length - 1 - index) * step * (WIDTH - MARGIN);
+    const y = HEIGHT - MARGIN - (value / most) * (HEIGHT - 2 * MARGIN);
     if (apart) {
       pieces.push([]);
     }
@@ -293,7 +293,7 @@ function spell([x, y]) {
  * @param {Record<string, string>} attributes
  */
 function draw(tag, attributes) {
-  const element = document.createElementNS(SVG, tag);
+  const element = document.createElementNS(SVG_NAMESPACE, tag);
   for (const [name, value] of Object.entries(attributes)) {
     element.setAttribute(name, value);
   }

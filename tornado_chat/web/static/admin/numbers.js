@@ -8,11 +8,11 @@
 import { language, text } from "../shared/strings.js";
 import { parseTime, sameDay } from "../shared/time.js";
 
-const NOTHING = "–";
-const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
+const NO_VALUE = "–";
+const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** Each with its seconds, from the greatest. @type {readonly [string, number][]} */
-const UNITS = [
+const DURATION_UNITS = [
   ["day", 86_400],
   ["hour", 3_600],
   ["minute", 60],
@@ -58,13 +58,13 @@ export function rate(perSecond) {
  */
 export function duration(seconds) {
   const rounded = Math.max(0, Math.floor(seconds));
-  const first = UNITS.findIndex(([, size]) => rounded >= size);
+  const first = DURATION_UNITS.findIndex(([, size]) => rounded >= size);
   if (first < 0) {
     return unit("second", 0);
   }
-  const [name, size] = UNITS[first];
+  const [name, size] = DURATION_UNITS[first];
   const words = [unit(name, Math.floor(rounded / size))];
-  const next = UNITS[first + 1];
+  const next = DURATION_UNITS[first + 1];
   const rest = next ? Math.floor((rounded % size) / next[1]) : 0;
   if (next && rest && rounded < 10 * size) {
     words.push(unit(next[0], rest)); // of more than ten, nobody asks for the rest
@@ -79,7 +79,7 @@ export function duration(seconds) {
  */
 export function latency(seconds) {
   if (seconds === null) {
-    return NOTHING;
+    return NO_VALUE;
   }
   const milliseconds = 1000 * seconds;
   if (seconds < 1) {
@@ -96,8 +96,8 @@ export function bytes(size) {
   if (size === null) {
     return text("unknown");
   }
-  const power = Math.min(BYTES.length - 1, size < 1 ? 0 : Math.floor(Math.log2(size) / 10));
-  return `${tenths.format(size / 1024 ** power)} ${BYTES[power]}`;
+  const power = Math.min(BYTE_UNITS.length - 1, size < 1 ? 0 : Math.floor(Math.log2(size) / 10));
+  return `${tenths.format(size / 1024 ** power)} ${BYTE_UNITS[power]}`;
 }
 
 /**

@@ -51,10 +51,10 @@
  * @property {(error: unknown) => void} over nobody is signed in any more, or not the right one: no more polling
  */
 
-const EVERY = 2_000; // milliseconds
-const PATIENCE = 8_000;
-const UNAUTHENTICATED = 401;
-const FORBIDDEN = 403;
+const POLL_INTERVAL_MS = 2_000;
+const FETCH_TIMEOUT_MS = 8_000;
+const HTTP_UNAUTHENTICATED = 401;
+const HTTP_FORBIDDEN = 403;
 
 /** Who is here may not see it. */
 export class Forbidden extends Error {}
@@ -98,10 +98,10 @@ export class Polling {
     try {
       const token = await this.#token();
       let answer = await ask(token);
-      if (answer.status === UNAUTHENTICATED) {
+      if (answer.status === HTTP_UNAUTHENTICATED) {
         answer = await ask(await this.#token(token));
       }
-      if (answer.status === FORBIDDEN) {
+      if (answer.status === HTTP_FORBIDDEN) {
         throw new Forbidden();
       }
       if (answer.ok) {
@@ -120,7 +120,7 @@ export class Polling {
     } finally {
       this.#asking = false;
     }
-    this.#timer = setTimeout(() => this.#now(), Math.max(0, began + EVERY - Date.now()));
+    this.#timer = setTimeout(() => this.#now(), Math.max(0, began + POLL_INTERVAL_MS - Date.now()));
   }
 }
 
@@ -129,6 +129,6 @@ function ask(token) {
   return fetch("/api/v1/status", {
     headers: { Authorization: `Bearer ${token}` },
     cache: "no-store",
-    signal: AbortSignal.timeout(PATIENCE),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   });
 }

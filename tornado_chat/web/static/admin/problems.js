@@ -20,15 +20,15 @@ import { count } from "./numbers.js";
  * @property {string} [said] the server's words
  */
 
-const LOG = "journalctl -u tornado-chat -e";
-const DISK = "df -h";
-const LATE = 0.25; // seconds, as in the alerts for Prometheus
+const LOG_COMMAND = "journalctl -u tornado-chat -e";
+const DISK_COMMAND = "df -h";
+const LAG_LIMIT_SECONDS = 0.25; // seconds, as in the alerts for Prometheus
 
 /** The database's words, and what they come to. @type {readonly [RegExp, string, string][]} */
-const DATABASE = [
-  [/full|no space/i, "problem_database_full", DISK],
-  [/no answer/i, "problem_database_slow", LOG],
-  [/read-?only|permission|denied/i, "problem_database_access", LOG],
+const DATABASE_PATTERNS = [
+  [/full|no space/i, "problem_database_full", DISK_COMMAND],
+  [/no answer/i, "problem_database_slow", LOG_COMMAND],
+  [/read-?only|permission|denied/i, "problem_database_access", LOG_COMMAND],
 ];
 
 /**
@@ -43,14 +43,14 @@ export function problemsOf(status) {
   }
   for (const { name, state } of status.plugins) {
     if (state === "suspended") {
-      found.push({ ...minor("notice_plugin", { name }), command: `${LOG} -g "plugin ${name}"` });
+      found.push({ ...minor("notice_plugin", { name }), command: `${LOG_COMMAND} -g "plugin ${name}"` });
     }
   }
   if (status.database.errors && !status.problems.database) {
-    found.push({ ...minor("notice_errors", { count: count(status.database.errors) }), command: LOG });
+    found.push({ ...minor("notice_errors", { count: count(status.database.errors) }), command: LOG_COMMAND });
   }
-  if (status.process.loop_lag > LATE) {
-    found.push({ ...minor("notice_lag"), command: LOG });
+  if (status.process.loop_lag > LAG_LIMIT_SECONDS) {
+    found.push({ ...minor("notice_lag"), command: LOG_COMMAND });
   }
   return found;
 }
@@ -62,21 +62,26 @@ export function problemsOf(status) {
  */
 function serious(part, said) {
   if (part === "database") {
-    const [, words, command] = DATABASE.find(([pattern]) => pattern.test(said)) ?? [
+    const [, words, command] = DATABASE_PATTERNS.find(([pattern]) => pattern.test(said)) ?? [
       null,
       "problem_database_other",
-      LOG,
+      LOG_COMMAND,
     ];
     return { look: "grave", title: text("problem_database"), words: text(words), command, said };
   }
   if (part === "server") {
-    return { look: "grave", title: text("problem_server"), words: text("problem_server_text"), command: LOG };
+    return {
+      look: "grave",
+      title: text("problem_server"),
+      words: text("problem_server_text"),
+      command: LOG_COMMAND,
+    };
   }
   return {
     look: "grave",
     title: text("problem_other", { part }),
     words: text("problem_other_text"),
-    command: LOG,
+    command: LOG_COMMAND,
     said,
   };
 }

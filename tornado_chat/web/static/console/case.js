@@ -34,7 +34,7 @@ import { text } from "../shared/strings.js";
  * @property {() => void} stored what the waiter wrote is stored
  */
 
-const TYPING_FADES = 6_000; // milliseconds after which nobody types who has not said so again
+const TYPING_TIMEOUT_MS = 6_000; // milliseconds after which nobody types who has not said so again
 
 export class Case {
   /**
@@ -211,7 +211,7 @@ export class Case {
     typing: (typing) => {
       clearTimeout(this.#typingTimer);
       if (typing) {
-        this.#typingTimer = setTimeout(() => this.reader.typing(false), TYPING_FADES);
+        this.#typingTimer = setTimeout(() => this.reader.typing(false), TYPING_TIMEOUT_MS);
       }
       this.view?.typing(typing);
       if (typing !== this.isTyping) {

@@ -6,9 +6,9 @@
  * @module
  */
 
-const WIDE = 1500; // pixels from which two have room, or three
-const WIDER = 2100;
-const NARROW = 760; // below, the list and a conversation have a view each
+const TWO_COLUMNS_MIN_PX = 1500; // pixels from which two have room, or three
+const THREE_COLUMNS_MIN_PX = 2100;
+const LIST_AND_PANEL_MIN_PX = 760; // below, the list and a conversation have a view each
 
 export class Columns {
   /**
@@ -22,7 +22,7 @@ export class Columns {
     this.#open = kept.open ?? [];
     this.#pinned = new Set(kept.pinned ?? []);
     this.#active = kept.active ?? null;
-    for (const pixels of [NARROW, WIDE, WIDER]) {
+    for (const pixels of [LIST_AND_PANEL_MIN_PX, TWO_COLUMNS_MIN_PX, THREE_COLUMNS_MIN_PX]) {
       matchMedia(`(width >= ${pixels}px)`).addEventListener("change", changed);
     }
   }
@@ -42,11 +42,11 @@ export class Columns {
   }
 
   get narrow() {
-    return innerWidth < NARROW;
+    return innerWidth < LIST_AND_PANEL_MIN_PX;
   }
 
   get most() {
-    return innerWidth < WIDE ? 1 : innerWidth < WIDER ? 2 : 3;
+    return innerWidth < TWO_COLUMNS_MIN_PX ? 1 : innerWidth < THREE_COLUMNS_MIN_PX ? 2 : 3;
   }
 
   /** Those on the screen, from left to right. */

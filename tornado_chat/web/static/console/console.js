@@ -31,10 +31,11 @@ import { Stage } from "./stage.js";
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 /** @typedef {import("./case.js").Case} Case */
 
-const TOLD = 6_000; // milliseconds that a short notice is shown
-const ELSEWHERE = 4409;
-const UNAUTHENTICATED = 4401;
-const FORBIDDEN = 4403;
+const TICK_MS = 1_000;
+const NOTICE_MS = 6_000; // milliseconds that a short notice is shown
+const CLOSE_REPLACED = 4409;
+const CLOSE_UNAUTHENTICATED = 4401;
+const CLOSE_FORBIDDEN = 4403;
 
 class ConsolePage {
   /** @param {SignedIn} who */
@@ -97,7 +98,7 @@ class ConsolePage {
     this.#prepareButtons();
     this.#prepareKeyboard();
     this.#standingLine.addEventListener("retry", () => this.#desk.retry());
-    setInterval(() => document.hidden || this.#tick(), 1000);
+    setInterval(() => document.hidden || this.#tick(), TICK_MS);
     // A frame that was planned may never come in a window that has just gone to the background.
     document.addEventListener("visibilitychange", () => this.#show());
     addEventListener("popstate", () => this.#columns.narrow && this.#columns.closeAll());
@@ -145,7 +146,7 @@ class ConsolePage {
     const told = find("#told");
     told.textContent = words;
     clearTimeout(this.#toldTimer);
-    this.#toldTimer = setTimeout(() => (told.textContent = ""), TOLD);
+    this.#toldTimer = setTimeout(() => (told.textContent = ""), NOTICE_MS);
   }
 
   // --- what happens ---
@@ -179,17 +180,17 @@ class ConsolePage {
     }
     this.#over = true;
     const { code = 0, reason = "" } = standing;
-    if (code === ELSEWHERE) {
+    if (code === CLOSE_REPLACED) {
       showCard({
         picture: "talk",
         title: text("elsewhere_title"),
         words: text("elsewhere_text"),
         actions: [{ label: text("use_here"), act: () => location.reload() }],
       });
-    } else if (code === UNAUTHENTICATED) {
+    } else if (code === CLOSE_UNAUTHENTICATED) {
       showCard({ picture: "lock", title: text("over_title"), words: text("token_text") });
     } else {
-      const key = code === FORBIDDEN ? "forbidden" : "closed";
+      const key = code === CLOSE_FORBIDDEN ? "forbidden" : "closed";
       showCard({
         picture: "link",
         title: text(`${key}_title`),

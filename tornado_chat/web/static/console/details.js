@@ -14,7 +14,7 @@ import { parseTime, Times } from "../shared/time.js";
 /** @typedef {import("./records.js").Earlier} Earlier */
 /** @typedef {import("./records.js").Records} Records */
 
-const STARS = 5;
+const MAX_STARS = 5;
 
 /** What was found out about one visitor. */
 class Past {
@@ -129,7 +129,7 @@ export class Details {
       make("span", "", about),
     );
     if (item.rate !== null) {
-      const stars = "★".repeat(item.rate) + "☆".repeat(STARS - item.rate);
+      const stars = "★".repeat(item.rate) + "☆".repeat(MAX_STARS - item.rate);
       const drawn = make("span", "stars-given", stars);
       drawn.setAttribute("aria-hidden", "true");
       button.append(drawn, make("span", "hidden", text("earlier_stars", { rate: item.rate })));

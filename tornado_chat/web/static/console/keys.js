@@ -7,7 +7,7 @@
  * @module
  */
 
-const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+const IS_MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /** @typedef {"next" | "previous" | "urgent" | "write" | "details" | "hand" | "end" | "ready" | "pin"} Deed */
 
@@ -16,7 +16,7 @@ const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
  *
  * @type {Record<Deed, { code: string, shown: string }>}
  */
-export const KEYS = {
+export const SHORTCUTS = {
   next: { code: "ArrowDown", shown: "↓" },
   previous: { code: "ArrowUp", shown: "↑" },
   urgent: { code: "KeyN", shown: "N" },
@@ -30,12 +30,12 @@ export const KEYS = {
 
 /** How a shortcut is written. @param {Deed} deed */
 export function shown(deed) {
-  return MAC ? `⌥${KEYS[deed].shown}` : `Alt+${KEYS[deed].shown}`;
+  return IS_MAC ? `⌥${SHORTCUTS[deed].shown}` : `Alt+${SHORTCUTS[deed].shown}`;
 }
 
 /** How a shortcut is told to screen readers. @param {Deed} deed */
 export function announced(deed) {
-  return `Alt+${KEYS[deed].code.replace("Key", "")}`;
+  return `Alt+${SHORTCUTS[deed].code.replace("Key", "")}`;
 }
 
 /**
@@ -55,7 +55,9 @@ export function listen(wanted, deeds, help) {
       help();
     }
     const plainAlt = event.altKey && !event.shiftKey && !event.getModifierState("AltGraph");
-    const deed = /** @type {Deed[]} */ (Object.keys(KEYS)).find((each) => KEYS[each].code === event.code);
+    const deed = /** @type {Deed[]} */ (Object.keys(SHORTCUTS)).find(
+      (each) => SHORTCUTS[each].code === event.code,
+    );
     if (plainAlt && deed) {
       event.preventDefault();
       if (!open) {

@@ -10,8 +10,8 @@ import { parseTime } from "../shared/time.js";
 /** @typedef {import("./records.js").Records} Records */
 /** @typedef {import("./records.js").Status} Status */
 
-const EVERY = 4_000; // milliseconds
-const SOON = 250; // after something that changes it; several such things at once are asked about once
+const POLL_INTERVAL_MS = 4_000;
+const POLL_SOON_MS = 250; // after something that changes it; several such things at once are asked about once
 
 export class Line {
   /**
@@ -54,7 +54,7 @@ export class Line {
 
   /** Something has happened that changes it. */
   look() {
-    this.#plan(SOON);
+    this.#plan(POLL_SOON_MS);
   }
 
   /** @param {number} delay */
@@ -82,6 +82,6 @@ export class Line {
       this.#asking = false;
     }
     this.#changed();
-    this.#plan(EVERY);
+    this.#plan(POLL_INTERVAL_MS);
   }
 }

@@ -37,9 +37,9 @@ import { suggest } from "./suggest.js";
  * @property {() => void} edited a refused message is a draft again
  */
 
-const AT_ONCE = 60; // lines that are shown when it opens, and on each way back
-export const LONG = 60_000; // milliseconds that one may wait, and that are too long
-export const TOO_LONG = 180_000;
+const PAGE_MESSAGES = 60; // lines that are shown when it opens, and on each way back
+export const LONG_WAIT_MS = 60_000; // milliseconds that one may wait, and that are too long
+export const TOO_LONG_WAIT_MS = 180_000;
 
 export class Panel {
   #messages = new ChatMessages();
@@ -196,7 +196,7 @@ export class Panel {
   /** Show some lines of the memory: those before the one with this index. @param {number} end */
   #showUpTo(end) {
     const { lines, more } = this.case;
-    const begin = Math.max(0, end - AT_ONCE);
+    const begin = Math.max(0, end - PAGE_MESSAGES);
     this.#filled = true;
     this.#from = begin > 0 ? lines[begin].seq : 0;
     this.#messages.addPast(lines.slice(begin, end), begin > 0 || more);
@@ -252,9 +252,9 @@ export class Panel {
 export function howLong(milliseconds) {
   return milliseconds <= 0
     ? ""
-    : milliseconds < LONG
+    : milliseconds < LONG_WAIT_MS
       ? "short"
-      : milliseconds < TOO_LONG
+      : milliseconds < TOO_LONG_WAIT_MS
         ? "long"
         : "too-long";
 }

@@ -18,7 +18,7 @@ import { howLong } from "./panel.js";
 /** @typedef {import("./desk.js").Desk} Desk */
 /** @typedef {import("./line.js").Line} Line */
 
-const LINE_SHOWN = 20;
+const MAX_QUEUE_ROWS = 20;
 
 /** One conversation in the list. */
 class Row {
@@ -201,7 +201,7 @@ export class Rail {
     write(find("#line-length"), length ? String(length) : "");
     find("#line-nobody").hidden = length > 0;
     write(find("#line-nobody"), text(queue ? "line_nobody" : "line_unknown"));
-    const shown = queue?.first.slice(0, LINE_SHOWN) ?? [];
+    const shown = queue?.first.slice(0, MAX_QUEUE_ROWS) ?? [];
     const key = JSON.stringify([shown, length]);
     if (this.#lineRows.dataset.key === key) {
       return;

@@ -43,9 +43,9 @@ import { text } from "../shared/strings.js";
 
 /** @template T @typedef {{ items: T[], next: number | null }} Page */
 
-const FETCH_TIMEOUT = 15_000; // milliseconds
-const EARLIER_PAGE = 10;
-const LINES_PAGE = 500; // the server's most
+const FETCH_TIMEOUT_MS = 15_000;
+const PAGE_CONVERSATIONS = 10;
+const PAGE_MESSAGES = 500; // the server's most
 
 /** Something did not work; the message is for people. */
 export class Failed extends Error {
@@ -81,7 +81,7 @@ export class Records {
    * @returns {Promise<Page<Earlier>>}
    */
   earlier(user, before) {
-    const query = new URLSearchParams({ user: String(user), limit: String(EARLIER_PAGE) });
+    const query = new URLSearchParams({ user: String(user), limit: String(PAGE_CONVERSATIONS) });
     if (before !== null) {
       query.set("before", String(before));
     }
@@ -99,7 +99,7 @@ export class Records {
     const lines = [];
     for (let after = 0; ;) {
       const page = await this.#ask(
-        `/conversations/${conversation}/messages?after=${after}&limit=${LINES_PAGE}`,
+        `/conversations/${conversation}/messages?after=${after}&limit=${PAGE_MESSAGES}`,
       );
       for (const { seq, message, sender, time } of page.items) {
         lines.push({ seq, text: message, own: sender === "waiter", time });
@@ -118,7 +118,7 @@ export class Records {
     try {
       answer = await fetch(`/api/v1/support${path}`, {
         headers: { Authorization: `Bearer ${await this.#token()}` },
-        signal: AbortSignal.timeout(FETCH_TIMEOUT),
+        signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
     } catch {
       throw new Failed(text("failed_network"));

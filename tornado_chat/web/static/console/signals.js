@@ -14,11 +14,11 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./settings.js").Settings} Settings */
 
 /** Tones: frequency in Hz, and when they begin, in seconds. */
-const MESSAGE = [
+const MESSAGE_TONES = [
   [659, 0],
   [880, 0.11],
 ];
-const ARRIVED = [
+const ARRIVAL_TONES = [
   [523, 0],
   [659, 0.13],
   [784, 0.26],
@@ -26,10 +26,10 @@ const ARRIVED = [
   [784, 0.75],
   [1047, 0.88],
 ];
-const LOUDNESS = 0.07; // of 1
-const LENGTH = 0.32; // seconds
-const APART = 1_500; // milliseconds between two sounds: a burst of messages is one event
-const LONGEST = 140; // characters of a message in a notification
+const PEAK_GAIN = 0.07; // of 1
+const TONE_SECONDS = 0.32;
+const MIN_SOUND_INTERVAL_MS = 1_500; // milliseconds between two sounds: a burst of messages is one event
+const MAX_BODY_CHARACTERS = 140; // characters of a message in a notification
 
 export class Signals {
   /**
@@ -64,15 +64,15 @@ export class Signals {
    * @param {string} words
    */
   message(one, words) {
-    this.#play(MESSAGE);
-    const body = this.#settings.get("showText") ? words.slice(0, LONGEST) : text("note_message");
+    this.#play(MESSAGE_TONES);
+    const body = this.#settings.get("showText") ? words.slice(0, MAX_BODY_CHARACTERS) : text("note_message");
     this.#notify(one, one.name, { body });
   }
 
   /** Somebody new has been given to the waiter. @param {Case} one */
   arrived(one) {
     this.#last = 0;
-    this.#play(ARRIVED);
+    this.#play(ARRIVAL_TONES);
     const body = text("note_arrived_text");
     this.#notify(one, text("note_arrived", { name: one.name }), { body, requireInteraction: true });
   }
@@ -80,7 +80,7 @@ export class Signals {
   /** How it sounds. */
   sample() {
     this.#last = 0;
-    this.#play(MESSAGE);
+    this.#play(MESSAGE_TONES);
   }
 
   /**
@@ -115,7 +115,7 @@ export class Signals {
     if (!this.#settings.get("sound") || navigator.userActivation?.hasBeenActive === false) {
       return;
     }
-    if (Date.now() - this.#last < APART) {
+    if (Date.now() - this.#last < MIN_SOUND_INTERVAL_MS) {
       return;
     }
     this.#last = Date.now();
@@ -140,9 +140,9 @@ function tone(audio, frequency, begin) {
   oscillator.type = "sine";
   oscillator.frequency.value = frequency;
   gain.gain.setValueAtTime(0, begin);
-  gain.gain.linearRampToValueAtTime(LOUDNESS, begin + 0.015);
-  gain.gain.exponentialRampToValueAtTime(0.0001, begin + LENGTH);
+  gain.gain.linearRampToValueAtTime(PEAK_GAIN, begin + 0.015);
+  gain.gain.exponentialRampToValueAtTime(0.0001, begin + TONE_SECONDS);
   oscillator.connect(gain).connect(audio.destination);
   oscillator.start(begin);
-  oscillator.stop(begin + LENGTH);
+  oscillator.stop(begin + TONE_SECONDS);
 }

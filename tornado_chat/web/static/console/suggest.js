@@ -17,8 +17,8 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./replies.js").Reply} Reply */
 
 // The key for / gives the other two with Chinese input methods.
-const BEGUN = /^[/／、]([^\s/／、]*)$/;
-const MOST = 8;
+const REPLY_PREFIX = /^[/／、]([^\s/／、]*)$/;
+const MAX_SUGGESTIONS = 8;
 
 /**
  * @param {ChatComposer} composer
@@ -69,14 +69,14 @@ export function suggest(composer, replies, name) {
   };
 
   const show = () => {
-    const begun = BEGUN.exec(field.value);
+    const begun = REPLY_PREFIX.exec(field.value);
     if (!begun || field.value === dismissed) {
       close();
       return;
     }
     found = replies
       .matching(begun[1])
-      .slice(0, MOST)
+      .slice(0, MAX_SUGGESTIONS)
       .map((reply) => fill(reply, name()));
     const none = replies.all.length === 0;
     list.replaceChildren(...found.map((reply, index) => option(`${list.id}-${index}`, reply, take)));

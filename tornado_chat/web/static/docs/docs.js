@@ -7,6 +7,9 @@
 
 import { find, make } from "../shared/elements.js";
 
+const COPIED_NOTICE_MS = 2_000;
+const NARROW_PAGE = "(max-width: 60rem)";
+
 const said = find("#said");
 const words = document.body.dataset;
 
@@ -21,12 +24,12 @@ for (const code of document.querySelectorAll("pre.copied")) {
 }
 
 // On a narrow page the contents would push everything else down.
-if (matchMedia("(max-width: 60rem)").matches) {
+if (matchMedia(NARROW_PAGE).matches) {
   find(".contents details", HTMLDetailsElement).open = false;
 }
 find(".contents").addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest("a");
-  if (link && matchMedia("(max-width: 60rem)").matches) {
+  if (link && matchMedia(NARROW_PAGE).matches) {
     find(".contents details", HTMLDetailsElement).open = false;
   }
 });
@@ -46,7 +49,7 @@ function addCopying(code) {
     setTimeout(() => {
       button.textContent = words.copy ?? "";
       said.textContent = "";
-    }, 2000);
+    }, COPIED_NOTICE_MS);
   });
 }
 

@@ -26,9 +26,9 @@ import { SessionApi } from "./session.js";
 /** @typedef {import("../shared/token.js").Role} Role */
 
 /** The close codes after which a conversation is over, and those for which there is a card. */
-const OVER = new Set([1000, 4000, 4409]);
+const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
 /** @type {Record<number, { key: string, picture: string }>} */
-const CARDS = {
+const CARDS_BY_CLOSE_CODE = {
   4400: { key: "no_ticket", picture: "link" },
   4401: { key: "token", picture: "lock" },
   4403: { key: "forbidden", picture: "lock" },
@@ -193,10 +193,10 @@ class RoomPage {
   /** @param {Standing} standing */
   #closed(standing) {
     const code = standing.code ?? 0;
-    if (OVER.has(code)) {
+    if (ENDED_CLOSE_CODES.has(code)) {
       void this.#showEnd();
-    } else if (CARDS[code]) {
-      showCard(CARDS[code].key, CARDS[code].picture);
+    } else if (CARDS_BY_CLOSE_CODE[code]) {
+      showCard(CARDS_BY_CLOSE_CODE[code].key, CARDS_BY_CLOSE_CODE[code].picture);
     } else {
       showCard("closed", "link", { reason: standing.reason || String(code) });
     }

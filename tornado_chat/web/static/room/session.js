@@ -20,11 +20,12 @@ import { text } from "../shared/strings.js";
 
 /** @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} Line */
 
-const FETCH_TIMEOUT = 15_000; // milliseconds
-const OPEN = new Set(["ready", "active"]);
-const ENDED_ATTEMPTS = 20;
-const ENDED_PAUSE = 250; // milliseconds
-const PAGE = 500; // the server's most
+const FETCH_TIMEOUT_MS = 15_000;
+const OPEN_STATES = new Set(["ready", "active"]);
+const END_POLL_MAX_ATTEMPTS = 20;
+const END_POLL_INTERVAL_MS = 250;
+const DOWNLOAD_URL_LIFETIME_MS = 60_000;
+const PAGE_MESSAGES = 500; // the server's most
 
 /** Something did not work; the message is for people. */
 export class Failed extends Error {}
@@ -45,8 +46,12 @@ export class SessionApi {
 
   /** Wait until the server has stored the end, which comes after everything that was said. */
   async ended() {
-    for (let attempt = 0; attempt < ENDED_ATTEMPTS && OPEN.has((await this.look()).state); attempt += 1) {
-      await new Promise((resolve) => setTimeout(resolve, ENDED_PAUSE));
+    for (
+      let attempt = 0;
+      attempt < END_POLL_MAX_ATTEMPTS && OPEN_STATES.has((await this.look()).state);
+      attempt += 1
+    ) {
+      await new Promise((resolve) => setTimeout(resolve, END_POLL_INTERVAL_MS));
     }
   }
 
@@ -80,7 +85,7 @@ export class SessionApi {
     link.href = address;
     link.download = `session-${this.#ticket.session}.${format}`;
     link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser may still be asking where to put it
+    setTimeout(() => URL.revokeObjectURL(address), DOWNLOAD_URL_LIFETIME_MS); // the browser may still be asking where to put it
   }
 
   /**
@@ -92,7 +97,7 @@ export class SessionApi {
     /** @type {Line[]} */
     const lines = [];
     for (let after = 0; ;) {
-      const page = await (await this.#ask(`/messages?after=${after}&limit=${PAGE}`)).json();
+      const page = await (await this.#ask(`/messages?after=${after}&limit=${PAGE_MESSAGES}`)).json();
       lines.push(...page.items);
       if (page.next === null) {
         return lines;
@@ -114,7 +119,7 @@ export class SessionApi {
         method: body ? "POST" : "GET",
         headers: { Authorization: `Bearer ${renew ? await renew() : token}` },
         body: body && JSON.stringify(body),
-        signal: AbortSignal.timeout(FETCH_TIMEOUT),
+        signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
     } catch {
       throw new Failed(text("failed_network"));

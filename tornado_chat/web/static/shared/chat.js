@@ -37,12 +37,12 @@ import { Conversation } from "./conversation.js";
 /** A message as `/chat` and the HTTP API write it down. @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} Line */
 
 const FEATURES = "ack,seq,history,typing,read,presence,echo";
-const TOO_BIG = 1009;
-const RESTARTING = 1012;
-const END = 4000;
+const CLOSE_TOO_BIG = 1009;
+const CLOSE_SERVICE_RESTART = 1012;
+const CLOSE_END = 4000;
 
 /** Servers of both languages begin errors so. */
-const ERROR = /^(?:错误|Error): ?/;
+const ERROR_PREFIX = /^(?:错误|Error): ?/;
 
 /** One room, as long as the page is open. */
 export class ChatSocket {
@@ -121,7 +121,7 @@ export class ChatSocket {
   end() {
     this.#ending = true;
     if (this.#connection.open) {
-      this.#connection.close(END, "the end");
+      this.#connection.close(CLOSE_END, "the end");
     } else {
       this.#connection.retry();
     }
@@ -159,10 +159,12 @@ export class ChatSocket {
    * @returns {number}
    */
   #closing(code, clean) {
-    if (code === TOO_BIG) {
+    if (code === CLOSE_TOO_BIG) {
       this.#conversation.refuseLongest();
     }
-    return this.#ending && clean && code !== RESTARTING && this.#connection.open ? END : code;
+    return this.#ending && clean && code !== CLOSE_SERVICE_RESTART && this.#connection.open
+      ? CLOSE_END
+      : code;
   }
 
   /** @param {Record<string, any>} frame */
@@ -187,9 +189,9 @@ export class ChatSocket {
       const { seq, msg, time } = frame;
       this.#conversation.said({ seq, text: msg, own: frame.self === true, time });
     } else if (frame.isSystem && frame.id !== undefined) {
-      this.#conversation.refuse(frame.id, frame.msg.replace(ERROR, ""));
+      this.#conversation.refuse(frame.id, frame.msg.replace(ERROR_PREFIX, ""));
     } else if (frame.isSystem) {
-      this.#listener.system(frame.msg.replace(ERROR, ""), frame.time);
+      this.#listener.system(frame.msg.replace(ERROR_PREFIX, ""), frame.time);
     }
   }
 

@@ -11,9 +11,9 @@ import { icon, make } from "./elements.js";
 import { newId } from "./outbox.js";
 import { text } from "./strings.js";
 
-const MOST = 10_000; // characters; in any script within the frames that servers take
-const TELL_AGAIN = 3_000; // milliseconds
-const PAUSE = 4_000;
+const MAX_CHARACTERS = 10_000; // characters; in any script within the frames that servers take
+const TYPING_REPEAT_MS = 3_000;
+const TYPING_PAUSE_MS = 4_000;
 
 export class ChatComposer extends HTMLElement {
   #form = make("form", "composer");
@@ -113,10 +113,10 @@ export class ChatComposer extends HTMLElement {
   #tellTyping(typing) {
     clearTimeout(this.#pause);
     if (typing) {
-      this.#pause = setTimeout(() => this.#tellTyping(false), PAUSE);
+      this.#pause = setTimeout(() => this.#tellTyping(false), TYPING_PAUSE_MS);
     }
     const now = Date.now();
-    if (typing !== this.#typing || (typing && now - this.#told > TELL_AGAIN)) {
+    if (typing !== this.#typing || (typing && now - this.#told > TYPING_REPEAT_MS)) {
       this.#typing = typing;
       this.#told = now;
       this.dispatchEvent(new CustomEvent("typing", { detail: typing }));
@@ -124,7 +124,7 @@ export class ChatComposer extends HTMLElement {
   }
 
   #tooMany() {
-    return this.value.length - MOST;
+    return this.value.length - MAX_CHARACTERS;
   }
 
   #refresh() {

@@ -46,25 +46,26 @@ import { SignInOver } from "./identity.js";
  */
 
 /** Closed by these, a socket may be opened again; so it may by all that are not the server's (below 4000). */
-const AGAIN = new Set([4408, 4429]);
-const OVER = 1000;
-const LOST = 1006;
-const RESTARTING = 1012;
-const LATER = 1013;
-const UNAUTHENTICATED = 4401;
-const TOO_FAST = 4429;
+const RETRYABLE_CLOSE_CODES = new Set([4408, 4429]);
+const CLOSE_NORMAL = 1000;
+const CLOSE_ABNORMAL = 1006;
+const CLOSE_SERVICE_RESTART = 1012;
+const CLOSE_TRY_AGAIN_LATER = 1013;
+const CLOSE_UNAUTHENTICATED = 4401;
+const CLOSE_RATE_LIMITED = 4429;
 
-const FIRST_DELAY = 500; // all times in milliseconds
-const LONGEST_DELAY = 20_000;
-const LEAST_DELAY = new Map([
-  [RESTARTING, 0],
-  [LATER, 5_000],
-  [TOO_FAST, 10_000],
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 20_000;
+const MIN_RETRY_MS_BY_CODE = new Map([
+  [CLOSE_SERVICE_RESTART, 0],
+  [CLOSE_TRY_AGAIN_LATER, 5_000],
+  [CLOSE_RATE_LIMITED, 10_000],
 ]);
-const ADMISSION = 10_000;
-const ACKNOWLEDGEMENT = 15_000;
-const SILENCE = 40_000;
-const ANSWER = 10_000;
+const ACCEPT_TIMEOUT_MS = 10_000;
+const ACK_TIMEOUT_MS = 15_000;
+const IDLE_PROBE_MS = 40_000;
+const PROBE_TIMEOUT_MS = 10_000;
+const WATCH_INTERVAL_MS = 1_000;
 
 export class Connection {
   /**
@@ -162,7 +163,7 @@ export class Connection {
   drop() {
     if (this.#socket && this.#state !== "closed") {
       this.#leave();
-      this.#gone(LOST, "", false);
+      this.#gone(CLOSE_ABNORMAL, "", false);
     }
   }
 
@@ -183,7 +184,7 @@ export class Connection {
     } catch (error) {
       if (attempt === this.#attempt && this.#state === "connecting") {
         const over = error instanceof SignInOver;
-        this.#end(over ? UNAUTHENTICATED : LOST, ""); // no token to be had now is like no network
+        this.#end(over ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL, ""); // no token to be had now is like no network
       }
       return;
     }
@@ -203,7 +204,7 @@ export class Connection {
     };
     socket.onclose = (event) => this.#gone(event.code, event.reason, event.wasClean);
     clearInterval(this.#watchTimer);
-    this.#watchTimer = setInterval(() => this.#watch(), 1000);
+    this.#watchTimer = setInterval(() => this.#watch(), WATCH_INTERVAL_MS);
   }
 
   /**
@@ -214,12 +215,12 @@ export class Connection {
     const now = Date.now();
     const silent = now - this.#heard;
     if (
-      (this.#state === "connecting" && silent > ADMISSION) ||
-      (this.#asked && now - this.#asked > ANSWER) ||
-      now - (this.#dialect.oldest?.() ?? Infinity) > ACKNOWLEDGEMENT
+      (this.#state === "connecting" && silent > ACCEPT_TIMEOUT_MS) ||
+      (this.#asked && now - this.#asked > PROBE_TIMEOUT_MS) ||
+      now - (this.#dialect.oldest?.() ?? Infinity) > ACK_TIMEOUT_MS
     ) {
       this.drop();
-    } else if (silent > SILENCE && !this.#asked) {
+    } else if (silent > IDLE_PROBE_MS && !this.#asked) {
       this.#asked = now;
       this.#dialect.alive?.();
     }
@@ -246,7 +247,7 @@ export class Connection {
     this.#socket = null;
     clearInterval(this.#watchTimer);
     code = this.#dialect.closing?.(code, clean) ?? code;
-    if (code === UNAUTHENTICATED) {
+    if (code === CLOSE_UNAUTHENTICATED) {
       void this.#signInAgain(reason);
     } else {
       this.#end(code, reason);
@@ -258,7 +259,7 @@ export class Connection {
    * @param {string} reason
    */
   #end(code, reason) {
-    if (code === OVER || (code >= 4000 && !AGAIN.has(code))) {
+    if (code === CLOSE_NORMAL || (code >= 4000 && !RETRYABLE_CLOSE_CODES.has(code))) {
       this.#tell("closed", { code, reason });
     } else {
       this.#wait(code);
@@ -270,13 +271,13 @@ export class Connection {
     this.#tell("connecting");
     this.#refused = this.#used;
     const attempt = this.#attempt;
-    let code = LOST;
+    let code = CLOSE_ABNORMAL;
     try {
       if ((await this.#token(this.#refused)) === this.#refused) {
-        code = UNAUTHENTICATED;
+        code = CLOSE_UNAUTHENTICATED;
       }
     } catch (error) {
-      code = error instanceof SignInOver ? UNAUTHENTICATED : LOST;
+      code = error instanceof SignInOver ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL;
     }
     if (attempt === this.#attempt && this.#state === "connecting") {
       this.#end(code, reason);
@@ -285,9 +286,9 @@ export class Connection {
 
   /** @param {number} code of the socket that is gone */
   #wait(code) {
-    const ceiling = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#failures);
+    const ceiling = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
     this.#failures += 1;
-    const delay = (LEAST_DELAY.get(code) ?? 0) + ceiling * (0.5 + Math.random() / 2);
+    const delay = (MIN_RETRY_MS_BY_CODE.get(code) ?? 0) + ceiling * (0.5 + Math.random() / 2);
     if (navigator.onLine) {
       this.#retryTimer = setTimeout(() => void this.#connect(), delay);
       this.#tell("waiting", { retryAt: Date.now() + delay });

@@ -10,8 +10,8 @@
 
 import { readToken } from "./identity.js";
 
-const AGAIN = 500; // milliseconds; the host may still be loading
-const ANSWER = 10_000;
+const READY_INTERVAL_MS = 500; // milliseconds; the host may still be loading
+const TOKEN_TIMEOUT_MS = 10_000;
 
 export class Host {
   /**
@@ -62,7 +62,7 @@ export class Host {
    * @param {number} time milliseconds
    */
   async first(time) {
-    const again = setInterval(() => this.#say("ready"), AGAIN);
+    const again = setInterval(() => this.#say("ready"), READY_INTERVAL_MS);
     this.#say("ready");
     await this.#news(time);
     clearInterval(again);
@@ -80,7 +80,7 @@ export class Host {
       this.current !== refused && readToken(this.current).expires - Date.now() > time;
     if (!this.current || !lasts(enough)) {
       this.#say("expired");
-      await this.#news(ANSWER);
+      await this.#news(TOKEN_TIMEOUT_MS);
     }
     return lasts(0) ? this.current : "";
   }

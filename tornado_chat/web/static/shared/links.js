@@ -9,8 +9,8 @@
 import { make } from "./elements.js";
 
 // Up to a space, a quotation mark or Chinese punctuation; what ends a sentence is not part of it.
-const ADDRESS = /https?:\/\/[^\s<>"“”‘’「」《》（）【】，。；：！？、]+/g;
-const ENDING = /[.,;:!?')\]}]+$/;
+const URL_PATTERN = /https?:\/\/[^\s<>"“”‘’「」《》（）【】，。；：！？、]+/g;
+const TRAILING_PUNCTUATION = /[.,;:!?')\]}]+$/;
 
 /**
  * The text in pieces, of which some are links.
@@ -21,8 +21,8 @@ const ENDING = /[.,;:!?')\]}]+$/;
 export function linked(text) {
   const pieces = [];
   let end = 0;
-  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
-    const address = found.replace(ENDING, "");
+  for (const { 0: found, index } of text.matchAll(URL_PATTERN)) {
+    const address = found.replace(TRAILING_PUNCTUATION, "");
     if (URL.canParse(address)) {
       const link = make("a", "", address);
       link.href = address;

@@ -41,8 +41,8 @@ class Item {
   fate;
 }
 
-const NEAR = 48; // pixels that count as being at the end
-const GROUPED = 4 * 60_000; // milliseconds within which messages of one side belong together
+const END_TOLERANCE_PX = 48; // pixels that count as being at the end
+const GROUP_WINDOW_MS = 4 * 60_000; // milliseconds within which messages of one side belong together
 
 export class ChatMessages extends HTMLElement {
   #times = new Times(language);
@@ -480,7 +480,7 @@ export class ChatMessages extends HTMLElement {
       return; // it is not to be seen
     }
     this.#top = scrollTop;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight <= NEAR;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight <= END_TOLERANCE_PX;
     if (this.#atEnd) {
       this.#showNewer(false);
       this.#tellRead();
@@ -519,7 +519,8 @@ customElements.define("chat-messages", ChatMessages);
  * @param {Item} item
  */
 function together(previous, item) {
-  const near = !previous.time || !item.time || item.time.getTime() - previous.time.getTime() < GROUPED;
+  const near =
+    !previous.time || !item.time || item.time.getTime() - previous.time.getTime() < GROUP_WINDOW_MS;
   const refused = previous.element.classList.contains("refused");
   return previous.side === item.side && item.side !== "system" && near && !refused;
 }

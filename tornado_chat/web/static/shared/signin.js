@@ -38,14 +38,14 @@ import { known, readToken, SignInOver } from "./identity.js";
  * @property {(() => Promise<void>) | null} signInAgain goes to where somebody else can sign in, if there is such a place
  */
 
-const ENOUGH = 60_000; // milliseconds that a token has to be valid yet
-const TIMEOUT = 15_000;
-const IN_FRAME = 10_000; // how long the page around this one may take to post a token
-const OPENED = 3_000; // or the one that opened it
-const OPENED_OR_ACCOUNT = 1_000; // which may not know of any token, as the link it followed was just a link
+const MIN_VALID_MS = 60_000; // milliseconds that a token has to be valid yet
+const FETCH_TIMEOUT_MS = 15_000;
+const FRAME_TOKEN_TIMEOUT_MS = 10_000; // how long the page around this one may take to post a token
+const OPENER_TOKEN_TIMEOUT_MS = 3_000; // or the one that opened it
+const OPENER_TOKEN_SHORT_TIMEOUT_MS = 1_000; // which may not know of any token, as the link it followed was just a link
 
-const TOKEN = `token:${location.pathname}`;
-const PERSON = "person";
+const TOKEN_KEY = `token:${location.pathname}`;
+const PERSON_KEY = "person";
 
 const accounts = known("accounts") === "on";
 const framed = window.parent !== window;
@@ -65,7 +65,9 @@ export async function signIn({ roles }) {
     return fit(roles, new ByFragment(given, host), given);
   }
   if (host) {
-    const posted = await host.first(framed ? IN_FRAME : accounts ? OPENED_OR_ACCOUNT : OPENED);
+    const posted = await host.first(
+      framed ? FRAME_TOKEN_TIMEOUT_MS : accounts ? OPENER_TOKEN_SHORT_TIMEOUT_MS : OPENER_TOKEN_TIMEOUT_MS,
+    );
     if (posted) {
       return fit(roles, new ByMessage(host), posted);
     }
@@ -115,15 +117,15 @@ function fit(roles, way, token) {
  * @param {string} person
  */
 function remember(person) {
-  const before = sessionStorage.getItem(PERSON);
-  const token = sessionStorage.getItem(TOKEN);
+  const before = sessionStorage.getItem(PERSON_KEY);
+  const token = sessionStorage.getItem(TOKEN_KEY);
   if (before !== null && before !== person) {
     sessionStorage.clear();
     if (token) {
-      sessionStorage.setItem(TOKEN, token);
+      sessionStorage.setItem(TOKEN_KEY, token);
     }
   }
-  sessionStorage.setItem(PERSON, person);
+  sessionStorage.setItem(PERSON_KEY, person);
 }
 
 // --- the three ways ---
@@ -146,22 +148,22 @@ class ByFragment {
   /** @param {string} [refused] */
   async token(refused) {
     if (this.#host?.current) {
-      return orOver(await this.#host.token(refused, ENOUGH)); // it has posted a newer one
+      return orOver(await this.#host.token(refused, MIN_VALID_MS)); // it has posted a newer one
     }
     if (this.#given !== refused && readToken(this.#given).expires > Date.now()) {
       return this.#given;
     }
     if (this.#host) {
-      return orOver(await this.#host.token(refused, ENOUGH));
+      return orOver(await this.#host.token(refused, MIN_VALID_MS));
     }
-    sessionStorage.removeItem(TOKEN);
+    sessionStorage.removeItem(TOKEN_KEY);
     return accounts && !framed ? goToSignIn() : orOver("");
   }
 
   signInAgain =
     accounts && !framed
       ? async () => {
-          sessionStorage.removeItem(TOKEN);
+          sessionStorage.removeItem(TOKEN_KEY);
           await goToSignIn();
         }
       : null;
@@ -180,7 +182,7 @@ class ByMessage {
 
   /** @param {string} [refused] */
   async token(refused) {
-    return orOver(await this.#host.token(refused, ENOUGH));
+    return orOver(await this.#host.token(refused, MIN_VALID_MS));
   }
 }
 
@@ -200,7 +202,7 @@ class ByAccount {
 
   /** @param {string} [refused] */
   async token(refused) {
-    if (this.#made.token !== refused && this.#until - Date.now() > ENOUGH) {
+    if (this.#made.token !== refused && this.#until - Date.now() > MIN_VALID_MS) {
       return this.#made.token;
     }
     this.#asking ??= this.#renew().finally(() => {
@@ -248,11 +250,11 @@ function takeFragment() {
     fragment.delete("token");
     const rest = String(fragment);
     history.replaceState(history.state, "", location.pathname + location.search + (rest && `#${rest}`));
-    sessionStorage.setItem(TOKEN, given);
+    sessionStorage.setItem(TOKEN_KEY, given);
   }
-  const token = given ?? sessionStorage.getItem(TOKEN) ?? "";
+  const token = given ?? sessionStorage.getItem(TOKEN_KEY) ?? "";
   if (readToken(token).expires <= Date.now()) {
-    sessionStorage.removeItem(TOKEN);
+    sessionStorage.removeItem(TOKEN_KEY);
     return "";
   }
   return token;
@@ -292,6 +294,6 @@ export function ask(method, what, body = {}) {
     method,
     headers: method === "POST" ? { "Content-Type": "application/json" } : {},
     body: method === "POST" ? JSON.stringify(body) : null,
-    signal: AbortSignal.timeout(TIMEOUT),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   });
 }

@@ -12,7 +12,8 @@ import { text } from "./strings.js";
 
 /** @typedef {import("./connection.js").Standing} Standing */
 
-const RELIEF = 2_500; // milliseconds that "connected again" is shown
+const COUNTDOWN_INTERVAL_MS = 1_000;
+const RECONNECTED_NOTICE_MS = 2_500; // milliseconds that "connected again" is shown
 
 export class ChatStanding extends HTMLElement {
   #words = make("span", "words");
@@ -35,7 +36,7 @@ export class ChatStanding extends HTMLElement {
     this.#still();
     if (standing.state === "open") {
       this.say("good", standing.before ? text("connected_again") : "");
-      this.#countdown = setTimeout(() => this.say("good", ""), RELIEF);
+      this.#countdown = setTimeout(() => this.say("good", ""), RECONNECTED_NOTICE_MS);
     } else if (standing.state === "connecting") {
       this.say("calm", text(standing.before ? "reconnecting" : "connecting"));
     } else if (standing.state === "closed") {
@@ -71,7 +72,7 @@ export class ChatStanding extends HTMLElement {
       this.say("trouble", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
     };
     show(true);
-    this.#countdown = setInterval(() => show(false), 1000);
+    this.#countdown = setInterval(() => show(false), COUNTDOWN_INTERVAL_MS);
   }
 
   #still() {

@@ -207,9 +207,9 @@ const TEXTS = {
 };
 
 // The server's system texts, which come in the server's language.
-const STARTED = /^(?:会话已开始|The session has started)$/;
-const ENDED = /^(?:会话已结束|The session has ended)$/;
-const JOINED =
+const STARTED_MESSAGE = /^(?:会话已开始|The session has started)$/;
+const ENDED_MESSAGE = /^(?:会话已结束|The session has ended)$/;
+const JOINED_MESSAGE =
   /^(?:来访者|咨询师|督导|Visitor|Counsellor|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
 
 /**
@@ -243,7 +243,7 @@ export function systemText(msg) {
     const space = column === CHINESE && /^\w/.test(who.name) ? " " : "";
     return text("joined", { role: text(`role_${who.role}`) + space, name: who.name });
   }
-  return STARTED.test(msg) ? text("session_started") : msg;
+  return STARTED_MESSAGE.test(msg) ? text("session_started") : msg;
 }
 
 /**
@@ -253,7 +253,7 @@ export function systemText(msg) {
  * @returns {{ role: "user" | "consultant" | "supervisor", name: string } | null}
  */
 export function joiner(msg) {
-  const name = msg.match(JOINED)?.[1];
+  const name = msg.match(JOINED_MESSAGE)?.[1];
   if (name === undefined) {
     return null;
   }
@@ -271,7 +271,7 @@ export function joiner(msg) {
  * @param {string} msg
  */
 export function tellsEnd(msg) {
-  return ENDED.test(msg);
+  return ENDED_MESSAGE.test(msg);
 }
 
 /**

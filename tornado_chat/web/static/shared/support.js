@@ -34,8 +34,8 @@ import { newId } from "./outbox.js";
 
 /** A line of the history. @typedef {{ seq: number, sender: string, message: string, time: string }} Line */
 
-const TOO_BIG = 1009;
-const PAGE = 50;
+const CLOSE_TOO_BIG = 1009;
+const HISTORY_PAGE_MESSAGES = 50;
 
 /** Signing in, questions and answers. */
 export class SupportSocket {
@@ -97,7 +97,7 @@ export class SupportSocket {
    * @param {number} [before]
    */
   askPast(conversation, to, before) {
-    this.#asked.set(this.ask("get_history", { before, limit: PAGE }, to), conversation);
+    this.#asked.set(this.ask("get_history", { before, limit: HISTORY_PAGE_MESSAGES }, to), conversation);
   }
 
   /**
@@ -145,7 +145,7 @@ export class SupportSocket {
 
   /** @param {number} code */
   #closing(code) {
-    if (code === TOO_BIG) {
+    if (code === CLOSE_TOO_BIG) {
       this.conversations().forEach((one) => one.refuseLongest());
     }
     return code;

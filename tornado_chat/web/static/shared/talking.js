@@ -25,7 +25,7 @@ import { text } from "./strings.js";
  * @property {(seq: number) => void} read
  */
 
-const TYPING_FADES = 6_000; // milliseconds after which nobody types who has not said so again
+const TYPING_TIMEOUT_MS = 6_000; // milliseconds after which nobody types who has not said so again
 
 export class Talking {
   /**
@@ -100,7 +100,7 @@ export class Talking {
     clearTimeout(this.#typingTimer);
     this.#messages.typing = typing;
     if (typing) {
-      this.#typingTimer = setTimeout(() => this.typing(false), TYPING_FADES);
+      this.#typingTimer = setTimeout(() => this.typing(false), TYPING_TIMEOUT_MS);
     }
   };
 

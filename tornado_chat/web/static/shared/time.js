@@ -5,6 +5,8 @@
  * @module
  */
 
+const DAY_MS = 86_400_000;
+
 /** Writes times in one language. */
 export class Times {
   /** @param {string} language BCP 47 */
@@ -32,7 +34,7 @@ export class Times {
    * @param {Date} [now]
    */
   day(time, now = new Date()) {
-    const ago = Math.round((midnight(now) - midnight(time)) / 86_400_000);
+    const ago = Math.round((midnight(now) - midnight(time)) / DAY_MS);
     if (ago === 0 || ago === 1) {
       const text = this.#near.format(-ago, "day");
       return text.charAt(0).toUpperCase() + text.slice(1);

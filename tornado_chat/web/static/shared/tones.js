@@ -7,8 +7,8 @@
 
 /** Frequency in Hz, and when it begins, in seconds. @typedef {readonly [number, number]} Tone */
 
-const LOUDNESS = 0.08; // of 1
-const LENGTH = 0.4; // seconds
+const PEAK_GAIN = 0.08; // of 1
+const TONE_SECONDS = 0.4;
 
 export class Tones {
   /** @type {AudioContext | undefined} */
@@ -47,9 +47,9 @@ function sound(audio, frequency, begin) {
   const gain = audio.createGain();
   oscillator.frequency.value = frequency;
   gain.gain.setValueAtTime(0, begin);
-  gain.gain.linearRampToValueAtTime(LOUDNESS, begin + 0.02);
-  gain.gain.exponentialRampToValueAtTime(0.0001, begin + LENGTH);
+  gain.gain.linearRampToValueAtTime(PEAK_GAIN, begin + 0.02);
+  gain.gain.exponentialRampToValueAtTime(0.0001, begin + TONE_SECONDS);
   oscillator.connect(gain).connect(audio.destination);
   oscillator.start(begin);
-  oscillator.stop(begin + LENGTH);
+  oscillator.stop(begin + TONE_SECONDS);
 }

@@ -14,11 +14,11 @@ import { fillIn, language, text } from "../shared/strings.js";
 /** @typedef {{ role: string, name: string }} Account */
 
 /** Where people go who did not come from anywhere. @type {Record<string, string>} */
-const HOME = { waiter: "/console", supervisor: "/supervise", admin: "/admin" };
-const MINUTE = 60;
+const HOME_PAGES = { waiter: "/console", supervisor: "/supervise", admin: "/admin" };
+const MINUTE_SECONDS = 60;
 
 /** What the API refuses with, and the text for it; all others are the server's words. @type {Record<string, string>} */
-const PROBLEMS = {
+const TEXT_KEYS_BY_ERROR_CODE = {
   wrong_password: "wrong_password",
   account_disabled: "account_disabled",
   accounts_off: "nobody_text",
@@ -39,7 +39,7 @@ let waiting;
  * @returns {string} empty: nowhere
  */
 function next(/** @type {string} */ role) {
-  const wanted = new URLSearchParams(location.search).get("next") ?? HOME[role] ?? "";
+  const wanted = new URLSearchParams(location.search).get("next") ?? HOME_PAGES[role] ?? "";
   const pages = known("pages").split(" ");
   const address = URL.canParse(wanted, location.origin) ? new URL(wanted, location.origin) : null;
   if (address?.origin !== location.origin || address.pathname === "/signin") {
@@ -96,9 +96,9 @@ function complain(words, at) {
 /** Nobody may try for so many seconds. @param {number} seconds */
 function pause(seconds) {
   complain(
-    seconds < MINUTE * 2
+    seconds < MINUTE_SECONDS * 2
       ? text("too_many_attempts", { seconds })
-      : text("too_many_attempts_minutes", { minutes: Math.ceil(seconds / MINUTE) }),
+      : text("too_many_attempts_minutes", { minutes: Math.ceil(seconds / MINUTE_SECONDS) }),
   );
   submit.disabled = true;
   clearTimeout(waiting);
@@ -127,11 +127,11 @@ async function signIn() {
     if (answer.ok) {
       complain(text("no_cookies"));
     } else if (answer.status === 429) {
-      pause(Number(answer.headers.get("Retry-After")) || MINUTE);
+      pause(Number(answer.headers.get("Retry-After")) || MINUTE_SECONDS);
     } else {
       const { code, detail } = await answer.json().catch(() => ({}));
-      const words = PROBLEMS[code]
-        ? text(PROBLEMS[code])
+      const words = TEXT_KEYS_BY_ERROR_CODE[code]
+        ? text(TEXT_KEYS_BY_ERROR_CODE[code])
         : text("failed", { reason: detail || answer.status });
       complain(words, code === "wrong_password" ? password : undefined);
     }

@@ -37,9 +37,9 @@ import { text } from "../shared/strings.js";
  * @property {string | null} read_at
  */
 
-const FETCH_TIMEOUT = 15_000; // milliseconds
-const PAGE = 500; // the server's most
-const UNAUTHENTICATED = 401;
+const FETCH_TIMEOUT_MS = 15_000;
+const PAGE_ITEMS = 500; // the server's most
+const HTTP_UNAUTHENTICATED = 401;
 
 /** Something did not work; the message is for people. */
 export class Failed extends Error {
@@ -122,7 +122,7 @@ export class Api {
   async #all(path, after) {
     const items = [];
     for (let next = after; ;) {
-      const page = await this.#ask(`${path}?after=${next}&limit=${PAGE}`);
+      const page = await this.#ask(`${path}?after=${next}&limit=${PAGE_ITEMS}`);
       items.push(...page.items);
       if (page.next === null) {
         return items;
@@ -142,7 +142,7 @@ export class Api {
     try {
       const token = await this.#token();
       answer = await fetchWith(token, path, body);
-      if (answer.status === UNAUTHENTICATED) {
+      if (answer.status === HTTP_UNAUTHENTICATED) {
         const other = await this.#token(token);
         answer = other === token ? answer : await fetchWith(other, path, body);
       }
@@ -170,6 +170,6 @@ function fetchWith(token, path, body) {
     method: body ? "POST" : "GET",
     headers: { Authorization: `Bearer ${token}` },
     body: body && JSON.stringify(body),
-    signal: AbortSignal.timeout(FETCH_TIMEOUT),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   });
 }

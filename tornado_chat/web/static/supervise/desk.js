@@ -14,8 +14,8 @@ import { SessionPane } from "./pane.js";
 /** @typedef {import("./pane.js").Place} Place */
 
 const KEY = "supervise:desk";
-const SIDE_BY_SIDE = 4;
-const MOST = 8; // each has two sockets, and a person may have only so many
+const MAX_SIDE_BY_SIDE_PANES = 4;
+const MAX_PANES = 8; // each has two sockets, and a person may have only so many
 
 /**
  * @typedef {object} DeskListener
@@ -60,7 +60,7 @@ export class Desk {
 
   /** Whether there is room for one more. */
   get full() {
-    return this.panes.length >= MOST;
+    return this.panes.length >= MAX_PANES;
   }
 
   /** What this tab had on the desk before a reload. */
@@ -107,7 +107,7 @@ export class Desk {
     pane.aside = false;
     this.current = pane;
     const beside = this.#used.filter((each) => !each.aside && each !== pane);
-    if (beside.length >= SIDE_BY_SIDE) {
+    if (beside.length >= MAX_SIDE_BY_SIDE_PANES) {
       // What is over goes first, then what was not used for the longest time; what is pinned stays, if it can.
       const goes =
         beside.find((each) => each.over && !each.pinned) ?? beside.find((each) => !each.pinned) ?? beside[0];

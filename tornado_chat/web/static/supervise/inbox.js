@@ -31,8 +31,8 @@
  * @property {string | null} readAt
  */
 
-const APPOINTMENT = 1;
-const CONVERSATION = 2;
+const TYPE_APPOINTMENT = 1;
+const TYPE_CONVERSATION = 2;
 
 /**
  * @param {NotifyFrame | InboxItem} told
@@ -44,7 +44,7 @@ export function noticeOf(told, supervising) {
   const stored = "notification_id" in told;
   const session = number(data.observeSessionId);
   const record = supervising ? number(data.sessionId) : undefined;
-  const conversation = told.type === CONVERSATION && session !== undefined;
+  const conversation = told.type === TYPE_CONVERSATION && session !== undefined;
   return {
     id: stored ? told.notification_id : told.id,
     seq: told.seq,
@@ -52,7 +52,7 @@ export function noticeOf(told, supervising) {
     msg: told.msg,
     time: told.time,
     ...(conversation ? { session, record } : {}),
-    ...(told.type === APPOINTMENT ? { appointment: String(data.apointmentId ?? "") } : {}),
+    ...(told.type === TYPE_APPOINTMENT ? { appointment: String(data.apointmentId ?? "") } : {}),
     read: stored && told.read,
     readAt: stored ? told.read_at : null,
   };
@@ -187,7 +187,7 @@ function kindOf(type, data, conversation) {
   if (data.alert === true) {
     return "alert";
   }
-  return conversation ? "call" : type === APPOINTMENT ? "appointment" : "note";
+  return conversation ? "call" : type === TYPE_APPOINTMENT ? "appointment" : "note";
 }
 
 /**

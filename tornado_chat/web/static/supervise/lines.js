@@ -20,7 +20,7 @@ import { Failed } from "./api.js";
  * @property {(readable: boolean) => void} loaded what was said before is told by now, or never will be
  */
 
-const AGAIN = 5_000; // milliseconds after which the API is asked once more
+const RETRY_MS = 5_000; // milliseconds after which the API is asked once more
 
 export class Lines {
   /**
@@ -100,7 +100,7 @@ export class Lines {
       throw error;
     }
     if (error.passing) {
-      this.#timer = setTimeout(() => void this.complete(), AGAIN);
+      this.#timer = setTimeout(() => void this.complete(), RETRY_MS);
     } else if (!this.#stopped) {
       this.#readable = false;
       this.#reader.loaded(false);

@@ -22,11 +22,11 @@ import { isOpenAlert } from "./inbox.js";
 
 /** @typedef {{ item: HTMLLIElement, shown: string, busy: boolean, problem: string }} Row */
 
-const FILTER = "supervise:filter";
-const MORE = 50;
+const FILTER_KEY = "supervise:filter";
+const PAGE_NOTICES = 50;
 
 /** What the server itself writes into calls and alerts, which says less than the page does. */
-const KNOWN =
+const STANDARD_MESSAGE =
   /^(?:您有新的对话|You have a new conversation|(?:会话|客服对话) \d+ 触发了关键词提醒, 请尽快查看|Keyword alert in (?:session|support conversation) \d+: please look at it soon)$/;
 
 const times = new Times(language);
@@ -44,12 +44,12 @@ export class Notices {
     for (const name of /** @type {const} */ (["all", "unread"])) {
       this.#filters[name].addEventListener("click", () => {
         this.#filter = name;
-        sessionStorage.setItem(FILTER, name);
+        sessionStorage.setItem(FILTER_KEY, name);
         this.show();
       });
     }
     this.#earlier.addEventListener("click", () => {
-      this.#most += MORE;
+      this.#most += PAGE_NOTICES;
       this.show();
     });
   }
@@ -61,8 +61,8 @@ export class Notices {
   #nothing = find("#nothing");
   #earlier = find("#earlier");
   #filters = { all: find("#show-all"), unread: find("#show-unread") };
-  #filter = sessionStorage.getItem(FILTER) ?? "all";
-  #most = MORE;
+  #filter = sessionStorage.getItem(FILTER_KEY) ?? "all";
+  #most = PAGE_NOTICES;
   /** @type {Map<number, Row>} */
   #rows = new Map();
   #failed = "";
@@ -159,7 +159,7 @@ export class Notices {
       meta.append(" · ", this.#openButton(notice, notice.session, "quiet"));
     }
     words.append(meta);
-    if (notice.kind !== "note" && !KNOWN.test(notice.msg)) {
+    if (notice.kind !== "note" && !STANDARD_MESSAGE.test(notice.msg)) {
       words.append(make("p", "notice-msg", notice.msg));
     }
     if (notice.kind === "alert" && notice.read) {

@@ -42,9 +42,9 @@ import { withoutRecord } from "./without.js";
 
 /** How many lines of the two, and how many messages of the consultant, nobody has seen. @typedef {{ lines: number, record: number }} Unread */
 
-const OVER = new Set([1000, 4409]);
+const ENDED_CLOSE_CODES = new Set([1000, 4409]);
 /** @type {Record<number, string>} */
-const REFUSED = { 4403: "refused_forbidden", 4404: "refused_missing" };
+const REFUSAL_TEXT_KEYS = { 4403: "refused_forbidden", 4404: "refused_missing" };
 
 export class SessionPane extends EventTarget {
   /**
@@ -269,9 +269,9 @@ export class SessionPane extends EventTarget {
       this.head.state("cut", text(standing.before ? "state_cut" : "connecting"));
     } else {
       this.over = true;
-      if (!OVER.has(standing.code ?? 0)) {
+      if (!ENDED_CLOSE_CODES.has(standing.code ?? 0)) {
         const reason = standing.reason || String(standing.code);
-        const key = REFUSED[standing.code ?? 0];
+        const key = REFUSAL_TEXT_KEYS[standing.code ?? 0];
         this.head.state("refused", text("state_refused"));
         this.head.presence(null);
         this.#transcript.refuse(key ? text(key) : text("closed_text", { reason }));

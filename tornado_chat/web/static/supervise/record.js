@@ -18,7 +18,7 @@ import { Talking } from "../shared/talking.js";
 /** @typedef {import("../shared/connection.js").Standing} Standing */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 
-const OVER = new Set([1000, 4000, 4409]);
+const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
 
 export class RecordChat extends EventTarget {
   /**
@@ -251,7 +251,7 @@ export class RecordChat extends EventTarget {
     this.#composer.hidden = true;
     this.#presence.hidden = true;
     this.#over.hidden = false;
-    if (OVER.has(code)) {
+    if (ENDED_CLOSE_CODES.has(code)) {
       this.#talking.giveUpUnsent();
       this.#over.textContent = text("record_over", { name: this.#name });
     } else {

@@ -27,9 +27,9 @@ import { Signals } from "./signals.js";
 /** @typedef {import("./inbox.js").Notice} Notice */
 /** @typedef {import("./pane.js").SessionPane} SessionPane */
 
-const AGAIN = 5_000; // milliseconds after which the inbox is asked once more
-const SAID = 6_000; // milliseconds that something is told in passing
-const UNAUTHENTICATED = 4401;
+const INBOX_RETRY_MS = 5_000; // milliseconds after which the inbox is asked once more
+const NOTICE_MS = 6_000; // milliseconds that something is told in passing
+const CLOSE_UNAUTHENTICATED = 4401;
 
 class SupervisePage {
   /** @param {SignedIn} me */
@@ -134,7 +134,7 @@ class SupervisePage {
       if (!this.#inbox.loaded) {
         this.#notices.failed = error.message;
       }
-      this.#refreshTimer = setTimeout(() => void this.#refresh(), AGAIN);
+      this.#refreshTimer = setTimeout(() => void this.#refresh(), INBOX_RETRY_MS);
     } finally {
       this.#refreshing = false;
     }
@@ -263,7 +263,7 @@ class SupervisePage {
     this.#over = true; // a card takes the place of everything
     this.#signals.show({ alerts: 0, calls: 0, unread: 0 });
     this.#desk.panes.forEach((pane) => pane.stop());
-    if (standing.code === UNAUTHENTICATED) {
+    if (standing.code === CLOSE_UNAUTHENTICATED) {
       showSignInCard(new SignInOver(standing.reason));
     } else {
       const words = text("closed_text", { reason: standing.reason || String(standing.code) });
@@ -286,7 +286,7 @@ class SupervisePage {
     place.textContent = words;
     this.#said.set(
       place,
-      setTimeout(() => (place.textContent = ""), SAID),
+      setTimeout(() => (place.textContent = ""), NOTICE_MS),
     );
   }
 

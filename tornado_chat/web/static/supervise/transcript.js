@@ -22,7 +22,7 @@ import { parseTime, sameDay, Times } from "../shared/time.js";
  * @property {HTMLLIElement} [before] what stands between it and the line before: a day, or what is missing
  */
 
-const NEAR = 48; // pixels that count as being at the end
+const END_TOLERANCE_PX = 48; // pixels that count as being at the end
 
 export class SessionTranscript extends HTMLElement {
   #times = new Times(language);
@@ -217,7 +217,7 @@ export class SessionTranscript extends HTMLElement {
       return; // put aside
     }
     this.#top = scrollTop;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight <= NEAR;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight <= END_TOLERANCE_PX;
     if (this.#atEnd) {
       this.#newer.hidden = true;
     }

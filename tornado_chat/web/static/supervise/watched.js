@@ -24,10 +24,10 @@ import { Lines } from "./lines.js";
  */
 
 /** The close codes after which a session is over. */
-const OVER = new Set([1000, 4409]);
-const OPEN = new Set(["ready", "active"]);
-const PAUSE = 500; // milliseconds
-const ATTEMPTS = 20;
+const ENDED_CLOSE_CODES = new Set([1000, 4409]);
+const OPEN_STATES = new Set(["ready", "active"]);
+const END_POLL_INTERVAL_MS = 500;
+const END_POLL_MAX_ATTEMPTS = 20;
 
 export class Watched {
   /**
@@ -83,7 +83,7 @@ export class Watched {
     if (standing.state !== "open") {
       this.#listener.presence(null);
     }
-    if (standing.state === "closed" && OVER.has(standing.code ?? 0)) {
+    if (standing.state === "closed" && ENDED_CLOSE_CODES.has(standing.code ?? 0)) {
       void this.#end();
     }
   }
@@ -91,12 +91,12 @@ export class Watched {
   async #end() {
     this.#listener.ended();
     // The end is stored after the last words; whoever knows it has all of them.
-    for (let attempt = 0; attempt < ATTEMPTS && !this.#stopped; attempt += 1) {
+    for (let attempt = 0; attempt < END_POLL_MAX_ATTEMPTS && !this.#stopped; attempt += 1) {
       const session = await this.#look();
-      if (session === null || (session && !OPEN.has(session.state))) {
+      if (session === null || (session && !OPEN_STATES.has(session.state))) {
         break;
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      await new Promise((resolve) => setTimeout(resolve, END_POLL_INTERVAL_MS));
     }
     void this.#lines.complete();
   }

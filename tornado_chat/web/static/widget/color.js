@@ -7,11 +7,11 @@
 
 /** @typedef {[number, number, number]} Rgb 0 to 255 each */
 
-const CONTRAST = 4.5;
-const STEP = 0.08;
+const MIN_CONTRAST = 4.5;
+const MIX_STEP = 0.08;
 const WHITE = /** @type {Rgb} */ ([255, 255, 255]);
-const INK = /** @type {Rgb} */ ([20, 32, 27]);
-const SURFACE = /** @type {Record<string, Rgb>} */ ({ light: [241, 237, 228], dark: [38, 45, 42] });
+const DARK_TEXT = /** @type {Rgb} */ ([20, 32, 27]);
+const SURFACES = /** @type {Record<string, Rgb>} */ ({ light: [241, 237, 228], dark: [38, 45, 42] });
 
 /**
  * Take over a colour, in light and in dark.
@@ -25,13 +25,13 @@ export function paint(hex) {
   const given = /** @type {Rgb} */ ([1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const apply = () => {
-    const surface = SURFACE[dark.matches ? "dark" : "light"];
-    const accent = readable(given, surface, dark.matches ? WHITE : INK);
+    const surface = SURFACES[dark.matches ? "dark" : "light"];
+    const accent = readable(given, surface, dark.matches ? WHITE : DARK_TEXT);
     const { style } = document.documentElement;
     style.setProperty("--brand", css(given));
     style.setProperty("--on-brand", css(on(given)));
     style.setProperty("--accent", css(accent));
-    style.setProperty("--accent-strong", css(mix(accent, dark.matches ? WHITE : INK, 0.2)));
+    style.setProperty("--accent-strong", css(mix(accent, dark.matches ? WHITE : DARK_TEXT, 0.2)));
     style.setProperty("--on-accent", css(on(accent)));
     style.setProperty("--own", css(mix(accent, surface, dark.matches ? 0.72 : 0.85)));
   };
@@ -48,15 +48,15 @@ export function paint(hex) {
  */
 function readable(colour, surface, towards) {
   let part = 0;
-  while (contrast(mix(colour, towards, part), surface) < CONTRAST && part < 1) {
-    part += STEP;
+  while (contrast(mix(colour, towards, part), surface) < MIN_CONTRAST && part < 1) {
+    part += MIX_STEP;
   }
   return mix(colour, towards, Math.min(part, 1));
 }
 
 /** What is written on it. @param {Rgb} colour */
 function on(colour) {
-  return contrast(colour, WHITE) >= contrast(colour, INK) ? WHITE : INK;
+  return contrast(colour, WHITE) >= contrast(colour, DARK_TEXT) ? WHITE : DARK_TEXT;
 }
 
 /**

@@ -10,10 +10,10 @@ import { siteStorage } from "../shared/storage.js";
 /** @typedef {{ id: string, token: string, renew: number, expires: number }} Pass times in milliseconds since 1970 */
 
 const KEY = "widget:guest";
-const SPARE = 30_000; // milliseconds that a token must be good for yet
-const ADDRESS = "/api/v1/guest";
-const FORBIDDEN = 403;
-const FETCH_TIMEOUT = 15_000;
+const MIN_VALID_MS = 30_000; // milliseconds that a token must be good for yet
+const GUEST_PATH = "/api/v1/guest";
+const HTTP_FORBIDDEN = 403;
+const FETCH_TIMEOUT_MS = 15_000;
 
 /** There are no guests. */
 export class NoGuests extends Error {}
@@ -58,7 +58,7 @@ export class Guest {
   #pass() {
     try {
       const pass = JSON.parse(siteStorage.getItem(KEY) ?? "null");
-      if (pass && Date.now() < pass.expires - SPARE) {
+      if (pass && Date.now() < pass.expires - MIN_VALID_MS) {
         return pass;
       }
     } catch {
@@ -70,16 +70,16 @@ export class Guest {
 
   /** @param {string} [token] of the guest that it is to be */
   async #ask(token) {
-    const answer = await fetch(ADDRESS, {
+    const answer = await fetch(GUEST_PATH, {
       method: "POST",
       headers: token ? { Authorization: `Bearer ${token}` } : {},
-      signal: AbortSignal.timeout(FETCH_TIMEOUT),
+      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     });
-    if (answer.status === FORBIDDEN) {
+    if (answer.status === HTTP_FORBIDDEN) {
       throw new NoGuests();
     }
     if (!answer.ok) {
-      throw new Error(`${ADDRESS}: ${answer.status}`);
+      throw new Error(`${GUEST_PATH}: ${answer.status}`);
     }
     const { id, token: got, expires_in: seconds } = await answer.json();
     const now = Date.now();

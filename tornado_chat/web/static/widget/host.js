@@ -27,7 +27,7 @@
  * @property {() => void} wake another tab has begun a conversation
  */
 
-const PATIENCE = 20_000; // milliseconds that a page may take for a token
+const TOKEN_TIMEOUT_MS = 20_000; // milliseconds that a page may take for a token
 
 /** The page cannot say who is signed in right now. */
 class NoAnswer extends Error {}
@@ -66,7 +66,7 @@ export class Host {
     const number = (this.#questions += 1);
     return new Promise((resolve, reject) => {
       this.#asked.set(number, { resolve, reject });
-      setTimeout(() => this.#asked.delete(number) && reject(new NoAnswer()), PATIENCE);
+      setTimeout(() => this.#asked.delete(number) && reject(new NoAnswer()), TOKEN_TIMEOUT_MS);
       this.#tell({ chat: "token", number });
     });
   }

@@ -1,9 +1,9 @@
 // @ts-check
 
-const SVG = "http://www.w3.org/2000/svg";
-const BUBBLE =
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
+const BUBBLE_PATH =
   "M12 4.5c5 0 8.5 3 8.5 7s-3.5 7-8.5 7c-1 0-2-.1-2.9-.4L4.5 20l1.3-3.4C4.3 15.3 3.5 13.5 3.5 11.5c0-4 3.5-7 8.5-7Z";
-const DOWN = "M6 9.5l6 6 6-6";
+const DOWN_PATH = "M6 9.5l6 6 6-6";
 
 /**
  * @typedef {object} Look
@@ -31,7 +31,7 @@ class Launcher {
     sheet.replaceSync("{{style}}");
     this.root.adoptedStyleSheets = [sheet];
     this.button.type = "button";
-    const svg = document.createElementNS(SVG, "svg");
+    const svg = document.createElementNS(SVG_NAMESPACE, "svg");
     svg.setAttribute("viewBox", "0 0 24 24");
     svg.setAttribute("aria-hidden", "true");
     svg.append(this.#line);
@@ -64,7 +64,7 @@ class Launcher {
   panel = element("div", "panel");
   /** Said when the chat is out of reach. */
   away = element("p", "");
-  #line = document.createElementNS(SVG, "path");
+  #line = document.createElementNS(SVG_NAMESPACE, "path");
   #badge = element("span", "badge");
   #news = element("p", "news");
   #own;
@@ -108,7 +108,7 @@ class Launcher {
     this.#badge.hidden = !counted;
     this.#badge.textContent = unread > 9 ? "9+" : `${unread}`;
     button.hidden = !usable || this.#own;
-    this.#line.setAttribute("d", open ? DOWN : BUBBLE);
+    this.#line.setAttribute("d", open ? DOWN_PATH : BUBBLE_PATH);
     button.ariaExpanded = `${open}`;
     button.ariaLabel = (open ? texts.close : texts.open) + (counted ? ` (${texts.unread(unread)})` : "");
     if (!counted) {

@@ -26,7 +26,7 @@
   const allowed = here === origin || hosts.includes(here) || (hosts.includes("*") && here !== "null");
 
   const KEY = "tornado-chat"; // in both storages of the page: how many are unread, and whether it is open
-  const PATIENCE = 8000; // milliseconds that a frame may take to say something once it is loaded
+  const FRAME_TIMEOUT_MS = 8000; // milliseconds that a frame may take to say something once it is loaded
   const { token: given, language: wished, position, color, title, greeting, launcher } = script.dataset;
   /** @type {any} */
   const language =
@@ -79,7 +79,9 @@
         "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox";
       made.setAttribute("sandbox", sandbox);
     }
-    made.addEventListener("load", () => setTimeout(() => frame === made && !ready && giveUp(), PATIENCE));
+    made.addEventListener("load", () =>
+      setTimeout(() => frame === made && !ready && giveUp(), FRAME_TIMEOUT_MS),
+    );
     look.away.hidden = true;
     look.panel.append(made);
   }

@@ -85,13 +85,13 @@ addTexts({
 
 const ordinal = new Intl.PluralRules("en", { type: "ordinal" });
 /** @type {Record<string, string>} */
-const ENDINGS = { one: "st", two: "nd", few: "rd", other: "th" };
+const ORDINAL_SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
 
 /** Where somebody stands in the line. @param {number} place 1: the next one */
 export function placeText(place) {
   if (place === 1) {
     return text("place_1");
   }
-  const written = language === "en" ? `${place}${ENDINGS[ordinal.select(place)]}` : place;
+  const written = language === "en" ? `${place}${ORDINAL_SUFFIXES[ordinal.select(place)]}` : place;
   return text("place_n", { place: written });
 }

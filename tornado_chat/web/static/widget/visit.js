@@ -26,8 +26,8 @@ import { Shown } from "./shown.js";
  * @property {(standing: Standing) => void} closed for good, by the server
  */
 
-const PATIENCE = 800; // milliseconds
-const GATHERING = 150; // milliseconds: what was said and how far it was read come one after the other
+const CONNECTING_NOTICE_DELAY_MS = 800;
+const STATE_DEBOUNCE_MS = 150; // milliseconds: what was said and how far it was read come one after the other
 
 export class Visit {
   /**
@@ -232,7 +232,7 @@ export class Visit {
     clearTimeout(this.#patience);
     if (standing.state === "connecting" && !standing.before) {
       // Nearly always it is done before anybody could read that.
-      this.#patience = setTimeout(() => this.#panel.standing.show(standing), PATIENCE);
+      this.#patience = setTimeout(() => this.#panel.standing.show(standing), CONNECTING_NOTICE_DELAY_MS);
     } else if (this.#leaving && standing.state !== "closed") {
       this.#panel.standing.say("trouble", standing.state === "open" ? "" : text("end_waits"));
     } else {
@@ -324,7 +324,7 @@ export class Visit {
       this.#listener.state(this.going, seen ? 0 : this.#unread.size);
     };
     if (this.#told === this.going) {
-      this.#reporting = setTimeout(tell, GATHERING);
+      this.#reporting = setTimeout(tell, STATE_DEBOUNCE_MS);
     } else {
       tell(); // the page may be left in the next moment, and has to know on the next one
     }

@@ -20,9 +20,10 @@ import "./strings.js";
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 /** @typedef {import("./host.js").Hello} Hello */
 
-const UNAUTHENTICATED = 4401;
-const FORBIDDEN = 4403;
-const LONGEST_TIMER = 2 ** 31 - 1;
+const CLOSE_UNAUTHENTICATED = 4401;
+const CLOSE_FORBIDDEN = 4403;
+const MIN_RENEWAL_DELAY_MS = 60_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Somebody else is signed in than this token was asked for. */
 class Replaced extends Error {}
@@ -257,7 +258,7 @@ class Widget {
   /** A conversation may last longer than a token. */
   #renewInTime() {
     clearTimeout(this.#renewal);
-    const wait = Math.min(this.#guest.renew - Date.now(), LONGEST_TIMER);
+    const wait = Math.min(this.#guest.renew - Date.now(), MAX_TIMER_MS);
     this.#renewal = setTimeout(
       async () => {
         if (this.#visit && this.#guest.id !== undefined) {
@@ -265,7 +266,7 @@ class Widget {
           this.#renewInTime();
         }
       },
-      Math.max(wait, 60_000),
+      Math.max(wait, MIN_RENEWAL_DELAY_MS),
     );
   }
 
@@ -275,12 +276,12 @@ class Widget {
   #refused({ code = 0, reason }) {
     this.#stop();
     this.#host?.state(false, 0);
-    if (code === UNAUTHENTICATED && !this.#signedIn) {
+    if (code === CLOSE_UNAUTHENTICATED && !this.#signedIn) {
       this.#forget();
       this.#panel.showStart();
-    } else if (code === UNAUTHENTICATED) {
+    } else if (code === CLOSE_UNAUTHENTICATED) {
       this.#panel.showCard("token", "lock");
-    } else if (code === FORBIDDEN) {
+    } else if (code === CLOSE_FORBIDDEN) {
       this.#panel.showCard("forbidden", "lock");
     } else {
       this.#panel.showCard("closed", "link", { reason: reason || String(code) });
