@@ -22,10 +22,10 @@ beforeEach(() => {
 
 async function connected(more = {}) {
   const connection = new Connection(async () => token, {
-    address: (token) => `/socket?${token}`,
-    receive: (frame) => frame === "welcome" && connection.admit(),
-    standing: (standing) => told.push(standing),
-    alive: () => (alive += 1),
+    path: (token) => `/socket?${token}`,
+    onFrame: (frame) => frame === "welcome" && connection.markAccepted(),
+    onStatus: (standing) => told.push(standing),
+    sendProbe: () => (alive += 1),
     ...more,
   });
   connection.start();
@@ -66,10 +66,10 @@ for (const code of [1001, 1006, 1011, 1012, 4408]) {
     await admitted();
     FakeSocket.last.closes(code);
     assert.equal(told.at(-1).state, "waiting");
-    assert.ok(told.at(-1).retryAt <= Date.now() + 500);
+    assert.ok(told.at(-1).retryAtMs <= Date.now() + 500);
     await later(500);
     assert.equal(FakeSocket.all.length, 2);
-    assert.equal(told.at(-1).before, true);
+    assert.equal(told.at(-1).wasOpen, true);
   });
 }
 
@@ -79,7 +79,7 @@ for (const code of [1000, 4000, 4400, 4403, 4404, 4409]) {
     FakeSocket.last.closes(code, "because");
     await later(60_000);
     assert.equal(FakeSocket.all.length, 1);
-    assert.deepEqual(told.at(-1), { state: "closed", before: true, code, reason: "because" });
+    assert.deepEqual(told.at(-1), { state: "closed", wasOpen: true, code, reason: "because" });
   });
 }
 
@@ -102,7 +102,7 @@ test("attempts become rarer, up to one in twenty seconds", async () => {
   const delays = [];
   for (let attempt = 0; attempt < 12; attempt += 1) {
     FakeSocket.last.closes(1006);
-    delays.push(told.at(-1).retryAt - Date.now());
+    delays.push(told.at(-1).retryAtMs - Date.now());
     await later(20_000);
   }
   assert.ok(delays[0] <= 500);
@@ -123,15 +123,15 @@ test("without another token it is the end", async () => {
   await connected();
   FakeSocket.last.closes(4401, "expired");
   await settled();
-  assert.deepEqual(told.at(-1), { state: "closed", before: false, code: 4401, reason: "expired" });
+  assert.deepEqual(told.at(-1), { state: "closed", wasOpen: false, code: 4401, reason: "expired" });
 });
 
 test("no token to be had is like no network", async () => {
   let ready = false;
   const connection = new Connection(async () => (ready ? "one" : Promise.reject(new Error("away"))), {
-    address: (token) => `/${token}`,
-    receive: () => {},
-    standing: (standing) => told.push(standing),
+    path: (token) => `/${token}`,
+    onFrame: () => {},
+    onStatus: (standing) => told.push(standing),
   });
   connection.start();
   await settled();
@@ -145,7 +145,7 @@ test("without a network nothing is tried; with it, at once", async () => {
   await admitted();
   navigator.onLine = false;
   tell("offline");
-  assert.deepEqual(told.at(-1), { state: "waiting", before: true });
+  assert.deepEqual(told.at(-1), { state: "waiting", wasOpen: true });
   await later(60_000);
   assert.equal(FakeSocket.all.length, 1);
   navigator.onLine = true;
@@ -165,7 +165,7 @@ test("a silent server is asked for a sign of life, and given up without one", as
 
 test("a frame without an answer is a reason to try another socket", async () => {
   const sent = Date.now();
-  await admitted({ oldest: () => sent });
+  await admitted({ oldestPendingMs: () => sent });
   await later(16_000);
   assert.equal(told.at(-1).state, "waiting");
 });

@@ -11,17 +11,17 @@ const { Outbox } = await import(`${shared}/outbox.js`);
 
 beforeEach(install);
 
-/** What the reader sees: own messages by id until they are stored, all others by number. */
-class Reader {
+/** What the recorder sees: own messages by id until they are stored, all others by number. */
+class Recorder {
   lines = [];
 
   addUnsent(entry) {
     this.lines.push({ id: entry.id, text: entry.text });
   }
 
-  message = (said) => this.#put(said);
-  past = (past) => past.forEach((said) => this.#put(said));
-  stored = (id, seq) => {
+  onMessage = (message) => this.#put(message);
+  onHistory = (messages) => messages.forEach((message) => this.#put(message));
+  onStored = (id, seq) => {
     const line = this.lines.find((each) => each.id === id);
     assert.ok(line, `${id} is shown`);
     assert.equal(line.seq, undefined, "stored once");
@@ -31,7 +31,7 @@ class Reader {
       line.seq = seq;
     }
   };
-  refused = (id) => {
+  onRefused = (id) => {
     this.lines.find((each) => each.id === id).refused = true;
   };
 
@@ -45,7 +45,7 @@ class Reader {
 class World {
   log = [];
   open = true;
-  reader = new Reader();
+  recorder = new Recorder();
   /** Own and others' frames on their way to the page. */
   coming = [];
 
@@ -55,12 +55,12 @@ class World {
 
   /** The page is loaded (again): what is stored in the tab is all it has. */
   load() {
-    this.reader = new Reader();
+    this.recorder = new Recorder();
     this.outbox = new Outbox("test");
-    this.outbox.entries.forEach((entry) => this.reader.addUnsent(entry));
-    this.page = new Conversation(this.outbox, this.reader, {
-      say: (entry) => this.open && this.arrive(entry),
-      older: (before) => this.open && this.tellPast(before),
+    this.outbox.entries.forEach((entry) => this.recorder.addUnsent(entry));
+    this.page = new Conversation(this.outbox, this.recorder, {
+      send: (entry) => this.open && this.arrive(entry),
+      requestOlder: (before) => this.open && this.sendHistory(before),
     });
     this.connect();
   }
@@ -70,9 +70,9 @@ class World {
     if (!line) {
       line = { id, seq: this.log.length + 1, text, own: true };
       this.log.push(line);
-      this.coming.push((page) => page.said({ seq: line.seq, text, own: true, time: "" }));
+      this.coming.push((page) => page.receive({ seq: line.seq, text, own: true, time: "" }));
     }
-    this.coming.push((page) => page.acknowledged(id, line.seq, ""));
+    this.coming.push((page) => page.acknowledge(id, line.seq, ""));
     return true;
   }
 
@@ -80,15 +80,15 @@ class World {
     const line = { seq: this.log.length + 1, text, own: false };
     this.log.push(line);
     if (this.open) {
-      this.coming.push((page) => page.said({ ...line, time: "" }));
+      this.coming.push((page) => page.receive({ ...line, time: "" }));
     }
   }
 
-  tellPast(before = Infinity) {
+  sendHistory(before = Infinity) {
     const lines = this.log.filter((line) => line.seq < before).slice(-3);
     const more = lines.length > 0 && lines[0].seq > 1;
     this.coming.push((page) =>
-      page.past(
+      page.receiveHistory(
         lines.map(({ seq, text, own }) => ({ seq, text, own, time: "" })),
         more,
       ),
@@ -109,8 +109,8 @@ class World {
   connect() {
     this.open = true;
     this.coming = [];
-    this.page.cut();
-    this.tellPast();
+    this.page.resetInFlight();
+    this.sendHistory();
     this.deliver(1);
     this.page.flush();
   }
@@ -119,7 +119,7 @@ class World {
     this.connect();
     for (let turn = 0; turn < 200; turn += 1) {
       this.deliver(this.coming.length);
-      this.page.older();
+      this.page.loadOlder();
     }
   }
 }
@@ -154,15 +154,15 @@ test("everything is shown once, and everything written is stored once", () => {
       const written = [];
       for (const step of taken) {
         if (step.do === "say") {
-          const entry = world.page.say(step.text);
-          world.reader.addUnsent(entry);
+          const entry = world.page.send(step.text);
+          world.recorder.addUnsent(entry);
           written.push(entry.id);
         } else if (step.do === "other") {
           world.other(step.text);
         } else if (step.do === "deliver") {
           world.deliver(step.count);
         } else if (step.do === "older") {
-          world.page.older();
+          world.page.loadOlder();
         } else {
           world[step.do]();
         }
@@ -172,7 +172,7 @@ test("everything is shown once, and everything written is stored once", () => {
         world.log.filter((line) => line.own).map((line) => line.id),
         written,
       );
-      const shown = world.reader.lines.toSorted((one, other) => one.seq - other.seq);
+      const shown = world.recorder.lines.toSorted((one, other) => one.seq - other.seq);
       assert.deepEqual(
         shown.map(({ seq, text }) => [seq, text]),
         world.log.map(({ seq, text }) => [seq, text]),
@@ -185,26 +185,29 @@ test("everything is shown once, and everything written is stored once", () => {
 
 test("what was refused waits for its author, and goes out again when told", () => {
   const sent = [];
-  const reader = new Reader();
+  const recorder = new Recorder();
   const outbox = new Outbox("test");
-  const page = new Conversation(outbox, reader, { say: (entry) => sent.push(entry.id) > 0, older: () => {} });
-  const entry = page.say("rude");
-  reader.addUnsent(entry);
+  const page = new Conversation(outbox, recorder, {
+    send: (entry) => sent.push(entry.id) > 0,
+    requestOlder: () => {},
+  });
+  const entry = page.send("rude");
+  recorder.addUnsent(entry);
   page.refuse(entry.id, "not that word");
-  page.cut();
+  page.resetInFlight();
   page.flush();
   assert.deepEqual(sent, [entry.id]);
   assert.equal(new Outbox("test").entries[0].refused, "not that word");
-  page.sayAgain(entry.id);
+  page.resend(entry.id);
   assert.deepEqual(sent, [entry.id, entry.id]);
 });
 
 test("what is too big for the server is not sent for ever", () => {
-  const reader = new Reader();
-  const page = new Conversation(new Outbox("test"), reader, { say: () => true, older: () => {} });
-  const [small, big] = [page.say("x"), page.say("x".repeat(99))];
-  [small, big].forEach((entry) => reader.addUnsent(entry));
+  const recorder = new Recorder();
+  const page = new Conversation(new Outbox("test"), recorder, { send: () => true, requestOlder: () => {} });
+  const [small, big] = [page.send("x"), page.send("x".repeat(99))];
+  [small, big].forEach((entry) => recorder.addUnsent(entry));
   page.refuseLongest();
-  assert.equal(reader.lines.find((line) => line.id === big.id).refused, true);
-  assert.equal(reader.lines.find((line) => line.id === small.id).refused, undefined);
+  assert.equal(recorder.lines.find((line) => line.id === big.id).refused, true);
+  assert.equal(recorder.lines.find((line) => line.id === small.id).refused, undefined);
 });

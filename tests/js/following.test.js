@@ -26,9 +26,9 @@ async function later(milliseconds) {
 
 async function notify() {
   const socket = new NotifySocket(async () => "me", {
-    standing: (standing) => standings.push(standing),
-    admitted: () => told.push("admitted"),
-    notification: (frame) => told.push(frame.msg),
+    onStatus: (standing) => standings.push(standing),
+    onAccepted: () => told.push("admitted"),
+    onNotification: (frame) => told.push(frame.msg),
   });
   socket.start();
   await settled();
@@ -37,10 +37,10 @@ async function notify() {
 
 async function observe() {
   const socket = new ObserveSocket(async () => "me", 12, {
-    standing: (standing) => standings.push(standing),
-    line: (line) => told.push(`${line.seq} ${line.msg}`),
-    presence: (present) => told.push(present),
-    ended: (time) => told.push(`ended ${time}`),
+    onStatus: (standing) => standings.push(standing),
+    onMessage: (line) => told.push(`${line.seq} ${line.msg}`),
+    onPresence: (present) => told.push(present),
+    onEnd: (time) => told.push(`ended ${time}`),
   });
   socket.start();
   await settled();
@@ -77,11 +77,11 @@ for (const code of [1013, 4429]) {
     for (let attempt = 0; attempt < 6; attempt += 1) {
       FakeSocket.last.opens();
       FakeSocket.last.closes(code);
-      delays.push(standings.at(-1).retryAt - Date.now());
+      delays.push(standings.at(-1).retryAtMs - Date.now());
       await later(60_000);
     }
     assert.ok(!states().includes("open"));
-    assert.ok(standings.every((standing) => standing.before === false));
+    assert.ok(standings.every((standing) => standing.wasOpen === false));
     assert.ok(delays.at(-1) > delays[0] + 2_000, String(delays));
   });
 }

@@ -6,9 +6,9 @@ import fc from "fast-check";
 import { install } from "./browser.js";
 
 install();
-const { Inbox, noticeOf } = await import("../../tornado_chat/web/static/supervise/inbox.js");
-const { Lines } = await import("../../tornado_chat/web/static/supervise/lines.js");
-const { Failed } = await import("../../tornado_chat/web/static/supervise/api.js");
+const { Inbox, toNotice } = await import("../../tornado_chat/web/static/supervise/inbox.js");
+const { SessionMessages } = await import("../../tornado_chat/web/static/supervise/lines.js");
+const { ApiError } = await import("../../tornado_chat/web/static/supervise/api.js");
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -51,7 +51,7 @@ test("what a notification is, in the words of the protocol", () => {
     ],
   ];
   for (const [told, supervising, expected] of kinds) {
-    const notice = noticeOf(told, supervising);
+    const notice = toNotice(told, supervising);
     for (const [key, value] of Object.entries(expected)) {
       assert.equal(notice[key], value, `${JSON.stringify(told)}: ${key}`);
     }
@@ -64,9 +64,9 @@ test("each is there once, by the socket and by the API in any order", () => {
       const { inbox: made, arrived } = inbox();
       for (const [bySocket, id] of told) {
         if (bySocket) {
-          made.told(frame(id));
+          made.addFrame(frame(id));
         } else {
-          made.take([item(id)]);
+          made.addItems([item(id)]);
         }
       }
       const all = [...new Set(told.map(([, id]) => id))].sort((one, other) => other - one);
@@ -78,15 +78,15 @@ test("each is there once, by the socket and by the API in any order", () => {
 
 test("what the API tells first is old; later it is news, unless it was read", () => {
   const { inbox: made, arrived } = inbox();
-  made.told(frame(2));
-  made.take([item(1), item(2)]);
-  made.take([item(3), item(4, { read: true })]);
+  made.addFrame(frame(2));
+  made.addItems([item(1), item(2)]);
+  made.addItems([item(3), item(4, { read: true })]);
   assert.deepEqual(arrived, [2, 3]);
 });
 
 test("open alerts are on top, the newest first; acknowledged ones stay where they belong", () => {
   const { inbox: made } = inbox();
-  made.take([item(1, alert), item(2), item(3, alert), item(4)]);
+  made.addItems([item(1, alert), item(2), item(3, alert), item(4)]);
   assert.deepEqual(ids(made.notices), [3, 1, 4, 2]);
   made.markRead(3, "later");
   assert.deepEqual(ids(made.notices), [1, 4, 3, 2]);
@@ -96,34 +96,34 @@ test("open alerts are on top, the newest first; acknowledged ones stay where the
 
 test("what is known to be read stays so, whatever an older answer says", () => {
   const { inbox: made } = inbox();
-  made.take([item(1, alert)]);
+  made.addItems([item(1, alert)]);
   made.markRead(1, "then");
-  made.take([item(1, alert)]);
-  made.told(frame(1, alert));
+  made.addItems([item(1, alert)]);
+  made.addFrame(frame(1, alert));
   assert.deepEqual(made.alerts, []);
   assert.equal(made.find(1).readAt, "then");
 });
 
 test("it asks from the oldest unread one on, which may have been read elsewhere", () => {
   const { inbox: made } = inbox();
-  assert.equal(made.after, 0);
-  made.take([item(1, { read: true }), item(2), item(3, { read: true }), item(4)]);
-  assert.equal(made.after, 1);
+  assert.equal(made.resumeSeq, 0);
+  made.addItems([item(1, { read: true }), item(2), item(3, { read: true }), item(4)]);
+  assert.equal(made.resumeSeq, 1);
   made.markRead(2, null);
   made.markRead(4, null);
-  assert.equal(made.after, 4);
+  assert.equal(made.resumeSeq, 4);
 });
 
 test("of several records of one session the latest counts", () => {
   const { inbox: made } = inbox();
   const call = (record) => ({ type: 2, data: { sessionId: record, observeSessionId: 12 } });
-  made.take([
+  made.addItems([
     item(1, call(5)),
     item(2, call(8)),
     item(3, { type: 2, data: { sessionId: 9, observeSessionId: 1 } }),
   ]);
-  assert.equal(made.recordOf(12), 8);
-  assert.equal(made.recordOf(77), 0);
+  assert.equal(made.latestRecordOf(12), 8);
+  assert.equal(made.latestRecordOf(77), 0);
 });
 
 // --- lines ---
@@ -139,13 +139,13 @@ function lines({ said, fails = () => null }) {
     asked += 1;
     const failure = fails(asked);
     if (failure !== null) {
-      throw new Failed("no", failure);
+      throw new ApiError("no", failure);
     }
     return Array.from({ length: Math.max(0, said() - after) }, (_, index) => line(after + 1 + index));
   };
-  const made = new Lines(fetch, {
-    lines: (found, news) => told.push(...found.map(({ seq }) => (news ? seq : -seq))),
-    loaded: (readable) => loaded.push(readable),
+  const made = new SessionMessages(fetch, {
+    onMessages: (found, isNew) => told.push(...found.map(({ seq }) => (isNew ? seq : -seq))),
+    onLoaded: (readable) => loaded.push(readable),
   });
   return { made, told, loaded, asked: () => asked };
 }
@@ -153,13 +153,13 @@ function lines({ said, fails = () => null }) {
 test("before and now are joined without doubles", async () => {
   let count = 3;
   const { made, told, loaded } = lines({ said: () => count });
-  const done = made.complete();
+  const done = made.resync();
   count = 4;
-  made.said(line(4)); // while the API is asked
+  made.receive(line(4)); // while the API is asked
   await done;
   await settled();
-  made.said(line(4));
-  made.said(line(5));
+  made.receive(line(4));
+  made.receive(line(5));
   assert.deepEqual(
     told.map(Math.abs).sort((one, other) => one - other),
     [1, 2, 3, 4, 5],
@@ -170,18 +170,18 @@ test("before and now are joined without doubles", async () => {
 test("a gap is filled by the API", async () => {
   let count = 2;
   const { made, told } = lines({ said: () => count });
-  await made.complete();
+  await made.resync();
   count = 5;
-  made.said(line(5)); // another window of the same person heard 3 and 4
+  made.receive(line(5)); // another window of the same person heard 3 and 4
   await settled();
   assert.deepEqual(told, [-1, -2, 5, -3, -4]);
 });
 
 test("whoever may not read the past hears what is said, and is not asked again", async () => {
   const { made, told, loaded, asked } = lines({ said: () => 9, fails: () => 403 });
-  await made.complete();
-  made.said(line(10));
-  made.said(line(12));
+  await made.resync();
+  made.receive(line(10));
+  made.receive(line(12));
   await settled();
   assert.deepEqual(told, [10, 12]);
   assert.deepEqual(loaded, [false]);
@@ -191,7 +191,7 @@ test("whoever may not read the past hears what is said, and is not asked again",
 test("a server that does not answer is asked again", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const { made, told, asked } = lines({ said: () => 2, fails: (attempt) => (attempt < 3 ? 503 : null) });
-  await made.complete();
+  await made.resync();
   for (let attempt = 0; attempt < 4; attempt += 1) {
     mock.timers.tick(5_000);
     await settled();
@@ -202,7 +202,7 @@ test("a server that does not answer is asked again", async () => {
 
 test("stopped means that nothing is told any more", async () => {
   const { made, told } = lines({ said: () => 3 });
-  const done = made.complete();
+  const done = made.resync();
   made.stop();
   await done;
   assert.deepEqual(told, []);
@@ -215,12 +215,12 @@ test("whatever is lost, doubled or late: everything is told once", async () => {
       const { made, told } = lines({ said: () => count });
       for (const seq of heard) {
         count = Math.max(count, seq);
-        made.said(line(seq));
+        made.receive(line(seq));
         if (seq % 3 === 0) {
           await settled();
         }
       }
-      await made.complete();
+      await made.resync();
       await settled();
       const all = Array.from({ length: count }, (_, index) => index + 1);
       assert.deepEqual(

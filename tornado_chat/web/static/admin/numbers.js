@@ -19,9 +19,9 @@ const DURATION_UNITS = [
   ["second", 1],
 ];
 
-const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
-const tenths = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
-const twoDigits = new Intl.NumberFormat(language, { maximumSignificantDigits: 2 });
+const integerFormat = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const tenthsFormat = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const twoDigitsFormat = new Intl.NumberFormat(language, { maximumSignificantDigits: 2 });
 const clockFormat = new Intl.DateTimeFormat(language, {
   hour: "2-digit",
   minute: "2-digit",
@@ -43,12 +43,12 @@ const dayFormat = new Intl.DateTimeFormat(language, {
 
 /** @param {number} value */
 export function count(value) {
-  return whole.format(value);
+  return integerFormat.format(value);
 }
 
 /** @param {number} perSecond */
 export function rate(perSecond) {
-  return text("per_second", { rate: (perSecond < 1 ? twoDigits : tenths).format(perSecond) });
+  return text("per_second", { rate: (perSecond < 1 ? twoDigitsFormat : tenthsFormat).format(perSecond) });
 }
 
 /**
@@ -97,7 +97,7 @@ export function bytes(size) {
     return text("unknown");
   }
   const power = Math.min(BYTE_UNITS.length - 1, size < 1 ? 0 : Math.floor(Math.log2(size) / 10));
-  return `${tenths.format(size / 1024 ** power)} ${BYTE_UNITS[power]}`;
+  return `${tenthsFormat.format(size / 1024 ** power)} ${BYTE_UNITS[power]}`;
 }
 
 /**

@@ -13,11 +13,11 @@ import { count } from "./numbers.js";
 
 /**
  * @typedef {object} Problem
- * @property {"grave" | "trouble"} look
+ * @property {"grave" | "trouble"} severity
  * @property {string} title
- * @property {string} words
+ * @property {string} explanation
  * @property {string} [command] to type on the server
- * @property {string} [said] the server's words
+ * @property {string} [serverMessage] the server's words
  */
 
 const LOG_COMMAND = "journalctl -u tornado-chat -e";
@@ -37,52 +37,66 @@ const DATABASE_PATTERNS = [
  */
 export function problemsOf(status) {
   /** @type {Problem[]} */
-  const found = Object.entries(status.problems).map(([part, said]) => serious(part, said));
+  const found = Object.entries(status.problems).map(([part, serverMessage]) =>
+    makeReadinessProblem(part, serverMessage),
+  );
   if (status.line.length && !status.waiters.states.ready && !status.waiters.states.busy) {
-    found.push(minor("notice_nobody"));
+    found.push(makeWarning("notice_nobody"));
   }
   for (const { name, state } of status.plugins) {
     if (state === "suspended") {
-      found.push({ ...minor("notice_plugin", { name }), command: `${LOG_COMMAND} -g "plugin ${name}"` });
+      found.push({
+        ...makeWarning("notice_plugin", { name }),
+        command: `${LOG_COMMAND} -g "plugin ${name}"`,
+      });
     }
   }
   if (status.database.errors && !status.problems.database) {
-    found.push({ ...minor("notice_errors", { count: count(status.database.errors) }), command: LOG_COMMAND });
+    found.push({
+      ...makeWarning("notice_errors", { count: count(status.database.errors) }),
+      command: LOG_COMMAND,
+    });
   }
   if (status.process.loop_lag > LAG_LIMIT_SECONDS) {
-    found.push({ ...minor("notice_lag"), command: LOG_COMMAND });
+    found.push({ ...makeWarning("notice_lag"), command: LOG_COMMAND });
   }
   return found;
 }
 
 /**
  * @param {string} part
- * @param {string} said
+ * @param {string} serverMessage
  * @returns {Problem}
  */
-function serious(part, said) {
+function makeReadinessProblem(part, serverMessage) {
   if (part === "database") {
-    const [, words, command] = DATABASE_PATTERNS.find(([pattern]) => pattern.test(said)) ?? [
+    const [, words, command] = DATABASE_PATTERNS.find(([pattern]) => pattern.test(serverMessage)) ?? [
       null,
       "problem_database_other",
       LOG_COMMAND,
     ];
-    return { look: "grave", title: text("problem_database"), words: text(words), command, said };
+    return {
+      severity: "grave",
+      title: text("problem_database"),
+      explanation: text(words),
+      command,
+      serverMessage,
+    };
   }
   if (part === "server") {
     return {
-      look: "grave",
+      severity: "grave",
       title: text("problem_server"),
-      words: text("problem_server_text"),
+      explanation: text("problem_server_text"),
       command: LOG_COMMAND,
     };
   }
   return {
-    look: "grave",
+    severity: "grave",
     title: text("problem_other", { part }),
-    words: text("problem_other_text"),
+    explanation: text("problem_other_text"),
     command: LOG_COMMAND,
-    said,
+    serverMessage,
   };
 }
 
@@ -91,18 +105,18 @@ function serious(part, said) {
  * @param {Record<string, string>} [values]
  * @returns {Problem}
  */
-function minor(key, values) {
-  return { look: "trouble", title: text(key, values), words: text(`${key}_text`, values) };
+function makeWarning(key, values) {
+  return { severity: "trouble", title: text(key, values), explanation: text(`${key}_text`, values) };
 }
 
 /** Shows them; what stays is not read out again. */
-export class Problems {
-  /** @param {HTMLElement} place a live region */
-  constructor(place) {
-    this.#place = place;
+export class ProblemList {
+  /** @param {HTMLElement} container a live region */
+  constructor(container) {
+    this.#container = container;
   }
 
-  #place;
+  #container;
   /** @type {Map<string, HTMLElement>} */
   #shown = new Map();
 
@@ -112,11 +126,11 @@ export class Problems {
     const shown = new Map();
     for (const problem of problems) {
       const key = problem.title;
-      const element = this.#shown.get(key) ?? make("div", `problem-card ${problem.look}`);
+      const element = this.#shown.get(key) ?? make("div", `problem-card ${problem.severity}`);
       fill(element, problem);
       shown.set(key, element);
-      if (this.#place.children[shown.size - 1] !== element) {
-        this.#place.insertBefore(element, this.#place.children[shown.size - 1] ?? null);
+      if (this.#container.children[shown.size - 1] !== element) {
+        this.#container.insertBefore(element, this.#container.children[shown.size - 1] ?? null);
       }
     }
     for (const [key, element] of this.#shown) {
@@ -132,13 +146,13 @@ export class Problems {
  * @param {HTMLElement} element
  * @param {Problem} problem
  */
-function fill(element, { title, words, command, said }) {
-  const sentence = said ? text("problem_said", { words: said }) : "";
-  const whole = [title, words, command, sentence].join("\n");
-  if (element.dataset.whole === whole) {
+function fill(element, { title, explanation: words, command, serverMessage }) {
+  const sentence = serverMessage ? text("problem_said", { words: serverMessage }) : "";
+  const contentKey = [title, words, command, sentence].join("\n");
+  if (element.dataset.whole === contentKey) {
     return;
   }
-  element.dataset.whole = whole;
+  element.dataset.whole = contentKey;
   const body = make("div", "", make("p", "problem-title", title), make("p", "", words));
   if (command) {
     body.append(make("code", "", command));

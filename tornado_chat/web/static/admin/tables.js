@@ -37,35 +37,35 @@ export class List {
     this.element.setAttribute("aria-labelledby", heading.id);
     this.element.dataset.list = title;
     const heads = columns.map(({ head, number }) => {
-      const cell = part("th", "columnheader", number);
+      const cell = makeRolePart("th", "columnheader", number);
       cell.scope = "col";
       cell.textContent = text(head);
       return cell;
     });
-    const row = part("tr", "row");
+    const row = makeRolePart("tr", "row");
     row.append(...heads);
-    const head = part("thead", "rowgroup");
+    const head = makeRolePart("thead", "rowgroup");
     head.append(row);
     this.#table.setAttribute("aria-labelledby", heading.id);
     this.#table.append(head, this.#body);
-    this.#empty.textContent = text(empty);
+    this.#emptyText.textContent = text(empty);
     this.element.append(
-      make("header", "list-head", heading, this.#states),
-      this.#empty,
+      make("header", "list-head", heading, this.#stateCounts),
+      this.#emptyText,
       this.#table,
-      this.#cut,
+      this.#moreText,
     );
   }
 
   element = make("section", "listing panel");
   #id;
   #columns;
-  #states = make("p", "states");
-  #empty = make("p", "list-empty");
+  #stateCounts = make("p", "states");
+  #emptyText = make("p", "list-empty");
   // Roles in so many words: a table that is shown as cards is none for browsers otherwise.
-  #table = part("table", "table");
-  #body = part("tbody", "rowgroup");
-  #cut = make("p", "list-cut small");
+  #table = makeRolePart("table", "table");
+  #body = makeRolePart("tbody", "rowgroup");
+  #moreText = make("p", "list-cut small");
   /** @type {Map<string, HTMLTableRowElement>} */
   #rows = new Map();
 
@@ -75,12 +75,12 @@ export class List {
    * @param {string[]} states how many there are of each, in words
    */
   show(items, total, states) {
-    setWords(this.#states, states.join(" · "));
-    this.#empty.hidden = items.length > 0;
+    setText(this.#stateCounts, states.join(" · "));
+    this.#emptyText.hidden = items.length > 0;
     this.#table.hidden = items.length === 0;
-    this.#cut.hidden = total <= items.length;
-    setWords(
-      this.#cut,
+    this.#moreText.hidden = total <= items.length;
+    setText(
+      this.#moreText,
       text("cut", { shown: count(items.length), total: count(total), count: count(total) }),
     );
     /** @type {Map<string, HTMLTableRowElement>} */
@@ -103,9 +103,9 @@ export class List {
   }
 
   #makeRow() {
-    const row = part("tr", "row");
+    const row = makeRolePart("tr", "row");
     this.#columns.forEach(({ head, number }, index) => {
-      const cell = index ? part("td", "cell", number) : part("th", "rowheader", number);
+      const cell = index ? makeRolePart("td", "cell", number) : makeRolePart("th", "rowheader", number);
       cell.dataset.head = text(head);
       row.append(cell);
     });
@@ -137,7 +137,7 @@ export class Facts {
 
   /** @param {readonly string[]} values in the order of the names */
   show(values) {
-    values.forEach((value, index) => setWords(this.#values[index], value));
+    values.forEach((value, index) => setText(this.#values[index], value));
   }
 }
 
@@ -150,7 +150,7 @@ function fillCell(cell, parts) {
   const same =
     before.length === parts.length && parts.every(([, name = ""], at) => before[at].className === name);
   if (same) {
-    parts.forEach(([words], at) => setWords(before[at], words));
+    parts.forEach(([words], at) => setText(before[at], words));
   } else {
     cell.replaceChildren(...parts.map(([words, className]) => make("span", className, words)));
   }
@@ -162,7 +162,7 @@ function fillCell(cell, parts) {
  * @param {string} role
  * @param {boolean} [number]
  */
-function part(tag, role, number = false) {
+function makeRolePart(tag, role, number = false) {
   const element = make(tag, number ? "number" : "");
   element.setAttribute("role", role);
   return element;
@@ -172,7 +172,7 @@ function part(tag, role, number = false) {
  * @param {HTMLElement} element
  * @param {string} words
  */
-export function setWords(element, words) {
+export function setText(element, words) {
   if (element.textContent !== words) {
     element.textContent = words;
   }

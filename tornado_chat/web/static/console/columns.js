@@ -13,22 +13,22 @@ const LIST_AND_PANEL_MIN_PX = 760; // below, the list and a conversation have a 
 export class Columns {
   /**
    * @param {string} key of the tab's storage
-   * @param {() => void} changed
+   * @param {() => void} onChange
    */
-  constructor(key, changed) {
+  constructor(key, onChange) {
     this.#key = `${key}:open`;
-    this.#changed = changed;
-    const kept = JSON.parse(sessionStorage.getItem(this.#key) ?? "{}");
-    this.#open = kept.open ?? [];
-    this.#pinned = new Set(kept.pinned ?? []);
-    this.#active = kept.active ?? null;
+    this.#onChange = onChange;
+    const stored = JSON.parse(sessionStorage.getItem(this.#key) ?? "{}");
+    this.#open = stored.open ?? [];
+    this.#pinned = new Set(stored.pinned ?? []);
+    this.#active = stored.active ?? null;
     for (const pixels of [LIST_AND_PANEL_MIN_PX, TWO_COLUMNS_MIN_PX, THREE_COLUMNS_MIN_PX]) {
-      matchMedia(`(width >= ${pixels}px)`).addEventListener("change", changed);
+      matchMedia(`(width >= ${pixels}px)`).addEventListener("change", onChange);
     }
   }
 
   #key;
-  #changed;
+  #onChange;
   /** @type {number[]} */
   #open;
   /** @type {Set<number>} */
@@ -41,11 +41,11 @@ export class Columns {
     return this.#active;
   }
 
-  get narrow() {
+  get isNarrow() {
     return innerWidth < LIST_AND_PANEL_MIN_PX;
   }
 
-  get most() {
+  get maxVisible() {
     return innerWidth < TWO_COLUMNS_MIN_PX ? 1 : innerWidth < THREE_COLUMNS_MIN_PX ? 2 : 3;
   }
 
@@ -53,12 +53,12 @@ export class Columns {
   get visible() {
     const active = this.#active;
     const first = active === null ? [] : [active, ...this.#open.filter((each) => each !== active)];
-    const chosen = first.slice(0, this.most);
+    const chosen = first.slice(0, this.maxVisible);
     return this.#open.filter((each) => chosen.includes(each));
   }
 
   /** @param {number} number */
-  pinned(number) {
+  isPinned(number) {
     return this.#pinned.has(number);
   }
 
@@ -73,18 +73,18 @@ export class Columns {
       }
     }
     this.#active = number;
-    this.#tidy();
+    this.#limitAndSave();
   }
 
   /** Keep it when another one is opened, or no longer. @param {number} number */
-  pin(number) {
+  togglePin(number) {
     if (!this.#pinned.delete(number)) {
       this.#pinned.add(number);
     } else if (this.#open.some((each) => each !== number && !this.#pinned.has(each))) {
       this.close(number); // what it was kept beside goes on alone
       return;
     }
-    this.#tidy();
+    this.#limitAndSave();
   }
 
   /** @param {number} number */
@@ -98,7 +98,7 @@ export class Columns {
     if (this.#active === number) {
       this.#active = this.#open[Math.min(index, this.#open.length - 1)] ?? null;
     }
-    this.#tidy();
+    this.#limitAndSave();
   }
 
   /** Back to the list, where there is room for one view only. */
@@ -106,21 +106,21 @@ export class Columns {
     this.#open = [];
     this.#pinned.clear();
     this.#active = null;
-    this.#tidy();
+    this.#limitAndSave();
   }
 
-  #tidy() {
+  #limitAndSave() {
     // One place is always free for the next; the oldest pin gives way.
-    const most = Math.max(2, this.most);
-    while (this.#pinned.size >= most) {
+    const maxOpen = Math.max(2, this.maxVisible);
+    while (this.#pinned.size >= maxOpen) {
       this.#pinned.delete([...this.#pinned][0]);
     }
-    while (this.#open.length > most) {
-      const unwanted = this.#open.findIndex((each) => each !== this.#active && !this.#pinned.has(each));
-      this.#open.splice(Math.max(unwanted, 0), 1);
+    while (this.#open.length > maxOpen) {
+      const removable = this.#open.findIndex((each) => each !== this.#active && !this.#pinned.has(each));
+      this.#open.splice(Math.max(removable, 0), 1);
     }
-    const kept = { open: this.#open, pinned: [...this.#pinned], active: this.#active };
-    sessionStorage.setItem(this.#key, JSON.stringify(kept));
-    this.#changed();
+    const stored = { open: this.#open, pinned: [...this.#pinned], active: this.#active };
+    sessionStorage.setItem(this.#key, JSON.stringify(stored));
+    this.#onChange();
   }
 }

@@ -9,80 +9,80 @@
  * @module
  */
 
-import { WaiterSupport } from "../shared/support_waiter.js";
+import { WaiterSupportSocket } from "../shared/support_waiter.js";
 import { Case } from "./case.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
-/** @typedef {import("../shared/conversation.js").Said} Said */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
+/** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
-/** @typedef {import("../shared/support_waiter.js").Reason} Reason */
-/** @typedef {import("../shared/support_waiter.js").Guest} Guest */
-/** @typedef {import("./case.js").Visitor} Visitor */
-/** @typedef {import("./records.js").Records} Records */
+/** @typedef {import("../shared/support_waiter.js").EndReason} EndReason */
+/** @typedef {import("../shared/support_waiter.js").AssignedClient} AssignedClient */
+/** @typedef {import("./case.js").Client} Client */
+/** @typedef {import("./records.js").SupportApi} SupportApi */
 
-/** @typedef {Visitor & { over?: Reason, read: number }} Kept */
+/** @typedef {Client & { over?: EndReason, read: number }} StoredCase */
 
 /**
- * @typedef {object} DeskListener
- * @property {() => void} changed
- * @property {(standing: Standing) => void} standing
- * @property {(one: Case) => void} arrived somebody new
- * @property {(one: Case) => void} parted the visitor has left
- * @property {(one: Case) => void} gone it is not on the desk any more
- * @property {(one: Case, said: Said) => void} news
- * @property {(one: Case, reason: string) => void} notEnded
+ * @typedef {object} CaseStoreListener
+ * @property {() => void} onChange
+ * @property {(status: ConnectionStatus) => void} onStatus
+ * @property {(item: Case) => void} onAssigned somebody new
+ * @property {(item: Case) => void} onClientLeft the visitor has left
+ * @property {(item: Case) => void} onRemoved it is not on the desk any more
+ * @property {(item: Case, message: Message) => void} onClientMessage
+ * @property {(item: Case, reason: string) => void} onEndFailed
  */
 
-export class Desk {
+export class CaseStore {
   /**
-   * @param {SignedIn} who
-   * @param {Records} records
-   * @param {DeskListener} listener
+   * @param {SignedIn} me
+   * @param {SupportApi} api
+   * @param {CaseStoreListener} listener
    */
-  constructor(who, records, listener) {
-    this.key = `console:${who.id}`;
-    this.#records = records;
+  constructor(me, api, listener) {
+    this.key = `console:${me.id}`;
+    this.#api = api;
     this.#listener = listener;
-    this.wanted = sessionStorage.getItem(`${this.key}:ready`) === "yes";
-    for (const kept of this.#kept()) {
-      const one = this.#add(kept);
-      one.readTo = kept.read;
-      if (kept.over) {
-        one.close(kept.over);
+    this.readyWanted = sessionStorage.getItem(`${this.key}:ready`) === "yes";
+    for (const stored of this.#load()) {
+      const item = this.#add(stored);
+      item.readSeq = stored.read;
+      if (stored.over) {
+        item.close(stored.over);
       }
     }
-    this.#socket = new WaiterSupport(who.token, this.wanted, {
-      standing: (standing) => this.#standing(standing),
-      arrived: (guest) => this.#arrived(guest),
-      left: (number, why) => this.#left(number, why),
-      ready: (ready) => this.#ready(ready),
-      barred: (reason) => {
-        this.barred = reason;
-        this.#want(false);
-        listener.changed();
+    this.#socket = new WaiterSupportSocket(me.token, this.readyWanted, {
+      onStatus: (status) => this.#onStatus(status),
+      onAssigned: (client) => this.#onAssigned(client),
+      onRemoved: (number, reason) => this.#onRemoved(number, reason),
+      onReady: (ready) => this.#onReady(ready),
+      onReadyRefused: (reason) => {
+        this.readyRefusal = reason;
+        this.#setReadyWanted(false);
+        listener.onChange();
       },
-      notEnded: (number, reason) => {
-        const one = this.case(number);
-        one.ending = false;
-        listener.changed();
-        listener.notEnded(one, reason);
+      onEndFailed: (number, reason) => {
+        const item = this.requireCase(number);
+        item.isEnding = false;
+        listener.onChange();
+        listener.onEndFailed(item, reason);
       },
     });
   }
 
-  #records;
+  #api;
   #listener;
   #socket;
   /** By number, in the order in which they came: it stays, so that nothing moves under the mouse. */
   #cases = /** @type {Map<number, Case>} */ (new Map());
   /** Whether the server has given back what there was. */
-  #settled = false;
+  #isResynced = false;
 
   /** Whether the waiter wants new visitors, and whether the server knows it. */
-  wanted;
-  known = false;
+  readyWanted;
+  readyConfirmed = false;
   /** Why the server gives none. */
-  barred = "";
+  readyRefusal = "";
   connected = false;
 
   start() {
@@ -98,23 +98,23 @@ export class Desk {
   }
 
   /** How many go on. */
-  get load() {
-    return this.cases.filter((one) => one.state !== "over").length;
+  get openCount() {
+    return this.cases.filter((item) => item.state !== "over").length;
   }
 
   get unread() {
-    return this.cases.reduce((sum, one) => sum + Math.max(one.unread, one.fresh ? 1 : 0), 0);
+    return this.cases.reduce((sum, item) => sum + Math.max(item.unread, item.isNew ? 1 : 0), 0);
   }
 
   /** Whether something that was written is not stored yet. */
-  get unsent() {
-    return this.cases.some((one) => one.unsent);
+  get hasUnsent() {
+    return this.cases.some((item) => item.unsent);
   }
 
   /** Whose visitor has waited longest for an answer. @param {number} [except] if there is another one */
-  urgent(except) {
-    const waiting = this.cases.filter((one) => one.waitsSince !== undefined && one.number !== except);
-    waiting.sort((one, other) => ((one.waitsSince ?? "") < (other.waitsSince ?? "") ? -1 : 1));
+  longestWaiting(except) {
+    const waiting = this.cases.filter((item) => item.waitingSince !== undefined && item.number !== except);
+    waiting.sort((item, other) => ((item.waitingSince ?? "") < (other.waitingSince ?? "") ? -1 : 1));
     return waiting[0];
   }
 
@@ -124,184 +124,189 @@ export class Desk {
   }
 
   /** @param {number} number @returns {Case} */
-  case(number) {
-    const one = this.#cases.get(number);
-    if (!one) {
+  requireCase(number) {
+    const item = this.#cases.get(number);
+    if (!item) {
       throw new Error(`there is no conversation ${number} on the desk`);
     }
-    return one;
+    return item;
   }
 
   // --- what the waiter does ---
 
   /** @param {boolean} wanted */
   setReady(wanted) {
-    this.#want(wanted);
-    this.known = false;
-    this.barred = "";
+    this.#setReadyWanted(wanted);
+    this.readyConfirmed = false;
+    this.readyRefusal = "";
     this.#socket.setReady(wanted);
-    this.#listener.changed();
+    this.#listener.onChange();
   }
 
   /**
    * What one can do in a conversation, for `Talking`.
    *
-   * @param {Case} one
-   * @returns {import("../shared/talking.js").Voice}
+   * @param {Case} item
+   * @returns {import("../shared/talking.js").ConversationActions}
    */
-  voice(one) {
-    const { number } = one;
+  actionsFor(item) {
+    const { number } = item;
     return {
       // Not given back by the server yet, it goes out as soon as it is.
-      say: (said) => one.wrote(one.state === "kept" ? one.outbox.add(said) : this.#socket.say(number, said)),
-      sayAgain: (id) => {
-        one.outbox.retry(id);
-        this.#socket.sayAgain(number, id);
-        this.#listener.changed();
+      send: (content) =>
+        item.addOwn(item.state === "kept" ? item.outbox.add(content) : this.#socket.send(number, content)),
+      resend: (id) => {
+        item.outbox.retry(id);
+        this.#socket.resend(number, id);
+        this.#listener.onChange();
       },
-      older: () => this.#socket.older(number),
-      typing: (typing) => this.#socket.typing(number, typing),
-      read: (seq) => {
-        if (seq > one.readTo) {
-          one.read(seq);
-          this.#keep();
+      loadOlder: () => this.#socket.loadOlder(number),
+      sendTyping: (typing) => this.#socket.sendTyping(number, typing),
+      markRead: (seq) => {
+        if (seq > item.readSeq) {
+          item.markRead(seq);
+          this.#save();
         }
-        this.#socket.read(number, seq);
+        this.#socket.markRead(number, seq);
       },
     };
   }
 
-  /** @param {Case} one */
-  end(one) {
-    one.ending = true;
-    this.#socket.end(one.number);
-    this.#listener.changed();
+  /** @param {Case} item */
+  end(item) {
+    item.isEnding = true;
+    this.#socket.end(item.number);
+    this.#listener.onChange();
   }
 
   /**
-   * @param {Case} one
+   * @param {Case} item
    * @param {string | number} waiter its id
    */
-  handOver(one, waiter) {
-    return this.#socket.transfer(one.number, waiter);
+  transfer(item, waiter) {
+    return this.#socket.transfer(item.number, waiter);
   }
 
-  /** Take one that is over from the desk. @param {Case} one */
-  putAway(one) {
-    one.forget();
-    this.#cases.delete(one.number);
-    this.#keep();
-    this.#listener.gone(one);
-    this.#listener.changed();
+  /** Take one that is over from the desk. @param {Case} item */
+  remove(item) {
+    item.clearStorage();
+    this.#cases.delete(item.number);
+    this.#save();
+    this.#listener.onRemoved(item);
+    this.#listener.onChange();
   }
 
-  /** What was said in one that was over before this page was loaded. @param {Case} one */
-  async recall(one) {
-    one.recall(await this.#records.lines(one.number));
+  /** What was said in one that was over before this page was loaded. @param {Case} item */
+  async loadTranscript(item) {
+    item.addTranscript(await this.#api.getMessages(item.number));
   }
 
   // --- what the server tells ---
 
-  /** @param {Standing} standing */
-  #standing(standing) {
-    this.connected = standing.state === "open";
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    this.connected = status.state === "open";
     if (!this.connected) {
-      this.known = false;
+      this.readyConfirmed = false;
     }
-    this.#listener.standing(standing);
-    this.#listener.changed();
+    this.#listener.onStatus(status);
+    this.#listener.onChange();
   }
 
-  /** @param {Guest} guest */
-  #arrived(guest) {
-    const before = this.#cases.get(guest.conversation);
+  /** @param {AssignedClient} client */
+  #onAssigned(client) {
+    const before = this.#cases.get(client.conversation);
     // Once over and here again, it went to the line and came back: other lines may be between.
-    const one = before?.state === "kept" ? before : this.#add(guest);
-    one.visitor = guest;
-    one.state = "open";
-    one.readTo = before?.readTo ?? 0;
+    const item = before?.state === "kept" ? before : this.#add(client);
+    item.client = client;
+    item.state = "open";
+    item.readSeq = before?.readSeq ?? 0;
     if (before?.state !== "kept") {
-      one.fresh = true;
+      item.isNew = true;
     }
-    this.#keep();
-    if (one.fresh && this.#settled) {
-      this.#listener.arrived(one);
+    this.#save();
+    if (item.isNew && this.#isResynced) {
+      this.#listener.onAssigned(item);
     }
-    this.#listener.changed();
-    return one;
+    this.#listener.onChange();
+    return item;
   }
 
   /**
    * @param {number} number
-   * @param {Reason} why
+   * @param {EndReason} reason
    */
-  #left(number, why) {
-    const one = this.#cases.get(number);
-    if (!one) {
+  #onRemoved(number, reason) {
+    const item = this.#cases.get(number);
+    if (!item) {
       return;
     }
-    one.close(why);
-    this.#keep();
-    if (why === "parted") {
-      this.#listener.parted(one);
+    item.close(reason);
+    this.#save();
+    if (reason === "parted") {
+      this.#listener.onClientLeft(item);
     }
-    this.#putAwayIfDone(one);
+    this.#removeIfDone(item);
   }
 
   /** @param {boolean} ready */
-  #ready(ready) {
-    this.known = ready === this.wanted;
-    this.barred = "";
-    for (const one of this.cases) {
-      if (one.state === "kept") {
-        one.close("lost");
+  #onReady(ready) {
+    this.readyConfirmed = ready === this.readyWanted;
+    this.readyRefusal = "";
+    for (const item of this.cases) {
+      if (item.state === "kept") {
+        item.close("lost");
       }
     }
-    if (!this.#settled) {
-      this.#settled = true;
-      const fresh = this.cases.filter((one) => one.fresh);
-      fresh.slice(-1).forEach((one) => this.#listener.arrived(one)); // one signal for all that were there
+    if (!this.#isResynced) {
+      this.#isResynced = true;
+      const unseen = this.cases.filter((item) => item.isNew);
+      unseen.slice(-1).forEach((item) => this.#listener.onAssigned(item)); // one signal for all that were there
     }
-    this.#keep();
-    this.#listener.changed();
+    this.#save();
+    this.#listener.onChange();
   }
 
-  /** What the waiter itself was rid of goes, when nothing that it wrote is unsent. @param {Case} one */
-  #putAwayIfDone(one) {
-    if (one.state === "over" && (one.why === "ended" || one.why === "handed") && !one.unsent) {
-      this.putAway(one);
+  /** What the waiter itself was rid of goes, when nothing that it wrote is unsent. @param {Case} item */
+  #removeIfDone(item) {
+    if (
+      item.state === "over" &&
+      (item.endReason === "ended" || item.endReason === "handed") &&
+      !item.unsent
+    ) {
+      this.remove(item);
     }
   }
 
   // --- the tab's memory ---
 
-  /** @param {Visitor} visitor */
-  #add(visitor) {
-    const one = new Case(this.key, visitor, {
-      changed: () => this.#listener.changed(),
-      news: (said) => this.#listener.news(one, said),
-      stored: () => this.#putAwayIfDone(one),
+  /** @param {Client} client */
+  #add(client) {
+    const item = new Case(this.key, client, {
+      onChange: () => this.#listener.onChange(),
+      onClientMessage: (message) => this.#listener.onClientMessage(item, message),
+      onStored: () => this.#removeIfDone(item),
     });
-    this.#cases.set(visitor.conversation, one);
-    return one;
+    this.#cases.set(client.conversation, item);
+    return item;
   }
 
-  #keep() {
-    const kept = this.cases.map((one) => {
-      const { conversation, id, name, since } = one.visitor;
-      return { conversation, id, name, since, over: one.why, read: one.readTo };
+  #save() {
+    const stored = this.cases.map((item) => {
+      const { conversation, id, name, since } = item.client;
+      return { conversation, id, name, since, over: item.endReason, read: item.readSeq };
     });
-    sessionStorage.setItem(`${this.key}:desk`, JSON.stringify(kept));
+    sessionStorage.setItem(`${this.key}:desk`, JSON.stringify(stored));
   }
 
   /** @param {boolean} wanted */
-  #want(wanted) {
-    this.wanted = wanted;
+  #setReadyWanted(wanted) {
+    this.readyWanted = wanted;
     sessionStorage.setItem(`${this.key}:ready`, wanted ? "yes" : "no");
   }
 
-  /** @returns {Kept[]} */
-  #kept() {
+  /** @returns {StoredCase[]} */
+  #load() {
     return JSON.parse(sessionStorage.getItem(`${this.key}:desk`) ?? "[]");
   }
 }

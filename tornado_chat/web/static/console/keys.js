@@ -9,59 +9,59 @@
 
 const IS_MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
-/** @typedef {"next" | "previous" | "urgent" | "write" | "details" | "hand" | "end" | "ready" | "pin"} Deed */
+/** @typedef {"next" | "previous" | "urgent" | "write" | "details" | "hand" | "end" | "ready" | "pin"} Shortcut */
 
 /**
  * By the physical key: with Alt, some systems make other characters of them.
  *
- * @type {Record<Deed, { code: string, shown: string }>}
+ * @type {Record<Shortcut, { code: string, label: string }>}
  */
 export const SHORTCUTS = {
-  next: { code: "ArrowDown", shown: "↓" },
-  previous: { code: "ArrowUp", shown: "↑" },
-  urgent: { code: "KeyN", shown: "N" },
-  write: { code: "KeyC", shown: "C" },
-  details: { code: "KeyI", shown: "I" },
-  hand: { code: "KeyO", shown: "O" },
-  end: { code: "KeyX", shown: "X" },
-  ready: { code: "KeyP", shown: "P" },
-  pin: { code: "KeyB", shown: "B" },
+  next: { code: "ArrowDown", label: "↓" },
+  previous: { code: "ArrowUp", label: "↑" },
+  urgent: { code: "KeyN", label: "N" },
+  write: { code: "KeyC", label: "C" },
+  details: { code: "KeyI", label: "I" },
+  hand: { code: "KeyO", label: "O" },
+  end: { code: "KeyX", label: "X" },
+  ready: { code: "KeyP", label: "P" },
+  pin: { code: "KeyB", label: "B" },
 };
 
-/** How a shortcut is written. @param {Deed} deed */
-export function shown(deed) {
-  return IS_MAC ? `⌥${SHORTCUTS[deed].shown}` : `Alt+${SHORTCUTS[deed].shown}`;
+/** How a shortcut is written. @param {Shortcut} shortcut */
+export function shortcutText(shortcut) {
+  return IS_MAC ? `⌥${SHORTCUTS[shortcut].label}` : `Alt+${SHORTCUTS[shortcut].label}`;
 }
 
-/** How a shortcut is told to screen readers. @param {Deed} deed */
-export function announced(deed) {
-  return `Alt+${SHORTCUTS[deed].code.replace("Key", "")}`;
+/** How a shortcut is told to screen readers. @param {Shortcut} shortcut */
+export function ariaShortcut(shortcut) {
+  return `Alt+${SHORTCUTS[shortcut].code.replace("Key", "")}`;
 }
 
 /**
- * @param {() => boolean} wanted whether shortcuts are switched on
- * @param {Record<Deed, () => void>} deeds
- * @param {() => void} help
+ * @param {() => boolean} isEnabled whether shortcuts are switched on
+ * @param {Record<Shortcut, () => void>} actions
+ * @param {() => void} showHelp
  */
-export function listen(wanted, deeds, help) {
+export function listenForShortcuts(isEnabled, actions, showHelp) {
   document.addEventListener("keydown", (event) => {
     // 229: an input method has it. AltGr, which writes characters, comes as Ctrl and Alt.
-    if (!wanted() || event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey) {
+    if (!isEnabled() || event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey) {
       return;
     }
     const open = document.querySelector("dialog[open]");
     if (event.key === "?" && !event.altKey && !open && !isField(event.target)) {
       event.preventDefault();
-      help();
+      showHelp();
     }
     const plainAlt = event.altKey && !event.shiftKey && !event.getModifierState("AltGraph");
-    const deed = /** @type {Deed[]} */ (Object.keys(SHORTCUTS)).find(
+    const shortcut = /** @type {Shortcut[]} */ (Object.keys(SHORTCUTS)).find(
       (each) => SHORTCUTS[each].code === event.code,
     );
-    if (plainAlt && deed) {
+    if (plainAlt && shortcut) {
       event.preventDefault();
       if (!open) {
-        deeds[deed]();
+        actions[shortcut]();
       }
     }
   });

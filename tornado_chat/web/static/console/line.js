@@ -7,81 +7,81 @@
 
 import { parseTime } from "../shared/time.js";
 
-/** @typedef {import("./records.js").Records} Records */
+/** @typedef {import("./records.js").SupportApi} SupportApi */
 /** @typedef {import("./records.js").Status} Status */
 
 const POLL_INTERVAL_MS = 4_000;
 const POLL_SOON_MS = 250; // after something that changes it; several such things at once are asked about once
 
-export class Line {
+export class QueueStatus {
   /**
-   * @param {Records} records
-   * @param {() => void} changed
+   * @param {SupportApi} api
+   * @param {() => void} onChange
    */
-  constructor(records, changed) {
-    this.#records = records;
-    this.#changed = changed;
-    document.addEventListener("visibilitychange", () => this.#plan(0));
+  constructor(api, onChange) {
+    this.#api = api;
+    this.#onChange = onChange;
+    document.addEventListener("visibilitychange", () => this.#schedule(0));
   }
 
-  #records;
-  #changed;
+  #api;
+  #onChange;
   /** @type {number | undefined} */
   #timer;
-  #watching = false;
-  #asking = false;
+  #isConnected = false;
+  #isPolling = false;
   /** @type {number | null} */
-  #offset = null;
+  #clockOffsetMs = null;
   /** Null while it is not known. @type {Status | null} */
   status = null;
 
   /** Milliseconds as `parseTime` makes them of the server's times, which have no zone; null while not known. */
-  now() {
-    return this.#offset === null ? null : Date.now() - this.#offset;
+  serverNowMs() {
+    return this.#clockOffsetMs === null ? null : Date.now() - this.#clockOffsetMs;
   }
 
-  /** Whether there is a server to ask. @param {boolean} watching */
-  watch(watching) {
-    this.#watching = watching;
-    if (!watching) {
+  /** Whether there is a server to ask. @param {boolean} isConnected */
+  setConnected(isConnected) {
+    this.#isConnected = isConnected;
+    if (!isConnected) {
       clearTimeout(this.#timer);
       this.status = null;
-      this.#changed();
+      this.#onChange();
     } else {
-      this.#plan(0);
+      this.#schedule(0);
     }
   }
 
   /** Something has happened that changes it. */
-  look() {
-    this.#plan(POLL_SOON_MS);
+  refreshSoon() {
+    this.#schedule(POLL_SOON_MS);
   }
 
-  /** @param {number} delay */
-  #plan(delay) {
+  /** @param {number} delayMs */
+  #schedule(delayMs) {
     clearTimeout(this.#timer);
-    if (this.#watching && !document.hidden) {
-      this.#timer = setTimeout(() => void this.#ask(), delay);
+    if (this.#isConnected && !document.hidden) {
+      this.#timer = setTimeout(() => void this.#poll(), delayMs);
     }
   }
 
-  async #ask() {
-    if (this.#asking) {
+  async #poll() {
+    if (this.#isPolling) {
       return;
     }
-    this.#asking = true;
+    this.#isPolling = true;
     try {
-      const status = await this.#records.status();
-      if (this.#watching) {
+      const status = await this.#api.getStatus();
+      if (this.#isConnected) {
         this.status = status;
-        this.#offset = Date.now() - parseTime(status.time).getTime();
+        this.#clockOffsetMs = Date.now() - parseTime(status.time).getTime();
       }
     } catch {
       this.status = null; // not known is better than wrong
     } finally {
-      this.#asking = false;
+      this.#isPolling = false;
     }
-    this.#changed();
-    this.#plan(POLL_INTERVAL_MS);
+    this.#onChange();
+    this.#schedule(POLL_INTERVAL_MS);
   }
 }

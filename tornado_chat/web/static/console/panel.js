@@ -9,117 +9,117 @@ import { ChatComposer } from "../shared/composer.js";
 import { icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { language, text } from "../shared/strings.js";
-import { Talking } from "../shared/talking.js";
-import { elapsed, parseTime, Times } from "../shared/time.js";
-import { announced, shown } from "./keys.js";
-import { suggest } from "./suggest.js";
+import { ConversationView } from "../shared/talking.js";
+import { formatElapsed, parseTime, TimeFormatter } from "../shared/time.js";
+import { ariaShortcut, shortcutText } from "./keys.js";
+import { suggestReplies } from "./suggest.js";
 
-/** @typedef {import("../shared/conversation.js").Said} Said */
-/** @typedef {import("../shared/talking.js").Voice} Voice */
+/** @typedef {import("../shared/conversation.js").Message} Message */
+/** @typedef {import("../shared/talking.js").ConversationActions} ConversationActions */
 /** @typedef {import("./case.js").Case} Case */
-/** @typedef {import("./keys.js").Deed} Deed */
-/** @typedef {import("./replies.js").Replies} Replies */
+/** @typedef {import("./keys.js").Shortcut} Shortcut */
+/** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 
 /**
  * What can be done with it.
  *
- * @typedef {object} Acts
- * @property {Voice} voice
- * @property {Replies} replies
+ * @typedef {object} PanelActions
+ * @property {ConversationActions} conversation
+ * @property {QuickReplies} replies
  * @property {() => void} back
  * @property {() => void} pin
  * @property {() => void} details
- * @property {() => void} hand
+ * @property {() => void} handOver
  * @property {() => void} end
- * @property {() => void} putAway
- * @property {() => Promise<void>} recall
+ * @property {() => void} remove
+ * @property {() => Promise<void>} loadTranscript
  * @property {() => void} activate
- * @property {() => void} edited a refused message is a draft again
+ * @property {() => void} onEdit a refused message is a draft again
  */
 
 const PAGE_MESSAGES = 60; // lines that are shown when it opens, and on each way back
 export const LONG_WAIT_MS = 60_000; // milliseconds that one may wait, and that are too long
 export const TOO_LONG_WAIT_MS = 180_000;
 
-export class Panel {
+export class CasePanel {
   #messages = new ChatMessages();
   #composer = new ChatComposer();
   #name = make("h2", "panel-name");
-  #words = make("p", "panel-words");
-  #over = make("div", "panel-over");
-  #times = new Times(language);
-  /** @type {Talking | undefined} */
-  #talking;
+  #statusText = make("p", "panel-words");
+  #endNotice = make("div", "panel-over");
+  #times = new TimeFormatter(language);
+  /** @type {ConversationView | undefined} */
+  #view;
   /** The number of the first line that is shown; 0: all that are in memory are. */
-  #from = 0;
-  #filled = false;
-  #recalling = false;
+  #firstShownSeq = 0;
+  #hasContent = false;
+  #isLoadingTranscript = false;
   /** @type {Partial<Record<string, HTMLButtonElement>>} */
   #buttons = {};
 
   /**
-   * @param {Case} one
-   * @param {Acts} acts
+   * @param {Case} item
+   * @param {PanelActions} actions
    */
-  constructor(one, acts) {
-    this.case = one;
-    this.#acts = acts;
-    this.#name.id = `name-${one.number}`;
+  constructor(item, actions) {
+    this.case = item;
+    this.#actions = actions;
+    this.#name.id = `name-${item.number}`;
     this.#name.tabIndex = -1;
     const top = make(
       "header",
       "panel-top",
-      this.#button("back", "back", "back_to_list", acts.back),
-      make("div", "panel-who", this.#name, this.#words),
-      this.#button("pin", "pin", "pin", acts.pin, "pin"),
-      this.#button("details", "person", "details", acts.details, "details"),
-      this.#button("hand", "hand_over", "hand_over", acts.hand, "hand"),
-      this.#button("end", "end", "end_talk", acts.end, "end"),
+      this.#makeButton("back", "back", "back_to_list", actions.back),
+      make("div", "panel-who", this.#name, this.#statusText),
+      this.#makeButton("pin", "pin", "pin", actions.pin, "pin"),
+      this.#makeButton("details", "person", "details", actions.details, "details"),
+      this.#makeButton("hand", "hand_over", "hand_over", actions.handOver, "hand"),
+      this.#makeButton("end", "end", "end_talk", actions.end, "end"),
     );
-    this.#over.hidden = true;
-    this.element = make("section", "panel", top, this.#messages, this.#composer, this.#over);
+    this.#endNotice.hidden = true;
+    this.element = make("section", "panel", top, this.#messages, this.#composer, this.#endNotice);
     this.element.setAttribute("aria-labelledby", this.#name.id);
-    this.element.dataset.number = String(one.number);
+    this.element.dataset.number = String(item.number);
     for (const event of ["pointerdown", "focusin"]) {
-      this.element.addEventListener(event, acts.activate);
+      this.element.addEventListener(event, actions.activate);
     }
   }
 
-  #acts;
+  #actions;
 
   /** The element is in the page: show what there is. */
-  begin() {
-    const { case: one } = this;
-    const voice = { ...this.#acts.voice, older: () => this.#older() };
-    this.#messages.otherName = one.name;
-    this.#messages.links = true;
-    this.#talking = new Talking(this.#messages, this.#composer, one.outbox, one.draftKey, voice);
-    this.#messages.addEventListener("edit", this.#acts.edited);
-    suggest(this.#composer, this.#acts.replies, () => one.visitor.name ?? "");
-    this.#talking.read(one.seen);
-    this.#talking.typing(one.isTyping);
-    if (one.loaded) {
-      this.#showUpTo(one.lines.length);
+  attach() {
+    const { case: item } = this;
+    const actions = { ...this.#actions.conversation, loadOlder: () => this.#loadOlder() };
+    this.#messages.otherName = item.name;
+    this.#messages.linkUrls = true;
+    this.#view = new ConversationView(this.#messages, this.#composer, item.outbox, item.draftKey, actions);
+    this.#messages.addEventListener("edit", this.#actions.onEdit);
+    suggestReplies(this.#composer, this.#actions.replies, () => item.client.name ?? "");
+    this.#view.onRead(item.clientReadSeq);
+    this.#view.onTyping(item.isTyping);
+    if (item.isLoaded) {
+      this.#showMessagesBefore(item.messages.length);
     }
-    const { message, stored, refused, typing, read } = this.#talking;
-    one.view = {
-      message,
-      stored,
-      refused,
-      typing,
-      read,
-      past: (past, more) => this.#past(past, more),
-      over: () => this.#showOver(),
-      dropped: (id) => this.#messages.removeUnsent(id),
+    const { onMessage, onStored, onRefused, onTyping, onRead } = this.#view;
+    item.view = {
+      onMessage,
+      onStored,
+      onRefused,
+      onTyping,
+      onRead,
+      onHistory: (messages, hasOlder) => this.#onHistory(messages, hasOlder),
+      showEnded: () => this.#showEnded(),
+      removeUnsent: (id) => this.#messages.removeUnsent(id),
     };
-    one.fresh = false;
-    if (one.state === "over") {
-      this.#showOver();
+    item.isNew = false;
+    if (item.state === "over") {
+      this.#showEnded();
     }
   }
 
   /** The element leaves the page. */
-  end() {
+  detach() {
     this.case.view = null;
     this.element.remove();
   }
@@ -133,94 +133,94 @@ export class Panel {
     }
   }
 
-  /** @param {{ active: boolean, pinned: boolean, detailed: boolean, connected: boolean }} now */
+  /** @param {{ active: boolean, pinned: boolean, detailed: boolean, connected: boolean }} state */
   show({ active, pinned, detailed, connected }) {
-    const { case: one } = this;
-    const over = one.state === "over";
+    const { case: item } = this;
+    const over = item.state === "over";
     this.element.classList.toggle("active", active);
-    this.#name.textContent = one.name;
-    this.#messages.otherName = one.name;
+    this.#name.textContent = item.name;
+    this.#messages.otherName = item.name;
     this.#buttons.pin?.setAttribute("aria-pressed", String(pinned));
     this.#buttons.details?.setAttribute("aria-pressed", String(detailed));
     for (const name of ["hand", "end"]) {
       const button = this.#buttons[name];
       if (button) {
         button.hidden = over;
-        button.disabled = one.ending || one.state !== "open" || (name === "hand" && !connected);
+        button.disabled = item.isEnding || item.state !== "open" || (name === "hand" && !connected);
       }
     }
   }
 
-  /** Once a second. @param {number | null} now */
-  tick(now) {
-    const { case: one } = this;
-    const since = one.waitsSince;
-    const waits = since === undefined || now === null ? 0 : now - parseTime(since).getTime();
-    const place = text("number", { number: one.number });
-    const begun = text("since", { time: this.#times.clock(parseTime(one.visitor.since)) });
-    const words = one.ending
+  /** Once a second. @param {number | null} serverNowMs */
+  tick(serverNowMs) {
+    const { case: item } = this;
+    const since = item.waitingSince;
+    const waitMs = since === undefined || serverNowMs === null ? 0 : serverNowMs - parseTime(since).getTime();
+    const number = text("number", { number: item.number });
+    const startedText = text("since", { time: this.#times.clock(parseTime(item.client.since)) });
+    const content = item.isEnding
       ? text("ending")
-      : one.state === "over"
-        ? `${text("over")} · ${place}`
-        : waits > 0
-          ? `${text("waits", { time: elapsed(waits) })} · ${place}`
-          : `${place} · ${begun}`;
-    if (this.#words.textContent !== words) {
-      this.#words.textContent = words;
+      : item.state === "over"
+        ? `${text("over")} · ${number}`
+        : waitMs > 0
+          ? `${text("waits", { time: formatElapsed(waitMs) })} · ${number}`
+          : `${number} · ${startedText}`;
+    if (this.#statusText.textContent !== content) {
+      this.#statusText.textContent = content;
     }
-    this.#words.dataset.waits = howLong(one.ending ? 0 : waits);
+    this.#statusText.dataset.waits = waitLevel(item.isEnding ? 0 : waitMs);
   }
 
   // --- what was said ---
 
-  /** Lines came that were said before. @param {Said[]} past @param {boolean} more */
-  #past(past, more) {
-    if (!this.#filled) {
-      this.#showUpTo(this.case.lines.length);
+  /** Lines came that were said before. @param {Message[]} messages @param {boolean} hasOlder */
+  #onHistory(messages, hasOlder) {
+    if (!this.#hasContent) {
+      this.#showMessagesBefore(this.case.messages.length);
     } else {
       // What is in memory and above the first shown line is not shown yet; nor are others that belong there.
-      const shown = past.filter((said) => said.seq >= this.#from);
-      this.#messages.addPast(shown, this.#from > 0 || more);
+      const shown = messages.filter((message) => message.seq >= this.#firstShownSeq);
+      this.#messages.addHistory(shown, this.#firstShownSeq > 0 || hasOlder);
     }
   }
 
-  #older() {
-    const { lines } = this.case;
-    if (this.#from > 0) {
-      this.#showUpTo(lines.findIndex((said) => said.seq === this.#from));
+  #loadOlder() {
+    const { messages } = this.case;
+    if (this.#firstShownSeq > 0) {
+      this.#showMessagesBefore(messages.findIndex((message) => message.seq === this.#firstShownSeq));
     } else {
-      this.#acts.voice.older();
+      this.#actions.conversation.loadOlder();
     }
   }
 
   /** Show some lines of the memory: those before the one with this index. @param {number} end */
-  #showUpTo(end) {
-    const { lines, more } = this.case;
+  #showMessagesBefore(end) {
+    const { messages, hasOlder } = this.case;
     const begin = Math.max(0, end - PAGE_MESSAGES);
-    this.#filled = true;
-    this.#from = begin > 0 ? lines[begin].seq : 0;
-    this.#messages.addPast(lines.slice(begin, end), begin > 0 || more);
+    this.#hasContent = true;
+    this.#firstShownSeq = begin > 0 ? messages[begin].seq : 0;
+    this.#messages.addHistory(messages.slice(begin, end), begin > 0 || hasOlder);
   }
 
-  #showOver() {
-    const { case: one } = this;
-    this.#talking?.giveUpUnsent();
+  #showEnded() {
+    const { case: item } = this;
+    this.#view?.giveUpUnsent();
     this.#composer.hidden = true;
     this.element.classList.add("over");
-    const words = text(`over_${one.why ?? "lost"}`, { name: one.name });
-    const putAway = make("button", "plain-button", text("put_away"));
-    putAway.type = "button";
-    putAway.title = shown("end");
-    putAway.addEventListener("click", this.#acts.putAway);
-    const told = make("p", "", one.unsent ? `${words} ${text("over_unsent")}` : words);
-    this.#over.replaceChildren(told, putAway);
-    this.#over.hidden = false;
-    this.#messages.toEnd();
-    if (!one.loaded && !this.#recalling) {
-      this.#recalling = true;
-      this.#acts.recall().catch((error) => {
-        this.#messages.addPast([], false);
-        told.textContent = `${words} ${error.message}`;
+    const content = text(`over_${item.endReason ?? "lost"}`, { name: item.name });
+    const removeButton = make("button", "plain-button", text("put_away"));
+    removeButton.type = "button";
+    removeButton.title = shortcutText("end");
+    removeButton.addEventListener("click", this.#actions.remove);
+    const notice = make("p", "", item.unsent ? `${content} ${text("over_unsent")}` : content);
+    this.#endNotice.replaceChildren(notice, removeButton);
+    this.#endNotice.hidden = false;
+    this.#messages.scrollToEnd();
+    if (!item.isLoaded && !this.#isLoadingTranscript) {
+      this.#isLoadingTranscript = true;
+      this.#actions.loadTranscript().catch((error) => {
+        this.#messages.addHistory([], false);
+        notice.textContent = `${content} ${error.message}`;
       });
     }
   }
@@ -229,18 +229,18 @@ export class Panel {
 
   /**
    * @param {string} name
-   * @param {string} picture
+   * @param {string} iconName
    * @param {string} key
    * @param {() => void} act
-   * @param {Deed} [deed]
+   * @param {Shortcut} [shortcut]
    */
-  #button(name, picture, key, act, deed) {
-    const button = make("button", `round ${name}`, icon(picture));
+  #makeButton(name, iconName, key, act, shortcut) {
+    const button = make("button", `round ${name}`, icon(iconName));
     button.type = "button";
     button.setAttribute("aria-label", text(key));
-    button.title = deed ? `${text(key)} (${shown(deed)})` : text(key);
-    if (deed) {
-      button.setAttribute("aria-keyshortcuts", announced(deed));
+    button.title = shortcut ? `${text(key)} (${shortcutText(shortcut)})` : text(key);
+    if (shortcut) {
+      button.setAttribute("aria-keyshortcuts", ariaShortcut(shortcut));
     }
     button.addEventListener("click", act);
     this.#buttons[name] = button;
@@ -249,7 +249,7 @@ export class Panel {
 }
 
 /** How a time of waiting is shown. @param {number} milliseconds @returns {"" | "short" | "long" | "too-long"} */
-export function howLong(milliseconds) {
+export function waitLevel(milliseconds) {
   return milliseconds <= 0
     ? ""
     : milliseconds < LONG_WAIT_MS

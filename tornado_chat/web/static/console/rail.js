@@ -9,14 +9,14 @@
 
 import { find, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { elapsed, parseTime } from "../shared/time.js";
-import { visitorName } from "./case.js";
-import { howLong } from "./panel.js";
+import { formatElapsed, parseTime } from "../shared/time.js";
+import { clientName } from "./case.js";
+import { waitLevel } from "./panel.js";
 
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./columns.js").Columns} Columns */
-/** @typedef {import("./desk.js").Desk} Desk */
-/** @typedef {import("./line.js").Line} Line */
+/** @typedef {import("./desk.js").CaseStore} CaseStore */
+/** @typedef {import("./line.js").QueueStatus} QueueStatus */
 
 const MAX_QUEUE_ROWS = 20;
 
@@ -24,27 +24,27 @@ const MAX_QUEUE_ROWS = 20;
 class Row {
   #avatar = make("span", "avatar");
   #name = make("span", "row-name");
-  #last = make("span", "row-last");
-  #waits = make("span", "row-waits");
-  #waitsWords = make("span", "hidden");
+  #preview = make("span", "row-last");
+  #wait = make("span", "row-waits");
+  #waitLabel = make("span", "hidden");
   #count = make("span", "row-count");
-  #countWords = make("span", "hidden");
+  #countLabel = make("span", "hidden");
 
   /**
-   * @param {Case} one
+   * @param {Case} item
    * @param {() => void} open
    */
-  constructor(one, open) {
-    this.case = one;
+  constructor(item, open) {
+    this.case = item;
     this.#avatar.setAttribute("aria-hidden", "true");
     this.#count.setAttribute("aria-hidden", "true");
-    this.#waits.setAttribute("aria-hidden", "true");
+    this.#wait.setAttribute("aria-hidden", "true");
     this.button = make(
       "button",
       "row",
       this.#avatar,
-      make("span", "row-words", this.#name, this.#countWords, this.#last),
-      make("span", "row-signs", this.#waits, this.#waitsWords, this.#count),
+      make("span", "row-words", this.#name, this.#countLabel, this.#preview),
+      make("span", "row-signs", this.#wait, this.#waitLabel, this.#count),
     );
     this.button.type = "button";
     this.button.addEventListener("click", open);
@@ -54,22 +54,22 @@ class Row {
   /**
    * @param {boolean} visible
    * @param {boolean} active
-   * @param {boolean} namesakes somebody else here is called the same
+   * @param {boolean} hasNamesake somebody else here is called the same
    */
-  show(visible, active, namesakes) {
-    const { case: one } = this;
-    const { unread, unsent } = one;
-    const fresh = one.fresh && unread === 0;
-    write(this.#avatar, Array.from(one.visitor.name || "?")[0].toUpperCase());
-    write(this.#name, namesakes ? `${one.name} · ${one.number}` : one.name);
-    write(this.#last, lastWords(one, visible));
-    write(this.#count, unread > 99 ? "99+" : unread ? String(unread) : fresh ? "•" : "");
-    write(this.#countWords, [unread && text("unread", { count: unread })].filter(Boolean).join(" "));
-    this.#count.hidden = unread === 0 && !fresh;
+  show(visible, active, hasNamesake) {
+    const { case: item } = this;
+    const { unread, unsent } = item;
+    const isUnseen = item.isNew && unread === 0;
+    setText(this.#avatar, Array.from(item.client.name || "?")[0].toUpperCase());
+    setText(this.#name, hasNamesake ? `${item.name} · ${item.number}` : item.name);
+    setText(this.#preview, previewText(item, visible));
+    setText(this.#count, unread > 99 ? "99+" : unread ? String(unread) : isUnseen ? "•" : "");
+    setText(this.#countLabel, [unread && text("unread", { count: unread })].filter(Boolean).join(" "));
+    this.#count.hidden = unread === 0 && !isUnseen;
     this.button.classList.toggle("open", visible);
-    this.button.classList.toggle("over", one.state === "over");
-    this.button.classList.toggle("unread", unread > 0 || one.fresh);
-    this.#last.dataset.sign = one.isTyping ? "typing" : unsent;
+    this.button.classList.toggle("over", item.state === "over");
+    this.button.classList.toggle("unread", unread > 0 || item.isNew);
+    this.#preview.dataset.sign = item.isTyping ? "typing" : unsent;
     if (active) {
       this.button.setAttribute("aria-current", "true");
     } else {
@@ -77,17 +77,17 @@ class Row {
     }
   }
 
-  /** @param {number | null} now */
-  tick(now) {
-    const since = this.case.waitsSince;
-    const waits = since === undefined || now === null ? 0 : now - parseTime(since).getTime();
-    write(this.#waits, waits > 0 ? elapsed(waits) : "");
-    this.#waits.dataset.waits = howLong(waits);
-    write(this.#waitsWords, waits > 0 ? text("waits", { time: elapsed(waits) }) : "");
+  /** @param {number | null} serverNowMs */
+  tick(serverNowMs) {
+    const since = this.case.waitingSince;
+    const waitMs = since === undefined || serverNowMs === null ? 0 : serverNowMs - parseTime(since).getTime();
+    setText(this.#wait, waitMs > 0 ? formatElapsed(waitMs) : "");
+    this.#wait.dataset.waits = waitLevel(waitMs);
+    setText(this.#waitLabel, waitMs > 0 ? text("waits", { time: formatElapsed(waitMs) }) : "");
   }
 }
 
-export class Rail {
+export class Sidebar {
   /**
    * @param {object} acts
    * @param {(number: number) => void} acts.open
@@ -111,34 +111,34 @@ export class Rail {
   #open;
   #ready = find("#ready", HTMLButtonElement);
   #list = find("#rows");
-  #lineRows = find("#line-rows");
+  #queueRows = find("#line-rows");
   /** @type {Map<number, Row>} */
   #rows = new Map();
 
   /**
-   * @param {Desk} desk
+   * @param {CaseStore} store
    * @param {Columns} columns
-   * @param {Line} line
+   * @param {QueueStatus} queueStatus
    * @param {string | number} me one's id
    */
-  show(desk, columns, line, me) {
-    const own = line.status?.waiters.find((each) => String(each.id) === String(me));
-    this.#showState(desk, own?.capacity);
-    this.#showRows(desk, columns);
-    this.#showLine(line);
-    this.tick(line);
+  show(store, columns, queueStatus, me) {
+    const own = queueStatus.status?.waiters.find((each) => String(each.id) === String(me));
+    this.#showState(store, own?.capacity);
+    this.#showRows(store, columns);
+    this.#showQueue(queueStatus);
+    this.tick(queueStatus);
   }
 
-  /** Once a second. @param {Line} line */
-  tick(line) {
-    const now = line.now();
-    this.#rows.forEach((row) => row.tick(now));
+  /** Once a second. @param {QueueStatus} queueStatus */
+  tick(queueStatus) {
+    const serverNowMs = queueStatus.serverNowMs();
+    this.#rows.forEach((row) => row.tick(serverNowMs));
     for (const time of /** @type {NodeListOf<HTMLElement>} */ (
-      this.#lineRows.querySelectorAll("[data-since]")
+      this.#queueRows.querySelectorAll("[data-since]")
     )) {
-      const waits = now === null ? 0 : now - parseTime(time.dataset.since).getTime();
-      write(time, elapsed(waits));
-      time.dataset.waits = howLong(waits);
+      const waitMs = serverNowMs === null ? 0 : serverNowMs - parseTime(time.dataset.since).getTime();
+      setText(time, formatElapsed(waitMs));
+      time.dataset.waits = waitLevel(waitMs);
     }
   }
 
@@ -147,107 +147,111 @@ export class Rail {
     this.#rows.get(number)?.button.focus();
   }
 
-  /** @param {Desk} desk @param {number | undefined} capacity */
-  #showState(desk, capacity) {
-    const standing = find("#my-standing");
-    standing.dataset.connected = String(desk.connected);
-    write(find(".words", HTMLElement, standing), text(desk.connected ? "online" : "no_connection"));
-    this.#ready.setAttribute("aria-checked", String(desk.wanted));
-    const full = capacity !== undefined && desk.load >= capacity;
-    const words = desk.barred
-      ? text("barred", { reason: desk.barred })
-      : desk.connected && !desk.known
+  /** @param {CaseStore} store @param {number | undefined} capacity */
+  #showState(store, capacity) {
+    const status = find("#my-standing");
+    status.dataset.connected = String(store.connected);
+    setText(find(".words", HTMLElement, status), text(store.connected ? "online" : "no_connection"));
+    this.#ready.setAttribute("aria-checked", String(store.readyWanted));
+    const full = capacity !== undefined && store.openCount >= capacity;
+    const content = store.readyRefusal
+      ? text("barred", { reason: store.readyRefusal })
+      : store.connected && !store.readyConfirmed
         ? text("ready_wait")
-        : text(desk.wanted ? (full ? "ready_full" : "ready_words") : "paused_words");
-    write(find("#ready-words"), words);
-    this.#ready.classList.toggle("barred", desk.barred !== "");
-    write(
+        : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : "paused_words");
+    setText(find("#ready-words"), content);
+    this.#ready.classList.toggle("barred", store.readyRefusal !== "");
+    setText(
       find("#load"),
       capacity === undefined
-        ? desk.load
-          ? String(desk.load)
+        ? store.openCount
+          ? String(store.openCount)
           : ""
-        : text("load", { count: desk.load, capacity }),
+        : text("load", { count: store.openCount, capacity }),
     );
   }
 
-  /** @param {Desk} desk @param {Columns} columns */
-  #showRows(desk, columns) {
-    const { cases } = desk;
+  /** @param {CaseStore} store @param {Columns} columns */
+  #showRows(store, columns) {
+    const { cases } = store;
     const { visible } = columns;
     for (const [number, row] of this.#rows) {
-      if (desk.find(number) !== row.case) {
+      if (store.find(number) !== row.case) {
         row.element.remove();
         this.#rows.delete(number);
       }
     }
-    cases.forEach((one, index) => {
-      let row = this.#rows.get(one.number);
+    cases.forEach((item, index) => {
+      let row = this.#rows.get(item.number);
       if (!row) {
-        row = new Row(one, () => this.#open(one.number));
-        this.#rows.set(one.number, row);
+        row = new Row(item, () => this.#open(item.number));
+        this.#rows.set(item.number, row);
         this.#list.insertBefore(row.element, this.#list.children[index] ?? null);
       }
-      const namesakes = cases.some((other) => other !== one && other.name === one.name);
-      row.show(visible.includes(one.number), columns.active === one.number, namesakes);
+      const hasNamesake = cases.some((other) => other !== item && other.name === item.name);
+      row.show(visible.includes(item.number), columns.active === item.number, hasNamesake);
     });
     find("#nobody").hidden = cases.length > 0;
   }
 
-  /** @param {Line} line */
-  #showLine(line) {
-    const queue = line.status?.queue;
+  /** @param {QueueStatus} queueStatus */
+  #showQueue(queueStatus) {
+    const queue = queueStatus.status?.queue;
     const length = queue?.length ?? 0;
-    write(find("#line-length"), length ? String(length) : "");
+    setText(find("#line-length"), length ? String(length) : "");
     find("#line-nobody").hidden = length > 0;
-    write(find("#line-nobody"), text(queue ? "line_nobody" : "line_unknown"));
+    setText(find("#line-nobody"), text(queue ? "line_nobody" : "line_unknown"));
     const shown = queue?.first.slice(0, MAX_QUEUE_ROWS) ?? [];
     const key = JSON.stringify([shown, length]);
-    if (this.#lineRows.dataset.key === key) {
+    if (this.#queueRows.dataset.key === key) {
       return;
     }
-    this.#lineRows.dataset.key = key;
-    this.#lineRows.replaceChildren(
+    this.#queueRows.dataset.key = key;
+    this.#queueRows.replaceChildren(
       ...shown.map(({ id, name, since }, index) => {
-        const waits = make("span", "row-waits");
-        waits.dataset.since = since;
-        const place = make("span", "line-place", String(index + 1));
-        return make("li", "line-row", place, make("span", "line-name", visitorName(name, id)), waits);
+        const waitMs = make("span", "row-waits");
+        waitMs.dataset.since = since;
+        const position = make("span", "line-place", String(index + 1));
+        return make("li", "line-row", position, make("span", "line-name", clientName(name, id)), waitMs);
       }),
     );
     if (length > shown.length) {
-      this.#lineRows.append(make("li", "line-more", text("line_more", { count: length - shown.length })));
+      this.#queueRows.append(make("li", "line-more", text("line_more", { count: length - shown.length })));
     }
   }
 }
 
-/** What the list says of a conversation below its name. @param {Case} one @param {boolean} visible */
-function lastWords(one, visible) {
-  const { last, draft } = one;
-  if (one.isTyping) {
+/** What the list says of a conversation below its name. @param {Case} item @param {boolean} visible */
+function previewText(item, visible) {
+  const { lastMessage, draft } = item;
+  if (item.isTyping) {
     return text("typing_short");
   }
-  if (one.unsent === "refused") {
+  if (item.unsent === "refused") {
     return text("not_sent");
   }
-  if (one.state === "over") {
+  if (item.state === "over") {
     return text("over");
   }
-  if (one.ending) {
+  if (item.isEnding) {
     return text("ending");
   }
-  if (one.unsent === "sending") {
+  if (item.unsent === "sending") {
     return text("sending_some");
   }
   if (draft.trim() && !visible) {
     return text("draft") + draft;
   }
-  return last ? (last.own ? text("you_said") : "") + last.text : one.fresh ? text("new_here") : "";
+  return lastMessage
+    ? (lastMessage.own ? text("you_said") : "") + lastMessage.text
+    : item.isNew
+      ? text("new_here")
+      : "";
 }
 
-/** @param {HTMLElement} element @param {string} words */
-function write(element, words) {
-  if (element.textContent !== words) {
-    element.textContent = words;
+/** @param {HTMLElement} element @param {string} content */
+function setText(element, content) {
+  if (element.textContent !== content) {
+    element.textContent = content;
   }
 }

@@ -7,7 +7,7 @@
 
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("../shared/conversation.js").Said} Said */
+/** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 
 /**
@@ -30,7 +30,7 @@ import { text } from "../shared/strings.js";
 /**
  * A conversation that is over.
  *
- * @typedef {object} Earlier
+ * @typedef {object} EarlierConversation
  * @property {number} conversation
  * @property {string | null} user_name
  * @property {string | number | null} waiter_id
@@ -48,7 +48,7 @@ const PAGE_CONVERSATIONS = 10;
 const PAGE_MESSAGES = 500; // the server's most
 
 /** Something did not work; the message is for people. */
-export class Failed extends Error {
+export class ApiError extends Error {
   /**
    * @param {string} message
    * @param {number} [status] of HTTP; 0: no answer
@@ -60,7 +60,7 @@ export class Failed extends Error {
 }
 
 /** Every method throws `Failed`. */
-export class Records {
+export class SupportApi {
   /** @param {TokenSource} token */
   constructor(token) {
     this.#token = token;
@@ -69,8 +69,8 @@ export class Records {
   #token;
 
   /** @returns {Promise<Status>} */
-  status() {
-    return this.#ask("/status");
+  getStatus() {
+    return this.#request("/status");
   }
 
   /**
@@ -78,58 +78,58 @@ export class Records {
    *
    * @param {string | number} user
    * @param {number | null} before the `next` of the page before
-   * @returns {Promise<Page<Earlier>>}
+   * @returns {Promise<Page<EarlierConversation>>}
    */
-  earlier(user, before) {
+  getEarlier(user, before) {
     const query = new URLSearchParams({ user: String(user), limit: String(PAGE_CONVERSATIONS) });
     if (before !== null) {
       query.set("before", String(before));
     }
-    return this.#ask(`/conversations?${query}`);
+    return this.#request(`/conversations?${query}`);
   }
 
   /**
    * Everything that was said in a conversation.
    *
    * @param {number} conversation
-   * @returns {Promise<Said[]>}
+   * @returns {Promise<Message[]>}
    */
-  async lines(conversation) {
-    /** @type {Said[]} */
-    const lines = [];
+  async getMessages(conversation) {
+    /** @type {Message[]} */
+    const messages = [];
     for (let after = 0; ;) {
-      const page = await this.#ask(
+      const page = await this.#request(
         `/conversations/${conversation}/messages?after=${after}&limit=${PAGE_MESSAGES}`,
       );
       for (const { seq, message, sender, time } of page.items) {
-        lines.push({ seq, text: message, own: sender === "waiter", time });
+        messages.push({ seq, text: message, own: sender === "waiter", time });
       }
       if (page.next === null) {
-        return lines;
+        return messages;
       }
       after = page.next;
     }
   }
 
   /** @param {string} path */
-  async #ask(path) {
+  async #request(path) {
     /** @type {Response} */
-    let answer;
+    let response;
     try {
-      answer = await fetch(`/api/v1/support${path}`, {
+      response = await fetch(`/api/v1/support${path}`, {
         headers: { Authorization: `Bearer ${await this.#token()}` },
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
     } catch {
-      throw new Failed(text("failed_network"));
+      throw new ApiError(text("failed_network"));
     }
-    if (!answer.ok) {
-      const problem = await answer.json().catch(() => ({}));
-      throw new Failed(
-        text("failed", { reason: problem.detail || problem.title || answer.status }),
-        answer.status,
+    if (!response.ok) {
+      const problem = await response.json().catch(() => ({}));
+      throw new ApiError(
+        text("failed", { reason: problem.detail || problem.title || response.status }),
+        response.status,
       );
     }
-    return answer.json();
+    return response.json();
   }
 }

@@ -7,10 +7,10 @@
 
 /** @typedef {{ name: string, words: string }} Reply */
 
-export class Replies {
-  /** @param {string} who the waiter's id */
-  constructor(who) {
-    this.#key = `console:replies:${who}`;
+export class QuickReplies {
+  /** @param {string} waiterId the waiter's id */
+  constructor(waiterId) {
+    this.#key = `console:replies:${waiterId}`;
   }
 
   #key;
@@ -30,32 +30,32 @@ export class Replies {
    * @param {string} typed
    */
   matching(typed) {
-    const wanted = typed.toLowerCase();
-    const where = (/** @type {Reply} */ reply) =>
-      reply.name.toLowerCase().startsWith(wanted)
+    const prefix = typed.toLowerCase();
+    const rank = (/** @type {Reply} */ reply) =>
+      reply.name.toLowerCase().startsWith(prefix)
         ? 0
-        : `${reply.name} ${reply.words}`.toLowerCase().includes(wanted)
+        : `${reply.name} ${reply.words}`.toLowerCase().includes(prefix)
           ? 1
           : 2;
-    return this.all.filter((reply) => where(reply) < 2).sort((one, other) => where(one) - where(other));
+    return this.all.filter((reply) => rank(reply) < 2).sort((one, other) => rank(one) - rank(other));
   }
 
   /**
    * @param {Reply} reply
-   * @param {string} [before] the name that it had
+   * @param {string} [previousName] the name that it had
    */
-  keep(reply, before) {
-    const others = this.all.filter(({ name }) => name !== before && name !== reply.name);
-    this.#save([...others, reply]);
+  save(reply, previousName) {
+    const others = this.all.filter(({ name }) => name !== previousName && name !== reply.name);
+    this.#store([...others, reply]);
   }
 
   /** @param {string} name */
   remove(name) {
-    this.#save(this.all.filter((reply) => reply.name !== name));
+    this.#store(this.all.filter((reply) => reply.name !== name));
   }
 
   /** @param {Reply[]} replies */
-  #save(replies) {
+  #store(replies) {
     replies.sort((one, other) => one.name.localeCompare(other.name));
     localStorage.setItem(this.#key, JSON.stringify(replies));
   }

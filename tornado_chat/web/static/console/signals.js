@@ -34,18 +34,18 @@ const MAX_BODY_CHARACTERS = 140; // characters of a message in a notification
 export class Signals {
   /**
    * @param {Settings} settings
-   * @param {(number: number) => void} open the conversation with this number is wanted
+   * @param {(number: number) => void} onOpen the conversation with this number is wanted
    */
-  constructor(settings, open) {
+  constructor(settings, onOpen) {
     this.#settings = settings;
-    this.#open = open;
+    this.#onOpen = onOpen;
   }
 
   #settings;
-  #open;
+  #onOpen;
   /** @type {AudioContext | undefined} */
   #audio;
-  #last = 0;
+  #lastSoundMs = 0;
 
   /** What the browser lets us do. @returns {NotificationPermission | "none"} */
   get permission() {
@@ -53,55 +53,57 @@ export class Signals {
   }
 
   /** Ask the waiter; only to be called when it has just clicked on something. */
-  async allow() {
+  async requestPermission() {
     return this.permission === "none" ? "none" : Notification.requestPermission();
   }
 
   /**
    * The visitor of a conversation that nobody looks at has said something.
    *
-   * @param {Case} one
-   * @param {string} words
+   * @param {Case} item
+   * @param {string} content
    */
-  message(one, words) {
+  message(item, content) {
     this.#play(MESSAGE_TONES);
-    const body = this.#settings.get("showText") ? words.slice(0, MAX_BODY_CHARACTERS) : text("note_message");
-    this.#notify(one, one.name, { body });
+    const body = this.#settings.get("showText")
+      ? content.slice(0, MAX_BODY_CHARACTERS)
+      : text("note_message");
+    this.#notify(item, item.name, { body });
   }
 
-  /** Somebody new has been given to the waiter. @param {Case} one */
-  arrived(one) {
-    this.#last = 0;
+  /** Somebody new has been given to the waiter. @param {Case} item */
+  arrived(item) {
+    this.#lastSoundMs = 0;
     this.#play(ARRIVAL_TONES);
     const body = text("note_arrived_text");
-    this.#notify(one, text("note_arrived", { name: one.name }), { body, requireInteraction: true });
+    this.#notify(item, text("note_arrived", { name: item.name }), { body, requireInteraction: true });
   }
 
   /** How it sounds. */
-  sample() {
-    this.#last = 0;
+  playSample() {
+    this.#lastSoundMs = 0;
     this.#play(MESSAGE_TONES);
   }
 
   /**
-   * @param {Case} one
+   * @param {Case} item
    * @param {string} title
    * @param {NotificationOptions} options
    */
-  #notify(one, title, options) {
-    const looking = !document.hidden && document.hasFocus(); // then the page itself shows it
-    if (looking || !this.#settings.get("notifications") || this.permission !== "granted") {
+  #notify(item, title, options) {
+    const isVisible = !document.hidden && document.hasFocus(); // then the page itself shows it
+    if (isVisible || !this.#settings.get("notifications") || this.permission !== "granted") {
       return;
     }
     try {
       const notification = new Notification(title, {
-        tag: `conversation-${one.number}`,
+        tag: `conversation-${item.number}`,
         silent: true,
         ...options,
       });
       notification.addEventListener("click", () => {
         window.focus();
-        this.#open(one.number);
+        this.#onOpen(item.number);
         notification.close();
       });
     } catch {
@@ -115,15 +117,15 @@ export class Signals {
     if (!this.#settings.get("sound") || navigator.userActivation?.hasBeenActive === false) {
       return;
     }
-    if (Date.now() - this.#last < MIN_SOUND_INTERVAL_MS) {
+    if (Date.now() - this.#lastSoundMs < MIN_SOUND_INTERVAL_MS) {
       return;
     }
-    this.#last = Date.now();
+    this.#lastSoundMs = Date.now();
     this.#audio ??= new AudioContext();
     const audio = this.#audio;
     void audio.resume().then(() => {
-      for (const [frequency, begin] of tones) {
-        tone(audio, frequency, audio.currentTime + begin);
+      for (const [frequency, startSeconds] of tones) {
+        playTone(audio, frequency, audio.currentTime + startSeconds);
       }
     });
   }
@@ -132,17 +134,17 @@ export class Signals {
 /**
  * @param {AudioContext} audio
  * @param {number} frequency
- * @param {number} begin
+ * @param {number} startSeconds
  */
-function tone(audio, frequency, begin) {
+function playTone(audio, frequency, startSeconds) {
   const oscillator = audio.createOscillator();
   const gain = audio.createGain();
   oscillator.type = "sine";
   oscillator.frequency.value = frequency;
-  gain.gain.setValueAtTime(0, begin);
-  gain.gain.linearRampToValueAtTime(PEAK_GAIN, begin + 0.015);
-  gain.gain.exponentialRampToValueAtTime(0.0001, begin + TONE_SECONDS);
+  gain.gain.setValueAtTime(0, startSeconds);
+  gain.gain.linearRampToValueAtTime(PEAK_GAIN, startSeconds + 0.015);
+  gain.gain.exponentialRampToValueAtTime(0.0001, startSeconds + TONE_SECONDS);
   oscillator.connect(gain).connect(audio.destination);
-  oscillator.start(begin);
-  oscillator.stop(begin + TONE_SECONDS);
+  oscillator.start(startSeconds);
+  oscillator.stop(startSeconds + TONE_SECONDS);
 }

@@ -7,49 +7,49 @@
 
 import { find, icon } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { shown } from "./keys.js";
-import { Panel } from "./panel.js";
+import { shortcutText } from "./keys.js";
+import { CasePanel } from "./panel.js";
 
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./columns.js").Columns} Columns */
-/** @typedef {import("./desk.js").Desk} Desk */
-/** @typedef {import("./replies.js").Replies} Replies */
+/** @typedef {import("./desk.js").CaseStore} CaseStore */
+/** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 
 /**
- * @typedef {object} StageActs
+ * @typedef {object} PanelAreaActions
  * @property {() => void} back
- * @property {() => void} edited
- * @property {(one: Case) => void} pin
- * @property {(one: Case) => void} details
- * @property {(one: Case) => void} hand
- * @property {(one: Case) => void} end
+ * @property {() => void} onEdit
+ * @property {(item: Case) => void} pin
+ * @property {(item: Case) => void} details
+ * @property {(item: Case) => void} handOver
+ * @property {(item: Case) => void} end
  */
 
-export class Stage {
+export class PanelArea {
   /**
-   * @param {Desk} desk
+   * @param {CaseStore} store
    * @param {Columns} columns
-   * @param {Replies} replies
-   * @param {StageActs} acts
+   * @param {QuickReplies} replies
+   * @param {PanelAreaActions} actions
    */
-  constructor(desk, columns, replies, acts) {
-    this.#desk = desk;
+  constructor(store, columns, replies, actions) {
+    this.#store = store;
     this.#columns = columns;
     this.#replies = replies;
-    this.#acts = acts;
+    this.#actions = actions;
   }
 
-  #desk;
+  #store;
   #columns;
   #replies;
-  #acts;
+  #actions;
   #element = find("#stage");
-  /** Those on the screen, by number. @type {Map<number, Panel>} */
+  /** Those on the screen, by number. @type {Map<number, CasePanel>} */
   #panels = new Map();
 
-  /** Whether somebody can see it, if the window is in front. @param {Case} one */
-  has(one) {
-    return this.#panels.get(one.number)?.case === one;
+  /** Whether somebody can see it, if the window is in front. @param {Case} item */
+  isShown(item) {
+    return this.#panels.get(item.number)?.case === item;
   }
 
   /**
@@ -57,31 +57,31 @@ export class Stage {
    * @param {number} waiting how many are in the line, as far as is known
    */
   show(detailed, waiting) {
-    const cases = this.#columns.visible.flatMap((number) => this.#desk.find(number) ?? []);
+    const cases = this.#columns.visible.flatMap((number) => this.#store.find(number) ?? []);
     for (const [number, panel] of this.#panels) {
       if (!cases.includes(panel.case)) {
-        panel.end();
+        panel.detach();
         this.#panels.delete(number);
       }
     }
-    cases.forEach((one, index) => {
-      if (!this.#panels.has(one.number)) {
-        this.#open(one, index);
+    cases.forEach((item, index) => {
+      if (!this.#panels.has(item.number)) {
+        this.#open(item, index);
       }
-      this.#panels.get(one.number)?.show({
-        active: one.number === this.#columns.active,
-        pinned: this.#columns.pinned(one.number),
-        detailed: one === detailed,
-        connected: this.#desk.connected,
+      this.#panels.get(item.number)?.show({
+        active: item.number === this.#columns.active,
+        pinned: this.#columns.isPinned(item.number),
+        detailed: item === detailed,
+        connected: this.#store.connected,
       });
     });
     this.#element.dataset.panels = String(cases.length);
-    this.#showCalm(cases.length === 0, waiting);
+    this.#showPlaceholder(cases.length === 0, waiting);
   }
 
-  /** Once a second. @param {number | null} now */
-  tick(now) {
-    this.#panels.forEach((panel) => panel.tick(now));
+  /** Once a second. @param {number | null} serverNowMs */
+  tick(serverNowMs) {
+    this.#panels.forEach((panel) => panel.tick(serverNowMs));
   }
 
   /** @param {number} number */
@@ -89,43 +89,43 @@ export class Stage {
     this.#panels.get(number)?.focus();
   }
 
-  /** @param {Case} one @param {number} index among the open ones, which never change places */
-  #open(one, index) {
-    const acts = this.#acts;
-    const panel = new Panel(one, {
-      voice: this.#desk.voice(one),
+  /** @param {Case} item @param {number} index among the open ones, which never change places */
+  #open(item, index) {
+    const actions = this.#actions;
+    const panel = new CasePanel(item, {
+      conversation: this.#store.actionsFor(item),
       replies: this.#replies,
-      back: acts.back,
-      pin: () => acts.pin(one),
-      details: () => acts.details(one),
-      hand: () => acts.hand(one),
-      end: () => acts.end(one),
-      putAway: () => this.#desk.putAway(one),
-      edited: acts.edited,
-      recall: () => this.#desk.recall(one),
-      activate: () => this.#columns.active === one.number || this.#columns.open(one.number),
+      back: actions.back,
+      pin: () => actions.pin(item),
+      details: () => actions.details(item),
+      handOver: () => actions.handOver(item),
+      end: () => actions.end(item),
+      remove: () => this.#store.remove(item),
+      onEdit: actions.onEdit,
+      loadTranscript: () => this.#store.loadTranscript(item),
+      activate: () => this.#columns.active === item.number || this.#columns.open(item.number),
     });
-    this.#panels.set(one.number, panel);
+    this.#panels.set(item.number, panel);
     this.#element.insertBefore(panel.element, this.#element.querySelectorAll(".panel")[index] ?? null);
-    panel.begin();
+    panel.attach();
   }
 
-  /** @param {boolean} calm @param {number} waiting */
-  #showCalm(calm, waiting) {
-    find("#calm").hidden = !calm;
-    if (!calm) {
+  /** @param {boolean} isEmpty @param {number} waiting */
+  #showPlaceholder(isEmpty, waiting) {
+    find("#calm").hidden = !isEmpty;
+    if (!isEmpty) {
       return;
     }
-    const { wanted, cases } = this.#desk;
-    const key = cases.length ? "calm_choose" : wanted ? "calm_ready" : "calm_paused";
+    const { readyWanted, cases } = this.#store;
+    const key = cases.length ? "calm_choose" : readyWanted ? "calm_ready" : "calm_paused";
     const touch = cases.length && !matchMedia("(hover: hover)").matches;
-    const words = text(touch ? "calm_choose_text_touch" : `${key}_text`, { keys: shown("urgent") });
+    const content = text(touch ? "calm_choose_text_touch" : `${key}_text`, { keys: shortcutText("urgent") });
     const title = key === "calm_paused" && waiting ? text("calm_waiting", { count: waiting }) : text(key);
-    if (find("#calm-text").textContent !== words || find("#calm-title").textContent !== title) {
-      find("#calm-icon").replaceChildren(icon(cases.length ? "talk" : wanted ? "leaf" : "pause"));
+    if (find("#calm-text").textContent !== content || find("#calm-title").textContent !== title) {
+      find("#calm-icon").replaceChildren(icon(cases.length ? "talk" : readyWanted ? "leaf" : "pause"));
       find("#calm-title").textContent = title;
-      find("#calm-text").textContent = words;
+      find("#calm-text").textContent = content;
     }
-    find("#calm-ready").hidden = wanted || cases.length > 0;
+    find("#calm-ready").hidden = readyWanted || cases.length > 0;
   }
 }

@@ -13,7 +13,7 @@ import { newId } from "../shared/outbox.js";
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/composer.js").ChatComposer} ChatComposer */
-/** @typedef {import("./replies.js").Replies} Replies */
+/** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 /** @typedef {import("./replies.js").Reply} Reply */
 
 // The key for / gives the other two with Chinese input methods.
@@ -22,10 +22,10 @@ const MAX_SUGGESTIONS = 8;
 
 /**
  * @param {ChatComposer} composer
- * @param {Replies} replies
+ * @param {QuickReplies} replies
  * @param {() => string} name what `{name}` in a reply becomes
  */
-export function suggest(composer, replies, name) {
+export function suggestReplies(composer, replies, name) {
   const field = find("textarea", HTMLTextAreaElement, composer);
   const list = make("ul", "suggestions");
   const count = make("p", "hidden");
@@ -39,7 +39,7 @@ export function suggest(composer, replies, name) {
 
   /** @type {Reply[]} */
   let found = [];
-  let chosen = 0;
+  let selected = 0;
   let dismissed = ""; // what was typed when the list was closed by Escape
 
   const close = () => {
@@ -50,18 +50,18 @@ export function suggest(composer, replies, name) {
   };
 
   /** @param {number} index */
-  const choose = (index) => {
-    chosen = (index + found.length) % found.length;
+  const select = (index) => {
+    selected = (index + found.length) % found.length;
     Array.from(list.children).forEach((option, at) =>
-      option.setAttribute("aria-selected", String(at === chosen)),
+      option.setAttribute("aria-selected", String(at === selected)),
     );
-    const option = list.children[chosen];
+    const option = list.children[selected];
     field.setAttribute("aria-activedescendant", option.id);
     option.scrollIntoView({ block: "nearest" });
   };
 
   /** @param {Reply} reply */
-  const take = (reply) => {
+  const insert = (reply) => {
     field.value = reply.words;
     close();
     field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -69,24 +69,24 @@ export function suggest(composer, replies, name) {
   };
 
   const show = () => {
-    const begun = REPLY_PREFIX.exec(field.value);
-    if (!begun || field.value === dismissed) {
+    const match = REPLY_PREFIX.exec(field.value);
+    if (!match || field.value === dismissed) {
       close();
       return;
     }
     found = replies
-      .matching(begun[1])
+      .matching(match[1])
       .slice(0, MAX_SUGGESTIONS)
-      .map((reply) => fill(reply, name()));
+      .map((reply) => fillName(reply, name()));
     const none = replies.all.length === 0;
-    list.replaceChildren(...found.map((reply, index) => option(`${list.id}-${index}`, reply, take)));
+    list.replaceChildren(...found.map((reply, index) => option(`${list.id}-${index}`, reply, insert)));
     count.textContent = none ? text("reply_none") : text("reply_count", { count: found.length });
     count.classList.toggle("hidden", !none);
     count.classList.toggle("suggest-none", none);
     list.hidden = found.length === 0;
     if (found.length) {
       field.setAttribute("aria-controls", list.id);
-      choose(0);
+      select(0);
     } else {
       field.removeAttribute("aria-activedescendant");
     }
@@ -104,20 +104,20 @@ export function suggest(composer, replies, name) {
       if (list.hidden || event.isComposing || event.keyCode === 229 || event.altKey || event.ctrlKey) {
         return;
       }
-      const acts = /** @type {Record<string, () => void>} */ ({
-        ArrowDown: () => choose(chosen + 1),
-        ArrowUp: () => choose(chosen - 1),
-        Enter: () => take(found[chosen]),
-        Tab: () => take(found[chosen]),
+      const actions = /** @type {Record<string, () => void>} */ ({
+        ArrowDown: () => select(selected + 1),
+        ArrowUp: () => select(selected - 1),
+        Enter: () => insert(found[selected]),
+        Tab: () => insert(found[selected]),
         Escape: () => {
           dismissed = field.value;
           close();
         },
       });
-      if (acts[event.key] && !event.shiftKey) {
+      if (actions[event.key] && !event.shiftKey) {
         event.preventDefault();
         event.stopPropagation();
-        acts[event.key]();
+        actions[event.key]();
       }
     },
     { capture: true },
@@ -125,7 +125,7 @@ export function suggest(composer, replies, name) {
 }
 
 /** @param {Reply} reply @param {string} name */
-function fill(reply, name) {
+function fillName(reply, name) {
   return { ...reply, words: reply.words.replaceAll("{name}", name) };
 }
 

@@ -10,8 +10,8 @@ import { find, make } from "../shared/elements.js";
 const COPIED_NOTICE_MS = 2_000;
 const NARROW_PAGE = "(max-width: 60rem)";
 
-const said = find("#said");
-const words = document.body.dataset;
+const announcement = find("#said");
+const labels = document.body.dataset;
 
 for (const origin of document.querySelectorAll("[data-origin]")) {
   origin.textContent = location.origin;
@@ -20,7 +20,7 @@ for (const origin of document.querySelectorAll("[data-ws-origin]")) {
   origin.textContent = location.origin.replace(/^http/, "ws");
 }
 for (const code of document.querySelectorAll("pre.copied")) {
-  addCopying(/** @type {HTMLElement} */ (code));
+  addCopyButton(/** @type {HTMLElement} */ (code));
 }
 
 // On a narrow page the contents would push everything else down.
@@ -35,20 +35,20 @@ find(".contents").addEventListener("click", (event) => {
 });
 
 /** @param {HTMLElement} code */
-function addCopying(code) {
+function addCopyButton(code) {
   const frame = make("div", "copying");
-  const button = make("button", "copy", words.copy ?? "");
+  const button = make("button", "copy", labels.copy ?? "");
   button.type = "button";
   code.replaceWith(frame);
   frame.append(code, button);
   button.addEventListener("click", async () => {
     const done = await copy(code.textContent ?? "");
-    const word = (done ? words.copied : words.notCopied) ?? "";
+    const word = (done ? labels.copied : labels.notCopied) ?? "";
     button.textContent = word;
-    said.textContent = word;
+    announcement.textContent = word;
     setTimeout(() => {
-      button.textContent = words.copy ?? "";
-      said.textContent = "";
+      button.textContent = labels.copy ?? "";
+      announcement.textContent = "";
     }, COPIED_NOTICE_MS);
   });
 }

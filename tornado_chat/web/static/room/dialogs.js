@@ -9,22 +9,22 @@ import { find } from "../shared/elements.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
 import { roomAddress } from "../shared/token.js";
-import { Failed } from "./session.js";
+import { ApiError } from "./session.js";
 
 /** @typedef {import("./session.js").SessionApi} SessionApi */
-/** @typedef {import("../shared/token.js").Ticket} Ticket */
+/** @typedef {import("../shared/token.js").RoomLink} RoomLink */
 
 /**
  * Ask before ending.
  *
- * @param {() => boolean} unsent whether something is still on its way
+ * @param {() => boolean} hasUnsent whether something is still on its way
  * @param {() => void} end
  */
-export function prepareEnd(unsent, end) {
+export function prepareEnd(hasUnsent, end) {
   const dialog = find("#end-dialog", HTMLDialogElement);
   dialog.addEventListener("close", () => dialog.returnValue === "end" && end());
   return () => {
-    find("#end-unsent").hidden = !unsent();
+    find("#end-unsent").hidden = !hasUnsent();
     dialog.returnValue = "";
     dialog.showModal();
   };
@@ -34,19 +34,19 @@ export function prepareEnd(unsent, end) {
  * Call a supervisor: the one of the link by a click, else whom the consultant names.
  *
  * @param {SessionApi} api
- * @param {Ticket} ticket
+ * @param {RoomLink} link
  */
-export function prepareCall(api, ticket) {
-  const dialog = closable("#call-dialog");
-  const asking = find(".asking", HTMLElement, dialog);
-  const calling = find(".calling", HTMLElement, dialog);
-  const asked = find(".asked", HTMLElement, dialog);
+export function prepareCall(api, link) {
+  const dialog = closableDialog("#call-dialog");
+  const formStep = find(".asking", HTMLElement, dialog);
+  const progressStep = find(".calling", HTMLElement, dialog);
+  const resultStep = find(".asked", HTMLElement, dialog);
   const form = find("form", HTMLFormElement, dialog);
   const supervisor = find("#supervisor", HTMLInputElement);
-  let known = ticket.supervisor;
+  let lastSupervisor = link.supervisor;
   /** @param {HTMLElement} step */
   const show = (step) => {
-    for (const each of [asking, calling, asked]) {
+    for (const each of [formStep, progressStep, resultStep]) {
       each.hidden = each !== step;
     }
   };
@@ -54,27 +54,27 @@ export function prepareCall(api, ticket) {
     const id = supervisor.value.trim();
     try {
       const record = await api.callSupervisor(id);
-      const link = find("#record-link", HTMLAnchorElement);
-      link.href = await roomAddress(ticket, record, 1);
-      known = id;
-      show(asked);
-      link.focus();
+      const recordLink = find("#record-link", HTMLAnchorElement);
+      recordLink.href = await roomAddress(link, record, 1);
+      lastSupervisor = id;
+      show(resultStep);
+      recordLink.focus();
     } catch (error) {
-      show(asking); // which says what went wrong
+      show(formStep); // which says what went wrong
       throw error;
     }
   });
   const ask = () => {
-    show(asking);
-    supervisor.value = known;
+    show(formStep);
+    supervisor.value = lastSupervisor;
     dialog.showModal();
     supervisor.focus();
     supervisor.select();
   };
   const call = () => {
     ask();
-    if (known) {
-      show(calling);
+    if (lastSupervisor) {
+      show(progressStep);
       find("#call-title").focus();
       form.requestSubmit();
     }
@@ -88,7 +88,7 @@ export function prepareCall(api, ticket) {
  * @param {SessionApi} api
  */
 export function prepareDownload(api) {
-  const dialog = closable("#download-dialog");
+  const dialog = closableDialog("#download-dialog");
   onSubmit(dialog, async (form) => {
     await api.download(String(new FormData(form).get("format")));
     dialog.close();
@@ -100,9 +100,9 @@ export function prepareDownload(api) {
  * The visitor's rating.
  *
  * @param {SessionApi} api
- * @param {() => void} done
+ * @param {() => void} onRated
  */
-export function prepareRating(api, done) {
+export function prepareRating(api, onRated) {
   const form = find("#rating", HTMLFormElement);
   const stars = find("#stars");
   fillStars(stars);
@@ -110,15 +110,15 @@ export function prepareRating(api, done) {
     const chosen = new FormData(form).get("stars");
     if (chosen === null) {
       find("input", HTMLInputElement, stars).focus();
-      throw new Failed(text("rate_choose"));
+      throw new ApiError(text("rate_choose"));
     }
     await api.rate(Number(chosen), find("#feedback", HTMLTextAreaElement).value.trim());
-    done();
+    onRated();
   });
 }
 
 /** @param {string} selector */
-function closable(selector) {
+function closableDialog(selector) {
   const dialog = find(selector, HTMLDialogElement);
   for (const button of dialog.querySelectorAll(".closes")) {
     button.addEventListener("click", () => dialog.close());
@@ -129,11 +129,11 @@ function closable(selector) {
 /**
  * Do it when the form is sent, once at a time, and tell what went wrong where it was asked for.
  *
- * @param {HTMLElement} place the form, or what holds it
+ * @param {HTMLElement} container the form, or what holds it
  * @param {(form: HTMLFormElement) => Promise<void>} act
  */
-function onSubmit(place, act) {
-  const form = place instanceof HTMLFormElement ? place : find("form", HTMLFormElement, place);
+function onSubmit(container, act) {
+  const form = container instanceof HTMLFormElement ? container : find("form", HTMLFormElement, container);
   const problem = find(".problem", HTMLElement, form);
   const button = /** @type {HTMLButtonElement} */ (
     Array.from(form.elements).find((each) => each instanceof HTMLButtonElement && each.type === "submit")
@@ -145,7 +145,7 @@ function onSubmit(place, act) {
     try {
       await act(form);
     } catch (error) {
-      if (!(error instanceof Failed)) {
+      if (!(error instanceof ApiError)) {
         throw error;
       }
       problem.textContent = error.message;

@@ -7,7 +7,7 @@
 
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("../shared/token.js").Ticket} Ticket */
+/** @typedef {import("../shared/token.js").RoomLink} RoomLink */
 
 /**
  * @typedef {object} Session
@@ -18,7 +18,7 @@ import { text } from "../shared/strings.js";
  * @property {number | null} rate
  */
 
-/** @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} Line */
+/** @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} MessageRow */
 
 const FETCH_TIMEOUT_MS = 15_000;
 const OPEN_STATES = new Set(["ready", "active"]);
@@ -28,27 +28,27 @@ const DOWNLOAD_URL_LIFETIME_MS = 60_000;
 const PAGE_MESSAGES = 500; // the server's most
 
 /** Something did not work; the message is for people. */
-export class Failed extends Error {}
+export class ApiError extends Error {}
 
 /** One room by HTTP. Every method throws `Failed`. */
 export class SessionApi {
-  /** @param {Ticket} ticket */
-  constructor(ticket) {
-    this.#ticket = ticket;
+  /** @param {RoomLink} link */
+  constructor(link) {
+    this.#link = link;
   }
 
-  #ticket;
+  #link;
 
   /** @returns {Promise<Session>} */
-  async look() {
-    return (await this.#ask("")).json();
+  async getSession() {
+    return (await this.#request("")).json();
   }
 
   /** Wait until the server has stored the end, which comes after everything that was said. */
-  async ended() {
+  async waitForEnd() {
     for (
       let attempt = 0;
-      attempt < END_POLL_MAX_ATTEMPTS && OPEN_STATES.has((await this.look()).state);
+      attempt < END_POLL_MAX_ATTEMPTS && OPEN_STATES.has((await this.getSession()).state);
       attempt += 1
     ) {
       await new Promise((resolve) => setTimeout(resolve, END_POLL_INTERVAL_MS));
@@ -62,7 +62,7 @@ export class SessionApi {
    * @returns {Promise<number>}
    */
   async callSupervisor(supervisor) {
-    return (await (await this.#ask("/supervision", { supervisor_id: supervisor })).json()).record_id;
+    return (await (await this.#request("/supervision", { supervisor_id: supervisor })).json()).record_id;
   }
 
   /**
@@ -70,7 +70,7 @@ export class SessionApi {
    * @param {string} feedback
    */
   async rate(rate, feedback) {
-    await this.#ask("/rating", { rate, feedback: feedback || null });
+    await this.#request("/rating", { rate, feedback: feedback || null });
   }
 
   /**
@@ -79,11 +79,11 @@ export class SessionApi {
    * @param {string} format
    */
   async download(format) {
-    const answer = await this.#ask(`/export?${new URLSearchParams({ format })}`);
-    const address = URL.createObjectURL(await answer.blob());
+    const response = await this.#request(`/export?${new URLSearchParams({ format })}`);
+    const address = URL.createObjectURL(await response.blob());
     const link = document.createElement("a");
     link.href = address;
-    link.download = `session-${this.#ticket.session}.${format}`;
+    link.download = `session-${this.#link.session}.${format}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(address), DOWNLOAD_URL_LIFETIME_MS); // the browser may still be asking where to put it
   }
@@ -91,13 +91,13 @@ export class SessionApi {
   /**
    * Everything that was said.
    *
-   * @returns {Promise<Line[]>}
+   * @returns {Promise<MessageRow[]>}
    */
-  async messages() {
-    /** @type {Line[]} */
+  async getMessages() {
+    /** @type {MessageRow[]} */
     const lines = [];
     for (let after = 0; ;) {
-      const page = await (await this.#ask(`/messages?after=${after}&limit=${PAGE_MESSAGES}`)).json();
+      const page = await (await this.#request(`/messages?after=${after}&limit=${PAGE_MESSAGES}`)).json();
       lines.push(...page.items);
       if (page.next === null) {
         return lines;
@@ -110,24 +110,24 @@ export class SessionApi {
    * @param {string} path
    * @param {object} [body] asks by POST
    */
-  async #ask(path, body) {
-    const { token, renew, session, type } = this.#ticket;
+  async #request(path, body) {
+    const { token, renew, session, type } = this.#link;
     /** @type {Response} */
-    let answer;
+    let response;
     try {
-      answer = await fetch(`/api/v1/${type === 1 ? "supervisions" : "sessions"}/${session}${path}`, {
+      response = await fetch(`/api/v1/${type === 1 ? "supervisions" : "sessions"}/${session}${path}`, {
         method: body ? "POST" : "GET",
         headers: { Authorization: `Bearer ${renew ? await renew() : token}` },
         body: body && JSON.stringify(body),
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
     } catch {
-      throw new Failed(text("failed_network"));
+      throw new ApiError(text("failed_network"));
     }
-    if (!answer.ok) {
-      const problem = await answer.json().catch(() => ({}));
-      throw new Failed(text("failed", { reason: problem.detail || problem.title || answer.status }));
+    if (!response.ok) {
+      const problem = await response.json().catch(() => ({}));
+      throw new ApiError(text("failed", { reason: problem.detail || problem.title || response.status }));
     }
-    return answer;
+    return response;
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { icon, make } from "./elements.js";
-import { SignInOver } from "./identity.js";
+import { SignInExpired } from "./identity.js";
 import { signIn } from "./signin.js";
 import { text } from "./strings.js";
 
@@ -17,7 +17,7 @@ import { text } from "./strings.js";
  * @param {string} card.words
  * @param {{ label: string, act: () => unknown }[]} [card.actions]
  */
-export function showCard({ picture, title, words, actions = [] }) {
+export function showCard({ picture: iconName, title, words: message, actions = [] }) {
   const heading = make("h1", "", title);
   heading.tabIndex = -1;
   const buttons = make("div", "buttons");
@@ -27,9 +27,9 @@ export function showCard({ picture, title, words, actions = [] }) {
     button.addEventListener("click", act);
     buttons.append(button);
   }
-  const picturePlace = make("div", "card-icon");
-  picturePlace.append(icon(picture));
-  const card = make("main", "card", picturePlace, heading, make("p", "", words));
+  const iconBox = make("div", "card-icon");
+  iconBox.append(icon(iconName));
+  const card = make("main", "card", iconBox, heading, make("p", "", message));
   if (actions.length) {
     card.append(buttons);
   }
@@ -41,12 +41,12 @@ export function showCard({ picture, title, words, actions = [] }) {
 /**
  * `signIn` for pages that show a card in all other cases: it resolves only with somebody of `roles`.
  *
- * @param {{ roles: readonly string[] }} wanted
+ * @param {{ roles: readonly string[] }} options
  * @returns {Promise<import("./signin.js").SignedIn>}
  */
-export async function signInOrShowCard(wanted) {
+export async function signInOrShowCard(options) {
   try {
-    const found = await signIn(wanted);
+    const found = await signIn(options);
     if (found && !("wrongRole" in found)) {
       return found;
     }
@@ -60,20 +60,20 @@ export async function signInOrShowCard(wanted) {
 /**
  * Why nobody, or the wrong one, is here.
  *
- * @param {import("./signin.js").WrongRole | Error | null} why what `signIn` resolved with, or what it or `token` threw
+ * @param {import("./signin.js").WrongRole | Error | null} reason what `signIn` resolved with, or what it or `token` threw
  */
-export function showSignInCard(why) {
-  if (why instanceof SignInOver) {
+export function showSignInCard(reason) {
+  if (reason instanceof SignInExpired) {
     showCard({ picture: "lock", title: text("over_title"), words: text("over_text") });
-  } else if (why instanceof Error) {
+  } else if (reason instanceof Error) {
     showCard({
       picture: "link",
       title: text("unreachable_title"),
       words: text("failed_network"),
       actions: [{ label: text("try_again"), act: () => location.reload() }],
     });
-  } else if (why) {
-    const { wrongRole, name, signInAgain } = why;
+  } else if (reason) {
+    const { wrongRole, name, signInAgain } = reason;
     const role = roleName(wrongRole);
     showCard({
       picture: "lock",

@@ -19,11 +19,11 @@ export class ChatComposer extends HTMLElement {
   #form = make("form", "composer");
   #field = make("textarea");
   #button = make("button", "send");
-  #note = make("p", "note");
-  #typing = false;
-  #told = 0;
+  #problem = make("p", "note");
+  #isTyping = false;
+  #typingSentMs = 0;
   /** @type {number | undefined} */
-  #pause;
+  #pauseTimer;
 
   connectedCallback() {
     if (this.firstChild) {
@@ -32,33 +32,33 @@ export class ChatComposer extends HTMLElement {
     const hint = make("p", "hidden", text("write_hint"));
     const id = newId(); // there may be several on a page
     hint.id = `hint-${id}`;
-    this.#note.id = `note-${id}`;
-    this.#note.setAttribute("role", "status");
+    this.#problem.id = `note-${id}`;
+    this.#problem.setAttribute("role", "status");
     this.#field.rows = 1;
     this.#field.placeholder = text("write");
     this.#field.setAttribute("aria-label", text("write_label"));
-    this.#field.setAttribute("aria-describedby", `${hint.id} ${this.#note.id}`);
+    this.#field.setAttribute("aria-describedby", `${hint.id} ${this.#problem.id}`);
     this.#field.setAttribute("enterkeyhint", "send");
     this.#field.autocomplete = "off";
     this.#button.type = "submit";
     this.#button.append(icon("send"), make("span", "hidden", text("send")));
     this.#button.title = text("send");
-    this.#form.append(make("div", "field", this.#field, this.#button), this.#note, hint);
+    this.#form.append(make("div", "field", this.#field, this.#button), this.#problem, hint);
     this.append(this.#form);
 
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#say();
+      this.#submit();
     });
     this.#field.addEventListener("keydown", (event) => {
       // While an input method composes, Enter chooses a word; 229 is how some of them say so.
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
         event.preventDefault();
-        this.#say();
+        this.#submit();
       }
     });
-    this.#field.addEventListener("input", () => this.#changed());
-    this.#field.addEventListener("blur", () => this.#tellTyping(false));
+    this.#field.addEventListener("input", () => this.#onInput());
+    this.#field.addEventListener("blur", () => this.#setTyping(false));
     this.#refresh();
   }
 
@@ -91,47 +91,47 @@ export class ChatComposer extends HTMLElement {
     this.#field.setSelectionRange(this.value.length, this.value.length);
   }
 
-  #say() {
+  #submit() {
     const value = this.value.trim();
-    if (!value || this.#tooMany() > 0 || this.disabled) {
+    if (!value || this.#excess() > 0 || this.disabled) {
       return;
     }
     this.value = "";
-    this.#tellTyping(false);
+    this.#setTyping(false);
     this.dispatchEvent(new CustomEvent("draft", { detail: "" }));
-    this.dispatchEvent(new CustomEvent("say", { detail: value }));
+    this.dispatchEvent(new CustomEvent("send", { detail: value }));
     this.#field.focus();
   }
 
-  #changed() {
+  #onInput() {
     this.#refresh();
     this.dispatchEvent(new CustomEvent("draft", { detail: this.value }));
-    this.#tellTyping(this.value.trim() !== "");
+    this.#setTyping(this.value.trim() !== "");
   }
 
   /** @param {boolean} typing */
-  #tellTyping(typing) {
-    clearTimeout(this.#pause);
+  #setTyping(typing) {
+    clearTimeout(this.#pauseTimer);
     if (typing) {
-      this.#pause = setTimeout(() => this.#tellTyping(false), TYPING_PAUSE_MS);
+      this.#pauseTimer = setTimeout(() => this.#setTyping(false), TYPING_PAUSE_MS);
     }
     const now = Date.now();
-    if (typing !== this.#typing || (typing && now - this.#told > TYPING_REPEAT_MS)) {
-      this.#typing = typing;
-      this.#told = now;
+    if (typing !== this.#isTyping || (typing && now - this.#typingSentMs > TYPING_REPEAT_MS)) {
+      this.#isTyping = typing;
+      this.#typingSentMs = now;
       this.dispatchEvent(new CustomEvent("typing", { detail: typing }));
     }
   }
 
-  #tooMany() {
+  #excess() {
     return this.value.length - MAX_CHARACTERS;
   }
 
   #refresh() {
-    const tooMany = this.#tooMany();
-    this.#note.textContent = tooMany > 0 ? text("too_long", { count: tooMany }) : "";
-    this.#field.setAttribute("aria-invalid", String(tooMany > 0));
-    this.#button.disabled = this.disabled || tooMany > 0 || this.value.trim() === "";
+    const excess = this.#excess();
+    this.#problem.textContent = excess > 0 ? text("too_long", { count: excess }) : "";
+    this.#field.setAttribute("aria-invalid", String(excess > 0));
+    this.#button.disabled = this.disabled || excess > 0 || this.value.trim() === "";
     // It grows with the text, up to the most that the style allows.
     this.#field.style.height = "auto";
     const height = this.#field.scrollHeight;

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { SignInOver } from "./identity.js";
+import { SignInExpired } from "./identity.js";
 
 /**
  * How the connection stands.
@@ -18,24 +18,24 @@ import { SignInOver } from "./identity.js";
  * - `waiting`: there is none; the next attempt is at `retryAt`, or when the network is back
  * - `closed`: for good, for the reason that `code` says
  *
- * @typedef {object} Standing
+ * @typedef {object} ConnectionStatus
  * @property {"connecting" | "open" | "waiting" | "closed"} state
- * @property {boolean} before whether it was open before
- * @property {number} [retryAt] milliseconds since 1970; none without a network
+ * @property {boolean} wasOpen whether it was open before
+ * @property {number} [retryAtMs] milliseconds since 1970; none without a network
  * @property {number} [code] of the WebSocket's close
  * @property {string} [reason]
  */
 
 /**
  * @typedef {object} Dialect
- * @property {(token: string) => string} address path and query of the socket
- * @property {(frame: any) => void} receive
- * @property {() => void} [opened] the socket is there; nobody is let in yet
- * @property {() => void} [admitted] let in: `admit()` was called for this socket
- * @property {(standing: Standing) => void} standing
- * @property {() => void} [alive] send something that the server answers: nothing was heard for long
- * @property {() => number} [oldest] when the oldest frame without an answer went out, or Infinity
- * @property {(code: number, clean: boolean) => number} [closing] the code that a close amounts to
+ * @property {(token: string) => string} path path and query of the socket
+ * @property {(frame: any) => void} onFrame
+ * @property {() => void} [onOpen] the socket is there; nobody is let in yet
+ * @property {() => void} [onAccepted] let in: `admit()` was called for this socket
+ * @property {(status: ConnectionStatus) => void} onStatus
+ * @property {() => void} [sendProbe] send something that the server answers: nothing was heard for long
+ * @property {() => number} [oldestPendingMs] when the oldest frame without an answer went out, or Infinity
+ * @property {(code: number, clean: boolean) => number} [mapCloseCode] the code that a close amounts to
  */
 
 /**
@@ -75,10 +75,10 @@ export class Connection {
   constructor(token, dialect) {
     this.#token = token;
     this.#dialect = dialect;
-    const listening = { signal: this.#stopped.signal };
-    addEventListener("online", () => this.retry(), listening);
-    addEventListener("offline", () => this.drop(), listening);
-    document.addEventListener("visibilitychange", () => document.hidden || this.retry(), listening);
+    const options = { signal: this.#stopped.signal };
+    addEventListener("online", () => this.retry(), options);
+    addEventListener("offline", () => this.drop(), options);
+    document.addEventListener("visibilitychange", () => document.hidden || this.retry(), options);
   }
 
   #token;
@@ -86,18 +86,18 @@ export class Connection {
   #stopped = new AbortController();
   /** @type {WebSocket | null} */
   #socket = null;
-  /** @type {Standing["state"]} */
+  /** @type {ConnectionStatus["state"]} */
   #state = "connecting";
-  #before = false;
+  #wasOpen = false;
   #failures = 0;
   /** The attempt that is under way: what an earlier one still brings is not listened to. */
   #attempt = 0;
   /** The tokens that were given last, and refused last. */
-  #used = "";
-  #refused = "";
-  #heard = 0;
+  #lastToken = "";
+  #refusedToken = "";
+  #lastFrameMs = 0;
   /** When an answer was asked for, since anything was heard; 0: not yet. */
-  #asked = 0;
+  #probeSentMs = 0;
   /** @type {number | undefined} */
   #retryTimer;
   /** @type {number | undefined} */
@@ -121,21 +121,21 @@ export class Connection {
   }
 
   /** Let in: frames go out from now on. To be called by the dialect, once for each socket. */
-  admit() {
+  markAccepted() {
     this.#failures = 0;
-    this.#tell("open");
-    this.#before = true;
-    this.#dialect.admitted?.();
+    this.#setState("open");
+    this.#wasOpen = true;
+    this.#dialect.onAccepted?.();
   }
 
   /**
    * Send a frame; before anybody is let in only if `early`. Returns whether it went out.
    *
    * @param {object} frame
-   * @param {boolean} [early]
+   * @param {boolean} [beforeAccepted]
    */
-  send(frame, early = false) {
-    if ((this.open || early) && this.#socket?.readyState === WebSocket.OPEN) {
+  send(frame, beforeAccepted = false) {
+    if ((this.open || beforeAccepted) && this.#socket?.readyState === WebSocket.OPEN) {
       this.#socket.send(JSON.stringify(frame));
       return true;
     }
@@ -155,15 +155,15 @@ export class Connection {
   /** Close without a word, for good. */
   stop() {
     this.#stopped.abort();
-    this.#leave();
+    this.#discardSocket();
     this.#state = "closed";
   }
 
   /** Give the socket up without waiting for the other end, which may be out of reach. */
   drop() {
     if (this.#socket && this.#state !== "closed") {
-      this.#leave();
-      this.#gone(CLOSE_ABNORMAL, "", false);
+      this.#discardSocket();
+      this.#onClose(CLOSE_ABNORMAL, "", false);
     }
   }
 
@@ -172,61 +172,61 @@ export class Connection {
   async #connect() {
     clearTimeout(this.#retryTimer);
     if (!navigator.onLine) {
-      this.#tell("waiting");
+      this.#setState("waiting");
       return;
     }
     this.#attempt += 1;
     const attempt = this.#attempt;
-    this.#tell("connecting");
+    this.#setState("connecting");
     let token;
     try {
-      token = await this.#token(this.#refused);
+      token = await this.#token(this.#refusedToken);
     } catch (error) {
       if (attempt === this.#attempt && this.#state === "connecting") {
-        const over = error instanceof SignInOver;
-        this.#end(over ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL, ""); // no token to be had now is like no network
+        const isExpired = error instanceof SignInExpired;
+        this.#handleCloseCode(isExpired ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL, ""); // no token to be had now is like no network
       }
       return;
     }
     if (attempt !== this.#attempt || this.#state !== "connecting") {
       return;
     }
-    this.#used = token;
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.address(token)}`);
+    this.#lastToken = token;
+    const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.path(token)}`);
     this.#socket = socket;
-    this.#heard = Date.now();
-    this.#asked = 0;
-    socket.onopen = () => this.#dialect.opened?.();
+    this.#lastFrameMs = Date.now();
+    this.#probeSentMs = 0;
+    socket.onopen = () => this.#dialect.onOpen?.();
     socket.onmessage = (event) => {
-      this.#heard = Date.now();
-      this.#asked = 0;
-      this.#dialect.receive(JSON.parse(event.data));
+      this.#lastFrameMs = Date.now();
+      this.#probeSentMs = 0;
+      this.#dialect.onFrame(JSON.parse(event.data));
     };
-    socket.onclose = (event) => this.#gone(event.code, event.reason, event.wasClean);
+    socket.onclose = (event) => this.#onClose(event.code, event.reason, event.wasClean);
     clearInterval(this.#watchTimer);
-    this.#watchTimer = setInterval(() => this.#watch(), WATCH_INTERVAL_MS);
+    this.#watchTimer = setInterval(() => this.#checkLiveness(), WATCH_INTERVAL_MS);
   }
 
   /**
    * The browser does not tell of a connection that died silently. In windows that nobody looks at this is
    * called once a minute only, so silence alone means nothing: the question must have had its time.
    */
-  #watch() {
+  #checkLiveness() {
     const now = Date.now();
-    const silent = now - this.#heard;
+    const silentMs = now - this.#lastFrameMs;
     if (
-      (this.#state === "connecting" && silent > ACCEPT_TIMEOUT_MS) ||
-      (this.#asked && now - this.#asked > PROBE_TIMEOUT_MS) ||
-      now - (this.#dialect.oldest?.() ?? Infinity) > ACK_TIMEOUT_MS
+      (this.#state === "connecting" && silentMs > ACCEPT_TIMEOUT_MS) ||
+      (this.#probeSentMs && now - this.#probeSentMs > PROBE_TIMEOUT_MS) ||
+      now - (this.#dialect.oldestPendingMs?.() ?? Infinity) > ACK_TIMEOUT_MS
     ) {
       this.drop();
-    } else if (silent > IDLE_PROBE_MS && !this.#asked) {
-      this.#asked = now;
-      this.#dialect.alive?.();
+    } else if (silentMs > IDLE_PROBE_MS && !this.#probeSentMs) {
+      this.#probeSentMs = now;
+      this.#dialect.sendProbe?.();
     }
   }
 
-  #leave() {
+  #discardSocket() {
     const socket = this.#socket;
     this.#attempt += 1;
     this.#socket = null;
@@ -243,14 +243,14 @@ export class Connection {
    * @param {string} reason
    * @param {boolean} clean
    */
-  #gone(code, reason, clean) {
+  #onClose(code, reason, clean) {
     this.#socket = null;
     clearInterval(this.#watchTimer);
-    code = this.#dialect.closing?.(code, clean) ?? code;
+    code = this.#dialect.mapCloseCode?.(code, clean) ?? code;
     if (code === CLOSE_UNAUTHENTICATED) {
-      void this.#signInAgain(reason);
+      void this.#renewToken(reason);
     } else {
-      this.#end(code, reason);
+      this.#handleCloseCode(code, reason);
     }
   }
 
@@ -258,51 +258,51 @@ export class Connection {
    * @param {number} code
    * @param {string} reason
    */
-  #end(code, reason) {
+  #handleCloseCode(code, reason) {
     if (code === CLOSE_NORMAL || (code >= 4000 && !RETRYABLE_CLOSE_CODES.has(code))) {
-      this.#tell("closed", { code, reason });
+      this.#setState("closed", { code, reason });
     } else {
-      this.#wait(code);
+      this.#scheduleRetry(code);
     }
   }
 
   /** A token was refused: another one may be had. @param {string} reason */
-  async #signInAgain(reason) {
-    this.#tell("connecting");
-    this.#refused = this.#used;
+  async #renewToken(reason) {
+    this.#setState("connecting");
+    this.#refusedToken = this.#lastToken;
     const attempt = this.#attempt;
     let code = CLOSE_ABNORMAL;
     try {
-      if ((await this.#token(this.#refused)) === this.#refused) {
+      if ((await this.#token(this.#refusedToken)) === this.#refusedToken) {
         code = CLOSE_UNAUTHENTICATED;
       }
     } catch (error) {
-      code = error instanceof SignInOver ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL;
+      code = error instanceof SignInExpired ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL;
     }
     if (attempt === this.#attempt && this.#state === "connecting") {
-      this.#end(code, reason);
+      this.#handleCloseCode(code, reason);
     }
   }
 
   /** @param {number} code of the socket that is gone */
-  #wait(code) {
-    const ceiling = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
+  #scheduleRetry(code) {
+    const ceilingMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
     this.#failures += 1;
-    const delay = (MIN_RETRY_MS_BY_CODE.get(code) ?? 0) + ceiling * (0.5 + Math.random() / 2);
+    const delayMs = (MIN_RETRY_MS_BY_CODE.get(code) ?? 0) + ceilingMs * (0.5 + Math.random() / 2);
     if (navigator.onLine) {
-      this.#retryTimer = setTimeout(() => void this.#connect(), delay);
-      this.#tell("waiting", { retryAt: Date.now() + delay });
+      this.#retryTimer = setTimeout(() => void this.#connect(), delayMs);
+      this.#setState("waiting", { retryAtMs: Date.now() + delayMs });
     } else {
-      this.#tell("waiting"); // the event `online` will go on
+      this.#setState("waiting"); // the event `online` will go on
     }
   }
 
   /**
-   * @param {Standing["state"]} state
-   * @param {Partial<Standing>} [more]
+   * @param {ConnectionStatus["state"]} state
+   * @param {Partial<ConnectionStatus>} [more]
    */
-  #tell(state, more) {
+  #setState(state, more) {
     this.#state = state;
-    this.#dialect.standing({ state, before: this.#before, ...more });
+    this.#dialect.onStatus({ state, wasOpen: this.#wasOpen, ...more });
   }
 }

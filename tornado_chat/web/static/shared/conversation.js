@@ -9,10 +9,10 @@
  */
 
 /** @typedef {import("./outbox.js").Outbox} Outbox */
-/** @typedef {import("./outbox.js").Unsent} Unsent */
+/** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
- * @typedef {object} Said
+ * @typedef {object} Message
  * @property {number} seq
  * @property {string} text
  * @property {boolean} own
@@ -20,53 +20,53 @@
  */
 
 /**
- * @typedef {object} Reader
- * @property {(said: Said) => void} message
- * @property {(past: Said[], more: boolean) => void} past messages of before, oldest first; `more`: whether
+ * @typedef {object} ConversationListener
+ * @property {(message: Message) => void} onMessage
+ * @property {(messages: Message[], hasOlder: boolean) => void} onHistory messages of before, oldest first; `hasOlder`: whether
  *   there is anything before the very first that was told
- * @property {(id: string, seq: number, time: string) => void} stored
- * @property {(id: string, reason: string) => void} refused
+ * @property {(id: string, seq: number, time: string) => void} onStored
+ * @property {(id: string, reason: string) => void} onRefused
  */
 
 /**
  * The way to the server. Both may be called at any time; what cannot go out now is asked for again.
  *
- * @typedef {object} Line
- * @property {(entry: Unsent) => boolean} say returns whether it went out
- * @property {(before: number) => void} older ask for a page of what was said before
+ * @typedef {object} ConversationTransport
+ * @property {(entry: OutboxEntry) => boolean} send returns whether it went out
+ * @property {(before: number) => void} requestOlder ask for a page of what was said before
  */
 
 export class Conversation {
   /**
    * @param {Outbox} outbox
-   * @param {Reader} reader
-   * @param {Line} line
+   * @param {ConversationListener} listener
+   * @param {ConversationTransport} transport
    */
-  constructor(outbox, reader, line) {
+  constructor(outbox, listener, transport) {
     this.outbox = outbox;
-    this.#reader = reader;
-    this.#line = line;
+    this.#listener = listener;
+    this.#transport = transport;
   }
 
-  #reader;
-  #line;
+  #listener;
+  #transport;
   /** @type {Set<number>} */
-  #known = new Set();
-  #last = 0;
+  #knownSeqs = new Set();
+  #lastSeq = 0;
   /** The oldest that was told, and whether there is anything before it. */
-  #oldest = Infinity;
-  #more = false;
+  #oldestSeq = Infinity;
+  #hasOlder = false;
   /** Ids that went out over this socket, with the time. @type {Map<string, number>} */
-  #inFlight = new Map();
+  #sentMsById = new Map();
 
   /** The last number that was told. */
-  get last() {
-    return this.#last;
+  get lastSeq() {
+    return this.#lastSeq;
   }
 
   /** When the oldest unanswered message went out, or Infinity. */
-  get oldestInFlight() {
-    return Math.min(...this.#inFlight.values());
+  get oldestInFlightMs() {
+    return Math.min(...this.#sentMsById.values());
   }
 
   // --- sending ---
@@ -75,39 +75,39 @@ export class Conversation {
    * Say something; it goes out as soon as it can.
    *
    * @param {string} text
-   * @returns {Unsent}
+   * @returns {OutboxEntry}
    */
-  say(text) {
+  send(text) {
     const entry = this.outbox.add(text);
-    this.#send(entry);
+    this.#trySend(entry);
     return entry;
   }
 
   /** Try once more what was refused. @param {string} id */
-  sayAgain(id) {
+  resend(id) {
     const entry = this.outbox.retry(id);
     if (entry) {
-      this.#send(entry);
+      this.#trySend(entry);
     }
   }
 
   /** There is another socket: nothing is on its way any more. */
-  cut() {
-    this.#inFlight.clear();
+  resetInFlight() {
+    this.#sentMsById.clear();
   }
 
   /** The way is free: send what waits. */
   flush() {
     for (const entry of this.outbox.entries) {
       if (entry.refused === undefined) {
-        this.#send(entry);
+        this.#trySend(entry);
       }
     }
   }
 
   /** One of them was more than the server takes, which hangs up on it: it must not do so for ever. */
   refuseLongest() {
-    const sent = this.outbox.entries.filter((entry) => this.#inFlight.has(entry.id));
+    const sent = this.outbox.entries.filter((entry) => this.#sentMsById.has(entry.id));
     sent.sort((one, other) => other.text.length - one.text.length);
     if (sent[0]) {
       this.refuse(sent[0].id, "");
@@ -115,21 +115,21 @@ export class Conversation {
   }
 
   /** Ask for what was said before the oldest that was told. */
-  older() {
-    if (this.#more) {
-      this.#line.older(this.#oldest);
+  loadOlder() {
+    if (this.#hasOlder) {
+      this.#transport.requestOlder(this.#oldestSeq);
     }
   }
 
-  /** @param {Unsent} entry */
-  #send(entry) {
-    if (this.#inFlight.has(entry.id)) {
+  /** @param {OutboxEntry} entry */
+  #trySend(entry) {
+    if (this.#sentMsById.has(entry.id)) {
       return;
     }
     const after = entry.after;
-    entry.after ??= this.#last;
-    if (this.#line.say(entry)) {
-      this.#inFlight.set(entry.id, Date.now());
+    entry.after ??= this.#lastSeq;
+    if (this.#transport.send(entry)) {
+      this.#sentMsById.set(entry.id, Date.now());
       if (after === undefined) {
         this.outbox.save();
       }
@@ -140,33 +140,33 @@ export class Conversation {
 
   // --- receiving ---
 
-  /** Something was said. @param {Said} said */
-  said(said) {
-    if (this.#isNew(said) && !this.#recognised(said)) {
-      this.#reader.message(said);
+  /** Something was said. @param {Message} message */
+  receive(message) {
+    if (this.#isNew(message) && !this.#matchesOutbox(message)) {
+      this.#listener.onMessage(message);
     }
   }
 
   /**
    * A page of the past: of joining, or an older one that was asked for.
    *
-   * @param {Said[]} lines oldest first
-   * @param {boolean} more whether there is anything before them
+   * @param {Message[]} messages oldest first
+   * @param {boolean} hasOlder whether there is anything before them
    */
-  past(lines, more) {
-    const past = lines.filter((said) => this.#isNew(said) && !this.#recognised(said));
-    const first = lines[0]?.seq;
-    if (first !== undefined && first <= this.#oldest) {
-      this.#oldest = first;
-      this.#more = more;
+  receiveHistory(messages, hasOlder) {
+    const unknown = messages.filter((said) => this.#isNew(said) && !this.#matchesOutbox(said));
+    const firstSeq = messages[0]?.seq;
+    if (firstSeq !== undefined && firstSeq <= this.#oldestSeq) {
+      this.#oldestSeq = firstSeq;
+      this.#hasOlder = hasOlder;
     }
-    this.#reader.past(past, this.#more);
+    this.#listener.onHistory(unknown, this.#hasOlder);
     // Another window of the same person got what came while this one was away, and so the server does not
     // send it again: ask, page by page, until nothing is missing. An answer may be lost with the connection;
     // then the next one's first page asks again.
-    const missing = first === undefined ? 0 : this.#missingBefore(first);
-    if (missing) {
-      this.#line.older(missing + 1);
+    const missingSeq = firstSeq === undefined ? 0 : this.#lastMissingBefore(firstSeq);
+    if (missingSeq) {
+      this.#transport.requestOlder(missingSeq + 1);
     }
   }
 
@@ -177,19 +177,19 @@ export class Conversation {
    * @param {number} seq
    * @param {string} time
    */
-  acknowledged(id, seq, time) {
-    this.#inFlight.delete(id);
+  acknowledge(id, seq, time) {
+    this.#sentMsById.delete(id);
     const entry = this.outbox.find(id);
     if (!entry) {
       return;
     }
     this.outbox.remove(id);
-    const said = { seq, text: entry.text, own: true, time };
+    const message = { seq, text: entry.text, own: true, time };
     if (entry.seq === undefined) {
-      this.#isNew(said);
-      this.#reader.stored(id, seq, time);
-    } else if (entry.seq !== seq && this.#isNew(said)) {
-      this.#reader.message(said); // the one that looked like it was said in another window
+      this.#isNew(message);
+      this.#listener.onStored(id, seq, time);
+    } else if (entry.seq !== seq && this.#isNew(message)) {
+      this.#listener.onMessage(message); // the one that looked like it was said in another window
     }
   }
 
@@ -200,13 +200,13 @@ export class Conversation {
    * @param {string} reason
    */
   refuse(id, reason) {
-    this.#inFlight.delete(id);
+    this.#sentMsById.delete(id);
     const entry = this.outbox.find(id);
     if (entry) {
       entry.refused = reason;
       delete entry.seq;
       this.outbox.save();
-      this.#reader.refused(id, reason);
+      this.#listener.onRefused(id, reason);
     }
   }
 
@@ -215,20 +215,20 @@ export class Conversation {
    *
    * @param {number} seq
    */
-  #missingBefore(seq) {
-    for (let each = seq - 1; each > this.#oldest; each -= 1) {
-      if (!this.#known.has(each)) {
-        return each;
+  #lastMissingBefore(seq) {
+    for (let candidate = seq - 1; candidate > this.#oldestSeq; candidate -= 1) {
+      if (!this.#knownSeqs.has(candidate)) {
+        return candidate;
       }
     }
     return 0;
   }
 
-  /** @param {Said} said */
-  #isNew(said) {
-    const isNew = !this.#known.has(said.seq);
-    this.#known.add(said.seq);
-    this.#last = Math.max(this.#last, said.seq);
+  /** @param {Message} message */
+  #isNew(message) {
+    const isNew = !this.#knownSeqs.has(message.seq);
+    this.#knownSeqs.add(message.seq);
+    this.#lastSeq = Math.max(this.#lastSeq, message.seq);
     return isNew;
   }
 
@@ -236,24 +236,24 @@ export class Conversation {
    * Whether it is one of the outbox, whose acknowledgement is still on its way, or was lost with a
    * connection. Then it must not be shown a second time. It stays in the outbox until it is acknowledged.
    *
-   * @param {Said} said
+   * @param {Message} message
    */
-  #recognised(said) {
+  #matchesOutbox(message) {
     const entry =
-      said.own &&
+      message.own &&
       this.outbox.entries.find(
         (entry) =>
           entry.seq === undefined &&
           entry.refused === undefined &&
-          entry.text === said.text &&
+          entry.text === message.text &&
           entry.after !== undefined &&
-          entry.after < said.seq,
+          entry.after < message.seq,
       );
     if (!entry) {
       return false;
     }
-    entry.seq = said.seq;
-    this.#reader.stored(entry.id, said.seq, said.time);
+    entry.seq = message.seq;
+    this.#listener.onStored(entry.id, message.seq, message.time);
     return true;
   }
 }

@@ -11,7 +11,7 @@
 
 import { Connection } from "./connection.js";
 
-/** @typedef {import("./connection.js").Standing} Standing */
+/** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
 
 /**
@@ -29,7 +29,7 @@ import { Connection } from "./connection.js";
 /**
  * Something that was said, as `/observe` and the HTTP API tell it.
  *
- * @typedef {object} Line
+ * @typedef {object} ObservedMessage
  * @property {number} seq
  * @property {string} msg
  * @property {boolean} senderType false: the visitor, true: the consultant
@@ -37,49 +37,49 @@ import { Connection } from "./connection.js";
  */
 
 /**
- * @typedef {object} FollowingListener
- * @property {(standing: Standing) => void} standing
- * @property {() => void} [admitted] let in: what was missed until now may be asked for
+ * @typedef {object} ReceiveOnlyListener
+ * @property {(status: ConnectionStatus) => void} onStatus
+ * @property {() => void} [onAccepted] let in: what was missed until now may be asked for
  */
 
 /**
- * @typedef {object} Notified
- * @property {(notification: NotifyFrame) => void} notification after a reconnect possibly once more
+ * @typedef {object} NotificationEvents
+ * @property {(notification: NotifyFrame) => void} onNotification after a reconnect possibly once more
  *
- * @typedef {FollowingListener & Notified} NotifyListener
+ * @typedef {ReceiveOnlyListener & NotificationEvents} NotifyListener
  */
 
 /**
- * @typedef {object} Observed
- * @property {(line: Line) => void} line after a reconnect possibly once more, and not without gaps where the
+ * @typedef {object} ObserveEvents
+ * @property {(line: ObservedMessage) => void} onMessage after a reconnect possibly once more, and not without gaps where the
  *   same person listens in several windows
- * @property {(present: Record<string, boolean>) => void} presence by role
- * @property {(time: string) => void} ended the session is over; the socket closes with 1000
+ * @property {(present: Record<string, boolean>) => void} onPresence by role
+ * @property {(time: string) => void} onEnd the session is over; the socket closes with 1000
  *
- * @typedef {FollowingListener & Observed} ObserveListener
+ * @typedef {ReceiveOnlyListener & ObserveEvents} ObserveListener
  */
 
-class Following {
+class ReceiveOnlySocket {
   /**
    * @param {TokenSource} token
    * @param {string} path
    * @param {Record<string, string>} query without the token
-   * @param {FollowingListener} listener
-   * @param {(frame: any) => void} told
+   * @param {ReceiveOnlyListener} listener
+   * @param {(frame: any) => void} onFrame
    */
-  constructor(token, path, query, listener, told) {
-    const askForLife = (/** @type {boolean} */ early) => this.#connection.send({ alive: true }, early);
+  constructor(token, path, query, listener, onFrame) {
+    const sendProbe = (/** @type {boolean} */ early) => this.#connection.send({ alive: true }, early);
     this.#connection = new Connection(token, {
-      address: (token) => `${path}?${new URLSearchParams({ token, ...query })}`,
-      opened: () => askForLife(true),
-      alive: () => askForLife(false),
-      admitted: () => listener.admitted?.(),
-      standing: listener.standing,
-      receive: (frame) => {
+      path: (token) => `${path}?${new URLSearchParams({ token, ...query })}`,
+      onOpen: () => sendProbe(true),
+      sendProbe: () => sendProbe(false),
+      onAccepted: () => listener.onAccepted?.(),
+      onStatus: listener.onStatus,
+      onFrame: (frame) => {
         if (!this.#connection.open) {
-          this.#connection.admit();
+          this.#connection.markAccepted();
         }
-        told(frame);
+        onFrame(frame);
       },
     });
   }
@@ -102,7 +102,7 @@ class Following {
 }
 
 /** The notifications of one person. */
-export class NotifySocket extends Following {
+export class NotifySocket extends ReceiveOnlySocket {
   /**
    * @param {TokenSource} token
    * @param {NotifyListener} listener
@@ -110,14 +110,14 @@ export class NotifySocket extends Following {
   constructor(token, listener) {
     super(token, "/notify", { features: "seq,alive" }, listener, (frame) => {
       if (frame.id !== undefined) {
-        listener.notification(frame);
+        listener.onNotification(frame);
       }
     });
   }
 }
 
 /** One session, for somebody who takes no part in it. Nobody in it notices. */
-export class ObserveSocket extends Following {
+export class ObserveSocket extends ReceiveOnlySocket {
   /**
    * @param {TokenSource} token
    * @param {number} session
@@ -127,11 +127,11 @@ export class ObserveSocket extends Following {
     const query = { sessionId: String(session), features: "seq,presence,alive" };
     super(token, "/observe", query, listener, (frame) => {
       if (frame.presence) {
-        listener.presence(frame.presence);
+        listener.onPresence(frame.presence);
       } else if (frame.senderType === null) {
-        listener.ended(frame.time);
+        listener.onEnd(frame.time);
       } else if (frame.seq !== undefined) {
-        listener.line(frame);
+        listener.onMessage(frame);
       }
     });
   }

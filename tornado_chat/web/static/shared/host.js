@@ -13,45 +13,45 @@ import { readToken } from "./identity.js";
 const READY_INTERVAL_MS = 500; // milliseconds; the host may still be loading
 const TOKEN_TIMEOUT_MS = 10_000;
 
-export class Host {
+export class TokenHost {
   /**
    * The host, if there is a window that may be one.
    *
    * @param {readonly string[]} origins whose tokens are taken, besides our own origin's
-   * @returns {Host | null}
+   * @returns {TokenHost | null}
    */
   static find(origins) {
-    const other = window.parent !== window ? window.parent : window.opener;
-    if (!other || other.closed || (origins.length === 0 && !isOurs(other))) {
+    const hostWindow = window.parent !== window ? window.parent : window.opener;
+    if (!hostWindow || hostWindow.closed || (origins.length === 0 && !isSameOrigin(hostWindow))) {
       return null;
     }
-    return new Host(other, [location.origin, ...origins]);
+    return new TokenHost(hostWindow, [location.origin, ...origins]);
   }
 
   /**
-   * @param {Window} other
+   * @param {Window} hostWindow
    * @param {readonly string[]} origins
    */
-  constructor(other, origins) {
-    this.#other = other;
+  constructor(hostWindow, origins) {
+    this.#window = hostWindow;
     addEventListener("message", (event) => {
       const { source, origin, data } = event;
-      if (source !== other || !origins.includes(origin) || data?.type !== "tornado-chat:token") {
+      if (source !== hostWindow || !origins.includes(origin) || data?.type !== "tornado-chat:token") {
         return;
       }
       if (typeof data.token === "string" && data.token) {
         this.#origin = origin;
         this.current = data.token;
-        this.#heard.forEach((tell) => tell());
+        this.#tokenListeners.forEach((notify) => notify());
       }
     });
   }
 
-  #other;
+  #window;
   /** Whom we talk to, as soon as it is known. What we say before holds no secret. */
   #origin = "*";
   /** @type {Set<() => void>} */
-  #heard = new Set();
+  #tokenListeners = new Set();
 
   /** The last token that was posted. */
   current = "";
@@ -59,13 +59,13 @@ export class Host {
   /**
    * The first token; empty if none is posted in time.
    *
-   * @param {number} time milliseconds
+   * @param {number} timeoutMs milliseconds
    */
-  async first(time) {
-    const again = setInterval(() => this.#say("ready"), READY_INTERVAL_MS);
-    this.#say("ready");
-    await this.#news(time);
-    clearInterval(again);
+  async firstToken(timeoutMs) {
+    const timer = setInterval(() => this.#post("ready"), READY_INTERVAL_MS);
+    this.#post("ready");
+    await this.#nextToken(timeoutMs);
+    clearInterval(timer);
     return this.current;
   }
 
@@ -73,43 +73,43 @@ export class Host {
    * A token that is none of the refused, and valid for some time yet. Empty if there is none.
    *
    * @param {string | undefined} refused
-   * @param {number} enough milliseconds
+   * @param {number} minValidMs milliseconds
    */
-  async token(refused, enough) {
-    const lasts = (/** @type {number} */ time) =>
-      this.current !== refused && readToken(this.current).expires - Date.now() > time;
-    if (!this.current || !lasts(enough)) {
-      this.#say("expired");
-      await this.#news(TOKEN_TIMEOUT_MS);
+  async token(refused, minValidMs) {
+    const isValidFor = (/** @type {number} */ time) =>
+      this.current !== refused && readToken(this.current).expiresMs - Date.now() > time;
+    if (!this.current || !isValidFor(minValidMs)) {
+      this.#post("expired");
+      await this.#nextToken(TOKEN_TIMEOUT_MS);
     }
-    return lasts(0) ? this.current : "";
+    return isValidFor(0) ? this.current : "";
   }
 
   /** @param {"ready" | "expired"} what */
-  #say(what) {
-    this.#other.postMessage({ type: `tornado-chat:${what}` }, this.#origin);
+  #post(what) {
+    this.#window.postMessage({ type: `tornado-chat:${what}` }, this.#origin);
   }
 
   /**
    * Until a token is posted, or it has taken too long.
    *
-   * @param {number} time
+   * @param {number} timeoutMs
    */
-  #news(time) {
+  #nextToken(timeoutMs) {
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        this.#heard.delete(done);
+        this.#tokenListeners.delete(done);
         resolve(undefined);
       };
-      const timer = setTimeout(done, time);
-      this.#heard.add(done);
+      const timer = setTimeout(done, timeoutMs);
+      this.#tokenListeners.add(done);
     });
   }
 }
 
 /** @param {Window} other */
-function isOurs(other) {
+function isSameOrigin(other) {
   try {
     return other.location.origin === location.origin;
   } catch {

@@ -10,7 +10,7 @@
  *
  * @param {string} name
  */
-export function known(name) {
+export function metaContent(name) {
   return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
 }
 
@@ -18,7 +18,7 @@ export function known(name) {
  * What a token says. It decides what a page offers; what is allowed decides the server.
  *
  * @param {string} token
- * @returns {{ id: string, role: string, name: string, expires: number }} texts are empty where it says nothing;
+ * @returns {{ id: string, role: string, name: string, expiresMs: number }} texts are empty where it says nothing;
  *   `expires` in milliseconds since 1970, Infinity where it does not say
  */
 export function readToken(token) {
@@ -31,15 +31,15 @@ export function readToken(token) {
   } catch {
     // not a JWT: a plugin may have tokens of its own
   }
-  const say = (/** @type {string} */ name) => String(claims[known(name)] ?? "");
+  const claim = (/** @type {string} */ name) => String(claims[metaContent(name)] ?? "");
   const { exp } = claims;
   return {
-    id: say("id-claim"),
-    role: say("role-claim"),
-    name: say("name-claim"),
-    expires: typeof exp === "number" ? exp * 1000 : Infinity,
+    id: claim("id-claim"),
+    role: claim("role-claim"),
+    name: claim("name-claim"),
+    expiresMs: typeof exp === "number" ? exp * 1000 : Infinity,
   };
 }
 
 /** There was somebody, and is no more: the host has to open the page again. */
-export class SignInOver extends Error {}
+export class SignInExpired extends Error {}

@@ -18,18 +18,18 @@ const TRAILING_PUNCTUATION = /[.,;:!?')\]}]+$/;
  * @param {string} text
  * @returns {(string | HTMLAnchorElement)[]}
  */
-export function linked(text) {
+export function linkUrls(text) {
   const pieces = [];
   let end = 0;
-  for (const { 0: found, index } of text.matchAll(URL_PATTERN)) {
-    const address = found.replace(TRAILING_PUNCTUATION, "");
-    if (URL.canParse(address)) {
-      const link = make("a", "", address);
-      link.href = address;
+  for (const { 0: match, index } of text.matchAll(URL_PATTERN)) {
+    const url = match.replace(TRAILING_PUNCTUATION, "");
+    if (URL.canParse(url)) {
+      const link = make("a", "", url);
+      link.href = url;
       link.target = "_blank";
       link.rel = "noopener noreferrer";
       pieces.push(text.slice(end, index), link);
-      end = index + address.length;
+      end = index + url.length;
     }
   }
   return [...pieces, text.slice(end)];

@@ -8,7 +8,7 @@
 import { tabStorage } from "./storage.js";
 
 /**
- * @typedef {object} Unsent
+ * @typedef {object} OutboxEntry
  * @property {string} id the same on every attempt, so that the server stores the message once
  * @property {string} text
  * @property {number} [after] the last seq that was known when it was first sent; not sent yet without
@@ -22,7 +22,7 @@ export class Outbox {
   /** @param {string} key of the tab's storage */
   constructor(key) {
     this.#key = key;
-    /** @type {Unsent[]} */
+    /** @type {OutboxEntry[]} */
     this.entries = JSON.parse(tabStorage.getItem(key) ?? "[]");
     // Where a message was seen is this page's knowledge: one that is loaded again has seen nothing yet.
     this.entries.forEach((entry) => delete entry.seq);
@@ -32,7 +32,7 @@ export class Outbox {
 
   /** @param {string} text */
   add(text) {
-    const entry = /** @type {Unsent} */ ({ id: newId(), text });
+    const entry = /** @type {OutboxEntry} */ ({ id: newId(), text });
     this.entries.push(entry);
     this.save();
     return entry;

@@ -12,8 +12,8 @@
  * @module
  */
 
-import { Host } from "./host.js";
-import { known, readToken, SignInOver } from "./identity.js";
+import { TokenHost } from "./host.js";
+import { metaContent, readToken, SignInExpired } from "./identity.js";
 
 /**
  * @typedef {object} SignedIn
@@ -47,8 +47,8 @@ const OPENER_TOKEN_SHORT_TIMEOUT_MS = 1_000; // which may not know of any token,
 const TOKEN_KEY = `token:${location.pathname}`;
 const PERSON_KEY = "person";
 
-const accounts = known("accounts") === "on";
-const framed = window.parent !== window;
+const hasAccounts = metaContent("accounts") === "on";
+const isFramed = window.parent !== window;
 
 /**
  * Find out who is here. Goes to `/signin` if it is nobody, and anybody can sign in there.
@@ -59,27 +59,31 @@ const framed = window.parent !== window;
  * @throws {Error} the server cannot be reached
  */
 export async function signIn({ roles }) {
-  const host = Host.find(known("origins").split(" ").filter(Boolean));
+  const host = TokenHost.find(metaContent("origins").split(" ").filter(Boolean));
   const given = takeFragment();
   if (given) {
-    return fit(roles, new ByFragment(given, host), given);
+    return checkRole(roles, new FragmentToken(given, host), given);
   }
   if (host) {
-    const posted = await host.first(
-      framed ? FRAME_TOKEN_TIMEOUT_MS : accounts ? OPENER_TOKEN_SHORT_TIMEOUT_MS : OPENER_TOKEN_TIMEOUT_MS,
+    const posted = await host.firstToken(
+      isFramed
+        ? FRAME_TOKEN_TIMEOUT_MS
+        : hasAccounts
+          ? OPENER_TOKEN_SHORT_TIMEOUT_MS
+          : OPENER_TOKEN_TIMEOUT_MS,
     );
     if (posted) {
-      return fit(roles, new ByMessage(host), posted);
+      return checkRole(roles, new PostedToken(host), posted);
     }
   }
-  if (!accounts || framed) {
+  if (!hasAccounts || isFramed) {
     return null; // a frame of another site has no cookies of ours
   }
-  const made = await askForToken();
-  if (!made) {
+  const issued = await requestToken();
+  if (!issued) {
     return goToSignIn();
   }
-  return fit(roles, new ByAccount(made), made.token);
+  return checkRole(roles, new AccountToken(issued), issued.token);
 }
 
 /** Leave for `/signin`, and come back. @returns {Promise<never>} */
@@ -91,23 +95,23 @@ function goToSignIn() {
 
 /**
  * @param {readonly string[]} roles
- * @param {ByFragment | ByMessage | ByAccount} way
+ * @param {FragmentToken | PostedToken | AccountToken} source
  * @param {string} token
  * @returns {SignedIn | WrongRole}
  */
-function fit(roles, way, token) {
+function checkRole(roles, source, token) {
   const { id, role, name } = readToken(token);
   if (role && !roles.includes(role)) {
-    return { wrongRole: role, name, signInAgain: way.signInAgain };
+    return { wrongRole: role, name, signInAgain: source.signInAgain };
   }
-  remember(`${role}:${id}`);
+  rememberPerson(`${role}:${id}`);
   return {
     id,
     role: role || roles[0], // no JWT: a plugin may have tokens of its own
     name,
-    by: way.by,
-    token: (refused) => way.token(refused),
-    ...(way instanceof ByAccount ? { signOut: () => way.signOut() } : {}),
+    by: source.by,
+    token: (refused) => source.token(refused),
+    ...(source instanceof AccountToken ? { signOut: () => source.signOut() } : {}),
   };
 }
 
@@ -116,7 +120,7 @@ function fit(roles, way, token) {
  *
  * @param {string} person
  */
-function remember(person) {
+function rememberPerson(person) {
   const before = sessionStorage.getItem(PERSON_KEY);
   const token = sessionStorage.getItem(TOKEN_KEY);
   if (before !== null && before !== person) {
@@ -130,12 +134,12 @@ function remember(person) {
 
 // --- the three ways ---
 
-class ByFragment {
+class FragmentToken {
   by = /** @type {const} */ ("fragment");
 
   /**
    * @param {string} given
-   * @param {Host | null} host
+   * @param {TokenHost | null} host
    */
   constructor(given, host) {
     this.#given = given;
@@ -148,20 +152,20 @@ class ByFragment {
   /** @param {string} [refused] */
   async token(refused) {
     if (this.#host?.current) {
-      return orOver(await this.#host.token(refused, MIN_VALID_MS)); // it has posted a newer one
+      return orExpired(await this.#host.token(refused, MIN_VALID_MS)); // it has posted a newer one
     }
-    if (this.#given !== refused && readToken(this.#given).expires > Date.now()) {
+    if (this.#given !== refused && readToken(this.#given).expiresMs > Date.now()) {
       return this.#given;
     }
     if (this.#host) {
-      return orOver(await this.#host.token(refused, MIN_VALID_MS));
+      return orExpired(await this.#host.token(refused, MIN_VALID_MS));
     }
     sessionStorage.removeItem(TOKEN_KEY);
-    return accounts && !framed ? goToSignIn() : orOver("");
+    return hasAccounts && !isFramed ? goToSignIn() : orExpired("");
   }
 
   signInAgain =
-    accounts && !framed
+    hasAccounts && !isFramed
       ? async () => {
           sessionStorage.removeItem(TOKEN_KEY);
           await goToSignIn();
@@ -169,11 +173,11 @@ class ByFragment {
       : null;
 }
 
-class ByMessage {
+class PostedToken {
   by = /** @type {const} */ ("message");
   signInAgain = null;
 
-  /** @param {Host} host */
+  /** @param {TokenHost} host */
   constructor(host) {
     this.#host = host;
   }
@@ -182,51 +186,51 @@ class ByMessage {
 
   /** @param {string} [refused] */
   async token(refused) {
-    return orOver(await this.#host.token(refused, MIN_VALID_MS));
+    return orExpired(await this.#host.token(refused, MIN_VALID_MS));
   }
 }
 
-class ByAccount {
+class AccountToken {
   by = /** @type {const} */ ("account");
 
-  /** @param {Made} made */
-  constructor(made) {
-    this.#made = made;
-    this.#until = Date.now() + made.expires_in * 1000;
+  /** @param {IssuedToken} issued */
+  constructor(issued) {
+    this.#issued = issued;
+    this.#expiresMs = Date.now() + issued.expires_in * 1000;
   }
 
-  #made;
-  #until;
+  #issued;
+  #expiresMs;
   /** Of several that ask at once, one does. @type {Promise<string> | undefined} */
-  #asking;
+  #renewal;
 
   /** @param {string} [refused] */
   async token(refused) {
-    if (this.#made.token !== refused && this.#until - Date.now() > MIN_VALID_MS) {
-      return this.#made.token;
+    if (this.#issued.token !== refused && this.#expiresMs - Date.now() > MIN_VALID_MS) {
+      return this.#issued.token;
     }
-    this.#asking ??= this.#renew().finally(() => {
-      this.#asking = undefined;
+    this.#renewal ??= this.#renew().finally(() => {
+      this.#renewal = undefined;
     });
-    return this.#asking;
+    return this.#renewal;
   }
 
   async #renew() {
-    const made = await askForToken();
-    if (!made) {
+    const issued = await requestToken();
+    if (!issued) {
       return goToSignIn();
     }
-    if (made.role !== this.#made.role || made.id !== this.#made.id) {
+    if (issued.role !== this.#issued.role || issued.id !== this.#issued.id) {
       location.reload(); // somebody else has signed in, in another tab
       return new Promise(() => {});
     }
-    this.#made = made;
-    this.#until = Date.now() + made.expires_in * 1000;
-    return made.token;
+    this.#issued = issued;
+    this.#expiresMs = Date.now() + issued.expires_in * 1000;
+    return issued.token;
   }
 
   async signOut() {
-    await ask("DELETE", "session");
+    await requestStaff("DELETE", "session");
     sessionStorage.clear();
     await goToSignIn();
   }
@@ -235,9 +239,9 @@ class ByAccount {
 }
 
 /** @param {string} token */
-function orOver(token) {
+function orExpired(token) {
   if (!token) {
-    throw new SignInOver("nobody is signed in any more");
+    throw new SignInExpired("nobody is signed in any more");
   }
   return token;
 }
@@ -253,7 +257,7 @@ function takeFragment() {
     sessionStorage.setItem(TOKEN_KEY, given);
   }
   const token = given ?? sessionStorage.getItem(TOKEN_KEY) ?? "";
-  if (readToken(token).expires <= Date.now()) {
+  if (readToken(token).expiresMs <= Date.now()) {
     sessionStorage.removeItem(TOKEN_KEY);
     return "";
   }
@@ -269,11 +273,11 @@ addEventListener("hashchange", () => {
 
 // --- the server's accounts ---
 
-/** @typedef {{ token: string, expires_in: number, id: string | number, role: string, name: string }} Made */
+/** @typedef {{ token: string, expires_in: number, id: string | number, role: string, name: string }} IssuedToken */
 
-/** @returns {Promise<Made | null>} null: nobody is signed in */
-async function askForToken() {
-  const answer = await ask("POST", "token");
+/** @returns {Promise<IssuedToken | null>} null: nobody is signed in */
+async function requestToken() {
+  const answer = await requestStaff("POST", "token");
   if (answer.status === 401) {
     return null;
   }
@@ -286,11 +290,11 @@ async function askForToken() {
 
 /**
  * @param {"GET" | "POST" | "DELETE"} method
- * @param {"session" | "token"} what
+ * @param {"session" | "token"} resource
  * @param {object} [body]
  */
-export function ask(method, what, body = {}) {
-  return fetch(`/api/v1/staff/${what}`, {
+export function requestStaff(method, resource, body = {}) {
+  return fetch(`/api/v1/staff/${resource}`, {
     method,
     headers: method === "POST" ? { "Content-Type": "application/json" } : {},
     body: method === "POST" ? JSON.stringify(body) : null,

@@ -10,75 +10,75 @@
 import { make } from "./elements.js";
 import { text } from "./strings.js";
 
-/** @typedef {import("./connection.js").Standing} Standing */
+/** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 
 const COUNTDOWN_INTERVAL_MS = 1_000;
 const RECONNECTED_NOTICE_MS = 2_500; // milliseconds that "connected again" is shown
 
-export class ChatStanding extends HTMLElement {
-  #words = make("span", "words");
-  #retry = make("button", "quiet", text("retry_now"));
+export class ConnectionStatusBar extends HTMLElement {
+  #text = make("span", "words");
+  #retryButton = make("button", "quiet", text("retry_now"));
   /** @type {number | undefined} */
-  #countdown;
+  #timer;
 
   connectedCallback() {
     this.setAttribute("role", "status");
     this.classList.add("standing");
-    this.#retry.type = "button";
-    this.#retry.hidden = true;
-    this.#retry.addEventListener("click", () => this.dispatchEvent(new CustomEvent("retry")));
-    this.append(this.#words, this.#retry);
-    this.say("calm", "");
+    this.#retryButton.type = "button";
+    this.#retryButton.hidden = true;
+    this.#retryButton.addEventListener("click", () => this.dispatchEvent(new CustomEvent("retry")));
+    this.append(this.#text, this.#retryButton);
+    this.showText("calm", "");
   }
 
-  /** @param {Standing} standing */
-  show(standing) {
-    this.#still();
-    if (standing.state === "open") {
-      this.say("good", standing.before ? text("connected_again") : "");
-      this.#countdown = setTimeout(() => this.say("good", ""), RECONNECTED_NOTICE_MS);
-    } else if (standing.state === "connecting") {
-      this.say("calm", text(standing.before ? "reconnecting" : "connecting"));
-    } else if (standing.state === "closed") {
-      this.say("calm", ""); // the page says it at length
-    } else if (standing.retryAt === undefined) {
-      this.say("trouble", text("offline"));
+  /** @param {ConnectionStatus} status */
+  show(status) {
+    this.#stopTimer();
+    if (status.state === "open") {
+      this.showText("good", status.wasOpen ? text("connected_again") : "");
+      this.#timer = setTimeout(() => this.showText("good", ""), RECONNECTED_NOTICE_MS);
+    } else if (status.state === "connecting") {
+      this.showText("calm", text(status.wasOpen ? "reconnecting" : "connecting"));
+    } else if (status.state === "closed") {
+      this.showText("calm", ""); // the page says it at length
+    } else if (status.retryAtMs === undefined) {
+      this.showText("trouble", text("offline"));
     } else {
-      this.#waitUntil(standing.retryAt);
+      this.#waitUntil(status.retryAtMs);
     }
   }
 
   /**
-   * @param {"calm" | "good" | "trouble"} mood
-   * @param {string} words
+   * @param {"calm" | "good" | "trouble"} tone
+   * @param {string} content
    * @param {boolean} [retry]
    */
-  say(mood, words, retry = false) {
-    this.dataset.mood = words ? mood : "none";
-    this.#words.textContent = words;
-    this.#retry.hidden = !retry;
+  showText(tone, content, retry = false) {
+    this.dataset.mood = content ? tone : "none";
+    this.#text.textContent = content;
+    this.#retryButton.hidden = !retry;
   }
 
   /** @param {number} retryAt */
   #waitUntil(retryAt) {
     const seconds = () => Math.round((retryAt - Date.now()) / 1000);
     if (seconds() < 2) {
-      this.say("calm", text("reconnecting"));
+      this.showText("calm", text("reconnecting"));
       return;
     }
     // A screen reader tells it once: it would read every second.
-    const show = (/** @type {boolean} */ aloud) => {
-      this.setAttribute("aria-live", aloud ? "polite" : "off");
-      this.say("trouble", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
+    const show = (/** @type {boolean} */ isAnnounced) => {
+      this.setAttribute("aria-live", isAnnounced ? "polite" : "off");
+      this.showText("trouble", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
     };
     show(true);
-    this.#countdown = setInterval(() => show(false), COUNTDOWN_INTERVAL_MS);
+    this.#timer = setInterval(() => show(false), COUNTDOWN_INTERVAL_MS);
   }
 
-  #still() {
-    clearTimeout(this.#countdown); // of either kind
+  #stopTimer() {
+    clearTimeout(this.#timer); // of either kind
     this.setAttribute("aria-live", "polite");
   }
 }
 
-customElements.define("chat-standing", ChatStanding);
+customElements.define("chat-standing", ConnectionStatusBar);

@@ -10,8 +10,8 @@ import { text } from "./strings.js";
 
 const STARS = [1, 2, 3, 4, 5];
 
-/** @param {HTMLElement} place of the class `stars`, in a form */
-export function fillStars(place) {
+/** @param {HTMLElement} container of the class `stars`, in a form */
+export function fillStars(container) {
   for (const number of STARS) {
     const input = make("input", "hidden");
     input.type = "radio";
@@ -19,6 +19,6 @@ export function fillStars(place) {
     input.value = String(number);
     const label = make("label", "star", input, icon("star"), make("span", "hidden", text(`star_${number}`)));
     label.title = text(`star_${number}`);
-    place.append(label);
+    container.append(label);
   }
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-class Kept {
+class FallbackStorage {
   /** @param {() => Storage} storage asking for it fails where it is forbidden */
   constructor(storage) {
     this.#storage = storage;
@@ -49,7 +49,7 @@ class Kept {
   }
 
   /** Forget everything whose key begins so. @param {string} prefix */
-  forget(prefix) {
+  removePrefix(prefix) {
     this.keys()
       .filter((key) => key.startsWith(prefix))
       .forEach((key) => this.removeItem(key));
@@ -65,7 +65,7 @@ class Kept {
 }
 
 /** For this tab, reloads included. */
-export const tabStorage = new Kept(() => sessionStorage);
+export const tabStorage = new FallbackStorage(() => sessionStorage);
 
 /** For all tabs, until it is removed. */
-export const siteStorage = new Kept(() => localStorage);
+export const siteStorage = new FallbackStorage(() => localStorage);

@@ -9,11 +9,11 @@ const CHINESE = 0;
 const ENGLISH = 1;
 
 /** The language of the reader, as in the attribute `lang`: what the link asks for, else the browser's. */
-export const language = choose([
+export const language = chooseLanguage([
   new URLSearchParams(location.hash.slice(1)).get("language") ?? "",
   ...navigator.languages,
 ]);
-const column = language === "zh-CN" ? CHINESE : ENGLISH;
+const languageIndex = language === "zh-CN" ? CHINESE : ENGLISH;
 
 /** @type {Record<string, [string, string]>} */
 const TEXTS = {
@@ -228,7 +228,7 @@ export function addTexts(texts) {
  * @param {Record<string, string | number>} [values]
  */
 export function text(key, values = {}) {
-  return TEXTS[key][column].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+  return TEXTS[key][languageIndex].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
 /**
@@ -237,10 +237,10 @@ export function text(key, values = {}) {
  * @param {string} msg
  */
 export function systemText(msg) {
-  const who = joiner(msg);
+  const who = joinedParticipant(msg);
   if (who) {
     // Chinese sets names apart from letters only.
-    const space = column === CHINESE && /^\w/.test(who.name) ? " " : "";
+    const space = languageIndex === CHINESE && /^\w/.test(who.name) ? " " : "";
     return text("joined", { role: text(`role_${who.role}`) + space, name: who.name });
   }
   return STARTED_MESSAGE.test(msg) ? text("session_started") : msg;
@@ -252,7 +252,7 @@ export function systemText(msg) {
  * @param {string} msg
  * @returns {{ role: "user" | "consultant" | "supervisor", name: string } | null}
  */
-export function joiner(msg) {
+export function joinedParticipant(msg) {
   const name = msg.match(JOINED_MESSAGE)?.[1];
   if (name === undefined) {
     return null;
@@ -270,7 +270,7 @@ export function joiner(msg) {
  *
  * @param {string} msg
  */
-export function tellsEnd(msg) {
+export function isEndMessage(msg) {
   return ENDED_MESSAGE.test(msg);
 }
 
@@ -280,7 +280,7 @@ export function tellsEnd(msg) {
  *
  * @param {ParentNode} root
  */
-export function fillIn(root) {
+export function fillTexts(root) {
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (
     root.querySelectorAll("[data-text], [data-label], [data-placeholder]")
   )) {
@@ -298,7 +298,7 @@ export function fillIn(root) {
 }
 
 /** @param {readonly string[]} wanted */
-function choose(wanted) {
+function chooseLanguage(wanted) {
   for (const each of wanted) {
     if (/^zh\b/i.test(each)) {
       return "zh-CN";

@@ -9,52 +9,52 @@ import { tabStorage } from "./storage.js";
 import { text } from "./strings.js";
 
 /** @typedef {import("./composer.js").ChatComposer} ChatComposer */
-/** @typedef {import("./conversation.js").Said} Said */
+/** @typedef {import("./conversation.js").Message} Message */
 /** @typedef {import("./messages.js").ChatMessages} ChatMessages */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
-/** @typedef {import("./outbox.js").Unsent} Unsent */
+/** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
  * What the reader does.
  *
- * @typedef {object} Voice
- * @property {(text: string) => Unsent} say
- * @property {(id: string) => void} sayAgain
- * @property {() => void} older
- * @property {(typing: boolean) => void} typing
- * @property {(seq: number) => void} read
+ * @typedef {object} ConversationActions
+ * @property {(text: string) => OutboxEntry} send
+ * @property {(id: string) => void} resend
+ * @property {() => void} loadOlder
+ * @property {(typing: boolean) => void} sendTyping
+ * @property {(seq: number) => void} markRead
  */
 
 const TYPING_TIMEOUT_MS = 6_000; // milliseconds after which nobody types who has not said so again
 
-export class Talking {
+export class ConversationView {
   /**
    * @param {ChatMessages} messages
    * @param {ChatComposer} composer
    * @param {Outbox} outbox
    * @param {string} draftKey of the tab's storage
-   * @param {Voice} voice
+   * @param {ConversationActions} actions
    */
-  constructor(messages, composer, outbox, draftKey, voice) {
+  constructor(messages, composer, outbox, draftKey, actions) {
     this.#messages = messages;
     this.#composer = composer;
     this.#outbox = outbox;
     this.#draftKey = draftKey;
     composer.value = tabStorage.getItem(draftKey) ?? "";
-    on(composer, "draft", (draft) => this.#keepDraft(draft));
-    on(composer, "typing", voice.typing);
-    on(composer, "say", (said) => messages.addUnsent(voice.say(said)));
-    on(messages, "older", () => voice.older());
-    on(messages, "read", voice.read);
-    on(messages, "again", (id) => {
+    onDetail(composer, "draft", (draft) => this.#saveDraft(draft));
+    onDetail(composer, "typing", actions.sendTyping);
+    onDetail(composer, "send", (said) => messages.addUnsent(actions.send(said)));
+    onDetail(messages, "older", () => actions.loadOlder());
+    onDetail(messages, "read", actions.markRead);
+    onDetail(messages, "resend", (id) => {
       messages.markSending(id);
-      voice.sayAgain(id);
+      actions.resend(id);
     });
-    on(messages, "edit", (id) => this.#edit(id));
+    onDetail(messages, "edit", (id) => this.#edit(id));
     for (const unsent of outbox.entries) {
       messages.addUnsent(unsent);
       if (unsent.refused !== undefined) {
-        this.refused(unsent.id, unsent.refused);
+        this.onRefused(unsent.id, unsent.refused);
       }
     }
   }
@@ -68,44 +68,44 @@ export class Talking {
 
   // --- what the conversation tells; bound, to be handed over as they are ---
 
-  /** @param {Said} said */
-  message = (said) => {
+  /** @param {Message} said */
+  onMessage = (said) => {
     this.#messages.add(said);
     if (!said.own) {
-      this.typing(false);
+      this.onTyping(false);
     }
   };
 
   /**
-   * @param {Said[]} past
+   * @param {Message[]} past
    * @param {boolean} more
    */
-  past = (past, more) => this.#messages.addPast(past, more);
+  onHistory = (past, more) => this.#messages.addHistory(past, more);
 
   /**
    * @param {string} id
    * @param {number} seq
    * @param {string} time
    */
-  stored = (id, seq, time) => this.#messages.markStored(id, seq, time);
+  onStored = (id, seq, time) => this.#messages.markStored(id, seq, time);
 
   /**
    * @param {string} id
    * @param {string} reason
    */
-  refused = (id, reason) => this.#messages.markRefused(id, reason || text("refused_too_big"));
+  onRefused = (id, reason) => this.#messages.markRefused(id, reason || text("refused_too_big"));
 
   /** @param {boolean} typing */
-  typing = (typing) => {
+  onTyping = (typing) => {
     clearTimeout(this.#typingTimer);
     this.#messages.typing = typing;
     if (typing) {
-      this.#typingTimer = setTimeout(() => this.typing(false), TYPING_TIMEOUT_MS);
+      this.#typingTimer = setTimeout(() => this.onTyping(false), TYPING_TIMEOUT_MS);
     }
   };
 
   /** The other side has read up to here. @param {number} seq */
-  read = (seq) => this.#messages.markSeen(seq);
+  onRead = (seq) => this.#messages.markRead(seq);
 
   /** It is over: what was not stored will not be. */
   giveUpUnsent() {
@@ -122,12 +122,12 @@ export class Talking {
     this.#outbox.remove(id);
     this.#messages.removeUnsent(id);
     this.#composer.value = [unsent?.text, this.#composer.value].filter(Boolean).join("\n");
-    this.#keepDraft(this.#composer.value);
+    this.#saveDraft(this.#composer.value);
     this.#composer.focus();
   }
 
   /** @param {string} draft */
-  #keepDraft(draft) {
+  #saveDraft(draft) {
     tabStorage.setItem(this.#draftKey, draft);
   }
 }
@@ -137,6 +137,6 @@ export class Talking {
  * @param {string} name
  * @param {(detail: any) => void} act
  */
-function on(target, name, act) {
+function onDetail(target, name, act) {
   target.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
 }

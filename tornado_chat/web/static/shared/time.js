@@ -8,19 +8,19 @@
 const DAY_MS = 86_400_000;
 
 /** Writes times in one language. */
-export class Times {
+export class TimeFormatter {
   /** @param {string} language BCP 47 */
   constructor(language) {
     this.#clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     this.#day = new Intl.DateTimeFormat(language, { weekday: "long", month: "long", day: "numeric" });
     this.#dayOfYear = new Intl.DateTimeFormat(language, { year: "numeric", month: "long", day: "numeric" });
-    this.#near = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+    this.#relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   }
 
   #clock;
   #day;
   #dayOfYear;
-  #near;
+  #relative;
 
   /** @param {Date} time */
   clock(time) {
@@ -34,9 +34,9 @@ export class Times {
    * @param {Date} [now]
    */
   day(time, now = new Date()) {
-    const ago = Math.round((midnight(now) - midnight(time)) / DAY_MS);
-    if (ago === 0 || ago === 1) {
-      const text = this.#near.format(-ago, "day");
+    const daysAgo = Math.round((midnight(now) - midnight(time)) / DAY_MS);
+    if (daysAgo === 0 || daysAgo === 1) {
+      const text = this.#relative.format(-daysAgo, "day");
       return text.charAt(0).toUpperCase() + text.slice(1);
     }
     return (time.getFullYear() === now.getFullYear() ? this.#day : this.#dayOfYear).format(time);
@@ -59,13 +59,13 @@ export function parseTime(text) {
  *
  * @param {number} milliseconds
  */
-export function elapsed(milliseconds) {
+export function formatElapsed(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-  const two = (/** @type {number} */ number) => String(number % 60).padStart(2, "0");
+  const twoDigits = (/** @type {number} */ number) => String(number % 60).padStart(2, "0");
   const minutes = Math.floor(seconds / 60);
   return minutes < 60
-    ? `${minutes}:${two(seconds)}`
-    : `${Math.floor(minutes / 60)}:${two(minutes)}:${two(seconds)}`;
+    ? `${minutes}:${twoDigits(seconds)}`
+    : `${Math.floor(minutes / 60)}:${twoDigits(minutes)}:${twoDigits(seconds)}`;
 }
 
 /**

@@ -10,10 +10,10 @@
  */
 
 /**
- * @typedef {object} Ticket
+ * @typedef {object} RoomLink
  * @property {string} token empty if the address has none
  * @property {(refused?: string) => Promise<string>} [renew] a token that is valid for some time yet, of `signin.js`
- * @property {boolean} [account] whether the browser is signed in, so that addresses need no token
+ * @property {boolean} [hasAccount] whether the browser is signed in, so that addresses need no token
  * @property {number} session the number of the session, or of the supervision record
  * @property {0 | 1} type 0: a session, 1: a supervision record
  * @property {Role} role whose token it is
@@ -28,15 +28,15 @@ const KEY = `ticket:${location.pathname}`;
  * Takes the ticket out of the address, or what this tab remembers of it.
  *
  * @param {string} roleClaim the claim of the token with the role
- * @returns {Ticket | null} null: there is none, or it is not complete
+ * @returns {RoomLink | null} null: there is none, or it is not complete
  */
-export function takeTicket(roleClaim) {
-  const given = location.hash.slice(1);
-  if (new URLSearchParams(given).has("token")) {
+export function takeRoomLink(roleClaim) {
+  const fragment = location.hash.slice(1);
+  if (new URLSearchParams(fragment).has("token")) {
     history.replaceState(history.state, "", location.pathname + location.search);
-    sessionStorage.setItem(KEY, given);
+    sessionStorage.setItem(KEY, fragment);
   }
-  const parameters = new URLSearchParams(given || sessionStorage.getItem(KEY) || "");
+  const parameters = new URLSearchParams(fragment || sessionStorage.getItem(KEY) || "");
   const token = parameters.get("token") ?? "";
   const session = parameters.get("session") ?? "";
   const type = parameters.get("type") || "0";
@@ -49,21 +49,21 @@ export function takeTicket(roleClaim) {
 }
 
 /** Another link was opened in this tab: only the fragment changes, so the page must start again itself. */
-export function restartOnNewTicket() {
+export function reloadOnNewLink() {
   addEventListener("hashchange", () => location.hash && location.reload());
 }
 
 /**
  * The address of another room for the same person.
  *
- * @param {Ticket} ticket
+ * @param {RoomLink} link
  * @param {number} session
  * @param {0 | 1} type
  */
-export async function roomAddress(ticket, session, type) {
+export async function roomAddress(link, session, type) {
   const room = { session: String(session), type: String(type) };
-  const token = ticket.renew ? await ticket.renew() : ticket.token;
-  return `${location.pathname}#${new URLSearchParams(ticket.account ? room : { token, ...room })}`;
+  const token = link.renew ? await link.renew() : link.token;
+  return `${location.pathname}#${new URLSearchParams(link.hasAccount ? room : { token, ...room })}`;
 }
 
 /**

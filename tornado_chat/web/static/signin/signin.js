@@ -7,9 +7,9 @@
 
 import { roleName, showSignInCard } from "../shared/card.js";
 import { find, icon } from "../shared/elements.js";
-import { known } from "../shared/identity.js";
-import { ask } from "../shared/signin.js";
-import { fillIn, language, text } from "../shared/strings.js";
+import { metaContent } from "../shared/identity.js";
+import { requestStaff } from "../shared/signin.js";
+import { fillTexts, language, text } from "../shared/strings.js";
 
 /** @typedef {{ role: string, name: string }} Account */
 
@@ -31,16 +31,16 @@ const password = find("#password", HTMLInputElement);
 const submit = find("#submit", HTMLButtonElement);
 const problem = find("#problem");
 /** @type {number | undefined} */
-let waiting;
+let pauseTimer;
 
 /**
  * Where to go: to one of our pages and nowhere else, however the address was made.
  *
  * @returns {string} empty: nowhere
  */
-function next(/** @type {string} */ role) {
+function nextAddress(/** @type {string} */ role) {
   const wanted = new URLSearchParams(location.search).get("next") ?? HOME_PAGES[role] ?? "";
-  const pages = known("pages").split(" ");
+  const pages = metaContent("pages").split(" ");
   const address = URL.canParse(wanted, location.origin) ? new URL(wanted, location.origin) : null;
   if (address?.origin !== location.origin || address.pathname === "/signin") {
     return "";
@@ -59,10 +59,10 @@ function showAccount(account) {
   find("#initial").textContent = Array.from(account.name)[0]?.toUpperCase() ?? "";
   find("#there-title").textContent = document.title = title;
   find("#there-text").textContent = roleName(account.role);
-  const way = find("#continue", HTMLAnchorElement);
-  const address = next(account.role);
-  way.hidden = !address;
-  way.href = address;
+  const link = find("#continue", HTMLAnchorElement);
+  const address = nextAddress(account.role);
+  link.hidden = !address;
+  link.href = address;
   find("#there-title").focus();
 }
 
@@ -76,35 +76,35 @@ function showForm() {
 }
 
 /**
- * @param {string} words
- * @param {HTMLInputElement} [at]
+ * @param {string} content
+ * @param {HTMLInputElement} [field]
  */
-function complain(words, at) {
-  problem.textContent = words;
+function showProblem(content, field) {
+  problem.textContent = content;
   for (const field of [name, password]) {
     field.toggleAttribute("aria-invalid", false);
     field.removeAttribute("aria-describedby");
   }
-  if (at) {
-    at.setAttribute("aria-invalid", "true");
-    at.setAttribute("aria-describedby", "problem");
-    at.focus();
-    at.select();
+  if (field) {
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", "problem");
+    field.focus();
+    field.select();
   }
 }
 
 /** Nobody may try for so many seconds. @param {number} seconds */
-function pause(seconds) {
-  complain(
+function pauseFor(seconds) {
+  showProblem(
     seconds < MINUTE_SECONDS * 2
       ? text("too_many_attempts", { seconds })
       : text("too_many_attempts_minutes", { minutes: Math.ceil(seconds / MINUTE_SECONDS) }),
   );
   submit.disabled = true;
-  clearTimeout(waiting);
-  waiting = setTimeout(() => {
+  clearTimeout(pauseTimer);
+  pauseTimer = setTimeout(() => {
     submit.disabled = false;
-    complain("");
+    showProblem("");
     password.focus();
   }, seconds * 1000);
 }
@@ -112,44 +112,44 @@ function pause(seconds) {
 async function signIn() {
   const empty = [name, password].find((field) => !field.value.trim());
   if (empty) {
-    complain(text(empty === name ? "name_missing" : "password_missing"), empty);
+    showProblem(text(empty === name ? "name_missing" : "password_missing"), empty);
     return;
   }
-  complain("");
+  showProblem("");
   submit.disabled = true;
   submit.textContent = text("signing_in");
   try {
-    const answer = await ask("POST", "session", { name: name.value, password: password.value });
-    if (answer.ok && (await leave())) {
+    const response = await requestStaff("POST", "session", { name: name.value, password: password.value });
+    if (response.ok && (await goOn())) {
       return;
     }
     submit.disabled = false;
-    if (answer.ok) {
-      complain(text("no_cookies"));
-    } else if (answer.status === 429) {
-      pause(Number(answer.headers.get("Retry-After")) || MINUTE_SECONDS);
+    if (response.ok) {
+      showProblem(text("no_cookies"));
+    } else if (response.status === 429) {
+      pauseFor(Number(response.headers.get("Retry-After")) || MINUTE_SECONDS);
     } else {
-      const { code, detail } = await answer.json().catch(() => ({}));
+      const { code, detail } = await response.json().catch(() => ({}));
       const words = TEXT_KEYS_BY_ERROR_CODE[code]
         ? text(TEXT_KEYS_BY_ERROR_CODE[code])
-        : text("failed", { reason: detail || answer.status });
-      complain(words, code === "wrong_password" ? password : undefined);
+        : text("failed", { reason: detail || response.status });
+      showProblem(words, code === "wrong_password" ? password : undefined);
     }
   } catch {
     submit.disabled = false;
-    complain(text("failed_network"));
+    showProblem(text("failed_network"));
   }
   submit.textContent = text("sign_in");
 }
 
 /** Somebody has signed in. Returns whether the browser has kept the cookie. */
-async function leave() {
-  const { account } = await (await ask("GET", "session")).json();
+async function goOn() {
+  const { account } = await (await requestStaff("GET", "session")).json();
   if (!account) {
     return false;
   }
   password.value = "";
-  const address = next(account.role);
+  const address = nextAddress(account.role);
   if (address) {
     location.replace(address);
   } else {
@@ -160,7 +160,7 @@ async function leave() {
 
 async function signOut() {
   try {
-    await ask("DELETE", "session");
+    await requestStaff("DELETE", "session");
     sessionStorage.clear();
     showForm();
   } catch {
@@ -197,15 +197,15 @@ function prepare() {
 
 async function start() {
   document.documentElement.lang = language;
-  fillIn(document);
-  if (known("accounts") !== "on") {
+  fillTexts(document);
+  if (metaContent("accounts") !== "on") {
     showSignInCard(null);
     return;
   }
   prepare();
   /** @type {{ account: Account | null }} */
-  const { account } = await ask("GET", "session")
-    .then((answer) => answer.json())
+  const { account } = await requestStaff("GET", "session")
+    .then((response) => response.json())
     .catch(() => ({ account: null }));
   if (account) {
     showAccount(account);

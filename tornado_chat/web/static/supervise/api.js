@@ -8,7 +8,7 @@
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
-/** @typedef {import("../shared/following.js").Line} Line */
+/** @typedef {import("../shared/following.js").ObservedMessage} ObservedMessage */
 
 /**
  * @typedef {object} Session
@@ -26,7 +26,7 @@ import { text } from "../shared/strings.js";
 /**
  * A notification, as the API tells it.
  *
- * @typedef {object} InboxItem
+ * @typedef {object} NotificationItem
  * @property {number} notification_id
  * @property {number} seq
  * @property {number} type
@@ -42,7 +42,7 @@ const PAGE_ITEMS = 500; // the server's most
 const HTTP_UNAUTHENTICATED = 401;
 
 /** Something did not work; the message is for people. */
-export class Failed extends Error {
+export class ApiError extends Error {
   /**
    * @param {string} message
    * @param {number} [status] of HTTP; 0: no answer
@@ -53,13 +53,13 @@ export class Failed extends Error {
   }
 
   /** Whether it may work a little later. */
-  get passing() {
+  get isTransient() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
 /** Every method throws `Failed`. */
-export class Api {
+export class SupervisionApi {
   /** @param {TokenSource} token */
   constructor(token) {
     this.#token = token;
@@ -71,8 +71,8 @@ export class Api {
    * @param {number} session
    * @returns {Promise<Session>}
    */
-  session(session) {
-    return this.#ask(`/sessions/${session}`);
+  getSession(session) {
+    return this.#request(`/sessions/${session}`);
   }
 
   /**
@@ -80,28 +80,28 @@ export class Api {
    *
    * @param {number} session
    * @param {number} after a seq
-   * @returns {Promise<Line[]>}
+   * @returns {Promise<ObservedMessage[]>}
    */
-  lines(session, after) {
-    return this.#all(`/sessions/${session}/messages`, after);
+  getMessages(session, after) {
+    return this.#getAllPages(`/sessions/${session}/messages`, after);
   }
 
   /**
    * One's notifications after `after`, oldest first.
    *
    * @param {number} after a seq
-   * @returns {Promise<InboxItem[]>}
+   * @returns {Promise<NotificationItem[]>}
    */
-  inbox(after) {
-    return this.#all("/notifications", after);
+  getNotifications(after) {
+    return this.#getAllPages("/notifications", after);
   }
 
   /**
    * @param {number} notification
-   * @returns {Promise<InboxItem>}
+   * @returns {Promise<NotificationItem>}
    */
-  read(notification) {
-    return this.#ask(`/notifications/${notification}/read`, {});
+  markRead(notification) {
+    return this.#request(`/notifications/${notification}/read`, {});
   }
 
   /**
@@ -112,17 +112,17 @@ export class Api {
    * @returns {Promise<number>}
    */
   async callSupervisor(session, supervisor) {
-    return (await this.#ask(`/sessions/${session}/supervision`, { supervisor_id: supervisor })).record_id;
+    return (await this.#request(`/sessions/${session}/supervision`, { supervisor_id: supervisor })).record_id;
   }
 
   /**
    * @param {string} path
    * @param {number} after
    */
-  async #all(path, after) {
+  async #getAllPages(path, after) {
     const items = [];
     for (let next = after; ;) {
-      const page = await this.#ask(`${path}?after=${next}&limit=${PAGE_ITEMS}`);
+      const page = await this.#request(`${path}?after=${next}&limit=${PAGE_ITEMS}`);
       items.push(...page.items);
       if (page.next === null) {
         return items;
@@ -136,26 +136,26 @@ export class Api {
    * @param {object} [body] asks by POST
    * @returns {Promise<any>}
    */
-  async #ask(path, body) {
+  async #request(path, body) {
     /** @type {Response} */
-    let answer;
+    let response;
     try {
       const token = await this.#token();
-      answer = await fetchWith(token, path, body);
-      if (answer.status === HTTP_UNAUTHENTICATED) {
-        const other = await this.#token(token);
-        answer = other === token ? answer : await fetchWith(other, path, body);
+      response = await fetchWith(token, path, body);
+      if (response.status === HTTP_UNAUTHENTICATED) {
+        const newToken = await this.#token(token);
+        response = newToken === token ? response : await fetchWith(newToken, path, body);
       }
     } catch {
-      throw new Failed(text("failed_network"));
+      throw new ApiError(text("failed_network"));
     }
-    if (!answer.ok) {
-      const problem = await answer.json().catch(() => ({}));
-      const reason = problem.detail || problem.title || answer.status;
-      throw new Failed(text("failed", { reason }), answer.status);
+    if (!response.ok) {
+      const problem = await response.json().catch(() => ({}));
+      const reason = problem.detail || problem.title || response.status;
+      throw new ApiError(text("failed", { reason }), response.status);
     }
-    return answer.json().catch(() => {
-      throw new Failed(text("failed_network")); // cut in the middle
+    return response.json().catch(() => {
+      throw new ApiError(text("failed_network")); // cut in the middle
     });
   }
 }

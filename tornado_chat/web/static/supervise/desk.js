@@ -10,70 +10,70 @@ import { text } from "../shared/strings.js";
 import { SessionPane } from "./pane.js";
 
 /** @typedef {import("./inbox.js").Notice} Notice */
-/** @typedef {import("./pane.js").Context} Context */
-/** @typedef {import("./pane.js").Place} Place */
+/** @typedef {import("./pane.js").PaneContext} PaneContext */
+/** @typedef {import("./pane.js").StoredPane} StoredPane */
 
 const KEY = "supervise:desk";
 const MAX_SIDE_BY_SIDE_PANES = 4;
 const MAX_PANES = 8; // each has two sockets, and a person may have only so many
 
 /**
- * @typedef {object} DeskListener
- * @property {() => void} changed what the overview shows
- * @property {(pane: SessionPane) => void} close somebody wants a pane to be gone
- * @property {(alert: number) => void} acknowledge
+ * @typedef {object} PaneLayoutListener
+ * @property {() => void} onChange what the overview shows
+ * @property {(pane: SessionPane) => void} onClose somebody wants a pane to be gone
+ * @property {(alert: number) => void} onAcknowledge
  */
 
-export class Desk {
+export class PaneLayout {
   /**
-   * @param {Context} context
-   * @param {DeskListener} listener
+   * @param {PaneContext} context
+   * @param {PaneLayoutListener} listener
    */
   constructor(context, listener) {
     this.#context = context;
     this.#listener = listener;
-    document.addEventListener("visibilitychange", () => this.#look());
+    document.addEventListener("visibilitychange", () => this.#updateVisible());
   }
 
   #context;
   #listener;
-  #stage = find("#stage");
-  #calm = find("#calm");
+  #element = find("#stage");
+  #placeholder = find("#calm");
   /** In their order. @type {SessionPane[]} */
   panes = [];
   /** Which were used last, the latest at the end. @type {SessionPane[]} */
-  #used = [];
+  #recentlyUsed = [];
   /** The one that a telephone shows. @type {SessionPane | undefined} */
   current;
   /** @type {Notice[]} */
   #alerts = [];
-  #inView = new Set();
+  #visibleElements = new Set();
   #observer = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
-        this.#inView[isIntersecting ? "add" : "delete"](target);
+        this.#visibleElements[isIntersecting ? "add" : "delete"](target);
       }
-      this.#look();
+      this.#updateVisible();
     },
     { threshold: 0.4 },
   );
 
   /** Whether there is room for one more. */
-  get full() {
+  get isFull() {
     return this.panes.length >= MAX_PANES;
   }
 
   /** What this tab had on the desk before a reload. */
   restore() {
-    /** @type {{ places: Place[], current: number }} */
+    /** @type {{ places: StoredPane[], current: number }} */
     const { places, current } = JSON.parse(sessionStorage.getItem(KEY) ?? '{ "places": [] }');
-    for (const place of places) {
-      const pane = this.#add(place);
-      if (place.session === current) {
+    for (const stored of places) {
+      const pane = this.#add(stored);
+      if (stored.session === current) {
         this.current = pane;
       }
     }
-    this.#arrange();
+    this.#render();
   }
 
   /**
@@ -87,12 +87,12 @@ export class Desk {
     if (!pane) {
       pane = this.#add({ session, record, pinned: false, aside: false, folded: false, seen: null });
     }
-    pane.learnRecord(record);
+    pane.setNewerRecord(record);
     this.show(pane);
   }
 
   /** What to do while nothing is open. @param {number} unread in the inbox */
-  tellCalm(unread) {
+  showPlaceholder(unread) {
     const title = unread ? text("calm_unread", { count: unread }) : text("calm_title");
     if (find("#calm-title").textContent !== title) {
       find("#calm-title").textContent = title;
@@ -103,17 +103,19 @@ export class Desk {
 
   /** @param {SessionPane} pane */
   show(pane) {
-    this.#use(pane);
-    pane.aside = false;
+    this.#markUsed(pane);
+    pane.minimized = false;
     this.current = pane;
-    const beside = this.#used.filter((each) => !each.aside && each !== pane);
-    if (beside.length >= MAX_SIDE_BY_SIDE_PANES) {
+    const sideBySide = this.#recentlyUsed.filter((each) => !each.minimized && each !== pane);
+    if (sideBySide.length >= MAX_SIDE_BY_SIDE_PANES) {
       // What is over goes first, then what was not used for the longest time; what is pinned stays, if it can.
-      const goes =
-        beside.find((each) => each.over && !each.pinned) ?? beside.find((each) => !each.pinned) ?? beside[0];
-      goes.aside = true;
+      const minimizedPane =
+        sideBySide.find((each) => each.isOver && !each.pinned) ??
+        sideBySide.find((each) => !each.pinned) ??
+        sideBySide[0];
+      minimizedPane.minimized = true;
     }
-    this.#arrange();
+    this.#render();
     pane.element.scrollIntoView({ inline: "nearest", block: "nearest" });
     pane.focus();
   }
@@ -122,20 +124,20 @@ export class Desk {
   close(pane) {
     pane.stop();
     this.#observer.unobserve(pane.element);
-    this.#inView.delete(pane.element);
+    this.#visibleElements.delete(pane.element);
     pane.element.remove();
     this.panes = this.panes.filter((each) => each !== pane);
-    this.#used = this.#used.filter((each) => each !== pane);
+    this.#recentlyUsed = this.#recentlyUsed.filter((each) => each !== pane);
     if (this.current === pane) {
       this.current = undefined;
     }
-    this.#arrange();
+    this.#render();
   }
 
   /** A telephone shows something else. */
-  leave() {
+  showInbox() {
     this.current = undefined;
-    this.#arrange();
+    this.#render();
   }
 
   retry() {
@@ -148,31 +150,31 @@ export class Desk {
     this.#showAlerts();
   }
 
-  /** @param {Place} place */
-  #add(place) {
-    const pane = new SessionPane(place, this.#context);
+  /** @param {StoredPane} stored */
+  #add(stored) {
+    const pane = new SessionPane(stored, this.#context);
     this.panes.push(pane);
-    this.#used.push(pane);
-    pane.addEventListener("changed", () => this.#arrange());
-    pane.addEventListener("close", () => this.#listener.close(pane));
+    this.#recentlyUsed.push(pane);
+    pane.addEventListener("changed", () => this.#render());
+    pane.addEventListener("close", () => this.#listener.onClose(pane));
     pane.addEventListener("aside", () => {
-      pane.aside = true;
+      pane.minimized = true;
       this.current = undefined;
-      this.#arrange();
+      this.#render();
     });
     pane.addEventListener("pin", () => {
       pane.pinned = !pane.pinned;
-      this.#arrange();
+      this.#render();
       pane.focus();
     });
     pane.addEventListener("move", (event) => {
       this.#move(pane, /** @type {CustomEvent<number>} */ (event).detail);
     });
     pane.addEventListener("acknowledge", (event) => {
-      this.#listener.acknowledge(/** @type {CustomEvent<number>} */ (event).detail);
+      this.#listener.onAcknowledge(/** @type {CustomEvent<number>} */ (event).detail);
     });
-    pane.element.addEventListener("focusin", () => this.#use(pane));
-    this.#stage.insertBefore(pane.element, this.#calm);
+    pane.element.addEventListener("focusin", () => this.#markUsed(pane));
+    this.#element.insertBefore(pane.element, this.#placeholder);
     this.#observer.observe(pane.element);
     pane.start();
     this.#showAlerts();
@@ -180,8 +182,8 @@ export class Desk {
   }
 
   /** @param {SessionPane} pane */
-  #use(pane) {
-    this.#used = [...this.#used.filter((each) => each !== pane), pane];
+  #markUsed(pane) {
+    this.#recentlyUsed = [...this.#recentlyUsed.filter((each) => each !== pane), pane];
   }
 
   /**
@@ -189,56 +191,56 @@ export class Desk {
    * @param {number} by
    */
   #move(pane, by) {
-    const beside = this.#beside();
-    const other = beside[beside.indexOf(pane) + by];
+    const sideBySide = this.#sideBySide();
+    const other = sideBySide[sideBySide.indexOf(pane) + by];
     if (other) {
       const [one, two] = [this.panes.indexOf(pane), this.panes.indexOf(other)];
       this.panes[one] = other;
       this.panes[two] = pane;
-      this.#arrange();
+      this.#render();
       pane.focus();
     }
   }
 
-  #beside() {
-    return this.panes.filter((pane) => !pane.aside);
+  #sideBySide() {
+    return this.panes.filter((pane) => !pane.minimized);
   }
 
   /** Show all as it is now, and remember it. */
-  #arrange() {
+  #render() {
     this.panes.sort((one, other) => Number(other.pinned) - Number(one.pinned)); // stable
-    let before = this.#stage.firstElementChild;
+    let before = this.#element.firstElementChild;
     for (const pane of this.panes) {
       if (pane.element === before) {
         before = before.nextElementSibling;
       } else {
-        this.#stage.insertBefore(pane.element, before);
+        this.#element.insertBefore(pane.element, before);
       }
-      pane.element.classList.toggle("aside", pane.aside);
+      pane.element.classList.toggle("aside", pane.minimized);
       pane.element.classList.toggle("current", pane === this.current);
     }
-    const beside = this.#beside();
-    this.#stage.dataset.panes = String(beside.length);
+    const sideBySide = this.#sideBySide();
+    this.#element.dataset.panes = String(sideBySide.length);
     for (const pane of this.panes) {
-      const at = beside.indexOf(pane);
+      const at = sideBySide.indexOf(pane);
       const fits = (/** @type {SessionPane | undefined} */ other) => other?.pinned === pane.pinned;
-      pane.head.offer({
+      pane.header.updateMenu({
         pinned: pane.pinned,
-        left: at > 0 && fits(beside[at - 1]),
-        right: at >= 0 && fits(beside[at + 1]),
-        end: pane.record?.active ?? false,
+        left: at > 0 && fits(sideBySide[at - 1]),
+        right: at >= 0 && fits(sideBySide[at + 1]),
+        end: pane.record?.isActive ?? false,
       });
     }
     const places = this.panes.map((pane) => pane.place);
     sessionStorage.setItem(KEY, JSON.stringify({ places, current: this.current?.session }));
-    this.#calm.hidden = beside.length > 0;
-    this.#listener.changed();
+    this.#placeholder.hidden = sideBySide.length > 0;
+    this.#listener.onChange();
   }
 
   /** What is on the screen was seen. */
-  #look() {
+  #updateVisible() {
     for (const pane of this.panes) {
-      pane.shown = !document.hidden && this.#inView.has(pane.element);
+      pane.visible = !document.hidden && this.#visibleElements.has(pane.element);
     }
   }
 

@@ -20,14 +20,14 @@ import { text } from "../shared/strings.js";
  */
 export function askToClose(pane) {
   const { record, names } = pane;
-  if (!record || (!record.active && !record.unsent)) {
+  if (!record || (!record.isActive && !record.hasUnsent)) {
     return Promise.resolve(true);
   }
   const dialog = find("#close-dialog", HTMLDialogElement);
   find("#close-title").textContent = text("close_title", { ...names });
   find("#close-text").textContent = text("close_text", { name: names.consultant });
-  find("#close-unsent").hidden = !record.unsent;
-  find("#close-end").hidden = !record.active;
+  find("#close-unsent").hidden = !record.hasUnsent;
+  find("#close-end").hidden = !record.isActive;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -45,7 +45,7 @@ export function askToClose(pane) {
 }
 
 /** @param {(session: number) => void} open */
-export function prepareByNumber(open) {
+export function prepareOpenByNumber(open) {
   const form = find("#by-number", HTMLFormElement);
   const input = find("#number", HTMLInputElement);
   form.addEventListener("submit", (event) => {
@@ -58,9 +58,9 @@ export function prepareByNumber(open) {
 /**
  * @param {SignedIn} me
  * @param {Signals} signals
- * @param {() => boolean} unsent whether something is still on its way
+ * @param {() => boolean} hasUnsent whether something is still on its way
  */
-export function prepareSettings(me, signals, unsent) {
+export function prepareSettings(me, signals, hasUnsent) {
   const dialog = find("#settings-dialog", HTMLDialogElement);
   const button = find("#settings-button");
   const sound = find("#set-sound", HTMLInputElement);
@@ -79,12 +79,12 @@ export function prepareSettings(me, signals, unsent) {
     show();
     dialog.showModal();
   });
-  sound.addEventListener("change", () => signals.set({ sound: sound.checked }));
+  sound.addEventListener("change", () => signals.update({ sound: sound.checked }));
   notifications.addEventListener("change", async () => {
     if (notifications.checked) {
-      await signals.allow();
+      await signals.requestPermission();
     } else {
-      signals.set({ notifications: false });
+      signals.update({ notifications: false });
     }
     show();
   });
@@ -93,7 +93,7 @@ export function prepareSettings(me, signals, unsent) {
   signOut.hidden = !me.signOut;
   signOut.addEventListener("click", () => {
     const problem = find("#sign-out-problem");
-    if (unsent() && problem.textContent === "") {
+    if (hasUnsent() && problem.textContent === "") {
       problem.textContent = text("sign_out_unsent");
       return;
     }

@@ -11,9 +11,9 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./sessions.js").Names} Names */
 
 /**
- * @typedef {object} Acts
+ * @typedef {object} HeaderActions
  * @property {() => void} close
- * @property {() => void} aside
+ * @property {() => void} minimize
  * @property {() => void} pin
  * @property {(by: -1 | 1) => void} move
  * @property {() => void} end the record, for both
@@ -21,31 +21,31 @@ import { text } from "../shared/strings.js";
 
 /** @typedef {"visitor" | "consultant"} Side */
 
-export class PaneHead {
+export class PaneHeader {
   /**
    * @param {number} session
-   * @param {Acts} acts
+   * @param {HeaderActions} actions
    */
-  constructor(session, acts) {
+  constructor(session, actions) {
     this.titleId = `title-${session}`;
     this.#title.id = this.titleId;
     this.#title.tabIndex = -1;
-    this.#title.append(this.#party("visitor"), make("span", "and", "·"), this.#party("consultant"));
+    this.#title.append(this.#makeParty("visitor"), make("span", "and", "·"), this.#makeParty("consultant"));
     this.#number.textContent = text("session_number", { number: session });
-    const words = make("div", "head-words", this.#title, make("p", "head-meta", this.#state, this.#about));
-    this.#about.append(this.#number);
-    const menu = this.#menu(session, acts);
+    const words = make("div", "head-words", this.#title, make("p", "head-meta", this.#state, this.#details));
+    this.#details.append(this.#number);
+    const menu = this.#makeMenu(session, actions);
     this.element.append(
       words,
-      this.#pinned,
+      this.#pinIcon,
       menu.button,
-      round("close", "close_pane", acts.close),
+      makeRoundButton("close", "close_pane", actions.close),
       menu.list,
     );
-    this.#pinned.append(icon("pin"), make("span", "hidden", text("pinned")));
-    this.#pinned.hidden = true;
-    this.state("cut", text("connecting"));
-    this.presence(null);
+    this.#pinIcon.append(icon("pin"), make("span", "hidden", text("pinned")));
+    this.#pinIcon.hidden = true;
+    this.showState("cut", text("connecting"));
+    this.showPresence(null);
   }
 
   element = make("header", "pane-head");
@@ -53,12 +53,12 @@ export class PaneHead {
   /** @type {Record<Side, { name: HTMLElement, dot: HTMLElement, words: HTMLElement }>} */
   #parties = /** @type {any} */ ({});
   #state = make("span", "state");
-  #about = make("span", "head-about");
+  #details = make("span", "head-about");
   #number = make("span");
-  #pinned = make("span", "pinned");
-  #over = false;
+  #pinIcon = make("span", "pinned");
+  #isOver = false;
   /** @type {Record<string, HTMLButtonElement>} */
-  #items = {};
+  #menuItems = {};
 
   /** @param {Names} names */
   set names(names) {
@@ -68,29 +68,30 @@ export class PaneHead {
   }
 
   set since(/** @type {string} */ words) {
-    this.#about.replaceChildren(this.#number, make("span", "since", ` · ${words}`));
+    this.#details.replaceChildren(this.#number, make("span", "since", ` · ${words}`));
   }
 
   /**
    * @param {"live" | "cut" | "over" | "refused"} state
    * @param {string} words
    */
-  state(state, words) {
-    this.#over = state === "over" || state === "refused";
+  showState(state, words) {
+    this.#isOver = state === "over" || state === "refused";
     this.#state.dataset.state = state;
     this.#state.replaceChildren(...(state === "live" ? [icon("eye")] : []), words);
     this.#state.title = state === "live" ? text("state_live_text") : "";
   }
 
   /** @param {Record<Side, boolean> | { user: boolean, consultant: boolean } | null} present null: not known */
-  presence(present) {
+  showPresence(present) {
     const known = /** @type {any} */ (present);
-    const there = { visitor: known?.user, consultant: known?.consultant };
+    const presentBySide = { visitor: known?.user, consultant: known?.consultant };
     for (const side of /** @type {Side[]} */ (["visitor", "consultant"])) {
       const { dot, words } = this.#parties[side];
-      dot.hidden = words.hidden = this.#over;
-      dot.dataset.present = String(there[side]);
-      const key = there[side] === undefined ? "presence_unknown" : there[side] ? "present" : "absent";
+      dot.hidden = words.hidden = this.#isOver;
+      dot.dataset.present = String(presentBySide[side]);
+      const key =
+        presentBySide[side] === undefined ? "presence_unknown" : presentBySide[side] ? "present" : "absent";
       words.textContent = ` (${text(key)})`;
       dot.title = text(key);
     }
@@ -101,12 +102,12 @@ export class PaneHead {
    *
    * @param {{ pinned: boolean, left: boolean, right: boolean, end: boolean }} can
    */
-  offer({ pinned, left, right, end }) {
-    this.#pinned.hidden = !pinned;
-    this.#items.pin.textContent = text(pinned ? "unpin" : "pin");
-    this.#items.left.hidden = !left;
-    this.#items.right.hidden = !right;
-    this.#items.end.hidden = !end;
+  updateMenu({ pinned, left, right, end }) {
+    this.#pinIcon.hidden = !pinned;
+    this.#menuItems.pin.textContent = text(pinned ? "unpin" : "pin");
+    this.#menuItems.left.hidden = !left;
+    this.#menuItems.right.hidden = !right;
+    this.#menuItems.end.hidden = !end;
   }
 
   focus() {
@@ -114,7 +115,7 @@ export class PaneHead {
   }
 
   /** @param {Side} side */
-  #party(side) {
+  #makeParty(side) {
     const name = make("span", "party-name");
     const dot = make("span", "dot");
     const words = make("span", "hidden");
@@ -124,9 +125,9 @@ export class PaneHead {
 
   /**
    * @param {number} session
-   * @param {Acts} acts
+   * @param {HeaderActions} actions
    */
-  #menu(session, acts) {
+  #makeMenu(session, actions) {
     const list = make("div", "menu");
     list.id = `menu-${session}`;
     list.popover = "auto";
@@ -137,18 +138,18 @@ export class PaneHead {
         list.hidePopover();
         act();
       });
-      this.#items[name] = button;
+      this.#menuItems[name] = button;
       return button;
     };
     list.append(
-      item("aside", "put_aside", acts.aside),
-      item("pin", "pin", acts.pin),
-      item("left", "move_left", () => acts.move(-1)),
-      item("right", "move_right", () => acts.move(1)),
-      item("end", "end_record", acts.end),
+      item("aside", "put_aside", actions.minimize),
+      item("pin", "pin", actions.pin),
+      item("left", "move_left", () => actions.move(-1)),
+      item("right", "move_right", () => actions.move(1)),
+      item("end", "end_record", actions.end),
     );
-    this.#items.end.classList.add("grave");
-    const button = round("more", "menu", () => {});
+    this.#menuItems.end.classList.add("grave");
+    const button = makeRoundButton("more", "menu", () => {});
     button.setAttribute("aria-haspopup", "true");
     button.setAttribute("popovertarget", list.id);
     list.addEventListener("beforetoggle", () => {
@@ -161,14 +162,14 @@ export class PaneHead {
 }
 
 /**
- * @param {string} picture
+ * @param {string} iconName
  * @param {string} key
  * @param {() => void} act
  */
-function round(picture, key, act) {
-  const button = make("button", `round ${picture}`);
+function makeRoundButton(iconName, key, act) {
+  const button = make("button", `round ${iconName}`);
   button.type = "button";
-  button.append(icon(picture));
+  button.append(icon(iconName));
   button.title = text(key);
   button.setAttribute("aria-label", text(key));
   button.addEventListener("click", act);

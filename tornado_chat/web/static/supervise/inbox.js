@@ -6,7 +6,7 @@
  */
 
 /** @typedef {import("../shared/following.js").NotifyFrame} NotifyFrame */
-/** @typedef {import("./api.js").InboxItem} InboxItem */
+/** @typedef {import("./api.js").NotificationItem} NotificationItem */
 
 /**
  * - `alert`: must not be overlooked, and stays on top until it is acknowledged
@@ -14,14 +14,14 @@
  * - `appointment`: one was changed
  * - `note`: all others
  *
- * @typedef {"alert" | "call" | "appointment" | "note"} Kind
+ * @typedef {"alert" | "call" | "appointment" | "note"} NoticeKind
  */
 
 /**
  * @typedef {object} Notice
  * @property {number} id
  * @property {number} seq
- * @property {Kind} kind
+ * @property {NoticeKind} kind
  * @property {string} msg what the server or the host wrote
  * @property {string} time the server's
  * @property {number} [session] to listen to
@@ -35,50 +35,50 @@ const TYPE_APPOINTMENT = 1;
 const TYPE_CONVERSATION = 2;
 
 /**
- * @param {NotifyFrame | InboxItem} told
- * @param {boolean} supervising for supervisors `sessionId` is a record; administrators have none
+ * @param {NotifyFrame | NotificationItem} notification
+ * @param {boolean} isSupervisor for supervisors `sessionId` is a record; administrators have none
  * @returns {Notice}
  */
-export function noticeOf(told, supervising) {
-  const data = told.data ?? {};
-  const stored = "notification_id" in told;
-  const session = number(data.observeSessionId);
-  const record = supervising ? number(data.sessionId) : undefined;
-  const conversation = told.type === TYPE_CONVERSATION && session !== undefined;
+export function toNotice(notification, isSupervisor) {
+  const data = notification.data ?? {};
+  const stored = "notification_id" in notification;
+  const session = parseNumber(data.observeSessionId);
+  const record = isSupervisor ? parseNumber(data.sessionId) : undefined;
+  const conversation = notification.type === TYPE_CONVERSATION && session !== undefined;
   return {
-    id: stored ? told.notification_id : told.id,
-    seq: told.seq,
-    kind: kindOf(told.type, data, conversation),
-    msg: told.msg,
-    time: told.time,
+    id: stored ? notification.notification_id : notification.id,
+    seq: notification.seq,
+    kind: toKind(notification.type, data, conversation),
+    msg: notification.msg,
+    time: notification.time,
     ...(conversation ? { session, record } : {}),
-    ...(told.type === TYPE_APPOINTMENT ? { appointment: String(data.apointmentId ?? "") } : {}),
-    read: stored && told.read,
-    readAt: stored ? told.read_at : null,
+    ...(notification.type === TYPE_APPOINTMENT ? { appointment: String(data.apointmentId ?? "") } : {}),
+    read: stored && notification.read,
+    readAt: stored ? notification.read_at : null,
   };
 }
 
 export class Inbox {
   /**
-   * @param {(arrived: Notice[]) => void} changed `arrived`: those that are news. The server sends over the socket what
+   * @param {(arrived: Notice[]) => void} onChange `arrived`: those that are news. The server sends over the socket what
    *   no window of this person has got yet; what the API has to tell the first time is old.
-   * @param {boolean} supervising not for an administrator
+   * @param {boolean} isSupervisor not for an administrator
    */
-  constructor(changed, supervising) {
-    this.#changed = changed;
-    this.#supervising = supervising;
+  constructor(onChange, isSupervisor) {
+    this.#onChange = onChange;
+    this.#isSupervisor = isSupervisor;
   }
 
-  #changed;
-  #supervising;
+  #onChange;
+  #isSupervisor;
   /** @type {Map<number, Notice>} */
   #byId = new Map();
-  #last = 0;
-  #loaded = false;
+  #lastSeq = 0;
+  #isLoaded = false;
 
   /** Whether what was there before has been told. */
-  get loaded() {
-    return this.#loaded;
+  get isLoaded() {
+    return this.#isLoaded;
   }
 
   /**
@@ -101,9 +101,9 @@ export class Inbox {
   }
 
   /** After which number to ask, to learn what is new and what was read meanwhile. */
-  get after() {
+  get resumeSeq() {
     const unread = this.unread.map((notice) => notice.seq - 1);
-    return Math.min(this.#last, ...unread);
+    return Math.min(this.#lastSeq, ...unread);
   }
 
   /** @param {number} id */
@@ -116,26 +116,26 @@ export class Inbox {
    *
    * @param {number} session
    */
-  recordOf(session) {
+  latestRecordOf(session) {
     return this.notices
       .filter((notice) => notice.session === session && notice.record !== undefined)
       .reduce((latest, notice) => Math.max(latest, notice.record ?? 0), 0);
   }
 
   /** By the socket. @param {NotifyFrame} frame */
-  told(frame) {
-    const notice = noticeOf(frame, this.#supervising);
+  addFrame(frame) {
+    const notice = toNotice(frame, this.#isSupervisor);
     if (!this.#byId.has(notice.id)) {
       this.#add(notice);
-      this.#changed([notice]);
+      this.#onChange([notice]);
     }
   }
 
-  /** By the API. @param {InboxItem[]} items */
-  take(items) {
+  /** By the API. @param {NotificationItem[]} items */
+  addItems(items) {
     const arrived = [];
     for (const item of items) {
-      const notice = noticeOf(item, this.#supervising);
+      const notice = toNotice(item, this.#isSupervisor);
       const known = this.#byId.get(notice.id);
       if (known) {
         known.read ||= notice.read; // an answer may be older than what is known
@@ -145,9 +145,9 @@ export class Inbox {
         arrived.push(notice);
       }
     }
-    const before = this.#loaded;
-    this.#loaded = true;
-    this.#changed(before ? arrived.filter((notice) => !notice.read) : []);
+    const wasLoaded = this.#isLoaded;
+    this.#isLoaded = true;
+    this.#onChange(wasLoaded ? arrived.filter((notice) => !notice.read) : []);
   }
 
   /**
@@ -161,14 +161,14 @@ export class Inbox {
     if (notice) {
       notice.read = true;
       notice.readAt ??= at;
-      this.#changed([]);
+      this.#onChange([]);
     }
   }
 
   /** @param {Notice} notice */
   #add(notice) {
     this.#byId.set(notice.id, notice);
-    this.#last = Math.max(this.#last, notice.seq);
+    this.#lastSeq = Math.max(this.#lastSeq, notice.seq);
   }
 }
 
@@ -181,9 +181,9 @@ export function isOpenAlert(notice) {
  * @param {number} type
  * @param {Record<string, unknown>} data
  * @param {boolean} conversation
- * @returns {Kind}
+ * @returns {NoticeKind}
  */
-function kindOf(type, data, conversation) {
+function toKind(type, data, conversation) {
   if (data.alert === true) {
     return "alert";
   }
@@ -195,6 +195,6 @@ function kindOf(type, data, conversation) {
  *
  * @param {unknown} value
  */
-function number(value) {
+function parseNumber(value) {
   return /^\d{1,15}$/.test(String(value ?? "")) ? Number(value) : undefined;
 }

@@ -9,71 +9,71 @@
  * @module
  */
 
-import { Failed } from "./api.js";
+import { ApiError } from "./api.js";
 
-/** @typedef {import("../shared/following.js").Line} Line */
+/** @typedef {import("../shared/following.js").ObservedMessage} ObservedMessage */
 
 /**
- * @typedef {object} Reader
- * @property {(lines: Line[], news: boolean) => void} lines not told before, by number; they may belong between
+ * @typedef {object} SessionMessagesListener
+ * @property {(messages: ObservedMessage[], news: boolean) => void} onMessages not told before, by number; they may belong between
  *   others. `news`: said just now
- * @property {(readable: boolean) => void} loaded what was said before is told by now, or never will be
+ * @property {(readable: boolean) => void} onLoaded what was said before is told by now, or never will be
  */
 
 const RETRY_MS = 5_000; // milliseconds after which the API is asked once more
 
-export class Lines {
+export class SessionMessages {
   /**
-   * @param {(after: number) => Promise<Line[]>} fetch
-   * @param {Reader} reader
+   * @param {(after: number) => Promise<ObservedMessage[]>} fetch
+   * @param {SessionMessagesListener} listener
    */
-  constructor(fetch, reader) {
+  constructor(fetch, listener) {
     this.#fetch = fetch;
-    this.#reader = reader;
+    this.#listener = listener;
   }
 
   #fetch;
-  #reader;
+  #listener;
   /** @type {Set<number>} */
-  #known = new Set();
+  #knownSeqs = new Set();
   /** Everything up to here is known. */
-  #whole = 0;
-  #readable = true;
-  #asking = false;
-  #askAgain = false;
+  #completeSeq = 0;
+  #isReadable = true;
+  #isResyncing = false;
+  #resyncAgain = false;
   #stopped = false;
   /** @type {number | undefined} */
   #timer;
 
-  /** By the socket. @param {Line} line */
-  said(line) {
-    const expected = this.#whole + 1;
-    if (this.#isNew(line)) {
-      this.#reader.lines([line], true);
-      if (line.seq > expected) {
-        void this.complete();
+  /** By the socket. @param {ObservedMessage} message */
+  receive(message) {
+    const expectedSeq = this.#completeSeq + 1;
+    if (this.#isNew(message)) {
+      this.#listener.onMessages([message], true);
+      if (message.seq > expectedSeq) {
+        void this.resync();
       }
     }
   }
 
   /** Something may be missing: ask. */
-  async complete() {
-    this.#askAgain = true;
-    if (this.#asking || !this.#readable || this.#stopped) {
+  async resync() {
+    this.#resyncAgain = true;
+    if (this.#isResyncing || !this.#isReadable || this.#stopped) {
       return;
     }
-    this.#asking = true;
+    this.#isResyncing = true;
     clearTimeout(this.#timer);
     try {
-      while (this.#askAgain && !this.#stopped) {
-        this.#askAgain = false;
-        const lines = await this.#fetch(this.#whole);
-        this.#tell(lines);
+      while (this.#resyncAgain && !this.#stopped) {
+        this.#resyncAgain = false;
+        const messages = await this.#fetch(this.#completeSeq);
+        this.#deliver(messages);
       }
     } catch (error) {
-      this.#failed(error);
+      this.#onError(error);
     } finally {
-      this.#asking = false;
+      this.#isResyncing = false;
     }
   }
 
@@ -82,37 +82,37 @@ export class Lines {
     clearTimeout(this.#timer);
   }
 
-  /** @param {Line[]} lines */
-  #tell(lines) {
+  /** @param {ObservedMessage[]} messages */
+  #deliver(messages) {
     if (this.#stopped) {
       return;
     }
-    const missing = lines.filter((line) => this.#isNew(line));
+    const missing = messages.filter((message) => this.#isNew(message));
     if (missing.length) {
-      this.#reader.lines(missing, false);
+      this.#listener.onMessages(missing, false);
     }
-    this.#reader.loaded(true);
+    this.#listener.onLoaded(true);
   }
 
   /** @param {unknown} error */
-  #failed(error) {
-    if (!(error instanceof Failed)) {
+  #onError(error) {
+    if (!(error instanceof ApiError)) {
       throw error;
     }
-    if (error.passing) {
-      this.#timer = setTimeout(() => void this.complete(), RETRY_MS);
+    if (error.isTransient) {
+      this.#timer = setTimeout(() => void this.resync(), RETRY_MS);
     } else if (!this.#stopped) {
-      this.#readable = false;
-      this.#reader.loaded(false);
+      this.#isReadable = false;
+      this.#listener.onLoaded(false);
     }
   }
 
-  /** @param {Line} line */
-  #isNew(line) {
-    const isNew = !this.#known.has(line.seq);
-    this.#known.add(line.seq);
-    while (this.#known.has(this.#whole + 1)) {
-      this.#whole += 1;
+  /** @param {ObservedMessage} message */
+  #isNew(message) {
+    const isNew = !this.#knownSeqs.has(message.seq);
+    this.#knownSeqs.add(message.seq);
+    while (this.#knownSeqs.has(this.#completeSeq + 1)) {
+      this.#completeSeq += 1;
     }
     return isNew;
   }

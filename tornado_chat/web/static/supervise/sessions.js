@@ -7,23 +7,23 @@
 
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("./api.js").Api} Api */
+/** @typedef {import("./api.js").SupervisionApi} SupervisionApi */
 /** @typedef {import("./api.js").Session} Session */
 
 /** @typedef {{ visitor: string, consultant: string }} Names */
 
-export class Sessions {
+export class SessionNames {
   /**
-   * @param {Api} api
-   * @param {() => void} changed
+   * @param {SupervisionApi} api
+   * @param {() => void} onChange
    */
-  constructor(api, changed) {
+  constructor(api, onChange) {
     this.#api = api;
-    this.#changed = changed;
+    this.#onChange = onChange;
   }
 
   #api;
-  #changed;
+  #onChange;
   /** Null: not known, or not yet. @type {Map<number, Names | null>} */
   #names = new Map();
 
@@ -31,11 +31,11 @@ export class Sessions {
    * @param {number} session
    * @returns {Names | null}
    */
-  names(session) {
+  get(session) {
     if (!this.#names.has(session)) {
       this.#names.set(session, null);
-      this.#api.session(session).then(
-        (found) => this.know(found),
+      this.#api.getSession(session).then(
+        (found) => this.update(found),
         () => {}, // the number will do; listening to it asks again
       );
     }
@@ -43,12 +43,12 @@ export class Sessions {
   }
 
   /** @param {Session} session */
-  know(session) {
+  update(session) {
     const names = namesOf(session);
     const before = this.#names.get(session.session_id);
     if (before?.visitor !== names.visitor || before?.consultant !== names.consultant) {
       this.#names.set(session.session_id, names);
-      this.#changed();
+      this.#onChange();
     }
   }
 }

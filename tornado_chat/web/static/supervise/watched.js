@@ -6,21 +6,21 @@
  */
 
 import { ObserveSocket } from "../shared/following.js";
-import { Failed } from "./api.js";
-import { Lines } from "./lines.js";
+import { ApiError } from "./api.js";
+import { SessionMessages } from "./lines.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
-/** @typedef {import("./api.js").Api} Api */
+/** @typedef {import("./api.js").SupervisionApi} SupervisionApi */
 /** @typedef {import("./api.js").Session} Session */
-/** @typedef {import("./lines.js").Reader} Reader */
+/** @typedef {import("./lines.js").SessionMessagesListener} SessionMessagesListener */
 
 /**
- * @typedef {object} WatchedListener
- * @property {(standing: Standing) => void} standing of the socket; `closed` with 1000 or 4409 is followed by `ended`
- * @property {(session: Session) => void} session what the API knows; not told if one may not read it
- * @property {(present: { user: boolean, consultant: boolean } | null) => void} presence null: not known
- * @property {() => void} ended
+ * @typedef {object} ObservedSessionListener
+ * @property {(status: ConnectionStatus) => void} onStatus of the socket; `closed` with 1000 or 4409 is followed by `ended`
+ * @property {(session: Session) => void} onSession what the API knows; not told if one may not read it
+ * @property {(present: { user: boolean, consultant: boolean } | null) => void} onPresence null: not known
+ * @property {() => void} onEnd
  */
 
 /** The close codes after which a session is over. */
@@ -29,37 +29,37 @@ const OPEN_STATES = new Set(["ready", "active"]);
 const END_POLL_INTERVAL_MS = 500;
 const END_POLL_MAX_ATTEMPTS = 20;
 
-export class Watched {
+export class ObservedSession {
   /**
    * @param {number} session
    * @param {TokenSource} token
-   * @param {Api} api
-   * @param {WatchedListener & Reader} listener
+   * @param {SupervisionApi} api
+   * @param {ObservedSessionListener & SessionMessagesListener} listener
    */
   constructor(session, token, api, listener) {
     this.#session = session;
     this.#api = api;
     this.#listener = listener;
-    this.#lines = new Lines((after) => api.lines(session, after), listener);
+    this.#messages = new SessionMessages((after) => api.getMessages(session, after), listener);
     this.#socket = new ObserveSocket(token, session, {
-      standing: (standing) => this.#standing(standing),
-      admitted: () => {
-        void this.#lines.complete();
-        void this.#look();
+      onStatus: (status) => this.#onStatus(status),
+      onAccepted: () => {
+        void this.#messages.resync();
+        void this.#loadSession();
       },
-      line: (line) => this.#lines.said(line),
-      presence: ({ user = false, consultant = false }) => {
-        listener.presence({ user, consultant });
-        void this.#look(); // the second one to come starts the session
+      onMessage: (message) => this.#messages.receive(message),
+      onPresence: ({ user = false, consultant = false }) => {
+        listener.onPresence({ user, consultant });
+        void this.#loadSession(); // the second one to come starts the session
       },
-      ended: () => {}, // the close says so, too
+      onEnd: () => {}, // the close says so, too
     });
   }
 
   #session;
   #api;
   #listener;
-  #lines;
+  #messages;
   #socket;
   #stopped = false;
 
@@ -74,43 +74,43 @@ export class Watched {
   stop() {
     this.#stopped = true;
     this.#socket.stop();
-    this.#lines.stop();
+    this.#messages.stop();
   }
 
-  /** @param {Standing} standing */
-  #standing(standing) {
-    this.#listener.standing(standing);
-    if (standing.state !== "open") {
-      this.#listener.presence(null);
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    this.#listener.onStatus(status);
+    if (status.state !== "open") {
+      this.#listener.onPresence(null);
     }
-    if (standing.state === "closed" && ENDED_CLOSE_CODES.has(standing.code ?? 0)) {
-      void this.#end();
+    if (status.state === "closed" && ENDED_CLOSE_CODES.has(status.code ?? 0)) {
+      void this.#onEnd();
     }
   }
 
-  async #end() {
-    this.#listener.ended();
+  async #onEnd() {
+    this.#listener.onEnd();
     // The end is stored after the last words; whoever knows it has all of them.
     for (let attempt = 0; attempt < END_POLL_MAX_ATTEMPTS && !this.#stopped; attempt += 1) {
-      const session = await this.#look();
+      const session = await this.#loadSession();
       if (session === null || (session && !OPEN_STATES.has(session.state))) {
         break;
       }
       await new Promise((resolve) => setTimeout(resolve, END_POLL_INTERVAL_MS));
     }
-    void this.#lines.complete();
+    void this.#messages.resync();
   }
 
   /** @returns {Promise<Session | null | undefined>} null: one may not; undefined: not now */
-  async #look() {
+  async #loadSession() {
     try {
-      const session = await this.#api.session(this.#session);
+      const session = await this.#api.getSession(this.#session);
       if (!this.#stopped) {
-        this.#listener.session(session);
+        this.#listener.onSession(session);
       }
       return session;
     } catch (error) {
-      return error instanceof Failed && error.passing ? undefined : null;
+      return error instanceof ApiError && error.isTransient ? undefined : null;
     }
   }
 }

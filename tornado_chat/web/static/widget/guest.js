@@ -7,7 +7,7 @@
 
 import { siteStorage } from "../shared/storage.js";
 
-/** @typedef {{ id: string, token: string, renew: number, expires: number }} Pass times in milliseconds since 1970 */
+/** @typedef {{ id: string, token: string, renew: number, expires: number }} StoredGuest times in milliseconds since 1970 */
 
 const KEY = "widget:guest";
 const MIN_VALID_MS = 30_000; // milliseconds that a token must be good for yet
@@ -16,37 +16,37 @@ const HTTP_FORBIDDEN = 403;
 const FETCH_TIMEOUT_MS = 15_000;
 
 /** There are no guests. */
-export class NoGuests extends Error {}
+export class GuestsDisabled extends Error {}
 
 export class Guest {
   /** The id, or undefined before there is one. */
   get id() {
-    return this.#pass()?.id;
+    return this.#load()?.id;
   }
 
   /** When its token should be changed for another, in milliseconds since 1970. */
-  get renew() {
-    return this.#pass()?.renew ?? Infinity;
+  get renewAtMs() {
+    return this.#load()?.renew ?? Infinity;
   }
 
   /**
    * A token, of a new guest if there is none.
    *
    * @returns {Promise<string>}
-   * @throws {NoGuests}
+   * @throws {GuestsDisabled}
    */
   async token() {
-    const pass = this.#pass();
-    if (!pass) {
-      return (await this.#ask()).token;
+    const stored = this.#load();
+    if (!stored) {
+      return (await this.#request()).token;
     }
-    if (Date.now() < pass.renew) {
-      return pass.token;
+    if (Date.now() < stored.renew) {
+      return stored.token;
     }
     try {
-      return (await this.#ask(pass.token)).token;
+      return (await this.#request(stored.token)).token;
     } catch {
-      return pass.token; // it is good for some time yet
+      return stored.token; // it is good for some time yet
     }
   }
 
@@ -54,12 +54,12 @@ export class Guest {
     siteStorage.removeItem(KEY);
   }
 
-  /** @returns {Pass | undefined} */
-  #pass() {
+  /** @returns {StoredGuest | undefined} */
+  #load() {
     try {
-      const pass = JSON.parse(siteStorage.getItem(KEY) ?? "null");
-      if (pass && Date.now() < pass.expires - MIN_VALID_MS) {
-        return pass;
+      const stored = JSON.parse(siteStorage.getItem(KEY) ?? "null");
+      if (stored && Date.now() < stored.expires - MIN_VALID_MS) {
+        return stored;
       }
     } catch {
       // Whatever it is, it is not ours.
@@ -69,22 +69,22 @@ export class Guest {
   }
 
   /** @param {string} [token] of the guest that it is to be */
-  async #ask(token) {
-    const answer = await fetch(GUEST_PATH, {
+  async #request(token) {
+    const response = await fetch(GUEST_PATH, {
       method: "POST",
       headers: token ? { Authorization: `Bearer ${token}` } : {},
       signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     });
-    if (answer.status === HTTP_FORBIDDEN) {
-      throw new NoGuests();
+    if (response.status === HTTP_FORBIDDEN) {
+      throw new GuestsDisabled();
     }
-    if (!answer.ok) {
-      throw new Error(`${GUEST_PATH}: ${answer.status}`);
+    if (!response.ok) {
+      throw new Error(`${GUEST_PATH}: ${response.status}`);
     }
-    const { id, token: got, expires_in: seconds } = await answer.json();
+    const { id, token: issuedToken, expires_in: seconds } = await response.json();
     const now = Date.now();
-    const pass = { id, token: got, renew: now + seconds * 500, expires: now + seconds * 1000 };
-    siteStorage.setItem(KEY, JSON.stringify(pass));
-    return pass;
+    const stored = { id, token: issuedToken, renew: now + seconds * 500, expires: now + seconds * 1000 };
+    siteStorage.setItem(KEY, JSON.stringify(stored));
+    return stored;
   }
 }

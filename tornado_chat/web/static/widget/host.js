@@ -20,19 +20,19 @@
 
 /**
  * @typedef {object} HostListener
- * @property {(hello: Hello) => void} hello once, at the beginning
- * @property {(signedIn: boolean, forget: boolean) => void} identity somebody else may be signed in
- * @property {() => void} open
- * @property {() => void} close
- * @property {() => void} wake another tab has begun a conversation
+ * @property {(hello: Hello) => void} onHello once, at the beginning
+ * @property {(signedIn: boolean, forget: boolean) => void} onIdentity somebody else may be signed in
+ * @property {() => void} onOpen
+ * @property {() => void} onClose
+ * @property {() => void} onWake another tab has begun a conversation
  */
 
 const TOKEN_TIMEOUT_MS = 20_000; // milliseconds that a page may take for a token
 
 /** The page cannot say who is signed in right now. */
-class NoAnswer extends Error {}
+class TokenUnavailable extends Error {}
 
-export class Host {
+export class HostPage {
   /**
    * @param {string} origin of the page, as the address of the frame has it
    * @param {string[]} allowed origins, "*" for all; the server's policy says the same to the browser
@@ -44,18 +44,18 @@ export class Host {
     if (origin === location.origin || allowed.includes("*") || allowed.includes(origin)) {
       addEventListener("message", (event) => {
         if (event.origin === origin && event.source === parent) {
-          this.#hear(event.data);
+          this.#onMessage(event.data);
         }
       });
-      this.#tell({ chat: "ready" });
+      this.#post({ chat: "ready" });
     }
   }
 
   #origin;
   #listener;
-  #questions = 0;
+  #lastRequest = 0;
   /** @type {Map<number, { resolve: (token: string | null) => void, reject: (error: Error) => void }>} */
-  #asked = new Map();
+  #requests = new Map();
 
   /**
    * The token of who is signed in there; null: nobody is.
@@ -63,11 +63,11 @@ export class Host {
    * @returns {Promise<string | null>}
    */
   token() {
-    const number = (this.#questions += 1);
+    const number = (this.#lastRequest += 1);
     return new Promise((resolve, reject) => {
-      this.#asked.set(number, { resolve, reject });
-      setTimeout(() => this.#asked.delete(number) && reject(new NoAnswer()), TOKEN_TIMEOUT_MS);
-      this.#tell({ chat: "token", number });
+      this.#requests.set(number, { resolve, reject });
+      setTimeout(() => this.#requests.delete(number) && reject(new TokenUnavailable()), TOKEN_TIMEOUT_MS);
+      this.#post({ chat: "token", number });
     });
   }
 
@@ -75,39 +75,43 @@ export class Host {
    * @param {boolean} going whether there is a conversation, or a place in the line
    * @param {number} unread
    */
-  state(going, unread) {
-    this.#tell({ chat: "state", going, unread });
+  postState(going, unread) {
+    this.#post({ chat: "state", going, unread });
   }
 
-  forgotten() {
-    this.#tell({ chat: "forgotten" });
+  postForgotten() {
+    this.#post({ chat: "forgotten" });
   }
 
-  close() {
-    this.#tell({ chat: "close" });
+  postClose() {
+    this.#post({ chat: "close" });
   }
 
   /** @param {object} message */
-  #tell(message) {
+  #post(message) {
     parent.postMessage(message, this.#origin);
   }
 
   /** @param {any} data */
-  #hear(data) {
+  #onMessage(data) {
     if (data.chat === "hello") {
-      this.#listener.hello(data);
+      this.#listener.onHello(data);
     } else if (data.chat === "identity") {
-      this.#listener.identity(data.signedIn === true, data.forget === true);
+      this.#listener.onIdentity(data.signedIn === true, data.forget === true);
     } else if (data.chat === "token") {
-      const question = this.#asked.get(data.number);
-      this.#asked.delete(data.number);
+      const request = this.#requests.get(data.number);
+      this.#requests.delete(data.number);
       if (data.failed) {
-        question?.reject(new NoAnswer());
+        request?.reject(new TokenUnavailable());
       } else {
-        question?.resolve(typeof data.token === "string" ? data.token : null);
+        request?.resolve(typeof data.token === "string" ? data.token : null);
       }
-    } else if (data.chat === "open" || data.chat === "close" || data.chat === "wake") {
-      this.#listener[/** @type {"open" | "close" | "wake"} */ (data.chat)]();
+    } else if (data.chat === "open") {
+      this.#listener.onOpen();
+    } else if (data.chat === "close") {
+      this.#listener.onClose();
+    } else if (data.chat === "wake") {
+      this.#listener.onWake();
     }
   }
 }

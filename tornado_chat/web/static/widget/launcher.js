@@ -6,11 +6,11 @@ const BUBBLE_PATH =
 const DOWN_PATH = "M6 9.5l6 6 6-6";
 
 /**
- * @typedef {object} Look
+ * @typedef {object} LauncherOptions
  * @property {"zh" | "en"} language
  * @property {string} color as #2c6656, else the usual ones
  * @property {boolean} left whether it is in the left corner
- * @property {boolean} own whether the page has a button of its own
+ * @property {boolean} hasOwnButton whether the page has a button of its own
  */
 
 /**
@@ -21,12 +21,12 @@ const DOWN_PATH = "M6 9.5l6 6 6-6";
  */
 class Launcher {
   /**
-   * @param {Look} look
+   * @param {LauncherOptions} look
    * @param {{ press: () => void, close: () => void, near: () => void }} acts
    */
-  constructor({ language, color, left, own }, { press, close, near }) {
+  constructor({ language, color, left, hasOwnButton: own }, { press, close, near }) {
     this.texts = this.#TEXTS[language];
-    this.#own = own;
+    this.#hasOwnButton = own;
     const sheet = new CSSStyleSheet();
     sheet.replaceSync("{{style}}");
     this.root.adoptedStyleSheets = [sheet];
@@ -34,13 +34,13 @@ class Launcher {
     const svg = document.createElementNS(SVG_NAMESPACE, "svg");
     svg.setAttribute("viewBox", "0 0 24 24");
     svg.setAttribute("aria-hidden", "true");
-    svg.append(this.#line);
+    svg.append(this.#iconPath);
     this.button.append(svg, this.#badge);
     this.#badge.ariaHidden = "true";
-    this.#news.role = "status";
-    this.away.textContent = this.texts.away;
-    this.away.hidden = true;
-    this.panel.append(this.away);
+    this.#announcement.role = "status";
+    this.unreachableText.textContent = this.texts.away;
+    this.unreachableText.hidden = true;
+    this.panel.append(this.unreachableText);
     for (const each of [this.button, this.panel]) {
       each.lang = language;
       each.classList.toggle("left", left);
@@ -49,13 +49,13 @@ class Launcher {
         each.style.setProperty("--ink", isLight(color) ? "#14201b" : "#fff");
       }
     }
-    this.root.append(this.button, this.panel, this.#news);
+    this.root.append(this.button, this.panel, this.#announcement);
     this.button.addEventListener("click", press);
     this.button.addEventListener("pointerenter", near, { once: true });
     this.panel.addEventListener("keydown", ({ key }) => key === "Escape" && close());
-    this.#small.addEventListener("change", () => this.#cover());
-    visualViewport?.addEventListener("resize", () => this.#fit());
-    visualViewport?.addEventListener("scroll", () => this.#fit());
+    this.#smallScreen.addEventListener("change", () => this.#updateCover());
+    visualViewport?.addEventListener("resize", () => this.#fitViewport());
+    visualViewport?.addEventListener("scroll", () => this.#fitViewport());
   }
 
   #host = document.createElement("tornado-chat");
@@ -63,16 +63,16 @@ class Launcher {
   button = element("button", "launcher");
   panel = element("div", "panel");
   /** Said when the chat is out of reach. */
-  away = element("p", "");
-  #line = document.createElementNS(SVG_NAMESPACE, "path");
+  unreachableText = element("p", "");
+  #iconPath = document.createElementNS(SVG_NAMESPACE, "path");
   #badge = element("span", "badge");
-  #news = element("p", "news");
-  #own;
-  #small = matchMedia("(max-width: 480px), (max-height: 480px)");
+  #announcement = element("p", "news");
+  #hasOwnButton;
+  #smallScreen = matchMedia("(max-width: 480px), (max-height: 480px)");
   #open = false;
   #unread = 0;
-  #covered = false;
-  #overflow = "";
+  #coversPage = false;
+  #pageOverflow = "";
   #TEXTS = {
     zh: {
       title: "在线客服",
@@ -96,45 +96,45 @@ class Launcher {
   }
 
   /**
-   * @param {boolean} usable
+   * @param {boolean} isUsable
    * @param {boolean} open
    * @param {number} unread
    */
-  show(usable, open, unread) {
+  show(isUsable, open, unread) {
     const { button, texts } = this;
-    const counted = unread > 0 && !open;
-    this.panel.hidden = !usable;
+    const showsCount = unread > 0 && !open;
+    this.panel.hidden = !isUsable;
     this.panel.classList.toggle("open", open);
-    this.#badge.hidden = !counted;
+    this.#badge.hidden = !showsCount;
     this.#badge.textContent = unread > 9 ? "9+" : `${unread}`;
-    button.hidden = !usable || this.#own;
-    this.#line.setAttribute("d", open ? DOWN_PATH : BUBBLE_PATH);
+    button.hidden = !isUsable || this.#hasOwnButton;
+    this.#iconPath.setAttribute("d", open ? DOWN_PATH : BUBBLE_PATH);
     button.ariaExpanded = `${open}`;
-    button.ariaLabel = (open ? texts.close : texts.open) + (counted ? ` (${texts.unread(unread)})` : "");
-    if (!counted) {
-      this.#news.textContent = "";
+    button.ariaLabel = (open ? texts.close : texts.open) + (showsCount ? ` (${texts.unread(unread)})` : "");
+    if (!showsCount) {
+      this.#announcement.textContent = "";
     } else if (unread > this.#unread) {
-      this.#news.textContent = texts.unread(unread); // it is read out
+      this.#announcement.textContent = texts.unread(unread); // it is read out
     }
     this.#unread = unread;
     this.#open = open;
-    this.#cover();
+    this.#updateCover();
   }
 
   /** On a telephone it is all there is to see, and so it is for the keyboard and for screen readers. */
-  #cover() {
-    const now = this.#open && this.#small.matches;
-    if (now !== this.#covered && document.body) {
-      this.#covered = now;
+  #updateCover() {
+    const now = this.#open && this.#smallScreen.matches;
+    if (now !== this.#coversPage && document.body) {
+      this.#coversPage = now;
       const { style } = document.documentElement;
-      [this.#overflow, style.overflow] = now ? [style.overflow, "hidden"] : ["", this.#overflow];
+      [this.#pageOverflow, style.overflow] = now ? [style.overflow, "hidden"] : ["", this.#pageOverflow];
       document.body.inert = now;
     }
-    this.#fit();
+    this.#fitViewport();
   }
 
   /** A keyboard that slides in leaves less of the screen. */
-  #fit() {
+  #fitViewport() {
     const view = visualViewport;
     if (view?.scale === 1) {
       this.panel.style.setProperty("--top", `${view.offsetTop}px`);

@@ -14,89 +14,106 @@
 
   const script = document.currentScript;
   const global = /** @type {any} */ (window);
-  const early = global.TornadoChat;
-  if (!(script instanceof HTMLScriptElement) || (early && !Array.isArray(early))) {
+  const queued = global.TornadoChat;
+  if (!(script instanceof HTMLScriptElement) || (queued && !Array.isArray(queued))) {
     return; // it is there already
   }
 
   const { origin } = new URL(script.src);
   const guests = /on/.test("{{guests}}");
-  const hosts = "{{origins}}".split(" ");
-  const here = location.origin; // "null" of a file, which nothing can be told to
-  const allowed = here === origin || hosts.includes(here) || (hosts.includes("*") && here !== "null");
+  const allowedOrigins = "{{origins}}".split(" ");
+  const pageOrigin = location.origin; // "null" of a file, which nothing can be told to
+  const isAllowed =
+    pageOrigin === origin ||
+    allowedOrigins.includes(pageOrigin) ||
+    (allowedOrigins.includes("*") && pageOrigin !== "null");
 
   const KEY = "tornado-chat"; // in both storages of the page: how many are unread, and whether it is open
   const FRAME_TIMEOUT_MS = 8000; // milliseconds that a frame may take to say something once it is loaded
-  const { token: given, language: wished, position, color, title, greeting, launcher } = script.dataset;
+  const {
+    token: initialToken,
+    language: wantedLanguage,
+    position,
+    color,
+    title,
+    greeting,
+    launcher,
+  } = script.dataset;
   /** @type {any} */
   const language =
-    [wished, document.documentElement.lang, ...navigator.languages]
+    [wantedLanguage, document.documentElement.lang, ...navigator.languages]
       .map((each) => /^(zh|en)\b/i.exec(each ?? "")?.[1].toLowerCase())
       .find(Boolean) ?? "en";
-  const look = new Launcher(
-    { language, color: color ?? "", left: position === "left", own: launcher === "off" },
+  const ui = new Launcher(
+    { language, color: color ?? "", left: position === "left", hasOwnButton: launcher === "off" },
     { press: () => (isOpen ? api.close() : api.open()), close: () => api.close(), near: () => load() },
   );
 
   /** @type {Token | undefined} */
-  let token = given;
+  let token = initialToken;
   /** @type {HTMLIFrameElement | undefined} */
   let frame;
-  let ready = false;
+  let isReady = false;
   let isOpen = false;
-  let going = false;
-  let unread = Number(kept()) || 0;
-  let explained = false;
+  let hasConversation = false;
+  let unread = Number(readStored()) || 0;
+  let isExplained = false;
   /** Where the focus was when the reader opened it. @type {HTMLElement | null} */
-  let focused = null;
+  let focusedBefore = null;
   /** @type {Record<string, Set<(detail: any) => void>>} */
   const listeners = {};
 
-  function usable() {
-    return allowed && (guests || Boolean(token));
+  function isUsable() {
+    return isAllowed && (guests || Boolean(token));
   }
 
   function show() {
-    look.show(usable(), isOpen, unread);
+    ui.show(isUsable(), isOpen, unread);
   }
 
   // --- the frame ---
 
   function load() {
-    if (frame || !usable()) {
+    if (frame || !isUsable()) {
       return;
     }
-    const name = title || look.texts.title;
-    const settings = { origin: here, language, title: name, greeting: greeting ?? "", color: color ?? "" };
+    const name = title || ui.texts.title;
+    const settings = {
+      origin: pageOrigin,
+      language,
+      title: name,
+      greeting: greeting ?? "",
+      color: color ?? "",
+    };
     const made = (frame = element("iframe", ""));
     made.src = `${origin}/widget#${new URLSearchParams(settings)}`;
     made.title = name;
     made.lang = language;
     made.allow = "";
-    if (here !== origin) {
+    if (pageOrigin !== origin) {
       // Its own origin: for the socket, and to remember guests. Forms: to send. Popups: links.
       const sandbox =
         "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox";
       made.setAttribute("sandbox", sandbox);
     }
     made.addEventListener("load", () =>
-      setTimeout(() => frame === made && !ready && giveUp(), FRAME_TIMEOUT_MS),
+      setTimeout(() => frame === made && !isReady && giveUp(), FRAME_TIMEOUT_MS),
     );
-    look.away.hidden = true;
-    look.panel.append(made);
+    ui.unreachableText.hidden = true;
+    ui.panel.append(made);
   }
 
   /** The server is out of reach, or its policy keeps the frame from this page. */
   function giveUp() {
     frame?.remove();
     frame = undefined;
-    look.away.hidden = false;
-    explain(`no answer from ${origin}; is it running, and does frame-src allow it?`);
+    ui.unreachableText.hidden = false;
+    logInfo(`no answer from ${origin}; is it running, and does frame-src allow it?`);
   }
 
   /** @param {object} message */
-  function tell(message) {
-    if (ready) {
+  function post(message) {
+    if (isReady) {
       frame?.contentWindow?.postMessage(message, origin);
     }
   }
@@ -106,31 +123,31 @@
       return;
     }
     if (data.chat === "ready") {
-      ready = true;
-      greet();
+      isReady = true;
+      sendHello();
     } else if (data.chat === "token") {
       void giveToken(data.number);
     } else if (data.chat === "state") {
-      take(data.going === true, Number(data.unread) || 0);
+      applyState(data.going === true, Number(data.unread) || 0);
     } else if (data.chat === "forgotten") {
-      keep("localStorage", null);
+      store("localStorage", null);
     } else if (data.chat === "close") {
       api.close();
     }
   });
 
-  function greet() {
-    const before = kept();
-    tell({
+  function sendHello() {
+    const before = readStored();
+    post({
       chat: "hello",
       signedIn: Boolean(token),
       guests,
       open: isOpen,
-      focus: isOpen && focused !== null,
+      focus: isOpen && focusedBefore !== null,
       active: isOpen || before !== null,
       forget: before === "forget",
     });
-    if (isOpen && focused) {
+    if (isOpen && focusedBefore) {
       frame?.focus();
     }
   }
@@ -139,51 +156,51 @@
   async function giveToken(number) {
     try {
       const found = typeof token === "function" ? await token() : token;
-      tell({ chat: "token", number, token: found || null });
+      post({ chat: "token", number, token: found || null });
     } catch {
-      tell({ chat: "token", number, failed: true });
+      post({ chat: "token", number, failed: true });
     }
   }
 
   /**
-   * @param {boolean} nowGoing
+   * @param {boolean} nowActive
    * @param {number} nowUnread
    */
-  function take(nowGoing, nowUnread) {
-    const [wasGoing, before] = [going, unread];
-    [going, unread] = [nowGoing, nowUnread];
-    if (kept() !== "forget") {
-      keep("localStorage", going || unread ? `${unread}` : null);
+  function applyState(nowActive, nowUnread) {
+    const [wasActive, before] = [hasConversation, unread];
+    [hasConversation, unread] = [nowActive, nowUnread];
+    if (readStored() !== "forget") {
+      store("localStorage", hasConversation || unread ? `${unread}` : null);
     }
     show();
     if (unread !== before) {
       emit("unread", unread);
     }
-    if (going !== wasGoing) {
-      emit("conversation", going);
+    if (hasConversation !== wasActive) {
+      emit("conversation", hasConversation);
     }
   }
 
   // --- what the page's storages know; either may be forbidden: then a page knows nothing of the one before ---
 
   /** @param {"localStorage" | "sessionStorage"} where */
-  function kept(where = "localStorage") {
-    return attempt(() => window[where].getItem(KEY));
+  function readStored(where = "localStorage") {
+    return tryOrNull(() => window[where].getItem(KEY));
   }
 
   /**
    * @param {"localStorage" | "sessionStorage"} where
    * @param {string | null} value
    */
-  function keep(where, value) {
-    attempt(() => (value === null ? window[where].removeItem(KEY) : window[where].setItem(KEY, value)));
+  function store(where, value) {
+    tryOrNull(() => (value === null ? window[where].removeItem(KEY) : window[where].setItem(KEY, value)));
   }
 
   /**
    * @template T
    * @param {() => T} act
    */
-  function attempt(act) {
+  function tryOrNull(act) {
     try {
       return act();
     } catch {
@@ -194,44 +211,44 @@
   addEventListener("storage", ({ key, newValue }) => {
     if (key === KEY && newValue === "forget") {
       forget(); // signed out in another tab
-    } else if (key === KEY && newValue && !going) {
+    } else if (key === KEY && newValue && !hasConversation) {
       load(); // another tab has begun a conversation
-      tell({ chat: "wake" });
+      post({ chat: "wake" });
     }
   });
 
   // --- what happens ---
 
   /** @param {boolean} open */
-  function turn(open) {
+  function setOpen(open) {
     isOpen = open;
-    keep("sessionStorage", open ? "open" : null);
+    store("sessionStorage", open ? "open" : null);
     show();
-    tell({ chat: open ? "open" : "close" });
+    post({ chat: open ? "open" : "close" });
     emit(open ? "open" : "close", undefined);
   }
 
   /** @param {boolean} [forgotten] a guest is to be forgotten, too */
-  function signedInAnew(forgotten = false) {
-    if (!usable()) {
+  function onIdentityChange(forgotten = false) {
+    if (!isUsable()) {
       api.close();
     }
-    tell({ chat: "identity", signedIn: Boolean(token), forget: forgotten });
+    post({ chat: "identity", signedIn: Boolean(token), forget: forgotten });
     show();
-    if (!usable() && !explained) {
-      explained = true;
-      explain(
-        allowed
+    if (!isUsable() && !isExplained) {
+      isExplained = true;
+      logInfo(
+        isAllowed
           ? "no chat without a token (data-token, setToken()) while [auth] guests is off"
-          : `${here} is not in [web] origins of ${origin}`,
+          : `${pageOrigin} is not in [web] origins of ${origin}`,
       );
     }
   }
 
   function forget() {
     token = undefined;
-    take(false, 0);
-    signedInAnew(true);
+    applyState(false, 0);
+    onIdentityChange(true);
   }
 
   /**
@@ -245,7 +262,7 @@
   }
 
   /** @param {string} why */
-  function explain(why) {
+  function logInfo(why) {
     console.info(`TornadoChat: ${why}`);
   }
 
@@ -256,18 +273,18 @@
       load();
       if (frame && !isOpen) {
         const active = document.activeElement;
-        focused = active instanceof HTMLElement ? active : look.button;
-        turn(true);
+        focusedBefore = active instanceof HTMLElement ? active : ui.button;
+        setOpen(true);
         frame.focus();
       }
     },
 
     close() {
       if (isOpen) {
-        const inside = look.root.activeElement !== null;
-        turn(false);
+        const inside = ui.root.activeElement !== null;
+        setOpen(false);
         if (inside) {
-          (look.button.hidden ? focused : look.button)?.focus();
+          (ui.button.hidden ? focusedBefore : ui.button)?.focus();
         }
       }
     },
@@ -275,12 +292,12 @@
     /** @param {Token | null} next null: nobody is signed in */
     setToken(next) {
       token = next || undefined;
-      signedInAnew();
+      onIdentityChange();
     },
 
     /** Nobody is signed in any more, and a guest is forgotten. */
     signOut() {
-      keep("localStorage", "forget"); // until the frame has done so: the page may be gone before
+      store("localStorage", "forget"); // until the frame has done so: the page may be gone before
       load();
       forget();
     },
@@ -302,24 +319,24 @@
     },
   });
 
-  function begin() {
-    look.add();
+  function start() {
+    ui.add();
     if (before !== null || wasOpen) {
       load();
       if (frame && wasOpen && !isOpen) {
-        turn(true);
+        setOpen(true);
       }
     }
   }
 
-  const before = kept();
-  const wasOpen = kept("sessionStorage");
+  const before = readStored();
+  const wasOpen = readStored("sessionStorage");
   global.TornadoChat = api;
-  (early ?? []).forEach(api.push);
-  signedInAnew();
+  (queued ?? []).forEach(api.push);
+  onIdentityChange();
   if (document.body) {
-    begin();
+    start();
   } else {
-    addEventListener("DOMContentLoaded", begin); // it came faster than the page
+    addEventListener("DOMContentLoaded", start); // it came faster than the page
   }
 })();

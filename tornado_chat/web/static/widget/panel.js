@@ -8,19 +8,19 @@
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
-import { ChatStanding } from "../shared/standing.js";
+import { ConnectionStatusBar } from "../shared/standing.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
-import { placeText } from "./strings.js";
+import { positionText } from "./strings.js";
 
 /**
  * What the reader does.
  *
- * @typedef {object} Acts
+ * @typedef {object} PanelActions
  * @property {() => void} start begin a conversation
  * @property {() => void} leave the line
  * @property {() => void} end the conversation
- * @property {() => boolean} unsent whether something is still on its way
+ * @property {() => boolean} hasUnsent whether something is still on its way
  * @property {(stars: number, feedback: string) => void} rate
  * @property {() => void} tryAgain
  * @property {() => void} retry the connection, now
@@ -33,35 +33,35 @@ export class Panel {
   /**
    * @param {string} title
    * @param {string} greeting
-   * @param {Acts} acts
+   * @param {PanelActions} actions
    */
-  constructor(title, greeting, acts) {
+  constructor(title, greeting, actions) {
     this.#title = title || text("widget_title");
-    this.#acts = acts;
+    this.#actions = actions;
     document.title = this.#title;
     find("#greeting").textContent = greeting || text("greeting");
     find("#close").append(icon("shrink"));
     find("#start-picture").append(icon("bubble"));
     fillStars(find("#stars"));
-    this.standing.addEventListener("retry", acts.retry);
-    onClick("#close", acts.close);
-    onClick("#start-button", acts.start);
-    onClick("#again", acts.start);
-    onClick("#card-again", acts.tryAgain);
-    onClick("#leave", acts.leave);
+    this.statusBar.addEventListener("retry", actions.retry);
+    onClick("#close", actions.close);
+    onClick("#start-button", actions.start);
+    onClick("#again", actions.start);
+    onClick("#card-again", actions.tryAgain);
+    onClick("#leave", actions.leave);
     this.#prepareEnd();
     this.#prepareRating();
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing && !document.querySelector("dialog[open]")) {
-        acts.close();
+        actions.close();
       }
     });
-    this.#head(this.#title, "", "");
+    this.#setHeader(this.#title, "", "");
   }
 
   #title;
-  #acts;
-  standing = find("#standing", ChatStanding);
+  #actions;
+  statusBar = find("#standing", ConnectionStatusBar);
   /** @type {ChatMessages | undefined} */
   #messages;
   /** @type {ChatComposer | undefined} */
@@ -69,12 +69,12 @@ export class Panel {
   #screen = "resuming";
 
   /** Nothing is to be seen, while it is not known whose it may be. */
-  set veiled(/** @type {boolean} */ veiled) {
+  set concealed(/** @type {boolean} */ veiled) {
     find(".widget").classList.toggle("veiled", veiled);
   }
 
   /** It is a page of its own, which nobody can close. */
-  standAlone() {
+  setStandalone() {
     document.body.classList.add("alone");
     find("#close").hidden = true;
   }
@@ -82,7 +82,7 @@ export class Panel {
   // --- the screens ---
 
   showResuming() {
-    this.#head(this.#title, "", "");
+    this.#setHeader(this.#title, "", "");
     this.#show("resuming");
   }
 
@@ -91,10 +91,10 @@ export class Panel {
    * @param {string} [problem] why no conversation could be begun
    */
   showStart(note = "", problem = "") {
-    this.#head(this.#title, "", "");
+    this.#setHeader(this.#title, "", "");
     find("#start-note").textContent = note;
     find("#start-problem").textContent = problem;
-    this.#starting(false);
+    this.#setStarting(false);
     this.#show("start");
   }
 
@@ -102,7 +102,7 @@ export class Panel {
   showStarting() {
     find("#start-note").textContent = "";
     find("#start-problem").textContent = "";
-    this.#starting(true);
+    this.#setStarting(true);
   }
 
   /**
@@ -113,7 +113,7 @@ export class Panel {
    * @param {Record<string, string>} [values]
    */
   showCard(key, picture, values) {
-    this.#head(this.#title, "", "");
+    this.#setHeader(this.#title, "", "");
     find("#card-picture").replaceChildren(icon(picture));
     find("#card-title").textContent = text(`${key}_title`);
     find("#card-text").textContent = text(`${key}_text`, values);
@@ -121,23 +121,23 @@ export class Panel {
   }
 
   /**
-   * @param {number} place in the line
+   * @param {number} position in the line
    * @param {boolean} returned the waiter was lost
    */
-  showLine(place, returned) {
-    this.#head(this.#title, text("waiting"), "");
-    const words = placeText(place);
+  showQueue(position, returned) {
+    this.#setHeader(this.#title, text("waiting"), "");
+    const words = positionText(position);
     if (find("#place").textContent !== words) {
       find("#place").textContent = words; // it is read out
     }
     find("#line-text").textContent = text(returned ? "returned_text" : "waiting_text");
-    this.#showTalk("line");
+    this.#showConversationPart("line");
   }
 
   /** @param {string} name of the waiter, may be empty */
-  showTalk(name) {
-    this.#head(name || text("somebody"), text("with_you"), name);
-    this.#showTalk("words");
+  showConversation(name) {
+    this.#setHeader(name || text("somebody"), text("with_you"), name);
+    this.#showConversationPart("words");
   }
 
   /**
@@ -145,12 +145,12 @@ export class Panel {
    * @param {boolean} rated
    */
   showEnd(name, rated) {
-    this.#head(name || this.#title, text("ended_sub"), name);
+    this.#setHeader(name || this.#title, text("ended_sub"), name);
     find("#rating", HTMLFormElement).hidden = rated;
     find("#thanks").textContent = rated ? text("rated") : "";
-    this.#starting(false);
-    this.#showTalk("end");
-    this.#messages?.toEnd();
+    this.#setStarting(false);
+    this.#showConversationPart("end");
+    this.#messages?.scrollToEnd();
   }
 
   /** A rating could not be given. @param {string} problem */
@@ -162,14 +162,14 @@ export class Panel {
   /**
    * An empty list and an empty composer, for another conversation.
    *
-   * @param {boolean} watched
+   * @param {boolean} visible
    */
-  freshTalk(watched) {
+  newConversation(visible) {
     const messages = new ChatMessages();
     const composer = new ChatComposer();
-    messages.links = true;
+    messages.linkUrls = true;
     find("#words").replaceChildren(messages, composer);
-    messages.watched = watched;
+    messages.visible = visible;
     this.#messages = messages;
     this.#composer = composer;
     find("#rating", HTMLFormElement).reset();
@@ -185,7 +185,7 @@ export class Panel {
     for (const dialog of document.querySelectorAll("dialog[open]")) {
       /** @type {HTMLDialogElement} */ (dialog).close();
     }
-    this.standing.say("calm", "");
+    this.statusBar.showText("calm", "");
   }
 
   /** Tell it to screen readers. @param {string} news */
@@ -210,7 +210,7 @@ export class Panel {
   // --- inside ---
 
   /** @param {"line" | "words" | "end"} part */
-  #showTalk(part) {
+  #showConversationPart(part) {
     if (part !== "words") {
       this.#closeDialog();
     }
@@ -246,7 +246,7 @@ export class Panel {
    * @param {string} sub
    * @param {string} name
    */
-  #head(title, sub, name) {
+  #setHeader(title, sub, name) {
     find("#title").textContent = title;
     find("#sub").textContent = sub;
     find("#avatar").replaceChildren(name ? (Array.from(name)[0] ?? "").toUpperCase() : icon("bubble"));
@@ -256,7 +256,7 @@ export class Panel {
   }
 
   /** @param {boolean} busy */
-  #starting(busy) {
+  #setStarting(busy) {
     for (const [selector, key] of [
       ["#start-button", "start"],
       ["#again", "again"],
@@ -269,11 +269,11 @@ export class Panel {
   #prepareEnd() {
     const dialog = find("#end-dialog", HTMLDialogElement);
     onClick("#end", () => {
-      find("#end-unsent").hidden = !this.#acts.unsent();
+      find("#end-unsent").hidden = !this.#actions.hasUnsent();
       dialog.returnValue = "";
       dialog.showModal();
     });
-    dialog.addEventListener("close", () => dialog.returnValue === "end" && this.#acts.end());
+    dialog.addEventListener("close", () => dialog.returnValue === "end" && this.#actions.end());
   }
 
   #closeDialog() {
@@ -287,13 +287,13 @@ export class Panel {
     const form = find("#rating", HTMLFormElement);
     form.addEventListener("change", () => {
       find("#rating-more").hidden = false;
-      this.#messages?.toEnd();
+      this.#messages?.scrollToEnd();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       find("#rate", HTMLButtonElement).disabled = true;
       const stars = Number(new FormData(form).get("stars"));
-      this.#acts.rate(stars, find("#feedback", HTMLTextAreaElement).value.trim());
+      this.#actions.rate(stars, find("#feedback", HTMLTextAreaElement).value.trim());
     });
   }
 }

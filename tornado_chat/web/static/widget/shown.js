@@ -7,56 +7,56 @@
 
 import { tabStorage } from "../shared/storage.js";
 
-/** @typedef {{ number: number, read: number, rated: boolean, name: string }} Facts */
+/** @typedef {{ number: number, read: number, rated: boolean, name: string }} StoredConversation */
 
-export class Shown {
+export class ShownConversation {
   /** @param {string} key of the tab's storage */
   constructor(key) {
     this.#key = key;
-    this.#facts = JSON.parse(tabStorage.getItem(key) ?? "null");
+    this.#stored = JSON.parse(tabStorage.getItem(key) ?? "null");
   }
 
   #key;
-  /** @type {Facts | null} */
-  #facts;
+  /** @type {StoredConversation | null} */
+  #stored;
 
   /** Which conversation it is. */
   get number() {
-    return this.#facts?.number;
+    return this.#stored?.number;
   }
 
   /** How far it was read. */
   get read() {
-    return this.#facts?.read ?? 0;
+    return this.#stored?.read ?? 0;
   }
 
   get rated() {
-    return this.#facts?.rated ?? false;
+    return this.#stored?.rated ?? false;
   }
 
   /** Of the waiter; may be empty. */
   get name() {
-    return this.#facts?.name ?? "";
+    return this.#stored?.name ?? "";
   }
 
   /** From now on it is this conversation. @param {number} number */
   begin(number) {
     if (number !== this.number) {
-      this.#facts = { number, read: 0, rated: false, name: "" };
+      this.#stored = { number, read: 0, rated: false, name: "" };
       this.update({});
     }
   }
 
-  /** @param {Partial<Facts>} facts */
-  update(facts) {
-    if (this.#facts) {
-      Object.assign(this.#facts, facts);
-      tabStorage.setItem(this.#key, JSON.stringify(this.#facts));
+  /** @param {Partial<StoredConversation>} changes */
+  update(changes) {
+    if (this.#stored) {
+      Object.assign(this.#stored, changes);
+      tabStorage.setItem(this.#key, JSON.stringify(this.#stored));
     }
   }
 
-  forget() {
-    this.#facts = null;
+  clear() {
+    this.#stored = null;
     tabStorage.removeItem(this.#key);
   }
 }

@@ -87,11 +87,11 @@ const ordinal = new Intl.PluralRules("en", { type: "ordinal" });
 /** @type {Record<string, string>} */
 const ORDINAL_SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
 
-/** Where somebody stands in the line. @param {number} place 1: the next one */
-export function placeText(place) {
-  if (place === 1) {
+/** Where somebody stands in the line. @param {number} position 1: the next one */
+export function positionText(position) {
+  if (position === 1) {
     return text("place_1");
   }
-  const written = language === "en" ? `${place}${ORDINAL_SUFFIXES[ordinal.select(place)]}` : place;
+  const written = language === "en" ? `${position}${ORDINAL_SUFFIXES[ordinal.select(position)]}` : position;
   return text("place_n", { place: written });
 }

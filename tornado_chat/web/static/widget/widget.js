@@ -7,16 +7,16 @@
 
 import { find } from "../shared/elements.js";
 import { tabStorage } from "../shared/storage.js";
-import { fillIn, language } from "../shared/strings.js";
-import { paint } from "./color.js";
-import { Guest, NoGuests } from "./guest.js";
-import { Host } from "./host.js";
+import { fillTexts, language } from "../shared/strings.js";
+import { applyBrandColor } from "./color.js";
+import { Guest, GuestsDisabled } from "./guest.js";
+import { HostPage } from "./host.js";
 import { ownerOf } from "./identity.js";
 import { Panel } from "./panel.js";
 import { Visit } from "./visit.js";
 import "./strings.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 /** @typedef {import("./host.js").Hello} Hello */
 
@@ -26,41 +26,41 @@ const MIN_RENEWAL_DELAY_MS = 60_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Somebody else is signed in than this token was asked for. */
-class Replaced extends Error {}
+class IdentityChanged extends Error {}
 
 class Widget {
   /** @param {URLSearchParams} settings of the host, in the address of the frame */
   constructor(settings) {
     this.#panel = new Panel(settings.get("title") ?? "", settings.get("greeting") ?? "", {
-      start: () => (this.#visit ? this.#visit.begin() : void this.#begin(true)),
+      start: () => (this.#visit ? this.#visit.startConversation() : void this.#start(true)),
       leave: () => this.#visit?.leave(),
       end: () => this.#visit?.leave(),
-      unsent: () => this.#visit?.unsent ?? false,
+      hasUnsent: () => this.#visit?.unsent ?? false,
       rate: (stars, feedback) => this.#visit?.rate(stars, feedback),
-      tryAgain: () => void this.#begin(false),
+      tryAgain: () => void this.#start(false),
       retry: () => this.#visit?.retry(),
       close: () => {
-        this.#closed(); // what comes in this very moment is not seen any more
-        this.#host?.close();
+        this.#onClose(); // what comes in this very moment is not seen any more
+        this.#host?.postClose();
       },
     });
     if (parent === window) {
-      this.#panel.standAlone();
-      this.#hello({ signedIn: false, guests: true, open: true, focus: true, active: true, forget: false });
+      this.#panel.setStandalone();
+      this.#onHello({ signedIn: false, guests: true, open: true, focus: true, active: true, forget: false });
       return;
     }
     const allowed = find('meta[name="origins"]', HTMLMetaElement).content.split(" ");
-    this.#host = new Host(settings.get("origin") ?? "", allowed, {
-      hello: (hello) => this.#hello(hello),
-      identity: (signedIn, forget) => void this.#identity(signedIn, forget),
-      open: () => this.#opened(true),
-      close: () => this.#closed(),
-      wake: () => (this.#visit ? this.#visit.wake() : this.#comeBack()),
+    this.#host = new HostPage(settings.get("origin") ?? "", allowed, {
+      onHello: (hello) => this.#onHello(hello),
+      onIdentity: (signedIn, forget) => void this.#onIdentity(signedIn, forget),
+      onOpen: () => this.#onOpen(true),
+      onClose: () => this.#onClose(),
+      onWake: () => (this.#visit ? this.#visit.wake() : this.#resume()),
     });
   }
 
   #panel;
-  /** @type {Host | undefined} */
+  /** @type {HostPage | undefined} */
   #host;
   #guest = new Guest();
   #idClaim = find('meta[name="id-claim"]', HTMLMetaElement).content;
@@ -69,26 +69,26 @@ class Widget {
   /** Whose it is. */
   #owner = "";
   #signedIn = false;
-  #guests = true;
-  #open = false;
+  #guestsAllowed = true;
+  #isOpen = false;
   /** The beginning that is under way: an earlier one is not gone on with. */
-  #beginning = 0;
-  #pending = false;
+  #startCount = 0;
+  #isStarting = false;
   /** @type {number | undefined} */
-  #renewal;
+  #renewalTimer;
 
   // --- what the host tells ---
 
   /** @param {Hello} hello */
-  #hello(hello) {
-    this.#guests = hello.guests;
-    this.#open = hello.open;
+  #onHello(hello) {
+    this.#guestsAllowed = hello.guests;
+    this.#isOpen = hello.open;
     this.#signedIn = hello.signedIn;
     if (hello.forget) {
       this.#forget();
     }
     if (hello.open || (hello.active && !hello.forget)) {
-      void this.#begin(false);
+      void this.#start(false);
     } else {
       this.#panel.showStart();
     }
@@ -101,9 +101,9 @@ class Widget {
    * @param {boolean} signedIn
    * @param {boolean} forget
    */
-  async #identity(signedIn, forget) {
-    const was = this.#visit !== undefined;
-    if (signedIn && this.#signedIn && was && !forget && (await this.#isTheSame())) {
+  async #onIdentity(signedIn, forget) {
+    const hadVisit = this.#visit !== undefined;
+    if (signedIn && this.#signedIn && hadVisit && !forget && (await this.#isSamePerson())) {
       return;
     }
     this.#signedIn = signedIn;
@@ -112,101 +112,101 @@ class Widget {
     if (forget) {
       this.#forget();
     }
-    if (this.#open || (was && !forget)) {
-      void this.#begin(false);
+    if (this.#isOpen || (hadVisit && !forget)) {
+      void this.#start(false);
     }
   }
 
   /** Whether a new token is of the same person. Until that is known nothing of anybody is to be seen. */
-  async #isTheSame() {
-    const beginning = this.#beginning;
-    this.#veil(true);
+  async #isSamePerson() {
+    const startCount = this.#startCount;
+    this.#conceal(true);
     const token = await this.#host?.token().catch(() => null);
-    if (beginning !== this.#beginning) {
+    if (startCount !== this.#startCount) {
       return true; // it was begun anew meanwhile
     }
-    this.#veil(false);
+    this.#conceal(false);
     return Boolean(token) && ownerOf(token ?? "", this.#idClaim) === this.#owner;
   }
 
-  /** @param {boolean} veiled */
-  #veil(veiled) {
-    this.#panel.veiled = veiled;
+  /** @param {boolean} concealed */
+  #conceal(concealed) {
+    this.#panel.concealed = concealed;
     if (this.#visit) {
-      this.#visit.watched = this.#open && !veiled;
+      this.#visit.visible = this.#isOpen && !concealed;
     }
   }
 
   /** @param {boolean} focus */
-  #opened(focus) {
-    this.#open = true;
+  #onOpen(focus) {
+    this.#isOpen = true;
     if (this.#visit) {
-      this.#visit.watched = true;
+      this.#visit.visible = true;
     } else {
-      this.#comeBack();
+      this.#resume();
     }
     if (focus) {
       this.#panel.focus();
     }
   }
 
-  #closed() {
+  #onClose() {
     if (this.#host === undefined) {
       return; // a page of its own stays open
     }
-    this.#open = false;
+    this.#isOpen = false;
     if (this.#visit) {
-      this.#visit.watched = false;
-      if (this.#visit.idle) {
+      this.#visit.visible = false;
+      if (this.#visit.isIdle) {
         this.#stop(); // a socket for nothing; what it showed is found again
-        this.#host.state(false, 0); // it may not have come to say so itself
+        this.#host.postState(false, 0); // it may not have come to say so itself
       }
     }
   }
 
   #forget() {
     this.#guest.forget();
-    tabStorage.forget("widget:");
-    this.#host?.forgotten();
+    tabStorage.removePrefix("widget:");
+    this.#host?.postForgotten();
   }
 
   // --- who it is ---
 
-  #comeBack() {
-    if (!this.#pending) {
-      void this.#begin(false);
+  #resume() {
+    if (!this.#isStarting) {
+      void this.#start(false);
     }
   }
 
-  /** Come back to what there is, or if `wanted` begin a conversation. @param {boolean} wanted */
-  async #begin(wanted) {
+  /** Come back to what there is, or if `wanted` begin a conversation. @param {boolean} joinQueue */
+  async #start(joinQueue) {
     this.#stop();
-    const beginning = this.#beginning;
-    this.#pending = true;
+    const startCount = this.#startCount;
+    this.#isStarting = true;
     try {
-      const found = await (this.#signedIn ? this.#asHosts() : this.#asGuest(wanted));
-      if (found && beginning === this.#beginning) {
+      const found = await (this.#signedIn ? this.#asHostUser() : this.#asGuest(joinQueue));
+      if (found && startCount === this.#startCount) {
         this.#owner = found.owner;
         this.#visit = new Visit(found.owner, found.token, this.#panel, {
-          state: (going, unread) => this.#host?.state(going, unread),
-          closed: (standing) => this.#refused(standing),
+          onState: (going, unread) => this.#host?.postState(going, unread),
+          onClosed: (status) => this.#onRefused(status),
         });
-        this.#visit.watched = this.#open;
-        this.#visit.start(wanted);
+        this.#visit.visible = this.#isOpen;
+        this.#visit.start(joinQueue);
       }
     } catch (error) {
-      if (beginning === this.#beginning) {
-        this.#panel.showCard(error instanceof NoGuests ? "unavailable" : "away", "link");
+      if (startCount === this.#startCount) {
+        this.#panel.showCard(error instanceof GuestsDisabled ? "unavailable" : "away", "link");
       }
     } finally {
-      if (beginning === this.#beginning) {
-        this.#pending = false;
+      if (startCount === this.#startCount) {
+        this.#isStarting = false;
       }
     }
   }
 
   /** @returns {Promise<{ owner: string, token: TokenSource } | null>} null: nobody is signed in */
-  async #asHosts() {
+  async #asHostUser() {
     this.#panel.showResuming();
     let first = (await this.#host?.token()) ?? null;
     if (first === null) {
@@ -218,8 +218,8 @@ class Widget {
       const next = first ?? (await this.#host?.token()) ?? null;
       first = null;
       if (next === null || ownerOf(next, this.#idClaim) !== owner) {
-        void this.#identity(next !== null, false);
-        throw new Replaced();
+        void this.#onIdentity(next !== null, false);
+        throw new IdentityChanged();
       }
       return next;
     };
@@ -227,28 +227,28 @@ class Widget {
   }
 
   /**
-   * @param {boolean} wanted make a guest, if there is none
+   * @param {boolean} createGuest make a guest, if there is none
    * @returns {Promise<{ owner: string, token: TokenSource } | null>} null: there is no guest yet
    */
-  async #asGuest(wanted) {
-    if (!this.#guests) {
-      throw new NoGuests();
+  async #asGuest(createGuest) {
+    if (!this.#guestsAllowed) {
+      throw new GuestsDisabled();
     }
-    if (!wanted && this.#guest.id === undefined) {
-      this.#host?.state(false, 0);
+    if (!createGuest && this.#guest.id === undefined) {
+      this.#host?.postState(false, 0);
       this.#panel.showStart();
       return null;
     }
-    if (wanted) {
+    if (createGuest) {
       this.#panel.showStarting();
     }
     await this.#guest.token();
-    this.#renewInTime();
+    this.#scheduleRenewal();
     const id = this.#guest.id;
     const token = async () => {
       if (this.#guest.id !== id) {
-        void this.#identity(false, false); // it was away for longer than a token lasts
-        throw new Replaced();
+        void this.#onIdentity(false, false); // it was away for longer than a token lasts
+        throw new IdentityChanged();
       }
       return this.#guest.token();
     };
@@ -256,26 +256,26 @@ class Widget {
   }
 
   /** A conversation may last longer than a token. */
-  #renewInTime() {
-    clearTimeout(this.#renewal);
-    const wait = Math.min(this.#guest.renew - Date.now(), MAX_TIMER_MS);
-    this.#renewal = setTimeout(
+  #scheduleRenewal() {
+    clearTimeout(this.#renewalTimer);
+    const delayMs = Math.min(this.#guest.renewAtMs - Date.now(), MAX_TIMER_MS);
+    this.#renewalTimer = setTimeout(
       async () => {
         if (this.#visit && this.#guest.id !== undefined) {
           await this.#guest.token().catch(() => undefined);
-          this.#renewInTime();
+          this.#scheduleRenewal();
         }
       },
-      Math.max(wait, MIN_RENEWAL_DELAY_MS),
+      Math.max(delayMs, MIN_RENEWAL_DELAY_MS),
     );
   }
 
   // --- how it ends ---
 
-  /** The server does not let this one in. @param {Standing} standing */
-  #refused({ code = 0, reason }) {
+  /** The server does not let this one in. @param {ConnectionStatus} status */
+  #onRefused({ code = 0, reason }) {
     this.#stop();
-    this.#host?.state(false, 0);
+    this.#host?.postState(false, 0);
     if (code === CLOSE_UNAUTHENTICATED && !this.#signedIn) {
       this.#forget();
       this.#panel.showStart();
@@ -289,9 +289,9 @@ class Widget {
   }
 
   #stop() {
-    this.#beginning += 1;
-    this.#pending = false;
-    this.#panel.veiled = false;
+    this.#startCount += 1;
+    this.#isStarting = false;
+    this.#panel.concealed = false;
     this.#visit?.stop();
     this.#visit = undefined;
   }
@@ -299,6 +299,6 @@ class Widget {
 
 const settings = new URLSearchParams(location.hash.slice(1));
 document.documentElement.lang = language;
-fillIn(document);
-paint(settings.get("color") ?? "");
+fillTexts(document);
+applyBrandColor(settings.get("color") ?? "");
 new Widget(settings);
