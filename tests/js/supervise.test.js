@@ -7,7 +7,7 @@ import { install } from "./browser.js";
 
 install();
 const { Inbox, toNotice } = await import("../../tornado_chat/web/static/supervise/inbox.js");
-const { SessionMessages } = await import("../../tornado_chat/web/static/supervise/lines.js");
+const { SessionMessages } = await import("../../tornado_chat/web/static/supervise/session_messages.js");
 const { ApiError } = await import("../../tornado_chat/web/static/supervise/api.js");
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));

@@ -11,21 +11,21 @@
 import "./strings.js";
 import { showCard, signInOrShowCard } from "../shared/card.js";
 import { find, icon } from "../shared/elements.js";
-import { ConnectionStatusBar } from "../shared/standing.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillTexts, language, text } from "../shared/strings.js";
 import { Columns } from "./columns.js";
-import { CaseStore } from "./desk.js";
+import { CaseStore } from "./case_store.js";
 import { Details } from "./details.js";
 import { agentName, prepareEnd, prepareHandOver, prepareShortcuts } from "./dialogs.js";
-import { ariaShortcut, listenForShortcuts, shortcutText } from "./keys.js";
-import { QueueStatus } from "./line.js";
+import { ariaShortcut, listenForShortcuts, shortcutText } from "./shortcuts.js";
+import { QueueStatus } from "./queue_status.js";
 import { preparePreferences } from "./preferences.js";
-import { Sidebar } from "./rail.js";
-import { SupportApi } from "./records.js";
+import { Sidebar } from "./sidebar.js";
+import { SupportApi } from "./support_api.js";
 import { QuickReplies } from "./replies.js";
 import { Settings } from "./settings.js";
 import { Signals } from "./signals.js";
-import { PanelArea } from "./stage.js";
+import { PanelArea } from "./panel_area.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */

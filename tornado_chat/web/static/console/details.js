@@ -11,8 +11,8 @@ import { language, text } from "../shared/strings.js";
 import { parseTime, TimeFormatter } from "../shared/time.js";
 
 /** @typedef {import("./case.js").Case} Case */
-/** @typedef {import("./records.js").EarlierConversation} EarlierConversation */
-/** @typedef {import("./records.js").SupportApi} SupportApi */
+/** @typedef {import("./support_api.js").EarlierConversation} EarlierConversation */
+/** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
 const MAX_STARS = 5;
 

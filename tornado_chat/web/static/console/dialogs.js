@@ -7,12 +7,12 @@
 
 import { find, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { shortcutText } from "./keys.js";
+import { shortcutText } from "./shortcuts.js";
 
 /** @typedef {import("./case.js").Case} Case */
-/** @typedef {import("./keys.js").Shortcut} Shortcut */
-/** @typedef {import("./records.js").Agent} Agent */
-/** @typedef {import("./records.js").SupportApi} SupportApi */
+/** @typedef {import("./shortcuts.js").Shortcut} Shortcut */
+/** @typedef {import("./support_api.js").Agent} Agent */
+/** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
 /**
  * Ask before ending.

@@ -8,11 +8,11 @@
 import { find } from "../shared/elements.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
-import { roomAddress } from "../shared/token.js";
-import { ApiError } from "./session.js";
+import { roomAddress } from "../shared/room_link.js";
+import { ApiError } from "./session_api.js";
 
-/** @typedef {import("./session.js").SessionApi} SessionApi */
-/** @typedef {import("../shared/token.js").RoomLink} RoomLink */
+/** @typedef {import("./session_api.js").SessionApi} SessionApi */
+/** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 
 /**
  * Ask before ending.

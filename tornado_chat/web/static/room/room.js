@@ -13,17 +13,17 @@ import { metaContent } from "../shared/identity.js";
 import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
 import { signIn } from "../shared/signin.js";
-import { ConnectionStatusBar } from "../shared/standing.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillTexts, joinedParticipant, language, isEndMessage, text } from "../shared/strings.js";
-import { ConversationView } from "../shared/talking.js";
-import { reloadOnNewLink, takeRoomLink } from "../shared/token.js";
+import { ConversationView } from "../shared/conversation_view.js";
+import { reloadOnNewLink, takeRoomLink } from "../shared/room_link.js";
 import { prepareCall, prepareDownload, prepareEnd, prepareRating } from "./dialogs.js";
-import { RoomHeader } from "./head.js";
-import { SessionApi } from "./session.js";
+import { RoomHeader } from "./header.js";
+import { SessionApi } from "./session_api.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
-/** @typedef {import("../shared/token.js").RoomLink} RoomLink */
-/** @typedef {import("../shared/token.js").Role} Role */
+/** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
+/** @typedef {import("../shared/room_link.js").Role} Role */
 
 /** The close codes after which a conversation is over, and those for which there is a card. */
 const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);

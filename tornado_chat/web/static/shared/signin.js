@@ -12,7 +12,7 @@
  * @module
  */
 
-import { TokenHost } from "./host.js";
+import { TokenHost } from "./token_host.js";
 import { metaContent, readToken, SignInExpired } from "./identity.js";
 
 /**

@@ -8,7 +8,7 @@
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
-/** @typedef {import("../shared/following.js").ObservedMessage} ObservedMessage */
+/** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 
 /**
  * @typedef {object} Session

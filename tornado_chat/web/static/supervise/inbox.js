@@ -5,7 +5,7 @@
  * @module
  */
 
-/** @typedef {import("../shared/following.js").NotifyFrame} NotifyFrame */
+/** @typedef {import("../shared/receive_only_sockets.js").NotifyFrame} NotifyFrame */
 /** @typedef {import("./api.js").NotificationItem} NotificationItem */
 
 /**

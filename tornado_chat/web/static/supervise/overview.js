@@ -8,7 +8,7 @@
 import { find, icon, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("./desk.js").PaneLayout} PaneLayout */
+/** @typedef {import("./pane_layout.js").PaneLayout} PaneLayout */
 /** @typedef {import("./inbox.js").Notice} Notice */
 /** @typedef {import("./pane.js").SessionPane} SessionPane */
 

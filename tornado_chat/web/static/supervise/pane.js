@@ -11,20 +11,20 @@
 import { icon, make } from "../shared/elements.js";
 import { language, text } from "../shared/strings.js";
 import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
-import { PaneHeader } from "./head.js";
+import { PaneHeader } from "./pane_header.js";
 import { RecordChat } from "./record.js";
-import { namesOf } from "./sessions.js";
+import { namesOf } from "./session_names.js";
 import { SessionTranscript } from "./transcript.js";
-import { ObservedSession } from "./watched.js";
-import { makeMissingRecord } from "./without.js";
+import { ObservedSession } from "./observed_session.js";
+import { makeMissingRecord } from "./missing_record.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
-/** @typedef {import("../shared/following.js").ObservedMessage} ObservedMessage */
+/** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 /** @typedef {import("./api.js").SupervisionApi} SupervisionApi */
 /** @typedef {import("./api.js").Session} Session */
 /** @typedef {import("./inbox.js").Notice} Notice */
-/** @typedef {import("./sessions.js").SessionNames} SessionNames */
+/** @typedef {import("./session_names.js").SessionNames} SessionNames */
 
 /**
  * What is kept of a pane over a reload: numbers, never texts.
@@ -110,7 +110,7 @@ export class SessionPane extends EventTarget {
   #session;
 
   /** @returns {StoredPane} */
-  get place() {
+  get stored() {
     const { session, pinned, minimized: aside } = this;
     const seen = this.#seenSeq;
     return { session, record: this.record?.record ?? 0, pinned, aside, folded: this.#folded, seen };

@@ -13,7 +13,7 @@ import { icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
 import { joinedParticipant, text } from "../shared/strings.js";
-import { ConversationView } from "../shared/talking.js";
+import { ConversationView } from "../shared/conversation_view.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */

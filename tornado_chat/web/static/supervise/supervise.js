@@ -9,17 +9,17 @@
 import "./strings.js";
 import { showCard, showSignInCard, signInOrShowCard } from "../shared/card.js";
 import { find } from "../shared/elements.js";
-import { NotifySocket } from "../shared/following.js";
+import { NotifySocket } from "../shared/receive_only_sockets.js";
 import { SignInExpired } from "../shared/identity.js";
-import { ConnectionStatusBar } from "../shared/standing.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillTexts, language, text } from "../shared/strings.js";
 import { SupervisionApi, ApiError } from "./api.js";
-import { PaneLayout } from "./desk.js";
+import { PaneLayout } from "./pane_layout.js";
 import { askToClose, prepareOpenByNumber, prepareSettings } from "./dialogs.js";
 import { Inbox } from "./inbox.js";
-import { NoticeList, noticeTitle } from "./notices.js";
+import { NoticeList, noticeTitle } from "./notice_list.js";
 import { Overview } from "./overview.js";
-import { SessionNames } from "./sessions.js";
+import { SessionNames } from "./session_names.js";
 import { Signals } from "./signals.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */

@@ -11,7 +11,7 @@ import { icon, make } from "../shared/elements.js";
 import { language, text } from "../shared/strings.js";
 import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
 
-/** @typedef {import("../shared/following.js").ObservedMessage} ObservedMessage */
+/** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 
 /**
  * @typedef {object} Item

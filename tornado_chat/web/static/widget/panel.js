@@ -8,7 +8,7 @@
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
-import { ConnectionStatusBar } from "../shared/standing.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
 import { positionText } from "./strings.js";

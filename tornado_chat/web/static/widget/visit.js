@@ -10,8 +10,8 @@ import { Outbox } from "../shared/outbox.js";
 import { tabStorage } from "../shared/storage.js";
 import { text } from "../shared/strings.js";
 import { UserSupportSocket } from "../shared/support_user.js";
-import { ConversationView } from "../shared/talking.js";
-import { ShownConversation } from "./shown.js";
+import { ConversationView } from "../shared/conversation_view.js";
+import { ShownConversation } from "./shown_conversation.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */

@@ -10,15 +10,15 @@ import { tabStorage } from "../shared/storage.js";
 import { fillTexts, language } from "../shared/strings.js";
 import { applyBrandColor } from "./color.js";
 import { Guest, GuestsDisabled } from "./guest.js";
-import { HostPage } from "./host.js";
-import { ownerOf } from "./identity.js";
+import { HostPage } from "./host_page.js";
+import { ownerOf } from "./token_owner.js";
 import { Panel } from "./panel.js";
 import { Visit } from "./visit.js";
 import "./strings.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
-/** @typedef {import("./host.js").Hello} Hello */
+/** @typedef {import("./host_page.js").Hello} Hello */
 
 const CLOSE_UNAUTHENTICATED = 4401;
 const CLOSE_FORBIDDEN = 4403;

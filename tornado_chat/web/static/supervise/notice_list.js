@@ -12,7 +12,7 @@ import { isOpenAlert } from "./inbox.js";
 
 /** @typedef {import("./inbox.js").Inbox} Inbox */
 /** @typedef {import("./inbox.js").Notice} Notice */
-/** @typedef {import("./sessions.js").SessionNames} SessionNames */
+/** @typedef {import("./session_names.js").SessionNames} SessionNames */
 
 /**
  * @typedef {object} NoticeListListener
@@ -147,7 +147,7 @@ export class NoticeList {
   /**
    * @param {Notice} notice
    * @param {Row} row
-   * @param {import("./sessions.js").Names | null} names
+   * @param {import("./session_names.js").Names | null} names
    */
   #makeContent(notice, row, names) {
     const title = make("h3", "notice-title", noticeTitle(notice, names));
@@ -245,7 +245,7 @@ export class NoticeList {
 
 /**
  * @param {Notice} notice
- * @param {import("./sessions.js").Names | null} names
+ * @param {import("./session_names.js").Names | null} names
  */
 export function noticeTitle(notice, names) {
   const { kind, session } = notice;

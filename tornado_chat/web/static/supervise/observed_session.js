@@ -5,15 +5,15 @@
  * @module
  */
 
-import { ObserveSocket } from "../shared/following.js";
+import { ObserveSocket } from "../shared/receive_only_sockets.js";
 import { ApiError } from "./api.js";
-import { SessionMessages } from "./lines.js";
+import { SessionMessages } from "./session_messages.js";
 
 /** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 /** @typedef {import("./api.js").SupervisionApi} SupervisionApi */
 /** @typedef {import("./api.js").Session} Session */
-/** @typedef {import("./lines.js").SessionMessagesListener} SessionMessagesListener */
+/** @typedef {import("./session_messages.js").SessionMessagesListener} SessionMessagesListener */
 
 /**
  * @typedef {object} ObservedSessionListener

@@ -18,7 +18,7 @@ import { Case } from "./case.js";
 /** @typedef {import("../shared/support_waiter.js").EndReason} EndReason */
 /** @typedef {import("../shared/support_waiter.js").AssignedClient} AssignedClient */
 /** @typedef {import("./case.js").Client} Client */
-/** @typedef {import("./records.js").SupportApi} SupportApi */
+/** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
 /** @typedef {Client & { over?: EndReason, read: number }} StoredCase */
 
@@ -147,7 +147,7 @@ export class CaseStore {
    * What one can do in a conversation, for `Talking`.
    *
    * @param {Case} item
-   * @returns {import("../shared/talking.js").ConversationActions}
+   * @returns {import("../shared/conversation_view.js").ConversationActions}
    */
   actionsFor(item) {
     const { number } = item;

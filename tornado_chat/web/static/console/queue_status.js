@@ -7,8 +7,8 @@
 
 import { parseTime } from "../shared/time.js";
 
-/** @typedef {import("./records.js").SupportApi} SupportApi */
-/** @typedef {import("./records.js").Status} Status */
+/** @typedef {import("./support_api.js").SupportApi} SupportApi */
+/** @typedef {import("./support_api.js").Status} Status */
 
 const POLL_INTERVAL_MS = 4_000;
 const POLL_SOON_MS = 250; // after something that changes it; several such things at once are asked about once

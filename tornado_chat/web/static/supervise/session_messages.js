@@ -11,7 +11,7 @@
 
 import { ApiError } from "./api.js";
 
-/** @typedef {import("../shared/following.js").ObservedMessage} ObservedMessage */
+/** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 
 /**
  * @typedef {object} SessionMessagesListener

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { FakeSocket, install } from "./browser.js";
 
-const { NotifySocket, ObserveSocket } = await import("../../tornado_chat/web/static/shared/following.js");
+const { NotifySocket, ObserveSocket } =
+  await import("../../tornado_chat/web/static/shared/receive_only_sockets.js");
 
 let told;
 let standings;

@@ -8,7 +8,7 @@
 import { icon, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("./sessions.js").Names} Names */
+/** @typedef {import("./session_names.js").Names} Names */
 
 /**
  * @typedef {object} HeaderActions

@@ -11,12 +11,12 @@ import { find, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 import { formatElapsed, parseTime } from "../shared/time.js";
 import { clientName } from "./case.js";
-import { waitLevel } from "./panel.js";
+import { waitLevel } from "./case_panel.js";
 
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./columns.js").Columns} Columns */
-/** @typedef {import("./desk.js").CaseStore} CaseStore */
-/** @typedef {import("./line.js").QueueStatus} QueueStatus */
+/** @typedef {import("./case_store.js").CaseStore} CaseStore */
+/** @typedef {import("./queue_status.js").QueueStatus} QueueStatus */
 
 const MAX_QUEUE_ROWS = 20;
 

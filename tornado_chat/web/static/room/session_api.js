@@ -7,7 +7,7 @@
 
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("../shared/token.js").RoomLink} RoomLink */
+/** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 
 /**
  * @typedef {object} Session

@@ -9,15 +9,15 @@ import { ChatComposer } from "../shared/composer.js";
 import { icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { language, text } from "../shared/strings.js";
-import { ConversationView } from "../shared/talking.js";
+import { ConversationView } from "../shared/conversation_view.js";
 import { formatElapsed, parseTime, TimeFormatter } from "../shared/time.js";
-import { ariaShortcut, shortcutText } from "./keys.js";
-import { suggestReplies } from "./suggest.js";
+import { ariaShortcut, shortcutText } from "./shortcuts.js";
+import { suggestReplies } from "./reply_suggestions.js";
 
 /** @typedef {import("../shared/conversation.js").Message} Message */
-/** @typedef {import("../shared/talking.js").ConversationActions} ConversationActions */
+/** @typedef {import("../shared/conversation_view.js").ConversationActions} ConversationActions */
 /** @typedef {import("./case.js").Case} Case */
-/** @typedef {import("./keys.js").Shortcut} Shortcut */
+/** @typedef {import("./shortcuts.js").Shortcut} Shortcut */
 /** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 
 /**

@@ -231,7 +231,7 @@ export class PaneLayout {
         end: pane.record?.isActive ?? false,
       });
     }
-    const places = this.panes.map((pane) => pane.place);
+    const places = this.panes.map((pane) => pane.stored);
     sessionStorage.setItem(KEY, JSON.stringify({ places, current: this.current?.session }));
     this.#placeholder.hidden = sideBySide.length > 0;
     this.#listener.onChange();

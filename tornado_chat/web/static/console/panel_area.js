@@ -7,12 +7,12 @@
 
 import { find, icon } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { shortcutText } from "./keys.js";
-import { CasePanel } from "./panel.js";
+import { shortcutText } from "./shortcuts.js";
+import { CasePanel } from "./case_panel.js";
 
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./columns.js").Columns} Columns */
-/** @typedef {import("./desk.js").CaseStore} CaseStore */
+/** @typedef {import("./case_store.js").CaseStore} CaseStore */
 /** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 
 /**

@@ -8,9 +8,9 @@
 import { find, icon } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("./session.js").SessionApi} SessionApi */
-/** @typedef {import("../shared/token.js").Role} Role */
-/** @typedef {import("../shared/token.js").RoomLink} RoomLink */
+/** @typedef {import("./session_api.js").SessionApi} SessionApi */
+/** @typedef {import("../shared/room_link.js").Role} Role */
+/** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 
 export class RoomHeader {
   /**
