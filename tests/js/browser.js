@@ -1,6 +1,6 @@
-// As much of a browser as the pages' modules need when they are tried without one.
+// The browser globals that the pages' modules need in tests without a browser.
 
-/** A `sessionStorage` that a "reload" does not empty. */
+/** A `sessionStorage` that survives a simulated reload. */
 export class Storage {
   #items = new Map();
 
@@ -17,7 +17,7 @@ export class Storage {
   }
 }
 
-/** A WebSocket whose other end the test plays. */
+/** A WebSocket whose server side is played by the test. */
 export class FakeSocket {
   static OPEN = 1;
   static all = [];
@@ -42,7 +42,7 @@ export class FakeSocket {
     this.readyState = 2;
   }
 
-  /** The server's turn. */
+  /** The server opens the socket. */
   opens() {
     this.readyState = 1;
     this.onopen?.({});
@@ -58,7 +58,7 @@ export class FakeSocket {
   }
 }
 
-/** Puts the globals in place; returns a function that tells an event to who listens. */
+/** Install the globals. Return a function that dispatches an event to the window's listeners. */
 export function install() {
   const listeners = new EventTarget();
   FakeSocket.all = [];

@@ -1,4 +1,4 @@
-// Which ends of a socket are followed by another one, when, and with which token.
+// Tests after which close codes the socket is reopened, when, and with which token.
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
@@ -40,7 +40,7 @@ async function admitted(more) {
   return connection;
 }
 
-/** Everything that waits for a token has got it. */
+/** Wait until pending token requests have finished. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 async function later(milliseconds) {

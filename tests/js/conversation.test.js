@@ -1,4 +1,4 @@
-// Everything once and in order, whatever the network does to what is sent and told.
+// Tests that each message is shown once and in order, whatever the network does to frames.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -11,7 +11,7 @@ const { Outbox } = await import(`${shared}/outbox.js`);
 
 beforeEach(install);
 
-/** What the recorder sees: own messages by id until they are stored, all others by number. */
+/** The shown messages: own messages by id until they are stored, all others by sequence number. */
 class Recorder {
   lines = [];
 
@@ -26,7 +26,8 @@ class Recorder {
     assert.ok(line, `${id} is shown`);
     assert.equal(line.seq, undefined, "stored once");
     if (this.lines.some((each) => each.seq === seq)) {
-      this.lines.splice(this.lines.indexOf(line), 1); // as the list does: the past had it already
+      // as the message list does: it was already part of the history
+      this.lines.splice(this.lines.indexOf(line), 1);
     } else {
       line.seq = seq;
     }
@@ -41,19 +42,19 @@ class Recorder {
   }
 }
 
-/** A server that keeps what it is told, and a network that may lose what goes either way. */
+/** A server that stores messages, and a network that may lose frames in both directions. */
 class World {
   log = [];
   open = true;
   recorder = new Recorder();
-  /** Own and others' frames on their way to the page. */
+  /** Frames on their way to the page. */
   coming = [];
 
   constructor() {
     this.load();
   }
 
-  /** The page is loaded (again): what is stored in the tab is all it has. */
+  /** Load the page (again): it has only what the tab has stored. */
   load() {
     this.recorder = new Recorder();
     this.outbox = new Outbox("test");
@@ -134,7 +135,7 @@ const steps = fc.array(
   { maxLength: 40 },
 );
 
-/** What was missed is asked for, and the answer is lost with the connection: a line was never shown. */
+/** The answer to a request for missing messages is lost with the connection: a message was never shown. */
 const LOST_ANSWER = [
   { do: "say", text: "yes" },
   { do: "connect" },

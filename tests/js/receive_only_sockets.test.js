@@ -1,4 +1,4 @@
-// Sockets that one only listens to: when one is let in, and what is made of what they tell.
+// Tests of the receive-only sockets: when the client is accepted, and which events are reported.
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";

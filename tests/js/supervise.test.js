@@ -1,4 +1,4 @@
-// The supervisor's desk: each notification once, and what was said in a session once and without gaps.
+// Tests of the supervision page: each notice once, and the messages of a session once and without gaps.
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
@@ -126,11 +126,11 @@ test("of several records of one session the latest counts", () => {
   assert.equal(made.latestRecordOf(77), 0);
 });
 
-// --- lines ---
+// --- messages ---
 
 const line = (seq) => ({ seq, msg: `m${seq}`, senderType: false, time: "t" });
 
-/** Lines of a session in which `said()` messages were said, and what was told of them. */
+/** The messages of a session in which `said()` messages were sent, and what was reported. */
 function lines({ said, fails = () => null }) {
   const told = [];
   const loaded = [];
@@ -155,7 +155,7 @@ test("before and now are joined without doubles", async () => {
   const { made, told, loaded } = lines({ said: () => count });
   const done = made.resync();
   count = 4;
-  made.receive(line(4)); // while the API is asked
+  made.receive(line(4)); // while the API request is pending
   await done;
   await settled();
   made.receive(line(4));
@@ -172,7 +172,7 @@ test("a gap is filled by the API", async () => {
   const { made, told } = lines({ said: () => count });
   await made.resync();
   count = 5;
-  made.receive(line(5)); // another window of the same person heard 3 and 4
+  made.receive(line(5)); // another window of the same person received 3 and 4
   await settled();
   assert.deepEqual(told, [-1, -2, 5, -3, -4]);
 });

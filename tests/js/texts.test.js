@@ -1,4 +1,4 @@
-// Every text exists, in both languages, with the same blanks; and none is left over.
+// Tests that every text exists in both languages, with the same placeholders.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ const files = readdirSync(root, { recursive: true })
 const ENTRY = /^ {2}(\w+): \[\s*("(?:[^"\\]|\\.)*"),\s*("(?:[^"\\]|\\.)*"),?\s*\],?$/gms;
 const blanks = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((found) => found[1]).sort();
 
-/** By page, `shared` among them: the texts of its `strings.js`. */
+/** The texts of each `strings.js`, by page, including `shared`. */
 const texts = new Map();
 for (const { name, page, source } of files.filter((file) => file.name.endsWith("strings.js"))) {
   const found = new Map(

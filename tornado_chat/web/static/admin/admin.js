@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * `/admin`: how the server is, and who is there.
+ * `/admin`: the state of the server, and who is connected.
  *
- * Strategy: each answer of the server is shown as a whole, in place. Without an answer the last one stays, and is
- * marked as old.
+ * Strategy: each answer of the server is rendered as a whole, in place. Without an answer the last one stays,
+ * and is marked as stale.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { setText } from "./tables.js";
 /** @typedef {import("./polling.js").Status} Status */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 
-const STALE_AFTER_MS = 6_000; // milliseconds without an answer, after which numbers are no longer those of now
+const STALE_AFTER_MS = 6_000; // numbers older than this are marked as stale
 const TICK_MS = 1_000;
 
 class AdminPage {
@@ -49,7 +49,7 @@ class AdminPage {
   #problems = new ProblemList(find("#problems"));
   /** @type {Status | undefined} */
   #status;
-  /** When it came, in milliseconds. */
+  /** When the status was received, in milliseconds since 1970. */
   #receivedMs = 0;
   #isUnreachable = false;
   #reason = "";
@@ -99,7 +99,7 @@ class AdminPage {
     );
   }
 
-  /** How old the numbers are, and what the server says of itself. */
+  /** Show the age of the numbers, and the server's health. */
   #showFreshness() {
     if (this.#isStopped) {
       return;

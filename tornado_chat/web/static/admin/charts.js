@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Small charts of the last quarter of an hour: a drawing, the numbers in words, and a table on demand.
+ * Small charts of the last 15 minutes: a drawing, the numbers in words, and a table on demand.
  *
  * @module
  */
@@ -12,31 +12,32 @@ import { clock, count, duration, latency, rate } from "./numbers.js";
 
 /** @typedef {import("./polling.js").Status} Status */
 /** @typedef {import("./polling.js").History} History */
-/** @typedef {number | null} Value null: there was nothing to measure */
+/** @typedef {number | null} Value null: nothing was measured */
 
 /**
  * @typedef {object} Series
- * @property {string} [name] key of its text, if there are two
+ * @property {string} [name] the text key of its name, if there are two series
  * @property {(history: History) => Value[]} history
  * @property {(status: Status) => Value} current
  */
 
 /**
  * @typedef {object} ChartDefinition
- * @property {string} title key
- * @property {Series[]} series the first with an area, the second with a dashed line
+ * @property {string} title a text key
+ * @property {Series[]} series the first is drawn with an area, the second as a dashed line
  * @property {(value: number) => string} format
- * @property {number} minScale what the height stands for at least, so that little looks little
- * @property {boolean} isGauge `now` is the newest point; else it is a mean over more than a step
+ * @property {number} minScale the least value of the full height, so that small values look small
+ * @property {boolean} isGauge whether the current value is the newest point; else it is a mean over more than
+ *   a step
  * @property {(status: Status) => string} note
  */
 
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const HEIGHT = 64;
-const MARGIN = 3; // so that lines are not cut
+const MARGIN = 3; // keeps lines from being cut off
 const SPAN_SECONDS = 900;
-const QUARTER_HOUR_MS = 900_000; // milliseconds: zones differ by multiples of it
+const QUARTER_HOUR_MS = 900_000; // time zones differ by multiples of it
 
 /** @type {readonly ChartDefinition[]} */
 const CHARTS = [
@@ -110,7 +111,7 @@ const CHARTS = [
   },
 ];
 
-/** All of them, in `place`. @param {HTMLElement} container */
+/** Create all charts in a container. @param {HTMLElement} container */
 export function makeCharts(container) {
   const charts = CHARTS.map((definition) => new Chart(definition));
   container.append(...charts.map((chart) => chart.element));
@@ -213,7 +214,7 @@ export class Chart {
     return details;
   }
 
-  /** The newest first. Only for who has opened it: it has hundreds of cells. */
+  /** Fill the table, newest first. Only if it is open: it has hundreds of cells. */
   #fillTable() {
     if (!this.#isTableOpen || !this.#status) {
       return;
@@ -222,7 +223,7 @@ export class Chart {
     const { series, format } = this.#definition;
     const columns = series.map((each) => each.history(history));
     const last = history.time.at(-1) ?? 0;
-    // The server's other times have no zone; these get the same.
+    // The server's other times have no zone; the times of the history are shifted to match them.
     const shiftMs = Math.round((parseTime(time).getTime() - last * 1000) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
     const rows = history.time.map((at, index) => [
       clock(new Date(at * 1000 + shiftMs), { seconds: true }),
@@ -242,7 +243,7 @@ export class Chart {
   }
 }
 
-/** What the lines mean: the same strokes as in the drawing. @param {number} index */
+/** The legend of a series: the same stroke as in the drawing. @param {number} index */
 function legendKey(index) {
   const svg = draw("svg", { viewBox: "0 0 22 6", class: "chart-key", "aria-hidden": "true" });
   svg.append(draw("path", { class: `line line-${index}`, d: "M1 3H21" }));
@@ -252,11 +253,11 @@ function legendKey(index) {
 /** @typedef {[x: number, y: number]} Point */
 
 /**
- * Where the values are in the drawing, the newest at the right, in pieces without gaps.
+ * Convert values to points of the drawing, the newest at the right, in pieces without gaps.
  *
  * @param {Value[]} values
- * @param {number} step as a part of the width
- * @param {number} max the greatest value that there is room for
+ * @param {number} step as a fraction of the width
+ * @param {number} max the value of the full height
  * @returns {Point[][]}
  */
 function toPoints(values, step, max) {
@@ -283,7 +284,7 @@ function toPoints(values, step, max) {
 function strokePath(piece) {
   const [x, y] = piece[0];
   const rest = piece.slice(1).map((point) => `L${formatPoint(point)}`);
-  return `M${formatPoint([x, y])}${rest.join("") || "h0.01"}`; // one alone is a dot
+  return `M${formatPoint([x, y])}${rest.join("") || "h0.01"}`; // a single point is drawn as a dot
 }
 
 /** @param {Point[]} piece */

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Numbers for people, as the reader's language writes them.
+ * Formatting of numbers in the reader's language.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { parseTime, sameDay } from "../shared/time.js";
 const NO_VALUE = "–";
 const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/** Each with its seconds, from the greatest. @type {readonly [string, number][]} */
+/** Units and their length in seconds, the largest first. @type {readonly [string, number][]} */
 const DURATION_UNITS = [
   ["day", 86_400],
   ["hour", 3_600],
@@ -67,7 +67,7 @@ export function duration(seconds) {
   const next = DURATION_UNITS[first + 1];
   const rest = next ? Math.floor((rounded % size) / next[1]) : 0;
   if (next && rest && rounded < 10 * size) {
-    words.push(unit(next[0], rest)); // of more than ten, nobody asks for the rest
+    words.push(unit(next[0], rest)); // from ten units on the rest is irrelevant
   }
   return words.join(" ");
 }
@@ -109,10 +109,10 @@ export function clock(time, { seconds = false } = {}) {
 }
 
 /**
- * A time of the server's, with the day if it was another one.
+ * Format a server time, with the day if it is not today.
  *
  * @param {string} time
- * @param {string} now the server's
+ * @param {string} now server time
  */
 export function moment(time, now) {
   const then = parseTime(time);

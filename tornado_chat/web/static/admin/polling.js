@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Asks for `GET /api/v1/status` again and again, as long as somebody looks.
+ * Polls `GET /api/v1/status` while the page is visible.
  *
  * @module
  */
@@ -8,11 +8,16 @@
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 
 /** @typedef {{ role: string, id: number | string, present: boolean }} Participant */
-/** @typedef {{ kind: string, id: number, state: string, since: string, seconds: number, people: Participant[] }} ConversationRow */
+/**
+ * @typedef
+ *   {{ kind: string, id: number, state: string, since: string, seconds: number, people: Participant[] }}
+ *   ConversationRow
+ */
 /** @typedef {{ states: Record<string, number>, items: ConversationRow[] }} ConversationRows */
 /** @typedef {{ conversation: number, id: number | string, since: string, seconds: number }} WaitingRow */
 /**
- * @typedef {{ id: number | string, name: string | null, state: string, conversations: number, capacity: number,
+ * @typedef
+ *   {{ id: number | string, name: string | null, state: string, conversations: number, capacity: number,
  *   since: string, seconds: number }} WaiterRow
  */
 /**
@@ -25,7 +30,7 @@
  *   lag: number[] }} History
  */
 /**
- * The server at one moment, as `docs/monitoring.md` has it.
+ * The state of the server, as described in `docs/monitoring.md`.
  *
  * @typedef {object} Status
  * @property {string} time
@@ -47,8 +52,10 @@
 /**
  * @typedef {object} StatusListener
  * @property {(status: Status) => void} onStatus
- * @property {(reason: string) => void} onFailure no answer, or one that is none; the server's words, if it had any
- * @property {(error: unknown) => void} onSignedOut nobody is signed in any more, or not the right one: no more polling
+ * @property {(reason: string) => void} onFailure no answer or an error; `reason` is the server's message, if
+ *   there is one
+ * @property {(error: unknown) => void} onSignedOut the person is signed out or has another role; polling has
+ *   stopped
  */
 
 const POLL_INTERVAL_MS = 2_000;
@@ -56,14 +63,15 @@ const FETCH_TIMEOUT_MS = 8_000;
 const HTTP_UNAUTHENTICATED = 401;
 const HTTP_FORBIDDEN = 403;
 
-/** Who is here may not see it. */
+/** The person may not read the status. */
 export class Forbidden extends Error {}
 
 export class StatusPoller {
   /**
    * @param {TokenSource} token
    * @param {StatusListener} listener
-   * @param {(error: unknown) => boolean} isSignedOut whether what `token` threw means that there will be none
+   * @param {(error: unknown) => boolean} isSignedOut whether an error of `token` means that there will be no
+   *   token
    */
   constructor(token, listener, isSignedOut) {
     this.#token = token;
@@ -107,7 +115,7 @@ export class StatusPoller {
       if (response.ok) {
         this.#listener.onStatus(await response.json());
       } else {
-        const problem = await response.json().catch(() => ({})); // a proxy's page is none
+        const problem = await response.json().catch(() => ({})); // the error page of a proxy is not JSON
         this.#listener.onFailure(String(problem.detail ?? response.status));
       }
     } catch (error) {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What is wrong, and what to do about it: as in `/readyz`, then what only deserves a look.
+ * Problems and what to do about them: those of `/readyz`, then warnings.
  *
  * @module
  */
@@ -16,15 +16,19 @@ import { count } from "./numbers.js";
  * @property {"grave" | "trouble"} severity
  * @property {string} title
  * @property {string} explanation
- * @property {string} [command] to type on the server
- * @property {string} [serverMessage] the server's words
+ * @property {string} [command] a shell command to run on the server
+ * @property {string} [serverMessage] the server's message
  */
 
 const LOG_COMMAND = "journalctl -u tornado-chat -e";
 const DISK_COMMAND = "df -h";
-const LAG_LIMIT_SECONDS = 0.25; // seconds, as in the alerts for Prometheus
+const LAG_LIMIT_SECONDS = 0.25; // as in the alerts for Prometheus
 
-/** The database's words, and what they come to. @type {readonly [RegExp, string, string][]} */
+/**
+ * Messages of the database, with the text key of their explanation and a command.
+ *
+ * @type {readonly [RegExp, string, string][]}
+ */
 const DATABASE_PATTERNS = [
   [/full|no space/i, "problem_database_full", DISK_COMMAND],
   [/no answer/i, "problem_database_slow", LOG_COMMAND],
@@ -109,7 +113,7 @@ function makeWarning(key, values) {
   return { severity: "trouble", title: text(key, values), explanation: text(`${key}_text`, values) };
 }
 
-/** Shows them; what stays is not read out again. */
+/** The list of problems; unchanged ones are not announced again. */
 export class ProblemList {
   /** @param {HTMLElement} container a live region */
   constructor(container) {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The lists of the dashboard: the line, the agents, what is talked in, the plugins, and the machine.
+ * The lists of the dashboard: queue, agents, conversations, rooms, plugins and machine.
  *
  * @module
  */
@@ -16,7 +16,11 @@ import { Facts, List } from "./tables.js";
 /** @typedef {import("./polling.js").ConversationRows} ConversationRows */
 /** @typedef {import("./tables.js").Part} Part */
 
-/** How a state is called, by list and state, and how it looks. @type {Record<string, Record<string, [string, string]>>} */
+/**
+ * The text key and the CSS class of each state, by list.
+ *
+ * @type {Record<string, Record<string, [string, string]>>}
+ */
 const STATES = {
   waiters: {
     ready: ["state_free", "good"],
@@ -44,7 +48,7 @@ export class Sections {
     machine.append(this.#plugins.element, this.#database.element, this.#process.element);
   }
 
-  /** The server's time of what is shown. */
+  /** The server time of the shown status. */
   #serverTime = "";
 
   #queue = new List({
@@ -217,7 +221,7 @@ function stateParts(list, state) {
 }
 
 /**
- * "Ready 2 · Paused 1", of those that there are.
+ * "Ready 2 · Paused 1": the states with their counts.
  *
  * @param {string} list
  * @param {Record<string, number>} states

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Lists that change every two seconds: what stays the same is left alone, so that nobody loses the place
- * where they read. On telephones a row is a card.
+ * Lists that change every two seconds: unchanged cells are left alone, so that the reader keeps the place. On
+ * phones a row is shown as a card.
  *
  * @module
  */
@@ -10,24 +10,28 @@ import { make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 import { count } from "./numbers.js";
 
-/** Words of a cell, and their class, if they have one. @typedef {readonly [words: string, className?: string]} Part */
+/**
+ * The text of a part of a cell, and its CSS class.
+ *
+ * @typedef {readonly [words: string, className?: string]} Part
+ */
 
 /**
  * @template T
  * @typedef {object} Column
- * @property {string} head key
+ * @property {string} head a text key
  * @property {(row: T, index: number) => Part[]} cell
- * @property {boolean} [number] right-aligned
+ * @property {boolean} [number] whether it is right-aligned
  */
 
 /** @template T */
 export class List {
   /**
    * @param {object} list
-   * @param {string} list.title key
-   * @param {string} list.empty key, for when there is nobody
+   * @param {string} list.title a text key
+   * @param {string} list.empty the text key for an empty list
    * @param {(row: T) => string} list.id
-   * @param {Column<T>[]} list.columns the first one names the row
+   * @param {Column<T>[]} list.columns the first one is the row's header
    */
   constructor({ title, empty, id, columns }) {
     this.#id = id;
@@ -62,7 +66,7 @@ export class List {
   #columns;
   #stateCounts = make("p", "states");
   #emptyText = make("p", "list-empty");
-  // Roles in so many words: a table that is shown as cards is none for browsers otherwise.
+  // Explicit roles: browsers do not treat a table as a table if CSS shows it as cards.
   #table = makeRolePart("table", "table");
   #body = makeRolePart("tbody", "rowgroup");
   #moreText = make("p", "list-cut small");
@@ -71,8 +75,8 @@ export class List {
 
   /**
    * @param {T[]} items
-   * @param {number} total of which they may be the first
-   * @param {string[]} states how many there are of each, in words
+   * @param {number} total the full length, of which the items may be the first part
+   * @param {string[]} states the number of items by state, in words
    */
   show(items, total, states) {
     setText(this.#stateCounts, states.join(" · "));
@@ -113,11 +117,11 @@ export class List {
   }
 }
 
-/** Names and their values. */
+/** A list of names and values. */
 export class Facts {
   /**
-   * @param {string} title key
-   * @param {readonly string[]} names keys
+   * @param {string} title a text key
+   * @param {readonly string[]} names text keys
    */
   constructor(title, names) {
     const heading = make("h2", "", text(title));

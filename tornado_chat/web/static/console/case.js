@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * What the page has of one conversation, whether anybody looks at it or not.
+ * A case: the console's state of one conversation, whether it is shown or not.
  *
- * Twenty conversations of five hundred lines are kept as plain data. Elements exist only of those that are
- * open: they are a `Panel`, which looks at one case.
+ * Cases are kept as plain data: there may be twenty conversations of five hundred messages. Only open
+ * conversations have elements, in a `CasePanel`, which shows one case.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("../shared/support_waiter.js").EndReason} EndReason */
 
 /**
- * Who it is with.
+ * The client of a conversation.
  *
  * @typedef {object} Client
  * @property {number} conversation its number
@@ -24,21 +24,28 @@ import { text } from "../shared/strings.js";
  * @property {string} since when it joined the line
  */
 
-/** Who looks at a case: `Talking`. @typedef {import("../shared/support_waiter.js").AgentListener} AgentListener */
-/** @typedef {Omit<AgentListener, "onOwnRead"> & { showEnded: () => void, removeUnsent: (id: string) => void }} CaseView */
+/**
+ * The listener of a conversation, as the view of a case implements it.
+ *
+ * @typedef {import("../shared/support_waiter.js").AgentListener} AgentListener
+ */
+/**
+ * @typedef {Omit<AgentListener, "onOwnRead"> & { showEnded: () => void, removeUnsent: (id: string) => void }}
+ *   CaseView
+ */
 
 /**
  * @typedef {object} CaseListener
- * @property {() => void} onChange something that is shown of it
- * @property {(message: Message) => void} onClientMessage the visitor has just said something
- * @property {() => void} onStored what the waiter wrote is stored
+ * @property {() => void} onChange a shown property has changed
+ * @property {(message: Message) => void} onClientMessage the client has just sent a message
+ * @property {() => void} onStored a message of the agent was stored
  */
 
-const TYPING_TIMEOUT_MS = 6_000; // milliseconds after which nobody types who has not said so again
+const TYPING_TIMEOUT_MS = 6_000; // the typing indicator ends if it is not repeated within this time
 
 export class Case {
   /**
-   * @param {string} key of the tab's storage
+   * @param {string} key a key of the tab's storage
    * @param {Client} client
    * @param {CaseListener} listener
    */
@@ -52,26 +59,30 @@ export class Case {
 
   #key;
   #listener;
-  /** The texts of one's own messages that are on their way. */
+  /** The texts of own messages that are not stored yet, by id. */
   #unsentTexts;
   #typingTimer = 0;
   /** @type {CaseView | null} */
   view = null;
 
-  /** `kept`: this tab remembers it; whether it goes on is not known yet. @type {"kept" | "open" | "over"} */
+  /**
+   * `kept`: restored from the tab's storage; the server has not confirmed yet that it goes on.
+   *
+   * @type {"kept" | "open" | "over"}
+   */
   state = "kept";
-  /** Why it is over. @type {EndReason | undefined} */
+  /** Why it has ended. @type {EndReason | undefined} */
   endReason;
-  /** It is to be over. */
+  /** Whether the agent has requested its end. */
   isEnding = false;
-  /** Nobody has looked at it yet. */
+  /** Whether it was never shown. */
   isNew = false;
-  /** By number. @type {Message[]} */
+  /** By sequence number. @type {Message[]} */
   messages = [];
-  /** Whether the server has anything before the first line. */
+  /** Whether the server has messages before the first one. */
   hasOlder = false;
   isLoaded = false;
-  /** How far the visitor has read, and how far this side has. */
+  /** The sequence numbers up to which the client and the agent have read. */
   clientReadSeq = 0;
   readSeq = 0;
   isTyping = false;
@@ -84,7 +95,7 @@ export class Case {
     return clientName(this.client.name, this.client.id);
   }
 
-  /** The key of the tab's storage for what is half written. */
+  /** The key under which the tab stores the draft. */
   get draftKey() {
     return `${this.#key}:draft`;
   }
@@ -109,33 +120,43 @@ export class Case {
     return count;
   }
 
-  /** Since when the visitor waits for an answer, a time of the server's, if it does. */
+  /**
+   * The server time since which the client has been waiting for an answer; undefined if it is not waiting.
+   */
   get waitingSince() {
     if (this.state !== "open" || !this.isLoaded) {
       return undefined;
     }
     const answered = this.messages.findLastIndex((message) => message.own);
-    // Who was never answered waits since it joined the line, whether it has said something yet or not.
+    // A client who was never answered has been waiting since it joined the queue, even without a message.
     return answered < 0 && !this.hasOlder ? this.client.since : this.messages[answered + 1]?.time;
   }
 
-  /** `refused`: it waits for its author; `sending`: for the server. @type {"refused" | "sending" | ""} */
+  /**
+   * `refused`: a message needs the agent's action; `sending`: a message is not acknowledged yet.
+   *
+   * @type {"refused" | "sending" | ""}
+   */
   get unsent() {
     return this.outbox.entries.some((entry) => entry.refused !== undefined)
       ? "refused"
-      : this.outbox.entries.some((entry) => entry.seq === undefined) // it was not seen to be stored
+      : this.outbox.entries.some((entry) => entry.seq === undefined) // not received back either
         ? "sending"
         : "";
   }
 
-  /** Something is said: by whom does not matter, it waits in the outbox. @param {import("../shared/outbox.js").OutboxEntry} entry */
+  /**
+   * Add a message of the agent, which waits in the outbox.
+   *
+   * @param {import("../shared/outbox.js").OutboxEntry} entry
+   */
   addOwn(entry) {
     this.#unsentTexts.set(entry.id, entry.text);
     this.#listener.onChange();
     return entry;
   }
 
-  /** How far this side has read. @param {number} seq */
+  /** The agent has read everything up to `seq`. @param {number} seq */
   markRead(seq) {
     this.readSeq = Math.max(this.readSeq, seq);
     this.isNew = false;
@@ -152,7 +173,11 @@ export class Case {
     this.#listener.onChange();
   }
 
-  /** What was said in one that was over before this page was loaded. @param {Message[]} messages */
+  /**
+   * Add the messages of a conversation that ended before this page was loaded.
+   *
+   * @param {Message[]} messages
+   */
   addTranscript(messages) {
     for (const entry of [...this.outbox.entries]) {
       const { after } = entry;
@@ -160,21 +185,21 @@ export class Case {
         after !== undefined &&
         messages.some((message) => message.own && message.seq > after && message.text === entry.text)
       ) {
-        this.outbox.remove(entry.id); // it was stored, only the acknowledgement was lost
+        this.outbox.remove(entry.id); // it was stored, only its acknowledgement was lost
         this.view?.removeUnsent(entry.id);
       }
     }
     this.listener.onHistory(messages, false);
   }
 
-  /** Leave nothing of it in the tab's storage. */
+  /** Remove everything from the tab's storage. */
   clearStorage() {
     this.outbox.entries = [];
     this.outbox.save();
     sessionStorage.removeItem(this.draftKey);
   }
 
-  // --- what the conversation tells ---
+  // --- events of the conversation ---
 
   /** @type {AgentListener} */
   listener = {
@@ -195,7 +220,7 @@ export class Case {
       this.#listener.onChange();
       const newest = messages.findLast((message) => !message.own && message.seq > last);
       if (newest) {
-        this.#listener.onClientMessage(newest); // said while there was no connection
+        this.#listener.onClientMessage(newest); // received while there was no connection
       }
     },
     onStored: (id, seq, time) => {
@@ -242,7 +267,7 @@ export class Case {
 }
 
 /**
- * What to call somebody. Two nameless ones must not look the same.
+ * The display name of a client. Two clients without a name must be distinguishable.
  *
  * @param {string | null} name
  * @param {string | number} id

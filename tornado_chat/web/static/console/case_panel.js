@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * An open conversation: who it is with, what was said, and where one writes.
+ * The panel of an open conversation: client, messages and composer.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { suggestReplies } from "./reply_suggestions.js";
 /** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 
 /**
- * What can be done with it.
+ * The actions of a panel.
  *
  * @typedef {object} PanelActions
  * @property {ConversationActions} conversation
@@ -34,11 +34,11 @@ import { suggestReplies } from "./reply_suggestions.js";
  * @property {() => void} remove
  * @property {() => Promise<void>} loadTranscript
  * @property {() => void} activate
- * @property {() => void} onEdit a refused message is a draft again
+ * @property {() => void} onEdit a refused message became a draft again
  */
 
-const PAGE_MESSAGES = 60; // lines that are shown when it opens, and on each way back
-export const LONG_WAIT_MS = 60_000; // milliseconds that one may wait, and that are too long
+const PAGE_MESSAGES = 60; // shown when the panel opens, and added on each scroll to the beginning
+export const LONG_WAIT_MS = 60_000; // waiting times from which a client is marked
 export const TOO_LONG_WAIT_MS = 180_000;
 
 export class CasePanel {
@@ -50,7 +50,7 @@ export class CasePanel {
   #times = new TimeFormatter(language);
   /** @type {ConversationView | undefined} */
   #view;
-  /** The number of the first line that is shown; 0: all that are in memory are. */
+  /** The sequence number of the first shown message; 0: all loaded messages are shown. */
   #firstShownSeq = 0;
   #hasContent = false;
   #isLoadingTranscript = false;
@@ -87,7 +87,7 @@ export class CasePanel {
 
   #actions;
 
-  /** The element is in the page: show what there is. */
+  /** Show the case; to be called when the element is in the page. */
   attach() {
     const { case: item } = this;
     const actions = { ...this.#actions.conversation, loadOlder: () => this.#loadOlder() };
@@ -118,18 +118,18 @@ export class CasePanel {
     }
   }
 
-  /** The element leaves the page. */
+  /** Remove the element from the page. */
   detach() {
     this.case.view = null;
     this.element.remove();
   }
 
-  /** Where one goes on writing. */
+  /** Focus the composer. */
   focus() {
     if (this.case.state !== "over" && matchMedia("(hover: hover)").matches) {
       this.#composer.focus();
     } else {
-      this.#name.focus(); // on a telephone the keyboard would come up before anything was read
+      this.#name.focus(); // on a phone the keyboard would cover the messages before they are read
     }
   }
 
@@ -151,7 +151,7 @@ export class CasePanel {
     }
   }
 
-  /** Once a second. @param {number | null} serverNowMs */
+  /** Called once a second. @param {number | null} serverNowMs */
   tick(serverNowMs) {
     const { case: item } = this;
     const since = item.waitingSince;
@@ -171,14 +171,15 @@ export class CasePanel {
     this.#statusText.dataset.waits = waitLevel(item.isEnding ? 0 : waitMs);
   }
 
-  // --- what was said ---
+  // --- messages ---
 
-  /** Lines came that were said before. @param {Message[]} messages @param {boolean} hasOlder */
+  /** Handle loaded history. @param {Message[]} messages @param {boolean} hasOlder */
   #onHistory(messages, hasOlder) {
     if (!this.#hasContent) {
       this.#showMessagesBefore(this.case.messages.length);
     } else {
-      // What is in memory and above the first shown line is not shown yet; nor are others that belong there.
+      // Loaded messages before the first shown one are not shown yet, so new ones before it are not shown
+      // either.
       const shown = messages.filter((message) => message.seq >= this.#firstShownSeq);
       this.#messages.addHistory(shown, this.#firstShownSeq > 0 || hasOlder);
     }
@@ -193,7 +194,7 @@ export class CasePanel {
     }
   }
 
-  /** Show some lines of the memory: those before the one with this index. @param {number} end */
+  /** Show a page of loaded messages: those before the index `end`. @param {number} end */
   #showMessagesBefore(end) {
     const { messages, hasOlder } = this.case;
     const begin = Math.max(0, end - PAGE_MESSAGES);
@@ -248,7 +249,12 @@ export class CasePanel {
   }
 }
 
-/** How a time of waiting is shown. @param {number} milliseconds @returns {"" | "short" | "long" | "too-long"} */
+/**
+ * The severity of a waiting time.
+ *
+ * @param {number} milliseconds
+ * @returns {"" | "short" | "long" | "too-long"}
+ */
 export function waitLevel(milliseconds) {
   return milliseconds <= 0
     ? ""

@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * The waiter's desk: all conversations, and what happens in them.
+ * All conversations of the agent, and their events.
  *
- * Strategy: what the socket tells changes the cases here, and the listener shows what there is now. Whatever
- * somebody does goes the other way, through a method of this class. The tab remembers the conversations, so
- * that after a reload none is missing: those which the server does not give back are over.
+ * Strategy: events of the socket change the cases, and the listener renders them. Actions of the agent go the
+ * other way, through methods of this class. The tab stores the list of conversations, so that none is missing
+ * after a reload: a conversation that the server does not report again has ended.
  *
  * @module
  */
@@ -26,9 +26,9 @@ import { Case } from "./case.js";
  * @typedef {object} CaseStoreListener
  * @property {() => void} onChange
  * @property {(status: ConnectionStatus) => void} onStatus
- * @property {(item: Case) => void} onAssigned somebody new
- * @property {(item: Case) => void} onClientLeft the visitor has left
- * @property {(item: Case) => void} onRemoved it is not on the desk any more
+ * @property {(item: Case) => void} onAssigned a client was assigned
+ * @property {(item: Case) => void} onClientLeft the client has ended the conversation
+ * @property {(item: Case) => void} onRemoved the case was removed from the list
  * @property {(item: Case, message: Message) => void} onClientMessage
  * @property {(item: Case, reason: string) => void} onEndFailed
  */
@@ -73,15 +73,17 @@ export class CaseStore {
   #api;
   #listener;
   #socket;
-  /** By number, in the order in which they came: it stays, so that nothing moves under the mouse. */
+  /**
+   * By number, in the order of arrival. The order never changes, so that rows do not move under the mouse.
+   */
   #cases = /** @type {Map<number, Case>} */ (new Map());
-  /** Whether the server has given back what there was. */
+  /** Whether the server has reported all conversations since the page was loaded. */
   #isResynced = false;
 
-  /** Whether the waiter wants new visitors, and whether the server knows it. */
+  /** Whether the agent wants new clients, and whether the server has confirmed it. */
   readyWanted;
   readyConfirmed = false;
-  /** Why the server gives none. */
+  /** Why the server assigns no clients; empty: it does. */
   readyRefusal = "";
   connected = false;
 
@@ -97,7 +99,7 @@ export class CaseStore {
     return [...this.#cases.values()];
   }
 
-  /** How many go on. */
+  /** The number of conversations that have not ended. */
   get openCount() {
     return this.cases.filter((item) => item.state !== "over").length;
   }
@@ -106,12 +108,16 @@ export class CaseStore {
     return this.cases.reduce((sum, item) => sum + Math.max(item.unread, item.isNew ? 1 : 0), 0);
   }
 
-  /** Whether something that was written is not stored yet. */
+  /** Whether a written message is not stored yet. */
   get hasUnsent() {
     return this.cases.some((item) => item.unsent);
   }
 
-  /** Whose visitor has waited longest for an answer. @param {number} [except] if there is another one */
+  /**
+   * The case whose client has waited longest for an answer.
+   *
+   * @param {number} [except] if there is another one
+   */
   longestWaiting(except) {
     const waiting = this.cases.filter((item) => item.waitingSince !== undefined && item.number !== except);
     waiting.sort((item, other) => ((item.waitingSince ?? "") < (other.waitingSince ?? "") ? -1 : 1));
@@ -132,7 +138,7 @@ export class CaseStore {
     return item;
   }
 
-  // --- what the waiter does ---
+  // --- actions of the agent ---
 
   /** @param {boolean} wanted */
   setReady(wanted) {
@@ -144,7 +150,7 @@ export class CaseStore {
   }
 
   /**
-   * What one can do in a conversation, for `Talking`.
+   * The actions in a conversation, for `ConversationView`.
    *
    * @param {Case} item
    * @returns {import("../shared/conversation_view.js").ConversationActions}
@@ -152,7 +158,7 @@ export class CaseStore {
   actionsFor(item) {
     const { number } = item;
     return {
-      // Not given back by the server yet, it goes out as soon as it is.
+      // A message in a case that the server has not reported yet is sent as soon as it is reported.
       send: (content) =>
         item.addOwn(item.state === "kept" ? item.outbox.add(content) : this.#socket.send(number, content)),
       resend: (id) => {
@@ -181,13 +187,13 @@ export class CaseStore {
 
   /**
    * @param {Case} item
-   * @param {string | number} waiter its id
+   * @param {string | number} waiter the id of the other agent
    */
   transfer(item, waiter) {
     return this.#socket.transfer(item.number, waiter);
   }
 
-  /** Take one that is over from the desk. @param {Case} item */
+  /** Remove an ended case. @param {Case} item */
   remove(item) {
     item.clearStorage();
     this.#cases.delete(item.number);
@@ -196,12 +202,12 @@ export class CaseStore {
     this.#listener.onChange();
   }
 
-  /** What was said in one that was over before this page was loaded. @param {Case} item */
+  /** Load the messages of a conversation that ended before this page was loaded. @param {Case} item */
   async loadTranscript(item) {
     item.addTranscript(await this.#api.getMessages(item.number));
   }
 
-  // --- what the server tells ---
+  // --- events of the server ---
 
   /** @param {ConnectionStatus} status */
   #onStatus(status) {
@@ -216,7 +222,7 @@ export class CaseStore {
   /** @param {AssignedClient} client */
   #onAssigned(client) {
     const before = this.#cases.get(client.conversation);
-    // Once over and here again, it went to the line and came back: other lines may be between.
+    // An ended conversation that is assigned again went through the queue: the store may lack messages.
     const item = before?.state === "kept" ? before : this.#add(client);
     item.client = client;
     item.state = "open";
@@ -261,13 +267,18 @@ export class CaseStore {
     if (!this.#isResynced) {
       this.#isResynced = true;
       const unseen = this.cases.filter((item) => item.isNew);
-      unseen.slice(-1).forEach((item) => this.#listener.onAssigned(item)); // one signal for all that were there
+      // one sound and notification for all
+      unseen.slice(-1).forEach((item) => this.#listener.onAssigned(item));
     }
     this.#save();
     this.#listener.onChange();
   }
 
-  /** What the waiter itself was rid of goes, when nothing that it wrote is unsent. @param {Case} item */
+  /**
+   * Remove a case that the agent itself ended or transferred, once all its messages are stored.
+   *
+   * @param {Case} item
+   */
   #removeIfDone(item) {
     if (
       item.state === "over" &&
@@ -278,7 +289,7 @@ export class CaseStore {
     }
   }
 
-  // --- the tab's memory ---
+  // --- storage of the tab ---
 
   /** @param {Client} client */
   #add(client) {

@@ -1,18 +1,18 @@
 // @ts-check
 /**
- * Which conversations are open, and where. One is the active one; others are beside it if they are pinned
- * and the window is wide enough. The tab remembers it.
+ * Which conversations are open, and in which order. One is active; others stay beside it if they are pinned
+ * and the window is wide enough. The tab stores this.
  *
  * @module
  */
 
-const TWO_COLUMNS_MIN_PX = 1500; // pixels from which two have room, or three
+const TWO_COLUMNS_MIN_PX = 1500; // window widths from which two or three panels fit
 const THREE_COLUMNS_MIN_PX = 2100;
-const LIST_AND_PANEL_MIN_PX = 760; // below, the list and a conversation have a view each
+const LIST_AND_PANEL_MIN_PX = 760; // below this width the list and the conversation are separate views
 
 export class Columns {
   /**
-   * @param {string} key of the tab's storage
+   * @param {string} key a key of the tab's storage
    * @param {() => void} onChange
    */
   constructor(key, onChange) {
@@ -36,7 +36,7 @@ export class Columns {
   /** @type {number | null} */
   #active;
 
-  /** The conversation that the keyboard and the details are about. */
+  /** The conversation to which shortcuts and details refer. */
   get active() {
     return this.#active;
   }
@@ -49,7 +49,7 @@ export class Columns {
     return innerWidth < TWO_COLUMNS_MIN_PX ? 1 : innerWidth < THREE_COLUMNS_MIN_PX ? 2 : 3;
   }
 
-  /** Those on the screen, from left to right. */
+  /** The visible conversations, from left to right. */
   get visible() {
     const active = this.#active;
     const first = active === null ? [] : [active, ...this.#open.filter((each) => each !== active)];
@@ -62,7 +62,7 @@ export class Columns {
     return this.#pinned.has(number);
   }
 
-  /** Show a conversation, in the place of one that is not pinned, or beside those. @param {number} number */
+  /** Open a conversation instead of one that is not pinned, or beside pinned ones. @param {number} number */
   open(number) {
     if (!this.#open.includes(number)) {
       const free = [this.#active, ...this.#open].find((each) => each !== null && !this.#pinned.has(each));
@@ -76,12 +76,12 @@ export class Columns {
     this.#limitAndSave();
   }
 
-  /** Keep it when another one is opened, or no longer. @param {number} number */
+  /** Pin a conversation, so that it stays when another one is opened, or unpin it. @param {number} number */
   togglePin(number) {
     if (!this.#pinned.delete(number)) {
       this.#pinned.add(number);
     } else if (this.#open.some((each) => each !== number && !this.#pinned.has(each))) {
-      this.close(number); // what it was kept beside goes on alone
+      this.close(number); // the other conversation stays alone
       return;
     }
     this.#limitAndSave();
@@ -101,7 +101,7 @@ export class Columns {
     this.#limitAndSave();
   }
 
-  /** Back to the list, where there is room for one view only. */
+  /** Return to the list, where only one view fits. */
   closeAll() {
     this.#open = [];
     this.#pinned.clear();
@@ -110,7 +110,7 @@ export class Columns {
   }
 
   #limitAndSave() {
-    // One place is always free for the next; the oldest pin gives way.
+    // One column always stays free for the next conversation; the oldest pin is removed.
     const maxOpen = Math.max(2, this.maxVisible);
     while (this.#pinned.size >= maxOpen) {
       this.#pinned.delete([...this.#pinned][0]);

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * `/console`: the workspace of those who answer in support.
+ * `/console`: the workspace of support agents.
  *
- * Strategy: the `Desk` holds what there is, `Columns` what is open; whenever either changes, everything is
- * shown anew once per frame, in place. What only ticks is written once a second.
+ * Strategy: `CaseStore` holds the conversations, `Columns` the open ones. Whenever either changes, everything
+ * is rendered in place, at most once per frame. Elapsed times are updated once a second.
  *
  * @module
  */
@@ -32,7 +32,7 @@ import { PanelArea } from "./panel_area.js";
 /** @typedef {import("./case.js").Case} Case */
 
 const TICK_MS = 1_000;
-const NOTICE_MS = 6_000; // milliseconds that a short notice is shown
+const NOTICE_MS = 6_000; // how long a short notice is shown
 const CLOSE_REPLACED = 4409;
 const CLOSE_UNAUTHENTICATED = 4401;
 const CLOSE_FORBIDDEN = 4403;
@@ -85,7 +85,7 @@ class ConsolePage {
   #askEnd = prepareEnd((item) => this.#store.end(item));
   #showShortcuts = prepareShortcuts();
   #isRenderScheduled = false;
-  /** There is a card in the place of the page. */
+  /** Whether a card has replaced the page. */
   #isClosed = false;
   /** @type {number | undefined} */
   #noticeTimer;
@@ -99,7 +99,7 @@ class ConsolePage {
     this.#prepareKeyboard();
     this.#statusBar.addEventListener("retry", () => this.#store.retry());
     setInterval(() => document.hidden || this.#tick(), TICK_MS);
-    // A frame that was planned may never come in a window that has just gone to the background.
+    // A scheduled frame may never come in a window that has just gone to the background.
     document.addEventListener("visibilitychange", () => this.#render());
     addEventListener("popstate", () => this.#columns.isNarrow && this.#columns.closeAll());
     addEventListener(
@@ -110,12 +110,12 @@ class ConsolePage {
     this.#store.start();
   }
 
-  // --- showing ---
+  // --- rendering ---
 
   #scheduleRender() {
     if (!this.#isRenderScheduled) {
       this.#isRenderScheduled = true;
-      // Not by frames alone: a window in the background has none, but a title.
+      // Animation frames stop in a background window, but its title must be updated.
       (document.hidden ? setTimeout : requestAnimationFrame)(() => this.#render());
     }
   }
@@ -144,7 +144,7 @@ class ConsolePage {
     }
   }
 
-  /** A short notice, which is read out too. @param {string} words */
+  /** Show a short notice, which screen readers announce, too. @param {string} words */
   #showNotice(words) {
     const notice = find("#told");
     notice.textContent = words;
@@ -152,7 +152,7 @@ class ConsolePage {
     this.#noticeTimer = setTimeout(() => (notice.textContent = ""), NOTICE_MS);
   }
 
-  // --- what happens ---
+  // --- events ---
 
   /** @param {Case} item */
   #onAssigned(item) {
@@ -202,9 +202,9 @@ class ConsolePage {
     }
   }
 
-  // --- what the waiter does ---
+  // --- actions of the agent ---
 
-  /** The conversation that the keyboard and the details are about. */
+  /** The conversation to which shortcuts and details refer. */
   get #active() {
     const { active } = this.#columns;
     return active === null ? undefined : this.#store.find(active);
@@ -221,10 +221,10 @@ class ConsolePage {
       return;
     }
     if (this.#columns.isNarrow && !history.state?.talk) {
-      history.pushState({ talk: true }, ""); // the way back is the telephone's, too
+      history.pushState({ talk: true }, ""); // makes the phone's back button return to the list
     }
     this.#columns.open(number);
-    this.#render(); // now, so that there is something to give the focus to
+    this.#render(); // now: the focus needs an element
     this.#panelArea.focus(number);
   }
 
@@ -303,7 +303,7 @@ class ConsolePage {
     ready.setAttribute("aria-keyshortcuts", ariaShortcut("ready"));
     find("#calm-ready").addEventListener("click", () => {
       this.#toggleReady();
-      ready.focus(); // the button goes
+      ready.focus(); // the clicked button disappears
     });
     const { signOut } = this.#me;
     find("#sign-out").hidden = !signOut;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * About a visitor: who it is, and earlier conversations with what was said in them.
+ * Details of a client: id, conversation, and earlier conversations with their messages.
  *
  * @module
  */
@@ -16,11 +16,15 @@ import { parseTime, TimeFormatter } from "../shared/time.js";
 
 const MAX_STARS = 5;
 
-/** What was found out about one visitor. */
+/** The loaded pages of earlier conversations of one client. */
 class EarlierPages {
   /** @type {EarlierConversation[]} */
   items = [];
-  /** Where the next page begins; undefined: nothing was asked yet. @type {number | null | undefined} */
+  /**
+   * Where the next page begins; null: no more pages, undefined: none was requested.
+   *
+   * @type {number | null | undefined}
+   */
   next = undefined;
   problem = "";
 }
@@ -55,12 +59,12 @@ export class Details {
   #times = new TimeFormatter(language);
   /** @type {Case | null} */
   #case = null;
-  /** The conversation of before that is being read. @type {EarlierConversation | null} */
+  /** The earlier conversation that is shown. @type {EarlierConversation | null} */
   #openEarlier = null;
-  /** By the case, for as long as that is on the desk. @type {WeakMap<Case, EarlierPages>} */
+  /** By case, for as long as the case is in the list. @type {WeakMap<Case, EarlierPages>} */
   #pagesByCase = new WeakMap();
 
-  /** @param {Case | null} item null: nothing */
+  /** @param {Case | null} item null: hide the details */
   show(item) {
     this.#element.hidden = item === null;
     if (item !== this.#case) {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The console's questions: end it, hand over; and the list of shortcuts.
+ * The dialogs of the console: end a conversation, hand it over, list the shortcuts.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { shortcutText } from "./shortcuts.js";
 /** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
 /**
- * Ask before ending.
+ * Prepare the dialog that confirms the end.
  *
  * @param {(item: Case) => void} end
  * @returns {(item: Case) => void}
@@ -39,10 +39,10 @@ export function prepareEnd(end) {
 }
 
 /**
- * Ask who takes over.
+ * Prepare the dialog that asks for the agent who takes over.
  *
  * @param {SupportApi} api
- * @param {string} me one's id
+ * @param {string} me the id of this agent
  * @param {(item: Case, agent: Agent) => Promise<void>} handOver
  * @returns {(item: Case) => void}
  */
@@ -111,7 +111,7 @@ export function prepareHandOver(api, me, handOver) {
   };
 }
 
-/** The list of shortcuts. @returns {() => void} */
+/** Prepare the list of shortcuts. @returns {() => void} */
 export function prepareShortcuts() {
   const dialog = closableDialog("#keys-dialog");
   /** @type {[string, string][]} */
@@ -143,7 +143,7 @@ export function closableDialog(selector) {
   return dialog;
 }
 
-/** What an agent is called. @param {Agent} agent */
+/** The display name of an agent. @param {Agent} agent */
 export function agentName(agent) {
   return agent.name || text("agent", { id: agent.id });
 }

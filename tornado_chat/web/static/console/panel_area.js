@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The middle: the conversations that are open, side by side, or a word on what to do where there is none.
+ * The panels of the visible conversations, side by side, or a placeholder with a hint if there is none.
  *
  * @module
  */
@@ -44,17 +44,17 @@ export class PanelArea {
   #replies;
   #actions;
   #element = find("#stage");
-  /** Those on the screen, by number. @type {Map<number, CasePanel>} */
+  /** The visible panels, by conversation number. @type {Map<number, CasePanel>} */
   #panels = new Map();
 
-  /** Whether somebody can see it, if the window is in front. @param {Case} item */
+  /** Whether a case has a visible panel. @param {Case} item */
   isShown(item) {
     return this.#panels.get(item.number)?.case === item;
   }
 
   /**
-   * @param {Case | undefined} detailed whose details are shown
-   * @param {number} waiting how many are in the line, as far as is known
+   * @param {Case | undefined} detailed the case whose details are shown
+   * @param {number} waiting the length of the queue, as far as it is known
    */
   show(detailed, waiting) {
     const cases = this.#columns.visible.flatMap((number) => this.#store.find(number) ?? []);
@@ -79,7 +79,7 @@ export class PanelArea {
     this.#showPlaceholder(cases.length === 0, waiting);
   }
 
-  /** Once a second. @param {number | null} serverNowMs */
+  /** Called once a second. @param {number | null} serverNowMs */
   tick(serverNowMs) {
     this.#panels.forEach((panel) => panel.tick(serverNowMs));
   }
@@ -89,7 +89,10 @@ export class PanelArea {
     this.#panels.get(number)?.focus();
   }
 
-  /** @param {Case} item @param {number} index among the open ones, which never change places */
+  /**
+   * @param {Case} item
+   * @param {number} index among the open cases, whose order never changes
+   */
   #open(item, index) {
     const actions = this.#actions;
     const panel = new CasePanel(item, {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The dialog with the settings and the quick replies.
+ * The dialog with settings and quick replies.
  *
  * @module
  */
@@ -69,7 +69,7 @@ function prepareReplies(replies) {
   const words = find("#reply-words", HTMLTextAreaElement);
   const problem = find(".problem", HTMLElement, form);
   const add = find("#reply-add");
-  /** The name of the one that is being changed. @type {string | undefined} */
+  /** The name of the reply that is being edited. @type {string | undefined} */
   let editedName;
 
   /** @param {Reply} [reply] */

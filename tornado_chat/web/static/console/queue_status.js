@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Who waits in the line, who serves, and what time it is at the server: asked every few seconds.
+ * The queue, the agents and the server time: polled every few seconds.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { parseTime } from "../shared/time.js";
 /** @typedef {import("./support_api.js").Status} Status */
 
 const POLL_INTERVAL_MS = 4_000;
-const POLL_SOON_MS = 250; // after something that changes it; several such things at once are asked about once
+const POLL_SOON_MS = 250; // after an event that changes the queue; several events lead to one request
 
 export class QueueStatus {
   /**
@@ -32,15 +32,18 @@ export class QueueStatus {
   #isPolling = false;
   /** @type {number | null} */
   #clockOffsetMs = null;
-  /** Null while it is not known. @type {Status | null} */
+  /** Null if unknown. @type {Status | null} */
   status = null;
 
-  /** Milliseconds as `parseTime` makes them of the server's times, which have no zone; null while not known. */
+  /**
+   * The server's current time in milliseconds, comparable with `parseTime` (server times have no zone); null
+   * if unknown.
+   */
   serverNowMs() {
     return this.#clockOffsetMs === null ? null : Date.now() - this.#clockOffsetMs;
   }
 
-  /** Whether there is a server to ask. @param {boolean} isConnected */
+  /** Start or stop polling. @param {boolean} isConnected */
   setConnected(isConnected) {
     this.#isConnected = isConnected;
     if (!isConnected) {
@@ -52,7 +55,7 @@ export class QueueStatus {
     }
   }
 
-  /** Something has happened that changes it. */
+  /** Poll soon: an event has changed the queue. */
   refreshSoon() {
     this.#schedule(POLL_SOON_MS);
   }
@@ -77,7 +80,7 @@ export class QueueStatus {
         this.#clockOffsetMs = Date.now() - parseTime(status.time).getTime();
       }
     } catch {
-      this.status = null; // not known is better than wrong
+      this.status = null; // unknown is better than wrong
     } finally {
       this.#isPolling = false;
     }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Quick replies: texts that a waiter says often, by name. They are the waiter's own, kept in this browser.
+ * Quick replies: texts with a name. Each agent has its own, stored in this browser.
  *
  * @module
  */
@@ -8,14 +8,14 @@
 /** @typedef {{ name: string, words: string }} Reply */
 
 export class QuickReplies {
-  /** @param {string} waiterId the waiter's id */
+  /** @param {string} waiterId the agent's id */
   constructor(waiterId) {
     this.#key = `console:replies:${waiterId}`;
   }
 
   #key;
 
-  /** By name. @returns {Reply[]} */
+  /** Sorted by name. @returns {Reply[]} */
   get all() {
     try {
       return JSON.parse(localStorage.getItem(this.#key) ?? "[]");
@@ -25,7 +25,7 @@ export class QuickReplies {
   }
 
   /**
-   * Those with a name that begins so, and then those that have it anywhere.
+   * The replies whose name begins with the text, followed by those that contain it.
    *
    * @param {string} typed
    */
@@ -42,7 +42,7 @@ export class QuickReplies {
 
   /**
    * @param {Reply} reply
-   * @param {string} [previousName] the name that it had
+   * @param {string} [previousName] the name before the change
    */
   save(reply, previousName) {
     const others = this.all.filter(({ name }) => name !== previousName && name !== reply.name);

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * The list of quick replies above a composer, while its text is `/` and the beginning of a name.
+ * The list of quick replies above a composer whose text is `/` and the beginning of a name.
  *
- * The field keeps the focus; `aria-activedescendant` says which one would be taken (ARIA APG, combobox with
- * list autocomplete).
+ * The field keeps the focus; `aria-activedescendant` names the selected option (ARIA APG, combobox with list
+ * autocomplete).
  *
  * @module
  */
@@ -16,14 +16,14 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 /** @typedef {import("./replies.js").Reply} Reply */
 
-// The key for / gives the other two with Chinese input methods.
+// Chinese input methods produce the other two characters with the / key.
 const REPLY_PREFIX = /^[/／、]([^\s/／、]*)$/;
 const MAX_SUGGESTIONS = 8;
 
 /**
  * @param {ChatComposer} composer
  * @param {QuickReplies} replies
- * @param {() => string} name what `{name}` in a reply becomes
+ * @param {() => string} name the value of `{name}` in a reply
  */
 export function suggestReplies(composer, replies, name) {
   const field = find("textarea", HTMLTextAreaElement, composer);
@@ -40,7 +40,7 @@ export function suggestReplies(composer, replies, name) {
   /** @type {Reply[]} */
   let found = [];
   let selected = 0;
-  let dismissed = ""; // what was typed when the list was closed by Escape
+  let dismissed = ""; // the text at which the list was closed with Escape
 
   const close = () => {
     list.hidden = true;
@@ -97,7 +97,7 @@ export function suggestReplies(composer, replies, name) {
     show();
   });
   field.addEventListener("blur", close);
-  // On its way down, before the composer takes Enter for sending.
+  // In the capture phase, before the composer handles Enter.
   composer.addEventListener(
     "keydown",
     (event) => {
@@ -138,7 +138,7 @@ function option(id, reply, take) {
   const element = make("li", "", make("b", "", `/${reply.name}`), make("span", "", reply.words));
   element.id = id;
   element.setAttribute("role", "option");
-  element.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+  element.addEventListener("pointerdown", (event) => event.preventDefault()); // keep the focus in the field
   element.addEventListener("click", () => take(reply));
   return element;
 }

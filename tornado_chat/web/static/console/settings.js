@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the waiter likes, kept in this browser.
+ * The agent's settings, stored in this browser.
  *
  * @module
  */

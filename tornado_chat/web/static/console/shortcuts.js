@@ -1,18 +1,20 @@
 // @ts-check
 /**
- * Shortcuts. All are Alt with one key, so that they work while one writes, and mean nothing to input methods,
- * to screen readers (which use other keys, or Alt with more) or to the browser. Only `?` is alone, outside of
- * fields.
+ * Keyboard shortcuts. All are Alt with one key, so that they work while writing and do not collide with input
+ * methods, screen readers (which use other keys, or Alt with further modifiers) or the browser. Only `?` has
+ * no modifier; it works outside of fields.
  *
  * @module
  */
 
 const IS_MAC = /Mac|iPhone|iPad/.test(navigator.platform);
 
-/** @typedef {"next" | "previous" | "urgent" | "write" | "details" | "hand" | "end" | "ready" | "pin"} Shortcut */
+/**
+ * @typedef {"next" | "previous" | "urgent" | "write" | "details" | "hand" | "end" | "ready" | "pin"} Shortcut
+ */
 
 /**
- * By the physical key: with Alt, some systems make other characters of them.
+ * By physical key: with Alt, some systems produce other characters.
  *
  * @type {Record<Shortcut, { code: string, label: string }>}
  */
@@ -28,24 +30,26 @@ export const SHORTCUTS = {
   pin: { code: "KeyB", label: "B" },
 };
 
-/** How a shortcut is written. @param {Shortcut} shortcut */
+/** The text of a shortcut. @param {Shortcut} shortcut */
 export function shortcutText(shortcut) {
   return IS_MAC ? `⌥${SHORTCUTS[shortcut].label}` : `Alt+${SHORTCUTS[shortcut].label}`;
 }
 
-/** How a shortcut is told to screen readers. @param {Shortcut} shortcut */
+/** The value of `aria-keyshortcuts`. @param {Shortcut} shortcut */
 export function ariaShortcut(shortcut) {
   return `Alt+${SHORTCUTS[shortcut].code.replace("Key", "")}`;
 }
 
 /**
+ * Listen for shortcuts.
+ *
  * @param {() => boolean} isEnabled whether shortcuts are switched on
  * @param {Record<Shortcut, () => void>} actions
  * @param {() => void} showHelp
  */
 export function listenForShortcuts(isEnabled, actions, showHelp) {
   document.addEventListener("keydown", (event) => {
-    // 229: an input method has it. AltGr, which writes characters, comes as Ctrl and Alt.
+    // 229: the key belongs to an input method. AltGr, which types characters, is reported as Ctrl and Alt.
     if (!isEnabled() || event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey) {
       return;
     }

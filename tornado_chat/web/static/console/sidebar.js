@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The left side: oneself, one's conversations, and who waits in the line.
+ * The sidebar: the agent's state, the agent's conversations, and the queue.
  *
- * Everything is written over in place, and only where it differs: nothing moves that did not change.
+ * Elements are updated in place, and only where they differ: unchanged elements do not move.
  *
  * @module
  */
@@ -54,7 +54,7 @@ class Row {
   /**
    * @param {boolean} visible
    * @param {boolean} active
-   * @param {boolean} hasNamesake somebody else here is called the same
+   * @param {boolean} hasNamesake whether another client in the list has the same name
    */
   show(visible, active, hasNamesake) {
     const { case: item } = this;
@@ -96,7 +96,7 @@ export class Sidebar {
   constructor({ open, toggleReady }) {
     this.#open = open;
     this.#ready.addEventListener("click", toggleReady);
-    // Up and down lead through the list, as they do in one.
+    // The arrow keys move through the list.
     this.#list.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       const buttons = Array.from(this.#list.querySelectorAll("button"));
@@ -119,7 +119,7 @@ export class Sidebar {
    * @param {CaseStore} store
    * @param {Columns} columns
    * @param {QueueStatus} queueStatus
-   * @param {string | number} me one's id
+   * @param {string | number} me the id of this agent
    */
   show(store, columns, queueStatus, me) {
     const own = queueStatus.status?.waiters.find((each) => String(each.id) === String(me));
@@ -129,7 +129,7 @@ export class Sidebar {
     this.tick(queueStatus);
   }
 
-  /** Once a second. @param {QueueStatus} queueStatus */
+  /** Called once a second. @param {QueueStatus} queueStatus */
   tick(queueStatus) {
     const serverNowMs = queueStatus.serverNowMs();
     this.#rows.forEach((row) => row.tick(serverNowMs));
@@ -221,7 +221,7 @@ export class Sidebar {
   }
 }
 
-/** What the list says of a conversation below its name. @param {Case} item @param {boolean} visible */
+/** The text below the client's name. @param {Case} item @param {boolean} visible */
 function previewText(item, visible) {
   const { lastMessage, draft } = item;
   if (item.isTyping) {

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * Drawing attention: sounds and desktop notifications.
+ * Sounds and desktop notifications.
  *
- * A notification says who, not what: it is on a screen that others may see. Sounds are made here, of a few
- * soft tones.
+ * By default a notification names the client, not the message: other people may see the screen. The sounds
+ * are a few soft synthesized tones.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./settings.js").Settings} Settings */
 
-/** Tones: frequency in Hz, and when they begin, in seconds. */
+/** Tones: frequency in Hz, and start in seconds. */
 const MESSAGE_TONES = [
   [659, 0],
   [880, 0.11],
@@ -28,13 +28,13 @@ const ARRIVAL_TONES = [
 ];
 const PEAK_GAIN = 0.07; // of 1
 const TONE_SECONDS = 0.32;
-const MIN_SOUND_INTERVAL_MS = 1_500; // milliseconds between two sounds: a burst of messages is one event
-const MAX_BODY_CHARACTERS = 140; // characters of a message in a notification
+const MIN_SOUND_INTERVAL_MS = 1_500; // a burst of messages is one event
+const MAX_BODY_CHARACTERS = 140;
 
 export class Signals {
   /**
    * @param {Settings} settings
-   * @param {(number: number) => void} onOpen the conversation with this number is wanted
+   * @param {(number: number) => void} onOpen opens the conversation with this number
    */
   constructor(settings, onOpen) {
     this.#settings = settings;
@@ -47,18 +47,22 @@ export class Signals {
   #audio;
   #lastSoundMs = 0;
 
-  /** What the browser lets us do. @returns {NotificationPermission | "none"} */
+  /**
+   * The browser's permission for notifications; `none`: not supported.
+   *
+   * @returns {NotificationPermission | "none"}
+   */
   get permission() {
     return "Notification" in window ? Notification.permission : "none";
   }
 
-  /** Ask the waiter; only to be called when it has just clicked on something. */
+  /** Ask for the permission; only to be called in a click handler. */
   async requestPermission() {
     return this.permission === "none" ? "none" : Notification.requestPermission();
   }
 
   /**
-   * The visitor of a conversation that nobody looks at has said something.
+   * The client of a conversation that is not visible has sent a message.
    *
    * @param {Case} item
    * @param {string} content
@@ -71,7 +75,7 @@ export class Signals {
     this.#notify(item, item.name, { body });
   }
 
-  /** Somebody new has been given to the waiter. @param {Case} item */
+  /** A client was assigned to the agent. @param {Case} item */
   arrived(item) {
     this.#lastSoundMs = 0;
     this.#play(ARRIVAL_TONES);
@@ -79,7 +83,7 @@ export class Signals {
     this.#notify(item, text("note_arrived", { name: item.name }), { body, requireInteraction: true });
   }
 
-  /** How it sounds. */
+  /** Play an example. */
   playSample() {
     this.#lastSoundMs = 0;
     this.#play(MESSAGE_TONES);
@@ -107,13 +111,13 @@ export class Signals {
         notification.close();
       });
     } catch {
-      // On some telephones only a service worker may notify; the sound and the title remain.
+      // On some phones only a service worker may notify; the sound and the title remain.
     }
   }
 
   /** @param {number[][]} tones */
   #play(tones) {
-    // Before anybody has touched the page browsers let nothing sound, and complain about attempts.
+    // Before the first user interaction browsers play no sound, and log a warning.
     if (!this.#settings.get("sound") || navigator.userActivation?.hasBeenActive === false) {
       return;
     }

@@ -10,7 +10,7 @@ import { addTexts } from "../shared/strings.js";
 addTexts({
   console: ["客服工作台", "Support desk"],
 
-  // one's own state
+  // the agent's state
   online: ["已连接", "Connected"],
   no_connection: ["未连接", "Not connected"],
   take_new: ["接待新访客", "Take new visitors"],
@@ -40,13 +40,13 @@ addTexts({
   number: ["会话 {number}", "No. {number}"],
   since: ["{time} 开始", "since {time}"],
 
-  // the line
+  // the queue
   line: ["排队", "In line"],
   line_nobody: ["当前无人排队", "Nobody is waiting"],
   line_unknown: ["暂时无法得知", "Not known right now"],
   line_more: ["另有 {count} 人", "and {count} more"],
 
-  // nothing is open
+  // no open conversation
   calm_paused: ["您已暂停接待", "You are paused"],
   calm_paused_text: [
     "准备好后即可开始。新访客会按顺序分配给您，您可以随时暂停。",
@@ -103,7 +103,7 @@ addTexts({
   look_again: ["刷新", "Look again"],
   agent: ["客服 {id}", "Agent {id}"],
 
-  // about a visitor
+  // details of a client
   about_id: ["编号", "ID"],
   about_number: ["会话", "Conversation"],
   about_since: ["开始排队", "Joined the line"],

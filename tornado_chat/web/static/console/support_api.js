@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the HTTP API knows of support: who waits, who serves, and what was said before.
+ * The HTTP API of support: the queue, the agents, and earlier conversations.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import { text } from "../shared/strings.js";
  */
 
 /**
- * A conversation that is over.
+ * An ended conversation.
  *
  * @typedef {object} EarlierConversation
  * @property {number} conversation
@@ -45,13 +45,13 @@ import { text } from "../shared/strings.js";
 
 const FETCH_TIMEOUT_MS = 15_000;
 const PAGE_CONVERSATIONS = 10;
-const PAGE_MESSAGES = 500; // the server's most
+const PAGE_MESSAGES = 500; // the server's maximum
 
-/** Something did not work; the message is for people. */
+/** A request failed; the message is shown to the agent. */
 export class ApiError extends Error {
   /**
    * @param {string} message
-   * @param {number} [status] of HTTP; 0: no answer
+   * @param {number} [status] the HTTP status; 0: no answer
    */
   constructor(message, status = 0) {
     super(message);
@@ -59,7 +59,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Every method throws `Failed`. */
+/** Every method throws `ApiError`. */
 export class SupportApi {
   /** @param {TokenSource} token */
   constructor(token) {
@@ -74,10 +74,10 @@ export class SupportApi {
   }
 
   /**
-   * The conversations of a user that are over, newest first.
+   * Return the ended conversations of a user, newest first.
    *
    * @param {string | number} user
-   * @param {number | null} before the `next` of the page before
+   * @param {number | null} before the `next` of the previous page
    * @returns {Promise<Page<EarlierConversation>>}
    */
   getEarlier(user, before) {
@@ -89,7 +89,7 @@ export class SupportApi {
   }
 
   /**
-   * Everything that was said in a conversation.
+   * Return all messages of a conversation.
    *
    * @param {number} conversation
    * @returns {Promise<Message[]>}

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the pages of the documentation do beyond showing: copying, and knowing where they come from.
+ * Scripts of the documentation pages: copy buttons, and the server's own origin in examples.
  *
  * @module
  */
@@ -23,7 +23,7 @@ for (const code of document.querySelectorAll("pre.copied")) {
   addCopyButton(/** @type {HTMLElement} */ (code));
 }
 
-// On a narrow page the contents would push everything else down.
+// On a narrow page the table of contents would push everything else down.
 if (matchMedia(NARROW_PAGE).matches) {
   find(".contents details", HTMLDetailsElement).open = false;
 }
@@ -55,11 +55,11 @@ function addCopyButton(code) {
 
 /**
  * @param {string} text
- * @returns {Promise<boolean>} whether it is in the clipboard now
+ * @returns {Promise<boolean>} whether it was copied to the clipboard
  */
 async function copy(text) {
   try {
-    await navigator.clipboard.writeText(text); // there is none without TLS, except on localhost
+    await navigator.clipboard.writeText(text); // missing without TLS, except on localhost
     return true;
   } catch {
     return false;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The questions of the room: end it, call a supervisor, download the transcript, rate it.
+ * The dialogs of the room: end the session, call a supervisor, download the transcript, rate.
  *
  * @module
  */
@@ -15,9 +15,9 @@ import { ApiError } from "./session_api.js";
 /** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 
 /**
- * Ask before ending.
+ * Prepare the dialog that confirms the end.
  *
- * @param {() => boolean} hasUnsent whether something is still on its way
+ * @param {() => boolean} hasUnsent whether a message is still being sent
  * @param {() => void} end
  */
 export function prepareEnd(hasUnsent, end) {
@@ -31,7 +31,8 @@ export function prepareEnd(hasUnsent, end) {
 }
 
 /**
- * Call a supervisor: the one of the link by a click, else whom the consultant names.
+ * Prepare the call of a supervisor: the one of the link with one click, else one whose id the consultant
+ * enters.
  *
  * @param {SessionApi} api
  * @param {RoomLink} link
@@ -60,7 +61,7 @@ export function prepareCall(api, link) {
       show(resultStep);
       recordLink.focus();
     } catch (error) {
-      show(formStep); // which says what went wrong
+      show(formStep); // this step shows the error
       throw error;
     }
   });
@@ -83,7 +84,7 @@ export function prepareCall(api, link) {
 }
 
 /**
- * Ask in which form to download.
+ * Prepare the dialog that asks for the download format.
  *
  * @param {SessionApi} api
  */
@@ -97,7 +98,7 @@ export function prepareDownload(api) {
 }
 
 /**
- * The visitor's rating.
+ * Prepare the client's rating.
  *
  * @param {SessionApi} api
  * @param {() => void} onRated
@@ -127,9 +128,9 @@ function closableDialog(selector) {
 }
 
 /**
- * Do it when the form is sent, once at a time, and tell what went wrong where it was asked for.
+ * Run `act` when the form is submitted, never twice at a time, and show its error in the form.
  *
- * @param {HTMLElement} container the form, or what holds it
+ * @param {HTMLElement} container the form, or an element that contains it
  * @param {(form: HTMLFormElement) => Promise<void>} act
  */
 function onSubmit(container, act) {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The top of the room: who the other one is, whether they are here, and what kind of room this is.
+ * The header of the room: the name and the presence of the other participant, and the kind of room.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import { text } from "../shared/strings.js";
 export class RoomHeader {
   /**
    * @param {RoomLink} link
-   * @param {Role} other
-   * @param {string} key where this tab remembers the name
+   * @param {Role} other the role of the other participant
+   * @param {string} key the key under which this tab stores the name
    * @param {SessionApi} api
-   * @param {(name: string) => void} onName the other one has this name
+   * @param {(name: string) => void} onName called with the name of the other participant
    */
   constructor(link, other, key, api, onName) {
     this.#link = link;
@@ -71,7 +71,7 @@ export class RoomHeader {
         this.setName(name);
       }
     } catch {
-      // The role's name will do, and the socket tells what is wrong.
+      // The name of the role stays, and the socket reports what is wrong.
     }
   }
 
@@ -95,7 +95,7 @@ export class RoomHeader {
     document.title = `${this.#unread ? `(${this.#unread}) ` : ""}${this.#name} · ${room}`;
   }
 
-  /** @param {boolean | undefined} present undefined: not known */
+  /** @param {boolean | undefined} present undefined: unknown */
   showPresence(present) {
     const presence = find("#presence");
     presence.dataset.present = String(present);

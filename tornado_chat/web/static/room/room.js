@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `/room`: one counselling session, or the supervision of one, for each of its two sides.
+ * `/room`: one counselling session or supervision record, for each of its two participants.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import { SessionApi } from "./session_api.js";
 /** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 /** @typedef {import("../shared/room_link.js").Role} Role */
 
-/** The close codes after which a conversation is over, and those for which there is a card. */
+/** Close codes after which the conversation has ended, and those for which a card is shown. */
 const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
 /** @type {Record<number, { key: string, picture: string }>} */
 const CARDS_BY_CLOSE_CODE = {
@@ -99,12 +99,12 @@ class RoomPage {
     this.#prepareMenu();
     this.#statusBar.addEventListener("retry", () => this.#socket.retry());
     if (matchMedia("(hover: hover)").matches) {
-      this.#composer.focus(); // on a telephone it would bring up the keyboard before anything was read
+      this.#composer.focus(); // on a phone the keyboard would cover the messages before they are read
     }
     this.#socket.start();
   }
 
-  // --- talking ---
+  // --- messages ---
 
   /**
    * @param {string} msg
@@ -116,11 +116,11 @@ class RoomPage {
       this.#header.setName(joined.name);
     }
     if (!isEndMessage(msg)) {
-      this.#messages.addSystem(msg, time); // the end has a place of its own
+      this.#messages.addSystem(msg, time); // the end is shown in its own section
     }
   }
 
-  /** @param {string} name the other one's */
+  /** @param {string} name the name of the other participant */
   #setOtherName(name) {
     this.#messages.otherName = name;
     if (this.#link.type === 1) {
@@ -128,7 +128,7 @@ class RoomPage {
     }
   }
 
-  /** @param {boolean | undefined} present undefined: not known */
+  /** @param {boolean | undefined} present undefined: unknown */
   #showPresence(present) {
     this.#header.showPresence(present);
     if (!present) {
@@ -136,7 +136,7 @@ class RoomPage {
     }
   }
 
-  // --- how the connection stands ---
+  // --- connection status ---
 
   /** @param {ConnectionStatus} status */
   #onStatus(status) {
@@ -144,7 +144,7 @@ class RoomPage {
       this.#showPresence(undefined);
     }
     if (status.state === "open") {
-      void this.#header.loadName(); // not before: who is not let in gets one answer, the socket's
+      void this.#header.loadName(); // not earlier: a refused client gets one error, the socket's
     }
     if (this.#endRequested && status.state !== "closed") {
       this.#statusBar.showText("trouble", status.state === "open" ? "" : text("end_waits"));
@@ -210,7 +210,7 @@ class RoomPage {
     find("#presence").hidden = true;
     find("#menu-end").hidden = true;
     find("#menu-call").hidden = find("#call").hidden = true;
-    find("#menu-button").hidden = this.#link.type === 1; // nothing is left in it
+    find("#menu-button").hidden = this.#link.type === 1; // the menu would be empty
     const isHelper = this.#role === "consultant" || this.#link.type === 1;
     find("#ended-text").textContent = text(
       this.#link.type === 1 ? "ended_text_record" : isHelper ? "ended_text_helper" : "ended_text",
@@ -242,19 +242,21 @@ class RoomPage {
         return;
       }
     } catch {
-      // Then the form says it, when it is sent.
+      // The form shows the error when it is submitted.
     }
     form.hidden = button.hidden = false;
     this.#messages.scrollToEnd();
   }
 
-  /** The socket may have closed before everything was there, or had never let anybody in. */
+  /**
+   * Load the whole transcript: the socket may have closed before everything arrived, or was never accepted.
+   */
   async #completeTranscript() {
     try {
-      await this.#api.waitForEnd(); // what was on its way when the socket closed is stored by then
+      await this.#api.waitForEnd(); // messages in flight at the close of the socket are stored by then
       this.#socket.addTranscript(await this.#api.getMessages());
     } catch {
-      this.#messages.addHistory([], false); // what there is stays; the download has everything
+      this.#messages.addHistory([], false); // the messages so far stay; the download has all
       return;
     }
     this.#view.giveUpUnsent();
@@ -262,7 +264,7 @@ class RoomPage {
 }
 
 /**
- * Instead of a room: what is wrong, and what to do.
+ * Replace the room by a card.
  *
  * @param {string} key
  * @param {string} picture
@@ -278,10 +280,10 @@ function showCard(key, picture, values) {
 }
 
 /**
- * Who is here, if the address has no token for them.
+ * Sign in, if the link has no token.
  *
  * @param {RoomLink} link
- * @returns {Promise<RoomLink | null>} null: nobody; or there is a card already
+ * @returns {Promise<RoomLink | null>} null: nobody is signed in. Stays pending if a card is shown
  */
 async function signInForRoom(link) {
   const roles = link.type === 1 ? ["consultant", "supervisor"] : ["consultant", "user"];

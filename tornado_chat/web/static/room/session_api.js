@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the HTTP API knows and does of one room.
+ * The HTTP API of one room.
  *
  * @module
  */
@@ -25,12 +25,12 @@ const OPEN_STATES = new Set(["ready", "active"]);
 const END_POLL_MAX_ATTEMPTS = 20;
 const END_POLL_INTERVAL_MS = 250;
 const DOWNLOAD_URL_LIFETIME_MS = 60_000;
-const PAGE_MESSAGES = 500; // the server's most
+const PAGE_MESSAGES = 500; // the server's maximum
 
-/** Something did not work; the message is for people. */
+/** A request failed; the message is shown to the person. */
 export class ApiError extends Error {}
 
-/** One room by HTTP. Every method throws `Failed`. */
+/** The HTTP API of one room. Every method throws `ApiError`. */
 export class SessionApi {
   /** @param {RoomLink} link */
   constructor(link) {
@@ -44,7 +44,7 @@ export class SessionApi {
     return (await this.#request("")).json();
   }
 
-  /** Wait until the server has stored the end, which comes after everything that was said. */
+  /** Wait until the server has stored the end, which follows all messages. */
   async waitForEnd() {
     for (
       let attempt = 0;
@@ -56,7 +56,7 @@ export class SessionApi {
   }
 
   /**
-   * Notify a supervisor. Returns the number of the record.
+   * Call a supervisor. Return the number of the supervision record.
    *
    * @param {string} supervisor
    * @returns {Promise<number>}
@@ -74,7 +74,7 @@ export class SessionApi {
   }
 
   /**
-   * The transcript, handed to the browser as a download.
+   * Download the transcript with the browser.
    *
    * @param {string} format
    */
@@ -85,11 +85,12 @@ export class SessionApi {
     link.href = address;
     link.download = `session-${this.#link.session}.${format}`;
     link.click();
-    setTimeout(() => URL.revokeObjectURL(address), DOWNLOAD_URL_LIFETIME_MS); // the browser may still be asking where to put it
+    // the browser may still be asking for a file name
+    setTimeout(() => URL.revokeObjectURL(address), DOWNLOAD_URL_LIFETIME_MS);
   }
 
   /**
-   * Everything that was said.
+   * Return all messages.
    *
    * @returns {Promise<MessageRow[]>}
    */
@@ -108,7 +109,7 @@ export class SessionApi {
 
   /**
    * @param {string} path
-   * @param {object} [body] asks by POST
+   * @param {object} [body] sent by POST
    */
   async #request(path, body) {
     const { token, renew, session, type } = this.#link;

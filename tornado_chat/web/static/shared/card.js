@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * A card in the place of a page: what is wrong, and what to do.
+ * A card that replaces the page: it says what is wrong and offers actions.
  *
  * @module
  */
@@ -11,6 +11,8 @@ import { signIn } from "./signin.js";
 import { text } from "./strings.js";
 
 /**
+ * Replace the page by a card.
+ *
  * @param {object} card
  * @param {string} card.picture
  * @param {string} card.title
@@ -39,7 +41,8 @@ export function showCard({ picture: iconName, title, words: message, actions = [
 }
 
 /**
- * `signIn` for pages that show a card in all other cases: it resolves only with somebody of `roles`.
+ * Call `signIn`; resolve only if a person with a role of `roles` is signed in, show a card in all other
+ * cases.
  *
  * @param {{ roles: readonly string[] }} options
  * @returns {Promise<import("./signin.js").SignedIn>}
@@ -58,9 +61,10 @@ export async function signInOrShowCard(options) {
 }
 
 /**
- * Why nobody, or the wrong one, is here.
+ * Show why nobody is signed in, or why this person may not use the page.
  *
- * @param {import("./signin.js").WrongRole | Error | null} reason what `signIn` resolved with, or what it or `token` threw
+ * @param {import("./signin.js").WrongRole | Error | null} reason the result of `signIn`, or the error that
+ *   `signIn` or `token` threw
  */
 export function showSignInCard(reason) {
   if (reason instanceof SignInExpired) {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The dialect of `/chat`: one counselling session, or one supervision record.
+ * The `/chat` dialect: one counselling session or one supervision record.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { Conversation } from "./conversation.js";
  * @property {TokenSource} token
  * @property {number} session the number of the session, or of the supervision record
  * @property {0 | 1} type 0: a session, 1: a supervision record
- * @property {boolean} isConsultant whether the own side is the consultant
+ * @property {boolean} isConsultant whether this page belongs to the consultant
  */
 
 /**
@@ -34,17 +34,21 @@ import { Conversation } from "./conversation.js";
 
 /** @typedef {ConversationListener & ChatListener} Listener */
 
-/** A message as `/chat` and the HTTP API write it down. @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} MessageRow */
+/**
+ * A message in the format of `/chat` and of the HTTP API.
+ *
+ * @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} MessageRow
+ */
 
 const FEATURES = "ack,seq,history,typing,read,presence,echo";
 const CLOSE_TOO_BIG = 1009;
 const CLOSE_SERVICE_RESTART = 1012;
 const CLOSE_END = 4000;
 
-/** Servers of both languages begin errors so. */
+/** Prefix of an error message, in either server language. */
 const ERROR_PREFIX = /^(?:错误|Error): ?/;
 
-/** One room, as long as the page is open. */
+/** The socket of one room, for as long as the page is open. */
 export class ChatSocket {
   /**
    * @param {RoomOptions} room
@@ -59,7 +63,7 @@ export class ChatSocket {
       onStatus: listener.onStatus,
       onFrame: (frame) => this.#onFrame(frame),
       onAccepted: () => this.#onAccepted(),
-      sendProbe: () => this.#connection.send({ history: 1 }), // the page before the first one is empty
+      sendProbe: () => this.#connection.send({ history: 1 }), // an empty page: nothing precedes message 1
       oldestPendingMs: () => this.#conversation.oldestInFlightMs,
       mapCloseCode: (code, clean) => this.#mapCloseCode(code, clean),
     });
@@ -85,7 +89,7 @@ export class ChatSocket {
     this.#connection.retry();
   }
 
-  /** Close it without a word: the page shows something else now. */
+  /** Close the socket without a message to the server: the page shows something else now. */
   stop() {
     this.#connection.stop();
   }
@@ -109,7 +113,7 @@ export class ChatSocket {
     this.#connection.send({ typing });
   }
 
-  /** Everything up to `seq` was read. @param {number} seq */
+  /** Report that this side has read everything up to `seq`. @param {number} seq */
   markRead(seq) {
     if (seq > this.#readSeq) {
       this.#readSeq = seq;
@@ -117,7 +121,7 @@ export class ChatSocket {
     }
   }
 
-  /** End the conversation for everybody; without a connection, as soon as there is one. */
+  /** End the conversation for all participants; without a connection, as soon as there is one. */
   end() {
     this.#endRequested = true;
     if (this.#connection.open) {
@@ -127,7 +131,7 @@ export class ChatSocket {
     }
   }
 
-  /** Everything that was said, as the HTTP API has it, when no socket tells it any more. @param {MessageRow[]} rows */
+  /** Add the whole transcript from the HTTP API, after the socket has closed. @param {MessageRow[]} rows */
   addTranscript(rows) {
     this.#conversation.receiveHistory(
       rows.map((line) => this.#toMessage(line)),
@@ -175,7 +179,7 @@ export class ChatSocket {
         frame.next !== null,
       );
       if (!this.#connection.open) {
-        this.#connection.markAccepted(); // the page of joining is the first that only who was let in gets
+        this.#connection.markAccepted(); // the server sends the first history page only to an accepted client
       }
     } else if ("ack" in frame) {
       this.#conversation.acknowledge(frame.ack, frame.seq, frame.time);

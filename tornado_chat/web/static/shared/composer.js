@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `<chat-composer>`: where one writes.
+ * `<chat-composer>`: the field in which a message is written, and its send button.
  *
- * Events: `say` with the text, `typing` with whether one is, `draft` with the text so far.
+ * Events: `send` with the text, `typing` with a boolean, `draft` with the current text.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { icon, make } from "./elements.js";
 import { newId } from "./outbox.js";
 import { text } from "./strings.js";
 
-const MAX_CHARACTERS = 10_000; // characters; in any script within the frames that servers take
+const MAX_CHARACTERS = 10_000; // fits into the server's frame limit in any script
 const TYPING_REPEAT_MS = 3_000;
 const TYPING_PAUSE_MS = 4_000;
 
@@ -27,10 +27,10 @@ export class ChatComposer extends HTMLElement {
 
   connectedCallback() {
     if (this.firstChild) {
-      return; // it was only moved
+      return; // the element was only moved
     }
     const hint = make("p", "hidden", text("write_hint"));
-    const id = newId(); // there may be several on a page
+    const id = newId(); // a page may have several composers
     hint.id = `hint-${id}`;
     this.#problem.id = `note-${id}`;
     this.#problem.setAttribute("role", "status");
@@ -51,7 +51,7 @@ export class ChatComposer extends HTMLElement {
       this.#submit();
     });
     this.#field.addEventListener("keydown", (event) => {
-      // While an input method composes, Enter chooses a word; 229 is how some of them say so.
+      // During input method composition Enter selects a candidate; some browsers report it as key code 229.
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
         event.preventDefault();
         this.#submit();
@@ -80,7 +80,7 @@ export class ChatComposer extends HTMLElement {
     this.#refresh();
   }
 
-  /** To whom one writes, where there are several places to write in. */
+  /** The name of the recipient, on pages with several composers. */
   set label(/** @type {string} */ label) {
     this.#field.placeholder = label;
     this.#field.setAttribute("aria-label", label);
@@ -132,10 +132,10 @@ export class ChatComposer extends HTMLElement {
     this.#problem.textContent = excess > 0 ? text("too_long", { count: excess }) : "";
     this.#field.setAttribute("aria-invalid", String(excess > 0));
     this.#button.disabled = this.disabled || excess > 0 || this.value.trim() === "";
-    // It grows with the text, up to the most that the style allows.
+    // The field grows with its text, up to the maximum height in the style sheet.
     this.#field.style.height = "auto";
     const height = this.#field.scrollHeight;
-    this.#field.style.height = height ? `${height}px` : "auto"; // none while it is not to be seen
+    this.#field.style.height = height ? `${height}px` : "auto"; // a hidden field has no scroll height
   }
 }
 

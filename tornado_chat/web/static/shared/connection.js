@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * One WebSocket after the other, until the server says that it is over.
+ * A WebSocket that is reopened after each loss, until the server closes it for good.
  *
- * Whatever the network does, the listener is told how it stands. What is in a frame is none of this
- * module's business: the dialects are `chat.js`, `support.js` and `following.js`.
+ * The listener gets every change of the connection's status. The contents of frames belong to the dialects
+ * `chat.js`, `support.js` and `receive_only_sockets.js`.
  *
  * @module
  */
@@ -11,41 +11,45 @@
 import { SignInExpired } from "./identity.js";
 
 /**
- * How the connection stands.
+ * The status of the connection.
  *
  * - `connecting`: a socket is being opened
- * - `open`: let in
- * - `waiting`: there is none; the next attempt is at `retryAt`, or when the network is back
- * - `closed`: for good, for the reason that `code` says
+ * - `open`: the server has accepted the client
+ * - `waiting`: no socket; the next attempt is at `retryAtMs`, or when the network is back
+ * - `closed`: closed for good; `code` tells why
  *
  * @typedef {object} ConnectionStatus
  * @property {"connecting" | "open" | "waiting" | "closed"} state
- * @property {boolean} wasOpen whether it was open before
- * @property {number} [retryAtMs] milliseconds since 1970; none without a network
- * @property {number} [code] of the WebSocket's close
+ * @property {boolean} wasOpen whether the connection was open at any time before
+ * @property {number} [retryAtMs] milliseconds since 1970; undefined without a network
+ * @property {number} [code] the WebSocket close code
  * @property {string} [reason]
  */
 
 /**
  * @typedef {object} Dialect
- * @property {(token: string) => string} path path and query of the socket
+ * @property {(token: string) => string} path path and query of the socket's URL
  * @property {(frame: any) => void} onFrame
- * @property {() => void} [onOpen] the socket is there; nobody is let in yet
- * @property {() => void} [onAccepted] let in: `admit()` was called for this socket
+ * @property {() => void} [onOpen] the socket is open, but the server has not accepted the client yet
+ * @property {() => void} [onAccepted] `markAccepted()` was called for this socket
  * @property {(status: ConnectionStatus) => void} onStatus
- * @property {() => void} [sendProbe] send something that the server answers: nothing was heard for long
- * @property {() => number} [oldestPendingMs] when the oldest frame without an answer went out, or Infinity
- * @property {(code: number, clean: boolean) => number} [mapCloseCode] the code that a close amounts to
+ * @property {() => void} [sendProbe] send a frame that the server answers: the socket was silent for too long
+ * @property {() => number} [oldestPendingMs] when the oldest unanswered frame was sent, or Infinity
+ * @property {(code: number, clean: boolean) => number} [mapCloseCode] the close code by which to continue
  */
 
 /**
- * A token that is valid for some time yet, of `signin.js`: `refused` is one that the server did not take. It
- * throws `SignInOver` if there is no other; any other error means that none is to be had now.
+ * A function that resolves to a token with enough remaining lifetime (`signin.js`). `refused` is a token that
+ * the server refused. It throws `SignInExpired` if there is no other token; any other error means that no
+ * token can be had at the moment.
  *
  * @typedef {(refused?: string) => Promise<string>} TokenSource
  */
 
-/** Closed by these, a socket may be opened again; so it may by all that are not the server's (below 4000). */
+/**
+ * Application close codes after which the socket is reopened. Codes below 4000, except 1000, are always
+ * retried.
+ */
 const RETRYABLE_CLOSE_CODES = new Set([4408, 4429]);
 const CLOSE_NORMAL = 1000;
 const CLOSE_ABNORMAL = 1006;
@@ -90,37 +94,39 @@ export class Connection {
   #state = "connecting";
   #wasOpen = false;
   #failures = 0;
-  /** The attempt that is under way: what an earlier one still brings is not listened to. */
+  /** The number of the current attempt: results of earlier attempts are ignored. */
   #attempt = 0;
-  /** The tokens that were given last, and refused last. */
+  /** The tokens that were used last and refused last. */
   #lastToken = "";
   #refusedToken = "";
   #lastFrameMs = 0;
-  /** When an answer was asked for, since anything was heard; 0: not yet. */
+  /** When the probe was sent, if no frame has arrived since; 0: no probe is pending. */
   #probeSentMs = 0;
   /** @type {number | undefined} */
   #retryTimer;
   /** @type {number | undefined} */
   #watchTimer;
 
-  /** Whether somebody is let in at this moment. */
+  /** Whether the server has accepted the client on the current socket. */
   get open() {
     return this.#state === "open";
   }
 
-  /** Open the first socket. */
   start() {
     void this.#connect();
   }
 
-  /** Do not wait any longer for the next attempt. */
+  /** Make the next attempt now. */
   retry() {
     if (this.#state === "waiting") {
       void this.#connect();
     }
   }
 
-  /** Let in: frames go out from now on. To be called by the dialect, once for each socket. */
+  /**
+   * Start to send frames. The dialect calls this once for each socket, when the server has accepted the
+   * client.
+   */
   markAccepted() {
     this.#failures = 0;
     this.#setState("open");
@@ -129,10 +135,10 @@ export class Connection {
   }
 
   /**
-   * Send a frame; before anybody is let in only if `early`. Returns whether it went out.
+   * Send a frame. Return whether it was sent.
    *
    * @param {object} frame
-   * @param {boolean} [beforeAccepted]
+   * @param {boolean} [beforeAccepted] send even before the server has accepted the client
    */
   send(frame, beforeAccepted = false) {
     if ((this.open || beforeAccepted) && this.#socket?.readyState === WebSocket.OPEN) {
@@ -143,7 +149,7 @@ export class Connection {
   }
 
   /**
-   * Close the socket, as its user's word; `Dialect.closing` decides what that amounts to.
+   * Close the socket; `Dialect.mapCloseCode` decides whether it is reopened.
    *
    * @param {number} code
    * @param {string} reason
@@ -152,14 +158,14 @@ export class Connection {
     this.#socket?.close(code, reason);
   }
 
-  /** Close without a word, for good. */
+  /** Close the connection for good, without a status change. */
   stop() {
     this.#stopped.abort();
     this.#discardSocket();
     this.#state = "closed";
   }
 
-  /** Give the socket up without waiting for the other end, which may be out of reach. */
+  /** Drop the socket without waiting for the other end, which may be unreachable. */
   drop() {
     if (this.#socket && this.#state !== "closed") {
       this.#discardSocket();
@@ -184,7 +190,8 @@ export class Connection {
     } catch (error) {
       if (attempt === this.#attempt && this.#state === "connecting") {
         const isExpired = error instanceof SignInExpired;
-        this.#handleCloseCode(isExpired ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL, ""); // no token to be had now is like no network
+        // no token at the moment is treated like no network
+        this.#handleCloseCode(isExpired ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL, "");
       }
       return;
     }
@@ -208,8 +215,10 @@ export class Connection {
   }
 
   /**
-   * The browser does not tell of a connection that died silently. In windows that nobody looks at this is
-   * called once a minute only, so silence alone means nothing: the question must have had its time.
+   * Drop a connection that died silently, of which the browser does not tell.
+   *
+   * In background windows this runs only once a minute. Silence alone therefore proves nothing: a probe must
+   * have been sent, and its timeout must have passed.
    */
   #checkLiveness() {
     const now = Date.now();
@@ -266,7 +275,7 @@ export class Connection {
     }
   }
 
-  /** A token was refused: another one may be had. @param {string} reason */
+  /** Ask for another token after the server has refused one. @param {string} reason */
   async #renewToken(reason) {
     this.#setState("connecting");
     this.#refusedToken = this.#lastToken;
@@ -284,7 +293,7 @@ export class Connection {
     }
   }
 
-  /** @param {number} code of the socket that is gone */
+  /** @param {number} code the close code of the lost socket */
   #scheduleRetry(code) {
     const ceilingMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
     this.#failures += 1;
@@ -293,7 +302,7 @@ export class Connection {
       this.#retryTimer = setTimeout(() => void this.#connect(), delayMs);
       this.#setState("waiting", { retryAtMs: Date.now() + delayMs });
     } else {
-      this.#setState("waiting"); // the event `online` will go on
+      this.#setState("waiting"); // the `online` event continues
     }
   }
 

@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * `<chat-standing>`: a line that says how the connection stands, and is not there when all is well.
+ * `<chat-connection>`: a line that shows the status of the connection. It is empty while the connection is
+ * fine.
  *
- * Event: `retry`, when the reader does not want to wait.
+ * Event: `retry`, when the reader clicks on the button.
  *
  * @module
  */
@@ -13,7 +14,7 @@ import { text } from "./strings.js";
 /** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 
 const COUNTDOWN_INTERVAL_MS = 1_000;
-const RECONNECTED_NOTICE_MS = 2_500; // milliseconds that "connected again" is shown
+const RECONNECTED_NOTICE_MS = 2_500; // how long "connected again" is shown
 
 export class ConnectionStatusBar extends HTMLElement {
   #text = make("span", "words");
@@ -40,7 +41,7 @@ export class ConnectionStatusBar extends HTMLElement {
     } else if (status.state === "connecting") {
       this.showText("calm", text(status.wasOpen ? "reconnecting" : "connecting"));
     } else if (status.state === "closed") {
-      this.showText("calm", ""); // the page says it at length
+      this.showText("calm", ""); // the page shows its own notice
     } else if (status.retryAtMs === undefined) {
       this.showText("trouble", text("offline"));
     } else {
@@ -66,7 +67,7 @@ export class ConnectionStatusBar extends HTMLElement {
       this.showText("calm", text("reconnecting"));
       return;
     }
-    // A screen reader tells it once: it would read every second.
+    // Screen readers announce it once; otherwise they would read it every second.
     const show = (/** @type {boolean} */ isAnnounced) => {
       this.setAttribute("aria-live", isAnnounced ? "polite" : "off");
       this.showText("trouble", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
@@ -76,7 +77,7 @@ export class ConnectionStatusBar extends HTMLElement {
   }
 
   #stopTimer() {
-    clearTimeout(this.#timer); // of either kind
+    clearTimeout(this.#timer); // a timeout or an interval
     this.setAttribute("aria-live", "polite");
   }
 }

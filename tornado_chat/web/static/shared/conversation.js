@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * What was said in one conversation: everything once, and in order, whatever was sent twice.
+ * The messages of one conversation: each exactly once and in order, even if it was sent or received twice.
  *
- * What is written waits in the outbox until the server acknowledges it, and goes out again by the same
- * id over each new socket. What arrives is numbered, and told once.
+ * A written message waits in the outbox until the server acknowledges it, and is sent again with the same id
+ * over each new socket. A received message has a sequence number and is reported once.
  *
  * @module
  */
@@ -15,25 +15,26 @@
  * @typedef {object} Message
  * @property {number} seq
  * @property {string} text
- * @property {boolean} own
- * @property {string} time the server's
+ * @property {boolean} own whether this side wrote it
+ * @property {string} time server time
  */
 
 /**
  * @typedef {object} ConversationListener
  * @property {(message: Message) => void} onMessage
- * @property {(messages: Message[], hasOlder: boolean) => void} onHistory messages of before, oldest first; `hasOlder`: whether
- *   there is anything before the very first that was told
+ * @property {(messages: Message[], hasOlder: boolean) => void} onHistory earlier messages, oldest first;
+ *   `hasOlder`: whether there are messages before the very first one that was reported
  * @property {(id: string, seq: number, time: string) => void} onStored
  * @property {(id: string, reason: string) => void} onRefused
  */
 
 /**
- * The way to the server. Both may be called at any time; what cannot go out now is asked for again.
+ * The connection to the server. Both methods may be called at any time; a request that cannot be sent now is
+ * repeated later.
  *
  * @typedef {object} ConversationTransport
- * @property {(entry: OutboxEntry) => boolean} send returns whether it went out
- * @property {(before: number) => void} requestOlder ask for a page of what was said before
+ * @property {(entry: OutboxEntry) => boolean} send returns whether it was sent
+ * @property {(before: number) => void} requestOlder request a page of messages before this sequence number
  */
 
 export class Conversation {
@@ -53,18 +54,22 @@ export class Conversation {
   /** @type {Set<number>} */
   #knownSeqs = new Set();
   #lastSeq = 0;
-  /** The oldest that was told, and whether there is anything before it. */
+  /** The oldest reported sequence number, and whether there are messages before it. */
   #oldestSeq = Infinity;
   #hasOlder = false;
-  /** Ids that went out over this socket, with the time. @type {Map<string, number>} */
+  /**
+   * When each unacknowledged id was sent over the current socket, in milliseconds.
+   *
+   * @type {Map<string, number>}
+   */
   #sentMsById = new Map();
 
-  /** The last number that was told. */
+  /** The highest reported sequence number. */
   get lastSeq() {
     return this.#lastSeq;
   }
 
-  /** When the oldest unanswered message went out, or Infinity. */
+  /** When the oldest unacknowledged message was sent, or Infinity. */
   get oldestInFlightMs() {
     return Math.min(...this.#sentMsById.values());
   }
@@ -72,7 +77,7 @@ export class Conversation {
   // --- sending ---
 
   /**
-   * Say something; it goes out as soon as it can.
+   * Put a message into the outbox, and send it as soon as possible.
    *
    * @param {string} text
    * @returns {OutboxEntry}
@@ -83,7 +88,7 @@ export class Conversation {
     return entry;
   }
 
-  /** Try once more what was refused. @param {string} id */
+  /** Send a refused message again. @param {string} id */
   resend(id) {
     const entry = this.outbox.retry(id);
     if (entry) {
@@ -91,12 +96,12 @@ export class Conversation {
     }
   }
 
-  /** There is another socket: nothing is on its way any more. */
+  /** Forget what was sent over the previous socket: it may be lost. */
   resetInFlight() {
     this.#sentMsById.clear();
   }
 
-  /** The way is free: send what waits. */
+  /** Send everything that waits in the outbox. */
   flush() {
     for (const entry of this.outbox.entries) {
       if (entry.refused === undefined) {
@@ -105,7 +110,9 @@ export class Conversation {
     }
   }
 
-  /** One of them was more than the server takes, which hangs up on it: it must not do so for ever. */
+  /**
+   * Refuse the longest message in flight: it exceeded the server's limit, which closes the socket every time.
+   */
   refuseLongest() {
     const sent = this.outbox.entries.filter((entry) => this.#sentMsById.has(entry.id));
     sent.sort((one, other) => other.text.length - one.text.length);
@@ -114,7 +121,7 @@ export class Conversation {
     }
   }
 
-  /** Ask for what was said before the oldest that was told. */
+  /** Request the messages before the oldest reported one. */
   loadOlder() {
     if (this.#hasOlder) {
       this.#transport.requestOlder(this.#oldestSeq);
@@ -140,7 +147,7 @@ export class Conversation {
 
   // --- receiving ---
 
-  /** Something was said. @param {Message} message */
+  /** Handle a message from the server. @param {Message} message */
   receive(message) {
     if (this.#isNew(message) && !this.#matchesOutbox(message)) {
       this.#listener.onMessage(message);
@@ -148,7 +155,7 @@ export class Conversation {
   }
 
   /**
-   * A page of the past: of joining, or an older one that was asked for.
+   * Handle a page of history: the first page after connecting, or an older page that was requested.
    *
    * @param {Message[]} messages oldest first
    * @param {boolean} hasOlder whether there is anything before them
@@ -161,9 +168,9 @@ export class Conversation {
       this.#hasOlder = hasOlder;
     }
     this.#listener.onHistory(unknown, this.#hasOlder);
-    // Another window of the same person got what came while this one was away, and so the server does not
-    // send it again: ask, page by page, until nothing is missing. An answer may be lost with the connection;
-    // then the next one's first page asks again.
+    // Another window of the same person received what came while this one was away, so the server does not
+    // send it again. Request page by page until nothing is missing. If an answer is lost with the connection,
+    // the first page of the next connection starts the request again.
     const missingSeq = firstSeq === undefined ? 0 : this.#lastMissingBefore(firstSeq);
     if (missingSeq) {
       this.#transport.requestOlder(missingSeq + 1);
@@ -171,7 +178,7 @@ export class Conversation {
   }
 
   /**
-   * The server has stored what was said.
+   * Handle the acknowledgement that the server has stored a message.
    *
    * @param {string} id
    * @param {number} seq
@@ -189,12 +196,12 @@ export class Conversation {
       this.#isNew(message);
       this.#listener.onStored(id, seq, time);
     } else if (entry.seq !== seq && this.#isNew(message)) {
-      this.#listener.onMessage(message); // the one that looked like it was said in another window
+      this.#listener.onMessage(message); // an identical message of another window was taken for this one
     }
   }
 
   /**
-   * The server did not take it.
+   * Handle the refusal of a message.
    *
    * @param {string} id
    * @param {string} reason
@@ -211,7 +218,7 @@ export class Conversation {
   }
 
   /**
-   * The last number before this one that was not told, though earlier ones were; 0 if there is none.
+   * Return the last unreported sequence number between the oldest reported one and `seq`; 0 if there is none.
    *
    * @param {number} seq
    */
@@ -233,8 +240,10 @@ export class Conversation {
   }
 
   /**
-   * Whether it is one of the outbox, whose acknowledgement is still on its way, or was lost with a
-   * connection. Then it must not be shown a second time. It stays in the outbox until it is acknowledged.
+   * Whether a message is one of the outbox whose acknowledgement is still to come, or was lost with a
+   * connection.
+   *
+   * Such a message must not be shown twice. It stays in the outbox until it is acknowledged.
    *
    * @param {Message} message
    */

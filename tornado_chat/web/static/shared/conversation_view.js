@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * A message list and a composer, joined to one conversation.
+ * Connects a message list and a composer to one conversation.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { text } from "./strings.js";
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
- * What the reader does.
+ * The actions of the reader.
  *
  * @typedef {object} ConversationActions
  * @property {(text: string) => OutboxEntry} send
@@ -25,7 +25,7 @@ import { text } from "./strings.js";
  * @property {(seq: number) => void} markRead
  */
 
-const TYPING_TIMEOUT_MS = 6_000; // milliseconds after which nobody types who has not said so again
+const TYPING_TIMEOUT_MS = 6_000; // the typing indicator ends if it is not repeated within this time
 
 export class ConversationView {
   /**
@@ -43,7 +43,7 @@ export class ConversationView {
     composer.value = tabStorage.getItem(draftKey) ?? "";
     onDetail(composer, "draft", (draft) => this.#saveDraft(draft));
     onDetail(composer, "typing", actions.sendTyping);
-    onDetail(composer, "send", (said) => messages.addUnsent(actions.send(said)));
+    onDetail(composer, "send", (message) => messages.addUnsent(actions.send(message)));
     onDetail(messages, "older", () => actions.loadOlder());
     onDetail(messages, "read", actions.markRead);
     onDetail(messages, "resend", (id) => {
@@ -51,10 +51,10 @@ export class ConversationView {
       actions.resend(id);
     });
     onDetail(messages, "edit", (id) => this.#edit(id));
-    for (const unsent of outbox.entries) {
-      messages.addUnsent(unsent);
-      if (unsent.refused !== undefined) {
-        this.onRefused(unsent.id, unsent.refused);
+    for (const entry of outbox.entries) {
+      messages.addUnsent(entry);
+      if (entry.refused !== undefined) {
+        this.onRefused(entry.id, entry.refused);
       }
     }
   }
@@ -66,21 +66,21 @@ export class ConversationView {
   /** @type {number | undefined} */
   #typingTimer;
 
-  // --- what the conversation tells; bound, to be handed over as they are ---
+  // --- events of the conversation; bound, so that they can be spread into a listener ---
 
-  /** @param {Message} said */
-  onMessage = (said) => {
-    this.#messages.add(said);
-    if (!said.own) {
+  /** @param {Message} message */
+  onMessage = (message) => {
+    this.#messages.add(message);
+    if (!message.own) {
       this.onTyping(false);
     }
   };
 
   /**
-   * @param {Message[]} past
-   * @param {boolean} more
+   * @param {Message[]} messages
+   * @param {boolean} hasOlder
    */
-  onHistory = (past, more) => this.#messages.addHistory(past, more);
+  onHistory = (messages, hasOlder) => this.#messages.addHistory(messages, hasOlder);
 
   /**
    * @param {string} id
@@ -104,24 +104,24 @@ export class ConversationView {
     }
   };
 
-  /** The other side has read up to here. @param {number} seq */
+  /** The other side has read everything up to `seq`. @param {number} seq */
   onRead = (seq) => this.#messages.markRead(seq);
 
-  /** It is over: what was not stored will not be. */
+  /** Mark unsent messages as refused: the conversation has ended, so they will not be stored. */
   giveUpUnsent() {
-    for (const unsent of this.#outbox.entries) {
-      if (unsent.seq === undefined) {
-        this.#messages.markRefused(unsent.id, text("refused_over"), true);
+    for (const entry of this.#outbox.entries) {
+      if (entry.seq === undefined) {
+        this.#messages.markRefused(entry.id, text("refused_over"), true);
       }
     }
   }
 
-  /** A refused message goes back to where it was written. @param {string} id */
+  /** Move a refused message back into the composer. @param {string} id */
   #edit(id) {
-    const unsent = this.#outbox.find(id);
+    const entry = this.#outbox.find(id);
     this.#outbox.remove(id);
     this.#messages.removeUnsent(id);
-    this.#composer.value = [unsent?.text, this.#composer.value].filter(Boolean).join("\n");
+    this.#composer.value = [entry?.text, this.#composer.value].filter(Boolean).join("\n");
     this.#saveDraft(this.#composer.value);
     this.#composer.focus();
   }

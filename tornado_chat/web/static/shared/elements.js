@@ -1,12 +1,13 @@
 // @ts-check
 /**
- * Finding and making elements. Texts are always set as text: nothing that anybody wrote is ever read as HTML.
+ * Functions that find and create DOM elements. Contents are always set as text: user input is never parsed as
+ * HTML.
  *
  * @module
  */
 
 /**
- * The element that a page surely has.
+ * Return an element that the page must have.
  *
  * @template {Element} [T=HTMLElement]
  * @param {string} selector
@@ -23,6 +24,8 @@ export function find(selector, type = /** @type {any} */ (HTMLElement), root = d
 }
 
 /**
+ * Create an element.
+ *
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {string} [className]
@@ -39,7 +42,7 @@ export function make(tag, className = "", ...children) {
 }
 
 /**
- * Line drawings of 24 by 24, for elements whose name says the same in words.
+ * Line drawings of 24 by 24 units, for elements that have an accessible name.
  *
  * @type {Record<string, string>}
  */

@@ -1,19 +1,20 @@
 // @ts-check
 /**
- * Addresses in what people write, to be followed by a click. Everything stays text: only what is plainly an
- * http(s) address becomes a link, and it shows where it leads.
+ * Turns URLs in messages into links. All other text stays text: only a plain http(s) URL becomes a link, and
+ * the link text is the URL.
  *
  * @module
  */
 
 import { make } from "./elements.js";
 
-// Up to a space, a quotation mark or Chinese punctuation; what ends a sentence is not part of it.
+// A URL ends at a space, a quotation mark or Chinese punctuation; punctuation at its end belongs to the
+// sentence.
 const URL_PATTERN = /https?:\/\/[^\s<>"“”‘’「」《》（）【】，。；：！？、]+/g;
 const TRAILING_PUNCTUATION = /[.,;:!?')\]}]+$/;
 
 /**
- * The text in pieces, of which some are links.
+ * Split a text into plain strings and link elements.
  *
  * @param {string} text
  * @returns {(string | HTMLAnchorElement)[]}

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * `<chat-messages>`: what was said, with what became of one's own messages.
+ * `<chat-messages>`: the list of messages, with the delivery state of the reader's own messages.
  *
- * Events: `older` (the reader nears the beginning), `read` with the number up to which the other
- * side's messages were on the screen, `edit` and `again` with the id of a refused message.
+ * Events: `older` (the reader scrolls near the beginning), `read` with the highest sequence number of the
+ * other side that was on the screen, `edit` and `resend` with the id of a refused message.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { parseTime, sameDay, TimeFormatter } from "./time.js";
 /** @typedef {import("./conversation.js").Message} Message */
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
-/** A line of the list, and what is known of it. */
+/** One row of the list and its state. */
 class Item {
   /**
    * @param {HTMLLIElement} element
@@ -27,22 +27,22 @@ class Item {
     Object.assign(this, known);
   }
 
-  /** Not known while it is being sent. @type {number | undefined} */
+  /** Undefined while the message is being sent. @type {number | undefined} */
   seq;
   /** @type {Date | undefined} */
   time;
   /** @type {"own" | "other" | "system"} */
   side = "system";
-  /** Of an own message that is on its way. @type {string | undefined} */
+  /** The id of an own message that is not stored yet. @type {string | undefined} */
   id;
-  /** The line before it that tells the day. @type {HTMLLIElement | undefined} */
+  /** The row above this one that shows the day. @type {HTMLLIElement | undefined} */
   dayElement;
-  /** The place for what became of an own message. @type {HTMLElement | undefined} */
+  /** The element that shows the delivery state of an own message. @type {HTMLElement | undefined} */
   deliveryElement;
 }
 
-const END_TOLERANCE_PX = 48; // pixels that count as being at the end
-const GROUP_WINDOW_MS = 4 * 60_000; // milliseconds within which messages of one side belong together
+const END_TOLERANCE_PX = 48; // a scroll position this close to the end counts as the end
+const GROUP_WINDOW_MS = 4 * 60_000; // messages of one side within this time are shown as a group
 
 export class ChatMessages extends HTMLElement {
   #times = new TimeFormatter(language);
@@ -57,7 +57,7 @@ export class ChatMessages extends HTMLElement {
   #visible = true;
   #held = false;
   #hasOlder = false;
-  /** Whether addresses become links. To be set before there is anything. */
+  /** Whether URLs become links. Set it before the first message is added. */
   linkUrls = false;
   #atEnd = true;
   #loaded = false;
@@ -65,11 +65,12 @@ export class ChatMessages extends HTMLElement {
   #emptyElement;
   /** @type {Item | undefined} */
   #lastOwn;
-  /** What an empty list says: the keys of a title and of a sentence. */
+  /** The text keys of an empty list: a title and a sentence. */
   emptyTextKeys = ["empty_title", "empty_text"];
   #disconnected = new AbortController();
   #scrollTop = 0;
-  // A keyboard that slides in, a growing composer, a turned telephone: who was at the end stays there.
+  // If the list was at its end, it stays there when the keyboard appears, the composer grows or the device is
+  // rotated.
   #resizeObserver = new ResizeObserver(() => this.#atEnd && this.scrollToEnd());
 
   connectedCallback() {
@@ -81,7 +82,7 @@ export class ChatMessages extends HTMLElement {
       signal: this.#disconnected.signal,
     });
     this.#resizeObserver.observe(this.#log);
-    this.#log.scrollTop = this.#scrollTop; // to be somewhere else in the page does not mean to read from the beginning
+    this.#log.scrollTop = this.#scrollTop; // moving the element in the page resets the scroll position
   }
 
   disconnectedCallback() {
@@ -94,8 +95,8 @@ export class ChatMessages extends HTMLElement {
     this.#log.setAttribute("aria-live", "polite");
     this.#log.setAttribute("aria-relevant", "additions");
     this.#log.setAttribute("aria-label", text("conversation"));
-    this.#log.setAttribute("aria-busy", "true"); // until the past is there, which is no news
-    this.#log.tabIndex = 0; // so that the keyboard can scroll it
+    this.#log.setAttribute("aria-busy", "true"); // until the history is loaded, which must not be announced
+    this.#log.tabIndex = 0; // makes it scrollable with the keyboard
     this.#log.append(this.#list);
     this.#newerButton.type = "button";
     this.#newerButton.hidden = true;
@@ -110,10 +111,10 @@ export class ChatMessages extends HTMLElement {
     this.#log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
   }
 
-  /** How the other side is called. */
+  /** The name of the other side. */
   set otherName(/** @type {string} */ name) {
     if (name === this.#otherName) {
-      return; // what is written anew in a log is read out anew
+      return; // screen readers would announce a rewritten text again
     }
     this.#otherName = name;
     for (const who of this.querySelectorAll(".other .who-said")) {
@@ -125,13 +126,13 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
-  /** Whether the list can be seen at all: what nobody sees was not read. */
+  /** Whether the list is visible: messages in a hidden list do not count as read. */
   set visible(/** @type {boolean} */ watched) {
     this.#visible = watched;
     this.#reportRead();
   }
 
-  /** Whether what is written waits for more than the network: for somebody to send it to. */
+  /** Whether unsent messages wait for an agent, and not only for the network. */
   set held(/** @type {boolean} */ held) {
     this.#held = held;
     this.#items
@@ -144,7 +145,7 @@ export class ChatMessages extends HTMLElement {
     this.#typingElement.hidden = !typing;
   }
 
-  /** Something new. @param {Message} message */
+  /** Add a new message. @param {Message} message */
   add(message) {
     const item = this.#makeItem(message);
     this.#insert(item, "new");
@@ -154,7 +155,7 @@ export class ChatMessages extends HTMLElement {
   }
 
   /**
-   * Something of before, which is not announced.
+   * Add earlier messages, which are not announced.
    *
    * @param {Message[]} messages
    * @param {boolean} hasOlder whether there is anything before the very first
@@ -173,24 +174,24 @@ export class ChatMessages extends HTMLElement {
     if (this.#atEnd) {
       this.scrollToEnd();
     } else {
-      // What the reader looks at stays where it is.
+      // Keep the visible messages in place.
       this.#log.scrollTop = top + this.#log.scrollHeight - height;
     }
-    // Not before the next frame: what is added while busy must have been seen as such.
+    // In the next frame: screen readers must see the additions while the log is busy.
     requestAnimationFrame(() => {
       this.#log.setAttribute("aria-busy", "false");
       this.#onScroll();
     });
   }
 
-  /** An own message that is on its way. @param {OutboxEntry} entry */
+  /** Add an own message that is not stored yet. @param {OutboxEntry} entry */
   addUnsent(entry) {
     const item = this.#makeItem({ text: entry.text, own: true }, entry.id);
     this.#insert(item, "new");
     this.scrollToEnd();
   }
 
-  /** @param {string} msg @param {string} time */
+  /** Add a system message. @param {string} msg @param {string} time */
   addSystem(msg, time) {
     const content = make("span", "", systemText(msg));
     const element = make("li", "system", content);
@@ -199,7 +200,7 @@ export class ChatMessages extends HTMLElement {
   }
 
   /**
-   * The server has it.
+   * The server has stored a message.
    *
    * @param {string} id
    * @param {number} seq
@@ -211,16 +212,16 @@ export class ChatMessages extends HTMLElement {
       return;
     }
     if (this.#items.some((item) => item.seq === seq)) {
-      this.#remove(item); // the past had it already
+      this.#remove(item); // it was already part of the history
       return;
     }
     item.id = undefined;
     item.seq = seq;
-    item.element.classList.remove("refused"); // it had been given up too early
+    item.element.classList.remove("refused"); // it was marked as refused too early
     item.time = parseTime(time);
     this.#showTime(item);
     this.#showDelivery(item);
-    // Others' messages may have been stored between.
+    // Messages of the other side may have been stored in between.
     const index = this.#items.indexOf(item);
     const after = this.#items.slice(index + 1).some((other) => other.seq !== undefined && other.seq < seq);
     const before = this.#items
@@ -238,11 +239,11 @@ export class ChatMessages extends HTMLElement {
   }
 
   /**
-   * The server did not take it: it stays, with the reason.
+   * Mark a message as refused by the server. It stays in the list, with the reason.
    *
    * @param {string} id
    * @param {string} reason
-   * @param {boolean} [final] nothing can be done about it any more
+   * @param {boolean} [final] it can neither be edited nor sent again
    */
   markRefused(id, reason, final = false) {
     const item = this.#items.find((item) => item.id === id);
@@ -266,7 +267,7 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
-  /** It is tried once more. @param {string} id */
+  /** A refused message is being sent again. @param {string} id */
   markSending(id) {
     const item = this.#items.find((item) => item.id === id);
     if (item) {
@@ -275,7 +276,7 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
-  /** Take a message that was not sent out of the list. @param {string} id */
+  /** Remove an unsent message from the list. @param {string} id */
   removeUnsent(id) {
     const item = this.#items.find((item) => item.id === id);
     if (item) {
@@ -283,7 +284,7 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
-  /** The other side has read up to here. @param {number} seq */
+  /** The other side has read everything up to `seq`. @param {number} seq */
   markRead(seq) {
     if (seq > this.#readSeq) {
       this.#readSeq = seq;
@@ -305,7 +306,7 @@ export class ChatMessages extends HTMLElement {
     this.#reportRead();
   }
 
-  // --- lines ---
+  // --- rows ---
 
   /**
    * @param {{ text: string, own: boolean, seq?: number, time?: string }} message
@@ -355,11 +356,11 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
-  // --- their order ---
+  // --- order ---
 
   /**
-   * Put an item where it belongs: messages by their numbers, what is on its way at the end, what the
-   * server tells where it came.
+   * Insert an item at its position: messages by sequence number, unsent messages at the end, system messages
+   * in the order of arrival.
    *
    * @param {Item} item
    * @param {"new" | "history"} kind
@@ -382,7 +383,7 @@ export class ChatMessages extends HTMLElement {
   }
 
   /**
-   * Whether `other` comes after the new `item`.
+   * Whether `other` belongs after the new `item`.
    *
    * @param {Item} other
    * @param {Item} item
@@ -409,7 +410,11 @@ export class ChatMessages extends HTMLElement {
     this.#showEmpty();
   }
 
-  /** Days and groups, where an item came or went. @param {number} index */
+  /**
+   * Update day rows and groups around an index at which an item was inserted or removed.
+   *
+   * @param {number} index
+   */
   #updateGrouping(index) {
     for (const at of [index - 1, index, index + 1]) {
       const item = this.#items[at];
@@ -448,7 +453,8 @@ export class ChatMessages extends HTMLElement {
   }
 
   /**
-   * Whether the last item with a time before `at` is of the day of `time`: what is on its way has none.
+   * Whether the last item before `at` that has a time (unsent messages have none) is of the same day as
+   * `time`.
    *
    * @param {number} at
    * @param {Date} time
@@ -480,12 +486,12 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
-  // --- where the reader is ---
+  // --- scroll position ---
 
   #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
     if (clientHeight === 0) {
-      return; // it is not to be seen
+      return; // the list is hidden
     }
     this.#scrollTop = scrollTop;
     this.#atEnd = scrollHeight - scrollTop - clientHeight <= END_TOLERANCE_PX;
@@ -496,7 +502,7 @@ export class ChatMessages extends HTMLElement {
       this.#showNewer(true, "to_the_end");
     }
     if (this.#hasOlder && scrollTop < clientHeight / 2) {
-      this.#hasOlder = false; // the answer says it again
+      this.#hasOlder = false; // the next history page sets it again
       this.dispatchEvent(new CustomEvent("older"));
     }
   }
@@ -523,6 +529,8 @@ export class ChatMessages extends HTMLElement {
 customElements.define("chat-messages", ChatMessages);
 
 /**
+ * Whether two adjacent items are shown as a group.
+ *
  * @param {Item} previous
  * @param {Item} item
  */

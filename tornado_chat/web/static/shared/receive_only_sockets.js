@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * The dialects of `/notify` and `/observe`: sockets that one only listens to.
+ * The dialects of `/notify` and `/observe`: sockets that only receive.
  *
- * Neither has a frame that says "let in": a first sign of life is asked for as soon as the socket is there, and
- * whoever gets the answer, or anything else, is in. A close right after the upgrade (4401, 4403, 1013) comes
- * instead of it, so nobody is told of a connection that never was, and attempts become rarer.
+ * Neither dialect has a frame that accepts the client. So a probe is sent as soon as the socket is open, and
+ * the first frame that arrives marks the client as accepted. If the server refuses the client, it closes
+ * right after the upgrade (4401, 4403, 1013): then no open connection is reported, and the retry delay grows.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { Connection } from "./connection.js";
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
 
 /**
- * A notification, as `/notify` tells it.
+ * A notification in the format of `/notify`.
  *
  * @typedef {object} NotifyFrame
  * @property {number} id
@@ -27,34 +27,34 @@ import { Connection } from "./connection.js";
  */
 
 /**
- * Something that was said, as `/observe` and the HTTP API tell it.
+ * A message in the format of `/observe` and of the HTTP API.
  *
  * @typedef {object} ObservedMessage
  * @property {number} seq
  * @property {string} msg
- * @property {boolean} senderType false: the visitor, true: the consultant
- * @property {string} time the server's
+ * @property {boolean} senderType false: the client, true: the consultant
+ * @property {string} time server time
  */
 
 /**
  * @typedef {object} ReceiveOnlyListener
  * @property {(status: ConnectionStatus) => void} onStatus
- * @property {() => void} [onAccepted] let in: what was missed until now may be asked for
+ * @property {() => void} [onAccepted] the client was accepted: missed events can be requested now
  */
 
 /**
  * @typedef {object} NotificationEvents
- * @property {(notification: NotifyFrame) => void} onNotification after a reconnect possibly once more
+ * @property {(notification: NotifyFrame) => void} onNotification may be repeated after a reconnect
  *
  * @typedef {ReceiveOnlyListener & NotificationEvents} NotifyListener
  */
 
 /**
  * @typedef {object} ObserveEvents
- * @property {(line: ObservedMessage) => void} onMessage after a reconnect possibly once more, and not without gaps where the
- *   same person listens in several windows
+ * @property {(message: ObservedMessage) => void} onMessage may be repeated after a reconnect, and may have
+ *   gaps if the same person listens in several windows
  * @property {(present: Record<string, boolean>) => void} onPresence by role
- * @property {(time: string) => void} onEnd the session is over; the socket closes with 1000
+ * @property {(time: string) => void} onEnd the session has ended; the socket closes with 1000
  *
  * @typedef {ReceiveOnlyListener & ObserveEvents} ObserveListener
  */
@@ -95,7 +95,7 @@ class ReceiveOnlySocket {
     this.#connection.retry();
   }
 
-  /** Close it without a word. */
+  /** Close the connection for good, without a status change. */
   stop() {
     this.#connection.stop();
   }
@@ -116,7 +116,7 @@ export class NotifySocket extends ReceiveOnlySocket {
   }
 }
 
-/** One session, for somebody who takes no part in it. Nobody in it notices. */
+/** One session, for an observer. The participants do not notice the observer. */
 export class ObserveSocket extends ReceiveOnlySocket {
   /**
    * @param {TokenSource} token

@@ -1,23 +1,25 @@
 // @ts-check
 /**
- * Who is here, and for what: `#token=…&session=4&type=0`, for a consultant with `&supervisor=3`, who is on duty.
+ * The fragment of a room's URL: `#token=…&session=4&type=0`. For a consultant, `&supervisor=3` names the
+ * supervisor on duty.
  *
- * A fragment never reaches a server or its logs. With a token it leaves the address bar at once, so that it is not
- * shown, bookmarked or shared by mistake; for reloads this tab remembers it. Without one it says only which
- * room is meant, and `signin.js` finds out who is here.
+ * A fragment never reaches a server or its logs. If it has a token, it is removed from the address bar at
+ * once, so that it is not shown, bookmarked or shared by mistake; this tab stores it for reloads. Without a
+ * token the fragment only names the room, and `signin.js` finds out who the person is.
  *
  * @module
  */
 
 /**
  * @typedef {object} RoomLink
- * @property {string} token empty if the address has none
- * @property {(refused?: string) => Promise<string>} [renew] a token that is valid for some time yet, of `signin.js`
- * @property {boolean} [hasAccount] whether the browser is signed in, so that addresses need no token
+ * @property {string} token empty if the URL has none
+ * @property {(refused?: string) => Promise<string>} [renew] the token source of `signin.js`
+ * @property {boolean} [hasAccount] whether the browser is signed in, so that URLs need no token
  * @property {number} session the number of the session, or of the supervision record
  * @property {0 | 1} type 0: a session, 1: a supervision record
- * @property {Role} role whose token it is
- * @property {string} supervisor whom a consultant calls by one click; empty: has to say whom
+ * @property {Role} role the role of the token's owner
+ * @property {string} supervisor the supervisor whom the consultant calls with one click; empty: the
+ *   consultant enters an id
  */
 
 /** @typedef {"user" | "consultant" | "supervisor"} Role */
@@ -25,7 +27,7 @@
 const KEY = `ticket:${location.pathname}`;
 
 /**
- * Takes the ticket out of the address, or what this tab remembers of it.
+ * Take the room link from the URL, or from this tab's storage.
  *
  * @param {string} roleClaim the claim of the token with the role
  * @returns {RoomLink | null} null: there is none, or it is not complete
@@ -48,13 +50,16 @@ export function takeRoomLink(roleClaim) {
   return { token, session: Number(session), type: kind, role: roleOf(token, roleClaim, kind), supervisor };
 }
 
-/** Another link was opened in this tab: only the fragment changes, so the page must start again itself. */
+/**
+ * Reload when another link is opened in this tab: only the fragment changes then, and the browser does not
+ * reload.
+ */
 export function reloadOnNewLink() {
   addEventListener("hashchange", () => location.hash && location.reload());
 }
 
 /**
- * The address of another room for the same person.
+ * The URL of another room for the same person.
  *
  * @param {RoomLink} link
  * @param {number} session
@@ -67,7 +72,7 @@ export async function roomAddress(link, session, type) {
 }
 
 /**
- * What the token says of itself. It decides what the page offers; what is allowed decides the server.
+ * Read the role from a token. It decides what the page offers; permissions are checked by the server.
  *
  * @param {string} token
  * @param {string} claim
@@ -80,6 +85,6 @@ function roleOf(token, claim, type) {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     return JSON.parse(atob(payload))[claim] === "consultant" ? "consultant" : other;
   } catch {
-    return other; // not a JWT: a plugin may have tokens of its own
+    return other; // not a JWT: a plugin may use its own token format
   }
 }

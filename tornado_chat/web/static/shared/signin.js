@@ -1,13 +1,14 @@
 // @ts-check
 /**
- * Who is here, by one of three ways, in this order:
+ * Finds out who uses the page. Three sources are tried in this order:
  *
- * - `fragment`: a token in the address, `#token=…`. It leaves the address bar at once; this tab remembers it.
- * - `message`: the page that has this one in a frame, or opened it, posts a token. It must be of an origin of
- *   `[web] origins`, or of ours. `host.js` has the messages.
- * - `account`: somebody signed in at `/signin`; the browser has a cookie.
+ * - `fragment`: a token in the URL, `#token=…`. It is removed from the address bar at once; this tab stores
+ *   it.
+ * - `message`: the page that frames or opened this one posts a token. Its origin must be listed in `[web]
+ *   origins`, or be the server's own. `token_host.js` handles the messages.
+ * - `account`: the person has signed in at `/signin`; the browser has a cookie.
  *
- * `docs/signin.md` tells it to people who embed pages.
+ * `docs/signin.md` describes this for developers who embed pages.
  *
  * @module
  */
@@ -19,30 +20,33 @@ import { metaContent, readToken, SignInExpired } from "./identity.js";
  * @typedef {object} SignedIn
  * @property {string} id
  * @property {string} role
- * @property {string} name what others see; may be empty
- * @property {(refused?: string) => Promise<string>} token a token that is valid for some time yet, renewed where
- *   needed. `refused`: one that the server did not take (4401, 401), which is then not given again. Throws
- *   `SignInOver` when there is no way to get one. Of an account that is not signed in any more the promise stays open: the
- *   page is left for `/signin`, and comes back. Other errors: the server cannot be reached, try again.
+ * @property {string} name the name that others see; may be empty
+ * @property {(refused?: string) => Promise<string>} token resolves to a token with enough remaining lifetime,
+ *   renewed if necessary. `refused`: a token that the server refused (4401, 401); it is not returned again.
+ *   Throws `SignInExpired` if there is no way to get a token. If the account is signed out, the promise stays
+ *   pending while the page leaves for `/signin` and comes back. Any other error: the server cannot be
+ *   reached, try again.
  * @property {"fragment" | "message" | "account"} by
- * @property {() => Promise<void>} [signOut] of an account: ends the session, forgets what this tab remembers
- *   and goes to `/signin`. A page with something unsent asks before
+ * @property {() => Promise<void>} [signOut] for accounts: ends the sign-in, clears this tab's storage and
+ *   goes to `/signin`. A page with unsent messages asks first
  */
 
 /**
- * Somebody who has no business on this page.
+ * A person whose role may not use the page.
  *
  * @typedef {object} WrongRole
  * @property {string} wrongRole
  * @property {string} name
- * @property {(() => Promise<void>) | null} signInAgain goes to where somebody else can sign in, if there is such a place
+ * @property {(() => Promise<void>) | null} signInAgain goes to the page on which another person can sign in;
+ *   null without such a page
  */
 
-const MIN_VALID_MS = 60_000; // milliseconds that a token has to be valid yet
+const MIN_VALID_MS = 60_000; // the remaining lifetime that a token must have
 const FETCH_TIMEOUT_MS = 15_000;
-const FRAME_TOKEN_TIMEOUT_MS = 10_000; // how long the page around this one may take to post a token
-const OPENER_TOKEN_TIMEOUT_MS = 3_000; // or the one that opened it
-const OPENER_TOKEN_SHORT_TIMEOUT_MS = 1_000; // which may not know of any token, as the link it followed was just a link
+const FRAME_TOKEN_TIMEOUT_MS = 10_000; // how long the framing page may take to post a token
+const OPENER_TOKEN_TIMEOUT_MS = 3_000; // how long the opening page may take
+// the same with accounts: the opener may be an ordinary page with a link, which posts no token
+const OPENER_TOKEN_SHORT_TIMEOUT_MS = 1_000;
 
 const TOKEN_KEY = `token:${location.pathname}`;
 const PERSON_KEY = "person";
@@ -51,12 +55,13 @@ const hasAccounts = metaContent("accounts") === "on";
 const isFramed = window.parent !== window;
 
 /**
- * Find out who is here. Goes to `/signin` if it is nobody, and anybody can sign in there.
+ * Find out who uses the page. Go to `/signin` if nobody is signed in and accounts exist.
  *
  * @param {object} wanted
- * @param {readonly string[]} wanted.roles whom the page is for. What somebody may do decides the server
- * @returns {Promise<SignedIn | WrongRole | null>} null: nobody, and there is no way to sign in
- * @throws {Error} the server cannot be reached
+ * @param {readonly string[]} wanted.roles the roles that may use the page; permissions are checked by the
+ *   server
+ * @returns {Promise<SignedIn | WrongRole | null>} null: nobody is signed in, and there is no way to sign in
+ * @throws {Error} if the server cannot be reached
  */
 export async function signIn({ roles }) {
   const host = TokenHost.find(metaContent("origins").split(" ").filter(Boolean));
@@ -77,7 +82,7 @@ export async function signIn({ roles }) {
     }
   }
   if (!hasAccounts || isFramed) {
-    return null; // a frame of another site has no cookies of ours
+    return null; // the server's cookies are not sent in a frame of another site
   }
   const issued = await requestToken();
   if (!issued) {
@@ -86,7 +91,7 @@ export async function signIn({ roles }) {
   return checkRole(roles, new AccountToken(issued), issued.token);
 }
 
-/** Leave for `/signin`, and come back. @returns {Promise<never>} */
+/** Go to `/signin`, which comes back. @returns {Promise<never>} */
 function goToSignIn() {
   const back = location.pathname + location.search + location.hash;
   location.assign(`/signin?${new URLSearchParams({ next: back })}`);
@@ -107,7 +112,7 @@ function checkRole(roles, source, token) {
   rememberPerson(`${role}:${id}`);
   return {
     id,
-    role: role || roles[0], // no JWT: a plugin may have tokens of its own
+    role: role || roles[0], // not a JWT: a plugin may use its own token format
     name,
     by: source.by,
     token: (refused) => source.token(refused),
@@ -116,7 +121,7 @@ function checkRole(roles, source, token) {
 }
 
 /**
- * What the tab remembers (drafts, unsent messages) is of one person, and for nobody else to find.
+ * Clear the tab's storage (drafts, unsent messages) if it belongs to another person.
  *
  * @param {string} person
  */
@@ -132,7 +137,7 @@ function rememberPerson(person) {
   sessionStorage.setItem(PERSON_KEY, person);
 }
 
-// --- the three ways ---
+// --- the three sources ---
 
 class FragmentToken {
   by = /** @type {const} */ ("fragment");
@@ -152,7 +157,7 @@ class FragmentToken {
   /** @param {string} [refused] */
   async token(refused) {
     if (this.#host?.current) {
-      return orExpired(await this.#host.token(refused, MIN_VALID_MS)); // it has posted a newer one
+      return orExpired(await this.#host.token(refused, MIN_VALID_MS)); // the host has posted a newer token
     }
     if (this.#given !== refused && readToken(this.#given).expiresMs > Date.now()) {
       return this.#given;
@@ -201,7 +206,7 @@ class AccountToken {
 
   #issued;
   #expiresMs;
-  /** Of several that ask at once, one does. @type {Promise<string> | undefined} */
+  /** The pending request; concurrent callers share it. @type {Promise<string> | undefined} */
   #renewal;
 
   /** @param {string} [refused] */
@@ -221,7 +226,7 @@ class AccountToken {
       return goToSignIn();
     }
     if (issued.role !== this.#issued.role || issued.id !== this.#issued.id) {
-      location.reload(); // somebody else has signed in, in another tab
+      location.reload(); // another person has signed in in another tab
       return new Promise(() => {});
     }
     this.#issued = issued;
@@ -246,7 +251,9 @@ function orExpired(token) {
   return token;
 }
 
-/** The token of the address, or the one that this tab remembers; empty if there is none, or it has expired. */
+/**
+ * Return the token of the URL, or the one that this tab has stored; empty if there is none or it has expired.
+ */
 function takeFragment() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const given = fragment.get("token");
@@ -264,16 +271,22 @@ function takeFragment() {
   return token;
 }
 
-/** Another link was opened in this tab: only the fragment changes, so the page must start again itself. */
+/**
+ * Reload when another link is opened in this tab: only the fragment changes then, and the browser does not
+ * reload.
+ */
 addEventListener("hashchange", () => {
   if (new URLSearchParams(location.hash.slice(1)).has("token")) {
     location.reload();
   }
 });
 
-// --- the server's accounts ---
+// --- accounts of the server ---
 
-/** @typedef {{ token: string, expires_in: number, id: string | number, role: string, name: string }} IssuedToken */
+/**
+ * @typedef {{ token: string, expires_in: number, id: string | number, role: string, name: string }}
+ *   IssuedToken
+ */
 
 /** @returns {Promise<IssuedToken | null>} null: nobody is signed in */
 async function requestToken() {
@@ -289,6 +302,8 @@ async function requestToken() {
 }
 
 /**
+ * Request a resource of the account API.
+ *
  * @param {"GET" | "POST" | "DELETE"} method
  * @param {"session" | "token"} resource
  * @param {object} [body]

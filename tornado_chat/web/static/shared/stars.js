@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * A choice of one to five stars, as radio buttons called `stars`.
+ * A rating of one to five stars, as radio buttons named `stars`.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { text } from "./strings.js";
 
 const STARS = [1, 2, 3, 4, 5];
 
-/** @param {HTMLElement} container of the class `stars`, in a form */
+/** @param {HTMLElement} container an element of class `stars` in a form */
 export function fillStars(container) {
   for (const number of STARS) {
     const input = make("input", "hidden");

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What both sides of the support dialect have in common: `support_user.js` and `support_waiter.js`.
+ * The common part of the support dialect's two sides, `support_user.js` and `support_waiter.js`.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { newId } from "./outbox.js";
 /** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
- * A frame of the server.
+ * A frame from the server.
  *
  * @typedef {object} Frame
  * @property {string} id
@@ -30,14 +30,21 @@ import { newId } from "./outbox.js";
  * @property {number} [conversation]
  */
 
-/** @typedef {ConversationListener & { onTyping: (typing: boolean) => void, onRead: (seq: number) => void }} SupportListener */
+/**
+ * @typedef {ConversationListener & { onTyping: (typing: boolean) => void, onRead: (seq: number) => void }}
+ *   SupportListener
+ */
 
-/** A line of the history. @typedef {{ seq: number, sender: string, message: string, time: string }} HistoryRow */
+/**
+ * One message of the history.
+ *
+ * @typedef {{ seq: number, sender: string, message: string, time: string }} HistoryRow
+ */
 
 const CLOSE_TOO_BIG = 1009;
 const HISTORY_PAGE_MESSAGES = 50;
 
-/** Signing in, questions and answers. */
+/** Authentication, requests and their answers. */
 export class SupportSocket {
   /**
    * @param {"user" | "waiter"} role
@@ -53,7 +60,7 @@ export class SupportSocket {
       onStatus,
       onFrame: (frame) => this.#dispatch(frame),
       onAccepted: () => this.onAccepted(),
-      sendProbe: () => this.request("get_history", { limit: 1 }), // an error is an answer too
+      sendProbe: () => this.request("get_history", { limit: 1 }), // an error is an answer, too
       oldestPendingMs: () =>
         Math.min(...this.conversations().map((conversation) => conversation.oldestInFlightMs)),
       mapCloseCode: (code) => this.#mapCloseCode(code),
@@ -62,9 +69,13 @@ export class SupportSocket {
 
   #features;
   #token = "";
-  /** The own address. */
+  /** The address of this side. */
   address = "";
-  /** The conversation that a page of the past was asked for, by the id of the question. @type {Map<string, Conversation>} */
+  /**
+   * The conversation for which history was requested, by the id of the request.
+   *
+   * @type {Map<string, Conversation>}
+   */
   #historyRequests = new Map();
 
   start() {
@@ -80,7 +91,7 @@ export class SupportSocket {
   }
 
   /**
-   * Send a frame that is no message. Returns its id.
+   * Send a frame that is not a message. Return its id.
    *
    * @param {string} type
    * @param {object | null} [payload]
@@ -122,7 +133,7 @@ export class SupportSocket {
     };
   }
 
-  // --- what each side does its own way ---
+  // --- to be overridden ---
 
   /** @returns {Conversation[]} */
   conversations() {
@@ -134,10 +145,10 @@ export class SupportSocket {
   /** @param {Frame} _frame */
   onFrame(_frame) {}
 
-  /** Nobody's message was refused, but something else. @param {Frame} _frame */
+  /** An error that does not refuse a message. @param {Frame} _frame */
   onError(_frame) {}
 
-  // --- inside ---
+  // --- internal ---
 
   /** @param {string} token */
   #prepare(token) {
@@ -182,7 +193,7 @@ export class SupportSocket {
     }
   }
 
-  /** Whose message it was. @param {string} id */
+  /** The conversation to which a message id belongs. @param {string} id */
   #conversationOf(id) {
     return this.conversations().find((conversation) => conversation.outbox.find(id));
   }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The user's side of the support dialect.
+ * The client's side of the support dialect.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import { SupportSocket } from "./support.js";
 /** @typedef {import("./support.js").SupportListener} SupportListener */
 
 /**
- * Where a user stands.
+ * The phase of a client.
  *
- * - `none`: in no line and in no conversation
- * - `waiting`: in the line, at `place` (1: the next one); `returned`: its waiter was lost
- * - `talking`: with a waiter, called `name`
- * - `over`: there was a place or a conversation, and it is over
+ * - `none`: neither in the queue nor in a conversation
+ * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent
+ * - `talking`: assigned to an agent called `name`
+ * - `over`: the wait or the conversation has ended
  *
  * @typedef {object} UserPhase
  * @property {"none" | "waiting" | "talking" | "over"} state
@@ -39,17 +39,19 @@ import { SupportSocket } from "./support.js";
  *   onRated: () => void,
  *   onError: (message: string) => void,
  * }} UserListener
- * `begun`: it is another conversation than the last one: nothing of that belongs into it. `unsent` was
- * written for that one, and will not be sent. `readHere`: how far oneself has read, in any window.
+ * `onConversation`: a different conversation begins, which shares nothing with the previous one. `unsent` are
+ * the texts that were written for the previous one and will not be sent. `onOwnRead`: how far this client has
+ * read, in any window.
  */
 
-/** A user in search of a waiter, and in conversation with one. */
+/** The socket of a client who waits for an agent or talks to one. */
 export class UserSupportSocket extends SupportSocket {
   /**
    * @param {TokenSource} token
    * @param {Outbox} outbox
    * @param {UserListener} listener
-   * @param {number} [lastConversation] the conversation that was shown before a reload: if it is over now, that is told
+   * @param {number} [lastConversation] the conversation that was shown before a reload; its end is reported
+   *   if it has ended
    */
   constructor(token, outbox, listener, lastConversation) {
     super("user", token, ["ack", "seq", "echo", "typing", "read", "profile"], listener.onStatus);
@@ -63,13 +65,13 @@ export class UserSupportSocket extends SupportSocket {
   #listener;
   #lastConversation;
   #conversation;
-  /** The number of the conversation that is shown. @type {number | undefined} */
+  /** The number of the shown conversation. @type {number | undefined} */
   #conversationNumber;
   /** @type {UserPhase} */
   #phase = { state: "none" };
-  /** Whether to join the line, rather than only to come back. */
+  /** Whether to join the queue, and not only to resume a conversation. */
   #joinRequested = false;
-  /** Whether to leave, as soon as there is a connection. */
+  /** Whether to leave as soon as there is a connection. */
   #leaveRequested = false;
   #connectRequest = "";
   #rateRequest = "";
@@ -79,18 +81,18 @@ export class UserSupportSocket extends SupportSocket {
     return this.#phase;
   }
 
-  /** Join the line, or come back to the conversation there is. */
+  /** Join the queue, or resume the current conversation. */
   joinQueue() {
     this.#joinRequested = true;
     this.#sendConnect();
   }
 
-  /** Come back to what another window may have begun. */
+  /** Resume a conversation that another window may have started. */
   resume() {
     this.#sendConnect();
   }
 
-  /** Leave the line, or end the conversation; without a connection, as soon as there is one. */
+  /** Leave the queue or end the conversation; without a connection, as soon as there is one. */
   leave() {
     this.#joinRequested = false;
     this.#leaveRequested = true;
@@ -101,7 +103,7 @@ export class UserSupportSocket extends SupportSocket {
     }
   }
 
-  /** Say it now, or as soon as there is somebody to say it to. @param {string} text */
+  /** Send a message now, or as soon as an agent is assigned. @param {string} text */
   send(text) {
     const entry = this.#conversation.send(text);
     entry.conversation = this.#conversationNumber;
@@ -186,13 +188,13 @@ export class UserSupportSocket extends SupportSocket {
     }
   }
 
-  /** @param {{ location: number, conversation: number, returned: boolean }} line */
+  /** @param {{ location: number, conversation: number, returned: boolean }} ticket */
   #onQueued({ location, conversation, returned }) {
     const previous = this.#phase;
     this.#setConversation(conversation);
     this.#setPhase({ state: "waiting", position: location, returned, conversation });
     if (returned && !(previous.state === "waiting" && previous.returned)) {
-      this.#resync(); // the next waiter will read what is written meanwhile
+      this.#resync(); // the next agent can read what is written while waiting
     }
   }
 
@@ -203,7 +205,7 @@ export class UserSupportSocket extends SupportSocket {
     this.#resync();
   }
 
-  /** What comes from now on belongs to this conversation. @param {number} number */
+  /** Switch to the conversation to which the following frames belong. @param {number} number */
   #setConversation(number) {
     this.#joinRequested = false;
     if (this.#leaveRequested) {
@@ -217,7 +219,7 @@ export class UserSupportSocket extends SupportSocket {
       this.#readSeq = 0;
     }
     this.#conversationNumber = number;
-    // What was written for somebody else must not reach whoever is next.
+    // A message that was written for one agent must not reach another one.
     const stale = this.#outbox.entries.filter((entry) => entry.conversation !== number);
     stale.forEach((entry) => this.#outbox.remove(entry.id));
     const unsent = stale.filter((entry) => entry.seq === undefined);
@@ -238,11 +240,13 @@ export class UserSupportSocket extends SupportSocket {
   /** @param {Frame} frame */
   #onDisconnected(frame) {
     const previous = this.#phase.state;
-    const nothingToResume = frame.reply_id !== undefined; // there is nothing to come back to
+    // the answer to `connect`: there is no conversation to resume
+    const nothingToResume = frame.reply_id !== undefined;
     this.#leaveRequested = false;
     if (previous === "talking" || previous === "waiting") {
       if (nothingToResume && this.#conversationNumber !== undefined) {
-        this.requestHistory(this.#conversation); // the last words may have been said while nobody was here
+        // the last messages may have been sent while this client was disconnected
+        this.requestHistory(this.#conversation);
       }
       this.#setPhase({ ...this.#phase, state: "over" });
     } else if (nothingToResume && previous === "none" && this.#lastConversation !== undefined) {
@@ -260,7 +264,7 @@ export class UserSupportSocket extends SupportSocket {
     this.#listener.onPhase(phase);
   }
 
-  /** Whether the server takes messages. */
+  /** Whether the server accepts messages in this phase. */
   #acceptsMessages() {
     return (
       this.#phase.state === "talking" || (this.#phase.state === "waiting" && this.#phase.returned === true)

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The waiter's side of the support dialect.
+ * The agent's side of the support dialect.
  *
  * @module
  */
@@ -15,29 +15,29 @@ import { SupportSocket } from "./support.js";
 /** @typedef {import("./support.js").SupportListener} SupportListener */
 
 /**
- * A user of a waiter.
+ * A client who is assigned to the agent.
  *
  * @typedef {object} AssignedClient
  * @property {number} conversation
  * @property {string} address
  * @property {string | number} id
  * @property {string | null} name
- * @property {string} since when it joined the line
+ * @property {string} since when the client joined the queue
  */
 
 /**
- * Why a waiter has a user no longer.
+ * Why an agent no longer has a client.
  *
- * - `ended`: the waiter ended it
- * - `parted`: the user did
- * - `handed`: another waiter has the user now
- * - `lost`: while there was no connection: it is over, or somebody else's
+ * - `ended`: the agent ended the conversation
+ * - `parted`: the client ended it
+ * - `handed`: the client was transferred to another agent
+ * - `lost`: while there was no connection, the conversation ended or another agent took it over
  *
  * @typedef {"ended" | "parted" | "handed" | "lost"} EndReason
  */
 
 /**
- * Who reads one conversation. `readHere`: how far this side has read, in whichever window.
+ * The listener of one conversation. `onOwnRead`: how far this agent has read, in any window.
  *
  * @typedef {SupportListener & { onOwnRead: (seq: number) => void }} AgentListener
  */
@@ -45,15 +45,17 @@ import { SupportSocket } from "./support.js";
 /**
  * @typedef {object} WaiterListener
  * @property {(status: ConnectionStatus) => void} onStatus
- * @property {(client: AssignedClient) => { listener: AgentListener, outbox: Outbox }} onAssigned somebody new, or one of
- *   before after a reload: who reads the conversation from now on, and what waits to be sent in it
+ * @property {(client: AssignedClient) => { listener: AgentListener, outbox: Outbox }} onAssigned a client was
+ *   assigned, or reported again after a reload. Returns the listener of the conversation, and its outbox
  * @property {(conversation: number, reason: EndReason) => void} onRemoved
- * @property {(ready: boolean) => void} onReady the server knows it, and has given back all conversations there are
- * @property {(conversation: number, message: string) => void} onEndFailed why it goes on, though it was to end
- * @property {(message: string) => void} onReadyRefused the server does not let this waiter serve
+ * @property {(ready: boolean) => void} onReady the server has confirmed it, and has reported all assigned
+ *   clients
+ * @property {(conversation: number, message: string) => void} onEndFailed why a conversation could not be
+ *   ended
+ * @property {(message: string) => void} onReadyRefused why the server does not allow this agent to serve
  */
 
-/** What a waiter has of one user. */
+/** The conversation with one assigned client. */
 class AgentConversation {
   /**
    * @param {AssignedClient} client
@@ -67,21 +69,25 @@ class AgentConversation {
   }
 
   readSeq = 0;
-  /** Whether the server has said, over this socket, that it is not over. */
+  /** Whether the server has reported over the current socket that the conversation goes on. */
   confirmed = true;
-  /** What this side did to be rid of it. @type {"ended" | "handed" | undefined} */
+  /** What the agent requested to end it. @type {"ended" | "handed" | undefined} */
   requestedEnd;
   /** The id of the frame that ends it. */
   endRequest = "";
 }
 
-/** A question whose answer is awaited. @typedef {{ resolve: () => void, reject: (reason: Error) => void }} PendingTransfer */
+/**
+ * A transfer that waits for its answer.
+ *
+ * @typedef {{ resolve: () => void, reject: (reason: Error) => void }} PendingTransfer
+ */
 
-/** A waiter at work, with several conversations over one socket. They are named by their numbers. */
+/** The socket of an agent, with several conversations. A conversation is identified by its number. */
 export class WaiterSupportSocket extends SupportSocket {
   /**
    * @param {TokenSource} token
-   * @param {boolean} ready whether to take new users from the start
+   * @param {boolean} ready whether to accept new clients from the start
    * @param {WaiterListener} listener
    */
   constructor(token, ready, listener) {
@@ -93,17 +99,15 @@ export class WaiterSupportSocket extends SupportSocket {
 
   #ready;
   #listener;
-  /** By the number of the conversation. @type {Map<number, AgentConversation>} */
+  /** By conversation number. @type {Map<number, AgentConversation>} */
   #conversations = new Map();
-  /**
-   * Those that are over, with messages whose acknowledgement comes after that. @type {Set<Conversation>}
-   */
+  /** Ended conversations with messages whose acknowledgement is still to come. @type {Set<Conversation>} */
   #unacknowledged = new Set();
-  /** Transfers that are under way, by the ids of the questions. @type {Map<string, PendingTransfer>} */
+  /** Pending transfers, by the id of the request. @type {Map<string, PendingTransfer>} */
   #transfers = new Map();
   #readyRequest = "";
 
-  /** Take new users, or only go on with those there are. @param {boolean} ready */
+  /** Accept new clients, or only continue with the assigned ones. @param {boolean} ready */
   setReady(ready) {
     this.#ready = ready;
     this.#sendReady();
@@ -153,7 +157,7 @@ export class WaiterSupportSocket extends SupportSocket {
     }
   }
 
-  /** End a conversation, as soon as everything that was written is out. @param {number} number */
+  /** End a conversation, after all written messages were sent. @param {number} number */
   end(number) {
     const assigned = this.#requireConversation(number);
     assigned.requestedEnd = "ended";
@@ -161,12 +165,12 @@ export class WaiterSupportSocket extends SupportSocket {
   }
 
   /**
-   * Hand a user over to another waiter.
+   * Transfer a client to another agent.
    *
    * @param {number} number
-   * @param {string | number} waiter its id
+   * @param {string | number} waiter the id of the other agent
    * @returns {Promise<void>} rejected with the server's reason; an `Error` without a message means that the
-   *   connection was lost meanwhile, and that nobody knows yet
+   *   connection was lost meanwhile, and the result is unknown
    */
   transfer(number, waiter) {
     const assigned = this.#requireConversation(number);
@@ -206,7 +210,8 @@ export class WaiterSupportSocket extends SupportSocket {
       this.#onNewConnection({ ...payload, address: payload.uuid });
     } else if (type === "ready_success") {
       for (const lost of [...this.#conversations.values()].filter((one) => !one.confirmed)) {
-        this.#removeConversation(lost, lost.requestedEnd ?? "lost"); // while there was no connection
+        // it ended, or was taken over, while there was no connection
+        this.#removeConversation(lost, lost.requestedEnd ?? "lost");
       }
       this.#listener.onReady(payload.ready);
     } else if (type === "transfer_success") {
@@ -263,7 +268,8 @@ export class WaiterSupportSocket extends SupportSocket {
     }
     assigned.client = client;
     assigned.confirmed = true;
-    assigned.requestedEnd = assigned.requestedEnd === "ended" ? "ended" : undefined; // it was not handed over after all
+    // the transfer did not happen
+    assigned.requestedEnd = assigned.requestedEnd === "ended" ? "ended" : undefined;
     this.requestHistory(assigned.conversation, client.address);
     assigned.conversation.flush();
     if (assigned.readSeq) {
@@ -291,7 +297,7 @@ export class WaiterSupportSocket extends SupportSocket {
     this.#listener.onRemoved(assigned.client.conversation, reason);
   }
 
-  /** Whom a frame is about. @param {Frame} frame */
+  /** The conversation to which a frame belongs. @param {Frame} frame */
   #conversationOfFrame(frame) {
     return frame.conversation === undefined
       ? [...this.#conversations.values()].find((assigned) => assigned.client.address === frame.from)

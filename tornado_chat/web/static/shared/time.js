@@ -1,15 +1,15 @@
 // @ts-check
 /**
- * Times for people. The server's are its local ISO times, without a zone: they are shown as they are.
+ * Formatting of times. The server sends local ISO times without a zone; they are shown unchanged.
  *
  * @module
  */
 
 const DAY_MS = 86_400_000;
 
-/** Writes times in one language. */
+/** Formats times in one language. */
 export class TimeFormatter {
-  /** @param {string} language BCP 47 */
+  /** @param {string} language a BCP 47 tag */
   constructor(language) {
     this.#clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     this.#day = new Intl.DateTimeFormat(language, { weekday: "long", month: "long", day: "numeric" });
@@ -44,10 +44,10 @@ export class TimeFormatter {
 }
 
 /**
- * A time of the server's.
+ * Parse a time of the server.
  *
- * @param {string | undefined} text as in 2024-05-01T09:30:00.123, a space for the T will do
- * @returns {Date} now, if it is none
+ * @param {string | undefined} text as in 2024-05-01T09:30:00.123; a space instead of the T is accepted
+ * @returns {Date} the current time if the text is invalid
  */
 export function parseTime(text) {
   const time = new Date((text ?? "").replace(" ", "T"));
@@ -55,7 +55,7 @@ export function parseTime(text) {
 }
 
 /**
- * A span as people read clocks: `0:42`, `12:05`, `1:02:05`.
+ * Format a duration: `0:42`, `12:05`, `1:02:05`.
  *
  * @param {number} milliseconds
  */
@@ -69,7 +69,7 @@ export function formatElapsed(milliseconds) {
 }
 
 /**
- * Whether two times are on one day.
+ * Whether two times are on the same day.
  *
  * @param {Date} one
  * @param {Date} other

@@ -1,23 +1,23 @@
 // @ts-check
 /**
- * The page of the host that has ours in a frame, or opened it, and posts tokens to it.
+ * The host page that frames or opened this page, and posts tokens to it.
  *
- * We say `{type: "tornado-chat:ready"}` until it answers, and `{type: "tornado-chat:expired"}` when we need another;
- * it says `{type: "tornado-chat:token", token}`, then or whenever it likes.
+ * This page posts `{type: "tornado-chat:ready"}` until the host answers, and `{type: "tornado-chat:expired"}`
+ * when it needs another token. The host posts `{type: "tornado-chat:token", token}`, then or at any time.
  *
  * @module
  */
 
 import { readToken } from "./identity.js";
 
-const READY_INTERVAL_MS = 500; // milliseconds; the host may still be loading
+const READY_INTERVAL_MS = 500; // the host may still be loading
 const TOKEN_TIMEOUT_MS = 10_000;
 
 export class TokenHost {
   /**
-   * The host, if there is a window that may be one.
+   * Return the host, if there is a window that can be one.
    *
-   * @param {readonly string[]} origins whose tokens are taken, besides our own origin's
+   * @param {readonly string[]} origins the origins whose tokens are accepted, besides the server's own
    * @returns {TokenHost | null}
    */
   static find(origins) {
@@ -48,7 +48,7 @@ export class TokenHost {
   }
 
   #window;
-  /** Whom we talk to, as soon as it is known. What we say before holds no secret. */
+  /** The target origin of messages, once it is known. Messages that are posted before contain no secrets. */
   #origin = "*";
   /** @type {Set<() => void>} */
   #tokenListeners = new Set();
@@ -57,9 +57,9 @@ export class TokenHost {
   current = "";
 
   /**
-   * The first token; empty if none is posted in time.
+   * Return the first token; empty if none is posted in time.
    *
-   * @param {number} timeoutMs milliseconds
+   * @param {number} timeoutMs
    */
   async firstToken(timeoutMs) {
     const timer = setInterval(() => this.#post("ready"), READY_INTERVAL_MS);
@@ -70,10 +70,10 @@ export class TokenHost {
   }
 
   /**
-   * A token that is none of the refused, and valid for some time yet. Empty if there is none.
+   * Return a token that was not refused and has enough remaining lifetime. Empty if there is none.
    *
    * @param {string | undefined} refused
-   * @param {number} minValidMs milliseconds
+   * @param {number} minValidMs
    */
   async token(refused, minValidMs) {
     const isValidFor = (/** @type {number} */ time) =>
@@ -91,7 +91,7 @@ export class TokenHost {
   }
 
   /**
-   * Until a token is posted, or it has taken too long.
+   * Wait until a token is posted, or the time is over.
    *
    * @param {number} timeoutMs
    */
@@ -113,6 +113,6 @@ function isSameOrigin(other) {
   try {
     return other.location.origin === location.origin;
   } catch {
-    return false; // another origin's
+    return false; // a window of another origin
   }
 }

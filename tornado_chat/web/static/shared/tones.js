@@ -1,11 +1,11 @@
 // @ts-check
 /**
- * Soft tones that draw attention, made here: there is no file to load.
+ * Soft notification tones. They are synthesized: there is no sound file to load.
  *
  * @module
  */
 
-/** Frequency in Hz, and when it begins, in seconds. @typedef {readonly [number, number]} Tone */
+/** Frequency in Hz, and start in seconds. @typedef {readonly [number, number]} Tone */
 
 const PEAK_GAIN = 0.08; // of 1
 const TONE_SECONDS = 0.4;
@@ -14,7 +14,7 @@ export class TonePlayer {
   /** @type {AudioContext | undefined} */
   #audio;
 
-  /** Before anybody has touched the page browsers let nothing sound, and complain about attempts. */
+  /** Whether sounds may be played: browsers refuse and log a warning before the first user interaction. */
   get isAllowed() {
     return navigator.userActivation?.hasBeenActive ?? true;
   }
@@ -32,7 +32,7 @@ export class TonePlayer {
           playTone(audio, frequency, audio.currentTime + begin);
         }
       },
-      () => {}, // no loudspeaker: whoever plays shows it as well
+      () => {}, // no audio device: the caller shows a visual notice as well
     );
   }
 }

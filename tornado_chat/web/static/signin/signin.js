@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `/signin?next=…`: name and password of an account of the server.
+ * `/signin?next=…`: sign-in with name and password of a server account.
  *
  * @module
  */
@@ -13,11 +13,15 @@ import { fillTexts, language, text } from "../shared/strings.js";
 
 /** @typedef {{ role: string, name: string }} Account */
 
-/** Where people go who did not come from anywhere. @type {Record<string, string>} */
+/** The page of each role, for people who opened `/signin` directly. @type {Record<string, string>} */
 const HOME_PAGES = { waiter: "/console", supervisor: "/supervise", admin: "/admin" };
 const MINUTE_SECONDS = 60;
 
-/** What the API refuses with, and the text for it; all others are the server's words. @type {Record<string, string>} */
+/**
+ * Text keys by error code of the API; other errors are shown in the server's words.
+ *
+ * @type {Record<string, string>}
+ */
 const TEXT_KEYS_BY_ERROR_CODE = {
   wrong_password: "wrong_password",
   account_disabled: "account_disabled",
@@ -34,9 +38,9 @@ const problem = find("#problem");
 let pauseTimer;
 
 /**
- * Where to go: to one of our pages and nowhere else, however the address was made.
+ * Return the URL to continue with: only one of the server's own pages, whatever the parameter says.
  *
- * @returns {string} empty: nowhere
+ * @returns {string} empty if there is none
  */
 function nextAddress(/** @type {string} */ role) {
   const wanted = new URLSearchParams(location.search).get("next") ?? HOME_PAGES[role] ?? "";
@@ -71,7 +75,7 @@ function showForm() {
   find("#signin").hidden = false;
   document.title = text("sign_in");
   if (matchMedia("(hover: hover)").matches) {
-    name.focus(); // on a telephone the keyboard would hide half of the page
+    name.focus(); // on a phone the keyboard would cover half of the page
   }
 }
 
@@ -93,7 +97,7 @@ function showProblem(content, field) {
   }
 }
 
-/** Nobody may try for so many seconds. @param {number} seconds */
+/** Disable the form for a number of seconds. @param {number} seconds */
 function pauseFor(seconds) {
   showProblem(
     seconds < MINUTE_SECONDS * 2
@@ -142,7 +146,7 @@ async function signIn() {
   submit.textContent = text("sign_in");
 }
 
-/** Somebody has signed in. Returns whether the browser has kept the cookie. */
+/** Continue after signing in. Return whether the browser has stored the cookie. */
 async function goOn() {
   const { account } = await (await requestStaff("GET", "session")).json();
   if (!account) {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the HTTP API knows and does for those who supervise.
+ * The HTTP API for supervisors and administrators.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { text } from "../shared/strings.js";
  */
 
 /**
- * A notification, as the API tells it.
+ * A notification in the format of the API.
  *
  * @typedef {object} NotificationItem
  * @property {number} notification_id
@@ -38,27 +38,27 @@ import { text } from "../shared/strings.js";
  */
 
 const FETCH_TIMEOUT_MS = 15_000;
-const PAGE_ITEMS = 500; // the server's most
+const PAGE_ITEMS = 500; // the server's maximum
 const HTTP_UNAUTHENTICATED = 401;
 
-/** Something did not work; the message is for people. */
+/** A request failed; the message is shown to the supervisor. */
 export class ApiError extends Error {
   /**
    * @param {string} message
-   * @param {number} [status] of HTTP; 0: no answer
+   * @param {number} [status] the HTTP status; 0: no answer
    */
   constructor(message, status = 0) {
     super(message);
     this.status = status;
   }
 
-  /** Whether it may work a little later. */
+  /** Whether the request may succeed later. */
   get isTransient() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** Every method throws `Failed`. */
+/** Every method throws `ApiError`. */
 export class SupervisionApi {
   /** @param {TokenSource} token */
   constructor(token) {
@@ -76,10 +76,10 @@ export class SupervisionApi {
   }
 
   /**
-   * What was said after `after`.
+   * Return the messages after a sequence number.
    *
    * @param {number} session
-   * @param {number} after a seq
+   * @param {number} after a sequence number
    * @returns {Promise<ObservedMessage[]>}
    */
   getMessages(session, after) {
@@ -87,9 +87,9 @@ export class SupervisionApi {
   }
 
   /**
-   * One's notifications after `after`, oldest first.
+   * Return the person's notifications after a sequence number, oldest first.
    *
-   * @param {number} after a seq
+   * @param {number} after a sequence number
    * @returns {Promise<NotificationItem[]>}
    */
   getNotifications(after) {
@@ -105,7 +105,7 @@ export class SupervisionApi {
   }
 
   /**
-   * Bring a supervisor in; for administrators. Returns the number of the record.
+   * Call a supervisor to a session, as an administrator. Return the number of the supervision record.
    *
    * @param {number} session
    * @param {string} supervisor
@@ -133,7 +133,7 @@ export class SupervisionApi {
 
   /**
    * @param {string} path
-   * @param {object} [body] asks by POST
+   * @param {object} [body] sent by POST
    * @returns {Promise<any>}
    */
   async #request(path, body) {
@@ -155,7 +155,7 @@ export class SupervisionApi {
       throw new ApiError(text("failed", { reason }), response.status);
     }
     return response.json().catch(() => {
-      throw new ApiError(text("failed_network")); // cut in the middle
+      throw new ApiError(text("failed_network")); // the connection was lost during the answer
     });
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The questions of the desk: closing a session, opening one by its number, and how attention is drawn.
+ * The dialogs of the page: close a session, open one by its number, and the settings.
  *
  * @module
  */
@@ -13,10 +13,11 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./signals.js").Signals} Signals */
 
 /**
- * Closing a pane leaves its record, which ends by itself when nobody comes back.
+ * Ask whether to close a pane. Closing leaves its record, which ends by itself if the supervisor does not
+ * return.
  *
  * @param {SessionPane} pane
- * @returns {Promise<boolean>} whether it is to be closed
+ * @returns {Promise<boolean>} whether to close it
  */
 export function askToClose(pane) {
   const { record, names } = pane;
@@ -58,7 +59,7 @@ export function prepareOpenByNumber(open) {
 /**
  * @param {SignedIn} me
  * @param {Signals} signals
- * @param {() => boolean} hasUnsent whether something is still on its way
+ * @param {() => boolean} hasUnsent whether a message is still being sent
  */
 export function prepareSettings(me, signals, hasUnsent) {
   const dialog = find("#settings-dialog", HTMLDialogElement);

@@ -9,9 +9,9 @@
 /** @typedef {import("./api.js").NotificationItem} NotificationItem */
 
 /**
- * - `alert`: must not be overlooked, and stays on top until it is acknowledged
- * - `call`: somebody asks for supervision
- * - `appointment`: one was changed
+ * - `alert`: stays on top until it is acknowledged
+ * - `call`: a consultant asks for supervision
+ * - `appointment`: an appointment was changed
  * - `note`: all others
  *
  * @typedef {"alert" | "call" | "appointment" | "note"} NoticeKind
@@ -22,10 +22,10 @@
  * @property {number} id
  * @property {number} seq
  * @property {NoticeKind} kind
- * @property {string} msg what the server or the host wrote
- * @property {string} time the server's
- * @property {number} [session] to listen to
- * @property {number} [record] to talk in with the consultant
+ * @property {string} msg the text of the server or the host
+ * @property {string} time server time
+ * @property {number} [session] the session to observe
+ * @property {number} [record] the supervision record with the consultant
  * @property {string} [appointment]
  * @property {boolean} read
  * @property {string | null} readAt
@@ -36,7 +36,7 @@ const TYPE_CONVERSATION = 2;
 
 /**
  * @param {NotifyFrame | NotificationItem} notification
- * @param {boolean} isSupervisor for supervisors `sessionId` is a record; administrators have none
+ * @param {boolean} isSupervisor for supervisors `sessionId` is a record; administrators have no records
  * @returns {Notice}
  */
 export function toNotice(notification, isSupervisor) {
@@ -60,9 +60,9 @@ export function toNotice(notification, isSupervisor) {
 
 export class Inbox {
   /**
-   * @param {(arrived: Notice[]) => void} onChange `arrived`: those that are news. The server sends over the socket what
-   *   no window of this person has got yet; what the API has to tell the first time is old.
-   * @param {boolean} isSupervisor not for an administrator
+   * @param {(arrived: Notice[]) => void} onChange `arrived` are new notices. The server sends over the socket
+   *   what no window of this person has received yet; what the first API answer contains is old.
+   * @param {boolean} isSupervisor false for an administrator
    */
   constructor(onChange, isSupervisor) {
     this.#onChange = onChange;
@@ -76,13 +76,13 @@ export class Inbox {
   #lastSeq = 0;
   #isLoaded = false;
 
-  /** Whether what was there before has been told. */
+  /** Whether earlier notices were loaded. */
   get isLoaded() {
     return this.#isLoaded;
   }
 
   /**
-   * Everything, as it is shown: first the alerts that nobody has acknowledged, then by age; the newest first.
+   * All notices in display order: unacknowledged alerts, then the others; each newest first.
    *
    * @returns {Notice[]}
    */
@@ -91,7 +91,7 @@ export class Inbox {
     return [...this.#byId.values()].sort((one, other) => first(other) - first(one) || other.seq - one.seq);
   }
 
-  /** The alerts that nobody has acknowledged. */
+  /** The unacknowledged alerts. */
   get alerts() {
     return this.notices.filter(isOpenAlert);
   }
@@ -100,7 +100,10 @@ export class Inbox {
     return this.notices.filter((notice) => !notice.read);
   }
 
-  /** After which number to ask, to learn what is new and what was read meanwhile. */
+  /**
+   * The sequence number after which to request notifications, to learn which are new and which were read
+   * meanwhile.
+   */
   get resumeSeq() {
     const unread = this.unread.map((notice) => notice.seq - 1);
     return Math.min(this.#lastSeq, ...unread);
@@ -112,7 +115,7 @@ export class Inbox {
   }
 
   /**
-   * The record in which one talks with the consultant of a session, as far as any notification says.
+   * The latest supervision record of a session, as far as it is known from notices; 0 if none is.
    *
    * @param {number} session
    */
@@ -122,7 +125,7 @@ export class Inbox {
       .reduce((latest, notice) => Math.max(latest, notice.record ?? 0), 0);
   }
 
-  /** By the socket. @param {NotifyFrame} frame */
+  /** Add a notification from the socket. @param {NotifyFrame} frame */
   addFrame(frame) {
     const notice = toNotice(frame, this.#isSupervisor);
     if (!this.#byId.has(notice.id)) {
@@ -131,14 +134,14 @@ export class Inbox {
     }
   }
 
-  /** By the API. @param {NotificationItem[]} items */
+  /** Add notifications from the API. @param {NotificationItem[]} items */
   addItems(items) {
     const arrived = [];
     for (const item of items) {
       const notice = toNotice(item, this.#isSupervisor);
       const known = this.#byId.get(notice.id);
       if (known) {
-        known.read ||= notice.read; // an answer may be older than what is known
+        known.read ||= notice.read; // an answer may be older than the known state
         known.readAt ??= notice.readAt;
       } else {
         this.#add(notice);
@@ -151,10 +154,10 @@ export class Inbox {
   }
 
   /**
-   * It was read, here or elsewhere.
+   * Mark a notice as read, in this window or another one.
    *
    * @param {number} id
-   * @param {string | null} at the server's time
+   * @param {string | null} at server time
    */
   markRead(id, at) {
     const notice = this.#byId.get(id);
@@ -191,7 +194,7 @@ function toKind(type, data, conversation) {
 }
 
 /**
- * Hosts may write numbers as texts.
+ * Parse a number, which hosts may write as a string.
  *
  * @param {unknown} value
  */

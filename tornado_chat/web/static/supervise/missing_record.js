@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What is in the place of a record where there is none: how there can be one.
+ * The element that replaces a missing supervision record: it tells how to create one.
  *
  * @module
  */

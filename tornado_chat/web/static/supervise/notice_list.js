@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The inbox, to be looked at: alerts that nobody has acknowledged on top, then the newest first.
+ * The list of notices: unacknowledged alerts on top, then the newest first.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { isOpenAlert } from "./inbox.js";
 /**
  * @typedef {object} NoticeListListener
  * @property {(notice: Notice) => void} onOpen
- * @property {(notice: Notice) => Promise<void>} onRead rejected with an error for people
+ * @property {(notice: Notice) => Promise<void>} onRead rejected with an error that is shown to the supervisor
  */
 
 /** @typedef {{ item: HTMLLIElement, shown: string, busy: boolean, problem: string }} Row */
@@ -25,7 +25,7 @@ import { isOpenAlert } from "./inbox.js";
 const FILTER_KEY = "supervise:filter";
 const PAGE_NOTICES = 50;
 
-/** What the server itself writes into calls and alerts, which says less than the page does. */
+/** The server's standard text of calls and alerts, which says less than the page does. */
 const STANDARD_MESSAGE =
   /^(?:您有新的对话|You have a new conversation|(?:会话|客服对话) \d+ 触发了关键词提醒, 请尽快查看|Keyword alert in (?:session|support conversation) \d+: please look at it soon)$/;
 
@@ -67,7 +67,7 @@ export class NoticeList {
   #rows = new Map();
   #loadError = "";
 
-  /** Why what was there before could not be asked for; empty: it could. */
+  /** Why earlier notices could not be loaded; empty: they could. */
   set loadError(/** @type {string} */ loadError) {
     this.#loadError = loadError;
     this.show();
@@ -111,7 +111,10 @@ export class NoticeList {
       );
   }
 
-  /** Rows are made anew and move: whoever is in one stays in it. Returns what sees to that, afterwards. */
+  /**
+   * Rows are replaced and move: return a function that restores the focus in its row; null without a focused
+   * row.
+   */
   #rememberFocus() {
     const active = document.activeElement;
     const item = active?.closest(".notice");
@@ -203,7 +206,7 @@ export class NoticeList {
       const key = isOpenAlert(notice) ? "acknowledge" : "mark_read";
       const read = makeButton("read", text(row.busy ? "one_moment" : key), () => this.#markRead(notice, row));
       read.className = isOpenAlert(notice) ? "plain-button" : "quiet";
-      read.setAttribute("aria-disabled", String(row.busy)); // disabled, it would lose the focus
+      read.setAttribute("aria-disabled", String(row.busy)); // a disabled button would lose the focus
       buttons.push(read);
     }
     return buttons;
@@ -263,7 +266,7 @@ export function noticeTitle(notice, names) {
   return notice.msg;
 }
 
-/** @param {string} time the server's */
+/** @param {string} time server time */
 function formatTime(time) {
   const at = parseTime(time);
   const clock = times.clock(at);

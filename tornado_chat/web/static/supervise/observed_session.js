@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * One session that is listened to: who is in it, how it stands, what is said, and its end.
+ * An observed session: its participants, its state, its messages and its end.
  *
  * @module
  */
@@ -17,13 +17,15 @@ import { SessionMessages } from "./session_messages.js";
 
 /**
  * @typedef {object} ObservedSessionListener
- * @property {(status: ConnectionStatus) => void} onStatus of the socket; `closed` with 1000 or 4409 is followed by `ended`
- * @property {(session: Session) => void} onSession what the API knows; not told if one may not read it
- * @property {(present: { user: boolean, consultant: boolean } | null) => void} onPresence null: not known
+ * @property {(status: ConnectionStatus) => void} onStatus the socket's status; `onEnd` follows `closed` with
+ *   1000 or 4409
+ * @property {(session: Session) => void} onSession the API's description; not called if the person may not
+ *   read it
+ * @property {(present: { user: boolean, consultant: boolean } | null) => void} onPresence null: unknown
  * @property {() => void} onEnd
  */
 
-/** The close codes after which a session is over. */
+/** Close codes after which a session has ended. */
 const ENDED_CLOSE_CODES = new Set([1000, 4409]);
 const OPEN_STATES = new Set(["ready", "active"]);
 const END_POLL_INTERVAL_MS = 500;
@@ -50,9 +52,9 @@ export class ObservedSession {
       onMessage: (message) => this.#messages.receive(message),
       onPresence: ({ user = false, consultant = false }) => {
         listener.onPresence({ user, consultant });
-        void this.#loadSession(); // the second one to come starts the session
+        void this.#loadSession(); // the second participant starts the session
       },
-      onEnd: () => {}, // the close says so, too
+      onEnd: () => {}, // the close code says so, too
     });
   }
 
@@ -90,7 +92,7 @@ export class ObservedSession {
 
   async #onEnd() {
     this.#listener.onEnd();
-    // The end is stored after the last words; whoever knows it has all of them.
+    // The end is stored after the last message: once it is visible, all messages are.
     for (let attempt = 0; attempt < END_POLL_MAX_ATTEMPTS && !this.#stopped; attempt += 1) {
       const session = await this.#loadSession();
       if (session === null || (session && !OPEN_STATES.has(session.state))) {
@@ -101,7 +103,10 @@ export class ObservedSession {
     void this.#messages.resync();
   }
 
-  /** @returns {Promise<Session | null | undefined>} null: one may not; undefined: not now */
+  /**
+   * @returns {Promise<Session | null | undefined>} null: the person may not read it; undefined: no answer at
+   *   the moment
+   */
   async #loadSession() {
     try {
       const session = await this.#api.getSession(this.#session);

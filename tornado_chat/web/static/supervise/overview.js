@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The list of what is on the desk, with what nobody has seen of it: tabs, on a telephone.
+ * The list of open sessions with their unread counts; on a phone, tabs.
  *
  * @module
  */
@@ -15,9 +15,7 @@ import { text } from "../shared/strings.js";
 /** @typedef {{ item: HTMLLIElement, button: HTMLButtonElement, shown: string }} Row */
 
 export class Overview {
-  /**
-   * @param {(pane: SessionPane | undefined) => void} onChoose undefined: the inbox
-   */
+  /** @param {(pane: SessionPane | undefined) => void} onChoose undefined: the inbox */
   constructor(onChoose) {
     this.#onChoose = onChoose;
     find("#to-inbox").addEventListener("click", () => onChoose(undefined));
@@ -33,7 +31,7 @@ export class Overview {
   /**
    * @param {PaneLayout} layout
    * @param {Notice[]} alerts
-   * @param {number} unread in the inbox
+   * @param {number} unread the number of unread notices
    */
   show(layout, alerts, unread) {
     for (const [pane, row] of this.#rows) {

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * A session on the desk: what visitor and consultant say, and below it the record with the consultant.
+ * A pane with one session: the messages of client and consultant, and below them the supervision record.
  *
- * Events: `changed` (something that the desk keeps or shows elsewhere), `close`, `aside`, `pin`, `move` with -1 or 1,
- * `acknowledge` with the id of an alert.
+ * Events: `changed` (a stored property, or one that is shown elsewhere), `close`, `minimize`, `pin`, `move`
+ * with -1 or 1, `acknowledge` with the id of an alert.
  *
  * @module
  */
@@ -27,20 +27,25 @@ import { makeMissingRecord } from "./missing_record.js";
 /** @typedef {import("./session_names.js").SessionNames} SessionNames */
 
 /**
- * What is kept of a pane over a reload: numbers, never texts.
+ * What the tab stores of a pane for a reload: numbers, never texts.
  *
  * @typedef {object} StoredPane
  * @property {number} session
  * @property {number} record 0: none
  * @property {boolean} pinned
- * @property {boolean} aside
+ * @property {boolean} aside whether it is minimized
  * @property {boolean} folded
- * @property {number | null} seen the last line that was on the screen; null: nothing was told yet
+ * @property {number | null} seen the last sequence number that was on the screen; null: no message was loaded
+ *   yet
  */
 
 /** @typedef {{ me: SignedIn, api: SupervisionApi, names: SessionNames }} PaneContext */
 
-/** How many lines of the two, and how many messages of the consultant, nobody has seen. @typedef {{ messages: number, record: number }} Unread */
+/**
+ * The number of unseen messages of the session, and of the consultant in the record.
+ *
+ * @typedef {{ messages: number, record: number }} Unread
+ */
 
 const ENDED_CLOSE_CODES = new Set([1000, 4409]);
 /** @type {Record<number, string>} */
@@ -124,7 +129,7 @@ export class SessionPane extends EventTarget {
     };
   }
 
-  /** Whether it is on the screen, and somebody is in front of it. */
+  /** Whether the pane is on the screen of a visible page. */
   set visible(/** @type {boolean} */ visible) {
     this.#visible = visible;
     if (this.record) {
@@ -136,12 +141,12 @@ export class SessionPane extends EventTarget {
     }
   }
 
-  /** The alerts of this session that nobody has acknowledged. @param {Notice[]} alerts */
+  /** The unacknowledged alerts of this session. @param {Notice[]} alerts */
   set alerts(alerts) {
     const times = new TimeFormatter(language);
     const ids = alerts.map((notice) => notice.id).join();
     if (this.#alerts.dataset.ids === ids) {
-      return; // whoever is about to click finds the button where it was
+      return; // keep the button in place for a click
     }
     this.#alerts.dataset.ids = ids;
     this.#alerts.replaceChildren(
@@ -159,7 +164,7 @@ export class SessionPane extends EventTarget {
     );
   }
 
-  /** To be called when the element is in the page. */
+  /** Connect; to be called when the element is in the page. */
   start() {
     this.#started = true;
     this.#observed.start();
@@ -176,7 +181,7 @@ export class SessionPane extends EventTarget {
     this.record?.retry();
   }
 
-  /** A record of which one has learned: of several, the latest counts. @param {number} record */
+  /** Use a record if it is newer: of several records, the latest counts. @param {number} record */
   setNewerRecord(record) {
     if (record > (this.record?.record ?? 0)) {
       this.#setRecord(record);
@@ -207,7 +212,7 @@ export class SessionPane extends EventTarget {
     }
   }
 
-  // --- what the session tells ---
+  // --- events of the session ---
 
   /** @param {Session} session */
   #onSession(session) {
@@ -243,7 +248,7 @@ export class SessionPane extends EventTarget {
   #onMessages(lines, isNew) {
     this.#transcript.add(lines, isNew);
     const last = lines[lines.length - 1].seq;
-    this.#seenSeq ??= isNew ? lines[0].seq - 1 : last; // what was said before one came is not unread
+    this.#seenSeq ??= isNew ? lines[0].seq - 1 : last; // earlier messages do not count as unread
     this.#lastSeq = Math.max(this.#lastSeq, last);
     if (this.#visible) {
       this.#seenSeq = this.#lastSeq;
@@ -261,7 +266,7 @@ export class SessionPane extends EventTarget {
     this.#emit("changed");
   }
 
-  /** Whether the session is over, or may not be listened to. */
+  /** Whether the session has ended, or must not be observed. */
   isOver = false;
 
   /** @param {ConnectionStatus} status */

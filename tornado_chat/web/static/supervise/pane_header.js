@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The head of a pane: who talks there, how it stands, and what can be done with the pane.
+ * The header of a pane: the participants, the state, and the menu.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { text } from "../shared/strings.js";
  * @property {() => void} minimize
  * @property {() => void} pin
  * @property {(by: -1 | 1) => void} move
- * @property {() => void} end the record, for both
+ * @property {() => void} end end the record for both participants
  */
 
 /** @typedef {"visitor" | "consultant"} Side */
@@ -82,7 +82,7 @@ export class PaneHeader {
     this.#state.title = state === "live" ? text("state_live_text") : "";
   }
 
-  /** @param {Record<Side, boolean> | { user: boolean, consultant: boolean } | null} present null: not known */
+  /** @param {Record<Side, boolean> | { user: boolean, consultant: boolean } | null} present null: unknown */
   showPresence(present) {
     const known = /** @type {any} */ (present);
     const presentBySide = { visitor: known?.user, consultant: known?.consultant };
@@ -98,7 +98,7 @@ export class PaneHeader {
   }
 
   /**
-   * What the menu offers.
+   * Show and hide the items of the menu.
    *
    * @param {{ pinned: boolean, left: boolean, right: boolean, end: boolean }} can
    */

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The desk: up to four sessions side by side, and some more put aside. All of them are listened to.
+ * The layout of panes: up to four sessions side by side, further ones minimized. All of them are observed.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import { SessionPane } from "./pane.js";
 
 const KEY = "supervise:desk";
 const MAX_SIDE_BY_SIDE_PANES = 4;
-const MAX_PANES = 8; // each has two sockets, and a person may have only so many
+const MAX_PANES = 8; // each has two sockets, and the server limits the sockets of a person
 
 /**
  * @typedef {object} PaneLayoutListener
- * @property {() => void} onChange what the overview shows
- * @property {(pane: SessionPane) => void} onClose somebody wants a pane to be gone
+ * @property {() => void} onChange a property changed that the overview shows
+ * @property {(pane: SessionPane) => void} onClose the supervisor asks to close a pane
  * @property {(alert: number) => void} onAcknowledge
  */
 
@@ -39,11 +39,11 @@ export class PaneLayout {
   #listener;
   #element = find("#stage");
   #placeholder = find("#calm");
-  /** In their order. @type {SessionPane[]} */
+  /** In display order. @type {SessionPane[]} */
   panes = [];
-  /** Which were used last, the latest at the end. @type {SessionPane[]} */
+  /** In order of use, the latest last. @type {SessionPane[]} */
   #recentlyUsed = [];
-  /** The one that a telephone shows. @type {SessionPane | undefined} */
+  /** The pane that a phone shows. @type {SessionPane | undefined} */
   current;
   /** @type {Notice[]} */
   #alerts = [];
@@ -58,12 +58,12 @@ export class PaneLayout {
     { threshold: 0.4 },
   );
 
-  /** Whether there is room for one more. */
+  /** Whether no further pane can be opened. */
   get isFull() {
     return this.panes.length >= MAX_PANES;
   }
 
-  /** What this tab had on the desk before a reload. */
+  /** Restore the panes that this tab had before a reload. */
   restore() {
     /** @type {{ places: StoredPane[], current: number }} */
     const { places, current } = JSON.parse(sessionStorage.getItem(KEY) ?? '{ "places": [] }');
@@ -77,10 +77,10 @@ export class PaneLayout {
   }
 
   /**
-   * Put a session on the desk, or bring it to the front.
+   * Open a session, or bring its pane to the front.
    *
    * @param {number} session
-   * @param {number} record 0: none is known
+   * @param {number} record 0: unknown
    */
   open(session, record) {
     let pane = this.panes.find((each) => each.session === session);
@@ -91,7 +91,11 @@ export class PaneLayout {
     this.show(pane);
   }
 
-  /** What to do while nothing is open. @param {number} unread in the inbox */
+  /**
+   * Update the placeholder that is shown while no pane is open.
+   *
+   * @param {number} unread the number of unread notices
+   */
   showPlaceholder(unread) {
     const title = unread ? text("calm_unread", { count: unread }) : text("calm_title");
     if (find("#calm-title").textContent !== title) {
@@ -108,7 +112,7 @@ export class PaneLayout {
     this.current = pane;
     const sideBySide = this.#recentlyUsed.filter((each) => !each.minimized && each !== pane);
     if (sideBySide.length >= MAX_SIDE_BY_SIDE_PANES) {
-      // What is over goes first, then what was not used for the longest time; what is pinned stays, if it can.
+      // Minimize ended sessions first, then the least recently used pane; keep pinned panes if possible.
       const minimizedPane =
         sideBySide.find((each) => each.isOver && !each.pinned) ??
         sideBySide.find((each) => !each.pinned) ??
@@ -134,7 +138,7 @@ export class PaneLayout {
     this.#render();
   }
 
-  /** A telephone shows something else. */
+  /** Show the inbox instead of a pane, on a phone. */
   showInbox() {
     this.current = undefined;
     this.#render();
@@ -144,7 +148,7 @@ export class PaneLayout {
     this.panes.forEach((pane) => pane.retry());
   }
 
-  /** Those that nobody has acknowledged. @param {Notice[]} alerts */
+  /** The unacknowledged alerts. @param {Notice[]} alerts */
   set alerts(alerts) {
     this.#alerts = alerts;
     this.#showAlerts();
@@ -206,9 +210,9 @@ export class PaneLayout {
     return this.panes.filter((pane) => !pane.minimized);
   }
 
-  /** Show all as it is now, and remember it. */
+  /** Render the layout, and store it. */
   #render() {
-    this.panes.sort((one, other) => Number(other.pinned) - Number(one.pinned)); // stable
+    this.panes.sort((one, other) => Number(other.pinned) - Number(one.pinned)); // a stable sort
     let before = this.#element.firstElementChild;
     for (const pane of this.panes) {
       if (pane.element === before) {
@@ -237,7 +241,7 @@ export class PaneLayout {
     this.#listener.onChange();
   }
 
-  /** What is on the screen was seen. */
+  /** Update which panes are on the screen. */
   #updateVisible() {
     for (const pane of this.panes) {
       pane.visible = !document.hidden && this.#visibleElements.has(pane.element);

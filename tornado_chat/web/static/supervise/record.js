@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The supervision record: what supervisor and consultant say to each other. The visitor sees nothing of it.
+ * The supervision record: the chat of supervisor and consultant. The client does not see it.
  *
- * Events: `changed`, when there is more or less unread, when both have met, and at the end.
+ * Events: `changed`, when the unread count changes, when both participants have met, and at the end.
  *
  * @module
  */
@@ -80,14 +80,14 @@ export class RecordChat extends EventTarget {
   #endText = make("p", "record-over");
   #name = "";
   #bothMet = false;
-  /** Numbers of the consultant's messages that were not on the screen yet. @type {Set<number>} */
+  /** Sequence numbers of the consultant's messages that were not on the screen yet. @type {Set<number>} */
   #unread = new Set();
   #readSeq = 0;
   #visible = true;
-  /** Whether the record can still be written in. */
+  /** Whether messages can still be written. */
   isWritable = true;
 
-  /** Whether both were there, and it is not over. */
+  /** Whether both participants have been present, and the record has not ended. */
   get isActive() {
     return this.isWritable && this.#bothMet;
   }
@@ -111,14 +111,14 @@ export class RecordChat extends EventTarget {
     this.#updateVisible();
   }
 
-  /** Whether the pane is on the screen: what nobody sees was not read. */
+  /** Whether the pane is on the screen: messages in a hidden list do not count as read. */
   set visible(/** @type {boolean} */ visible) {
     this.#visible = visible;
     this.#updateVisible();
   }
 
   /**
-   * How the two are called.
+   * The names of the participants of the session.
    *
    * @param {{ visitor: string, consultant: string }} names
    */
@@ -132,7 +132,7 @@ export class RecordChat extends EventTarget {
     this.#endText.textContent = text("record_over", { name: consultant });
   }
 
-  /** To be called when the element is in the page. */
+  /** Connect; to be called when the element is in the page. */
   start() {
     this.#socket.start();
   }
@@ -141,12 +141,12 @@ export class RecordChat extends EventTarget {
     this.#socket.retry();
   }
 
-  /** Leave; the record waits some minutes for whoever comes back. */
+  /** Disconnect; the record waits some minutes for the supervisor's return (leave grace). */
   stop() {
     this.#socket.stop();
   }
 
-  /** End it for both. */
+  /** End the record for both participants. */
   end() {
     this.#socket.end();
   }
@@ -189,7 +189,7 @@ export class RecordChat extends EventTarget {
 
   // --- read and unread ---
 
-  /** @param {number} seq of the consultant's */
+  /** @param {number} seq the sequence number of a message of the consultant */
   #countUnread(seq) {
     if (seq > this.#readSeq) {
       this.#unread.add(seq);
@@ -203,7 +203,7 @@ export class RecordChat extends EventTarget {
     this.#setReadSeq(seq);
   }
 
-  /** Up to here it was seen, in whichever window. @param {number} seq */
+  /** Everything up to `seq` was seen, in any window. @param {number} seq */
   #setReadSeq(seq) {
     this.#readSeq = Math.max(this.#readSeq, seq);
     this.#unread.forEach((each) => each <= seq && this.#unread.delete(each));
@@ -220,9 +220,9 @@ export class RecordChat extends EventTarget {
     this.#emitChanged();
   }
 
-  // --- how it stands ---
+  // --- connection and presence ---
 
-  /** @param {boolean | undefined} present undefined: not known */
+  /** @param {boolean | undefined} present undefined: unknown */
   #showPresence(present) {
     if (present && !this.#bothMet) {
       this.#bothMet = true;

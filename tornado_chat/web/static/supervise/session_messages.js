@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * What was said in a session: everything once, from two sources.
+ * The messages of a session, each once, from two sources.
  *
- * The socket tells what is said from now on, and after a cut goes on where this person stopped listening, in
- * whichever window that was. The API has everything, if one may read it. So whenever there is reason to think
- * that something is missing, the API is asked for what comes after the last line without a gap before it.
+ * The socket sends new messages; after a reconnect it continues where this person stopped listening in any
+ * window. The API has all messages, if the person may read them. Whenever messages may be missing, the API is
+ * asked for those after the last message without a gap.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import { ApiError } from "./api.js";
 
 /**
  * @typedef {object} SessionMessagesListener
- * @property {(messages: ObservedMessage[], news: boolean) => void} onMessages not told before, by number; they may belong between
- *   others. `news`: said just now
- * @property {(readable: boolean) => void} onLoaded what was said before is told by now, or never will be
+ * @property {(messages: ObservedMessage[], isNew: boolean) => void} onMessages messages that were not
+ *   reported before, by sequence number; they may belong between reported ones. `isNew`: just written
+ * @property {(readable: boolean) => void} onLoaded earlier messages were reported, or never will be
  */
 
-const RETRY_MS = 5_000; // milliseconds after which the API is asked once more
+const RETRY_MS = 5_000; // the delay before the API is asked again
 
 export class SessionMessages {
   /**
@@ -36,7 +36,7 @@ export class SessionMessages {
   #listener;
   /** @type {Set<number>} */
   #knownSeqs = new Set();
-  /** Everything up to here is known. */
+  /** All messages up to this sequence number are known. */
   #completeSeq = 0;
   #isReadable = true;
   #isResyncing = false;
@@ -45,7 +45,7 @@ export class SessionMessages {
   /** @type {number | undefined} */
   #timer;
 
-  /** By the socket. @param {ObservedMessage} message */
+  /** Handle a message from the socket. @param {ObservedMessage} message */
   receive(message) {
     const expectedSeq = this.#completeSeq + 1;
     if (this.#isNew(message)) {
@@ -56,7 +56,7 @@ export class SessionMessages {
     }
   }
 
-  /** Something may be missing: ask. */
+  /** Request missing messages from the API. */
   async resync() {
     this.#resyncAgain = true;
     if (this.#isResyncing || !this.#isReadable || this.#stopped) {

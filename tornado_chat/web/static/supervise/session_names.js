@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * Who is in which session, as far as one may know: asked for once, told to everybody who shows it.
+ * The names of the participants of sessions, as far as the person may read them: requested once, shared by
+ * all views.
  *
  * @module
  */
@@ -24,7 +25,7 @@ export class SessionNames {
 
   #api;
   #onChange;
-  /** Null: not known, or not yet. @type {Map<number, Names | null>} */
+  /** Null: unknown, or not loaded yet. @type {Map<number, Names | null>} */
   #names = new Map();
 
   /**
@@ -36,7 +37,7 @@ export class SessionNames {
       this.#names.set(session, null);
       this.#api.getSession(session).then(
         (found) => this.update(found),
-        () => {}, // the number will do; listening to it asks again
+        () => {}, // the number is shown instead; observing the session requests it again
       );
     }
     return this.#names.get(session) ?? null;

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * Drawing attention, calmly and for as long as it takes: the title, sounds, desktop notifications.
+ * Page title, sounds and desktop notifications; alerts and calls repeat until they are handled.
  *
- * A desktop notification says what kind of thing it is and in which session, never a name or anything that was
- * said: it is on a screen that others may see.
+ * A desktop notification names the kind of event and the session, never a person or a message: other people
+ * may see the screen.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { TonePlayer } from "../shared/tones.js";
 /** @typedef {import("./inbox.js").Notice} Notice */
 
 /**
- * How each kind sounds, and after how many milliseconds again, as long as nobody has seen to it.
+ * The sounds of each kind, and the interval after which they repeat until the notice is handled.
  *
  * @type {Record<NoticeKind, { tones: Tone[], repeatMs?: number }>}
  */
@@ -32,7 +32,7 @@ const SOUNDS = {
 const KEY = "supervise:signals";
 
 export class Signals {
-  /** @param {(notice: Notice) => void} onOpen a notification was clicked */
+  /** @param {(notice: Notice) => void} onOpen called when a desktop notification is clicked */
   constructor(onOpen) {
     this.#onOpen = onOpen;
     const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
@@ -45,14 +45,18 @@ export class Signals {
 
   #onOpen;
   #tones = new TonePlayer();
-  /** What nobody has seen to yet. @type {NoticeKind | undefined} */
+  /** The most urgent kind that was not handled yet. @type {NoticeKind | undefined} */
   #unresolvedKind;
   /** @type {number | undefined} */
   #repeatTimer;
-  /** Told when it changes whether a sound that is due cannot be heard. */
+  /** Called with whether a due sound cannot be played, when that changes. */
   onBlocked = (/** @type {boolean} */ _blocked) => {};
 
-  /** What the browser lets us do. @returns {NotificationPermission | "none"} */
+  /**
+   * The browser's permission for notifications; `none`: not supported.
+   *
+   * @returns {NotificationPermission | "none"}
+   */
   get permission() {
     return "Notification" in globalThis ? Notification.permission : "none";
   }
@@ -67,23 +71,24 @@ export class Signals {
     this.#reportBlocked();
   }
 
-  /** Ask for desktop notifications; only to be called when somebody has just clicked on something. */
+  /** Ask for the permission; only to be called in a click handler. */
   async requestPermission() {
     const permission = this.permission === "none" ? "none" : await Notification.requestPermission();
     this.update({ notifications: permission === "granted" });
     return permission;
   }
 
-  /** Something has come. @param {Notice} notice */
+  /** A notice has arrived. @param {Notice} notice */
   arrived(notice) {
     this.#play(notice.kind);
     this.#notify(notice);
   }
 
   /**
-   * What is there that nobody has seen to.
+   * Show the number of open notices.
    *
-   * @param {{ alerts: number, calls: number, unread: number }} open `calls`: those that came while this page was open
+   * @param {{ alerts: number, calls: number, unread: number }} open `calls`: those that arrived while this
+   *   page was open
    */
   show({ alerts, calls, unread }) {
     const prefix = unread ? `(${unread}) ` : "";
@@ -118,7 +123,7 @@ export class Signals {
     }
   }
 
-  /** Somebody is here: what could not be heard until now is heard. */
+  /** The first user interaction: browsers allow sounds from now on, so play a due one. */
   #onFirstInteraction() {
     setTimeout(() => {
       if (this.#unresolvedKind) {
@@ -152,7 +157,7 @@ export class Signals {
         notification.close();
       });
     } catch {
-      // On some telephones only a service worker may notify; the sound and the title remain.
+      // On some phones only a service worker may notify; the sound and the title remain.
     }
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The texts of the supervisor's desk, in zh_CN and en.
+ * The texts of the supervision page, in zh_CN and en.
  *
  * @module
  */
@@ -11,12 +11,12 @@ addTexts({
   supervise: ["督导工作台", "Supervision desk"],
   title_alerts: ["⚠ {count} 条提醒待确认 · {title}", "⚠ Open alerts: {count} · {title}"],
 
-  // oneself
+  // the supervisor
   ready_for_calls: ["已连接，可接收请求", "Calls reach you"],
   not_connected: ["未连接", "Not connected"],
   my_id: ["您的编号：{id}", "Your ID: {id}"],
 
-  // what is on the desk
+  // open sessions
   watching: ["正在旁听", "Listening to"],
   watching_none: ["暂无会话", "No session is open"],
   is_aside: ["已收起", "Put aside"],

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `/supervise`: the desk of those who supervise. Calls and alerts come in, sessions are listened to live, and
- * beside each is the record with its consultant.
+ * `/supervise`: the workspace of supervisors and administrators. It shows calls and alerts, observes
+ * sessions, and has the supervision record of each session.
  *
  * @module
  */
@@ -27,8 +27,8 @@ import { Signals } from "./signals.js";
 /** @typedef {import("./inbox.js").Notice} Notice */
 /** @typedef {import("./pane.js").SessionPane} SessionPane */
 
-const INBOX_RETRY_MS = 5_000; // milliseconds after which the inbox is asked once more
-const NOTICE_MS = 6_000; // milliseconds that something is told in passing
+const INBOX_RETRY_MS = 5_000; // the delay before the inbox is requested again
+const NOTICE_MS = 6_000; // how long a short notice is shown
 const CLOSE_UNAUTHENTICATED = 4401;
 
 class SupervisePage {
@@ -71,10 +71,10 @@ class SupervisePage {
   #layout;
   #overview;
   #socket;
-  /** Other windows of this browser. */
+  /** A channel to other windows of this browser. */
   #otherWindows;
   #statusBar = find("#standing", ConnectionStatusBar);
-  /** Calls that came while this page was open, and that nobody has answered. @type {Set<number>} */
+  /** Unanswered calls that arrived while this page was open. @type {Set<number>} */
   #unansweredCalls = new Set();
   #isRefreshing = false;
   #refreshAgain = false;
@@ -82,7 +82,7 @@ class SupervisePage {
   #refreshTimer;
   #isRenderScheduled = false;
   #isClosed = false;
-  /** To which session a link has led, before the inbox was there. */
+  /** The session of a link that was opened before the inbox was loaded. */
   #linkedSession = 0;
 
   start() {
@@ -100,7 +100,7 @@ class SupervisePage {
     });
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden && this.#inbox.isLoaded) {
-        void this.#refresh(); // something may have been read elsewhere
+        void this.#refresh(); // notices may have been read in another window
       }
     });
     this.#layout.restore();
@@ -112,7 +112,7 @@ class SupervisePage {
 
   // --- the inbox ---
 
-  /** Ask for what is new, and for what was read elsewhere. */
+  /** Request new notices, and those that were read elsewhere. */
   async #refresh() {
     this.#refreshAgain = true;
     if (this.#isRefreshing) {
@@ -171,7 +171,7 @@ class SupervisePage {
     this.#otherWindows.postMessage({ read: id, at });
   }
 
-  // --- the desk ---
+  // --- sessions ---
 
   /** @param {Notice} notice */
   #open(notice) {
@@ -184,7 +184,7 @@ class SupervisePage {
 
   /**
    * @param {number} session
-   * @param {number} record 0: none is known
+   * @param {number} record 0: unknown
    */
   #openSession(session, record) {
     const isOpen = this.#layout.panes.some((pane) => pane.session === session);
@@ -196,10 +196,15 @@ class SupervisePage {
     this.#markCallsRead(session);
   }
 
-  /** Whoever is there has answered the call; an alert waits for its acknowledgement. @param {number} session */
+  /**
+   * Mark the calls of an open session as read; an alert waits for its acknowledgement.
+   *
+   * @param {number} session
+   */
   #markCallsRead(session) {
     const calls = this.#inbox.unread.filter((each) => each.kind === "call" && each.session === session);
-    calls.forEach((call) => this.#markRead(call.id).catch(() => {})); // it stays unread, which harms nobody
+    // a failure leaves the notice unread, which is harmless
+    calls.forEach((call) => this.#markRead(call.id).catch(() => {}));
   }
 
   /** @param {SessionPane} pane */
@@ -213,7 +218,7 @@ class SupervisePage {
     find("#inbox-title").focus();
   }
 
-  /** A link of the host's: `#session=12&record=5`. */
+  /** Follow a link of the host: `#session=12&record=5`. */
   #followLink() {
     const link = new URLSearchParams(location.hash.slice(1));
     const session = link.get("session") ?? "";
@@ -225,9 +230,9 @@ class SupervisePage {
     }
   }
 
-  // --- showing ---
+  // --- rendering ---
 
-  /** Once for everything that happens in this moment. */
+  /** Render once for all changes of this task. */
   #scheduleRender() {
     if (!this.#isRenderScheduled) {
       this.#isRenderScheduled = true;
@@ -264,7 +269,7 @@ class SupervisePage {
     if (status.state !== "closed") {
       return;
     }
-    this.#isClosed = true; // a card takes the place of everything
+    this.#isClosed = true; // a card replaces the page
     this.#signals.show({ alerts: 0, calls: 0, unread: 0 });
     this.#layout.panes.forEach((pane) => pane.stop());
     if (status.code === CLOSE_UNAUTHENTICATED) {
@@ -276,7 +281,7 @@ class SupervisePage {
   }
 
   /**
-   * Tell something in passing.
+   * Show a short notice.
    *
    * @param {string} content
    * @param {"#told" | "#told-urgently" | "#arrived"} where
@@ -294,7 +299,7 @@ class SupervisePage {
     );
   }
 
-  /** What will take it away again. @type {Map<HTMLElement, number>} */
+  /** The timers that remove short notices. @type {Map<HTMLElement, number>} */
   #noticeTimers = new Map();
 }
 

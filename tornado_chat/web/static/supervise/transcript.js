@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `<session-transcript>`: what two others say to each other, by name, to be read only.
+ * `<session-transcript>`: the messages of an observed session, with names, read-only.
  *
- * It looks like a script, not like a chat: whoever supervises must never take it for a place to write.
+ * It looks like a script and not like a chat: a supervisor must not mistake it for a place to write.
  *
  * @module
  */
@@ -19,10 +19,10 @@ import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
  * @property {number} seq
  * @property {boolean} isConsultant
  * @property {Date} time
- * @property {HTMLLIElement} [separator] what stands between it and the line before: a day, or what is missing
+ * @property {HTMLLIElement} [separator] the row before it: a day, or the number of missing messages
  */
 
-const END_TOLERANCE_PX = 48; // pixels that count as being at the end
+const END_TOLERANCE_PX = 48; // a scroll position this close to the end counts as the end
 
 export class SessionTranscript extends HTMLElement {
   #times = new TimeFormatter(language);
@@ -32,7 +32,7 @@ export class SessionTranscript extends HTMLElement {
   /** @type {Item[]} */
   #items = [];
   #names = { visitor: text("role_user"), consultant: text("role_consultant") };
-  /** Undefined: not known yet. @type {boolean | undefined} */
+  /** Undefined: unknown. @type {boolean | undefined} */
   #isReadable;
   #atEnd = true;
   #noteText = make("p", "script-note", text("lines_loading"));
@@ -46,7 +46,7 @@ export class SessionTranscript extends HTMLElement {
     }
     this.#resizeObserver.observe(this.#log);
     this.#resizeObserver.observe(this.#list);
-    this.#log.scrollTop = this.#scrollTop; // it may have been moved
+    this.#log.scrollTop = this.#scrollTop; // moving the element in the page resets the scroll position
   }
 
   disconnectedCallback() {
@@ -55,8 +55,8 @@ export class SessionTranscript extends HTMLElement {
 
   #build() {
     this.#log.setAttribute("role", "log");
-    this.#log.tabIndex = 0; // so that the keyboard can scroll it
-    // Several sessions at once would all talk: the one with the focus does.
+    this.#log.tabIndex = 0; // makes it scrollable with the keyboard
+    // Only the focused session is announced: several at once would be unintelligible.
     this.#log.setAttribute("aria-live", "off");
     this.addEventListener("focusin", () => this.#log.setAttribute("aria-live", "polite"));
     this.addEventListener("focusout", () => this.#log.setAttribute("aria-live", "off"));
@@ -74,7 +74,7 @@ export class SessionTranscript extends HTMLElement {
     this.names = this.#names;
   }
 
-  /** How the two are called. @param {{ visitor: string, consultant: string }} names */
+  /** The names of the participants. @param {{ visitor: string, consultant: string }} names */
   set names(names) {
     this.#names = names;
     this.#log.setAttribute("aria-label", text("lines_of", names));
@@ -84,7 +84,7 @@ export class SessionTranscript extends HTMLElement {
   }
 
   /**
-   * @param {ObservedMessage[]} messages by number
+   * @param {ObservedMessage[]} messages by sequence number
    * @param {boolean} isNew
    */
   add(messages, isNew) {
@@ -106,14 +106,14 @@ export class SessionTranscript extends HTMLElement {
     }
   }
 
-  /** Whether what was said before can be known. */
+  /** Whether earlier messages can be read. */
   set isReadable(/** @type {boolean} */ isReadable) {
     this.#isReadable = isReadable;
     this.#showNote();
     this.#updateGrouping(0, this.#items.length);
   }
 
-  /** It is over: in these words. @param {string} words */
+  /** Show that the session has ended. @param {string} words */
   showEnd(words) {
     this.#endText.hidden = false;
     this.#endText.textContent = words;
@@ -122,7 +122,7 @@ export class SessionTranscript extends HTMLElement {
     }
   }
 
-  /** There is nothing to be heard, for this reason. @param {string} words */
+  /** Show why the session cannot be observed. @param {string} words */
   showRefusal(words) {
     this.#noteText.remove();
     this.#endText.classList.add("refused-end");
@@ -166,7 +166,7 @@ export class SessionTranscript extends HTMLElement {
   }
 
   /**
-   * Days, what is missing, and who goes on speaking.
+   * Update separators and groups.
    *
    * @param {number} from
    * @param {number} to
@@ -216,7 +216,7 @@ export class SessionTranscript extends HTMLElement {
   #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
     if (clientHeight === 0) {
-      return; // put aside
+      return; // the pane is minimized
     }
     this.#scrollTop = scrollTop;
     this.#atEnd = scrollHeight - scrollTop - clientHeight <= END_TOLERANCE_PX;

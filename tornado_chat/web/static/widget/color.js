@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The colour of the host, made readable: WCAG 2 wants a contrast of 4.5 to 1.
+ * Adapts the host's brand colour so that text is readable: WCAG 2 demands a contrast of 4.5 to 1.
  *
  * @module
  */
@@ -14,9 +14,9 @@ const DARK_TEXT = /** @type {Rgb} */ ([20, 32, 27]);
 const SURFACES = /** @type {Record<string, Rgb>} */ ({ light: [241, 237, 228], dark: [38, 45, 42] });
 
 /**
- * Take over a colour, in light and in dark.
+ * Apply a brand colour, in light and in dark mode.
  *
- * @param {string} hex as #2c6656; anything else changes nothing
+ * @param {string} hex as #2c6656; any other value is ignored
  */
 export function applyBrandColor(hex) {
   if (!/^#[0-9a-f]{6}$/i.test(hex)) {
@@ -40,7 +40,7 @@ export function applyBrandColor(hex) {
 }
 
 /**
- * The colour, moved towards another one until it can be read on a surface.
+ * Mix a colour with another one until it is readable on a surface.
  *
  * @param {Rgb} colour
  * @param {Rgb} surface
@@ -54,7 +54,7 @@ function makeReadable(colour, surface, towards) {
   return mix(colour, towards, Math.min(share, 1));
 }
 
-/** What is written on it. @param {Rgb} colour */
+/** The text colour for a background. @param {Rgb} colour */
 function textColorOn(colour) {
   return contrast(colour, WHITE) >= contrast(colour, DARK_TEXT) ? WHITE : DARK_TEXT;
 }
@@ -62,7 +62,7 @@ function textColorOn(colour) {
 /**
  * @param {Rgb} one
  * @param {Rgb} other
- * @param {number} share of the other
+ * @param {number} share the share of the other colour, 0 to 1
  */
 function mix(one, other, share) {
   return /** @type {Rgb} */ (one.map((value, at) => value + (other[at] - value) * share));

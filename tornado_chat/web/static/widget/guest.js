@@ -1,36 +1,40 @@
 // @ts-check
 /**
- * The anonymous user that this browser is: made when the first conversation begins, the same from then on.
+ * The anonymous user of this browser. It is created when the first conversation begins, and stays the same
+ * from then on.
  *
  * @module
  */
 
 import { siteStorage } from "../shared/storage.js";
 
-/** @typedef {{ id: string, token: string, renew: number, expires: number }} StoredGuest times in milliseconds since 1970 */
+/**
+ * @typedef {{ id: string, token: string, renew: number, expires: number }} StoredGuest times in milliseconds
+ *   since 1970
+ */
 
 const KEY = "widget:guest";
-const MIN_VALID_MS = 30_000; // milliseconds that a token must be good for yet
+const MIN_VALID_MS = 30_000; // the remaining lifetime that a token must have
 const GUEST_PATH = "/api/v1/guest";
 const HTTP_FORBIDDEN = 403;
 const FETCH_TIMEOUT_MS = 15_000;
 
-/** There are no guests. */
+/** The server does not admit guests. */
 export class GuestsDisabled extends Error {}
 
 export class Guest {
-  /** The id, or undefined before there is one. */
+  /** The guest's id; undefined before the guest is created. */
   get id() {
     return this.#load()?.id;
   }
 
-  /** When its token should be changed for another, in milliseconds since 1970. */
+  /** When the token should be renewed, in milliseconds since 1970. */
   get renewAtMs() {
     return this.#load()?.renew ?? Infinity;
   }
 
   /**
-   * A token, of a new guest if there is none.
+   * Return a token; create a guest if there is none.
    *
    * @returns {Promise<string>}
    * @throws {GuestsDisabled}
@@ -46,7 +50,7 @@ export class Guest {
     try {
       return (await this.#request(stored.token)).token;
     } catch {
-      return stored.token; // it is good for some time yet
+      return stored.token; // it is still valid
     }
   }
 
@@ -62,13 +66,13 @@ export class Guest {
         return stored;
       }
     } catch {
-      // Whatever it is, it is not ours.
+      // The value was not written by this module.
     }
     this.forget();
     return undefined;
   }
 
-  /** @param {string} [token] of the guest that it is to be */
+  /** @param {string} [token] the token of an existing guest; without it a new guest is created */
   async #request(token) {
     const response = await fetch(GUEST_PATH, {
       method: "POST",

@@ -1,41 +1,43 @@
 // @ts-check
 /**
- * The page around the frame, through its `widget.js`: who is signed in there, and what it is told.
+ * The page that frames the widget, reached through its `widget.js`: it tells who is signed in, and is told
+ * the state.
  *
- * Whose page it is says the address of the frame. That is only a claim, but the browser delivers nothing
- * to any other origin, and nothing from another one is listened to.
+ * The frame's URL names the page's origin. That is only a claim, but the browser delivers messages to no
+ * other origin, and messages from other origins are ignored.
  *
  * @module
  */
 
 /**
  * @typedef {object} Hello
- * @property {boolean} signedIn whether the page has a token, or a way to get one
- * @property {boolean} guests whether anybody may come without
- * @property {boolean} open whether the panel is
- * @property {boolean} focus whether the reader has just opened it
- * @property {boolean} active whether it is open, or a conversation may be going on
- * @property {boolean} forget the last guest is to be forgotten
+ * @property {boolean} signedIn whether the page has a token, or a function that returns one
+ * @property {boolean} guests whether guests are admitted
+ * @property {boolean} open whether the panel is open
+ * @property {boolean} focus whether the reader has just opened the panel
+ * @property {boolean} active whether the panel is open, or a conversation may be going on
+ * @property {boolean} forget whether to forget the last guest
  */
 
 /**
  * @typedef {object} HostListener
- * @property {(hello: Hello) => void} onHello once, at the beginning
- * @property {(signedIn: boolean, forget: boolean) => void} onIdentity somebody else may be signed in
+ * @property {(hello: Hello) => void} onHello called once, first
+ * @property {(signedIn: boolean, forget: boolean) => void} onIdentity another person may be signed in
  * @property {() => void} onOpen
  * @property {() => void} onClose
- * @property {() => void} onWake another tab has begun a conversation
+ * @property {() => void} onWake another tab has started a conversation
  */
 
-const TOKEN_TIMEOUT_MS = 20_000; // milliseconds that a page may take for a token
+const TOKEN_TIMEOUT_MS = 20_000; // how long the page may take to provide a token
 
-/** The page cannot say who is signed in right now. */
+/** The page cannot provide a token at the moment. */
 class TokenUnavailable extends Error {}
 
 export class HostPage {
   /**
-   * @param {string} origin of the page, as the address of the frame has it
-   * @param {string[]} allowed origins, "*" for all; the server's policy says the same to the browser
+   * @param {string} origin the page's origin, from the frame's URL
+   * @param {string[]} allowed the allowed origins, "*" for all; the server's CSP enforces the same in the
+   *   browser
    * @param {HostListener} listener
    */
   constructor(origin, allowed, listener) {
@@ -58,7 +60,7 @@ export class HostPage {
   #requests = new Map();
 
   /**
-   * The token of who is signed in there; null: nobody is.
+   * Return the token of the person who is signed in to the page; null if nobody is.
    *
    * @returns {Promise<string | null>}
    */
@@ -72,7 +74,7 @@ export class HostPage {
   }
 
   /**
-   * @param {boolean} going whether there is a conversation, or a place in the line
+   * @param {boolean} going whether there is a conversation, or a position in the queue
    * @param {number} unread
    */
   postState(going, unread) {

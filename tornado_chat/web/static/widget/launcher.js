@@ -8,16 +8,16 @@ const DOWN_PATH = "M6 9.5l6 6 6-6";
 /**
  * @typedef {object} LauncherOptions
  * @property {"zh" | "en"} language
- * @property {string} color as #2c6656, else the usual ones
+ * @property {string} color as #2c6656, else the default colours
  * @property {boolean} left whether it is in the left corner
- * @property {boolean} hasOwnButton whether the page has a button of its own
+ * @property {boolean} hasOwnButton whether the page has its own button
  */
 
 /**
  * The first part of `/widget.js`: the button in the corner, and the panel above it.
  *
- * Everything is in a shadow root, so that the page's style sheets and this one do not meet, and is made
- * without any HTML or style attributes, which policies forbid.
+ * Everything is in a shadow root, so that the page's style sheets and this one do not affect each other. It
+ * is built without HTML strings and style attributes, which a page's CSP may forbid.
  */
 class Launcher {
   /**
@@ -62,7 +62,7 @@ class Launcher {
   root = this.#host.attachShadow({ mode: "open" });
   button = element("button", "launcher");
   panel = element("div", "panel");
-  /** Said when the chat is out of reach. */
+  /** Shown when the server cannot be reached. */
   unreachableText = element("p", "");
   #iconPath = document.createElementNS(SVG_NAMESPACE, "path");
   #badge = element("span", "badge");
@@ -90,7 +90,10 @@ class Launcher {
     },
   };
 
-  /** Behind the body, which scripts of the page may replace, and in the keyboard's order after all of it. */
+  /**
+   * Add the elements after the body: scripts of the page may replace the body, and in the tab order they come
+   * last.
+   */
   add() {
     document.documentElement.append(this.#host);
   }
@@ -114,14 +117,17 @@ class Launcher {
     if (!showsCount) {
       this.#announcement.textContent = "";
     } else if (unread > this.#unread) {
-      this.#announcement.textContent = texts.unread(unread); // it is read out
+      this.#announcement.textContent = texts.unread(unread); // announced by screen readers
     }
     this.#unread = unread;
     this.#open = open;
     this.#updateCover();
   }
 
-  /** On a telephone it is all there is to see, and so it is for the keyboard and for screen readers. */
+  /**
+   * On small screens the panel covers the page, so the page must be out of reach for keyboard and screen
+   * readers, too.
+   */
   #updateCover() {
     const now = this.#open && this.#smallScreen.matches;
     if (now !== this.#coversPage && document.body) {
@@ -133,7 +139,7 @@ class Launcher {
     this.#fitViewport();
   }
 
-  /** A keyboard that slides in leaves less of the screen. */
+  /** Fit the panel into the part of the screen that an on-screen keyboard leaves. */
   #fitViewport() {
     const view = visualViewport;
     if (view?.scale === 1) {
@@ -154,7 +160,11 @@ function element(tag, name) {
   return made;
 }
 
-/** Whether black on it can be read better than white (WCAG 2, relative luminance). @param {string} hex */
+/**
+ * Whether dark text is more readable on a colour than white text (WCAG 2, relative luminance).
+ *
+ * @param {string} hex
+ */
 function isLight(hex) {
   const [red, green, blue] = [1, 3, 5].map((at) => (parseInt(hex.slice(at, at + 2), 16) / 255) ** 2.2);
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18;

@@ -1,13 +1,16 @@
 // @ts-check
 
-/** @typedef {string | (() => string | null | Promise<string | null>)} Token a JWT, or what asks the host for one */
+/**
+ * @typedef {string | (() => string | null | Promise<string | null>)} Token a JWT, or a function that returns
+ *   one
+ */
 
 /**
- * The second part of `/widget.js`: the frame, who is signed in, and what the page can ask for.
- * docs/widget.md says how to use it.
+ * The second part of `/widget.js`: the frame, the identity of the reader, and the page's API, which
+ * `docs/widget.md` describes.
  *
- * It runs in pages of others. It takes one name (TornadoChat) and one element, and hears and tells the
- * frame only as the origin that it was loaded from.
+ * It runs in pages of other sites. It occupies one global name (TornadoChat) and one element, and exchanges
+ * messages with the frame only under the origin from which it was loaded.
  */
 (() => {
   "use strict";
@@ -16,20 +19,20 @@
   const global = /** @type {any} */ (window);
   const queued = global.TornadoChat;
   if (!(script instanceof HTMLScriptElement) || (queued && !Array.isArray(queued))) {
-    return; // it is there already
+    return; // the script is already loaded
   }
 
   const { origin } = new URL(script.src);
   const guests = /on/.test("{{guests}}");
   const allowedOrigins = "{{origins}}".split(" ");
-  const pageOrigin = location.origin; // "null" of a file, which nothing can be told to
+  const pageOrigin = location.origin; // "null" for a file, which cannot receive messages
   const isAllowed =
     pageOrigin === origin ||
     allowedOrigins.includes(pageOrigin) ||
     (allowedOrigins.includes("*") && pageOrigin !== "null");
 
-  const KEY = "tornado-chat"; // in both storages of the page: how many are unread, and whether it is open
-  const FRAME_TIMEOUT_MS = 8000; // milliseconds that a frame may take to say something once it is loaded
+  const KEY = "tornado-chat"; // in both storages of the page: the unread count, and whether the panel is open
+  const FRAME_TIMEOUT_MS = 8000; // how long a loaded frame may take to send its first message
   const {
     token: initialToken,
     language: wantedLanguage,
@@ -58,7 +61,7 @@
   let hasConversation = false;
   let unread = Number(readStored()) || 0;
   let isExplained = false;
-  /** Where the focus was when the reader opened it. @type {HTMLElement | null} */
+  /** The element that had the focus before the reader opened the panel. @type {HTMLElement | null} */
   let focusedBefore = null;
   /** @type {Record<string, Set<(detail: any) => void>>} */
   const listeners = {};
@@ -91,7 +94,7 @@
     made.lang = language;
     made.allow = "";
     if (pageOrigin !== origin) {
-      // Its own origin: for the socket, and to remember guests. Forms: to send. Popups: links.
+      // Same origin: for the socket, and to store guests. Forms: to send. Popups: for links.
       const sandbox =
         "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox";
       made.setAttribute("sandbox", sandbox);
@@ -103,7 +106,7 @@
     ui.panel.append(made);
   }
 
-  /** The server is out of reach, or its policy keeps the frame from this page. */
+  /** The server cannot be reached, or a CSP keeps the frame out of this page. */
   function giveUp() {
     frame?.remove();
     frame = undefined;
@@ -152,7 +155,7 @@
     }
   }
 
-  /** The frame asks; each question has a number. @param {number} number */
+  /** Answer the frame's request for a token; each request has a number. @param {number} number */
   async function giveToken(number) {
     try {
       const found = typeof token === "function" ? await token() : token;
@@ -181,7 +184,7 @@
     }
   }
 
-  // --- what the page's storages know; either may be forbidden: then a page knows nothing of the one before ---
+  // --- storages of the page; if either is forbidden, nothing is known from the page before ---
 
   /** @param {"localStorage" | "sessionStorage"} where */
   function readStored(where = "localStorage") {
@@ -212,12 +215,12 @@
     if (key === KEY && newValue === "forget") {
       forget(); // signed out in another tab
     } else if (key === KEY && newValue && !hasConversation) {
-      load(); // another tab has begun a conversation
+      load(); // another tab has started a conversation
       post({ chat: "wake" });
     }
   });
 
-  // --- what happens ---
+  // --- events ---
 
   /** @param {boolean} open */
   function setOpen(open) {
@@ -228,7 +231,7 @@
     emit(open ? "open" : "close", undefined);
   }
 
-  /** @param {boolean} [forgotten] a guest is to be forgotten, too */
+  /** @param {boolean} [forgotten] whether to forget the guest, too */
   function onIdentityChange(forgotten = false) {
     if (!isUsable()) {
       api.close();
@@ -257,7 +260,7 @@
    */
   function emit(name, detail) {
     for (const listener of listeners[name] ?? []) {
-      queueMicrotask(() => listener(detail)); // the page's mistakes are its own
+      queueMicrotask(() => listener(detail)); // errors of the page's listeners must not affect this script
     }
   }
 
@@ -266,7 +269,7 @@
     console.info(`TornadoChat: ${why}`);
   }
 
-  // --- what the page can ask for ---
+  // --- the API for the page ---
 
   const api = Object.freeze({
     open() {
@@ -295,15 +298,15 @@
       onIdentityChange();
     },
 
-    /** Nobody is signed in any more, and a guest is forgotten. */
+    /** Sign the person out, and forget the guest. */
     signOut() {
-      store("localStorage", "forget"); // until the frame has done so: the page may be gone before
+      store("localStorage", "forget"); // kept until the frame has done it: the page may be left before
       load();
       forget();
     },
 
     /**
-     * Returns what takes the listener away again.
+     * Add a listener. Return a function that removes it.
      *
      * @param {"open" | "close" | "unread" | "conversation"} name
      * @param {(detail: any) => void} listener
@@ -313,7 +316,7 @@
       return () => listeners[name].delete(listener);
     },
 
-    /** For what was queued before the script was there. @param {(chat: object) => void} act */
+    /** Run functions that were queued before the script was loaded. @param {(chat: object) => void} act */
     push(act) {
       act(api);
     },
@@ -337,6 +340,6 @@
   if (document.body) {
     start();
   } else {
-    addEventListener("DOMContentLoaded", start); // it came faster than the page
+    addEventListener("DOMContentLoaded", start); // the script was loaded before the body
   }
 })();

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What is to be seen in the frame: one screen at a time, and the header above it.
+ * The contents of the frame: one screen at a time, and the header above it.
  *
  * @module
  */
@@ -14,17 +14,17 @@ import { text } from "../shared/strings.js";
 import { positionText } from "./strings.js";
 
 /**
- * What the reader does.
+ * The actions of the reader.
  *
  * @typedef {object} PanelActions
- * @property {() => void} start begin a conversation
- * @property {() => void} leave the line
- * @property {() => void} end the conversation
- * @property {() => boolean} hasUnsent whether something is still on its way
+ * @property {() => void} start start a conversation
+ * @property {() => void} leave leave the queue
+ * @property {() => void} end end the conversation
+ * @property {() => boolean} hasUnsent whether a message is still being sent
  * @property {(stars: number, feedback: string) => void} rate
  * @property {() => void} tryAgain
- * @property {() => void} retry the connection, now
- * @property {() => void} close the panel
+ * @property {() => void} retry reconnect now
+ * @property {() => void} close close the panel
  */
 
 const SCREENS = ["resuming", "start", "talk", "card"];
@@ -68,12 +68,12 @@ export class Panel {
   #composer;
   #screen = "resuming";
 
-  /** Nothing is to be seen, while it is not known whose it may be. */
+  /** Conceal the contents while it is unknown whose they are. */
   set concealed(/** @type {boolean} */ veiled) {
     find(".widget").classList.toggle("veiled", veiled);
   }
 
-  /** It is a page of its own, which nobody can close. */
+  /** The widget was opened as a page, which cannot be closed. */
   setStandalone() {
     document.body.classList.add("alone");
     find("#close").hidden = true;
@@ -87,8 +87,8 @@ export class Panel {
   }
 
   /**
-   * @param {string} [note] the text of what has just happened
-   * @param {string} [problem] why no conversation could be begun
+   * @param {string} [note] what has just happened
+   * @param {string} [problem] why no conversation could be started
    */
   showStart(note = "", problem = "") {
     this.#setHeader(this.#title, "", "");
@@ -98,7 +98,7 @@ export class Panel {
     this.#show("start");
   }
 
-  /** A conversation is asked for, and nobody has answered yet. */
+  /** A conversation was requested, and the server has not answered yet. */
   showStarting() {
     find("#start-note").textContent = "";
     find("#start-problem").textContent = "";
@@ -106,7 +106,7 @@ export class Panel {
   }
 
   /**
-   * Instead of a chat: what is wrong, and what to do.
+   * Show a card instead of the chat: what is wrong, and what to do.
    *
    * @param {string} key
    * @param {string} picture
@@ -121,20 +121,20 @@ export class Panel {
   }
 
   /**
-   * @param {number} position in the line
-   * @param {boolean} returned the waiter was lost
+   * @param {number} position in the queue
+   * @param {boolean} returned whether the client lost its agent
    */
   showQueue(position, returned) {
     this.#setHeader(this.#title, text("waiting"), "");
     const words = positionText(position);
     if (find("#place").textContent !== words) {
-      find("#place").textContent = words; // it is read out
+      find("#place").textContent = words; // announced by screen readers
     }
     find("#line-text").textContent = text(returned ? "returned_text" : "waiting_text");
     this.#showConversationPart("line");
   }
 
-  /** @param {string} name of the waiter, may be empty */
+  /** @param {string} name the agent's name, may be empty */
   showConversation(name) {
     this.#setHeader(name || text("somebody"), text("with_you"), name);
     this.#showConversationPart("words");
@@ -153,14 +153,14 @@ export class Panel {
     this.#messages?.scrollToEnd();
   }
 
-  /** A rating could not be given. @param {string} problem */
+  /** Show why the rating failed. @param {string} problem */
   showRatingProblem(problem) {
     find("#rating-problem").textContent = problem;
     find("#rate", HTMLButtonElement).disabled = false;
   }
 
   /**
-   * An empty list and an empty composer, for another conversation.
+   * Create an empty list and an empty composer, for another conversation.
    *
    * @param {boolean} visible
    */
@@ -178,7 +178,7 @@ export class Panel {
     return { messages, composer };
   }
 
-  /** Nothing of what was said stays. */
+  /** Remove everything of the conversation. */
   clear() {
     find("#words").replaceChildren();
     this.#messages = this.#composer = undefined;
@@ -188,14 +188,14 @@ export class Panel {
     this.statusBar.showText("calm", "");
   }
 
-  /** Tell it to screen readers. @param {string} news */
+  /** Announce a text to screen readers. @param {string} news */
   announce(news) {
     find("#news").textContent = news;
   }
 
-  /** Put the focus where one goes on. */
+  /** Focus the element with which the reader continues. */
   focus() {
-    // On a telephone it would bring up the keyboard before anything was read.
+    // On a phone the keyboard would cover the messages before they are read.
     const writes =
       this.#composer?.isConnected && !this.#composer.hidden && matchMedia("(hover: hover)").matches;
     if (this.#screen === "talk" && writes) {
@@ -207,7 +207,7 @@ export class Panel {
     }
   }
 
-  // --- inside ---
+  // --- internal ---
 
   /** @param {"line" | "words" | "end"} part */
   #showConversationPart(part) {
@@ -237,7 +237,7 @@ export class Panel {
       document.hasFocus() &&
       (document.activeElement === document.body || !isShown(document.activeElement))
     ) {
-      this.focus(); // what had it is gone
+      this.focus(); // the focused element is hidden now
     }
   }
 

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What this tab remembers of the conversation that it shows, so that a reload goes on with it.
+ * What this tab stores about the shown conversation, so that a reload continues with it.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { tabStorage } from "../shared/storage.js";
 /** @typedef {{ number: number, read: number, rated: boolean, name: string }} StoredConversation */
 
 export class ShownConversation {
-  /** @param {string} key of the tab's storage */
+  /** @param {string} key a key of the tab's storage */
   constructor(key) {
     this.#key = key;
     this.#stored = JSON.parse(tabStorage.getItem(key) ?? "null");
@@ -20,12 +20,12 @@ export class ShownConversation {
   /** @type {StoredConversation | null} */
   #stored;
 
-  /** Which conversation it is. */
+  /** The number of the conversation. */
   get number() {
     return this.#stored?.number;
   }
 
-  /** How far it was read. */
+  /** The sequence number up to which it was read. */
   get read() {
     return this.#stored?.read ?? 0;
   }
@@ -34,12 +34,12 @@ export class ShownConversation {
     return this.#stored?.rated ?? false;
   }
 
-  /** Of the waiter; may be empty. */
+  /** The agent's name; may be empty. */
   get name() {
     return this.#stored?.name ?? "";
   }
 
-  /** From now on it is this conversation. @param {number} number */
+  /** Store another conversation. @param {number} number */
   begin(number) {
     if (number !== this.number) {
       this.#stored = { number, read: 0, rated: false, name: "" };

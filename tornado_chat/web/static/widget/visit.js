@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * One person's way through the chat: into the line, the conversation, its end. For another person there
- * is another visit, which knows nothing of this one.
+ * One person's visit: the queue, the conversation and its end. Another person gets another visit, which
+ * shares nothing with this one.
  *
  * @module
  */
@@ -22,16 +22,16 @@ import { ShownConversation } from "./shown_conversation.js";
 
 /**
  * @typedef {object} VisitListener
- * @property {(going: boolean, unread: number) => void} onState
- * @property {(status: ConnectionStatus) => void} onClosed for good, by the server
+ * @property {(hasConversation: boolean, unread: number) => void} onState
+ * @property {(status: ConnectionStatus) => void} onClosed the server has closed the connection for good
  */
 
 const CONNECTING_NOTICE_DELAY_MS = 800;
-const STATE_DEBOUNCE_MS = 150; // milliseconds: what was said and how far it was read come one after the other
+const STATE_DEBOUNCE_MS = 150; // messages and read receipts arrive one after the other
 
 export class Visit {
   /**
-   * @param {string} owner whose it is
+   * @param {string} owner the key of the person (`token_owner.js`)
    * @param {TokenSource} token
    * @param {Panel} panel
    * @param {VisitListener} listener
@@ -80,18 +80,18 @@ export class Visit {
   #leaveRequested = false;
   #ratingSent = false;
   #visible = false;
-  /** Whether the page knows that something is going on. @type {boolean | undefined} */
+  /** The last reported value of `hasConversation`. @type {boolean | undefined} */
   #reportedActive;
-  /** The others' messages that were not read. @type {Set<number>} */
+  /** The sequence numbers of unread messages from the agent. @type {Set<number>} */
   #unread = new Set();
   /** @type {number | undefined} */
   #reportTimer;
   /** @type {number | undefined} */
   #noticeTimer;
 
-  // --- what the reader does ---
+  // --- actions of the reader ---
 
-  /** Come back to what there is, or if `wanted` begin a conversation. @param {boolean} joinQueue */
+  /** Resume the current conversation, or start one if `joinQueue` is true. @param {boolean} joinQueue */
   start(joinQueue) {
     if (joinQueue) {
       this.#startRequested = true;
@@ -103,7 +103,7 @@ export class Visit {
     this.#socket.start();
   }
 
-  /** Begin a conversation, after another one as well. */
+  /** Start a conversation, also after another one. */
   startConversation() {
     this.#startRequested = true;
     this.#panel.showStarting();
@@ -111,7 +111,7 @@ export class Visit {
     this.#socket.retry();
   }
 
-  /** Another tab may have begun one. */
+  /** Another tab may have started a conversation. */
   wake() {
     if (!this.hasConversation) {
       this.#socket.resume();
@@ -138,7 +138,7 @@ export class Visit {
     }
   }
 
-  /** Stop, and leave nothing to be seen. */
+  /** Stop, and clear the panel. */
   stop() {
     clearTimeout(this.#reportTimer);
     clearTimeout(this.#noticeTimer);
@@ -158,7 +158,7 @@ export class Visit {
     return this.#phase.state === "waiting" || this.#phase.state === "talking";
   }
 
-  /** Whether nothing is lost if it stops until the panel is opened again. */
+  /** Whether the visit can stop until the panel is opened again, without losing anything. */
   get isIdle() {
     return !this.hasConversation && !this.#startRequested && this.#unread.size === 0;
   }
@@ -167,7 +167,7 @@ export class Visit {
     return this.#outbox.entries.length > 0;
   }
 
-  // --- where it stands ---
+  // --- phase and connection ---
 
   /** @param {UserPhase} phase */
   #onPhase(phase) {
@@ -190,7 +190,7 @@ export class Visit {
         this.#panel.announce(text(name ? "joined_news" : "joined_news_unnamed", { name }));
       }
     } else if (before.state === "waiting" && !before.returned) {
-      this.#shown.clear(); // nobody has said anything
+      this.#shown.clear(); // no message was sent
       this.#panel.showStart(text(this.#leaveRequested ? "left_note" : "lost_place_note"));
     } else {
       this.#view?.onTyping(false);
@@ -225,14 +225,14 @@ export class Visit {
         this.#socket.markRead(seq);
       },
     });
-    messages.held = true; // until it is known whether anybody is there
+    messages.held = true; // until it is known whether an agent is assigned
   }
 
   /** @param {ConnectionStatus} status */
   #onStatus(status) {
     clearTimeout(this.#noticeTimer);
     if (status.state === "connecting" && !status.wasOpen) {
-      // Nearly always it is done before anybody could read that.
+      // The connection is nearly always open before the notice could be read.
       this.#noticeTimer = setTimeout(() => this.#panel.statusBar.show(status), CONNECTING_NOTICE_DELAY_MS);
     } else if (this.#leaveRequested && status.state !== "closed") {
       this.#panel.statusBar.showText("trouble", status.state === "open" ? "" : text("end_waits"));
@@ -247,19 +247,19 @@ export class Visit {
     }
   }
 
-  // --- what was said and read ---
+  // --- messages and read receipts ---
 
   /**
-   * @param {Message[]} message
+   * @param {Message[]} messages
    * @param {() => void} show
    */
-  #countUnread(message, show) {
-    for (const each of message) {
+  #countUnread(messages, show) {
+    for (const each of messages) {
       if (!each.own && each.seq > this.#shown.read) {
         this.#unread.add(each.seq);
       }
     }
-    show(); // who looks at it reads it
+    show(); // a visible list marks them as read
     this.#report();
   }
 
@@ -286,7 +286,7 @@ export class Visit {
     }
   }
 
-  /** Oneself has read up to here, in this window or another. @param {number} seq */
+  /** This client has read everything up to `seq`, in this window or another one. @param {number} seq */
   #onOwnRead(seq) {
     this.#shown.update({ read: Math.max(seq, this.#shown.read) });
     this.#unread = new Set([...this.#unread].filter((each) => each > seq));
@@ -303,7 +303,7 @@ export class Visit {
     }
   }
 
-  /** A question of ours was refused. @param {string} message */
+  /** The server refused a request. @param {string} message */
   #onError(message) {
     this.#startRequested = false;
     const problem = text("failed", { reason: message });
@@ -315,7 +315,7 @@ export class Visit {
     }
   }
 
-  // --- inside ---
+  // --- internal ---
 
   #report() {
     clearTimeout(this.#reportTimer);
@@ -327,7 +327,7 @@ export class Visit {
     if (this.#reportedActive === this.hasConversation) {
       this.#reportTimer = setTimeout(report, STATE_DEBOUNCE_MS);
     } else {
-      report(); // the page may be left in the next moment, and has to know on the next one
+      report(); // at once: the page may be left in the next moment, and the next page has to know
     }
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `/widget`: the chat in the frame that `/widget.js` puts into pages of others; or, opened by itself, a page.
+ * `/widget`: the chat in the frame that `/widget.js` adds to pages of other sites; opened directly, a page.
  *
  * @module
  */
@@ -25,11 +25,11 @@ const CLOSE_FORBIDDEN = 4403;
 const MIN_RENEWAL_DELAY_MS = 60_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Somebody else is signed in than this token was asked for. */
+/** Another person is signed in than the one for whom this token was requested. */
 class IdentityChanged extends Error {}
 
 class Widget {
-  /** @param {URLSearchParams} settings of the host, in the address of the frame */
+  /** @param {URLSearchParams} settings the host's settings, in the frame's URL */
   constructor(settings) {
     this.#panel = new Panel(settings.get("title") ?? "", settings.get("greeting") ?? "", {
       start: () => (this.#visit ? this.#visit.startConversation() : void this.#start(true)),
@@ -40,7 +40,7 @@ class Widget {
       tryAgain: () => void this.#start(false),
       retry: () => this.#visit?.retry(),
       close: () => {
-        this.#onClose(); // what comes in this very moment is not seen any more
+        this.#onClose(); // messages that arrive in this moment are not visible any more
         this.#host?.postClose();
       },
     });
@@ -66,18 +66,18 @@ class Widget {
   #idClaim = find('meta[name="id-claim"]', HTMLMetaElement).content;
   /** @type {Visit | undefined} */
   #visit;
-  /** Whose it is. */
+  /** The key of the person whose visit is shown. */
   #owner = "";
   #signedIn = false;
   #guestsAllowed = true;
   #isOpen = false;
-  /** The beginning that is under way: an earlier one is not gone on with. */
+  /** Counts starts: a start that is no longer the latest is abandoned. */
   #startCount = 0;
   #isStarting = false;
   /** @type {number | undefined} */
   #renewalTimer;
 
-  // --- what the host tells ---
+  // --- messages of the host ---
 
   /** @param {Hello} hello */
   #onHello(hello) {
@@ -117,13 +117,13 @@ class Widget {
     }
   }
 
-  /** Whether a new token is of the same person. Until that is known nothing of anybody is to be seen. */
+  /** Whether a new token belongs to the same person. Until that is known the contents are concealed. */
   async #isSamePerson() {
     const startCount = this.#startCount;
     this.#conceal(true);
     const token = await this.#host?.token().catch(() => null);
     if (startCount !== this.#startCount) {
-      return true; // it was begun anew meanwhile
+      return true; // another start has replaced this one
     }
     this.#conceal(false);
     return Boolean(token) && ownerOf(token ?? "", this.#idClaim) === this.#owner;
@@ -152,14 +152,14 @@ class Widget {
 
   #onClose() {
     if (this.#host === undefined) {
-      return; // a page of its own stays open
+      return; // a standalone page stays open
     }
     this.#isOpen = false;
     if (this.#visit) {
       this.#visit.visible = false;
       if (this.#visit.isIdle) {
-        this.#stop(); // a socket for nothing; what it showed is found again
-        this.#host.postState(false, 0); // it may not have come to say so itself
+        this.#stop(); // saves an unnecessary socket; what it showed can be loaded again
+        this.#host.postState(false, 0); // the visit may not have reported it itself yet
       }
     }
   }
@@ -170,7 +170,7 @@ class Widget {
     this.#host?.postForgotten();
   }
 
-  // --- who it is ---
+  // --- identity ---
 
   #resume() {
     if (!this.#isStarting) {
@@ -178,7 +178,7 @@ class Widget {
     }
   }
 
-  /** Come back to what there is, or if `wanted` begin a conversation. @param {boolean} joinQueue */
+  /** Resume the current conversation, or start one if `joinQueue` is true. @param {boolean} joinQueue */
   async #start(joinQueue) {
     this.#stop();
     const startCount = this.#startCount;
@@ -227,7 +227,7 @@ class Widget {
   }
 
   /**
-   * @param {boolean} createGuest make a guest, if there is none
+   * @param {boolean} createGuest create a guest if there is none
    * @returns {Promise<{ owner: string, token: TokenSource } | null>} null: there is no guest yet
    */
   async #asGuest(createGuest) {
@@ -247,7 +247,7 @@ class Widget {
     const id = this.#guest.id;
     const token = async () => {
       if (this.#guest.id !== id) {
-        void this.#onIdentity(false, false); // it was away for longer than a token lasts
+        void this.#onIdentity(false, false); // the guest's token has expired meanwhile
         throw new IdentityChanged();
       }
       return this.#guest.token();
@@ -255,7 +255,7 @@ class Widget {
     return { owner: `guest:${id}`, token };
   }
 
-  /** A conversation may last longer than a token. */
+  /** Renew the guest's token in time: a conversation may last longer than a token. */
   #scheduleRenewal() {
     clearTimeout(this.#renewalTimer);
     const delayMs = Math.min(this.#guest.renewAtMs - Date.now(), MAX_TIMER_MS);
@@ -270,9 +270,9 @@ class Widget {
     );
   }
 
-  // --- how it ends ---
+  // --- end ---
 
-  /** The server does not let this one in. @param {ConnectionStatus} status */
+  /** The server refused the connection. @param {ConnectionStatus} status */
   #onRefused({ code = 0, reason }) {
     this.#stop();
     this.#host?.postState(false, 0);
