@@ -283,7 +283,7 @@ function showCard(key, picture, values) {
  * Sign in, if the link has no token.
  *
  * @param {RoomLink} link
- * @returns {Promise<RoomLink | null>} null: nobody is signed in. Stays pending if a card is shown
+ * @returns {Promise<RoomLink | null>} null: no person is signed in. Stays pending if a card is shown
  */
 async function signInForRoom(link) {
   const roles = link.type === 1 ? ["consultant", "supervisor"] : ["consultant", "user"];

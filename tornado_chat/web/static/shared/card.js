@@ -61,7 +61,7 @@ export async function signInOrShowCard(options) {
 }
 
 /**
- * Show why nobody is signed in, or why this person may not use the page.
+ * Show why no person is signed in, or why this person may not use the page.
  *
  * @param {import("./signin.js").WrongRole | Error | null} reason the result of `signIn`, or the error that
  *   `signIn` or `token` threw

@@ -55,12 +55,12 @@ const hasAccounts = metaContent("accounts") === "on";
 const isFramed = window.parent !== window;
 
 /**
- * Find out who uses the page. Go to `/signin` if nobody is signed in and accounts exist.
+ * Find out who uses the page. Go to `/signin` if no person is signed in and accounts exist.
  *
  * @param {object} wanted
  * @param {readonly string[]} wanted.roles the roles that may use the page; permissions are checked by the
  *   server
- * @returns {Promise<SignedIn | WrongRole | null>} null: nobody is signed in, and there is no way to sign in
+ * @returns {Promise<SignedIn | WrongRole | null>} null: no person is signed in, and there is no way to sign in
  * @throws {Error} if the server cannot be reached
  */
 export async function signIn({ roles }) {
@@ -246,7 +246,7 @@ class AccountToken {
 /** @param {string} token */
 function orExpired(token) {
   if (!token) {
-    throw new SignInExpired("nobody is signed in any more");
+    throw new SignInExpired("no person is signed in any more");
   }
   return token;
 }
@@ -288,7 +288,7 @@ addEventListener("hashchange", () => {
  *   IssuedToken
  */
 
-/** @returns {Promise<IssuedToken | null>} null: nobody is signed in */
+/** @returns {Promise<IssuedToken | null>} null: no person is signed in */
 async function requestToken() {
   const answer = await requestStaff("POST", "token");
   if (answer.status === 401) {

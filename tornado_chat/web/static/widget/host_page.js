@@ -60,7 +60,7 @@ export class HostPage {
   #requests = new Map();
 
   /**
-   * Return the token of the person who is signed in to the page; null if nobody is.
+   * Return the token of the person who is signed in to the page; null if no person is.
    *
    * @returns {Promise<string | null>}
    */

@@ -292,7 +292,7 @@
       }
     },
 
-    /** @param {Token | null} next null: nobody is signed in */
+    /** @param {Token | null} next null: no person is signed in */
     setToken(next) {
       token = next || undefined;
       onIdentityChange();

@@ -205,7 +205,7 @@ class Widget {
     }
   }
 
-  /** @returns {Promise<{ owner: string, token: TokenSource } | null>} null: nobody is signed in */
+  /** @returns {Promise<{ owner: string, token: TokenSource } | null>} null: no person is signed in */
   async #asHostUser() {
     this.#panel.showResuming();
     let first = (await this.#host?.token()) ?? null;
