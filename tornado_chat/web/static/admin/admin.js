@@ -107,15 +107,15 @@ class AdminPage {
     const ageMs = Date.now() - this.#receivedMs;
     const isStale = this.#isUnreachable || (this.#status !== undefined && ageMs > STALE_AFTER_MS);
     const hasProblems = this.#status !== undefined && Object.keys(this.#status.problems).length > 0;
-    document.documentElement.classList.toggle("old", isStale && this.#status !== undefined);
-    find("#away").hidden = !this.#isUnreachable;
+    document.documentElement.classList.toggle("stale", isStale && this.#status !== undefined);
+    find("#unreachable").hidden = !this.#isUnreachable;
     if (this.#isUnreachable) {
       setText(
-        find("#away-text"),
+        find("#unreachable-text"),
         text(!navigator.onLine ? "away_offline" : this.#status ? "away_text" : "away_first"),
       );
-      setText(find("#away-said"), this.#reason && text("away_said", { reason: this.#reason }));
-      find("#away-command").hidden = !navigator.onLine;
+      setText(find("#unreachable-message"), this.#reason && text("away_said", { reason: this.#reason }));
+      find("#unreachable-command").hidden = !navigator.onLine;
     }
     const state = this.#isUnreachable
       ? "no_answer"
@@ -124,12 +124,12 @@ class AdminPage {
         : hasProblems
           ? "not_serving"
           : "serving";
-    const health = find("#standing");
+    const health = find("#health");
     health.dataset.state = state;
     setText(health, text(state));
     setText(find("#as-of"), this.#asOf(isStale ? ageMs : 0));
     setText(
-      find("#up"),
+      find("#uptime"),
       this.#status && !isStale ? text("up", { duration: duration(this.#status.process.uptime) }) : "",
     );
     document.title = text(hasProblems || this.#isUnreachable ? "admin_attention" : "admin");

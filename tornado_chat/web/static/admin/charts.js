@@ -128,7 +128,7 @@ export class Chart {
       const parts = name ? [legendKey(index), make("span", "chart-name", text(name))] : [];
       return make("p", "chart-figure", this.#values[index], ...parts);
     });
-    this.#lines = definition.series.map((_, index) => draw("path", { class: `line line-${index}` }));
+    this.#lines = definition.series.map((_, index) => draw("path", { class: `curve curve-${index}` }));
     this.#svg.append(this.#area, ...this.#lines, this.#dot);
     const ends = make(
       "p",
@@ -153,7 +153,7 @@ export class Chart {
     class: "plot",
   });
   #area = draw("path", { class: "area" });
-  #dot = draw("path", { class: "dot" });
+  #dot = draw("path", { class: "curve-end" });
   #rows = make("tbody");
   #empty = make("p", "small", text("table_empty"));
   #isTableOpen = false;
@@ -246,7 +246,7 @@ export class Chart {
 /** The legend of a series: the same stroke as in the drawing. @param {number} index */
 function legendKey(index) {
   const svg = draw("svg", { viewBox: "0 0 22 6", class: "chart-key", "aria-hidden": "true" });
-  svg.append(draw("path", { class: `line line-${index}`, d: "M1 3H21" }));
+  svg.append(draw("path", { class: `curve curve-${index}`, d: "M1 3H21" }));
   return svg;
 }
 

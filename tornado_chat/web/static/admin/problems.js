@@ -13,7 +13,7 @@ import { count } from "./numbers.js";
 
 /**
  * @typedef {object} Problem
- * @property {"grave" | "trouble"} severity
+ * @property {"danger" | "warning"} severity
  * @property {string} title
  * @property {string} explanation
  * @property {string} [command] a shell command to run on the server
@@ -80,7 +80,7 @@ function makeReadinessProblem(part, serverMessage) {
       LOG_COMMAND,
     ];
     return {
-      severity: "grave",
+      severity: "danger",
       title: text("problem_database"),
       explanation: text(words),
       command,
@@ -89,14 +89,14 @@ function makeReadinessProblem(part, serverMessage) {
   }
   if (part === "server") {
     return {
-      severity: "grave",
+      severity: "danger",
       title: text("problem_server"),
       explanation: text("problem_server_text"),
       command: LOG_COMMAND,
     };
   }
   return {
-    severity: "grave",
+    severity: "danger",
     title: text("problem_other", { part }),
     explanation: text("problem_other_text"),
     command: LOG_COMMAND,
@@ -110,7 +110,7 @@ function makeReadinessProblem(part, serverMessage) {
  * @returns {Problem}
  */
 function makeWarning(key, values) {
-  return { severity: "trouble", title: text(key, values), explanation: text(`${key}_text`, values) };
+  return { severity: "warning", title: text(key, values), explanation: text(`${key}_text`, values) };
 }
 
 /** The list of problems; unchanged ones are not announced again. */

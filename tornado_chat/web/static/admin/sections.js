@@ -23,14 +23,14 @@ import { Facts, List } from "./tables.js";
  */
 const STATES = {
   waiters: {
-    ready: ["state_free", "good"],
-    busy: ["state_busy", "trouble"],
-    paused: ["state_paused", "calm"],
-    away: ["state_away", "grave"],
+    ready: ["state_free", "success"],
+    busy: ["state_busy", "warning"],
+    paused: ["state_paused", "neutral"],
+    away: ["state_away", "danger"],
   },
-  conversations: { waiting: ["state_waiting", "trouble"], active: ["state_active", "good"] },
-  rooms: { ready: ["state_prepared", "calm"], active: ["state_active", "good"] },
-  plugins: { running: ["state_running", "good"], suspended: ["state_suspended", "grave"] },
+  conversations: { waiting: ["state_waiting", "warning"], active: ["state_active", "success"] },
+  rooms: { ready: ["state_prepared", "neutral"], active: ["state_active", "success"] },
+  plugins: { running: ["state_running", "success"], suspended: ["state_suspended", "danger"] },
 };
 
 export class Sections {
@@ -204,10 +204,10 @@ function participantParts({ role, id, present }) {
   const words = text("person", { role: roleName(role), id });
   return present
     ? [
-        [words, "person here"],
-        [text("is_here"), "hidden"],
+        [words, "participant present"],
+        [text("is_here"), "visually-hidden"],
       ]
-    : [[words + text("is_away"), "person gone"]];
+    : [[words + text("is_away"), "participant absent"]];
 }
 
 /**
@@ -216,8 +216,8 @@ function participantParts({ role, id, present }) {
  * @returns {Part[]}
  */
 function stateParts(list, state) {
-  const [key, look] = STATES[list][state] ?? ["", "calm"];
-  return [[key ? text(key) : state, `chip ${look}`]];
+  const [key, tone] = STATES[list][state] ?? ["", "neutral"];
+  return [[key ? text(key) : state, `chip ${tone}`]];
 }
 
 /**

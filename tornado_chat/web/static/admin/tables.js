@@ -64,12 +64,12 @@ export class List {
   element = make("section", "listing panel");
   #id;
   #columns;
-  #stateCounts = make("p", "states");
+  #stateCounts = make("p", "state-counts");
   #emptyText = make("p", "list-empty");
   // Explicit roles: browsers do not treat a table as a table if CSS shows it as cards.
   #table = makeRolePart("table", "table");
   #body = makeRolePart("tbody", "rowgroup");
-  #moreText = make("p", "list-cut small");
+  #moreText = make("p", "list-more small");
   /** @type {Map<string, HTMLTableRowElement>} */
   #rows = new Map();
 

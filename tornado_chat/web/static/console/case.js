@@ -66,11 +66,11 @@ export class Case {
   view = null;
 
   /**
-   * `kept`: restored from the tab's storage; the server has not confirmed yet that it goes on.
+   * `restored`: restored from the tab's storage; the server has not confirmed yet that it goes on.
    *
-   * @type {"kept" | "open" | "over"}
+   * @type {"restored" | "open" | "ended"}
    */
-  state = "kept";
+  state = "restored";
   /** Why it has ended. @type {EndReason | undefined} */
   endReason;
   /** Whether the agent has requested its end. */
@@ -165,7 +165,7 @@ export class Case {
 
   /** @param {EndReason} reason */
   close(reason) {
-    this.state = "over";
+    this.state = "ended";
     this.endReason = reason;
     this.isEnding = this.isNew = false;
     this.listener.onTyping(false);
@@ -232,7 +232,7 @@ export class Case {
     },
     onRefused: (id, reason) => {
       this.view?.onRefused(id, reason);
-      if (this.state === "over") {
+      if (this.state === "ended") {
         this.view?.showEnded();
       }
       this.#listener.onChange();

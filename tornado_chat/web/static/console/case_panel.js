@@ -45,8 +45,8 @@ export class CasePanel {
   #messages = new ChatMessages();
   #composer = new ChatComposer();
   #name = make("h2", "panel-name");
-  #statusText = make("p", "panel-words");
-  #endNotice = make("div", "panel-over");
+  #statusText = make("p", "panel-status");
+  #endNotice = make("div", "panel-end-notice");
   #times = new TimeFormatter(language);
   /** @type {ConversationView | undefined} */
   #view;
@@ -68,9 +68,9 @@ export class CasePanel {
     this.#name.tabIndex = -1;
     const top = make(
       "header",
-      "panel-top",
+      "panel-header",
       this.#makeButton("back", "back", "back_to_list", actions.back),
-      make("div", "panel-who", this.#name, this.#statusText),
+      make("div", "panel-title", this.#name, this.#statusText),
       this.#makeButton("pin", "pin", "pin", actions.pin, "pin"),
       this.#makeButton("details", "person", "details", actions.details, "details"),
       this.#makeButton("hand", "hand_over", "hand_over", actions.handOver, "hand"),
@@ -113,7 +113,7 @@ export class CasePanel {
       removeUnsent: (id) => this.#messages.removeUnsent(id),
     };
     item.isNew = false;
-    if (item.state === "over") {
+    if (item.state === "ended") {
       this.#showEnded();
     }
   }
@@ -126,7 +126,7 @@ export class CasePanel {
 
   /** Focus the composer. */
   focus() {
-    if (this.case.state !== "over" && matchMedia("(hover: hover)").matches) {
+    if (this.case.state !== "ended" && matchMedia("(hover: hover)").matches) {
       this.#composer.focus();
     } else {
       this.#name.focus(); // on a phone the keyboard would cover the messages before they are read
@@ -136,7 +136,7 @@ export class CasePanel {
   /** @param {{ active: boolean, pinned: boolean, detailed: boolean, connected: boolean }} state */
   show({ active, pinned, detailed, connected }) {
     const { case: item } = this;
-    const over = item.state === "over";
+    const over = item.state === "ended";
     this.element.classList.toggle("active", active);
     this.#name.textContent = item.name;
     this.#messages.otherName = item.name;
@@ -160,7 +160,7 @@ export class CasePanel {
     const startedText = text("since", { time: this.#times.clock(parseTime(item.client.since)) });
     const content = item.isEnding
       ? text("ending")
-      : item.state === "over"
+      : item.state === "ended"
         ? `${text("over")} · ${number}`
         : waitMs > 0
           ? `${text("waits", { time: formatElapsed(waitMs) })} · ${number}`
@@ -168,7 +168,7 @@ export class CasePanel {
     if (this.#statusText.textContent !== content) {
       this.#statusText.textContent = content;
     }
-    this.#statusText.dataset.waits = waitLevel(item.isEnding ? 0 : waitMs);
+    this.#statusText.dataset.waitLevel = waitLevel(item.isEnding ? 0 : waitMs);
   }
 
   // --- messages ---
@@ -207,9 +207,9 @@ export class CasePanel {
     const { case: item } = this;
     this.#view?.giveUpUnsent();
     this.#composer.hidden = true;
-    this.element.classList.add("over");
+    this.element.classList.add("is-ended");
     const content = text(`over_${item.endReason ?? "lost"}`, { name: item.name });
-    const removeButton = make("button", "plain-button", text("put_away"));
+    const removeButton = make("button", "secondary-button", text("remove_case"));
     removeButton.type = "button";
     removeButton.title = shortcutText("end");
     removeButton.addEventListener("click", this.#actions.remove);
@@ -236,7 +236,7 @@ export class CasePanel {
    * @param {Shortcut} [shortcut]
    */
   #makeButton(name, iconName, key, act, shortcut) {
-    const button = make("button", `round ${name}`, icon(iconName));
+    const button = make("button", `icon-button ${name}`, icon(iconName));
     button.type = "button";
     button.setAttribute("aria-label", text(key));
     button.title = shortcut ? `${text(key)} (${shortcutText(shortcut)})` : text(key);

@@ -101,7 +101,7 @@ export class CaseStore {
 
   /** The number of conversations that have not ended. */
   get openCount() {
-    return this.cases.filter((item) => item.state !== "over").length;
+    return this.cases.filter((item) => item.state !== "ended").length;
   }
 
   get unread() {
@@ -160,7 +160,9 @@ export class CaseStore {
     return {
       // A message in a case that the server has not reported yet is sent as soon as it is reported.
       send: (content) =>
-        item.addOwn(item.state === "kept" ? item.outbox.add(content) : this.#socket.send(number, content)),
+        item.addOwn(
+          item.state === "restored" ? item.outbox.add(content) : this.#socket.send(number, content),
+        ),
       resend: (id) => {
         item.outbox.retry(id);
         this.#socket.resend(number, id);
@@ -223,11 +225,11 @@ export class CaseStore {
   #onAssigned(client) {
     const before = this.#cases.get(client.conversation);
     // An ended conversation that is assigned again went through the queue: the store may lack messages.
-    const item = before?.state === "kept" ? before : this.#add(client);
+    const item = before?.state === "restored" ? before : this.#add(client);
     item.client = client;
     item.state = "open";
     item.readSeq = before?.readSeq ?? 0;
-    if (before?.state !== "kept") {
+    if (before?.state !== "restored") {
       item.isNew = true;
     }
     this.#save();
@@ -260,7 +262,7 @@ export class CaseStore {
     this.readyConfirmed = ready === this.readyWanted;
     this.readyRefusal = "";
     for (const item of this.cases) {
-      if (item.state === "kept") {
+      if (item.state === "restored") {
         item.close("lost");
       }
     }
@@ -281,7 +283,7 @@ export class CaseStore {
    */
   #removeIfDone(item) {
     if (
-      item.state === "over" &&
+      item.state === "ended" &&
       (item.endReason === "ended" || item.endReason === "handed") &&
       !item.unsent
     ) {

@@ -81,7 +81,7 @@ class ConsolePage {
   #settings = new Settings();
   #signals = new Signals(this.#settings, (number) => this.#open(number));
   #sidebar = new Sidebar({ open: (number) => this.#open(number), toggleReady: () => this.#toggleReady() });
-  #statusBar = find("#standing", ConnectionStatusBar);
+  #statusBar = find("#connection-status", ConnectionStatusBar);
   #askEnd = prepareEnd((item) => this.#store.end(item));
   #showShortcuts = prepareShortcuts();
   #isRenderScheduled = false;
@@ -130,8 +130,8 @@ class ConsolePage {
     this.#panelArea.show(detailed, this.#queueStatus.status?.queue.length ?? 0);
     this.#details.show(detailed ?? null);
     const talking = this.#active !== undefined;
-    find("#console").classList.toggle("talking", talking);
-    find("#console").classList.toggle("detailed", detailed !== undefined);
+    find("#console").classList.toggle("conversation-open", talking);
+    find("#console").classList.toggle("details-open", detailed !== undefined);
     const { unread } = this.#store;
     document.title = (unread ? `(${unread}) ` : "") + text("console");
     this.#tick();
@@ -146,7 +146,7 @@ class ConsolePage {
 
   /** Show a short notice, which screen readers announce, too. @param {string} words */
   #showNotice(words) {
-    const notice = find("#told");
+    const notice = find("#toast");
     notice.textContent = words;
     clearTimeout(this.#noticeTimer);
     this.#noticeTimer = setTimeout(() => (notice.textContent = ""), NOTICE_MS);
@@ -301,7 +301,7 @@ class ConsolePage {
     const ready = find("#ready");
     ready.title = shortcutText("ready");
     ready.setAttribute("aria-keyshortcuts", ariaShortcut("ready"));
-    find("#calm-ready").addEventListener("click", () => {
+    find("#placeholder-ready").addEventListener("click", () => {
       this.#toggleReady();
       ready.focus(); // the clicked button disappears
     });
@@ -341,7 +341,7 @@ class ConsolePage {
         pin: withActive((item) => this.#togglePin(item)),
         hand: withOpen((item) => this.#askHandOver(item)),
         end: withActive((item) =>
-          item.state === "over" ? this.#store.remove(item) : withOpen(this.#askEnd)(),
+          item.state === "ended" ? this.#store.remove(item) : withOpen(this.#askEnd)(),
         ),
         ready: () => this.#toggleReady(),
       },

@@ -105,7 +105,7 @@ export class Details {
     const pages = this.#pagesByCase.get(item) ?? new EarlierPages();
     this.#pagesByCase.set(item, pages);
     if (pages.next === undefined && !pages.problem) {
-      this.#body.append(make("p", "nothing", text("earlier_loading")));
+      this.#body.append(make("p", "empty-text", text("earlier_loading")));
       void this.#load(item, pages);
       return;
     }
@@ -122,7 +122,7 @@ export class Details {
         this.#makeButton("try_again", () => this.#load(item, pages)),
       );
     } else if (!pages.items.length) {
-      this.#body.append(make("p", "nothing", text("earlier_none")));
+      this.#body.append(make("p", "empty-text", text("earlier_none")));
     } else if (pages.next !== null) {
       this.#body.append(this.#makeButton("earlier_more", () => this.#load(item, pages)));
     }
@@ -135,7 +135,7 @@ export class Details {
     const about = waiter ? text("earlier_with", { waiter, count: earlier.messages }) : text("earlier_nobody");
     const button = make(
       "button",
-      "earlier-one",
+      "earlier-item",
       make("b", "", this.#formatTime(earlier.created)),
       make("span", "", about),
     );
@@ -143,7 +143,7 @@ export class Details {
       const stars = "★".repeat(earlier.rate) + "☆".repeat(MAX_STARS - earlier.rate);
       const drawn = make("span", "stars-given", stars);
       drawn.setAttribute("aria-hidden", "true");
-      button.append(drawn, make("span", "hidden", text("earlier_stars", { rate: earlier.rate })));
+      button.append(drawn, make("span", "visually-hidden", text("earlier_stars", { rate: earlier.rate })));
     }
     if (earlier.feedback) {
       button.append(make("q", "", earlier.feedback));
@@ -192,7 +192,7 @@ export class Details {
 
   /** @param {string} key @param {() => unknown} act */
   #makeButton(key, act) {
-    const button = make("button", "plain-button", text(key));
+    const button = make("button", "secondary-button", text(key));
     button.type = "button";
     button.addEventListener("click", act);
     return button;

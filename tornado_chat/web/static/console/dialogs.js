@@ -68,7 +68,7 @@ export function prepareHandOver(api, me, handOver) {
       problem.textContent = /** @type {Error} */ (error).message;
     }
     choices.replaceChildren(...agents.map((agent, index) => makeChoice(agent, index)));
-    find("#hand-nobody").hidden = agents.length > 0 || problem.textContent !== "";
+    find("#hand-empty").hidden = agents.length > 0 || problem.textContent !== "";
     find("#hand-refresh").hidden = agents.length > 0;
     submit.hidden = agents.length === 0;
     submit.disabled = false;
@@ -105,7 +105,7 @@ export function prepareHandOver(api, me, handOver) {
     agents = [];
     find("#hand-title").textContent = text("hand_title", { name: item.name });
     choices.replaceChildren();
-    find("#hand-nobody").hidden = find("#hand-refresh").hidden = submit.hidden = true;
+    find("#hand-empty").hidden = find("#hand-refresh").hidden = submit.hidden = true;
     dialog.showModal();
     void refresh();
   };
@@ -137,7 +137,7 @@ export function prepareShortcuts() {
 /** @param {string} selector */
 export function closableDialog(selector) {
   const dialog = find(selector, HTMLDialogElement);
-  for (const button of dialog.querySelectorAll(".closes")) {
+  for (const button of dialog.querySelectorAll(".close-button")) {
     button.addEventListener("click", () => dialog.close());
   }
   return dialog;

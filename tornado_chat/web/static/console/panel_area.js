@@ -43,7 +43,7 @@ export class PanelArea {
   #columns;
   #replies;
   #actions;
-  #element = find("#stage");
+  #element = find("#panels");
   /** The visible panels, by conversation number. @type {Map<number, CasePanel>} */
   #panels = new Map();
 
@@ -115,20 +115,30 @@ export class PanelArea {
 
   /** @param {boolean} isEmpty @param {number} waiting */
   #showPlaceholder(isEmpty, waiting) {
-    find("#calm").hidden = !isEmpty;
+    find("#placeholder").hidden = !isEmpty;
     if (!isEmpty) {
       return;
     }
     const { readyWanted, cases } = this.#store;
-    const key = cases.length ? "calm_choose" : readyWanted ? "calm_ready" : "calm_paused";
+    const key = cases.length
+      ? "placeholder_choose"
+      : readyWanted
+        ? "placeholder_ready"
+        : "placeholder_paused";
     const touch = cases.length && !matchMedia("(hover: hover)").matches;
-    const content = text(touch ? "calm_choose_text_touch" : `${key}_text`, { keys: shortcutText("urgent") });
-    const title = key === "calm_paused" && waiting ? text("calm_waiting", { count: waiting }) : text(key);
-    if (find("#calm-text").textContent !== content || find("#calm-title").textContent !== title) {
-      find("#calm-icon").replaceChildren(icon(cases.length ? "talk" : readyWanted ? "leaf" : "pause"));
-      find("#calm-title").textContent = title;
-      find("#calm-text").textContent = content;
+    const content = text(touch ? "placeholder_choose_text_touch" : `${key}_text`, {
+      keys: shortcutText("urgent"),
+    });
+    const title =
+      key === "placeholder_paused" && waiting ? text("placeholder_waiting", { count: waiting }) : text(key);
+    if (
+      find("#placeholder-text").textContent !== content ||
+      find("#placeholder-title").textContent !== title
+    ) {
+      find("#placeholder-icon").replaceChildren(icon(cases.length ? "talk" : readyWanted ? "leaf" : "pause"));
+      find("#placeholder-title").textContent = title;
+      find("#placeholder-text").textContent = content;
     }
-    find("#calm-ready").hidden = readyWanted || cases.length > 0;
+    find("#placeholder-ready").hidden = readyWanted || cases.length > 0;
   }
 }

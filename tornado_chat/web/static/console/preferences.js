@@ -96,7 +96,7 @@ function prepareReplies(replies) {
         );
         change.type = "button";
         change.addEventListener("click", () => edit(reply));
-        const remove = make("button", "round", icon("trash"));
+        const remove = make("button", "icon-button", icon("trash"));
         remove.type = "button";
         remove.setAttribute("aria-label", text("reply_remove", { name: reply.name }));
         remove.addEventListener("click", () => {

@@ -28,7 +28,7 @@ const MAX_SUGGESTIONS = 8;
 export function suggestReplies(composer, replies, name) {
   const field = find("textarea", HTMLTextAreaElement, composer);
   const list = make("ul", "suggestions");
-  const count = make("p", "hidden");
+  const count = make("p", "visually-hidden");
   list.id = `replies-${newId()}`;
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", text("replies"));
@@ -81,8 +81,8 @@ export function suggestReplies(composer, replies, name) {
     const none = replies.all.length === 0;
     list.replaceChildren(...found.map((reply, index) => option(`${list.id}-${index}`, reply, insert)));
     count.textContent = none ? text("reply_none") : text("reply_count", { count: found.length });
-    count.classList.toggle("hidden", !none);
-    count.classList.toggle("suggest-none", none);
+    count.classList.toggle("visually-hidden", !none);
+    count.classList.toggle("suggestions-empty", none);
     list.hidden = found.length === 0;
     if (found.length) {
       field.setAttribute("aria-controls", list.id);

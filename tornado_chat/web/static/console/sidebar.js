@@ -24,11 +24,11 @@ const MAX_QUEUE_ROWS = 20;
 class Row {
   #avatar = make("span", "avatar");
   #name = make("span", "row-name");
-  #preview = make("span", "row-last");
-  #wait = make("span", "row-waits");
-  #waitLabel = make("span", "hidden");
+  #preview = make("span", "row-preview");
+  #wait = make("span", "row-wait");
+  #waitLabel = make("span", "visually-hidden");
   #count = make("span", "row-count");
-  #countLabel = make("span", "hidden");
+  #countLabel = make("span", "visually-hidden");
 
   /**
    * @param {Case} item
@@ -43,8 +43,8 @@ class Row {
       "button",
       "row",
       this.#avatar,
-      make("span", "row-words", this.#name, this.#countLabel, this.#preview),
-      make("span", "row-signs", this.#wait, this.#waitLabel, this.#count),
+      make("span", "row-text", this.#name, this.#countLabel, this.#preview),
+      make("span", "row-indicators", this.#wait, this.#waitLabel, this.#count),
     );
     this.button.type = "button";
     this.button.addEventListener("click", open);
@@ -67,9 +67,9 @@ class Row {
     setText(this.#countLabel, [unread && text("unread", { count: unread })].filter(Boolean).join(" "));
     this.#count.hidden = unread === 0 && !isUnseen;
     this.button.classList.toggle("open", visible);
-    this.button.classList.toggle("over", item.state === "over");
+    this.button.classList.toggle("is-ended", item.state === "ended");
     this.button.classList.toggle("unread", unread > 0 || item.isNew);
-    this.#preview.dataset.sign = item.isTyping ? "typing" : unsent;
+    this.#preview.dataset.preview = item.isTyping ? "typing" : unsent;
     if (active) {
       this.button.setAttribute("aria-current", "true");
     } else {
@@ -82,7 +82,7 @@ class Row {
     const since = this.case.waitingSince;
     const waitMs = since === undefined || serverNowMs === null ? 0 : serverNowMs - parseTime(since).getTime();
     setText(this.#wait, waitMs > 0 ? formatElapsed(waitMs) : "");
-    this.#wait.dataset.waits = waitLevel(waitMs);
+    this.#wait.dataset.waitLevel = waitLevel(waitMs);
     setText(this.#waitLabel, waitMs > 0 ? text("waits", { time: formatElapsed(waitMs) }) : "");
   }
 }
@@ -111,7 +111,7 @@ export class Sidebar {
   #open;
   #ready = find("#ready", HTMLButtonElement);
   #list = find("#rows");
-  #queueRows = find("#line-rows");
+  #queueRows = find("#queue-rows");
   /** @type {Map<number, Row>} */
   #rows = new Map();
 
@@ -138,7 +138,7 @@ export class Sidebar {
     )) {
       const waitMs = serverNowMs === null ? 0 : serverNowMs - parseTime(time.dataset.since).getTime();
       setText(time, formatElapsed(waitMs));
-      time.dataset.waits = waitLevel(waitMs);
+      time.dataset.waitLevel = waitLevel(waitMs);
     }
   }
 
@@ -149,18 +149,18 @@ export class Sidebar {
 
   /** @param {CaseStore} store @param {number | undefined} capacity */
   #showState(store, capacity) {
-    const status = find("#my-standing");
+    const status = find("#my-connection");
     status.dataset.connected = String(store.connected);
-    setText(find(".words", HTMLElement, status), text(store.connected ? "online" : "no_connection"));
+    setText(find(".text", HTMLElement, status), text(store.connected ? "online" : "no_connection"));
     this.#ready.setAttribute("aria-checked", String(store.readyWanted));
     const full = capacity !== undefined && store.openCount >= capacity;
     const content = store.readyRefusal
-      ? text("barred", { reason: store.readyRefusal })
+      ? text("ready_refused", { reason: store.readyRefusal })
       : store.connected && !store.readyConfirmed
         ? text("ready_wait")
         : text(store.readyWanted ? (full ? "ready_full" : "ready_words") : "paused_words");
-    setText(find("#ready-words"), content);
-    this.#ready.classList.toggle("barred", store.readyRefusal !== "");
+    setText(find("#ready-description"), content);
+    this.#ready.classList.toggle("ready-refused", store.readyRefusal !== "");
     setText(
       find("#load"),
       capacity === undefined
@@ -191,16 +191,16 @@ export class Sidebar {
       const hasNamesake = cases.some((other) => other !== item && other.name === item.name);
       row.show(visible.includes(item.number), columns.active === item.number, hasNamesake);
     });
-    find("#nobody").hidden = cases.length > 0;
+    find("#conversations-empty").hidden = cases.length > 0;
   }
 
   /** @param {QueueStatus} queueStatus */
   #showQueue(queueStatus) {
     const queue = queueStatus.status?.queue;
     const length = queue?.length ?? 0;
-    setText(find("#line-length"), length ? String(length) : "");
-    find("#line-nobody").hidden = length > 0;
-    setText(find("#line-nobody"), text(queue ? "line_nobody" : "line_unknown"));
+    setText(find("#queue-length"), length ? String(length) : "");
+    find("#queue-empty").hidden = length > 0;
+    setText(find("#queue-empty"), text(queue ? "queue_empty" : "queue_unknown"));
     const shown = queue?.first.slice(0, MAX_QUEUE_ROWS) ?? [];
     const key = JSON.stringify([shown, length]);
     if (this.#queueRows.dataset.key === key) {
@@ -209,14 +209,14 @@ export class Sidebar {
     this.#queueRows.dataset.key = key;
     this.#queueRows.replaceChildren(
       ...shown.map(({ id, name, since }, index) => {
-        const waitMs = make("span", "row-waits");
+        const waitMs = make("span", "row-wait");
         waitMs.dataset.since = since;
-        const position = make("span", "line-place", String(index + 1));
-        return make("li", "line-row", position, make("span", "line-name", clientName(name, id)), waitMs);
+        const position = make("span", "queue-position", String(index + 1));
+        return make("li", "queue-row", position, make("span", "queue-name", clientName(name, id)), waitMs);
       }),
     );
     if (length > shown.length) {
-      this.#queueRows.append(make("li", "line-more", text("line_more", { count: length - shown.length })));
+      this.#queueRows.append(make("li", "queue-more", text("queue_more", { count: length - shown.length })));
     }
   }
 }
@@ -230,7 +230,7 @@ function previewText(item, visible) {
   if (item.unsent === "refused") {
     return text("not_sent");
   }
-  if (item.state === "over") {
+  if (item.state === "ended") {
     return text("over");
   }
   if (item.isEnding) {

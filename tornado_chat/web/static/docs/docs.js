@@ -10,7 +10,7 @@ import { find, make } from "../shared/elements.js";
 const COPIED_NOTICE_MS = 2_000;
 const NARROW_PAGE = "(max-width: 60rem)";
 
-const announcement = find("#said");
+const announcement = find("#announcement");
 const labels = document.body.dataset;
 
 for (const origin of document.querySelectorAll("[data-origin]")) {
@@ -19,7 +19,7 @@ for (const origin of document.querySelectorAll("[data-origin]")) {
 for (const origin of document.querySelectorAll("[data-ws-origin]")) {
   origin.textContent = location.origin.replace(/^http/, "ws");
 }
-for (const code of document.querySelectorAll("pre.copied")) {
+for (const code of document.querySelectorAll("pre.copyable")) {
   addCopyButton(/** @type {HTMLElement} */ (code));
 }
 
@@ -36,7 +36,7 @@ find(".contents").addEventListener("click", (event) => {
 
 /** @param {HTMLElement} code */
 function addCopyButton(code) {
-  const frame = make("div", "copying");
+  const frame = make("div", "copy-box");
   const button = make("button", "copy", labels.copy ?? "");
   button.type = "button";
   code.replaceWith(frame);

@@ -39,9 +39,9 @@ export function prepareEnd(hasUnsent, end) {
  */
 export function prepareCall(api, link) {
   const dialog = closableDialog("#call-dialog");
-  const formStep = find(".asking", HTMLElement, dialog);
-  const progressStep = find(".calling", HTMLElement, dialog);
-  const resultStep = find(".asked", HTMLElement, dialog);
+  const formStep = find(".call-step-form", HTMLElement, dialog);
+  const progressStep = find(".call-step-progress", HTMLElement, dialog);
+  const resultStep = find(".call-step-result", HTMLElement, dialog);
   const form = find("form", HTMLFormElement, dialog);
   const supervisor = find("#supervisor", HTMLInputElement);
   let lastSupervisor = link.supervisor;
@@ -121,7 +121,7 @@ export function prepareRating(api, onRated) {
 /** @param {string} selector */
 function closableDialog(selector) {
   const dialog = find(selector, HTMLDialogElement);
-  for (const button of dialog.querySelectorAll(".closes")) {
+  for (const button of dialog.querySelectorAll(".close-button")) {
     button.addEventListener("click", () => dialog.close());
   }
   return dialog;

@@ -99,7 +99,7 @@ export class RoomHeader {
   showPresence(present) {
     const presence = find("#presence");
     presence.dataset.present = String(present);
-    find(".words", HTMLElement, presence).textContent = text(
+    find(".text", HTMLElement, presence).textContent = text(
       present === undefined ? "presence_unknown" : present ? "present" : "absent",
     );
   }

@@ -84,7 +84,7 @@ class RoomPage {
   #socket;
   #messages = find("#messages", ChatMessages);
   #composer = find("#composer", ChatComposer);
-  #statusBar = find("#standing", ConnectionStatusBar);
+  #statusBar = find("#connection-status", ConnectionStatusBar);
   /** @type {ConversationView} */
   #view;
   #endRequested = false;
@@ -147,7 +147,7 @@ class RoomPage {
       void this.#header.loadName(); // not earlier: a refused client gets one error, the socket's
     }
     if (this.#endRequested && status.state !== "closed") {
-      this.#statusBar.showText("trouble", status.state === "open" ? "" : text("end_waits"));
+      this.#statusBar.showText("warning", status.state === "open" ? "" : text("end_waits"));
     } else {
       this.#statusBar.show(status);
     }
@@ -206,7 +206,7 @@ class RoomPage {
 
   async #showEnd() {
     this.#composer.hidden = true;
-    find("#room").classList.add("over");
+    find("#room").classList.add("is-ended");
     find("#presence").hidden = true;
     find("#menu-end").hidden = true;
     find("#menu-call").hidden = find("#call").hidden = true;

@@ -24,7 +24,7 @@ export function showCard({ picture: iconName, title, words: message, actions = [
   heading.tabIndex = -1;
   const buttons = make("div", "buttons");
   for (const { label, act } of actions) {
-    const button = make("button", "main-button", label);
+    const button = make("button", "primary-button", label);
     button.type = "button";
     button.addEventListener("click", act);
     buttons.append(button);

@@ -19,7 +19,7 @@ export class ChatComposer extends HTMLElement {
   #form = make("form", "composer");
   #field = make("textarea");
   #button = make("button", "send");
-  #problem = make("p", "note");
+  #problem = make("p", "composer-problem");
   #isTyping = false;
   #typingSentMs = 0;
   /** @type {number | undefined} */
@@ -29,7 +29,7 @@ export class ChatComposer extends HTMLElement {
     if (this.firstChild) {
       return; // the element was only moved
     }
-    const hint = make("p", "hidden", text("write_hint"));
+    const hint = make("p", "visually-hidden", text("write_hint"));
     const id = newId(); // a page may have several composers
     hint.id = `hint-${id}`;
     this.#problem.id = `note-${id}`;
@@ -41,9 +41,9 @@ export class ChatComposer extends HTMLElement {
     this.#field.setAttribute("enterkeyhint", "send");
     this.#field.autocomplete = "off";
     this.#button.type = "submit";
-    this.#button.append(icon("send"), make("span", "hidden", text("send")));
+    this.#button.append(icon("send"), make("span", "visually-hidden", text("send")));
     this.#button.title = text("send");
-    this.#form.append(make("div", "field", this.#field, this.#button), this.#problem, hint);
+    this.#form.append(make("div", "composer-field", this.#field, this.#button), this.#problem, hint);
     this.append(this.#form);
 
     this.#form.addEventListener("submit", (event) => {

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `<chat-connection>`: a line that shows the status of the connection. It is empty while the connection is
- * fine.
+ * `<chat-connection-status>`: a line that shows the status of the connection. It is empty while the
+ * connection is fine.
  *
  * Event: `retry`, when the reader clicks on the button.
  *
@@ -17,45 +17,45 @@ const COUNTDOWN_INTERVAL_MS = 1_000;
 const RECONNECTED_NOTICE_MS = 2_500; // how long "connected again" is shown
 
 export class ConnectionStatusBar extends HTMLElement {
-  #text = make("span", "words");
-  #retryButton = make("button", "quiet", text("retry_now"));
+  #text = make("span", "text");
+  #retryButton = make("button", "link-button", text("retry_now"));
   /** @type {number | undefined} */
   #timer;
 
   connectedCallback() {
     this.setAttribute("role", "status");
-    this.classList.add("standing");
+    this.classList.add("connection-status");
     this.#retryButton.type = "button";
     this.#retryButton.hidden = true;
     this.#retryButton.addEventListener("click", () => this.dispatchEvent(new CustomEvent("retry")));
     this.append(this.#text, this.#retryButton);
-    this.showText("calm", "");
+    this.showText("neutral", "");
   }
 
   /** @param {ConnectionStatus} status */
   show(status) {
     this.#stopTimer();
     if (status.state === "open") {
-      this.showText("good", status.wasOpen ? text("connected_again") : "");
-      this.#timer = setTimeout(() => this.showText("good", ""), RECONNECTED_NOTICE_MS);
+      this.showText("success", status.wasOpen ? text("connected_again") : "");
+      this.#timer = setTimeout(() => this.showText("success", ""), RECONNECTED_NOTICE_MS);
     } else if (status.state === "connecting") {
-      this.showText("calm", text(status.wasOpen ? "reconnecting" : "connecting"));
+      this.showText("neutral", text(status.wasOpen ? "reconnecting" : "connecting"));
     } else if (status.state === "closed") {
-      this.showText("calm", ""); // the page shows its own notice
+      this.showText("neutral", ""); // the page shows its own notice
     } else if (status.retryAtMs === undefined) {
-      this.showText("trouble", text("offline"));
+      this.showText("warning", text("offline"));
     } else {
       this.#waitUntil(status.retryAtMs);
     }
   }
 
   /**
-   * @param {"calm" | "good" | "trouble"} tone
+   * @param {"neutral" | "success" | "warning"} tone
    * @param {string} content
    * @param {boolean} [retry]
    */
   showText(tone, content, retry = false) {
-    this.dataset.mood = content ? tone : "none";
+    this.dataset.tone = content ? tone : "none";
     this.#text.textContent = content;
     this.#retryButton.hidden = !retry;
   }
@@ -64,13 +64,13 @@ export class ConnectionStatusBar extends HTMLElement {
   #waitUntil(retryAt) {
     const seconds = () => Math.round((retryAt - Date.now()) / 1000);
     if (seconds() < 2) {
-      this.showText("calm", text("reconnecting"));
+      this.showText("neutral", text("reconnecting"));
       return;
     }
     // Screen readers announce it once; otherwise they would read it every second.
     const show = (/** @type {boolean} */ isAnnounced) => {
       this.setAttribute("aria-live", isAnnounced ? "polite" : "off");
-      this.showText("trouble", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
+      this.showText("warning", text("retry_in", { seconds: Math.max(1, seconds()) }), true);
     };
     show(true);
     this.#timer = setInterval(() => show(false), COUNTDOWN_INTERVAL_MS);
@@ -82,4 +82,4 @@ export class ConnectionStatusBar extends HTMLElement {
   }
 }
 
-customElements.define("chat-standing", ConnectionStatusBar);
+customElements.define("chat-connection-status", ConnectionStatusBar);

@@ -47,8 +47,8 @@ const GROUP_WINDOW_MS = 4 * 60_000; // messages of one side within this time are
 export class ChatMessages extends HTMLElement {
   #times = new TimeFormatter(language);
   #log = make("div", "log");
-  #list = make("ol", "list");
-  #newerButton = make("button", "newer");
+  #list = make("ol", "message-list");
+  #newerButton = make("button", "jump-to-end");
   #typingElement = make("div", "typing");
   /** @type {Item[]} */
   #items = [];
@@ -106,7 +106,10 @@ export class ChatMessages extends HTMLElement {
       this.#log.focus({ preventScroll: true });
     });
     this.#typingElement.hidden = true;
-    this.#typingElement.append(make("span", "dots", make("i"), make("i"), make("i")), make("span", "who"));
+    this.#typingElement.append(
+      make("span", "dots", make("i"), make("i"), make("i")),
+      make("span", "typing-name"),
+    );
     this.append(this.#log, this.#typingElement, this.#newerButton);
     this.#log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
   }
@@ -117,10 +120,10 @@ export class ChatMessages extends HTMLElement {
       return; // screen readers would announce a rewritten text again
     }
     this.#otherName = name;
-    for (const who of this.querySelectorAll(".other .who-said")) {
+    for (const who of this.querySelectorAll(".other .author")) {
       who.textContent = `${name}: `;
     }
-    const who = this.#typingElement.querySelector(".who");
+    const who = this.#typingElement.querySelector(".typing-name");
     if (who) {
       who.textContent = text("is_typing", { name });
     }
@@ -254,7 +257,7 @@ export class ChatMessages extends HTMLElement {
     item.deliveryElement.replaceChildren(icon("refused"), make("span", "", `${text("refused")}: ${reason}`));
     if (!final) {
       const act = (/** @type {string} */ name, /** @type {string} */ key) => {
-        const button = make("button", "quiet", text(key));
+        const button = make("button", "link-button", text(key));
         button.type = "button";
         button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(name, { detail: id })));
         return button;
@@ -314,10 +317,14 @@ export class ChatMessages extends HTMLElement {
    */
   #makeItem(message, id) {
     const side = message.own ? "own" : "other";
-    const author = make("span", "who-said hidden", message.own ? `${text("you")}: ` : `${this.#otherName}: `);
-    const textElement = make("p", "words", ...(this.linkUrls ? linkUrls(message.text) : [message.text]));
+    const author = make(
+      "span",
+      "author visually-hidden",
+      message.own ? `${text("you")}: ` : `${this.#otherName}: `,
+    );
+    const textElement = make("p", "text", ...(this.linkUrls ? linkUrls(message.text) : [message.text]));
     textElement.dir = "auto";
-    const meta = make("div", "meta");
+    const meta = make("div", "message-meta");
     const element = make("li", `message ${side}`, make("div", "bubble", author, textElement), meta);
     const item = new Item(element, {
       side,
@@ -326,7 +333,7 @@ export class ChatMessages extends HTMLElement {
       time: message.time ? parseTime(message.time) : undefined,
     });
     if (message.own) {
-      item.deliveryElement = make("span", "fate");
+      item.deliveryElement = make("span", "delivery");
       meta.append(item.deliveryElement);
       this.#showDelivery(item);
     }
@@ -336,7 +343,7 @@ export class ChatMessages extends HTMLElement {
 
   /** @param {Item} item */
   #showTime(item) {
-    const meta = item.element.querySelector(".meta");
+    const meta = item.element.querySelector(".message-meta");
     if (item.time && meta && !meta.querySelector("time")) {
       const time = make("time", "", this.#times.clock(item.time));
       time.dateTime = `${isoDay(item.time)}T${this.#times.clock(item.time)}`;
@@ -347,12 +354,12 @@ export class ChatMessages extends HTMLElement {
   /** @param {Item} item */
   #showDelivery(item) {
     const pending = this.#held ? "held" : "sending";
-    const delivery = item.seq === undefined ? pending : item.seq <= this.#readSeq ? "seen" : "stored";
-    if (item.deliveryElement && item.deliveryElement.dataset.fate !== delivery) {
-      item.element.dataset.fate = item.deliveryElement.dataset.fate = delivery;
-      item.deliveryElement.replaceChildren(icon(delivery), make("span", "fate-words", text(delivery)));
+    const delivery = item.seq === undefined ? pending : item.seq <= this.#readSeq ? "read" : "stored";
+    if (item.deliveryElement && item.deliveryElement.dataset.delivery !== delivery) {
+      item.element.dataset.delivery = item.deliveryElement.dataset.delivery = delivery;
+      item.deliveryElement.replaceChildren(icon(delivery), make("span", "delivery-text", text(delivery)));
     } else if (item.deliveryElement?.querySelector(".actions")) {
-      item.deliveryElement.replaceChildren(icon(delivery), make("span", "fate-words", text(delivery)));
+      item.deliveryElement.replaceChildren(icon(delivery), make("span", "delivery-text", text(delivery)));
     }
   }
 
@@ -436,12 +443,12 @@ export class ChatMessages extends HTMLElement {
         item.dayElement = undefined;
       }
       item.element.classList.toggle(
-        "follows",
+        "grouped-previous",
         !newDay && previous !== undefined && belongTogether(previous, item),
       );
-      previous?.element.classList.toggle("followed", !newDay && belongTogether(previous, item));
+      previous?.element.classList.toggle("grouped-next", !newDay && belongTogether(previous, item));
       if (at === this.#items.length - 1) {
-        item.element.classList.remove("followed");
+        item.element.classList.remove("grouped-next");
       }
     }
     const lastOwn = this.#items.findLast((item) => item.side === "own");
@@ -510,7 +517,7 @@ export class ChatMessages extends HTMLElement {
   /** @param {boolean} show @param {string} [key] */
   #showNewer(show, key = "new_messages") {
     this.#newerButton.hidden = !show;
-    this.#newerButton.classList.toggle("news", show && key === "new_messages");
+    this.#newerButton.classList.toggle("has-new", show && key === "new_messages");
     const label = this.#newerButton.querySelector("span");
     if (label && show) {
       label.textContent = text(key);

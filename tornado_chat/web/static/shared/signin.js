@@ -60,7 +60,8 @@ const isFramed = window.parent !== window;
  * @param {object} wanted
  * @param {readonly string[]} wanted.roles the roles that may use the page; permissions are checked by the
  *   server
- * @returns {Promise<SignedIn | WrongRole | null>} null: no person is signed in, and there is no way to sign in
+ * @returns {Promise<SignedIn | WrongRole | null>} null: no person is signed in, and there is no way to sign
+ *   in
  * @throws {Error} if the server cannot be reached
  */
 export async function signIn({ roles }) {

@@ -13,11 +13,17 @@ const STARS = [1, 2, 3, 4, 5];
 /** @param {HTMLElement} container an element of class `stars` in a form */
 export function fillStars(container) {
   for (const number of STARS) {
-    const input = make("input", "hidden");
+    const input = make("input", "visually-hidden");
     input.type = "radio";
     input.name = "stars";
     input.value = String(number);
-    const label = make("label", "star", input, icon("star"), make("span", "hidden", text(`star_${number}`)));
+    const label = make(
+      "label",
+      "star",
+      input,
+      icon("star"),
+      make("span", "visually-hidden", text(`star_${number}`)),
+    );
     label.title = text(`star_${number}`);
     container.append(label);
   }

@@ -46,7 +46,7 @@ const TEXTS = {
   sending: ["发送中", "Sending"],
   held: ["等待发送", "Waiting to be sent"],
   stored: ["已送达", "Delivered"],
-  seen: ["已读", "Seen"],
+  read: ["已读", "Seen"],
   refused: ["未能发送", "Not sent"],
   refused_too_big: ["内容过长。", "It is too long."],
   refused_over: ["会话在发送前已结束。", "The session ended before it could be sent."],

@@ -19,11 +19,11 @@ import { SupportSocket } from "./support.js";
  *
  * - `none`: neither in the queue nor in a conversation
  * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent
- * - `talking`: assigned to an agent called `name`
- * - `over`: the wait or the conversation has ended
+ * - `assigned`: assigned to an agent called `name`
+ * - `ended`: the wait or the conversation has ended
  *
  * @typedef {object} UserPhase
- * @property {"none" | "waiting" | "talking" | "over"} state
+ * @property {"none" | "waiting" | "assigned" | "ended"} state
  * @property {number} [position]
  * @property {boolean} [returned]
  * @property {string | null} [name]
@@ -122,14 +122,14 @@ export class UserSupportSocket extends SupportSocket {
 
   /** @param {boolean} typing */
   sendTyping(typing) {
-    if (this.#phase.state === "talking") {
+    if (this.#phase.state === "assigned") {
       this.request("typing", { typing });
     }
   }
 
   /** @param {number} seq */
   markRead(seq) {
-    if (seq > this.#readSeq && this.#phase.state === "talking") {
+    if (seq > this.#readSeq && this.#phase.state === "assigned") {
       this.#readSeq = seq;
       this.request("read", { seq });
     }
@@ -201,7 +201,7 @@ export class UserSupportSocket extends SupportSocket {
   /** @param {{ conversation: number, name: string | null }} found */
   #onAssigned({ conversation, name }) {
     this.#setConversation(conversation);
-    this.#setPhase({ state: "talking", name, conversation });
+    this.#setPhase({ state: "assigned", name, conversation });
     this.#resync();
   }
 
@@ -232,7 +232,7 @@ export class UserSupportSocket extends SupportSocket {
   #resync() {
     this.requestHistory(this.#conversation);
     this.#conversation.flush();
-    if (this.#readSeq && this.#phase.state === "talking") {
+    if (this.#readSeq && this.#phase.state === "assigned") {
       this.request("read", { seq: this.#readSeq });
     }
   }
@@ -243,16 +243,16 @@ export class UserSupportSocket extends SupportSocket {
     // the answer to `connect`: there is no conversation to resume
     const nothingToResume = frame.reply_id !== undefined;
     this.#leaveRequested = false;
-    if (previous === "talking" || previous === "waiting") {
+    if (previous === "assigned" || previous === "waiting") {
       if (nothingToResume && this.#conversationNumber !== undefined) {
         // the last messages may have been sent while this client was disconnected
         this.requestHistory(this.#conversation);
       }
-      this.#setPhase({ ...this.#phase, state: "over" });
+      this.#setPhase({ ...this.#phase, state: "ended" });
     } else if (nothingToResume && previous === "none" && this.#lastConversation !== undefined) {
       this.#setConversation(this.#lastConversation);
       this.requestHistory(this.#conversation);
-      this.#setPhase({ state: "over", conversation: this.#lastConversation });
+      this.#setPhase({ state: "ended", conversation: this.#lastConversation });
     } else if (nothingToResume) {
       this.#listener.onPhase(this.#phase);
     }
@@ -267,7 +267,7 @@ export class UserSupportSocket extends SupportSocket {
   /** Whether the server accepts messages in this phase. */
   #acceptsMessages() {
     return (
-      this.#phase.state === "talking" || (this.#phase.state === "waiting" && this.#phase.returned === true)
+      this.#phase.state === "assigned" || (this.#phase.state === "waiting" && this.#phase.returned === true)
     );
   }
 

@@ -58,20 +58,20 @@ function nextAddress(/** @type {string} */ role) {
 /** @param {Account} account */
 function showAccount(account) {
   find("#signin").hidden = true;
-  find("#there").hidden = false;
+  find("#signed-in").hidden = false;
   const title = text("signed_in_as", { name: account.name });
   find("#initial").textContent = Array.from(account.name)[0]?.toUpperCase() ?? "";
-  find("#there-title").textContent = document.title = title;
-  find("#there-text").textContent = roleName(account.role);
+  find("#signed-in-title").textContent = document.title = title;
+  find("#signed-in-text").textContent = roleName(account.role);
   const link = find("#continue", HTMLAnchorElement);
   const address = nextAddress(account.role);
   link.hidden = !address;
   link.href = address;
-  find("#there-title").focus();
+  find("#signed-in-title").focus();
 }
 
 function showForm() {
-  find("#there").hidden = true;
+  find("#signed-in").hidden = true;
   find("#signin").hidden = false;
   document.title = text("sign_in");
   if (matchMedia("(hover: hover)").matches) {
@@ -168,7 +168,7 @@ async function signOut() {
     sessionStorage.clear();
     showForm();
   } catch {
-    find("#there-problem").textContent = text("failed_network");
+    find("#signed-in-problem").textContent = text("failed_network");
   }
 }
 
@@ -196,7 +196,7 @@ function prepare() {
       void signIn();
     }
   });
-  find("#another").addEventListener("click", () => void signOut());
+  find("#sign-out").addEventListener("click", () => void signOut());
 }
 
 async function start() {

@@ -89,7 +89,7 @@ export function prepareSettings(me, signals, hasUnsent) {
     }
     show();
   });
-  find(".closes", HTMLElement, dialog).addEventListener("click", () => dialog.close());
+  find(".close-button", HTMLElement, dialog).addEventListener("click", () => dialog.close());
   find("#my-id").textContent = text("my_id", { id: me.id });
   signOut.hidden = !me.signOut;
   signOut.addEventListener("click", () => {

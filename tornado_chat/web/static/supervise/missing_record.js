@@ -16,7 +16,7 @@ import { ApiError } from "./api.js";
  * @param {PaneContext} context
  */
 export function makeMissingRecord(session, { me, api }) {
-  const element = make("section", "without", icon("lock"));
+  const element = make("section", "missing-record", icon("lock"));
   if (me.role !== "admin") {
     element.append(make("p", "", text("no_record", { id: me.id })));
     return element;
@@ -25,7 +25,7 @@ export function makeMissingRecord(session, { me, api }) {
   const input = make("input");
   const label = make("label", "", make("span", "", text("call_supervisor_id")), input);
   const problem = make("p", "problem");
-  const button = make("button", "plain-button", text("call_in"));
+  const button = make("button", "secondary-button", text("call_in"));
   input.type = "text";
   input.required = true;
   input.maxLength = 64;
@@ -50,6 +50,6 @@ export function makeMissingRecord(session, { me, api }) {
       button.disabled = false;
     }
   });
-  element.append(make("div", "without-words", make("p", "", text("admin_no_record")), form));
+  element.append(make("div", "missing-record-text", make("p", "", text("admin_no_record")), form));
   return element;
 }

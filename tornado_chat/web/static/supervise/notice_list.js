@@ -58,8 +58,8 @@ export class NoticeList {
   #names;
   #listener;
   #list = find("#notices");
-  #emptyText = find("#nothing");
-  #moreButton = find("#earlier");
+  #emptyText = find("#inbox-empty");
+  #moreButton = find("#more-notices");
   #filters = { all: find("#show-all"), unread: find("#show-unread") };
   #filter = sessionStorage.getItem(FILTER_KEY) ?? "all";
   #maxShown = PAGE_NOTICES;
@@ -155,27 +155,27 @@ export class NoticeList {
   #makeContent(notice, row, names) {
     const title = make("h3", "notice-title", noticeTitle(notice, names));
     title.tabIndex = -1;
-    const words = make("div", "notice-words", title);
+    const words = make("div", "notice-text", title);
     const meta = make("p", "notice-meta", formatTime(notice.time));
     if (notice.session !== undefined) {
       meta.append(` · ${text("session_number", { number: notice.session })}`);
     }
     if (notice.read && notice.session !== undefined) {
-      meta.append(" · ", this.#makeOpenButton(notice, notice.session, "quiet"));
+      meta.append(" · ", this.#makeOpenButton(notice, notice.session, "link-button"));
     }
     words.append(meta);
     if (notice.kind !== "note" && !STANDARD_MESSAGE.test(notice.msg)) {
-      words.append(make("p", "notice-msg", notice.msg));
+      words.append(make("p", "notice-message", notice.msg));
     }
     if (notice.kind === "alert" && notice.read) {
       const at = notice.readAt
         ? text("acknowledged_at", { time: formatTime(notice.readAt) })
         : text("acknowledged");
-      words.append(make("p", "notice-done", icon("stored"), at));
+      words.append(make("p", "notice-acknowledged", icon("stored"), at));
     }
     const buttons = this.#makeButtons(notice, row);
     if (buttons.length) {
-      words.append(make("div", "notice-acts", ...buttons));
+      words.append(make("div", "notice-buttons", ...buttons));
     }
     if (row.problem) {
       const problem = make("p", "problem", row.problem);
@@ -184,11 +184,11 @@ export class NoticeList {
     }
     const signIcon = make(
       "span",
-      "notice-sign",
+      "notice-icon",
       icon(notice.kind === "appointment" ? "calendar" : notice.kind),
     );
     if (!notice.read) {
-      signIcon.append(make("span", "hidden", text("unread")));
+      signIcon.append(make("span", "visually-hidden", text("unread")));
     }
     return [signIcon, words];
   }
@@ -201,11 +201,11 @@ export class NoticeList {
     const buttons = [];
     if (!notice.read) {
       if (notice.session !== undefined) {
-        buttons.push(this.#makeOpenButton(notice, notice.session, "main-button"));
+        buttons.push(this.#makeOpenButton(notice, notice.session, "primary-button"));
       }
       const key = isOpenAlert(notice) ? "acknowledge" : "mark_read";
       const read = makeButton("read", text(row.busy ? "one_moment" : key), () => this.#markRead(notice, row));
-      read.className = isOpenAlert(notice) ? "plain-button" : "quiet";
+      read.className = isOpenAlert(notice) ? "secondary-button" : "link-button";
       read.setAttribute("aria-disabled", String(row.busy)); // a disabled button would lose the focus
       buttons.push(read);
     }

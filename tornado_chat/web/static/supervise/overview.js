@@ -22,8 +22,8 @@ export class Overview {
   }
 
   #onChoose;
-  #list = find("#watching-rows");
-  #emptyText = find("#watching-none");
+  #list = find("#session-rows");
+  #emptyText = find("#sessions-empty");
   #inbox = find("#to-inbox");
   /** @type {Map<SessionPane, Row>} */
   #rows = new Map();
@@ -62,14 +62,14 @@ export class Overview {
     this.#inbox.setAttribute("aria-current", String(layout.current === undefined));
     const count = make("span", "count", String(unread));
     this.#inbox.replaceChildren(icon("note"), make("span", "", text("inbox")), ...(unread ? [count] : []));
-    this.#inbox.classList.toggle("alerted", alerts.length > 0);
+    this.#inbox.classList.toggle("has-alert", alerts.length > 0);
   }
 
   /** @param {SessionPane} pane */
   #rowOf(pane) {
     let row = this.#rows.get(pane);
     if (!row) {
-      const button = make("button", "watching-row");
+      const button = make("button", "session-row");
       button.type = "button";
       button.addEventListener("click", () => this.#onChoose(pane));
       row = { item: make("li", "", button), button, shown: "" };
@@ -88,19 +88,21 @@ export class Overview {
     const { messages, record } = pane.unread;
     const marks = [];
     if (hasAlert) {
-      marks.push(make("span", "mark-alert", icon("alert"), make("span", "hidden", text("alert_open"))));
+      marks.push(
+        make("span", "mark-alert", icon("alert"), make("span", "visually-hidden", text("alert_open"))),
+      );
     }
     if (record) {
       marks.push(makeCount("count", record, text("unread_record", { count: record, name: consultant })));
     }
     if (messages) {
-      marks.push(makeCount("count lines-count", messages, text("unread_lines", { count: messages })));
+      marks.push(makeCount("count messages-count", messages, text("unread_lines", { count: messages })));
     }
-    const state = pane.isOver ? text("state_over") : pane.minimized ? text("is_aside") : "";
+    const state = pane.isOver ? text("state_over") : pane.minimized ? text("is_minimized") : "";
     const name = pane.namesKnown
       ? `${visitor} · ${consultant}`
       : text("session_number", { number: pane.session });
-    const words = make("span", "row-words", make("span", "row-name", name));
+    const words = make("span", "row-text", make("span", "row-name", name));
     if (state) {
       words.append(make("span", "row-state", state));
     }
@@ -111,9 +113,9 @@ export class Overview {
       row.button.replaceChildren(content);
       row.shown = shown;
     }
-    row.button.classList.toggle("aside", pane.minimized);
-    row.button.classList.toggle("over", pane.isOver);
-    row.button.classList.toggle("alerted", hasAlert);
+    row.button.classList.toggle("minimized", pane.minimized);
+    row.button.classList.toggle("is-ended", pane.isOver);
+    row.button.classList.toggle("has-alert", hasAlert);
   }
 }
 
@@ -123,7 +125,7 @@ export class Overview {
  * @param {string} words
  */
 function makeCount(className, count, words) {
-  const mark = make("span", className, String(count), make("span", "hidden", ` ${words}`));
+  const mark = make("span", className, String(count), make("span", "visually-hidden", ` ${words}`));
   mark.title = words;
   return mark;
 }

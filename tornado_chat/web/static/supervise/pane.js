@@ -66,7 +66,7 @@ export class SessionPane extends EventTarget {
     this.#seenSeq = stored.seen;
     this.header = new PaneHeader(stored.session, {
       close: () => this.#emit("close"),
-      minimize: () => this.#emit("aside"),
+      minimize: () => this.#emit("minimize"),
       move: (by) => this.#emit("move", by),
       pin: () => this.#emit("pin"),
       end: () => this.record?.end(),
@@ -100,9 +100,9 @@ export class SessionPane extends EventTarget {
   #context;
   element = make("section", "pane");
   #alerts = make("div", "pane-alerts");
-  #body = make("div", "pane-stage");
+  #body = make("div", "pane-body");
   #transcript = new SessionTranscript();
-  #recordArea = make("div", "pane-lower");
+  #recordArea = make("div", "pane-record");
   #observed;
   /** @type {RecordChat | undefined} */
   record;
@@ -151,12 +151,12 @@ export class SessionPane extends EventTarget {
     this.#alerts.dataset.ids = ids;
     this.#alerts.replaceChildren(
       ...alerts.map((notice) => {
-        const button = make("button", "plain-button", text("acknowledge"));
+        const button = make("button", "secondary-button", text("acknowledge"));
         button.type = "button";
         button.addEventListener("click", () => this.#emit("acknowledge", notice.id));
         const words = make(
           "span",
-          "pane-alert-words",
+          "pane-alert-text",
           text("alert_at", { time: times.clock(parseTime(notice.time)) }),
         );
         return make("div", "pane-alert", icon("alert"), words, button);
@@ -257,8 +257,8 @@ export class SessionPane extends EventTarget {
   }
 
   #onEnd() {
-    this.element.classList.add("over");
-    this.header.showState("over", text("state_over"));
+    this.element.classList.add("is-ended");
+    this.header.showState("ended", text("state_over"));
     this.header.showPresence(null);
     if (!this.#session?.ended) {
       this.#transcript.showEnd(text("session_ended"));

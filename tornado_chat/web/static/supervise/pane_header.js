@@ -30,9 +30,18 @@ export class PaneHeader {
     this.titleId = `title-${session}`;
     this.#title.id = this.titleId;
     this.#title.tabIndex = -1;
-    this.#title.append(this.#makeParty("visitor"), make("span", "and", "·"), this.#makeParty("consultant"));
+    this.#title.append(
+      this.#makeParty("visitor"),
+      make("span", "separator", "·"),
+      this.#makeParty("consultant"),
+    );
     this.#number.textContent = text("session_number", { number: session });
-    const words = make("div", "head-words", this.#title, make("p", "head-meta", this.#state, this.#details));
+    const words = make(
+      "div",
+      "pane-heading",
+      this.#title,
+      make("p", "pane-meta", this.#state, this.#details),
+    );
     this.#details.append(this.#number);
     const menu = this.#makeMenu(session, actions);
     this.element.append(
@@ -42,18 +51,18 @@ export class PaneHeader {
       makeRoundButton("close", "close_pane", actions.close),
       menu.list,
     );
-    this.#pinIcon.append(icon("pin"), make("span", "hidden", text("pinned")));
+    this.#pinIcon.append(icon("pin"), make("span", "visually-hidden", text("pinned")));
     this.#pinIcon.hidden = true;
     this.showState("cut", text("connecting"));
     this.showPresence(null);
   }
 
-  element = make("header", "pane-head");
-  #title = make("h2", "head-title");
+  element = make("header", "pane-header");
+  #title = make("h2", "pane-title");
   /** @type {Record<Side, { name: HTMLElement, dot: HTMLElement, words: HTMLElement }>} */
   #parties = /** @type {any} */ ({});
   #state = make("span", "state");
-  #details = make("span", "head-about");
+  #details = make("span", "pane-details");
   #number = make("span");
   #pinIcon = make("span", "pinned");
   #isOver = false;
@@ -72,11 +81,11 @@ export class PaneHeader {
   }
 
   /**
-   * @param {"live" | "cut" | "over" | "refused"} state
+   * @param {"live" | "cut" | "ended" | "refused"} state
    * @param {string} words
    */
   showState(state, words) {
-    this.#isOver = state === "over" || state === "refused";
+    this.#isOver = state === "ended" || state === "refused";
     this.#state.dataset.state = state;
     this.#state.replaceChildren(...(state === "live" ? [icon("eye")] : []), words);
     this.#state.title = state === "live" ? text("state_live_text") : "";
@@ -116,11 +125,11 @@ export class PaneHeader {
 
   /** @param {Side} side */
   #makeParty(side) {
-    const name = make("span", "party-name");
+    const name = make("span", "participant-name");
     const dot = make("span", "dot");
-    const words = make("span", "hidden");
+    const words = make("span", "visually-hidden");
     this.#parties[side] = { name, dot, words };
-    return make("span", `party ${side}`, dot, name, words);
+    return make("span", `participant ${side}`, dot, name, words);
   }
 
   /**
@@ -142,13 +151,13 @@ export class PaneHeader {
       return button;
     };
     list.append(
-      item("aside", "put_aside", actions.minimize),
+      item("minimize", "minimize", actions.minimize),
       item("pin", "pin", actions.pin),
       item("left", "move_left", () => actions.move(-1)),
       item("right", "move_right", () => actions.move(1)),
       item("end", "end_record", actions.end),
     );
-    this.#menuItems.end.classList.add("grave");
+    this.#menuItems.end.classList.add("danger");
     const button = makeRoundButton("more", "menu", () => {});
     button.setAttribute("aria-haspopup", "true");
     button.setAttribute("popovertarget", list.id);
@@ -167,7 +176,7 @@ export class PaneHeader {
  * @param {() => void} act
  */
 function makeRoundButton(iconName, key, act) {
-  const button = make("button", `round ${iconName}`);
+  const button = make("button", `icon-button ${iconName}`);
   button.type = "button";
   button.append(icon(iconName));
   button.title = text(key);

@@ -37,8 +37,8 @@ export class PaneLayout {
 
   #context;
   #listener;
-  #element = find("#stage");
-  #placeholder = find("#calm");
+  #element = find("#panes");
+  #placeholder = find("#placeholder");
   /** In display order. @type {SessionPane[]} */
   panes = [];
   /** In order of use, the latest last. @type {SessionPane[]} */
@@ -97,11 +97,11 @@ export class PaneLayout {
    * @param {number} unread the number of unread notices
    */
   showPlaceholder(unread) {
-    const title = unread ? text("calm_unread", { count: unread }) : text("calm_title");
-    if (find("#calm-title").textContent !== title) {
-      find("#calm-title").textContent = title;
-      find("#calm-text").textContent = text(unread ? "calm_unread_text" : "calm_text");
-      find("#calm-icon").replaceChildren(icon(unread ? "note" : "eye"));
+    const title = unread ? text("placeholder_unread", { count: unread }) : text("placeholder_title");
+    if (find("#placeholder-title").textContent !== title) {
+      find("#placeholder-title").textContent = title;
+      find("#placeholder-text").textContent = text(unread ? "placeholder_unread_text" : "placeholder_text");
+      find("#placeholder-icon").replaceChildren(icon(unread ? "note" : "eye"));
     }
   }
 
@@ -161,7 +161,7 @@ export class PaneLayout {
     this.#recentlyUsed.push(pane);
     pane.addEventListener("changed", () => this.#render());
     pane.addEventListener("close", () => this.#listener.onClose(pane));
-    pane.addEventListener("aside", () => {
+    pane.addEventListener("minimize", () => {
       pane.minimized = true;
       this.current = undefined;
       this.#render();
@@ -220,7 +220,7 @@ export class PaneLayout {
       } else {
         this.#element.insertBefore(pane.element, before);
       }
-      pane.element.classList.toggle("aside", pane.minimized);
+      pane.element.classList.toggle("minimized", pane.minimized);
       pane.element.classList.toggle("current", pane === this.current);
     }
     const sideBySide = this.#sideBySide();

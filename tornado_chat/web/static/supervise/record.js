@@ -77,7 +77,7 @@ export class RecordChat extends EventTarget {
   #hint = make("span", "record-hint");
   #presence = make("span", "record-presence");
   #unreadCount = make("span", "count");
-  #endText = make("p", "record-over");
+  #endText = make("p", "record-end");
   #name = "";
   #bothMet = false;
   /** Sequence numbers of the consultant's messages that were not on the screen yet. @type {Set<number>} */
@@ -163,7 +163,7 @@ export class RecordChat extends EventTarget {
       icon("lock"),
       make(
         "span",
-        "record-words",
+        "record-heading",
         this.#title,
         make("span", "record-meta", this.#presence, " · ", this.#hint),
       ),
@@ -215,7 +215,7 @@ export class RecordChat extends EventTarget {
     this.#unreadCount.hidden = count === 0;
     this.#unreadCount.replaceChildren(
       String(count),
-      make("span", "hidden", ` ${text("unread_count", { count })}`),
+      make("span", "visually-hidden", ` ${text("unread_count", { count })}`),
     );
     this.#emitChanged();
   }

@@ -73,7 +73,7 @@ class SupervisePage {
   #socket;
   /** A channel to other windows of this browser. */
   #otherWindows;
-  #statusBar = find("#standing", ConnectionStatusBar);
+  #statusBar = find("#connection-status", ConnectionStatusBar);
   /** Unanswered calls that arrived while this page was open. @type {Set<number>} */
   #unansweredCalls = new Set();
   #isRefreshing = false;
@@ -90,10 +90,11 @@ class SupervisePage {
     const name = this.#me.name || this.#me.id;
     find("#my-name").textContent = name;
     find("#my-avatar").textContent = Array.from(name)[0]?.toUpperCase() ?? "";
-    find("#calm-id").textContent = this.#me.role === "admin" ? "" : text("calm_id", { id: this.#me.id });
+    find("#placeholder-id").textContent =
+      this.#me.role === "admin" ? "" : text("placeholder_id", { id: this.#me.id });
     prepareSettings(this.#me, this.#signals, () => this.#layout.panes.some((pane) => pane.record?.hasUnsent));
     prepareOpenByNumber((session) => this.#openSession(session, 0));
-    this.#signals.onBlocked = (blocked) => (find("#blocked").hidden = !blocked);
+    this.#signals.onBlocked = (blocked) => (find("#sound-blocked").hidden = !blocked);
     this.#statusBar.addEventListener("retry", () => {
       this.#socket.retry();
       this.#layout.retry();
@@ -254,7 +255,7 @@ class SupervisePage {
     this.#overview.show(this.#layout, alerts, unread.length);
     this.#signals.show({ alerts: alerts.length, calls: this.#unansweredCalls.size, unread: unread.length });
     this.#layout.showPlaceholder(unread.length);
-    find("#page").classList.toggle("talking", this.#layout.current !== undefined);
+    find("#page").classList.toggle("conversation-open", this.#layout.current !== undefined);
   }
 
   /** @param {ConnectionStatus} status */
@@ -264,8 +265,8 @@ class SupervisePage {
     }
     this.#statusBar.show(status);
     const open = status.state === "open";
-    find("#my-standing").dataset.connected = String(open);
-    find("#my-standing .words").textContent = text(open ? "ready_for_calls" : "not_connected");
+    find("#my-connection").dataset.connected = String(open);
+    find("#my-connection .text").textContent = text(open ? "ready_for_calls" : "not_connected");
     if (status.state !== "closed") {
       return;
     }

@@ -26,17 +26,17 @@ const END_TOLERANCE_PX = 48; // a scroll position this close to the end counts a
 
 export class SessionTranscript extends HTMLElement {
   #times = new TimeFormatter(language);
-  #log = make("div", "log script");
-  #list = make("ol", "lines");
-  #newerButton = make("button", "newer");
+  #log = make("div", "log transcript");
+  #list = make("ol", "transcript-list");
+  #newerButton = make("button", "jump-to-end");
   /** @type {Item[]} */
   #items = [];
   #names = { visitor: text("role_user"), consultant: text("role_consultant") };
   /** Undefined: unknown. @type {boolean | undefined} */
   #isReadable;
   #atEnd = true;
-  #noteText = make("p", "script-note", text("lines_loading"));
-  #endText = make("p", "script-end");
+  #noteText = make("p", "transcript-note", text("messages_loading"));
+  #endText = make("p", "transcript-end");
   #scrollTop = 0;
   #resizeObserver = new ResizeObserver(() => this.#atEnd && this.scrollToEnd());
 
@@ -77,7 +77,7 @@ export class SessionTranscript extends HTMLElement {
   /** The names of the participants. @param {{ visitor: string, consultant: string }} names */
   set names(names) {
     this.#names = names;
-    this.#log.setAttribute("aria-label", text("lines_of", names));
+    this.#log.setAttribute("aria-label", text("messages_of", names));
     for (const item of this.#items) {
       this.#nameElement(item).textContent = item.isConsultant ? names.consultant : names.visitor;
     }
@@ -125,7 +125,7 @@ export class SessionTranscript extends HTMLElement {
   /** Show why the session cannot be observed. @param {string} words */
   showRefusal(words) {
     this.#noteText.remove();
-    this.#endText.classList.add("refused-end");
+    this.#endText.classList.add("transcript-refused");
     this.showEnd(words);
   }
 
@@ -139,12 +139,18 @@ export class SessionTranscript extends HTMLElement {
   #makeItem(message) {
     const time = parseTime(message.time);
     const { visitor, consultant } = this.#names;
-    const words = make("p", "words", message.msg);
+    const words = make("p", "text", message.msg);
     words.dir = "auto";
     const clock = make("time", "", this.#times.clock(time));
     clock.dateTime = message.time;
-    const author = make("span", "by", message.senderType ? consultant : visitor);
-    const element = make("li", `line ${message.senderType ? "consultant" : "visitor"}`, author, words, clock);
+    const author = make("span", "author", message.senderType ? consultant : visitor);
+    const element = make(
+      "li",
+      `transcript-message ${message.senderType ? "consultant" : "visitor"}`,
+      author,
+      words,
+      clock,
+    );
     return { element, seq: message.seq, isConsultant: message.senderType, time };
   }
 
@@ -178,22 +184,22 @@ export class SessionTranscript extends HTMLElement {
       const missingCount = previous ? item.seq - previous.seq - 1 : 0;
       const newDay = !previous || !sameDay(previous.time, item.time);
       const separatorText = missingCount
-        ? text(this.#isReadable === false ? "lines_missing" : "lines_coming", { count: missingCount })
+        ? text(this.#isReadable === false ? "messages_missing" : "messages_coming", { count: missingCount })
         : newDay
           ? this.#times.day(item.time)
           : "";
       if (separatorText !== (item.separator?.textContent ?? "")) {
         item.separator?.remove();
         item.separator = separatorText
-          ? make("li", missingCount ? "gap" : "day", make("span", "", separatorText))
+          ? make("li", missingCount ? "missing" : "day", make("span", "", separatorText))
           : undefined;
         if (item.separator) {
           item.element.before(item.separator);
         }
       }
       const follows = !separatorText && previous?.isConsultant === item.isConsultant;
-      item.element.classList.toggle("follows", follows);
-      this.#nameElement(item).classList.toggle("hidden", follows);
+      item.element.classList.toggle("grouped-previous", follows);
+      this.#nameElement(item).classList.toggle("visually-hidden", follows);
     }
   }
 
@@ -202,9 +208,9 @@ export class SessionTranscript extends HTMLElement {
     const isUnreadable = this.#isReadable === false && first !== 1;
     const isEmpty = this.#isReadable === true && first === undefined;
     const words = {
-      lines_loading: this.#isReadable === undefined,
-      lines_unreadable: isUnreadable,
-      lines_none: isEmpty,
+      messages_loading: this.#isReadable === undefined,
+      messages_unreadable: isUnreadable,
+      messages_none: isEmpty,
     };
     const key = /** @type {keyof typeof words | undefined} */ (
       Object.keys(words).find((key) => words[/** @type {keyof typeof words} */ (key)])

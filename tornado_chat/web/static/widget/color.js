@@ -33,7 +33,7 @@ export function applyBrandColor(hex) {
     style.setProperty("--accent", toCss(accent));
     style.setProperty("--accent-strong", toCss(mix(accent, dark.matches ? WHITE : DARK_TEXT, 0.2)));
     style.setProperty("--on-accent", toCss(textColorOn(accent)));
-    style.setProperty("--own", toCss(mix(accent, surface, dark.matches ? 0.72 : 0.85)));
+    style.setProperty("--own-background", toCss(mix(accent, surface, dark.matches ? 0.72 : 0.85)));
   };
   apply();
   dark.addEventListener("change", apply);

@@ -46,7 +46,7 @@ class Launcher {
       each.classList.toggle("left", left);
       if (/^#[0-9a-f]{6}$/i.test(color)) {
         each.style.setProperty("--color", color);
-        each.style.setProperty("--ink", isLight(color) ? "#14201b" : "#fff");
+        each.style.setProperty("--text", isLight(color) ? "#14201b" : "#fff");
       }
     }
     this.root.append(this.button, this.panel, this.#announcement);
@@ -66,7 +66,7 @@ class Launcher {
   unreachableText = element("p", "");
   #iconPath = document.createElementNS(SVG_NAMESPACE, "path");
   #badge = element("span", "badge");
-  #announcement = element("p", "news");
+  #announcement = element("p", "announcement");
   #hasOwnButton;
   #smallScreen = matchMedia("(max-width: 480px), (max-height: 480px)");
   #open = false;

@@ -27,7 +27,7 @@ import { positionText } from "./strings.js";
  * @property {() => void} close close the panel
  */
 
-const SCREENS = ["resuming", "start", "talk", "card"];
+const SCREENS = ["resuming", "start", "conversation", "card"];
 
 export class Panel {
   /**
@@ -61,7 +61,7 @@ export class Panel {
 
   #title;
   #actions;
-  statusBar = find("#standing", ConnectionStatusBar);
+  statusBar = find("#connection-status", ConnectionStatusBar);
   /** @type {ChatMessages | undefined} */
   #messages;
   /** @type {ChatComposer | undefined} */
@@ -70,12 +70,12 @@ export class Panel {
 
   /** Conceal the contents while it is unknown whose they are. */
   set concealed(/** @type {boolean} */ veiled) {
-    find(".widget").classList.toggle("veiled", veiled);
+    find(".widget").classList.toggle("concealed", veiled);
   }
 
   /** The widget was opened as a page, which cannot be closed. */
   setStandalone() {
-    document.body.classList.add("alone");
+    document.body.classList.add("standalone");
     find("#close").hidden = true;
   }
 
@@ -127,17 +127,17 @@ export class Panel {
   showQueue(position, returned) {
     this.#setHeader(this.#title, text("waiting"), "");
     const words = positionText(position);
-    if (find("#place").textContent !== words) {
-      find("#place").textContent = words; // announced by screen readers
+    if (find("#position").textContent !== words) {
+      find("#position").textContent = words; // announced by screen readers
     }
-    find("#line-text").textContent = text(returned ? "returned_text" : "waiting_text");
-    this.#showConversationPart("line");
+    find("#queue-text").textContent = text(returned ? "returned_text" : "waiting_text");
+    this.#showConversationPart("queue");
   }
 
   /** @param {string} name the agent's name, may be empty */
   showConversation(name) {
     this.#setHeader(name || text("somebody"), text("with_you"), name);
-    this.#showConversationPart("words");
+    this.#showConversationPart("messages");
   }
 
   /**
@@ -168,7 +168,7 @@ export class Panel {
     const messages = new ChatMessages();
     const composer = new ChatComposer();
     messages.linkUrls = true;
-    find("#words").replaceChildren(messages, composer);
+    find("#conversation-body").replaceChildren(messages, composer);
     messages.visible = visible;
     this.#messages = messages;
     this.#composer = composer;
@@ -180,17 +180,17 @@ export class Panel {
 
   /** Remove everything of the conversation. */
   clear() {
-    find("#words").replaceChildren();
+    find("#conversation-body").replaceChildren();
     this.#messages = this.#composer = undefined;
     for (const dialog of document.querySelectorAll("dialog[open]")) {
       /** @type {HTMLDialogElement} */ (dialog).close();
     }
-    this.statusBar.showText("calm", "");
+    this.statusBar.showText("neutral", "");
   }
 
   /** Announce a text to screen readers. @param {string} news */
   announce(news) {
-    find("#news").textContent = news;
+    find("#announcement").textContent = news;
   }
 
   /** Focus the element with which the reader continues. */
@@ -198,7 +198,7 @@ export class Panel {
     // On a phone the keyboard would cover the messages before they are read.
     const writes =
       this.#composer?.isConnected && !this.#composer.hidden && matchMedia("(hover: hover)").matches;
-    if (this.#screen === "talk" && writes) {
+    if (this.#screen === "conversation" && writes) {
       this.#composer?.focus();
     } else if (this.#screen === "start") {
       find("#start-button").focus();
@@ -209,18 +209,18 @@ export class Panel {
 
   // --- internal ---
 
-  /** @param {"line" | "words" | "end"} part */
+  /** @param {"queue" | "messages" | "end"} part */
   #showConversationPart(part) {
-    if (part !== "words") {
+    if (part !== "messages") {
       this.#closeDialog();
     }
-    find("#line").hidden = part !== "line";
+    find("#queue").hidden = part !== "queue";
     find("#ended").hidden = part !== "end";
-    find("#end").hidden = part !== "words";
+    find("#end").hidden = part !== "messages";
     if (this.#composer) {
       this.#composer.hidden = part === "end";
     }
-    this.#show("talk");
+    this.#show("conversation");
   }
 
   /** @param {string} screen */
@@ -229,7 +229,7 @@ export class Panel {
     for (const each of SCREENS) {
       find(`#${each}`).hidden = each !== screen;
     }
-    if (screen !== "talk") {
+    if (screen !== "conversation") {
       find("#end").hidden = true;
       this.#closeDialog();
     }
@@ -248,7 +248,7 @@ export class Panel {
    */
   #setHeader(title, sub, name) {
     find("#title").textContent = title;
-    find("#sub").textContent = sub;
+    find("#subtitle").textContent = sub;
     find("#avatar").replaceChildren(name ? (Array.from(name)[0] ?? "").toUpperCase() : icon("bubble"));
     if (this.#messages) {
       this.#messages.otherName = name || text("somebody");

@@ -22,8 +22,8 @@ addTexts({
 
   // in the queue
   waiting: ["正在排队", "Waiting for one of us"],
-  place_1: ["下一位就是您", "You are next"],
-  place_n: ["您排在第 {place} 位", "You are {place} in line"],
+  position_1: ["下一位就是您", "You are next"],
+  position_n: ["您排在第 {place} 位", "You are {place} in line"],
   waiting_text: [
     "可以先写下您的问题，有人接入时会自动发送。",
     "You can write already: it is sent as soon as somebody joins.",
@@ -34,7 +34,7 @@ addTexts({
   ],
   leave: ["离开队列", "Leave the line"],
   left_note: ["您已离开队列。", "You have left the line."],
-  lost_place_note: [
+  lost_position_note: [
     "离线时间过长，您的排队位置已失效。",
     "You were offline for too long, and have lost your place in the line.",
   ],
@@ -90,8 +90,8 @@ const ORDINAL_SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
 /** A position in the queue in words. @param {number} position 1: the next one */
 export function positionText(position) {
   if (position === 1) {
-    return text("place_1");
+    return text("position_1");
   }
   const written = language === "en" ? `${position}${ORDINAL_SUFFIXES[ordinal.select(position)]}` : position;
-  return text("place_n", { place: written });
+  return text("position_n", { place: written });
 }

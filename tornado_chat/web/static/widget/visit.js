@@ -155,7 +155,7 @@ export class Visit {
   }
 
   get hasConversation() {
-    return this.#phase.state === "waiting" || this.#phase.state === "talking";
+    return this.#phase.state === "waiting" || this.#phase.state === "assigned";
   }
 
   /** Whether the visit can stop until the panel is opened again, without losing anything. */
@@ -173,7 +173,7 @@ export class Visit {
   #onPhase(phase) {
     const before = this.#phase;
     this.#phase = phase;
-    this.#startRequested &&= phase.state === "none" || phase.state === "over";
+    this.#startRequested &&= phase.state === "none" || phase.state === "ended";
     if (this.#messages) {
       this.#messages.held = phase.state === "waiting" && !phase.returned;
     }
@@ -182,7 +182,7 @@ export class Visit {
     } else if (phase.state === "waiting") {
       this.#view?.onTyping(false);
       this.#panel.showQueue(phase.position ?? 1, phase.returned === true);
-    } else if (phase.state === "talking") {
+    } else if (phase.state === "assigned") {
       const name = phase.name ?? "";
       this.#shown.update({ name });
       this.#panel.showConversation(name);
@@ -191,7 +191,7 @@ export class Visit {
       }
     } else if (before.state === "waiting" && !before.returned) {
       this.#shown.clear(); // no message was sent
-      this.#panel.showStart(text(this.#leaveRequested ? "left_note" : "lost_place_note"));
+      this.#panel.showStart(text(this.#leaveRequested ? "left_note" : "lost_position_note"));
     } else {
       this.#view?.onTyping(false);
       this.#view?.giveUpUnsent();
@@ -235,7 +235,7 @@ export class Visit {
       // The connection is nearly always open before the notice could be read.
       this.#noticeTimer = setTimeout(() => this.#panel.statusBar.show(status), CONNECTING_NOTICE_DELAY_MS);
     } else if (this.#leaveRequested && status.state !== "closed") {
-      this.#panel.statusBar.showText("trouble", status.state === "open" ? "" : text("end_waits"));
+      this.#panel.statusBar.showText("warning", status.state === "open" ? "" : text("end_waits"));
     } else {
       this.#panel.statusBar.show(status);
     }
@@ -269,7 +269,7 @@ export class Visit {
    */
   #onHistory(messages, hasOlder) {
     this.#view?.onHistory(messages, hasOlder);
-    if (this.#phase.state === "over") {
+    if (this.#phase.state === "ended") {
       this.#view?.giveUpUnsent();
     }
   }
@@ -298,7 +298,7 @@ export class Visit {
   #onRated() {
     this.#ratingSent = false;
     this.#shown.update({ rated: true });
-    if (this.#phase.state === "over") {
+    if (this.#phase.state === "ended") {
       this.#panel.showEnd(this.#shown.name, true);
     }
   }
