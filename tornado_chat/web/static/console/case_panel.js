@@ -136,7 +136,7 @@ export class CasePanel {
   /** @param {{ active: boolean, pinned: boolean, detailed: boolean, connected: boolean }} state */
   show({ active, pinned, detailed, connected }) {
     const { case: item } = this;
-    const over = item.state === "ended";
+    const isEnded = item.state === "ended";
     this.element.classList.toggle("active", active);
     this.#name.textContent = item.name;
     this.#messages.otherName = item.name;
@@ -145,7 +145,7 @@ export class CasePanel {
     for (const name of ["hand", "end"]) {
       const button = this.#buttons[name];
       if (button) {
-        button.hidden = over;
+        button.hidden = isEnded;
         button.disabled = item.isEnding || item.state !== "open" || (name === "hand" && !connected);
       }
     }

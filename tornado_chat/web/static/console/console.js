@@ -185,19 +185,19 @@ class ConsolePage {
     const { code = 0, reason = "" } = status;
     if (code === CLOSE_REPLACED) {
       showCard({
-        picture: "talk",
+        iconName: "talk",
         title: text("elsewhere_title"),
-        words: text("elsewhere_text"),
+        message: text("elsewhere_text"),
         actions: [{ label: text("use_here"), act: () => location.reload() }],
       });
     } else if (code === CLOSE_UNAUTHENTICATED) {
-      showCard({ picture: "lock", title: text("over_title"), words: text("token_text") });
+      showCard({ iconName: "lock", title: text("over_title"), message: text("token_text") });
     } else {
       const key = code === CLOSE_FORBIDDEN ? "forbidden" : "closed";
       showCard({
-        picture: "link",
+        iconName: "link",
         title: text(`${key}_title`),
-        words: text(`${key}_text`, { reason: reason || String(code) }),
+        message: text(`${key}_text`, { reason: reason || String(code) }),
       });
     }
   }

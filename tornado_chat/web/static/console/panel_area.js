@@ -53,10 +53,10 @@ export class PanelArea {
   }
 
   /**
-   * @param {Case | undefined} detailed the case whose details are shown
+   * @param {Case | undefined} detailedCase the case whose details are shown
    * @param {number} waiting the length of the queue, as far as it is known
    */
-  show(detailed, waiting) {
+  show(detailedCase, waiting) {
     const cases = this.#columns.visible.flatMap((number) => this.#store.find(number) ?? []);
     for (const [number, panel] of this.#panels) {
       if (!cases.includes(panel.case)) {
@@ -71,7 +71,7 @@ export class PanelArea {
       this.#panels.get(item.number)?.show({
         active: item.number === this.#columns.active,
         pinned: this.#columns.isPinned(item.number),
-        detailed: item === detailed,
+        detailed: item === detailedCase,
         connected: this.#store.connected,
       });
     });

@@ -27,12 +27,12 @@ import { SessionApi } from "./session_api.js";
 
 /** Close codes after which the conversation has ended, and those for which a card is shown. */
 const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
-/** @type {Record<number, { key: string, picture: string }>} */
+/** @type {Record<number, { key: string, iconName: string }>} */
 const CARDS_BY_CLOSE_CODE = {
-  4400: { key: "no_ticket", picture: "link" },
-  4401: { key: "token", picture: "lock" },
-  4403: { key: "forbidden", picture: "lock" },
-  4404: { key: "missing", picture: "link" },
+  4400: { key: "no_ticket", iconName: "link" },
+  4401: { key: "token", iconName: "lock" },
+  4403: { key: "forbidden", iconName: "lock" },
+  4404: { key: "missing", iconName: "link" },
 };
 
 class RoomPage {
@@ -48,9 +48,9 @@ class RoomPage {
       this.#setOtherName(name),
     );
     this.#view = new ConversationView(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
-      send: (message) => this.#socket.say(message),
+      send: (message) => this.#socket.send(message),
       resend: (id) => this.#socket.resend(id),
-      loadOlder: () => this.#socket.older(),
+      loadOlder: () => this.#socket.loadOlder(),
       sendTyping: (typing) => this.#socket.sendTyping(typing),
       markRead: (seq) => this.#socket.markRead(seq),
     });
@@ -198,7 +198,7 @@ class RoomPage {
     if (ENDED_CLOSE_CODES.has(code)) {
       void this.#showEnd();
     } else if (CARDS_BY_CLOSE_CODE[code]) {
-      showCard(CARDS_BY_CLOSE_CODE[code].key, CARDS_BY_CLOSE_CODE[code].picture);
+      showCard(CARDS_BY_CLOSE_CODE[code].key, CARDS_BY_CLOSE_CODE[code].iconName);
     } else {
       showCard("closed", "link", { reason: status.reason || String(code) });
     }
@@ -231,14 +231,14 @@ class RoomPage {
   async #offerRating() {
     const form = find("#rating");
     const button = find("#rate");
-    const thanks = () => {
+    const showThanks = () => {
       form.hidden = button.hidden = true;
       find("#thanks").textContent = text("rated");
     };
-    prepareRating(this.#api, thanks);
+    prepareRating(this.#api, showThanks);
     try {
       if ((await this.#api.getSession()).rate !== null) {
-        thanks();
+        showThanks();
         return;
       }
     } catch {
@@ -267,12 +267,12 @@ class RoomPage {
  * Replace the room by a card.
  *
  * @param {string} key
- * @param {string} picture
+ * @param {string} iconName
  * @param {Record<string, string>} [values]
  */
-function showCard(key, picture, values) {
+function showCard(key, iconName, values) {
   find("#room").hidden = true;
-  find("#card-icon").replaceChildren(icon(picture));
+  find("#card-icon").replaceChildren(icon(iconName));
   find("#card-title").textContent = document.title = text(`${key}_title`);
   find("#card-text").textContent = text(`${key}_text`, values);
   find("#card").hidden = false;

@@ -96,12 +96,12 @@ export class SessionApi {
    */
   async getMessages() {
     /** @type {MessageRow[]} */
-    const lines = [];
+    const rows = [];
     for (let after = 0; ;) {
       const page = await (await this.#request(`/messages?after=${after}&limit=${PAGE_MESSAGES}`)).json();
-      lines.push(...page.items);
+      rows.push(...page.items);
       if (page.next === null) {
-        return lines;
+        return rows;
       }
       after = page.next;
     }

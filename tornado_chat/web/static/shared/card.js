@@ -14,12 +14,12 @@ import { text } from "./strings.js";
  * Replace the page by a card.
  *
  * @param {object} card
- * @param {string} card.picture
+ * @param {string} card.iconName
  * @param {string} card.title
- * @param {string} card.words
+ * @param {string} card.message
  * @param {{ label: string, act: () => unknown }[]} [card.actions]
  */
-export function showCard({ picture: iconName, title, words: message, actions = [] }) {
+export function showCard({ iconName, title, message, actions = [] }) {
   const heading = make("h1", "", title);
   heading.tabIndex = -1;
   const buttons = make("div", "buttons");
@@ -68,25 +68,25 @@ export async function signInOrShowCard(options) {
  */
 export function showSignInCard(reason) {
   if (reason instanceof SignInExpired) {
-    showCard({ picture: "lock", title: text("over_title"), words: text("over_text") });
+    showCard({ iconName: "lock", title: text("over_title"), message: text("over_text") });
   } else if (reason instanceof Error) {
     showCard({
-      picture: "link",
+      iconName: "link",
       title: text("unreachable_title"),
-      words: text("failed_network"),
+      message: text("failed_network"),
       actions: [{ label: text("try_again"), act: () => location.reload() }],
     });
   } else if (reason) {
     const { wrongRole, name, signInAgain } = reason;
     const role = roleName(wrongRole);
     showCard({
-      picture: "lock",
+      iconName: "lock",
       title: text("wrong_role_title"),
-      words: name ? text("wrong_role_text", { name, role }) : text("wrong_role_text_nameless", { role }),
+      message: name ? text("wrong_role_text", { name, role }) : text("wrong_role_text_nameless", { role }),
       actions: signInAgain ? [{ label: text("sign_in_as_another"), act: signInAgain }] : [],
     });
   } else {
-    showCard({ picture: "link", title: text("nobody_title"), words: text("nobody_text") });
+    showCard({ iconName: "link", title: text("nobody_title"), message: text("nobody_text") });
   }
 }
 

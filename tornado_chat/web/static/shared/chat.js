@@ -95,7 +95,7 @@ export class ChatSocket {
   }
 
   /** @param {string} text */
-  say(text) {
+  send(text) {
     return this.#conversation.send(text);
   }
 
@@ -104,7 +104,7 @@ export class ChatSocket {
     this.#conversation.resend(id);
   }
 
-  older() {
+  loadOlder() {
     this.#conversation.loadOlder();
   }
 
@@ -134,7 +134,7 @@ export class ChatSocket {
   /** Add the whole transcript from the HTTP API, after the socket has closed. @param {MessageRow[]} rows */
   addTranscript(rows) {
     this.#conversation.receiveHistory(
-      rows.map((line) => this.#toMessage(line)),
+      rows.map((row) => this.#toMessage(row)),
       false,
     );
   }
@@ -175,7 +175,7 @@ export class ChatSocket {
   #onFrame(frame) {
     if (Array.isArray(frame.history)) {
       this.#conversation.receiveHistory(
-        frame.history.map((line) => this.#toMessage(line)),
+        frame.history.map((row) => this.#toMessage(row)),
         frame.next !== null,
       );
       if (!this.#connection.open) {

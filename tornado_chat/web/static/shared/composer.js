@@ -19,7 +19,7 @@ export class ChatComposer extends HTMLElement {
   #form = make("form", "composer");
   #field = make("textarea");
   #button = make("button", "send");
-  #problem = make("p", "composer-problem");
+  #problem = make("p", "note-text");
   #isTyping = false;
   #typingSentMs = 0;
   /** @type {number | undefined} */

@@ -161,7 +161,7 @@ export class Conversation {
    * @param {boolean} hasOlder whether there is anything before them
    */
   receiveHistory(messages, hasOlder) {
-    const unknown = messages.filter((said) => this.#isNew(said) && !this.#matchesOutbox(said));
+    const unknown = messages.filter((message) => this.#isNew(message) && !this.#matchesOutbox(message));
     const firstSeq = messages[0]?.seq;
     if (firstSeq !== undefined && firstSeq <= this.#oldestSeq) {
       this.#oldestSeq = firstSeq;

@@ -120,12 +120,12 @@ export class ChatMessages extends HTMLElement {
       return; // screen readers would announce a rewritten text again
     }
     this.#otherName = name;
-    for (const who of this.querySelectorAll(".other .author")) {
-      who.textContent = `${name}: `;
+    for (const nameElement of this.querySelectorAll(".other .message-author")) {
+      nameElement.textContent = `${name}: `;
     }
-    const who = this.#typingElement.querySelector(".typing-name");
-    if (who) {
-      who.textContent = text("is_typing", { name });
+    const nameElement = this.#typingElement.querySelector(".typing-name");
+    if (nameElement) {
+      nameElement.textContent = text("is_typing", { name });
     }
   }
 
@@ -169,8 +169,8 @@ export class ChatMessages extends HTMLElement {
     const height = this.#log.scrollHeight;
     const top = this.#log.scrollTop;
     const shown = new Set(this.#items.map((item) => item.seq));
-    for (const said of messages.filter(({ seq }) => !shown.has(seq))) {
-      this.#insert(this.#makeItem(said), "history");
+    for (const message of messages.filter(({ seq }) => !shown.has(seq))) {
+      this.#insert(this.#makeItem(message), "history");
     }
     this.#loaded = true;
     this.#showEmpty();
@@ -319,7 +319,7 @@ export class ChatMessages extends HTMLElement {
     const side = message.own ? "own" : "other";
     const author = make(
       "span",
-      "author visually-hidden",
+      "message-author visually-hidden",
       message.own ? `${text("you")}: ` : `${this.#otherName}: `,
     );
     const textElement = make("p", "text", ...(this.linkUrls ? linkUrls(message.text) : [message.text]));

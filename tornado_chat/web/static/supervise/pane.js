@@ -76,8 +76,8 @@ export class SessionPane extends EventTarget {
       onSession: (session) => this.#onSession(session),
       onPresence: (present) => this.header.showPresence(present),
       onEnd: () => this.#onEnd(),
-      onMessages: (lines, isNew) => this.#onMessages(lines, isNew),
-      onLoaded: (readable) => (this.#transcript.isReadable = readable),
+      onMessages: (messages, isNew) => this.#onMessages(messages, isNew),
+      onLoaded: (isReadable) => (this.#transcript.isReadable = isReadable),
     });
     this.element.id = `session-${stored.session}`;
     this.element.setAttribute("aria-labelledby", this.header.titleId);
@@ -242,13 +242,13 @@ export class SessionPane extends EventTarget {
   }
 
   /**
-   * @param {ObservedMessage[]} lines
+   * @param {ObservedMessage[]} messages
    * @param {boolean} isNew
    */
-  #onMessages(lines, isNew) {
-    this.#transcript.add(lines, isNew);
-    const last = lines[lines.length - 1].seq;
-    this.#seenSeq ??= isNew ? lines[0].seq - 1 : last; // earlier messages do not count as unread
+  #onMessages(messages, isNew) {
+    this.#transcript.add(messages, isNew);
+    const last = messages[messages.length - 1].seq;
+    this.#seenSeq ??= isNew ? messages[0].seq - 1 : last; // earlier messages do not count as unread
     this.#lastSeq = Math.max(this.#lastSeq, last);
     if (this.#visible) {
       this.#seenSeq = this.#lastSeq;

@@ -33,9 +33,9 @@ export class RecordChat extends EventTarget {
     this.#outbox = new Outbox(`${key}:unsent`);
     this.#build(folded);
     this.#view = new ConversationView(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
-      send: (message) => this.#socket.say(message),
+      send: (message) => this.#socket.send(message),
       resend: (id) => this.#socket.resend(id),
-      loadOlder: () => this.#socket.older(),
+      loadOlder: () => this.#socket.loadOlder(),
       sendTyping: (typing) => this.#socket.sendTyping(typing),
       markRead: (seq) => this.#markRead(seq),
     });

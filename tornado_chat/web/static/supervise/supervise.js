@@ -159,7 +159,7 @@ class SupervisePage {
       const names = mostUrgent.session === undefined ? null : this.#names.get(mostUrgent.session);
       this.#showNotice(
         noticeTitle(mostUrgent, names),
-        mostUrgent.kind === "alert" ? "#told-urgently" : "#arrived",
+        mostUrgent.kind === "alert" ? "#toast-urgent" : "#toast-arrived",
       );
     }
     this.#scheduleRender();
@@ -277,7 +277,7 @@ class SupervisePage {
       showSignInCard(new SignInExpired(status.reason));
     } else {
       const content = text("closed_text", { reason: status.reason || String(status.code) });
-      showCard({ picture: "lock", title: text("closed_title"), words: content });
+      showCard({ iconName: "lock", title: text("closed_title"), message: content });
     }
   }
 
@@ -285,9 +285,9 @@ class SupervisePage {
    * Show a short notice.
    *
    * @param {string} content
-   * @param {"#told" | "#told-urgently" | "#arrived"} where
+   * @param {"#toast" | "#toast-urgent" | "#toast-arrived"} where
    */
-  #showNotice(content, where = "#told") {
+  #showNotice(content, where = "#toast") {
     if (this.#isClosed) {
       return;
     }

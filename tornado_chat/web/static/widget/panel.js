@@ -109,12 +109,12 @@ export class Panel {
    * Show a card instead of the chat: what is wrong, and what to do.
    *
    * @param {string} key
-   * @param {string} picture
+   * @param {string} iconName
    * @param {Record<string, string>} [values]
    */
-  showCard(key, picture, values) {
+  showCard(key, iconName, values) {
     this.#setHeader(this.#title, "", "");
-    find("#card-picture").replaceChildren(icon(picture));
+    find("#card-picture").replaceChildren(icon(iconName));
     find("#card-title").textContent = text(`${key}_title`);
     find("#card-text").textContent = text(`${key}_text`, values);
     this.#show("card");
@@ -126,9 +126,9 @@ export class Panel {
    */
   showQueue(position, returned) {
     this.#setHeader(this.#title, text("waiting"), "");
-    const words = positionText(position);
-    if (find("#position").textContent !== words) {
-      find("#position").textContent = words; // announced by screen readers
+    const content = positionText(position);
+    if (find("#position").textContent !== content) {
+      find("#position").textContent = content; // announced by screen readers
     }
     find("#queue-text").textContent = text(returned ? "returned_text" : "waiting_text");
     this.#showConversationPart("queue");
@@ -196,9 +196,9 @@ export class Panel {
   /** Focus the element with which the reader continues. */
   focus() {
     // On a phone the keyboard would cover the messages before they are read.
-    const writes =
+    const canWrite =
       this.#composer?.isConnected && !this.#composer.hidden && matchMedia("(hover: hover)").matches;
-    if (this.#screen === "conversation" && writes) {
+    if (this.#screen === "conversation" && canWrite) {
       this.#composer?.focus();
     } else if (this.#screen === "start") {
       find("#start-button").focus();

@@ -147,10 +147,10 @@ export class Visit {
   }
 
   /** Whether the panel is open. */
-  set visible(/** @type {boolean} */ watched) {
-    this.#visible = watched;
+  set visible(/** @type {boolean} */ visible) {
+    this.#visible = visible;
     if (this.#messages) {
-      this.#messages.visible = watched;
+      this.#messages.visible = visible;
     }
   }
 
@@ -163,7 +163,7 @@ export class Visit {
     return !this.hasConversation && !this.#startRequested && this.#unread.size === 0;
   }
 
-  get unsent() {
+  get hasUnsent() {
     return this.#outbox.entries.length > 0;
   }
 

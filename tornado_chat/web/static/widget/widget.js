@@ -35,7 +35,7 @@ class Widget {
       start: () => (this.#visit ? this.#visit.startConversation() : void this.#start(true)),
       leave: () => this.#visit?.leave(),
       end: () => this.#visit?.leave(),
-      hasUnsent: () => this.#visit?.unsent ?? false,
+      hasUnsent: () => this.#visit?.hasUnsent ?? false,
       rate: (stars, feedback) => this.#visit?.rate(stars, feedback),
       tryAgain: () => void this.#start(false),
       retry: () => this.#visit?.retry(),
