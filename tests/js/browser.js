@@ -43,16 +43,16 @@ export class FakeSocket {
   }
 
   /** The server opens the socket. */
-  opens() {
+  acceptUpgrade() {
     this.readyState = 1;
     this.onopen?.({});
   }
 
-  says(frame) {
+  receiveFrame(frame) {
     this.onmessage?.({ data: JSON.stringify(frame) });
   }
 
-  closes(code, reason = "", wasClean = true) {
+  serverClose(code, reason = "", wasClean = true) {
     this.readyState = 3;
     this.onclose?.({ code, reason, wasClean });
   }

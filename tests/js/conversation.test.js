@@ -37,18 +37,18 @@ class Recorder {
   };
 
   #put({ seq, text }) {
-    assert.ok(!this.lines.some((line) => line.seq === seq), `${seq} is told once`);
+    assert.ok(!this.lines.some((line) => line.seq === seq), `${seq} is reported once`);
     this.lines.push({ seq, text });
   }
 }
 
 /** A server that stores messages, and a network that may lose frames in both directions. */
-class World {
+class Simulation {
   log = [];
   open = true;
   recorder = new Recorder();
   /** Frames on their way to the page. */
-  coming = [];
+  incoming = [];
 
   constructor() {
     this.load();
@@ -60,20 +60,20 @@ class World {
     this.outbox = new Outbox("test");
     this.outbox.entries.forEach((entry) => this.recorder.addUnsent(entry));
     this.page = new Conversation(this.outbox, this.recorder, {
-      send: (entry) => this.open && this.arrive(entry),
+      send: (entry) => this.open && this.store(entry),
       requestOlder: (before) => this.open && this.sendHistory(before),
     });
     this.connect();
   }
 
-  arrive({ id, text }) {
+  store({ id, text }) {
     let line = this.log.find((each) => each.id === id);
     if (!line) {
       line = { id, seq: this.log.length + 1, text, own: true };
       this.log.push(line);
-      this.coming.push((page) => page.receive({ seq: line.seq, text, own: true, time: "" }));
+      this.incoming.push((page) => page.receive({ seq: line.seq, text, own: true, time: "" }));
     }
-    this.coming.push((page) => page.acknowledge(id, line.seq, ""));
+    this.incoming.push((page) => page.acknowledge(id, line.seq, ""));
     return true;
   }
 
@@ -81,14 +81,14 @@ class World {
     const line = { seq: this.log.length + 1, text, own: false };
     this.log.push(line);
     if (this.open) {
-      this.coming.push((page) => page.receive({ ...line, time: "" }));
+      this.incoming.push((page) => page.receive({ ...line, time: "" }));
     }
   }
 
   sendHistory(before = Infinity) {
     const lines = this.log.filter((line) => line.seq < before).slice(-3);
     const more = lines.length > 0 && lines[0].seq > 1;
-    this.coming.push((page) =>
+    this.incoming.push((page) =>
       page.receiveHistory(
         lines.map(({ seq, text, own }) => ({ seq, text, own, time: "" })),
         more,
@@ -97,19 +97,19 @@ class World {
   }
 
   deliver(count) {
-    for (const frame of this.coming.splice(0, count)) {
+    for (const frame of this.incoming.splice(0, count)) {
       frame(this.page);
     }
   }
 
-  cut() {
+  disconnect() {
     this.open = false;
-    this.coming = [];
+    this.incoming = [];
   }
 
   connect() {
     this.open = true;
-    this.coming = [];
+    this.incoming = [];
     this.page.resetInFlight();
     this.sendHistory();
     this.deliver(1);
@@ -119,7 +119,7 @@ class World {
   settle() {
     this.connect();
     for (let turn = 0; turn < 200; turn += 1) {
-      this.deliver(this.coming.length);
+      this.deliver(this.incoming.length);
       this.page.loadOlder();
     }
   }
@@ -127,64 +127,64 @@ class World {
 
 const steps = fc.array(
   fc.oneof(
-    fc.record({ do: fc.constant("say"), text: fc.constantFrom("yes", "no", "yes ") }),
+    fc.record({ do: fc.constant("send"), text: fc.constantFrom("yes", "no", "yes ") }),
     fc.record({ do: fc.constant("other"), text: fc.constantFrom("yes", "what?") }),
     fc.record({ do: fc.constant("deliver"), count: fc.integer({ min: 1, max: 4 }) }),
-    fc.record({ do: fc.constantFrom("cut", "connect", "load", "older") }),
+    fc.record({ do: fc.constantFrom("disconnect", "connect", "load", "loadOlder") }),
   ),
   { maxLength: 40 },
 );
 
 /** The answer to a request for missing messages is lost with the connection: a message was never shown. */
 const LOST_ANSWER = [
-  { do: "say", text: "yes" },
+  { do: "send", text: "yes" },
   { do: "connect" },
   { do: "other", text: "yes" },
   { do: "other", text: "yes" },
   { do: "other", text: "yes" },
-  { do: "say", text: "yes" },
+  { do: "send", text: "yes" },
   { do: "connect" },
   { do: "other", text: "yes" },
 ];
 
-test("everything is shown once, and everything written is stored once", () => {
+test("every message is shown once, and every written message is stored once", () => {
   fc.assert(
     fc.property(steps, (taken) => {
       install();
-      const world = new World();
+      const simulation = new Simulation();
       const written = [];
       for (const step of taken) {
-        if (step.do === "say") {
-          const entry = world.page.send(step.text);
-          world.recorder.addUnsent(entry);
+        if (step.do === "send") {
+          const entry = simulation.page.send(step.text);
+          simulation.recorder.addUnsent(entry);
           written.push(entry.id);
         } else if (step.do === "other") {
-          world.other(step.text);
+          simulation.other(step.text);
         } else if (step.do === "deliver") {
-          world.deliver(step.count);
-        } else if (step.do === "older") {
-          world.page.loadOlder();
+          simulation.deliver(step.count);
+        } else if (step.do === "loadOlder") {
+          simulation.page.loadOlder();
         } else {
-          world[step.do]();
+          simulation[step.do]();
         }
       }
-      world.settle();
+      simulation.settle();
       assert.deepEqual(
-        world.log.filter((line) => line.own).map((line) => line.id),
+        simulation.log.filter((line) => line.own).map((line) => line.id),
         written,
       );
-      const shown = world.recorder.lines.toSorted((one, other) => one.seq - other.seq);
+      const shown = simulation.recorder.lines.toSorted((one, other) => one.seq - other.seq);
       assert.deepEqual(
         shown.map(({ seq, text }) => [seq, text]),
-        world.log.map(({ seq, text }) => [seq, text]),
+        simulation.log.map(({ seq, text }) => [seq, text]),
       );
-      assert.deepEqual(world.outbox.entries, []);
+      assert.deepEqual(simulation.outbox.entries, []);
     }),
     { numRuns: 2000, examples: [[LOST_ANSWER]] },
   );
 });
 
-test("what was refused waits for its author, and goes out again when told", () => {
+test("a refused message is kept, and sent again on request", () => {
   const sent = [];
   const recorder = new Recorder();
   const outbox = new Outbox("test");
@@ -203,7 +203,7 @@ test("what was refused waits for its author, and goes out again when told", () =
   assert.deepEqual(sent, [entry.id, entry.id]);
 });
 
-test("what is too big for the server is not sent for ever", () => {
+test("a message that exceeds the server's limit is not sent again and again", () => {
   const recorder = new Recorder();
   const page = new Conversation(new Outbox("test"), recorder, { send: () => true, requestOlder: () => {} });
   const [small, big] = [page.send("x"), page.send("x".repeat(99))];

@@ -33,7 +33,7 @@ function inbox() {
 
 const ids = (notices) => notices.map((notice) => notice.id);
 
-test("what a notification is, in the words of the protocol", () => {
+test("notifications of the protocol become notices", () => {
   const call = { type: 2, data: { sessionId: 5, observeSessionId: 12 } };
   const kinds = [
     [frame(1), true, { kind: "note" }],
@@ -50,33 +50,33 @@ test("what a notification is, in the words of the protocol", () => {
       { session: 7, record: undefined },
     ],
   ];
-  for (const [told, supervising, expected] of kinds) {
-    const notice = toNotice(told, supervising);
+  for (const [reported, supervising, expected] of kinds) {
+    const notice = toNotice(reported, supervising);
     for (const [key, value] of Object.entries(expected)) {
-      assert.equal(notice[key], value, `${JSON.stringify(told)}: ${key}`);
+      assert.equal(notice[key], value, `${JSON.stringify(reported)}: ${key}`);
     }
   }
 });
 
-test("each is there once, by the socket and by the API in any order", () => {
+test("each notice exists once, from the socket and the API in any order", () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 9 }))), (told) => {
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 9 }))), (reported) => {
       const { inbox: made, arrived } = inbox();
-      for (const [bySocket, id] of told) {
+      for (const [bySocket, id] of reported) {
         if (bySocket) {
           made.addFrame(frame(id));
         } else {
           made.addItems([item(id)]);
         }
       }
-      const all = [...new Set(told.map(([, id]) => id))].sort((one, other) => other - one);
+      const all = [...new Set(reported.map(([, id]) => id))].sort((one, other) => other - one);
       assert.deepEqual(ids(made.notices), all);
       assert.equal(new Set(arrived).size, arrived.length);
     }),
   );
 });
 
-test("what the API tells first is old; later it is news, unless it was read", () => {
+test("the first API answer contains old notices; later ones are new unless they are read", () => {
   const { inbox: made, arrived } = inbox();
   made.addFrame(frame(2));
   made.addItems([item(1), item(2)]);
@@ -84,7 +84,7 @@ test("what the API tells first is old; later it is news, unless it was read", ()
   assert.deepEqual(arrived, [2, 3]);
 });
 
-test("open alerts are on top, the newest first; acknowledged ones stay where they belong", () => {
+test("unacknowledged alerts are on top, newest first; acknowledged ones are in order", () => {
   const { inbox: made } = inbox();
   made.addItems([item(1, alert), item(2), item(3, alert), item(4)]);
   assert.deepEqual(ids(made.notices), [3, 1, 4, 2]);
@@ -94,7 +94,7 @@ test("open alerts are on top, the newest first; acknowledged ones stay where the
   assert.deepEqual(ids(made.alerts), [1]);
 });
 
-test("what is known to be read stays so, whatever an older answer says", () => {
+test("a read notice stays read after an older answer", () => {
   const { inbox: made } = inbox();
   made.addItems([item(1, alert)]);
   made.markRead(1, "then");
@@ -104,7 +104,7 @@ test("what is known to be read stays so, whatever an older answer says", () => {
   assert.equal(made.find(1).readAt, "then");
 });
 
-test("it asks from the oldest unread one on, which may have been read elsewhere", () => {
+test("requests start at the oldest unread notice, which may have been read elsewhere", () => {
   const { inbox: made } = inbox();
   assert.equal(made.resumeSeq, 0);
   made.addItems([item(1, { read: true }), item(2), item(3, { read: true }), item(4)]);
@@ -114,7 +114,7 @@ test("it asks from the oldest unread one on, which may have been read elsewhere"
   assert.equal(made.resumeSeq, 4);
 });
 
-test("of several records of one session the latest counts", () => {
+test("the latest of several records of a session counts", () => {
   const { inbox: made } = inbox();
   const call = (record) => ({ type: 2, data: { sessionId: record, observeSessionId: 12 } });
   made.addItems([
@@ -128,40 +128,40 @@ test("of several records of one session the latest counts", () => {
 
 // --- messages ---
 
-const line = (seq) => ({ seq, msg: `m${seq}`, senderType: false, time: "t" });
+const message = (seq) => ({ seq, msg: `m${seq}`, senderType: false, time: "t" });
 
 /** The messages of a session in which `said()` messages were sent, and what was reported. */
 function lines({ said, fails = () => null }) {
-  const told = [];
+  const reported = [];
   const loaded = [];
-  let asked = 0;
+  let requests = 0;
   const fetch = async (after) => {
-    asked += 1;
-    const failure = fails(asked);
+    requests += 1;
+    const failure = fails(requests);
     if (failure !== null) {
       throw new ApiError("no", failure);
     }
-    return Array.from({ length: Math.max(0, said() - after) }, (_, index) => line(after + 1 + index));
+    return Array.from({ length: Math.max(0, said() - after) }, (_, index) => message(after + 1 + index));
   };
   const made = new SessionMessages(fetch, {
-    onMessages: (found, isNew) => told.push(...found.map(({ seq }) => (isNew ? seq : -seq))),
+    onMessages: (found, isNew) => reported.push(...found.map(({ seq }) => (isNew ? seq : -seq))),
     onLoaded: (readable) => loaded.push(readable),
   });
-  return { made, told, loaded, asked: () => asked };
+  return { made, reported, loaded, requests: () => requests };
 }
 
-test("before and now are joined without doubles", async () => {
+test("earlier and new messages are joined without duplicates", async () => {
   let count = 3;
-  const { made, told, loaded } = lines({ said: () => count });
+  const { made, reported, loaded } = lines({ said: () => count });
   const done = made.resync();
   count = 4;
-  made.receive(line(4)); // while the API request is pending
+  made.receive(message(4)); // while the API request is pending
   await done;
   await settled();
-  made.receive(line(4));
-  made.receive(line(5));
+  made.receive(message(4));
+  made.receive(message(5));
   assert.deepEqual(
-    told.map(Math.abs).sort((one, other) => one - other),
+    reported.map(Math.abs).sort((one, other) => one - other),
     [1, 2, 3, 4, 5],
   );
   assert.equal(loaded[0], true);
@@ -169,53 +169,56 @@ test("before and now are joined without doubles", async () => {
 
 test("a gap is filled by the API", async () => {
   let count = 2;
-  const { made, told } = lines({ said: () => count });
+  const { made, reported } = lines({ said: () => count });
   await made.resync();
   count = 5;
-  made.receive(line(5)); // another window of the same person received 3 and 4
+  made.receive(message(5)); // another window of the same person received 3 and 4
   await settled();
-  assert.deepEqual(told, [-1, -2, 5, -3, -4]);
+  assert.deepEqual(reported, [-1, -2, 5, -3, -4]);
 });
 
-test("whoever may not read the past hears what is said, and is not asked again", async () => {
-  const { made, told, loaded, asked } = lines({ said: () => 9, fails: () => 403 });
+test("without access to earlier messages new ones are reported, and the API is not requests again", async () => {
+  const { made, reported, loaded, requests } = lines({ said: () => 9, fails: () => 403 });
   await made.resync();
-  made.receive(line(10));
-  made.receive(line(12));
+  made.receive(message(10));
+  made.receive(message(12));
   await settled();
-  assert.deepEqual(told, [10, 12]);
+  assert.deepEqual(reported, [10, 12]);
   assert.deepEqual(loaded, [false]);
-  assert.equal(asked(), 1);
+  assert.equal(requests(), 1);
 });
 
-test("a server that does not answer is asked again", async () => {
+test("a server that does not answer is requests again", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });
-  const { made, told, asked } = lines({ said: () => 2, fails: (attempt) => (attempt < 3 ? 503 : null) });
+  const { made, reported, requests } = lines({
+    said: () => 2,
+    fails: (attempt) => (attempt < 3 ? 503 : null),
+  });
   await made.resync();
   for (let attempt = 0; attempt < 4; attempt += 1) {
     mock.timers.tick(5_000);
     await settled();
   }
-  assert.deepEqual(told, [-1, -2]);
-  assert.equal(asked(), 3);
+  assert.deepEqual(reported, [-1, -2]);
+  assert.equal(requests(), 3);
 });
 
-test("stopped means that nothing is told any more", async () => {
-  const { made, told } = lines({ said: () => 3 });
+test("after a stop no message is reported", async () => {
+  const { made, reported } = lines({ said: () => 3 });
   const done = made.resync();
   made.stop();
   await done;
-  assert.deepEqual(told, []);
+  assert.deepEqual(reported, []);
 });
 
-test("whatever is lost, doubled or late: everything is told once", async () => {
+test("every message is reported once, even if frames are lost, duplicated or late", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 30 }), async (heard) => {
       let count = 0;
-      const { made, told } = lines({ said: () => count });
+      const { made, reported } = lines({ said: () => count });
       for (const seq of heard) {
         count = Math.max(count, seq);
-        made.receive(line(seq));
+        made.receive(message(seq));
         if (seq % 3 === 0) {
           await settled();
         }
@@ -224,7 +227,7 @@ test("whatever is lost, doubled or late: everything is told once", async () => {
       await settled();
       const all = Array.from({ length: count }, (_, index) => index + 1);
       assert.deepEqual(
-        told.map(Math.abs).sort((one, other) => one - other),
+        reported.map(Math.abs).sort((one, other) => one - other),
         all,
       );
     }),

@@ -289,8 +289,9 @@ function strokePath(piece) {
 
 /** @param {Point[]} piece */
 function areaPath(piece) {
-  const last = piece[piece.length - 1];
-  return `M${formatPoint([piece[0][0], HEIGHT])}${piece.map((point) => `L${formatPoint(point)}`).join("")}L${formatPoint([last[0], HEIGHT])}Z`;
+  const first = formatPoint([piece[0][0], HEIGHT]);
+  const last = formatPoint([piece[piece.length - 1][0], HEIGHT]);
+  return `M${first}${piece.map((point) => `L${formatPoint(point)}`).join("")}L${last}Z`;
 }
 
 /** @param {Point} point */

@@ -133,7 +133,7 @@ export class CaseStore {
   requireCase(number) {
     const item = this.#cases.get(number);
     if (!item) {
-      throw new Error(`there is no conversation ${number} on the desk`);
+      throw new Error(`there is no conversation ${number} in the list`);
     }
     return item;
   }
