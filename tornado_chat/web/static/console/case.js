@@ -21,7 +21,7 @@ import { text } from "../shared/strings.js";
  * @property {number} conversation its number
  * @property {string | number} id the user's
  * @property {string | null} name
- * @property {string} since when it joined the line
+ * @property {string} since when the client joined the queue
  */
 
 /**

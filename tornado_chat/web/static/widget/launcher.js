@@ -21,8 +21,8 @@ const DOWN_PATH = "M6 9.5l6 6 6-6";
  */
 class Launcher {
   /**
-   * @param {LauncherOptions} look
-   * @param {{ press: () => void, close: () => void, near: () => void }} acts
+   * @param {LauncherOptions} options
+   * @param {{ press: () => void, close: () => void, near: () => void }} listener
    */
   constructor({ language, color, left, hasOwnButton: own }, { press, close, near }) {
     this.texts = this.#TEXTS[language];
