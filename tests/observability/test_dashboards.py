@@ -91,7 +91,7 @@ class TestDashboard:
     def test_each_row_has_panels_that_say_what_they_show(self) -> None:
         dashboard = json.loads(DASHBOARD.read_text())
         rows = [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"]
-        assert rows == ["Now", "Delivery", "Line", "Storage", "Plugins", "Process"]
+        assert rows == ["Now", "Delivery", "Queue", "Storage", "Plugins", "Process"]
         ids = [panel["id"] for panel in dashboard["panels"]]
         assert len(ids) == len(set(ids))
         assert all(panel["title"] and panel["description"] for panel in panels())
