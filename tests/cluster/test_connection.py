@@ -222,7 +222,7 @@ def test_urls(url: str, parsed: RedisUrl) -> None:
         ("redis://user@host", "a user without a password"),
         ("redis://:pa/ss@host", "a / in a password has to be written %2F"),
         ("redis://:pa?ss@host", "has to be written %40, %2F, %3F or %23"),
-        ("redis://host#1", "counts for nothing"),
+        ("redis://host#1", "the part after its # is ignored"),
         ("redis://host?ssl-ca=/x", '"/x" cannot be read'),
         ("rediss://host?ssl-cas=/x", 'did you mean "ssl-ca"?'),
         ("rediss://host?ssl-cert=/etc/hostname", "need each other"),
