@@ -126,7 +126,7 @@ def _check_algorithms(config: "Config") -> Findings:
         yield (
             "auth",
             "guests",
-            f"guests get tokens that are signed with a shared secret; add HS256 to {public}, or set it to off",
+            f"guests get tokens with a shared secret; add HS256 to {public}, or set it to off",
         )
     if not shared and auth.secret_file:
         yield "auth", "secret_file", f"{public} does not use it; add HS256 to algorithms, or leave it empty"
