@@ -1,54 +1,55 @@
 // @ts-check
 /**
- * Who is in which session, as far as one may know: asked for once, told to everybody who shows it.
+ * The names of the participants of sessions, as far as the person may read them: requested once, shared by
+ * all views.
  *
  * @module
  */
 
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("./api.js").Api} Api */
+/** @typedef {import("./api.js").SupervisionApi} SupervisionApi */
 /** @typedef {import("./api.js").Session} Session */
 
 /** @typedef {{ visitor: string, consultant: string }} Names */
 
-export class Sessions {
+export class SessionNames {
   /**
-   * @param {Api} api
-   * @param {() => void} changed
+   * @param {SupervisionApi} api
+   * @param {() => void} onChange
    */
-  constructor(api, changed) {
+  constructor(api, onChange) {
     this.#api = api;
-    this.#changed = changed;
+    this.#onChange = onChange;
   }
 
   #api;
-  #changed;
-  /** Null: not known, or not yet. @type {Map<number, Names | null>} */
+  #onChange;
+  /** Null: unknown, or not loaded yet. @type {Map<number, Names | null>} */
   #names = new Map();
 
   /**
    * @param {number} session
    * @returns {Names | null}
    */
-  names(session) {
+  get(session) {
     if (!this.#names.has(session)) {
       this.#names.set(session, null);
-      this.#api.session(session).then(
-        (found) => this.know(found),
-        () => {}, // the number will do; listening to it asks again
+      this.#api.getSession(session).then(
+        (found) => this.update(found),
+        () => {}, // the number is shown instead; observing the session requests it again
       );
     }
     return this.#names.get(session) ?? null;
   }
 
   /** @param {Session} session */
-  know(session) {
+  update(session) {
     const names = namesOf(session);
     const before = this.#names.get(session.session_id);
     if (before?.visitor !== names.visitor || before?.consultant !== names.consultant) {
       this.#names.set(session.session_id, names);
-      this.#changed();
+      this.#onChange();
     }
   }
 }

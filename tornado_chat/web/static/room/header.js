@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The top of the room: who the other one is, whether they are here, and what kind of room this is.
+ * The header of the room: the name and the presence of the other participant, and the kind of room.
  *
  * @module
  */
@@ -8,38 +8,38 @@
 import { find, icon } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("./session.js").SessionApi} SessionApi */
-/** @typedef {import("../shared/token.js").Role} Role */
-/** @typedef {import("../shared/token.js").Ticket} Ticket */
+/** @typedef {import("./session_api.js").SessionApi} SessionApi */
+/** @typedef {import("../shared/room_link.js").Role} Role */
+/** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 
-export class Head {
+export class RoomHeader {
   /**
-   * @param {Ticket} ticket
-   * @param {Role} other
-   * @param {string} key where this tab remembers the name
+   * @param {RoomLink} link
+   * @param {Role} other the role of the other participant
+   * @param {string} key the key under which this tab stores the name
    * @param {SessionApi} api
-   * @param {(name: string) => void} named the other one has this name
+   * @param {(name: string) => void} onName called with the name of the other participant
    */
-  constructor(ticket, other, key, api, named) {
-    this.#ticket = ticket;
+  constructor(link, other, key, api, onName) {
+    this.#link = link;
     this.#other = other;
     this.#key = key;
     this.#api = api;
-    this.#told = named;
+    this.#onName = onName;
   }
 
-  #ticket;
+  #link;
   #other;
   #key;
   #api;
-  #told;
+  #onName;
   #name = "";
-  #known = false;
+  #isNameLoaded = false;
   #unread = 0;
 
   start() {
-    this.rename(sessionStorage.getItem(this.#key) ?? text(`role_${this.#other}`));
-    if (this.#ticket.type === 1) {
+    this.setName(sessionStorage.getItem(this.#key) ?? text(`role_${this.#other}`));
+    if (this.#link.type === 1) {
       find("#room").classList.add("record");
       find("#private").prepend(icon("lock"));
       find("#private").hidden = false;
@@ -54,36 +54,36 @@ export class Head {
     }
   }
 
-  async learnName() {
-    if (this.#known) {
+  async loadName() {
+    if (this.#isNameLoaded) {
       return;
     }
     try {
-      const room = await this.#api.look();
+      const room = await this.#api.getSession();
       const names = {
         user: room.user_name,
         consultant: room.consultant_name,
         supervisor: room.supervisor_name,
       };
       const name = names[this.#other];
-      this.#known = true;
+      this.#isNameLoaded = true;
       if (name) {
-        this.rename(name);
+        this.setName(name);
       }
     } catch {
-      // The role's name will do, and the socket tells what is wrong.
+      // The name of the role stays, and the socket reports what is wrong.
     }
   }
 
   /** @param {string} name */
-  rename(name) {
+  setName(name) {
     this.#name = name;
     if (name !== text(`role_${this.#other}`)) {
       sessionStorage.setItem(this.#key, name);
     }
     find("#name").textContent = name;
     find("#avatar").textContent = Array.from(name)[0]?.toUpperCase() ?? "";
-    this.#told(name);
+    this.#onName(name);
     this.#showTitle();
   }
 
@@ -91,15 +91,15 @@ export class Head {
     if (!document.hidden) {
       this.#unread = 0;
     }
-    const room = text(this.#ticket.type === 1 ? "room_record" : "room_session");
+    const room = text(this.#link.type === 1 ? "room_record" : "room_session");
     document.title = `${this.#unread ? `(${this.#unread}) ` : ""}${this.#name} · ${room}`;
   }
 
-  /** @param {boolean | undefined} present undefined: not known */
+  /** @param {boolean | undefined} present undefined: unknown */
   showPresence(present) {
     const presence = find("#presence");
     presence.dataset.present = String(present);
-    find(".words", HTMLElement, presence).textContent = text(
+    find(".text", HTMLElement, presence).textContent = text(
       present === undefined ? "presence_unknown" : present ? "present" : "absent",
     );
   }

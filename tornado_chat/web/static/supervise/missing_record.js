@@ -1,31 +1,31 @@
 // @ts-check
 /**
- * What is in the place of a record where there is none: how there can be one.
+ * The element that replaces a missing supervision record: it tells how to create one.
  *
  * @module
  */
 
 import { icon, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { Failed } from "./api.js";
+import { ApiError } from "./api.js";
 
-/** @typedef {import("./pane.js").Context} Context */
+/** @typedef {import("./pane.js").PaneContext} PaneContext */
 
 /**
  * @param {number} session
- * @param {Context} context
+ * @param {PaneContext} context
  */
-export function withoutRecord(session, { me, api }) {
-  const place = make("section", "without", icon("lock"));
+export function makeMissingRecord(session, { me, api }) {
+  const element = make("section", "missing-record", icon("lock"));
   if (me.role !== "admin") {
-    place.append(make("p", "", text("no_record", { id: me.id })));
-    return place;
+    element.append(make("p", "", text("no_record", { id: me.id })));
+    return element;
   }
   const form = make("form", "call-form");
   const input = make("input");
   const label = make("label", "", make("span", "", text("call_supervisor_id")), input);
   const problem = make("p", "problem");
-  const button = make("button", "plain-button", text("call_in"));
+  const button = make("button", "secondary-button", text("call_in"));
   input.type = "text";
   input.required = true;
   input.maxLength = 64;
@@ -42,7 +42,7 @@ export function withoutRecord(session, { me, api }) {
       form.replaceChildren(make("p", "", text("called")));
       form.setAttribute("role", "status");
     } catch (error) {
-      if (!(error instanceof Failed)) {
+      if (!(error instanceof ApiError)) {
         throw error;
       }
       problem.textContent = error.message;
@@ -50,6 +50,6 @@ export function withoutRecord(session, { me, api }) {
       button.disabled = false;
     }
   });
-  place.append(make("div", "without-words", make("p", "", text("admin_no_record")), form));
-  return place;
+  element.append(make("div", "missing-record-text", make("p", "", text("admin_no_record")), form));
+  return element;
 }

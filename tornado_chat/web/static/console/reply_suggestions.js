@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * The list of quick replies above a composer, while its text is `/` and the beginning of a name.
+ * The list of quick replies above a composer whose text is `/` and the beginning of a name.
  *
- * The field keeps the focus; `aria-activedescendant` says which one would be taken (ARIA APG, combobox with
- * list autocomplete).
+ * The field keeps the focus; `aria-activedescendant` names the selected option (ARIA APG, combobox with list
+ * autocomplete).
  *
  * @module
  */
@@ -13,22 +13,22 @@ import { newId } from "../shared/outbox.js";
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/composer.js").ChatComposer} ChatComposer */
-/** @typedef {import("./replies.js").Replies} Replies */
+/** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 /** @typedef {import("./replies.js").Reply} Reply */
 
-// The key for / gives the other two with Chinese input methods.
-const BEGUN = /^[/／、]([^\s/／、]*)$/;
-const MOST = 8;
+// Chinese input methods produce the other two characters with the / key.
+const REPLY_PREFIX = /^[/／、]([^\s/／、]*)$/;
+const MAX_SUGGESTIONS = 8;
 
 /**
  * @param {ChatComposer} composer
- * @param {Replies} replies
- * @param {() => string} name what `{name}` in a reply becomes
+ * @param {QuickReplies} replies
+ * @param {() => string} name the value of `{name}` in a reply
  */
-export function suggest(composer, replies, name) {
+export function suggestReplies(composer, replies, name) {
   const field = find("textarea", HTMLTextAreaElement, composer);
   const list = make("ul", "suggestions");
-  const count = make("p", "hidden");
+  const count = make("p", "visually-hidden");
   list.id = `replies-${newId()}`;
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", text("replies"));
@@ -39,8 +39,8 @@ export function suggest(composer, replies, name) {
 
   /** @type {Reply[]} */
   let found = [];
-  let chosen = 0;
-  let dismissed = ""; // what was typed when the list was closed by Escape
+  let selected = 0;
+  let dismissed = ""; // the text at which the list was closed with Escape
 
   const close = () => {
     list.hidden = true;
@@ -50,18 +50,18 @@ export function suggest(composer, replies, name) {
   };
 
   /** @param {number} index */
-  const choose = (index) => {
-    chosen = (index + found.length) % found.length;
+  const select = (index) => {
+    selected = (index + found.length) % found.length;
     Array.from(list.children).forEach((option, at) =>
-      option.setAttribute("aria-selected", String(at === chosen)),
+      option.setAttribute("aria-selected", String(at === selected)),
     );
-    const option = list.children[chosen];
+    const option = list.children[selected];
     field.setAttribute("aria-activedescendant", option.id);
     option.scrollIntoView({ block: "nearest" });
   };
 
   /** @param {Reply} reply */
-  const take = (reply) => {
+  const insert = (reply) => {
     field.value = reply.words;
     close();
     field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -69,24 +69,24 @@ export function suggest(composer, replies, name) {
   };
 
   const show = () => {
-    const begun = BEGUN.exec(field.value);
-    if (!begun || field.value === dismissed) {
+    const match = REPLY_PREFIX.exec(field.value);
+    if (!match || field.value === dismissed) {
       close();
       return;
     }
     found = replies
-      .matching(begun[1])
-      .slice(0, MOST)
-      .map((reply) => fill(reply, name()));
+      .matching(match[1])
+      .slice(0, MAX_SUGGESTIONS)
+      .map((reply) => fillName(reply, name()));
     const none = replies.all.length === 0;
-    list.replaceChildren(...found.map((reply, index) => option(`${list.id}-${index}`, reply, take)));
+    list.replaceChildren(...found.map((reply, index) => option(`${list.id}-${index}`, reply, insert)));
     count.textContent = none ? text("reply_none") : text("reply_count", { count: found.length });
-    count.classList.toggle("hidden", !none);
-    count.classList.toggle("suggest-none", none);
+    count.classList.toggle("visually-hidden", !none);
+    count.classList.toggle("suggestions-empty", none);
     list.hidden = found.length === 0;
     if (found.length) {
       field.setAttribute("aria-controls", list.id);
-      choose(0);
+      select(0);
     } else {
       field.removeAttribute("aria-activedescendant");
     }
@@ -97,27 +97,27 @@ export function suggest(composer, replies, name) {
     show();
   });
   field.addEventListener("blur", close);
-  // On its way down, before the composer takes Enter for sending.
+  // In the capture phase, before the composer handles Enter.
   composer.addEventListener(
     "keydown",
     (event) => {
       if (list.hidden || event.isComposing || event.keyCode === 229 || event.altKey || event.ctrlKey) {
         return;
       }
-      const acts = /** @type {Record<string, () => void>} */ ({
-        ArrowDown: () => choose(chosen + 1),
-        ArrowUp: () => choose(chosen - 1),
-        Enter: () => take(found[chosen]),
-        Tab: () => take(found[chosen]),
+      const actions = /** @type {Record<string, () => void>} */ ({
+        ArrowDown: () => select(selected + 1),
+        ArrowUp: () => select(selected - 1),
+        Enter: () => insert(found[selected]),
+        Tab: () => insert(found[selected]),
         Escape: () => {
           dismissed = field.value;
           close();
         },
       });
-      if (acts[event.key] && !event.shiftKey) {
+      if (actions[event.key] && !event.shiftKey) {
         event.preventDefault();
         event.stopPropagation();
-        acts[event.key]();
+        actions[event.key]();
       }
     },
     { capture: true },
@@ -125,7 +125,7 @@ export function suggest(composer, replies, name) {
 }
 
 /** @param {Reply} reply @param {string} name */
-function fill(reply, name) {
+function fillName(reply, name) {
   return { ...reply, words: reply.words.replaceAll("{name}", name) };
 }
 
@@ -138,7 +138,7 @@ function option(id, reply, take) {
   const element = make("li", "", make("b", "", `/${reply.name}`), make("span", "", reply.words));
   element.id = id;
   element.setAttribute("role", "option");
-  element.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+  element.addEventListener("pointerdown", (event) => event.preventDefault()); // keep the focus in the field
   element.addEventListener("click", () => take(reply));
   return element;
 }

@@ -1,15 +1,15 @@
 // @ts-check
 /**
- * Whose token it is, so that nothing of one person is ever shown to the next.
+ * The owner of a token, so that nothing of one person is ever shown to another.
  *
  * @module
  */
 
 /**
- * A name for whoever a token belongs to: the same for each token of one person.
+ * Return a key for the owner of a token: the same key for each token of one person.
  *
  * @param {string} token
- * @param {string} claim the claim with the id
+ * @param {string} claim the claim that holds the id
  */
 export function ownerOf(token, claim) {
   try {
@@ -20,12 +20,12 @@ export function ownerOf(token, claim) {
       return `user:${id}`;
     }
   } catch {
-    // Not a JWT: a plugin may have tokens of its own.
+    // Not a JWT: a plugin may use its own token format.
   }
   return `token:${fingerprint(token)}`;
 }
 
-/** Tells tokens apart without keeping them (FNV-1a, twice). @param {string} token */
+/** Distinguish tokens without storing them (FNV-1a, twice). @param {string} token */
 function fingerprint(token) {
   let [one, other] = [0x811c9dc5, 0x9e3779b9];
   for (let at = 0; at < token.length; at += 1) {

@@ -1,82 +1,82 @@
 // @ts-check
 /**
- * The inbox, to be looked at: alerts that nobody has acknowledged on top, then the newest first.
+ * The list of notices: unacknowledged alerts on top, then the newest first.
  *
  * @module
  */
 
 import { find, icon, make } from "../shared/elements.js";
 import { language, text } from "../shared/strings.js";
-import { parseTime, sameDay, Times } from "../shared/time.js";
+import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
 import { isOpenAlert } from "./inbox.js";
 
 /** @typedef {import("./inbox.js").Inbox} Inbox */
 /** @typedef {import("./inbox.js").Notice} Notice */
-/** @typedef {import("./sessions.js").Sessions} Sessions */
+/** @typedef {import("./session_names.js").SessionNames} SessionNames */
 
 /**
- * @typedef {object} NoticesListener
- * @property {(notice: Notice) => void} open
- * @property {(notice: Notice) => Promise<void>} read rejected with an error for people
+ * @typedef {object} NoticeListListener
+ * @property {(notice: Notice) => void} onOpen
+ * @property {(notice: Notice) => Promise<void>} onRead rejected with an error that is shown to the supervisor
  */
 
 /** @typedef {{ item: HTMLLIElement, shown: string, busy: boolean, problem: string }} Row */
 
-const FILTER = "supervise:filter";
-const MORE = 50;
+const FILTER_KEY = "supervise:filter";
+const PAGE_NOTICES = 50;
 
-/** What the server itself writes into calls and alerts, which says less than the page does. */
-const KNOWN =
+/** The server's standard text of calls and alerts, which says less than the page does. */
+const STANDARD_MESSAGE =
   /^(?:您有新的对话|You have a new conversation|(?:会话|客服对话) \d+ 触发了关键词提醒, 请尽快查看|Keyword alert in (?:session|support conversation) \d+: please look at it soon)$/;
 
-const times = new Times(language);
+const times = new TimeFormatter(language);
 
-export class Notices {
+export class NoticeList {
   /**
    * @param {Inbox} inbox
-   * @param {Sessions} sessions
-   * @param {NoticesListener} listener
+   * @param {SessionNames} sessions
+   * @param {NoticeListListener} listener
    */
   constructor(inbox, sessions, listener) {
     this.#inbox = inbox;
-    this.#sessions = sessions;
+    this.#names = sessions;
     this.#listener = listener;
     for (const name of /** @type {const} */ (["all", "unread"])) {
       this.#filters[name].addEventListener("click", () => {
         this.#filter = name;
-        sessionStorage.setItem(FILTER, name);
+        sessionStorage.setItem(FILTER_KEY, name);
         this.show();
       });
     }
-    this.#earlier.addEventListener("click", () => {
-      this.#most += MORE;
+    this.#moreButton.addEventListener("click", () => {
+      this.#maxShown += PAGE_NOTICES;
       this.show();
     });
   }
 
   #inbox;
-  #sessions;
+  #names;
   #listener;
   #list = find("#notices");
-  #nothing = find("#nothing");
-  #earlier = find("#earlier");
+  #emptyText = find("#inbox-empty");
+  #moreButton = find("#more-notices");
   #filters = { all: find("#show-all"), unread: find("#show-unread") };
-  #filter = sessionStorage.getItem(FILTER) ?? "all";
-  #most = MORE;
+  #filter = sessionStorage.getItem(FILTER_KEY) ?? "all";
+  #maxShown = PAGE_NOTICES;
   /** @type {Map<number, Row>} */
   #rows = new Map();
-  #failed = "";
+  #loadError = "";
 
-  /** Why what was there before could not be asked for; empty: it could. */
-  set failed(/** @type {string} */ failed) {
-    this.#failed = failed;
+  /** Why earlier notices could not be loaded; empty: they could. */
+  set loadError(/** @type {string} */ loadError) {
+    this.#loadError = loadError;
     this.show();
   }
 
   show() {
     const unread = this.#inbox.unread.length;
-    const wanted = this.#filter === "unread" ? this.#inbox.unread : this.#inbox.notices;
-    const shown = wanted.slice(0, this.#most);
+    const matching = this.#filter === "unread" ? this.#inbox.unread : this.#inbox.notices;
+    const shown = matching.slice(0, this.#maxShown);
     for (const name of /** @type {const} */ (["all", "unread"])) {
       this.#filters[name].setAttribute("aria-pressed", String(this.#filter === name));
     }
@@ -90,27 +90,32 @@ export class Notices {
         this.#rows.delete(id);
       }
     }
-    const held = this.#focused();
+    const restoreFocus = this.#rememberFocus();
     let before = this.#list.firstElementChild;
     for (const notice of shown) {
-      const row = this.#row(notice);
+      const row = this.#updateRow(notice);
       if (row.item === before) {
         before = before.nextElementSibling;
       } else {
         this.#list.insertBefore(row.item, before);
       }
     }
-    held?.();
-    this.#earlier.hidden = wanted.length <= this.#most;
-    this.#nothing.hidden = shown.length > 0 && !this.#failed;
-    this.#nothing.classList.toggle("problem", this.#failed !== "");
-    this.#nothing.textContent =
-      this.#failed ||
-      text(!this.#inbox.loaded ? "inbox_loading" : this.#filter === "unread" ? "inbox_read" : "inbox_empty");
+    restoreFocus?.();
+    this.#moreButton.hidden = matching.length <= this.#maxShown;
+    this.#emptyText.hidden = shown.length > 0 && !this.#loadError;
+    this.#emptyText.classList.toggle("problem", this.#loadError !== "");
+    this.#emptyText.textContent =
+      this.#loadError ||
+      text(
+        !this.#inbox.isLoaded ? "inbox_loading" : this.#filter === "unread" ? "inbox_read" : "inbox_empty",
+      );
   }
 
-  /** Rows are made anew and move: whoever is in one stays in it. Returns what sees to that, afterwards. */
-  #focused() {
+  /**
+   * Rows are replaced and move: return a function that restores the focus in its row; null without a focused
+   * row.
+   */
+  #rememberFocus() {
     const active = document.activeElement;
     const item = active?.closest(".notice");
     if (!item || !this.#list.contains(item)) {
@@ -126,18 +131,18 @@ export class Notices {
   }
 
   /** @param {Notice} notice */
-  #row(notice) {
+  #updateRow(notice) {
     let row = this.#rows.get(notice.id);
     if (!row) {
       row = { item: make("li", `notice ${notice.kind}`), shown: "", busy: false, problem: "" };
       this.#rows.set(notice.id, row);
     }
-    const names = notice.session === undefined ? null : this.#sessions.names(notice.session);
+    const names = notice.session === undefined ? null : this.#names.get(notice.session);
     const state = JSON.stringify([notice.read, notice.readAt, names, row.busy, row.problem]);
     if (state !== row.shown) {
       row.shown = state;
       row.item.classList.toggle("unread", !notice.read);
-      row.item.replaceChildren(...this.#content(notice, row, names));
+      row.item.replaceChildren(...this.#makeContent(notice, row, names));
     }
     return row;
   }
@@ -145,62 +150,66 @@ export class Notices {
   /**
    * @param {Notice} notice
    * @param {Row} row
-   * @param {import("./sessions.js").Names | null} names
+   * @param {import("./session_names.js").Names | null} names
    */
-  #content(notice, row, names) {
-    const title = make("h3", "notice-title", titleOf(notice, names));
+  #makeContent(notice, row, names) {
+    const title = make("h3", "notice-title", noticeTitle(notice, names));
     title.tabIndex = -1;
-    const words = make("div", "notice-words", title);
-    const meta = make("p", "notice-meta", clock(notice.time));
+    const words = make("div", "notice-text", title);
+    const meta = make("p", "notice-meta", formatTime(notice.time));
     if (notice.session !== undefined) {
       meta.append(` · ${text("session_number", { number: notice.session })}`);
     }
     if (notice.read && notice.session !== undefined) {
-      meta.append(" · ", this.#openButton(notice, notice.session, "quiet"));
+      meta.append(" · ", this.#makeOpenButton(notice, notice.session, "link-button"));
     }
     words.append(meta);
-    if (notice.kind !== "note" && !KNOWN.test(notice.msg)) {
-      words.append(make("p", "notice-msg", notice.msg));
+    if (notice.kind !== "note" && !STANDARD_MESSAGE.test(notice.msg)) {
+      words.append(make("p", "notice-message", notice.msg));
     }
     if (notice.kind === "alert" && notice.read) {
       const at = notice.readAt
-        ? text("acknowledged_at", { time: clock(notice.readAt) })
+        ? text("acknowledged_at", { time: formatTime(notice.readAt) })
         : text("acknowledged");
-      words.append(make("p", "notice-done", icon("stored"), at));
+      words.append(make("p", "notice-acknowledged", icon("stored"), at));
     }
-    const acts = this.#acts(notice, row);
-    if (acts.length) {
-      words.append(make("div", "notice-acts", ...acts));
+    const buttons = this.#makeButtons(notice, row);
+    if (buttons.length) {
+      words.append(make("div", "notice-buttons", ...buttons));
     }
     if (row.problem) {
       const problem = make("p", "problem", row.problem);
       problem.setAttribute("role", "alert");
       words.append(problem);
     }
-    const sign = make("span", "notice-sign", icon(notice.kind === "appointment" ? "calendar" : notice.kind));
+    const signIcon = make(
+      "span",
+      "notice-icon",
+      icon(notice.kind === "appointment" ? "calendar" : notice.kind),
+    );
     if (!notice.read) {
-      sign.append(make("span", "hidden", text("unread")));
+      signIcon.append(make("span", "visually-hidden", text("unread")));
     }
-    return [sign, words];
+    return [signIcon, words];
   }
 
   /**
    * @param {Notice} notice
    * @param {Row} row
    */
-  #acts(notice, row) {
-    const acts = [];
+  #makeButtons(notice, row) {
+    const buttons = [];
     if (!notice.read) {
       if (notice.session !== undefined) {
-        acts.push(this.#openButton(notice, notice.session, "main-button"));
+        buttons.push(this.#makeOpenButton(notice, notice.session, "primary-button"));
       }
       const key = isOpenAlert(notice) ? "acknowledge" : "mark_read";
-      const read = act("read", text(row.busy ? "one_moment" : key), () => this.#read(notice, row));
-      read.className = isOpenAlert(notice) ? "plain-button" : "quiet";
-      read.setAttribute("aria-disabled", String(row.busy)); // disabled, it would lose the focus
-      acts.push(read);
+      const read = makeButton("read", text(row.busy ? "one_moment" : key), () => this.#markRead(notice, row));
+      read.className = isOpenAlert(notice) ? "secondary-button" : "link-button";
+      read.setAttribute("aria-disabled", String(row.busy)); // a disabled button would lose the focus
+      buttons.push(read);
     }
-    return acts;
+    return buttons;
   }
 
   /**
@@ -208,8 +217,8 @@ export class Notices {
    * @param {number} session
    * @param {string} className
    */
-  #openButton(notice, session, className) {
-    const open = act("open", text("open"), () => this.#listener.open(notice));
+  #makeOpenButton(notice, session, className) {
+    const open = makeButton("open", text("open"), () => this.#listener.onOpen(notice));
     open.setAttribute("aria-label", text("open_session", { number: session }));
     open.className = className;
     return open;
@@ -219,7 +228,7 @@ export class Notices {
    * @param {Notice} notice
    * @param {Row} row
    */
-  async #read(notice, row) {
+  async #markRead(notice, row) {
     if (row.busy) {
       return;
     }
@@ -227,7 +236,7 @@ export class Notices {
     row.problem = "";
     this.show();
     try {
-      await this.#listener.read(notice);
+      await this.#listener.onRead(notice);
     } catch (error) {
       row.problem = /** @type {Error} */ (error).message;
     } finally {
@@ -239,9 +248,9 @@ export class Notices {
 
 /**
  * @param {Notice} notice
- * @param {import("./sessions.js").Names | null} names
+ * @param {import("./session_names.js").Names | null} names
  */
-export function titleOf(notice, names) {
+export function noticeTitle(notice, names) {
   const { kind, session } = notice;
   if (kind === "alert") {
     return names
@@ -257,8 +266,8 @@ export function titleOf(notice, names) {
   return notice.msg;
 }
 
-/** @param {string} time the server's */
-function clock(time) {
+/** @param {string} time server time */
+function formatTime(time) {
   const at = parseTime(time);
   const clock = times.clock(at);
   return sameDay(at, new Date()) ? clock : `${times.day(at)} ${clock}`;
@@ -269,7 +278,7 @@ function clock(time) {
  * @param {string} words
  * @param {() => void} act
  */
-function act(name, words, act) {
+function makeButton(name, words, act) {
   const button = make("button", "", words);
   button.type = "button";
   button.dataset.act = name;
