@@ -152,7 +152,7 @@ class DatabaseStatus(msgspec.Struct, frozen=True):
     :arg kind: sqlite or mysql.
     :arg bytes: size of the database, null if it is unknown.
     :arg last_commit: null before the first commit.
-    :arg backlog: write jobs that wait for the database.
+    :arg backlog: pieces of work that wait for the database.
     :arg errors: failed transactions and failed queries since the start.
     """
 

@@ -35,7 +35,7 @@ class Gauges(msgspec.Struct, frozen=True):
     :arg conversations: support conversations, by state.
     :arg rooms: counselling rooms with a participant that is present or awaited, by kind and state.
     :arg receipts: sockets whose receipt is outstanding.
-    :arg backlog: write jobs that wait for the database.
+    :arg backlog: pieces of work that wait for the database.
     :arg database_bytes: None if it is unknown.
     :arg ready: by component of the server: True if the component is ready to serve.
     """
@@ -242,7 +242,7 @@ def _storage(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     storage = source.storage
     yield _histogram(
         "tornado_chat_commit_batch_size",
-        "Write jobs per transaction. Batches grow with the load; near 2000, the database is too slow for it.",
+        "Pieces of work per transaction. They grow with the load; near 2000, the database is too slow.",
         storage.batches,
     )
     yield _histogram(
@@ -253,7 +253,7 @@ def _storage(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     )
     yield _gauge(
         "tornado_chat_writer_backlog",
-        "Write jobs that wait for the database. Growing: the database is too slow; at 20000, senders are "
+        "Pieces of work that wait for the database. Growing: the database is too slow; at 20000, senders are "
         "refused.",
         (),
         [((), gauges.backlog)],
@@ -273,7 +273,7 @@ def _storage(source: InstrumentSource, gauges: Gauges) -> Iterator[Metric]:
     )
     yield _counter(
         "tornado_chat_database_retries",
-        "Transactions that were repeated, one write job at a time or on a new connection.",
+        "Transactions that were repeated, one piece of work at a time or on a new connection.",
         (),
         [((), storage.retries)],
     )

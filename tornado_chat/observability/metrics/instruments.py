@@ -117,7 +117,7 @@ class EndpointMeter:
 class StorageMeter:
     """Counters of the writer. Written by the writer's thread; ``delivery`` is written on the loop.
 
-    :ivar batches: write jobs per commit.
+    :ivar batches: pieces of work per commit.
     :ivar commits: seconds per transaction, from its begin until it is on the disk.
     :ivar last_commit: time of the last commit in seconds since 1970; 0 before the first commit.
     :ivar refused: batches that failed.
@@ -138,7 +138,7 @@ class StorageMeter:
     def committed(self, size: int, seconds: float, now: float) -> None:
         """Count a committed transaction.
 
-        :arg size: number of write jobs in it.
+        :arg size: number of pieces of work in it.
         :arg seconds: duration.
         :arg now: seconds since 1970.
         """
