@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.observability.logs import words
+from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models
 from tornado_chat.storage.mysql import (
@@ -304,13 +304,15 @@ class MysqlTransactionRunner:
             log.warning(
                 "the database takes nothing, and is asked again for %g s: %s",
                 self._timeout_seconds,
-                words(cause),
+                safe_error_text(cause),
             )
             self._has_warned = True
         if now + pause - self._failing_since <= self._timeout_seconds:
             return False
         if not self._has_given_up:
-            log.error("the database is away; until it is back, nothing can be stored: %s", words(cause))
+            log.error(
+                "the database is away; until it is back, nothing can be stored: %s", safe_error_text(cause)
+            )
             self._has_given_up = self._has_warned = True
         return True
 

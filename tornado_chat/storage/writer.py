@@ -34,7 +34,7 @@ from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import AppendResult, Thread
-from tornado_chat.observability.logs import words
+from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage.messages import AppendRequest, MessageAppender
 from tornado_chat.storage.transactions import CommitFailed, transaction_runner_for
@@ -284,7 +284,7 @@ class Writer:
 
     def _log_refusal(self, batch: Batch, failed: CommitFailed) -> None:
         cause = failed.cause
-        why = words(cause) or type(cause).__name__
+        why = safe_error_text(cause) or type(cause).__name__
         self._meter.refused += 1
         log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
 
