@@ -22,7 +22,7 @@ from tornado_chat.storage import messages, models
 from tornado_chat.storage.database import open_database
 
 NAME = "chat"
-AWAY = ("the database takes nothing", "the database is away", "could not be stored yet")
+AWAY = ("the database accepts no writes", "the database is unavailable", "could not be stored yet")
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from tornado_chat.storage.writer import Transaction, Writer
 pytestmark = on_mariadb
 
 SESSION, OTHER = Thread(Kind.SESSION, 7), Thread(Kind.SESSION, 8)
-AWAY = "the database takes nothing, and is asked again"
-GIVEN_UP = "the database is away; until it is back, nothing can be stored"
+AWAY = "the database accepts no writes, retrying for"
+GIVEN_UP = "the database is unavailable; nothing can be stored until it is back"
 REFUSED = "the database refused a batch of"
 
 

@@ -14,7 +14,7 @@ import peewee as pw
 from tornado_chat.core.types import Kind, Person, SessionState, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import conversations, erasure, person_data, retention, rooms
-from tornado_chat.storage.erasure import Counts, ErasureEffect
+from tornado_chat.storage.erasure import ErasureCounts, ErasureEffect
 from tornado_chat.storage.exclusive_lock import run_transaction
 from tornado_chat.storage.writer import Transaction
 
@@ -60,7 +60,7 @@ class Erasure:
         self._tombstone = tombstone
         self._whole_conversations = whole_conversations
         self._dry_run = dry_run
-        self.counts: Counts = Counter()
+        self.counts: ErasureCounts = Counter()
         self.kept: Mapping[str, int] = {}
 
     def open(self) -> list[OpenConversation]:
@@ -119,13 +119,13 @@ class Erasure:
         order = list(retention.CONVERSATION_TABLES)
         return sorted(set(threads), key=lambda thread: (order.index(thread.kind), thread.id))
 
-    def _transact(self, work: Callable[[Transaction], tuple[Counts, T]]) -> T:
+    def _transact(self, work: Callable[[Transaction], tuple[ErasureCounts, T]]) -> T:
         counts, result = run_transaction(self._database, work, dry_run=self._dry_run)
         self.counts += counts
         return result
 
-    def _erase_some(self, tx: Transaction, threads: list[Thread]) -> tuple[Counts, list[Thread]]:
-        counts: Counts = Counter()
+    def _erase_some(self, tx: Transaction, threads: list[Thread]) -> tuple[ErasureCounts, list[Thread]]:
+        counts: ErasureCounts = Counter()
         left = list(threads)
         # What is taken back makes no progress, so a rehearsal has to take each conversation as one.
         most = NO_LIMIT if self._dry_run else MAX_TRANSACTION_ROWS
@@ -141,7 +141,7 @@ class Erasure:
             del left[0]
         return counts, left
 
-    def _erase_rest(self, tx: Transaction, counted: Sequence[Thread]) -> tuple[Counts, None]:
+    def _erase_rest(self, tx: Transaction, counted: Sequence[Thread]) -> tuple[ErasureCounts, None]:
         counts = erasure.erase_rest(tx, self._person, counted)
         counts += _plugin_counts(self._keepers.erase_person(tx, self._person))
         retention.delete_emptied_rows(tx)
@@ -158,5 +158,5 @@ class Erasure:
             rooms.finish(tx, open.thread, state)
 
 
-def _plugin_counts(counts: Mapping[str, int]) -> Counts:
+def _plugin_counts(counts: Mapping[str, int]) -> ErasureCounts:
     return Counter({ErasureEffect(table, ERASED_BY_PLUGIN): rows for table, rows in counts.items()})

@@ -8,10 +8,12 @@ import peewee as pw
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.services.housekeeping import Read, steps
 from tornado_chat.storage.exclusive_lock import run_transaction
-from tornado_chat.storage.retention import Counts
+from tornado_chat.storage.retention import RowCounts
 
 
-def prune(database: pw.Database, keepers: DataKeepers, before: int, progress: Callable[[], object]) -> Counts:
+def prune(
+    database: pw.Database, keepers: DataKeepers, before: int, progress: Callable[[], object]
+) -> RowCounts:
     """Remove everything from before that time.
 
     :arg progress: called after each small transaction.
@@ -22,7 +24,7 @@ def prune(database: pw.Database, keepers: DataKeepers, before: int, progress: Ca
         try:
             step = work.send(answer)
         except StopIteration as end:
-            counts: Counts = end.value
+            counts: RowCounts = end.value
             return counts
         if isinstance(step, Read):
             answer = step.query(database)
