@@ -77,27 +77,27 @@ def test_every_model_of_the_module_has_a_table() -> None:
 
 
 def test_upgrading_applies_what_is_missing_and_a_second_time_nothing(empty: pw.Database) -> None:
-    assert schema.status(empty) == [(name, False) for name in FILES]
+    assert schema.migration_status(empty) == [(name, False) for name in FILES]
     assert schema.upgrade(empty) == FILES
-    assert schema.status(empty) == [(name, True) for name in FILES]
+    assert schema.migration_status(empty) == [(name, True) for name in FILES]
     before = shape(empty)
     assert schema.upgrade(empty) == []
     assert shape(empty) == before
 
 
 def test_asking_for_the_status_changes_nothing(empty: pw.Database) -> None:
-    schema.status(empty)
-    assert schema.unknown(empty) == []
+    schema.migration_status(empty)
+    assert schema.unknown_migrations(empty) == []
     assert empty.get_tables() == []
 
 
 def test_a_migration_of_a_newer_version_is_unknown_and_not_part_of_the_status(database: pw.Database) -> None:
-    assert schema.unknown(database) == []
+    assert schema.unknown_migrations(database) == []
     database.execute_sql(
         f"INSERT INTO {schema.HISTORY_TABLE} (name, applied) VALUES ('9999_future', '2040-01-01')"
     )
-    assert schema.unknown(database) == ["9999_future"]
-    assert schema.status(database) == [(name, True) for name in FILES]
+    assert schema.unknown_migrations(database) == ["9999_future"]
+    assert schema.migration_status(database) == [(name, True) for name in FILES]
     assert schema.upgrade(database) == []
 
 
@@ -107,7 +107,7 @@ def test_a_failed_migration_leaves_nothing_behind(empty: pw.Database) -> None:
     with pytest.raises(pw.OperationalError, match="already exists"):
         schema.upgrade(empty)
     assert set(empty.get_tables()) <= {"receipt", schema.HISTORY_TABLE}
-    assert schema.status(empty) == [(name, False) for name in FILES]
+    assert schema.migration_status(empty) == [(name, False) for name in FILES]
     empty.execute_sql("DROP TABLE receipt")
     assert schema.upgrade(empty) == FILES
 
@@ -118,7 +118,7 @@ def test_a_failed_migration_goes_on_where_it_stopped(empty: pw.Database) -> None
     for _ in range(2):  # what is in the way stays in the way
         with pytest.raises(pw.OperationalError, match="already exists"):
             schema.upgrade(empty)
-    assert schema.status(empty) == [(name, False) for name in FILES]
+    assert schema.migration_status(empty) == [(name, False) for name in FILES]
     empty.execute_sql("DROP TABLE receipt")
     assert schema.upgrade(empty) == FILES
     assert empty.execute_sql(f"SELECT * FROM {NOTES}").fetchall() == ()
@@ -163,7 +163,7 @@ def test_a_migration_that_dies_at_one_statement_after_the_other_goes_on_each_tim
     whole = open_url(empty_url)
     assert deaths > 20
     assert shape(whole) == shape(database)
-    assert [done for _, done in schema.status(whole)] == [True] * len(FILES)
+    assert [done for _, done in schema.migration_status(whole)] == [True] * len(FILES)
     whole.close()
 
 

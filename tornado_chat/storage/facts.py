@@ -51,7 +51,7 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
 
 def describe(database: pw.Database) -> DatabaseInfo:
     """Read the facts about a database. :raises peewee.PeeweeException: the database cannot be read."""
-    migrations = schema.status(database)
+    migrations = schema.migration_status(database)
     tables = set(database.get_tables())
     ours = {model._meta.table_name: model for model in models.TABLES if model._meta.table_name in tables}
     others = sorted(tables.difference(ours, (schema.HISTORY_TABLE,)))
@@ -66,7 +66,7 @@ def describe(database: pw.Database) -> DatabaseInfo:
         kind=_kind(database),
         migrations=[name for name, applied in migrations if applied],
         missing=[name for name, applied in migrations if not applied],
-        unknown=schema.unknown(database),
+        unknown=schema.unknown_migrations(database),
         rows={name: retention.count_rows(database, model) for name, model in ours.items()},
         other_rows={name: _count(database, name) for name in others},
         first=first,

@@ -54,8 +54,8 @@ def _default_url(state_dir: Path) -> str:
 
 def _bring_up_to_date(database: pw.Database, url: str, *, own: bool) -> None:
     tables = database.get_tables()
-    missing = [name for name, applied in schema.status(database) if not applied]
-    unknown = schema.unknown(database)
+    missing = [name for name, applied in schema.migration_status(database) if not applied]
+    unknown = schema.unknown_migrations(database)
     if unknown:
         raise DatabaseOpenError(
             f"the database {url} comes from a newer version (it has {', '.join(unknown)}): "

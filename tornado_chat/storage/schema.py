@@ -15,12 +15,12 @@ HISTORY_TABLE = "schema_migration"
 """The table with the applied migrations of a database."""
 
 
-def status(database: pw.Database) -> list[tuple[str, bool]]:
+def migration_status(database: pw.Database) -> list[tuple[str, bool]]:
     """Return each migration of this version, oldest first, with True if the database has it."""
     return [(m.name, m.applied is not None) for m in _runner(database).status() if m.path is not None]
 
 
-def unknown(database: pw.Database) -> list[str]:
+def unknown_migrations(database: pw.Database) -> list[str]:
     """Return the migrations that the database has and this version lacks: a newer version applied them."""
     return [m.name for m in _runner(database).status() if m.path is None]
 
@@ -38,7 +38,7 @@ def upgrade(database: pw.Database, on_applied: Callable[[str], object] = lambda 
     with exclusive_schema_access(database):
         if isinstance(database, MysqlDatabase):
             runner.History.create_table()
-        for name in [name for name, is_applied in status(database) if not is_applied]:
+        for name in [name for name, is_applied in migration_status(database) if not is_applied]:
             with MigrationSteps(database, name) if isinstance(database, MysqlDatabase) else nullcontext():
                 runner.up(name)
             done.append(name)
