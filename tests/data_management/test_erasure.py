@@ -200,7 +200,7 @@ def test_a_keeper_that_fails_undoes_only_its_own_part(
     database: pw.Database, expected_logs: list[str]
 ) -> None:
     build(database)
-    expected_logs.append("plugin broken cannot deal with what it keeps")
+    expected_logs.append("plugin broken failed to export or remove its data")
 
     class Broken(Keeper):
         def erase_person(self, tx: Any, person: Person) -> Mapping[str, int]:

@@ -27,7 +27,7 @@ LATER = NOW + 10 * DAY
 
 @pytest.fixture
 def keepers(database: pw.Database, tmp_path: Path) -> Iterator[DataKeepers]:
-    loaded = discovery.load(
+    loaded = discovery.load_plugins(
         load(None, ["plugins.enabled=audit, keyword_filter, notify, queue_policy"], {"HOME": "/"})
     )
     for each in loaded:

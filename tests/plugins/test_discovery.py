@@ -59,7 +59,7 @@ def names(loaded: list[discovery.LoadedPlugin]) -> list[str]:
 
 def problems(of: config.Config) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        discovery.load(of)
+        discovery.load_plugins(of)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -71,7 +71,7 @@ def test_what_lies_in_a_folder_runs_by_name(folder: Path, configured: Load) -> N
     (folder / "bee" / "own.py").write_text(PLUGIN)
     for other in ("_helper.py", ".hidden.py", "notes.txt"):
         (folder / other).write_text("raise RuntimeError")
-    loaded = discovery.load(configured())
+    loaded = discovery.load_plugins(configured())
     assert names(loaded) == ["ant", "bee", "zebra"]
     assert (loaded[0].version, loaded[0].hooks) == ("2.1", ["shutdown"])
     assert loaded[1].found.source == str(folder / "bee")
@@ -94,12 +94,12 @@ def test_the_order_is_the_configurations(
     for name in ("zebra", "ant", "bee"):
         (folder / f"{name}.py").write_text(PLUGIN)
     of = configured(f"plugins.enabled={enabled}", f"plugins.disabled={disabled}")
-    assert names(discovery.load(of)) == expected
+    assert names(discovery.load_plugins(of)) == expected
 
 
 def test_an_own_one_stands_for_a_bundled_one_of_its_name(folder: Path, configured: Load) -> None:
     (folder / "audit.py").write_text(PLUGIN)
-    (loaded,) = discovery.load(configured("plugins.enabled=audit"))
+    (loaded,) = discovery.load_plugins(configured("plugins.enabled=audit"))
     assert loaded.found.source == str(folder / "audit.py")
 
 
@@ -113,15 +113,15 @@ def test_an_installed_distribution_has_plugins_by_entry_point(
     (info / "entry_points.txt").write_text("[tornado_chat]\ntheirs = their_chat_module\n")
     (site / "their_chat_module.py").write_text(PLUGIN.replace('version = "2.1"', ""))
     monkeypatch.syspath_prepend(str(site))
-    assert names(discovery.load(configured())) == []
-    (loaded,) = discovery.load(configured("plugins.enabled=theirs"))
+    assert names(discovery.load_plugins(configured())) == []
+    (loaded,) = discovery.load_plugins(configured("plugins.enabled=theirs"))
     assert (loaded.found.source, loaded.version) == ("their-chat 3.4", "3.4")
     del sys.modules["their_chat_module"]
 
 
 def test_settings_come_from_the_section_as_typed_values(folder: Path, configured: Load) -> None:
     (folder / "own.py").write_text(PLUGIN)
-    (loaded,) = discovery.load(configured("plugin:own.words=x, y", "plugin:own.timeout=0.5"))
+    (loaded,) = discovery.load_plugins(configured("plugin:own.words=x, y", "plugin:own.timeout=0.5"))
     settings: Any = loaded.plugin.settings
     assert (settings.words, settings.most, settings.timeout) == (("x", "y"), 3, 0.5)
 
@@ -173,4 +173,4 @@ def test_two_of_one_name_are_a_mistake(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_default_folder_need_not_exist(tmp_path: Path) -> None:
-    assert discovery.load(load(None, [f"plugins.paths={tmp_path / 'none'}"], {"HOME": "/"})) == []
+    assert discovery.load_plugins(load(None, [f"plugins.paths={tmp_path / 'none'}"], {"HOME": "/"})) == []

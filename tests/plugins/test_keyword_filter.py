@@ -25,7 +25,7 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.config import ini
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
-from tornado_chat.plugins.discovery import load
+from tornado_chat.plugins.discovery import load_plugins
 from tornado_chat.server.server import Server
 
 VISITOR = token("user", 1, "V")
@@ -265,10 +265,10 @@ def test_check_names_the_option_and_says_what_to_do(
 
 
 def test_options_are_read_and_checked(settings: config.Config) -> None:
-    (loaded,) = load(enabled(settings, alert_role="supervisor", escalate_after="5"))
+    (loaded,) = load_plugins(enabled(settings, alert_role="supervisor", escalate_after="5"))
     assert loaded.plugin.settings.alert_role == "supervisor"
     with pytest.raises(config.ConfigError, match=r"escalate_after: .*above 0"):
-        load(enabled(settings, escalate_after="0"))
+        load_plugins(enabled(settings, escalate_after="0"))
 
 
 # --- over sockets ---

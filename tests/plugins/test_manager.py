@@ -300,7 +300,7 @@ def test_who_cannot_start_stops_the_start(run: Run, expected_logs: list[str]) ->
 
 def test_what_holds_up_the_loop_is_told(run: Run, expected_logs: list[str]) -> None:
     expected_logs.append(
-        "plugin sleeps held up the server for 0.1. s in filter_message: what waits must be `async def`"
+        "plugin sleeps blocked the server for 0.1. s in filter_message: a hook that waits must be `async def`"
     )
 
     class Sleeps(Plugin):

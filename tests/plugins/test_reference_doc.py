@@ -34,7 +34,7 @@ def test_every_example_loads(tmp_path: Path) -> None:
     assert len(EXAMPLES) == 4
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number}.py").write_text(code)
-    loaded = discovery.load(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
+    loaded = discovery.load_plugins(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
     assert [each.hooks for each in loaded] == [
         ["startup", "session_started"],
         ["register_models", "register_keeper"],

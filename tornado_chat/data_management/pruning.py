@@ -1,4 +1,4 @@
-"""Removing what is old by a command: the steps of the server's retention, one right after the other."""
+"""Removal of old data by a command: it runs the steps of the server's retention without pauses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,9 @@ from tornado_chat.storage.retention import RowCounts
 def prune(
     database: pw.Database, keepers: DataKeepers, before: int, progress: Callable[[], object]
 ) -> RowCounts:
-    """Remove everything from before that time.
+    """Remove the data that expired before ``before`` (microseconds since 1970). Returns the row counts.
 
-    :arg progress: called after each small transaction.
+    :arg progress: called after each transaction.
     """
     work = steps(keepers, before)
     answer: Any = None
