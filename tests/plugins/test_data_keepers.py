@@ -40,7 +40,7 @@ def keepers(database: pw.Database, tmp_path: Path) -> Iterator[DataKeepers]:
 
 @pytest.fixture
 def key(tmp_path: Path) -> bytes:
-    return chain.load_key(tmp_path / KEY_FILE, make=True)
+    return chain.load_key(tmp_path / KEY_FILE, create=True)
 
 
 def erase(database: pw.Database, keepers: DataKeepers, person: object) -> Erasure:
@@ -106,7 +106,7 @@ def test_the_audit_keeps_its_records_and_chains_the_operations(
     database: pw.Database, keepers: DataKeepers, key: bytes
 ) -> None:
     world = build(database)
-    chain.append(database, key, chain.Entry(LIN.key, "joined", 1, world.session.id), NOW)
+    chain.append(database, key, chain.AuditEntry(LIN.key, "joined", 1, world.session.id), NOW)
     recorder = OperationRecorder(database, keepers, "erase", LIN)
     recorder.record_state("begun")
     erasure = erase(database, keepers, LIN)

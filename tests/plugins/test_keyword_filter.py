@@ -560,7 +560,7 @@ async def test_a_database_that_does_not_answer_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    expected_logs += ["alerts have to wait", "alert 1 has to wait"]
+    expected_logs += ["alerts failed, trying again", "alert 1 failed, trying again"]
     module = "tornado_chat_plugins.keyword_filter.alerts"
     monkeypatch.setattr(f"{module}.RETRY_SECONDS", 0.05)
     _, visitor, _ = await pair(house)

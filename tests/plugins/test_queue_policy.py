@@ -39,7 +39,7 @@ def matches(desk: MatchingQueue, *tickets: Ticket) -> list[tuple[int, str]]:
     return [(made.ticket.number, made.waiter.id) for made in desk.match()]
 
 
-PRIORITY = PolicyRules(priority_claim="priority", head_start=300 * MICROSECONDS_PER_SECOND)
+PRIORITY = PolicyRules(priority_claim="priority", head_start_microseconds=300 * MICROSECONDS_PER_SECOND)
 
 
 def test_a_priority_goes_first_and_a_long_wait_before_it() -> None:
@@ -58,7 +58,7 @@ def test_a_strange_priority_counts_as_none(strange: Any) -> None:
 def test_nobody_starves(arrivals: list[tuple[int, int]]) -> None:
     policy = Policy(PRIORITY, lambda: 0)
     tickets = [ticket(n, since, priority=priority) for n, (since, priority) in enumerate(arrivals, 1)]
-    longest = PRIORITY.highest_priority * PRIORITY.head_start
+    longest = PRIORITY.highest_priority * PRIORITY.head_start_microseconds
     for one in tickets:
         for other in tickets:
             if other.since - one.since > longest:
@@ -91,7 +91,11 @@ def test_who_needs_skills_gets_who_has_them_and_holds_up_nobody() -> None:
     ("patience", "now", "expected"), [(120, 119, []), (120, 121, [(1, "1")]), (0, 9999, [])]
 )
 def test_after_a_while_any_waiter_will_do(patience: int, now: int, expected: list[Any]) -> None:
-    line = desk(PolicyRules(skills_claim="skills", patience=patience * MICROSECONDS_PER_SECOND), now, ann=[])
+    line = desk(
+        PolicyRules(skills_claim="skills", skills_timeout_microseconds=patience * MICROSECONDS_PER_SECOND),
+        now,
+        ann=[],
+    )
     assert matches(line, ticket(1, skills=["law"])) == expected
 
 
