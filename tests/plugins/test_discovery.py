@@ -1,4 +1,4 @@
-"""Which plugins run, in which order, with which settings, and what is said of mistakes."""
+"""Discovery of plugins: enabled plugins, their order and settings, and reports of mistakes."""
 
 import sys
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def problems(of: config.Config) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_what_lies_in_a_folder_runs_by_name(folder: Path, configured: Load) -> None:
+def test_plugins_in_a_folder_are_loaded_by_name(folder: Path, configured: Load) -> None:
     for name in ("zebra", "ant"):
         (folder / f"{name}.py").write_text(PLUGIN)
     (folder / "bee").mkdir()
@@ -88,7 +88,7 @@ def test_what_lies_in_a_folder_runs_by_name(folder: Path, configured: Load) -> N
         ("ant, ant", "", ["ant"]),
     ],
 )
-def test_the_order_is_the_configurations(
+def test_the_order_is_the_order_of_the_configuration(
     folder: Path, configured: Load, enabled: str, disabled: str, expected: list[str]
 ) -> None:
     for name in ("zebra", "ant", "bee"):
@@ -97,7 +97,7 @@ def test_the_order_is_the_configurations(
     assert names(discovery.load_plugins(of)) == expected
 
 
-def test_an_own_one_stands_for_a_bundled_one_of_its_name(folder: Path, configured: Load) -> None:
+def test_a_plugin_in_a_folder_replaces_a_bundled_one_of_the_same_name(folder: Path, configured: Load) -> None:
     (folder / "audit.py").write_text(PLUGIN)
     (loaded,) = discovery.load_plugins(configured("plugins.enabled=audit"))
     assert loaded.found.source == str(folder / "audit.py")
@@ -126,7 +126,7 @@ def test_settings_come_from_the_section_as_typed_values(folder: Path, configured
     assert (settings.words, settings.most, settings.timeout) == (("x", "y"), 3, 0.5)
 
 
-def test_all_mistakes_are_told_at_once_with_their_place(folder: Path, configured: Load) -> None:
+def test_all_mistakes_are_reported_together_with_their_sources(folder: Path, configured: Load) -> None:
     (folder / "own.py").write_text(PLUGIN)
     (folder / "late.py").write_text(PLUGIN)
     (folder / "torn.py").write_text("def (:\n")
@@ -151,7 +151,10 @@ def test_all_mistakes_are_told_at_once_with_their_place(folder: Path, configured
         "in [plugin:late] most: 9 is the most",
         "torn.py: this plugin cannot be imported: SyntaxError: invalid syntax (line 1)",
         "empty.py: a plugin has one class that extends tornado_chat.Plugin; this one has none",
-        f'needy.py: this plugin needs the module "no_such_module"; install it beside the server: {sys.executable} -m pip install no_such_module',
+        (
+            'needy.py: this plugin needs the module "no_such_module"; install it beside the server: '
+            f"{sys.executable} -m pip install no_such_module"
+        ),
         'spelt.py: there is no hook "shutdwon"; did you mean "shutdown"?',
         "fails.py, line 2)",
         "in [plugin:nowhere]: there is no such plugin",
@@ -162,7 +165,7 @@ def test_all_mistakes_are_told_at_once_with_their_place(folder: Path, configured
     assert len(told) == len(expected) + 1
 
 
-def test_two_of_one_name_are_a_mistake(folder: Path, tmp_path: Path) -> None:
+def test_two_plugins_with_one_name_are_a_mistake(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     for place in (folder, other):
