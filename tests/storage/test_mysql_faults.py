@@ -414,6 +414,6 @@ async def test_a_server_that_has_lost_acknowledged_commits_is_reported(
 async def test_a_closed_writer_removes_its_row(database: pw.Database, open_harness: OpenHarness) -> None:
     harness = open_harness()
     await harness.writer.append(new_message("a"))
-    assert models.Writer.select().count(database) == 1
+    assert models.WriterProcess.select().count(database) == 1
     harness.writer.close()
-    assert models.Writer.select().count(database) == 0
+    assert models.WriterProcess.select().count(database) == 0

@@ -183,8 +183,9 @@ class Hooks:
     def filter_message(self, draft: Draft) -> Draft | None:
         """Change or refuse a message before it is stored. May be async.
 
-        Return ``draft.replace(text)``, or None to leave the message as it is. ``raise Refused(en=…,
-        zh_CN=…)`` tells only the sender. The messages of one sender are filtered in order.
+        Return ``draft.replace(text)``, or None to leave the message as it is.
+        ``raise Refused(en=…, zh_CN=…)`` tells only the sender. The messages of one sender are filtered in
+        order.
         """
 
     @hookspec

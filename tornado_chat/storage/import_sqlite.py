@@ -8,7 +8,7 @@ import peewee as pw
 
 from tornado_chat.storage import models
 
-PROCESS_TABLES = (models.Writer, models.Lease)
+PROCESS_TABLES = (models.WriterProcess, models.Lease)
 """Tables about the processes that run at the moment; they are not copied."""
 
 COPIED_MODELS = tuple(model for model in models.TABLES if model not in PROCESS_TABLES)

@@ -241,7 +241,7 @@ class StaffSession(Table):
     expires = pw.BigIntegerField()
 
 
-class Writer(Table):
+class WriterProcess(Table):
     """A process that writes to a MySQL server, with the number and time of its last commit.
 
     See ``storage/transactions.py``.
@@ -250,6 +250,9 @@ class Writer(Table):
     name = pw.CharField(32, primary_key=True)
     number = pw.BigIntegerField()
     time = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "writer"
 
 
 class Lease(Table):
@@ -292,7 +295,7 @@ TABLES = (
     PluginCursor,
     StaffAccount,
     StaffSession,
-    Writer,
+    WriterProcess,
     Lease,
     DataOperation,
 )

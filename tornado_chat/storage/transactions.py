@@ -221,7 +221,7 @@ class MysqlTransactionRunner:
 
     # --- this process's row in the table ``writer`` ---
 
-    _writer_table = models.Writer
+    _writer_table = models.WriterProcess
 
     def _increment_number(self) -> None:
         """Execute the first statement of a transaction, which takes the row's lock."""
