@@ -75,7 +75,7 @@ def test_a_backup_is_verified_and_described(run: Run, file: Path, home: Path) ->
     assert f"not in it; keep copies elsewhere, they are secrets: {file.parent}/secret\n" in result.stdout
     assert stat.S_IMODE((home / "b.sqlite3").stat().st_mode) == 0o600
     assert sorted(path.name for path in home.iterdir()) == [".local", "b.sqlite3"], (
-        "nothing is left beside it"
+        "no temporary file is left"
     )
 
     result = run("backup", "--verify", str(home / "b.sqlite3"))

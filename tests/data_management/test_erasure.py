@@ -76,31 +76,31 @@ def test_erased_conversations_cannot_be_linked_to_one_person(database: pw.Databa
     askers = {rooms.get(database, sample.session).asker for sample in (first, second)}
     senders = {messages.after(database, sample.session, 0, 1)[0].sender for sample in (first, second)}
     assert len(askers) == 2
-    assert askers == senders, "within one conversation it is still one person"
+    assert askers == senders, "within one conversation the key is the same"
 
 
 def test_a_dry_run_has_the_same_counts_and_changes_nothing(database: pw.Database) -> None:
     build_sample(database)
     before = everything(database)
-    rehearsal = erase(database, LIN, dry_run=True)
+    dry_run = erase(database, LIN, dry_run=True)
     assert everything(database) == before
-    assert rehearsal.counts == erase(database, LIN).counts
+    assert dry_run.counts == erase(database, LIN).counts
 
 
 @pytest.mark.parametrize("person", [CHEN, WU, BOB, EVE])
 def test_agents_can_be_erased_too(database: pw.Database, person: Person) -> None:
     sample = build_sample(database)
-    own = [text for thread in sample[:3] for text in said_by(database, thread, person)]
+    own = [text for thread in sample[:3] for text in texts_by(database, thread, person)]
     assert erase(database, person).complete
     left = everything(database)
     assert person.key not in left.split("\n")
     assert all(text not in left for text in own)
     assert f"handed over by {person.id}" not in left
     assert SECRET in left
-    assert erase(database, person).counts.total() == 0, "a second time there is nothing left"
+    assert erase(database, person).counts.total() == 0, "a second erasure finds no data"
 
 
-def said_by(database: pw.Database, thread: Thread, person: Person) -> list[str]:
+def texts_by(database: pw.Database, thread: Thread, person: Person) -> list[str]:
     return [each.text for each in messages.after(database, thread, 0, 100) if each.sender == person]
 
 
@@ -119,7 +119,9 @@ def test_an_erased_inbox_has_no_owner_and_its_id_is_not_used_again(database: pw.
     transact(database, lambda tx: notifications.create(tx, WU, 0, "hello", None))
     inbox = notifications.find_inbox(database, WU)
     erase(database, WU)
-    assert notifications.people(database, Role.SUPERVISOR) == [], "nobody is to wait for it to be read"
+    assert notifications.people(database, Role.SUPERVISOR) == [], (
+        "an erased inbox has no recipient who could read"
+    )
     made = transact(database, lambda tx: notifications.create(tx, WU, 0, "hello again", None))[0]
     assert made.thread != inbox
     assert inbox is not None
@@ -147,16 +149,16 @@ def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> 
 
 def test_whole_conversations_are_removed_with_messages_of_others(database: pw.Database) -> None:
     sample = build_sample(database)
-    rehearsal = erase(database, LIN, whole_conversations=True, dry_run=True)
+    dry_run = erase(database, LIN, whole_conversations=True, dry_run=True)
     assert len(texts(database, sample.record)) == 2
     erasure = erase(database, LIN, whole_conversations=True)
-    assert erasure.counts == rehearsal.counts
+    assert erasure.counts == dry_run.counts
     assert erasure.counts[ErasureEffect("message", "deleted")] == 7
     for thread in (sample.session, sample.support, sample.record):
         assert texts(database, thread) == []
     left = everything(database)
     assert "I hear you" not in left
-    assert "go on" not in left, "the record was about that session"
+    assert "go on" not in left, "the record of the session is removed too"
 
 
 def test_long_conversations_are_erased_in_several_transactions(database: pw.Database) -> None:

@@ -60,7 +60,7 @@ def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Pa
     (conversation,) = document["conversations"]
     assert conversation["claims"] == {"skills": SECRET, "priority": 1}
     assert [each["from"] for each in conversation["messages"]] == ["you", "waiter"]
-    assert document["supervisions"] == [], "what the counsellor said to the supervisor is theirs"
+    assert document["supervisions"] == [], "a supervision record belongs to the counsellor and the supervisor"
     assert [each["msg"] for each in document["notifications"]] == [f"for Lin {SECRET}"]
     assert [each["action"] for each in document["operations"]] == ["export"]
     for name in ("Chen", "Wu", "Bob", "Eve", "about this session", "consultant:2"):

@@ -80,7 +80,7 @@ def test_alerts(database: pw.Database, keepers: DataKeepers) -> None:
         ]
     }
     assert list(keepers.of_person(database, WU)["keyword_filter"]) == ["keyword_filter_notified"]
-    assert erase(database, keepers, LIN).kept == {}, "whose message it was is not to be known any more"
+    assert erase(database, keepers, LIN).kept == {}, "an alert must not be linked to the erased sender"
     assert KeywordFilterAlert.select().count(database) == 1
     erase(database, keepers, WU)
     assert KeywordFilterNotified.select().count(database) == 0
@@ -99,7 +99,7 @@ def test_deliveries(database: pw.Database, keepers: DataKeepers) -> None:
     assert NotifyDelivery.select().count(database) == 2
     assert prune(database, keepers, NOW, lambda: None)["notify_delivery"] == 0
     assert prune(database, keepers, LATER, lambda: None)["notify_delivery"] == 1
-    assert NotifyDelivery.select().count(database) == 1, "what is on its way goes on"
+    assert NotifyDelivery.select().count(database) == 1, "a waiting delivery stays"
 
 
 def test_the_audit_keeps_its_records_and_chains_the_operations(
@@ -143,7 +143,7 @@ def test_an_operation_that_cannot_be_recorded_is_not_done(
     recorder = OperationRecorder(database, keepers, "erase", LIN)
     with pytest.raises(ValueError, match="start the server with the plugin once"):
         recorder.record_state("begun")
-    assert not (tmp_path / KEY_FILE).exists(), "made by root it would be no use to the server"
+    assert not (tmp_path / KEY_FILE).exists(), "the server could not read a key created by root"
     assert (
         transact(
             database, lambda tx: tx.database.execute_sql("SELECT count(*) FROM data_operation").fetchone()[0]

@@ -51,7 +51,7 @@ def test_expired_conversations_are_removed_with_their_rows(database: pw.Database
     old = retention.count_expired(database, LATER)
     assert not any((*old.conversations.values(), old.notifications))
     rows = {table: count for table, count in facts.describe(database).rows.items() if count}
-    assert rows == {"inbox": 2, "notification": 1, "receipt": 1}, "an emptied row is none"
+    assert rows == {"inbox": 2, "notification": 1, "receipt": 1}, "emptied rows are not counted"
     assert remove_all(database) == {}
 
 
@@ -80,7 +80,7 @@ def test_a_session_is_removed_after_its_records(database: pw.Database) -> None:
         LATER,
     )
     assert remove_all(database)["supervisor_consultation"] == 1
-    assert len(texts(database, sample.session)) == 3, "the younger record is about it"
+    assert len(texts(database, sample.session)) == 3, "a younger record keeps its session"
     # That record was never used, so it does not keep the session for ever.
     assert remove_all(database, LATER + 1)["consultation_session"] == 1
     assert texts(database, sample.session) == []

@@ -15,10 +15,7 @@ def probe_write(tx: Transaction) -> None:
 
 
 def database_bytes(database: pw.Database) -> int | None:
-    """Return the size of a SQLite file with its write-ahead log;
-
-    None for other databases or without a file.
-    """
+    """Return the size of a SQLite file with its write-ahead log; None for other databases."""
     if not isinstance(database, pw.SqliteDatabase):
         return None
     path, total = str(database.database), 0
