@@ -1,4 +1,4 @@
-"""What becomes of alerts when people's data are exported, erased or old."""
+"""The data keeper of alerts: export and erasure of a person, removal with the conversation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,10 @@ from .stored import KeywordFilterAlert, KeywordFilterNotified
 
 
 class AlertKeeper(Keeper):
-    """An alert on an erased person's message stays: nothing in it says any more whose message it was."""
+    """Exports, erases and removes alerts.
+
+    An alert about an erased person's message stays: after the erasure it cannot be linked to the person.
+    """
 
     def of_person(self, database: pw.Database, person: Person) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         alert, notified, message = KeywordFilterAlert, KeywordFilterNotified, models.Message
@@ -30,14 +33,14 @@ class AlertKeeper(Keeper):
             .where(message.sender == person.key)
             .order_by(alert.id)
         )
-        told = (
+        received = (
             notified.select(notified.alert, notified.notification)
             .where(notified.person == person.key)
             .order_by(notified.id)
         )
         return {
             "keyword_filter_alert": list(raised.dicts().execute(database)),
-            "keyword_filter_notified": list(told.dicts().execute(database)),
+            "keyword_filter_notified": list(received.dicts().execute(database)),
         }
 
     def erase_person(self, tx: Transaction, person: Person) -> Mapping[str, int]:

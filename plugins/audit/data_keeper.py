@@ -1,4 +1,4 @@
-"""What becomes of the records when people's data are exported, erased or old: they stay."""
+"""The audit log's data keeper: records are exported, but neither erased nor removed by age."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from . import chain
 
 
 class AuditKeeper(Keeper):
-    """Records who did what must not be changed, and say nothing of what was said.
+    """Exports audit records and records operations. Audit records must not change, and have no message texts.
 
     :arg key: the file with the chain's key.
     """
@@ -30,16 +30,18 @@ class AuditKeeper(Keeper):
         return {"audit_record": list(query.dicts().execute(database))}
 
     def record(self, tx: Transaction, operation: Operation) -> None:
-        """:raises ValueError: there is no key yet, or none that can be read."""
+        """Append a record about the operation. :raises ValueError: the key is missing or cannot be read."""
         try:
-            # Not made here: a command may run as root, and the server could not read it then.
-            key = chain.load_key(self._key_path, make=False)
+            # The key is not created here: a command may run as root, and the server could not read its file.
+            key = chain.load_key(self._key_path, create=False)
         except FileNotFoundError as error:
             raise ValueError(
-                f"the audit has no key {self._key_path} yet: start the server with the plugin once"
+                f"the audit log has no key {self._key_path} yet: start the server with the plugin once"
             ) from error
         except OSError as error:
-            raise ValueError(f"the audit's key {self._key_path} cannot be read: {error.strerror}") from error
-        what = f"{operation.action} {operation.state}"
-        entry = chain.AuditEntry(operation.operator, what, chain.OPERATION_KIND, operation.id)
+            raise ValueError(
+                f"the key of the audit log {self._key_path} cannot be read: {error.strerror}"
+            ) from error
+        action = f"{operation.action} {operation.state}"
+        entry = chain.AuditEntry(operation.operator, action, chain.OPERATION_KIND, operation.id)
         chain.append(tx.database, key, entry, tx.now)

@@ -1,4 +1,4 @@
-"""What becomes of deliveries when people's data are exported, erased or old."""
+"""The data keeper of deliveries: export and erasure of a person, removal of old dead deliveries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,10 @@ from .outbox import DEAD, NotifyDelivery
 
 
 class DeliveryKeeper(Keeper):
-    """The plugin removes what was delivered by itself; here go those that were given up."""
+    """Exports, erases and removes deliveries.
+
+    By age it removes only dead deliveries: the worker removes the delivered ones itself.
+    """
 
     def of_person(self, database: pw.Database, person: Person) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         table = NotifyDelivery

@@ -1,4 +1,4 @@
-"""What the manual and the units tell an operator to type exists."""
+"""The commands in the manual and in the systemd units exist."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ BACKUP = ROOT / "etc" / "systemd" / "tornado-chat-backup.service"
 
 
 def commands() -> Iterator[str]:
-    """Every line of the manual that calls the program, without its comment."""
+    """Yield every line of the manual that calls the program, without its comment."""
     for manual in MANUALS:
         for line in (ROOT / "docs" / manual).read_text().splitlines():
             found = re.search(
@@ -28,7 +28,7 @@ def commands() -> Iterator[str]:
 
 
 def parse(line: str) -> click.Context:
-    """:raises click.UsageError: there is no such command or option."""
+    """Parse a command line. :raises click.UsageError: there is no such command or option."""
     command: click.Command = main
     context, words = click.Context(main), shlex.split(line)[1:]
     while isinstance(command, click.Group):
@@ -41,7 +41,7 @@ def parse(line: str) -> click.Context:
 
 
 @pytest.mark.parametrize("line", list(commands()))
-def test_every_command_of_the_manual_is_one(
+def test_every_command_of_the_manual_exists(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backup = tmp_path / "chat.sqlite3"
@@ -49,7 +49,7 @@ def test_every_command_of_the_manual_is_one(
     parse(re.sub(r"(?<=restore )/\S+", str(backup), re.sub(r"\$\(.*?\)", "x", line)))
 
 
-def test_there_are_some() -> None:
+def test_the_manual_has_commands() -> None:
     assert len(list(commands())) > 15
 
 
