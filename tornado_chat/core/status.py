@@ -52,7 +52,7 @@ class QueuedUserStatus(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class QueueStatus(msgspec.Struct, frozen=True):
+class QueueOverview(msgspec.Struct, frozen=True):
     """The users that wait for a waiter. ``first`` is in the order of the queue, the next user first."""
 
     length: int
@@ -60,7 +60,7 @@ class QueueStatus(msgspec.Struct, frozen=True):
     first: list[QueuedUserStatus]
 
 
-class WaiterStatus(msgspec.Struct, frozen=True):
+class WaiterOverview(msgspec.Struct, frozen=True):
     """A waiter.
 
     :arg state: ready takes one more user, busy has ``capacity`` users, paused takes none,
@@ -81,13 +81,13 @@ class WaiterSummary(msgspec.Struct, frozen=True):
     """The number of waiters by state, and the list of them."""
 
     states: dict[str, int]
-    items: list[WaiterStatus]
+    items: list[WaiterOverview]
 
 
 class DeskStatus(msgspec.Struct, frozen=True):
     """The part of the status that only the coordinator knows; the fields are those of ``Status``."""
 
-    line: QueueStatus
+    line: QueueOverview
     waiters: WaiterSummary
     conversations: ConversationSummary
     rooms: ConversationSummary
@@ -199,7 +199,7 @@ class Status(msgspec.Struct, frozen=True):
     time: str
     problems: dict[str, str]
     sockets: dict[str, int]
-    line: QueueStatus
+    line: QueueOverview
     waiters: WaiterSummary
     conversations: ConversationSummary
     rooms: ConversationSummary
