@@ -242,7 +242,7 @@ class SocketStream:
 
     def send(self, text: bytes) -> None:
         """Write a message of the dialect now; drop the socket if its peer takes nothing any more."""
-        self._send(websocket.frame(websocket.TEXT, text))
+        self._send(websocket.encode_frame(websocket.TEXT, text))
 
     def _send(self, frame: bytes) -> None:
         if not self.closed and self._transport.send_frame(frame) > self.limit_bytes:
@@ -302,5 +302,5 @@ class SocketStream:
         if key in frame_cache:
             return frame_cache[key]
         text = self._encoder.encode(event, own)
-        frame = frame_cache[key] = None if text is None else websocket.frame(websocket.TEXT, text)
+        frame = frame_cache[key] = None if text is None else websocket.encode_frame(websocket.TEXT, text)
         return frame

@@ -30,7 +30,7 @@ def session(room: Room, times: LocalTimes) -> Session:
         consultant_name=room.helper_name,
         appointment_id=room.appointment_id,
         state=room.state,
-        created=times.text(room.created),
+        created=times.format(room.created),
         started=_text(room.started, times),
         ended=_text(room.ended, times),
         rate=room.rate,
@@ -48,7 +48,7 @@ def record(room: Room, times: LocalTimes) -> SupervisionRecord:
         consultant_name=room.asker_name,
         supervisor_name=room.helper_name,
         state=room.state,
-        created=times.text(room.created),
+        created=times.format(room.created),
         started=_text(room.started, times),
         ended=_text(room.ended, times),
     )
@@ -60,7 +60,7 @@ def notification(item: Notification, times: LocalTimes) -> InboxItem:
         seq=item.seq,
         type=item.type,
         msg=item.msg,
-        time=times.text(item.time),
+        time=times.format(item.time),
         data=item.data,
         read=item.read,
         read_at=_text(item.read_at, times),
@@ -71,7 +71,7 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
     """:arg status: as ``Support.status`` has it."""
     queue = status["queue"]
     return SupportStatus(
-        time=times.text(now),
+        time=times.format(now),
         waiters=[
             WaiterStatus(
                 id=Person.from_key(each["person"]).host_id,
@@ -90,7 +90,7 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
                 Waiting(
                     id=Person.from_key(each["person"]).host_id,
                     name=each["name"],
-                    since=times.text(each["since"]),
+                    since=times.format(each["since"]),
                 )
                 for each in queue["first"]
             ],
@@ -107,7 +107,7 @@ def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
         user_name=item.user_name,
         waiter_id=None if item.waiter is None else item.waiter.host_id,
         waiter_name=item.waiter_name,
-        created=times.text(item.created),
+        created=times.format(item.created),
         assigned=_text(item.assigned, times),
         ended=_text(item.ended, times),
         messages=item.last_seq,
@@ -117,4 +117,4 @@ def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
 
 
 def _text(time: int | None, times: LocalTimes) -> str | None:
-    return None if time is None else times.text(time)
+    return None if time is None else times.format(time)

@@ -59,7 +59,7 @@ class MessagesHandler(ApiHandler):
                 sender=each.sender.role.value,
                 type=f"message_{each.media}",
                 message=each.text,
-                time=self.services.times.text(each.time),
+                time=self.services.times.format(each.time),
             )
             for each in page
         ]

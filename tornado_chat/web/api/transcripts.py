@@ -72,11 +72,11 @@ FORMATS: dict[str, Callable[[Room, Sequence[Message], LocalTimes, Language], Tra
 
 def _title(room: Room, times: LocalTimes, language: Language) -> str:
     title = "transcript_of_record" if room.thread.kind is Kind.RECORD else "transcript_of"
-    return system_text(language, title, id=room.thread.id, time=times.text(room.created)[:16])
+    return system_text(language, title, id=room.thread.id, time=times.format(room.created)[:16])
 
 
 def _clock(message: Message, times: LocalTimes) -> str:
-    return times.text(message.time)[:19].replace("T", " ")
+    return times.format(message.time)[:19].replace("T", " ")
 
 
 def _name(room: Room, message: Message) -> str:

@@ -11,7 +11,7 @@ from tornado_chat.web.http.query_params import parameters
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire import counselling_frames as frames
-from tornado_chat.wire.parsing import features
+from tornado_chat.wire.parsing import parse_features
 
 KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
 
@@ -27,7 +27,7 @@ class CounsellingHandler(SocketHandler):
         query: frames.ChatQuery | frames.NotifyQuery | frames.ObserveQuery,
         known_features: frozenset[str],
     ) -> Identity:
-        self.features = features(query.features, known_features)
+        self.features = parse_features(query.features, known_features)
         return await self.services.access_control.verify(query.token or None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
