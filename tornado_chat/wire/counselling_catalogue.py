@@ -74,7 +74,7 @@ CHAT = Endpoint(
         "messages, in order, in the same frames. The session is completed when the grace time is over, "
         "when a participant closes the socket with 4000, or by `POST /api/v1/sessions/{session_id}/end`."
     ),
-    who="The two participants of the session or record.",
+    access="The two participants of the session or record.",
     query=ChatQuery,
     from_client=(
         FrameKind(
@@ -199,7 +199,7 @@ NOTIFY = Endpoint(
         "Notifications are created by `POST /api/v1/notifications`, and by the server when a session is "
         "opened or a supervisor is called."
     ),
-    who="Every role except `service`.",
+    access="Every role except `service`.",
     query=NotifyQuery,
     from_client=_ALIVE_REQUESTS,
     to_client=(
@@ -285,7 +285,7 @@ OBSERVE = Endpoint(
         "participants are not informed. The last frame has `senderType` null; then the server closes the "
         "socket with 1000."
     ),
-    who=(
+    access=(
         "Admins, and supervisors with a record on the session; with `[counselling] observe = any` all "
         "supervisors."
     ),

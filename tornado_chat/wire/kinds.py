@@ -38,7 +38,7 @@ class FrameKind:
 class Endpoint:
     """One WebSocket endpoint.
 
-    :ivar who: the people that may connect, in words.
+    :ivar access: the people that may connect, in words.
     :ivar query: the struct of the query parameters; None: the endpoint has none.
     :ivar features: the opt-in features, and the effect of each.
     :ivar close_codes: the codes of ``CLOSE_CODES`` that the server uses here.
@@ -49,7 +49,7 @@ class Endpoint:
     path: str
     summary: str
     description: str
-    who: str
+    access: str
     query: type[msgspec.Struct] | None
     from_client: Sequence[FrameKind]
     to_client: Sequence[FrameKind]

@@ -216,7 +216,7 @@ USER = Endpoint(
         f"{_FLOW_DESCRIPTION}\n\nAfter `auth` the client sends `connect`, to join the queue or to resume the "
         "conversation."
     ),
-    who="The role `user`, including guests.",
+    access="The role `user`, including guests.",
     query=None,
     from_client=(
         _from_client(Role.USER, "auth", _AUTH_SUMMARY, {"token": "your token"}),
@@ -259,7 +259,7 @@ WAITER = Endpoint(
         "capacity` or to resume its conversations. Frames of a waiter name the user in `to`. If a waiter "
         "does not return in time, its users go to the head of the queue."
     ),
-    who="The role `waiter`.",
+    access="The role `waiter`.",
     query=None,
     from_client=(
         _from_client(Role.WAITER, "auth", _AUTH_SUMMARY, {"token": "your token"}),

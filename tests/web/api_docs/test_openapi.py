@@ -114,7 +114,7 @@ async def test_it_knows_how_this_servers_tokens_are_made(settings: config.Config
     await server.start()
     document = await described(House(server, settings, []))
     text = document["components"]["securitySchemes"]["bearer"]["description"]
-    for words in ("`sub`", "`role`", "if you like `exp`", "`iss` must be `https://host.example`", "HS256"):
+    for words in ("`sub`", "`role`", "optionally `exp`", "`iss` must be `https://host.example`", "HS256"):
         assert words in text
     await server.stop()
 
