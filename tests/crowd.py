@@ -33,7 +33,7 @@ from tornado_chat.core.types import ConversationState, Kind, SessionState
 from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
 
-WORK = Options(initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval=2.0, timeout=5.0)
+WORK = Options(initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval_seconds=2.0, timeout_seconds=5.0)
 PATIENCE = 60.0  # seconds until everything must have arrived after the last fault
 MOST_UNHEARD = 500  # messages that a speaker is ahead of its listener
 
