@@ -17,7 +17,7 @@ from tests.patience import PATIENCE
 from tornado_chat.client import (
     Ack,
     ChatClient,
-    Closed,
+    ConnectionClosed,
     MessageRefused,
     NotifyClient,
     ObserveClient,
@@ -270,7 +270,7 @@ async def test_a_send_while_disconnected_waits(server: ScriptedServer) -> None:
         sending = start_task(chat.send("still there?"))
         await asyncio.sleep(0)
         await chat.close()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await sending
 
 
@@ -373,19 +373,19 @@ def test_final_close_codes_end_the_client(code: int) -> None:
             await peer.next_frame()
             peer.tell(**frame("last words"))
             peer.close(code, "because")
-            with pytest.raises(Closed) as closed:
+            with pytest.raises(ConnectionClosed) as closed:
                 await sending
             assert (closed.value.code, closed.value.reason) == (code, "because")
             assert (await chat.receive(PATIENCE)).msg == "last words"
-            with pytest.raises(Closed):
+            with pytest.raises(ConnectionClosed):
                 await chat.receive(PATIENCE)
-            with pytest.raises(Closed):
+            with pytest.raises(ConnectionClosed):
                 await chat.send("too late")
             assert chat.closed is closed.value
             if code == 1000:
                 assert [frame async for frame in chat] == []
             else:
-                with pytest.raises(Closed):
+                with pytest.raises(ConnectionClosed):
                     await anext(aiter(chat))
         assert sleeps.delays == []
 
@@ -415,7 +415,7 @@ def test_http_statuses_of_the_upgrade(status: int, final: bool) -> None:
         client = ChatClient(f"{server.url}/no", str(status), 1, options=sleeps.options())
         connecting = start_task(client.connect())
         if final:
-            with pytest.raises(Closed) as closed:
+            with pytest.raises(ConnectionClosed) as closed:
                 await connecting
             assert closed.value.code == status
         else:
@@ -432,7 +432,7 @@ async def test_backoff(server: ScriptedServer) -> None:
     """The first retry after 1006 is at once, the others wait twice as long each time, up to five seconds."""
     sleeps = RecordedSleeps()
     sleeps.limit = 10
-    lost: list[Closed | None] = []
+    lost: list[ConnectionClosed | None] = []
     async with fake_server() as other:
         chat = ChatClient(other.url, "t", 1, options=sleeps.options(on_change=lost.append))
         await chat.connect()
@@ -474,7 +474,7 @@ async def test_a_session_is_ended_by_a_close_code(server: ScriptedServer) -> Non
         assert await peer.closed() == (4000, "enough")
         await chat.close()  # once is enough
         assert [frame async for frame in chat] == []
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await chat.connect()
 
 
@@ -490,7 +490,7 @@ async def test_not_a_frame_of_the_dialect(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
         peer.tell(msg=5)
-        with pytest.raises(Closed) as closed:
+        with pytest.raises(ConnectionClosed) as closed:
             await chat.receive(PATIENCE)
         assert closed.value.code == 1002
         assert (await peer.closed())[0] == 1002
@@ -505,7 +505,7 @@ async def test_a_waiting_reader_gets_the_end(server: ScriptedServer) -> None:
         await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
         peer.close(4409)
         results = await asyncio.gather(*readers, return_exceptions=True)
-        assert sorted(type(result).__name__ for result in results) == ["ChatFrame", "Closed"]
+        assert sorted(type(result).__name__ for result in results) == ["ChatFrame", "ConnectionClosed"]
 
 
 @run
@@ -516,7 +516,7 @@ async def test_close_while_connecting(server: ScriptedServer) -> None:
         for _ in range(pauses):
             await asyncio.sleep(0)
         await chat.close()
-        with suppress(Closed):
+        with suppress(ConnectionClosed):
             await connecting
 
 
@@ -574,7 +574,7 @@ async def unresponsive_server() -> AsyncIterator[tuple[str, "asyncio.Queue[int]"
 
 @run
 async def test_unanswered_pings_cause_a_reconnect(server: ScriptedServer) -> None:
-    lost: list[Closed | None] = []
+    lost: list[ConnectionClosed | None] = []
     async with unresponsive_server() as (url, codes):
         options = RecordedSleeps().options(ping_interval_seconds=0.01, on_change=lost.append)
         async with ChatClient(url, "t", 1, options=options):
@@ -592,7 +592,7 @@ async def test_a_missing_handshake_causes_a_reconnect(server: ScriptedServer) ->
         connecting = start_task(user.connect())
         assert [await codes.get(), await codes.get()] == [4408, 4408]
         await user.close()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await connecting
 
 
@@ -785,7 +785,7 @@ async def test_a_refused_token(server: ScriptedServer) -> None:
     auth = await peer.next_frame()
     peer.tell(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
     peer.close(4401, "expired")
-    with pytest.raises(Closed, match="expired") as closed:
+    with pytest.raises(ConnectionClosed, match="expired") as closed:
         await connecting
     assert closed.value.code == 4401
     assert (await user.receive(PATIENCE)).message == "expired"
@@ -854,9 +854,9 @@ async def test_raw_client(server: ScriptedServer) -> None:
         assert (await raw.wait_closed()).reason == "over"
         assert raw.close_code == 4409
         assert await raw.recv_json() == {"msg": "last"}
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await raw.recv_json()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await raw.send("more")
 
 
@@ -866,6 +866,6 @@ async def test_raw_client_closes(server: ScriptedServer) -> None:
     peer = await server.accept()
     await raw.close(4000, "enough")
     assert await peer.closed() == (4000, "enough")
-    with pytest.raises(Closed) as closed:
+    with pytest.raises(ConnectionClosed) as closed:
         await RawClient.connect(f"{server.url}/no/chat?token=403")
     assert closed.value.code == 403

@@ -25,7 +25,7 @@ from tests.client.test_client import (
     stored,
 )
 from tests.patience import PATIENCE
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.terminal import Dialect, close_text, terminal
 from tornado_chat.terminal.screen import Screen, printable, read_lines
 
@@ -206,8 +206,8 @@ async def test_a_refused_token(server: ScriptedServer) -> None:
 
 
 def test_close_texts() -> None:
-    assert close_text(Closed(403)) == "The server does not accept connections from this address."
-    assert close_text(Closed(4999, "odd")) == "The server closed the connection (4999). (odd)"
+    assert close_text(ConnectionClosed(403)) == "The server does not accept connections from this address."
+    assert close_text(ConnectionClosed(4999, "odd")) == "The server closed the connection (4999). (odd)"
 
 
 @pytest.mark.parametrize(

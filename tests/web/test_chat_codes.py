@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import House, changed, token
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 
 VISITOR = token("user", 1, "小林")
 
@@ -133,7 +133,7 @@ class TestOrigins:
             headers: dict[str, Any] = {} if origin is None else {"Origin": origin}
             try:
                 client = await house.connect(f"/notify?token={VISITOR}", headers=headers)
-            except Closed as closed:
+            except ConnectionClosed as closed:
                 return closed.code != 403
             await client.close()
             return True

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
-from tornado_chat.client import Closed, RawClient
+from tornado_chat.client import ConnectionClosed, RawClient
 from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.server.server import Server
 
@@ -125,7 +125,7 @@ async def test_who_returns_after_the_end_gets_what_was_missed_and_4409(house: Ho
     visitor = await house.chat(VISITOR, session)
     assert (await visitor.wait_closed()).code == 4409
     assert await texts(visitor, 1) == ["good bye"]
-    with pytest.raises(Closed):
+    with pytest.raises(ConnectionClosed):
         await visitor.recv_json()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import House, Peer, changed, on_both
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 
 pytestmark = on_both
 
@@ -64,7 +64,7 @@ class Crowd:
                 frame: dict[str, Any] = await peer.client.recv_json(0.2)
             except TimeoutError:
                 continue
-            except Closed:
+            except ConnectionClosed:
                 return
             patience -= 1
             if frame["type"] == "new_connection":

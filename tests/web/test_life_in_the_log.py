@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import House, changed, token
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.core.types import Kind, Person, Role, Thread
 
 VISITOR = token("user", 1, "V")
@@ -137,7 +137,7 @@ class TestLost:
 async def test_who_is_refused_or_dropped_is_told_with_code_and_reason(house: House, log: Log) -> None:
     session = await house.session()
     stranger = await house.chat(token("user", 9), session)
-    with pytest.raises(Closed):
+    with pytest.raises(ConnectionClosed):
         await stranger.recv_json()
     await log.until("refused")
     refused = log.of("refused")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from tests.conftest import SECRET, House, changed, token
 from tests.web.test_slow_and_silent import mute
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import ConfigError
 
@@ -182,7 +182,7 @@ async def test_origins_and_networks(house: House) -> None:
             client = await house.connect(
                 f"/notify?token={VISITOR}", headers={"Origin": "https://shop.example"}
             )
-        except Closed:
+        except ConnectionClosed:
             return False
         await client.close()
         return True

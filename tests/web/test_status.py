@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import House, changed, token
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.core.status import ParticipantStatus, Status
 
 VISITOR = token("user", 1, "V")
@@ -126,14 +126,14 @@ class TestMetrics:
             ("not_your_session", f"/chat?token={token('user', 8)}&sessionId={session}"),
         ):
             socket = await house.connect(path)
-            with pytest.raises(Closed):
+            with pytest.raises(ConnectionClosed):
                 await socket.recv_json()
             assert (await metrics(house))["sockets_refused_total", "chat", who] == 1
         late = await house.connect("/v1/ws/user/connect")
         await late.recv_json()
         await late.send_json({"id": "1", "type": "auth", "payload": {"token": "nonsense"}})
         await late.recv_json()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await late.recv_json()
         assert (await metrics(house))["sockets_refused_total", "user", "token_invalid"] == 1
         with pytest.raises(Exception, match="403"):

@@ -34,14 +34,14 @@ from tornado_chat.client.counselling import (
     ObserveFrame,
 )
 from tornado_chat.client.raw import RawClient
-from tornado_chat.client.socket import Closed
+from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.client.support import SupportClient, SupportFrame, UserClient, WaiterClient
 
 __all__ = [
     "Ack",
     "ChatClient",
     "ChatFrame",
-    "Closed",
+    "ConnectionClosed",
     "MessageRefused",
     "NotifyClient",
     "NotifyFrame",

@@ -16,7 +16,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
-from tornado_chat.client.socket import ClientSocket, Closed, ReceiveQueue
+from tornado_chat.client.socket import ClientSocket, ConnectionClosed, ReceiveQueue
 
 T = TypeVar("T")
 Token = str | Callable[[], str]
@@ -74,7 +74,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ping_interval_seconds: float = 30.0
     initial_delay_seconds: float = 0.1
     max_delay_seconds: float = 5.0
-    on_change: Callable[[Closed | None], None] | None = None
+    on_change: Callable[[ConnectionClosed | None], None] | None = None
     random: Callable[[], float] = random.random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -114,7 +114,7 @@ class ReconnectingClient(ABC, Generic[T]):
         self._socket: ClientSocket | None = None
         self._handshake_done = False  # the dialect's handshake is done
         self._is_writing = False  # messages are written at once
-        self._own_close: Closed | None = None  # set by close()
+        self._own_close: ConnectionClosed | None = None  # set by close()
         self._task: asyncio.Task[None] | None = None
 
     # --- public methods ---
@@ -125,7 +125,7 @@ class ReconnectingClient(ABC, Generic[T]):
         In the counselling dialect, the refusal may follow only after this call: the server accepts a
         WebSocket before it checks the token.
 
-        :raises Closed: the server refuses the client.
+        :raises ConnectionClosed: the server refuses the client.
         """
         if self._task is None and self._received.end_error is None:
             self._task = asyncio.create_task(self._run())
@@ -141,21 +141,21 @@ class ReconnectingClient(ABC, Generic[T]):
         """Return the next received frame.
 
         :arg timeout: seconds; None: no limit.
-        :raises Closed: the client is closed, and all received frames were read.
+        :raises ConnectionClosed: the client is closed, and all received frames were read.
         :raises TimeoutError: no frame arrived within ``timeout``.
         """
         async with asyncio.timeout(timeout):
             return await self._received.get()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the client. Unanswered sends raise `Closed`; received frames can still be read.
+        """Close the client. Unanswered sends raise `ConnectionClosed`; received frames can still be read.
 
         :raises ValueError: the reason has more than ``MAX_REASON_BYTES`` bytes of UTF-8.
         """
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ValueError(f"a close reason has at most {MAX_REASON_BYTES} bytes")
         if self._received.end_error is None:
-            self._own_close = Closed(code, reason)
+            self._own_close = ConnectionClosed(code, reason)
             self._end(self._own_close)
             if self._task is not None:
                 self._task.cancel()
@@ -168,10 +168,10 @@ class ReconnectingClient(ABC, Generic[T]):
         return self._handshake_done
 
     @property
-    def closed(self) -> Closed | None:
+    def closed(self) -> ConnectionClosed | None:
         """The error or close that ended the client, or None while it is connected or reconnects."""
         ended = self._received.end_error
-        return ended if isinstance(ended, Closed) else None
+        return ended if isinstance(ended, ConnectionClosed) else None
 
     def __aiter__(self) -> Self:
         return self
@@ -179,11 +179,11 @@ class ReconnectingClient(ABC, Generic[T]):
     async def __anext__(self) -> T:
         """Return the next frame; iteration ends after a close with 1000 or by :meth:`close`.
 
-        :raises Closed: the client was closed for any other reason.
+        :raises ConnectionClosed: the client was closed for any other reason.
         """
         try:
             return await self._received.get()
-        except Closed as closed:
+        except ConnectionClosed as closed:
             if closed is self._own_close or closed.code == 1000:
                 raise StopAsyncIteration from None
             raise
@@ -303,15 +303,15 @@ class ReconnectingClient(ABC, Generic[T]):
             # readers and senders.
             self._end(error)
         finally:
-            self._end(Closed(1006, "cancelled"))
+            self._end(ConnectionClosed(1006, "cancelled"))
 
-    async def _run_socket(self) -> Closed:
+    async def _run_socket(self) -> ConnectionClosed:
         """Open one socket, use it until it is closed, and return the reason of the close."""
         self._current_token = self._token if isinstance(self._token, str) else self._token()
         self._socket = socket = ClientSocket(self._on_frame)
         try:
             await socket.open(self._url(), self._options.timeout_seconds)
-        except Closed as closed:
+        except ConnectionClosed as closed:
             return closed
         handshake_timer = asyncio.get_running_loop().call_later(
             self._options.timeout_seconds, self._on_handshake_timeout
@@ -328,7 +328,7 @@ class ReconnectingClient(ABC, Generic[T]):
             handshake_timer.cancel()
             self._socket = None
             self._handshake_done = self._is_writing = False
-            own_close = self._own_close or Closed(1000)
+            own_close = self._own_close or ConnectionClosed(1000)
             await socket.close(own_close.code, own_close.reason)
 
     def _on_frame(self, raw: str | bytes) -> None:
@@ -336,7 +336,7 @@ class ReconnectingClient(ABC, Generic[T]):
             self._handle_frame(msgspec.json.decode(raw, type=dict[str, Any]))
         except msgspec.DecodeError as error:
             # No reconnect: the server speaks another dialect, and would send the same frame again.
-            self._end(Closed(1002, f"not a frame of this dialect: {error}"))
+            self._end(ConnectionClosed(1002, f"not a frame of this dialect: {error}"))
             if self._socket is not None:
                 self._socket.begin_close(1002)
 

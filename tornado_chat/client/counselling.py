@@ -121,7 +121,7 @@ class ChatClient(_Counselling[ChatFrame]):
         :arg id: identifies the message; a message that is sent again with the same id, also by another
             client object, is stored once.
         :raises MessageRefused: the server refused the message.
-        :raises Closed: the client was closed before the acknowledgement.
+        :raises ConnectionClosed: the client was closed before the acknowledgement.
         """
         needs_answer = "ack" in self.features
         if id is None and needs_answer:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import msgspec
 
-from tornado_chat.client.socket import ClientSocket, Closed, ReceiveQueue
+from tornado_chat.client.socket import ClientSocket, ConnectionClosed, ReceiveQueue
 
 RECEIVE_TIMEOUT_SECONDS = 60.0
 """The default timeout for connecting and receiving."""
@@ -34,7 +34,7 @@ class RawClient:
         """Connect.
 
         :arg timeout: seconds.
-        :raises Closed: the connection failed; the code is the HTTP status if the upgrade was refused.
+        :raises ConnectionClosed: the connection failed; the code is the HTTP status if the upgrade was refused.
         """
         raw = cls()
         await raw._socket.open(url, timeout, headers)
@@ -46,7 +46,7 @@ class RawClient:
     async def send(self, data: str | bytes) -> None:
         """Send ``data`` as a text frame, without any check.
 
-        :raises Closed: the socket is closed.
+        :raises ConnectionClosed: the socket is closed.
         """
         if self._received.end_error is not None:
             raise self._received.end_error
@@ -56,13 +56,13 @@ class RawClient:
         """Return the next frame, decoded from JSON.
 
         :arg timeout: seconds; None: no limit.
-        :raises Closed: the socket is closed, and all received frames were read.
+        :raises ConnectionClosed: the socket is closed, and all received frames were read.
         :raises TimeoutError: no frame arrived within ``timeout``.
         """
         async with asyncio.timeout(timeout):
             return msgspec.json.decode(await self._received.get())
 
-    async def wait_closed(self, timeout: float | None = RECEIVE_TIMEOUT_SECONDS) -> Closed:
+    async def wait_closed(self, timeout: float | None = RECEIVE_TIMEOUT_SECONDS) -> ConnectionClosed:
         """Wait until the socket is closed, and return code and reason; unread frames can still be read.
 
         :arg timeout: seconds; None: no limit.
@@ -88,4 +88,4 @@ class RawClient:
         await self.close()
 
     def _on_end(self) -> None:
-        self._received.end(self._socket.closed or Closed(1006))
+        self._received.end(self._socket.closed or ConnectionClosed(1006))

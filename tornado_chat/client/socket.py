@@ -24,7 +24,7 @@ from tornado.websocket import (
 T = TypeVar("T")
 
 
-class Closed(Exception):
+class ConnectionClosed(Exception):
     """The connection is closed and will not be opened again.
 
     :arg code: the WebSocket close code; below 1000: the HTTP status of the answer to the upgrade request.
@@ -107,7 +107,7 @@ class ClientSocket:
     async def open(self, url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None) -> None:
         """Connect within ``timeout_seconds``.
 
-        :raises Closed: the connection failed.
+        :raises ConnectionClosed: the connection failed.
         """
         request = HTTPRequest(
             url,
@@ -157,20 +157,20 @@ class ClientSocket:
         with contextlib.suppress(WebSocketClosedError, StreamClosedError):
             self._connection.ping()
 
-    async def wait_closed(self) -> Closed:
+    async def wait_closed(self) -> ConnectionClosed:
         """Wait until the socket is closed, and return code and reason.
 
         A close without a code has code 1006, as in browsers.
         """
         await self._closed.wait()
-        return self.closed or Closed(1006)
+        return self.closed or ConnectionClosed(1006)
 
     @property
-    def closed(self) -> Closed | None:
+    def closed(self) -> ConnectionClosed | None:
         """Code and reason of the close, or None while the socket is open."""
         if self._connection is None or not self._closed.is_set():
             return None
-        return Closed(self._connection.close_code or 1006, self._connection.close_reason or "")
+        return ConnectionClosed(self._connection.close_code or 1006, self._connection.close_reason or "")
 
     def begin_close(self, code: int = 1000, reason: str = "") -> None:
         """Begin the closing handshake. Tornado drops the connection if the peer takes over five seconds."""
@@ -227,16 +227,16 @@ class ClientSocket:
             self.begin_close()
 
 
-def _as_closed(error: Exception) -> Closed:
-    """Convert the error of a failed connect to ``Closed``."""
+def _as_closed(error: Exception) -> ConnectionClosed:
+    """Convert the error of a failed connect to ``ConnectionClosed``."""
     match error:
         case HTTPClientError(code=599):  # a code of Tornado: a timeout, or a connection that was cut
-            return Closed(1006, str(error.message))
+            return ConnectionClosed(1006, str(error.message))
         case HTTPClientError():
-            return Closed(error.code, str(error.message))
+            return ConnectionClosed(error.code, str(error.message))
         case ssl.SSLCertVerificationError():
-            return Closed(1015, error.verify_message)
+            return ConnectionClosed(1015, error.verify_message)
         case WebSocketError():
-            return Closed(1002, str(error))
+            return ConnectionClosed(1002, str(error))
         case _:
-            return Closed(1006, str(error))
+            return ConnectionClosed(1006, str(error))

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tornado_chat.client import (
     ChatClient,
-    Closed,
+    ConnectionClosed,
     NotifyClient,
     ObserveClient,
     Options,
@@ -86,13 +86,13 @@ async def terminal(
     screen.show_line("·", f"{name}: {dialect_terminal.hint}", dim=True)
     try:
         await _converse(dialect_terminal, stdin)
-    except Closed as closed:
+    except ConnectionClosed as closed:
         if closed.code != 1000:
             return _fail(close_text(closed), stderr)
     return 0
 
 
-def close_text(closed: Closed) -> str:
+def close_text(closed: ConnectionClosed) -> str:
     """Return a sentence for people with the reason of the close."""
     sentence = CLOSE_TEXTS.get(closed.code, f"The server closed the connection ({closed.code}).")
     return f"{sentence} ({printable(closed.reason)})" if closed.reason else sentence

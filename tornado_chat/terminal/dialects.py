@@ -12,7 +12,7 @@ from tornado_chat.client import (
     Ack,
     ChatClient,
     ChatFrame,
-    Closed,
+    ConnectionClosed,
     MessageRefused,
     NotifyFrame,
     ObserveFrame,
@@ -99,7 +99,7 @@ class DialectTerminal(ABC, Generic[T]):
             ack = await sending
         except MessageRefused as refused:
             self.screen.show_line("✗", f"{text} ({refused.text})", red=True)
-        except Closed:
+        except ConnectionClosed:
             self.screen.show_line("✗", f"{text} (not confirmed)", red=True)
         else:
             self.screen.show_line("→", f"{text} ✓", ack.time if ack else None)

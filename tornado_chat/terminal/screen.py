@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import AsyncGenerator
 from typing import TextIO
 
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 
 DIM, RED, RESET = "\x1b[2m", "\x1b[31m", "\x1b[0m"
 INDENT = " " * len("08:26:45 · ")
@@ -56,7 +56,7 @@ class Screen:
         if self._echoes and width < os.get_terminal_size(self._out.fileno()).columns:
             self._write("\x1b[1A\x1b[2K")
 
-    def on_change(self, lost: Closed | None) -> None:
+    def on_change(self, lost: ConnectionClosed | None) -> None:
         """Show, once each, that the connection is lost and that the client is connected again.
 
         :arg lost: the reason of the loss; None: the client is connected.

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import House, Peer, token
 from tests.web.api_docs.document_checks import problems
 from tornado_chat.client import RawClient
-from tornado_chat.client.socket import Closed
+from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
 from tornado_chat.core.types import Person, Role
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
@@ -111,7 +111,7 @@ class Listener:
 
     async def rest(self, client: RawClient, channel: str, features: Iterable[str]) -> int:
         """Everything that still comes, up to the close code."""
-        with contextlib.suppress(Closed):
+        with contextlib.suppress(ConnectionClosed):
             while True:
                 self.kind(await client.recv_json(), channel, features)
         assert client.close_code is not None
