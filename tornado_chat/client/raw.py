@@ -34,7 +34,7 @@ class RawClient:
         """Connect.
 
         :arg timeout: seconds.
-        :raises ConnectionClosed: the connection failed; the code is the HTTP status if the upgrade was refused.
+        :raises ConnectionClosed: the connection failed; a refused upgrade has the HTTP status as its code.
         """
         raw = cls()
         await raw._socket.open(url, timeout, headers)
