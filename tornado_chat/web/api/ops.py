@@ -43,7 +43,7 @@ class OpsHandler(PlainHandler):
         if not is_from_networks(self.request, self._networks):
             self.set_status(HTTPStatus.FORBIDDEN)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish("not from here: see [web] ops_networks\n")
+            self.finish("forbidden: the client is not in [web] ops_networks\n")
 
     def write_health(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
