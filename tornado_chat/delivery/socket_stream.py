@@ -246,7 +246,7 @@ class SocketStream:
 
     def send(self, text: bytes) -> None:
         """Write a text frame now; close the socket if it has more unsent bytes than the limit."""
-        self._send(websocket.frame(websocket.TEXT, text))
+        self._send(websocket.encode_frame(websocket.TEXT, text))
 
     def _send(self, frame: bytes) -> None:
         if not self.closed and self._transport.send_frame(frame) > self.limit_bytes:
@@ -306,5 +306,5 @@ class SocketStream:
         if key in frame_cache:
             return frame_cache[key]
         text = self._encoder.encode(event, own)
-        frame = frame_cache[key] = None if text is None else websocket.frame(websocket.TEXT, text)
+        frame = frame_cache[key] = None if text is None else websocket.encode_frame(websocket.TEXT, text)
         return frame

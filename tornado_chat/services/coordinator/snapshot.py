@@ -184,10 +184,10 @@ class CoordinatorSnapshot:
 
     def _since(self, loop_time: float) -> tuple[str, float]:
         age = self._loop.time() - loop_time
-        return self._times.text(int((time.time() - age) * 1e6)), round(age, 1)
+        return self._times.format(int((time.time() - age) * 1e6)), round(age, 1)
 
     def _since_wall(self, microseconds: int) -> tuple[str, float]:
-        return self._times.text(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
+        return self._times.format(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
 
 
 def _participant(person: Person, present: bool) -> shown.ParticipantStatus:

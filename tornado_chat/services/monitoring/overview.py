@@ -161,7 +161,7 @@ class StatusReporter:
     # --- times ---
 
     def _format_time(self, seconds: float) -> str:
-        return self._times.text(int(seconds * 1e6))
+        return self._times.format(int(seconds * 1e6))
 
 
 def _memory() -> int | None:
