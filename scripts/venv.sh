@@ -1,9 +1,9 @@
-# Sourced by the other scripts: changes to the clone's root and manages its virtual environment, .venv.
+# Sourced by the other scripts: changes to the clone's root and makes a virtual environment there, in .venv.
 #
 # prepare run     installs the program and its dependencies
-# prepare test    also installs the dependencies of the tests
+# prepare test    installs the dependencies of the tests, too
 #
-# Later calls return at once: a file .venv/installed-* records the installation and its path.
+# A repeated call is quick: a file .venv/installed-* records what is installed, and for which folder.
 
 set -eu
 
@@ -36,13 +36,13 @@ prepare() {
     printf '%s\n' "$root" >".venv/installed-$1"
 }
 
-# shellcheck disable=SC3013 # -nt is not in POSIX, but all shells have it
+# shellcheck disable=SC3013 # not in POSIX, but in every shell
 is_fresh() {
     [ .venv/installed-"$1" -nt setup.cfg ] && [ .venv/installed-"$1" -nt pyproject.toml ] &&
         ! was_moved && .venv/bin/python -c '' 2>/dev/null
 }
 
-# The programs in .venv/bin contain the path of their installation.
+# The programs in .venv/bin contain the path where they were installed.
 was_moved() {
     for stamp in .venv/installed-*; do
         if [ -f "$stamp" ] && [ "$(cat "$stamp")" != "$root" ]; then
@@ -54,10 +54,10 @@ was_moved() {
 
 make_venv() { # folder
     find_python
-    say "Creating a virtual environment with $python in $(realpath -m "$1") ..."
+    say "Making a virtual environment with $python in $(realpath -m "$1") ..."
     has_ensurepip || { apt_install python3-venv && has_ensurepip; } ||
-        die "$python cannot create a virtual environment with pip; install Debian's package python3-venv" \
-            "(apt-get install python3-venv), or the one of this Python's version, such as python3.12-venv"
+        die "$python cannot make a virtual environment with pip in it; install Debian's package python3-venv" \
+            "(apt-get install python3-venv), or the one of this Python's version, as python3.12-venv"
     "$python" -m venv --clear "$1" || die "$python -m venv failed; its message is above"
 }
 
@@ -70,10 +70,9 @@ find_python() {
         python=python3
     fi
     command -v "$python" >/dev/null 2>&1 ||
-        die "$python was not found; install Python 3.11 or later, or name it: PYTHON=/path/to/python3 $0"
+        die "there is no $python here; install Python 3.11 or later, or name one: PYTHON=/path/to/python3 $0"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        die "$python is $("$python" -V 2>&1), but Python 3.11 or later is required; name it:" \
-            "PYTHON=/path/to/python3 $0"
+        die "$python is $("$python" -V 2>&1), and Python 3.11 or later is needed; name one: PYTHON=/path/to/python3 $0"
 }
 
 # Debian has ensurepip in a separate package.

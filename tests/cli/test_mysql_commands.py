@@ -104,7 +104,7 @@ def test_errors_name_the_remedy(
 
     unreachable = error("mysql://root@127.0.0.1:1/x")
     assert "127.0.0.1:1 does not answer" in unreachable
-    assert "Is the server running" in unreachable
+    assert "Check that the server is running" in unreachable
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

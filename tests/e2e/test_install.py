@@ -70,7 +70,7 @@ def machine(environ: dict[str, str], wheel: Path, tmp_path_factory: pytest.TempP
     """Return a folder into which the wheel is installed like on a machine."""
     root = tmp_path_factory.mktemp("machine")
     output = install(environ, "--root", root, wheel)
-    assert f"Generated a secret for tokens: {root}/etc/tornado-chat/credentials/jwt_secret" in output
+    assert f"Made a secret for tokens: {root}/etc/tornado-chat/credentials/jwt_secret" in output
     return root
 
 
@@ -165,9 +165,7 @@ def test_reinstalling_keeps_edited_files(environ: dict[str, str], wheel: Path, m
         (originals / path.name).write_text("what the version before brought\n")
     unit.write_text("what the version before brought\n")
     output = install(environ, "--root", machine, wheel)
-    assert (
-        f"You have edited {ini}: the new version is {ini}.new. Compare them and adopt the changes." in output
-    )
+    assert f"You have edited {ini}: the new version is {ini}.new; compare them." in output
     assert ini.read_text() == "[server]\nport = 9000\n"
     assert (ini.with_name("tornado-chat.ini.new")).read_bytes() == before[str(ini)][1]
     assert unit.read_bytes() == before[str(unit)][1]  # not edited, so replaced
@@ -205,9 +203,9 @@ def test_another_prefix_and_uninstalling(
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        (["--what"], "unknown option --what"),
-        (["--root"], "--root requires a value"),
-        (["--prefix", "opt"], "--prefix requires an absolute path"),
+        (["--what"], "there is no option --what"),
+        (["--root"], "--root needs a value"),
+        (["--prefix", "opt"], "--prefix needs a path from /"),
         (["--root", "/tmp/nothing-here", "--uninstall"], "is not installed in /tmp/nothing-here/opt"),
     ],
 )

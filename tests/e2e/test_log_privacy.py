@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import House, Peer, token
 from tests.e2e.conftest import Process
-from tornado_chat.client import Closed, RawClient
+from tornado_chat.client import ConnectionClosed, RawClient
 
 MARK = "zKw7Qm2XvT"
 HOST = token("service", "host")
@@ -81,7 +81,7 @@ def mark(where: str) -> str:
 
 
 async def drain(socket: RawClient) -> None:
-    with contextlib.suppress(Closed, TimeoutError):
+    with contextlib.suppress(ConnectionClosed, TimeoutError):
         while True:
             await socket.recv_json(0.5)
 
@@ -152,7 +152,7 @@ async def support(house: House) -> None:
     await user.close()
     for text in (MARK, f"boom{MARK}", token("user", 9) + MARK, token("waiter", 1)):
         peer = Peer(await house.connect("/v1/ws/user/connect"))
-        with contextlib.suppress(Closed):
+        with contextlib.suppress(ConnectionClosed):
             await peer.sign_in_with(text)
         await drained(peer.client)
 
@@ -215,8 +215,13 @@ async def test_no_text_and_no_token_is_logged(process: Process, tmp_path: Path, 
         *("failed in filter_message: RuntimeError", "failed in filter_message: SystemExit"),
         *("failed in message_posted: UnicodeDecodeError", "failed in filter_notification: ValueError"),
         *("failed in authenticate: KeyError", "failed in a background task: LookupError"),
-        *("the database refused a batch", "a thread has ended by an error", "Exception in callback"),
-        *("Task exception was never retrieved", "careless.py", "in filter_message", "which was the cause of"),
+        *("the database refused a batch", "a thread has ended with an error", "Exception in callback"),
+        *(
+            "Task exception was never retrieved",
+            "careless.py",
+            "in filter_message",
+            "this error was the cause of",
+        ),
     ):
         assert told in text, told
     found = [line for line in log if MARK in line]

@@ -22,7 +22,7 @@ from tornado_chat.storage import messages, models
 from tornado_chat.storage.database import open_database
 
 NAME = "chat"
-AWAY = ("the database takes nothing", "the database is away", "could not be stored yet")
+AWAY = ("the database accepts no writes", "the database is unavailable", "could not be stored yet")
 
 
 @pytest.fixture
@@ -262,5 +262,5 @@ async def test_a_restart_of_both_servers_continues_the_conversations(
     while (await late.recv_json())["msg"] != "after":  # earlier messages may be sent again
         pass
     database = open_database(_storage(server.port))
-    assert models.Writer.select().count(database) == 2  # that of the killed process is removed later
+    assert models.WriterProcess.select().count(database) == 2  # that of the killed process is removed later
     database.close()

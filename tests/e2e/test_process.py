@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import token
 from tests.e2e.conftest import Process
 from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
-from tornado_chat.client import ChatClient, Closed, RawClient
+from tornado_chat.client import ChatClient, ConnectionClosed, RawClient
 from tornado_chat.storage import schema
 
 VISITOR = token("user", 1, "小林")
@@ -26,7 +26,7 @@ COUNSELLOR = token("consultant", 2, "陈老师")
 async def all_frames(client: RawClient) -> list[dict[str, Any]]:
     """Return all frames that a closed socket had received."""
     frames = []
-    with contextlib.suppress(Closed):
+    with contextlib.suppress(ConnectionClosed):
         async for frame in _frames(client):
             frames.append(frame)
     return frames

@@ -22,7 +22,7 @@ from tests.conftest import House, token
 from tornado_chat import config
 from tornado_chat.client import (
     ChatClient,
-    Closed,
+    ConnectionClosed,
     ObserveClient,
     Options,
     RawClient,
@@ -33,7 +33,9 @@ from tornado_chat.core.types import ConversationState, Kind, SessionState
 from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
 
-CLIENT_OPTIONS = Options(initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval=2.0, timeout=5.0)
+CLIENT_OPTIONS = Options(
+    initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval_seconds=2.0, timeout_seconds=5.0
+)
 SETTLE_TIMEOUT_SECONDS = 60.0  # from the last fault until every message must have arrived
 MAX_UNRECEIVED_MESSAGES = 500  # that a sender is ahead of its listener
 
@@ -280,7 +282,7 @@ class Crowd:
     async def _run_seed_listener(self, jwt: str, session: int, conversation: NumberedConversation) -> None:
         """Listen like a front end of the seed that can only reconnect."""
         while not self._is_over(conversation):
-            with contextlib.suppress(Closed, TimeoutError, OSError):
+            with contextlib.suppress(ConnectionClosed, TimeoutError, OSError):
                 client = await RawClient.connect(f"{self._url}/chat?token={jwt}&sessionId={session}&type=0")
                 try:
                     while not self._is_over(conversation):

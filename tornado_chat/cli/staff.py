@@ -200,7 +200,7 @@ def _accounts(config_arguments: ConfigArguments) -> Iterator[tuple[Config, "peew
     if missing:
         raise click.ClickException(missing)
     with database_session(config) as (database, schema):
-        if not all(applied for _, applied in schema.status(database)):
+        if not all(applied for _, applied in schema.migration_status(database)):
             raise click.ClickException(
                 f"the database {config.storage.url} has an older schema: make a backup, then run "
                 "`tornado-chat db upgrade` with the same configuration"

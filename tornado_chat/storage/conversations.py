@@ -1,7 +1,7 @@
-"""Support conversations, from the place in the line to the rating.
+"""Queries for support conversations, from the queue to the rating.
 
-Functions that change something take the writer's ``Transaction``, and change a conversation only
-if it still is in the state that they expect.
+Functions that change a conversation take the writer's ``Transaction``, and change the conversation only
+if it is still in the state that the caller expects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,16 @@ _FIELDS = tuple(Conversation.__struct_fields__)
 
 
 def unfinished(database: pw.Database) -> list[Conversation]:
-    """Everybody who waits or talks, oldest first: what a restart must go on with."""
+    """Return the waiting and active conversations, oldest first: a restarted server continues them."""
     query = _table.select().where(_table.state != ConversationState.ENDED.value).order_by(_table.id)
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
 def change_counts(database: pw.Database) -> dict[int, int]:
-    """How often each unfinished conversation has changed, by its number: a tenth of the work of reading all."""
+    """Return the change count of each unfinished conversation, by id.
+
+    This takes a tenth of the time of reading the whole conversations.
+    """
     query = _table.select(_table.id, _table.changes).where(_table.state != ConversationState.ENDED.value)
     return {number: changes or 0 for number, changes in query.tuples().execute(database)}
 
@@ -43,13 +46,13 @@ def get(database: pw.Database, conversation_id: int) -> Conversation | None:
 
 
 def unfinished_of(database: pw.Database, user: Person) -> Conversation | None:
-    """The conversation in which a user waits or talks."""
+    """Return the user's waiting or active conversation, if there is one."""
     row = _table.select().where(_table.open_user == user.key).dicts().first(database)
     return _conversation(row) if row else None
 
 
 def active_of_waiter(database: pw.Database, waiter: Person) -> list[Conversation]:
-    """The conversations that a waiter has now, oldest first."""
+    """Return the active conversations of a waiter, oldest first."""
     query = _table.select().where(
         (_table.waiter == waiter.key) & (_table.state == ConversationState.ACTIVE.value)
     )
@@ -57,7 +60,7 @@ def active_of_waiter(database: pw.Database, waiter: Person) -> list[Conversation
 
 
 def active_of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[Conversation]:
-    """The conversations that any of these waiters has now, oldest first."""
+    """Return the active conversations of these waiters, oldest first."""
     query = _table.select().where(
         _table.waiter.in_([waiter.key for waiter in waiters])
         & (_table.state == ConversationState.ACTIVE.value)
@@ -66,13 +69,13 @@ def active_of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[
 
 
 def find_many(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
-    """Those of ``ids`` that there are."""
+    """Return the existing conversations of ``ids``."""
     query = _table.select().where(_table.id.in_(ids))
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
 def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
-    """Whether the user is with the waiter at this moment."""
+    """Return True if the waiter and the user have an active conversation."""
     query = _table.select().where(
         (_table.open_user == user.key)
         & (_table.waiter == waiter.key)
@@ -82,14 +85,14 @@ def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
 
 
 def latest_of_user(database: pw.Database, user: Person) -> Conversation | None:
-    """The user's newest conversation, finished or not."""
+    """Return the user's newest conversation, finished or not."""
     query = _table.select().where(_table.user == user.key).order_by(_table.id.desc()).dicts()
     row = query.first(database)
     return _conversation(row) if row else None
 
 
 def ended_of(database: pw.Database, user: Person, before: int | None, limit: int) -> list[Conversation]:
-    """The user's finished conversations with numbers below ``before`` (None: all), newest first."""
+    """Return the user's finished conversations with ids below ``before`` (None: all), newest first."""
     query = _table.select().where((_table.user == user.key) & (_table.state == ConversationState.ENDED.value))
     if before is not None:
         query = query.where(_table.id < before)
@@ -100,9 +103,11 @@ def ended_of(database: pw.Database, user: Person, before: int | None, limit: int
 def join(
     tx: Transaction, user: Person, name: str | None, uuid: str, claims: Mapping[str, Any] | None = None
 ) -> Conversation:
-    """The user's unfinished conversation; a new one, in which it waits, if there is none.
+    """Return the user's unfinished conversation, or create one in which the user waits.
 
-    ``uuid`` is the address of the user in a new one. Two processes that ask at once get the same one.
+    Two processes that call this at the same time get the same conversation.
+
+    :arg uuid: the user's address in a new conversation.
     """
     found = unfinished_of(tx.database, user)
     if found is not None:
@@ -128,7 +133,7 @@ def join(
     ).on_conflict_ignore().execute(tx.database)
     joined = unfinished_of(tx.database, user)
     assert joined, f"the conversation of {user.key} vanished"
-    if joined.user_uuid == uuid:  # not the one that another process made at this very moment
+    if joined.user_uuid == uuid:  # otherwise another process has created the conversation at the same moment
         tx.emit(ConversationQueued(joined))
     return joined
 
@@ -141,9 +146,9 @@ def assign(
     waiter_uuid: str,
     reason: str,
 ) -> Conversation:
-    """Give a waiting user a waiter, or an active one (transfer) another.
+    """Assign a waiter to a waiting conversation, or another waiter to an active one (transfer).
 
-    :raises Conflict: it is no longer as ``conversation`` says.
+    :raises Conflict: the conversation has changed since ``conversation`` was read.
     """
     changed = _change(
         tx,
@@ -161,7 +166,7 @@ def assign(
 
 
 def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
-    """Its waiter is lost: the user waits again, at the head of the line.
+    """Put the user of a conversation whose waiter is lost back to the head of the queue.
 
     :raises Conflict: as ``assign``.
     """
@@ -180,7 +185,10 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
 
 
 def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
-    """``gone`` has left for good. Ending it twice changes nothing."""
+    """End a conversation. An ended conversation stays as it is.
+
+    :arg gone: the participant who has left for good.
+    """
     current = _get(tx, conversation_id)
     if current.state is ConversationState.ENDED:
         return current
@@ -190,7 +198,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
 
 def rate(tx: Transaction, conversation_id: int, stars: int, feedback: str | None) -> None:
-    """The user's rating. The last one given counts."""
+    """Store the user's rating, which replaces an earlier one."""
     _table.update(rate=stars, feedback=feedback).where(_table.id == conversation_id).execute(tx.database)
 
 
@@ -202,7 +210,8 @@ def _change(tx: Transaction, conversation: Conversation, **fields: Any) -> Conve
             (_table.id == conversation.id)
             & (_table.state == conversation.state.value)
             & (_table.waiter.is_null() if waiter is None else _table.waiter == waiter.key)
-            # It may have left this state and come back to it: given back, and assigned to the same one again.
+            # The state and waiter may be the same after several changes: requeued, then assigned to the same
+            # waiter.
             & (pw.fn.COALESCE(_table.changes, 0) == conversation.changes)
         )
         .execute(tx.database)

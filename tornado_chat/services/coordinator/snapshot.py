@@ -133,13 +133,13 @@ class CoordinatorSnapshot:
 
     # --- inside ---
 
-    def _queue_status(self) -> shown.QueueStatus:
+    def _queue_status(self) -> shown.QueueOverview:
         desk = self._dispatcher.desk
         first = [
             self._waiting(self._dispatcher.case(each.number))
             for each in islice(desk.in_order(), shown.MAX_LIST_ENTRIES)
         ]
-        return shown.QueueStatus(len(desk), round(self.longest_wait(), 1), first)
+        return shown.QueueOverview(len(desk), round(self.longest_wait(), 1), first)
 
     def _waiting(self, case: Case) -> shown.QueuedUserStatus:
         since, seconds = self._since(case.waits_since)
@@ -153,8 +153,8 @@ class CoordinatorSnapshot:
         pooled = self._dispatcher.desk.pool.get(waiter.person)
         return "ready" if pooled is not None and pooled.free else "busy"
 
-    def _waiter(self, waiter: WaiterState) -> shown.WaiterStatus:
-        return shown.WaiterStatus(
+    def _waiter(self, waiter: WaiterState) -> shown.WaiterOverview:
+        return shown.WaiterOverview(
             waiter.person.host_id,
             waiter.name,
             self._state(waiter),
@@ -184,10 +184,10 @@ class CoordinatorSnapshot:
 
     def _since(self, loop_time: float) -> tuple[str, float]:
         age = self._loop.time() - loop_time
-        return self._times.text(int((time.time() - age) * 1e6)), round(age, 1)
+        return self._times.format(int((time.time() - age) * 1e6)), round(age, 1)
 
     def _since_wall(self, microseconds: int) -> tuple[str, float]:
-        return self._times.text(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
+        return self._times.format(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
 
 
 def _participant(person: Person, present: bool) -> shown.ParticipantStatus:

@@ -14,7 +14,7 @@ from tornado_chat.wire import support_frames as frames
 
 
 class SupportHandler(SocketHandler):
-    """What the two have in common: ``initialize``, authentication in time, talking."""
+    """Base class of the two endpoints: ``initialize``, authentication with a timeout, common commands."""
 
     role: Role
     connection: SupportConnection | None = None
@@ -46,7 +46,7 @@ class SupportHandler(SocketHandler):
         return self.run_command(self.connection, command)
 
     async def run_command(self, connection: SupportConnection, command: wire.Command) -> None:
-        """Do what only one side, or only a few, ask for."""
+        """Execute a command other than ``auth`` and messages."""
         support, payload = self.services.support, command.payload
         match payload:
             case frames.Connect():
@@ -110,7 +110,10 @@ class SupportHandler(SocketHandler):
         self.services.support.sign_in(self.connection)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
-        """After this a page knows that the conversations which it has not been given (again) are over."""
+        """Send ``ready_success``, if requested: all open conversations were sent before this frame.
+
+        The client then knows that all other conversations have ended.
+        """
         if "ready" in self.frames.features:
             self.send(self.frames.success("ready_success", frames.ReadyNoted(ready), command.id))
 
@@ -127,7 +130,7 @@ class SupportHandler(SocketHandler):
 
 
 class UserHandler(SupportHandler):
-    """A user who wants a waiter."""
+    """``/v1/ws/user/connect``: the socket of a user."""
 
     endpoint = "user"
     role = Role.USER
@@ -138,7 +141,7 @@ class UserHandler(SupportHandler):
 
 
 class WaiterHandler(SupportHandler):
-    """A waiter at work."""
+    """``/v1/ws/waiter/connect``: the socket of a waiter."""
 
     endpoint = "waiter"
     role = Role.WAITER
