@@ -170,5 +170,8 @@ def _sbin_environment() -> dict[str, str]:
 
 
 def _common_options(data: Path) -> list[str]:
+    # A server that starts removes the temporary tables in its tmpdir, also those of another server in /tmp.
+    temporary = data.with_name("tmp")
+    temporary.mkdir(exist_ok=True)
     user = ["--user=root"] if os.getuid() == 0 else []
-    return ["--no-defaults", f"--datadir={data}", *user]
+    return ["--no-defaults", f"--datadir={data}", f"--tmpdir={temporary}", *user]
