@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tornado_chat import config
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.auth.access import AccessControl
-from tornado_chat.services.auth.accounts import Staff
+from tornado_chat.services.auth.accounts import Accounts
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
@@ -30,7 +30,7 @@ class Services:
     support: Support
     support_history: SupportHistory
     guests: Guests
-    staff: Staff
+    accounts: Accounts
     status_aggregator: StatusAggregator
     metrics: Metrics
     frames: CounsellingEncoders

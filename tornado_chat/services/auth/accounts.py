@@ -54,7 +54,7 @@ class AccountToken(NamedTuple):
     expires_in: int
 
 
-class Staff:
+class Accounts:
     """Signing in, and what comes after.
 
     :arg key: of ``own_key``; None: accounts are switched off.
@@ -69,7 +69,7 @@ class Staff:
         store: Store,
         connections: Connections,
         passwords: Passwords,
-        attempts: LoginThrottle,
+        login_throttle: LoginThrottle,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -78,7 +78,7 @@ class Staff:
         self._store = store
         self._connections = connections
         self._passwords = passwords
-        self._login_throttle = attempts
+        self._login_throttle = login_throttle
         self._clock = clock
         self._touched_at = 0.0
         self._sweeper: asyncio.Task[None] | None = None

@@ -105,7 +105,7 @@ class Counselling:
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Published], None],
         *,
-        found: RoomLookup,
+        room_lookup: RoomLookup,
         access_control: AccessControl,
         filtering: MessageFilter,
         plugins: PluginManager,
@@ -117,7 +117,7 @@ class Counselling:
         self._receipts = receipts
         self._loop = loop
         self._publish = publish
-        self._rooms = found
+        self._room_lookup = room_lookup
         self._access_control = access_control
         self._filtering = filtering
         self._plugins = plugins
@@ -217,7 +217,7 @@ class Counselling:
         :raises Conflict: it is over.
         """
         thread = Thread(Kind.SESSION, session_id)
-        await self._rooms.get(thread)
+        await self._room_lookup.get(thread)
         allowed = await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, thread)
         if not allowed and not await self._may_observe(identity, session_id):
             raise Forbidden("not_your_session")
@@ -310,7 +310,7 @@ class Counselling:
         # First of all: an end that comes while we read is either seen by that or heard live.
         await self._hub.subscribe_and_prepare(socket_stream, thread)
         try:
-            room, missed = await self._rooms.get_with_missed(thread, person)
+            room, missed = await self._room_lookup.get_with_missed(thread, person)
             if person not in (room.asker, room.helper):
                 raise Forbidden("not_your_session")
         except ChatError:

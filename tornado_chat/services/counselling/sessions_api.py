@@ -26,14 +26,14 @@ class Sessions:
         store: Store,
         notifications: Notifications,
         counselling: Counselling,
-        found: RoomLookup,
+        room_lookup: RoomLookup,
         access_control: AccessControl,
         plugins: PluginManager,
     ) -> None:
         self._store = store
         self._notifications = notifications
         self._counselling = counselling
-        self._rooms = found
+        self._room_lookup = room_lookup
         self._access_control = access_control
         self._plugins = plugins
 
@@ -91,7 +91,7 @@ class Sessions:
 
         :raises Conflict: ``record_id`` is taken by another record.
         """
-        session = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        session = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if not await self._access_control.is_allowed_by_plugin(
             identity, Action.SUPERVISE, session.thread
         ) and (identity.person.role not in HOST_ROLES and identity.person != session.helper):
@@ -115,7 +115,7 @@ class Sessions:
     async def read(self, identity: Identity, thread: Thread) -> Room:
         """A session or record, for those who may read it: its participants, the supervisors of
         the session, admins and the host."""
-        room = await self._rooms.get(thread)
+        room = await self._room_lookup.get(thread)
         await self._may_read(identity, room)
         return room
 
@@ -140,7 +140,7 @@ class Sessions:
         try:
             room, found = await self._store.read(_room_and_page, thread, after, limit + 1)
         except NotFound:  # the host may know it
-            room = await self._rooms.get(thread)
+            room = await self._room_lookup.get(thread)
             found = await self._store.read(messages.after, thread, after, limit + 1)
         await self._may_read(identity, room)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
@@ -159,7 +159,7 @@ class Sessions:
 
     async def end(self, identity: Identity, session_id: int) -> Room:
         """End a session at once. A finished one stays as it is."""
-        room = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if not await self._access_control.is_allowed_by_plugin(identity, Action.END, room.thread) and (
             identity.person not in (room.asker, room.helper) and identity.person.role not in HOST_ROLES
         ):
@@ -168,7 +168,7 @@ class Sessions:
 
     async def rate(self, identity: Identity, session_id: int, stars: int, feedback: str | None) -> Room:
         """The visitor's rating. The last one given counts."""
-        room = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
         return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))

@@ -129,10 +129,10 @@ class StaffSessionHandler(StaffHandler):
     async def post(self) -> None:
         """For the pages of this server only: requests of other origins are refused."""
         given = self.body(_credentials_decoder)
-        signed_in = await self.services.staff.sign_in(
+        signed_in = await self.services.accounts.sign_in(
             given.name, given.password, self.request.remote_ip or "", self.get_staff_cookie(DEVICE_COOKIE)
         )
-        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        await self.services.accounts.sign_out(self.get_staff_cookie(SESSION_COOKIE))
         self.set_staff_cookie(SESSION_COOKIE, signed_in.secret)
         self.set_staff_cookie(DEVICE_COOKIE, signed_in.device, DEVICE_DAYS)
         self.set_status(HTTPStatus.NO_CONTENT)
@@ -147,7 +147,7 @@ class StaffSessionHandler(StaffHandler):
     )
     async def get(self) -> None:
         """By the cookie of ``POST``."""
-        account = await self.services.staff.find_account(self.get_staff_cookie(SESSION_COOKIE))
+        account = await self.services.accounts.find_account(self.get_staff_cookie(SESSION_COOKIE))
         self.respond(SignedIn(Account(**_account_fields(account)) if account else None))
 
     @operation(
@@ -159,7 +159,7 @@ class StaffSessionHandler(StaffHandler):
     )
     async def delete(self) -> None:
         """Ends the session, the tokens that were made for it, and the sockets that were opened with them."""
-        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        await self.services.accounts.sign_out(self.get_staff_cookie(SESSION_COOKIE))
         self.clear_staff_cookie(SESSION_COOKIE)
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
@@ -175,7 +175,7 @@ class StaffTokenHandler(StaffHandler):
     )
     async def post(self) -> None:
         """By the cookie of the session; sent as application/json, as a form of another site cannot."""
-        made = await self.services.staff.issue_token(self.get_staff_cookie(SESSION_COOKIE))
+        made = await self.services.accounts.issue_token(self.get_staff_cookie(SESSION_COOKIE))
         self.respond(OwnToken(made.token, made.expires_in, **_account_fields(made.account)))
 
 
