@@ -37,7 +37,7 @@ def policy(name: str, clock: Callable[[], int]) -> QueuePolicy:
     # By its name: the plugins that come along know the server, and not the other way round.
     plugin = import_module("tornado_chat_plugins.queue_policy")
     made: QueuePolicy = plugin.Policy(
-        plugin.rules(plugin.QueueSettings(priority=True, sticky=True, skills=True)), clock
+        plugin.make_rules(plugin.QueueSettings(priority=True, sticky=True, skills=True)), clock
     )
     return made
 

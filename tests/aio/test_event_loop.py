@@ -25,7 +25,7 @@ async def stuck():
 PROGRAM = """
 import asyncio, logging, threading
 from concurrent.futures import ThreadPoolExecutor
-from tornado_chat.aio.event_loop import end, new_loop
+from tornado_chat.aio.event_loop import new_loop, shut_down
 {stuck}
 async def main():
     task = asyncio.create_task(stuck())
@@ -36,7 +36,7 @@ logging.basicConfig(level="INFO")
 executor = ThreadPoolExecutor()
 loop = new_loop(executor)
 task = loop.run_until_complete(main())
-end(loop, executor, 7)
+shut_down(loop, executor, 7)
 """
 
 

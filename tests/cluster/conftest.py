@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.redis_server import RedisServer
-from tests.timeout_seconds import PATIENCE
+from tests.patience import PATIENCE
 from tornado_chat import config
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.cluster.redis_link import LinkTimings

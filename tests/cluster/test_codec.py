@@ -48,7 +48,7 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
 def there_and_back(value: Any) -> Any:
     envelope = CODEC.decode_envelope(CODEC.encode("box-1-ab", 7, value))
     assert envelope is not None
-    assert envelope[:3] == ("box-1-ab", 7, type(value).__name__)
+    assert envelope[:3] == ("box-1-ab", 7, published_name(type(value)))
     return CODEC.decode_value(envelope)
 
 

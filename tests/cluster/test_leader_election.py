@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
 from tests.redis_server import RedisServer
-from tests.timeout_seconds import PATIENCE
+from tests.patience import PATIENCE
 from tornado_chat import config
 from tornado_chat.cluster import own_facts
 from tornado_chat.cluster.facts import (

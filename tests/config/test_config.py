@@ -11,7 +11,7 @@ from tornado_chat import config
 from tornado_chat.config.loader import config_files, load
 from tornado_chat.config.sections import Config, ConfigError, sample_ini
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

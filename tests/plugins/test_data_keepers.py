@@ -106,7 +106,7 @@ def test_the_audit_keeps_its_records_and_chains_the_operations(
     database: pw.Database, keepers: DataKeepers, key: bytes
 ) -> None:
     world = build(database)
-    chain.append(database, key, chain.Entry(LIN.key, "joined", 1, world.session.id), NOW)
+    chain.append(database, key, chain.AuditEntry(LIN.key, "joined", 1, world.session.id), NOW)
     recorder = OperationRecorder(database, keepers, "erase", LIN)
     recorder.record_state("begun")
     erasure = erase(database, keepers, LIN)

@@ -107,7 +107,7 @@ def test_this_machine_needs_no_tls(host: str) -> None:
 def test_neither_a_rule_nor_its_mistakes_show_secrets() -> None:
     line = "https://me:hidden1@host:1/hook?key=hidden2#hidden3"
     rule = rules.parse(Channel.WEBHOOK, line)
-    [target] = rules.targets([(rule, rule.address, rules.shown_url(rule.address))]).values()
+    [target] = rules.merge_targets([(rule, rule.address, rules.redact_url(rule.address))]).values()
     assert target.shown == "https://host:1/hook"
     assert "hidden" not in repr(target) + repr(rule) + target.key
     with pytest.raises(ValueError) as caught:
@@ -118,7 +118,7 @@ def test_neither_a_rule_nor_its_mistakes_show_secrets() -> None:
 def test_one_address_in_two_rules_is_one_target() -> None:
     lines = ["https://host/ role=user", "https://host/ type=2", "https://other/"]
     parsed = [rules.parse(Channel.WEBHOOK, line) for line in lines]
-    found = rules.targets([(rule, rule.address, rule.address) for rule in parsed])
+    found = rules.merge_targets([(rule, rule.address, rule.address) for rule in parsed])
     assert len(found) == 2
     first = next(iter(found.values()))
     assert first.is_wanted(notification(Role.USER, 0), True)
@@ -636,12 +636,12 @@ async def test_an_attempt_under_way_is_finished_before_the_stop(house: House, re
 async def test_not_too_many_at_once_and_not_all_to_one(house: House, receiver: Receiver) -> None:
     receiver.then = None
     await asyncio.gather(*(notify(house, id) for id in range(12)))
-    first = [(await receiver.get()).path for _ in range(sending.AT_ONCE)]
+    first = [(await receiver.get()).path for _ in range(sending.MAX_CONCURRENT_ATTEMPTS)]
     assert sorted(first) == ["/a"] * 4 + ["/b"] * 4
     receiver.then = 204
     receiver.open.set()
     await until(house, lambda rows: len(rows) == 24 and all_in("delivered")(rows))
-    assert receiver.most_at_once == sending.AT_ONCE == 8
+    assert receiver.most_at_once == sending.MAX_CONCURRENT_ATTEMPTS == 8
 
 
 @pytest.mark.gen_test
@@ -748,7 +748,7 @@ async def test_old_deliveries_are_removed(house: House, receiver: Receiver) -> N
     old, young = await until(house, lambda rows: len(rows) == 2 and all_in("delivered")(rows))
 
     def age(tx: Any) -> None:
-        NotifyDelivery.update(next_at=tx.now - worker.KEPT - SECOND).where(
+        NotifyDelivery.update(next_at=tx.now - worker.RETENTION_MICROSECONDS - SECOND).where(
             NotifyDelivery.id == old.id
         ).execute(tx.database)
 
