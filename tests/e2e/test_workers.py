@@ -340,7 +340,7 @@ async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manag
     finally:
         os.kill(there[1], signal.SIGCONT)
     assert [each["number"] for each in status["processes"]] == [1]
-    await process.said(message := "process 2 does not say how it is: TimeoutError")
+    await process.said(message := "process 2 does not report its status: TimeoutError")
     process.expected.append(message)
 
 

@@ -68,7 +68,7 @@ class TestKeeping:
     async def test_a_database_that_is_away_is_asked_again_later(
         self, house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
     ) -> None:
-        expected_logs.append("what is older than 30 days has to wait")
+        expected_logs.append("data older than 30 days is removed later")
         monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
         monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.01)
         store = house.server._store
@@ -133,7 +133,7 @@ async def test_stopping_in_the_middle_goes_on_after_the_next_start(
 async def test_a_mistake_is_told_and_does_not_end_it(
     house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    expected_logs.append("what is older than 30 days could not be removed")
+    expected_logs.append("data older than 30 days could not be removed")
     monkeypatch.setattr(housekeeping, "RUN_INTERVAL_SECONDS", 0.01)
     service = house.server._retention
     done = asyncio.Event()

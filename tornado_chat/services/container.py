@@ -1,4 +1,4 @@
-"""All services of one server, as the web layer gets them."""
+"""The services of a server that the web layer uses."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,10 @@ from tornado_chat.wire.times import LocalTimes
 
 @dataclass
 class Services:
-    """:ivar limits: like ``support_settings``, may be others after a reload: never keep them."""
+    """The services and settings for request handlers.
+
+    :ivar limits: as ``support_settings``, replaced by a reload: handlers must not keep them.
+    """
 
     access_control: AccessControl
     connections: Connections

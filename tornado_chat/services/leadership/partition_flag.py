@@ -14,7 +14,7 @@ from tornado_chat.storage import leases
 
 FLAG_PREFIX = "cut off "
 FLAG_SECONDS = 15.0
-"""The lifetime of a flag: longer than clocks differ, but short, as a dead process's flag delays the timers."""
+"""The lifetime of a flag: longer than clocks differ, but short, as a dead process's flag delays timers."""
 
 
 class PartitionFlag:
