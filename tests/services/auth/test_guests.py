@@ -54,8 +54,19 @@ def test_only_guests_are_renewed() -> None:
         with pytest.raises(Forbidden) as refused:
             guests.renew_guest(Identity(person))
         assert refused.value.code == "no_guest"
-    with pytest.raises(Forbidden):
-        guests.renew_guest(Identity(Person(Role.ADMIN, "1"), claims={"guest": True}))
+    for role, claim in ((Role.ADMIN, True), (Role.USER, "yes")):
+        with pytest.raises(Forbidden):
+            guests.renew_guest(Identity(Person(role, "1"), claims={"guest": claim}))
+
+
+def test_a_reload_resets_the_limits() -> None:
+    guests = Guests(AUTH, SECRET, monotonic=lambda: 0.0)
+    for _ in range(3):
+        guests.create_guest("192.0.2.1")
+    guests.reconfigure(replace(AUTH, guests_per_minute=1), SECRET)
+    guests.create_guest("192.0.2.1")
+    with pytest.raises(TooFast):
+        guests.create_guest("192.0.2.1")
 
 
 def test_guests_can_be_switched_off_by_a_reload() -> None:

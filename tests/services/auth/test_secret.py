@@ -83,9 +83,9 @@ def test_a_generated_secret_that_other_users_can_read_is_refused(bits: int, tmp_
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
 def test_secret_file(ending: bytes, tmp_path: Path) -> None:
     path = tmp_path / "shared"
-    path.write_bytes(b" " + SECRET + ending)
+    path.write_bytes(b" " + SECRET + b" " + ending)
     path.chmod(0o644)
-    assert load_secret(config.Auth(secret_file=str(path)), tmp_path / "none") == b" " + SECRET
+    assert load_secret(config.Auth(secret_file=str(path)), tmp_path / "none") == b" " + SECRET + b" "
     assert not (tmp_path / "none").exists()
 
 

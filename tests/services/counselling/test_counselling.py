@@ -88,6 +88,10 @@ class Process:
         socket = Socket()
         return socket, self.hub.open(person, socket, Encoder())
 
+    async def has_no_facts(self) -> bool:
+        await asyncio.sleep(0)
+        return not self.facts.facts
+
     async def state(self, room: Room) -> SessionState:
         return (await self.store.look_up(rooms.get, room.thread)).state
 
@@ -170,25 +174,22 @@ async def test_close_codes_end_a_room(store: Store, person: Person, code: int, s
     process, room = Process(store), await active_room(store)
     connection = await process.service.enter(Identity(person), room.thread, process.open(person)[1])
     process.service.leave(connection, code)
-
-    async def has_left() -> bool:
-        await asyncio.sleep(0)
-        return not process.facts.facts
-
-    await until(has_left)
+    await until(process.has_no_facts)
     assert await process.state(room) is state
 
 
 @pytest.mark.gen_test
-async def test_the_asker_cancels_a_session_that_has_not_started(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("person", "state"), [(VISITOR, SessionState.CANCELLED), (COUNSELLOR, SessionState.READY)]
+)
+async def test_only_the_asker_cancels_a_session_that_has_not_started(
+    store: Store, person: Person, state: SessionState
+) -> None:
     process, room = Process(store), await store.write(new_session)
-    connection = await process.service.enter(Identity(VISITOR), room.thread, process.open(VISITOR)[1])
+    connection = await process.service.enter(Identity(person), room.thread, process.open(person)[1])
     process.service.leave(connection, CLOSE_CODE_CANCEL)
-
-    async def is_cancelled() -> bool:
-        return await process.state(room) is SessionState.CANCELLED
-
-    await until(is_cancelled)
+    await until(process.has_no_facts)
+    assert await process.state(room) is state
 
 
 @pytest.mark.gen_test

@@ -111,6 +111,19 @@ async def test_a_message_refused_later_fails_alone() -> None:
 
 
 @pytest.mark.gen_test
+async def test_no_filter_sees_a_message_before_the_message_ahead_of_it() -> None:
+    writer, plugin = Writer(), Wait()
+    filtering, queue = make_filter(writer, Shout(), plugin), FilterQueue()
+    submit(filtering, queue, "first")
+    refused = submit(filtering, queue, "rude")  # a filter that is not async would refuse it at once
+    assert not refused.settled
+    plugin.release("FIRST")
+    await queue.wait_empty()
+    assert isinstance(refused.error, Refused)
+    assert writer.texts == ["FIRST"]
+
+
+@pytest.mark.gen_test
 async def test_finishing_waits_for_submitted_messages_up_to_a_limit() -> None:
     writer, plugin = Writer(), Wait()
     filtering, queue = make_filter(writer, plugin), FilterQueue()

@@ -99,9 +99,14 @@ async def test_a_restart_continues_at_the_saved_cursor(
     store: Store, wake: Callable[[PluginEventFeed], None]
 ) -> None:
     room = await store.write(new_session)
-    async with feeding(store, Listener()) as feed:
-        await post(store, room, "delivered")
-        wake(feed)
+    plugin = Listener()
+    async with feeding(store, plugin) as feed:
+        for text in ("one", "two"):
+            await post(store, room, text)
+            wake(feed)
+            async with asyncio.timeout(PATIENCE):
+                while text not in plugin.texts:
+                    await turns()
     await post(store, room, "while the server was down")
     plugin = Listener()
     async with feeding(store, plugin):
