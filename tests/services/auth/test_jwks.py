@@ -430,7 +430,7 @@ async def test_known_keys_outlive_an_outage(caplog: pytest.LogCaptureFixture) ->
         assert issuer.fetches == 2
         clock.now += 3600
         issuer.asked.clear()
-        assert immediately(keys.key("a", "RS256")).key_id == "a", "from then on nobody waits"
+        assert immediately(keys.key("a", "RS256")).key_id == "a", "from then on no caller waits"
         await fails_with("keys_unavailable", keys.key("new", "RS256"))
         assert issuer.fetches == 3
         assert len(warnings_of(caplog)) == 1

@@ -165,7 +165,7 @@ async def test_participants_end_a_session_and_the_visitor_rates_it(store: Store)
 
 
 class Policy(StubPlugin):
-    """Lets strangers read, and nobody end; knows the host's session 7."""
+    """Allows all callers to read and none to end; knows the host's session 7."""
 
     @hookimpl
     def authorize(self, identity: Identity, action: Action, thread: Thread | None) -> bool | None:
