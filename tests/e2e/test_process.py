@@ -254,7 +254,7 @@ async def test_a_reload_changes_what_it_can_and_says_what_needs_a_restart(
         "reloaded",
         "limits.burst,logging.format,logging.level",
     )
-    assert waiting["message"] == "these options have changed, and need a restart: server.language"
+    assert waiting["message"] == "these options have changed and need a restart: server.language"
     assert (await house.api("GET", "/healthz")).code == 200
     await process.said('"path": "/healthz"')  # level debug
 
