@@ -255,7 +255,7 @@ async def test_a_reload_applies_options_and_names_those_that_need_a_restart(
         "reloaded",
         "limits.burst,logging.format,logging.level",
     )
-    assert waiting["message"] == "these options have changed, and need a restart: server.language"
+    assert waiting["message"] == "these options have changed and need a restart: server.language"
     assert (await house.api("GET", "/healthz")).code == 200
     await process.wait_for_log('"path": "/healthz"')  # level debug
 

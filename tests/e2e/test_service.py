@@ -50,7 +50,7 @@ async def test_ready_is_sent_when_clients_are_served_and_stopping_before_they_ar
     before = len(manager.notifications)
     assert await process.stop() == 0
     stopping = await manager.wait_for("STOPPING", "1", after=before)
-    assert stopping["STATUS"] == "stopping; sockets to be sent away: 1"
+    assert stopping["STATUS"] == "stopping; sockets to close: 1"
     assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 7_000_000
     assert (await visitor.wait_closed()).code == 1012
 
@@ -128,11 +128,11 @@ async def test_a_missing_manager_is_logged_once(process: Process, manager: Servi
     await manager.wait_for("WATCHDOG")
     manager.close()
     (process.directory / "notify").unlink()
-    await process.wait_for_log("the service manager cannot be told")
+    await process.wait_for_log("the status cannot be sent to the service manager")
     await asyncio.sleep(0.3)  # several intervals of the watchdog
     assert (await house.api("GET", "/healthz")).code == 200
     await process.stop()
-    assert len(process.forget("cannot be told")) == 1
+    assert len(process.forget("the status cannot be sent")) == 1
 
 
 @pytest.mark.gen_test

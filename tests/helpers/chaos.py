@@ -39,10 +39,10 @@ WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
 KILLED = r"a process has ended .*signal=SIGKILL"
 SILENT = r"has been silent for"
 REDIS_AWAY = r"Redis at .* (does not answer|cannot be reached)"
-NO_ANSWER = r"process \d does not (say how it is|report its status)"
+NO_ANSWER = r"process \d does not report its status"
 DATABASE_AWAY = (
     r"the database (is unavailable|accepts no writes)|could not be stored|could not be read"
-    r"|could not be looked for|cannot coordinate now|could not read back|cannot be shared out"
+    r"|cannot coordinate now|could not read back|cannot be shared out"
 )
 
 
@@ -80,6 +80,8 @@ class Cluster:
     async def start(self) -> None:
         for server in self.servers:
             await server.start()
+            if self.children:  # the start returns when the first of them is ready
+                await server.wait_for_log("all processes are ready")
 
     async def stop(self) -> None:
         for server in self.servers:

@@ -19,7 +19,7 @@ from tornado.httpclient import HTTPResponse
 from tests.conftest import SECRET, House, changed, token
 from tests.helpers.accounts import PASSWORD, SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tornado_chat import config
-from tornado_chat.server import server as app
+from tornado_chat.server import builders
 from tornado_chat.server.server import Server
 from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.services.auth.tokens import ACCOUNT_KEY_ID, derive_account_key
@@ -28,7 +28,7 @@ from tornado_chat.storage import staff
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+    monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
 def problem(answer: HTTPResponse) -> tuple[int, str]:

@@ -62,7 +62,7 @@ def fetch_status(config: configuration.Config, url: str | None) -> tuple[ServerA
 
 
 def _candidate_addresses(
-    config: configuration.Config, note: status_file.ServerNote | None
+    config: configuration.Config, note: status_file.ServerStatus | None
 ) -> Iterator[ServerAddress]:
     """Yield the configured addresses: the Unix socket first, which is local whatever the port is bound to."""
     server = config.server
@@ -138,7 +138,7 @@ def _parse_response(address: ServerAddress, code: int, media: str, body: bytes) 
 def _explain_failure(
     address: ServerAddress,
     refusal: OSError | None,
-    note: status_file.ServerNote | None,
+    note: status_file.ServerStatus | None,
     config: configuration.Config,
     *,
     given: bool,

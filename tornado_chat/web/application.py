@@ -70,7 +70,7 @@ class ChatApplication(Application):
         self._site: Site | None = None
         self._docs: DocsPages | None = None
         if config.web.pages:
-            self._site = site = Site(config.auth, self._origins, services.staff.is_available)
+            self._site = site = Site(config.auth, self._origins, services.accounts.is_available)
             self._docs = DocsPages(site, self._api_documents)
             routes += _with_handler_args({"site": site}, [*pages.ROUTES, *more_pages])
             routes += _with_handler_args({"site": site, **common_args}, widget.ROUTES)

@@ -15,7 +15,7 @@ from tests.helpers.accounts import SESSION, TOKEN, Browser, cheap_passwords, mak
 from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
 from tornado_chat.core.types import Role
-from tornado_chat.server import server as app
+from tornado_chat.server import builders
 from tornado_chat.server.server import Server
 from tornado_chat.web.api.operations import VERBS
 
@@ -29,7 +29,7 @@ JSON, PROBLEM = "application/json", "application/problem+json"
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+    monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The dispatcher's memory: who waits, who serves, who has whom.
 
-Strategy: the conversations' rows say what is so, and the ``MatchingQueue`` of ``domain/queue.py`` counts by it. What is
-decided, and not stored yet, is marked in ``deciding`` and counted already. Nothing in here asks the database or
-decides anything; one loop owns it.
+Strategy: the conversations' rows say what is so, and the ``MatchingQueue`` of ``domain/queue.py`` counts by
+it. What is decided, and not stored yet, is marked in ``deciding`` and counted already. Nothing in here asks
+the database or decides anything; one loop owns it.
 """
 
 import asyncio

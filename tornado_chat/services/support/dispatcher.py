@@ -1,11 +1,11 @@
 """The dispatcher: the line, the waiters, and who talks to whom.
 
-Strategy: one structure in memory owns all decisions (``casebook.py``); it is only touched on one loop, that of the
-coordinator, so no two matches race. Each decision is then stored, by an update that takes effect only if the
-conversation still is as it was thought to be, and what people are told of it is published by its commit. A decision
-that the database did not take is taken back (``matching.py``). This module hears who comes and goes and what was
-committed, and gives up who does not come back. Whoever becomes the coordinator builds everything again from the
-unfinished conversations.
+Strategy: one structure in memory owns all decisions (``casebook.py``); it is only touched on one loop, that
+of the coordinator, so no two matches race. Each decision is then stored, by an update that takes effect only
+if the conversation still is as it was thought to be, and what people are told of it is published by its
+commit. A decision that the database did not take is taken back (``matching.py``). This module hears who comes
+and goes and what was committed, and gives up who does not come back. Whoever becomes the coordinator builds
+everything again from the unfinished conversations.
 
 A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets
 users while both hold. A user whose sockets are all gone is not matched meanwhile, and finds its
@@ -41,11 +41,12 @@ class Dispatcher:
     """All unfinished support conversations, as their coordinator has them.
 
     :arg publish: the bus, for places in the line.
-    :arg is_certain: whether what is known of other processes is up to date. Nobody's grace ends while it is not.
+    :arg is_certain: whether what is known of other processes is up to date. Nobody's grace ends while it is
+        not.
     :arg clock: seconds since 1970.
     :arg desk: makes the line, empty, for a policy.
-    :arg settle_seconds: seconds from ``begin`` in which processes tell who is there. Until then nobody is matched, or
-        those would be served first whose process was the first to speak.
+    :arg settle_seconds: seconds from ``begin`` in which processes tell who is there. Until then nobody is
+        matched, or those would be served first whose process was the first to speak.
     """
 
     def __init__(

@@ -325,8 +325,8 @@ class LocalConversations:
         await self._subscribe(connection)
         row: Conversation | None = None
         while row is None or row.changes < self._seen.get(row.id, 0):  # it has changed since it was read
-            # Who comes back needs no writing, and does not wait for those who write. Lookups are answered in the
-            # order in which they were asked, so those who come at once keep their order.
+            # Who comes back needs no writing, and does not wait for those who write. Lookups are answered in
+            # the order in which they were asked, so those who come at once keep their order.
             row = await self._store.look_up(
                 conversations.unfinished_of, connection.person
             ) or await self._store.write(

@@ -1,8 +1,8 @@
 """From the line to a waiter: who is decided to get whom, stored, or taken back.
 
-Strategy: a match is counted in memory at once, so that the next one goes by it, and is stored by an update that
-takes effect only if the conversation still is as it was thought to be. If the database did not take it, then it
-is taken back, and matched again; if it is not known whether it did, the row's next version says so.
+Strategy: a match is counted in memory at once, so that the next one goes by it, and is stored by an update
+that takes effect only if the conversation still is as it was thought to be. If the database did not take it,
+then it is taken back, and matched again; if it is not known whether it did, the row's next version says so.
 """
 
 import asyncio

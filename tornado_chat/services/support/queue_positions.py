@@ -1,9 +1,10 @@
 """Telling waiting users their place in the line: when it changes, not too often.
 
-Strategy: when the first one leaves, everybody's place is a new one. To tell all of them, each second, would cost
-more than all their conversations; and whoever is far behind does not mind hearing a little later. So the line is
-divided into bands, each twice as long as all before it, and told a piece at a time: the first ``NEAR`` in every
-round, the next ``NEAR`` in two rounds, the next ``2 * NEAR`` in four. A round costs O(log n) and not O(n).
+Strategy: when the first one leaves, everybody's place is a new one. To tell all of them, each second, would
+cost more than all their conversations; and whoever is far behind does not mind hearing a little later. So the
+line is divided into bands, each twice as long as all before it, and told a piece at a time: the first
+``NEAR`` in every round, the next ``NEAR`` in two rounds, the next ``2 * NEAR`` in four. A round costs O(log
+n) and not O(n).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Support: what users and waiters can do.
 
-Thin: ``local_conversations.py`` holds the sockets and their conversations; this is the list of what the frames of
-the dialect ask of them.
+Thin: ``local_conversations.py`` holds the sockets and their conversations; this is the list of what the
+frames of the dialect ask of them.
 """
 
 from collections.abc import Callable
@@ -96,7 +96,8 @@ class Support:
         :arg address: of a waiter: the user's; of a user: whatever it says is ignored.
         :raises Conflict: there is no conversation (yet) to say it in.
         :raises Unavailable: the server is overloaded; nothing was taken.
-        :raises Refused: a filter does not let it pass. Like the one before, this may also come with the result.
+        :raises Refused: a filter does not let it pass. Like the one before, this may also come with the
+            result.
         """
         conversation = self._local_conversations.conversation_of(connection, address)
         if conversation.state is ConversationState.WAITING and not conversation.returned:

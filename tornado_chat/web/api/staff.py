@@ -135,10 +135,10 @@ class StaffSessionHandler(StaffHandler):
     async def post(self) -> None:
         """For the pages of this server only: requests of other origins are refused."""
         body = self.body(_credentials_decoder)
-        signed_in = await self.services.staff.sign_in(
+        signed_in = await self.services.accounts.sign_in(
             body.name, body.password, self.request.remote_ip or "", self.get_staff_cookie(DEVICE_COOKIE)
         )
-        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        await self.services.accounts.sign_out(self.get_staff_cookie(SESSION_COOKIE))
         self.set_staff_cookie(SESSION_COOKIE, signed_in.secret)
         self.set_staff_cookie(DEVICE_COOKIE, signed_in.device, DEVICE_DAYS)
         self.set_status(HTTPStatus.NO_CONTENT)
@@ -153,7 +153,7 @@ class StaffSessionHandler(StaffHandler):
     )
     async def get(self) -> None:
         """The account is found by the cookie that ``POST`` has set."""
-        account = await self.services.staff.find_account(self.get_staff_cookie(SESSION_COOKIE))
+        account = await self.services.accounts.find_account(self.get_staff_cookie(SESSION_COOKIE))
         self.respond(SignedIn(Account(**_account_fields(account)) if account else None))
 
     @operation(
@@ -165,7 +165,7 @@ class StaffSessionHandler(StaffHandler):
     )
     async def delete(self) -> None:
         """Ends the session, its tokens, and the sockets that were opened with these tokens."""
-        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        await self.services.accounts.sign_out(self.get_staff_cookie(SESSION_COOKIE))
         self.clear_staff_cookie(SESSION_COOKIE)
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
@@ -183,7 +183,7 @@ class StaffTokenHandler(StaffHandler):
         """The account is found by the session cookie. The request must have the content type
         ``application/json``, which a form of another site cannot send.
         """
-        issued = await self.services.staff.issue_token(self.get_staff_cookie(SESSION_COOKIE))
+        issued = await self.services.accounts.issue_token(self.get_staff_cookie(SESSION_COOKIE))
         self.respond(OwnToken(issued.token, issued.expires_in, **_account_fields(issued.account)))
 
 
