@@ -79,7 +79,7 @@ class Day:
             Histogram(()),
             is_certain=always_certain,
             clock=self.clock,
-            desk=lambda policy: CheckedQueue(policy, self.watch),
+            make_queue=lambda policy: CheckedQueue(policy, self.watch),
             settle_seconds=SETTLING_SECONDS,
         )
         self.staff = SimulatedStaff(plan, self._chances, loop, self.dispatcher, self.watch)
@@ -91,7 +91,7 @@ class Day:
     @property
     def waiting(self) -> int:
         """Those in the line: who has no socket is not in there meanwhile."""
-        return len(self.dispatcher.desk)
+        return len(self.dispatcher.queue)
 
     @property
     def talking(self) -> int:
@@ -293,20 +293,25 @@ class Day:
         assert self._visitors.keys() == self.store.open.keys(), "somebody is lost, or twice there"
         if self._takeover_lock.locked():
             return
-        assert {case.row.id for case in dispatcher.cases()} == self._visitors.keys(), "not who is there"
-        line = {ticket.number for ticket in dispatcher.desk.in_order()}
+        assert dispatcher.cases.keys() == self._visitors.keys(), "not who is there"
+        line = {ticket.number for ticket in dispatcher.queue.in_order()}
         waiting = {
             row.id
             for row in self.store.open.values()
             if row.state is ConversationState.WAITING and self._visitors[row.id].process is not None
         }
-        deciding = dispatcher.deciding
-        assert line == waiting - deciding.keys() - set(dispatcher.postponed), "the line is not who waits"
+        deciding = {
+            number: case.decision.waiter.person
+            for number, case in dispatcher.cases.items()
+            if case.decision is not None
+        }
+        postponed = {number for number, case in dispatcher.cases.items() if case.postponed}
+        assert line == waiting - deciding.keys() - postponed, "the line is not who waits"
         decided = Counter(
             person for number, person in deciding.items() if self.store.open[number].waiter != person
         )
         for person, attendant in self.staff.all.items():
-            pooled = dispatcher.desk.pool.get(person)
+            pooled = dispatcher.queue.pool.get(person)
             users = attendant.users + decided[person]
             assert (pooled.load if pooled else 0) == users, f"{person.key} has {users} users"
 
@@ -318,10 +323,10 @@ class Day:
         self.staff.on_duty.clear()
         await asyncio.sleep(2 * self._settings.rejoin_grace)
         left = self.dispatcher
-        assert not list(left.cases()), "conversations are left"
-        assert not len(left.desk), "a line is left"
+        assert not left.cases, "conversations are left"
+        assert not len(left.queue), "a line is left"
         assert not left.waiters, "waiters are left"
-        assert not len(left.desk.pool), "waiters are left in the pool"
+        assert not len(left.queue.pool), "waiters are left in the pool"
 
     # --- inside ---
 

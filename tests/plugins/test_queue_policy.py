@@ -67,7 +67,7 @@ def test_nobody_starves(arrivals: list[tuple[int, int]]) -> None:
 
 def test_the_last_waiter_first_if_it_is_free() -> None:
     line = desk(PolicyRules(sticky=True), ann=[], ben=[])
-    line.pool.took(BEN)
+    line.pool.hold(BEN, 101)
     assert matches(line, ticket(1, last=BEN), ticket(2)) == [(1, "2"), (2, "1")]
     line.pool.set(BEN, available=False, capacity=5)
     assert matches(line, ticket(3, last=BEN)) == [(3, "1")]
@@ -76,7 +76,7 @@ def test_the_last_waiter_first_if_it_is_free() -> None:
 def test_who_needs_skills_gets_who_has_them_and_holds_up_nobody() -> None:
     rules = PolicyRules(skills_claim="skills")
     line = desk(rules, ann=["Billing"], ben="tax, billing")
-    line.pool.took(BEN)
+    line.pool.hold(BEN, 101)
     assert matches(line, ticket(1, skills=["tax", "billing"]), ticket(2, skills="billing")) == [
         (1, "2"),
         (2, "1"),

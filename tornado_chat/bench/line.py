@@ -1,5 +1,6 @@
 """The waiting line: what joining, matching and asking for one's place cost as it grows."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from tornado_chat.bench.rounds import Candidate, compare_times
@@ -33,21 +34,22 @@ class _Busy:
     def __init__(self, length: int) -> None:
         self._desk = MatchingQueue(FifoLeastLoaded())
         self._next = 0
-        self._waiters = [Person(Role.WAITER, str(n)) for n in range(100)]
-        for waiter in self._waiters:
+        for n in range(100):
+            waiter = Person(Role.WAITER, str(n))
             self._desk.pool.set(waiter, available=True, capacity=5, claims={})
         for _ in range(500):
             self._join()
-        list(self._desk.match())
+        self._held = deque((made.waiter, made.ticket.number) for made in self._desk.match())
         for _ in range(length):
             self._join()
 
     def match(self) -> None:
         """As many join as are matched: the line stays as long as it is."""
-        for n in range(ITERATIONS):
+        for _ in range(ITERATIONS):
             self._join()
-            self._desk.pool.released(self._waiters[n % len(self._waiters)])
-            list(self._desk.match())
+            self._desk.pool.release(*self._held.popleft())
+            for made in self._desk.match():
+                self._held.append((made.waiter, made.ticket.number))
 
     def position(self) -> None:
         first = next(iter(self._desk.in_order())).number

@@ -361,7 +361,7 @@ class Server:
     @property
     def waiting(self) -> int:
         """How many users wait for a waiter."""
-        return len(self._dispatcher.desk)
+        return len(self._dispatcher.queue)
 
     @property
     def drain_seconds(self) -> float:

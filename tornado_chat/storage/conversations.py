@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import peewee as pw
+from msgspec.structs import replace
 
 from tornado_chat.core.errors import Conflict
 from tornado_chat.core.events import (
@@ -23,6 +24,15 @@ from tornado_chat.storage.writer import Transaction
 
 _table = models.SupportConversation
 _FIELDS = tuple(Conversation.__struct_fields__)
+
+# A conversation may have left a state and come back to it (requeued, and assigned to the same waiter again), so the
+# number of its changes is part of the condition.
+_CHANGE = (
+    "UPDATE support_conversation SET state = ?, waiter = ?, waiter_name = ?, waiter_uuid = ?, assigned = ?, "
+    "returned = ?, reason = ?, ended = ?, open_user = ?, changes = ? "
+    "WHERE id = ? AND state = ? AND COALESCE(changes, 0) = ?"
+)
+_UNCOUNTED = "SELECT last_seq, rate, feedback FROM support_conversation WHERE id = ?"
 
 
 def unfinished(database: pw.Database) -> list[Conversation]:
@@ -141,50 +151,78 @@ def assign(
     waiter_uuid: str,
     reason: str,
 ) -> Conversation:
-    """Give a waiting user a waiter, or an active one (transfer) another.
+    """Give a waiting user to a waiter.
 
-    :raises Conflict: it is no longer as ``conversation`` says.
+    :raises Conflict: the user does not wait, or the conversation has changed since ``conversation`` was read.
     """
-    changed = _change(
-        tx,
+    return _give(tx, conversation, ConversationState.WAITING, waiter, waiter_name, waiter_uuid, reason)
+
+
+def transfer(
+    tx: Transaction,
+    conversation: Conversation,
+    waiter: Person,
+    waiter_name: str | None,
+    waiter_uuid: str,
+    reason: str,
+) -> Conversation:
+    """Give the user of an active conversation to another waiter.
+
+    :raises Conflict: it is not active, or has changed since ``conversation`` was read.
+    """
+    return _give(tx, conversation, ConversationState.ACTIVE, waiter, waiter_name, waiter_uuid, reason)
+
+
+def _give(
+    tx: Transaction,
+    conversation: Conversation,
+    expected: ConversationState,
+    waiter: Person,
+    waiter_name: str | None,
+    waiter_uuid: str,
+    reason: str,
+) -> Conversation:
+    active = replace(
         conversation,
-        state=ConversationState.ACTIVE.value,
-        waiter=waiter.key,
+        state=ConversationState.ACTIVE,
+        waiter=waiter,
         waiter_name=waiter_name,
         waiter_uuid=waiter_uuid,
         assigned=tx.now,
         returned=False,
         reason=reason,
     )
+    changed = _change(tx, conversation, expected, active)
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
 
 
 def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
-    """Its waiter is lost: the user waits again, at the head of the line.
+    """Put the user of an active conversation back into the queue, as its waiter is lost.
 
-    :raises Conflict: as ``assign``.
+    :raises Conflict: it is not active, or has changed since ``conversation`` was read.
     """
     assert conversation.waiter is not None
-    changed = _change(
-        tx,
+    waiting = replace(
         conversation,
-        state=ConversationState.WAITING.value,
+        state=ConversationState.WAITING,
         returned=True,
         waiter=None,
         waiter_name=None,
         waiter_uuid=None,
     )
+    changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
 
 def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
-    """``gone`` has left for good. Ending it twice changes nothing."""
-    current = _get(tx, conversation_id)
+    """End a conversation, as ``gone`` has left for good. Ending it twice changes nothing."""
+    current = get(tx.database, conversation_id)
+    assert current, f"support conversation {conversation_id} vanished"
     if current.state is ConversationState.ENDED:
         return current
-    ended = _change(tx, current, state=ConversationState.ENDED.value, ended=tx.now, open_user=None)
+    ended = _change(tx, current, current.state, replace(current, state=ConversationState.ENDED, ended=tx.now))
     tx.emit(ConversationEnded(ended, gone))
     return ended
 
@@ -194,28 +232,37 @@ def rate(tx: Transaction, conversation_id: int, stars: int, feedback: str | None
     _table.update(rate=stars, feedback=feedback).where(_table.id == conversation_id).execute(tx.database)
 
 
-def _change(tx: Transaction, conversation: Conversation, **fields: Any) -> Conversation:
-    waiter = conversation.waiter
-    changed = (
-        _table.update(**fields, changes=pw.fn.COALESCE(_table.changes, 0) + 1)
-        .where(
-            (_table.id == conversation.id)
-            & (_table.state == conversation.state.value)
-            & (_table.waiter.is_null() if waiter is None else _table.waiter == waiter.key)
-            # It may have left this state and come back to it: given back, and assigned to the same one again.
-            & (pw.fn.COALESCE(_table.changes, 0) == conversation.changes)
-        )
-        .execute(tx.database)
+def _change(
+    tx: Transaction, before: Conversation, expected: ConversationState, after: Conversation
+) -> Conversation:
+    """Store ``after`` and return it as it is stored now.
+
+    :raises Conflict: ``before`` is not in the state ``expected``, or is not the stored version any more.
+    """
+    database, changes = tx.database, before.changes + 1
+    values = (
+        after.state.value,
+        None if after.waiter is None else after.waiter.key,
+        after.waiter_name,
+        after.waiter_uuid,
+        after.assigned,
+        after.returned,
+        after.reason,
+        after.ended,
+        after.user.key if after.open else None,
+        changes,
     )
-    if not changed:
+    condition = (before.id, expected.value, before.changes)
+    sql = _CHANGE.replace("?", database.param)
+    if (
+        before.state is not expected or not database.execute_sql(sql, values + condition).rowcount  # type: ignore[no-untyped-call]
+    ):
         raise Conflict("no_conversation")
-    return _get(tx, conversation.id)
-
-
-def _get(tx: Transaction, conversation_id: int) -> Conversation:
-    conversation = get(tx.database, conversation_id)
-    assert conversation, f"support conversation {conversation_id} vanished"
-    return conversation
+    # Messages and ratings, which do not count as changes, may have come since.
+    sql = _UNCOUNTED.replace("?", database.param)
+    found = database.execute_sql(sql, (before.id,))  # type: ignore[no-untyped-call]
+    last_seq, rate, feedback = found.fetchone()
+    return replace(after, changes=changes, last_seq=last_seq, rate=rate, feedback=feedback)
 
 
 def _conversation(row: dict[str, Any]) -> Conversation:

@@ -16,6 +16,8 @@ class Term(Generic[Heard]):
 
     :arg settle_seconds: seconds from the begin of a term in which processes tell who is there. 0 if there is only one.
     :arg on_settled: called when they are over. Not if they are 0, nor if the term ends before.
+    :ivar is_running: whether it has begun, and not ended.
+    :ivar has_settled: whether it is running, and all processes have had the time to report.
     """
 
     def __init__(
@@ -26,12 +28,8 @@ class Term(Generic[Heard]):
         self._on_settled = on_settled
         self._settle_timer: asyncio.TimerHandle | None = None
         self._buffered: list[Heard] | None = None  # while the database is being read
-        self._is_running = False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has begun, and not ended."""
-        return self._is_running
+        self.is_running = False
+        self.has_settled = False
 
     @property
     def is_settling(self) -> bool:
@@ -47,9 +45,11 @@ class Term(Generic[Heard]):
             yield buffered
         finally:
             self._buffered = None
-        self._is_running = True
+        self.is_running = True
         if self._settle_seconds:
             self._settle_timer = self._loop.call_later(self._settle_seconds, self._finish_settling)
+        else:
+            self.has_settled = True
 
     def buffer(self, item: Heard) -> None:
         """Keep what was committed just now, if the database is being read."""
@@ -58,11 +58,12 @@ class Term(Generic[Heard]):
 
     def end(self) -> None:
         """One that has not begun may be ended, too."""
-        self._is_running = False
+        self.is_running = self.has_settled = False
         if self._settle_timer is not None:
             self._settle_timer.cancel()
             self._settle_timer = None
 
     def _finish_settling(self) -> None:
         self._settle_timer = None
+        self.has_settled = True
         self._on_settled()
