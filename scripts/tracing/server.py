@@ -13,7 +13,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from tornado_chat import config
 from tornado_chat.core.types import Role
 from tornado_chat.server.server import Server
-from tornado_chat.services.auth.tokens import mint
+from tornado_chat.services.auth.tokens import mint_token
 
 SECRET = b"a secret of scripts/trace, long enough for HS256"
 
@@ -54,7 +54,7 @@ class TracedServer:
     def token(self, role: Role, id: int | str) -> str:
         """Return a token that no request has carried before, so that the server has to verify it."""
         self._tokens += 1
-        return mint(
+        return mint_token(
             config.Auth(),
             SECRET,
             id=id,
@@ -62,7 +62,7 @@ class TracedServer:
             name=None,
             lifetime=3600,
             now=time.time(),
-            more={"jti": str(self._tokens)},
+            extra_claims={"jti": str(self._tokens)},
         )
 
     async def connect(self, path: str) -> Socket:
@@ -97,7 +97,7 @@ async def running(folder: Path) -> AsyncIterator[TracedServer]:
             server=config.Server(port=0, drain_seconds=0),
             auth=config.Auth(secret_file=str(secret)),
             storage=config.Storage(durability="normal"),
-        ).kept_in(folder)
+        ).with_state_dir(folder)
     )
     await server.start()
     try:
