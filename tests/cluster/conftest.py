@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.redis_server import RedisServer
 from tests.patience import PATIENCE
+from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.cluster.redis_link import LinkTimings

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import QUICK, THREAD, TIMES, USER, message, settings
-from tests.redis_server import RedisServer
 from tests.patience import PATIENCE
+from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.cluster import own_facts
 from tornado_chat.cluster.facts import (

@@ -13,8 +13,8 @@ from tornado.ioloop import IOLoop
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import House, Peer, changed, token
 from tests.faults import FaultyProxy
-from tests.redis_server import RedisServer
 from tests.patience import PATIENCE
+from tests.redis_server import RedisServer
 from tornado_chat import config
 from tornado_chat.client.raw import RawClient
 from tornado_chat.cluster.leader_election import ClusterMember

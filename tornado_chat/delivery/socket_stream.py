@@ -152,6 +152,15 @@ class SocketStream:
         cursor.last_seq = after
         cursor.highest_seq = max(cursor.highest_seq, after)
 
+    def follow_new(self, thread: Thread) -> bool:
+        """Follow a thread that has no items yet. Returns False if the socket is closed or follows it already."""
+        if self.closed or thread in self._cursors:
+            return False
+        cursor = self._cursors[thread] = _Cursor()
+        cursor.has_position = True
+        cursor.is_behind = False
+        return True
+
     def unfollow(self, thread: Thread) -> None:
         self._cursors.pop(thread, None)
 

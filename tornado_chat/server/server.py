@@ -165,9 +165,10 @@ class Server:
             is_certain=others.is_certain,
             settle_seconds=others.settle_seconds,
         )
+        repository = ConversationRepository(store)
         self._dispatcher = Dispatcher(
             config.support,
-            ConversationRepository(store),
+            repository,
             loop,
             bus.publish,
             plugin_registration.queue_policy(plugins),
@@ -192,7 +193,7 @@ class Server:
             coordinator_client=coordinator_client,
         )
         self._local_conversations = LocalConversations(
-            config.support, store, hub, receipts, loop, bus, gate, coordinator_client
+            config.support, store, repository, hub, receipts, loop, bus, gate, coordinator_client
         )
         others.resync(hub, self._counselling, self._local_conversations)
         self._retention = Retention(
@@ -248,6 +249,7 @@ class Server:
             counselling=self._counselling,
             notifications=notifications,
             sessions=Sessions(store, notifications, self._counselling, found, gate, plugins),
+            local_conversations=self._local_conversations,
             support=support,
             support_history=SupportHistory(store, support, gate, plugins),
             guests=self._guests,

@@ -1,8 +1,9 @@
 """Where support conversations are stored: the one place of their lookups and commits."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 from tornado_chat.core.types import Conversation, Person
 from tornado_chat.services.messaging.store import Store
@@ -57,6 +58,23 @@ class ConversationRepository:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    # --- for the connections of this process ---
+
+    def find_unfinished(self, user: Person) -> Awaitable[Conversation | None]:
+        """Return the conversation in which a user waits or is served. Answered in the order of the calls."""
+        return self._store.look_up(conversations.unfinished_of, user)
+
+    def join(
+        self, user: Person, name: str | None, address: str, claims: Mapping[str, Any]
+    ) -> asyncio.Future[Conversation]:
+        """Return the user's unfinished conversation; a new one, in which it waits, if there is none.
+
+        :arg address: the address of the user in a new one.
+        """
+        return self._store.write(
+            partial(conversations.join, user=user, name=name, uuid=address, claims=claims)
+        )
+
     # --- for the dispatcher ---
 
     async def unfinished(self) -> list[Conversation]:
@@ -71,7 +89,16 @@ class ConversationRepository:
     def assign(
         self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
     ) -> asyncio.Future[Conversation]:
-        return self._store.write(lambda tx: conversations.assign(tx, row, waiter, name, address, reason))
+        return self._store.write(
+            partial(
+                conversations.assign,
+                conversation=row,
+                waiter=waiter,
+                waiter_name=name,
+                waiter_uuid=address,
+                reason=reason,
+            )
+        )
 
     def transfer(
         self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
