@@ -38,7 +38,7 @@ class AccessControl:
 
     async def verify(self, token: str | None) -> Identity:
         """The identity that ``token`` proves; raises as ``Authenticator.verify``."""
-        if token and len(token) <= MAX_TOKEN_CHARS and self._plugins.has_implementation("authenticate"):
+        if token and len(token) <= MAX_TOKEN_CHARS and "authenticate" in self._plugins.implemented_hooks:
             identity = await self._plugins.decide("authenticate", token=token)
             if isinstance(identity, Identity):
                 return identity
@@ -56,7 +56,7 @@ class AccessControl:
 
         :raises Forbidden: a plugin refuses it.
         """
-        if not self._plugins.has_implementation("authorize"):
+        if "authorize" not in self._plugins.implemented_hooks:
             return False
         answer = await self._plugins.decide("authorize", identity=identity, action=action, thread=thread)
         if answer is None:

@@ -63,7 +63,7 @@ class MessageFilter:
         :arg received: when its frame came, by the loop's clock.
         :raises ChatError: a filter refused it at once. That of one that waits comes with the result.
         """
-        if not self._plugins.has_implementation("filter_message"):
+        if "filter_message" not in self._plugins.implemented_hooks:
             return self._append(message, received)
 
         def store(text: str) -> Deferred[AppendResult]:

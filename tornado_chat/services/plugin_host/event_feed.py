@@ -12,6 +12,7 @@ sees to it that its plugins hear of it: it takes its turn, or looks again until 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import (
@@ -44,6 +45,17 @@ STOP_TIMEOUT_SECONDS = 5.0  # seconds that plugins get for what is stored and no
 HOOKS_BY_STREAM = {
     streams.MESSAGES: ("message_posted",),
     streams.NOTIFICATIONS: ("notification_created", "deliver_notification"),
+}
+
+HOOKS_BY_EVENT: Mapping[type[Event], tuple[str, ...]] = {
+    Message: HOOKS_BY_STREAM[streams.MESSAGES],
+    Notification: HOOKS_BY_STREAM[streams.NOTIFICATIONS],
+    RoomStarted: ("session_started",),
+    RoomEnded: ("session_ended",),
+    ConversationQueued: ("conversation_queued",),
+    ConversationRequeued: ("conversation_queued",),
+    ConversationAssigned: ("conversation_assigned",),
+    ConversationEnded: ("conversation_ended",),
 }
 
 
@@ -82,16 +94,11 @@ class PluginEventFeed:
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for followers in self._followers.values() for each in followers))
 
-    events = (
-        Message,
-        Notification,
-        RoomStarted,
-        RoomEnded,
-        ConversationQueued,
-        ConversationRequeued,
-        ConversationAssigned,
-        ConversationEnded,
-    )
+    @property
+    def events(self) -> tuple[type[Event], ...]:
+        """The events that at least one plugin is told of."""
+        hooks = self._plugins.implemented_hooks
+        return tuple(event for event, told in HOOKS_BY_EVENT.items() if not hooks.isdisjoint(told))
 
     def on_event(self, event: Event) -> None:
         """Called for ``events`` that this process has committed."""
