@@ -7,7 +7,8 @@ about the people whose sockets they hold, and ask it *questions*. A single proce
 Facts are told by person and place, not by socket: a second tab changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -152,7 +153,7 @@ class CoordinatorClient(Protocol):
         """Tell it that a fact holds no longer."""
         ...
 
-    async def call(self, question: CoordinatorRequest) -> Any:
+    def call(self, question: CoordinatorRequest) -> Awaitable[Any]:
         """Its answer, as JSON values.
 
         :raises ChatError: what the coordinator raised; ``Unavailable`` if there is none at the moment.
@@ -161,19 +162,12 @@ class CoordinatorClient(Protocol):
 
 
 class LocalCoordinatorClient:
-    """The way to the coordinator of a single process: a call."""
+    """The coordinator of a single process, called directly."""
 
     def __init__(self, coordinator: Coordinator) -> None:
-        self._coordinator = coordinator
-
-    def report(self, fact: PresenceFact) -> None:
-        self._coordinator.on_report("", fact)
-
-    def withdraw(self, key: str) -> None:
-        self._coordinator.on_withdraw("", key)
-
-    async def call(self, question: CoordinatorRequest) -> Any:
-        return await self._coordinator.answer(question)
+        self.report: Callable[[PresenceFact], None] = partial(coordinator.on_report, "")
+        self.withdraw: Callable[[str], None] = partial(coordinator.on_withdraw, "")
+        self.call: Callable[[CoordinatorRequest], Awaitable[Any]] = coordinator.answer
 
 
 async def always_certain() -> bool:

@@ -251,7 +251,10 @@ class SocketStream:
 
     def send(self, text: bytes) -> None:
         """Write a message of the dialect now; drop the socket if its peer takes nothing any more."""
-        self._send(websocket.frame(websocket.TEXT, text))
+        if not self.closed:
+            frame = websocket.frame(websocket.TEXT, text)
+            if self._transport.send_frame(frame) > self.limit_bytes:
+                self.close(*SLOW)
 
     def _send(self, frame: bytes) -> None:
         if not self.closed and self._transport.send_frame(frame) > self.limit_bytes:

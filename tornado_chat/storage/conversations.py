@@ -23,7 +23,6 @@ from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 
 _table = models.SupportConversation
-_FIELDS = tuple(Conversation.__struct_fields__)
 
 # A conversation may have left a state and come back to it (requeued, and assigned to the same waiter again), so the
 # number of its changes is part of the condition.
@@ -53,8 +52,12 @@ def get(database: pw.Database, conversation_id: int) -> Conversation | None:
 
 
 def unfinished_of(database: pw.Database, user: Person) -> Conversation | None:
-    """The conversation in which a user waits or talks."""
-    row = _table.select().where(_table.open_user == user.key).dicts().first(database)
+    """Return the conversation in which a user waits or is served."""
+    return _unfinished_of(database, user.key)
+
+
+def _unfinished_of(database: pw.Database, user_key: str) -> Conversation | None:
+    row = _table.select().where(_table.open_user == user_key).dicts().first(database)
     return _conversation(row) if row else None
 
 
@@ -114,17 +117,18 @@ def join(
 
     ``uuid`` is the address of the user in a new one. Two processes that ask at once get the same one.
     """
-    found = unfinished_of(tx.database, user)
+    key = user.key
+    found = _unfinished_of(tx.database, key)
     if found is not None:
         return found
     last_waiter = (
         _table.select(_table.waiter)
-        .where((_table.user == user.key) & _table.waiter.is_null(False))
+        .where((_table.user == key) & _table.waiter.is_null(False))
         .order_by(_table.id.desc())
         .scalar(tx.database)
     )
     _table.insert(
-        user=user.key,
+        user=key,
         user_name=name,
         user_uuid=uuid,
         state=ConversationState.WAITING.value,
@@ -134,10 +138,10 @@ def join(
         claims=msgspec.json.encode(claims).decode() if claims else None,
         last_waiter=last_waiter,
         changes=0,
-        open_user=user.key,
+        open_user=key,
     ).on_conflict_ignore().execute(tx.database)
-    joined = unfinished_of(tx.database, user)
-    assert joined, f"the conversation of {user.key} vanished"
+    joined = _unfinished_of(tx.database, key)
+    assert joined, f"the conversation of {key} vanished"
     if joined.user_uuid == uuid:  # not the one that another process made at this very moment
         tx.emit(ConversationQueued(joined))
     return joined
@@ -266,7 +270,8 @@ def _change(
 
 
 def _conversation(row: dict[str, Any]) -> Conversation:
-    values = {field: row[field] for field in _FIELDS}
+    values = {**row}
+    del values["open_user"]
     values["user"] = Person.from_key(row["user"])
     values["waiter"] = None if row["waiter"] is None else Person.from_key(row["waiter"])
     values["state"] = ConversationState(row["state"])

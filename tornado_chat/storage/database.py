@@ -77,9 +77,20 @@ class ReaderPool:
     lookups are collected while others are under way, and one thread answers them in one go.
     """
 
-    def __init__(self, database: pw.Database, threads: int = 4, *, timeout_seconds: float = 0.0) -> None:
-        """:arg timeout_seconds: seconds to wait for a MySQL server that does not answer."""
+    def __init__(
+        self,
+        database: pw.Database,
+        threads: int = 4,
+        *,
+        timeout_seconds: float = 0.0,
+        on_failed_lookup: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        :arg timeout_seconds: seconds to wait for a MySQL server that does not answer.
+        :arg on_failed_lookup: called when the database does not answer a lookup.
+        """
         self._database = database
+        self._on_failed_lookup = on_failed_lookup
         self._timeout_seconds = timeout_seconds
         self._closing = threading.Event()
         self._threads = threads
@@ -158,6 +169,7 @@ class ReaderPool:
             if isinstance(error, pw.PeeweeException):
                 unavailable = Unavailable("database_away")
                 unavailable.__cause__ = error
+                self._on_failed_lookup()
                 future.set_exception(unavailable)
             elif error is not None:
                 future.set_exception(error)
