@@ -35,7 +35,6 @@ from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.leadership.grace_timers import GraceTimers
 from tornado_chat.services.leadership.term import Term
-from tornado_chat.services.messaging.event_log import log_fields
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.queue_positions import QueuePositions
 from tornado_chat.services.support.repository import ConversationStore
@@ -327,7 +326,7 @@ class Dispatcher:
     def _on_not_stored(self, decision: Decision, error: BaseException) -> None:
         case = decision.case
         log.warning(
-            "a match could not be stored, trying again: %s", error, extra=fields(**case.row.thread.named)
+            "a match could not be stored, trying again: %s", error, extra=fields(conversation=case.row.id)
         )
         case.postponed = True
         self._resolve(decision)
@@ -386,16 +385,20 @@ class Dispatcher:
     def _on_assigned(self, case: Case, before: Conversation, now: float) -> None:
         row = case.row
         assert row.waiter is not None
+        role, id = row.waiter.role.value, row.waiter.id
         if before.waiter is None:
             waited = now - case.waits_since
             self._wait_seconds.observe(waited)
             log.info(
-                "matched", extra=log_fields(row.thread, row.waiter, waited=round(waited, 1), why=row.reason)
+                "matched",
+                extra=fields(conversation=row.id, role=role, id=id, waited=round(waited, 1), why=row.reason),
             )
         else:
             log.info(
                 "transferred",
-                extra=log_fields(row.thread, row.waiter, previous=before.waiter.id, why=row.reason),
+                extra=fields(
+                    conversation=row.id, role=role, id=id, previous=before.waiter.id, why=row.reason
+                ),
             )
         waiter = self._state.waiters[row.waiter]
         if not waiter.processes:  # lost between the decision and its commit
@@ -407,7 +410,7 @@ class Dispatcher:
             for row in await self._repository.find_many([case.row.id]):
                 self._learn(row)
         except ChatError as error:
-            log.warning("a conversation could not be read: %s", error, extra=fields(**case.row.thread.named))
+            log.warning("a conversation could not be read: %s", error, extra=fields(conversation=case.row.id))
 
     # --- positions ---
 
@@ -449,7 +452,7 @@ class Dispatcher:
             log.warning(
                 "a departure could not be stored, trying again: %s",
                 error,
-                extra=fields(**case.row.thread.named),
+                extra=fields(conversation=case.row.id),
             )
             if self._term.is_running:
                 self._awaited_users.start(case, RETRY_SECONDS)

@@ -1,7 +1,7 @@
 """Where support conversations are stored: the one place of their lookups and commits."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -60,7 +60,7 @@ class ConversationRepository:
 
     # --- for the connections of this process ---
 
-    def find_unfinished(self, user: Person) -> Awaitable[Conversation | None]:
+    def find_unfinished(self, user: Person) -> asyncio.Future[Conversation | None]:
         """Return the conversation in which a user waits or is served. Answered in the order of the calls."""
         return self._store.look_up(conversations.unfinished_of, user)
 
