@@ -10,6 +10,7 @@ from tests.patience import PATIENCE
 from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
+from tornado_chat.core.errors import Conflict
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Metrics
@@ -158,4 +159,77 @@ async def test_a_match_that_was_stored_after_all_counts_once(
     pooled = dispatcher.queue.pool.get(WU)
     assert pooled is not None
     assert pooled.load == 0
+    dispatcher.end()
+
+
+def load(dispatcher: Dispatcher, waiter: Person) -> int:
+    pooled = dispatcher.queue.pool.get(waiter)
+    return 0 if pooled is None else pooled.load
+
+
+@pytest.mark.gen_test
+async def test_a_decision_on_a_version_that_has_changed_is_not_stored(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    # Another coordinator assigns the user, and its event is late.
+    books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
+    assert load(dispatcher, WU) == 1
+    await until(lambda: dispatcher.cases[row.id].row.waiter == LI)
+    await until(lambda: dispatcher.cases[row.id].decision is None)
+    assert (load(dispatcher, WU), load(dispatcher, LI)) == (0, 1)
+    assert dispatcher.cases[row.id].row.changes == 1
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_row_that_became_active_before_the_store_keeps_its_waiter(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)  # decided for Wu, to be stored in the next turn of the loop
+    _, events = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    for event in events:
+        dispatcher.on_event(event)
+    await until(lambda: dispatcher.cases[row.id].decision is None)
+    assert dispatcher.cases[row.id].row.waiter == LI
+    assert (load(dispatcher, WU), load(dispatcher, LI)) == (0, 1)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_who_leaves_while_its_match_is_stored_takes_nobodys_place(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", first)
+    dispatcher.on_user_present("a", second)
+    _, events = books.change(lambda tx: conversations.end(tx, first.id, first.user))
+    for event in events:
+        dispatcher.on_event(event)
+    await until(lambda: dispatcher.cases[second.id].row.waiter == WU)
+    assert load(dispatcher, WU) == 1
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_user_who_is_requeued_during_a_transfer_is_matched_again(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    active = dispatcher.cases[row.id].row
+    dispatcher.on_waiter_present("a", on_duty(LI))
+    books.change(lambda tx: conversations.requeue(tx, active))  # by another coordinator, not published yet
+    with pytest.raises(Conflict):
+        await dispatcher.hand_over(TransferRequest(row.id, WU, LI))
+    await until(lambda: dispatcher.cases[row.id].row.changes == 3)
+    assert dispatcher.cases[row.id].row.state is ConversationState.ACTIVE
+    assert load(dispatcher, WU) + load(dispatcher, LI) == 1
     dispatcher.end()
