@@ -33,8 +33,8 @@ SETTLING_SECONDS = 1.0  # seconds in which a new coordinator is told who is ther
 RETRY_SECONDS = 5.0  # seconds until somebody tries again what the database refused
 
 TRANSFER_SHARE, SILENT_LEAVE_SHARE, RETURN_SHARE = 0.04, 0.3, 0.75
-"""Of conversations that are handed over, of users who leave without a word, and of those who lost their place and
-come again."""
+"""Of conversations that are handed over, of users who leave without a word, and of those who lost their
+position and come again."""
 
 
 class Day:

@@ -1,7 +1,7 @@
 """The waiting queue, the pool of waiters, and the matches between them.
 
-The dispatcher owns one ``MatchingQueue``. Users ``join`` and ``leave`` it, and ``queue.pool`` holds the state of
-the waiters; ``match`` returns which user gets which waiter, and why::
+The dispatcher owns one ``MatchingQueue``. Users ``join`` and ``leave`` it, and ``queue.pool`` holds the state
+of the waiters; ``match`` returns which user gets which waiter, and why::
 
     queue = MatchingQueue(FifoLeastLoaded())
     queue.pool.set(waiter, available=True, capacity=5)
@@ -9,10 +9,10 @@ the waiters; ``match`` returns which user gets which waiter, and why::
     for assignment in queue.match():
         ...  # store it, then tell both
 
-Strategy: two sorted lists, the queue by the policy's rank and the free waiters by load and last assignment, each
-beside a dictionary of its entries. A position in the queue is an index, so with n waiting and w waiters ``join``,
-``leave`` and ``position`` cost O(log n), a change of a waiter O(log w), and a match both. Nothing here scans, except
-for a policy that passes over tickets (``MatchingQueue.match`` says what that costs).
+Strategy: two sorted lists, the queue by the policy's rank and the free waiters by load and last assignment,
+each beside a dictionary of its entries. A position in the queue is an index, so with n waiting and w waiters
+``join``, ``leave`` and ``position`` cost O(log n), a change of a waiter O(log w), and a match both. Nothing
+here scans, except for a policy that passes over tickets (``MatchingQueue.match`` says what that costs).
 
 There is no clock and no lock: one owner calls, one call at a time. Wrong use is an error of the
 program, not of a user, and raises ``ValueError``.
@@ -133,17 +133,17 @@ class WaiterPool:
     """The waiters, free or not.
 
     A waiter's load is the number of conversations for which it holds a place. They are held by their numbers,
-    so that holding or releasing a place twice changes nothing. The load counts whether the waiter is available or
-    not, and may lie above its capacity: the capacity was lowered, or the owner calls ``hold`` for conversations
-    that it assigned itself (a transfer, a restart: in the order of the assignments, so that the order of the
-    waiters is right again). Such a waiter is not free until it has released enough places.
+    so that holding or releasing a place twice changes nothing. The load counts whether the waiter is
+    available or not, and may lie above its capacity: the capacity was lowered, or the owner calls ``hold``
+    for conversations that it assigned itself (a transfer, a restart: in the order of the assignments, so that
+    the order of the waiters is right again). Such a waiter is not free until it has released enough places.
     """
 
     def __init__(self) -> None:
         self._waiters: dict[Person, Waiter] = {}
         self._held: dict[Person, set[int]] = {}
-        # (load, last assignment, person, waiter): the person is unique, so that two waiters are never compared,
-        # and the order is the same in every run.
+        # (load, last assignment, person, waiter): the person is unique, so that two waiters are never
+        # compared, and the order is the same in every run.
         self._free = SortedList()
         self._free_entries: dict[Person, tuple[int, int, Person, Waiter]] = {}
         self._assignments = 0
@@ -321,7 +321,7 @@ class MatchingQueue:
         return before + 1
 
     def in_order(self, start: int = 0, stop: int | None = None) -> Iterator[Ticket]:
-        """Iterate over the waiting tickets, or a slice of them, in order. The queue must not change meanwhile."""
+        """Iterate over the waiting tickets, or a slice, in order. The queue must not change meanwhile."""
         return (ticket for _, _, ticket in self._queue.islice(start, stop))
 
     def __len__(self) -> int:

@@ -223,7 +223,7 @@ class Server:
         bus.add_handler(self._local_conversations.on_event, *self._local_conversations.events)
         self._plugin_bus = own = LocalBus()
         own.add_handler(EventLog().on_event, *EventLog.events)
-        own.add_handler(self._plugin_event_feed.on_event, *self._plugin_event_feed.events)
+        own.add_handler(self._plugin_event_feed.on_event, *self._plugin_event_feed.needed_events)
         self._readiness = Readiness(store, loop, {"server": self._server_problem, **others.problems})
         self._history = MetricsHistory(self.metrics, loop, time.time)
         overview = StatusReporter(

@@ -1,7 +1,7 @@
-"""Support conversations, from the place in the line to the rating.
+"""Support conversations, from the queue to the rating.
 
 Functions that change something take the writer's ``Transaction``, and change a conversation only
-if it still is in the state that they expect.
+if it still is in the state and version that they expect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ from tornado_chat.storage.writer import Transaction
 
 _table = models.SupportConversation
 
-# A conversation may have left a state and come back to it (requeued, and assigned to the same waiter again), so the
-# number of its changes is part of the condition.
+# A conversation may have left a state and come back to it (requeued, and assigned to the same waiter again),
+# so the number of its changes is part of the condition.
 _CHANGE = (
     "UPDATE support_conversation SET state = ?, waiter = ?, waiter_name = ?, waiter_uuid = ?, assigned = ?, "
     "returned = ?, reason = ?, ended = ?, open_user = ?, changes = ? "
@@ -41,7 +41,7 @@ def unfinished(database: pw.Database) -> list[Conversation]:
 
 
 def change_counts(database: pw.Database) -> dict[int, int]:
-    """How often each unfinished conversation has changed, by its number: a tenth of the work of reading all."""
+    """Return the number of changes of each unfinished conversation: a tenth of the work of reading all."""
     query = _table.select(_table.id, _table.changes).where(_table.state != ConversationState.ENDED.value)
     return {number: changes or 0 for number, changes in query.tuples().execute(database)}
 
@@ -258,9 +258,10 @@ def _change(
     )
     condition = (before.id, expected.value, before.changes)
     sql = _CHANGE.replace("?", database.param)
-    if (
-        before.state is not expected or not database.execute_sql(sql, values + condition).rowcount  # type: ignore[no-untyped-call]
-    ):
+    cursor: Any = None
+    if before.state is expected:
+        cursor = database.execute_sql(sql, values + condition)  # type: ignore[no-untyped-call]
+    if cursor is None or not cursor.rowcount:
         raise Conflict("no_conversation")
     # Messages and ratings, which do not count as changes, may have come since.
     sql = _UNCOUNTED.replace("?", database.param)

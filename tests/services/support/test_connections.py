@@ -1,4 +1,4 @@
-"""What a waiter's socket hears of its users, in which order, however long the database takes."""
+"""What a waiter's connection is told of its users, in which order, however long the database takes."""
 
 import asyncio
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ class View:
 
 
 class Desk:
-    """A waiter's seat, and an usher, whose database answers when it is let through."""
+    """A waiter's connection and its notifier, whose database answers when it is let through."""
 
     def __init__(self) -> None:
         self.office = Office()
@@ -38,7 +38,8 @@ class Desk:
         tasks = BackgroundTasks(asyncio.get_running_loop())
         self.notifier = SocketNotifier(self.office.hub, nothing, nothing, lambda row: None, tasks)
         self.socket, socket_stream = self.office.open(WAITER)
-        self.connection = SupportConnection(Identity(WAITER), socket_stream, View(socket_stream), "address")  # type: ignore[arg-type]
+        view: Any = View(socket_stream)
+        self.connection = SupportConnection(Identity(WAITER), socket_stream, view, "address")
 
     async def _nothing(self, *asked: object) -> list[Any] | None:
         return None if isinstance(asked[0], Thread) else []

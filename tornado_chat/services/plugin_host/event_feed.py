@@ -94,9 +94,11 @@ class PluginEventFeed:
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for followers in self._followers.values() for each in followers))
 
+    events = tuple(HOOKS_BY_EVENT)
+
     @property
-    def events(self) -> tuple[type[Event], ...]:
-        """The events that at least one plugin is told of."""
+    def needed_events(self) -> tuple[type[Event], ...]:
+        """Those of ``events`` that at least one plugin is told of."""
         hooks = self._plugins.implemented_hooks
         return tuple(event for event, told in HOOKS_BY_EVENT.items() if not hooks.isdisjoint(told))
 

@@ -54,8 +54,8 @@ class SupportConnection:
     :arg features: the features that the client has asked for.
     :arg address: the address that the connection was given by the server.
     :ivar user_conversation: of a user: the conversation that it has asked for.
-    :ivar shown: the conversations that the client was told of and not parted from, with the other side's address,
-        which a transfer changes.
+    :ivar shown: the conversations that the client was told of and not parted from, with the other side's
+        address, which a transfer changes.
     :ivar departures: the threads whose departures wait for earlier messages, in order.
     """
 
@@ -94,7 +94,8 @@ class SupportConnection:
     def run_after_departures(self, action: Callable[[], None]) -> None:
         """Run ``action`` after the departures that wait now.
 
-        A client that has one conversation at a time is told of the end of the last one before anything of the next.
+        A client that has one conversation at a time is told of the end of the last one before anything of the
+        next.
         """
         for thread in reversed(self.departures):
             action = partial(self.socket_stream.run_in_order, thread, action)
@@ -178,7 +179,8 @@ class SocketNotifier:
             return
 
         def show_and_follow() -> None:
-            # Prepared again, since a departure before may have been from the same conversation, which has come back.
+            # Prepared again, since a departure before may have been from the same conversation, which has
+            # come back.
             self._hub.prepare_follow(connection.socket_stream, thread)
             show(conversation)
             self._tasks.spawn(self.follow(connection, conversation))

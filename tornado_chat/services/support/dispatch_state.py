@@ -1,9 +1,10 @@
 """The dispatcher's state: the queue, the waiters, and which conversation belongs to which waiter.
 
-Strategy: pure. Versions of the conversations' rows, presence reports and the results of commits come in, decisions and
-changes come out. There is no clock, timer, task or database here; times are passed in. A waiter's places are not
-counted up and down but derived: each conversation holds a place with the waiter that its row names, and with the
-waiter that is decided for it while that decision is being stored (``_update_places``).
+Strategy: pure. Versions of the conversations' rows, presence reports and the results of commits come in,
+decisions and changes come out. There is no clock, timer, task or database here; times are passed in. A
+waiter's places are not counted up and down but derived: each conversation holds a place with the waiter that
+its row names, and with the waiter that is decided for it while that decision is being stored
+(``_update_places``).
 """
 
 from collections.abc import Callable, Iterator, Mapping

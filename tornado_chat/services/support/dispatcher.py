@@ -1,14 +1,16 @@
 """The dispatcher: who waits, who serves, and who gets whom.
 
-Strategy: one object decides for all processes; it is only called on the loop of the coordinator, so no two matches
-race. What it knows is in ``dispatch_state.py``. A decision is counted there at once, so that the next one takes it into
-account, and is stored in the same turn of the loop by an update that takes effect only on the version of the
-conversation that was decided on (``repository.py``). What users and waiters are told is published by that commit. A
-decision that the database did not take is undone and made again; if it is unknown whether the database took it, the
-row's next version says so. A new coordinator builds everything again from the unfinished conversations.
+Strategy: one object decides for all processes; it is only called on the loop of the coordinator, so no two
+matches race. What it knows is in ``dispatch_state.py``. A decision is counted there at once, so that the next
+one takes it into account, and is stored in the same turn of the loop by an update that takes effect only on
+the version of the conversation that was decided on (``repository.py``). What users and waiters are told is
+published by that commit. A decision that the database did not take is undone and made again; if it is unknown
+whether the database took it, the row's next version says so. A new coordinator builds everything again from
+the unfinished conversations.
 
-A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets users while both hold.
-A user whose sockets are all gone is not matched meanwhile, and gets its position again when it comes back in time.
+A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets users while
+both hold. A user whose sockets are all gone is not matched meanwhile, and gets its position again when it
+comes back in time.
 """
 
 import asyncio
@@ -55,8 +57,8 @@ class Dispatcher:
     :arg is_certain: whether what is known of other processes is up to date. No grace ends while it is not.
     :arg clock: seconds since 1970.
     :arg make_queue: makes the empty queue for a policy.
-    :arg settle_seconds: seconds from ``begin`` in which processes report who is connected. Until then no match is
-        made, or the users of the process that reports first would be served first.
+    :arg settle_seconds: seconds from ``begin`` in which processes report who is connected. Until then no
+        match is made, or the users of the process that reports first would be served first.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
 """The users and waiters with connections in this process, and their conversations.
 
-Strategy: a conversation's row says everything, and each change of it makes a new version of the row. ``learn``
-compares the version that the connections were told of last with the one it gets, and tells them the difference; so it
-does not matter whether a version comes with an event, was read because a client connected, or because an event was
-missed. Who waits, for how long and for whom is not decided here: this module reports who is connected to the
-coordinator (``cluster/facts.py``), and learns what the coordinator has decided.
+Strategy: a conversation's row says everything, and each change of it makes a new version of the row.
+``learn`` compares the version that the connections were told of last with the one it gets, and tells them the
+difference; so it does not matter whether a version comes with an event, was read because a client connected,
+or because an event was missed. Who waits, for how long and for whom is not decided here: this module reports
+who is connected to the coordinator (``cluster/facts.py``), and learns what the coordinator has decided.
 """
 
 import asyncio
@@ -204,7 +204,7 @@ class LocalConversations:
                     self._log_away(row, connection)
 
     def sign_in(self, connection: SupportConnection) -> None:
-        """Let a new connection of a waiter replace its others, where both clients have the feature ``kickout``."""
+        """Let a new connection of a waiter replace its others that have, like it, the feature ``kickout``."""
         if connection.person.role is Role.WAITER and "kickout" in connection.features:
             self._bus.publish(WaiterReplaced(connection.person, connection.socket_stream.conn))
 
@@ -354,8 +354,8 @@ class LocalConversations:
                 claims[claim] = identity.claims[claim]
         await self._subscribe(connection)
         while True:
-            # A user that comes back needs no commit, and does not wait for those who do. Lookups are answered in the
-            # order in which they were asked, so users that come at the same time keep their order.
+            # A user that comes back needs no commit, and does not wait for those who do. Lookups are answered
+            # in the order in which they were asked, so users that come at the same time keep their order.
             row = await self._repository.find_unfinished(connection.person)
             if row is None:
                 row = await self._repository.join(
@@ -365,7 +365,7 @@ class LocalConversations:
                 return row
 
     async def _subscribe(self, connection: SupportConnection) -> None:
-        """Subscribe to a person's channel, unless its connection, with which the subscription ends, is closed."""
+        """Subscribe to a person's channel; not for a closed connection, which would never unsubscribe."""
         if not connection.socket_stream.closed:
             await self._bus.subscribe(connection.person)
 

@@ -1,9 +1,10 @@
 """Publishing the positions of waiting users: when they change, and not too often.
 
-Strategy: when the first user leaves, all positions change. To publish all of them, each second, would cost more than all
-conversations; and for users far behind a small delay does not matter. So the queue is divided into bands, each twice as
-long as all bands before it, and a band is published in chunks: the first ``HEAD_LENGTH`` users in every round, the next
-``HEAD_LENGTH`` in two rounds, the next ``2 * HEAD_LENGTH`` in four. A round costs O(log n) and not O(n).
+Strategy: when the first user leaves, all positions change. To publish all of them, each second, would cost
+more than all conversations; and for users far behind a small delay does not matter. So the queue is divided
+into bands, each twice as long as all bands before it, and a band is published in chunks: the first
+``HEAD_LENGTH`` users in every round, the next ``HEAD_LENGTH`` in two rounds, the next ``2 * HEAD_LENGTH`` in
+four. A round costs O(log n) and not O(n).
 """
 
 import asyncio

@@ -13,10 +13,10 @@ from tornado_chat.storage import conversations
 class ConversationStore(Protocol):
     """What the dispatcher needs of a repository.
 
-    A change is published to ``Dispatcher.on_event`` before its future is done. Each change names the version of the
-    conversation that it was decided on, and takes effect only if that is still the stored one; else the future's
-    error is ``Conflict``. All methods fail with ``Unavailable`` while the database is away; a change may also raise
-    it at once, if the server is overloaded.
+    A change is published to ``Dispatcher.on_event`` before its future is done. Each change names the version
+    of the conversation that it was decided on, and takes effect only if that is still the stored one; else
+    the future's error is ``Conflict``. All methods fail with ``Unavailable`` while the database is away; a
+    change may also raise it at once, if the server is overloaded.
     """
 
     async def unfinished(self) -> list[Conversation]:
@@ -40,11 +40,11 @@ class ConversationStore(Protocol):
     def transfer(
         self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
     ) -> asyncio.Future[Conversation]:
-        """Give the user of an active conversation to another waiter. ``Conflict`` also if it is not active."""
+        """Give the user of an active conversation to another waiter, else ``Conflict``."""
         ...
 
     def requeue(self, row: Conversation) -> asyncio.Future[Conversation]:
-        """Put the user of an active conversation back to the head of the queue. ``Conflict`` as ``transfer``."""
+        """Put the user of an active conversation back to the head of the queue, else ``Conflict``."""
         ...
 
     def end(self, conversation_id: int, gone: Person) -> asyncio.Future[Conversation]:

@@ -72,7 +72,8 @@ class Support:
         :arg address: of a waiter: the user's address; of a user: ignored.
         :raises Conflict: the person has no conversation (yet) that takes messages.
         :raises Unavailable: the server is overloaded; nothing was stored.
-        :raises Refused: a filter refuses the message. Like ``Unavailable``, this may also come with the result.
+        :raises Refused: a filter refuses the message. Like ``Unavailable``, this may also come with the
+            result.
         """
         conversation = self._local_conversations.conversation_of(connection, address)
         if conversation.state is ConversationState.WAITING and not conversation.returned:
@@ -133,7 +134,7 @@ class Support:
         return status
 
     async def serves(self, waiter: Person, user: Person) -> bool:
-        """Whether the user is with the waiter at this moment."""
+        """Return True if the waiter serves the user at this moment."""
         return await self._store.read(conversations.serves, waiter, user)
 
     # --- inside ---
