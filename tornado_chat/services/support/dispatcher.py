@@ -35,8 +35,8 @@ from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
-from tornado_chat.services.leadership.grace_timers import GraceTimers
 from tornado_chat.services.leadership.term import Term
+from tornado_chat.services.support.absences import RETRY_SECONDS, Absences
 from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
 from tornado_chat.services.support.queue_positions import QueuePositions
 from tornado_chat.services.support.repository import ConversationStore
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 500  # conversations of one query
 CHUNK_POSITIONS = 500  # users who are told their position before the loop gets a turn
-RETRY_SECONDS = 5.0  # seconds until a change that the database did not take is tried again
 REMATCH_SECONDS = 2.0  # seconds until the policy is asked again about users that it has passed over
 
 
@@ -81,13 +80,17 @@ class Dispatcher:
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._state = DispatchState(settings.capacity, policy, make_queue)
-        self._awaited_users: GraceTimers[Case] = GraceTimers(
-            loop, is_certain, self._is_user_away, self._on_user_lost
-        )
-        self._awaited_waiters: GraceTimers[WaiterState] = GraceTimers(
-            loop, is_certain, self._is_waiter_away, self._on_waiter_lost
-        )
         self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
+        self._absences = Absences(
+            loop,
+            settings.rejoin_grace,
+            self._state,
+            self._term,
+            repository,
+            is_certain,
+            learn=self._learn,
+            reread=self._reread,
+        )
         self._tasks = BackgroundTasks(loop)
         self._rematch_timer: asyncio.TimerHandle | None = None
         self._asked: dict[Case, None] = {}  # users who are told their position when the term has settled
@@ -107,7 +110,7 @@ class Dispatcher:
             for some in chunks(rows, CHUNK_ROWS):
                 for row in some:
                     if row.id not in self._state.cases:  # its user was reported meanwhile
-                        self._awaited_users.start(self._add(row), self._settings.rejoin_grace)
+                        self._absences.await_user(self._add(row))
                 await asyncio.sleep(0)  # or the coordinator of many conversations would count as dead
         for row in buffered:
             self._learn(row)
@@ -136,7 +139,7 @@ class Dispatcher:
                 if row.id in self._state.cases:
                     self._learn(row)
                 elif self._term.is_running and row.open and row.id not in known:
-                    self._awaited_users.start(self._add(row), self._settings.rejoin_grace)
+                    self._absences.await_user(self._add(row))
 
     def republish(self) -> None:
         """Tell each waiting user its position, also those who know it."""
@@ -150,6 +153,7 @@ class Dispatcher:
         A waiter with more users than the new capacity keeps them; a running grace keeps its time.
         """
         self._settings = settings
+        self._absences.grace_seconds = settings.rejoin_grace
         self._positions.interval = settings.queue_interval
         self._state.reconfigure(settings.capacity, policy, self._loop.time())
         self._match()
@@ -168,7 +172,7 @@ class Dispatcher:
                 self._learn(row)
                 if row.state is ConversationState.ENDED:
                     return
-            self._awaited_users.stop(case)
+            self._absences.stop_awaiting_user(case)
         case.processes.add(process)
         if case.row.state is ConversationState.WAITING:
             self._wait(case)
@@ -182,13 +186,13 @@ class Dispatcher:
         if not case.processes:
             if self._state.queue.leave(conversation_id):
                 self._positions.changed()
-            self._awaited_users.start(case, self._settings.rejoin_grace)
+            self._absences.await_user(case)
 
     def on_waiter_present(self, process: str, fact: WaiterPresence) -> None:
         """A process holds sockets of a waiter, which takes new users or does not."""
         now = self._loop.time()
         waiter = self._state.waiter(fact.person, fact.address, fact.name, now)
-        self._awaited_waiters.stop(waiter)
+        self._absences.stop_awaiting_waiter(waiter)
         waiter.ready = fact.ready
         waiter.claims = fact.claims
         waiter.name = fact.name or waiter.name
@@ -204,7 +208,7 @@ class Dispatcher:
         waiter.processes.discard(process)
         if not waiter.processes:
             self._state.update_waiter(waiter, self._loop.time())
-            self._awaited_waiters.start(waiter, self._settings.rejoin_grace)
+            self._absences.await_waiter(waiter)
 
     # --- requests ---
 
@@ -347,20 +351,15 @@ class Dispatcher:
     def _resolve(self, decision: Decision) -> None:
         self._state.resolve(decision)
         if not decision.waiter.processes:
-            self._forget_if_idle(decision.waiter)
+            self._absences.forget_if_idle(decision.waiter)
 
     # --- conversations ---
 
     def _add(self, row: Conversation) -> Case:
         case = self._state.add(row, self._loop.time(), max(0.0, self._clock() - row.created / 1e6))
         if row.waiter is not None:
-            self._await(self._state.waiters[row.waiter])
+            self._absences.await_waiter(self._state.waiters[row.waiter])
         return case
-
-    def _await(self, waiter: WaiterState) -> None:
-        """Start the grace of a waiter that is not connected, unless it is running."""
-        if not waiter.processes and waiter not in self._awaited_waiters:
-            self._awaited_waiters.start(waiter, self._settings.rejoin_grace)
 
     def _learn(self, row: Conversation) -> None:
         """Take in a version of a conversation, and do what follows from it; an old one changes nothing."""
@@ -369,7 +368,7 @@ class Dispatcher:
         if case is None or before is None:
             return
         if row.state is ConversationState.ENDED:
-            self._awaited_users.stop(case)
+            self._absences.stop_awaiting_user(case)
         elif row.waiter is None:
             if case.processes:
                 self._wait(case)
@@ -381,7 +380,7 @@ class Dispatcher:
             elif row.state is ConversationState.ENDED:
                 self._loop.call_soon(self._match)  # the place that was decided for the user is free
         elif row.waiter != before.waiter or row.state is ConversationState.ENDED:
-            self._forget_if_idle(self._state.waiters[before.waiter])
+            self._absences.forget_if_idle(self._state.waiters[before.waiter])
             self._loop.call_soon(self._match)  # the place of the user is free
 
     def _on_assigned(self, case: Case, before: Conversation, now: float) -> None:
@@ -404,7 +403,7 @@ class Dispatcher:
             )
         waiter = self._state.waiters[row.waiter]
         if not waiter.processes:  # lost between the decision and its commit
-            self._await(waiter)
+            self._absences.await_waiter(waiter)
 
     async def _reread(self, case: Case) -> None:
         """Read a conversation that is not as it was thought to be."""
@@ -442,62 +441,11 @@ class Dispatcher:
                 self._publish_position(case)
             await asyncio.sleep(0)
 
-    # --- users and waiters who do not come back ---
-
-    def _is_user_away(self, case: Case) -> bool:
-        return self._term.is_running and self._state.is_current(case) and not case.processes
-
-    async def _on_user_lost(self, case: Case) -> None:
-        try:
-            self._learn(await self._repository.end(case.row.id, case.row.user))
-        except ChatError as error:
-            log.warning(
-                "a departure could not be stored, trying again: %s",
-                error,
-                extra=fields(conversation=case.row.id),
-            )
-            if self._term.is_running:
-                self._awaited_users.start(case, RETRY_SECONDS)
-
-    def _is_waiter_away(self, waiter: WaiterState) -> bool:
-        current = self._state.waiters.get(waiter.person) is waiter
-        return self._term.is_running and current and not waiter.processes
-
-    async def _on_waiter_lost(self, waiter: WaiterState) -> None:
-        waiter.ready = False
-        self._state.update_waiter(waiter, self._loop.time())
-        for case in list(waiter.cases.values()):
-            if waiter.processes or not self._term.is_running:
-                return  # the waiter came back at the last moment, and keeps the users that it still has
-            row = case.row
-            if row.waiter != waiter.person or case.decision is not None:
-                continue
-            try:
-                await self._repository.requeue(row)
-            except Conflict:  # ended or transferred at this moment
-                await self._reread(case)
-            except ChatError as error:
-                log.warning(
-                    "users could not go back to the line, trying again: %s",
-                    error,
-                    extra=fields(role="waiter", id=waiter.person.id),
-                )
-                if self._term.is_running:
-                    self._awaited_waiters.start(waiter, RETRY_SECONDS)
-                return
-        self._forget_if_idle(waiter)
-
-    def _forget_if_idle(self, waiter: WaiterState) -> None:
-        known = self._state.waiters.get(waiter.person) is waiter
-        if known and not waiter.processes and waiter not in self._awaited_waiters:
-            self._state.remove_if_idle(waiter)
-
     # --- inside ---
 
     def _clear(self) -> None:
         """Forget everybody, and all that was to be done for them."""
-        self._awaited_users.stop_all()
-        self._awaited_waiters.stop_all()
+        self._absences.clear()
         self._positions.stop()
         self._asked = {}
         if self._rematch_timer is not None:
