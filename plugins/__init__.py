@@ -1,1 +1,1 @@
-"""The plugins that come with the server. Each is a folder with its own README."""
+"""The bundled plugins. Each is a folder with its own README."""

@@ -1,9 +1,9 @@
-# Sourced by the other scripts: goes to the clone's root and has a virtual environment there, in .venv.
+# Sourced by the other scripts: changes to the clone's root and makes a virtual environment there, in .venv.
 #
-# prepare run     has what the program needs in it
-# prepare test    has what its tests need in it, too
+# prepare run     installs the program and its dependencies
+# prepare test    installs the dependencies of the tests, too
 #
-# The second time is quick: a file .venv/installed-* says what is there, and for which place.
+# A repeated call is quick: a file .venv/installed-* records what is installed, and for which folder.
 
 set -eu
 
@@ -30,19 +30,19 @@ prepare() {
         run) extra= ;;
         *) extra="[$1]" ;;
     esac
-    say "Installing tornado_chat$extra and what it needs into $root/.venv ..."
+    say "Installing tornado_chat$extra and its dependencies into $root/.venv ..."
     .venv/bin/python -m pip install -qq --disable-pip-version-check -e ".$extra" ||
         die "pip could not install it; its message is above"
     printf '%s\n' "$root" >".venv/installed-$1"
 }
 
-# shellcheck disable=SC3013 # not POSIX's, but every shell's
+# shellcheck disable=SC3013 # not in POSIX, but in every shell
 is_fresh() {
     [ .venv/installed-"$1" -nt setup.cfg ] && [ .venv/installed-"$1" -nt pyproject.toml ] &&
         ! was_moved && .venv/bin/python -c '' 2>/dev/null
 }
 
-# The programs in .venv/bin know the place where they were installed.
+# The programs in .venv/bin contain the path where they were installed.
 was_moved() {
     for stamp in .venv/installed-*; do
         if [ -f "$stamp" ] && [ "$(cat "$stamp")" != "$root" ]; then
@@ -75,7 +75,7 @@ find_python() {
         die "$python is $("$python" -V 2>&1), and Python 3.11 or later is needed; name one: PYTHON=/path/to/python3 $0"
 }
 
-# Debian keeps ensurepip in a package of its own.
+# Debian has ensurepip in a separate package.
 has_ensurepip() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null
 }

@@ -1,6 +1,6 @@
-"""What all tests share: a fresh loop, a real server on a free port, people with tokens.
+"""Shared fixtures: a new event loop, a real server on a free port, clients with tokens.
 
-A log line of level warning or above that a test does not expect fails it.
+A test fails on a log line of level warning or above that it does not expect.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from tornado_chat.core.types import Person, Role, Thread
 from tornado_chat.server.server import Server
 from tornado_chat.services.auth.tokens import mint_token
 
-# A machine that is busy with other things is no failure.
+# A slow run on a busy machine is no failure.
 hypothesis.settings.register_profile(
     "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -42,22 +42,22 @@ SECRET = b"a secret of the tests, long enough for HS256"
 
 @pytest.fixture
 def new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the loop of a test."""
+    """The function that makes the event loop of a test."""
     return asyncio.new_event_loop
 
 
 @pytest.fixture
 def io_loop(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[IOLoop]:
-    """pytest-tornado's loop, made without the deprecated ``make_current``."""
+    """The loop fixture that pytest-tornado uses, made without the deprecated ``make_current``."""
     loop = new_loop()
     asyncio.set_event_loop(loop)
     io_loop = IOLoop.current()
     yield io_loop
-    left = asyncio.all_tasks(loop)
-    for task in left:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
         task.cancel()
-    if left:
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     AsyncHTTPClient().close()
     loop.run_until_complete(loop.shutdown_default_executor())
     io_loop.close(all_fds=True)
@@ -66,24 +66,24 @@ def io_loop(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[IOLoo
 
 @pytest.fixture
 def expected_logs() -> list[str]:
-    """Patterns of the warnings and errors that a test expects; it appends them."""
+    """Patterns of the warnings and errors that a test expects; the test appends them."""
     return []
 
 
 @pytest.fixture(autouse=True)
 def _no_unexpected_logs(caplog: pytest.LogCaptureFixture, expected_logs: list[str]) -> Iterator[None]:
     yield
-    surprises = [
+    unexpected = [
         f"{record.levelname} {record.name}: {record.getMessage()}"
         for record in caplog.get_records("setup") + caplog.get_records("call")
         if record.levelno >= logging.WARNING
         and not any(re.search(pattern, record.getMessage()) for pattern in expected_logs)
     ]
-    assert not surprises, "unexpected log lines"
+    assert not unexpected, "unexpected log lines"
 
 
 def token(role: str, id: int | str, name: str | None = None, *, lifetime: float = 3600, **claims: Any) -> str:
-    """``claims`` are those that a host adds for plugins."""
+    """Return a token; ``claims`` are additional claims, as a host system adds them for plugins."""
     text = mint_token(
         config.Auth(), SECRET, id=id, role=Role(role), name=name, lifetime=lifetime, now=time.time()
     )
@@ -95,7 +95,7 @@ def token(role: str, id: int | str, name: str | None = None, *, lifetime: float 
 
 @dataclass
 class House:
-    """A running server, and the clients of a test."""
+    """A running server and the clients of a test."""
 
     server: Server
     config: config.Config
@@ -115,7 +115,7 @@ class House:
         return client
 
     async def chat(self, who: str, session_id: int, type: int = 0, features: str = "") -> RawClient:
-        """``who`` is a token."""
+        """Connect to a session with the token ``who``."""
         extra = f"&features={features}" if features else ""
         return await self.connect(f"/chat?token={who}&sessionId={session_id}&type={type}{extra}")
 
@@ -150,7 +150,7 @@ class House:
         )
 
     async def receipt(self, reader: Person, thread: Thread, seq: int) -> None:
-        """Wait until the server knows that ``reader`` has everything of ``thread`` up to ``seq``."""
+        """Wait until the server has a receipt of ``reader`` for ``thread`` up to ``seq``."""
         while (await self.server._receipts.get(thread, reader) or 0) < seq:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
 
@@ -172,7 +172,7 @@ class House:
 
 
 class Peer:
-    """A client of the support seed that has been let in, with its address."""
+    """An authenticated client of the support dialect, with its address ``uuid``."""
 
     def __init__(self, client: RawClient) -> None:
         self.client = client
@@ -197,13 +197,13 @@ class Peer:
         return str(frame["id"])
 
     async def get(self, type: str, timeout: float = PATIENCE) -> dict[str, Any]:
-        """The next frame, which must be of ``type``."""
+        """Return the next frame, which must be of ``type``."""
         frame = await self.client.recv_json(timeout)
         assert frame["type"] == type, frame
         return dict(frame)
 
     async def until(self, type: str, timeout: float = PATIENCE) -> dict[str, Any]:
-        """The next frame of ``type``; what comes before it is passed over."""
+        """Return the next frame of ``type``; the frames before it are ignored."""
         while True:
             frame = await self.client.recv_json(timeout)
             if frame["type"] == type:
@@ -215,7 +215,7 @@ class Peer:
 
 @pytest.fixture(scope="session")
 def memory() -> Iterator[Path]:
-    """A folder in memory, where there is such a thing: nothing in it is to stay."""
+    """A temporary folder, in memory (``/dev/shm``) if possible."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="tornado-chat-", dir=memory) as folder:
         yield Path(folder)
@@ -229,7 +229,7 @@ def mariadb_data(memory: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def mariadb(memory: Path, mariadb_data: Path) -> Iterator[MariaDB]:
-    """One server for all tests that use one and leave it as it was."""
+    """A MariaDB server, shared by all tests that leave it unchanged."""
     options = ("--innodb-flush-log-at-trx-commit=0", "--max-connections=300")
     with MariaDB(memory / "shared", mariadb_data, *options) as server:
         yield server
@@ -237,7 +237,7 @@ def mariadb(memory: Path, mariadb_data: Path) -> Iterator[MariaDB]:
 
 @pytest.fixture
 def own_mariadb(memory: Path, mariadb_data: Path, tmp_path: Path) -> Iterator[MariaDB]:
-    """A server that the test may kill."""
+    """A MariaDB server of the test's own, which the test may kill."""
     with MariaDB(memory / tmp_path.name, mariadb_data) as server:
         yield server
     shutil.rmtree(server.directory)
@@ -245,31 +245,31 @@ def own_mariadb(memory: Path, mariadb_data: Path, tmp_path: Path) -> Iterator[Ma
 
 @pytest.fixture(scope="session")
 def redis(memory: Path) -> Iterator[RedisServer]:
-    """One server for all tests that leave it running."""
+    """A Redis server, shared by all tests that leave it running."""
     with RedisServer(memory / "redis") as server:
         yield server
 
 
 @pytest.fixture
 def own_redis(memory: Path, tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that the test may kill."""
+    """A Redis server of the test's own, which the test may kill."""
     with RedisServer(memory / f"redis-{tmp_path.name}") as server:
         yield server
 
 
 @pytest.fixture
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """What the test keeps its data in; see ``on_both``."""
+    """The kind of database of the test, ``sqlite`` or ``mariadb``; see ``on_both``."""
     return str(getattr(request, "param", "sqlite"))
 
 
 on_both = pytest.mark.parametrize("database_kind", ["sqlite", "mariadb"], indirect=True)
-"""For tests, or all of a module as its ``pytestmark``."""
+"""Mark that runs a test on both kinds of database; as ``pytestmark`` for all tests of a module."""
 
 
 @pytest.fixture
 def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """``[storage] url`` of a database of the test's own, with our tables if it is on MariaDB."""
+    """``[storage] url`` of a database of the test's own; a MariaDB database has the tables already."""
     if database_kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'state' / config.DATABASE_FILE_NAME}"
         return
@@ -280,7 +280,7 @@ def database_url(database_kind: str, tmp_path: Path, request: pytest.FixtureRequ
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> config.Config:
-    """The configuration of ``house``; a test overrides the fixture to change it."""
+    """The configuration of ``house``; a test module overrides this fixture to change it."""
     secret = tmp_path / "secret"
     secret.write_bytes(SECRET)
     return config.Config(
@@ -310,5 +310,5 @@ def house(io_loop: IOLoop, settings: config.Config) -> Iterator[House]:
 
 
 def changed(settings: config.Config, section: str, **options: Any) -> config.Config:
-    """``settings`` with other values in one section."""
+    """Return ``settings`` with other values in one section."""
     return replace(settings, **{section: replace(getattr(settings, section), **options)})

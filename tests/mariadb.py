@@ -108,7 +108,7 @@ class MariaDB(OwnServer):
             schema.upgrade(database)
             for table in database.get_tables():
                 yield database.execute_sql(f"SHOW CREATE TABLE {table}").fetchone()[1]
-            for done, _ in schema.status(database):
+            for done, _ in schema.migration_status(database):
                 yield f"INSERT INTO {schema.HISTORY_TABLE} (name, applied) VALUES ('{done}', NOW())"
             database.close()
 

@@ -1,4 +1,4 @@
-"""Who may import whom, as ``setup.cfg`` says it."""
+"""Tests of the direction of imports, by the import-linter contracts in ``setup.cfg``."""
 
 import ast
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def test_nobody_imports_from_above() -> None:
+def test_imports_point_downwards() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
         [linter, "--config", ROOT / "setup.cfg", "--no-cache"], cwd=ROOT, capture_output=True, text=True
@@ -17,7 +17,7 @@ def test_nobody_imports_from_above() -> None:
     assert "0 broken" in done.stdout
 
 
-def test_rules_and_dialects_do_no_io_and_ask_no_clock() -> None:
+def test_domain_and_wire_do_no_io_and_read_no_clock() -> None:
     impure = {"tornado", "asyncio", "peewee", "playhouse", "socket", "threading", "time", "random"}
     for folder in ("domain", "wire"):
         for file in (ROOT / "tornado_chat" / folder).glob("*.py"):

@@ -1,4 +1,4 @@
-"""``python -m tornado_chat`` is ``tornado-chat``."""
+"""Entry point of ``python -m tornado_chat``: the same as the command ``tornado-chat``."""
 
 from tornado_chat.cli import main
 

@@ -1,4 +1,4 @@
-"""An append-only record of who did what to which session."""
+"""An append-only audit log of the actions of people in sessions and conversations."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from tornado_chat.plugin_api import (
 
 from . import chain
 from .commands import KEY_FILE, audit
-from .keeping import AuditKeeper
+from .data_keeper import AuditKeeper
 
 
 class Audit(Plugin):
-    """Records what happens, each record in the commit after the event."""
+    """Writes an audit record for each event, in the commit after the event."""
 
     @hookimpl
     def register_models(self) -> Sequence[type[peewee.Model]]:
@@ -44,14 +44,14 @@ class Audit(Plugin):
     @hookimpl
     async def startup(self, context: Context) -> None:
         self._write_behind = WriteBehind(context)
-        # Making it waits for the disk.
-        self._key = await asyncio.to_thread(chain.load_key, context.state_dir / KEY_FILE, make=True)
+        # Creating the key waits for the disk, so this runs in a thread.
+        self._key = await asyncio.to_thread(chain.load_key, context.state_dir / KEY_FILE, create=True)
 
     @hookimpl
     async def shutdown(self) -> None:
         await self._write_behind.finish()
 
-    # --- what is recorded ---
+    # --- events that are recorded ---
 
     @hookimpl
     async def message_posted(self, message: Message) -> None:

@@ -1,10 +1,10 @@
-"""The records and their chain: what is written, and how a change of it shows.
+"""The audit records and their hash chain, by which a change of a record is detected.
 
-Strategy: each record has a number, and a code (HMAC-SHA256) over all it says and the code of the
-record before. So an edit breaks its own code, and a missing, added or moved record breaks the numbers
-or the next record's code. One more row, the head, has a code over the last number and code, so that
-records missing at the end show too. The key is in a file beside the database, not in it: who
-can write to the database only cannot make codes.
+Strategy: each record has a number, and a code (HMAC-SHA256) over all its values and the code of the
+record before. So an edited record does not match its code, and a missing, added or moved record breaks the
+sequence of numbers or the next record's code. One more row, the head, has a code over the last number and
+code, so that records missing at the end are detected too. The key is in a file beside the database, not in
+it: an attacker who can only write to the database cannot compute codes.
 """
 
 import hashlib
@@ -22,8 +22,9 @@ from tornado_chat.plugin_api import models
 KEY_BYTES = 32
 PERSON_CHARS = 80
 OPERATION_KIND = 0
-"""The ``kind`` of a record of what an operator did; its ``thread_id`` is the row of ``data_operation``, which
-the code covers too.
+"""The ``kind`` of a record about an operator's operation on personal data.
+
+Its ``thread_id`` is the id of the row in ``data_operation``; the code covers that row too.
 """
 
 
@@ -33,9 +34,10 @@ class Table(pw.Model):
 
 
 class AuditRecord(Table):
-    """``actor`` did ``action`` to a session, record or conversation at ``time`` (µs since 1970 UTC).
+    """An audit record: ``actor`` did ``action`` in a thread at ``time`` (µs since 1970 UTC).
 
-    ``kind`` and ``thread_id`` are the thread's; ``message`` is the ``seq`` of a posted message.
+    ``kind`` and ``thread_id`` name the session, record or conversation; ``message`` is the ``seq`` of a
+    posted message.
     """
 
     number = pw.BigIntegerField(primary_key=True)
@@ -52,7 +54,7 @@ class AuditRecord(Table):
 
 
 class AuditHead(Table):
-    """One row: the last record's number and code."""
+    """A table of one row: the last record's number and code."""
 
     id = pw.SmallIntegerField(primary_key=True)
     number = pw.BigIntegerField()
@@ -62,11 +64,11 @@ class AuditHead(Table):
 
 TABLES = (AuditRecord, AuditHead)
 GENESIS_CODE = "0" * 64
-"""What the first record has as the code before."""
+"""The previous code of the first record."""
 
 
 class AuditEntry(NamedTuple):
-    """What is to be recorded."""
+    """The values of a new audit record."""
 
     actor: str
     action: str
@@ -76,19 +78,20 @@ class AuditEntry(NamedTuple):
 
 
 class ChainFault(NamedTuple):
-    """The first thing that is not as it was written; ``number`` is the record's, 0 the head's."""
+    """The first fault in the chain; ``number`` is the record's number, or 0 for the head."""
 
     number: int
     what: str
 
 
-def load_key(path: Path, *, make: bool) -> bytes:
-    """The key, made if it is missing and ``make`` says so.
+def load_key(path: Path, *, create: bool) -> bytes:
+    """Return the key of the chain.
 
-    :raises FileNotFoundError: it is missing.
-    :raises ValueError: the file holds something else.
+    :arg create: create a missing key file.
+    :raises FileNotFoundError: the file is missing.
+    :raises ValueError: the file has no valid key.
     """
-    if make:
+    if create:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -100,12 +103,12 @@ def load_key(path: Path, *, make: bool) -> bytes:
                 os.fsync(file.fileno())
     key = bytes.fromhex(path.read_text().strip())
     if len(key) != KEY_BYTES:
-        raise ValueError(f"{path} holds no key of {KEY_BYTES} bytes")
+        raise ValueError(f"{path} has no key of {KEY_BYTES} bytes")
     return key
 
 
 def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int) -> None:
-    """Add a record, inside the caller's transaction. A message is recorded once only."""
+    """Append a record, inside the caller's transaction. A message is recorded only once."""
     record = AuditRecord
     if entry.message is not None:
         same = (
@@ -115,7 +118,7 @@ def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int) -> No
         )
         if record.select(record.number).where(same).exists(database):
             return
-    # On a MySQL server others may be at it too; who has touched the head is alone until the commit.
+    # On a MySQL server other processes may append too: this update locks the head's row until the commit.
     AuditHead.update(id=1).where(AuditHead.id == 1).execute(database)
     last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
     number, previous_code = (last[0] + 1, last[1]) if last else (1, GENESIS_CODE)
@@ -131,18 +134,18 @@ def append(database: pw.Database, key: bytes, entry: AuditEntry, now: int) -> No
 def verify(
     database: pw.Database, key: bytes, progress: Callable[[int], object] = lambda count: None
 ) -> ChainFault | None:
-    """The first fault of the whole chain, or None.
+    """Verify the whole chain. Returns the first fault, or None.
 
-    :arg progress: told how many records more were looked at.
+    :arg progress: called with the number of records that were verified since the last call.
     """
     expected, previous_code = 1, GENESIS_CODE
     for record in _records(database):
         if record["number"] != expected:
             return ChainFault(expected, "is missing")
-        said = [record[field] for field in ("number", "time", *AuditEntry._fields)]
-        said += _operation(database, record["kind"], record["thread_id"])
-        if _record_code(key, said, previous_code) != record["code"]:
-            return ChainFault(expected, "was changed, or the one before it was taken out or moved")
+        values = [record[field] for field in ("number", "time", *AuditEntry._fields)]
+        values += _operation(database, record["kind"], record["thread_id"])
+        if _record_code(key, values, previous_code) != record["code"]:
+            return ChainFault(expected, "was changed, or the record before it was removed or moved")
         expected, previous_code = expected + 1, record["code"]
         progress(1)
     head = AuditHead.select().where(AuditHead.id == 1).dicts().first(database)
@@ -151,21 +154,21 @@ def verify(
     if _record_code(key, [head["number"]], head["last"]) != head["code"]:
         return ChainFault(0, "the head was changed")
     if head["number"] >= expected:
-        return ChainFault(expected, "is missing, and all after it")
+        return ChainFault(expected, "is missing, and all records after it")
     if (head["number"], head["last"]) != (expected - 1, previous_code):
-        return ChainFault(head["number"] + 1, "was not there when the head was written")
+        return ChainFault(head["number"] + 1, "did not exist when the head was written")
     return None
 
 
 def head(database: pw.Database) -> tuple[int, str]:
-    """The last record's number and code, for keeping elsewhere; (0, …) if there is none."""
+    """Return the last record's number and code, to be stored elsewhere; (0, …) if there is no record."""
     record = AuditRecord
     last = record.select(record.number, record.code).order_by(record.number.desc()).tuples().first(database)
     return (last[0], last[1]) if last else (0, GENESIS_CODE)
 
 
 def code_of(database: pw.Database, number: int) -> str | None:
-    """The code of one record; None if there is no such record."""
+    """Return the code of one record; None if there is no such record."""
     if number == 0:
         return GENESIS_CODE
     code: str | None = (
@@ -175,7 +178,7 @@ def code_of(database: pw.Database, number: int) -> str | None:
 
 
 def _records(database: pw.Database) -> Iterator[dict[str, Any]]:
-    """All of them by number, in pages, so that a long chain needs no memory."""
+    """Yield all records by number. They are read in pages, so that a long chain needs little memory."""
     last = None
     while True:
         query = AuditRecord.select().order_by(AuditRecord.number).limit(5000)
@@ -189,7 +192,7 @@ def _records(database: pw.Database) -> Iterator[dict[str, Any]]:
 
 
 def _operation(database: pw.Database, kind: int, id: int) -> list[Any]:
-    """What the operation says that a record is about; nothing for all other records."""
+    """Return the values of the operation that a record is about; empty for all other records."""
     if kind != OPERATION_KIND:
         return []
     table = models.DataOperation
@@ -197,6 +200,6 @@ def _operation(database: pw.Database, kind: int, id: int) -> list[Any]:
     return [] if row is None else list(row.values())
 
 
-def _record_code(key: bytes, said: list[Any], previous_code: str) -> str:
-    text = json.dumps([*said, previous_code], ensure_ascii=True, separators=(",", ":"))
+def _record_code(key: bytes, values: list[Any], previous_code: str) -> str:
+    text = json.dumps([*values, previous_code], ensure_ascii=True, separators=(",", ":"))
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""``tornado-chat audit``: looking at the records, and proving that they are all there."""
+"""``tornado-chat audit``: commands to show the audit records, and to verify their chain."""
 
 import sys
 from datetime import datetime
@@ -26,16 +26,18 @@ KIND_NAMES = {
 
 @click.group()
 def audit() -> None:
-    """The record of who did what to which session."""
+    """The audit log: who did what in which session."""
 
 
 @audit.command()
 @click.option(
-    "--head", metavar="NUMBER:CODE", help="A head that an earlier `verify` printed must be in the chain."
+    "--head",
+    metavar="NUMBER:CODE",
+    help="Check that a head, printed by an earlier `verify`, is in the chain.",
 )
 @click.pass_obj
 def verify(context: CommandContext, head: str | None) -> None:
-    """Look for edits, deletions and reordering. Exit code 1 if there are any."""
+    """Check the records for edits, deletions and reordering. Exit code 1 if there are any."""
     key = _load_key(context.state_dir)
     total = chain.AuditRecord.select().count(context.database)
     with click.progressbar(
@@ -44,12 +46,13 @@ def verify(context: CommandContext, head: str | None) -> None:
         fault = chain.verify(context.database, key, bar.update)
     if fault is not None:
         where = f"record {fault.number} {fault.what}" if fault.number else fault.what
-        raise click.ClickException(f"the audit is broken: {where}. What comes before it is as it was written")
+        raise click.ClickException(f"the audit log is broken: {where}. All records before it are unchanged")
     if head is not None:
         number, _, code = head.partition(":")
         if not number.isdigit() or chain.code_of(context.database, int(number)) != code:
             raise click.ClickException(
-                f"the audit is consistent, but the head {head} is not in it: it is another one, or an older copy"
+                f"the audit log is consistent, but the head {head} is not in it: it is another log, or an "
+                "older copy"
             )
     last, code = chain.head(context.database)
     click.echo(f"{last} records, all as they were written")
@@ -57,12 +60,12 @@ def verify(context: CommandContext, head: str | None) -> None:
 
 
 @audit.command()
-@click.option("--session", type=int, help="Of this session.")
-@click.option("--record", type=int, help="Of this supervision record.")
-@click.option("--conversation", type=int, help="Of this support conversation.")
-@click.option("--person", metavar="ROLE:ID", help="Of this person, as in supervisor:3.")
+@click.option("--session", type=int, help="Only records about this session.")
+@click.option("--record", type=int, help="Only records about this supervision record.")
+@click.option("--conversation", type=int, help="Only records about this support conversation.")
+@click.option("--person", metavar="ROLE:ID", help="Only records of this person, for example supervisor:3.")
 @click.option(
-    "--last", default=100, show_default=True, type=click.IntRange(1), help="How many, the newest ones."
+    "--last", default=100, show_default=True, type=click.IntRange(1), help="Show the newest N records."
 )
 @click.pass_obj
 def show(
@@ -73,7 +76,7 @@ def show(
     person: str | None,
     last: int,
 ) -> None:
-    """Show records, the oldest first."""
+    """Show audit records, the oldest first."""
     table = chain.AuditRecord
     query = table.select().order_by(table.number.desc()).limit(last)
     for kind, thread_id in (
@@ -91,15 +94,17 @@ def show(
         click.echo("there is no such record")
     width = max((len(row["actor"]) for row in rows), default=0)
     for row in rows:
-        when = datetime.fromtimestamp(row["time"] / MICROSECONDS_PER_SECOND, zone)
-        what = row["action"] + (f" message {row['message']}" if row["message"] else "")
-        where = f"{KIND_NAMES.get(row['kind'], '?')} {row['thread_id']}"
-        click.echo(f"{row['number']:>7}  {when:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {what}, {where}")
+        time = datetime.fromtimestamp(row["time"] / MICROSECONDS_PER_SECOND, zone)
+        action = row["action"] + (f" message {row['message']}" if row["message"] else "")
+        thread = f"{KIND_NAMES.get(row['kind'], '?')} {row['thread_id']}"
+        click.echo(
+            f"{row['number']:>7}  {time:%Y-%m-%d %H:%M:%S}  {row['actor']:<{width}}  {action}, {thread}"
+        )
 
 
 def _load_key(state_dir: Path) -> bytes:
     try:
-        return chain.load_key(state_dir / KEY_FILE, make=False)
+        return chain.load_key(state_dir / KEY_FILE, create=False)
     except (OSError, ValueError) as error:
         raise click.ClickException(
             f"the key {state_dir / KEY_FILE} cannot be read ({error}); without it nothing can be verified"

@@ -1,4 +1,4 @@
-"""Word lists for what is said: words are masked, messages refused, supervisors alerted.
+"""A message filter by word lists: it masks words, refuses messages and alerts supervisors.
 
 The README beside this file is the manual for operators.
 """
@@ -25,7 +25,7 @@ from tornado_chat.plugin_api import (
 )
 
 from .alerts import AlertService
-from .keeping import AlertKeeper
+from .data_keeper import AlertKeeper
 from .matching import ListError, Matcher, WordAction, read_list
 from .normalising import Normaliser
 from .stored import KeywordFilterAlert, KeywordFilterNotified
@@ -39,24 +39,27 @@ class KeywordFilter(Plugin):
 
     @dataclass(frozen=True)
     class Settings(PluginSettings):
-        mask: tuple[str, ...] = option((), "Files with words that others see as stars.")
-        block: tuple[str, ...] = option((), "Files with words whose message is refused.")
+        mask: tuple[str, ...] = option((), "Files with words that are replaced by stars.")
+        block: tuple[str, ...] = option((), "Files with words for which a message is refused.")
         alert: tuple[str, ...] = option(
-            (), "Files with words that are delivered, and that supervisors are notified of."
+            (), "Files with words that are delivered and reported to supervisors."
         )
         alert_role: Literal["assigned", "supervisor", "admin"] = option(
             "assigned",
-            "Who is notified first: the supervisors of the session, one supervisor of all, or the "
+            "Who is notified first: the supervisors of the session, any one supervisor, or the "
             "administrators.",
         )
         escalate_after: Annotated[float, Meta(gt=0, le=YEAR_SECONDS)] = option(
-            120.0, "Seconds after which an alert that nobody has read goes to the next person."
+            120.0, "Seconds after which an unread alert goes to the next person."
         )
         reject_text_en: str = option(
             "it contains words that are not allowed here; please say it differently",
-            "Why a message is refused, in English.",
+            "The reason for the sender of a refused message, in English.",
         )
-        reject_text_zh: str = option("消息含有不允许使用的词语, 请修改后再发送", "The same in Chinese.")
+        reject_text_zh: str = option(
+            "消息含有不允许使用的词语, 请修改后再发送",
+            "The reason for the sender of a refused message, in Chinese.",
+        )
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -91,7 +94,7 @@ class KeywordFilter(Plugin):
 
     @hookimpl
     async def reload(self) -> None:
-        """Read the lists again; if that fails, those that were read before stay."""
+        """Read the lists again; if that fails, the previous lists stay."""
         self._matcher = await asyncio.to_thread(_build_matcher, self.settings)
 
     @hookimpl

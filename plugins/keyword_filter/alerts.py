@@ -1,9 +1,9 @@
-"""Alerts: telling people that a word was said, one after the other until somebody has looked.
+"""The alert service: it notifies people of an alert in stages until a notification is read.
 
-Strategy: the database has everything. An alert is a row that says what comes next and when it is due;
-one task sleeps until the next is due, does that step and writes down what comes after. So a restart
-goes on where it was, and whoever raises an alert only adds a row and wakes the task. A step is
-written down after its notifications: a crash in between notifies twice rather than not at all.
+Strategy: all state is in the database. An alert is a row with its next stage and the time at which that is
+due; one task sleeps until the next alert is due, notifies the people of the stage and stores the next stage.
+So a restarted server continues, and raising an alert only adds a row and wakes the task. The next stage is
+stored after the notifications: a crash in between leads to a second notification, not to a lost one.
 """
 
 import asyncio
@@ -29,14 +29,13 @@ from .stored import Alert, Stage
 
 log = logging.getLogger(__name__)
 
-PLAIN_TYPE = 0
-CONVERSATION_TYPE = 2  # the types of notifications
+PLAIN_TYPE, CONVERSATION_TYPE = 0, 2  # types of notifications, as in the seed
 
 MICROSECONDS_PER_SECOND = 1_000_000
-RETRY_SECONDS = 5.0  # after which something that failed is tried again
+RETRY_SECONDS = 5.0  # pause before a failed step is tried again
 
 TEXTS = {
-    # what: (zh_CN, en)
+    # kind: (zh_CN, en)
     Kind.SESSION: (
         "会话 {id} 触发了关键词提醒, 请尽快查看",
         "Keyword alert in session {id}: please look at it soon",
@@ -49,7 +48,7 @@ TEXTS = {
 
 
 class AlertSettings(Protocol):
-    """The plugin's settings, as far as alerts go by them."""
+    """The settings of the plugin that concern alerts."""
 
     @property
     def alert_role(self) -> str: ...
@@ -59,11 +58,11 @@ class AlertSettings(Protocol):
 
 
 class AlertContext(NamedTuple):
-    """What an alert is about.
+    """An alert with the data that its next stage needs.
 
-    :ivar session_id: None in support, which has no supervisors.
-    :ivar excluded: who is not to be notified: whoever was already, and who said it.
-    :ivar notified: whether anybody was notified yet.
+    :ivar session_id: the session; None in support, which has no supervisors.
+    :ivar excluded: people who are not to be notified: the message's sender, and people notified already.
+    :ivar notified: True if at least one person was notified.
     """
 
     alert: Alert
@@ -73,9 +72,9 @@ class AlertContext(NamedTuple):
 
 
 class AlertService:
-    """The alerts of one server.
+    """Raises and escalates the alerts of one server.
 
-    :arg settings: gives the settings of the moment.
+    :arg settings: returns the present settings.
     """
 
     def __init__(self, context: Context, settings: Callable[[], AlertSettings]) -> None:
@@ -84,25 +83,26 @@ class AlertService:
         self._wakeup = asyncio.Event()
 
     async def add(self, message: Message, list_name: str) -> None:
-        """Raise an alert, unless one of this conversation is on its way.
+        """Raise an alert, unless another alert of the same conversation is being escalated.
 
-        Who is called once need not be called for each word. An alert is on its way until somebody
-        has read of it, or everybody was notified. A message that had one gets no second.
+        People who were notified once need not be notified of each word. An alert is escalated until a
+        notification of it is read, or all recipients were notified. A message gets only one alert.
         """
         stage = self._first_stage(message.thread)
-
         if await self._context.write(lambda tx: stored.add(tx, message, list_name, stage)):
             log.info("keyword alert: %s, message %d, list %s", _name(message.thread), message.seq, list_name)
             self._wakeup.set()
 
     async def run(self) -> None:
-        """Do what is due, for ever."""
+        """Escalate due alerts until the task is cancelled."""
         while True:
             try:
                 self._wakeup.clear()
                 wait = await self._process_due()
-            except Exception as error:  # whatever it was, the alerts that are there must not be forgotten
-                log.warning("keyword alerts have to wait for %g s: %s", RETRY_SECONDS, described(error))
+            except Exception as error:  # the task has to continue, otherwise stored alerts would be forgotten
+                log.warning(
+                    "keyword alerts failed, trying again in %g s: %s", RETRY_SECONDS, described(error)
+                )
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:
@@ -112,17 +112,22 @@ class AlertService:
                 pass
 
     async def _process_due(self) -> float | None:
-        """Do what is due now. Returns the seconds until the next is, None if there is nothing more."""
-        if read := await self._context.read(stored.read):
+        """Escalate the alerts that are due.
+
+        Returns the seconds until the next one is due, None if there is none.
+        """
+        if read := await self._context.read(stored.find_read):
             await self._context.write(lambda tx: stored.acknowledge(tx, read))
         now = self._context.now()
-        for alert in await self._context.read(lambda database: stored.due(database, now)):
+        for alert in await self._context.read(lambda database: stored.find_due(database, now)):
             try:
                 await self._escalate(await self._load_context(alert))
             except Unavailable:
                 raise
-            except Exception:  # the others must not wait for one that cannot be dealt with
-                log.warning("keyword alert %d has to wait for %g s", alert.id, RETRY_SECONDS, exc_info=True)
+            except Exception:  # a failure of this alert must not delay the others
+                log.warning(
+                    "keyword alert %d failed, trying again in %g s", alert.id, RETRY_SECONDS, exc_info=True
+                )
                 await self._set_stage(alert, alert.stage, RETRY_SECONDS)
         due = await self._context.read(stored.next_due)
         return None if due is None else max(0.0, (due - self._context.now()) / MICROSECONDS_PER_SECOND)
@@ -130,31 +135,29 @@ class AlertService:
     # --- one alert ---
 
     async def _escalate(self, case: AlertContext) -> None:
-        """Notify the next people there are, and write down who comes after them."""
+        """Notify the people of the next stage that has recipients, and store the stage after it."""
         alert = case.alert
         stage = self._first_stage(alert.thread) if alert.stage is Stage.NO_RECIPIENT else alert.stage
-        notified_count = False
-        while not notified_count and stage is not Stage.EXHAUSTED:
+        has_notified = False
+        while not has_notified and stage is not Stage.EXHAUSTED:
             if stage is Stage.ASSIGNED:
-                notified_count = await self._notify_people(case, await self._assigned_supervisors(case))
+                has_notified = await self._notify_people(case, await self._assigned_supervisors(case))
                 stage = Stage.SUPERVISOR
             elif stage is Stage.SUPERVISOR:
-                notified_count = await self._notify_people(
+                has_notified = await self._notify_people(
                     case, await self._people_with_role(case, Role.SUPERVISOR), limit=1
                 )
-                stage = Stage.SUPERVISOR if notified_count else Stage.ADMIN
+                stage = Stage.SUPERVISOR if has_notified else Stage.ADMIN
             else:
-                notified_count = await self._notify_people(
-                    case, await self._people_with_role(case, Role.ADMIN)
-                )
+                has_notified = await self._notify_people(case, await self._people_with_role(case, Role.ADMIN))
                 stage = Stage.EXHAUSTED
         after = self._settings().escalate_after
-        if notified_count:
+        if has_notified:
             await self._set_stage(alert, stage, after)
         elif case.notified:
             await self._set_stage(alert, Stage.EXHAUSTED, None)
             log.warning(
-                "keyword alert %d (%s) is still unread, and everybody was notified",
+                "keyword alert %d (%s) is still unread, and all recipients were notified",
                 alert.id,
                 _name(alert.thread),
             )
@@ -170,7 +173,7 @@ class AlertService:
     async def _notify_people(
         self, case: AlertContext, people: Iterable[Person], limit: int | None = None
     ) -> bool:
-        """Notify those of ``people`` who were not yet. Returns whether there were any."""
+        """Notify at most ``limit`` of ``people`` who were not notified yet. Returns True if there was one."""
         notified_count = 0
         for person in people:
             if notified_count == limit:
@@ -182,7 +185,7 @@ class AlertService:
                 notification = await self._notify(case, person)
             except Unavailable:
                 raise
-            except ChatError as error:  # another plugin's filter refused it: the next one, then
+            except ChatError as error:  # another plugin's filter refused it: continue with the next person
                 log.warning(
                     "keyword alert %d: %s cannot be notified: %s", case.alert.id, person.key, error.code
                 )
@@ -198,15 +201,15 @@ class AlertService:
         if case.session_id is None:
             text = _text(context.language, Kind.SUPPORT, case.alert.thread.id)
             return (await context.notify(person, text, type=PLAIN_TYPE, data={"alert": True})).id
-        opens = case.session_id
+        opened_id = case.session_id
         if person.role is Role.SUPERVISOR:
-            # Whoever has a record may observe the session.
-            opens = (await context.supervise(case.session_id, person)).thread.id
+            # A supervisor with a record may observe the session.
+            opened_id = (await context.supervise(case.session_id, person)).thread.id
         notification = await context.notify(
             person,
             _text(context.language, Kind.SESSION, case.session_id),
             type=CONVERSATION_TYPE,
-            data={"sessionId": opens, "observeSessionId": case.session_id, "alert": True},
+            data={"sessionId": opened_id, "observeSessionId": case.session_id, "alert": True},
         )
         return notification.id
 
@@ -218,10 +221,10 @@ class AlertService:
         if alert.thread.kind is not Kind.SUPPORT:
             room = await self._context.room(alert.thread)
             if room is None:
-                raise LookupError(f"{_name(alert.thread)} is gone")
+                raise LookupError(f"{_name(alert.thread)} does not exist")
             session_id = room.session_id
-        notified = await self._context.read(lambda database: stored.notified(database, alert))
-        sender = await self._context.read(lambda database: stored.sender(database, alert))
+        notified = await self._context.read(lambda database: stored.find_notified(database, alert))
+        sender = await self._context.read(lambda database: stored.find_sender(database, alert))
         return AlertContext(alert, session_id, {*notified, *sender}, bool(notified))
 
     async def _assigned_supervisors(self, case: AlertContext) -> Sequence[Person]:

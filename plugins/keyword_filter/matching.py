@@ -1,8 +1,8 @@
-"""Word lists, and finding their words in a text however they are spelt.
+"""Word lists, and a matcher that finds their words in a text in any spelling.
 
-Strategy: one automaton (Aho-Corasick) has the words of all lists and goes through the normalised text
-once. Only when it finds something, places are traced back to the original text: to look whether a
-Latin word stands for itself there, and to mask it.
+Strategy: one automaton (Aho-Corasick) has the words of all lists and scans the normalised text once. Only
+for matches, the positions are mapped back to the original text, to check that a Latin word is a whole word
+there, and to mask it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ MASK = "*"
 
 
 class WordAction(Flag):
-    """What a list is for."""
+    """The actions of a word list."""
 
     MASK = auto()
     BLOCK = auto()
@@ -30,9 +30,9 @@ class WordAction(Flag):
 class Word(NamedTuple):
     """A normalised word.
 
-    :ivar actions: of all lists that have it.
-    :ivar list: the name of the first alert list that has it, else of the first list.
-    :ivar is_whole_word: whether it is written between spaces, and so is no part of a longer word.
+    :ivar actions: the actions of all lists with this word.
+    :ivar list: the name of the first alert list with this word, else of the first list.
+    :ivar is_whole_word: True if the word matches only as a whole word, not inside a longer word.
     """
 
     text: str
@@ -42,7 +42,7 @@ class Word(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A word at ``text[start:end]`` of the original text."""
+    """A match of a word at ``text[start:end]`` of the original text."""
 
     start: int
     end: int
@@ -50,11 +50,11 @@ class Hit(NamedTuple):
 
 
 class ListError(ValueError):
-    """A word list cannot be used; the sentence says why and what to do."""
+    """A word list cannot be used. The argument is a sentence with the reason and what to do."""
 
 
 def read_list(path: Path, normaliser: Normaliser) -> list[str]:
-    """The normalised words of a file.
+    """Return the normalised words of a file.
 
     :raises ListError: the file is missing, not UTF-8 or without words, or a line has no letters.
     """
@@ -74,20 +74,20 @@ def read_list(path: Path, normaliser: Normaliser) -> list[str]:
         word = normaliser.normalise(entry)
         if not word:
             raise ListError(
-                f"line {number} of {path} has only spaces, punctuation or symbols, which are passed over in "
-                "messages; take it out"
+                f"line {number} of {path} has only spaces, punctuation or symbols, which are ignored in "
+                "messages; remove it"
             )
         words.append(word)
     if not words:
-        raise ListError(f"{path} has no words; write one a line, or take the file out of this option")
+        raise ListError(f"{path} has no words; write one a line, or remove the file from this option")
     return words
 
 
 class Matcher:
-    """Finds the words of some lists. It does not change; other lists make another one.
+    """Finds the words of some lists. A matcher is immutable; a change of the lists needs a new one.
 
-    :arg lists: by action, the paths of its lists.
-    :raises ListError: one of them cannot be used.
+    :arg lists: the paths of the lists, by action.
+    :raises ListError: a list cannot be used.
     """
 
     def __init__(self, normaliser: Normaliser, lists: Mapping[WordAction, Sequence[str]]) -> None:
@@ -106,7 +106,7 @@ class Matcher:
         return len(self._words)
 
     def find(self, text: str) -> list[Hit]:
-        """Every occurrence of every word, also of those that overlap; the one that ends first is first."""
+        """Return all matches of all words, also overlapping ones, in the order of their ends."""
         normal = text.translate(self._table)
         found = self._automaton.find_matches_as_indexes(normal, overlapping=True)
         if not found:
@@ -120,9 +120,9 @@ class Matcher:
         ]
 
     def masked(self, text: str, hits: Sequence[Hit]) -> str:
-        """``text`` with what is to be masked as stars, separators as they were.
+        """Return ``text`` with the words to be masked as stars; separators stay.
 
-        Nothing of a word that raises alerts is masked: the alert is found in what is stored.
+        No part of an alert word is masked, because alerts are found in the stored text.
         """
         stars = bytearray(len(text))
         for start, end in _ranges(hits, WordAction.MASK):
@@ -141,7 +141,7 @@ def _ranges(hits: Sequence[Hit], action: WordAction) -> Iterator[tuple[int, int]
 
 
 def _with_action(word: Word | None, text: str, action: WordAction, name: str) -> Word:
-    """``word``, which one more list has."""
+    """Return ``word`` with the action and the name of one more list."""
     if word is None:
         return Word(text, action, name, all(map(is_spaced_script, text)))
     first_alert = action is WordAction.ALERT and WordAction.ALERT not in word.actions
@@ -149,7 +149,7 @@ def _with_action(word: Word | None, text: str, action: WordAction, name: str) ->
 
 
 def _is_whole_word(text: str, normal: str, origins: Sequence[int], start: int, end: int) -> bool:
-    """Whether ``normal[start:end]`` is no part of a longer word in the original text."""
+    """Return True if ``normal[start:end]`` is not a part of a longer word in the original text."""
     if (
         start > 0
         and is_spaced_script(normal[start - 1])
@@ -162,5 +162,5 @@ def _is_whole_word(text: str, normal: str, origins: Sequence[int], start: int, e
 
 
 def _is_adjacent(text: str, left: int, right: int) -> bool:
-    """Whether people see nothing between two places: they are neighbours, or one character."""
+    """Return True if no visible character is between two indexes of the original text."""
     return right - left <= 1 or all(map(is_invisible, text[left + 1 : right]))

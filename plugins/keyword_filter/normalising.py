@@ -1,9 +1,8 @@
-"""One form for everything that looks alike: width, case, accents, traditional characters, gaps in words.
+"""Normalisation of text for comparison: width, case, accents, traditional characters, separators in words.
 
-Strategy: what becomes of a character does not depend on its neighbours, so it is worked out once for
-every character, and normalising a text is one ``str.translate``. Characters that stay as they are
-stand in the table too: a key that is missing costs more than one that is there, as it raises inside
-``translate``.
+Strategy: the normal form of a character does not depend on its neighbours, so it is computed once for
+every character, and normalising a text is one ``str.translate``. The table has unchanged characters too: a
+missing key raises an exception inside ``translate``, which costs more than a lookup.
 """
 
 import unicodedata
@@ -13,10 +12,10 @@ from functools import cache
 from opencc import OpenCC
 
 Table = Mapping[int, int | str | None]
-"""What ``str.translate`` takes: a code point, a text or, for what is dropped, None by code point."""
+"""A table for ``str.translate``: by code point a code point, a text or, for dropped characters, None."""
 
-# All of the basic plane; mathematical letters and emoji; compatibility ideographs; tags and selectors.
-# Characters beyond (rare ideographs) stay as they are.
+# The basic plane; mathematical letters and emoji; compatibility ideographs; tags and selectors.
+# All other characters (rare ideographs) stay as they are.
 _CODE_POINT_RANGES = (
     range(0x10000),
     range(0x1D000, 0x20000),
@@ -25,12 +24,12 @@ _CODE_POINT_RANGES = (
 )
 
 _SURROGATES = range(0xD800, 0xE000)
-_RADICALS = range(0x2E80, 0x2FE0)  # called symbols by Unicode, but they look like ideographs
-_BLANKS = "\u115f\u1160\u3164\uffa0"  # letters without a picture
+_RADICALS = range(0x2E80, 0x2FE0)  # Unicode classifies them as symbols, but they look like ideographs
+_BLANKS = "\u115f\u1160\u3164\uffa0"  # letters without a visible glyph
 
 
 class Normaliser:
-    """The table, and what matching has to know about characters.
+    """Normalises texts, and maps normalised characters back to the original text.
 
     :ivar table: for ``text.translate(table)``.
     """
@@ -42,44 +41,44 @@ class Normaliser:
     @staticmethod
     @cache
     def shared() -> "Normaliser":
-        """The one of this process. It never changes, so every server and test may have the same."""
+        """Return the normaliser of this process. It is immutable, so all servers and tests can share it."""
         return Normaliser()
 
     def normalise(self, text: str) -> str:
-        """``text`` in the form that words are compared in."""
+        """Return ``text`` in the form in which words are compared."""
         return text.translate(self.table)
 
     def source_indexes(self, text: str) -> list[int]:
-        """For every character of ``normal(text)``, the index in ``text`` of the one it came from."""
+        """Return for every character of ``normalise(text)`` the index of its source character in ``text``."""
         dropped = self._dropped_characters
         kept = [index for index, character in enumerate(text) if character not in dropped]
         if len(kept) == len(self.normalise(text)):
             return kept
-        # A few characters become several, as ligatures do. This is slower, and rare.
+        # Some characters become several, for example ligatures. This path is slower, but rare.
         return [index for index in kept for _ in self.normalise(text[index])]
 
     def is_significant(self, character: str) -> bool:
-        """Whether anything is left of a character of an original text."""
+        """Return True if a character of an original text is not dropped by normalisation."""
         return character not in self._dropped_characters
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a character takes no place of its own: zero-width ones, accents that are put on others."""
+    """Return True if a character has no width of its own: zero-width characters, combining accents."""
     return unicodedata.category(character) in ("Cf", "Mn", "Me")
 
 
 def is_spaced_script(character: str) -> bool:
-    """Whether a normalised character is a letter or digit of a script with spaces between words.
+    """Return True if a normalised character is a letter or digit of a script with spaces between words.
 
-    Those are the ones before Thai, and the additions to Latin and Greek.
+    Those are the scripts before Thai in Unicode, and the additions to Latin and Greek.
     """
     return (character < "\u0e00" or "\u1e00" <= character < "\u2000") and character.isalnum()
 
 
 def _entries() -> Iterator[tuple[int, int | str | None]]:
     codes = [code for each in _CODE_POINT_RANGES for code in each if code not in _SURROGATES]
-    # A line each, as conversion takes its time by the call. A line has one character (or those that one
-    # stands for), so that no phrase is found across two.
+    # One call converts all characters, as each call is slow. Each character (or its decomposition) has a line
+    # of its own, so that OpenCC finds no phrases across characters.
     lines = OpenCC("t2s").convert("\n".join(_fold(chr(code)) for code in codes)).split("\n")
     for code, line in zip(codes, lines, strict=True):
         if len(line) == 1:
@@ -87,15 +86,15 @@ def _entries() -> Iterator[tuple[int, int | str | None]]:
             yield code, code if ord(line) == code else ord(line)
         else:
             yield code, line or None
-    for code in _SURROGATES:  # halves of a character are none; the automaton does not take them
+    for code in _SURROGATES:  # they are no characters, and the automaton does not accept them
         yield code, None
 
 
 def _fold(character: str) -> str:
-    """Without width, case and accents; empty if it is a separator.
+    """Return a character without width, case and accents; empty if the character is a separator.
 
-    Accents are dropped even where Unicode has a letter for both together, so that it does not matter
-    in which way somebody wrote it. What is left is composed again, for Hangul.
+    Accents are dropped even if Unicode has a composed letter, so that composed and decomposed spellings are
+    equal. The rest is composed again, for Hangul.
     """
     compatible = unicodedata.normalize("NFKD", character)
     plain = unicodedata.normalize("NFKD", compatible.casefold())
@@ -104,6 +103,6 @@ def _fold(character: str) -> str:
 
 def _is_separator(character: str) -> bool:
     category = unicodedata.category(character)
-    if category[0] == "S":  # emoji are in a higher plane, and are words of their own
+    if category[0] == "S":  # emoji are in a higher plane; they count as words, not as separators
         return ord(character) < 0x10000 and ord(character) not in _RADICALS
     return category[0] in "ZP" or category in ("Cc", "Cf", "Mn", "Me") or character in _BLANKS

@@ -1,4 +1,4 @@
-"""The alerts in the database: what was found where, whose turn it is, and who was notified."""
+"""Tables and queries of alerts: the messages, the next escalation stage, and the notified people."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,20 +10,20 @@ from tornado_chat.plugin_api import Kind, Message, Person, Thread, Transaction, 
 
 
 class Stage(StrEnum):
-    """Who is to be notified next. The values are stored."""
+    """The next stage of an alert's escalation: who is notified next. The values are stored."""
 
     ASSIGNED = "assigned"  # all supervisors of the session
     SUPERVISOR = "supervisor"  # the next supervisor, one at a time
     ADMIN = "admin"  # all administrators
-    EXHAUSTED = "exhausted"  # nobody is left
-    NO_RECIPIENT = "unheard"  # there was nobody at all: from the beginning
+    EXHAUSTED = "exhausted"  # all recipients were notified
+    NO_RECIPIENT = "unheard"  # there was no recipient: begin again at the first stage
 
 
 class KeywordFilterAlert(pw.Model):
-    """A message in which a word of an alert list was found; never the word, nor the message's text.
+    """An alert: a message with a word of an alert list. Neither the word nor the message's text is stored.
 
-    ``due`` is when ``stage`` comes; null after the last one. ``acknowledged`` is when somebody read a
-    notification of it.
+    ``due`` is the time of ``stage``, null after the last stage. ``acknowledged`` is the time at which a
+    notification of the alert was read.
     """
 
     id = pw.BigAutoField()
@@ -42,7 +42,7 @@ class KeywordFilterAlert(pw.Model):
 
 
 class KeywordFilterNotified(pw.Model):
-    """Who was notified of an alert, and the notification's id."""
+    """A person who was notified of an alert, with the notification's id."""
 
     id = pw.BigAutoField()
     alert = pw.BigIntegerField(index=True)
@@ -64,27 +64,29 @@ class Alert(NamedTuple):
 
 
 def add(tx: Transaction, message: Message, list_name: str, stage: Stage) -> bool:
-    """A new alert, due now. None is made, and False returned, for a message that had one, and while one of its
-    conversation is on its way.
+    """Add an alert that is due now.
+
+    Returns False without adding an alert if the message had one already, or while an alert of the same
+    conversation is being escalated.
     """
     table = KeywordFilterAlert
-    place = {"kind": message.thread.kind, "thread_id": message.thread.id, "seq": message.seq}
-    if table.select().filter(**place).exists(tx.database) or is_escalating(tx, message.thread):
+    message_key = {"kind": message.thread.kind, "thread_id": message.thread.id, "seq": message.seq}
+    if table.select().filter(**message_key).exists(tx.database) or is_escalating(tx, message.thread):
         return False
-    row = {**place, "list": list_name[:255], "created": tx.now, "stage": stage.value, "due": tx.now}
+    row = {**message_key, "list": list_name[:255], "created": tx.now, "stage": stage.value, "due": tx.now}
     table.insert(**row).execute(tx.database)
     return True
 
 
 def set_stage(tx: Transaction, alert: Alert, stage: Stage, after: int | None) -> None:
-    """``stage`` comes next, in ``after`` microseconds; None: never."""
+    """Set the next stage of an alert, due in ``after`` microseconds; None for never."""
     table = KeywordFilterAlert
-    when = None if after is None else tx.now + after
-    table.update(stage=stage.value, due=when).where(table.id == alert.id).execute(tx.database)
+    due = None if after is None else tx.now + after
+    table.update(stage=stage.value, due=due).where(table.id == alert.id).execute(tx.database)
 
 
-def due(database: pw.Database, now: int) -> list[Alert]:
-    """The open alerts whose next step is due, the one that is so longest first."""
+def find_due(database: pw.Database, now: int) -> list[Alert]:
+    """Return the open alerts whose next stage is due, in the order of their due times."""
     table = KeywordFilterAlert
     query = (
         table.select(table.id, table.kind, table.thread_id, table.seq, table.list, table.stage)
@@ -99,15 +101,15 @@ def due(database: pw.Database, now: int) -> list[Alert]:
 
 
 def next_due(database: pw.Database) -> int | None:
-    """When the next step of any is due; None if there is none to come."""
+    """Return the earliest time at which an open alert is due; None if there is none."""
     table = KeywordFilterAlert
     query = table.select(pw.fn.MIN(table.due)).where(table.acknowledged.is_null())
     found: int | None = query.scalar(database)
     return found
 
 
-def read(database: pw.Database) -> list[tuple[int, int]]:
-    """Open alerts of which a notification was read, and when."""
+def find_read(database: pw.Database) -> list[tuple[int, int]]:
+    """Return the ids of open alerts of which a notification was read, with the time of the first reading."""
     table, notified_table, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
     query = (
         table.select(table.id, pw.fn.MIN(notification.read))
@@ -121,7 +123,7 @@ def read(database: pw.Database) -> list[tuple[int, int]]:
 
 
 def is_escalating(tx: Transaction, thread: Thread) -> bool:
-    """Whether an alert of this conversation goes from one person to the next, and nobody has read of it."""
+    """Return True if an alert of this conversation is being escalated, and no recipient has read it."""
     table, notified_table, notification = KeywordFilterAlert, KeywordFilterNotified, models.Notification
     seen = (
         notified_table.select(notified_table.alert)
@@ -141,27 +143,30 @@ def is_escalating(tx: Transaction, thread: Thread) -> bool:
 
 
 def acknowledge(tx: Transaction, alerts: Sequence[tuple[int, int]]) -> None:
-    """Somebody has read of these, then: nobody else is notified."""
+    """Close alerts that were read. :arg alerts: the ids and the times of reading."""
     table = KeywordFilterAlert
-    for id, when in alerts:
-        table.update(acknowledged=when, due=None).where(table.id == id).execute(tx.database)
+    for id, time in alerts:
+        table.update(acknowledged=time, due=None).where(table.id == id).execute(tx.database)
 
 
 def record_notified(tx: Transaction, alert: Alert, notification: int, person: Person) -> None:
-    """``person`` was notified of it."""
+    """Record that ``person`` was notified of the alert."""
     row = {"alert": alert.id, "notification": notification, "person": person.key}
     KeywordFilterNotified.insert(**row).execute(tx.database)
 
 
-def notified(database: pw.Database, alert: Alert) -> list[Person]:
-    """Who was, so far."""
+def find_notified(database: pw.Database, alert: Alert) -> list[Person]:
+    """Return the people who were notified of the alert so far."""
     table = KeywordFilterNotified
     query = table.select(table.person).where(table.alert == alert.id).tuples()
     return [Person.from_key(person) for (person,) in query.execute(database)]
 
 
-def sender(database: pw.Database, alert: Alert) -> list[Person]:
-    """Who said it. A supervisor's own word in a record is for others to look at."""
+def find_sender(database: pw.Database, alert: Alert) -> list[Person]:
+    """Return the sender of the alert's message; empty if the message was removed.
+
+    The sender is not notified: an alert about a supervisor's own message in a record is for other people.
+    """
     table = models.Message
     query = table.select(table.sender).where(
         (table.kind == alert.thread.kind) & (table.thread_id == alert.thread.id) & (table.seq == alert.seq)

@@ -1,4 +1,4 @@
-"""Notifications beyond the socket: signed webhooks, and all that Apprise reaches."""
+"""Delivery of notifications by signed webhooks, and by all services that Apprise supports."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from tornado_chat.plugin_api import (
 
 from . import outbox, rules, sending
 from .commands import notify
-from .keeping import DeliveryKeeper
+from .data_keeper import DeliveryKeeper
 from .rules import Channel, Rule
 from .sending import Sender
 from .worker import DeliverySettings, Worker
@@ -38,24 +38,27 @@ GROUP_AND_OTHERS_MODE = 0o077
 
 @dataclass(frozen=True)
 class NotifySettings(PluginSettings):
-    """Nothing is sent before there is a rule."""
+    """The settings. Without a rule, nothing is sent."""
 
     webhooks: tuple[str, ...] = option(
-        (), "Whom to send signed events, one per line: https://host/hook role=consultant type=2 offline"
+        (),
+        "Receivers of signed events, one rule per line: https://host/hook role=consultant type=2 offline",
     )
-    webhook_secret_file: str = option("", "The file with the secret that events are signed with.")
+    webhook_secret_file: str = option("", "The file with the secret for the signatures of events.")
     webhook_timeout: Positive = option(10.0, "How long a webhook may take to answer.")
     apprise: tuple[str, ...] = option(
         (), "Files with Apprise URLs, one rule per line: /etc/tornado-chat/team.urls role=supervisor+admin"
     )
     retry_after: Positive = option(
-        5.0, "When to try again what failed; each time it takes twice as long, up to an hour."
+        5.0, "Pause after the first failed attempt; it doubles with each attempt, up to an hour."
     )
-    give_up_after: Positive = option(86400.0, "When to put on the dead letter list what still fails.")
+    give_up_after: Positive = option(
+        86400.0, "Time after which a delivery that still fails goes to the dead letter list."
+    )
 
 
 class Notify(Plugin):
-    """Puts what is to be delivered into the outbox; the ``Worker`` empties it."""
+    """Puts deliveries into the outbox; the ``Worker`` sends them."""
 
     Settings = NotifySettings
     settings: NotifySettings
@@ -112,9 +115,9 @@ class Notify(Plugin):
 
 
 def read_settings(settings: NotifySettings) -> DeliverySettings:
-    """The rules, and what stands in the files that the settings name.
+    """Read the rules of the settings, and the files that they name.
 
-    :raises ValueError: what is wrong, as ``Plugin.check`` says it.
+    :raises ValueError: a setting or a file is wrong; the text is as ``Plugin.check`` describes.
     """
     found = [*_webhook_targets(settings), *_apprise_targets(settings)]
     return DeliverySettings(
@@ -148,7 +151,7 @@ def _apprise_targets(settings: NotifySettings) -> Iterator[tuple[Rule, str, str]
             if service_name is None:
                 raise ValueError(
                     f"apprise: line {number} of {path} is no Apprise URL (https://appriseit.com lists them; "
-                    "its words are not repeated here, as they may hold a password)"
+                    "the line is not repeated here, as it may contain a password)"
                 )
             yield rule, address, f"{path} line {number} ({service_name})"
 
@@ -166,15 +169,15 @@ def _read_secret(settings: NotifySettings) -> bytes:
     if not path:
         if settings.webhooks:
             raise ValueError(
-                "webhook_secret_file: webhooks are signed, so this must name a file with a secret; make one "
-                "by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/credentials/webhook_secret)"
+                "webhook_secret_file: webhooks are signed, so this must name a file with a secret; create "
+                "one by: (umask 077; openssl rand -hex 32 > /etc/tornado-chat/credentials/webhook_secret)"
             )
         return b""
     secret = _read_text("webhook_secret_file", path).strip().encode()
     if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(
             f"webhook_secret_file: the secret in {path} has {len(secret)} bytes; use at least "
-            f"{MIN_SECRET_BYTES}, as from: openssl rand -hex 32"
+            f"{MIN_SECRET_BYTES}, for example from: openssl rand -hex 32"
         )
     return secret
 

@@ -1,4 +1,4 @@
-"""``tornado-chat notify``: what is on its way, what was given up, and trying that again."""
+"""``tornado-chat notify``: commands to list waiting and dead deliveries, and to retry dead ones."""
 
 import time
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ HEADINGS = ("ID", "STATE", "SINCE / NEXT TRY", "TRIES", "NOTIFICATION", "FOR", "
 
 @click.group()
 def notify() -> None:
-    """Notifications on their way by webhooks, mail and messengers."""
+    """Deliveries of notifications by webhooks, mail and messengers."""
 
 
 @notify.command("list")
-@click.option("--dead", is_flag=True, help="Only those that were given up.")
+@click.option("--dead", is_flag=True, help="Only deliveries that were given up.")
 @click.option(
-    "--last", default=100, show_default=True, type=click.IntRange(1), help="How many, the newest ones."
+    "--last", default=100, show_default=True, type=click.IntRange(1), help="Show the newest N deliveries."
 )
 @click.pass_obj
 def list_(context: CommandContext, dead: bool, last: int) -> None:
-    """Show what waits and what was given up (dead), the oldest first."""
+    """Show the deliveries that wait or were given up (dead), the oldest first."""
     rows = outbox.undelivered(context.database, dead, last)
     counts = outbox.counts(context.database)
     if rows:
@@ -43,21 +43,21 @@ def list_(context: CommandContext, dead: bool, last: int) -> None:
         click.echo(f"{total - len(rows)} older ones are not shown; --last {total} shows all")
     if counts[DEAD]:
         click.echo(
-            "when what is wrong with the dead ones is repaired, let them be tried again:\n"
+            "repair the cause of the dead deliveries, then try them again:\n"
             "    tornado-chat notify retry ID…     or     tornado-chat notify retry --all"
         )
 
 
 @notify.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
-@click.option("--all", "every", is_flag=True, help="Every dead one.")
+@click.option("--all", "every", is_flag=True, help="All dead deliveries.")
 @click.pass_obj
 def retry(context: CommandContext, ids: Sequence[int], every: bool) -> None:
-    """Let dead deliveries wait again, due at once. Exit code 1 if one of them is not dead."""
+    """Make dead deliveries wait again, due at once. Exit code 1 if one of them is not dead."""
     if bool(ids) == every:
-        raise click.UsageError("name the deliveries by their ID (`tornado-chat notify list`), or say --all")
+        raise click.UsageError("name the deliveries by their ID (`tornado-chat notify list`), or use --all")
     now = time.time_ns() // 1000
-    wrong = []
+    problems = []
     if every:
         count = outbox.retry(context.database, now)
     else:
@@ -67,14 +67,14 @@ def retry(context: CommandContext, ids: Sequence[int], every: bool) -> None:
                 count += 1
             else:
                 state = outbox.state_of(context.database, id)
-                wrong.append(f"{id} is {state}" if state else f"there is no delivery {id}")
+                problems.append(f"{id} is {state}" if state else f"there is no delivery {id}")
     if count:
         noun = "1 delivery waits" if count == 1 else f"{count} deliveries wait"
         click.echo(f"{noun} again; a running server tries within 5 seconds, see: tornado-chat notify list")
     elif every:
         click.echo("there is no dead delivery")
-    if wrong:
-        raise click.ClickException(f"only dead deliveries can be tried again: {', '.join(wrong)}")
+    if problems:
+        raise click.ClickException(f"only dead deliveries can be tried again: {', '.join(problems)}")
 
 
 def _table(rows: Sequence[NotifyDelivery], timezone: str) -> list[str]:
@@ -91,7 +91,7 @@ def _table(rows: Sequence[NotifyDelivery], timezone: str) -> list[str]:
                 str(row.notification),
                 row.recipient,
                 row.shown,
-                # What another side made us say must not steer the terminal.
+                # The text comes from another server, and must not contain control codes for the terminal.
                 "".join(char if char.isprintable() else " " for char in row.last_error or ""),
             )
         )

@@ -1,4 +1,4 @@
-"""The outbox: what is to be delivered, what was, and what could not be. Table and queries."""
+"""The outbox: table and queries of waiting, delivered and dead deliveries."""
 
 import datetime
 import json
@@ -20,11 +20,11 @@ MAX_ERROR_CHARS = 500
 
 
 class NotifyDelivery(pw.Model):
-    """One notification on its way to one target.
+    """The delivery of one notification to one target.
 
-    ``recipient`` is as ``Person.key``. ``body`` is what a webhook is sent, the same bytes each time.
-    ``next_at`` is when it is tried next or, when it is not waiting any more, since when. ``since`` is
-    the beginning of the time after which it is given up: its creation, or the last `retry`.
+    ``recipient`` is a ``Person.key``. ``body`` is the body of a webhook, the same bytes in each attempt.
+    ``next_at`` is the time of the next attempt or, if the delivery does not wait any more, of its last
+    change. ``since`` is the begin of the time after which it is given up: its creation, or the last `retry`.
     """
 
     id = pw.BigAutoField()
@@ -51,11 +51,11 @@ Table = NotifyDelivery
 TABLES = (NotifyDelivery,)
 
 
-# What is sent
+# The body of a webhook
 
 
 def body(event_id: str, notification: Notification) -> str:
-    """The JSON of a webhook. It says who has a notification, and nothing of its words."""
+    """Return the JSON body of a webhook. It names the recipient, and contains nothing of the text."""
     time = datetime.datetime.fromtimestamp(notification.time / 1_000_000, datetime.UTC)
     content = {
         "id": event_id,
@@ -73,7 +73,7 @@ def body(event_id: str, notification: Notification) -> str:
 
 
 def _ids(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The ids in ``data`` (``sessionId``, ``apointmentId``). A host may have put words beside them."""
+    """Return the ids in ``data`` (``sessionId``, ``apointmentId``); other values may be texts of the host."""
     ids = {
         key: value
         for key, value in (data or {}).items()
@@ -87,7 +87,7 @@ def _ids(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def insert(database: pw.Database, notification: Notification, targets: Sequence[Target], now: int) -> None:
-    """A delivery for each target that has none yet: the server may tell of a notification twice."""
+    """Add a delivery for each target that has none yet: the hook may be called twice for a notification."""
     rows = []
     for target in targets:
         event_id = str(uuid.uuid4())
@@ -111,7 +111,11 @@ def insert(database: pw.Database, notification: Notification, targets: Sequence[
 def upcoming(
     database: pw.Database, without: Collection[int], not_to: Collection[str], limit: int
 ) -> list[NotifyDelivery]:
-    """What waits, the first one due first, except for these deliveries and targets."""
+    """Return waiting deliveries in the order of their times.
+
+    :arg without: ids of deliveries to leave out.
+    :arg not_to: keys of targets to leave out.
+    """
     query = (
         Table.select()
         .where((Table.state == WAITING) & Table.id.not_in(list(without)) & Table.target.not_in(list(not_to)))
@@ -122,15 +126,15 @@ def upcoming(
 
 
 def orphans(database: pw.Database, targets: Collection[str], limit: int) -> list[NotifyDelivery]:
-    """What waits for a target that there is no rule for any more."""
+    """Return waiting deliveries to targets other than ``targets``."""
     query = Table.select().where((Table.state == WAITING) & Table.target.not_in(list(targets))).limit(limit)
     return list(query.execute(database))
 
 
-def settle(
+def record_outcome(
     database: pw.Database, id: int, state: str, at: int, attempts: int, error: str | None = None
 ) -> None:
-    """What has become of a delivery that was waiting."""
+    """Store the new state of a waiting delivery. :arg at: its ``next_at``."""
     Table.update(
         state=state,
         next_at=at,
@@ -140,7 +144,7 @@ def settle(
 
 
 def remove_delivered(database: pw.Database, before: int, limit: int) -> int:
-    """Forget what was delivered before that time; returns how many, at most ``limit``."""
+    """Remove at most ``limit`` rows that were delivered before a time. Returns their number."""
     old = (
         Table.select(Table.id).where((Table.state == DELIVERED) & (Table.next_at < before)).limit(limit)
     ).tuples()
@@ -154,27 +158,27 @@ def remove_delivered(database: pw.Database, before: int, limit: int) -> int:
 
 
 def undelivered(database: pw.Database, only_dead: bool, limit: int) -> list[NotifyDelivery]:
-    """What was given up or waits: the newest ones, oldest first."""
+    """Return the newest dead or waiting deliveries, oldest first."""
     states = [DEAD] if only_dead else [DEAD, WAITING]
     query = Table.select().where(Table.state.in_(states)).order_by(Table.id.desc()).limit(limit)
     return list(query.execute(database))[::-1]
 
 
 def counts(database: pw.Database) -> dict[str, int]:
-    """How many deliveries there are in each state."""
+    """Return the number of deliveries in each state."""
     query = Table.select(Table.state, pw.fn.COUNT(Table.id)).group_by(Table.state).tuples()
     return {WAITING: 0, DELIVERED: 0, DEAD: 0, **dict(query.execute(database))}
 
 
 def state_of(database: pw.Database, id: int) -> str | None:
-    """None if there is no such delivery."""
+    """Return the state of a delivery; None if there is no such delivery."""
     query = Table.select(Table.state).where(Table.id == id)
     state: str | None = query.scalar(database)
     return state
 
 
 def retry(database: pw.Database, now: int, id: int | None = None) -> int:
-    """Let a dead delivery wait again, due at once, or all of them; returns how many."""
+    """Make one dead delivery (None: all) wait again, due at once. Returns the number of deliveries."""
     dead = Table.state == DEAD
     changed: int = (
         Table.update(state=WAITING, next_at=now, since=now, attempts=0)

@@ -1,7 +1,7 @@
-"""Who is told by which way: the lines of ``webhooks`` and ``apprise``, and what they lead to.
+"""Delivery rules: the lines of ``webhooks`` and ``apprise``, and the targets that they name.
 
-A rule leads to one target (a webhook) or several (the addresses in a file for Apprise). Each target
-gets a delivery of its own, so that one that fails does not repeat what another has confirmed.
+A rule names one target (a webhook) or several (the addresses in a file for Apprise). Each target
+gets its own delivery, so that the retries of one target do not repeat the confirmed delivery of another.
 """
 
 import difflib
@@ -21,7 +21,7 @@ ROLES = tuple(role.value for role in Role if role is not Role.SERVICE)  # servic
 
 
 class Channel(enum.StrEnum):
-    """How a target is reached."""
+    """The way in which a target is reached."""
 
     WEBHOOK = "webhook"
     APPRISE = "apprise"
@@ -29,7 +29,12 @@ class Channel(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One line. ``address`` is a URL or, for Apprise, a file; empty ``roles`` or ``types`` are all."""
+    """One line of the settings.
+
+    :ivar address: a URL or, for Apprise, a file.
+    :ivar roles: roles of recipients; empty for all.
+    :ivar types: types of notifications; empty for all.
+    """
 
     channel: Channel
     address: str = field(repr=False)
@@ -47,11 +52,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class Target:
-    """Where deliveries go.
+    """A receiver of deliveries.
 
-    :ivar key: a digest of the address, which may hold secrets: it stays the same when rules change.
-    :ivar shown: the address without secrets, for people.
-    :ivar rules: any of them is enough.
+    :ivar key: a digest of the address, which may contain secrets: it stays the same when rules change.
+    :ivar shown: the address without secrets, for logs and commands.
+    :ivar rules: the target gets a notification if any of these rules applies.
     """
 
     key: str
@@ -65,14 +70,14 @@ class Target:
 
 
 def parse(channel: Channel, line: str) -> Rule:
-    """:raises ValueError: what is wrong with the line, and what would be right."""
+    """Parse a rule. :raises ValueError: the line is wrong; the text says why, and what would be right."""
     address, *conditions = line.split()
     try:
         if channel is Channel.WEBHOOK:
             _check_url(address)
         elif not Path(address).is_absolute():
             raise ValueError(
-                f'"{address}" is no absolute path; write addresses for Apprise into a file and name that'
+                f'"{address}" is no absolute path; write addresses for Apprise into a file and name its path'
             )
         rule = Rule(channel, address)
         for condition in conditions:
@@ -83,7 +88,10 @@ def parse(channel: Channel, line: str) -> Rule:
 
 
 def merge_targets(found: Iterable[tuple[Rule, str, str]]) -> Mapping[str, Target]:
-    """By key. ``found`` is of each rule the addresses it leads to, and how people see them."""
+    """Return the targets by key.
+
+    :arg found: each rule with an address of it and the address without secrets.
+    """
     known: dict[str, Target] = {}
     for rule, address, shown in found:
         key = hashlib.sha256(f"{rule.channel.value} {address}".encode()).hexdigest()[:32]
@@ -96,13 +104,13 @@ def merge_targets(found: Iterable[tuple[Rule, str, str]]) -> Mapping[str, Target
 
 
 def redact_url(url: str) -> str:
-    """``url`` without what may be secret: user, password, query and fragment."""
+    """Return ``url`` without the parts that may be secret: user, password, query and fragment."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def addresses(text: str) -> list[tuple[int, str]]:
-    """The lines of a file for Apprise that hold an address, with their numbers."""
+    """Return the lines of a file for Apprise that have an address, with their line numbers."""
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
     return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
@@ -139,8 +147,8 @@ def _with_condition(rule: Rule, condition: str) -> Rule:
         for each in values:
             if each not in ROLES:
                 near = difflib.get_close_matches(each, ROLES, 1)
-                right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(ROLES)}"
-                raise ValueError(f'"{each}" is no role; {right}')
+                advice = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(ROLES)}"
+                raise ValueError(f'"{each}" is no role; {advice}')
         return replace(rule, roles=rule.roles | {Role(each) for each in values})
     if name == "type" and equals:
         for each in values:

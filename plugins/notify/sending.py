@@ -1,9 +1,9 @@
-"""One attempt to deliver something: by a signed webhook, or by whatever Apprise reaches.
+"""Delivery attempts: by a signed webhook, or by a service of Apprise.
 
-Apprise sends in threads. Of its two ways, ``async_notify`` and calling ``notify`` in a thread, the
-second held up the loop less when measured (7 ms against 23 ms for a first message), as preparing the
-message happens in the thread too. The threads are not the loop's own: the server needs one of those
-to stop, and a mail server that does not answer would keep it.
+Apprise sends in threads. Of its two interfaces, ``async_notify`` and calling ``notify`` in a thread, the
+second blocked the loop for a shorter time when measured (7 ms against 23 ms for a first message), as the
+message is prepared in the thread too. The threads are not the loop's default ones: the server needs one of
+those to stop, and a mail server that does not answer would occupy it.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import apprise
 
 MAX_CONCURRENT_ATTEMPTS = 8
-"""Attempts that may be under way at the same time."""
+"""Largest number of attempts at the same time."""
 
 APPRISE_TIMEOUT_SECONDS = 60.0
-"""Seconds for one message by Apprise. Its services have time-outs of their own, mostly 4 seconds."""
+"""Time for one message by Apprise. Its services have time-outs of their own, mostly 4 seconds."""
 
 TEXTS = {
     "zh_CN": (
@@ -40,31 +40,33 @@ TEXTS = {
         "You have a new notification. Sign in to read it.",
     ),
 }
-"""Titles by type, and the body."""
+"""Titles by notification type, and the body, by language."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended.
+    """The result of an attempt.
 
-    :ivar detail: more than ``error`` says, in words of others: not for the log.
-    :ivar wait: for how many seconds the other side wants to be left alone.
+    :ivar error: the reason of a failure, in words of this server.
+    :ivar detail: more about a failure, in words of the other side: not for the log.
+    :ivar final: True if the delivery must not be tried again.
+    :ivar retry_after_seconds: pause that the other side asks for.
     """
 
     delivered: bool
     error: str = ""
     detail: str = ""
     final: bool = False
-    wait: float = 0
+    retry_after_seconds: float = 0
 
 
 DONE = Outcome(True)
 
 
 class Sender:
-    """The connections and threads of all attempts. Made on the loop; ``close`` lets go of them.
+    """Sends deliveries, with connections and threads of its own. Created on the loop.
 
-    :arg now: microseconds since 1970 UTC.
+    :arg now: returns microseconds since 1970 UTC.
     """
 
     def __init__(self, language: str, now: Callable[[], int]) -> None:
@@ -76,13 +78,13 @@ class Sender:
     async def send(
         self, delivery: NotifyDelivery, target: Target, *, secret: bytes, timeout: float
     ) -> Outcome:
-        """Try once. Never raises for what the other side does."""
+        """Make one attempt. A failure of the other side is an outcome, not an exception."""
         if target.channel is Channel.WEBHOOK:
             return await self._send_webhook(delivery, target.address, secret, timeout)
         return await self._send_by_apprise(delivery, target.address)
 
     def close(self) -> None:
-        """Threads that are sending are left behind; their messages may still arrive."""
+        """Close the connections. Running threads are not awaited; their messages may still arrive."""
         self._client.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -108,7 +110,7 @@ class Sender:
                     request_timeout=timeout,
                     follow_redirects=False,
                     decompress_response=False,
-                    streaming_callback=_ignore,  # the status says all
+                    streaming_callback=_ignore,  # only the status of the response matters
                 ),
                 raise_error=False,
             )
@@ -118,7 +120,7 @@ class Sender:
             return Outcome(False, "the connection was closed before an answer came")
         except OSError as error:
             return Outcome(False, f"cannot be reached: {error.strerror or type(error).__name__}")
-        except Exception as error:  # whatever is wrong with an answer; its words may quote the address
+        except Exception as error:  # an invalid response; the error's text may quote the address
             return Outcome(False, f"no proper answer: {type(error).__name__}")
         return interpret_response(response.code, response)
 
@@ -130,69 +132,72 @@ class Sender:
                 return await loop.run_in_executor(self._threads, _send_in_thread, address, title, text)
         except TimeoutError:
             return Outcome(False, f"no answer within {APPRISE_TIMEOUT_SECONDS:g} s")
-        except Exception as error:  # its words may quote the address
+        except Exception as error:  # the error's text may quote the address
             return Outcome(False, f"Apprise failed: {type(error).__name__}")
 
 
 def sign(secret: bytes, timestamp: str, body: bytes) -> str:
-    """The signature as it stands in the header."""
+    """Return the signature for the header ``Tornado-Chat-Signature``."""
     code = hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256)
     return f"v1={code.hexdigest()}"
 
 
 def interpret_response(status: int, response: HTTPResponse | None = None) -> Outcome:
-    """What a webhook's answer means. Redirects are failures: the signed event is for one address."""
+    """Return the outcome of a webhook's response.
+
+    Redirects are failures: the signed event is for one address.
+    """
     if 200 <= status < 300:
         return DONE
-    wait = 0.0
+    retry_after_seconds = 0.0
     if status in (429, 503) and response is not None:
         text = response.headers.get("Retry-After", "").strip()
         if text.isascii() and text.isdigit() and len(text) < 9:
-            wait = float(text)
-    return Outcome(False, f"answered {status}", final=status == 410, wait=wait)
+            retry_after_seconds = float(text)
+    return Outcome(False, f"answered {status}", final=status == 410, retry_after_seconds=retry_after_seconds)
 
 
 def message_text(language: str, type: int) -> tuple[str, str]:
-    """Title and text of a message to people. They reveal nothing of what was said."""
+    """Return title and text of a message to a person. They contain nothing of the notification's text."""
     titles, text = TEXTS["zh_CN" if language == "zh_CN" else "en"]
     return titles.get(type, titles[0]), text
 
 
 def service_name(address: str) -> str | None:
-    """The kind of service that an address for Apprise names, as ``mailtos``; None if it names none.
+    """Return the service of an Apprise address, for example ``mailtos``; None if the address is not valid.
 
     :raises ModuleNotFoundError: Apprise is not installed.
     """
-    made = _instantiate(address)
-    return None if made is None else address.partition(":")[0].lower()
+    service = _instantiate(address)
+    return None if service is None else address.partition(":")[0].lower()
 
 
 def _instantiate(address: str) -> "apprise.NotifyBase | None":
-    import apprise  # only here: many never use it, and its first use takes half a second
+    import apprise  # imported here: many servers never use it, and the import takes half a second
 
-    # It logs whole addresses when it cannot make sense of them, and they hold passwords. What it
-    # says of an attempt comes with the result.
+    # Apprise logs whole addresses that it cannot parse, and they contain passwords. Its messages about an
+    # attempt come with the result.
     logging.getLogger("apprise").propagate = False
-    # Some services would keep a cache in the home folder, which a service account may not have.
+    # By default some services keep a cache in the home folder, which a service account may not have.
     asset = apprise.AppriseAsset(app_id="tornado_chat", storage_mode="memory")
     return apprise.Apprise.instantiate(address, asset=asset)
 
 
 def _send_in_thread(address: str, title: str, text: str) -> Outcome:
-    """In a thread."""
+    """Send a message by Apprise, in a thread."""
     import apprise
 
-    made = _instantiate(address)
-    if made is None:
+    service = _instantiate(address)
+    if service is None:
         return Outcome(False, "Apprise does not understand the address")
-    every = apprise.Apprise()
-    every.add(made)
-    result = every.notify(title=title, body=text)
+    services = apprise.Apprise()
+    services.add(service)
+    result = services.notify(title=title, body=text)
     if result:
         return DONE
     logs = getattr(result, "logs", None)  # since Apprise 2; before, the result is a bool
-    said = [each.message for each in logs() if each.level in ("WARNING", "ERROR")] if logs else []
-    return Outcome(False, "the service did not take it", str(said[-1]) if said else "")
+    messages = [each.message for each in logs() if each.level in ("WARNING", "ERROR")] if logs else []
+    return Outcome(False, "the service did not take it", str(messages[-1]) if messages else "")
 
 
 def _ignore(chunk: bytes) -> None:

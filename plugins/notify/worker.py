@@ -1,8 +1,8 @@
-"""Emptying the outbox.
+"""The worker that sends the deliveries of the outbox.
 
-Strategy: the database says what is due, this process only what is under way, so a crash loses
-nothing. What was confirmed is not tried again, however often it takes to write that down; only a crash
-in between repeats it, with the same event id.
+Strategy: the database knows the due deliveries, this process only its running attempts, so a crash loses
+no delivery. A confirmed delivery is not tried again: recording it is repeated until it succeeds. Only a crash
+in between repeats a delivery, with the same event id.
 """
 
 import asyncio
@@ -23,24 +23,21 @@ log = logging.getLogger(__name__)
 
 MICROSECONDS_PER_SECOND = 1_000_000
 MAX_DELAY_SECONDS = 3600.0
-POLL_INTERVAL_SECONDS = (
-    5.0  # seconds until the database is looked at again: `notify retry` writes to it from outside
-)
-ERROR_RETRY_SECONDS = 5.0  # seconds until a database that did not answer is asked again
-STOP_TIMEOUT_SECONDS = 1.0  # seconds for what is under way when the server stops
-MAX_ATTEMPTS_PER_TARGET = (
-    MAX_CONCURRENT_ATTEMPTS // 2
-)  # so that one that lets everybody wait does not hold up all others
-RETENTION_MICROSECONDS = 7 * 86400 * MICROSECONDS_PER_SECOND
+# The database is polled, because the command `notify retry` writes to it from another process.
+POLL_INTERVAL_SECONDS = 5.0
+ERROR_RETRY_SECONDS = 5.0  # pause after an error of the database
+STOP_TIMEOUT_SECONDS = 1.0  # for the running attempts when the server stops
+MAX_ATTEMPTS_PER_TARGET = MAX_CONCURRENT_ATTEMPTS // 2  # so that a slow target does not block all others
+RETENTION_MICROSECONDS = 7 * 86400 * MICROSECONDS_PER_SECOND  # of delivered rows
 HOUSEKEEPING_INTERVAL_SECONDS = 3600.0
-CHUNK_ROWS = 1000  # in one commit, which everybody waits for
+CHUNK_ROWS = 1000  # rows in one transaction, for which all other writes wait
 
 NO_RULE = "no rule names this target any more"
 
 
 @dataclass(frozen=True)
 class DeliverySettings:
-    """What the settings and the files they name say."""
+    """The contents of the settings and of the files that they name."""
 
     targets: Mapping[str, Target]
     secret: bytes = field(repr=False)
@@ -50,28 +47,36 @@ class DeliverySettings:
 
 
 def next_attempt_at(
-    setup: DeliverySettings, since: int, attempts: int, wait: float, now: int, random_fraction: float
+    setup: DeliverySettings,
+    since: int,
+    attempts: int,
+    retry_after_seconds: float,
+    now: int,
+    random_fraction: float,
 ) -> int | None:
-    """When to try again after a failure; None if it is time to give up.
+    """Return the time of the next attempt after a failure; None if the delivery has to be given up.
 
-    The delay doubles with each attempt. Chance takes up to half of it away, so that what failed
-    together does not come back together. The last attempt is when the time is over.
+    The delay doubles with each attempt. Up to half of it is subtracted at random, so that deliveries that
+    failed together are not repeated together. The last attempt is at the end of ``give_up_after``.
 
-    :arg attempts: those that failed, at least 1.
-    :arg wait: seconds that the other side asked for.
+    :arg since: begin of ``give_up_after``; all times are microseconds since 1970.
+    :arg attempts: number of failed attempts, at least 1.
+    :arg retry_after_seconds: pause that the other side asked for.
     :arg random_fraction: from 0 to 1.
     """
-    over = since + round(setup.give_up_after * MICROSECONDS_PER_SECOND)
-    if now >= over:
+    deadline = since + round(setup.give_up_after * MICROSECONDS_PER_SECOND)
+    if now >= deadline:
         return None
     delay = min(setup.retry_after * 2.0 ** min(attempts - 1, 60), MAX_DELAY_SECONDS)
-    return min(now + round(max(delay * (1 - random_fraction / 2), wait) * MICROSECONDS_PER_SECOND), over)
+    pause = max(delay * (1 - random_fraction / 2), retry_after_seconds)
+    return min(now + round(pause * MICROSECONDS_PER_SECOND), deadline)
 
 
 class Worker:
-    """Sends what is due, until its task is cancelled. ``setup`` may be exchanged at any time.
+    """Sends due deliveries until its task is cancelled.
 
-    :arg random_fraction: gives numbers from 0 to 1.
+    :arg setup: can be replaced at any time by ``apply_settings``.
+    :arg random_fraction: returns numbers from 0 to 1.
     """
 
     def __init__(
@@ -85,18 +90,18 @@ class Worker:
         self._sender = sender
         self._random_fraction = random_fraction
         self._wakeup = asyncio.Event()
-        self._in_progress: dict[int, str] = {}  # delivery, target
+        self._in_progress: dict[int, str] = {}  # target keys by delivery id
         self._tasks: set[asyncio.Task[None]] = set()
         self.apply_settings(setup)
 
     def apply_settings(self, setup: DeliverySettings) -> None:
-        """From now on, these rules count."""
+        """Use these settings for all following attempts."""
         self._setup = setup
         self._orphans_unchecked = True
         self.wake()
 
     def wake(self) -> None:
-        """There may be something due."""
+        """Wake the worker: a delivery may be due."""
         self._wakeup.set()
 
     async def run(self) -> None:
@@ -105,9 +110,9 @@ class Worker:
                 self._wakeup.clear()
                 try:
                     pause = await self._start_due()
-                except Exception as error:  # the database: it will come back
+                except Exception as error:  # the database is unavailable: try again later
                     log.warning(
-                        "the outbox cannot be read, again in %g s: %s",
+                        "the outbox cannot be read, trying again in %g s: %s",
                         ERROR_RETRY_SECONDS,
                         _describe_error(error),
                     )
@@ -125,26 +130,28 @@ class Worker:
                 task.cancel()
 
     async def run_housekeeping(self) -> None:
-        """Remove what was delivered long ago, now and every hour."""
+        """Remove old delivered rows, now and every hour."""
         while True:
             before = self._context.now() - RETENTION_MICROSECONDS
             try:
                 while await self._remove(before) == CHUNK_ROWS:
                     pass
             except Exception as error:
-                log.warning("old deliveries are not removed before the next hour: %s", _describe_error(error))
+                log.warning(
+                    "old deliveries cannot be removed, trying again in an hour: %s", _describe_error(error)
+                )
             await asyncio.sleep(HOUSEKEEPING_INTERVAL_SECONDS)
 
     def _remove(self, before: int) -> Awaitable[int]:
         return self._context.write(lambda tx: outbox.remove_delivered(tx.database, before, CHUNK_ROWS))
 
     async def _start_due(self) -> float:
-        """Begin what is due; returns for how many seconds there is nothing else to do."""
+        """Start the attempts that are due. Returns the seconds until the outbox has to be read again."""
         if self._orphans_unchecked:
             await self._fail_orphans()
         while (free := MAX_CONCURRENT_ATTEMPTS - len(self._in_progress)) > 0:
-            to = list(self._in_progress.values())
-            busy = {target for target in to if to.count(target) >= MAX_ATTEMPTS_PER_TARGET}
+            running = list(self._in_progress.values())
+            busy = {target for target in running if running.count(target) >= MAX_ATTEMPTS_PER_TARGET}
             waiting = await self._context.read(
                 partial(outbox.upcoming, without=list(self._in_progress), not_to=busy, limit=free)
             )
@@ -168,13 +175,14 @@ class Worker:
         task.add_done_callback(self._tasks.discard)
 
     async def _fail_orphans(self) -> None:
+        """Give up the waiting deliveries whose target no rule names any more."""
         self._orphans_unchecked = False
         try:
             keys = list(self._setup.targets)
             while found := await self._context.read(partial(outbox.orphans, targets=keys, limit=CHUNK_ROWS)):
                 left = [each for each in found if each.id not in self._in_progress]
                 if not left:
-                    return  # what is under way is looked at again when it is due
+                    return  # running attempts are checked when they are due again
                 for each in left:
                     await self._record_outcome(each, Outcome(False, NO_RULE, final=True), each.attempts)
         except BaseException:
@@ -195,38 +203,46 @@ class Worker:
             self.wake()
 
     async def _record_outcome(self, delivery: NotifyDelivery, outcome: Outcome, attempts: int) -> None:
-        """Write down how an attempt ended, and say what people should know."""
+        """Store the result of an attempt, and log a failure."""
         now = self._context.now()
         state, at = DELIVERED, now
         if not outcome.delivered:
-            again = None
+            next_at = None
             if not outcome.final:
-                setup, random_fraction = self._setup, self._random_fraction()
-                again = next_attempt_at(setup, delivery.since, attempts, outcome.wait, now, random_fraction)
-            state, at = (DEAD, now) if again is None else (WAITING, again)
+                next_at = next_attempt_at(
+                    self._setup,
+                    delivery.since,
+                    attempts,
+                    outcome.retry_after_seconds,
+                    now,
+                    self._random_fraction(),
+                )
+            state, at = (DEAD, now) if next_at is None else (WAITING, next_at)
         await self._write(delivery.id, state, at, attempts, outcome.detail or outcome.error or None)
-        what = f"notification {delivery.notification} for {delivery.recipient}"
+        label = f"notification {delivery.notification} for {delivery.recipient}"
         if state == DEAD:
             log.warning(
                 "%s was not delivered to %s, given up after %d attempts: %s (`tornado-chat notify list`)",
-                what,
+                label,
                 delivery.shown,
                 attempts,
                 outcome.error,
             )
         elif state == WAITING and attempts == 1:
-            log.info("%s was not delivered to %s, it is tried again: %s", what, delivery.shown, outcome.error)
+            log.info(
+                "%s was not delivered to %s, it is tried again: %s", label, delivery.shown, outcome.error
+            )
 
     async def _write(self, id: int, state: str, at: int, attempts: int, error: str | None) -> None:
         while True:
             try:
                 await self._context.write(
-                    lambda tx: outbox.settle(tx.database, id, state, at, attempts, error)
+                    lambda tx: outbox.record_outcome(tx.database, id, state, at, attempts, error)
                 )
                 return
             except Exception as failure:
                 log.warning(
-                    "delivery %d cannot be noted as %s, again in %g s: %s",
+                    "delivery %d cannot be recorded as %s, trying again in %g s: %s",
                     id,
                     state,
                     ERROR_RETRY_SECONDS,

@@ -1,4 +1,4 @@
-"""Who is next in the waiting line, and who serves: priority, the last waiter, skills."""
+"""A queue policy with priorities, sticky waiters and skills."""
 
 import time
 from collections.abc import Sequence
@@ -18,26 +18,30 @@ Seconds = Annotated[float, Meta(ge=0, le=86400 * 7)]
 
 @dataclass(frozen=True)
 class QueueSettings(PluginSettings):
-    """Everything is off by default: then it is first come, first served, by the least loaded waiter."""
+    """The settings. All features are off by default: first come, first served by the least loaded waiter."""
 
     priority: bool = option(False, "Let users with a priority in their token wait less.")
-    priority_claim: str = option("priority", "The claim with it: a whole number, or true for 1.")
+    priority_claim: str = option("priority", "The claim with the priority: a whole number, or true for 1.")
     head_start: Seconds = option(
-        300.0, "So many seconds earlier than it did, a user counts as come, per priority."
+        300.0, "Seconds by which a user counts as having come earlier, per step of priority."
     )
-    highest_priority: Annotated[int, Meta(ge=1, le=100)] = option(3, "A higher one counts as this.")
-    sticky: bool = option(False, "Give a user the waiter of its last conversation, if that one is free.")
-    skills: bool = option(False, "Match what a user needs with what waiters can.")
+    highest_priority: Annotated[int, Meta(ge=1, le=100)] = option(
+        3, "The highest priority; a higher value counts as this one."
+    )
+    sticky: bool = option(False, "Give users the waiter of their last conversation, if that waiter is free.")
+    skills: bool = option(False, "Match the skills that a user needs with the skills of the waiters.")
     skills_claim: str = option(
-        "skills", "The claim with it, of users and waiters: texts, or one text with commas."
+        "skills",
+        "The claim with the skills, of users and of waiters: a list of texts, or one text with commas.",
     )
     skills_patience: Seconds = option(
-        120.0, "After so many seconds without a waiter who can it all, any waiter will do; 0: never."
+        120.0,
+        "Seconds after which a user for whom no waiter has all the skills gets any waiter; 0: never.",
     )
 
 
 class QueuePolicyPlugin(Plugin):
-    """Makes the policy of its settings."""
+    """Registers the queue policy of the settings and its command."""
 
     Settings = QueueSettings
     settings: QueueSettings
@@ -52,12 +56,12 @@ class QueuePolicyPlugin(Plugin):
 
 
 def make_rules(settings: QueueSettings) -> PolicyRules:
-    """What the settings ask for."""
+    """Return the rules of the settings."""
     return PolicyRules(
         priority_claim=settings.priority_claim if settings.priority else None,
-        head_start=round(settings.head_start * 1_000_000),
+        head_start_microseconds=round(settings.head_start * 1_000_000),
         highest_priority=settings.highest_priority,
         sticky=settings.sticky,
         skills_claim=settings.skills_claim if settings.skills else None,
-        patience=round(settings.skills_patience * 1_000_000),
+        skills_timeout_microseconds=round(settings.skills_patience * 1_000_000),
     )

@@ -1,4 +1,4 @@
-"""``tornado-chat queue explain``."""
+"""The command ``tornado-chat queue explain``."""
 
 import json
 from datetime import datetime
@@ -14,61 +14,66 @@ from .policy import MICROSECONDS_PER_SECOND, Policy, PolicyRules
 
 
 def queue(rules: PolicyRules) -> click.Group:
-    """The group of commands, for a server with these rules."""
+    """Return the group of commands for a server with these rules."""
 
     @click.group("queue")
     def group() -> None:
-        """The waiting line."""
+        """The support queue."""
 
     @group.command()
     @click.option("--user", help="Only the conversations of the user with this id.")
     @click.option(
-        "--last", default=20, show_default=True, type=click.IntRange(1, 10000), help="How many matches."
+        "--last",
+        default=20,
+        show_default=True,
+        type=click.IntRange(1, 10000),
+        help="Show the last N matches.",
     )
     @click.pass_obj
     def explain(context: CommandContext, user: str | None, last: int) -> None:
-        """Say who waits where and why, and why the last matches were made."""
+        """Show the queue in its order, and the reasons of the order and of the last matches."""
         person = f"user:{user}" if user else None
         zone = ZoneInfo(context.timezone) if context.timezone else None
         waiting = _explain_queue(context.database, rules)
         shown = [line for ticket, line in waiting if person is None or ticket.user.key == person]
-        click.echo("nobody waits" if not shown else "waiting, the next one first:")
+        click.echo("the queue is empty" if not shown else "waiting, the next user first:")
         for line in shown:
             click.echo(f"  {line}")
         matches = _matches(context.database, person, last)
-        click.echo("no match was made yet" if not matches else "\nmatches, the newest one first:")
+        click.echo("no match was made yet" if not matches else "\nmatches, the newest first:")
         for row in matches:
             waited = (row["assigned"] - row["created"]) / MICROSECONDS_PER_SECOND
-            when = datetime.fromtimestamp(row["assigned"] / MICROSECONDS_PER_SECOND, zone)
+            time = datetime.fromtimestamp(row["assigned"] / MICROSECONDS_PER_SECOND, zone)
             click.echo(
-                f"  {when:%Y-%m-%d %H:%M:%S}  conversation {row['id']}: {row['user']} to {row['waiter']} "
-                f"after {waited:.0f} s: {row['reason'] or 'not noted'}"
+                f"  {time:%Y-%m-%d %H:%M:%S}  conversation {row['id']}: {row['user']} to {row['waiter']} "
+                f"after {waited:.0f} s: {row['reason'] or 'no reason recorded'}"
             )
 
     return group
 
 
 def _explain_queue(database: peewee.Database, rules: PolicyRules) -> list[tuple[Ticket, str]]:
-    """Everybody in the line, in the policy's order, with a sentence each."""
+    """Return the waiting users in the policy's order, each with a sentence."""
     table = models.SupportConversation
     rows = table.select().where(table.state == ConversationState.WAITING.value).dicts().execute(database)
     policy = Policy(rules, lambda: 0)
     lines = []
     tickets = sorted((_ticket(row) for row in rows), key=policy.rank)
     for position, ticket in enumerate(tickets, 1):
-        facts = ["lost its waiter, so it goes first"] if ticket.returned else []
+        facts = ["the waiter was lost, so this user goes first"] if ticket.returned else []
         priority = rules.priority(ticket.claims)
         if priority:
             facts.append(
-                f"priority {priority}, {priority * rules.head_start // MICROSECONDS_PER_SECOND} s ahead"
+                f"priority {priority}, "
+                f"{priority * rules.head_start_microseconds // MICROSECONDS_PER_SECOND} s ahead"
             )
         needed = rules.skills(ticket.claims)
         if needed:
             facts.append(f"needs {', '.join(sorted(needed))}")
         if rules.sticky and ticket.last_waiter:
             facts.append(f"had {ticket.last_waiter.key} the last time")
-        why = f": {'; '.join(facts)}" if facts else ""
-        lines.append((ticket, f"{position}. {ticket.user.key} (conversation {ticket.number}){why}"))
+        reasons = f": {'; '.join(facts)}" if facts else ""
+        lines.append((ticket, f"{position}. {ticket.user.key} (conversation {ticket.number}){reasons}"))
     return lines
 
 

@@ -1,8 +1,8 @@
-"""The policy itself: pure rules over the ticket, the waiters and the time.
+"""The queue policy: pure functions of the ticket, the waiters and the time.
 
-Nobody starves: a priority is a head start and no more. Everybody's claim grows at the same speed, so
-who came before the head start began is before every newcomer, whatever the newcomer's priority, and the
-order of two who wait never changes.
+No user starves, because a priority is only a head start. All users gain rank at the same speed, so a user who
+has waited longer than the largest head start is before every new user of any priority, and the order of two
+waiting users never changes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,22 +16,25 @@ MICROSECONDS_PER_SECOND = 1_000_000
 
 @dataclass(frozen=True)
 class PolicyRules:
-    """What a policy goes by; a claim that is None is not looked at. Times are microseconds."""
+    """The parameters of a policy; a feature whose claim is None is off."""
 
     priority_claim: str | None = None
-    head_start: int = 300 * MICROSECONDS_PER_SECOND
+    head_start_microseconds: int = 300 * MICROSECONDS_PER_SECOND
     highest_priority: int = 3
     sticky: bool = False
     skills_claim: str | None = None
-    patience: int = 120 * MICROSECONDS_PER_SECOND
+    skills_timeout_microseconds: int = 120 * MICROSECONDS_PER_SECOND
 
     def priority(self, claims: Mapping[str, Any]) -> int:
-        """0 for none. What is no number counts as none: a token of the host's must not break the line."""
+        """Return the priority in the claims, 0 for none.
+
+        A value that is no number counts as none: a token of the host must not break the queue.
+        """
         value = claims.get(self.priority_claim) if self.priority_claim else None
         return max(0, min(int(value), self.highest_priority)) if isinstance(value, int) else 0
 
     def skills(self, claims: Mapping[str, Any]) -> frozenset[str]:
-        """What a user needs, or a waiter can."""
+        """Return the skills that a user needs, or that a waiter has."""
         value = claims.get(self.skills_claim) if self.skills_claim else None
         names: Iterable[Any] = value.split(",") if isinstance(value, str) else value or ()
         if not isinstance(names, list | tuple):
@@ -40,9 +43,9 @@ class PolicyRules:
 
 
 class Policy:
-    """A ``QueuePolicy``.
+    """The ``QueuePolicy`` of this plugin.
 
-    :arg clock: microseconds since 1970 UTC.
+    :arg clock: returns microseconds since 1970 UTC.
     """
 
     def __init__(self, rules: PolicyRules, clock: Callable[[], int]) -> None:
@@ -50,7 +53,7 @@ class Policy:
         self._clock = clock
 
     def rank(self, ticket: Ticket) -> tuple[Any, ...]:
-        head_start = self._rules.head_start * self._rules.priority(ticket.claims)
+        head_start = self._rules.head_start_microseconds * self._rules.priority(ticket.claims)
         return (not ticket.returned, ticket.since - head_start, ticket.number)
 
     def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
@@ -65,13 +68,15 @@ class Policy:
                 able.person, f"{reason}; {_skills_text(needed)}least loaded waiter, {_load_text(able)}"
             )
         waited = self._clock() - ticket.since
-        anybody = pool.least_loaded()
-        if anybody is None or not self._rules.patience or waited < self._rules.patience:
+        least_loaded = pool.least_loaded()
+        timeout = self._rules.skills_timeout_microseconds
+        if least_loaded is None or not timeout or waited < timeout:
             return None
-        lacking = ", ".join(sorted(needed - self._rules.skills(anybody.claims)))
+        lacking = ", ".join(sorted(needed - self._rules.skills(least_loaded.claims)))
         return Choice(
-            anybody.person,
-            f"{reason}; nobody who can {lacking} in {waited // MICROSECONDS_PER_SECOND} s, so the least loaded waiter, {_load_text(anybody)}",
+            least_loaded.person,
+            f"{reason}; no waiter who can {lacking} for {waited // MICROSECONDS_PER_SECOND} s, "
+            f"so the least loaded waiter, {_load_text(least_loaded)}",
         )
 
     def _reason(self, ticket: Ticket) -> str:
@@ -79,9 +84,8 @@ class Policy:
             return "returned user"
         priority = self._rules.priority(ticket.claims)
         if priority:
-            return (
-                f"priority {priority}, {priority * self._rules.head_start // MICROSECONDS_PER_SECOND} s ahead"
-            )
+            ahead = priority * self._rules.head_start_microseconds // MICROSECONDS_PER_SECOND
+            return f"priority {priority}, {ahead} s ahead"
         return "next in line"
 
 

@@ -96,13 +96,13 @@ async def _prepare(name: str, page: Page, scene: Scene, size: str) -> None:
     if name == "console" and size == "desk":
         await page.locator(".row").first.click()
     if name == "console":  # who has just come is told for some seconds
-        await expect(page.locator("#told")).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
+        await expect(page.locator("#toast")).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
     if name == "supervise":
         for session in scene.sessions if size == "desk" else scene.sessions[:1]:
             await page.locator("#number").fill(str(session))
             await page.locator("#number").press("Enter")
             await expect(page.locator(f"#session-{session} .state")).to_have_attribute("data-state", "live")
-        for told in ("#arrived", "#told-urgently"):
+        for told in ("#toast-arrived", "#toast-urgent"):
             await expect(page.locator(told)).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
 
 

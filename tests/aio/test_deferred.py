@@ -1,4 +1,4 @@
-"""What will be known soon: told by a call, or awaited."""
+"""Tests of ``Deferred``: its callback and its use as an awaitable."""
 
 import asyncio
 
@@ -7,24 +7,24 @@ import pytest
 from tornado_chat.aio.deferred import Deferred
 
 
-def test_who_waits_is_told_at_once() -> None:
-    told: list[int] = []
+def test_the_callback_is_called_immediately() -> None:
+    results: list[int] = []
     before, after = Deferred[int](), Deferred[int]()
-    before.set_callback(lambda pending: told.append(pending.result))
+    before.set_callback(lambda deferred: results.append(deferred.result))
     before.settle(1)
     after.settle(2)
-    after.set_callback(lambda pending: told.append(pending.result))
-    assert told == [1, 2]
+    after.set_callback(lambda deferred: results.append(deferred.result))
+    assert results == [1, 2]
 
 
-def test_an_error_is_raised_where_the_result_is_wanted() -> None:
-    pending = Deferred[int]()
-    pending.settle(error=ValueError("no"))
+def test_the_result_raises_the_error() -> None:
+    deferred = Deferred[int]()
+    deferred.settle(error=ValueError("no"))
     with pytest.raises(ValueError, match="no"):
-        _ = pending.result
+        _ = deferred.result
 
 
-def test_it_may_be_awaited_before_and_after() -> None:
+def test_a_deferred_can_be_awaited_before_and_after_it_is_settled() -> None:
     async def wait() -> list[int | BaseException]:
         early, late, wrong = Deferred[int](), Deferred[int](), Deferred[int]()
         late.settle(2)
@@ -39,14 +39,14 @@ def test_it_may_be_awaited_before_and_after() -> None:
     assert isinstance(error, KeyError)
 
 
-def test_who_does_not_wait_any_more_is_no_trouble() -> None:
+def test_a_cancelled_waiting_task_does_no_harm() -> None:
     async def wait() -> int:
-        pending = Deferred[int]()
-        waiting = asyncio.ensure_future(pending)
+        deferred = Deferred[int]()
+        waiting = asyncio.ensure_future(deferred)
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
-        pending.settle(1)
-        return pending.result
+        deferred.settle(1)
+        return deferred.result
 
     assert asyncio.run(wait()) == 1

@@ -1,4 +1,4 @@
-"""The loop of a server, and how a process ends that has something on it that does not."""
+"""Tests of the server's event loop, and of its shutdown with a task or thread that does not end."""
 
 import subprocess
 import sys
@@ -41,14 +41,14 @@ shut_down(loop, executor, 7)
 
 
 @pytest.mark.parametrize("stuck", [STUCK_TASK, STUCK_THREAD], ids=["a task", "a thread"])
-def test_a_process_ends_with_its_exit_code_though_something_on_its_loop_does_not(stuck: str) -> None:
+def test_a_process_exits_with_its_code_though_a_task_or_thread_does_not_end(stuck: str) -> None:
     command = [sys.executable, "-c", PROGRAM.format(stuck=stuck)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 7, done.stderr
-    assert "something of a plugin does not end" in done.stderr
+    assert "a task or thread of a plugin does not end" in done.stderr
 
 
-def test_threads_of_others_are_nothing_to_it() -> None:
+def test_the_shutdown_does_not_wait_for_other_executors() -> None:
     other, release = ThreadPoolExecutor(thread_name_prefix="asyncio"), threading.Event()
     waiting = other.submit(release.wait)
     executor = ThreadPoolExecutor(thread_name_prefix="asyncio")

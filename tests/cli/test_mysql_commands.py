@@ -104,7 +104,7 @@ def test_what_is_wrong_is_said_with_what_to_do(
 
     nobody = error("mysql://root@127.0.0.1:1/x")
     assert "127.0.0.1:1 does not answer" in nobody
-    assert "Is the server running" in nobody
+    assert "Check that the server is running" in nobody
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

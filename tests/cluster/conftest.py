@@ -1,4 +1,4 @@
-"""A Redis, and processes that share it: all of them in one loop."""
+"""Helpers for tests of processes that share a Redis; all the processes run in one event loop."""
 
 import asyncio
 import itertools
@@ -14,13 +14,13 @@ from tornado_chat.cluster.redis_link import LinkTimings
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 
-TIMES = LinkTimings(
+LINK_TIMINGS = LinkTimings(
     ping_seconds=2, timeout_seconds=10, retry_seconds=0.02, max_retry_seconds=0.05, resync_seconds=0.1
 )
-QUICK = LinkTimings(
+SHORT_LINK_TIMINGS = LinkTimings(
     ping_seconds=0.2, timeout_seconds=0.6, retry_seconds=0.02, max_retry_seconds=0.05, resync_seconds=0.1
 )
-"""For a Redis that hangs. A busy machine looks like one, so all others have more patience."""
+"""Timings for tests with a Redis that hangs. Other tests have longer times, for a busy machine."""
 
 USER = Person(Role.USER, "7")
 THREAD = Thread(Kind.SESSION, 4)
@@ -29,49 +29,49 @@ _prefixes = (f"test{count}" for count in itertools.count())
 
 
 def settings(server: RedisServer, **options: Any) -> config.Cluster:
-    """Those of an installation of its own."""
+    """Return settings with a prefix of their own, as of a separate installation."""
     return config.Cluster(**{"url": server.url, "prefix": next(_prefixes), **options})
 
 
-class Ears:
-    """What a bus has heard."""
+class EventRecorder:
+    """Records the messages that a bus receives."""
 
     def __init__(self, bus: RedisBus) -> None:
-        self.heard: list[Event] = []
+        self.events: list[Event] = []
         self._changed = asyncio.Event()
-        bus.add_handler(self._hear, Message)
+        bus.add_handler(self._on_event, Message)
 
-    def _hear(self, event: Event) -> None:
-        self.heard.append(event)
+    def _on_event(self, event: Event) -> None:
+        self.events.append(event)
         self._changed.set()
 
     @property
     def seqs(self) -> list[int]:
-        return [event.seq for event in self.heard if isinstance(event, Message)]
+        return [event.seq for event in self.events if isinstance(event, Message)]
 
     async def until(self, count: int) -> list[int]:
-        """The numbers of the messages, when there are ``count`` of them."""
+        """Wait for ``count`` messages and return their sequence numbers."""
         async with asyncio.timeout(PATIENCE):
-            while len(self.heard) < count:
+            while len(self.events) < count:
                 self._changed.clear()
                 await self._changed.wait()
         return self.seqs
 
 
-class Signs:
-    """What a bus has told of its connection."""
+class LinkObserver:
+    """Counts the callbacks of a link: disconnects, and reconnects together with requests to resync."""
 
     def __init__(self) -> None:
-        self.away = 0
-        self.back = 0
+        self.disconnect_count = 0
+        self.reconnect_count = 0
         self._changed = asyncio.Event()
 
-    def on_away(self) -> None:
-        self.away += 1
+    def on_disconnect(self) -> None:
+        self.disconnect_count += 1
         self._changed.set()
 
-    def on_back(self) -> None:
-        self.back += 1
+    def on_reconnect(self) -> None:
+        self.reconnect_count += 1
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -86,12 +86,16 @@ _counter = itertools.count(1)
 
 @asynccontextmanager
 async def process(
-    settings: config.Cluster, signs: Signs | None = None, link_timings: LinkTimings = TIMES
+    settings: config.Cluster, observer: LinkObserver | None = None, link_timings: LinkTimings = LINK_TIMINGS
 ) -> AsyncIterator[RedisBus]:
-    """The bus of one more process."""
-    signs = signs or Signs()
+    """The started bus of a further process."""
+    observer = observer or LinkObserver()
     bus = RedisBus(settings, f"box-1-{next(_counter)}", link_timings=link_timings)
-    bus.link.add_callbacks(on_disconnect=signs.on_away, on_reconnect=signs.on_back, on_resync=signs.on_back)
+    bus.link.add_callbacks(
+        on_disconnect=observer.on_disconnect,
+        on_reconnect=observer.on_reconnect,
+        on_resync=observer.on_reconnect,
+    )
     await bus.start()
     try:
         yield bus

@@ -1,4 +1,4 @@
-"""Values become bytes and the same values again."""
+"""Tests that encoded values are decoded to equal values, also between two versions."""
 
 from typing import Any, get_args
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.cluster import messages
-from tornado_chat.cluster.codec import EVENTS, Codec, failure, published_name, to_error
+from tornado_chat.cluster.codec import EVENTS, Codec, published_name, to_error, to_failure
 from tornado_chat.cluster.facts import CoordinatorRequest, PresenceFact
 from tornado_chat.core import errors
 from tornado_chat.core.errors import ChatError, Refused
@@ -22,13 +22,16 @@ json = st.recursive(
     max_leaves=5,
 )
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
-st.register_type_strategy(float, st.floats(allow_nan=False))  # which is not even equal to itself
+st.register_type_strategy(float, st.floats(allow_nan=False))  # NaN is not equal to itself
 MAPPINGS = {"claims": st.dictionaries(st.text(), json, max_size=3)}
 MAPPINGS["data"] = st.none() | MAPPINGS["claims"]
 
 
 def values(kind: type[Any]) -> st.SearchStrategy[Any]:
-    """Structs of this kind. Hypothesis knows no structs, and would fill ``Any`` with what is no JSON."""
+    """Return a strategy for structs of this kind.
+
+    Hypothesis has no strategy for msgspec structs, and would fill ``Any`` with values that are not JSON.
+    """
     fields = {
         field.name: MAPPINGS[field.name] if field.name in MAPPINGS else of_type(field.type)
         for field in msgspec.structs.fields(kind)
@@ -88,34 +91,34 @@ CLASSES = [kind for kind in vars(errors).values() if isinstance(kind, type) and 
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind is not Refused])
-def test_errors_keep_their_class_and_what_they_say(kind: type[ChatError]) -> None:
+def test_errors_keep_their_class_code_and_detail(kind: type[ChatError]) -> None:
     error = kind("no_waiter", person="waiter:1", limit=3)
-    answered = messages.RpcResponse(1, failure=failure(error))
+    answered = messages.RpcResponse(1, failure=to_failure(error))
     back = to_error(there_and_back(answered).failure)
     assert type(back) is kind
     assert (back.code, back.detail) == (error.code, error.detail)
 
 
 def test_a_refusal_keeps_both_its_texts() -> None:
-    back = to_error(failure(Refused("No names here", "请勿使用姓名")))
+    back = to_error(to_failure(Refused("No names here", "请勿使用姓名")))
     assert isinstance(back, Refused)
     assert back.code == "refused"
     assert back.detail_in("en") == {"reason": "No names here"}
     assert back.detail_in("zh_CN") == {"reason": "请勿使用姓名"}
 
 
-def test_an_error_may_say_something_that_is_no_json() -> None:
-    back = to_error(failure(ChatError("bad", who=Person.from_key("user:1"), what=object)))
+def test_details_of_errors_that_are_not_json_become_text() -> None:
+    back = to_error(to_failure(ChatError("bad", who=Person.from_key("user:1"), what=object)))
     assert back.detail["what"] == str(object)
 
 
-def test_an_error_of_another_version() -> None:
-    back = to_error(msgspec.structs.replace(failure(ChatError("new_code")), name="Newfangled"))
+def test_an_unknown_error_class_becomes_a_chat_error() -> None:
+    back = to_error(msgspec.structs.replace(to_failure(ChatError("new_code")), name="Newfangled"))
     assert type(back) is ChatError
     assert back.code == "new_code"
 
 
-def test_what_is_not_understood_is_told_once_and_without_its_content(
+def test_an_unknown_kind_is_logged_once_and_without_its_content(
     caplog: pytest.LogCaptureFixture, expected_logs: list[str]
 ) -> None:
     expected_logs.append("is not understood")
@@ -130,18 +133,18 @@ def test_what_is_not_understood_is_told_once_and_without_its_content(
     assert "secret" not in caplog.text
 
 
-def test_fields_of_another_version_do_no_harm() -> None:
+def test_unknown_fields_are_ignored() -> None:
     old = msgspec.defstruct("Goodbye", [("reason", str)])
     assert there_and_back(old("an update")) == messages.ProcessStopped()
 
 
-def test_all_messages_are_known_by_different_names() -> None:
+def test_all_kinds_have_different_names_on_the_bus() -> None:
     names = [published_name(kind) for kind in (*EVENTS, *messages.ALL_MESSAGES)]
     assert len(names) == len(set(names))
 
 
 def test_a_process_of_0_1_0_is_understood() -> None:
-    """An upgrade replaces one process after the other: names on the bus outlive the names in the code."""
+    """The names on the bus stay, because an upgrade replaces one process after the other."""
     names = {published_name(kind) for kind in (*EVENTS, *messages.ALL_MESSAGES)}
     assert names >= {
         *(

@@ -1,4 +1,4 @@
-"""Every way to reach a Redis, and what is said when it cannot be reached."""
+"""Tests of the ways to connect to a Redis, and of the texts of connection errors."""
 
 import asyncio
 import re
@@ -12,23 +12,23 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.cluster.conftest import THREAD, Ears, Signs, message, process, settings
+from tests.cluster.conftest import THREAD, EventRecorder, LinkObserver, message, process, settings
 from tests.own_server import free_port
 from tests.redis_server import RedisSentinel, RedisServer
 from tornado_chat import config
 from tornado_chat.cluster.lease import RedisLease
 from tornado_chat.config.redis_url import RedisUrl, parse
 
-LOST = "until it is back, the processes do not hear of each other"
+LOST = "until it is back, the processes receive no events of each other"
 
 
-async def works(cluster: config.Cluster) -> None:
+async def check_works(cluster: config.Cluster) -> None:
     async with process(cluster) as here, process(cluster) as there:
         assert not here.problem
-        ears = Ears(there)
+        recorder = EventRecorder(there)
         await there.subscribe(THREAD)
         here.publish(message(1))
-        assert await ears.until(1) == [1]
+        assert await recorder.until(1) == [1]
 
 
 async def problem(cluster: config.Cluster) -> str:
@@ -38,7 +38,7 @@ async def problem(cluster: config.Cluster) -> str:
 
 @pytest.mark.gen_test
 async def test_a_unix_socket(redis: RedisServer) -> None:
-    await works(settings(redis, url=f"unix://{redis.socket}?db=3"))
+    await check_works(settings(redis, url=f"unix://{redis.socket}?db=3"))
 
 
 @pytest.mark.gen_test
@@ -47,14 +47,14 @@ async def test_passwords(memory: Path, tmp_path: Path, expected_logs: list[str])
     (tmp_path / "password").write_text("p@ss/word\n")
     with RedisServer(memory / f"redis-{tmp_path.name}", "--requirepass", "p@ss/word") as server:
         at = f"127.0.0.1:{server.port}"
-        await works(settings(server, url=f"redis://:p%40ss%2Fword@{at}"))
-        await works(settings(server, url=f"redis://default:p%40ss%2Fword@{at}/2"))
-        await works(settings(server, password_file=str(tmp_path / "password")))
+        await check_works(settings(server, url=f"redis://:p%40ss%2Fword@{at}"))
+        await check_works(settings(server, url=f"redis://default:p%40ss%2Fword@{at}/2"))
+        await check_works(settings(server, password_file=str(tmp_path / "password")))
         for wrong in (f"redis://:wrong@{at}", f"redis://{at}"):
-            said = await problem(settings(server, url=wrong))
-            assert said.startswith(f"Redis at {at} does not let us in: ")
-            assert "password in [cluster] url or password_file" in said
-            assert "wrong@" not in said
+            text = await problem(settings(server, url=wrong))
+            assert text.startswith(f"Redis at {at} refuses the login: ")
+            assert "password in [cluster] url or password_file" in text
+            assert "wrong@" not in text
 
 
 @pytest.mark.gen_test
@@ -66,14 +66,14 @@ async def test_tls(memory: Path, tmp_path: Path, expected_logs: list[str]) -> No
     port = free_port()
     with RedisServer(memory / f"redis-{tmp_path.name}", "--tls-port", str(port), *files, *options) as server:
         url = f"rediss://127.0.0.1:{port}/0"
-        await works(settings(server, url=f"{url}?ssl-ca={tmp_path / 'cert'}"))
-        said = await problem(settings(server, url=url))
-        assert "cannot be reached" in said
-        assert "certificate verify failed" in said
+        await check_works(settings(server, url=f"{url}?ssl-ca={tmp_path / 'cert'}"))
+        text = await problem(settings(server, url=url))
+        assert "cannot be reached" in text
+        assert "certificate verify failed" in text
 
 
 def _certify(folder: Path) -> None:
-    """A key, and a certificate of 127.0.0.1 that vouches for itself."""
+    """Create a key and a self-signed certificate of 127.0.0.1."""
     subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
     command = (
         "openssl",
@@ -92,20 +92,20 @@ def _certify(folder: Path) -> None:
 @pytest.mark.gen_test
 async def test_a_user_that_may_not_publish(own_redis: RedisServer, expected_logs: list[str]) -> None:
     expected_logs.append(LOST)
-    cluster, signs = settings(own_redis), Signs()
+    cluster, observer = settings(own_redis), LinkObserver()
     async with process(cluster) as here:
         rules = ("ACL", "SETUSER", "chat", "on", ">secret", "~*", "&*", "+@all", "-publish")
         await here.link.execute(*rules)
     user = replace(cluster, url=own_redis.url.replace("//", "//chat:secret@"))
-    async with process(user, signs) as bus:
+    async with process(user, observer) as bus:
         bus.publish(message(1))
-        await signs.until(lambda: signs.away == 1)
-        assert "does not allow us enough" in bus.problem
+        await observer.until(lambda: observer.disconnect_count == 1)
+        assert "refuses a command" in bus.problem
         assert "publish" in bus.problem
 
 
 @pytest.mark.gen_test
-async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) -> None:
+async def test_the_rights_in_the_manual_are_sufficient(own_redis: RedisServer) -> None:
     manual = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
     (rules,) = (line.split() for line in manual.splitlines() if line.startswith("ACL SETUSER"))
     async with process(settings(own_redis)) as here:
@@ -113,7 +113,7 @@ async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) 
     cluster = settings(
         own_redis, prefix="tornado_chat", url=own_redis.url.replace("//", "//chat:password@")[:-1] + "3"
     )
-    await works(cluster)
+    await check_works(cluster)
     async with process(cluster) as here:
         assert await here.has_remote_subscriber(THREAD) is False
         lease = RedisLease(here.link, asyncio.get_running_loop(), 1)
@@ -122,7 +122,7 @@ async def test_the_rights_that_the_manual_names_suffice(own_redis: RedisServer) 
 
 
 @pytest.mark.gen_test
-async def test_sentinels_know_where_it_is_and_where_it_has_moved(
+async def test_sentinels_name_the_master_and_the_new_master_after_a_failover(
     memory: Path, tmp_path: Path, expected_logs: list[str]
 ) -> None:
     expected_logs.append(LOST)
@@ -135,23 +135,23 @@ async def test_sentinels_know_where_it_is_and_where_it_has_moved(
         RedisSentinel(folder / "c", first) as sentinel,
     ):
         url = f"sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/mymaster/1"
-        cluster, signs, others = settings(first, url=url), Signs(), Signs()
-        async with process(cluster, signs) as here, process(cluster, others) as there:
+        cluster, observer, others = settings(first, url=url), LinkObserver(), LinkObserver()
+        async with process(cluster, observer) as here, process(cluster, others) as there:
             assert here.link.is_connected
             first.stop()
-            await signs.until(lambda: signs.back > 0)
-            await others.until(lambda: others.back > 0)
+            await observer.until(lambda: observer.reconnect_count > 0)
+            await others.until(lambda: others.reconnect_count > 0)
             assert await here.link.execute("CONFIG", "GET", "port") == [b"port", str(second.port).encode()]
-            ears = Ears(there)
+            recorder = EventRecorder(there)
             await there.subscribe(THREAD)
             here.publish(message(1))
-            assert await ears.until(1) == [1]
+            assert await recorder.until(1) == [1]
 
 
 @contextmanager
 def _replicated(master: RedisServer) -> Iterator[None]:
     with Redis(port=master.port) as client:
-        while "slave0" not in (said := client.info("replication")) or said["slave0"]["state"] != "online":
+        while "slave0" not in (text := client.info("replication")) or text["slave0"]["state"] != "online":
             time.sleep(0.02)
     yield
 
@@ -168,11 +168,11 @@ async def test_sentinels_with_and_without_a_password(
         RedisSentinel(folder / "b", server, "sentinel auth-pass mymaster secret", *own) as sentinel,
     ):
         at = f"127.0.0.1:{sentinel.port}/mymaster"
-        await works(settings(server, url=f"sentinel://:secret@{at}"))
+        await check_works(settings(server, url=f"sentinel://:secret@{at}"))
         if own:
             assert "no master is known" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
         else:
-            assert "does not let us in" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
+            assert "refuses the login" in await problem(settings(server, url=f"sentinel://:wrong@{at}"))
 
 
 @pytest.mark.gen_test
@@ -181,8 +181,8 @@ async def test_a_service_that_no_sentinel_knows(
 ) -> None:
     expected_logs.append(LOST)
     with RedisSentinel(memory / f"redis-{tmp_path.name}", redis) as sentinel:
-        said = await problem(settings(redis, url=f"sentinel://127.0.0.1:{sentinel.port}/other"))
-        assert said.startswith(f"no master is known: Redis other of the Sentinels 127.0.0.1:{sentinel.port}")
+        text = await problem(settings(redis, url=f"sentinel://127.0.0.1:{sentinel.port}/other"))
+        assert text.startswith(f"no master is known: Redis other of the Sentinels 127.0.0.1:{sentinel.port}")
 
 
 # --- urls ---
@@ -210,7 +210,7 @@ def test_urls(url: str, parsed: RedisUrl) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "sentence"),
+    ("url", "expected"),
     [
         ("localhost:6379", "it has to look like redis://host:6379/0"),
         ("http://host", "it has to look like redis://host:6379/0"),
@@ -218,22 +218,22 @@ def test_urls(url: str, parsed: RedisUrl) -> None:
         ("redis://host:x", 'its port "x" is no number'),
         ("redis://host:0", 'its port "0" is no number'),
         ("redis://host/x", '"x" is no number of a database'),
-        ("redis://a,b", "it has several hosts; Sentinels look like sentinel://"),
+        ("redis://a,b", "it has several hosts; a URL of Sentinels looks like sentinel://"),
         ("redis://user@host", "a user without a password"),
-        ("redis://:pa/ss@host", "a / in a password has to be written %2F"),
-        ("redis://:pa?ss@host", "has to be written %40, %2F, %3F or %23"),
-        ("redis://host#1", "counts for nothing"),
+        ("redis://:pa/ss@host", "a / in a password has to be written as %2F"),
+        ("redis://:pa?ss@host", "has to be written as %40, %2F, %3F or %23"),
+        ("redis://host#1", "the part after its # is ignored"),
         ("redis://host?ssl-ca=/x", '"/x" cannot be read'),
         ("rediss://host?ssl-cas=/x", 'did you mean "ssl-ca"?'),
-        ("rediss://host?ssl-cert=/etc/hostname", "need each other"),
-        ("redis://host?ssl-ca=/etc/hostname", "begin it with rediss://"),
-        ("sentinel://host", "which service of the Sentinels"),
-        ("sentinel://host?ssl-ca=/etc/hostname", "begin it with sentinels://"),
+        ("rediss://host?ssl-cert=/etc/hostname", "belong together"),
+        ("redis://host?ssl-ca=/etc/hostname", "begin the URL with rediss://"),
+        ("sentinel://host", "the service of the Sentinels"),
+        ("sentinel://host?ssl-ca=/etc/hostname", "begin the URL with sentinels://"),
         ("unix://", "it has no path"),
         ("unix://run/r.sock", "it has no path"),
     ],
 )
-def test_urls_that_are_wrong(url: str, sentence: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
+def test_invalid_urls(url: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)) as caught:
         parse(url)
     assert "pa/ss" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Several servers over one MariaDB and one Redis: whoever is where, people meet."""
+"""Tests of several servers with one MariaDB and one Redis, whose participants are at different servers."""
 
 import asyncio
 import json
@@ -41,15 +41,15 @@ def settings(settings: config.Config, redis: RedisServer) -> config.Config:
 
 @pytest.fixture
 def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
-    """Three servers; the first one coordinates."""
+    """Three servers, of which the first coordinates."""
 
     async def start() -> list[House]:
-        found = []
+        started = []
         for _ in range(3):
             server = Server(settings)
             await server.start()
-            found.append(House(server, settings, []))
-        return found
+            started.append(House(server, settings, []))
+        return started
 
     houses = io_loop.run_sync(start, timeout=PATIENCE)
     yield houses
@@ -68,8 +68,8 @@ async def texts(client: RawClient, count: int) -> list[str]:
     return [(await client.recv_json())["msg"] for _ in range(count)]
 
 
-async def sign(client: RawClient, key: str) -> dict[str, object]:
-    """The next frame that has ``key``."""
+async def frame_with(client: RawClient, key: str) -> dict[str, object]:
+    """Return the next frame that has ``key``."""
     while True:
         frame: dict[str, object] = await client.recv_json()
         if key in frame:
@@ -77,7 +77,7 @@ async def sign(client: RawClient, key: str) -> dict[str, object]:
 
 
 @pytest.mark.gen_test
-async def test_a_session_of_people_at_different_servers(houses: list[House]) -> None:
+async def test_a_session_of_participants_at_different_servers(houses: list[House]) -> None:
     one, two, three = houses
     session = await one.session()
     visitor = await two.chat(VISITOR, session)
@@ -92,9 +92,9 @@ async def test_a_session_of_people_at_different_servers(houses: list[House]) -> 
         await counsellor.send_json({"msg": f"counsellor {n}"})
     assert await texts(counsellor, 20) == [f"visitor {n}" for n in range(20)]
     assert await texts(visitor, 20) == [f"counsellor {n}" for n in range(20)]
-    heard = await texts(observer, 40)
-    assert [text for text in heard if text.startswith("v")] == [f"visitor {n}" for n in range(20)]
-    assert [text for text in heard if text.startswith("c")] == [f"counsellor {n}" for n in range(20)]
+    received = await texts(observer, 40)
+    assert [text for text in received if text.startswith("v")] == [f"visitor {n}" for n in range(20)]
+    assert [text for text in received if text.startswith("c")] == [f"counsellor {n}" for n in range(20)]
     await visitor.send_json({"msg": "good bye"})
     await visitor.close(4000)
     for client in (counsellor, observer):
@@ -103,7 +103,7 @@ async def test_a_session_of_people_at_different_servers(houses: list[House]) -> 
 
 
 @pytest.mark.gen_test
-async def test_who_comes_back_to_another_server_misses_nothing_and_disturbs_nobody(
+async def test_a_participant_that_returns_to_another_server_misses_no_message_and_is_not_announced(
     houses: list[House],
 ) -> None:
     one, two, three = houses
@@ -122,26 +122,26 @@ async def test_who_comes_back_to_another_server_misses_nothing_and_disturbs_nobo
 
 
 @pytest.mark.gen_test
-async def test_presence_typing_and_reading_are_seen_across_servers(houses: list[House]) -> None:
+async def test_presence_typing_and_read_frames_cross_servers(houses: list[House]) -> None:
     one, two, three = houses
     session = await one.session()
     features = "typing,read,presence"
     visitor = await two.chat(VISITOR, session, features=features)
-    assert await sign(visitor, "presence") == {"presence": {"user": True, "consultant": False}}
+    assert await frame_with(visitor, "presence") == {"presence": {"user": True, "consultant": False}}
     counsellor = await three.chat(COUNSELLOR, session, features=features)
-    while (await sign(visitor, "presence"))["presence"] != {"user": True, "consultant": True}:
+    while (await frame_with(visitor, "presence"))["presence"] != {"user": True, "consultant": True}:
         pass
     await counsellor.send_json({"typing": True})
-    assert (await sign(visitor, "typing"))["typing"] is True
+    assert (await frame_with(visitor, "typing"))["typing"] is True
     await visitor.send_json({"msg": "hello"})
-    await sign(counsellor, "msg")
+    await frame_with(counsellor, "msg")
     await counsellor.close(1001)
-    while (await sign(visitor, "presence"))["presence"] != {"user": True, "consultant": False}:
+    while (await frame_with(visitor, "presence"))["presence"] != {"user": True, "consultant": False}:
         pass
 
 
 @pytest.mark.gen_test
-async def test_one_line_for_all(houses: list[House]) -> None:
+async def test_all_servers_share_one_queue(houses: list[House]) -> None:
     one, two, three = houses
     first = await two.user(1)
     assert (await first.get("connect_queue"))["payload"]["location"] == 1
@@ -155,8 +155,8 @@ async def test_one_line_for_all(houses: list[House]) -> None:
     for user in (first, second):
         assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
         await user.tell("message_text", {"message": f"I am {user.uuid}"})
-        said = await waiter.get("message_text")
-        assert (said["from"], said["payload"]["message"]) == (user.uuid, f"I am {user.uuid}")
+        frame = await waiter.get("message_text")
+        assert (frame["from"], frame["payload"]["message"]) == (user.uuid, f"I am {user.uuid}")
         await waiter.tell("message_text", {"message": "hello"}, to=user.uuid)
         assert (await user.get("message_text"))["payload"]["message"] == "hello"
     await first.close(1001)
@@ -192,7 +192,7 @@ async def test_a_user_with_a_tab_at_each_server_has_one_conversation(houses: lis
 
 
 @pytest.mark.gen_test
-async def test_a_user_is_handed_to_a_waiter_at_another_server(houses: list[House]) -> None:
+async def test_a_conversation_is_transferred_to_a_waiter_at_another_server(houses: list[House]) -> None:
     user, source = await houses[0].user(1), await houses[1].waiter(7)
     await user.until("connect_success")
     await source.get("new_connection")
@@ -200,8 +200,8 @@ async def test_a_user_is_handed_to_a_waiter_at_another_server(houses: list[House
     status = {}
     while len(status.get("waiters", ())) < 2:
         status = json.loads((await houses[0].api("GET", "/api/v1/support/status", HOST)).body)
-    asked = await source.tell("transfer", {"waiter": 8}, to=user.uuid)
-    assert (await source.until("transfer_success"))["reply_id"] == asked
+    request_id = await source.tell("transfer", {"waiter": 8}, to=user.uuid)
+    assert (await source.until("transfer_success"))["reply_id"] == request_id
     assert (await target.get("new_connection"))["payload"]["uuid"] == user.uuid
     assert (await user.until("connect_success"))["payload"] == {"uuid": target.uuid}
     wrong = await source.tell("transfer", {"waiter": 99}, to=user.uuid)
@@ -209,7 +209,7 @@ async def test_a_user_is_handed_to_a_waiter_at_another_server(houses: list[House
 
 
 @pytest.mark.gen_test
-async def test_a_notification_finds_its_person(houses: list[House]) -> None:
+async def test_a_notification_reaches_its_recipient_at_another_server(houses: list[House]) -> None:
     listener = await houses[1].connect(f"/notify?token={COUNSELLOR}")
     while not await houses[2].server._presence.online(Person(Role.CONSULTANT, "2")):
         pass
@@ -230,7 +230,7 @@ async def test_a_waiter_who_signs_in_elsewhere_replaces_the_first_socket(houses:
 
 
 @pytest.mark.gen_test
-async def test_what_a_server_stored_and_could_not_tell_is_told_when_it_is_said_again(
+async def test_a_stored_but_unpublished_message_is_published_when_it_is_sent_again(
     houses: list[House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two, three = houses
@@ -241,16 +241,16 @@ async def test_what_a_server_stored_and_could_not_tell_is_told_when_it_is_said_a
     await texts(counsellor, 2)
     monkeypatch.setattr(one.server._bus, "publish", lambda event: None)
     await visitor.send_json({"msg": "help", "id": "1"})
-    await sign(visitor, "ack")
+    await frame_with(visitor, "ack")
     visitor = await two.chat(VISITOR, session, features="ack")
     await visitor.send_json({"msg": "help", "id": "1"})
-    assert (await sign(visitor, "ack"))["seq"] == 1
-    heard = await sign(counsellor, "seq")
-    assert (heard["msg"], heard["seq"]) == ("help", 1)
+    assert (await frame_with(visitor, "ack"))["seq"] == 1
+    received = await frame_with(counsellor, "seq")
+    assert (received["msg"], received["seq"]) == ("help", 1)
 
 
 @pytest.mark.gen_test
-async def test_who_comes_at_the_moment_of_its_match_sees_its_waiter(
+async def test_a_user_that_connects_during_its_assignment_gets_its_waiter(
     houses: list[House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two, three = houses
@@ -276,7 +276,7 @@ async def test_who_comes_at_the_moment_of_its_match_sees_its_waiter(
 
 
 @pytest.mark.gen_test
-async def test_what_a_server_decides_while_it_stops_is_told(
+async def test_changes_that_a_server_stores_while_it_stops_are_published(
     houses: list[House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two, three = houses
@@ -288,7 +288,7 @@ async def test_what_a_server_decides_while_it_stops_is_told(
     leave = coordinator_client.stop
 
     def slowly(tx: Transaction) -> None:
-        time.sleep(0.5)  # as a database does that has much to do
+        time.sleep(0.5)  # as with a busy database
         rooms.finish(tx, Thread(Kind.SESSION, session), SessionState.COMPLETED)
 
     async def stop() -> None:
@@ -306,10 +306,10 @@ class TestRedisHangs:
         return replace(settings, cluster=cluster_settings(own_redis))
 
     @pytest.mark.gen_test
-    async def test_who_comes_back_meanwhile_learns_its_place(
+    async def test_a_user_that_reconnects_meanwhile_gets_its_queue_position(
         self, houses: list[House], own_redis: RedisServer, expected_logs: list[str]
     ) -> None:
-        expected_logs.append("until it is back, the processes do not hear of each other")
+        expected_logs.append("until it is back, the processes receive no events of each other")
         two = houses[1]
         await (await houses[2].user(1)).get("connect_queue")
         user = await two.user(2)
@@ -320,18 +320,18 @@ class TestRedisHangs:
         await user.close(1001)
         again = await two.user(2)
         await again.client.send_json({"id": "x", "type": "nonsense", "payload": None})
-        await again.get("error")  # it is seated
+        await again.get("error")  # the socket is registered
         own_redis.resume()
         assert (await again.get("connect_queue"))["payload"]["location"] == 2
 
 
-class TestTheCoordinatorLeaves:
+class TestCoordinatorStops:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
         return changed(settings, "support", rejoin_grace=1.5)
 
     @pytest.mark.gen_test
-    async def test_the_line_and_the_talks_go_on(self, houses: list[House]) -> None:
+    async def test_the_queue_and_the_conversations_continue(self, houses: list[House]) -> None:
         one, two, three = houses
         waiter = await two.waiter(7)
         talking = await three.user(1)
@@ -346,20 +346,20 @@ class TestTheCoordinatorLeaves:
         await waiter.tell("ready")
         assert (await waiter.get("new_connection"))["payload"]["uuid"] == waiting.uuid
         await waiting.until("connect_success")
-        await asyncio.sleep(2)  # more than the grace: nobody is gone
+        await asyncio.sleep(2)  # longer than the grace period, but no participant counts as disconnected
         await talking.tell("message_text", {"message": "and here"})
         assert (await waiter.get("message_text"))["from"] == talking.uuid
         del houses[0]
 
 
-class TestOneIsCutOffFromRedis:
+class TestServerCutOffFromRedis:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
         return changed(changed(settings, "support", rejoin_grace=1.0), "counselling", rejoin_grace=1.0)
 
     @pytest.mark.slow
     @pytest.mark.gen_test
-    async def test_its_people_talk_on_for_longer_than_the_grace(
+    async def test_its_participants_can_continue_for_longer_than_the_grace_period(
         self, settings: config.Config, redis: RedisServer, houses: list[House], expected_logs: list[str]
     ) -> None:
         expected_logs += ["silent", "Redis"]
@@ -380,7 +380,7 @@ class TestOneIsCutOffFromRedis:
             await user.until("connect_success")
 
             proxy.close()
-            for n in range(10):  # seconds: dead after five, and a grace of one
+            for n in range(10):  # seconds: the process counts as dead after 5 s, the grace period is 1 s
                 await visitor.send_json({"msg": f"visitor {n}"})
                 await waiter.tell("message_text", {"message": f"waiter {n}"}, to=user.uuid)
                 assert await texts(counsellor, 1) == [f"visitor {n}"]

@@ -1,4 +1,4 @@
-"""Where the configuration comes from, and that every mistake in it is told at once."""
+"""Tests of the configuration: its sources, its values, and the report of all mistakes at once."""
 
 import os
 import re
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _no_etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this machine has in /etc does not count."""
+    """Keep the files of this machine in /etc out of the tests."""
     monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
 
 
@@ -26,7 +26,7 @@ def ini(tmp_path: Path) -> Path:
 
 
 def problems(ini: Path, text: str, *overrides: str) -> list[str]:
-    """The mistakes in an ini file with this text, without the file's name."""
+    """Return the mistakes in an ini file with this text, without the name of the file."""
     ini.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load([ini], overrides, {"HOME": "/home/ada"})
@@ -55,7 +55,7 @@ def test_a_removed_option_is_ignored_with_a_warning(
     assert caplog.messages == loaded.warnings
     assert "compression" not in sample_ini()
     assert all(
-        option not in {each.name for each in fields(config.SECTIONS[section])}
+        option not in {field.name for field in fields(config.SECTIONS[section])}
         for section, options in config.REMOVED.items()
         for option in options
     )
@@ -120,7 +120,7 @@ def test_state_dir_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert loaded.storage.url == f"sqlite:///{tmp_path}/here/tornado-chat.sqlite3"
 
 
-def test_a_given_database_stays() -> None:
+def test_a_configured_database_url_stays() -> None:
     url = "sqlite:////var/lib/chat.sqlite3"
     assert load(None, [f"storage.url={url}"], {"HOME": "/"}).storage.url == url
 
@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     ]
 
 
-def test_files_for_root_only_are_read_where_systemd_put_its_copies(tmp_path: Path) -> None:
+def test_files_that_only_root_may_read_are_read_from_the_copies_of_systemd(tmp_path: Path) -> None:
     folder, copies = config.ETC_DIR / "credentials", tmp_path / "copies"
     for path in (folder, copies):
         path.mkdir(parents=True)
@@ -224,7 +224,7 @@ def test_wrong_items_of_a_list(ini: Path) -> None:
 
 def test_an_indented_option_is_found(ini: Path) -> None:
     message = problem(ini, "[server]\nhost = x\n  port = 9\n")
-    assert message.startswith('in [server] host: it takes one line, but "port = 9" is indented')
+    assert message.startswith('in [server] host: the value takes one line, but "port = 9" is indented')
 
 
 def test_sections(ini: Path) -> None:
@@ -243,7 +243,7 @@ def test_sections(ini: Path) -> None:
     assert problem(ini, "port = 1\n").startswith("line 1 is in no section")
     assert (
         problem(ini, "[server\nport = 1\n")
-        == "line 1 begins a section, and lacks the ] behind its name: [server"
+        == "line 1 begins a section, but lacks the ] after the name: [server"
     )
 
 
@@ -267,10 +267,10 @@ def test_overrides(ini: Path) -> None:
     ]
 
 
-def test_everything_at_once(ini: Path) -> None:
+def test_all_mistakes_are_reported_at_once(ini: Path) -> None:
     text = "[server]\nport = x\ntimezone = Mars\n[auth]\nalgorithms = X\nsecret_file = /nowhere\n[what]\n"
-    told = problems(ini, text, "web.origins=example.org")
-    assert [line.split(":")[0] for line in told] == [
+    reported = problems(ini, text, "web.origins=example.org")
+    assert [line.split(":")[0] for line in reported] == [
         "in [what]",
         "in [server] port",
         "in [auth] algorithms",
@@ -280,7 +280,7 @@ def test_everything_at_once(ini: Path) -> None:
     ]
 
 
-def test_a_problem_says_where(ini: Path) -> None:
+def test_a_problem_names_its_file_section_and_option(ini: Path) -> None:
     ini.write_text("[server]\nport = 80a\n")
     with pytest.raises(ConfigError) as caught:
         load([ini], [], {})
@@ -289,7 +289,7 @@ def test_a_problem_says_where(ini: Path) -> None:
     assert str(found) == f'{ini}: in [server] port: "80a" is not a whole number from 0 to 65535'
 
 
-# Values that have to fit each other, or the machine
+# Values that depend on each other or on the machine
 
 
 @pytest.mark.parametrize(
@@ -301,15 +301,15 @@ def test_a_problem_says_where(ini: Path) -> None:
         ),
         ("server.timezone=../etc", 'timezone: "../etc" is no time zone; a name looks like Asia/Shanghai'),
         ("server.unix_socket=/" + "x" * 107, "unix_socket: a socket's path has at most 107 bytes"),
-        ("auth.algorithms=", "algorithms: is empty; take HS256"),
+        ("auth.algorithms=", "algorithms: is empty; use HS256"),
         ("auth.algorithms=RS256", "algorithms: RS256 needs a public key: set public_key_file or jwks_url"),
         ("auth.jwks_url=https://a.org/jwks", "jwks_url: HS256 does not use it"),
         ("auth.secret_file=/nowhere", 'secret_file: "/nowhere" cannot be read: No such file or directory'),
         ("auth.secret_file=/", 'secret_file: "/" cannot be read: Is a directory'),
         ("auth.id_claim=", "id_claim: is empty"),
-        ("auth.id_claim=exp", 'id_claim: "exp" has a meaning of its own'),
+        ("auth.id_claim=exp", 'id_claim: "exp" has a standard meaning'),
         ("auth.name_claim=type", 'name_claim: "type" is the role_claim already'),
-        ("storage.url=mysql://u@h/n", "url: h is another machine, and what is said would pass the network"),
+        ("storage.url=mysql://u@h/n", "url: h is another machine, and messages would pass the network"),
         ("storage.url=mysql://u:p@localhost/n", "url: a password in it would be seen in logs"),
         ("storage.password_file=/x", "password_file: SQLite has no passwords"),
         ("storage.url=postgres://u:p@h/n", "url: it is no database that this version knows; it looks like"),
@@ -318,7 +318,7 @@ def test_a_problem_says_where(ini: Path) -> None:
             'url: "chat.db" is no database that this version knows; it looks like sqlite:///',
         ),
         ("storage.url=sqlite:///", 'url: "sqlite:///" is no database'),
-        ("storage.url=sqlite:///:memory:", "url: each thread would have a memory of its own"),
+        ("storage.url=sqlite:///:memory:", "url: each thread would have a database of its own"),
         ("storage.url=sqlite:////", "url: / is a directory"),
         ("cluster.url=localhost", "url: it has to look like redis://host:6379/0"),
         ("cluster.url=redis://:p@h/one", 'url: "one" is no number of a database'),
@@ -329,7 +329,7 @@ def test_a_problem_says_where(ini: Path) -> None:
         ("web.origins=example.org", 'origins: "example.org" is not * or scheme://host[:port]'),
         ("web.origins=https://example.org/", 'origins: "https://example.org/" is not * or scheme://host'),
         ("web.origins=null", 'origins: "null" is not * or'),
-        ("web.origins=https://a.org:443", 'origins: "https://a.org:443" never comes'),
+        ("web.origins=https://a.org:443", 'origins: "https://a.org:443" never matches'),
         ("web.ops_networks=10.0.0.0/33", 'ops_networks: "10.0.0.0/33" is not a network'),
         (
             "web.ops_networks=10.1.2.3/8",
@@ -338,7 +338,7 @@ def test_a_problem_says_where(ini: Path) -> None:
         ("server.trusted_proxies=nginx", 'trusted_proxies: "nginx" is not a network'),
     ],
 )
-def test_wrong_together(ini: Path, override: str, expected: str) -> None:
+def test_values_that_the_validation_refuses(ini: Path, override: str, expected: str) -> None:
     section = override.partition(".")[0]
     assert problem(ini, "", override).startswith(f"--set: in [{section}] {expected}")
 
@@ -353,7 +353,7 @@ def test_wrong_together(ini: Path, override: str, expected: str) -> None:
         "web.ops_networks=10.0.0.0/8, ::/0, 192.0.2.7",
     ],
 )
-def test_right_together(override: str) -> None:
+def test_values_that_the_validation_accepts(override: str) -> None:
     load(None, [override], {"HOME": "/"})
 
 
@@ -381,25 +381,25 @@ def test_keys(ini: Path, tmp_path: Path) -> None:
 
 def test_the_sample_is_up_to_date() -> None:
     assert (ROOT / "etc" / "tornado-chat.ini").read_text() == config.sample_ini(), (
-        "write config.documented() to etc/tornado-chat.ini"
+        "write config.sample_ini() to etc/tornado-chat.ini"
     )
 
 
-def test_the_sample_marks_what_a_reload_changes() -> None:
+def test_the_sample_marks_the_reloadable_options() -> None:
     blocks = config.sample_ini().split("\n\n")
     marked = {
         block.splitlines()[-1].split(" =")[0] for block in blocks if "[reload]" in block and "\n#" in block
     }
-    live = {
-        each.name
+    reloadable = {
+        field.name
         for section in config.SECTIONS.values()
-        for each in fields(section)
-        if config.is_reloadable(each)
+        for field in fields(section)
+        if config.is_reloadable(field)
     }
-    assert {name.removeprefix("#") for name in marked if " " not in name} == live
+    assert {name.removeprefix("#") for name in marked if " " not in name} == reloadable
 
 
-def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:
+def test_the_sample_has_the_defaults(ini: Path) -> None:
     defaults = load(None, [], {"HOME": "/"})
     sample = config.sample_ini()
     ini.write_text(sample)
@@ -411,27 +411,27 @@ def test_the_sample_says_what_the_defaults_are(ini: Path) -> None:
     assert load([ini], [], {"HOME": "/"}) == defaults
 
 
-# The password of a MySQL server
+# Database servers, Redis and their passwords
 
 
 MYSQL = "storage.url=mysql://chat@localhost/chat"
 
 
-def test_the_password_of_a_database_is_in_a_file(ini: Path, tmp_path: Path) -> None:
+def test_the_password_of_mysql_is_in_a_file(ini: Path, tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("it's long\n")
     assert load(None, [MYSQL, f"storage.password_file={secret}"], {"HOME": "/"}).storage.password_file
     secret.write_text("\n")
-    assert "has to hold the password, in one line" in problem(
+    assert "has to contain the password in a single line" in problem(
         ini, f"[storage]\npassword_file = {secret}", MYSQL
     )
     assert "cannot be read: No such file" in problem(ini, "[storage]\npassword_file = /nowhere", MYSQL)
     secret.write_text("secret")
     both = f"{MYSQL}?option-file={secret}"
-    assert "leave one of the two out" in problem(ini, f"[storage]\npassword_file = {secret}", both)
+    assert "remove one of the two" in problem(ini, f"[storage]\npassword_file = {secret}", both)
 
 
-def test_several_processes_need_what_can_be_shared(ini: Path) -> None:
+def test_several_processes_need_a_shared_database_and_redis(ini: Path) -> None:
     for count in ("4", "0"):
         assert problems(ini, f"[server]\nprocesses = {count}\n") == [
             f"in [server] processes: {count} needs Redis: set [cluster] url = redis://127.0.0.1:6379/0",
@@ -448,9 +448,9 @@ def test_the_password_of_redis_is_in_the_url_or_in_a_file(ini: Path, tmp_path: P
     secret.write_text("it's long\n")
     file = f"[cluster]\npassword_file = {secret}"
     assert load(None, ["cluster.url=redis://h", f"cluster.password_file={secret}"], {"HOME": "/"})
-    said = problem(ini, file, "cluster.url=redis://:hidden@h")
-    assert "the url has a password too; leave one of the two out" in said
-    assert "hidden" not in said
+    message = problem(ini, file, "cluster.url=redis://:hidden@h")
+    assert "the url has a password too; remove one of the two" in message
+    assert "hidden" not in message
     assert "cannot be read: No such file" in problem(
         ini, "[cluster]\npassword_file = /nowhere", "cluster.url=redis://h"
     )

@@ -1,4 +1,4 @@
-"""Urls of MySQL databases: what they say, and what is wrong with them."""
+"""Tests of the parser of MySQL URLs: parsed values and error texts."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -27,17 +27,17 @@ from tornado_chat.config.mysql_url import MysqlUrl, is_mysql, parse
         ),
     ],
 )
-def test_right(url: str, expected: MysqlUrl) -> None:
+def test_valid_urls(url: str, expected: MysqlUrl) -> None:
     assert is_mysql(url)
     assert parse(url) == expected
 
 
-def test_right_with_files(tmp_path: Path) -> None:
+def test_valid_urls_with_files(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text("")
     found = parse(f"mysql://chat@db.example/talks?ssl-ca={ca}")
     assert (found.tls, found.ca) == ("verify-identity", str(ca))
-    # Who and where may both be in the file.
+    # The option file may contain both the user and the host.
     found = parse(f"mysql:///talks?option-file={ca}")
     assert (found.user, found.host, found.socket, found.option_file) == ("", "", "", str(ca))
 
@@ -47,19 +47,19 @@ def test_right_with_files(tmp_path: Path) -> None:
     [
         ("mysql:chat@localhost/talks", "it has to begin with mysql://"),
         ("mysql://localhost/talks", "it has no user"),
-        ("mysql://chat@localhost", "it has to end with one database's name"),
-        ("mysql://chat@localhost/", "it has to end with one database's name"),
-        ("mysql://chat@localhost/a/b", "it has to end with one database's name"),
+        ("mysql://chat@localhost", "it has to end with the name of a database"),
+        ("mysql://chat@localhost/", "it has to end with the name of a database"),
+        ("mysql://chat@localhost/a/b", "it has to end with the name of a database"),
         ("mysql://chat@localhost/a%60b", '"a`b" cannot be the name of a database'),
         ("mysql://chat@localhost/" + "x" * 65, "cannot be the name of a database"),
         ("mysql://chat@localhost:port/talks", "its host or port cannot be read"),
         ("mysql://chat@localhost:99999/talks", "its host or port cannot be read"),
         ("mysql://chat@[::1/talks", "its host or port cannot be read"),
-        ("mysql://chat@localhost/talks#x", "what follows its # counts for nothing"),
+        ("mysql://chat@localhost/talks#x", "the part after its # is ignored"),
         ("mysql://chat@localhost/talks?ssl-mod=required", 'did you mean "ssl-mode"?'),
         (
             "mysql://chat@localhost/talks?timeout=3",
-            '"timeout" is unknown after its question mark; there are socket',
+            '"timeout" is no known key after the question mark; there are socket',
         ),
         ("mysql://chat@/talks?socket=", '"socket" has no value'),
         ("mysql://chat@/talks?socket=/a&socket=/b", '"socket" is in it twice'),
@@ -75,13 +75,13 @@ def test_right_with_files(tmp_path: Path) -> None:
         ("mysql://chat@localhost/talks?ssl-ca=/nowhere", 'ssl-ca: "/nowhere" cannot be read: No such file'),
         (
             "mysql://chat@localhost/talks?ssl-mode=disabled&ssl-ca=/etc/passwd",
-            "so ssl-ca would count for nothing",
+            "so ssl-ca would be ignored",
         ),
-        ("mysql://chat@localhost/talks?ssl-cert=/etc/passwd", "ssl-cert and ssl-key need each other"),
+        ("mysql://chat@localhost/talks?ssl-cert=/etc/passwd", "ssl-cert and ssl-key belong together"),
         ("mysql:///talks?option-file=/nowhere", 'option-file: "/nowhere" cannot be read'),
     ],
 )
-def test_wrong(url: str, expected: str) -> None:
+def test_invalid_urls(url: str, expected: str) -> None:
     with pytest.raises(ValueError) as error:
         parse(url)
     assert expected in str(error.value)
@@ -98,14 +98,14 @@ def test_wrong(url: str, expected: str) -> None:
         "mysql://chat@localhost/talks?password=hunter2",
     ],
 )
-def test_a_password_is_refused_and_not_repeated(url: str) -> None:
+def test_a_password_is_refused_and_not_in_the_error_text(url: str) -> None:
     with pytest.raises(ValueError) as error:
         parse(url)
     assert "hunter2" not in str(error.value)
 
 
 @given(st.text())
-def test_whatever_comes_is_taken_or_refused_with_a_sentence(text: str) -> None:
+def test_any_text_is_parsed_or_raises_a_value_error(text: str) -> None:
     for url in (f"mysql://{text}", f"mysql://chat@localhost/talks?{text}", f"mysql://chat@localhost/{text}"):
         with suppress(ValueError):
             parse(url)

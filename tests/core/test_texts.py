@@ -1,4 +1,4 @@
-"""Every text that the code names is there, in both languages, with the values that the code gives it."""
+"""Tests that each text that the code names exists in both languages, with the placeholders that it fills."""
 
 import ast
 import string
@@ -24,7 +24,7 @@ def placeholders(text: str) -> set[str]:
 
 
 class Use(NamedTuple):
-    """A place that names a text. ``given`` is None where the values are passed on as they come."""
+    """A call that names a text. ``given`` holds the placeholders; None if they are passed on as ``**``."""
 
     where: str
     code: str
@@ -32,7 +32,10 @@ class Use(NamedTuple):
 
 
 def codes(node: ast.expr, module: ast.Module) -> list[str]:
-    """The texts that an expression may name: constants, choices, joined roles, local variables."""
+    """Return the codes that an expression may evaluate to.
+
+    Constants, conditional expressions, f-strings that end with a role, and local variables are understood.
+    """
     if isinstance(node, ast.Constant):
         return [node.value]
     if isinstance(node, ast.IfExp):
@@ -48,7 +51,7 @@ def codes(node: ast.expr, module: ast.Module) -> list[str]:
             if isinstance(assign, ast.Assign)
             and any(isinstance(t, ast.Name) and t.id == node.id for t in assign.targets)
         ]
-        assert assigned, f"line {node.lineno}: where does {node.id} come from?"
+        assert assigned, f"line {node.lineno}: {node.id} is not assigned in this module"
         return [code for value in assigned for code in codes(value, module)]
     return []  # an attribute: the code of an event, which was checked where the event was made
 
@@ -78,7 +81,7 @@ NOTICE_USES = list(uses({"SystemNotice"}, 1))
 
 
 @pytest.mark.parametrize("catalogue", [ERROR_TEXTS, SYSTEM_TEXTS])
-def test_every_text_is_there_in_both_languages_with_the_same_placeholders(
+def test_every_text_exists_in_both_languages_with_the_same_placeholders(
     catalogue: dict[str, tuple[str, str]],
 ) -> None:
     for code, (chinese, english) in catalogue.items():
@@ -89,7 +92,7 @@ def test_every_text_is_there_in_both_languages_with_the_same_placeholders(
         assert placeholders(chinese) == placeholders(english), code
 
 
-def test_the_search_finds_what_it_is_meant_to_find() -> None:
+def test_the_search_finds_the_uses_of_texts() -> None:
     assert len(ERROR_USES) > 30
     assert {use.code for use in ERROR_USES} >= {"no_such_session", "no_such_record", "not_stored", "too_fast"}
     assert {use.code for use in SYSTEM_USES} >= {"session_ended", "new_conversation"}
@@ -97,19 +100,19 @@ def test_the_search_finds_what_it_is_meant_to_find() -> None:
 
 
 @pytest.mark.parametrize("use", ERROR_USES, ids=lambda use: f"{use.code} {use.where}")
-def test_every_error_has_a_text_and_gives_it_its_values(use: Use) -> None:
+def test_every_error_has_a_text_and_fills_its_placeholders(use: Use) -> None:
     assert use.code in ERROR_TEXTS
     assert use.given is None or use.given == placeholders(ERROR_TEXTS[use.code][0])
 
 
 @pytest.mark.parametrize("use", SYSTEM_USES, ids=lambda use: f"{use.code} {use.where}")
-def test_every_system_text_is_there_and_gets_its_values(use: Use) -> None:
+def test_every_system_text_exists_and_its_placeholders_are_filled(use: Use) -> None:
     assert use.code in SYSTEM_TEXTS
     assert use.given is None or use.given == placeholders(SYSTEM_TEXTS[use.code][0])
 
 
 @pytest.mark.parametrize("use", NOTICE_USES, ids=lambda use: f"{use.code} {use.where}")
-def test_every_notice_has_a_text_that_needs_a_name_at_most(use: Use) -> None:
+def test_every_notice_has_a_text_with_no_placeholder_but_the_name(use: Use) -> None:
     assert placeholders(SYSTEM_TEXTS[use.code][0]) <= {"name"}
 
 
@@ -123,11 +126,11 @@ def test_every_notice_has_a_text_that_needs_a_name_at_most(use: Use) -> None:
         ("session_ended", "会话已结束"),
     ],
 )
-def test_the_texts_that_front_ends_compare_are_the_same_to_the_letter(code: str, text: str) -> None:
+def test_the_texts_that_front_ends_compare_are_exactly_the_same(code: str, text: str) -> None:
     assert system_text("zh_CN", code, name="NAME") == text
 
 
-def test_an_error_is_told_in_the_language_that_was_asked_for() -> None:
+def test_an_error_text_is_in_the_requested_language() -> None:
     error = errors.NotFound("no_such_session", id=5)
     assert error_text("zh_CN", error) == "会话 5 不存在"
     assert error_text("en", error) == "There is no session 5"

@@ -1,4 +1,4 @@
-"""A database of SQLite's, and its file."""
+"""A SQLite database and its file."""
 
 from pathlib import Path
 
@@ -11,5 +11,5 @@ __all__ = ["database", "database_file", "database_url"]
 
 @pytest.fixture
 def database_url(database_file: Path) -> str:
-    """SQLite only: this is about its files."""
+    """SQLite only: these tests are about its files."""
     return f"sqlite:///{database_file}"

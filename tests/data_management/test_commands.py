@@ -1,4 +1,4 @@
-"""The commands about data, as an operator types them."""
+"""The commands for backups and personal data, as an operator types them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from tests.cli.test_cli import home, state
 from tests.storage.conftest import open_at, transact
-from tests.storage.people import LIN, SECRET, build, everything, rows
+from tests.storage.people import LIN, SECRET, build_sample, everything, rows
 from tornado_chat.cli import main
 from tornado_chat.cli.data import mysql_arguments
 from tornado_chat.core.types import Person, Role
@@ -46,10 +46,10 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def file(state: Path) -> Iterator[Path]:
-    """The database of that home, with a finished world in it."""
+    """The database of the home folder, with finished sample conversations."""
     database = open_at(state / "tornado-chat.sqlite3")
     schema.upgrade(database)
-    build(database)
+    build_sample(database)
     database.close()
     return state / "tornado-chat.sqlite3"
 
@@ -65,7 +65,7 @@ def opened(file: Path, look: Callable[[pw.Database], Any]) -> Any:
 # backup and restore
 
 
-def test_a_backup_is_verified_and_says_what_is_in_it(run: Run, file: Path, home: Path) -> None:
+def test_a_backup_is_verified_and_described(run: Run, file: Path, home: Path) -> None:
     (file.parent / "secret").write_text("x")
     result = run("backup", str(home / "b.sqlite3"))
     assert result.exit_code == 0, result.stderr
@@ -75,7 +75,7 @@ def test_a_backup_is_verified_and_says_what_is_in_it(run: Run, file: Path, home:
     assert f"not in it; keep copies elsewhere, they are secrets: {file.parent}/secret\n" in result.stdout
     assert stat.S_IMODE((home / "b.sqlite3").stat().st_mode) == 0o600
     assert sorted(path.name for path in home.iterdir()) == [".local", "b.sqlite3"], (
-        "nothing is left beside it"
+        "no temporary file is left"
     )
 
     result = run("backup", "--verify", str(home / "b.sqlite3"))
@@ -85,7 +85,7 @@ def test_a_backup_is_verified_and_says_what_is_in_it(run: Run, file: Path, home:
     assert run("backup", "--force", str(home / "b.sqlite3")).exit_code == 0
 
 
-def test_a_bad_backup_is_no_backup(run: Run, file: Path, home: Path) -> None:
+def test_an_invalid_backup_is_refused(run: Run, file: Path, home: Path) -> None:
     (home / "text").write_text("no database")
     sqlite3.connect(home / "empty").close()
     with sqlite3.connect(home / "other") as other:
@@ -139,7 +139,9 @@ def test_nothing_to_back_up(run: Run, home: Path, state: Path) -> None:
     assert not state.exists()
 
 
-def test_no_room_is_said_before(run: Run, file: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_disk_space_is_reported_before_the_copy(
+    run: Run, file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Full:
         f_bavail, f_frsize = 1, 4096
 
@@ -152,7 +154,7 @@ def test_no_room_is_said_before(run: Run, file: Path, home: Path, monkeypatch: p
         assert (result.exit_code, "4.0 KiB free, and" in result.stderr) == (1, True), result.stderr
 
 
-def test_mysql_is_told_how(home: Path) -> None:
+def test_mysql_backup_gets_advice(home: Path) -> None:
     assert (
         mysql_arguments("mysql://chat:hush@db.example:3307/chat?charset=utf8mb4")
         == "--host db.example --port 3307 --user chat --password chat"
@@ -161,7 +163,7 @@ def test_mysql_is_told_how(home: Path) -> None:
     assert "hush" not in mysql_arguments("mysql://chat:hush@[broken/chat")
 
 
-def test_restore_brings_back_what_was_and_keeps_what_is(run: Run, file: Path, home: Path) -> None:
+def test_restore_replaces_the_database_and_keeps_the_old_one(run: Run, file: Path, home: Path) -> None:
     run("backup", str(home / "b"))
     opened(file, lambda database: database.execute_sql("DELETE FROM message WHERE id > 3"))
     result = run("restore", str(home / "b"), "--yes")
@@ -176,7 +178,7 @@ def test_restore_brings_back_what_was_and_keeps_what_is(run: Run, file: Path, ho
     assert opened(file, lambda database: database.execute_sql("PRAGMA journal_mode").fetchone()[0]) == "wal"
 
 
-def test_restore_asks(run: Run, file: Path, home: Path) -> None:
+def test_restore_asks_for_confirmation(run: Run, file: Path, home: Path) -> None:
     run("backup", str(home / "b"))
     before = file.read_bytes()
     assert run("restore", str(home / "b"), input="n\n").exit_code == 1
@@ -187,7 +189,7 @@ def test_restore_asks(run: Run, file: Path, home: Path) -> None:
     assert run("restore", str(file), "--yes").exit_code == 2
 
 
-def test_restore_where_nothing_is_and_of_another_version(run: Run, file: Path, home: Path) -> None:
+def test_restore_without_a_database_and_of_another_version(run: Run, file: Path, home: Path) -> None:
     run("backup", str(home / "b"))
     with sqlite3.connect(home / "b") as old:
         old.execute("DROP TABLE data_operation")
@@ -209,7 +211,7 @@ def test_restore_where_nothing_is_and_of_another_version(run: Run, file: Path, h
     assert (result.exit_code, "comes from a newer version (it has 9999_future)" in result.stderr) == (1, True)
 
 
-def test_restore_tells_who_has_to_be_erased_again(run: Run, file: Path, home: Path) -> None:
+def test_restore_names_people_to_be_erased_again(run: Run, file: Path, home: Path) -> None:
     run("backup", str(home / "b"))
     assert run("erase", "--user", "1", "--yes").exit_code == 0
     result = run("restore", str(home / "b"), "--yes")
@@ -218,10 +220,11 @@ def test_restore_tells_who_has_to_be_erased_again(run: Run, file: Path, home: Pa
     assert "erased after" not in run("restore", str(home / "b"), "--yes").stdout
 
 
-def test_nothing_is_done_while_somebody_uses_the_database(run: Run, file: Path, home: Path) -> None:
+def test_commands_refuse_a_database_in_use(run: Run, file: Path, home: Path) -> None:
     run("backup", str(home / "b"))
     code = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM message').fetchall();"
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
+        "c.execute('SELECT 1 FROM message').fetchall();"
         "print('open', flush=True); sys.stdin.read()"
     )
     user = subprocess.Popen(
@@ -242,7 +245,7 @@ def test_nothing_is_done_while_somebody_uses_the_database(run: Run, file: Path, 
 # db
 
 
-def test_status_tells_what_is_in_it(run: Run, file: Path) -> None:
+def test_status_describes_the_database(run: Run, file: Path) -> None:
     said = run("db", "status").stdout
     assert "journal mode wal" in said
     assert re.search(r"^size +[\d.]+ KiB, 0 bytes of it free for new rows; log 0 bytes", said, re.M), said
@@ -269,7 +272,7 @@ def test_prune(run: Run, file: Path) -> None:
     assert '"message":7' in said
 
 
-def test_a_database_of_before_is_not_touched(run: Run, file: Path) -> None:
+def test_a_database_of_an_older_version_is_not_changed(run: Run, file: Path) -> None:
     opened(
         file,
         lambda database: database.execute_sql(f"DELETE FROM {schema.HISTORY_TABLE} WHERE name LIKE '0005%'"),
@@ -280,7 +283,7 @@ def test_a_database_of_before_is_not_touched(run: Run, file: Path) -> None:
         assert "lacks 0005_keeping: make a backup, then run `tornado-chat db upgrade`" in result.stderr
 
 
-def test_logs_that_grew_are_cut(file: Path) -> None:
+def test_a_large_log_is_truncated(file: Path) -> None:
     limit = opened(file, lambda database: database.execute_sql("PRAGMA journal_size_limit").fetchone()[0])
     assert limit == MAX_WAL_BYTES
     assert opened(file, lambda database: database.execute_sql("PRAGMA secure_delete").fetchone()[0]) == 1
@@ -322,7 +325,7 @@ def test_export_into_an_archive(run: Run, file: Path, home: Path) -> None:
         assert b'lang="en"' in archive.read("person.html")
 
 
-def test_export_of_nobody(run: Run, file: Path, home: Path) -> None:
+def test_export_of_an_unknown_person(run: Run, file: Path, home: Path) -> None:
     result = run("export", "--user", "99", "--output", str(home / "x"))
     assert (result.exit_code, result.stderr) == (1, "Error: nothing is stored about user 99\n")
     result = run("export", "--user", "2", "--output", str(home / "x"))
@@ -330,7 +333,7 @@ def test_export_of_nobody(run: Run, file: Path, home: Path) -> None:
     assert run("db", "operations").stdout == "there is none\n"
 
 
-def test_the_folder_of_an_export_is_made_for_nobody_else_and_that_of_a_backup_may_be_a_disk(
+def test_an_export_folder_is_private_and_a_backup_folder_may_be_a_disk(
     run: Run, file: Path, home: Path
 ) -> None:
     assert run("export", "--user", "1", "--output", str(home / "new" / "lin")).exit_code == 0
@@ -346,7 +349,7 @@ def test_the_folder_of_an_export_is_made_for_nobody_else_and_that_of_a_backup_ma
 # erase
 
 
-def test_erase_tells_before_and_after(run: Run, file: Path, home: Path) -> None:
+def test_erase_reports_before_and_after(run: Run, file: Path, home: Path) -> None:
     result = run("erase", "--user", "1", "--dry-run", "--report", str(home / "plan.json"))
     assert result.exit_code == 0, result.stderr
     assert "user 1, to be erased:\n" in result.stdout
@@ -375,7 +378,7 @@ def test_erase_tells_before_and_after(run: Run, file: Path, home: Path) -> None:
         assert run("erase", "--user", "1", "--yes", "--report", str(home / wrong)).exit_code == 2
 
 
-def test_what_is_erased_is_in_none_of_the_files(run: Run, file: Path) -> None:
+def test_erased_texts_are_in_no_file(run: Run, file: Path) -> None:
     assert SECRET.encode() in file.read_bytes()
     assert run("erase", "--user", "1", "--yes").exit_code == 0
     for path in file.parent.iterdir():
@@ -383,15 +386,18 @@ def test_what_is_erased_is_in_none_of_the_files(run: Run, file: Path) -> None:
     assert "[内容已删除]".encode() in file.read_bytes()
 
 
-def test_without_compacting_it_says_what_is_left_to_do(run: Run, file: Path) -> None:
+def test_without_compacting_the_remaining_steps_are_named(run: Run, file: Path) -> None:
     result = run("erase", "--user", "1", "--yes", "--no-compact")
     assert "run `tornado-chat db compact` when the server is stopped" in result.stdout
 
 
 def test_open_conversations_have_to_end_first(run: Run, file: Path) -> None:
-    opened(file, lambda database: build(database, over=False))
+    opened(file, lambda database: build_sample(database, over=False))
     result = run("erase", "--user", "1", "--yes")
-    said = "these are still open: session 2 (active), support conversation 2 (active). End them first, or say --end-open"
+    said = (
+        "these are still open: session 2 (active), support conversation 2 (active). "
+        "End them first, or say --end-open"
+    )
     assert (result.exit_code, result.stderr) == (1, f"Error: {said}\n")
     assert SECRET in opened(file, everything)
     result = run("erase", "--user", "1", "--dry-run")
@@ -400,7 +406,7 @@ def test_open_conversations_have_to_end_first(run: Run, file: Path) -> None:
     assert SECRET not in opened(file, everything)
 
 
-def test_tables_of_plugins_that_do_not_run_are_named(run: Run, file: Path, home: Path) -> None:
+def test_tables_of_disabled_plugins_are_named(run: Run, file: Path, home: Path) -> None:
     opened(file, lambda database: database.execute_sql("CREATE TABLE shop_visit (who TEXT)"))
     assert "shop_visit" not in run("erase", "--user", "1", "--dry-run").stdout
     opened(file, lambda database: database.execute_sql("INSERT INTO shop_visit VALUES ('user:1')"))
@@ -410,7 +416,7 @@ def test_tables_of_plugins_that_do_not_run_are_named(run: Run, file: Path, home:
     assert "were left out: shop_visit" in result.stderr
 
 
-def test_ctrl_c_in_the_middle_says_how_to_go_on(
+def test_an_interrupted_erasure_says_how_to_continue(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tornado_chat.data_management.erasure import Erasure
@@ -427,7 +433,9 @@ def test_ctrl_c_in_the_middle_says_how_to_go_on(
     assert SECRET not in opened(file, everything)
 
 
-def test_a_stopped_prune_says_how_to_go_on(run: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_prune_says_how_to_continue(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tornado_chat.storage import retention
 
     with monkeypatch.context() as patched:
@@ -437,7 +445,7 @@ def test_a_stopped_prune_says_how_to_go_on(run: Run, file: Path, monkeypatch: py
     assert "prune stopped" in run("db", "operations").stdout
 
 
-def test_a_backup_that_is_stopped_leaves_nothing(
+def test_an_interrupted_backup_leaves_no_file(
     run: Run, file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tornado_chat.storage import sqlite_files

@@ -1,4 +1,4 @@
-"""A person is gone from everything; what the others said, and the order of it, is as it was."""
+"""Erasure: no data of the person are left; messages of others and the order of messages stay."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,20 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import NOW, transact
-from tests.storage.people import BOB, CHEN, DAY, EVE, LIN, SECRET, WU, build, everything, rows, say, texts
+from tests.storage.people import (
+    BOB,
+    CHEN,
+    DAY,
+    EVE,
+    LIN,
+    SECRET,
+    WU,
+    build_sample,
+    everything,
+    post,
+    rows,
+    texts,
+)
 from tornado_chat.core.types import Kind, Person, Role, StaffAccount, Thread
 from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.plugins.data_keeper import Keeper
@@ -24,15 +37,15 @@ def erase(database: pw.Database, person: Person, keepers: DataKeepers | None = N
     return erasure
 
 
-def test_a_visitor_is_gone_and_the_others_words_are_not(database: pw.Database) -> None:
-    world = build(database)
+def test_a_visitor_is_erased_and_messages_of_others_stay(database: pw.Database) -> None:
+    sample = build_sample(database)
     erasure = erase(database, LIN)
     assert erasure.complete
     assert SECRET not in everything(database)
     assert LIN.key not in everything(database).split("\n")
-    assert texts(database, world.session) == [(1, TOMBSTONE), (2, TOMBSTONE), (3, "I hear you")]
-    assert texts(database, world.support) == [(1, TOMBSTONE), (2, "with pleasure")]
-    assert texts(database, world.record) == [(1, "about this session"), (2, "go on")]
+    assert texts(database, sample.session) == [(1, TOMBSTONE), (2, TOMBSTONE), (3, "I hear you")]
+    assert texts(database, sample.support) == [(1, TOMBSTONE), (2, "with pleasure")]
+    assert texts(database, sample.record) == [(1, "about this session"), (2, "go on")]
     assert dict(erasure.counts) == {
         ErasureEffect("message", "emptied"): 3,
         ErasureEffect("consultation_session", "made anonymous"): 1,
@@ -42,55 +55,57 @@ def test_a_visitor_is_gone_and_the_others_words_are_not(database: pw.Database) -
         ErasureEffect("notification", "deleted"): 1,
         ErasureEffect("inbox", "made anonymous"): 1,
     }
-    room = rooms.get(database, world.session)
-    assert (room.helper, room.helper_name, room.rate) == (CHEN, "Chen", 4), "the stars say nothing of anybody"
+    room = rooms.get(database, sample.session)
+    assert (room.helper, room.helper_name, room.rate) == (CHEN, "Chen", 4), (
+        "a number of stars is no personal data"
+    )
     assert (room.asker.role, room.asker_name, room.feedback, room.appointment_id) == (
         Role.USER,
         None,
         None,
         None,
     )
-    conversation = conversations.get(database, world.support.id)
+    conversation = conversations.get(database, sample.support.id)
     assert conversation is not None
     assert (conversation.claims, conversation.rate, conversation.feedback) == ({}, 5, None)
 
 
-def test_nobody_can_tell_that_it_was_the_same_person(database: pw.Database) -> None:
-    first, second = build(database), build(database)
+def test_erased_conversations_cannot_be_linked_to_one_person(database: pw.Database) -> None:
+    first, second = build_sample(database), build_sample(database)
     erase(database, LIN)
-    askers = {rooms.get(database, world.session).asker for world in (first, second)}
-    senders = {messages.after(database, world.session, 0, 1)[0].sender for world in (first, second)}
+    askers = {rooms.get(database, sample.session).asker for sample in (first, second)}
+    senders = {messages.after(database, sample.session, 0, 1)[0].sender for sample in (first, second)}
     assert len(askers) == 2
-    assert askers == senders, "within one conversation it is still one person"
+    assert askers == senders, "within one conversation the key is the same"
 
 
-def test_a_rehearsal_counts_the_same_and_changes_nothing(database: pw.Database) -> None:
-    build(database)
+def test_a_dry_run_has_the_same_counts_and_changes_nothing(database: pw.Database) -> None:
+    build_sample(database)
     before = everything(database)
-    rehearsal = erase(database, LIN, dry_run=True)
+    dry_run = erase(database, LIN, dry_run=True)
     assert everything(database) == before
-    assert rehearsal.counts == erase(database, LIN).counts
+    assert dry_run.counts == erase(database, LIN).counts
 
 
 @pytest.mark.parametrize("person", [CHEN, WU, BOB, EVE])
-def test_those_who_help_can_be_erased_too(database: pw.Database, person: Person) -> None:
-    world = build(database)
-    own = [text for thread in world[:3] for text in said_by(database, thread, person)]
+def test_agents_can_be_erased_too(database: pw.Database, person: Person) -> None:
+    sample = build_sample(database)
+    own = [text for thread in sample[:3] for text in texts_by(database, thread, person)]
     assert erase(database, person).complete
     left = everything(database)
     assert person.key not in left.split("\n")
     assert all(text not in left for text in own)
     assert f"handed over by {person.id}" not in left
     assert SECRET in left
-    assert erase(database, person).counts.total() == 0, "a second time there is nothing left"
+    assert erase(database, person).counts.total() == 0, "a second erasure finds no data"
 
 
-def said_by(database: pw.Database, thread: Thread, person: Person) -> list[str]:
+def texts_by(database: pw.Database, thread: Thread, person: Person) -> list[str]:
     return [each.text for each in messages.after(database, thread, 0, 100) if each.sender == person]
 
 
-def test_a_waiter_is_forgotten_as_the_last_one_of_a_user(database: pw.Database) -> None:
-    build(database)
+def test_an_erased_waiter_is_removed_as_last_waiter(database: pw.Database) -> None:
+    build_sample(database)
     again = transact(database, lambda tx: conversations.join(tx, LIN, None, "uuid-9"))[0]
     assert again.last_waiter == EVE
     erase(database, EVE)
@@ -99,12 +114,14 @@ def test_a_waiter_is_forgotten_as_the_last_one_of_a_user(database: pw.Database) 
     assert found.last_waiter is None
 
 
-def test_an_erased_inbox_is_nobodys_and_its_number_is_not_given_again(database: pw.Database) -> None:
-    build(database)
+def test_an_erased_inbox_has_no_owner_and_its_id_is_not_used_again(database: pw.Database) -> None:
+    build_sample(database)
     transact(database, lambda tx: notifications.create(tx, WU, 0, "hello", None))
     inbox = notifications.find_inbox(database, WU)
     erase(database, WU)
-    assert notifications.people(database, Role.SUPERVISOR) == [], "nobody is to wait for it to be read"
+    assert notifications.people(database, Role.SUPERVISOR) == [], (
+        "an erased inbox has no recipient who could read"
+    )
     made = transact(database, lambda tx: notifications.create(tx, WU, 0, "hello again", None))[0]
     assert made.thread != inbox
     assert inbox is not None
@@ -130,24 +147,24 @@ def test_an_account_is_removed_and_its_id_stays_taken(database: pw.Database) -> 
     assert erase(database, CHEN).counts.total() == 0
 
 
-def test_whole_conversations_take_the_others_words_along(database: pw.Database) -> None:
-    world = build(database)
-    rehearsal = erase(database, LIN, whole_conversations=True, dry_run=True)
-    assert len(texts(database, world.record)) == 2
+def test_whole_conversations_are_removed_with_messages_of_others(database: pw.Database) -> None:
+    sample = build_sample(database)
+    dry_run = erase(database, LIN, whole_conversations=True, dry_run=True)
+    assert len(texts(database, sample.record)) == 2
     erasure = erase(database, LIN, whole_conversations=True)
-    assert erasure.counts == rehearsal.counts
+    assert erasure.counts == dry_run.counts
     assert erasure.counts[ErasureEffect("message", "deleted")] == 7
-    for thread in (world.session, world.support, world.record):
+    for thread in (sample.session, sample.support, sample.record):
         assert texts(database, thread) == []
     left = everything(database)
     assert "I hear you" not in left
-    assert "go on" not in left, "the record was about that session"
+    assert "go on" not in left, "the record of the session is removed too"
 
 
-def test_long_conversations_go_in_pieces_whole_or_not(database: pw.Database) -> None:
+def test_long_conversations_are_erased_in_several_transactions(database: pw.Database) -> None:
     for whole_conversations in (False, True):
-        world = build(database, over=False)
-        say(database, world.session, LIN, *[f"{SECRET} {n}" for n in range(1200)])
+        sample = build_sample(database, over=False)
+        post(database, sample.session, LIN, *[f"{SECRET} {n}" for n in range(1200)])
         steps: list[tuple[int, int]] = []
         erasure = Erasure(database, DataKeepers(), LIN, TOMBSTONE, whole_conversations=whole_conversations)
         erasure.end(erasure.open())
@@ -156,19 +173,19 @@ def test_long_conversations_go_in_pieces_whole_or_not(database: pw.Database) -> 
         assert SECRET not in everything(database)
 
 
-def test_what_is_open_is_named_and_can_be_ended(database: pw.Database) -> None:
-    world = build(database, over=False)
+def test_open_conversations_are_named_and_can_be_ended(database: pw.Database) -> None:
+    sample = build_sample(database, over=False)
     erasure = Erasure(database, DataKeepers(), LIN, TOMBSTONE)
-    assert erasure.open() == [(world.session, "active"), (world.support, "active")]
+    assert erasure.open() == [(sample.session, "active"), (sample.support, "active")]
     assert Erasure(database, DataKeepers(), LIN, TOMBSTONE, whole_conversations=True).open() == [
-        (world.session, "active"),
-        (world.support, "active"),
-        (world.record, "active"),
+        (sample.session, "active"),
+        (sample.support, "active"),
+        (sample.record, "active"),
     ]
     # Bob has handed Lin over to Eve, who is still talking with Lin.
     assert Erasure(database, DataKeepers(), BOB, TOMBSTONE).open() == []
     assert Erasure(database, DataKeepers(), BOB, TOMBSTONE, whole_conversations=True).open() == [
-        (world.support, "active")
+        (sample.support, "active")
     ]
     Erasure(database, DataKeepers(), LIN, TOMBSTONE, dry_run=True).end(erasure.open())
     assert len(erasure.open()) == 2
@@ -177,15 +194,15 @@ def test_what_is_open_is_named_and_can_be_ended(database: pw.Database) -> None:
 
 
 def test_an_observer_leaves_no_trace(database: pw.Database) -> None:
-    build(database)
+    build_sample(database)
     assert person_data.is_known(database, WU)
     assert {thread.kind for thread in person_data.received_and_read(database, WU)} == {Kind.SESSION}
     erase(database, WU)
     assert person_data.received_and_read(database, WU) == {}
 
 
-def test_somebody_who_comes_back_meanwhile_is_noticed(database: pw.Database) -> None:
-    build(database)
+def test_a_person_who_returns_meanwhile_is_noticed(database: pw.Database) -> None:
+    build_sample(database)
 
     class Restless(Keeper):
         def erase_person(self, tx: Any, person: Person) -> Mapping[str, int]:
@@ -199,8 +216,8 @@ def test_somebody_who_comes_back_meanwhile_is_noticed(database: pw.Database) -> 
 def test_a_keeper_that_fails_undoes_only_its_own_part(
     database: pw.Database, expected_logs: list[str]
 ) -> None:
-    build(database)
-    expected_logs.append("plugin broken cannot deal with what it keeps")
+    build_sample(database)
+    expected_logs.append("plugin broken failed to export or remove its data")
 
     class Broken(Keeper):
         def erase_person(self, tx: Any, person: Person) -> Mapping[str, int]:
@@ -225,10 +242,10 @@ def test_a_keeper_that_fails_undoes_only_its_own_part(
     assert erasure.kept == {"good_kept": 1}
 
 
-def test_a_piece_that_is_interrupted_is_taken_back(
+def test_an_interrupted_transaction_is_rolled_back(
     database: pw.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = build(database)
+    sample = build_sample(database)
 
     def interrupt(*arguments: object, **more: object) -> None:
         raise KeyboardInterrupt
@@ -237,7 +254,7 @@ def test_a_piece_that_is_interrupted_is_taken_back(
     monkeypatch.setattr("tornado_chat.data_management.erasure.MAX_TRANSACTION_ROWS", 1)
     with pytest.raises(KeyboardInterrupt):
         erase(database, LIN)
-    assert (1, TOMBSTONE) in texts(database, world.session)
+    assert (1, TOMBSTONE) in texts(database, sample.session)
     assert rows(database, "notification") == 2
     monkeypatch.undo()
     assert erase(database, LIN).complete

@@ -1,4 +1,4 @@
-"""What a person is given: all of it, nothing of others but what was said to each other, and nothing that runs."""
+"""The export of a person: complete, without data of others except their messages, and without active HTML."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import NOW, transact
-from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build, say
+from tests.storage.people import BOB, CHEN, DAY, LIN, SECRET, WU, build_sample, post
 from tornado_chat.core.types import Person, Role, StaffAccount
 from tornado_chat.data_management import backup_files
 from tornado_chat.data_management.person_export import PersonData
@@ -30,8 +30,8 @@ def written(
     return document, (folder / backup_files.HTML_FILE).read_text()
 
 
-def test_everything_of_a_visitor_is_there(database: pw.Database, tmp_path: Path) -> None:
-    world = build(database)
+def test_the_export_of_a_visitor_is_complete(database: pw.Database, tmp_path: Path) -> None:
+    sample = build_sample(database)
     transact(database, lambda tx: operations.add(tx, "root", "export", "done", LIN))
     document, page = written(database, LIN, tmp_path)
     assert (document["format"], document["version"]) == ("tornado-chat-person", 1)
@@ -39,7 +39,7 @@ def test_everything_of_a_visitor_is_there(database: pw.Database, tmp_path: Path)
     assert document["made"] == "2023-11-15T06:13:20.000+08:00"
     assert document["sessions"] == [
         {
-            "id": world.session.id,
+            "id": sample.session.id,
             "others": ["consultant"],
             "state": "completed",
             "created": "2023-11-15T06:13:20.000+08:00",
@@ -60,7 +60,7 @@ def test_everything_of_a_visitor_is_there(database: pw.Database, tmp_path: Path)
     (conversation,) = document["conversations"]
     assert conversation["claims"] == {"skills": SECRET, "priority": 1}
     assert [each["from"] for each in conversation["messages"]] == ["you", "waiter"]
-    assert document["supervisions"] == [], "what the counsellor said to the supervisor is theirs"
+    assert document["supervisions"] == [], "a supervision record belongs to the counsellor and the supervisor"
     assert [each["msg"] for each in document["notifications"]] == [f"for Lin {SECRET}"]
     assert [each["action"] for each in document["operations"]] == ["export"]
     for name in ("Chen", "Wu", "Bob", "Eve", "about this session", "consultant:2"):
@@ -73,12 +73,12 @@ def message(seq: int, sender: str, text: str) -> dict[str, Any]:
     return {"seq": seq, "time": time, "from": sender, "media": "text", "text": text}
 
 
-def test_everything_of_those_who_help(database: pw.Database, tmp_path: Path) -> None:
-    world = build(database)
+def test_the_export_of_agents_is_complete(database: pw.Database, tmp_path: Path) -> None:
+    sample = build_sample(database)
     for person, sessions, supervisions, conversations in (
         (CHEN, 1, 1, 0),
         (WU, 0, 1, 0),
-        (BOB, 0, 0, 1),  # it handed the user on, and only its words are left
+        (BOB, 0, 0, 1),  # Bob handed the user over, so only his messages are left
     ):
         folder = tmp_path / person.role
         folder.mkdir()
@@ -90,14 +90,14 @@ def test_everything_of_those_who_help(database: pw.Database, tmp_path: Path) -> 
     assert document["conversations"][0]["others"] == ["user", "waiter"]
     (tmp_path / "wu").mkdir()
     document, _ = written(database, WU, tmp_path / "wu")
-    assert document["listened"] == [{"kind": "session", "id": world.session.id, "received": 2}]
+    assert document["listened"] == [{"kind": "session", "id": sample.session.id, "received": 2}]
 
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
-def test_nothing_that_was_said_becomes_html(database: pw.Database, tmp_path: Path, language: str) -> None:
-    world = build(database, over=False)
+def test_message_texts_are_escaped_in_html(database: pw.Database, tmp_path: Path, language: str) -> None:
+    sample = build_sample(database, over=False)
     evil = "<script>alert(1)</script>\"'&\n\\u0000 </p><img src=x onerror=alert(2)>"
-    say(database, world.session, LIN, evil)
+    post(database, sample.session, LIN, evil)
     document, page = written(database, LIN, tmp_path, language)
     assert document["sessions"][0]["messages"][-1]["text"] == evil
     assert "<script" not in page
@@ -117,20 +117,20 @@ def test_an_account_without_its_secrets(database: pw.Database, tmp_path: Path) -
     assert "the key" not in page + json.dumps(document)
 
 
-def test_somebody_with_nothing_gets_a_valid_document(database: pw.Database, tmp_path: Path) -> None:
+def test_a_person_without_data_gets_a_valid_document(database: pw.Database, tmp_path: Path) -> None:
     document, _ = written(database, Person(Role.ADMIN, "nobody"), tmp_path)
     assert document["sessions"] == document["notifications"] == document["operations"] == []
     assert document["plugins"] == {}
 
 
-def test_the_files_are_nobody_elses(database: pw.Database, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_files(database: pw.Database, tmp_path: Path) -> None:
     written(database, LIN, tmp_path)
     assert {
         path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.suffix in (".json", ".html")
     } == {0o600}
 
 
-def test_every_role_and_state_has_a_word() -> None:
+def test_every_role_and_state_has_a_text() -> None:
     from tornado_chat.core.types import ConversationState, SessionState
 
     for word in (*Role, *SessionState, *ConversationState):

@@ -1,4 +1,4 @@
-"""A socket, a dialect, a database and a clock that a test holds in its hands."""
+"""Fakes for tests of delivery: a socket, an encoder, a message table and a clock that the test controls."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,7 +15,7 @@ THREAD, OTHER = Thread(Kind.SESSION, 1), Thread(Kind.SESSION, 2)
 READER, WRITER = Person(Role.USER, "1"), Person(Role.CONSULTANT, "2")
 
 
-def said(seq: int, sender: Person = WRITER, thread: Thread = THREAD) -> Message:
+def message(seq: int, sender: Person = WRITER, thread: Thread = THREAD) -> Message:
     return Message(thread, seq, sender, f"m{seq}", seq)
 
 
@@ -24,7 +24,7 @@ def notice(code: str, thread: Thread = THREAD) -> SystemNotice:
 
 
 class Socket:
-    """A transport that keeps what it is given. Its peer takes nothing while it is ``stuck``."""
+    """A transport that records frames and pings. While ``stuck``, the peer reads nothing."""
 
     def __init__(self) -> None:
         self.frames: list[str] = []
@@ -55,7 +55,7 @@ class Socket:
 
 
 class Dialect:
-    """Messages by their text, notices by their code; own messages for who wants an echo."""
+    """An encoder: a message becomes its text, a notice its code. Own messages are encoded with ``echo``."""
 
     def __init__(self, echo: bool = False) -> None:
         self.echo = echo
@@ -71,34 +71,34 @@ class Dialect:
 
 
 class Table:
-    """The stored messages. A read answers at once, or when it is let through."""
+    """The stored messages. A read returns at once, or, after ``hold_reads``, upon ``release_read``."""
 
     def __init__(self) -> None:
         self.rows: dict[Thread, list[Message]] = {}
         self.reads: list[tuple[Thread, int, int]] = []
-        self.gates: list[asyncio.Future[None]] | None = None
+        self.held_reads: list[asyncio.Future[None]] | None = None
         self.fault: Exception | None = None
 
     def store(self, count: int = 1, sender: Person = WRITER, thread: Thread = THREAD) -> Message:
-        """Store so many messages; the last one."""
+        """Store ``count`` messages and return the last one."""
         rows = self.rows.setdefault(thread, [])
         for _ in range(count):
-            rows.append(said(len(rows) + 1, sender, thread))
+            rows.append(message(len(rows) + 1, sender, thread))
         return rows[-1]
 
-    def hold(self) -> None:
-        self.gates = []
+    def hold_reads(self) -> None:
+        self.held_reads = []
 
-    def let_through(self, which: int = 0) -> None:
-        assert self.gates
-        self.gates.pop(which).set_result(None)
+    def release_read(self, which: int = 0) -> None:
+        assert self.held_reads
+        self.held_reads.pop(which).set_result(None)
 
     async def fetch(self, thread: Thread, after: int, limit: int) -> Sequence[Message]:
         self.reads.append((thread, after, limit))
         found = self.rows.get(thread, [])[after : after + limit]
-        if self.gates is not None:
+        if self.held_reads is not None:
             gate = asyncio.get_running_loop().create_future()
-            self.gates.append(gate)
+            self.held_reads.append(gate)
             await gate
         if self.fault is not None:
             raise self.fault
@@ -116,7 +116,7 @@ class _Timer:
 
 
 class Clock:
-    """The running loop, with a time that passes only when a test says so."""
+    """The running loop, with a clock that only the test advances."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -137,8 +137,8 @@ class Clock:
         self.timers.append(timer)
         return timer
 
-    def hold_up(self, seconds: float) -> None:
-        """The loop is busy for so long, and does then what was due."""
+    def block(self, seconds: float) -> None:
+        """Let the loop be blocked for ``seconds``, and then run the timers that are due."""
         self._now += seconds
         due = [timer for timer in self.timers if timer.at <= self._now and not timer.cancelled]
         for timer in due:
@@ -155,8 +155,8 @@ class Clock:
         self._now = end
 
 
-class Office:
-    """A hub with a table behind it. Made on the running loop."""
+class HubFixture:
+    """A hub with its fakes; to be created on the running loop."""
 
     def __init__(self, limit: int = 10_000) -> None:
         self.clock = Clock()
@@ -183,6 +183,6 @@ class Office:
 
 
 async def turns(count: int = 10) -> None:
-    """Let everything happen that does not wait for the test."""
+    """Run the loop for some turns, so that all tasks that need no input of the test proceed."""
     for _ in range(count):
         await asyncio.sleep(0)

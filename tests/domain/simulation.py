@@ -1,11 +1,12 @@
-"""Three small worlds on the real rules, with a fault possible at every step, each day decided by one number.
+"""Simulations of the real rules with random steps and faults; each run is determined by a seed.
 
-``python -m tests.domain.simulation WORLD SEED`` lives one day again and tells every step of it.
+``python -m tests.domain.simulation WORLD SEED`` repeats a run and prints its steps.
 
-- *delivery*: one thread, several readers with several sockets, a network that may lose the rest of what is
-  under way at any moment, a server that may crash and then knows of receipts only what was stored.
-- *room*: two people who come, go, end and give up, with graces that run out and restarts in between.
-- *line*: users and waiters, matches whose commit may fail, and restarts that build the line anew.
+- *delivery*: a thread, several readers with several sockets, a network that may lose all data in transit at
+  any moment, and a server that may crash and then knows only the receipts that were stored.
+- *one_socket*: the same with at most one socket per reader.
+- *room*: two participants that enter, leave, end and cancel, with grace periods that end and with restarts.
+- *line*: users and waiters, assignments whose commit may fail, and restarts that build the queue anew.
 """
 
 import random
@@ -23,33 +24,34 @@ from tornado_chat.domain.room_state import Event, RoomEffect, Side, transition
 
 STEPS = 120
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
+"""Prints or ignores a line about a step."""
 
 
 class World:
-    """One day. ``steps`` are methods that do one thing, or nothing if it is not possible now."""
+    """A simulation. ``steps`` names its methods; a step that is not possible at the moment does nothing."""
 
     steps: dict[str, int]
-    """Method name and weight."""
+    """The weight of each step, by the name of its method."""
 
-    def __init__(self, seed: int, say: Say) -> None:
+    def __init__(self, seed: int, report: Report) -> None:
         self.random = random.Random(seed)
-        self.say = say
+        self.report = report
 
-    def live(self) -> None:
+    def run(self) -> None:
         for _ in range(STEPS):
             name = self.random.choices(list(self.steps), list(self.steps.values()))[0]
-            self.say(name)
+            self.report(name)
             getattr(self, name)()
             self.check()
-        self.say("evening")
-        self.evening()
+        self.report("finish")
+        self.finish()
 
     def check(self) -> None:
-        """What holds at any time."""
+        """Assert what holds after every step."""
 
-    def evening(self) -> None:
-        """No more faults: what must have come about in the end."""
+    def finish(self) -> None:
+        """End the run without further faults, and assert what must hold then."""
 
 
 # Delivery
@@ -59,7 +61,7 @@ SENDER = Person(Role.USER, "0")
 
 
 class Frames:
-    """The encoder: a frame is its number."""
+    """An encoder whose frames are the sequence numbers."""
 
     def encode(self, event: Published, own: bool) -> bytes | None:
         assert isinstance(event, Message)
@@ -67,48 +69,53 @@ class Frames:
 
 
 class Wire:
-    """A socket's network: frames and pings on their way there, pongs on their way back."""
+    """The network of a socket: frames and pings to the client, pongs to the server, in transit."""
 
     def __init__(self) -> None:
-        self.there: deque[tuple[str, bytes]] = deque()
-        self.back: deque[bytes] = deque()
+        self.to_client: deque[tuple[str, bytes]] = deque()
+        self.to_server: deque[bytes] = deque()
         self.closed = False
         self.unsent = 0
 
     def send_frame(self, frame: bytes) -> int:
-        self.there.append(("frame", payload_of(frame)))
+        self.to_client.append(("frame", payload_of(frame)))
         return 0
 
     def ping(self, payload: bytes) -> None:
-        self.there.append(("ping", payload))
+        self.to_client.append(("ping", payload))
 
     def close(self, code: int, reason: str) -> None:
         self.closed = True
 
 
 class Socket:
+    """A socket of a reader: its stream and its network."""
+
     def __init__(self, world: "Delivery", reader: "Reader") -> None:
         self.wire = Wire()
-        self.owing = False
+        self.is_ping_due = False
         self.socket_stream = SocketStream(
             reader.person,
             self.wire,
             Frames(),
-            on_receipt=lambda thread, person, seq: world.note(reader, seq),
-            on_ping_due=lambda socket_stream: setattr(self, "owing", True),
+            on_receipt=lambda thread, person, seq: world.on_receipt(reader, seq),
+            on_ping_due=lambda socket_stream: setattr(self, "is_ping_due", True),
             limit_bytes=10**9,
             now=0.0,
         )
 
 
 class Reader:
-    """A person with sockets, and everything that ever reached one of them."""
+    """A person with sockets, and the numbers of all messages that reached one of them.
+
+    ``acknowledged`` is the receipt that the server knows, ``stored`` the receipt in the database.
+    """
 
     def __init__(self, number: int) -> None:
         self.person = Person(Role.CONSULTANT, str(number))
         self.sockets: list[Socket] = []
-        self.heard: list[int] = []
-        self.proven = 0
+        self.received: list[int] = []
+        self.acknowledged = 0
         self.stored = 0
 
 
@@ -122,45 +129,45 @@ class Delivery(World):
         "connect": 10,
         "cut": 8,
         "flush": 6,
-        "lose_a_hint": 4,
+        "lose_an_event": 4,
         "stray_pong": 4,
         "crash": 2,
     }
 
-    def __init__(self, seed: int, say: Say) -> None:
-        super().__init__(seed, say)
+    def __init__(self, seed: int, report: Report) -> None:
+        super().__init__(seed, report)
         self.log: list[Message] = []
         self.readers = [Reader(n) for n in range(1, 4)]
 
-    def note(self, reader: Reader, seq: int) -> None:
-        reader.proven = max(reader.proven, seq)
+    def on_receipt(self, reader: Reader, seq: int) -> None:
+        reader.acknowledged = max(reader.acknowledged, seq)
 
     def _socket(self) -> tuple[Reader, Socket] | None:
         pairs = [(reader, socket) for reader in self.readers for socket in reader.sockets]
         return self.random.choice(pairs) if pairs else None
 
-    def post(self, heard_of: bool = True) -> None:
+    def post(self, is_published: bool = True) -> None:
         message = Message(THREAD, len(self.log) + 1, SENDER, "", 0)
         self.log.append(message)
         for reader in self.readers:
             for socket in reader.sockets:
-                if heard_of:
+                if is_published:
                     socket.socket_stream.deliver(message, {})
 
-    def lose_a_hint(self) -> None:
-        """Another process stored it, and the bus lost the word of it."""
-        self.post(heard_of=False)
+    def lose_an_event(self) -> None:
+        """Store a message of another process whose event is lost on the bus."""
+        self.post(is_published=False)
 
     def connect(self) -> None:
         self._attach(self.random.choice(self.readers))
 
     def _attach(self, reader: Reader) -> None:
         socket = Socket(self, reader)
-        socket.socket_stream.follow(THREAD, max(reader.stored, reader.proven))
+        socket.socket_stream.follow(THREAD, max(reader.stored, reader.acknowledged))
         reader.sockets.append(socket)
 
     def read_back(self) -> None:
-        """A page of what is missing, perhaps not all of it yet."""
+        """Read a page of the missing messages, which may not be all of them."""
         if found := self._socket():
             socket_stream = found[1].socket_stream
             position = socket_stream.position(THREAD)
@@ -172,75 +179,76 @@ class Delivery(World):
                 socket_stream.finish_catch_up(THREAD)
 
     def ping(self) -> None:
-        if (found := self._socket()) and found[1].owing:
-            found[1].owing = False
+        if (found := self._socket()) and found[1].is_ping_due:
+            found[1].is_ping_due = False
             found[1].socket_stream.ping(0.0)
 
     def carry(self) -> None:
-        """The next thing on a wire arrives."""
-        if (found := self._socket()) and found[1].wire.there:
+        """Let the next frame or ping of a socket arrive."""
+        if (found := self._socket()) and found[1].wire.to_client:
             reader, socket = found
-            what, data = socket.wire.there.popleft()
-            if what == "frame":
-                reader.heard.append(int(data))
+            kind, data = socket.wire.to_client.popleft()
+            if kind == "frame":
+                reader.received.append(int(data))
             else:
-                socket.wire.back.append(data)
+                socket.wire.to_server.append(data)
 
     def answer(self) -> None:
-        if (found := self._socket()) and found[1].wire.back:
-            found[1].socket_stream.pong(found[1].wire.back.popleft(), 0.0)
+        if (found := self._socket()) and found[1].wire.to_server:
+            found[1].socket_stream.pong(found[1].wire.to_server.popleft(), 0.0)
 
     def stray_pong(self) -> None:
-        """A client may pong without having been pinged (RFC 6455, section 5.5.3): that proves nothing."""
+        """Send a pong without a ping, which a client may do (RFC 6455, section 5.5.3); it proves nothing."""
         if found := self._socket():
             found[1].socket_stream.pong(self.random.choice((b"", b"x", b"-1")), 0.0)
 
     def cut(self) -> None:
-        """The socket is gone, with all that was on its way."""
+        """Close a socket, with the loss of all data in transit."""
         if found := self._socket():
             found[0].sockets.remove(found[1])
             found[1].socket_stream.closed = True
 
     def flush(self) -> None:
-        """Receipts are stored now and then."""
+        """Store the receipts."""
         for reader in self.readers:
-            reader.stored = reader.proven
+            reader.stored = reader.acknowledged
 
     def crash(self) -> None:
         for reader in self.readers:
             reader.sockets.clear()
-            reader.proven = reader.stored
+            reader.acknowledged = reader.stored
 
     def check(self) -> None:
         for reader in self.readers:
-            assert set(range(1, reader.proven + 1)) <= set(reader.heard), "a receipt for what never arrived"
+            arrived = set(reader.received)
+            assert set(range(1, reader.acknowledged + 1)) <= arrived, "a receipt without an arrival"
 
-    def evening(self) -> None:
+    def finish(self) -> None:
         for reader in self.readers:
             reader.sockets.clear()
             socket = Socket(self, reader)
-            socket.socket_stream.follow(THREAD, reader.proven)
-            for message in self.log[reader.proven :]:
+            socket.socket_stream.follow(THREAD, reader.acknowledged)
+            for message in self.log[reader.acknowledged :]:
                 socket.socket_stream.replay(message)
             assert socket.socket_stream.finish_catch_up(THREAD)
-            reader.heard += [int(data) for what, data in socket.wire.there if what == "frame"]
-            first = list(dict.fromkeys(reader.heard))
-            # Several sockets of one person are not in step, but each begins where something is proven.
-            assert sorted(first) == [message.seq for message in self.log], "something is lost"
+            reader.received += [int(data) for kind, data in socket.wire.to_client if kind == "frame"]
+            first = list(dict.fromkeys(reader.received))
+            # Several sockets of one person differ in progress, but each starts after an acknowledged message.
+            assert sorted(first) == [message.seq for message in self.log], "a message is lost"
 
 
 class OneSocket(Delivery):
-    """As most people: one socket at a time. Then what is new comes in order, too."""
+    """Readers with one socket at a time, as most people have; their messages also arrive in order."""
 
     def connect(self) -> None:
         reader = self.random.choice(self.readers)
         if not reader.sockets:
             self._attach(reader)
 
-    def evening(self) -> None:
-        super().evening()
+    def finish(self) -> None:
+        super().finish()
         for reader in self.readers:
-            first = list(dict.fromkeys(reader.heard))
+            first = list(dict.fromkeys(reader.received))
             assert first == sorted(first), "out of order"
 
 
@@ -250,8 +258,8 @@ class OneSocket(Delivery):
 class RoomDay(World):
     steps = {"enter": 30, "leave": 25, "time_passes": 12, "end": 2, "cancel": 2, "restart": 4}
 
-    def __init__(self, seed: int, say: Say) -> None:
-        super().__init__(seed, say)
+    def __init__(self, seed: int, report: Report) -> None:
+        super().__init__(seed, report)
         self.state = SessionState.READY
         self.sockets = dict.fromkeys(Side, 0)
         self.graces: set[Side] = set()
@@ -273,7 +281,7 @@ class RoomDay(World):
             elif effect is RoomEffect.STOP_GRACE:
                 self.graces.discard(side)
         if was is not self.state:
-            self.say(f"  {was} -> {self.state}")
+            self.report(f"  {was} -> {self.state}")
 
     def enter(self) -> None:
         side = self.random.choice(list(Side))
@@ -292,11 +300,11 @@ class RoomDay(World):
                 self._apply(Event.LEFT, side)
 
     def time_passes(self) -> None:
-        """Longer than the grace, for one side at least."""
+        """Let the grace period of one side end."""
         if self.graces:
             side = self.random.choice(sorted(self.graces))
             self.graces.discard(side)
-            assert not self.sockets[side], "a grace runs although its side is there"
+            assert not self.sockets[side], "a grace timer runs although its side is present"
             self._apply(Event.GRACE_OVER, side)
 
     def end(self) -> None:
@@ -309,7 +317,7 @@ class RoomDay(World):
         self._apply(Event.CANCELLED, Side.ASKER)
 
     def restart(self) -> None:
-        """All sockets are gone; who was in an active room has the full grace."""
+        """Restart the server: all sockets are closed, and each side of an active room has the full grace."""
         self.sockets = dict.fromkeys(Side, 0)
         self.graces = set(Side) if self.state is SessionState.ACTIVE else set()
 
@@ -317,17 +325,17 @@ class RoomDay(World):
         active, over = self.state is SessionState.ACTIVE, self.state is SessionState.COMPLETED
         assert self.starts <= 1, "started twice"
         assert self.finishes <= 1, "ended twice"
-        assert not active or self.both_met, "active, but the two never met"
+        assert not active or self.both_met, "active, but the sides were never present together"
         assert not self.starts or self.both_met
         if active:
             away = {side for side in Side if not self.sockets[side]}
-            assert self.graces == away, "who is away has a grace, and nobody else"
+            assert self.graces == away, "not exactly the absent sides have a grace timer"
         if over or self.state is SessionState.CANCELLED:
             assert self.finishes == 1
             assert self.asked_to_end or self.starts, "a room that never started ended by itself"
 
-    def evening(self) -> None:
-        """Everybody leaves: an active room ends."""
+    def finish(self) -> None:
+        """Let both sides leave: an active room ends."""
         for side in Side:
             while self.sockets[side]:
                 self.sockets[side] -= 1
@@ -337,10 +345,10 @@ class RoomDay(World):
             if side in self.graces:
                 self.graces.discard(side)
                 self._apply(Event.GRACE_OVER, side)
-        assert self.state is not SessionState.ACTIVE, "a room that nobody returns to goes on"
+        assert self.state is not SessionState.ACTIVE, "a room without participants does not end"
 
 
-# The waiting line
+# The queue
 
 
 class Line(World):
@@ -359,10 +367,10 @@ class Line(World):
     }
     capacity = 2
 
-    def __init__(self, seed: int, say: Say) -> None:
-        super().__init__(seed, say)
+    def __init__(self, seed: int, report: Report) -> None:
+        super().__init__(seed, report)
         self.waiters = [Person(Role.WAITER, name) for name in "abc"]
-        # What the database has: waiting (with its fate) or the waiter, by conversation.
+        # The database: conversations that wait (True if returned), and those with a waiter.
         self.waiting: dict[int, bool] = {}
         self.served: dict[int, Person] = {}
         self.gone: set[int] = set()
@@ -370,7 +378,7 @@ class Line(World):
         self._forget()
 
     def _forget(self) -> None:
-        """What is only in memory."""
+        """Reset the state that is only in memory."""
         self.desk = MatchingQueue(FifoLeastLoaded())
         self.here: set[int] = set()  # users with a socket
         self.working: set[Person] = set()
@@ -383,8 +391,8 @@ class Line(World):
         line = list(self.desk.in_order())
         for made in self.desk.match():
             first = next(ticket for ticket in line if ticket.number not in self.matched)
-            assert made.ticket == first, "somebody was passed over"
-            assert made.waiter in self.working, "a waiter who is not there"
+            assert made.ticket == first, "a ticket was passed over"
+            assert made.waiter in self.working, "the waiter is not connected"
             self.matched[made.ticket.number] = made.waiter
 
     def _join(self, number: int) -> None:
@@ -429,7 +437,7 @@ class Line(World):
             del self.waiting[number]
 
     def refuse_commit(self) -> None:
-        """The database did not take the match: it is as if it had never been."""
+        """Let the commit of an assignment fail; the assignment is undone."""
         number = self._some(self.matched)
         if number is not None:
             self.desk.pool.release(self.matched.pop(number), number)
@@ -458,7 +466,7 @@ class Line(World):
             self.desk.pool.set(person, available=False, capacity=self.capacity)
 
     def waiter_lost(self) -> None:
-        """One that dropped does not come back: its users wait again, before all others."""
+        """Remove a waiter that has disconnected: its users wait again, before all others."""
         person = self._some({waiter for waiter in self.served.values() if waiter not in self.working})
         if person is None or person in self.matched.values():
             return
@@ -471,7 +479,7 @@ class Line(World):
                 self._join(number)
 
     def restart(self) -> None:
-        """Everything from the database; nobody is connected."""
+        """Restart the server: the state is read from the database, and all sockets are closed."""
         self._forget()
         for number, person in sorted(self.served.items()):
             if self.desk.pool.get(person) is None:
@@ -479,10 +487,10 @@ class Line(World):
             self.desk.pool.hold(person, number)
 
     def check(self) -> None:
-        everybody = [*self.waiting, *self.served, *self.gone]
-        assert sorted(everybody) == list(range(1, self.count + 1)), "somebody is lost, or twice there"
+        numbers = [*self.waiting, *self.served, *self.gone]
+        assert sorted(numbers) == list(range(1, self.count + 1)), "a conversation is lost or duplicated"
         line = [ticket.number for ticket in self.desk.in_order()]
-        assert set(line) == (set(self.waiting) & self.here) - set(self.matched), "the line is not who waits"
+        assert set(line) == (set(self.waiting) & self.here) - set(self.matched), "wrong tickets in the queue"
         assert line == sorted(line, key=lambda number: (not self.waiting[number], number)), "out of order"
         load: dict[Person, int] = dict.fromkeys(self.waiters, 0)
         for person in (*self.served.values(), *self.matched.values()):
@@ -492,10 +500,10 @@ class Line(World):
             assert (pooled.load if pooled else 0) == users, "a waiter's load is wrong"
             assert users <= self.capacity, "a waiter has too many"
         free = [person for person in self.working if load[person] < self.capacity]
-        assert not (line and free), "somebody waits although a waiter is free"
+        assert not (line and free), "a user waits although a waiter is free"
 
-    def evening(self) -> None:
-        """All come back and are served, one after the other."""
+    def finish(self) -> None:
+        """Let all users return and be served, one after the other."""
         for person in self.waiters:
             self.working.add(person)
             self.desk.pool.set(person, available=True, capacity=self.capacity)
@@ -505,7 +513,7 @@ class Line(World):
                 self._join(number)
         self._match()
         while self.waiting:
-            assert self.matched or self.served, "nobody gets on"
+            assert self.matched or self.served, "no user is served"
             while self.matched:
                 self.commit()
             self.part()
@@ -520,10 +528,13 @@ WORLDS: dict[str, type[World]] = {
 }
 
 
-def live(world: str, seed: int, say: Say = lambda text: None) -> None:
-    """One day. An ``AssertionError`` says what went wrong."""
-    WORLDS[world](seed, say).live()
+def run(world: str, seed: int, report: Report = lambda text: None) -> None:
+    """Run a simulation.
+
+    :raises AssertionError: a rule is violated; the text names it.
+    """
+    WORLDS[world](seed, report).run()
 
 
 if __name__ == "__main__":
-    live(sys.argv[1], int(sys.argv[2]), print)
+    run(sys.argv[1], int(sys.argv[2]), print)

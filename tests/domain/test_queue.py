@@ -1,4 +1,4 @@
-"""The rules of the waiting line, one by one; ``test_queue_machine.py`` tries them all at once."""
+"""Tests of the rules of the queue, one by one; ``test_queue_machine.py`` tests them all together."""
 
 import math
 import random
@@ -61,7 +61,7 @@ def known(pool: WaiterPool, person: Person) -> Waiter:
     return waiter
 
 
-# --- the line ---
+# --- the queue ---
 
 
 def test_first_come_first_served() -> None:
@@ -81,7 +81,7 @@ def test_returned_users_go_before_those_not_served_yet_in_order_of_their_numbers
     assert line(desk) == [7, 9, 3, 4]
 
 
-def test_leaving_the_line_moves_those_behind() -> None:
+def test_leaving_the_queue_changes_the_positions_behind() -> None:
     desk = desk_with()
     join(desk, 1, 2, 3)
     assert desk.leave(2)
@@ -91,7 +91,7 @@ def test_leaving_the_line_moves_those_behind() -> None:
     assert desk.position(3) == 2
 
 
-def test_who_leaves_may_join_again_and_gets_the_old_place() -> None:
+def test_a_ticket_that_joins_again_gets_its_former_position() -> None:
     desk = desk_with(ANN, capacity=1)
     join(desk, 1, 2)
     (assignment,) = desk.match()
@@ -100,7 +100,7 @@ def test_who_leaves_may_join_again_and_gets_the_old_place() -> None:
     assert line(desk) == [1, 2]
 
 
-def test_wrong_use_of_the_line_is_an_error() -> None:
+def test_wrong_use_of_the_queue_is_an_error() -> None:
     desk = desk_with()
     join(desk, 1)
     with pytest.raises(ValueError, match="ticket 1 is in the queue already"):
@@ -121,7 +121,7 @@ def test_the_least_loaded_waiter_is_chosen() -> None:
     assert pairs(desk.match()) == [(1, "cat"), (2, "bob"), (3, "cat")]
 
 
-def test_among_equals_it_is_the_turn_of_the_one_whose_last_assignment_is_longest_ago() -> None:
+def test_among_equal_loads_the_waiter_with_the_oldest_assignment_is_chosen() -> None:
     desk = desk_with(ANN, BOB, CAT)
     for busy in (BOB, CAT, ANN):
         desk.pool.hold(busy, 101)
@@ -131,7 +131,7 @@ def test_among_equals_it_is_the_turn_of_the_one_whose_last_assignment_is_longest
     assert turns(desk.pool) == ["new", "bob", "cat", "ann"]
 
 
-def test_nobody_gets_more_than_its_capacity() -> None:
+def test_no_waiter_gets_more_users_than_its_capacity() -> None:
     desk = desk_with(ANN, BOB, capacity=2)
     join(desk, *range(1, 8))
     assert len(desk.match()) == 4
@@ -141,7 +141,7 @@ def test_nobody_gets_more_than_its_capacity() -> None:
     assert pairs(desk.match()) == [(5, "bob")]
 
 
-def test_lowering_the_capacity_takes_nobody_away_but_lets_nobody_in() -> None:
+def test_a_lowered_capacity_removes_no_users_but_adds_none_either() -> None:
     desk = desk_with(ANN, capacity=3)
     join(desk, 1, 2, 3, 4)
     desk.match()
@@ -154,7 +154,7 @@ def test_lowering_the_capacity_takes_nobody_away_but_lets_nobody_in() -> None:
     assert pairs(desk.match()) == [(4, "ann")]
 
 
-def test_who_is_not_available_keeps_its_users_and_its_turn() -> None:
+def test_an_unavailable_waiter_keeps_its_users_and_its_order() -> None:
     desk = desk_with(ANN, BOB)
     join(desk, 1, 2)
     desk.match()
@@ -166,7 +166,7 @@ def test_who_is_not_available_keeps_its_users_and_its_turn() -> None:
     assert turns(desk.pool) == ["ann", "bob"]
 
 
-def test_who_is_removed_is_forgotten_with_its_last_user() -> None:
+def test_a_removed_waiter_is_forgotten_with_its_last_user() -> None:
     pool = desk_with(ANN, BOB).pool
     pool.hold(ANN, 1)
     pool.hold(ANN, 2)
@@ -180,7 +180,7 @@ def test_who_is_removed_is_forgotten_with_its_last_user() -> None:
     assert (len(pool), pool.get(ANN)) == (0, None)
 
 
-def test_who_comes_back_after_being_removed_still_has_its_users() -> None:
+def test_a_removed_waiter_that_returns_still_has_its_users() -> None:
     pool = desk_with(ANN).pool
     pool.hold(ANN, 1)
     pool.remove(ANN)
@@ -229,7 +229,7 @@ def test_a_place_that_is_held_or_released_twice_counts_once() -> None:
     assert known(pool, ANN).load == 1
 
 
-def test_every_match_says_why() -> None:
+def test_every_match_has_a_reason() -> None:
     desk = desk_with(ANN)
     join(desk, 1, ticket(2, returned=True))
     assert [each.reason for each in desk.match()] == [
@@ -253,7 +253,7 @@ class Skilled(FifoLeastLoaded):
 
 
 class Sticky(FifoLeastLoaded):
-    """The waiter whom the user had last, if it is free."""
+    """Chooses the previous waiter of the user, if that waiter is free."""
 
     def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
         last = ticket.claims.get("last_waiter")
@@ -269,7 +269,7 @@ class Ageing(FifoLeastLoaded):
         return (ticket.since - 60_000_000 * ticket.claims.get("priority", 0),)
 
 
-def test_a_ticket_that_nobody_suits_does_not_block_the_others() -> None:
+def test_a_ticket_that_no_waiter_suits_does_not_block_the_others() -> None:
     desk = desk_with(policy=Skilled())
     desk.pool.set(ANN, available=True, capacity=2, claims={"skills": ["tax"]})
     join(desk, ticket(1, skill="law"), ticket(2, skill="tax"), ticket(3, skill="law"), 4, 5)
@@ -281,13 +281,13 @@ def test_a_ticket_that_nobody_suits_does_not_block_the_others() -> None:
     assert pairs(desk.match()) == [(1, "bob"), (3, "bob"), (5, "bob")]
 
 
-def test_a_user_comes_back_to_its_waiter_if_that_one_is_free() -> None:
+def test_a_user_returns_to_its_previous_waiter_if_that_waiter_is_free() -> None:
     desk = desk_with(ANN, BOB, capacity=2, policy=Sticky())
     join(desk, *(ticket(number, last_waiter=BOB) for number in (1, 2, 3)), ticket(4, last_waiter=CAT))
     assert pairs(desk.match()) == [(1, "bob"), (2, "bob"), (3, "ann"), (4, "ann")]
 
 
-def test_priority_is_a_head_start_that_ageing_makes_up_for() -> None:
+def test_priority_is_a_head_start_in_waiting_time() -> None:
     desk = desk_with(policy=Ageing())
     join(desk, ticket(1, since=0), ticket(2, since=30_000_000, priority=1), ticket(3, since=30_000_000))
     join(desk, ticket(4, since=60_000_001, priority=1), ticket(5, since=30_000_000))
@@ -295,7 +295,7 @@ def test_priority_is_a_head_start_that_ageing_makes_up_for() -> None:
 
 
 class Broken(FifoLeastLoaded):
-    """Chooses somebody who is not there, for ticket 2; fails for ticket 3."""
+    """Chooses an unknown waiter for ticket 2; fails for ticket 3."""
 
     def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
         if ticket.number == 2:
@@ -305,7 +305,7 @@ class Broken(FifoLeastLoaded):
         return super().choose(ticket, pool)
 
 
-def test_a_broken_policy_loses_nobody() -> None:
+def test_a_broken_policy_loses_no_ticket() -> None:
     desk = desk_with(ANN, policy=Broken())
     join(desk, 1, 2, 3, 4)
     assert pairs(desk.match()) == [(1, "ann")]
@@ -319,7 +319,7 @@ def test_a_broken_policy_loses_nobody() -> None:
 
 
 @pytest.mark.parametrize(("available", "capacity"), [(False, 5), (True, 1), (True, 0)])
-def test_a_policy_cannot_choose_a_waiter_who_is_away_or_full(available: bool, capacity: int) -> None:
+def test_a_policy_cannot_choose_a_waiter_that_is_unavailable_or_full(available: bool, capacity: int) -> None:
     class Stubborn(FifoLeastLoaded):
         def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
             return Choice(ANN, "always ann")
@@ -334,7 +334,7 @@ def test_a_policy_cannot_choose_a_waiter_who_is_away_or_full(available: bool, ca
     assert known(desk.pool, ANN).load == 1
 
 
-def test_a_rank_that_cannot_be_compared_leaves_the_line_as_it_was() -> None:
+def test_a_rank_that_cannot_be_compared_leaves_the_queue_unchanged() -> None:
     class Mixed(FifoLeastLoaded):
         def rank(self, ticket: Ticket) -> tuple[Any, ...]:
             return ("two" if ticket.number == 2 else ticket.number,)
@@ -347,7 +347,7 @@ def test_a_rank_that_cannot_be_compared_leaves_the_line_as_it_was() -> None:
     assert (line(desk), len(desk), 2 in desk) == ([1, 3], 2, False)
 
 
-# --- what it costs, counted ---
+# --- the cost, counted in comparisons ---
 
 
 @total_ordering
@@ -384,13 +384,13 @@ class Counting(FifoLeastLoaded):
 
 
 @pytest.mark.parametrize("waiting", [100, 20_000])
-def test_joining_matching_asking_and_leaving_compare_a_logarithm_of_the_line(waiting: int) -> None:
+def test_the_operations_need_a_logarithmic_number_of_comparisons(waiting: int) -> None:
     policy = Counting()
     desk = desk_with(policy=policy)
     numbers = [2 * number for number in range(waiting)]
     random.Random(1).shuffle(numbers)
     join(desk, *numbers)
-    middle = waiting | 1  # an odd number: not in the line yet
+    middle = waiting | 1  # an odd number: not in the queue yet
 
     def cost() -> Iterator[int]:
         for action in (
@@ -404,15 +404,15 @@ def test_joining_matching_asking_and_leaving_compare_a_logarithm_of_the_line(wai
             yield Counted.compared - before
 
     desk.pool.set(ANN, available=True, capacity=1)
-    # A step of a bisection compares two or three times: tuples look for a difference, then which
-    # way it goes. A line that was scanned would cost thousands.
+    # A step of a bisection makes two or three comparisons: tuples are compared for the first difference, and
+    # then for its order. A linear scan would make thousands.
     assert max(cost()) <= 3 * (math.log2(waiting) + 4)
     assert policy.ranked == waiting + 1
     assert len(desk) == waiting - 1
 
 
 @pytest.mark.parametrize(("waiting", "capacity"), [(1000, 7), (7, 1000), (7, 7), (1000, 0), (0, 7)])
-def test_the_policy_is_asked_once_for_each_match(waiting: int, capacity: int) -> None:
+def test_the_policy_is_called_once_for_each_match(waiting: int, capacity: int) -> None:
     policy = Counting()
     desk = desk_with(ANN, capacity=capacity, policy=policy)
     join(desk, *range(waiting))
@@ -421,7 +421,7 @@ def test_the_policy_is_asked_once_for_each_match(waiting: int, capacity: int) ->
     assert policy.chosen == min(waiting, capacity)
 
 
-def test_passing_over_tickets_asks_once_for_each_of_them() -> None:
+def test_the_policy_is_called_once_for_each_ticket_that_it_passes_over() -> None:
     class Picky(Counting):
         def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
             choice = super().choose(ticket, pool)
@@ -433,14 +433,14 @@ def test_passing_over_tickets_asks_once_for_each_of_them() -> None:
     assert pairs(desk.match()) == [(9, "ann"), (19, "ann"), (29, "ann")]
     assert policy.chosen == 30
     desk.match()
-    assert policy.chosen == 30  # nobody is free: nobody is asked
+    assert policy.chosen == 30  # no waiter is free, so the policy is not called
 
 
-# --- a day at the desk ---
+# --- a simulated day ---
 
 
 def test_a_hundred_visitors_and_twenty_waiters() -> None:
-    """Random arrivals, departures and lost waiters: everybody is served, first come, first served."""
+    """All users are served, first come, first served, in spite of random departures and lost waiters."""
     dice = random.Random(20250320)
     desk = desk_with()
     waiters = [Person(Role.WAITER, str(number)) for number in range(20)]

@@ -1,4 +1,4 @@
-"""A desk and a naive model of it, plain lists and full scans, live through the same random days."""
+"""State machine test that compares the queue with a simple model of plain lists and full scans."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +41,7 @@ class ModelWaiter:
 
 
 class DeskMachine(RuleBasedStateMachine):
-    """The default policy, which takes everybody for suitable."""
+    """A queue with the default policy, for which every waiter suits."""
 
     picky = False
 
@@ -111,7 +111,7 @@ class DeskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.waiters)
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
-        """A waiter is lost: its users wait again."""
+        """Remove a waiter; its users wait again."""
         waiter = data.draw(st.sampled_from(list(self.waiters.values())))
         self.leave_for_good(waiter.person)
         while waiter.users:
@@ -121,7 +121,7 @@ class DeskMachine(RuleBasedStateMachine):
 
     @rule(person=some_waiter)
     def leave_for_good(self, person: Person) -> None:
-        """A waiter takes no more users, and is forgotten with its last one."""
+        """Remove a waiter: it gets no more users, and is forgotten with its last user."""
         self.desk.pool.remove(person)
         if waiter := self.waiters.get(person):
             waiter.available, waiter.leaving = False, True
@@ -130,7 +130,7 @@ class DeskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting and self.waiters)
     @rule(data=st.data())
     def assigned_by_hand(self, data: st.DataObject) -> None:
-        """The owner may give anybody to anybody, above the capacity too."""
+        """Assign any ticket to any waiter by the owner, even above the capacity."""
         ticket = data.draw(st.sampled_from(self.waiting))
         waiter = data.draw(st.sampled_from(list(self.waiters.values())))
         assert self.desk.leave(ticket.number)
@@ -156,26 +156,26 @@ class DeskMachine(RuleBasedStateMachine):
                 made.append((ticket, waiter.person))
         return made
 
-    # --- what always holds ---
+    # --- invariants ---
 
     @invariant()
-    def nobody_is_lost_or_in_two_places(self) -> None:
-        here = [ticket.number for ticket in self.waiting]
-        here += [ticket.number for waiter in self.waiters.values() for ticket in waiter.users]
-        assert sorted([*here, *self.gone]) == list(range(1, self.arrived + 1))
+    def every_user_is_in_exactly_one_place(self) -> None:
+        present = [ticket.number for ticket in self.waiting]
+        present += [ticket.number for waiter in self.waiters.values() for ticket in waiter.users]
+        assert sorted([*present, *self.gone]) == list(range(1, self.arrived + 1))
 
     @invariant()
-    def the_line_is_the_models(self) -> None:
+    def the_queue_equals_the_model(self) -> None:
         expected = self._in_order()
         assert list(self.desk.in_order()) == expected
         assert len(self.desk) == len(expected)
-        for place, ticket in enumerate(expected, 1):
+        for position, ticket in enumerate(expected, 1):
             assert ticket.number in self.desk
-            assert self.desk.position(ticket.number) == place
+            assert self.desk.position(ticket.number) == position
         assert not any(number in self.desk for number in self.gone)
 
     @invariant()
-    def the_pool_is_the_models(self) -> None:
+    def the_pool_equals_the_model(self) -> None:
         pool = self.desk.pool
         assert {
             (w.person, w.load, w.available, w.capacity, w.last_assigned, w.leaving, w.claims["skill"])
@@ -232,7 +232,7 @@ class DeskMachine(RuleBasedStateMachine):
 
 
 class PickyDeskMachine(DeskMachine):
-    """A policy that passes over tickets."""
+    """A queue with a policy that passes over tickets."""
 
     picky = True
 

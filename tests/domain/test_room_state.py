@@ -1,4 +1,4 @@
-"""The life of a session: the table, the drawing of it, and what no sequence of events may bring about."""
+"""Tests of the state machine of rooms: its table, the table in the docstring, and any sequence of events."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from tornado_chat.core.types import SessionState
 from tornado_chat.domain import room_state
 from tornado_chat.domain.room_state import TRANSITIONS, Event, RoomEffect, Side, Transition, transition
 
-# What the words of the drawing mean: (event, is the other side present?)
+# The events in the docstring's table: (event, is the other side present?)
 EVENTS: dict[str, list[tuple[Event, bool]]] = {
     "first of a side": [(Event.ENTERED, False)],
     "… and both present": [(Event.ENTERED, True)],
@@ -30,7 +30,7 @@ EFFECTS = {
 FINISHED = (SessionState.COMPLETED, SessionState.CANCELLED)
 
 
-def drawn() -> dict[tuple[SessionState, Event, bool], Transition]:
+def documented_table() -> dict[tuple[SessionState, Event, bool], Transition]:
     lines = (room_state.__doc__ or "").splitlines()
     ruler, _, end = (i for i, line in enumerate(lines) if line.startswith("==="))
     starts = [i for i, c in enumerate(lines[ruler]) if c == "=" and lines[ruler][i - 1 : i] in ("", " ")]
@@ -39,41 +39,41 @@ def drawn() -> dict[tuple[SessionState, Event, bool], Transition]:
         state, event, new, effects = (
             line[a:b].strip() for a, b in itertools.pairwise([*starts, len(line) + 1])
         )
-        todo = tuple(EFFECTS[word.strip()] for word in effects.split(","))
-        for meant, other in EVENTS[event]:
-            table[SessionState(state), meant, other] = Transition(SessionState(new), todo)
+        parsed_effects = tuple(EFFECTS[word.strip()] for word in effects.split(","))
+        for parsed_event, other in EVENTS[event]:
+            table[SessionState(state), parsed_event, other] = Transition(SessionState(new), parsed_effects)
     return table
 
 
-def test_the_drawing_in_the_docstring_is_the_table() -> None:
-    assert drawn() == TRANSITIONS
+def test_the_docstring_has_the_same_table() -> None:
+    assert documented_table() == TRANSITIONS
 
 
 @pytest.mark.parametrize(
     ("state", "event", "other_present"),
     [key for key in itertools.product(SessionState, Event, (True, False)) if key not in TRANSITIONS],
 )
-def test_what_is_not_in_the_table_changes_nothing(
+def test_events_that_are_not_in_the_table_have_no_effect(
     state: SessionState, event: Event, other_present: bool
 ) -> None:
     assert transition(state, event, other_present) == Transition(state, ())
 
 
-def test_an_effect_list_keeps_the_order_in_which_effects_are_declared() -> None:
+def test_effects_are_in_the_order_of_their_declaration() -> None:
     order = list(RoomEffect)
-    for done in TRANSITIONS.values():
-        assert list(done.effects) == sorted(done.effects, key=order.index)
+    for each in TRANSITIONS.values():
+        assert list(each.effects) == sorted(each.effects, key=order.index)
 
 
 def test_a_side_has_another_side() -> None:
     assert (Side.ASKER.other, Side.HELPER.other) == (Side.HELPER, Side.ASKER)
 
 
-@given(happenings=st.lists(st.tuples(st.sampled_from(Event), st.booleans())))
-def test_no_life_starts_or_ends_twice_or_goes_on_after_its_end(happenings: list[tuple[Event, bool]]) -> None:
+@given(events=st.lists(st.tuples(st.sampled_from(Event), st.booleans())))
+def test_no_room_starts_or_ends_twice_or_continues_after_its_end(events: list[tuple[Event, bool]]) -> None:
     state = SessionState.READY
     seen: list[RoomEffect] = []
-    for event, other_present in happenings:
+    for event, other_present in events:
         before = state
         state, effects = transition(state, event, other_present)
         if before in FINISHED:

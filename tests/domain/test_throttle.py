@@ -1,11 +1,11 @@
-"""Token buckets; failures, the waits that they bring, and how they are forgotten."""
+"""Tests of token buckets, and of the waits after failures."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tornado_chat.domain.throttle import RateLimiter, Throttle, ThrottleLimit, TokenBucket, client_network
 
-LIMIT = ThrottleLimit(free_failures=2, first_wait_seconds=1, max_wait_seconds=8, forget=100)
+LIMIT = ThrottleLimit(free_failures=2, first_wait_seconds=1, max_wait_seconds=8, forget_seconds=100)
 
 
 def fail(throttle: Throttle, times: int, now: float = 0.0) -> list[float]:
@@ -26,11 +26,11 @@ def test_some_failures_are_free_and_each_further_wait_is_twice_as_long() -> None
 def test_a_failure_is_forgotten_after_a_while() -> None:
     throttle = Throttle(LIMIT, 10)
     fail(throttle, 4)
-    assert throttle.record_failure("a", 100.0) == 2  # the fourth again
+    assert throttle.record_failure("a", 100.0) == 2  # counts as the fourth again
     assert throttle.record_failure("a", 1000.0) == 0
 
 
-def test_success_forgives_one_or_all() -> None:
+def test_one_failure_or_all_can_be_taken_back() -> None:
     throttle = Throttle(LIMIT, 10)
     fail(throttle, 4)
     throttle.undo_failure("a", 0)
@@ -38,10 +38,10 @@ def test_success_forgives_one_or_all() -> None:
     assert throttle.record_failure("a", 0) == 2
     throttle.forget("a")
     assert fail(throttle, 3) == [0, 0, 1]
-    throttle.undo_failure("never heard of", 0)
+    throttle.undo_failure("unknown", 0)
 
 
-def test_it_remembers_so_many_and_forgets_the_one_it_has_not_heard_of_for_longest() -> None:
+def test_the_table_is_bounded_and_drops_the_least_recently_stored_key() -> None:
     throttle = Throttle(LIMIT, 2)
     fail(throttle, 3)
     throttle.record_failure("b", 0)
@@ -53,7 +53,7 @@ def test_it_remembers_so_many_and_forgets_the_one_it_has_not_heard_of_for_longes
 
 
 @given(st.lists(st.floats(0, 50), max_size=200), st.integers(1, 5))
-def test_whoever_comes_as_often_as_possible_gets_no_more_than_the_limit_allows(
+def test_no_pattern_of_attempts_gets_more_attempts_than_the_limit_allows(
     pauses: list[float], keys: int
 ) -> None:
     throttle = Throttle(LIMIT, keys)
@@ -63,8 +63,8 @@ def test_whoever_comes_as_often_as_possible_gets_no_more_than_the_limit_allows(
         if throttle.wait_seconds("a", now) == 0:
             throttle.record_failure("a", now)
             tried += 1
-    # Those that are free, and after them one a wait: the shortest are over after three.
-    assert tried <= LIMIT.free_failures + 4 + now / LIMIT.max_wait_seconds + now / LIMIT.forget * 2
+    # The free failures, the three shorter waits, and then one attempt for each longest wait.
+    assert tried <= LIMIT.free_failures + 4 + now / LIMIT.max_wait_seconds + now / LIMIT.forget_seconds * 2
 
 
 # Token buckets
@@ -73,12 +73,12 @@ def test_whoever_comes_as_often_as_possible_gets_no_more_than_the_limit_allows(
 def test_a_bucket_allows_a_burst_and_then_its_rate() -> None:
     bucket = TokenBucket(3, 0.0)
     assert [bucket.take(0.0, 0.5, 3) for _ in range(4)] == [True, True, True, False]
-    assert not bucket.take(1.0, 0.5, 3)  # half a token; the refusal has cost nothing
+    assert not bucket.take(1.0, 0.5, 3)  # half a token; the refusal takes none
     assert bucket.take(2.0, 0.5, 3)
     assert [bucket.take(1000.0, 0.5, 3) for _ in range(4)] == [True, True, True, False]
 
 
-def test_a_bucket_goes_by_other_limits_after_a_reload() -> None:
+def test_a_bucket_follows_changed_limits_after_a_reload() -> None:
     bucket = TokenBucket(100, 0.0)
     assert [bucket.take(0.0, 1, 2) for _ in range(3)] == [True, True, False]
     assert [bucket.take(1.0, 5, 10) for _ in range(6)] == [True] * 5 + [False]
@@ -88,11 +88,11 @@ def test_each_key_has_a_bucket_and_the_table_is_bounded() -> None:
     limiter = RateLimiter(2)
     assert [limiter.take("a", 0.0, 1, 1) for _ in range(2)] == [True, False]
     assert limiter.take("b", 0.0, 1, 1)
-    assert not limiter.take("a", 0.0, 1, 1)  # used again, so b is older now
+    assert not limiter.take("a", 0.0, 1, 1)  # stored again, so b is the least recently stored key
     assert limiter.take("c", 0.0, 1, 1)
     assert len(limiter) == 2
     assert not limiter.take("a", 0.0, 1, 1)
-    assert limiter.take("b", 0.0, 1, 1)  # forgotten
+    assert limiter.take("b", 0.0, 1, 1)  # was dropped, so its bucket is full
     limiter.clear()
     assert limiter.take("a", 0.0, 1, 1)
 

@@ -164,7 +164,7 @@ def test_again_and_after_an_edit(environ: dict[str, str], wheel: Path, machine: 
         (originals / path.name).write_text("what the version before brought\n")
     unit.write_text("what the version before brought\n")
     said = install(environ, "--root", machine, wheel)
-    assert f"You have edited {ini}: the new version is {ini}.new, have a look." in said
+    assert f"You have edited {ini}: the new version is {ini}.new; compare them." in said
     assert ini.read_text() == "[server]\nport = 9000\n"
     assert (ini.with_name("tornado-chat.ini.new")).read_bytes() == before[str(ini)][1]
     assert unit.read_bytes() == before[str(unit)][1]  # not edited, so brought up to date

@@ -176,7 +176,7 @@ async def look(people: People, host: str, words: str) -> None:
     await own.get_by_role("textbox").fill(words)
     await own.keyboard.press("Enter")
     await expect(own.locator("li").last).to_have_text(words)
-    await expect(room.locator(".message .words").last).to_have_text(words)
+    await expect(room.locator(".message .text").last).to_have_text(words)
     await own.reload()
     await expect(own.locator("li").last).to_have_text(words)
     await room.context.close()

@@ -215,8 +215,13 @@ async def test_no_text_and_no_token_is_ever_in_the_log(process: Process, tmp_pat
         *("failed in filter_message: RuntimeError", "failed in filter_message: SystemExit"),
         *("failed in message_posted: UnicodeDecodeError", "failed in filter_notification: ValueError"),
         *("failed in authenticate: KeyError", "failed in a background task: LookupError"),
-        *("the database refused a batch", "a thread has ended by an error", "Exception in callback"),
-        *("Task exception was never retrieved", "careless.py", "in filter_message", "which was the cause of"),
+        *("the database refused a batch", "a thread has ended with an error", "Exception in callback"),
+        *(
+            "Task exception was never retrieved",
+            "careless.py",
+            "in filter_message",
+            "this error was the cause of",
+        ),
     ):
         assert told in text, told
     found = [line for line in log if MARK in line]

@@ -22,7 +22,7 @@ from tornado_chat.storage import messages, models
 from tornado_chat.storage.database import open_database
 
 NAME = "chat"
-AWAY = ("the database takes nothing", "the database is away", "could not be stored yet")
+AWAY = ("the database accepts no writes", "the database is unavailable", "could not be stored yet")
 
 
 @pytest.fixture
@@ -255,5 +255,5 @@ async def test_a_restart_of_both_finds_what_was_going_on(process: Process, serve
     while (await late.recv_json())["msg"] != "after":  # perhaps what was said before, once more
         pass
     database = open_database(_storage(server.port))
-    assert models.Writer.select().count(database) == 2  # one of them was killed, and is forgotten in time
+    assert models.WriterProcess.select().count(database) == 2  # the row of the killed one is removed later
     database.close()

@@ -1,6 +1,6 @@
-// As much of a browser as the pages' modules need when they are tried without one.
+// The browser globals that the pages' modules need in tests without a browser.
 
-/** A `sessionStorage` that a "reload" does not empty. */
+/** A `sessionStorage` that survives a simulated reload. */
 export class Storage {
   #items = new Map();
 
@@ -17,7 +17,7 @@ export class Storage {
   }
 }
 
-/** A WebSocket whose other end the test plays. */
+/** A WebSocket whose server side is played by the test. */
 export class FakeSocket {
   static OPEN = 1;
   static all = [];
@@ -42,23 +42,23 @@ export class FakeSocket {
     this.readyState = 2;
   }
 
-  /** The server's turn. */
-  opens() {
+  /** The server opens the socket. */
+  acceptUpgrade() {
     this.readyState = 1;
     this.onopen?.({});
   }
 
-  says(frame) {
+  receiveFrame(frame) {
     this.onmessage?.({ data: JSON.stringify(frame) });
   }
 
-  closes(code, reason = "", wasClean = true) {
+  serverClose(code, reason = "", wasClean = true) {
     this.readyState = 3;
     this.onclose?.({ code, reason, wasClean });
   }
 }
 
-/** Puts the globals in place; returns a function that tells an event to who listens. */
+/** Install the globals. Return a function that dispatches an event to the window's listeners. */
 export function install() {
   const listeners = new EventTarget();
   FakeSocket.all = [];

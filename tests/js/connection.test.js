@@ -1,4 +1,4 @@
-// Which ends of a socket are followed by another one, when, and with which token.
+// Tests after which close codes the socket is reopened, when, and with which token.
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
@@ -6,26 +6,26 @@ import { FakeSocket, install } from "./browser.js";
 
 const { Connection } = await import("../../tornado_chat/web/static/shared/connection.js");
 
-let tell;
-let told;
+let dispatch;
+let statuses;
 let token;
-let alive;
+let probes;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
-  tell = install();
-  told = [];
+  dispatch = install();
+  statuses = [];
   token = "one";
-  alive = 0;
+  probes = 0;
 });
 
 async function connected(more = {}) {
   const connection = new Connection(async () => token, {
-    address: (token) => `/socket?${token}`,
-    receive: (frame) => frame === "welcome" && connection.admit(),
-    standing: (standing) => told.push(standing),
-    alive: () => (alive += 1),
+    path: (token) => `/socket?${token}`,
+    onFrame: (frame) => frame === "welcome" && connection.markAccepted(),
+    onStatus: (status) => statuses.push(status),
+    sendProbe: () => (probes += 1),
     ...more,
   });
   connection.start();
@@ -33,14 +33,14 @@ async function connected(more = {}) {
   return connection;
 }
 
-async function admitted(more) {
+async function accepted(more) {
   const connection = await connected(more);
-  FakeSocket.last.opens();
-  FakeSocket.last.says("welcome");
+  FakeSocket.last.acceptUpgrade();
+  FakeSocket.last.receiveFrame("welcome");
   return connection;
 }
 
-/** Everything that waits for a token has got it. */
+/** Wait until pending token requests have finished. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 async function later(milliseconds) {
@@ -48,13 +48,13 @@ async function later(milliseconds) {
   await settled();
 }
 
-const states = () => told.map((standing) => standing.state);
+const states = () => statuses.map((status) => status.state);
 
-test("nothing goes out before somebody is let in", async () => {
+test("no frame is sent before the server has accepted the client", async () => {
   const connection = await connected();
-  FakeSocket.last.opens();
+  FakeSocket.last.acceptUpgrade();
   assert.equal(connection.send({ hello: 1 }), false);
-  FakeSocket.last.says("welcome");
+  FakeSocket.last.receiveFrame("welcome");
   assert.equal(connection.send({ hello: 2 }), true);
   assert.deepEqual(FakeSocket.last.sent, [{ hello: 2 }]);
   assert.equal(FakeSocket.last.url, "ws://chat.test/socket?one");
@@ -62,129 +62,129 @@ test("nothing goes out before somebody is let in", async () => {
 });
 
 for (const code of [1001, 1006, 1011, 1012, 4408]) {
-  test(`after ${code} another socket is opened`, async () => {
-    await admitted();
-    FakeSocket.last.closes(code);
-    assert.equal(told.at(-1).state, "waiting");
-    assert.ok(told.at(-1).retryAt <= Date.now() + 500);
+  test(`after ${code} the socket is reopened`, async () => {
+    await accepted();
+    FakeSocket.last.serverClose(code);
+    assert.equal(statuses.at(-1).state, "waiting");
+    assert.ok(statuses.at(-1).retryAtMs <= Date.now() + 500);
     await later(500);
     assert.equal(FakeSocket.all.length, 2);
-    assert.equal(told.at(-1).before, true);
+    assert.equal(statuses.at(-1).wasOpen, true);
   });
 }
 
 for (const code of [1000, 4000, 4400, 4403, 4404, 4409]) {
-  test(`${code} is the end`, async () => {
-    await admitted();
-    FakeSocket.last.closes(code, "because");
+  test(`${code} closes the connection for good`, async () => {
+    await accepted();
+    FakeSocket.last.serverClose(code, "because");
     await later(60_000);
     assert.equal(FakeSocket.all.length, 1);
-    assert.deepEqual(told.at(-1), { state: "closed", before: true, code, reason: "because" });
+    assert.deepEqual(statuses.at(-1), { state: "closed", wasOpen: true, code, reason: "because" });
   });
 }
 
-for (const [code, least] of [
+for (const [code, minDelayMs] of [
   [1013, 5_000],
   [4429, 10_000],
 ]) {
-  test(`after ${code} the server is left alone for a while`, async () => {
-    await admitted();
-    FakeSocket.last.closes(code);
-    await later(least - 1);
+  test(`after ${code} the first retry is delayed`, async () => {
+    await accepted();
+    FakeSocket.last.serverClose(code);
+    await later(minDelayMs - 1);
     assert.equal(FakeSocket.all.length, 1);
     await later(501);
     assert.equal(FakeSocket.all.length, 2);
   });
 }
 
-test("attempts become rarer, up to one in twenty seconds", async () => {
+test("the retry delay grows to twenty seconds", async () => {
   await connected();
   const delays = [];
   for (let attempt = 0; attempt < 12; attempt += 1) {
-    FakeSocket.last.closes(1006);
-    delays.push(told.at(-1).retryAt - Date.now());
+    FakeSocket.last.serverClose(1006);
+    delays.push(statuses.at(-1).retryAtMs - Date.now());
     await later(20_000);
   }
   assert.ok(delays[0] <= 500);
   delays.forEach((delay, n) => assert.ok(delay >= Math.min(20_000, 500 * 2 ** n) / 2 && delay <= 20_000));
 });
 
-test("a token that was refused is replaced, if there is another", async () => {
+test("a refused token is replaced by another one", async () => {
   await connected();
   token = "two";
-  FakeSocket.last.closes(4401, "expired");
+  FakeSocket.last.serverClose(4401, "expired");
   await settled();
   await later(500);
   assert.equal(FakeSocket.last.url, "ws://chat.test/socket?two");
   assert.ok(!states().includes("closed"));
 });
 
-test("without another token it is the end", async () => {
+test("without another token the connection is closed for good", async () => {
   await connected();
-  FakeSocket.last.closes(4401, "expired");
+  FakeSocket.last.serverClose(4401, "expired");
   await settled();
-  assert.deepEqual(told.at(-1), { state: "closed", before: false, code: 4401, reason: "expired" });
+  assert.deepEqual(statuses.at(-1), { state: "closed", wasOpen: false, code: 4401, reason: "expired" });
 });
 
-test("no token to be had is like no network", async () => {
+test("without a token at the moment the connection is retried", async () => {
   let ready = false;
   const connection = new Connection(async () => (ready ? "one" : Promise.reject(new Error("away"))), {
-    address: (token) => `/${token}`,
-    receive: () => {},
-    standing: (standing) => told.push(standing),
+    path: (token) => `/${token}`,
+    onFrame: () => {},
+    onStatus: (status) => statuses.push(status),
   });
   connection.start();
   await settled();
-  assert.equal(told.at(-1).state, "waiting");
+  assert.equal(statuses.at(-1).state, "waiting");
   ready = true;
   await later(500);
   assert.equal(FakeSocket.all.length, 1);
 });
 
-test("without a network nothing is tried; with it, at once", async () => {
-  await admitted();
+test("without a network there is no attempt; with it, there is one at once", async () => {
+  await accepted();
   navigator.onLine = false;
-  tell("offline");
-  assert.deepEqual(told.at(-1), { state: "waiting", before: true });
+  dispatch("offline");
+  assert.deepEqual(statuses.at(-1), { state: "waiting", wasOpen: true });
   await later(60_000);
   assert.equal(FakeSocket.all.length, 1);
   navigator.onLine = true;
-  tell("online");
+  dispatch("online");
   await settled();
   assert.equal(FakeSocket.all.length, 2);
 });
 
-test("a silent server is asked for a sign of life, and given up without one", async () => {
-  await admitted();
+test("a silent server gets a probe, and the socket is dropped without an answer", async () => {
+  await accepted();
   await later(41_000);
-  assert.ok(alive > 0);
-  assert.equal(told.at(-1).state, "open");
+  assert.ok(probes > 0);
+  assert.equal(statuses.at(-1).state, "open");
   await later(12_000);
-  assert.equal(told.at(-1).state, "waiting");
+  assert.equal(statuses.at(-1).state, "waiting");
 });
 
-test("a frame without an answer is a reason to try another socket", async () => {
+test("the socket is dropped if a frame stays unanswered", async () => {
   const sent = Date.now();
-  await admitted({ oldest: () => sent });
+  await accepted({ oldestPendingMs: () => sent });
   await later(16_000);
-  assert.equal(told.at(-1).state, "waiting");
+  assert.equal(statuses.at(-1).state, "waiting");
 });
 
-test("what an earlier socket still brings is not listened to", async () => {
-  const connection = await admitted();
+test("events of an earlier socket are ignored", async () => {
+  const connection = await accepted();
   const first = FakeSocket.last;
   connection.drop();
   await later(500);
-  const before = told.length;
-  first.closes(4404);
-  assert.equal(told.length, before);
+  const count = statuses.length;
+  first.serverClose(4404);
+  assert.equal(statuses.length, count);
 });
 
-test("stopped means stopped", async () => {
-  const connection = await admitted();
+test("a stopped connection makes no attempt", async () => {
+  const connection = await accepted();
   connection.stop();
   await later(60_000);
-  tell("online");
+  dispatch("online");
   await settled();
   assert.equal(FakeSocket.all.length, 1);
   assert.ok(FakeSocket.last.closing);

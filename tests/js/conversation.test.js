@@ -1,4 +1,4 @@
-// Everything once and in order, whatever the network does to what is sent and told.
+// Tests that each message is shown once and in order, whatever the network does to frames.
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
@@ -11,68 +11,69 @@ const { Outbox } = await import(`${shared}/outbox.js`);
 
 beforeEach(install);
 
-/** What the reader sees: own messages by id until they are stored, all others by number. */
-class Reader {
+/** The shown messages: own messages by id until they are stored, all others by sequence number. */
+class Recorder {
   lines = [];
 
   addUnsent(entry) {
     this.lines.push({ id: entry.id, text: entry.text });
   }
 
-  message = (said) => this.#put(said);
-  past = (past) => past.forEach((said) => this.#put(said));
-  stored = (id, seq) => {
+  onMessage = (message) => this.#put(message);
+  onHistory = (messages) => messages.forEach((message) => this.#put(message));
+  onStored = (id, seq) => {
     const line = this.lines.find((each) => each.id === id);
     assert.ok(line, `${id} is shown`);
     assert.equal(line.seq, undefined, "stored once");
     if (this.lines.some((each) => each.seq === seq)) {
-      this.lines.splice(this.lines.indexOf(line), 1); // as the list does: the past had it already
+      // as the message list does: it was already part of the history
+      this.lines.splice(this.lines.indexOf(line), 1);
     } else {
       line.seq = seq;
     }
   };
-  refused = (id) => {
+  onRefused = (id) => {
     this.lines.find((each) => each.id === id).refused = true;
   };
 
   #put({ seq, text }) {
-    assert.ok(!this.lines.some((line) => line.seq === seq), `${seq} is told once`);
+    assert.ok(!this.lines.some((line) => line.seq === seq), `${seq} is reported once`);
     this.lines.push({ seq, text });
   }
 }
 
-/** A server that keeps what it is told, and a network that may lose what goes either way. */
-class World {
+/** A server that stores messages, and a network that may lose frames in both directions. */
+class Simulation {
   log = [];
   open = true;
-  reader = new Reader();
-  /** Own and others' frames on their way to the page. */
-  coming = [];
+  recorder = new Recorder();
+  /** Frames on their way to the page. */
+  incoming = [];
 
   constructor() {
     this.load();
   }
 
-  /** The page is loaded (again): what is stored in the tab is all it has. */
+  /** Load the page (again): it has only what the tab has stored. */
   load() {
-    this.reader = new Reader();
+    this.recorder = new Recorder();
     this.outbox = new Outbox("test");
-    this.outbox.entries.forEach((entry) => this.reader.addUnsent(entry));
-    this.page = new Conversation(this.outbox, this.reader, {
-      say: (entry) => this.open && this.arrive(entry),
-      older: (before) => this.open && this.tellPast(before),
+    this.outbox.entries.forEach((entry) => this.recorder.addUnsent(entry));
+    this.page = new Conversation(this.outbox, this.recorder, {
+      send: (entry) => this.open && this.store(entry),
+      requestOlder: (before) => this.open && this.sendHistory(before),
     });
     this.connect();
   }
 
-  arrive({ id, text }) {
+  store({ id, text }) {
     let line = this.log.find((each) => each.id === id);
     if (!line) {
       line = { id, seq: this.log.length + 1, text, own: true };
       this.log.push(line);
-      this.coming.push((page) => page.said({ seq: line.seq, text, own: true, time: "" }));
+      this.incoming.push((page) => page.receive({ seq: line.seq, text, own: true, time: "" }));
     }
-    this.coming.push((page) => page.acknowledged(id, line.seq, ""));
+    this.incoming.push((page) => page.acknowledge(id, line.seq, ""));
     return true;
   }
 
@@ -80,15 +81,15 @@ class World {
     const line = { seq: this.log.length + 1, text, own: false };
     this.log.push(line);
     if (this.open) {
-      this.coming.push((page) => page.said({ ...line, time: "" }));
+      this.incoming.push((page) => page.receive({ ...line, time: "" }));
     }
   }
 
-  tellPast(before = Infinity) {
+  sendHistory(before = Infinity) {
     const lines = this.log.filter((line) => line.seq < before).slice(-3);
     const more = lines.length > 0 && lines[0].seq > 1;
-    this.coming.push((page) =>
-      page.past(
+    this.incoming.push((page) =>
+      page.receiveHistory(
         lines.map(({ seq, text, own }) => ({ seq, text, own, time: "" })),
         more,
       ),
@@ -96,21 +97,21 @@ class World {
   }
 
   deliver(count) {
-    for (const frame of this.coming.splice(0, count)) {
+    for (const frame of this.incoming.splice(0, count)) {
       frame(this.page);
     }
   }
 
-  cut() {
+  disconnect() {
     this.open = false;
-    this.coming = [];
+    this.incoming = [];
   }
 
   connect() {
     this.open = true;
-    this.coming = [];
-    this.page.cut();
-    this.tellPast();
+    this.incoming = [];
+    this.page.resetInFlight();
+    this.sendHistory();
     this.deliver(1);
     this.page.flush();
   }
@@ -118,93 +119,96 @@ class World {
   settle() {
     this.connect();
     for (let turn = 0; turn < 200; turn += 1) {
-      this.deliver(this.coming.length);
-      this.page.older();
+      this.deliver(this.incoming.length);
+      this.page.loadOlder();
     }
   }
 }
 
 const steps = fc.array(
   fc.oneof(
-    fc.record({ do: fc.constant("say"), text: fc.constantFrom("yes", "no", "yes ") }),
+    fc.record({ do: fc.constant("send"), text: fc.constantFrom("yes", "no", "yes ") }),
     fc.record({ do: fc.constant("other"), text: fc.constantFrom("yes", "what?") }),
     fc.record({ do: fc.constant("deliver"), count: fc.integer({ min: 1, max: 4 }) }),
-    fc.record({ do: fc.constantFrom("cut", "connect", "load", "older") }),
+    fc.record({ do: fc.constantFrom("disconnect", "connect", "load", "loadOlder") }),
   ),
   { maxLength: 40 },
 );
 
-/** What was missed is asked for, and the answer is lost with the connection: a line was never shown. */
+/** The answer to a request for missing messages is lost with the connection: a message was never shown. */
 const LOST_ANSWER = [
-  { do: "say", text: "yes" },
+  { do: "send", text: "yes" },
   { do: "connect" },
   { do: "other", text: "yes" },
   { do: "other", text: "yes" },
   { do: "other", text: "yes" },
-  { do: "say", text: "yes" },
+  { do: "send", text: "yes" },
   { do: "connect" },
   { do: "other", text: "yes" },
 ];
 
-test("everything is shown once, and everything written is stored once", () => {
+test("every message is shown once, and every written message is stored once", () => {
   fc.assert(
     fc.property(steps, (taken) => {
       install();
-      const world = new World();
+      const simulation = new Simulation();
       const written = [];
       for (const step of taken) {
-        if (step.do === "say") {
-          const entry = world.page.say(step.text);
-          world.reader.addUnsent(entry);
+        if (step.do === "send") {
+          const entry = simulation.page.send(step.text);
+          simulation.recorder.addUnsent(entry);
           written.push(entry.id);
         } else if (step.do === "other") {
-          world.other(step.text);
+          simulation.other(step.text);
         } else if (step.do === "deliver") {
-          world.deliver(step.count);
-        } else if (step.do === "older") {
-          world.page.older();
+          simulation.deliver(step.count);
+        } else if (step.do === "loadOlder") {
+          simulation.page.loadOlder();
         } else {
-          world[step.do]();
+          simulation[step.do]();
         }
       }
-      world.settle();
+      simulation.settle();
       assert.deepEqual(
-        world.log.filter((line) => line.own).map((line) => line.id),
+        simulation.log.filter((line) => line.own).map((line) => line.id),
         written,
       );
-      const shown = world.reader.lines.toSorted((one, other) => one.seq - other.seq);
+      const shown = simulation.recorder.lines.toSorted((one, other) => one.seq - other.seq);
       assert.deepEqual(
         shown.map(({ seq, text }) => [seq, text]),
-        world.log.map(({ seq, text }) => [seq, text]),
+        simulation.log.map(({ seq, text }) => [seq, text]),
       );
-      assert.deepEqual(world.outbox.entries, []);
+      assert.deepEqual(simulation.outbox.entries, []);
     }),
     { numRuns: 2000, examples: [[LOST_ANSWER]] },
   );
 });
 
-test("what was refused waits for its author, and goes out again when told", () => {
+test("a refused message is kept, and sent again on request", () => {
   const sent = [];
-  const reader = new Reader();
+  const recorder = new Recorder();
   const outbox = new Outbox("test");
-  const page = new Conversation(outbox, reader, { say: (entry) => sent.push(entry.id) > 0, older: () => {} });
-  const entry = page.say("rude");
-  reader.addUnsent(entry);
+  const page = new Conversation(outbox, recorder, {
+    send: (entry) => sent.push(entry.id) > 0,
+    requestOlder: () => {},
+  });
+  const entry = page.send("rude");
+  recorder.addUnsent(entry);
   page.refuse(entry.id, "not that word");
-  page.cut();
+  page.resetInFlight();
   page.flush();
   assert.deepEqual(sent, [entry.id]);
   assert.equal(new Outbox("test").entries[0].refused, "not that word");
-  page.sayAgain(entry.id);
+  page.resend(entry.id);
   assert.deepEqual(sent, [entry.id, entry.id]);
 });
 
-test("what is too big for the server is not sent for ever", () => {
-  const reader = new Reader();
-  const page = new Conversation(new Outbox("test"), reader, { say: () => true, older: () => {} });
-  const [small, big] = [page.say("x"), page.say("x".repeat(99))];
-  [small, big].forEach((entry) => reader.addUnsent(entry));
+test("a message that exceeds the server's limit is not sent again and again", () => {
+  const recorder = new Recorder();
+  const page = new Conversation(new Outbox("test"), recorder, { send: () => true, requestOlder: () => {} });
+  const [small, big] = [page.send("x"), page.send("x".repeat(99))];
+  [small, big].forEach((entry) => recorder.addUnsent(entry));
   page.refuseLongest();
-  assert.equal(reader.lines.find((line) => line.id === big.id).refused, true);
-  assert.equal(reader.lines.find((line) => line.id === small.id).refused, undefined);
+  assert.equal(recorder.lines.find((line) => line.id === big.id).refused, true);
+  assert.equal(recorder.lines.find((line) => line.id === small.id).refused, undefined);
 });

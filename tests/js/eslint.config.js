@@ -1,4 +1,4 @@
-// The rules of the pages' JavaScript. TypeScript, which reads the JSDoc, knows the rest.
+// The lint rules of the pages' JavaScript. TypeScript checks the types, which it reads from the JSDoc.
 
 import js from "@eslint/js";
 import globals from "globals";
@@ -35,11 +35,11 @@ export default [
     },
   },
   {
-    // The two parts of /widget.js, which is one script, in pages of others.
+    // The two parts of /widget.js, a classic script that runs in pages of other sites.
     files: ["**/widget/launcher.js", "**/widget/loader.js"],
     languageOptions: { sourceType: "script" },
     rules: {
-      "no-console": ["error", { allow: ["info"] }], // for the developers of those pages
+      "no-console": ["error", { allow: ["info"] }], // messages for the developers of those pages
       "no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^Launcher$" }],
     },
   },

@@ -1,4 +1,4 @@
-// The supervisor's desk: each notification once, and what was said in a session once and without gaps.
+// Tests of the supervision page: each notice once, and the messages of a session once and without gaps.
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
@@ -6,9 +6,9 @@ import fc from "fast-check";
 import { install } from "./browser.js";
 
 install();
-const { Inbox, noticeOf } = await import("../../tornado_chat/web/static/supervise/inbox.js");
-const { Lines } = await import("../../tornado_chat/web/static/supervise/lines.js");
-const { Failed } = await import("../../tornado_chat/web/static/supervise/api.js");
+const { Inbox, toNotice } = await import("../../tornado_chat/web/static/supervise/inbox.js");
+const { SessionMessages } = await import("../../tornado_chat/web/static/supervise/session_messages.js");
+const { ApiError } = await import("../../tornado_chat/web/static/supervise/api.js");
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -33,7 +33,7 @@ function inbox() {
 
 const ids = (notices) => notices.map((notice) => notice.id);
 
-test("what a notification is, in the words of the protocol", () => {
+test("notifications of the protocol become notices", () => {
   const call = { type: 2, data: { sessionId: 5, observeSessionId: 12 } };
   const kinds = [
     [frame(1), true, { kind: "note" }],
@@ -50,43 +50,43 @@ test("what a notification is, in the words of the protocol", () => {
       { session: 7, record: undefined },
     ],
   ];
-  for (const [told, supervising, expected] of kinds) {
-    const notice = noticeOf(told, supervising);
+  for (const [reported, supervising, expected] of kinds) {
+    const notice = toNotice(reported, supervising);
     for (const [key, value] of Object.entries(expected)) {
-      assert.equal(notice[key], value, `${JSON.stringify(told)}: ${key}`);
+      assert.equal(notice[key], value, `${JSON.stringify(reported)}: ${key}`);
     }
   }
 });
 
-test("each is there once, by the socket and by the API in any order", () => {
+test("each notice exists once, from the socket and the API in any order", () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 9 }))), (told) => {
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 9 }))), (reported) => {
       const { inbox: made, arrived } = inbox();
-      for (const [bySocket, id] of told) {
+      for (const [bySocket, id] of reported) {
         if (bySocket) {
-          made.told(frame(id));
+          made.addFrame(frame(id));
         } else {
-          made.take([item(id)]);
+          made.addItems([item(id)]);
         }
       }
-      const all = [...new Set(told.map(([, id]) => id))].sort((one, other) => other - one);
+      const all = [...new Set(reported.map(([, id]) => id))].sort((one, other) => other - one);
       assert.deepEqual(ids(made.notices), all);
       assert.equal(new Set(arrived).size, arrived.length);
     }),
   );
 });
 
-test("what the API tells first is old; later it is news, unless it was read", () => {
+test("the first API answer contains old notices; later ones are new unless they are read", () => {
   const { inbox: made, arrived } = inbox();
-  made.told(frame(2));
-  made.take([item(1), item(2)]);
-  made.take([item(3), item(4, { read: true })]);
+  made.addFrame(frame(2));
+  made.addItems([item(1), item(2)]);
+  made.addItems([item(3), item(4, { read: true })]);
   assert.deepEqual(arrived, [2, 3]);
 });
 
-test("open alerts are on top, the newest first; acknowledged ones stay where they belong", () => {
+test("unacknowledged alerts are on top, newest first; acknowledged ones are in order", () => {
   const { inbox: made } = inbox();
-  made.take([item(1, alert), item(2), item(3, alert), item(4)]);
+  made.addItems([item(1, alert), item(2), item(3, alert), item(4)]);
   assert.deepEqual(ids(made.notices), [3, 1, 4, 2]);
   made.markRead(3, "later");
   assert.deepEqual(ids(made.notices), [1, 4, 3, 2]);
@@ -94,74 +94,74 @@ test("open alerts are on top, the newest first; acknowledged ones stay where the
   assert.deepEqual(ids(made.alerts), [1]);
 });
 
-test("what is known to be read stays so, whatever an older answer says", () => {
+test("a read notice stays read after an older answer", () => {
   const { inbox: made } = inbox();
-  made.take([item(1, alert)]);
+  made.addItems([item(1, alert)]);
   made.markRead(1, "then");
-  made.take([item(1, alert)]);
-  made.told(frame(1, alert));
+  made.addItems([item(1, alert)]);
+  made.addFrame(frame(1, alert));
   assert.deepEqual(made.alerts, []);
   assert.equal(made.find(1).readAt, "then");
 });
 
-test("it asks from the oldest unread one on, which may have been read elsewhere", () => {
+test("requests start at the oldest unread notice, which may have been read elsewhere", () => {
   const { inbox: made } = inbox();
-  assert.equal(made.after, 0);
-  made.take([item(1, { read: true }), item(2), item(3, { read: true }), item(4)]);
-  assert.equal(made.after, 1);
+  assert.equal(made.resumeSeq, 0);
+  made.addItems([item(1, { read: true }), item(2), item(3, { read: true }), item(4)]);
+  assert.equal(made.resumeSeq, 1);
   made.markRead(2, null);
   made.markRead(4, null);
-  assert.equal(made.after, 4);
+  assert.equal(made.resumeSeq, 4);
 });
 
-test("of several records of one session the latest counts", () => {
+test("the latest of several records of a session counts", () => {
   const { inbox: made } = inbox();
   const call = (record) => ({ type: 2, data: { sessionId: record, observeSessionId: 12 } });
-  made.take([
+  made.addItems([
     item(1, call(5)),
     item(2, call(8)),
     item(3, { type: 2, data: { sessionId: 9, observeSessionId: 1 } }),
   ]);
-  assert.equal(made.recordOf(12), 8);
-  assert.equal(made.recordOf(77), 0);
+  assert.equal(made.latestRecordOf(12), 8);
+  assert.equal(made.latestRecordOf(77), 0);
 });
 
-// --- lines ---
+// --- messages ---
 
-const line = (seq) => ({ seq, msg: `m${seq}`, senderType: false, time: "t" });
+const message = (seq) => ({ seq, msg: `m${seq}`, senderType: false, time: "t" });
 
-/** Lines of a session in which `said()` messages were said, and what was told of them. */
+/** The messages of a session in which `said()` messages were sent, and what was reported. */
 function lines({ said, fails = () => null }) {
-  const told = [];
+  const reported = [];
   const loaded = [];
-  let asked = 0;
+  let requests = 0;
   const fetch = async (after) => {
-    asked += 1;
-    const failure = fails(asked);
+    requests += 1;
+    const failure = fails(requests);
     if (failure !== null) {
-      throw new Failed("no", failure);
+      throw new ApiError("no", failure);
     }
-    return Array.from({ length: Math.max(0, said() - after) }, (_, index) => line(after + 1 + index));
+    return Array.from({ length: Math.max(0, said() - after) }, (_, index) => message(after + 1 + index));
   };
-  const made = new Lines(fetch, {
-    lines: (found, news) => told.push(...found.map(({ seq }) => (news ? seq : -seq))),
-    loaded: (readable) => loaded.push(readable),
+  const made = new SessionMessages(fetch, {
+    onMessages: (found, isNew) => reported.push(...found.map(({ seq }) => (isNew ? seq : -seq))),
+    onLoaded: (readable) => loaded.push(readable),
   });
-  return { made, told, loaded, asked: () => asked };
+  return { made, reported, loaded, requests: () => requests };
 }
 
-test("before and now are joined without doubles", async () => {
+test("earlier and new messages are joined without duplicates", async () => {
   let count = 3;
-  const { made, told, loaded } = lines({ said: () => count });
-  const done = made.complete();
+  const { made, reported, loaded } = lines({ said: () => count });
+  const done = made.resync();
   count = 4;
-  made.said(line(4)); // while the API is asked
+  made.receive(message(4)); // while the API request is pending
   await done;
   await settled();
-  made.said(line(4));
-  made.said(line(5));
+  made.receive(message(4));
+  made.receive(message(5));
   assert.deepEqual(
-    told.map(Math.abs).sort((one, other) => one - other),
+    reported.map(Math.abs).sort((one, other) => one - other),
     [1, 2, 3, 4, 5],
   );
   assert.equal(loaded[0], true);
@@ -169,62 +169,65 @@ test("before and now are joined without doubles", async () => {
 
 test("a gap is filled by the API", async () => {
   let count = 2;
-  const { made, told } = lines({ said: () => count });
-  await made.complete();
+  const { made, reported } = lines({ said: () => count });
+  await made.resync();
   count = 5;
-  made.said(line(5)); // another window of the same person heard 3 and 4
+  made.receive(message(5)); // another window of the same person received 3 and 4
   await settled();
-  assert.deepEqual(told, [-1, -2, 5, -3, -4]);
+  assert.deepEqual(reported, [-1, -2, 5, -3, -4]);
 });
 
-test("whoever may not read the past hears what is said, and is not asked again", async () => {
-  const { made, told, loaded, asked } = lines({ said: () => 9, fails: () => 403 });
-  await made.complete();
-  made.said(line(10));
-  made.said(line(12));
+test("without access to earlier messages new ones are reported, and the API is not requests again", async () => {
+  const { made, reported, loaded, requests } = lines({ said: () => 9, fails: () => 403 });
+  await made.resync();
+  made.receive(message(10));
+  made.receive(message(12));
   await settled();
-  assert.deepEqual(told, [10, 12]);
+  assert.deepEqual(reported, [10, 12]);
   assert.deepEqual(loaded, [false]);
-  assert.equal(asked(), 1);
+  assert.equal(requests(), 1);
 });
 
-test("a server that does not answer is asked again", async () => {
+test("a server that does not answer is requests again", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });
-  const { made, told, asked } = lines({ said: () => 2, fails: (attempt) => (attempt < 3 ? 503 : null) });
-  await made.complete();
+  const { made, reported, requests } = lines({
+    said: () => 2,
+    fails: (attempt) => (attempt < 3 ? 503 : null),
+  });
+  await made.resync();
   for (let attempt = 0; attempt < 4; attempt += 1) {
     mock.timers.tick(5_000);
     await settled();
   }
-  assert.deepEqual(told, [-1, -2]);
-  assert.equal(asked(), 3);
+  assert.deepEqual(reported, [-1, -2]);
+  assert.equal(requests(), 3);
 });
 
-test("stopped means that nothing is told any more", async () => {
-  const { made, told } = lines({ said: () => 3 });
-  const done = made.complete();
+test("after a stop no message is reported", async () => {
+  const { made, reported } = lines({ said: () => 3 });
+  const done = made.resync();
   made.stop();
   await done;
-  assert.deepEqual(told, []);
+  assert.deepEqual(reported, []);
 });
 
-test("whatever is lost, doubled or late: everything is told once", async () => {
+test("every message is reported once, even if frames are lost, duplicated or late", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 30 }), async (heard) => {
       let count = 0;
-      const { made, told } = lines({ said: () => count });
+      const { made, reported } = lines({ said: () => count });
       for (const seq of heard) {
         count = Math.max(count, seq);
-        made.said(line(seq));
+        made.receive(message(seq));
         if (seq % 3 === 0) {
           await settled();
         }
       }
-      await made.complete();
+      await made.resync();
       await settled();
       const all = Array.from({ length: count }, (_, index) => index + 1);
       assert.deepEqual(
-        told.map(Math.abs).sort((one, other) => one - other),
+        reported.map(Math.abs).sort((one, other) => one - other),
         all,
       );
     }),

@@ -1,4 +1,4 @@
-// Every text exists, in both languages, with the same blanks; and none is left over.
+// Tests that every text exists in both languages, with the same placeholders.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -10,9 +10,9 @@ const files = readdirSync(root, { recursive: true })
   .map((name) => ({ name, page: name.split("/")[0], source: readFileSync(new URL(name, root), "utf8") }));
 
 const ENTRY = /^ {2}(\w+): \[\s*("(?:[^"\\]|\\.)*"),\s*("(?:[^"\\]|\\.)*"),?\s*\],?$/gms;
-const blanks = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((found) => found[1]).sort();
+const placeholders = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((found) => found[1]).sort();
 
-/** By page, `shared` among them: the texts of its `strings.js`. */
+/** The texts of each `strings.js`, by page, including `shared`. */
 const texts = new Map();
 for (const { name, page, source } of files.filter((file) => file.name.endsWith("strings.js"))) {
   const found = new Map(
@@ -22,10 +22,10 @@ for (const { name, page, source } of files.filter((file) => file.name.endsWith("
   texts.set(page, found);
 }
 
-test("both languages have the same blanks", () => {
+test("both languages have the same placeholders", () => {
   for (const [page, found] of texts) {
     for (const [key, [chinese, english]] of found) {
-      assert.deepEqual(blanks(chinese), blanks(english), `${page}: ${key}`);
+      assert.deepEqual(placeholders(chinese), placeholders(english), `${page}: ${key}`);
       assert.ok(
         /[\u4e00-\u9fff]|^"[\W\d]*\{|JSON/.test(chinese),
         `${page}: ${key} is in Chinese: ${chinese}`,
@@ -48,7 +48,7 @@ test("every text that a page asks for exists", () => {
 
 const FAMILY = /\btext\(\s*`(\w+_)\$\{/g;
 
-test("where a key is put together, there are some that begin so", () => {
+test("keys that are built from a prefix exist", () => {
   for (const { name, page, source } of files) {
     const keys = [...(texts.get(page)?.keys() ?? []), ...texts.get("shared").keys()];
     for (const [, prefix] of source.matchAll(FAMILY)) {

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts speak of metrics and labels that exist, in PromQL that can be parsed."""
+"""Tests that the dashboard and the alert rules are valid PromQL and use existing metrics and labels."""
 
 import json
 import re
@@ -20,23 +20,23 @@ DASHBOARD = ROOT / "etc" / "grafana" / "tornado-chat.json"
 RULES = ROOT / "etc" / "prometheus" / "tornado-chat.rules.yml"
 SCRAPE = ROOT / "etc" / "prometheus" / "scrape.yml"
 
-OF_PROMETHEUS = {"job", "instance", "le"}
+COMMON_LABELS = {"job", "instance", "le"}
 """Labels that every series may have."""
 
 
-def known() -> dict[str, set[str]]:
-    """Every series by name, with the labels it has."""
-    series = {"up": set(OF_PROMETHEUS)}
+def labels_by_series() -> dict[str, set[str]]:
+    """Return the labels of every series by its name."""
+    series = {"up": set(COMMON_LABELS)}
     for family in Metrics().registry.collect():
-        labels = OF_PROMETHEUS | set(getattr(family, "_labelnames", ()))
+        labels = COMMON_LABELS | set(getattr(family, "_labelnames", ()))
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}
         for suffix in suffixes.get(family.type, [""]):
             series[family.name + suffix] = labels
-    series["tornado_chat_build_info"] = OF_PROMETHEUS | {"version", "python"}
+    series["tornado_chat_build_info"] = COMMON_LABELS | {"version", "python"}
     return series
 
 
-SERIES = known()
+SERIES = labels_by_series()
 
 
 def panels() -> list[dict[str, Any]]:
@@ -57,20 +57,20 @@ def expressions() -> Iterator[Any]:
         yield pytest.param(rule["expr"], id=rule["alert"])
 
 
-def below(expression: Any) -> Iterator[Any]:
-    """The expression and all its parts."""
+def subexpressions(expression: Any) -> Iterator[Any]:
+    """Yield the expression and all its parts."""
     yield expression
     for name in ("lhs", "rhs", "expr", "vector_selector", "param"):
         part = getattr(expression, name, None)
         if part is not None:
-            yield from below(part)
+            yield from subexpressions(part)
     for part in getattr(expression, "args", None) or ():
-        yield from below(part)
+        yield from subexpressions(part)
 
 
 @pytest.mark.parametrize("text", expressions())
-def test_it_asks_for_what_there_is(text: str) -> None:
-    parts = list(below(promql_parser.parse(text.replace("$__rate_interval", "5m"))))
+def test_queries_use_existing_metrics_and_labels(text: str) -> None:
+    parts = list(subexpressions(promql_parser.parse(text.replace("$__rate_interval", "5m"))))
     selectors = [part for part in parts if isinstance(part, promql_parser.VectorSelector)]
     assert selectors
     labels: set[str] = set()
@@ -81,47 +81,47 @@ def test_it_asks_for_what_there_is(text: str) -> None:
             assert matcher.name in SERIES[selector.name], f"{selector.name} has no label {matcher.name}"
     for grouping in re.findall(r"\b(?:by|on|without) \(([a-z_, ]+)\)", text):
         assert set(grouping.replace(" ", "").split(",")) <= labels
-    # Rates are of what only grows, quantiles of buckets.
+    # `rate` and `increase` take counters, `deriv` takes gauges.
     for function, name in re.findall(r"\b(rate|increase|deriv)\((\w+)", text):
-        grows = name.endswith(("_total", "_bucket", "_count", "_sum"))
-        assert grows is (function != "deriv")
+        is_counter = name.endswith(("_total", "_bucket", "_count", "_sum"))
+        assert is_counter is (function != "deriv")
 
 
 class TestDashboard:
-    def test_each_row_has_panels_that_say_what_they_show(self) -> None:
+    def test_the_dashboard_has_its_rows_and_each_panel_has_a_description(self) -> None:
         dashboard = json.loads(DASHBOARD.read_text())
         rows = [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"]
-        assert rows == ["Now", "Delivery", "Line", "Storage", "Plugins", "Process"]
+        assert rows == ["Now", "Delivery", "Queue", "Storage", "Plugins", "Process"]
         ids = [panel["id"] for panel in dashboard["panels"]]
         assert len(ids) == len(set(ids))
         assert all(panel["title"] and panel["description"] for panel in panels())
 
-    def test_it_can_be_imported_to_any_data_source(self) -> None:
+    def test_the_dashboard_can_be_imported_with_any_data_source(self) -> None:
         dashboard = json.loads(DASHBOARD.read_text())
         assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource", "job", "instance"]
         for panel in panels():
             for source in (panel["datasource"], *(target["datasource"] for target in panel["targets"])):
                 assert source == {"type": "prometheus", "uid": "${datasource}"}
 
-    def test_no_panel_covers_another(self) -> None:
-        places = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
-        for place in places:
-            assert place["x"] + place["w"] <= 24
-        for one, other in combinations(places, 2):
+    def test_no_panel_overlaps_another(self) -> None:
+        positions = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
+        for position in positions:
+            assert position["x"] + position["w"] <= 24
+        for one, other in combinations(positions, 2):
             beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
             apart = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
             assert beside or apart
 
-    def test_every_metric_of_ours_is_on_it(self) -> None:
+    def test_every_metric_of_the_server_is_on_the_dashboard(self) -> None:
         shown = " ".join(target["expr"] for panel in panels() for target in panel["targets"])
-        ours = [
+        names = [
             family.name for family in Metrics().registry.collect() if family.name.startswith("tornado_chat")
         ]
-        assert [name for name in ours if name not in shown] == []
+        assert [name for name in names if name not in shown] == []
 
 
 class TestAlerts:
-    def test_each_says_what_is_wrong_and_what_to_do(self) -> None:
+    def test_each_alert_has_a_severity_a_summary_and_a_description(self) -> None:
         names = [rule["alert"] for rule in rules()]
         assert len(names) == len(set(names))
         for rule in rules():
@@ -135,7 +135,7 @@ class TestAlerts:
         assert sample["rule_files"] == [RULES.name]
         assert [job["job_name"] for job in sample["scrape_configs"]] == ["tornado-chat"]
 
-    def test_prometheus_itself_agrees_where_it_is_installed(self) -> None:
+    def test_promtool_accepts_the_files_where_it_is_installed(self) -> None:
         promtool = shutil.which("promtool")
         commands = [
             ["check", "rules", str(RULES)],

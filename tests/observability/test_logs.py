@@ -1,4 +1,4 @@
-"""What a line of the log looks like, and what never gets into one."""
+"""Tests of the format of log lines, and of the texts that are kept out of the log."""
 
 import io
 import json
@@ -23,7 +23,10 @@ Configure = Callable[..., io.StringIO]
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
-    """Configure the log for this test; what is logged goes to the stream, and pytest sees none of it."""
+    """A function that configures logging for this test and returns the stream of the log lines.
+
+    pytest captures none of the lines.
+    """
     root = logging.getLogger()
     level = root.level
     monkeypatch.setattr(root, "handlers", [])
@@ -43,7 +46,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
 
 
 def lines(stream: io.StringIO) -> list[str]:
-    """The lines without their time."""
+    """Return the lines of ``stream`` without their time."""
     return [line.partition(" ")[2] for line in stream.getvalue().splitlines()]
 
 
@@ -61,7 +64,7 @@ def test_a_line_of_text(configure: Configure) -> None:
     )
 
 
-def test_no_level_shows_what_the_database_is_asked(configure: Configure) -> None:
+def test_no_level_shows_the_queries(configure: Configure) -> None:
     stream = configure(level="debug")
     peewee = logging.getLogger("peewee")
     peewee.debug(("INSERT INTO message VALUES (?)", ["what somebody said"]))
@@ -122,7 +125,7 @@ def test_json(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
-def test_an_exception_is_on_the_same_line(configure: Configure, format: str) -> None:
+def test_a_traceback_is_on_the_line_of_its_event(configure: Configure, format: str) -> None:
     stream = configure(format)
     try:
         raise FileNotFoundError(2, f"GET /chat?token={TOKEN}")
@@ -153,7 +156,7 @@ def test_no_token_gets_into_the_log(configure: Configure, format: str, name: str
     assert "sessionId=1&token=[token]&type=0" in text
 
 
-def test_the_journal_has_its_own_time(configure: Configure) -> None:
+def test_lines_for_journald_have_a_priority_and_no_time(configure: Configure) -> None:
     stream = configure(environ={"JOURNAL_STREAM": "8:12345"}, level="debug")
     for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
         log.log(level, "x", extra=fields(a=1))
@@ -166,19 +169,19 @@ def test_the_journal_has_its_own_time(configure: Configure) -> None:
     ]
 
 
-def test_warnings_are_events_too(configure: Configure) -> None:
+def test_python_warnings_are_logged(configure: Configure) -> None:
     stream = configure()
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         logging.captureWarnings(False)
-        logging.captureWarnings(True)  # inside: catch_warnings has put the printing one back
+        logging.captureWarnings(True)  # again: catch_warnings has restored the function that prints
         warnings.warn("old\nthing", DeprecationWarning, stacklevel=1)
     assert "WARNING py.warnings" in lines(stream)[0]
     assert len(lines(stream)) == 1
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "expected"),
     [
         (ValueError("said between us"), "ValueError"),
         (KeyError("said between us"), "KeyError"),
@@ -192,12 +195,12 @@ def test_warnings_are_events_too(configure: Configure) -> None:
         (TimeoutError(), "TimeoutError"),
     ],
 )
-def test_what_is_said_of_an_error_is_nobody_elses_words(error: Exception, words: str) -> None:
-    assert described(error) == words
+def test_the_description_of_an_error_quotes_no_message_text(error: Exception, expected: str) -> None:
+    assert described(error) == expected
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
-def test_a_traceback_has_the_lines_and_the_causes_and_none_of_the_words(
+def test_a_traceback_has_the_code_lines_and_the_causes_but_no_error_texts(
     configure: Configure, format: str
 ) -> None:
     stream = configure(format)
@@ -212,12 +215,12 @@ def test_a_traceback_has_the_lines_and_the_causes_and_none_of_the_words(
         log.exception("it failed")
     (line,) = stream.getvalue().splitlines()
     assert said not in line
-    assert line.index("KeyError") < line.index("which was the cause of") < line.index("ExceptionGroup")
+    assert line.index("KeyError") < line.index("this error was the cause of") < line.index("ExceptionGroup")
     assert "ValueError" in line
     assert "raise KeyError(said)" in line
 
 
-def test_of_other_libraries_there_is_no_debugging_and_nothing_in_quotes(configure: Configure) -> None:
+def test_debug_records_and_quoted_texts_of_other_libraries_are_left_out(configure: Configure) -> None:
     stream = configure(level="debug")
     other = logging.getLogger("peewee")
     other.debug(("INSERT", ["between us"]))
@@ -226,16 +229,16 @@ def test_of_other_libraries_there_is_no_debugging_and_nothing_in_quotes(configur
     assert lines(stream) == ["WARNING peewee query … failed", "DEBUG tornado_chat_mine.part of a plugin"]
 
 
-def test_a_thread_that_falls_is_an_event(configure: Configure) -> None:
+def test_the_error_that_ends_a_thread_is_logged(configure: Configure) -> None:
     stream = configure()
 
-    def fall() -> None:
+    def fail() -> None:
         raise ValueError("between us")
 
-    thread = threading.Thread(target=fall, name="writer")
+    thread = threading.Thread(target=fail, name="writer")
     thread.start()
     thread.join()
     (line,) = stream.getvalue().splitlines()
-    assert "CRITICAL tornado_chat.observability.logs a thread has ended by an error thread=writer" in line
-    assert "in fall" in line
+    assert "CRITICAL tornado_chat.observability.logs a thread has ended with an error thread=writer" in line
+    assert "in fail" in line
     assert "between us" not in line.replace('ValueError(\\"between us\\")', "")

@@ -1,4 +1,4 @@
-"""The instruments count right, and what they show is named as Prometheus has it."""
+"""Tests of the instruments, of the metrics made from them, and of their history."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ UNITS = ("_seconds", "_bytes", "_timestamp_seconds")
 TIMES = st.lists(st.floats(0, 100), max_size=60)
 
 
-class TestBuckets:
+class TestHistogram:
     def test_a_value_that_equals_a_bound_counts_below_it(self) -> None:
         buckets = Histogram((1.0, 2.0))
         for value in (0.5, 1.0, 1.5, 2.0, 3.0):
@@ -38,7 +38,7 @@ class TestBuckets:
             one_by_one.observe(now - start)
         assert sum(at_once.counts) == len(starts)
         assert at_once.sum == pytest.approx(one_by_one.sum, abs=1e-6)
-        # A value on a bound may fall to either side by the last bit of a float.
+        # A value on a bound may fall to either side of it by rounding.
         edges = sum(
             any(abs(now - start - bound) < 1e-9 for bound in DELIVERY_BOUNDS_SECONDS) for start in starts
         )
@@ -66,7 +66,7 @@ class TestBuckets:
 
 
 class TestFamilies:
-    def test_every_metric_is_there_before_anything_has_happened(self) -> None:
+    def test_every_metric_exists_before_the_first_event(self) -> None:
         families = {family.name for family in Metrics().registry.collect()}
         assert len(families) > 30
         assert {
@@ -75,24 +75,26 @@ class TestFamilies:
             "tornado_chat_queue_length",
         } < families
 
-    def test_names_are_as_prometheus_has_them(self) -> None:
+    def test_names_follow_the_conventions_of_prometheus(self) -> None:
         for family in Metrics().registry.collect():
             assert re.fullmatch(r"(tornado_chat|process)_[a-z_]+", family.name)
             assert not family.name.endswith(("_total", "_count", "_sum", "_milliseconds", "_ms", "_kb"))
             if family.type == "histogram":
                 assert family.name.endswith((*UNITS, "_size"))
 
-    def test_every_metric_says_what_it_is_good_for(self) -> None:
+    def test_every_metric_has_a_help_text(self) -> None:
         for family in Metrics().registry.collect():
             if family.name.startswith("tornado_chat_"):
                 assert len(family.documentation) > 20
                 assert family.documentation.endswith(".")
 
-    def test_what_is_shown_can_be_parsed_and_has_no_creation_times(self) -> None:
+    def test_the_text_format_can_be_parsed_and_has_no_creation_times(self) -> None:
         metrics = Metrics()
         metrics.refused.add("chat", "token_expired")
         metrics.storage.delivery.observe(0.002)
-        metrics.gauges = lambda: Gauges(line=3, waiters={"ready": 1}, rooms={("session", "active"): 2})
+        metrics.gauges = lambda: Gauges(
+            queue_length=3, waiters={"ready": 1}, rooms={("session", "active"): 2}
+        )
         text = metrics.text().decode()
         samples = {
             (sample.name, *sorted(sample.labels.values())): sample.value
@@ -117,8 +119,8 @@ class TestFamilies:
         assert other.registry.get_sample_value(name, labels) == 0
 
 
-class Loop:
-    """A clock, and the one timer that somebody has set."""
+class FakeLoop:
+    """A stand-in for the event loop: a clock and one timer."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -127,7 +129,7 @@ class Loop:
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, action: object) -> "Loop":
+    def call_at(self, when: float, action: object) -> "FakeLoop":
         self.due = (when, action)
         return self
 
@@ -135,6 +137,7 @@ class Loop:
         self.due = None
 
     def run(self, seconds: float, late: float = 0.0) -> None:
+        """Let ``seconds`` pass; the timer is called ``late`` seconds after it is due."""
         end = self.now + seconds
         while self.due is not None and self.due[0] + late <= end:
             when, action = self.due
@@ -145,24 +148,24 @@ class Loop:
 
 class TestHistory:
     @pytest.fixture
-    def loop(self) -> Loop:
-        return Loop()
+    def loop(self) -> FakeLoop:
+        return FakeLoop()
 
     @pytest.fixture
     def metrics(self) -> Metrics:
         return Metrics()
 
     @pytest.fixture
-    def history(self, metrics: Metrics, loop: Loop) -> MetricsHistory:
+    def history(self, metrics: Metrics, loop: FakeLoop) -> MetricsHistory:
         as_loop: asyncio.AbstractEventLoop = loop  # type: ignore[assignment]
         history = MetricsHistory(metrics, as_loop, wall_clock=lambda: loop.now + 1e9)
         history.start()
         return history
 
-    def test_a_step_tells_what_happened_in_it(
-        self, history: MetricsHistory, metrics: Metrics, loop: Loop
+    def test_a_point_has_the_rates_of_its_step_and_the_state_at_its_end(
+        self, history: MetricsHistory, metrics: Metrics, loop: FakeLoop
     ) -> None:
-        metrics.gauges = lambda: Gauges(line=4, longest_wait=70.0)
+        metrics.gauges = lambda: Gauges(queue_length=4, longest_wait=70.0)
         metrics.endpoint_meters["chat"].open = 7
         metrics.endpoint_meters["chat"].messages = 50
         metrics.endpoint_meters["user"].messages = 50
@@ -181,8 +184,8 @@ class TestHistory:
         assert (history.points[1].received, history.points[1].p50) == (0.0, None)
         assert history.points[1].time > history.points[0].time
 
-    def test_the_last_minute_forgets_what_is_older(
-        self, history: MetricsHistory, metrics: Metrics, loop: Loop
+    def test_the_last_minute_leaves_out_older_messages(
+        self, history: MetricsHistory, metrics: Metrics, loop: FakeLoop
     ) -> None:
         metrics.endpoint_meters["chat"].messages = 600
         loop.run(30)
@@ -190,11 +193,11 @@ class TestHistory:
         loop.run(90)
         assert history.last_minute() == (0.0, 0.0, None, None)
 
-    def test_it_keeps_a_quarter_of_an_hour(self, history: MetricsHistory, loop: Loop) -> None:
+    def test_the_history_holds_a_quarter_of_an_hour(self, history: MetricsHistory, loop: FakeLoop) -> None:
         loop.run(3600)
         assert len(history.points) == MAX_STEPS
 
-    def test_a_late_timer_is_lag(self, history: MetricsHistory, metrics: Metrics, loop: Loop) -> None:
+    def test_a_late_timer_is_lag(self, history: MetricsHistory, metrics: Metrics, loop: FakeLoop) -> None:
         loop.run(STEP_SECONDS + 1)
         assert history.lag == 0.0
         loop.run(1, late=0.4)
@@ -204,18 +207,18 @@ class TestHistory:
         assert history.lag == 0.0
         assert max(point.lag for point in history.points) == pytest.approx(0.4)
 
-    def test_it_stops(self, history: MetricsHistory, loop: Loop) -> None:
+    def test_a_stopped_history_takes_no_more_steps(self, history: MetricsHistory, loop: FakeLoop) -> None:
         history.stop()
         loop.run(100)
         assert history.points == ()
 
 
-def test_numbers_of_several_processes_stay_apart() -> None:
+def test_samples_of_several_processes_are_not_added_up() -> None:
     one, two = Metrics(), Metrics()
     one.endpoint_meters["chat"].opened, two.endpoint_meters["chat"].opened = 3, 4
     two.queue_wait.observe(7.0)
-    text = multiprocess.text(
-        {2: multiprocess.frozen(two.registry), 1: multiprocess.frozen(one.registry)}
+    text = multiprocess.render(
+        {2: multiprocess.take_snapshot(two.registry), 1: multiprocess.take_snapshot(one.registry)}
     ).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert len(families) == text.count("# TYPE ")
@@ -229,7 +232,7 @@ def test_numbers_of_several_processes_stay_apart() -> None:
     counts = {sample.labels["process"]: sample.value for sample in waits if sample.name.endswith("_count")}
     assert counts == {"1": 0.0, "2": 1.0}
 
-    def numbers(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    def sample_keys(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
         found = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return {
             (sample.name, tuple(sorted((k, v) for k, v in sample.labels.items() if k != "process")))
@@ -237,4 +240,4 @@ def test_numbers_of_several_processes_stay_apart() -> None:
             if sample.labels.get("process", "2") == "2"
         }
 
-    assert numbers(text) == numbers(two.text().decode())  # nothing is left out
+    assert sample_keys(text) == sample_keys(two.text().decode())  # no sample is left out

@@ -1,4 +1,4 @@
-"""``docs/monitoring.md`` is what the code and the alerts are."""
+"""Tests that ``docs/monitoring.md`` agrees with the code and the alert rules."""
 
 import json
 import re
@@ -19,15 +19,15 @@ def test_the_page_is_up_to_date() -> None:
     )
 
 
-def test_it_has_all_alerts_with_their_severity() -> None:
+def test_the_page_has_all_alerts_with_their_severity() -> None:
     groups = yaml.safe_load((ROOT / "etc" / "prometheus" / "tornado-chat.rules.yml").read_text())["groups"]
     rules = {rule["alert"]: rule["labels"]["severity"] for group in groups for rule in group["rules"]}
-    told = re.findall(r"^\| (TornadoChat\w+) \| .+ \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
-    assert dict(told) == rules
-    assert len(told) == len(rules)
+    documented = re.findall(r"^\| (TornadoChat\w+) \| .+ \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert dict(documented) == rules
+    assert len(documented) == len(rules)
 
 
-def test_the_page_names_the_files_that_are_there() -> None:
+def test_the_files_that_the_page_names_exist() -> None:
     for name in re.findall(r"`(etc/[\w./-]+)`", PAGE.read_text()):
         assert (ROOT / name).is_file()
     assert json.loads((ROOT / "etc" / "grafana" / "tornado-chat.json").read_text())["title"] == "tornado-chat"

@@ -50,7 +50,7 @@ class Room:
         self.page = page
         self.composer = page.get_by_role("textbox", name=re.compile("Message|消息|^To .* only|^只发给"))
         self.messages = page.locator(".message")
-        self.standing = page.locator("#standing")
+        self.standing = page.locator("#connection-status")
 
     @property
     def context(self) -> BrowserContext:
@@ -66,15 +66,15 @@ class Room:
         await self.composer.press("Enter")
 
     def message(self, text: str) -> Locator:
-        return self.page.locator(".message", has=self.page.locator(".words", has_text=text))
+        return self.page.locator(".message", has=self.page.locator(".text", has_text=text))
 
     async def shows(self, *texts: str) -> None:
         """Wait until the conversation is exactly this."""
-        await expect(self.page.locator(".message .words")).to_have_text(list(texts))
+        await expect(self.page.locator(".message .text")).to_have_text(list(texts))
 
-    async def became(self, text: str, fate: str) -> None:
-        """Wait until the fate of an own message is ``sending``, ``stored`` or ``seen``."""
-        await expect(self.message(text)).to_have_attribute("data-fate", fate)
+    async def became(self, text: str, delivery: str) -> None:
+        """Wait until the delivery state of an own message is ``sending``, ``stored`` or ``read``."""
+        await expect(self.message(text)).to_have_attribute("data-delivery", delivery)
 
     async def menu(self, item: str) -> None:
         await self.page.locator("#menu-button").click()

@@ -19,10 +19,10 @@ class Console:
         self.ready = page.get_by_role("switch", name=re.compile("Take new visitors|接待新访客"))
         self.panels = page.locator(".panel")
         self.composer = page.locator(".panel.active").get_by_role("textbox")
-        self.line = page.locator("#line-rows .line-name")
+        self.line = page.locator("#queue-rows .queue-name")
         self.rows = page.locator(".row")
-        self.told = page.locator("#told")
-        self.standing = page.locator("#standing")
+        self.told = page.locator("#toast")
+        self.standing = page.locator("#connection-status")
 
     @classmethod
     async def open(
@@ -35,11 +35,11 @@ class Console:
         return console
 
     async def connected(self) -> None:
-        await expect(self.page.locator("#my-standing")).to_have_attribute("data-connected", "true")
+        await expect(self.page.locator("#my-connection")).to_have_attribute("data-connected", "true")
 
     async def take_new(self) -> None:
         await self.ready.click()
-        await expect(self.page.locator("#ready-words")).to_have_text(re.compile("next one|下一位"))
+        await expect(self.page.locator("#ready-description")).to_have_text(re.compile("next one|下一位"))
 
     def row(self, name: str) -> Locator:
         return self.rows.filter(has=self.page.locator(".row-name", has_text=name))
@@ -58,17 +58,17 @@ class Console:
 
     async def shows(self, name: str, *texts: str) -> None:
         """Wait until the open conversation is exactly this."""
-        await expect(self.panel(name).locator(".message .words")).to_have_text(list(texts))
+        await expect(self.panel(name).locator(".message .text")).to_have_text(list(texts))
 
-    async def became(self, text: str, fate: str) -> None:
-        message = self.page.locator(".message", has=self.page.locator(".words", has_text=text))
-        await expect(message).to_have_attribute("data-fate", fate)
+    async def became(self, text: str, delivery: str) -> None:
+        message = self.page.locator(".message", has=self.page.locator(".text", has_text=text))
+        await expect(message).to_have_attribute("data-delivery", delivery)
 
     async def back_to_the_beginning(self, end: str) -> None:
         """Scroll up from ``end`` until nothing more comes."""
         log = self.page.get_by_role("log")
         await expect(log.get_by_text(end, exact=True)).to_be_in_viewport()
-        while not await log.locator(".words").first.filter(has_text=re.compile("^line 0$")).count():
+        while not await log.locator(".text").first.filter(has_text=re.compile("^line 0$")).count():
             await log.evaluate("log => log.scrollTo(0, 0)")
             await self.page.wait_for_timeout(50)
 

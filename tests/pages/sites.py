@@ -111,7 +111,7 @@ class Corner:
         self.inside: FrameLocator = page.frame_locator("tornado-chat iframe")
         self.composer = self.inside.get_by_role("textbox", name=re.compile("Message|消息"))
         self.heading = self.inside.get_by_role("heading", level=1)
-        self.place = self.inside.locator("#place")
+        self.place = self.inside.locator("#position")
         self.again = self.inside.get_by_role("button", name="New conversation")
 
     async def open(self) -> None:
@@ -142,15 +142,15 @@ class Corner:
         await self.composer.press("Enter")
 
     def message(self, text: str) -> Locator:
-        return self.inside.locator(".message", has=self.inside.locator(".words", has_text=text))
+        return self.inside.locator(".message", has=self.inside.locator(".text", has_text=text))
 
     async def shows(self, *texts: str) -> None:
         """Wait until the conversation is exactly this."""
-        await expect(self.inside.locator(".message .words")).to_have_text(list(texts))
+        await expect(self.inside.locator(".message .text")).to_have_text(list(texts))
 
-    async def became(self, text: str, fate: str) -> None:
-        """Wait until the fate of an own message is ``held``, ``sending``, ``stored`` or ``seen``."""
-        await expect(self.message(text)).to_have_attribute("data-fate", fate)
+    async def became(self, text: str, delivery: str) -> None:
+        """Wait until the delivery state of an own message is ``held``, ``sending``, ``stored`` or ``read``."""
+        await expect(self.message(text)).to_have_attribute("data-delivery", delivery)
 
 
 class Visitors:

@@ -21,10 +21,10 @@ class Desk:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.notices = page.locator(".notice")
-        self.standing = page.locator("#standing")
+        self.standing = page.locator("#connection-status")
 
     async def ready(self) -> "Desk":
-        await expect(self.page.locator("#my-standing")).to_have_attribute("data-connected", "true")
+        await expect(self.page.locator("#my-connection")).to_have_attribute("data-connected", "true")
         return self
 
     def pane(self, session: int) -> "Pane":
@@ -42,7 +42,7 @@ class Desk:
         return self.pane(session)
 
     def tab(self, name: str) -> Locator:
-        return self.page.locator("#watching-rows button", has_text=name)
+        return self.page.locator("#session-rows button", has_text=name)
 
     async def put_aside(self, session: int) -> None:
         await self.pane(session).menu("Put aside")
@@ -57,11 +57,11 @@ class Pane:
         self.state = place.locator(".state")
         self.record = place.locator(".record")
         self.field = place.locator(".record textarea")
-        self.end = place.locator(".script-end")
+        self.end = place.locator(".transcript-end")
 
     async def hears(self, *lines: str) -> None:
         """Wait until exactly this was said by the two."""
-        await expect(self.script.locator(".line .words")).to_have_text(list(lines))
+        await expect(self.script.locator(".transcript-message .text")).to_have_text(list(lines))
 
     async def live(self) -> "Pane":
         await expect(self.state).to_have_attribute("data-state", "live")
@@ -73,7 +73,7 @@ class Pane:
 
     async def wrote(self, *messages: str) -> None:
         """Wait until the record is exactly this."""
-        await expect(self.record.locator(".message .words")).to_have_text(list(messages))
+        await expect(self.record.locator(".message .text")).to_have_text(list(messages))
 
     async def menu(self, item: str) -> None:
         await self.place.locator(".more").click()

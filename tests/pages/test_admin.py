@@ -33,7 +33,7 @@ class Moody(Plugin):
 class Dashboard:
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.standing = page.locator("#standing")
+        self.standing = page.locator("#health")
         self.problems = page.locator("#problems")
 
     @classmethod
@@ -172,12 +172,12 @@ async def test_a_server_that_is_away_is_waited_for(
     await expect(admin.standing).to_have_text("No answer")
     await expect(admin.page.locator("#as-of")).to_contain_text(" ago")
     await expect(admin.value("People in line")).to_have_text("1")
-    await expect(admin.page.locator("html")).to_have_class("old")
+    await expect(admin.page.locator("html")).to_have_class("stale")
     assert await findings(admin.page) == []
     await process.start()
     await expect(admin.standing).to_have_text("Serving")
-    await expect(admin.page.locator("#away")).to_be_hidden()
-    await expect(admin.page.locator("html")).not_to_have_class("old")
+    await expect(admin.page.locator("#unreachable")).to_be_hidden()
+    await expect(admin.page.locator("html")).not_to_have_class("stale")
 
 
 @pytest.mark.gen_test

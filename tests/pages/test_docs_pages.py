@@ -115,7 +115,7 @@ async def test_what_is_copied_can_be_run(process: Process, people: People) -> No
     await house.waiter(5)
     await (await house.user(1)).until("connect_success")
     page = await people.page(f"{process.url}/docs/http")
-    chat = await page.locator("#start ~ .copying code, #start ~ pre code").text_content() or ""
+    chat = await page.locator("#start ~ .copy-box code, #start ~ pre code").text_content() or ""
     assert f"CHAT={process.url}\n" in chat
     others = {"rate_session": VISITOR, "read_notification": COUNSELLOR}
     ran = 0
@@ -123,7 +123,7 @@ async def test_what_is_copied_can_be_run(process: Process, people: People) -> No
         name = await entry.get_attribute("id") or ""
         if name in OF_ACCOUNTS:
             continue  # for the server's own pages: they take an account, and its cookie
-        command = await entry.locator(".copying code").text_content() or ""
+        command = await entry.locator(".copy-box code").text_content() or ""
         assert command.startswith("curl")
         command = command.replace("curl", "curl -s -o /dev/null -w '%{http_code}'", 1)
         shell = await asyncio.create_subprocess_exec(

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from tests.pages.conftest import DESK, PHONE, People
 from tests.pages.test_room_accessible import findings
 from tests.storage.conftest import database, database_file, transact
-from tests.storage.people import LIN, build, say
+from tests.storage.people import LIN, build_sample, post
 from tornado_chat.data_management import backup_files
 from tornado_chat.data_management.person_export import PersonData
 from tornado_chat.plugins.data_keepers import DataKeepers
@@ -23,8 +23,8 @@ __all__ = ["database", "database_file"]
 async def test_a_persons_page(
     people: People, database: pw.Database, tmp_path: Path, size: tuple[int, int], scheme: str
 ) -> None:
-    world = build(database, over=False)
-    say(database, world.session, LIN, "<img src=x onerror='document.title=1'>", "word" * 200)
+    sample = build_sample(database, over=False)
+    post(database, sample.session, LIN, "<img src=x onerror='document.title=1'>", "word" * 200)
     transact(database, lambda tx: operations.add(tx, "root", "export", "done", LIN))
     backup_files.write(
         PersonData(database, DataKeepers(), LIN, ""), tmp_path, "en", "1", 1, lambda count: None

@@ -36,7 +36,7 @@ async def test_axe_finds_nothing(
     counsellor = await people.room(process.url, COUNSELLOR, session, **look)
     await visitor.say("Hello")
     await counsellor.say("What brings you here?")
-    await visitor.became("Hello", "seen")
+    await visitor.became("Hello", "read")
     await counsellor.composer.press_sequentially("And")
     await expect(visitor.page.get_by_text("is typing")).to_be_visible()
     assert await findings(visitor.page) == []
@@ -55,7 +55,7 @@ async def test_axe_finds_nothing(
     await expect(visitor.standing).to_contain_text("offline")
     assert await findings(visitor.page) == []
     await visitor.context.set_offline(False)
-    await visitor.became("unsent", "seen")
+    await visitor.became("unsent", "read")
 
     await counsellor.menu("End the session")
     await counsellor.page.get_by_role("dialog").get_by_role("button", name="End the session").click()

@@ -50,7 +50,7 @@ async def test_offline_is_told_and_what_was_written_goes_out_afterwards(
     visitor = await people.room(process.url, VISITOR, session)
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await visitor.say("before")
-    await visitor.became("before", "seen")
+    await visitor.became("before", "read")
 
     await visitor.context.set_offline(True)
     await expect(visitor.standing).to_contain_text("You are offline")
@@ -61,7 +61,7 @@ async def test_offline_is_told_and_what_was_written_goes_out_afterwards(
 
     await visitor.context.set_offline(False)
     await expect(visitor.standing).to_contain_text("Connected again")
-    await visitor.became("from the tunnel", "seen")
+    await visitor.became("from the tunnel", "read")
     await visitor.shows("before", "meanwhile", "from the tunnel")
     await counsellor.shows("before", "meanwhile", "from the tunnel")
     await expect(visitor.standing).to_have_text("Try now")  # the button, which nobody sees
@@ -85,7 +85,7 @@ async def test_cuts_in_the_middle_of_talking_lose_and_double_nothing(
             await visitor.say(f"mine {number}")
             said.append(f"mine {number}")
         for number in range(8):
-            await visitor.became(f"mine {number}", "seen")
+            await visitor.became(f"mine {number}", "read")
         await counsellor.shows(*said)
         await visitor.shows(*said)
         assert proxy.cuts
@@ -102,12 +102,12 @@ async def test_an_acknowledgement_that_was_lost_doubles_nothing(
         visitor = await people.room(proxy.url.replace("ws", "http"), VISITOR, session)
         counsellor = await people.room(process.url, COUNSELLOR, session)
         await visitor.say("again")
-        await visitor.became("again", "seen")
+        await visitor.became("again", "read")
         for link in proxy.links:
             link.limit_down = link.down + 1  # the first byte of the answer is the last that arrives
         await visitor.say("again")
         await counsellor.shows("again", "again")
-        await expect(visitor.page.locator('.message[data-fate="seen"]')).to_have_count(2)
+        await expect(visitor.page.locator('.message[data-delivery="read"]')).to_have_count(2)
         await visitor.shows("again", "again")
 
 
@@ -170,7 +170,7 @@ async def test_a_restart_of_the_server_heals_by_itself(
     await visitor.say("while it was away")
     await visitor.became("while it was away", "sending")
     await process.start()
-    await visitor.became("while it was away", "seen")
+    await visitor.became("while it was away", "read")
     for room in (visitor, counsellor):
         await room.shows("before", "while it was away")
     await expect(visitor.page.locator("#presence")).to_have_text("Here now")
@@ -197,7 +197,7 @@ async def test_unsent_messages_survive_a_reload_in_their_order(process: Process,
     await page.goto(f"{process.url}/static/none")
     await page.evaluate("kept => Object.assign(sessionStorage, JSON.parse(kept))", kept)
     await page.goto(url)
-    await expect(page.locator('.message[data-fate="stored"]')).to_have_count(2)
-    await expect(page.locator(".message .words")).to_have_text(["one", "two"])
+    await expect(page.locator('.message[data-delivery="stored"]')).to_have_count(2)
+    await expect(page.locator(".message .text")).to_have_text(["one", "two"])
     counsellor = await people.room(process.url, COUNSELLOR, session)
     await counsellor.shows("one", "two")

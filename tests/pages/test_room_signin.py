@@ -44,7 +44,7 @@ async def test_a_counsellor_signs_in_and_talks(
     await page.context.set_offline(False)
     await page.wait_for_url("**/signin?next=*")
     await enter(page, "chen")
-    await counsellor.became("Take your time", "seen")
+    await counsellor.became("Take your time", "read")
     await visitor.shows("What brings you here?", "Take your time")
     await expect(counsellor.composer).to_have_value("half a sentence")
 
@@ -83,7 +83,7 @@ async def test_a_frame_goes_on_with_the_next_token(house: House, people: People,
     composer = frame.get_by_role("textbox", name="Message")
     await composer.fill("Hello")
     await composer.press("Enter")
-    await expect(frame.locator(".message")).to_have_attribute("data-fate", "stored")
+    await expect(frame.locator(".message")).to_have_attribute("data-delivery", "stored")
 
 
 @pytest.mark.gen_test

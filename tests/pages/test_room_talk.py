@@ -28,7 +28,7 @@ async def test_they_see_each_other_and_what_became_of_what_they_said(
     await expect(counsellor.page).to_have_title("Lin · Counselling session")
 
     await visitor.say("Hello")
-    await visitor.became("Hello", "seen")
+    await visitor.became("Hello", "read")
     await counsellor.composer.press_sequentially("What")
     await expect(visitor.page.get_by_text("Chen is typing")).to_be_visible()
     await counsellor.say("What brings you here?")
@@ -84,7 +84,7 @@ async def test_two_tabs_of_one_person_show_the_same(process: Process, people: Pe
     await tab.say("from the other")
     for room in (visitor, tab, counsellor):
         await room.shows("from the one", "from the other")
-    await tab.became("from the one", "seen")
+    await tab.became("from the one", "read")
 
 
 @pytest.mark.gen_test
@@ -159,7 +159,7 @@ async def test_a_counsellor_calls_a_supervisor_and_both_talk(process: Process, p
     await record.say("She asks for more than I know.")
     for room in (record, supervisor):
         await room.shows("How can I help?", "She asks for more than I know.")
-    await supervisor.became("How can I help?", "seen")
+    await supervisor.became("How can I help?", "read")
     await counsellor.shows()
 
 

@@ -31,7 +31,7 @@ async def test_axe_finds_nothing(
             await supervisor.page.locator("#to-inbox").click()
         pane = await (await supervisor.open(session.number)).live()
     await pane.write("How is it going?")
-    await expect(pane.record.locator(".message")).to_have_attribute("data-fate", "stored")
+    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "stored")
     await one.say("more")
     await two.consultant.close(4000)
     await expect(pane.end).to_be_visible()

@@ -27,7 +27,7 @@ async def test_an_alert_stays_on_top_until_it_is_acknowledged(
     await one.say("hello", "hello", f"我{WORD}了")
     alert = supervisor.page.locator(".notice.alert")
     await expect(alert).to_contain_text("Alert: Lin and Chen")
-    await expect(alert.locator(".notice-msg")).to_have_count(0)  # the server's words would say less
+    await expect(alert.locator(".notice-message")).to_have_count(0)  # the server's words would say less
     await expect(supervisor.page.get_by_role("alert").filter(has_text="Alert: Lin and Chen")).to_be_visible()
     await expect(supervisor.page).to_have_title("⚠ Open alerts: 1 · Supervision desk")
     pane = await supervisor.open(one.number)

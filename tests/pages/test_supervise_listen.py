@@ -43,7 +43,9 @@ async def test_a_call_arrives_is_opened_and_talked_about(process: Process, peopl
     await visitor.say("For weeks.")
     await consultant.say("What keeps you awake?")
     await pane.hears("I cannot sleep.", "For weeks.", "What keeps you awake?")
-    await expect(pane.script.locator(".line .by:not(.hidden)")).to_have_text(["Lin", "Chen"])
+    await expect(pane.script.locator(".transcript-message .author:not(.visually-hidden)")).to_have_text(
+        ["Lin", "Chen"]
+    )
 
     await expect(pane.record).to_contain_text("Here now · Lin does not see this")
     await expect(pane.field).to_have_attribute("placeholder", "To Chen only…")
@@ -53,7 +55,7 @@ async def test_a_call_arrives_is_opened_and_talked_about(process: Process, peopl
     await record.shows("Ask about the nights before.")
     await record.say("I will.")
     await pane.wrote("Ask about the nights before.", "I will.")
-    await record.became("I will.", "seen")
+    await record.became("I will.", "read")
 
     for room in (visitor, consultant):
         await room.shows("I cannot sleep.", "For weeks.", "What keeps you awake?")
@@ -93,7 +95,7 @@ async def test_two_sessions_side_by_side_stay_apart_and_where_they_are(
     berg = await house.chat(token("consultant", 2), one.record, type=1)
     await berg.send_json({"msg": "are you there?"})
     row = supervisor.tab("Lin")
-    await expect(row.locator(".lines-count")).to_have_text("2 2 new in the session")
+    await expect(row.locator(".messages-count")).to_have_text("2 2 new in the session")
     await expect(row).to_contain_text("1 from Chen to you")
     await second.field.fill("half a thou")
     kept = await supervisor.page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
@@ -104,7 +106,7 @@ async def test_two_sessions_side_by_side_stay_apart_and_where_they_are(
     await supervisor.ready()
     await expect(supervisor.page.locator(".pane").first).to_have_id(f"session-{two.number}")
     await expect(first.place).to_be_hidden()
-    await expect(row.locator(".lines-count")).to_have_text("2 2 new in the session")
+    await expect(row.locator(".messages-count")).to_have_text("2 2 new in the session")
     await second.hears("second, before")
     await second.wrote("to Berg")
     await expect(second.field).to_have_value("half a thou")
@@ -131,7 +133,7 @@ async def test_the_end_is_told_and_stays_and_closing_asks(process: Process, peop
     await pane.write("Well done.")  # the two of them go on
     while (await consultant.recv_json())["msg"] != "Well done.":
         pass
-    await expect(pane.record.locator(".message")).to_have_attribute("data-fate", "stored")
+    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "stored")
     await supervisor.page.reload()
     await expect(pane.end).to_contain_text("The session ended at")
     await pane.hears("goodbye")
@@ -166,7 +168,7 @@ async def test_a_link_leads_to_a_session_and_a_new_call_to_a_new_record(
     assert "#" not in supervisor.page.url
     await expect(supervisor.page.locator(".notice.unread")).to_have_count(0)  # whoever is there has come
     await pane.write("first")
-    await expect(pane.record.locator(".message")).to_have_attribute("data-fate", "stored")
+    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "stored")
     await pane.menu("End the supervision")
     await expect(pane.record).to_contain_text("The supervision with Chen is over")
     await expect(pane.field).to_be_hidden()

@@ -91,7 +91,7 @@ async def test_a_restart_of_the_server_heals_by_itself(
     await pane.live()
     await pane.hears("before", "after")
     await pane.wrote("while it was away")
-    await expect(pane.record.locator(".message")).to_have_attribute("data-fate", "stored")
+    await expect(pane.record.locator(".message")).to_have_attribute("data-delivery", "stored")
     await expect(supervisor.notices).to_have_count(1)
 
 

@@ -91,7 +91,7 @@ async def test_everything_is_within_reach_of_the_keyboard(visitors: Visitors) ->
     await keyboard.press("Enter")
     await expect(corner.composer).to_be_focused()
     await took(await visitors.waiter())
-    await expect(corner.inside.locator("#news")).to_have_text("Bob has joined")
+    await expect(corner.inside.locator("#announcement")).to_have_text("Bob has joined")
     await corner.inside.get_by_role("button", name="End the conversation").focus()
     await keyboard.press("Enter")
     await expect(corner.inside.get_by_role("dialog")).to_be_visible()
@@ -183,7 +183,7 @@ async def test_opened_by_its_own_address_it_is_a_page(process: Process, people: 
     await (await house.waiter(7)).until("new_connection")
     await page.get_by_role("textbox", name="Message").fill("x" * 200)
     await page.keyboard.press("Enter")
-    await expect(page.locator('.message[data-fate="stored"]')).to_be_visible()
+    await expect(page.locator('.message[data-delivery="stored"]')).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
     await page.reload()
     await expect(page.locator(".message")).to_have_count(1)

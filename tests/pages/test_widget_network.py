@@ -59,7 +59,7 @@ async def test_a_restart_of_the_server_heals_by_itself(
     waiting = await (await visitors.visit()).start()
     await expect(waiting.place).to_have_text("You are next")
     await visitors.process.stop(signal.SIGKILL)
-    await expect(talking.inside.locator("#standing")).to_contain_text("onnect")
+    await expect(talking.inside.locator("#connection-status")).to_contain_text("onnect")
     await talking.say("while it was away")
     await talking.became("while it was away", "sending")
     await visitors.serve()

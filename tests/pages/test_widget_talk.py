@@ -27,7 +27,7 @@ async def test_from_the_line_through_a_conversation_to_the_rating(visitors: Visi
     await expect(corner.heading).to_have_text("Bob")
     await expect(corner.place).to_be_hidden()
     await waiter.tell("read", {"seq": 1}, to=user)
-    await corner.became("Where is my parcel?", "seen")
+    await corner.became("Where is my parcel?", "read")
     await waiter.tell("typing", {"typing": True}, to=user)
     await expect(corner.inside.get_by_text("Bob is typing")).to_be_visible()
     await waiter.tell("message_text", {"message": "See https://track.example/4711."}, to=user)

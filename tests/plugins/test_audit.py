@@ -1,4 +1,4 @@
-"""The audit: what is in it, and that no change of it goes unseen."""
+"""The audit log: its records, and the detection of every change of them."""
 
 import asyncio
 import re
@@ -51,7 +51,7 @@ def record(number: int) -> Any:
 
 
 def forge(database: pw.Database) -> None:
-    """Add a record as somebody without the key would."""
+    """Add a record as an attacker without the key would."""
     last = chain.head(database)
     chain.append(database, b"x" * 32, AuditEntry("user:1", "posted", 1, 1, 99), 5000)
     assert chain.head(database) != last
@@ -99,7 +99,7 @@ TAMPERINGS: dict[str, tuple[Callable[[pw.Database], Any], int]] = {
 }
 
 
-def test_an_untouched_chain_is_whole(database: pw.Database) -> None:
+def test_an_unchanged_chain_is_valid(database: pw.Database) -> None:
     assert chain.verify(database, KEY) is None
     assert chain.head(database)[0] == 12
 
@@ -130,7 +130,7 @@ def test_any_edit_of_any_field_is_found(number: int, field: str, data: st.DataOb
     database.close()
 
 
-def test_a_message_is_recorded_once_however_often_it_is_told(database: pw.Database) -> None:
+def test_a_message_is_recorded_once(database: pw.Database) -> None:
     chain.append(database, KEY, AuditEntry("user:3", "posted", 1, 0, 3), 9999)
     assert chain.head(database)[0] == 12
     chain.append(database, KEY, AuditEntry("user:3", "left", 1, 0), 9999)
@@ -139,7 +139,7 @@ def test_a_message_is_recorded_once_however_often_it_is_told(database: pw.Databa
 
 
 @pytest.mark.gen_test
-async def test_several_processes_make_one_chain(io_loop: IOLoop, mariadb: MariaDB) -> None:
+async def test_several_processes_append_to_one_chain(io_loop: IOLoop, mariadb: MariaDB) -> None:
     with mariadb.database(migrated=True) as name:
         databases = [open_database(config.Storage(url=mariadb.url(name))) for _ in range(3)]
         create_missing_tables(databases[0], chain.TABLES)
@@ -184,7 +184,7 @@ def command(settings: config.Config) -> Callable[..., Any]:
 
 
 async def everything_told(house: House) -> None:
-    """A stop lets all plugins finish."""
+    """Stop the server, which lets all plugins finish their writes."""
     for client in house.clients:
         await client.close()
     await house.server.stop()
@@ -192,7 +192,7 @@ async def everything_told(house: House) -> None:
 
 @on_both
 @pytest.mark.gen_test
-async def test_who_did_what_is_recorded_and_shown(
+async def test_actions_are_recorded_and_shown(
     house: House, settings: config.Config, command: Callable[..., Any]
 ) -> None:
     session = await house.session()
@@ -245,7 +245,7 @@ async def test_who_did_what_is_recorded_and_shown(
 
 @on_both
 @pytest.mark.gen_test
-async def test_a_crowd_of_messages_is_recorded_without_a_gap(
+async def test_many_messages_are_recorded_without_a_gap(
     house: House, settings: config.Config, command: Callable[..., Any]
 ) -> None:
     async def talk(n: int) -> None:

@@ -1,4 +1,4 @@
-"""What the bundled plugins do with what they keep, when people's data are exported, erased or old."""
+"""The data keepers of the bundled plugins: export, erasure and retention."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tornado_chat_plugins.keyword_filter.stored import KeywordFilterAlert, Keywo
 from tornado_chat_plugins.notify.outbox import DEAD, WAITING, NotifyDelivery
 
 from tests.storage.conftest import NOW, database, database_file, transact
-from tests.storage.people import CHEN, DAY, LIN, WU, build
+from tests.storage.people import CHEN, DAY, LIN, WU, build_sample
 from tornado_chat.config.loader import load
 from tornado_chat.data_management.erasure import Erasure
 from tornado_chat.data_management.operation_log import OperationRecorder
@@ -27,7 +27,7 @@ LATER = NOW + 10 * DAY
 
 @pytest.fixture
 def keepers(database: pw.Database, tmp_path: Path) -> Iterator[DataKeepers]:
-    loaded = discovery.load(
+    loaded = discovery.load_plugins(
         load(None, ["plugins.enabled=audit, keyword_filter, notify, queue_policy"], {"HOME": "/"})
     )
     for each in loaded:
@@ -40,7 +40,7 @@ def keepers(database: pw.Database, tmp_path: Path) -> Iterator[DataKeepers]:
 
 @pytest.fixture
 def key(tmp_path: Path) -> bytes:
-    return chain.load_key(tmp_path / KEY_FILE, make=True)
+    return chain.load_key(tmp_path / KEY_FILE, create=True)
 
 
 def erase(database: pw.Database, keepers: DataKeepers, person: object) -> Erasure:
@@ -65,13 +65,13 @@ def delivery(database: pw.Database, recipient: object, state: str, id: int) -> N
 
 
 def test_alerts(database: pw.Database, keepers: DataKeepers) -> None:
-    world = build(database)
-    alert(database, world.session, WU)
+    sample = build_sample(database)
+    alert(database, sample.session, WU)
     assert keepers.of_person(database, LIN)["keyword_filter"] == {
         "keyword_filter_alert": [
             {
                 "kind": 1,
-                "thread_id": world.session.id,
+                "thread_id": sample.session.id,
                 "seq": 1,
                 "list": "crisis.txt",
                 "created": NOW,
@@ -80,18 +80,18 @@ def test_alerts(database: pw.Database, keepers: DataKeepers) -> None:
         ]
     }
     assert list(keepers.of_person(database, WU)["keyword_filter"]) == ["keyword_filter_notified"]
-    assert erase(database, keepers, LIN).kept == {}, "whose message it was is not to be known any more"
+    assert erase(database, keepers, LIN).kept == {}, "an alert must not be linked to the erased sender"
     assert KeywordFilterAlert.select().count(database) == 1
     erase(database, keepers, WU)
     assert KeywordFilterNotified.select().count(database) == 0
-    alert(database, world.record, WU)
+    alert(database, sample.record, WU)
     counts = prune(database, keepers, LATER, lambda: None)
     assert (counts["keyword_filter_alert"], counts["keyword_filter_notified"]) == (2, 1)
     assert KeywordFilterAlert.select().count(database) == 0
 
 
 def test_deliveries(database: pw.Database, keepers: DataKeepers) -> None:
-    build(database)
+    build_sample(database)
     for id, (person, state) in enumerate(((LIN, WAITING), (LIN, DEAD), (CHEN, DEAD), (CHEN, WAITING))):
         delivery(database, person, state, id)
     assert len(keepers.of_person(database, LIN)["notify"]["notify_delivery"]) == 2
@@ -99,14 +99,14 @@ def test_deliveries(database: pw.Database, keepers: DataKeepers) -> None:
     assert NotifyDelivery.select().count(database) == 2
     assert prune(database, keepers, NOW, lambda: None)["notify_delivery"] == 0
     assert prune(database, keepers, LATER, lambda: None)["notify_delivery"] == 1
-    assert NotifyDelivery.select().count(database) == 1, "what is on its way goes on"
+    assert NotifyDelivery.select().count(database) == 1, "a waiting delivery stays"
 
 
 def test_the_audit_keeps_its_records_and_chains_the_operations(
     database: pw.Database, keepers: DataKeepers, key: bytes
 ) -> None:
-    world = build(database)
-    chain.append(database, key, chain.AuditEntry(LIN.key, "joined", 1, world.session.id), NOW)
+    sample = build_sample(database)
+    chain.append(database, key, chain.AuditEntry(LIN.key, "joined", 1, sample.session.id), NOW)
     recorder = OperationRecorder(database, keepers, "erase", LIN)
     recorder.record_state("begun")
     erasure = erase(database, keepers, LIN)
@@ -137,13 +137,13 @@ def test_an_operation_cannot_be_changed_unnoticed(
     assert chain.verify(database, key) is not None
 
 
-def test_what_cannot_be_audited_is_not_done(
+def test_an_operation_that_cannot_be_recorded_is_not_done(
     database: pw.Database, keepers: DataKeepers, tmp_path: Path
 ) -> None:
     recorder = OperationRecorder(database, keepers, "erase", LIN)
     with pytest.raises(ValueError, match="start the server with the plugin once"):
         recorder.record_state("begun")
-    assert not (tmp_path / KEY_FILE).exists(), "made by root it would be no use to the server"
+    assert not (tmp_path / KEY_FILE).exists(), "the server could not read a key created by root"
     assert (
         transact(
             database, lambda tx: tx.database.execute_sql("SELECT count(*) FROM data_operation").fetchone()[0]

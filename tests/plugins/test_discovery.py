@@ -1,4 +1,4 @@
-"""Which plugins run, in which order, with which settings, and what is said of mistakes."""
+"""Discovery of plugins: enabled plugins, their order and settings, and reports of mistakes."""
 
 import sys
 from collections.abc import Callable
@@ -59,11 +59,11 @@ def names(loaded: list[discovery.LoadedPlugin]) -> list[str]:
 
 def problems(of: config.Config) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        discovery.load(of)
+        discovery.load_plugins(of)
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_what_lies_in_a_folder_runs_by_name(folder: Path, configured: Load) -> None:
+def test_plugins_in_a_folder_are_loaded_by_name(folder: Path, configured: Load) -> None:
     for name in ("zebra", "ant"):
         (folder / f"{name}.py").write_text(PLUGIN)
     (folder / "bee").mkdir()
@@ -71,7 +71,7 @@ def test_what_lies_in_a_folder_runs_by_name(folder: Path, configured: Load) -> N
     (folder / "bee" / "own.py").write_text(PLUGIN)
     for other in ("_helper.py", ".hidden.py", "notes.txt"):
         (folder / other).write_text("raise RuntimeError")
-    loaded = discovery.load(configured())
+    loaded = discovery.load_plugins(configured())
     assert names(loaded) == ["ant", "bee", "zebra"]
     assert (loaded[0].version, loaded[0].hooks) == ("2.1", ["shutdown"])
     assert loaded[1].found.source == str(folder / "bee")
@@ -88,18 +88,18 @@ def test_what_lies_in_a_folder_runs_by_name(folder: Path, configured: Load) -> N
         ("ant, ant", "", ["ant"]),
     ],
 )
-def test_the_order_is_the_configurations(
+def test_the_order_is_the_order_of_the_configuration(
     folder: Path, configured: Load, enabled: str, disabled: str, expected: list[str]
 ) -> None:
     for name in ("zebra", "ant", "bee"):
         (folder / f"{name}.py").write_text(PLUGIN)
     of = configured(f"plugins.enabled={enabled}", f"plugins.disabled={disabled}")
-    assert names(discovery.load(of)) == expected
+    assert names(discovery.load_plugins(of)) == expected
 
 
-def test_an_own_one_stands_for_a_bundled_one_of_its_name(folder: Path, configured: Load) -> None:
+def test_a_plugin_in_a_folder_replaces_a_bundled_one_of_the_same_name(folder: Path, configured: Load) -> None:
     (folder / "audit.py").write_text(PLUGIN)
-    (loaded,) = discovery.load(configured("plugins.enabled=audit"))
+    (loaded,) = discovery.load_plugins(configured("plugins.enabled=audit"))
     assert loaded.found.source == str(folder / "audit.py")
 
 
@@ -113,20 +113,20 @@ def test_an_installed_distribution_has_plugins_by_entry_point(
     (info / "entry_points.txt").write_text("[tornado_chat]\ntheirs = their_chat_module\n")
     (site / "their_chat_module.py").write_text(PLUGIN.replace('version = "2.1"', ""))
     monkeypatch.syspath_prepend(str(site))
-    assert names(discovery.load(configured())) == []
-    (loaded,) = discovery.load(configured("plugins.enabled=theirs"))
+    assert names(discovery.load_plugins(configured())) == []
+    (loaded,) = discovery.load_plugins(configured("plugins.enabled=theirs"))
     assert (loaded.found.source, loaded.version) == ("their-chat 3.4", "3.4")
     del sys.modules["their_chat_module"]
 
 
 def test_settings_come_from_the_section_as_typed_values(folder: Path, configured: Load) -> None:
     (folder / "own.py").write_text(PLUGIN)
-    (loaded,) = discovery.load(configured("plugin:own.words=x, y", "plugin:own.timeout=0.5"))
+    (loaded,) = discovery.load_plugins(configured("plugin:own.words=x, y", "plugin:own.timeout=0.5"))
     settings: Any = loaded.plugin.settings
     assert (settings.words, settings.most, settings.timeout) == (("x", "y"), 3, 0.5)
 
 
-def test_all_mistakes_are_told_at_once_with_their_place(folder: Path, configured: Load) -> None:
+def test_all_mistakes_are_reported_together_with_their_sources(folder: Path, configured: Load) -> None:
     (folder / "own.py").write_text(PLUGIN)
     (folder / "late.py").write_text(PLUGIN)
     (folder / "torn.py").write_text("def (:\n")
@@ -151,7 +151,10 @@ def test_all_mistakes_are_told_at_once_with_their_place(folder: Path, configured
         "in [plugin:late] most: 9 is the most",
         "torn.py: this plugin cannot be imported: SyntaxError: invalid syntax (line 1)",
         "empty.py: a plugin has one class that extends tornado_chat.Plugin; this one has none",
-        f'needy.py: this plugin needs the module "no_such_module"; install it beside the server: {sys.executable} -m pip install no_such_module',
+        (
+            'needy.py: this plugin needs the module "no_such_module"; install it beside the server: '
+            f"{sys.executable} -m pip install no_such_module"
+        ),
         'spelt.py: there is no hook "shutdwon"; did you mean "shutdown"?',
         "fails.py, line 2)",
         "in [plugin:nowhere]: there is no such plugin",
@@ -162,7 +165,7 @@ def test_all_mistakes_are_told_at_once_with_their_place(folder: Path, configured
     assert len(told) == len(expected) + 1
 
 
-def test_two_of_one_name_are_a_mistake(folder: Path, tmp_path: Path) -> None:
+def test_two_plugins_with_one_name_are_a_mistake(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     for place in (folder, other):
@@ -173,4 +176,4 @@ def test_two_of_one_name_are_a_mistake(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_default_folder_need_not_exist(tmp_path: Path) -> None:
-    assert discovery.load(load(None, [f"plugins.paths={tmp_path / 'none'}"], {"HOME": "/"})) == []
+    assert discovery.load_plugins(load(None, [f"plugins.paths={tmp_path / 'none'}"], {"HOME": "/"})) == []

@@ -1,4 +1,4 @@
-"""The bundled plugin ``keyword_filter``: what it finds, what it masks, whom it alerts."""
+"""The bundled plugin ``keyword_filter``: matches, masks and alerts."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.config import ini
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
-from tornado_chat.plugins.discovery import load
+from tornado_chat.plugins.discovery import load_plugins
 from tornado_chat.server.server import Server
 
 VISITOR = token("user", 1, "V")
@@ -58,7 +58,7 @@ def enabled(settings: config.Config, **options: str) -> config.Config:
 
 @pytest.fixture
 def options() -> dict[str, str]:
-    """More options of the plugin, for a test to parametrize."""
+    """More options of the plugin, which a test may parametrize."""
     return {}
 
 
@@ -85,7 +85,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Matcher:
 
 
 def found(words: Matcher, text: str) -> list[str]:
-    """What is found, as it stands in the text."""
+    """Return the matches as they are written in the text."""
     return [text[hit.start : hit.end] for hit in words.find(text)]
 
 
@@ -109,9 +109,7 @@ def found(words: Matcher, text: str) -> list[str]:
         ("你ass", "你***"),
     ],
 )
-def test_spelling_hides_nothing_and_stars_go_where_the_word_was(
-    words: Matcher, text: str, masked: str
-) -> None:
+def test_words_are_found_in_any_spelling_and_masked_in_place(words: Matcher, text: str, masked: str) -> None:
     assert words.masked(text, words.find(text)) == masked
 
 
@@ -135,7 +133,7 @@ def test_spelling_hides_nothing_and_stars_go_where_the_word_was(
         "😀" * 300,
     ],
 )
-def test_innocent_texts(words: Matcher, text: str) -> None:
+def test_texts_without_matches(words: Matcher, text: str) -> None:
     assert words.find(text) == []
 
 
@@ -146,15 +144,15 @@ def test_a_word_of_two_words_is_not_found_across_others(tmp_path: Path) -> None:
     assert found(few, "s-hit 1 2-3 1234") == ["s-hit", "1 2-3"]
 
 
-def test_lone_surrogates_do_not_stop_it(words: Matcher) -> None:
+def test_lone_surrogates_are_ignored(words: Matcher) -> None:
     assert found(words, "\ud800fuck\udfff") == ["fuck"]
 
 
-def test_every_occurrence_is_found_also_where_words_overlap(words: Matcher) -> None:
+def test_overlapping_words_are_all_found(words: Matcher) -> None:
     assert found(words, "混蛋东西南北混蛋") == ["混蛋", "混蛋东西", "东西南北", "混蛋"]
 
 
-def test_nothing_of_an_alert_word_is_masked(words: Matcher) -> None:
+def test_no_part_of_an_alert_word_is_masked(words: Matcher) -> None:
     for text, masked in [("喝酒", "喝*"), ("酒精", "酒精"), ("酒酒精酒", "*酒精*")]:
         assert words.masked(text, words.find(text)) == masked
 
@@ -174,7 +172,7 @@ def test_no_lists_find_nothing() -> None:
     assert none.find("anything") == []
 
 
-def test_line_ends_and_a_mark_at_the_beginning_do_not_matter(tmp_path: Path) -> None:
+def test_line_ends_and_a_byte_order_mark_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "windows"
     path.write_bytes("\ufeffone\r\n  two words \r\n#no\r\n".encode())
     windows = Matcher(Normaliser.shared(), {WordAction.MASK: [str(path)]})
@@ -185,7 +183,7 @@ SEPARATORS = st.text(" .-_*~|·、，。\t\n\u200b\u200d\u2060\u3000\u0301\ufe0f
 
 
 def respelt(character: str) -> st.SearchStrategy[str]:
-    """Other characters that people read as the same."""
+    """Return a strategy for characters that look the same."""
     same = [character, character.upper()]
     if character.isascii():
         same.append(chr(ord(character) + 0xFEE0))
@@ -265,24 +263,24 @@ def test_check_names_the_option_and_says_what_to_do(
 
 
 def test_options_are_read_and_checked(settings: config.Config) -> None:
-    (loaded,) = load(enabled(settings, alert_role="supervisor", escalate_after="5"))
+    (loaded,) = load_plugins(enabled(settings, alert_role="supervisor", escalate_after="5"))
     assert loaded.plugin.settings.alert_role == "supervisor"
     with pytest.raises(config.ConfigError, match=r"escalate_after: .*above 0"):
-        load(enabled(settings, escalate_after="0"))
+        load_plugins(enabled(settings, escalate_after="0"))
 
 
 # --- over sockets ---
 
 
 async def said(client: RawClient) -> str:
-    """The next message of the other side."""
+    """Return the text of the next message of the other side."""
     while (frame := await client.recv_json())["isSystem"]:
         pass
     return str(frame["msg"])
 
 
 async def pair(house: House) -> tuple[int, RawClient, RawClient]:
-    """A session that has begun, its visitor and its counsellor."""
+    """Return a started session with the sockets of its visitor and counsellor."""
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
     counsellor = await house.chat(COUNSELLOR, session)
@@ -299,7 +297,7 @@ async def history(house: House, session: int) -> str:
 
 
 async def listen(house: House, role: str, id: int) -> RawClient:
-    """A ``/notify`` socket; once this returns, its owner can be notified."""
+    """Open a ``/notify`` socket; after the return its owner can be notified."""
     client = await house.connect(f"/notify?token={token(role, id)}&features=seq")
     body = {"role": role, "id": id, "type": 0, "msg": "hello"}
     assert (await house.api("POST", "/api/v1/notifications", token("service", "host"), body)).code == 202
@@ -316,7 +314,7 @@ async def alerts(house: House) -> list[KeywordFilterAlert]:
 
 
 async def told(house: House, count: int) -> list[str]:
-    """Who was notified, in order, once it is so many: it is written down a little after they got it."""
+    """Return the notified people in order, after ``count`` are stored, which is shortly after they got it."""
     table = KeywordFilterNotified
     while True:
         rows = await read(house, lambda database: list(table.select().order_by(table.id).execute(database)))
@@ -331,9 +329,9 @@ def plugin(server: Server) -> KeywordFilter:
 
 
 @pytest.mark.gen_test
-async def test_a_blocked_message_is_refused_and_nobody_hears_of_it(house: House) -> None:
+async def test_a_blocked_message_is_refused_and_not_delivered(house: House) -> None:
     session, visitor, counsellor = await pair(house)
-    await visitor.send_json({"msg": "来 赌-博 fuck 自杀"})  # it is refused before anything else
+    await visitor.send_json({"msg": "来 赌-博 fuck 自杀"})  # block takes precedence over the other actions
     frame = await visitor.recv_json()
     assert frame["isSystem"]
     assert "消息含有不允许使用的词语" in frame["msg"]
@@ -346,7 +344,7 @@ async def test_a_blocked_message_is_refused_and_nobody_hears_of_it(house: House)
 
 
 @pytest.mark.gen_test
-async def test_a_masked_message_is_masked_for_everybody(house: House) -> None:
+async def test_a_masked_message_is_masked_for_all_participants(house: House) -> None:
     session, visitor, counsellor = await pair(house)
     await visitor.send_json({"msg": "you 混 蛋, no class"})
     assert await said(counsellor) == "you * *, no class"
@@ -356,7 +354,7 @@ async def test_a_masked_message_is_masked_for_everybody(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_pictures_are_passed_over(house: House) -> None:
+async def test_pictures_are_not_checked(house: House) -> None:
     waiter = await house.waiter(5, features=["image"])
     user = await house.user(6)
     await waiter.until("new_connection")
@@ -371,7 +369,7 @@ async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> No
     supervisor = await listen(house, "supervisor", 3)
     stranger = await listen(house, "supervisor", 4)
     record = await house.record(session)
-    await supervisor.recv_json()  # of the new record
+    await supervisor.recv_json()  # the notification of the new record
     await visitor.send_json({"msg": "我想自殺"})
     assert await said(counsellor) == "我想自殺"
     seed = await house.connect(f"/notify?token={token('supervisor', 3)}")
@@ -385,10 +383,10 @@ async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> No
     observer = await house.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
     await visitor.send_json({"msg": "harmless"})
     assert (await observer.recv_json())["msg"] == "harmless"
-    await visitor.send_json({"msg": "自杀"})  # the supervisor has been called already
+    await visitor.send_json({"msg": "自杀"})  # the supervisor was notified already
     assert (await observer.recv_json())["msg"] == "自杀"
     message = Message(Thread(Kind.SESSION, session), 1, Person(Role.USER, "1"), "我想自殺", 0)
-    await plugin(house.server).message_posted(message)  # told again, as after a crash
+    await plugin(house.server).message_posted(message)  # called again, as after a crash
     (alert,) = await alerts(house)
     assert (alert.kind, alert.thread_id, alert.seq, alert.list) == (1, session, 1, "alert-words.txt")
     assert await told(house, 1) == ["supervisor:3"]
@@ -398,7 +396,7 @@ async def test_the_supervisor_of_the_session_is_alerted_once(house: House) -> No
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.2"}])
-async def test_it_goes_to_the_next_supervisors_then_to_administrators_then_to_the_log(
+async def test_an_alert_escalates_to_supervisors_then_administrators_then_the_log(
     house: House, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.append("is still unread")
@@ -425,7 +423,7 @@ async def test_it_goes_to_the_next_supervisors_then_to_administrators_then_to_th
 
 
 async def until(house: House, done: Callable[[KeywordFilterAlert], bool]) -> KeywordFilterAlert:
-    """The one alert, once the background task has brought it so far: it tells nobody, so ask."""
+    """Poll until the background task has brought the one alert to the wanted state, and return the alert."""
     while True:
         for alert in await alerts(house):
             if done(alert):
@@ -434,7 +432,7 @@ async def until(house: House, done: Callable[[KeywordFilterAlert], bool]) -> Key
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.2", "alert_role": "supervisor"}])
-async def test_reading_a_notification_ends_it(house: House) -> None:
+async def test_reading_a_notification_ends_the_escalation(house: House) -> None:
     _, visitor, _ = await pair(house)
     people = {id: await listen(house, "supervisor", id) for id in (3, 4)}
     admin = await listen(house, "admin", 9)
@@ -468,7 +466,7 @@ async def test_a_supervisor_who_is_online_comes_first(house: House) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"alert_role": "admin"}])
-async def test_administrators_at_once(house: House) -> None:
+async def test_administrators_are_notified_together(house: House) -> None:
     session, visitor, _ = await pair(house)
     supervisor = await listen(house, "supervisor", 3)
     admin = await listen(house, "admin", 9)
@@ -483,7 +481,7 @@ async def test_administrators_at_once(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_supervisor_is_not_alerted_of_their_own_words(house: House) -> None:
+async def test_a_supervisor_is_not_alerted_of_an_own_message(house: House) -> None:
     session, _, _ = await pair(house)
     record = await house.record(session)
     admin = await listen(house, "admin", 9)
@@ -502,7 +500,7 @@ async def test_a_supervisor_is_not_alerted_of_their_own_words(house: House) -> N
 
 
 @pytest.mark.gen_test
-async def test_support_conversations_are_for_administrators(house: House) -> None:
+async def test_alerts_of_support_conversations_go_to_administrators(house: House) -> None:
     admin = await listen(house, "admin", 9)
     supervisor = await listen(house, "supervisor", 3)
     waiter = await house.waiter(5)
@@ -521,7 +519,7 @@ async def test_support_conversations_are_for_administrators(house: House) -> Non
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.1"}])
-async def test_with_nobody_there_it_is_an_error_once_and_tried_again(
+async def test_an_alert_without_recipients_is_logged_once_and_retried(
     house: House, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs += ["there is no supervisor or administrator", "is still unread"]
@@ -536,7 +534,7 @@ async def test_with_nobody_there_it_is_an_error_once_and_tried_again(
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"escalate_after": "0.5"}])
-async def test_a_restart_goes_on_where_it_was(house: House, expected_logs: list[str]) -> None:
+async def test_a_restart_continues_the_escalation(house: House, expected_logs: list[str]) -> None:
     expected_logs.append("is still unread")
     _, visitor, _ = await pair(house)
     supervisor = await listen(house, "supervisor", 3)
@@ -554,13 +552,13 @@ async def test_a_restart_goes_on_where_it_was(house: House, expected_logs: list[
 
 
 @pytest.mark.gen_test
-async def test_a_database_that_does_not_answer_is_asked_again(
+async def test_errors_of_the_database_and_of_one_alert_are_retried(
     house: House,
     expected_logs: list[str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    expected_logs += ["alerts have to wait", "alert 1 has to wait"]
+    expected_logs += ["alerts failed, trying again", "alert 1 failed, trying again"]
     module = "tornado_chat_plugins.keyword_filter.alerts"
     monkeypatch.setattr(f"{module}.RETRY_SECONDS", 0.05)
     _, visitor, _ = await pair(house)

@@ -1,4 +1,4 @@
-"""How hooks are put together, and what becomes of a plugin that fails."""
+"""The plugin manager: combination of hooks by kind, failures and suspensions."""
 
 import asyncio
 import logging
@@ -120,7 +120,7 @@ class Returns(Plugin):
         return "a text"
 
 
-def test_each_of_a_chain_gets_what_the_one_before_made(run: Run) -> None:
+def test_each_plugin_of_a_chain_gets_the_previous_draft(run: Run) -> None:
     async def test() -> None:
         plugins, _ = made(Adds(settings()), LeavesIt(settings()), AddsToo(settings()))
         assert plugins.filter("filter_message", DRAFT) == DRAFT.replace("hi++")
@@ -135,7 +135,7 @@ def test_each_of_a_chain_gets_what_the_one_before_made(run: Run) -> None:
 def test_a_refusal_ends_a_chain(run: Run) -> None:
     async def test() -> None:
         plugins, _ = made(Refuses(settings()), Adds(settings()))
-        for _ in range(20):  # and is no failure, however often
+        for _ in range(20):  # a refusal is no failure and leads to no suspension
             with pytest.raises(Refused):
                 plugins.filter("filter_message", DRAFT)
         assert not plugins.suspended_for("refuses")
@@ -144,7 +144,7 @@ def test_a_refusal_ends_a_chain(run: Run) -> None:
 
 
 @pytest.mark.parametrize("broken", [Crashes, Hangs, Returns])
-def test_who_fails_in_a_chain_is_passed_over_or_rejects(
+def test_a_plugin_that_fails_in_a_chain_is_skipped_or_rejects(
     run: Run, expected_logs: list[str], broken: type[Plugin]
 ) -> None:
     expected_logs.append("plugin .* (failed|did not answer in time) in filter_message")
@@ -162,12 +162,12 @@ def test_who_fails_in_a_chain_is_passed_over_or_rejects(
     run(test())
 
 
-def test_a_decision_that_cannot_be_made_is_a_no(run: Run, expected_logs: list[str]) -> None:
+def test_a_decision_that_fails_refuses(run: Run, expected_logs: list[str]) -> None:
     expected_logs += ["failed in authorize", "did not answer in time in authenticate"]
 
     async def test() -> None:
         plugins, _ = made(Crashes(settings()), Hangs(settings()))
-        for _ in range(10):  # also the tenth time: nobody gets in because a plugin is suspended
+        for _ in range(10):  # a decision is refused each time: a suspension would let a request through
             with pytest.raises(Unavailable, match="not_checked"):
                 await plugins.decide("authorize", identity=WHO, action="chat", thread=None)
         with pytest.raises(Unavailable, match="not_checked"):
@@ -204,7 +204,7 @@ def test_the_first_answer_counts(run: Run) -> None:
     run(test())
 
 
-def test_who_keeps_failing_is_suspended_for_a_while_and_says_so(
+def test_a_plugin_that_keeps_failing_is_suspended_and_resumed(
     run: Run, expected_logs: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs += ["failed in message_posted", "suspended for 0 s, as it failed 5 times"]
@@ -218,9 +218,9 @@ def test_who_keeps_failing_is_suspended_for_a_while_and_says_so(
         assert plugins.suspended_for("crashes")
         assert count(metrics, "suspended", plugin="crashes") == 1
         assert count(metrics, "failures_total", plugin="crashes", hook="message_posted", kind="error") == 5
-        assert plugins.filter("filter_message", DRAFT) == DRAFT  # passed over without a call
+        assert plugins.filter("filter_message", DRAFT) == DRAFT  # skipped without a call
         assert count(metrics, "skipped_total", plugin="crashes", hook="filter_message") == 1
-        await asyncio.sleep(plugins.suspended_for("crashes") + 0.01)  # it is a matter of time
+        await asyncio.sleep(plugins.suspended_for("crashes") + 0.01)  # until the suspension has ended
         assert not plugins.suspended_for("crashes")
         assert count(metrics, "suspended", plugin="crashes") == 0
 
@@ -229,7 +229,7 @@ def test_who_keeps_failing_is_suspended_for_a_while_and_says_so(
     assert "plugin crashes is called again" in caplog.messages
 
 
-def test_a_blocking_event_hook_holds_up_nobody_but_itself(run: Run, expected_logs: list[str]) -> None:
+def test_a_blocking_event_hook_delays_only_its_own_plugin(run: Run, expected_logs: list[str]) -> None:
     expected_logs.append("did not answer in time in session_started")
     gate = threading.Event()
     heard: list[int] = []
@@ -257,7 +257,7 @@ def test_a_blocking_event_hook_holds_up_nobody_but_itself(run: Run, expected_log
     run(test())
 
 
-def test_events_are_heard_in_order(run: Run) -> None:
+def test_events_are_delivered_in_order(run: Run) -> None:
     heard: list[int] = []
 
     class Listens(Plugin):
@@ -276,7 +276,7 @@ def test_events_are_heard_in_order(run: Run) -> None:
     assert heard == list(range(50))
 
 
-def test_who_cannot_start_stops_the_start(run: Run, expected_logs: list[str]) -> None:
+def test_a_plugin_that_fails_at_the_start_stops_the_start(run: Run, expected_logs: list[str]) -> None:
     expected_logs.append("failed in startup")
 
     class NoStart(Plugin):
@@ -298,9 +298,9 @@ def test_who_cannot_start_stops_the_start(run: Run, expected_logs: list[str]) ->
     run(test())
 
 
-def test_what_holds_up_the_loop_is_told(run: Run, expected_logs: list[str]) -> None:
+def test_a_hook_that_blocks_the_loop_is_logged(run: Run, expected_logs: list[str]) -> None:
     expected_logs.append(
-        "plugin sleeps held up the server for 0.1. s in filter_message: what waits must be `async def`"
+        "plugin sleeps blocked the server for 0.1. s in filter_message: a hook that waits must be `async def`"
     )
 
     class Sleeps(Plugin):
@@ -317,7 +317,7 @@ def test_what_holds_up_the_loop_is_told(run: Run, expected_logs: list[str]) -> N
 
 
 class Holds(Plugin):
-    """Holds what begins with a letter until that letter is let go."""
+    """Delays messages that begin with a letter until that letter is released."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -328,7 +328,7 @@ class Holds(Plugin):
         await self.gates.setdefault(draft.text[0], asyncio.Event()).wait()
 
 
-def test_one_seats_messages_stay_in_order_and_others_do_not_wait(run: Run) -> None:
+def test_messages_of_one_socket_stay_in_order_and_others_do_not_wait(run: Run) -> None:
     stored: list[str] = []
 
     def append(message: AppendRequest, received: float) -> Deferred[AppendResult]:

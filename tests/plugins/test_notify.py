@@ -41,7 +41,7 @@ from tornado_chat.storage.database import open_database
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 APPRISE_SAYS = "^(Unparseable URL|Failed to send JSON)"
-"""What only pytest hears: Apprise's logger passes nothing on, but pytest listens to each such logger."""
+"""Log lines that only pytest gets: Apprise's logger does not propagate, but pytest listens to each logger."""
 
 SECRET = "0123456789abcdef0123456789abcdef"
 SECOND = 1_000_000
@@ -93,18 +93,18 @@ def test_all_conditions_must_hold() -> None:
         ("https://host/ offline=1", '"offline=1" is unknown'),
     ],
 )
-def test_what_is_wrong_with_a_rule(line: str, wrong: str) -> None:
+def test_mistakes_in_rules_are_explained(line: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=re.escape(wrong)) as caught:
         rules.parse(Channel.WEBHOOK, line)
     assert str(caught.value).startswith(f'in the rule "{line}"')
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
-def test_this_machine_needs_no_tls(host: str) -> None:
+def test_loopback_addresses_need_no_tls(host: str) -> None:
     rules.parse(Channel.WEBHOOK, f"http://{host}:8000/hook")
 
 
-def test_neither_a_rule_nor_its_mistakes_show_secrets() -> None:
+def test_rules_and_their_errors_show_no_secrets() -> None:
     line = "https://me:hidden1@host:1/hook?key=hidden2#hidden3"
     rule = rules.parse(Channel.WEBHOOK, line)
     [target] = rules.merge_targets([(rule, rule.address, rules.redact_url(rule.address))]).values()
@@ -189,14 +189,14 @@ def test_mistakes_in_files_for_apprise(
     assert "hidden" not in str(caught.value)
 
 
-def test_apprise_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_apprise_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = private(tmp_path / "team.urls", "json://host/")
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(ValueError, match=r"^apprise: .*pip install 'tornado_chat\[notify\]'"):
         read_settings(NotifySettings(apprise=(str(file),)))
 
 
-# What is sent
+# The contents of events and messages
 
 
 def test_the_signature() -> None:
@@ -225,7 +225,7 @@ def test_an_event_reveals_ids_only() -> None:
     assert json.loads(outbox.body("an id", notification()))["notification"]["data"] is None
 
 
-def test_words_for_people() -> None:
+def test_message_texts_by_language() -> None:
     assert message_text("zh_CN", 2) == ("新的对话", "您有新的通知, 请登录查看")
     assert message_text("en", 1) == (
         "Appointment changed",
@@ -234,7 +234,7 @@ def test_words_for_people() -> None:
     assert message_text("en", 9)[0] == "New notification"
 
 
-# When to try again
+# The times of further attempts
 
 
 def setup(retry_after: float = 5, give_up_after: float = 86400) -> DeliverySettings:
@@ -248,7 +248,7 @@ def test_the_delay_doubles_up_to_an_hour() -> None:
     assert next_attempt_at(setup(), 0, 100_000, 0, 0, 0.0) == 3600 * SECOND
 
 
-def test_chance_takes_up_to_half_of_the_delay() -> None:
+def test_the_delay_is_shortened_at_random_by_up_to_a_half() -> None:
     assert next_attempt_at(setup(), 0, 2, 0, 0, 1.0) == 5 * SECOND
     assert next_attempt_at(setup(), 0, 2, 0, 0, 0.5) == 7.5 * SECOND
 
@@ -258,7 +258,7 @@ def test_the_last_attempt_is_at_the_end() -> None:
     assert next_attempt_at(setup(give_up_after=60), 0, 5, 0, 60 * SECOND, 0.0) is None
 
 
-def test_retry_after_is_waited_for() -> None:
+def test_retry_after_delays_the_next_attempt() -> None:
     assert next_attempt_at(setup(), 0, 1, 120, 0, 0.0) == 120 * SECOND
     assert next_attempt_at(setup(), 0, 6, 1, 0, 0.0) == 160 * SECOND
 
@@ -282,7 +282,7 @@ class Answer:
         (500, False, False),
     ],
 )
-def test_what_an_answer_means(status: int, delivered: bool, final: bool) -> None:
+def test_outcomes_of_statuses(status: int, delivered: bool, final: bool) -> None:
     outcome = interpret_response(status)
     assert (outcome.delivered, outcome.final) == (delivered, final)
 
@@ -298,16 +298,16 @@ def test_what_an_answer_means(status: int, delivered: bool, final: bool) -> None
         (503, "-1", 0),
     ],
 )
-def test_which_retry_after_counts(status: int, header: str, wait: float) -> None:
+def test_retry_after_headers(status: int, header: str, wait: float) -> None:
     answer: Any = Answer(Retry_After=header)
-    assert interpret_response(status, answer).wait == wait
+    assert interpret_response(status, answer).retry_after_seconds == wait
 
 
 # Over real sockets
 
 
 class Receiver:
-    """A web server that answers as it is told: a status, None for not at all, or a function."""
+    """A web server with configurable answers: a status, None for no answer, or a function."""
 
     def __init__(self) -> None:
         self.requests: asyncio.Queue[Any] = asyncio.Queue()
@@ -346,7 +346,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}"
 
     async def get(self) -> Any:
-        """The next request."""
+        """Return the next request."""
         return await asyncio.wait_for(self.requests.get(), PATIENCE)
 
     async def close(self) -> None:
@@ -367,7 +367,7 @@ def receiver(io_loop: IOLoop) -> Iterator[Receiver]:
 
 @pytest.fixture
 def options() -> dict[str, str]:
-    """The plugin's section; a test changes it by parametrizing."""
+    """The plugin's section, which a test may parametrize."""
     return {}
 
 
@@ -421,7 +421,7 @@ async def deliveries(house: House) -> list[NotifyDelivery]:
 
 
 async def until(house: House, wanted: Callable[[list[NotifyDelivery]], bool]) -> list[NotifyDelivery]:
-    """Wait until the table is as wanted."""
+    """Wait until the deliveries fulfil the condition, and return them."""
     async with asyncio.timeout(PATIENCE):
         while not wanted(rows := await deliveries(house)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
@@ -433,7 +433,7 @@ def all_in(state: str) -> Callable[[list[NotifyDelivery]], bool]:
 
 
 def genuine(request: Any) -> bool:
-    """As the README tells receivers."""
+    """Check the signature as the README describes for receivers."""
     timestamp = request.headers["Tornado-Chat-Timestamp"]
     if abs(time.time() - int(timestamp)) > 300:
         return False
@@ -442,7 +442,7 @@ def genuine(request: Any) -> bool:
 
 
 @pytest.mark.gen_test
-async def test_a_signed_event_without_the_words(house: House, receiver: Receiver) -> None:
+async def test_a_signed_event_has_no_text(house: House, receiver: Receiver) -> None:
     number = await notify(house, type=2, data={"sessionId": 4, "title": WORDS})
     request = await receiver.get()
     assert request.path == "/hook"
@@ -464,7 +464,9 @@ async def test_a_signed_event_without_the_words(house: House, receiver: Receiver
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhook_timeout": "0.2"}])
-async def test_failures_until_it_comes_back(house: House, receiver: Receiver, caplog: Any) -> None:
+async def test_failed_attempts_are_repeated_until_one_succeeds(
+    house: House, receiver: Receiver, caplog: Any
+) -> None:
     caplog.set_level("INFO")
     receiver.answers = [500, None, 302, 404]
     for id in range(3):
@@ -485,7 +487,7 @@ async def test_failures_until_it_comes_back(house: House, receiver: Receiver, ca
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhooks": "http://127.0.0.1:1/hook"}])
-async def test_nobody_listens(house: House, receiver: Receiver) -> None:
+async def test_an_unreachable_receiver(house: House, receiver: Receiver) -> None:
     await notify(house)
     [row] = await until(house, lambda rows: bool(rows) and rows[0].attempts > 1)
     assert row.state == "waiting"
@@ -517,7 +519,7 @@ async def test_retry_after(house: House, receiver: Receiver) -> None:
 async def test_rules_and_offline(house: House, receiver: Receiver) -> None:
     there = await house.connect(f"/notify?token={token('consultant', 2)}")
     await notify(house, 2, type=1, data={"apointmentId": 1})
-    await there.recv_json()  # from here on, the server knows that somebody is there
+    await there.recv_json()  # from now on the server knows that the recipient is online
     await notify(house, 2)
     await notify(house, 4, "supervisor")
     absent = await notify(house, 5)
@@ -536,7 +538,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def command(house: House, *arguments: str) -> Result:
-    """Run `notify …` beside the server, with a connection of its own."""
+    """Run `notify …` beside the server, with its own database connection."""
 
     def run() -> Result:
         database = open_database(house.config.storage)
@@ -563,7 +565,8 @@ async def test_dead_letters(often: None, house: House, receiver: Receiver, expec
     heading, line, *rest = shown.output.splitlines()
     assert heading.startswith("ID  STATE  SINCE / NEXT TRY")
     assert re.fullmatch(
-        rf"{row.id}   dead   \S+ \S+ +{row.attempts} +{number} +consultant:2  {receiver.url}/hook  answered 500",
+        rf"{row.id}   dead   \S+ \S+ +{row.attempts} +{number} +consultant:2  "
+        rf"{receiver.url}/hook  answered 500",
         line,
     )
     assert "0 waiting, 1 dead, 0 delivered" in rest[1]
@@ -601,7 +604,7 @@ async def test_a_restart_loses_and_repeats_nothing(house: House, receiver: Recei
     while not receiver.requests.empty():
         assert (await receiver.get()).headers["Tornado-Chat-Event"] == event
 
-    def forget(tx: Any) -> None:  # as if the server had crashed before it noted what it had told
+    def forget(tx: Any) -> None:  # as if the server had crashed before it stored the plugin's position
         models.PluginCursor.update(position=0).execute(tx.database)
 
     await restart(house, forget)
@@ -613,7 +616,7 @@ async def test_a_restart_loses_and_repeats_nothing(house: House, receiver: Recei
 
 
 async def restart(house: House, between: Callable[[Any], None] = lambda tx: None) -> None:
-    """``between`` may write to the database."""
+    """Restart the server; ``between`` may write to the database while it is stopped."""
     await house.server.stop()
     house.server = Server(house.config)
     await house.server._store.write(between)
@@ -633,7 +636,7 @@ async def test_an_attempt_under_way_is_finished_before_the_stop(house: House, re
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhooks": "{url}/a\n{url}/b"}])
-async def test_not_too_many_at_once_and_not_all_to_one(house: House, receiver: Receiver) -> None:
+async def test_attempts_are_limited_in_total_and_per_target(house: House, receiver: Receiver) -> None:
     receiver.then = None
     await asyncio.gather(*(notify(house, id) for id in range(12)))
     first = [(await receiver.get()).path for _ in range(sending.MAX_CONCURRENT_ATTEMPTS)]
@@ -687,7 +690,7 @@ async def test_by_apprise(house: House, receiver: Receiver, caplog: Any, expecte
 @pytest.mark.gen_test
 @pytest.mark.parametrize("options", [{"webhooks": "", "apprise": "{file}"}])
 @pytest.mark.parametrize("urls", ["json://127.0.0.1:{port}/"])
-async def test_why_apprise_failed(
+async def test_errors_of_apprise_are_recorded(
     house: House, receiver: Receiver, expected_logs: list[str], caplog: Any
 ) -> None:
     expected_logs.append(APPRISE_SAYS)
@@ -702,7 +705,9 @@ async def test_why_apprise_failed(
 
 
 @pytest.mark.gen_test
-async def test_files_that_others_can_read(house: House, secret_file: Path, expected_logs: list[str]) -> None:
+async def test_secret_files_that_others_can_read_are_reported(
+    house: House, secret_file: Path, expected_logs: list[str]
+) -> None:
     expected_logs.append(
         f"others on this machine can read the secrets in {secret_file}: chmod 600 {secret_file}$"
     )
@@ -711,13 +716,13 @@ async def test_files_that_others_can_read(house: House, secret_file: Path, expec
 
 
 @pytest.mark.gen_test
-async def test_the_database_may_be_away(
+async def test_errors_of_the_database_are_retried(
     house: House, receiver: Receiver, expected_logs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected_logs += ["the outbox cannot be read", "cannot be noted as delivered", "the database refused"]
+    expected_logs += ["the outbox cannot be read", "cannot be recorded as delivered", "the database refused"]
     monkeypatch.setattr(worker, "ERROR_RETRY_SECONDS", 0.05)
-    real_upcoming, real_settle = outbox.upcoming, outbox.settle
-    broken = {"upcoming", "settle"}
+    real_upcoming, real_record_outcome = outbox.upcoming, outbox.record_outcome
+    broken = {"upcoming", "record_outcome"}
 
     def upcoming(*args: Any, **kwargs: Any) -> Any:
         if "upcoming" in broken:
@@ -725,14 +730,14 @@ async def test_the_database_may_be_away(
             raise outbox.pw.OperationalError("locked")
         return real_upcoming(*args, **kwargs)
 
-    def settle(*args: Any) -> None:
-        if "settle" in broken:
-            broken.discard("settle")
+    def record_outcome(*args: Any) -> None:
+        if "record_outcome" in broken:
+            broken.discard("record_outcome")
             raise outbox.pw.OperationalError("locked")
-        real_settle(*args)
+        real_record_outcome(*args)
 
     monkeypatch.setattr(outbox, "upcoming", upcoming)
-    monkeypatch.setattr(outbox, "settle", settle)
+    monkeypatch.setattr(outbox, "record_outcome", record_outcome)
     await notify(house)
     await receiver.get()
     [row] = await until(house, all_in("delivered"))
@@ -758,7 +763,7 @@ async def test_old_deliveries_are_removed(house: House, receiver: Receiver) -> N
 
 
 @pytest.mark.gen_test
-async def test_as_typed(
+async def test_the_installed_command_lists_deliveries(
     house: House, receiver: Receiver, tmp_path: Path, secret_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "configure", lambda settings: None)

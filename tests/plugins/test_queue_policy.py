@@ -1,4 +1,4 @@
-"""Priority with ageing, the last waiter first, skills: who is next and who serves."""
+"""The queue policy: priorities with ageing, sticky waiters, skills."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,80 +24,84 @@ def ticket(
     )
 
 
-def desk(rules: PolicyRules, now: int = 0, **skills: Any) -> MatchingQueue:
-    """With Ann and Ben, who take five users each."""
-    desk = MatchingQueue(Policy(rules, lambda: now * MICROSECONDS_PER_SECOND))
+def make_queue(rules: PolicyRules, now: int = 0, **skills: Any) -> MatchingQueue:
+    """Return a queue with the waiters Ann and Ben, who serve up to five users each."""
+    queue = MatchingQueue(Policy(rules, lambda: now * MICROSECONDS_PER_SECOND))
     for person, name in ((ANN, "ann"), (BEN, "ben")):
         if name in skills:
-            desk.pool.set(person, available=True, capacity=5, claims={"skills": skills[name]})
-    return desk
+            queue.pool.set(person, available=True, capacity=5, claims={"skills": skills[name]})
+    return queue
 
 
-def matches(desk: MatchingQueue, *tickets: Ticket) -> list[tuple[int, str]]:
+def matches(queue: MatchingQueue, *tickets: Ticket) -> list[tuple[int, str]]:
     for each in tickets:
-        desk.join(each)
-    return [(made.ticket.number, made.waiter.id) for made in desk.match()]
+        queue.join(each)
+    return [(made.ticket.number, made.waiter.id) for made in queue.match()]
 
 
-PRIORITY = PolicyRules(priority_claim="priority", head_start=300 * MICROSECONDS_PER_SECOND)
+PRIORITY = PolicyRules(priority_claim="priority", head_start_microseconds=300 * MICROSECONDS_PER_SECOND)
 
 
-def test_a_priority_goes_first_and_a_long_wait_before_it() -> None:
-    line = desk(PRIORITY, ann=[])
+def test_a_long_wait_goes_before_a_priority() -> None:
+    queue = make_queue(PRIORITY, ann=[])
     waiting = ticket(1, since=0), ticket(2, since=299, priority=1), ticket(3, since=301, priority=1)
     vip, returned = ticket(4, since=600, priority=99), ticket(5, since=700, returned=True)
-    assert [number for number, _ in matches(line, *waiting, vip, returned)] == [5, 4, 2, 1, 3]
+    assert [number for number, _ in matches(queue, *waiting, vip, returned)] == [5, 4, 2, 1, 3]
 
 
 @pytest.mark.parametrize("strange", ["2", None, [1], 1.5, -3, {}])
-def test_a_strange_priority_counts_as_none(strange: Any) -> None:
+def test_an_invalid_priority_counts_as_none(strange: Any) -> None:
     assert PRIORITY.priority({"priority": strange}) == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 9)), min_size=1, max_size=40))
-def test_nobody_starves(arrivals: list[tuple[int, int]]) -> None:
+def test_no_user_starves(arrivals: list[tuple[int, int]]) -> None:
     policy = Policy(PRIORITY, lambda: 0)
     tickets = [ticket(n, since, priority=priority) for n, (since, priority) in enumerate(arrivals, 1)]
-    longest = PRIORITY.highest_priority * PRIORITY.head_start
+    longest = PRIORITY.highest_priority * PRIORITY.head_start_microseconds
     for one in tickets:
         for other in tickets:
             if other.since - one.since > longest:
                 assert policy.rank(one) < policy.rank(other)
 
 
-def test_the_last_waiter_first_if_it_is_free() -> None:
-    line = desk(PolicyRules(sticky=True), ann=[], ben=[])
-    line.pool.hold(BEN, 101)
-    assert matches(line, ticket(1, last=BEN), ticket(2)) == [(1, "2"), (2, "1")]
-    line.pool.set(BEN, available=False, capacity=5)
-    assert matches(line, ticket(3, last=BEN)) == [(3, "1")]
+def test_a_free_last_waiter_is_preferred() -> None:
+    queue = make_queue(PolicyRules(sticky=True), ann=[], ben=[])
+    queue.pool.hold(BEN, 101)
+    assert matches(queue, ticket(1, last=BEN), ticket(2)) == [(1, "2"), (2, "1")]
+    queue.pool.set(BEN, available=False, capacity=5)
+    assert matches(queue, ticket(3, last=BEN)) == [(3, "1")]
 
 
-def test_who_needs_skills_gets_who_has_them_and_holds_up_nobody() -> None:
+def test_skills_are_matched_without_blocking_other_users() -> None:
     rules = PolicyRules(skills_claim="skills")
-    line = desk(rules, ann=["Billing"], ben="tax, billing")
-    line.pool.hold(BEN, 101)
-    assert matches(line, ticket(1, skills=["tax", "billing"]), ticket(2, skills="billing")) == [
+    queue = make_queue(rules, ann=["Billing"], ben="tax, billing")
+    queue.pool.hold(BEN, 101)
+    assert matches(queue, ticket(1, skills=["tax", "billing"]), ticket(2, skills="billing")) == [
         (1, "2"),
         (2, "1"),
     ]
-    assert matches(line, ticket(3, skills=["law"]), ticket(4)) == [(4, "1")]
-    assert (3 in line, line.has_passed_over) == (True, True)
-    line.pool.set(ANN, available=True, capacity=5, claims={"skills": ["law"]})
-    assert matches(line) == [(3, "1")]
+    assert matches(queue, ticket(3, skills=["law"]), ticket(4)) == [(4, "1")]
+    assert (3 in queue, queue.has_passed_over) == (True, True)
+    queue.pool.set(ANN, available=True, capacity=5, claims={"skills": ["law"]})
+    assert matches(queue) == [(3, "1")]
 
 
 @pytest.mark.parametrize(
     ("patience", "now", "expected"), [(120, 119, []), (120, 121, [(1, "1")]), (0, 9999, [])]
 )
-def test_after_a_while_any_waiter_will_do(patience: int, now: int, expected: list[Any]) -> None:
-    line = desk(PolicyRules(skills_claim="skills", patience=patience * MICROSECONDS_PER_SECOND), now, ann=[])
-    assert matches(line, ticket(1, skills=["law"])) == expected
+def test_after_the_timeout_any_waiter_is_chosen(patience: int, now: int, expected: list[Any]) -> None:
+    queue = make_queue(
+        PolicyRules(skills_claim="skills", skills_timeout_microseconds=patience * MICROSECONDS_PER_SECOND),
+        now,
+        ann=[],
+    )
+    assert matches(queue, ticket(1, skills=["law"])) == expected
 
 
 def test_sticky_does_not_overrule_skills() -> None:
-    line = desk(PolicyRules(sticky=True, skills_claim="skills"), ann=[], ben=["law"])
-    assert matches(line, ticket(1, last=ANN, skills=["law"])) == [(1, "2")]
+    queue = make_queue(PolicyRules(sticky=True, skills_claim="skills"), ann=[], ben=["law"])
+    assert matches(queue, ticket(1, last=ANN, skills=["law"])) == [(1, "2")]
 
 
 # In the server
@@ -131,7 +135,7 @@ async def test_the_last_waiter_is_remembered(house: House) -> None:
     served_by = (await user.until("connect_success"))["payload"]["uuid"]
     await user.tell("disconnect")
     await user.until("disconnected")
-    for _ in range(3):  # it would be the other one's turn
+    for _ in range(3):  # without sticky, the other waiter would be chosen
         await user.tell("connect")
         assert (await user.until("connect_success"))["payload"]["uuid"] == served_by
         await user.tell("disconnect")
@@ -140,9 +144,9 @@ async def test_the_last_waiter_is_remembered(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_patience_ends_though_nothing_else_happens(house: House) -> None:
+async def test_the_skills_timeout_ends_without_another_event(house: House) -> None:
     waiter = await house.waiter(1)
     user = await arrive(house, 5, skills=["law"])
     assert (await user.get("connect_queue"))["payload"] == {"location": 1}
-    # Nothing happens but time.
+    # No event occurs except the passage of time.
     assert (await user.until("connect_success"))["payload"]["uuid"] == waiter.uuid

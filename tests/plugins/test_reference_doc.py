@@ -1,4 +1,4 @@
-"""``docs/plugins.md`` is what the code is, and what it shows works."""
+"""``docs/plugins.md`` is up to date with the code, and its examples work."""
 
 import re
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_every_example_loads(tmp_path: Path) -> None:
     assert len(EXAMPLES) == 4
     for number, code in enumerate(EXAMPLES):
         (tmp_path / f"example{number}.py").write_text(code)
-    loaded = discovery.load(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
+    loaded = discovery.load_plugins(load(None, [f"plugins.paths={tmp_path}"], {"HOME": "/"}))
     assert [each.hooks for each in loaded] == [
         ["startup", "session_started"],
         ["register_models", "register_keeper"],
@@ -53,7 +53,7 @@ def settings(settings: config.Config, tmp_path: Path) -> config.Config:
 
 
 @pytest.mark.gen_test
-async def test_the_first_example_does_what_it_says(house: House) -> None:
+async def test_the_first_example_works_as_described(house: House) -> None:
     supervisor = await house.connect(f"/notify?token={token('supervisor', 3)}")
     session = await house.session()
     await house.chat(token("user", 1), session)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import House, changed, token
 from tests.storage.conftest import open_at
-from tests.storage.people import DAY, SECRET, WU, build, everything, texts
+from tests.storage.people import DAY, SECRET, WU, build_sample, everything, texts
 from tornado_chat import config
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.server.server import Server
@@ -33,8 +33,8 @@ class TestRemoving:
         settings = changed(settings, "storage", retention_days=30)
         database = open_at(settings.state_dir / "tornado-chat.sqlite3")
         schema.upgrade(database)
-        self.old = build(database)  # of 2023
-        self.open = build(database, over=False)
+        self.old = build_sample(database)  # of 2023
+        self.open = build_sample(database, over=False)
         database.close()
         return settings
 
@@ -55,7 +55,7 @@ class TestKeeping:
     def settings(self, settings: config.Config) -> config.Config:
         database = open_at(settings.state_dir / "tornado-chat.sqlite3")
         schema.upgrade(database)
-        build(database)
+        build_sample(database)
         database.close()
         return settings
 
@@ -118,12 +118,12 @@ async def test_stopping_in_the_middle_goes_on_after_the_next_start(
     path = settings.state_dir / "tornado-chat.sqlite3"
     database = open_at(path)
     schema.upgrade(database)
-    world = build(database)
+    sample = build_sample(database)
     for pause, left in ((3600, 3), (0, 0)):
         monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", pause)
         server = Server(settings)
         await server.start()
-        while texts(database, world.record) or len(texts(database, world.session)) != left:  # noqa: ASYNC110
+        while texts(database, sample.record) or len(texts(database, sample.session)) != left:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         await server.stop()
     database.close()

@@ -22,7 +22,7 @@ COUNSELLOR = Person(Role.CONSULTANT, "2")
 
 
 def open_at(path: Path) -> pw.Database:
-    """A database of SQLite's."""
+    """Open a SQLite database."""
     return open_url(f"sqlite:///{path}")
 
 
@@ -55,7 +55,7 @@ def database(database_url: str) -> Iterator[pw.Database]:
 def transact(
     database: pw.Database, work: Callable[[Transaction], T], now: int = NOW
 ) -> tuple[T, list[Event]]:
-    """What ``work`` returns, and the events that it would publish."""
+    """Run ``work`` in a transaction. Return its result and its events."""
     tx = Transaction(database, now)
     with database.atomic():
         result = work(tx)

@@ -1,4 +1,4 @@
-"""A small world for the tests of what is kept: two sessions, a record, support, notifications."""
+"""Sample data for tests of retention, erasure and export: a session, a record, support, notifications."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -20,11 +20,11 @@ WU = Person(Role.SUPERVISOR, "3")
 BOB, EVE = Person(Role.WAITER, "5"), Person(Role.WAITER, "6")
 
 SECRET = "what-lin-said"
-"""In every text, name and claim of Lin's, and in nobody else's."""
+"""A word that is in every text, name and claim of Lin, and of no other person."""
 
 
-class World(NamedTuple):
-    """Where things are. Everything happens at ``NOW`` and is over a second later."""
+class SampleData(NamedTuple):
+    """The threads of the sample data. All times are ``NOW``; the ends are one microsecond later."""
 
     session: Thread
     record: Thread
@@ -32,15 +32,19 @@ class World(NamedTuple):
     inbox: Thread
 
 
-def say(database: pw.Database, thread: Thread, sender: Person, *texts: str, now: int = NOW) -> None:
+def post(database: pw.Database, thread: Thread, sender: Person, *texts: str, now: int = NOW) -> None:
     with database.atomic():
         appends = [AppendRequest(thread, sender, text, f"{sender.id}-{text}") for text in texts]
         MessageAppender(database).append(appends, now)
 
 
-def build(database: pw.Database, now: int = NOW, *, over: bool = True, waits: Person = LIN) -> World:
-    """:arg over: end everything.
-    :arg waits: who has the support conversation; one has no more than one that is not over.
+def build_sample(
+    database: pw.Database, now: int = NOW, *, over: bool = True, waits: Person = LIN
+) -> SampleData:
+    """Store the sample data.
+
+    :arg over: end all conversations.
+    :arg waits: the user of the support conversation; a user has at most one unfinished conversation.
     """
 
     def run(work: Callable[[Transaction], T], later: int = 0) -> T:
@@ -63,12 +67,12 @@ def build(database: pw.Database, now: int = NOW, *, over: bool = True, waits: Pe
     support = run(lambda tx: conversations.assign(tx, support, BOB, "Bob", "uuid-2", "least loaded"))
     for room in (session, record):
         run(lambda tx, room=room: rooms.start(tx, room.thread))  # type: ignore[misc]
-    say(database, session.thread, LIN, f"{SECRET} one", f"{SECRET} two", now=now)
-    say(database, session.thread, CHEN, "I hear you", now=now)
-    say(database, record.thread, CHEN, "about this session", now=now)
-    say(database, record.thread, WU, "go on", now=now)
-    say(database, support.thread, waits, f"{SECRET} three", now=now)
-    say(database, support.thread, BOB, "with pleasure", now=now)
+    post(database, session.thread, LIN, f"{SECRET} one", f"{SECRET} two", now=now)
+    post(database, session.thread, CHEN, "I hear you", now=now)
+    post(database, record.thread, CHEN, "about this session", now=now)
+    post(database, record.thread, WU, "go on", now=now)
+    post(database, support.thread, waits, f"{SECRET} three", now=now)
+    post(database, support.thread, BOB, "with pleasure", now=now)
     support = run(
         lambda tx: conversations.transfer(tx, support, EVE, "Eve", "uuid-3", f"handed over by {BOB.id}")
     )
@@ -86,11 +90,11 @@ def build(database: pw.Database, now: int = NOW, *, over: bool = True, waits: Pe
         for room in (session, record):
             run(lambda tx, room=room: rooms.finish(tx, room.thread, SessionState.COMPLETED), 1)  # type: ignore[misc]
         run(lambda tx: conversations.end(tx, support.id, waits), 1)
-    return World(session.thread, record.thread, support.thread, note.thread)
+    return SampleData(session.thread, record.thread, support.thread, note.thread)
 
 
 def texts(database: pw.Database, thread: Thread) -> list[tuple[int, str]]:
-    """What a thread says, by ``seq``."""
+    """Return the texts of a thread with their ``seq``."""
     from tornado_chat.storage import messages
 
     return [(message.seq, message.text) for message in messages.after(database, thread, 0, 1000)]
@@ -102,8 +106,8 @@ def rows(database: pw.Database, table: str) -> int:
 
 
 def everything(database: pw.Database) -> str:
-    """Every value of every row, as one text."""
-    said: list[Any] = []
+    """Return all values of all rows as one text."""
+    values: list[Any] = []
     for table in database.get_tables():
-        said += [str(value) for row in database.execute_sql(f"SELECT * FROM {table}") for value in row]
-    return "\n".join(said)
+        values += [str(value) for row in database.execute_sql(f"SELECT * FROM {table}") for value in row]
+    return "\n".join(values)

@@ -1,4 +1,4 @@
-"""Support conversations in the database: changed only while they are what they are taken for."""
+"""Support conversations in the database: a change is refused if the conversation has changed meanwhile."""
 
 import itertools
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def end(conversation: Conversation, gone: Person = USER) -> Callable[[Transactio
     return lambda tx: conversations.end(tx, conversation.id, gone)
 
 
-def test_who_joins_waits_and_has_an_address(database: pw.Database) -> None:
+def test_a_user_who_joins_waits_and_has_an_address(database: pw.Database) -> None:
     made, events = transact(database, lambda tx: conversations.join(tx, USER, "小林", "uuid"))
     assert made == Conversation(
         id=made.id,
@@ -71,7 +71,7 @@ def test_a_socket_that_connects_again_after_the_end_keeps_its_address(database: 
     assert again.user_uuid == first.user_uuid
 
 
-def test_the_finished_ones_of_a_user_come_newest_first(database: pw.Database) -> None:
+def test_finished_conversations_of_a_user_come_newest_first(database: pw.Database) -> None:
     first, _ = transact(database, end(join(database)))
     transact(database, end(join(database, OTHER)))
     second, _ = transact(database, end(join(database)))
@@ -96,7 +96,7 @@ def test_a_transfer_names_the_waiter_before(database: pw.Database) -> None:
     assert events == [ConversationAssigned(moved, "transfer", previous=ANNE)]
 
 
-def test_who_loses_the_waiter_waits_again_and_is_marked_as_returned(database: pw.Database) -> None:
+def test_a_user_who_loses_the_waiter_waits_again_as_returned(database: pw.Database) -> None:
     active, _ = transact(database, assign(join(database)))
     waiting, events = transact(database, requeue(active))
     assert (waiting.state, waiting.returned) == (ConversationState.WAITING, True)
@@ -106,7 +106,7 @@ def test_who_loses_the_waiter_waits_again_and_is_marked_as_returned(database: pw
     assert (again.returned, again.waiter) == (False, BOB)
 
 
-def test_a_change_that_comes_too_late_is_refused_and_changes_nothing(database: pw.Database) -> None:
+def test_a_change_of_a_stale_state_is_refused(database: pw.Database) -> None:
     waiting = join(database)
     with_anne, _ = transact(database, assign(waiting))
     with pytest.raises(Conflict, match="no_conversation"):
@@ -142,16 +142,16 @@ def test_a_change_returns_the_messages_and_the_rating_that_came_since(database: 
     assert conversations.latest_of_user(database, USER) == ended
 
 
-def test_a_change_of_what_went_and_came_back_comes_too_late(database: pw.Database) -> None:
+def test_a_change_is_refused_after_the_state_changed_and_returned(database: pw.Database) -> None:
     first, _ = transact(database, assign(join(database)))
     waiting, _ = transact(database, requeue(first))
-    again, _ = transact(database, assign(waiting))  # to the same one
+    again, _ = transact(database, assign(waiting))  # to the same waiter
     with pytest.raises(Conflict, match="no_conversation"):
         transact(database, requeue(first))
     assert conversations.latest_of_user(database, USER) == again
 
 
-def test_a_conversation_ends_once_whoever_leaves(database: pw.Database) -> None:
+def test_a_conversation_ends_once(database: pw.Database) -> None:
     active, _ = transact(database, assign(join(database)))
     ended, events = transact(database, end(active, ANNE), NOW + 5)
     assert (ended.state, ended.ended, ended.waiter) == (ConversationState.ENDED, NOW + 5, ANNE)
@@ -159,13 +159,13 @@ def test_a_conversation_ends_once_whoever_leaves(database: pw.Database) -> None:
     assert transact(database, end(active, USER), NOW + 6) == (ended, [])
 
 
-def test_a_user_may_leave_the_line(database: pw.Database) -> None:
+def test_a_user_may_leave_the_queue(database: pw.Database) -> None:
     ended, events = transact(database, end(join(database)))
     assert (ended.state, ended.waiter) == (ConversationState.ENDED, None)
     assert events == [ConversationEnded(ended, USER)]
 
 
-def test_a_restart_finds_everybody_who_waits_or_talks_oldest_first(database: pw.Database) -> None:
+def test_a_restart_finds_waiting_and_active_conversations_oldest_first(database: pw.Database) -> None:
     waiting, talking, gone = join(database), join(database, OTHER), join(database, Person(Role.USER, "3"))
     talking, _ = transact(database, assign(talking))
     transact(database, end(gone))
@@ -173,7 +173,7 @@ def test_a_restart_finds_everybody_who_waits_or_talks_oldest_first(database: pw.
     assert conversations.change_counts(database) == {waiting.id: 0, talking.id: 1}
 
 
-def test_those_of_several_waiters_are_what_each_of_them_has_now(database: pw.Database) -> None:
+def test_active_conversations_of_several_waiters(database: pw.Database) -> None:
     carl, dora = Person(Role.WAITER, "carl"), Person(Role.WAITER, "dora")
     users = [Person(Role.USER, str(number)) for number in range(6)]
     of_anne, of_bob, of_anne_too, of_carl, over, lost = (

@@ -1,4 +1,4 @@
-"""From SQLite to MariaDB: everything arrives as it was, or nothing counts."""
+"""Import from SQLite into MariaDB: the copy is complete, or an error is reported."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -24,7 +24,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A database in which something has happened."""
+    """A SQLite database with conversations and messages."""
     path = tmp_path / "chat.sqlite3"
     with closing(open_database(config.Storage(url=f"sqlite:///{path}"))) as database:
         schema.upgrade(database)
@@ -82,7 +82,9 @@ def rows(database: pw.Database) -> dict[str, list[Any]]:
     }
 
 
-def test_everything_arrives_as_it_was_and_goes_on(run: Run, mariadb: MariaDB, name: str, file: Path) -> None:
+def test_all_rows_are_copied_unchanged_and_the_copy_can_be_used(
+    run: Run, mariadb: MariaDB, name: str, file: Path
+) -> None:
     done = run(mariadb.url(name), str(file), "--yes")
     assert done.exit_code == 0, done.output
     assert "1,202  message" in done.output
@@ -100,16 +102,16 @@ def test_everything_arrives_as_it_was_and_goes_on(run: Run, mariadb: MariaDB, na
         assert third.id == waiting[0].id + 1
 
 
-def test_one_that_has_something_already_is_left_alone(
-    run: Run, mariadb: MariaDB, name: str, file: Path
-) -> None:
+def test_a_target_with_rows_is_refused(run: Run, mariadb: MariaDB, name: str, file: Path) -> None:
     assert run(mariadb.url(name), str(file), "--yes").exit_code == 0
     again = run(mariadb.url(name), str(file), "--yes")
     assert again.exit_code == 1
     assert "is not empty, there are rows in" in again.output
 
 
-def test_what_cannot_be_is_said(run: Run, mariadb: MariaDB, name: str, file: Path, tmp_path: Path) -> None:
+def test_invalid_sources_and_targets_are_reported(
+    run: Run, mariadb: MariaDB, name: str, file: Path, tmp_path: Path
+) -> None:
     def error(url: str, *words: str) -> str:
         result = run(url, *words)
         assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""One at a time, and nobody for ever."""
+"""Leases: one holder at a time, until a lease expires or is released."""
 
 import peewee as pw
 
@@ -9,30 +9,30 @@ from tornado_chat.storage.writer import Transaction
 SECOND = 1_000_000
 
 
-def test_a_lease_is_one_holders_until_it_runs_out_or_is_let_go(database: pw.Database) -> None:
+def test_a_lease_has_one_holder_until_it_expires_or_is_released(database: pw.Database) -> None:
     def take(holder: str, now: int) -> bool:
         free = leases.is_available(database, "x", holder, now)
         taken: bool
         taken, _ = transact(
             database, lambda tx: leases.acquire(Transaction(tx.database, now), "x", holder, 10)
         )
-        assert taken is free  # who looks first is not wrong, as long as nobody comes in between
+        assert taken is free  # is_available is right if no other process acquires the lease in between
         return taken
 
     assert take("a", 0)
     assert not take("b", 9 * SECOND)
     assert take("a", 9 * SECOND)
-    assert take("a", 9 * SECOND)  # at the same time again
+    assert take("a", 9 * SECOND)  # again at the same time
     assert not take("b", 18 * SECOND)
     assert take("b", 20 * SECOND)  # a is late
     assert not take("a", 21 * SECOND)
-    transact(database, lambda tx: leases.release(tx, "x", "a"))  # it has not heard of that yet
+    transact(database, lambda tx: leases.release(tx, "x", "a"))  # a does not know that it lost the lease
     assert not take("c", 21 * SECOND)
     transact(database, lambda tx: leases.release(tx, "x", "b"))
     assert take("c", 21 * SECOND)
 
 
-def test_leases_of_other_names_are_others(database: pw.Database) -> None:
+def test_leases_with_different_names_are_independent(database: pw.Database) -> None:
     for name in ("x", "y"):
         transact(database, lambda tx, name=name: leases.acquire(tx, name, "a", 10))
     transact(database, lambda tx: leases.release(tx, "x", "a"))

@@ -1,4 +1,4 @@
-"""Storing and reading what was said: numbers without gaps, resends, threads that take no messages."""
+"""Storing and reading messages: numbers without gaps, resends, threads that accept no messages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,9 @@ def append(database: pw.Database, *appends: AppendRequest, now: int = NOW) -> li
         return MessageAppender(database).append(appends, now)
 
 
-def say(text: str, client_id: str | None = None, sender: Person = VISITOR, **more: Any) -> AppendRequest:
+def new_message(
+    text: str, client_id: str | None = None, sender: Person = VISITOR, **more: Any
+) -> AppendRequest:
     return AppendRequest(SESSION, sender, text, client_id, **more)
 
 
@@ -59,8 +61,8 @@ def conversation(database: pw.Database, state: ConversationState, returned: bool
 
 
 def test_messages_are_numbered_from_one_without_gaps_across_batches(database: pw.Database) -> None:
-    first = append(database, say("a"), say("b"))
-    second = append(database, say("c"), now=NOW + 1)
+    first = append(database, new_message("a"), new_message("b"))
+    second = append(database, new_message("c"), now=NOW + 1)
     assert [stored(o) for o in (*first, *second)] == [
         AppendResult(1, NOW),
         AppendResult(2, NOW),
@@ -69,10 +71,14 @@ def test_messages_are_numbered_from_one_without_gaps_across_batches(database: pw
     assert rooms.get(database, SESSION).last_seq == 3
 
 
-def test_threads_of_one_batch_count_for_themselves(database: pw.Database) -> None:
+def test_threads_of_one_batch_are_numbered_independently(database: pw.Database) -> None:
     other = Thread(Kind.SESSION, transact(database, new_session)[0].thread.id)
     outcomes = append(
-        database, say("a"), AppendRequest(other, VISITOR, "x"), say("b"), AppendRequest(other, VISITOR, "y")
+        database,
+        new_message("a"),
+        AppendRequest(other, VISITOR, "x"),
+        new_message("b"),
+        AppendRequest(other, VISITOR, "y"),
     )
     assert [stored(o).seq for o in outcomes] == [1, 1, 2, 2]
     assert (texts(database), texts(database, other)) == (["a", "b"], ["x", "y"])
@@ -84,41 +90,48 @@ def test_a_session_and_a_record_with_the_same_number_are_two_threads(database: p
         database,
         lambda tx: rooms.create_record(tx, session, supervisor_id="3", supervisor_name=None, record_id=7),
     )
-    append(database, say("session"), AppendRequest(record[0].thread, COUNSELLOR, "record"))
+    append(database, new_message("session"), AppendRequest(record[0].thread, COUNSELLOR, "record"))
     assert (texts(database), texts(database, record[0].thread)) == (["session"], ["record"])
 
 
-def test_what_is_told_is_what_is_read_back(database: pw.Database) -> None:
+def test_published_messages_equal_stored_messages(database: pw.Database) -> None:
     outcomes = append(
         database,
-        say("你好 🙂\x00 '; DROP TABLE message; --", "c1"),
-        say("https://example.org/a.png", media="image", sender=COUNSELLOR),
-        say("again, other words", "c1", same_text_only=True),
+        new_message("你好 🙂\x00 '; DROP TABLE message; --", "c1"),
+        new_message("https://example.org/a.png", media="image", sender=COUNSELLOR),
+        new_message("again, other words", "c1", same_text_only=True),
     )
     told = [outcome[1] for outcome in outcomes if isinstance(outcome, tuple)]
     assert told == messages.after(database, SESSION, 0, 10)
-    # Whoever stored it may have died before it could tell anybody.
-    resent = append(database, say("whatever", "c1"), now=NOW + 5)
+    # The process that stored the message may have died before it published the event.
+    resent = append(database, new_message("whatever", "c1"), now=NOW + 5)
     assert resent == [(AppendResult(1, NOW, duplicate=True), DuplicateMessage(SESSION, 1))]
 
 
 def test_a_resent_id_is_answered_and_not_stored_again(database: pw.Database, database_url: str) -> None:
-    once, twice = append(database, say("hello", "c1"), say("hello", "c1"))
+    once, twice = append(database, new_message("hello", "c1"), new_message("hello", "c1"))
     assert stored(once) == AppendResult(1, NOW)
     assert stored(twice) == AppendResult(1, NOW, duplicate=True)
-    (later,) = append(database, say("hello", "c1"), now=NOW + 5)
+    (later,) = append(database, new_message("hello", "c1"), now=NOW + 5)
     assert stored(later) == AppendResult(1, NOW, duplicate=True)
     database.close()
     reopened = open_url(database_url)
-    (after_restart,) = append(reopened, say("hello", "c1"), now=NOW + 9)
+    (after_restart,) = append(reopened, new_message("hello", "c1"), now=NOW + 9)
     assert stored(after_restart) == AppendResult(1, NOW, duplicate=True)
     assert texts(reopened) == ["hello"]
     reopened.close()
 
 
 def test_a_resend_among_new_messages_leaves_no_gap(database: pw.Database) -> None:
-    append(database, say("a", "1"))
-    outcomes = append(database, say("b", "2"), say("a", "1"), say("c", "3"), say("b", "2"), say("d"))
+    append(database, new_message("a", "1"))
+    outcomes = append(
+        database,
+        new_message("b", "2"),
+        new_message("a", "1"),
+        new_message("c", "3"),
+        new_message("b", "2"),
+        new_message("d"),
+    )
     assert [(stored(o).seq, stored(o).duplicate) for o in outcomes] == [
         (2, False),
         (1, True),
@@ -133,7 +146,7 @@ def test_a_resend_among_new_messages_leaves_no_gap(database: pw.Database) -> Non
 def test_resends_are_found_without_reading_the_conversation(database: pw.Database) -> None:
     queries: list[str] = []
     database.connection().set_trace_callback(queries.append)
-    append(database, say("a", "c1"), say("b", "c2"), say("c", "c3"))
+    append(database, new_message("a", "c1"), new_message("b", "c2"), new_message("c", "c3"))
     database.connection().set_trace_callback(None)
     (query,) = (query for query in queries if "client_id" in query and query.startswith("SELECT"))
     plan = [row[3] for row in database.execute_sql(f"EXPLAIN QUERY PLAN {query}")]
@@ -146,29 +159,38 @@ def test_resends_are_found_without_reading_the_conversation(database: pw.Databas
 def test_the_same_id_of_two_senders_or_in_two_threads_is_two_messages(database: pw.Database) -> None:
     other = Thread(Kind.SESSION, transact(database, new_session)[0].thread.id)
     outcomes = append(
-        database, say("a", "1"), say("b", "1", COUNSELLOR), AppendRequest(other, VISITOR, "c", "1")
+        database,
+        new_message("a", "1"),
+        new_message("b", "1", COUNSELLOR),
+        AppendRequest(other, VISITOR, "c", "1"),
     )
     assert not any(stored(o).duplicate for o in outcomes)
     assert texts(database) == ["a", "b"]
 
 
-def test_an_id_used_for_other_words_is_a_new_message_where_ids_need_not_be_unique(
+def test_an_id_reused_for_another_text_is_a_new_message_with_same_text_only(
     database: pw.Database,
 ) -> None:
-    within = append(database, *(say(text, "1", same_text_only=True) for text in ("a", "b", "a")))
+    within = append(database, *(new_message(text, "1", same_text_only=True) for text in ("a", "b", "a")))
     assert [(stored(o).seq, stored(o).duplicate) for o in within] == [(1, False), (2, False), (1, True)]
-    later = append(database, *(say(text, "1", same_text_only=True) for text in ("c", "a")))
+    later = append(database, *(new_message(text, "1", same_text_only=True) for text in ("c", "a")))
     assert [(stored(o).seq, stored(o).duplicate) for o in later] == [(3, False), (1, True)]
     assert texts(database) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("state", [SessionState.COMPLETED, SessionState.CANCELLED])
-def test_a_finished_session_takes_nothing_but_still_knows_what_it_took(
+def test_a_finished_session_refuses_messages_but_recognises_resends(
     database: pw.Database, state: SessionState
 ) -> None:
-    append(database, say("a", "1"))
+    append(database, new_message("a", "1"))
     transact(database, lambda tx: rooms.finish(tx, SESSION, state))
-    outcomes = append(database, say("late"), say("late", "2"), say("late", "2"), say("a", "1"))
+    outcomes = append(
+        database,
+        new_message("late"),
+        new_message("late", "2"),
+        new_message("late", "2"),
+        new_message("a", "1"),
+    )
     assert [type(o) for o in outcomes[:3]] == [Conflict] * 3
     assert stored(outcomes[3]) == AppendResult(1, NOW, duplicate=True)
     assert rooms.get(database, SESSION).last_seq == 1
@@ -185,7 +207,7 @@ def test_a_finished_session_takes_nothing_but_still_knows_what_it_took(
         (ConversationState.ENDED, True, False),
     ],
 )
-def test_a_support_conversation_takes_messages_once_it_has_had_a_waiter_until_its_end(
+def test_a_support_conversation_accepts_messages_from_its_first_waiter_to_its_end(
     database: pw.Database, state: ConversationState, returned: bool, takes: bool
 ) -> None:
     thread = conversation(database, state, returned)
@@ -195,7 +217,7 @@ def test_a_support_conversation_takes_messages_once_it_has_had_a_waiter_until_it
 
 
 def test_pages_go_forward_and_backward(database: pw.Database) -> None:
-    append(database, *(say(str(n)) for n in range(1, 11)))
+    append(database, *(new_message(str(n)) for n in range(1, 11)))
 
     def seqs(page: Sequence[Message]) -> list[int]:
         assert [m.text for m in page] == [str(m.seq) for m in page]
@@ -210,7 +232,7 @@ def test_pages_go_forward_and_backward(database: pw.Database) -> None:
     assert seqs(messages.before(database, SESSION, 1, 3)) == []
 
 
-# --- any batches, against a model that takes them one by one ---
+# --- random batches, compared with a model that stores messages one by one ---
 
 THREADS = {"open": SESSION, "ended": Thread(Kind.SESSION, 8), "support": Thread(Kind.SUPPORT, 1)}
 
@@ -248,7 +270,7 @@ class Model:
 
 @settings(max_examples=100, deadline=None)
 @given(batches=st.lists(st.lists(some_append, min_size=1, max_size=8), max_size=6))
-def test_any_batches_do_what_taking_one_message_after_the_other_would_do(
+def test_batches_have_the_same_result_as_single_messages(
     batches: list[list[AppendRequest]],
 ) -> None:
     database = pw.SqliteDatabase(":memory:")

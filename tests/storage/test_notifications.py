@@ -17,7 +17,7 @@ def notify(database: pw.Database, owner: Person, msg: str, now: int = NOW) -> No
     return transact(database, lambda tx: notifications.create(tx, owner, 1, msg, DATA), now)[0]
 
 
-def test_an_inbox_is_made_once_and_belongs_to_one_person(database: pw.Database) -> None:
+def test_an_inbox_is_created_once_and_belongs_to_one_person(database: pw.Database) -> None:
     assert notifications.find_inbox(database, VISITOR) is None
     made, events = transact(database, lambda tx: notifications.open_inbox(tx, VISITOR))
     assert made.kind is Kind.INBOX
@@ -27,7 +27,7 @@ def test_an_inbox_is_made_once_and_belongs_to_one_person(database: pw.Database) 
     assert notifications.find_inbox(database, COUNSELLOR) is None
 
 
-def test_a_notification_is_told_as_it_is_stored(database: pw.Database) -> None:
+def test_a_notification_is_published_as_it_is_stored(database: pw.Database) -> None:
     made, events = transact(database, lambda tx: notifications.create(tx, VISITOR, 1, "您好", DATA))
     assert events == [made]
     assert (made.seq, made.type, made.msg, made.data, made.time, made.read) == (
@@ -48,7 +48,7 @@ def test_data_comes_back_as_it_was(database: pw.Database, data: dict[str, object
     assert read.data == data
 
 
-def test_each_inbox_counts_for_itself_and_is_read_in_pages(database: pw.Database) -> None:
+def test_each_inbox_has_its_own_numbers_and_is_read_in_pages(database: pw.Database) -> None:
     mine = [notify(database, VISITOR, str(n)) for n in range(1, 6)]
     other = notify(database, COUNSELLOR, "other")
     inbox = mine[0].thread
@@ -72,7 +72,7 @@ def test_reading_marks_the_notification_and_keeps_the_first_time(database: pw.Da
     assert not other.read
 
 
-def test_nobody_reads_the_notification_of_somebody_else(database: pw.Database) -> None:
+def test_a_notification_of_another_person_cannot_be_read(database: pw.Database) -> None:
     made = notify(database, VISITOR, "a")
     for owner, id in ((COUNSELLOR, made.id), (VISITOR, made.id + 1)):
         with pytest.raises(NotFound, match="no_such_notification"):
@@ -91,7 +91,7 @@ def test_there_is_no_receipt_before_the_first_one(database: pw.Database) -> None
     assert receipts.get(database, A, VISITOR) == 0
 
 
-def test_the_probe_of_the_health_check_really_writes_and_may_be_repeated(database: pw.Database) -> None:
+def test_the_health_probe_writes_a_row_and_can_be_repeated(database: pw.Database) -> None:
     transact(database, health.probe_write, NOW)
     transact(database, health.probe_write, NOW + 1)
     assert [row.seq for row in models.Receipt.select().execute(database)] == [NOW + 1]

@@ -1,4 +1,4 @@
-"""Lookups of many sockets in one go: each gets its own answer, whatever becomes of the others."""
+"""Batches of lookups: each caller gets its own answer, independent of the other lookups."""
 
 import asyncio
 import threading
@@ -34,13 +34,13 @@ def mistake(database: pw.Database) -> int:
 
 
 @pytest.mark.gen_test
-async def test_each_gets_its_own_answer(readers: ReaderPool) -> None:
+async def test_each_lookup_gets_its_own_answer(readers: ReaderPool) -> None:
     answers = await asyncio.gather(*(readers.look_up(number, n) for n in range(50)))
     assert answers == list(range(50))
 
 
 @pytest.mark.gen_test
-async def test_what_goes_wrong_for_one_is_nothing_to_the_others(readers: ReaderPool) -> None:
+async def test_a_failed_lookup_does_not_affect_the_others(readers: ReaderPool) -> None:
     asked = [
         readers.look_up(number, 1),
         readers.look_up(nothing),
@@ -55,7 +55,7 @@ async def test_what_goes_wrong_for_one_is_nothing_to_the_others(readers: ReaderP
 
 
 @pytest.mark.gen_test
-async def test_who_asks_while_others_are_answered_is_next_and_who_has_gone_is_left_out(
+async def test_a_lookup_during_a_batch_is_next_and_a_cancelled_one_is_skipped(
     readers: ReaderPool,
 ) -> None:
     begun, release = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""What is old goes, with all that belongs to it; what is open, young or not delivered stays; ids do not come back."""
+"""Retention: expired data are removed completely; open, young and undelivered data stay; no id is reused."""
 
 import peewee as pw
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.conftest import NOW, new_session, open_at, transact
-from tests.storage.people import CHEN, DAY, LIN, SECRET, WU, build, everything, rows, say, texts
+from tests.storage.people import CHEN, DAY, LIN, SECRET, WU, build_sample, everything, post, rows, texts
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.data_management.pruning import prune
 from tornado_chat.plugins.data_keepers import DataKeepers
@@ -29,8 +29,8 @@ def remove_all(database: pw.Database, before: int = LATER) -> dict[str, int]:
     return dict(prune(database, DataKeepers(), before, lambda: None))
 
 
-def test_what_is_old_goes_with_all_that_belongs_to_it(database: pw.Database) -> None:
-    build(database)
+def test_expired_conversations_are_removed_with_their_rows(database: pw.Database) -> None:
+    build_sample(database)
     old = retention.count_expired(database, LATER)
     assert old.conversations == {Kind.RECORD: 1, Kind.SESSION: 1, Kind.SUPPORT: 1}
     assert (old.messages, old.notifications) == (7, 1)
@@ -51,82 +51,82 @@ def test_what_is_old_goes_with_all_that_belongs_to_it(database: pw.Database) -> 
     old = retention.count_expired(database, LATER)
     assert not any((*old.conversations.values(), old.notifications))
     rows = {table: count for table, count in facts.describe(database).rows.items() if count}
-    assert rows == {"inbox": 2, "notification": 1, "receipt": 1}, "an emptied row is none"
+    assert rows == {"inbox": 2, "notification": 1, "receipt": 1}, "emptied rows are not counted"
     assert remove_all(database) == {}
 
 
-def test_what_is_young_open_or_not_delivered_stays(database: pw.Database) -> None:
-    build(database)
-    young = build(database, LATER + 1)
-    open_ones = build(database, over=False)
+def test_young_open_and_undelivered_items_stay(database: pw.Database) -> None:
+    build_sample(database)
+    young = build_sample(database, LATER + 1)
+    open_ones = build_sample(database, over=False)
     before = texts(database, open_ones.session)
     counts = remove_all(database)
     assert (counts["consultation_session"], counts["support_conversation"]) == (1, 1)
     assert texts(database, open_ones.session) == before
     assert len(texts(database, young.record)) == 2
-    # Chen has never had a socket: what is for Chen has not arrived.
+    # Chen has never had a socket, so the notifications for Chen have not arrived.
     inbox = notifications.find_inbox(database, CHEN)
     assert inbox is not None
     assert len(notifications.after(database, inbox, 0, 10)) == 3
 
 
-def test_a_session_waits_for_its_records(database: pw.Database) -> None:
-    world = build(database)
+def test_a_session_is_removed_after_its_records(database: pw.Database) -> None:
+    sample = build_sample(database)
     transact(
         database,
         lambda tx: rooms.create_record(
-            tx, rooms.get(tx.database, world.session), supervisor_id="9", supervisor_name=None
+            tx, rooms.get(tx.database, sample.session), supervisor_id="9", supervisor_name=None
         ),
         LATER,
     )
     assert remove_all(database)["supervisor_consultation"] == 1
-    assert len(texts(database, world.session)) == 3, "the younger record is about it"
-    # Nobody came to that record: it does not keep the session for ever.
+    assert len(texts(database, sample.session)) == 3, "a younger record keeps its session"
+    # That record was never used, so it does not keep the session for ever.
     assert remove_all(database, LATER + 1)["consultation_session"] == 1
-    assert texts(database, world.session) == []
+    assert texts(database, sample.session) == []
 
 
-def test_a_record_that_goes_on_keeps_its_session(database: pw.Database) -> None:
-    world = build(database)
+def test_an_active_record_keeps_its_session(database: pw.Database) -> None:
+    sample = build_sample(database)
     record, _ = transact(
         database,
         lambda tx: rooms.create_record(
-            tx, rooms.get(tx.database, world.session), supervisor_id="9", supervisor_name=None
+            tx, rooms.get(tx.database, sample.session), supervisor_id="9", supervisor_name=None
         ),
     )[0]
     transact(database, lambda tx: rooms.start(tx, record.thread))
     remove_all(database)
-    assert len(texts(database, world.session)) == 3
+    assert len(texts(database, sample.session)) == 3
     assert rooms.get(database, record.thread).state is SessionState.ACTIVE
 
 
-def test_no_id_comes_back(database: pw.Database) -> None:
-    world = build(database)
+def test_no_id_is_used_again(database: pw.Database) -> None:
+    sample = build_sample(database)
     session, _ = transact(database, new_session)
-    say(database, session.thread, LIN, "the last message")
+    post(database, session.thread, LIN, "the last message")
     transact(database, lambda tx: rooms.finish(tx, session.thread, SessionState.COMPLETED))
     last_message = streams.MESSAGES.since(database, 0, 100)[-1][0]
     remove_all(database)
     assert streams.MESSAGES.since(database, 0, 100) == []
-    assert notifications.find_inbox(database, LIN) == world.inbox
-    assert notifications.after(database, world.inbox, 0, 10) == []
+    assert notifications.find_inbox(database, LIN) == sample.inbox
+    assert notifications.after(database, sample.inbox, 0, 10) == []
 
-    again = build(database, LATER)
+    again = build_sample(database, LATER)
     assert again.session.id > session.thread.id
-    assert again.record.id > world.record.id
-    assert again.support.id > world.support.id
+    assert again.record.id > sample.record.id
+    assert again.support.id > sample.support.id
     assert streams.MESSAGES.since(database, last_message, 100)[0][0] > last_message
-    # The emptied rows have done their duty.
+    # The emptied rows are not needed any more.
     remove_all(database)
     assert rows(database, "consultation_session") == rows(database, "support_conversation") == 1
     assert len(streams.MESSAGES.since(database, 0, 100)) == rows(database, "message") == 7
     assert models.Notification.select().where(models.Notification.type < 0).count(database) == 0
 
 
-def test_an_emptied_row_says_nothing_of_anybody(database: pw.Database) -> None:
-    world = build(database)
+def test_an_emptied_row_has_no_personal_data(database: pw.Database) -> None:
+    sample = build_sample(database)
     remove_all(database)
-    room = rooms.get(database, world.session)
+    room = rooms.get(database, sample.session)
     assert (room.asker.id, room.helper.id, room.asker_name, room.feedback, room.appointment_id) == (
         retention.REMOVED_ID,
         retention.REMOVED_ID,
@@ -134,20 +134,20 @@ def test_an_emptied_row_says_nothing_of_anybody(database: pw.Database) -> None:
         None,
         None,
     )
-    assert not rooms.is_supervisor_of(database, world.session.id, WU)
-    conversation = conversations.get(database, world.support.id)
+    assert not rooms.is_supervisor_of(database, sample.session.id, WU)
+    conversation = conversations.get(database, sample.support.id)
     assert conversation is not None
     assert (conversation.claims, conversation.waiter, conversation.reason) == ({}, None, None)
 
 
-def test_a_long_conversation_goes_in_pieces(database: pw.Database) -> None:
-    world = build(database)
-    say(database, world.session, LIN, "closed, so nobody hears this")
+def test_a_long_conversation_is_removed_in_several_transactions(database: pw.Database) -> None:
+    sample = build_sample(database)
+    post(database, sample.session, LIN, "refused, as the session is closed")
     transact(database, lambda tx: models.ConsultationSession.update(state="active").execute(tx.database))
-    say(database, world.session, LIN, *[f"text {n}" for n in range(25)])
+    post(database, sample.session, LIN, *[f"text {n}" for n in range(25)])
     transact(database, lambda tx: models.ConsultationSession.update(state="completed").execute(tx.database))
     done, pieces = [], 0
-    left = [world.session]
+    left = [sample.session]
     while left:
         (counts, gone), _ = transact(
             database, lambda tx, left=left: retention.remove_conversations(tx, left, 10)
@@ -156,7 +156,7 @@ def test_a_long_conversation_goes_in_pieces(database: pw.Database) -> None:
         done += gone
         left = left[len(gone) :]
         pieces += 1
-    assert (done, pieces) == ([world.session], 3)
+    assert (done, pieces) == ([sample.session], 3)
 
 
 @given(
@@ -166,25 +166,30 @@ def test_a_long_conversation_goes_in_pieces(database: pw.Database) -> None:
     )
 )
 @settings(max_examples=40)
-def test_whatever_there_is_exactly_the_old_and_finished_goes(
+def test_exactly_the_expired_conversations_are_removed(
     tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[Kind, int, bool]]
 ) -> None:
     database = open_at(tmp_path_factory.mktemp("removal") / "chat.db")
     schema.upgrade(database)
-    worlds = [
-        (build(database, NOW + day * DAY, over=over, waits=Person(Role.USER, f"lin {n}")), kind, day, over)
+    samples = [
+        (
+            build_sample(database, NOW + day * DAY, over=over, waits=Person(Role.USER, f"lin {n}")),
+            kind,
+            day,
+            over,
+        )
         for n, (kind, day, over) in enumerate(wanted)
     ]
     remove_all(database, NOW + 2 * DAY)
-    for world, _, day, over in worlds:
+    for sample, _, day, over in samples:
         gone = over and day < 2
-        for thread in (world.session, world.record, world.support):
+        for thread in (sample.session, sample.record, sample.support):
             assert bool(messages.after(database, thread, 0, 1)) is not gone
     assert list(database.execute_sql("PRAGMA foreign_key_check")) == []
     database.close()
 
 
-def test_notifications_that_were_read_go_without_a_receipt(database: pw.Database) -> None:
+def test_read_notifications_are_removed_without_a_receipt(database: pw.Database) -> None:
     made = transact(database, lambda tx: notifications.create(tx, CHEN, 0, "hello", None))[0]
     assert retention.expired_notifications(database, LATER, 0, 10) == []
     transact(database, lambda tx: notifications.mark_read(tx, CHEN, made.id))
@@ -192,12 +197,14 @@ def test_notifications_that_were_read_go_without_a_receipt(database: pw.Database
     assert retention.expired_notifications(database, NOW, 0, 10) == []
 
 
-def test_removing_the_same_thing_twice_does_no_harm(database: pw.Database) -> None:
-    world = build(database)
+def test_removing_a_conversation_twice_does_no_harm(database: pw.Database) -> None:
+    sample = build_sample(database)
     for _ in range(2):
         transact(
             database,
-            lambda tx: retention.remove_conversations(tx, [world.record, world.session, world.support], 1000),
+            lambda tx: retention.remove_conversations(
+                tx, [sample.record, sample.session, sample.support], 1000
+            ),
         )
-    assert texts(database, world.session) == []
+    assert texts(database, sample.session) == []
     assert texts(database, Thread(Kind.SUPPORT, 99)) == []

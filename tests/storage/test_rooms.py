@@ -25,12 +25,12 @@ def record(database: pw.Database, of: Room, supervisor_id: str = "3", **more: in
 
 @pytest.fixture(params=[Kind.SESSION, Kind.RECORD])
 def room(request: pytest.FixtureRequest, database: pw.Database) -> Room:
-    """A session and a record live the same life."""
+    """A session or a record: both have the same states."""
     made = session(database)
     return made if request.param is Kind.SESSION else record(database, made)[0]
 
 
-def test_a_new_session_is_ready_and_holds_what_it_was_given(database: pw.Database) -> None:
+def test_a_new_session_is_ready_and_has_the_given_values(database: pw.Database) -> None:
     (made, created), events = transact(
         database,
         lambda tx: rooms.create_session(
@@ -61,13 +61,13 @@ def test_a_new_session_is_ready_and_holds_what_it_was_given(database: pw.Databas
     assert rooms.get(database, made.thread) == made
 
 
-def test_sessions_without_a_number_get_one_that_no_other_has(database: pw.Database) -> None:
+def test_sessions_without_an_id_get_a_unique_one(database: pw.Database) -> None:
     ids = [session(database).thread.id, session(database, 50).thread.id, session(database).thread.id]
     assert len(set(ids)) == 3
     assert ids[1] == 50
 
 
-def test_asking_again_for_a_session_finds_it_and_other_people_are_refused(database: pw.Database) -> None:
+def test_creating_a_session_twice_returns_it_and_other_people_are_refused(database: pw.Database) -> None:
     made = session(database, 5)
 
     def ask(user_id: str) -> tuple[Room, bool]:
@@ -104,7 +104,7 @@ def test_a_record_of_no_session_is_not_stored(database: pw.Database) -> None:
         record(database, about)
 
 
-def test_who_has_a_record_supervises_the_session(database: pw.Database) -> None:
+def test_a_supervisor_with_a_record_supervises_the_session(database: pw.Database) -> None:
     about, other = session(database), session(database)
     made, _ = record(database, about)
     assert rooms.is_supervisor_of(database, about.thread.id, SUPERVISOR)
@@ -115,7 +115,7 @@ def test_who_has_a_record_supervises_the_session(database: pw.Database) -> None:
     assert rooms.is_supervisor_of(database, about.thread.id, SUPERVISOR)
 
 
-def test_what_is_not_there_is_not_found_under_its_own_name(database: pw.Database) -> None:
+def test_missing_rooms_have_an_error_code_of_their_kind(database: pw.Database) -> None:
     assert rooms.find(database, Thread(Kind.SESSION, 1)) is None
     with pytest.raises(NotFound, match="no_such_session"):
         rooms.get(database, Thread(Kind.SESSION, 1))

@@ -1,4 +1,4 @@
-"""The migrations and the models describe the same database."""
+"""Migrations: they produce the tables of the models, and can be resumed after a failure."""
 
 import re
 import threading
@@ -14,8 +14,8 @@ from tornado_chat.storage import models, schema
 from tornado_chat.storage.mysql import MysqlDatabase
 
 FILES = sorted(path.stem for path in schema.MIGRATIONS.glob("[0-9]*.py"))
-NOTES = "schema_step"
-"""Notes on migrations that stopped half-way; empty when none has."""
+STEP_TABLE = "schema_step"
+"""The table of interrupted migrations; it is empty if there is none."""
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def empty(empty_url: str) -> Iterator[pw.Database]:
 
 
 def shape(database: pw.Database) -> dict[tuple[str, str], object]:
-    """Every table with its columns and foreign keys, every index with its columns and SQL."""
+    """Return every table with its columns and foreign keys, every index with its columns and SQL."""
 
     def rows(sql: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in database.execute_sql(sql)]
 
     found: dict[tuple[str, str], object] = {}
     if isinstance(database, pw.MySQLDatabase):
-        for table in set(database.get_tables()) - {schema.HISTORY_TABLE, NOTES}:
+        for table in set(database.get_tables()) - {schema.HISTORY_TABLE, STEP_TABLE}:
             made = str(rows(f"SHOW CREATE TABLE {table}")[0][1])
             found["table", table] = re.sub(r" AUTO_INCREMENT=\d+", "", made).splitlines()
         return found
@@ -58,7 +58,7 @@ def shape(database: pw.Database) -> dict[tuple[str, str], object]:
     return found
 
 
-def test_the_migrations_make_exactly_the_tables_columns_and_indexes_of_the_models(
+def test_the_migrations_create_the_tables_columns_and_indexes_of_the_models(
     database: pw.Database, empty: pw.Database
 ) -> None:
     with empty.bind_ctx(models.TABLES):
@@ -76,52 +76,52 @@ def test_every_model_of_the_module_has_a_table() -> None:
     assert defined == set(models.TABLES)
 
 
-def test_upgrading_applies_what_is_missing_and_a_second_time_nothing(empty: pw.Database) -> None:
-    assert schema.status(empty) == [(name, False) for name in FILES]
+def test_upgrading_applies_missing_migrations_once(empty: pw.Database) -> None:
+    assert schema.migration_status(empty) == [(name, False) for name in FILES]
     assert schema.upgrade(empty) == FILES
-    assert schema.status(empty) == [(name, True) for name in FILES]
+    assert schema.migration_status(empty) == [(name, True) for name in FILES]
     before = shape(empty)
     assert schema.upgrade(empty) == []
     assert shape(empty) == before
 
 
-def test_asking_for_the_status_changes_nothing(empty: pw.Database) -> None:
-    schema.status(empty)
-    assert schema.unknown(empty) == []
+def test_reading_the_migration_status_changes_nothing(empty: pw.Database) -> None:
+    schema.migration_status(empty)
+    assert schema.unknown_migrations(empty) == []
     assert empty.get_tables() == []
 
 
 def test_a_migration_of_a_newer_version_is_unknown_and_not_part_of_the_status(database: pw.Database) -> None:
-    assert schema.unknown(database) == []
+    assert schema.unknown_migrations(database) == []
     database.execute_sql(
         f"INSERT INTO {schema.HISTORY_TABLE} (name, applied) VALUES ('9999_future', '2040-01-01')"
     )
-    assert schema.unknown(database) == ["9999_future"]
-    assert schema.status(database) == [(name, True) for name in FILES]
+    assert schema.unknown_migrations(database) == ["9999_future"]
+    assert schema.migration_status(database) == [(name, True) for name in FILES]
     assert schema.upgrade(database) == []
 
 
 @on_sqlite
-def test_a_failed_migration_leaves_nothing_behind(empty: pw.Database) -> None:
-    empty.execute_sql("CREATE TABLE receipt (x)")  # the last table of the first migration is in the way
+def test_a_failed_migration_is_rolled_back(empty: pw.Database) -> None:
+    empty.execute_sql("CREATE TABLE receipt (x)")  # the last table of the first migration exists already
     with pytest.raises(pw.OperationalError, match="already exists"):
         schema.upgrade(empty)
     assert set(empty.get_tables()) <= {"receipt", schema.HISTORY_TABLE}
-    assert schema.status(empty) == [(name, False) for name in FILES]
+    assert schema.migration_status(empty) == [(name, False) for name in FILES]
     empty.execute_sql("DROP TABLE receipt")
     assert schema.upgrade(empty) == FILES
 
 
 @on_mariadb
-def test_a_failed_migration_goes_on_where_it_stopped(empty: pw.Database) -> None:
+def test_a_failed_migration_is_resumed(empty: pw.Database) -> None:
     empty.execute_sql("CREATE TABLE receipt (x INT)")
-    for _ in range(2):  # what is in the way stays in the way
+    for _ in range(2):  # the second run must not take the foreign table for its own
         with pytest.raises(pw.OperationalError, match="already exists"):
             schema.upgrade(empty)
-    assert schema.status(empty) == [(name, False) for name in FILES]
+    assert schema.migration_status(empty) == [(name, False) for name in FILES]
     empty.execute_sql("DROP TABLE receipt")
     assert schema.upgrade(empty) == FILES
-    assert empty.execute_sql(f"SELECT * FROM {NOTES}").fetchall() == ()
+    assert empty.execute_sql(f"SELECT * FROM {STEP_TABLE}").fetchall() == ()
 
 
 class Died(Exception):
@@ -130,7 +130,7 @@ class Died(Exception):
 
 @on_mariadb
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_migration_that_dies_at_one_statement_after_the_other_goes_on_each_time(
+def test_a_migration_interrupted_at_each_statement_is_resumed(
     database: pw.Database, empty_url: str, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     run = MysqlDatabase.run_sql
@@ -163,7 +163,7 @@ def test_a_migration_that_dies_at_one_statement_after_the_other_goes_on_each_tim
     whole = open_url(empty_url)
     assert deaths > 20
     assert shape(whole) == shape(database)
-    assert [done for _, done in schema.status(whole)] == [True] * len(FILES)
+    assert [done for _, done in schema.migration_status(whole)] == [True] * len(FILES)
     whole.close()
 
 
@@ -185,13 +185,13 @@ def test_of_several_processes_one_migrates_and_the_others_wait(empty_url: str) -
 
 
 class Note(pw.Model):
-    """As plugins have them."""
+    """A table of a plugin."""
 
     owner = pw.CharField(80, index=True)
     text = pw.TextField()
 
 
-def test_the_tables_of_plugins_are_made_where_they_are_missing(database: pw.Database) -> None:
+def test_missing_tables_of_plugins_are_created(database: pw.Database) -> None:
     for _ in range(2):
         schema.create_missing_tables(database, [Note])
         Note.insert(owner="user:7", text="今天").execute(database)
@@ -200,7 +200,7 @@ def test_the_tables_of_plugins_are_made_where_they_are_missing(database: pw.Data
 
 
 @on_sqlite
-def test_the_database_syncs_as_it_is_told_and_watches_its_references(database: pw.Database) -> None:
+def test_the_database_has_the_configured_durability_and_foreign_keys(database: pw.Database) -> None:
     def pragma(name: str) -> object:
         return database.execute_sql(f"PRAGMA {name}").fetchone()[0]
 
@@ -209,7 +209,7 @@ def test_the_database_syncs_as_it_is_told_and_watches_its_references(database: p
     assert pragma("foreign_keys") == 1
 
 
-def test_texts_are_compared_to_the_byte_and_kept_to_the_letter(database: pw.Database) -> None:
+def test_texts_are_compared_by_bytes_and_stored_unchanged(database: pw.Database) -> None:
     names = ["user:a", "user:A", "user:á", "user:a ", "user:ａ", "user:\U0001f600", "user:\U0001f601"]
     for name in names:
         models.Inbox.insert(owner=name).execute(database)
@@ -218,7 +218,7 @@ def test_texts_are_compared_to_the_byte_and_kept_to_the_letter(database: pw.Data
         assert list(query.execute(database)) == [(name,)]
 
 
-def test_long_texts_are_kept(database: pw.Database) -> None:
+def test_long_texts_are_stored_unchanged(database: pw.Database) -> None:
     text = "汉" * 100_000 + "\0'\"\\%s"
     models.Notification.insert(
         inbox=models.Inbox.insert(owner="user:1").execute(database), seq=1, type=0, msg=text, time=0

@@ -1,4 +1,4 @@
-"""Copies, checks and replacements of a SQLite file, also of one that is in use, damaged or not there."""
+"""Copies, checks and replacements of a SQLite file, also of a file that is in use, damaged or missing."""
 
 import sqlite3
 import subprocess
@@ -12,7 +12,7 @@ import peewee as pw
 import pytest
 
 from tests.storage.conftest import open_at
-from tests.storage.people import build
+from tests.storage.people import build_sample
 from tornado_chat.storage import schema, sqlite_files
 from tornado_chat.storage.sqlite_files import CorruptDatabase, DatabaseInUse
 
@@ -39,16 +39,16 @@ def another_process(path: Path, sql: str = "SELECT count(*) FROM message") -> It
 
 @pytest.fixture
 def database_url(database_file: Path) -> str:
-    """SQLite only: this is about its files."""
+    """SQLite only: these tests are about its files."""
     return f"sqlite:///{database_file}"
 
 
 @pytest.fixture
 def file(database_file: Path) -> Path:
-    """A database with something in it, that nobody uses."""
+    """A database with sample data, which no process uses."""
     database = open_at(database_file)
     schema.upgrade(database)
-    build(database)
+    build_sample(database)
     database.close()
     return database_file
 
@@ -61,13 +61,13 @@ def count(path: Path) -> int:
 
 
 def damage(path: Path) -> None:
-    """Overwrite the middle; the header stays."""
+    """Overwrite a part in the middle; the header stays."""
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 3)
         file.write(b"\xff" * 20_000)
 
 
-def test_in_use_is_known_of_other_processes(file: Path, tmp_path: Path) -> None:
+def test_use_by_other_processes_is_detected(file: Path, tmp_path: Path) -> None:
     assert not sqlite_files.is_in_use(file)
     with another_process(file):
         assert sqlite_files.is_in_use(file)
@@ -75,10 +75,10 @@ def test_in_use_is_known_of_other_processes(file: Path, tmp_path: Path) -> None:
     assert not sqlite_files.is_in_use(tmp_path / "none")
 
 
-def test_a_copy_of_a_database_in_use_has_everything_in_one_file(
+def test_a_copy_of_a_database_in_use_is_complete_in_one_file(
     database: pw.Database, database_file: Path, tmp_path: Path
 ) -> None:
-    build(database)  # in the log, which is not checkpointed yet
+    build_sample(database)  # the data are in the log, which is not checkpointed yet
     assert database_file.with_name("chat.db-wal").stat().st_size > 0
     steps: list[tuple[int, int]] = []
     sqlite_files.copy_database(
@@ -91,11 +91,11 @@ def test_a_copy_of_a_database_in_use_has_everything_in_one_file(
     assert count(tmp_path / "copy") == 7
 
 
-def test_a_copy_is_of_one_moment_and_finishes_however_much_is_written(
+def test_a_copy_is_of_one_moment_and_finishes_despite_writes(
     database: pw.Database, database_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step of the copy sees a commit of another connection: one that began anew would never end."""
-    build(database)
+    """Each step of the copy sees a commit of another connection: a copy that restarts would never end."""
+    build_sample(database)
     monkeypatch.setattr(sqlite_files, "COPY_STEP_PAGES", 1)
     written = 0
 
@@ -117,7 +117,7 @@ def test_a_copy_is_of_one_moment_and_finishes_however_much_is_written(
     copy.close()
 
 
-def test_what_is_no_database_or_damaged_is_found(file: Path, tmp_path: Path) -> None:
+def test_invalid_and_damaged_files_are_detected(file: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database")
     for act in (
         lambda: sqlite_files.copy_database(tmp_path / "text", tmp_path / "copy1", nothing),
@@ -131,7 +131,7 @@ def test_what_is_no_database_or_damaged_is_found(file: Path, tmp_path: Path) -> 
         sqlite_files.check_integrity(file, nothing)
 
 
-def test_a_reference_to_nothing_is_found(file: Path) -> None:
+def test_a_broken_foreign_key_is_detected(file: Path) -> None:
     with sqlite3.connect(file) as database:
         database.execute("UPDATE supervisor_consultation SET session_id = 99")
     database.close()
@@ -139,7 +139,7 @@ def test_a_reference_to_nothing_is_found(file: Path) -> None:
         sqlite_files.check_integrity(file, nothing)
 
 
-def test_an_interrupt_comes_out_of_a_check(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_of_a_check_is_raised(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_files, "PROGRESS_INSTRUCTIONS", 1)
 
     def stop() -> None:
@@ -159,23 +159,25 @@ class TestReplacing:
         database.close()
         return tmp_path / "new"
 
-    def test_the_old_one_is_kept_aside(self, file: Path, new: Path, tmp_path: Path) -> None:
+    def test_the_old_database_is_kept(self, file: Path, new: Path, tmp_path: Path) -> None:
         assert sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert (count(file), count(tmp_path / "aside")) == (6, 7)
         assert not new.exists()
 
-    def test_where_there_is_none(self, new: Path, tmp_path: Path) -> None:
+    def test_replacing_a_missing_database(self, new: Path, tmp_path: Path) -> None:
         assert not sqlite_files.replace_database(new, tmp_path / "fresh", tmp_path / "aside")
         assert count(tmp_path / "fresh") == 6
         assert not (tmp_path / "aside").exists()
 
-    def test_not_while_it_is_in_use(self, file: Path, new: Path, tmp_path: Path) -> None:
+    def test_a_database_in_use_is_not_replaced(self, file: Path, new: Path, tmp_path: Path) -> None:
         with another_process(file), pytest.raises(DatabaseInUse):
             sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert count(file) == 7
         assert not (tmp_path / "aside").exists()
 
-    def test_the_log_of_a_crash_stays_with_the_old_one(self, file: Path, new: Path, tmp_path: Path) -> None:
+    def test_the_log_of_a_crash_stays_with_the_old_database(
+        self, file: Path, new: Path, tmp_path: Path
+    ) -> None:
         code = (
             "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
             "c.execute('DELETE FROM message WHERE id > 2'); c.commit(); os._exit(0)"
@@ -185,7 +187,9 @@ class TestReplacing:
         sqlite_files.replace_database(new, file, tmp_path / "aside")
         assert (count(file), count(tmp_path / "aside")) == (6, 2)
 
-    def test_a_damaged_one_goes_aside_with_all_it_has(self, file: Path, new: Path, tmp_path: Path) -> None:
+    def test_a_damaged_database_is_kept_with_its_side_files(
+        self, file: Path, new: Path, tmp_path: Path
+    ) -> None:
         file.write_bytes(b"x" * 5000)
         wal = file.with_name("chat.db-wal")
         wal.write_bytes(b"y")
@@ -194,7 +198,7 @@ class TestReplacing:
         assert (tmp_path / "aside").read_bytes() == b"x" * 5000
         assert (tmp_path / "aside-wal").read_bytes() == b"y"
 
-    def test_the_log_of_a_database_that_is_gone_is_not_taken_for_its_own(
+    def test_the_log_of_a_deleted_database_is_not_applied_to_the_new_one(
         self, file: Path, new: Path, tmp_path: Path
     ) -> None:
         file.unlink()
@@ -204,7 +208,7 @@ class TestReplacing:
         assert (tmp_path / "aside-wal").read_bytes() == b"y"
 
 
-def test_compacting_leaves_nothing_of_what_was_deleted(file: Path) -> None:
+def test_compacting_removes_the_remains_of_deleted_rows(file: Path) -> None:
     with sqlite3.connect(file, isolation_level=None) as database:
         database.execute("PRAGMA secure_delete = 0")
         database.executemany(
@@ -222,14 +226,14 @@ def test_compacting_leaves_nothing_of_what_was_deleted(file: Path) -> None:
     assert count(file) == 7
 
 
-def test_the_log_is_emptied_as_soon_as_nobody_needs_it(database: pw.Database, database_file: Path) -> None:
-    build(database)
+def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(database: pw.Database, database_file: Path) -> None:
+    build_sample(database)
     wal = database_file.with_name("chat.db-wal")
     with another_process(database_file, "BEGIN") as _:
         assert sqlite_files.truncate_wal(database_file, 1), (
             "a transaction that has not read yet needs nothing"
         )
-    build(database)
+    build_sample(database)
     reading, done = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -243,7 +247,7 @@ def test_the_log_is_emptied_as_soon_as_nobody_needs_it(database: pw.Database, da
     thread = threading.Thread(target=read)
     thread.start()
     reading.wait(20)
-    build(database)
+    build_sample(database)
     assert not sqlite_files.truncate_wal(database_file, 0)
     assert wal.stat().st_size > 0
     done.set()

@@ -1,4 +1,4 @@
-"""Readers who keep their place hear of everything once, also when several processes write at a time."""
+"""Streams: a follower with a position gets every row once, also when several processes write at a time."""
 
 import asyncio
 import threading
@@ -26,11 +26,11 @@ def _sessions(database: pw.Database) -> None:
         transact(database, lambda tx, thread=thread: new_session(tx, thread.id))
 
 
-Makes = Callable[[], Writer]
+MakeWriter = Callable[[], Writer]
 
 
 @pytest.fixture
-def writers(io_loop: IOLoop, database_url: str) -> Iterator[Makes]:
+def writers(io_loop: IOLoop, database_url: str) -> Iterator[MakeWriter]:
     made: list[Writer] = []
 
     def make() -> Writer:
@@ -61,8 +61,8 @@ class Undone(Exception):
 @on_mariadb
 @pytest.mark.gen_test
 @pytest.mark.parametrize("undone", [False, True], ids=["committed", "undone"])
-async def test_what_another_process_has_not_committed_yet_is_waited_for(
-    writers: Makes, readers: ReaderPool, expected_logs: list[str], undone: bool
+async def test_uncommitted_rows_of_another_process_are_waited_for(
+    writers: MakeWriter, readers: ReaderPool, expected_logs: list[str], undone: bool
 ) -> None:
     expected_logs.append("the database refused a batch of 1")
     slow, quick = writers(), writers()
@@ -89,7 +89,7 @@ async def test_what_another_process_has_not_committed_yet_is_waited_for(
     reading = asyncio.ensure_future(readers.read(MESSAGES.since, 0, 10))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(reading), 0.3)
-    # Who waits for one process keeps no other one from writing.
+    # The wait for one process does not block the writes of another one.
     await quick.append(AppendRequest(THREADS[1], VISITOR, "meanwhile"))
     release.set()
     await asyncio.wait([staying])
@@ -98,12 +98,12 @@ async def test_what_another_process_has_not_committed_yet_is_waited_for(
 
 
 @pytest.mark.gen_test
-async def test_a_follower_hears_everything_once_while_three_write(
-    writers: Makes, readers: ReaderPool
+async def test_a_follower_gets_every_message_once_while_three_processes_write(
+    writers: MakeWriter, readers: ReaderPool
 ) -> None:
     async def write(writer: Writer, name: int) -> None:
         for n in range(60):
-            # Some of it is undone, which leaves gaps.
+            # Some messages are refused, which leaves gaps between the ids.
             thread = THREADS[(n + name) % len(THREADS)] if n % 7 else Thread(Kind.SESSION, 404)
             futures = [writer.append(AppendRequest(thread, VISITOR, f"{name}:{n}:{m}")) for m in range(3)]
             await asyncio.gather(*futures, return_exceptions=True)
@@ -122,7 +122,7 @@ async def test_a_follower_hears_everything_once_while_three_write(
             if last:
                 return
 
-    # On SQLite there is one writer.
+    # SQLite has only one writer.
     several = isinstance(readers._database, pw.MySQLDatabase)
     following = asyncio.create_task(follow())
     await asyncio.gather(*(write(writers(), name) for name in range(3 if several else 1)))
@@ -136,7 +136,7 @@ async def test_a_follower_hears_everything_once_while_three_write(
     assert set(heard) == set(stored)
 
 
-def test_a_new_follower_begins_behind_what_is_there(database: pw.Database) -> None:
+def test_a_new_follower_begins_after_the_existing_rows(database: pw.Database) -> None:
     for n in range(3):
         models.Message.insert(
             kind=Kind.SESSION.value,

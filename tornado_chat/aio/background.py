@@ -1,4 +1,4 @@
-"""Tasks that nobody waits for."""
+"""Background tasks: tasks whose result no caller awaits."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,7 +6,10 @@ from typing import Any
 
 
 class BackgroundTasks:
-    """Keeps them alive until they end, as the loop only knows them weakly."""
+    """A set of background tasks.
+
+    The set keeps each task alive until the task ends, because the loop only holds weak references to tasks.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""Much, a little at a time."""
+"""Chunks of sequences, for work that has to be done in several small steps."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -7,6 +7,6 @@ T = TypeVar("T")
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Pieces of ``size``, the last one of what is left; none of nothing."""
+    """Yield slices of ``items`` with ``size`` entries; the last slice may be shorter. Yield none if empty."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -1,7 +1,7 @@
-"""What will be known soon, told by a call in the same turn of the loop.
+"""``Deferred``: a future result that is passed to a callback immediately, without a turn of the event loop.
 
-An asyncio future tells by way of the loop: a handle, a copy of the context and a turn for each. For each of
-thousands of messages a second that costs more than to store it.
+An asyncio future calls its callbacks through the loop, which takes a handle, a copy of the context and a turn
+of the loop for each. For thousands of messages per second that costs more than storing the messages.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Deferred(Generic[T]):
-    """A result or an error of ``T`` to come; used on the loop only. It may be awaited, too.
+    """A result of type ``T`` or an error that is set later. It can be awaited. For the loop's thread only.
 
-    :ivar settled: whether it has come.
-    :ivar error: why there is no result.
+    :ivar settled: True if the result or the error is set.
+    :ivar error: the error, or None.
     """
 
     __slots__ = ("_callback", "_result", "error", "settled")
@@ -28,29 +28,35 @@ class Deferred(Generic[T]):
 
     @property
     def result(self) -> T:
-        """:raises Exception: there is none; it is ``error``."""
+        """The result.
+
+        :raises Exception: ``error``, if there is one.
+        """
         if self.error is not None:
             raise self.error
         assert self.settled
         return self._result  # type: ignore[return-value]
 
-    def set_callback(self, told: Callable[["Deferred[T]"], object]) -> None:
-        """Call ``told`` when it is settled, at once if it is. There is one who is told."""
-        assert self._callback is None, "somebody else is told"
+    def set_callback(self, callback: Callable[["Deferred[T]"], object]) -> None:
+        """Call ``callback`` when the result or error is set; immediately if it is already set.
+
+        A ``Deferred`` has at most one callback.
+        """
+        assert self._callback is None, "this Deferred has a callback already"
         if self.settled:
-            told(self)
+            callback(self)
         else:
-            self._callback = told
+            self._callback = callback
 
     def settle(self, result: T | None = None, error: Exception | None = None) -> None:
-        """This is it: tell whoever waits."""
+        """Set the result or the error, and call the callback."""
         self._result, self.error, self.settled = result, error, True
         if self._callback is not None:
             self._callback(self)
 
     def __await__(self) -> Generator[Any, None, T]:
         if not self.settled:
-            told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.set_callback(lambda pending: None if told.done() else told.set_result(None))
-            yield from told.__await__()
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.set_callback(lambda deferred: None if future.done() else future.set_result(None))
+            yield from future.__await__()
         return self.result

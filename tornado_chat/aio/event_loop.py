@@ -1,4 +1,4 @@
-"""The event loop of a server: which one, and its end with somebody else's tasks on it."""
+"""Creation and shutdown of the server's event loop, which may also run tasks of plugins."""
 
 import asyncio
 import logging
@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_TIMEOUT_SECONDS = 1.0  # seconds that tasks and threads get to end when all is done
+SHUTDOWN_TIMEOUT_SECONDS = 1.0
+"""The time that remaining tasks and threads have to end after all work of the server is done."""
 
 
 def new_loop(executor: ThreadPoolExecutor) -> asyncio.AbstractEventLoop:
-    """uvloop's where that is installed (``tornado_chat[fast]``), else asyncio's own.
+    """Return a loop of uvloop if it is installed (``tornado_chat[fast]``), else asyncio's own loop.
 
-    :arg executor: for ``asyncio.to_thread`` and its like.
+    :arg executor: the default executor, for ``asyncio.to_thread`` and similar functions.
     """
     loop: asyncio.AbstractEventLoop
     try:
@@ -29,25 +30,27 @@ def new_loop(executor: ThreadPoolExecutor) -> asyncio.AbstractEventLoop:
 
 
 def shut_down(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, code: int) -> None:
-    """Let what is left on the loop end, and the process end even if some of it does not.
+    """Cancel the remaining tasks, shut down ``executor`` and close ``loop``; exit the process if they hang.
 
-    All work is done and stored by now. A plugin's task may ignore that it is cancelled, and a thread
-    of its may wait for ever; ``asyncio.run`` and the interpreter would wait for them.
+    All work of the server is done and stored when this is called. A task of a plugin may ignore its
+    cancellation, and a thread of a plugin may wait for ever; ``asyncio.run`` and the interpreter would wait
+    for them. Therefore, if tasks or threads have not ended after ``SHUTDOWN_TIMEOUT_SECONDS``, the process
+    exits with ``os._exit``.
 
-    :arg executor: of ``new_loop``.
-    :arg code: the exit code, if the process has to be ended here.
+    :arg executor: the executor that was given to ``new_loop``.
+    :arg code: the exit code, for the case that the process exits here.
     """
-    left = asyncio.all_tasks(loop)
-    for task in left:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
         task.cancel()
-    if left:
-        _, left = loop.run_until_complete(asyncio.wait(left, timeout=SHUTDOWN_TIMEOUT_SECONDS))
+    if tasks:
+        _, tasks = loop.run_until_complete(asyncio.wait(tasks, timeout=SHUTDOWN_TIMEOUT_SECONDS))
     loop.run_until_complete(loop.shutdown_asyncgens())
-    ending = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
-    ending.start()
-    ending.join(SHUTDOWN_TIMEOUT_SECONDS)
-    if left or ending.is_alive():
-        log.info("something of a plugin does not end: it is left behind")
+    shutdown_thread = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+    shutdown_thread.start()
+    shutdown_thread.join(SHUTDOWN_TIMEOUT_SECONDS)
+    if tasks or shutdown_thread.is_alive():
+        log.info("a task or thread of a plugin does not end: the process exits without waiting for it")
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)

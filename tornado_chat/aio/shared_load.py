@@ -1,4 +1,4 @@
-"""How many connections each of several processes has: memory that all of them share, a number for each."""
+"""Connection counts of the processes of one machine, in shared memory with one counter per process."""
 
 import mmap
 import os
@@ -6,16 +6,20 @@ from collections.abc import MutableMapping
 from typing import Self
 
 ENVIRONMENT_VARIABLE = "TORNADO_CHAT_LOADS"
-"""The variable that tells a child: descriptor, colon, place."""
+"""The environment variable that passes descriptor and slot to a child process, as ``descriptor:slot``."""
 
 NOT_ACCEPTING = -1
-"""What stands at the place of a process that takes no connections."""
+"""The value in the slot of a process that accepts no connections."""
 
-COUNTER_BYTES = 4  # bytes of a number
+COUNTER_BYTES = 4
 
 
 class SharedLoads:
-    """:arg slot: this process's own, from 0; only there it writes."""
+    """The connection counts of all processes of this machine.
+
+    :arg descriptor: file descriptor of the shared memory.
+    :arg slot: index of the counter of this process, from 0. A process writes only to its own slot.
+    """
 
     def __init__(self, descriptor: int, slot: int = 0) -> None:
         self.descriptor = descriptor
@@ -24,17 +28,21 @@ class SharedLoads:
 
     @classmethod
     def create(cls, slots: int) -> Self:
-        """New memory, in which there is nobody."""
+        """Create shared memory with ``slots`` counters, all of them ``NOT_ACCEPTING``."""
         descriptor = os.memfd_create("tornado-chat-loads")
         os.ftruncate(descriptor, slots * COUNTER_BYTES)
-        made = cls(descriptor)
+        loads = cls(descriptor)
         for slot in range(slots):
-            made.clear(slot)
-        return made
+            loads.clear(slot)
+        return loads
 
     @classmethod
     def from_environ(cls, environ: MutableMapping[str, str]) -> Self | None:
-        """What ``environ`` tells of, and does not tell anybody else."""
+        """Return the shared memory that ``environ`` names, or None.
+
+        The variable is removed from ``environ`` and the descriptor is made non-inheritable, so that child
+        processes of this process do not get them.
+        """
         descriptor, _, slot = environ.pop(ENVIRONMENT_VARIABLE, "").partition(":")
         if not slot:
             return None
@@ -42,17 +50,22 @@ class SharedLoads:
         return cls(int(descriptor), int(slot))
 
     def clear(self, slot: int) -> None:
-        """Its process takes no connections, or has ended."""
+        """Mark the process of ``slot`` as accepting no connections, as it does not yet or has ended."""
         self._counts[slot] = NOT_ACCEPTING
 
     def set_connections(self, connections: int) -> None:
-        """How many this process has."""
+        """Set the number of connections of this process."""
         self._counts[self._slot] = connections
 
     def stop_accepting(self) -> None:
-        """This process takes no more."""
+        """Mark this process as accepting no more connections."""
         self.clear(self._slot)
 
     def minimum(self) -> int:
-        """How many the process has that has the fewest; this one has said its own."""
-        return min(number for number in self._counts if number != NOT_ACCEPTING)
+        """Return the lowest number of connections of any accepting process.
+
+        This process must have called ``set_connections`` before.
+
+        :raises ValueError: no process accepts connections.
+        """
+        return min(count for count in self._counts if count != NOT_ACCEPTING)

@@ -33,7 +33,7 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
         logs.configure(config.logging)
     loaded = load_plugins(config)
     with database_session(config) as (database, schema):
-        lacking = [name for name, applied in schema.status(database) if not applied]
+        lacking = [name for name, applied in schema.migration_status(database) if not applied]
         if lacking:
             raise click.ClickException(
                 f"the database lacks {', '.join(lacking)}: make a backup, then run `tornado-chat db upgrade`"

@@ -177,12 +177,12 @@ def db_upgrade(config_arguments: ConfigArguments) -> None:
 
     _check_mysql_server(config_arguments.load())
     with database_session(config_arguments.load()) as (database, schema):
-        unknown = schema.unknown(database)
+        unknown = schema.unknown_migrations(database)
         if unknown:
             raise click.ClickException(
                 f"the database comes from a newer version: it has {', '.join(unknown)}"
             )
-        missing = sum(not applied for _, applied in schema.status(database))
+        missing = sum(not applied for _, applied in schema.migration_status(database))
         # Each is a transaction of its own: one that is stopped leaves what was there.
         with sigterm_as_interrupt(), progress("upgrading", missing) as bar:
             applied = schema.upgrade(database, lambda name: bar.add())

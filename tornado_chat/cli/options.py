@@ -90,7 +90,7 @@ def load_plugins(config: configuration.Config) -> "list[LoadedPlugin]":
     from tornado_chat.plugins import discovery
 
     try:
-        return discovery.load(config)
+        return discovery.load_plugins(config)
     except configuration.ConfigError as error:
         raise Misconfigured(error.problems) from error
 

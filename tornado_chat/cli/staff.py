@@ -195,7 +195,7 @@ def _accounts(config_arguments: ConfigArguments) -> Iterator[tuple[Config, "peew
     if missing:
         raise click.ClickException(missing)
     with database_session(config) as (database, schema):
-        if not all(applied for _, applied in schema.status(database)):
+        if not all(applied for _, applied in schema.migration_status(database)):
             raise click.ClickException(
                 f"the database {config.storage.url} is of an older version: make a backup, then run "
                 "`tornado-chat db upgrade` with the same configuration"

@@ -1,7 +1,7 @@
-"""Spreading events after the commit: the interface, and the bus of a single process.
+"""The event bus, which publishes events after the commit: its interface, and the bus of a single process.
 
-The bus carries hints, the database is the truth: a subscriber that finds a gap in the sequence
-numbers reads the missing rows. Delivery is in order per publisher.
+The database is the source of truth, and events on the bus may be lost: a subscriber that finds a gap in the
+sequence numbers reads the missing rows. The events of one publisher are delivered in their order.
 """
 
 import logging
@@ -17,38 +17,42 @@ log = logging.getLogger(__name__)
 EventHandler = Callable[[Event], None]
 
 Channel = Thread | Person
-"""Where an event of another process is heard: by those who follow a thread, or hold a person's sockets."""
+"""The unit of subscription to events of other processes: a thread, or a person with sockets here."""
 
 
 class Bus(Protocol):
     def add_handler(self, handler: EventHandler, *event_types: type[Event]) -> None:
-        """Call ``handler`` for events of these kinds."""
+        """Call ``handler`` for events of these types, of this process and of subscribed channels."""
         ...
 
     def publish(self, event: Event) -> None:
-        """Give ``event`` to every subscriber of its kind: at once in this process, soon in every other that has
-        tuned in to one of its channels (``events.channels``). On the loop."""
+        """Deliver ``event`` to the handlers of its type. To be called on the loop.
+
+        The handlers of this process are called immediately. Other processes that have subscribed to one of
+        the channels of the event (``events.event_channels``) receive the event soon after.
+        """
         ...
 
     async def subscribe(self, channel: Channel) -> None:
-        """Hear what other processes publish on ``channel``.
+        """Receive the events that other processes publish on ``channel``.
 
-        Returns when nothing that is published from now on is missed, or at once while the bus is away: then
-        what was missed is looked for in the database as soon as it is back. Tuning in twice is tuning in once.
+        Returns when the subscription is effective. While the bus is disconnected, returns immediately: missed
+        events are then read from the database as soon as the bus is connected again. A second subscription to
+        the same channel has no effect.
         """
         ...
 
     def unsubscribe(self, channel: Channel) -> None:
-        """Hear no more of ``channel``."""
+        """Stop receiving the events of ``channel``."""
         ...
 
     async def has_remote_subscriber(self, channel: Channel) -> bool:
-        """Whether another process has tuned in to ``channel``. No, while the bus is away."""
+        """Return True if another process has subscribed to ``channel``; False while disconnected."""
         ...
 
 
 class LocalBus:
-    """The bus of one process: a call."""
+    """The bus of a single process, which calls the handlers directly."""
 
     def __init__(self) -> None:
         self._handlers: defaultdict[type[Event], list[EventHandler]] = defaultdict(list)
@@ -62,14 +66,14 @@ class LocalBus:
             try:
                 handler(event)
             except Exception:
-                # The event is stored; the next reconnect shows it. The others must still hear it.
+                # The event is stored, so clients get it when they reconnect. Other handlers still get it now.
                 log.exception("a subscriber failed on %s", type(event).__name__)
 
     async def subscribe(self, channel: Channel) -> None:
-        """There is no other process."""
+        """Do nothing: there are no other processes."""
 
     def unsubscribe(self, channel: Channel) -> None:
-        """There is no other process."""
+        """Do nothing: there are no other processes."""
 
     async def has_remote_subscriber(self, channel: Channel) -> bool:
         return False

@@ -1,8 +1,8 @@
-"""Values as bytes, and back.
+"""Encoding of events and messages between processes.
 
-An envelope is a MessagePack array: the process that speaks, the running number of what it says, the kind
-(the name of a struct) and the struct, a map by field names. So a process of another version can leave out what
-it does not know, and takes the default for what the other does not say.
+An envelope is a MessagePack array of four entries: the name of the sending process, the sequence number of
+the message, the kind (the name of a struct) and the struct as a map by field names. A process of another
+version ignores fields that it does not know, and takes the defaults of fields that are missing.
 """
 
 import logging
@@ -50,7 +50,7 @@ Processes of two versions run side by side while an upgrade replaces one after t
 
 
 class Envelope(NamedTuple):
-    """What is read of a message before it is clear that it is for us."""
+    """The decoded envelope of a message. ``content``, the struct, is not decoded yet."""
 
     process: str
     number: int
@@ -64,7 +64,10 @@ def published_name(kind: type[Any]) -> str:
 
 
 class Codec:
-    """:arg kinds: the structs that may come."""
+    """Encodes structs to envelopes and decodes them.
+
+    :arg kinds: the structs that can be decoded.
+    """
 
     def __init__(self, kinds: Iterable[type[Any]]) -> None:
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
@@ -76,19 +79,19 @@ class Codec:
         return self._encoder.encode((process, number, published_name(type(value)), value))
 
     def decode_envelope(self, payload: bytes) -> Envelope | None:
-        """Nothing, if it is none: somebody else's message on our channel."""
+        """Return the envelope of ``payload``, or None if ``payload`` was sent by another program."""
         try:
             return self._envelope.decode(payload)
         except msgspec.DecodeError:
-            self._warn_once("something without an envelope")
+            self._warn_once("a message without an envelope")
             return None
 
     def decode_value(self, envelope: Envelope) -> Any:
-        """The value, or None if a process of another version said what we do not understand."""
+        """Return the struct of ``envelope``, or None if a process of another version sent an unknown kind."""
         try:
             return self._decoders[envelope.kind].decode(envelope.content)
         except (KeyError, msgspec.DecodeError):
-            # The error quotes values: it stays out of the log.
+            # The error is not logged, because it quotes values.
             self._warn_once(envelope.kind)
             return None
 
@@ -96,23 +99,32 @@ class Codec:
         if kind not in self._unknown_kinds:
             self._unknown_kinds.add(kind)
             log.warning(
-                "%.100s of another process is not understood, and passed over from now on; does it run another version?",
+                "%.100s of another process is not understood and is ignored from now on; "
+                "does that process run another version?",
                 kind,
             )
 
 
 def _encode_hook(value: Any) -> Any:
-    """What MessagePack has no word for."""
+    """Convert a value that MessagePack cannot represent.
+
+    :raises TypeError: the value is of an unsupported type.
+    """
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} cannot be said to another process")
+    raise TypeError(f"{type(value).__name__} cannot be sent to another process")
 
 
-# --- errors, which pass from the coordinator to who asked ---
+# --- errors, which the coordinator returns to the calling process ---
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A ``ChatError``. ``name`` is its class; ``zh_CN`` the reason of a ``Refused``, whose English one is the code."""
+    """A ``ChatError`` in a message.
+
+    :arg name: the class of the error.
+    :arg code: the code; for a ``Refused``, the English reason.
+    :arg zh_CN: the Chinese reason of a ``Refused``.
+    """
 
     name: str
     code: str
@@ -120,7 +132,8 @@ class Failure(msgspec.Struct, frozen=True):
     zh_CN: str = ""  # noqa: N815 - a locale's name
 
 
-def failure(error: ChatError) -> Failure:
+def to_failure(error: ChatError) -> Failure:
+    """Convert ``error`` to a ``Failure``."""
     name = type(error).__name__
     if isinstance(error, Refused):
         return Failure(name, error.detail_in("en")["reason"], {}, error.detail_in("zh_CN")["reason"])
@@ -128,9 +141,9 @@ def failure(error: ChatError) -> Failure:
 
 
 def to_error(failure: Failure) -> ChatError:
-    """What ``failure`` was made of. A class that this version does not know becomes a plain ``ChatError``."""
-    found = vars(errors).get(failure.name)
-    kind = found if isinstance(found, type) and issubclass(found, ChatError) else ChatError
+    """Convert ``failure`` back to its error. A class that is unknown here becomes a plain ``ChatError``."""
+    named = vars(errors).get(failure.name)
+    kind = named if isinstance(named, type) and issubclass(named, ChatError) else ChatError
     if kind is Refused:
         return Refused(failure.code, failure.zh_CN or None)
     return kind(failure.code, **failure.detail)

@@ -1,7 +1,7 @@
-"""Connections to Redis, by redis-py, and sentences for what goes wrong with them.
+"""Connections to Redis, made with redis-py, and descriptions of their errors.
 
-They have no timeouts and no retries of redis-py's own: who uses one watches the time, and ends it as soon as
-anything is wrong with it.
+The timeouts and retries of redis-py are off: the user of a connection limits the time of its commands, and
+closes the connection at the first error.
 """
 
 import os
@@ -22,24 +22,24 @@ from tornado_chat import config
 from tornado_chat.config.redis_url import RedisUrl, parse
 
 CONNECTION_ERRORS = (RedisError, OSError)
-"""All that using a connection may raise; TimeoutError is one of them."""
+"""All errors that the use of a connection may raise. ``TimeoutError`` is an ``OSError``."""
 
 
 def pack_command(*command: str | bytes | int) -> bytes:
-    """As Redis reads it."""
-    done: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # theirs takes one word
-    return done
+    """Encode a command in the protocol of Redis (RESP)."""
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stub is too narrow
+    return packed
 
 
 class NotMasterError(RedisError):
-    """Sentinel's master is one no more."""
+    """The server that Sentinel named as the master is a replica."""
 
 
 class RedisConnector:
     """Makes connections to the Redis of ``[cluster]``.
 
-    :arg name: what they are called in CLIENT LIST.
-    :arg timeout: seconds to find out from one Sentinel who the master is.
+    :arg name: the name of the connections in CLIENT LIST.
+    :arg timeout: seconds within which a Sentinel has to name the master.
     """
 
     def __init__(self, settings: config.Cluster, name: str, timeout: float) -> None:
@@ -48,7 +48,10 @@ class RedisConnector:
         self._timeout = timeout
 
     async def connect(self) -> AbstractConnection:
-        """:raises: one of ``CONNECTION_ERRORS``."""
+        """Return a new connection, to the master if the url names Sentinels.
+
+        :raises: one of ``CONNECTION_ERRORS``.
+        """
         url = self.url
         options = self._options(password=True)
         if url.path:
@@ -88,7 +91,11 @@ class RedisConnector:
         return options
 
     async def _discover_master(self) -> tuple[str, int]:
-        """Where the Sentinels say that it is. Most of them ask for no password, some for Redis's own."""
+        """Return host and port of the master, as the Sentinels name it.
+
+        Most Sentinels need no password. If they refuse the connection without one, the password of Redis is
+        tried.
+        """
         try:
             return await self._ask_sentinels(password=False)
         except MasterNotFoundError as error:
@@ -111,20 +118,26 @@ class RedisConnector:
         return host, port
 
     def describe_error(self, error: BaseException) -> str:
-        """What is wrong, and what to do, for logs and people; without a password."""
+        """Return a description of ``error`` with advice, for logs and operators; without a password."""
         server = self.url.server
         match error:
             case NoPermissionError():
-                return f"Redis at {server} does not allow us enough: {error}. Look at its ACL for our user"
+                return (
+                    f"Redis at {server} refuses a command: {error}. "
+                    "Check the ACL of the user in [cluster] url"
+                )
             case AuthenticationError():
                 return (
-                    f"Redis at {server} does not let us in: {error}. "
-                    "Look at the password in [cluster] url or password_file"
+                    f"Redis at {server} refuses the login: {error}. "
+                    "Check the password in [cluster] url or password_file"
                 )
             case MasterNotFoundError():
-                return f"no master is known: Redis {server} is away, or they do not know it by this name"
+                return f"no master is known: Redis {server} is down, or they have no service of this name"
             case NotMasterError() | ReadOnlyError():
-                return f"Redis at {server} is a replica and takes no commands; wait for a failover, or name the master"
+                return (
+                    f"Redis at {server} is a replica and accepts no writes; "
+                    "wait for a failover, or set [cluster] url to the master"
+                )
             case TimeoutError() | redis.exceptions.TimeoutError():
                 return f"Redis at {server} does not answer"
             case _:
@@ -132,11 +145,11 @@ class RedisConnector:
 
 
 def _system_message(error: BaseException) -> str:
-    """In the words of the system, which are plainer than redis-py's."""
-    below = error if isinstance(error, OSError) else error.__context__
-    # The numbers of a TLS error are OpenSSL's own.
-    if isinstance(below, OSError) and not isinstance(below, ssl.SSLError) and below.errno:
-        return os.strerror(below.errno)
+    """Return the message of the operating system, which is plainer than that of redis-py, if there is one."""
+    os_error = error if isinstance(error, OSError) else error.__context__
+    # The numbers of TLS errors are those of OpenSSL, not of the operating system.
+    if isinstance(os_error, OSError) and not isinstance(os_error, ssl.SSLError) and os_error.errno:
+        return os.strerror(os_error.errno)
     return str(error).rstrip(".") or type(error).__name__
 
 

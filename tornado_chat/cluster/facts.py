@@ -1,10 +1,12 @@
-"""Who is where: what each process tells the one that coordinates.
+"""Presence facts: the reports of each process to the coordinator.
 
-Of all processes one is the *coordinator*. It owns what must be decided in one place: the waiting line and
-its matches, who has been away for too long, when a session starts. The others, and itself, tell it *facts*
-about the people whose sockets they hold, and ask it *questions*. A single process is its own coordinator.
+One of the processes is the *coordinator*. It makes the decisions that must be made in one place: the order of
+the queue and the assignments, the end of grace timers, and the start of sessions. All processes, including
+the coordinator itself, report *facts* about the people whose sockets they hold, and send *requests*. A single
+process is its own coordinator.
 
-Facts are told by person and place, not by socket: a second tab changes nothing.
+A fact is about a person in a room, in the queue or on duty, not about a socket: a second browser tab of the
+same person does not change a fact.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,9 +19,9 @@ from tornado_chat.core.types import Conversation, Person, Room, Thread
 
 
 class RoomPresence(msgspec.Struct, frozen=True, tag="InRoom"):
-    """A participant has a socket in a room. ``name`` is what the others are told.
+    """A participant has a socket in a room. ``name`` is the name that the other participants see.
 
-    :ivar room: as it was when the socket came.
+    :ivar room: the room as it was when the socket was opened.
     """
 
     room: Room
@@ -32,10 +34,10 @@ class RoomPresence(msgspec.Struct, frozen=True, tag="InRoom"):
 
 
 class QueuePresence(msgspec.Struct, frozen=True, tag="InLine"):
-    """A user has a socket in its support conversation, be it waiting or talking.
+    """A user has a socket in its support conversation, which is waiting or active.
 
-    :ivar asked: when its place was last asked for, by the clock of its process: to ask again is to say something
-        new, which is not missed where only news is passed on.
+    :ivar asked: time of the last request for the queue position, by the clock of the user's process. A new
+        request changes the fact, so it is passed on to the coordinator like every change of a fact.
     """
 
     conversation: Conversation
@@ -47,10 +49,11 @@ class QueuePresence(msgspec.Struct, frozen=True, tag="InLine"):
 
 
 class WaiterPresence(msgspec.Struct, frozen=True, tag="OnDuty"):
-    """A waiter has a socket, and has said whether it wants users.
+    """A waiter has a socket and is ready or paused.
 
-    :ivar address: what its users are to know it by, if it has no address yet.
-    :ivar claims: of its last token, for the queue policy.
+    :ivar ready: True if the waiter takes users.
+    :ivar address: the address of the waiter for its users, if the waiter has no address yet.
+    :ivar claims: the claims of the waiter's last token, for the queue policy.
     """
 
     person: Person
@@ -68,24 +71,25 @@ PresenceFact = RoomPresence | QueuePresence | WaiterPresence
 
 
 def room_key(thread: Thread, person: Person) -> str:
-    """The key of an ``RoomPresence``."""
+    """Return the key of a ``RoomPresence``."""
     return f"room {thread.kind:d} {thread.id} {person.key}"
 
 
 def queue_key(conversation_id: int) -> str:
-    """The key of an ``QueuePresence``."""
+    """Return the key of a ``QueuePresence``."""
     return f"conversation {conversation_id}"
 
 
 def waiter_key(person: Person) -> str:
-    """The key of an ``WaiterPresence``."""
+    """Return the key of a ``WaiterPresence``."""
     return f"waiter {person.key}"
 
 
 class TransferRequest(msgspec.Struct, frozen=True, tag="HandOver"):
-    """Give ``source``'s user to another waiter, who must be ready and have room. Answered by None.
+    """Transfer the conversation from the waiter ``source`` to the waiter ``target``. The result is None.
 
-    Fails with ``NotFound`` (no such waiter now) or ``Conflict`` (not ``source``'s user any more).
+    ``target`` must be ready and have free capacity. Fails with ``NotFound`` if no such waiter is ready, or
+    with ``Conflict`` if the user is not served by ``source`` any more.
     """
 
     conversation_id: int
@@ -94,75 +98,88 @@ class TransferRequest(msgspec.Struct, frozen=True, tag="HandOver"):
 
 
 class RoomPresenceRequest(msgspec.Struct, frozen=True, tag="WhoIsThere"):
-    """Who of a room's participants is there. Answered by their ``Person.key``s, a list."""
+    """Request the participants that are present in a room. The result is a list of their ``Person.key``."""
 
     thread: Thread
 
 
 class SupportStatusRequest(msgspec.Struct, frozen=True, tag="HowIsSupport"):
-    """Waiters, line and conversations. Answered by JSON values, as ``GET /api/v1/support/status``."""
+    """Request the status of waiters, queue and conversations.
+
+    The result is the JSON values of ``GET /api/v1/support/status``.
+    """
 
 
 class DeskStatusRequest(msgspec.Struct, frozen=True, tag="WhatGoesOn"):
-    """Line, waiters, conversations and rooms. Answered by JSON values: ``status.Desk``."""
+    """Request the status of queue, waiters, conversations and rooms.
+
+    The result is the JSON values of ``status.DeskStatus``.
+    """
 
 
 CoordinatorRequest = TransferRequest | RoomPresenceRequest | SupportStatusRequest | DeskStatusRequest
 
 
 class Coordinator(Protocol):
-    """What is owned in one place. Everything is called on the loop."""
+    """The interface of the coordinator. All methods are called on the loop."""
 
     async def begin(self) -> None:
-        """This process coordinates from now on: build everything anew from the database.
+        """Start coordinating: read the state from the database.
 
-        Facts follow, those that are known already as old ones.
+        The facts of all processes are reported afterwards; facts that were reported to the previous
+        coordinator have ``already_known=True``.
 
-        :raises Unavailable: the database is away; to be tried again.
+        :raises Unavailable: the database does not answer; the call is to be repeated later.
         """
         ...
 
     def end(self) -> None:
-        """Another process coordinates now, or nobody: forget everything, end nothing."""
+        """Stop coordinating: discard the state without ending sessions or conversations.
+
+        Another process coordinates now, or no process.
+        """
         ...
 
     def on_report(self, process: str, fact: PresenceFact, *, already_known: bool = False) -> None:
-        """A fact that is new, or has changed.
+        """Handle a new or changed fact of ``process``.
 
-        :arg already_known: it is only new to this coordinator, which has just begun: nobody is to be told of it.
+        :arg already_known: the fact was known to the previous coordinator, so no client is notified of it.
         """
         ...
 
     def on_withdraw(self, process: str, key: str) -> None:
-        """A fact that holds no longer. One that is not known changes nothing."""
+        """Handle the withdrawal of a fact of ``process``; an unknown key has no effect."""
         ...
 
     async def answer(self, question: CoordinatorRequest) -> Any:
-        """JSON values. :raises ChatError: as the question says."""
+        """Return the result of a request, as JSON values.
+
+        :raises ChatError: as the docstring of the request says.
+        """
         ...
 
 
 class CoordinatorClient(Protocol):
-    """The way to the coordinator."""
+    """The interface of each process to the coordinator."""
 
     def report(self, fact: PresenceFact) -> None:
-        """Tell it a fact, or the change of one. It arrives, sooner or later, as long as it holds."""
+        """Report a new or changed fact. The report is repeated until it arrives or the fact is withdrawn."""
         ...
 
     def withdraw(self, key: str) -> None:
-        """Tell it that a fact holds no longer."""
+        """Report that a fact does not hold any more."""
         ...
 
     def call(self, question: CoordinatorRequest) -> Awaitable[Any]:
-        """Its answer, as JSON values.
+        """Send a request to the coordinator and return its result, as JSON values.
 
-        :raises ChatError: what the coordinator raised; ``Unavailable`` if there is none at the moment.
+        :raises ChatError: the error that the coordinator raised; ``Unavailable`` if there is no coordinator.
         """
         ...
 
 
 class LocalCoordinatorClient:
-    """The coordinator of a single process, called directly."""
+    """The client of a single process, which calls its own coordinator directly."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self.report: Callable[[PresenceFact], None] = partial(coordinator.on_report, "")
@@ -171,5 +188,5 @@ class LocalCoordinatorClient:
 
 
 async def always_certain() -> bool:
-    """Whether it is known of everybody who is there: a process that is alone knows."""
+    """Return True: a single process always knows all participants that are present."""
     return True

@@ -1,12 +1,12 @@
-"""Who coordinates, and the way to it, for processes that share a Redis.
+"""Election of the coordinator among processes that share a Redis, and the client of the coordinator.
 
-Strategy: all try to take one lease, again and again, and who holds it coordinates. Each process keeps its
-own facts and tells the holder their changes (``remote_facts`` says how it notices what it has missed); the holder
-tells its own by a call. Who coordinates says so to all again and again: from a new one, everybody knows that it
-has to be told everything.
+Strategy: all processes try periodically to take one lease, and the holder coordinates. Each process keeps its
+own facts and reports their changes to the coordinator (``remote_facts`` detects missed changes); the
+coordinator calls itself for its own facts. The coordinator announces itself periodically to all processes;
+when the announcement names a new coordinator, each process sends it a full report of its facts.
 
-While Redis is away nothing changes: the holder goes on for its own people, declares nobody dead, and the others
-wait.
+While Redis is unreachable, nothing changes: the holder keeps coordinating its own participants and declares
+no process dead, and the other processes wait.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ElectionTimings:
-    """Seconds.
+    """Times of the election, in seconds.
 
-    :ivar beat: between attempts at the lease, and signs of life.
-    :ivar ttl_seconds: of the lease.
-    :ivar dead: of silence, until a process counts as dead.
-    :ivar timeout_seconds: for an answer; a new coordinator, found meanwhile, is asked again.
+    :ivar heartbeat_seconds: the interval of attempts to take the lease, and of heartbeats.
+    :ivar ttl_seconds: the time after which the lease expires unless it is renewed.
+    :ivar dead_after_seconds: the time without a message after which a process counts as dead.
+    :ivar timeout_seconds: for the result of a request, including repetitions to a new coordinator.
     """
 
     heartbeat_seconds: float = 1.0
@@ -58,7 +58,7 @@ class ElectionTimings:
 
 
 class ElectionState(enum.Enum):
-    """What this process does."""
+    """The state of this process in the election."""
 
     FOLLOWER = "process"
     STARTING = "beginning"
@@ -66,7 +66,7 @@ class ElectionState(enum.Enum):
 
 
 class _CoordinatorChanged(Exception):
-    """Another process coordinates now."""
+    """The coordinator has changed, so a request has to be sent again."""
 
 
 def _process_channel(process: str) -> str:
@@ -74,9 +74,10 @@ def _process_channel(process: str) -> str:
 
 
 class ClusterMember:
-    """The way to the coordinator, which is one of all processes' ``coordinator``.
+    """The part of this process in the cluster: it takes part in the election and calls the coordinator.
 
-    Events of ``events.COORDINATED`` reach the one that coordinates by its bus, from just before ``begin`` on.
+    The coordinator is the object ``coordinator`` of one of the processes. Its process receives the events of
+    ``events.COORDINATOR_EVENTS`` on its bus, from just before ``begin`` on.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class ClusterMember:
             coordinator,
             self._request_full_report,
             self._loop.time,
-            dead=election_timings.dead_after_seconds,
+            dead_after_seconds=election_timings.dead_after_seconds,
             rerequest_seconds=election_timings.heartbeat_seconds,
         )
         self._own_facts = OwnFacts()
@@ -103,12 +104,12 @@ class ClusterMember:
         self._has_left = False
         self._term = 0
         self._starting_task: asyncio.Task[None] | None = None
-        # Who coordinates, as far as we know: the process, its term, those that it knows.
+        # The last announced coordinator and its term, and the processes that it knows.
         self._known_coordinator: tuple[str, int] | None = None
         self._processes: tuple[str, ...] = ()
         self._coordinator_seen_at = 0.0
         self._last_tick = 0.0
-        self._receiving_since = 0.0  # without a break
+        self._receiving_since = 0.0  # start of the present time without an interruption
         self._rpc_client = RpcClient(lambda request: link.publish(request, COORDINATOR_CHANNEL))
         self._coordinator_changed: asyncio.Future[None] = self._loop.create_future()
         self._request_tasks: set[asyncio.Task[None]] = set()
@@ -126,7 +127,7 @@ class ClusterMember:
 
         def handle_if_coordinator(kind: type[Any], handler: MessageHandler) -> None:
             def guarded(process: str, message: Any) -> None:
-                # Who is still beginning is told everything later.
+                # A process in state STARTING gets full reports later.
                 if self._state is ElectionState.LEADER:
                     handler(process, message)
 
@@ -152,10 +153,10 @@ class ClusterMember:
         handle_if_coordinator(ProcessStopped, lambda process, message: remote_facts.remove_process(process))
         self._link.add_callbacks(on_disconnect=self._on_disconnect, on_reconnect=self._on_reconnect)
 
-    # --- being there ---
+    # --- election ---
 
     async def start(self) -> None:
-        """Returns after the first attempt to coordinate, or to find who does."""
+        """Start to take part; returns after the first attempt to coordinate or to find the coordinator."""
         await self._link.subscribe(_process_channel(self._link.process))
         self._last_tick = self._loop.time()
         await self._tick()
@@ -164,7 +165,7 @@ class ClusterMember:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Leave, so that another one coordinates at once if it was us."""
+        """Leave the cluster; if this process coordinates, another process takes over immediately."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -174,7 +175,7 @@ class ClusterMember:
         coordinated = self._state is not ElectionState.FOLLOWER
         if coordinated:
             self._stop_coordinating()
-        # Also for one who has only just taken it.
+        # Always, because the lease may have been taken just now.
         await self._lease.release()
         if coordinated:
             self._link.publish(LeaseReleased(), ALL_PROCESSES_CHANNEL)
@@ -185,7 +186,7 @@ class ClusterMember:
         await self._link.flush()
 
     def status(self) -> Mapping[str, Any]:
-        """For monitoring: what this process does, who coordinates, and which processes it knows of."""
+        """Return the state of this process, the coordinator and the known processes, for monitoring."""
         if self._state is ElectionState.LEADER:
             own_name = self._link.process
             return {
@@ -206,14 +207,17 @@ class ClusterMember:
 
     @property
     def is_coordinator(self) -> bool:
-        """Whether it is this process."""
+        """True if this process coordinates."""
         return self._state is ElectionState.LEADER
 
     @property
     def is_certain(self) -> bool:
-        """Whether this process, and no other, coordinates, and has had the time to hear of everybody since it
-        could hear."""
-        has_heard_all = (
+        """True if this process alone coordinates and has received the facts of all processes.
+
+        The facts are complete when this process has received messages without an interruption for longer than
+        a process may be silent.
+        """
+        has_all_facts = (
             self._loop.time()
             > self._receiving_since
             + self._election_timings.dead_after_seconds
@@ -223,7 +227,7 @@ class ClusterMember:
             self._state is ElectionState.LEADER
             and self._link.is_connected
             and self._lease.is_held
-            and has_heard_all
+            and has_all_facts
         )
 
     async def _run(self) -> None:
@@ -235,20 +239,20 @@ class ClusterMember:
             try:
                 await self._tick()
             except Exception:
-                log.exception("coordinating failed")
+                log.exception("a step of the leader election failed, it is repeated")
 
     async def _tick(self) -> None:
-        """See who holds the lease, and show that we live."""
+        """Take or renew the lease, and send a heartbeat or an announcement."""
         now = self._loop.time()
         if now > self._last_tick + 2 * self._election_timings.heartbeat_seconds:
-            # We were held up ourselves, and have not read yet what the others said meanwhile.
+            # This process was suspended and has not read yet what the others sent in the meantime.
             self._remote_facts.reset_silence()
             self._receiving_since = now
         self._last_tick = now
-        followed = self._state is ElectionState.FOLLOWER
-        holder = await self._lease.acquire(renew=not followed)
+        was_follower = self._state is ElectionState.FOLLOWER
+        holder = await self._lease.acquire(renew=not was_follower)
         if holder == self._link.process:
-            if followed:  # and has not just given the lease back, unable to begin
+            if was_follower:  # otherwise it coordinates already, or has just failed to begin
                 self._start_coordinating()
         elif holder is not None and self._state is not ElectionState.FOLLOWER:
             log.info("%s coordinates now, and this process no more", holder)
@@ -257,7 +261,7 @@ class ClusterMember:
             self._send_to_coordinator(self._own_facts.heartbeat())
             return
         if self._link.is_connected and self._remote_facts.remove_dead():
-            # The last that the dead have stored, nobody may have been told of.
+            # A dead process may have stored messages that it did not publish.
             self._link.request_resync()
         self._announce()
 
@@ -270,7 +274,7 @@ class ClusterMember:
 
     async def _begin_coordinator(self) -> None:
         before = dict(self._own_facts.facts)
-        # First, so that nothing falls between what begin() reads and what is heard.
+        # Subscribed first, so that no event is lost between the reading in begin() and the subscription.
         await self._link.subscribe(COORDINATOR_CHANNEL)
         try:
             await self._coordinator.begin()
@@ -289,7 +293,7 @@ class ClusterMember:
         for key, fact in self._own_facts.facts.items():
             self._remote_facts.deliver(self._link.process, fact, already_known=before.get(key) is fact)
         self._announce()
-        self._link.request_resync()  # whoever coordinated before may have died
+        self._link.request_resync()  # the previous coordinator may have died with unpublished messages
         self._notify_coordinator_changed()
 
     async def _yield_lease(self) -> None:
@@ -335,7 +339,7 @@ class ClusterMember:
 
     def _on_announcement(self, process: str, message: CoordinatorAnnouncement) -> None:
         if self._state is not ElectionState.FOLLOWER:
-            # Two of us: the lease says which.
+            # Two processes coordinate: the next attempt at the lease decides between them.
             self._wake.set()
             return
         self._coordinator_seen_at = self._loop.time()
@@ -357,7 +361,7 @@ class ClusterMember:
         self._remote_facts.reset_silence()
         self._receiving_since = self._loop.time()
         if self._state is ElectionState.FOLLOWER:
-            # A Redis that has lost the lease is to give it to its holder again.
+            # If Redis has lost the lease, its holder has to get it again.
             self._lease.back_off(self._election_timings.ttl_seconds)
         self._wake.set()
 
@@ -366,11 +370,15 @@ class ClusterMember:
             self._send_to_coordinator(message)
 
     def _send_to_coordinator(self, message: Heartbeat | FactReported | FactWithdrawn | FullReport) -> None:
-        """To the coordinator. Who has left says nothing: a new one would wait for more, and count it as dead."""
+        """Send ``message`` to the coordinator, unless this process has left.
+
+        After a message of a process that has left, a new coordinator would expect heartbeats of it and count
+        it as dead later.
+        """
         if not self._has_left:
             self._link.publish(message, COORDINATOR_CHANNEL)
 
-    # --- the way to the coordinator ---
+    # --- client of the coordinator ---
 
     def report(self, fact: PresenceFact) -> None:
         change = self._own_facts.add(fact)
@@ -398,7 +406,10 @@ class ClusterMember:
             raise Unavailable("no_coordinator") from None
 
     async def _call_once(self, question: CoordinatorRequest) -> Any:
-        """:raises _CoordinatorChanged: another one is to be asked."""
+        """Send the request once.
+
+        :raises _CoordinatorChanged: the request has to be sent again, to the new coordinator.
+        """
         if self._state is ElectionState.LEADER:
             return await self._coordinator.answer(question)
         if not self._link.is_connected:
@@ -409,7 +420,7 @@ class ClusterMember:
         return await self._rpc_client.call(question)
 
     def _notify_coordinator_changed(self) -> None:
-        """Who coordinates has changed: what was asked of the one before is asked again."""
+        """Wake the callers, so that requests to the previous coordinator are sent again."""
         self._coordinator_changed.set_result(None)
         self._coordinator_changed = self._loop.create_future()
         self._rpc_client.fail_all(_CoordinatorChanged)

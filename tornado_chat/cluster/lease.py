@@ -1,7 +1,7 @@
-"""Who of all processes coordinates: a key in Redis that its holder renews, and that goes away without it.
+"""The lease of the coordinator: a key in Redis that the holder renews, and that expires otherwise.
 
-It makes two coordinators at once unlikely and short, not impossible: a holder that cannot reach Redis goes on.
-What two of them might do at the same time is for the database to refuse.
+The lease makes two coordinators at the same time unlikely and brief, but not impossible: a holder that cannot
+reach Redis keeps coordinating. The database refuses conflicting writes of two coordinators.
 """
 
 import asyncio
@@ -30,7 +30,10 @@ return 0
 
 
 class RedisLease:
-    """:arg ttl_seconds: seconds that it lives without being renewed."""
+    """The lease of the coordinator, as this process sees it.
+
+    :arg ttl_seconds: the time after which the lease expires unless it is renewed.
+    """
 
     def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, ttl_seconds: float) -> None:
         self._link = link
@@ -42,14 +45,16 @@ class RedisLease:
         self._held_until = float("-inf")
 
     async def acquire(self, *, renew: bool) -> str | None:
-        """Take it if it is free, or renew it if it is ours.
+        """Take the lease if it is free, or renew it if this process holds it.
 
-        :arg renew: whether it should be ours.
-        Returns the process that holds it then, or None if that cannot be told now, or it is left to others.
+        Returns the name of the process that holds the lease afterwards; None if Redis does not answer, or if
+        ``back_off`` leaves the lease to other processes.
+
+        :arg renew: True if this process coordinates and so has to renew the lease in spite of ``back_off``.
         """
         if not renew and self._loop.time() < self._no_attempt_before:
             return None
-        asked = self._loop.time()
+        requested_at = self._loop.time()
         try:
             answer = await self._link.execute(
                 "EVAL", ACQUIRE_SCRIPT, 1, self._key, self._link.process, self._ttl_ms
@@ -57,24 +62,28 @@ class RedisLease:
         except CONNECTION_ERRORS as error:
             if self._link.is_connected and self._last_error != str(error):
                 self._last_error = str(error)
-                log.warning("Redis does not let this process coordinate: %s", error)
+                log.warning("Redis refuses the lease of the coordinator: %s", error)
             return None
         self._last_error = ""
         holder = str(answer.decode())
-        self._held_until = asked + self._ttl_ms / 1000 if holder == self._link.process else float("-inf")
+        is_own = holder == self._link.process
+        self._held_until = requested_at + self._ttl_ms / 1000 if is_own else float("-inf")
         return holder
 
     @property
     def is_held(self) -> bool:
-        """Whether it is ours at this moment, unless Redis has lost it. Not after we were held up ourselves, say,
-        however little we have noticed of that yet."""
+        """True while this process holds the lease, by its own clock, unless Redis has lost the key.
+
+        The value becomes False when the lease has expired because this process was suspended, even before the
+        process has noticed the suspension.
+        """
         return self._loop.time() < self._held_until
 
     def back_off(self, seconds: float) -> None:
-        """Do not take it for so long."""
+        """Do not take the lease for ``seconds``, so that another process takes it."""
         self._no_attempt_before = self._loop.time() + seconds
 
     async def release(self) -> None:
-        """Give it back, if it is ours and Redis is there."""
+        """Release the lease, if this process holds it and Redis can be reached."""
         with contextlib.suppress(*CONNECTION_ERRORS):
             await self._link.execute("EVAL", RELEASE_SCRIPT, 1, self._key, self._link.process)

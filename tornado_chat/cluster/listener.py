@@ -1,6 +1,6 @@
-"""The connection that listens: Redis's publish/subscribe.
+"""The receiving connection to Redis: subscriptions and published messages.
 
-It ends with the first thing that goes wrong, and ``link`` makes another one.
+The connection ends with its first error, and ``redis_link`` makes a new one.
 """
 
 import asyncio
@@ -13,18 +13,21 @@ from redis.asyncio.connection import AbstractConnection
 from tornado_chat.cluster.connection import pack_command
 
 PROBE_COMMAND = pack_command("UNSUBSCRIBE", "")
-"""Asks for one, by ending what has not begun. A Redis whose disk is full answers PING with an error."""
+"""A command that only has the purpose of a reply: it unsubscribes from a channel without a subscription.
+
+PING is not used, because a Redis whose disk is full answers PING with an error.
+"""
 MAX_UNANSWERED_PROBES = 2
-"""Questions in a row with no sign of life in between."""
+"""The number of consecutive probes without any reply after which the connection has failed."""
 
 
 class NoReplyError(TimeoutError):
-    """Nothing has come for too long."""
+    """Redis has sent no data for too long."""
 
 
 @dataclass
 class SubscriptionBatch:
-    """What was asked for in one turn of the loop, and who waits until Redis has done it."""
+    """The subscriptions of one turn of the loop, and the futures that wait for their confirmation."""
 
     unconfirmed_count: int = 0
     waiters: list["asyncio.Future[None]"] = field(default_factory=list)
@@ -36,10 +39,12 @@ class SubscriptionBatch:
 
 
 class Listener:
-    """:arg subscriptions: the channels to be heard, as they are at any time; its owner changes it, and says so by
-        ``on_subscription_changed``.
-    :arg receive: is given what is published.
-    :arg ping_seconds: seconds between questions whether Redis is there.
+    """Keeps the subscriptions of a connection up to date and receives the published messages.
+
+    :arg subscriptions: the wanted channels. The owner changes this collection and calls
+        ``on_subscription_changed`` for each change.
+    :arg receive: called with the payload of each published message.
+    :arg ping_seconds: the interval of probes on a silent connection.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class Listener:
         self._subscriptions = subscriptions
         self._receive = receive
         self._ping_seconds = ping_seconds
-        # What Redis will hear us on, as soon as it has read all that we have sent.
+        # The channels that Redis is subscribed to after it has read all commands that were sent.
         self._subscribed: set[bytes] = set()
         self._changed_channels: dict[bytes, None] = dict.fromkeys(subscriptions)
         self._waiters: list[asyncio.Future[None]] = []
@@ -63,26 +68,29 @@ class Listener:
         self._unanswered_probes = 0
 
     def on_subscription_changed(self, channel: bytes) -> None:
-        """It is wanted now, or no more."""
+        """Subscribe to or unsubscribe from ``channel``, as ``subscriptions`` contains it now or not."""
         self._changed_channels[channel] = None
         self._wake.set()
 
     async def wait_confirmed(self) -> None:
-        """Returns when Redis has confirmed all that is wanted, or the connection has ended."""
+        """Return when Redis has confirmed all present subscriptions, or when the connection has ended."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
         await waiter
 
     async def write(self) -> None:
-        """Until something goes wrong, which is raised: one of ``connection.CONNECTION_ERRORS``."""
+        """Send changes of the subscriptions and probes until the connection fails.
+
+        :raises: one of ``connection.CONNECTION_ERRORS``.
+        """
         while True:
             try:
                 async with asyncio.timeout(self._ping_seconds):
                     await self._wake.wait()
             except TimeoutError:
                 if self._unanswered_probes >= MAX_UNANSWERED_PROBES:
-                    raise NoReplyError("it is silent") from None
+                    raise NoReplyError("no reply") from None
                 self._unanswered_probes += 1
                 await self._connection.send_packed_command(PROBE_COMMAND, check_health=False)
                 continue
@@ -92,24 +100,27 @@ class Listener:
                 await self._connection.send_packed_command(data, check_health=False)
 
     def _next_batch(self) -> bytes:
-        touched, self._changed_channels = self._changed_channels, {}
+        changed, self._changed_channels = self._changed_channels, {}
         waiters, self._waiters = self._waiters, []
-        begin = [name for name in touched if name in self._subscriptions and name not in self._subscribed]
-        end = [name for name in touched if name not in self._subscriptions and name in self._subscribed]
-        self._subscribed.update(begin)
-        self._subscribed.difference_update(end)
-        if begin or self._unconfirmed_batches:
-            # Redis confirms in order: whoever waits for an earlier turn's channel waits long enough with the last.
-            if begin:
-                self._unconfirmed_batches.append(SubscriptionBatch(len(begin)))
+        added = [name for name in changed if name in self._subscriptions and name not in self._subscribed]
+        removed = [name for name in changed if name not in self._subscriptions and name in self._subscribed]
+        self._subscribed.update(added)
+        self._subscribed.difference_update(removed)
+        if added or self._unconfirmed_batches:
+            # Redis confirms in order, so the confirmation of the last batch confirms all earlier batches too.
+            if added:
+                self._unconfirmed_batches.append(SubscriptionBatch(len(added)))
             self._unconfirmed_batches[-1].waiters += waiters
         else:
             SubscriptionBatch(waiters=waiters).done()
-        data = pack_command("SUBSCRIBE", *begin) if begin else b""
-        return data + (pack_command("UNSUBSCRIBE", *end) if end else b"")
+        data = pack_command("SUBSCRIBE", *added) if added else b""
+        return data + (pack_command("UNSUBSCRIBE", *removed) if removed else b"")
 
     async def read(self) -> None:
-        """Until something goes wrong, which is raised: one of ``connection.CONNECTION_ERRORS``."""
+        """Receive messages and confirmations until the connection fails.
+
+        :raises: one of ``connection.CONNECTION_ERRORS``.
+        """
         read, receive = self._connection.read_response, self._receive
         while True:
             reply = await read()
@@ -124,6 +135,6 @@ class Listener:
                     self._unconfirmed_batches.popleft().done()
 
     def close(self) -> None:
-        """Nobody waits any longer."""
+        """Wake all waiters, as the connection has ended."""
         for batch in (*self._unconfirmed_batches, SubscriptionBatch(waiters=self._waiters)):
             batch.done()

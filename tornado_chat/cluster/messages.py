@@ -1,4 +1,4 @@
-"""What processes say to each other besides events. ``coordination.py`` tells when."""
+"""Messages between processes besides events; ``leader_election.py`` and ``redis_link.py`` send them."""
 
 from typing import Any
 
@@ -9,60 +9,66 @@ from tornado_chat.cluster.facts import CoordinatorRequest, PresenceFact
 
 
 class ResyncRequest(msgspec.Struct, frozen=True):
-    """To all: some events could not be sent, by me or by one that died; what was missed is in the database."""
+    """To all processes: events may have been lost, so read missed messages from the database.
+
+    The events were not sent by the sender of this message, or by a process that has died.
+    """
 
 
 # --- from the coordinator ---
 
 
 class CoordinatorAnnouncement(msgspec.Struct, frozen=True):
-    """To all, again and again: I coordinate these processes. ``term`` is another one each time that I begin."""
+    """To all processes, periodically: the sender coordinates ``processes``.
+
+    ``term`` is a new number each time that the sender begins to coordinate.
+    """
 
     term: int
     processes: tuple[str, ...] = ()
 
 
 class LeaseReleased(msgspec.Struct, frozen=True):
-    """To all: I coordinate no more, and the lease is free."""
+    """To all processes: the sender has stopped coordinating, and the lease is free."""
 
 
 class FullReportRequest(msgspec.Struct, frozen=True):
-    """To one: say all your facts."""
+    """To one process: send a full report of all facts."""
 
 
 class RpcResponse(msgspec.Struct, frozen=True):
-    """To one: the answer to its question, JSON values."""
+    """To one process: the result of its request ``id``, as JSON values, or an error."""
 
     id: int
     value: Any = None
     failure: Failure | None = None
 
 
-# --- to the coordinator. Changes of facts are numbered, so that it sees when it has missed one ---
+# --- to the coordinator. The changes of facts are numbered, so that the coordinator detects missed ones ---
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """I live, and have told so many changes."""
+    """The sender is alive, and ``number`` is the number of its last change."""
 
     number: int
 
 
 class FactReported(msgspec.Struct, frozen=True):
-    """The change ``number``: a fact holds."""
+    """The change ``number``: a fact is new or has changed."""
 
     number: int
     fact: PresenceFact
 
 
 class FactWithdrawn(msgspec.Struct, frozen=True):
-    """The change ``number``: a fact holds no more."""
+    """The change ``number``: a fact does not hold any more."""
 
     number: int
     key: str
 
 
 class FullReport(msgspec.Struct, frozen=True):
-    """Slice ``part`` of ``parts`` (from 0) of all facts that hold after the change ``number``."""
+    """Part ``part`` (from 0) of ``parts`` of all facts that hold after the change ``number``."""
 
     number: int
     part: int
@@ -71,11 +77,11 @@ class FullReport(msgspec.Struct, frozen=True):
 
 
 class ProcessStopped(msgspec.Struct, frozen=True):
-    """I stop."""
+    """The sender stops."""
 
 
 class RpcRequest(msgspec.Struct, frozen=True):
-    """``id`` is of the asking process's own count."""
+    """A request to the coordinator. The sender counts its requests by ``id``."""
 
     id: int
     question: CoordinatorRequest

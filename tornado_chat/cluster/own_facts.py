@@ -1,4 +1,4 @@
-"""A process's side of the facts: those of its own people, and how it says them. ``ledger`` is the other side."""
+"""The facts that this process reports. ``remote_facts`` is the receiving side."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from tornado_chat.cluster.facts import PresenceFact
 from tornado_chat.cluster.messages import FactReported, FactWithdrawn, FullReport, Heartbeat
 
 CHUNK_FACTS = 500
-"""Facts in one message."""
+"""The number of facts in one message of a full report."""
 
 
 class OwnFacts:
-    """The facts by key, in the order in which they came, and the number of the last change."""
+    """The facts by key, in the order of their first report, and the number of the last change."""
 
     def __init__(self) -> None:
         self.facts: dict[str, PresenceFact] = {}
@@ -22,7 +22,7 @@ class OwnFacts:
         return FactReported(self._number, fact)
 
     def remove(self, key: str) -> FactWithdrawn | None:
-        """Nothing, if it did not hold."""
+        """Remove a fact and return the message for the coordinator; None if there is no such fact."""
         if self.facts.pop(key, None) is None:
             return None
         self._number += 1

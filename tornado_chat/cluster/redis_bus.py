@@ -1,7 +1,7 @@
-"""The bus of many processes: Redis's publish/subscribe, a channel for each thread and person.
+"""The bus of several processes: publish/subscribe of Redis, with a channel for each thread and person.
 
-Each event is encoded once and published on the channels of ``events.event_channels``, one or two, so that what
-it costs does not depend on the number of processes.
+Each event is encoded once and published on the one or two channels of ``events.event_channels``, so that the
+cost of an event does not depend on the number of processes.
 """
 
 from tornado_chat import config
@@ -12,7 +12,7 @@ from tornado_chat.core.events import COORDINATOR_EVENTS, Event, event_channels
 from tornado_chat.core.types import Thread
 
 COORDINATOR_CHANNEL = "coordinator"
-"""The channel that the process which coordinates listens to."""
+"""The channel that the coordinating process subscribes to."""
 
 
 def channel_name(channel: Channel) -> str:
@@ -22,7 +22,10 @@ def channel_name(channel: Channel) -> str:
 
 
 class RedisBus:
-    """:arg process: what this process is called, unlike any other, earlier ones included."""
+    """The bus between the processes of a cluster.
+
+    :arg process: the name of this process, which no other process has or had.
+    """
 
     def __init__(
         self, settings: config.Cluster, process: str, *, link_timings: LinkTimings | None = None
@@ -33,7 +36,10 @@ class RedisBus:
             self.link.add_handler(event_type, self._receive)
 
     async def start(self) -> None:
-        """Returns when Redis is there, or the first attempt to reach it has failed. It goes on trying for ever."""
+        """Connect; returns when connected, or when the first attempt has failed.
+
+        Attempts are repeated for ever.
+        """
         await self.link.start()
 
     async def stop(self) -> None:
@@ -41,7 +47,7 @@ class RedisBus:
 
     @property
     def problem(self) -> str:
-        """A sentence, or nothing while Redis is there."""
+        """A description of the problem with Redis; empty while connected."""
         return self.link.problem
 
     def add_handler(self, handler: EventHandler, *event_types: type[Event]) -> None:

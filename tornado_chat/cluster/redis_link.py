@@ -1,12 +1,13 @@
-"""The way to Redis that the bus and the coordination share.
+"""The link to Redis, which the bus and the leader election share.
 
-Strategy: two connections, one that speaks and one that listens. They live and end together: as soon as
-anything is wrong with one of them the link is *away*, and both are made anew, for ever. What is said meanwhile
-is dropped, for the database has it. Whoever comes back looks there for what it has missed, and whoever has
-dropped something asks the others to look.
+Strategy: the link has two connections, one for sending and one for receiving. They begin and end together: at
+the first error of one of them the link is *disconnected*, and both connections are made anew; attempts are
+repeated for ever. Messages that are published in the meantime are dropped, because the events are stored in
+the database. After a reconnect, each process reads missed messages from the database, and a process that has
+dropped events asks the other processes to do the same.
 
-Each process numbers what it says and says it on one connection, so that a receiver knows what it has had
-already by another channel.
+Each process numbers its messages and sends them on one connection, so that a receiver recognises a message
+that it has received already on another channel.
 """
 
 import asyncio
@@ -28,20 +29,21 @@ from tornado_chat.cluster.sender import Sender
 log = logging.getLogger(__name__)
 
 MessageHandler = Callable[[str, Any], None]
-"""Is given the process that speaks, and what it says."""
+"""Called with the name of the sending process and the message."""
 
 ALL_PROCESSES_CHANNEL = "processes"
-"""The channel that each process listens to."""
+"""The channel that every process subscribes to."""
 
 
 @dataclass(frozen=True)
 class LinkTimings:
-    """Seconds.
+    """Times of the link, in seconds.
 
-    :ivar ping_seconds: between signs of life on a connection; three without any are too many.
+    :ivar ping_seconds: the time without data on a connection after which a probe is sent; the connection has
+        failed after three such intervals without data.
     :ivar timeout_seconds: for connecting, and for a reply.
-    :ivar retry_seconds: after the first attempt that failed; it doubles up to ``max_retry_seconds``.
-    :ivar on_resync: in which several requests to look again are one.
+    :ivar retry_seconds: the pause after the first failed attempt; doubled up to ``max_retry_seconds``.
+    :ivar resync_seconds: the time within which several requests to resync are handled as one.
     """
 
     ping_seconds: float = 0.8
@@ -52,11 +54,15 @@ class LinkTimings:
 
 
 class NotConnectedError(OSError):
-    """There is no connection now."""
+    """There is no connection at present."""
 
 
 class Link:
-    """:arg process: what this process is called, unlike any other, earlier ones included."""
+    """The link of this process to Redis.
+
+    :arg process: the name of this process, which no other process has or had.
+    :ivar problem: a description of the problem with Redis; empty while connected.
+    """
 
     def __init__(
         self, settings: config.Cluster, process: str, link_timings: LinkTimings | None = None
@@ -84,10 +90,10 @@ class Link:
         self.add_handler(messages.ResyncRequest, self._on_resync_request)
         self._add_subscription(ALL_PROCESSES_CHANNEL)
 
-    # --- who is told what ---
+    # --- handlers and callbacks ---
 
     def add_handler(self, kind: type[Any], handler: MessageHandler) -> None:
-        """Give what others say to ``handler`` if it is of this kind."""
+        """Call ``handler`` for messages of this kind from other processes."""
         self._handlers[kind] = handler
 
     def add_callbacks(
@@ -97,8 +103,12 @@ class Link:
         on_reconnect: Callable[[], None] | None = None,
         on_resync: Callable[[], None] | None = None,
     ) -> None:
-        """Call ``on_disconnect`` when the link is lost, or not there to begin with, ``on_reconnect`` when it is there again (not for the first time), and
-        ``on_resync`` when somebody's events may have been missed."""
+        """Add callbacks for changes of the link.
+
+        :arg on_disconnect: called when the link is lost, and when the first attempt to connect fails.
+        :arg on_reconnect: called when the link is connected again, not for the first connection.
+        :arg on_resync: called when events of another process may have been missed.
+        """
         for callbacks, callback in (
             (self._disconnect_callbacks, on_disconnect),
             (self._reconnect_callbacks, on_reconnect),
@@ -107,23 +117,23 @@ class Link:
             if callback is not None:
                 callbacks.append(callback)
 
-    # --- speaking ---
+    # --- sending ---
 
     @property
     def is_connected(self) -> bool:
         return not self.problem
 
     def key(self, name: str) -> str:
-        """``name``, as it is called in Redis."""
+        """Return ``name`` with the prefix of the names in Redis."""
         return self._prefix + name
 
     def publish(self, value: Any, *channels: str) -> None:
-        """Publish ``value``. It is dropped while the link is away."""
+        """Publish ``value`` on ``channels``. It is dropped while the link is disconnected."""
         self._sequence += 1
         try:
             payload = self._codec.encode(self.process, self._sequence, value)
         except Exception:
-            log.exception("%s cannot be said to other processes", type(value).__name__)
+            log.exception("%s cannot be encoded for other processes", type(value).__name__)
             return
         is_event = type(value) in self._events
         if self._sender is None:
@@ -133,25 +143,32 @@ class Link:
             self._sender.send(pack_command("PUBLISH", self._prefix + channel, payload), report_loss=is_event)
 
     def request_resync(self) -> None:
-        """Events may be lost that another process had to tell: everybody looks, this process too."""
+        """Make all processes, including this one, read missed messages from the database.
+
+        To be called when a process may not have published all its events.
+        """
         self.publish(messages.ResyncRequest(), ALL_PROCESSES_CHANNEL)
         self._schedule_resync()
 
     async def execute(self, *command: str | bytes | int) -> Any:
-        """Redis's reply. :raises: one of ``connection.CONNECTION_ERRORS``: the link is away, or Redis refuses."""
+        """Execute a command and return the reply of Redis.
+
+        :raises: one of ``connection.CONNECTION_ERRORS``: the link is disconnected, or Redis refuses the
+            command.
+        """
         if self._sender is None:
             raise NotConnectedError(self.problem)
         return await self._sender.execute(*command)
 
     async def flush(self) -> None:
-        """Returns when all that was said has arrived, or the link is away."""
+        """Return when Redis has received all published messages, or when the link is disconnected."""
         with contextlib.suppress(*CONNECTION_ERRORS):
             await self.execute("ECHO", "")
 
-    # --- listening ---
+    # --- receiving ---
 
     async def subscribe(self, channel: str) -> None:
-        """Hear what is said on ``channel``; it is heard when this returns, or the link is away."""
+        """Subscribe to ``channel``; returns when this is effective, or when the link is disconnected."""
         self._add_subscription(channel)
         if self._listener is not None:
             await self._listener.wait_confirmed()
@@ -162,7 +179,7 @@ class Link:
             self._listener.on_subscription_changed(name)
 
     async def has_remote_subscriber(self, channel: str) -> bool:
-        """Whether another process hears ``channel``."""
+        """Return True if another process has subscribed to ``channel``; False while disconnected."""
         name = self.key(channel).encode()
         try:
             _, count = await self.execute("PUBSUB", "NUMSUB", name)
@@ -191,17 +208,17 @@ class Link:
             try:
                 handler(process, value)
             except Exception:
-                log.exception("%s of another process could not be dealt with", type(value).__name__)
+                log.exception("the handler of %s of another process failed", type(value).__name__)
 
-    # --- being connected ---
+    # --- connecting ---
 
     async def start(self) -> None:
-        """Returns when it is connected, or the first attempt has failed: then it goes on trying."""
+        """Connect; returns when connected, or when the first attempt has failed and is being repeated."""
         self._task = asyncio.create_task(self._run())
         await self._first_attempt_done.wait()
 
     async def stop(self) -> None:
-        """Ends after what was said has arrived, if Redis is there."""
+        """Disconnect after Redis has received all published messages, if Redis can be reached."""
         await self.flush()
         if self._resync_timer is not None:
             self._resync_timer.cancel()
@@ -220,13 +237,15 @@ class Link:
             except CONNECTION_ERRORS as raised:
                 error = raised
             except Exception as raised:
-                log.exception("the link to Redis failed")
+                log.exception("the link to Redis failed with an unexpected error")
                 error = raised
             was_connected, self.problem = self.is_connected, self._connector.describe_error(error)
             is_transition = was_connected or first
             if is_transition:
                 lost = time.monotonic()
-                log.warning("%s; until it is back, the processes do not hear of each other", self.problem)
+                log.warning(
+                    "%s; until it is back, the processes receive no events of each other", self.problem
+                )
             first = False
             self._first_attempt_done.set()
             if is_transition:
@@ -236,7 +255,10 @@ class Link:
             retry_seconds = min(2 * retry_seconds, self._timings.max_retry_seconds)
 
     async def _run_connection(self, lost: float, *, first: bool) -> None:
-        """Connect, and stay so. :raises: what ended it."""
+        """Connect and exchange messages until the connection fails.
+
+        :raises: the error of the connection.
+        """
         async with contextlib.AsyncExitStack() as stack:
             async with asyncio.timeout(self._timings.timeout_seconds):
                 send_connection = await self._connector.connect()
@@ -258,9 +280,9 @@ class Link:
             tasks = [asyncio.create_task(work) for work in (sender.run(), listener.write(), listener.read())]
             ended: asyncio.Future[Any] = asyncio.gather(*tasks)
             try:
-                settling = asyncio.create_task(listener.wait_confirmed())
-                tasks.append(settling)
-                await asyncio.wait((settling, ended), return_when=asyncio.FIRST_COMPLETED)
+                confirmed = asyncio.create_task(listener.wait_confirmed())
+                tasks.append(confirmed)
+                await asyncio.wait((confirmed, ended), return_when=asyncio.FIRST_COMPLETED)
                 if not ended.done():
                     self._sender = sender
                     self._on_connected(lost, first=first)
@@ -272,8 +294,8 @@ class Link:
                     task.cancel()
                 await asyncio.gather(*tasks, ended, return_exceptions=True)
                 listener.close()
-                # Each gets an error of its own: a raised one grows a traceback.
-                if sender.close(NotConnectedError(str(error or "it is stopping"))):
+                # A new error object, because a traceback is attached to the raised one.
+                if sender.close(NotConnectedError(str(error or "this server is stopping"))):
                     self._has_dropped_events = True
 
     def _on_connected(self, lost: float, *, first: bool) -> None:
@@ -293,7 +315,7 @@ class Link:
         self._schedule_resync()
 
     def _schedule_resync(self) -> None:
-        # All who had lost Redis come back at once, and each of them asks.
+        # Processes that had lost Redis reconnect at the same time, and each of them sends a request.
         if self._resync_timer is None:
             self._resync_timer = asyncio.get_running_loop().call_later(
                 self._timings.resync_seconds, self._run_resync_callbacks
@@ -308,4 +330,4 @@ class Link:
             try:
                 callback()
             except Exception:
-                log.exception("what follows from losing or finding Redis failed")
+                log.exception("a callback of the link to Redis failed")

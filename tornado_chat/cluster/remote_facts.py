@@ -1,8 +1,9 @@
-"""The coordinator's side of the facts: one book for each other process.
+"""The facts that the coordinator has received from the other processes.
 
-Strategy: a process numbers the changes of its facts, and tells the last number again and again. Where the
-numbers show that a change was missed, it is asked for everything, and the differences are passed on. A book
-begins empty at 0, which is right for a process that has just begun, and a gap for all others.
+Strategy: a process numbers the changes of its facts and sends the last number with each heartbeat. If the
+numbers show that a change was missed, the coordinator requests a full report and passes the differences on.
+The facts of a process begin empty with the number 0. This is correct for a process that has just started; any
+other process has a higher number, so its full report is requested.
 """
 
 import logging
@@ -16,12 +17,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ProcessFacts:
-    """What a process has said.
+    """The facts of one process. Times are those of the loop's clock in seconds.
 
-    :ivar number: of the last change that is in ``facts``.
-    :ivar last_received_at: when it last said anything.
-    :ivar requested_at: when it was last asked for everything.
-    :ivar chunks: of everything, as far as they have come, for the change ``chunks_number``.
+    :ivar number: the number of the last change that ``facts`` contains.
+    :ivar last_received_at: the time of the last message of the process.
+    :ivar requested_at: the time of the last request for a full report.
+    :ivar chunks: the received parts of a full report that belongs to the change ``chunks_number``.
     """
 
     last_received_at: float
@@ -33,11 +34,13 @@ class ProcessFacts:
 
 
 class RemoteFacts:
-    """:arg request_full_report: asks a process for everything.
-    :arg dead: seconds of silence after which a process counts as dead, and, after ``begin``, in which what
-        processes have known before is no news.
-    :arg rerequest_seconds: seconds until a process that was asked for everything is asked again.
-    :arg now: the loop's clock.
+    """The facts of all other processes, passed on to ``coordinator``.
+
+    :arg request_full_report: requests a full report from a process.
+    :arg now: the clock of the loop.
+    :arg dead_after_seconds: the time without a message after which a process counts as dead. For the same
+        time after ``begin``, first full reports count as already known.
+    :arg rerequest_seconds: the time after which a request for a full report is repeated.
     """
 
     def __init__(
@@ -46,19 +49,19 @@ class RemoteFacts:
         request_full_report: Callable[[str], None],
         now: Callable[[], float],
         *,
-        dead: float,
+        dead_after_seconds: float,
         rerequest_seconds: float,
     ) -> None:
         self._coordinator = coordinator
         self._request_full_report = request_full_report
         self._now = now
-        self._dead_after_seconds = dead
+        self._dead_after_seconds = dead_after_seconds
         self._rerequest_seconds = rerequest_seconds
         self._processes: dict[str, ProcessFacts] = {}
         self._already_known_until = 0.0
 
     def begin(self) -> None:
-        """Everything will be said to us, and is no news."""
+        """Start empty: the full reports that follow contain facts that are already known."""
         self._processes.clear()
         self._already_known_until = self._now() + self._dead_after_seconds
 
@@ -70,13 +73,13 @@ class RemoteFacts:
         return tuple(self._processes)
 
     def deliver(self, process: str, fact: PresenceFact, *, already_known: bool = False) -> None:
-        """Tell the coordinator."""
+        """Pass a fact on to the coordinator."""
         try:
             self._coordinator.on_report(process, fact, already_known=already_known)
         except Exception:
             log.exception("the coordinator failed on %s", type(fact).__name__)
 
-    # --- what processes say ---
+    # --- messages of other processes ---
 
     def on_heartbeat(self, process: str, number: int) -> None:
         remote = self._process_facts(process)
@@ -122,28 +125,30 @@ class RemoteFacts:
             for key in remote.facts:
                 self._deliver_withdrawal(process, key)
 
-    # --- what time says ---
+    # --- silence ---
 
     def remove_dead(self) -> bool:
-        """Take back what the dead have said. Whether there were any."""
+        """Withdraw the facts of processes that count as dead; return True if there are any."""
         limit = self._now() - self._dead_after_seconds
         dead = [process for process, remote in self._processes.items() if remote.last_received_at < limit]
         for process in dead:
             log.warning(
-                "%s has been silent for %.0f s; its people count as gone", process, self._dead_after_seconds
+                "%s has been silent for %.0f s; its participants count as disconnected",
+                process,
+                self._dead_after_seconds,
             )
             self.remove_process(process)
         return bool(dead)
 
     def reset_silence(self) -> None:
-        """Nobody could be heard for a while: nobody is dead for having been silent."""
+        """Restart the measurement of silence, as this process could not receive messages for a while."""
         now = self._now()
         if now < self._already_known_until + self._dead_after_seconds:
             self._already_known_until = now + self._dead_after_seconds
         for remote in self._processes.values():
             remote.last_received_at = now
 
-    # --- books ---
+    # --- facts by process ---
 
     def _process_facts(self, process: str) -> ProcessFacts:
         remote = self._processes.get(process)
@@ -169,4 +174,4 @@ class RemoteFacts:
         try:
             self._coordinator.on_withdraw(process, key)
         except Exception:
-            log.exception("the coordinator failed on somebody who has gone")
+            log.exception("the coordinator failed on the withdrawal of a fact")

@@ -1,6 +1,6 @@
-"""The connection that speaks: commands in their order, all that wait in one write.
+"""The sending connection to Redis: sends commands in order, with all queued commands in one write.
 
-It ends with the first thing that goes wrong, and ``link`` makes another one.
+The connection ends with its first error, and ``redis_link`` makes a new one.
 """
 
 import asyncio
@@ -13,25 +13,29 @@ from redis.exceptions import ReadOnlyError, ResponseError
 from tornado_chat.cluster.connection import pack_command
 
 MAX_COMMANDS_PER_WRITE = 1000
-"""In one write."""
 
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
-"""Bytes. A Redis that takes so long for them is as good as away, and has dropped them."""
+"""The limit of queued commands. If Redis is so slow that the limit is reached, the connection is closed."""
 
 PROBE_COMMAND = pack_command("ECHO", "")
-"""Asks for one. A Redis whose disk is full answers PING with an error, but goes on publishing."""
+"""A command that only has the purpose of a reply.
+
+PING is not used, because a Redis whose disk is full answers PING with an error although it still publishes.
+"""
 
 QueuedCommand = tuple[bytes, "asyncio.Future[Any] | None", bool]
-"""A command, who waits for its reply, and whether its loss is to be known."""
+"""A command, the future of its reply (None if no caller waits), and True if its loss has to be reported."""
 
 
 class SendBufferFullError(OSError):
-    """More waits than may."""
+    """More than ``MAX_QUEUED_BYTES`` are queued."""
 
 
 class Sender:
-    """:arg ping_seconds: seconds without a command until Redis is asked whether it is there.
-    :arg timeout_seconds: seconds that it may take to answer.
+    """Sends commands on a connection and reads their replies.
+
+    :arg ping_seconds: the time without a command after which a probe is sent.
+    :arg timeout_seconds: the time within which Redis has to reply.
     """
 
     def __init__(
@@ -46,14 +50,17 @@ class Sender:
         self._in_flight: list[QueuedCommand] = []
 
     def send(self, command: bytes, *, report_loss: bool = False) -> None:
-        """Send a packed command. Nobody waits for its reply, an error breaks the connection.
+        """Queue a packed command without waiting for the reply. An error reply ends the connection.
 
-        :arg report_loss: ``close`` tells if it may not have arrived.
+        :arg report_loss: let ``close`` return True if this command may not have arrived.
         """
         self._enqueue((command, None, report_loss))
 
     async def execute(self, *command: str | bytes | int) -> Any:
-        """The reply. :raises: one of ``connection.CONNECTION_ERRORS``."""
+        """Execute a command and return the reply.
+
+        :raises: one of ``connection.CONNECTION_ERRORS``.
+        """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._enqueue((pack_command(*command), future, False))
         return await future
@@ -65,11 +72,14 @@ class Sender:
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything has been said and answered."""
+        """True if all commands have been sent and answered."""
         return not (self._queued or self._in_flight)
 
     async def run(self) -> None:
-        """Until something goes wrong, which is raised: one of ``connection.CONNECTION_ERRORS``."""
+        """Send queued commands and probes until the connection fails.
+
+        :raises: one of ``connection.CONNECTION_ERRORS``.
+        """
         while True:
             if not self._queued:
                 self._wake.clear()
@@ -79,7 +89,7 @@ class Sender:
                 if not self._queued:
                     self.send(PROBE_COMMAND)
             if self._queued_bytes > MAX_QUEUED_BYTES:
-                raise SendBufferFullError("it does not keep up with what we say")
+                raise SendBufferFullError("it is too slow for the queued commands")
             batch = self._in_flight = self._queued[:MAX_COMMANDS_PER_WRITE]
             del self._queued[:MAX_COMMANDS_PER_WRITE]
             async with asyncio.timeout(self._timeout_seconds):
@@ -104,9 +114,12 @@ class Sender:
                 future.set_result(reply)
 
     def close(self, error: BaseException) -> bool:
-        """Tell who waits for a reply. Returns whether anything that matters may be lost."""
-        left, self._queued, self._in_flight = self._in_flight + self._queued, [], []
-        for _, future, _ in left:
+        """Let all waiting commands fail with ``error``.
+
+        Returns True if a command with ``report_loss`` may not have arrived.
+        """
+        unanswered, self._queued, self._in_flight = self._in_flight + self._queued, [], []
+        for _, future, _ in unanswered:
             if future is not None and not future.done():
                 future.set_exception(error)
-        return any(report_loss for _, _, report_loss in left)
+        return any(report_loss for _, _, report_loss in unanswered)

@@ -1,6 +1,6 @@
-"""From ini texts to typed values: what ``config`` needs that is the same for any options.
+"""Ini reader: converts ini files and overrides to typed values, independent of the set of options.
 
-Nothing here stops at a mistake: it becomes a ``Problem`` in the list that the caller hands in.
+A mistake does not stop the reader: it is appended as a ``Problem`` to the list that the caller passes.
 """
 
 import configparser
@@ -16,21 +16,21 @@ from typing import Any, NamedTuple, get_args
 from msgspec import ValidationError, convert, inspect
 
 PLUGIN_SECTION_PREFIX = "plugin:"
-"""How the sections of plugins begin. Their options are for the plugins to know."""
+"""The prefix of the sections of plugins. The plugins check the options of these sections."""
 
 DUPLICATE_SECTION_SUFFIX = "\0"
-"""Behind the name of a section that was there before."""
+"""The suffix that the parser gets to see at the name of a repeated section."""
 
 KnownOptions = Mapping[str, Mapping[str, Any]]
-"""Section, option, type."""
+"""Types of the options, by section and option."""
 
 Removed = Mapping[str, Mapping[str, str]]
-"""Section, removed option, the version since which the option has no effect."""
+"""By section and removed option: the version since which the option has no effect."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake. Its text says where it is and what would be right."""
+    """A mistake in the configuration. Its text names the place of the mistake and a correct value."""
 
     source: str
     section: str
@@ -43,9 +43,10 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The configuration has these mistakes.
+    """The configuration has mistakes.
 
-    :arg rest: the ``Config`` with defaults in the place of them, to look for more of them in it.
+    :arg problems: all mistakes.
+    :arg rest: the ``Config`` with the defaults of the options that have mistakes, for further checks.
     """
 
     def __init__(self, problems: Sequence[Problem], rest: Any = None) -> None:
@@ -55,7 +56,7 @@ class ConfigError(Exception):
 
 
 class OptionEntry(NamedTuple):
-    """A known option, as somebody wrote it."""
+    """An option as it is written in a file or an override; ``source`` is the file or ``--set``."""
 
     source: str
     section: str
@@ -67,7 +68,7 @@ class OptionEntry(NamedTuple):
 
 
 class InvalidValue(ValueError):
-    """The text is not a value of its option; the sentence says what would be."""
+    """The text is not a value of its option; the error text describes a correct value."""
 
 
 # Reading
@@ -76,7 +77,7 @@ class InvalidValue(ValueError):
 def read_file(
     path: Path, known: KnownOptions, removed: Removed, problems: list[Problem]
 ) -> Iterator[OptionEntry]:
-    """The known and the removed options of an ini file."""
+    """Yield the known and the removed options of an ini file, and the options of plugins."""
     source = str(path)
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -102,7 +103,7 @@ def read_file(
 def read_override(
     override: str, known: KnownOptions, removed: Removed, problems: list[Problem]
 ) -> Iterator[OptionEntry]:
-    """The option that ``SECTION.OPTION=VALUE`` sets, if it is known or removed."""
+    """Yield the option that ``SECTION.OPTION=VALUE`` sets, if it is known, removed or of a plugin."""
     name, equals, text = override.partition("=")
     section, dot, option = name.strip().rpartition(".")
     if not (equals and dot):
@@ -122,10 +123,11 @@ def _parse_lines(
 ) -> configparser.RawConfigParser:
     """Parse as far as possible.
 
-    A pass finds one repeated option or section; it is taken out, or called otherwise, for the next pass.
+    A pass of the parser stops at a repeated option or section. For the next pass a repeated option is
+    removed, and a repeated section is renamed.
     """
     while True:
-        # No section can be called "", so [DEFAULT] is a section like any other: an unknown one.
+        # No section can have the name "", so [DEFAULT] is not special: it is an unknown section.
         parser = configparser.RawConfigParser(default_section="")
         try:
             parser.read_string("\n".join(lines), source)
@@ -142,12 +144,12 @@ def _parse_lines(
             lines = [*lines[: number - 1], f"[{error.section}{DUPLICATE_SECTION_SUFFIX}]", *lines[number:]]
             continue
         except configparser.MissingSectionHeaderError as error:
-            begun = error.line.strip()
+            line = error.line.strip()
             message = (
                 f"line {error.lineno} is in no section; write a line like [{next(iter(known))}] above it"
             )
-            if begun.startswith("["):
-                message = f"line {error.lineno} begins a section, and lacks the ] behind its name: {begun}"
+            if line.startswith("["):
+                message = f"line {error.lineno} begins a section, but lacks the ] after the name: {line}"
             problems.append(Problem(source, "", "", message))
         except configparser.ParsingError as error:
             problems += [
@@ -160,7 +162,7 @@ def _parse_lines(
 def _if_accepted(
     entry: OptionEntry, known: KnownOptions, removed: Removed, problems: list[Problem]
 ) -> Iterator[OptionEntry]:
-    """``entry``, or a problem if its section neither has such an option nor had it once."""
+    """Yield ``entry`` if its option is known or removed, else note a problem."""
     if is_removed(entry, removed):
         yield entry
     else:
@@ -172,13 +174,13 @@ def is_removed(entry: OptionEntry, removed: Removed) -> bool:
 
 
 def removal_warning(entry: OptionEntry, removed: Removed) -> str:
-    """The warning about a removed option that is still set."""
+    """Return the warning about a removed option that is still set."""
     since = removed[entry.section][entry.option]
     return f"{entry.source}: [{entry.section}] {entry.option} has no effect since {since}: remove the line"
 
 
 def check_known(entry: OptionEntry, known: KnownOptions, problems: list[Problem]) -> Iterator[OptionEntry]:
-    """``entry``, or a problem if its section has no such option."""
+    """Yield ``entry`` if its section has the option, else note a problem."""
     if entry.option in known[entry.section]:
         yield entry
     else:
@@ -187,22 +189,23 @@ def check_known(entry: OptionEntry, known: KnownOptions, problems: list[Problem]
 
 def _unknown_section(section: str, known: KnownOptions) -> str:
     near = difflib.get_close_matches(section.lower(), known, 1)
-    right = f'did you mean "[{near[0]}]"?' if near else f"there are {', '.join(known)}"
-    return f"this section is unknown; {right}"
+    advice = f'did you mean "[{near[0]}]"?' if near else f"there are {', '.join(known)}"
+    return f"this section is unknown; {advice}"
 
 
 def _unknown_option(section: str, option: str, known: KnownOptions) -> str:
-    meant = [f'"{near}"' for near in difflib.get_close_matches(option, known[section], 1)]
-    meant += [f'"{option}" in [{other}]' for other, options in known.items() if option in options]
-    right = f"did you mean {' or '.join(meant)}?" if meant else f"there are {', '.join(known[section])}"
-    return f"this option is unknown; {right}"
+    near = [f'"{name}"' for name in difflib.get_close_matches(option, known[section], 1)]
+    near += [f'"{option}" in [{other}]' for other, options in known.items() if option in options]
+    advice = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known[section])}"
+    return f"this option is unknown; {advice}"
 
 
 def with_credentials(entry: OptionEntry, folder: Path, environ: Mapping[str, str]) -> OptionEntry:
-    """``entry``, naming systemd's copies of the files in ``folder`` instead of these, as far as there are any.
+    """Return ``entry`` with the names of files in ``folder`` replaced by those of systemd's copies.
 
-    ``LoadCredential=credentials:/etc/tornado-chat/credentials`` (systemd.exec(5)) lets a service read files
-    that only root may: ``…/credentials/jwt_secret`` is ``$CREDENTIALS_DIRECTORY/credentials_jwt_secret`` to it.
+    A name without a copy stays. ``LoadCredential=credentials:/etc/tornado-chat/credentials``
+    (systemd.exec(5)) gives a service copies of files that only root may read: the service reads
+    ``…/credentials/jwt_secret`` as ``$CREDENTIALS_DIRECTORY/credentials_jwt_secret``.
     """
     copies = environ.get("CREDENTIALS_DIRECTORY")
     if not copies:
@@ -219,17 +222,18 @@ def with_credentials(entry: OptionEntry, folder: Path, environ: Mapping[str, str
 
 
 def parse_value(text: str, hint: Any) -> Any:
-    """The value of type ``hint`` that ``text`` stands for. Lists are separated by commas or lines.
+    """Convert ``text`` to the type ``hint``. Items of lists are separated by commas or newlines.
 
-    :raises InvalidValue: it stands for none.
+    :raises InvalidValue: ``text`` is not a value of this type.
     """
     if isinstance(inspect.type_info(hint), inspect.VarTupleType):
         items = [item.strip() for item in text.replace("\n", ",").split(",")]
         return _parse_items([item for item in items if item], get_args(hint)[0])
     if "\n" in text:
-        stray = text.splitlines()[-1]
+        last_line = text.splitlines()[-1]
         raise InvalidValue(
-            f'it takes one line, but "{stray}" is indented and so belongs to it; move that to the left'
+            f'the value takes one line, but "{last_line}" is indented and so belongs to the value; '
+            "remove the indentation"
         )
     return _parse_one(text, hint)
 
@@ -249,11 +253,11 @@ def _parse_items(items: list[str], hint: Any) -> tuple[Any, ...]:
 
 
 def _parse_one(text: str, hint: Any) -> Any:
-    spelt = text
+    literal = text
     if isinstance(inspect.type_info(hint), inspect.BoolType):
-        spelt = {"on": "true", "yes": "true", "off": "false", "no": "false"}.get(text.lower(), text)
+        literal = {"on": "true", "yes": "true", "off": "false", "no": "false"}.get(text.lower(), text)
     try:
-        value = convert(spelt, hint, strict=False)
+        value = convert(literal, hint, strict=False)
     except ValidationError as error:
         raise InvalidValue(f'"{text}" is not {describe_type(hint)}') from error
     if isinstance(value, float) and not isfinite(value):
@@ -262,7 +266,7 @@ def _parse_one(text: str, hint: Any) -> Any:
 
 
 def describe_type(hint: Any) -> str:
-    """What a value of this type looks like, in words; empty for a text, which may be anything."""
+    """Return a description of the values of this type; empty for texts, which may have any value."""
     match inspect.type_info(hint):
         case inspect.BoolType():
             return "on or off"
@@ -272,7 +276,7 @@ def describe_type(hint: Any) -> str:
             return "a number" + _range(low, high)
         case inspect.FloatType(gt=low, le=high):
             return f"a number above {low}" + ("" if high is None else f" and up to {high}")
-        case inspect.LiteralType():  # its own ``values`` are sorted, and the order may say something
+        case inspect.LiteralType():  # ``LiteralType.values`` is sorted; the order of the source is kept here
             return "one of " + ", ".join(get_args(hint))
         case inspect.VarTupleType(item_type=inspect.LiteralType()):
             return "some of " + ", ".join(get_args(get_args(hint)[0]))
@@ -286,7 +290,7 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value as it stands in an ini file."""
+    """Return ``value`` as it is written in an ini file."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):

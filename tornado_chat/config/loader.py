@@ -1,10 +1,9 @@
-"""Reading the configuration: its files, the overrides, and where they are.
+"""Loader of the configuration: finds and reads the ini files and applies the overrides.
 
-Strategy: ``load`` goes through the files and then the overrides, and turns each text into the
-type of its field. A removed option is left out, with a warning in ``Config.warnings``. What is wrong is noted
-as a ``Problem`` and the default stays, so that the next
-mistake is found too; at the end the values are checked against each other (``config_checks``).
-If there are any problems, all of them are raised at once.
+Strategy: ``load`` reads the files and then the overrides, and converts each text to the type of its field. A
+removed option is left out, with a warning in ``Config.warnings``. A mistake is noted as a ``Problem`` and the
+default stays, so that further mistakes are found too; at the end the values are checked against each other
+(``config/validation.py``). If there are problems, all of them are raised together.
 """
 
 import os
@@ -30,12 +29,12 @@ from tornado_chat.config.validation import check_values
 
 
 def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mapping[str, str]) -> config.Config:
-    """Read the configuration; what comes later wins.
+    """Read the configuration; later files override earlier files, and overrides override files.
 
-    :arg files: ini files; None or none at all takes those that ``config_files`` finds.
+    :arg files: ini files; None or an empty sequence takes the files that ``config_files`` finds.
     :arg overrides: texts like ``server.port=9000``.
-    :arg environ: for ``$TORNADO_CHAT_CONFIG``, the place of the state directory and systemd's credentials.
-    :raises ConfigError: with all mistakes, and what the configuration would be without them.
+    :arg environ: for ``$TORNADO_CHAT_CONFIG``, the default state directory and systemd's credentials.
+    :raises ConfigError: the configuration has mistakes; the error holds all of them.
     """
     known = {name: get_type_hints(section, include_extras=True) for name, section in config.SECTIONS.items()}
     problems: list[Problem] = []
@@ -61,42 +60,47 @@ def load(files: Sequence[Path] | None, overrides: Sequence[str], environ: Mappin
             problems.append(entry.problem(str(error)))
             invalid_options.add((entry.section, entry.option))
 
-    said_by = {(entry.section, entry.option): entry.source for entry in entries}
+    option_sources = {(entry.section, entry.option): entry.source for entry in entries}
     loaded = config.Config(
         **{name: section(**values[name]) for name, section in config.SECTIONS.items()},
         plugin_entries=plugin_entries,
-        option_sources=said_by,
+        option_sources=option_sources,
         warnings=[removal_warning(entry, config.REMOVED) for entry in removed],
     )
     try:
         loaded = loaded.with_state_dir(Path(loaded.server.state_dir or default_state_dir(environ)))
-    except RuntimeError:  # there is no home directory to put in the place of ~
-        source = said_by.get(("server", "state_dir"), "defaults")
+    except RuntimeError:  # ~ cannot be expanded
+        source = option_sources.get(("server", "state_dir"), "defaults")
         problems.append(
-            Problem(source, "server", "state_dir", "there is no home directory; write a path from /")
+            Problem(source, "server", "state_dir", "there is no home directory; write an absolute path")
         )
     for section, option, message in check_values(loaded, invalid_options):
-        problems.append(Problem(said_by.get((section, option), "defaults"), section, option, message))
+        problems.append(Problem(option_sources.get((section, option), "defaults"), section, option, message))
     if problems:
         raise ConfigError(problems, loaded)
     return loaded
 
 
 def config_files(files: Sequence[Path] | None, environ: Mapping[str, str]) -> list[Path]:
-    """The files that ``load`` reads, in this order: the given ones, else those of
-    ``$TORNADO_CHAT_CONFIG`` (separated by colons), else those of ``/etc/tornado-chat`` that exist.
+    """Return the files that ``load`` reads, in the order of reading.
+
+    These are ``files`` if given, else those of ``$TORNADO_CHAT_CONFIG`` (separated by colons), else the
+    existing ones of ``/etc/tornado-chat/tornado-chat.ini`` and ``/etc/tornado-chat/conf.d/*.ini``.
     """
     if files:
         return list(files)
-    named = [Path(name) for name in environ.get("TORNADO_CHAT_CONFIG", "").split(os.pathsep) if name]
-    if named:
-        return named
+    from_environ = [Path(name) for name in environ.get("TORNADO_CHAT_CONFIG", "").split(os.pathsep) if name]
+    if from_environ:
+        return from_environ
     main = config.ETC_DIR / "tornado-chat.ini"
     return [*([main] if _exists(main) else []), *sorted(config.ETC_DIR.glob("conf.d/*.ini"))]
 
 
 def _exists(path: Path) -> bool:
-    """Also if it is out of reach: to run on defaults instead would be a bad surprise."""
+    """Return True if ``path`` exists or cannot be accessed.
+
+    A file that cannot be accessed has to cause an error: without it, the server would run on defaults.
+    """
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -107,9 +111,9 @@ def _exists(path: Path) -> bool:
 
 
 def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """Where state is kept if the configuration does not say: what systemd gives, else the user's own."""
-    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if given:
-        return Path(given)
+    """Return the state directory of a configuration without ``state_dir``: systemd's, else the user's own."""
+    from_systemd = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if from_systemd:
+        return Path(from_systemd)
     home = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or "~") / ".local" / "state"
     return Path(home) / "tornado-chat"

@@ -1,7 +1,8 @@
-"""The url of a MySQL or MariaDB database, taken apart.
+"""Parser of the URLs of MySQL and MariaDB databases.
 
-``mysql://USER@HOST:PORT/NAME?KEY=VALUE``; without a host it is the server's unix socket. Whatever
-has a special character is percent-encoded. There is no password in it: urls end up in logs.
+The form is ``mysql://USER@HOST:PORT/NAME?KEY=VALUE``; a URL without a host means the unix socket of the
+server. Special characters are percent-encoded. A password is not allowed in the URL, because URLs appear in
+logs.
 """
 
 import ipaddress
@@ -14,7 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 SCHEMES = ("mysql", "mariadb", "mysql+unix")
 DEFAULT_SOCKET = "/run/mysqld/mysqld.sock"
-"""Where Debian's server has its socket."""
+"""The unix socket of the server packages of Debian."""
 
 DEFAULT_PORT = 3306
 MAX_NAME_CHARS = 64
@@ -25,10 +26,10 @@ QUERY_KEYS = ("socket", "ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "option-fil
 
 @dataclass(frozen=True)
 class MysqlUrl:
-    """Where the server is, and whom it is asked to let in.
+    """The address of the database server, the database and the user.
 
-    ``host`` is empty with a unix socket; with an ``option_file`` both may be, and the user too:
-    the file says it then.
+    ``host`` is empty with a unix socket. With an ``option_file``, ``host``, ``socket`` and ``user`` may all
+    be empty, as the file can contain them.
     """
 
     name: str
@@ -44,7 +45,7 @@ class MysqlUrl:
 
     @property
     def server(self) -> str:
-        """For sentences."""
+        """The name of the server for log lines and error messages."""
         if self.host:
             return f"{self.host}:{self.port}"
         return self.socket or f"the server of {self.option_file}"
@@ -55,7 +56,10 @@ def is_mysql(url: str) -> bool:
 
 
 def parse(url: str) -> MysqlUrl:
-    """:raises ValueError: a sentence that says what is wrong with ``url``, without a password in it."""
+    """Parse ``url``.
+
+    :raises ValueError: ``url`` is wrong; the text describes the mistake and contains no password.
+    """
     if not url.partition(":")[2].startswith("//"):
         raise ValueError("it has to begin with mysql:// and look like mysql://user@host:3306/name")
     try:
@@ -67,11 +71,11 @@ def parse(url: str) -> MysqlUrl:
         ) from error
     if parts.password is not None:
         raise ValueError(
-            "a password in it would be seen in logs and process lists: take it out, write it to a file, and name that in "
-            "password_file"
+            "a password in it would be seen in logs and process lists: remove the password, write it to a "
+            "file, and set password_file to the name of the file"
         )
     if parts.fragment:
-        raise ValueError("what follows its # counts for nothing; a # that belongs to it is written %23")
+        raise ValueError("the part after its # is ignored; write a # that belongs to a name as %23")
     query = _parse_query(parts.query)
     option_file = _check_file(query, "option-file")
     user = unquote(parts.username or "")
@@ -95,17 +99,17 @@ def parse(url: str) -> MysqlUrl:
 def _parse_name(path: str) -> str:
     name = unquote(path.removeprefix("/"))
     if not name or "/" in name:
-        raise ValueError("it has to end with one database's name, as mysql://user@host:3306/name does")
+        raise ValueError("it has to end with the name of a database, as mysql://user@host:3306/name does")
     if len(name) > MAX_NAME_CHARS or name != name.strip() or not name.isprintable() or "`" in name:
         raise ValueError(f'"{name}" cannot be the name of a database')
     return name
 
 
 def _parse_server(parts: SplitResult, query: Mapping[str, str], option_file: str) -> tuple[str, str]:
-    """The host and the unix socket, one of them empty."""
+    """Return the host and the unix socket, one of which is empty."""
     host, socket = parts.hostname or "", query.get("socket", "")
     if host and (socket or parts.scheme == "mysql+unix"):
-        raise ValueError("it has a host and a unix socket; leave one of the two out")
+        raise ValueError("it has a host and a unix socket; remove one of the two")
     if socket and not socket.startswith("/"):
         raise ValueError(f'socket has to be a path from /, as {DEFAULT_SOCKET}; "{socket}" is not')
     if not (host or socket or option_file):
@@ -115,9 +119,9 @@ def _parse_server(parts: SplitResult, query: Mapping[str, str], option_file: str
 
 def _parse_query(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    if "@" in text:  # more of a password than of an option
+    if "@" in text:  # more likely part of a password than of an option
         raise ValueError(
-            "an @, /, ? or # that belongs to a name in it has to be written %40, %2F, %3F or %23"
+            "an @, /, ? or # that belongs to a name in it has to be written as %40, %2F, %3F or %23"
         )
     for given, value in parse_qsl(text, keep_blank_values=True):
         key = given.replace("_", "-").lower()
@@ -127,12 +131,12 @@ def _parse_query(text: str) -> dict[str, str]:
             )
         if key not in QUERY_KEYS:
             near = get_close_matches(key, QUERY_KEYS, 1)
-            right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(QUERY_KEYS)}"
-            raise ValueError(f'"{given}" is unknown after its question mark; {right}')
+            advice = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(QUERY_KEYS)}"
+            raise ValueError(f'"{given}" is no known key after the question mark; {advice}')
         if key in found:
-            raise ValueError(f'"{key}" is in it twice; leave one of the two')
+            raise ValueError(f'"{key}" is in it twice; remove one of the two')
         if not value:
-            raise ValueError(f'"{key}" has no value; leave it out, or write {key}=…')
+            raise ValueError(f'"{key}" has no value; remove the key, or write {key}=…')
         found[key] = value
     return found
 
@@ -145,7 +149,8 @@ def _check_file(query: Mapping[str, str], key: str) -> str:
                 file.read(1)
         except OSError as error:
             raise ValueError(
-                f'{key}: "{name}" cannot be read: {error.strerror}; it has to be a file that this user may read'
+                f'{key}: "{name}" cannot be read: {error.strerror}; '
+                "it has to be a file that this user may read"
             ) from error
     return name
 
@@ -159,21 +164,20 @@ def _parse_tls(query: Mapping[str, str], host: str) -> TlsMode:
             mode = "verify-identity"
         elif host and not _is_local_host(host):
             raise ValueError(
-                f"{host} is another machine, and what is said would pass the network in the clear: add "
-                "?ssl-mode=verify-identity&ssl-ca=/path/to/ca.pem, or ?ssl-mode=disabled if nobody can listen there"
+                f"{host} is another machine, and messages would pass the network unencrypted: add "
+                "?ssl-mode=verify-identity&ssl-ca=/path/to/ca.pem, or ?ssl-mode=disabled if the network is "
+                "private"
             )
         else:
             mode = "disabled"
     elif mode not in modes:
         raise ValueError(f'ssl-mode has to be one of {", ".join(modes)}; "{query["ssl-mode"]}" is not')
     elif mode == "disabled" and files:
-        raise ValueError(
-            f"ssl-mode is disabled, so {files[0]} would count for nothing; leave one of the two out"
-        )
+        raise ValueError(f"ssl-mode is disabled, so {files[0]} would be ignored; remove one of the two")
     if mode != "disabled" and not host:
-        raise ValueError("TLS needs a host; a unix socket leaves this machine nowhere")
+        raise ValueError("TLS needs a host; data of a unix socket does not leave this machine")
     if ("ssl-cert" in query) != ("ssl-key" in query):
-        raise ValueError("ssl-cert and ssl-key need each other; name both, or none")
+        raise ValueError("ssl-cert and ssl-key belong together; set both or neither")
     return cast(TlsMode, mode)
 
 

@@ -1,8 +1,8 @@
-"""The url of a Redis, taken apart.
+"""Parser of the URLs of Redis servers.
 
-``redis://USER:PASSWORD@HOST:PORT/DB``, ``rediss://`` with TLS, ``unix:///PATH?db=DB``, and
-``sentinel://:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DB`` (``sentinels://`` with TLS) for one that Sentinels watch.
-Whatever has a special character is percent-encoded.
+The forms are ``redis://USER:PASSWORD@HOST:PORT/DB``, ``rediss://`` with TLS, ``unix:///PATH?db=DB``, and
+``sentinel://:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DB`` (``sentinels://`` with TLS) for a Redis that Sentinels
+monitor. Special characters are percent-encoded.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 SCHEMES = {
-    # as written: (Sentinels, TLS)
+    # scheme: (Sentinels, TLS)
     "redis": (False, False),
     "rediss": (False, True),
     "sentinel": (True, False),
@@ -29,9 +29,10 @@ TLS_KEYS = ("ssl-ca", "ssl-cert", "ssl-key")
 
 @dataclass(frozen=True)
 class RedisUrl:
-    """Where Redis is, and whom it is asked to let in.
+    """The address of Redis, the database and the user.
 
-    Either ``path`` (a unix socket), or ``hosts``: of Redis itself, or, with a ``service``, of its Sentinels.
+    The address is either ``path`` (a unix socket) or ``hosts``: the host of Redis itself or, with a
+    ``service``, the hosts of its Sentinels.
     """
 
     hosts: tuple[tuple[str, int], ...] = ()
@@ -47,7 +48,7 @@ class RedisUrl:
 
     @property
     def server(self) -> str:
-        """For sentences."""
+        """The name of the server for log lines and error messages."""
         if self.path:
             return self.path
         hosts = ", ".join(f"{host}:{port}" for host, port in self.hosts)
@@ -55,20 +56,24 @@ class RedisUrl:
 
 
 def parse(url: str) -> RedisUrl:
-    """:raises ValueError: a sentence that says what is wrong with ``url``, without its password."""
+    """Parse ``url``.
+
+    :raises ValueError: ``url`` is wrong; the text describes the mistake and does not contain the password.
+    """
     scheme, colon, rest = url.partition("://")
     scheme = scheme.lower()
     if not colon or scheme not in (*SCHEMES, "unix"):
         raise ValueError(
-            f"it has to look like {EXAMPLE}, rediss://… with TLS, unix:///run/redis/redis.sock or {SENTINEL_EXAMPLE}"
+            f"it has to look like {EXAMPLE}, rediss://… with TLS, unix:///run/redis/redis.sock "
+            f"or {SENTINEL_EXAMPLE}"
         )
     rest, _, fragment = rest.partition("#")
     rest, _, query = rest.partition("?")
     if fragment:
-        raise ValueError("what follows its # counts for nothing; a # that belongs to it is written %23")
+        raise ValueError("the part after its # is ignored; write a # that belongs to a password as %23")
     credentials, at, location = rest.rpartition("@")
     if "/" in credentials:
-        raise ValueError(f"a / in a password has to be written %2F; it looks like {EXAMPLE}")
+        raise ValueError(f"a / in a password has to be written as %2F; it looks like {EXAMPLE}")
     user, _, password = credentials.partition(":")
     if at and not password:
         raise ValueError("it has a user without a password; it looks like redis://user:password@host:6379/0")
@@ -82,19 +87,19 @@ def parse(url: str) -> RedisUrl:
     sentinels, tls = SCHEMES[scheme]
     options = _parse_query(query, TLS_KEYS)
     if options and not tls:
-        raise ValueError(f"{next(iter(options))} is for TLS; begin it with {_tls_scheme(scheme)}://")
+        raise ValueError(f"{next(iter(options))} is for TLS; begin the URL with {_tls_scheme(scheme)}://")
     if ("ssl-cert" in options) != ("ssl-key" in options):
-        raise ValueError("ssl-cert and ssl-key need each other; name both, or none")
+        raise ValueError("ssl-cert and ssl-key belong together; set both or neither")
     hosts, _, path = location.partition("/")
     service = ""
     if sentinels:
         service, _, path = path.partition("/")
         if not service:
             raise ValueError(
-                f"it does not say which service of the Sentinels; it looks like {SENTINEL_EXAMPLE}"
+                f"it does not name the service of the Sentinels; it looks like {SENTINEL_EXAMPLE}"
             )
     elif "," in hosts:
-        raise ValueError(f"it has several hosts; Sentinels look like {SENTINEL_EXAMPLE}")
+        raise ValueError(f"it has several hosts; a URL of Sentinels looks like {SENTINEL_EXAMPLE}")
     return RedisUrl(
         hosts=tuple(
             _parse_host(each, DEFAULT_SENTINEL_PORT if sentinels else DEFAULT_PORT)
@@ -124,29 +129,29 @@ def _parse_host(text: str, port: int) -> tuple[str, int]:
     if not host:
         raise ValueError(f"it has no host; it looks like {EXAMPLE}")
     if number and not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):
-        raise ValueError(f'its port "{number}" is no number from 1 to 65535; an IPv6 address stands in [ ]')
+        raise ValueError(f'its port "{number}" is no number from 1 to 65535; write an IPv6 address in [ ]')
     return unquote(host), int(number or port)
 
 
 def _parse_db(text: str) -> int:
     text = text.strip("/")
     if text and not (text.isascii() and text.isdigit()):
-        raise ValueError(f'"{text}" is no number of a database; most have 0 to 15')
+        raise ValueError(f'"{text}" is no number of a database; most servers have the numbers 0 to 15')
     return int(text or 0)
 
 
 def _parse_query(text: str, keys: tuple[str, ...]) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    if "@" in text:  # more of a password than of an option
-        raise ValueError("an @, /, ? or # in a password has to be written %40, %2F, %3F or %23")
+    if "@" in text:  # more likely part of a password than of an option
+        raise ValueError("an @, /, ? or # in a password has to be written as %40, %2F, %3F or %23")
     for given, value in parse_qsl(text, keep_blank_values=True):
         key = given.replace("_", "-").lower()
         if key not in keys:
             near = get_close_matches(key, keys, 1)
-            right = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(keys)}"
-            raise ValueError(f'"{given}" is unknown after its question mark; {right}')
+            advice = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(keys)}"
+            raise ValueError(f'"{given}" is no known key after the question mark; {advice}')
         if not value:
-            raise ValueError(f'"{key}" has no value; leave it out, or write {key}=…')
+            raise ValueError(f'"{key}" has no value; remove the key, or write {key}=…')
         if key in TLS_KEYS:
             _check_readable(key, value)
         found[key] = value

@@ -1,4 +1,4 @@
-"""What of a changed configuration a running server takes over, and what has to wait for a restart."""
+"""Reload of the configuration: separates the changes that apply at once from those that need a restart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -8,13 +8,13 @@ from tornado_chat.config.sections import SECTIONS, Config, is_reloadable
 
 @dataclass(frozen=True)
 class ConfigChange:
-    """A reload.
+    """The result of a reload.
 
-    :ivar config: what counts from now on: the new values of what can be reloaded, the old ones of the rest.
-    :ivar options: those that have changed, as ``limits.burst``.
-    :ivar waiting: those that have changed in the files and need a restart.
-    :ivar plugins: those whose settings have changed.
-    :ivar keys: whether other keys are accepted now.
+    :ivar config: the new configuration: new values of the reloadable options, old values of the others.
+    :ivar options: the reloadable options that have changed, as ``limits.burst``.
+    :ivar needs_restart: the options that have changed in the files and need a restart.
+    :ivar plugins: the plugins whose settings have changed.
+    :ivar keys: True if the server accepts other keys now.
     """
 
     config: Config
@@ -25,9 +25,9 @@ class ConfigChange:
 
 
 def merge_reloadable(running: Config, read: Config) -> ConfigChange:
-    """What becomes of ``running`` when ``read`` has been read from the files."""
+    """Return the change of the configuration ``running`` after ``read`` was read from the files."""
     options: list[str] = []
-    waiting: list[str] = []
+    needs_restart: list[str] = []
     sections = {}
     for section in SECTIONS:
         old, new = getattr(running, section), getattr(read, section)
@@ -39,6 +39,6 @@ def merge_reloadable(running: Config, read: Config) -> ConfigChange:
                 values[each.name] = getattr(new, each.name)
                 options.append(f"{section}.{each.name}")
             else:
-                waiting.append(f"{section}.{each.name}")
+                needs_restart.append(f"{section}.{each.name}")
         sections[section] = replace(old, **values)
-    return ConfigChange(replace(read, **sections), options, waiting)
+    return ConfigChange(replace(read, **sections), options, needs_restart)

@@ -1,4 +1,4 @@
-"""The configuration: one frozen dataclass per ini section; every default lives here."""
+"""The option sections: a frozen dataclass for each ini section, with all defaults and descriptions."""
 
 import logging
 import os
@@ -17,10 +17,10 @@ from tornado_chat.config.ini import Problem as Problem
 log = logging.getLogger(__name__)
 
 ETC_DIR = Path("/etc/tornado-chat")
-"""Where the configuration of an installed server is."""
+"""The directory of the configuration of an installed server."""
 
 DATABASE_FILE_NAME = "tornado-chat.sqlite3"
-"""The database's name in the state directory, unless ``[storage] url`` says otherwise."""
+"""The database file in the state directory, if ``[storage] url`` is empty."""
 
 YEAR_SECONDS = 366 * 86400
 
@@ -30,12 +30,12 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 def option(default: Any, doc: str) -> Any:
-    """A field with its one-sentence manual; a tuple option is written comma-separated."""
+    """Return a dataclass field for an option with a description; a tuple is written comma-separated."""
     return field(default=default, metadata={"doc": doc})
 
 
 def reloadable(default: Any, doc: str) -> Any:
-    """An ``option`` whose new value a running server takes over (SIGHUP); any other waits for a restart."""
+    """Return an ``option`` whose value a running server changes on SIGHUP; others need a restart."""
     return field(default=default, metadata={"doc": doc, "live": True})
 
 
@@ -45,74 +45,91 @@ def is_reloadable(option: "Field[Any]") -> bool:
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server listens, unless systemd passes it sockets, and what it keeps where."""
+    """Listening addresses (unless systemd passes sockets), state directory, language and processes."""
 
     host: str = option("127.0.0.1", "Address to listen on; empty listens on every interface.")
-    port: Annotated[int, Meta(ge=0, le=65535)] = option(8080, "TCP port; 0 takes a free one and prints it.")
-    unix_socket: str = option("", "Listen on this unix socket too, for a proxy on the same machine.")
+    port: Annotated[int, Meta(ge=0, le=65535)] = option(
+        8080, "TCP port; 0 takes a free port and prints its number."
+    )
+    unix_socket: str = option(
+        "", "Path of a unix socket to listen on as well, for a proxy on the same machine."
+    )
     state_dir: str = option(
         "",
-        "Where the database and the generated secret are kept; empty takes $STATE_DIRECTORY, "
+        "Directory of the database and the generated secret; empty takes $STATE_DIRECTORY, "
         "else $XDG_STATE_HOME/tornado-chat, else ~/.local/state/tornado-chat.",
     )
-    timezone: str = option("", "IANA name of the zone of the times in frames; empty is the machine's.")
+    timezone: str = option(
+        "", "IANA name of the time zone of the times in frames; empty takes the time zone of the machine."
+    )
     language: Literal["zh_CN", "en"] = option(
         "zh_CN",
-        "Language of system texts. Deployed counselling front ends match the zh_CN ones to the letter.",
+        "Language of system texts. Deployed counselling front ends compare the zh_CN texts literally.",
     )
     trusted_proxies: tuple[str, ...] = reloadable(
         ("127.0.0.0/8", "::1/128"),
-        "Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; who comes by a unix "
-        "socket is one.",
+        "Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted. A connection by the "
+        "unix socket is always trusted.",
     )
-    drain_seconds: Seconds = reloadable(5.0, "How long SIGTERM may spread the closing of sockets.")
+    drain_seconds: Seconds = reloadable(
+        5.0, "Time over which the server spreads the closing of its sockets after SIGTERM."
+    )
     processes: Annotated[int, Meta(ge=0, le=256)] = option(
         1,
-        "Equal processes that share the work of this machine; 0 is one for each core. More than one need "
-        "[cluster] url and a MySQL or MariaDB server.",
+        "Number of equal processes that share the work of this machine; 0 is one for each core. More than "
+        "one process needs [cluster] url and a MySQL or MariaDB server.",
     )
 
     @property
     def process_count(self) -> int:
-        """``processes`` as a number of this machine."""
+        """The number of processes, with 0 replaced by the number of cores."""
         return self.processes or len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class Auth:
-    """Whose tokens are accepted, and what their claims are called."""
+    """Accepted tokens: their algorithms, keys and claims."""
 
     algorithms: tuple[
         Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"],
         ...,
-    ] = reloadable(("HS256",), "Accepted signature algorithms. What a token says of itself never counts.")
+    ] = reloadable(
+        ("HS256",), "Accepted signature algorithms, whatever algorithm the header of a token names."
+    )
     secret_file: str = reloadable(
-        "", "File with the shared secret of the HS algorithms; empty makes one in the state directory."
+        "",
+        "File with the shared secret of the HS algorithms; empty generates a secret in the state directory.",
     )
     public_key_file: str = reloadable("", "PEM file with the public key of the RS, ES or EdDSA algorithms.")
-    jwks_url: str = reloadable("", "URL of the key set (RFC 7517); keys are picked by `kid` and may rotate.")
-    issuer: str = reloadable("", "Required `iss`; empty accepts any.")
-    audience: str = reloadable("", "Required `aud`; empty accepts any.")
-    id_claim: str = reloadable("id", "The claim with the person's id.")
-    role_claim: str = reloadable("type", "The claim with the role.")
-    name_claim: str = reloadable("name", "The claim with the display name.")
-    require_exp: bool = reloadable(True, "Refuse tokens that never expire.")
-    leeway: Seconds = reloadable(10.0, "How far the clocks of the issuer and this machine may differ.")
-    guests: bool = reloadable(False, "Hand out tokens to anonymous users at POST /api/v1/guest.")
-    guest_lifetime: PositiveSeconds = reloadable(86400.0, "How long a guest's token is valid.")
-    guests_per_minute: Count = reloadable(10, "Guest tokens per client address and minute.")
+    jwks_url: str = reloadable("", "URL of the key set (RFC 7517); keys are chosen by `kid` and may rotate.")
+    issuer: str = reloadable("", "Required value of the claim `iss`; empty accepts any issuer.")
+    audience: str = reloadable("", "Required value of the claim `aud`; empty accepts any audience.")
+    id_claim: str = reloadable("id", "Name of the claim with the id of the person.")
+    role_claim: str = reloadable("type", "Name of the claim with the role.")
+    name_claim: str = reloadable("name", "Name of the claim with the display name.")
+    require_exp: bool = reloadable(True, "Refuse tokens without an expiry time (claim `exp`).")
+    leeway: Seconds = reloadable(
+        10.0, "Accepted difference between the clocks of the issuer and of this machine."
+    )
+    guests: bool = reloadable(False, "Issue tokens to anonymous users at POST /api/v1/guest.")
+    guest_lifetime: PositiveSeconds = reloadable(86400.0, "Lifetime of the token of an anonymous user.")
+    guests_per_minute: Count = reloadable(10, "Guest tokens that one client address may request per minute.")
 
 
 @dataclass(frozen=True)
 class Staff:
-    """People who sign in here, with accounts of `tornado-chat staff`, where no host system makes tokens."""
+    """Accounts of `tornado-chat staff`, for installations without a host system that issues tokens."""
 
-    enabled: bool = option(True, "Let accounts sign in at /signin. Without any account there is nothing to.")
+    enabled: bool = option(
+        True, "Let accounts sign in at /signin. Has no effect while there are no accounts."
+    )
     session_lifetime: PositiveSeconds = option(
-        43200.0, "After how long somebody has to sign in again, whatever they did."
+        43200.0, "Time after which an account has to sign in again, even if it was active."
     )
     idle_timeout: PositiveSeconds = option(
-        3600.0, "After how long without an open conversation or any request somebody has to sign in again."
+        3600.0,
+        "Time without a request and without an open conversation after which an account has to sign in "
+        "again.",
     )
 
 
@@ -122,145 +139,161 @@ class Storage:
 
     url: str = option(
         "",
-        "The database: sqlite:////var/lib/chat.sqlite3 (four slashes, it is sqlite:/// and an "
+        "URL of the database: sqlite:////var/lib/chat.sqlite3 (four slashes: sqlite:/// and an "
         "absolute path), or mysql://user@host:3306/name for MySQL and MariaDB (docs/mysql.md); empty is "
-        "a file in the state directory.",
+        "an SQLite file in the state directory.",
     )
     password_file: str = option(
         "",
-        "File with the password of the MySQL user; empty logs in without one, as a unix socket allows.",
+        "File with the password of the MySQL user; empty logs in without a password, as a unix socket "
+        "allows.",
     )
     durability: Literal["full", "normal"] = option(
         "full",
-        "full: what was acknowledged survives a power cut; normal: it survives a crash of the server. "
-        "For MySQL it is the database server's to do: full warns if its settings do not.",
+        "full: acknowledged messages survive a power failure; normal: they survive a crash of the server "
+        "process. With MySQL, durability is a setting of the database server: full logs a warning if that "
+        "setting is lower.",
     )
     patience: Seconds = option(
         20.0,
-        "MySQL: how long senders wait while the database does not answer, before they are told that "
-        "nothing was stored.",
+        "MySQL: time that senders wait while the database does not answer, before they get the error that "
+        "their message was not stored.",
     )
     retention_days: Annotated[int, Meta(ge=0, le=36500)] = option(
         0,
-        "Remove conversations so many days after their end, with all that was said in them, and "
-        "notifications of that age that have arrived; 0 keeps everything.",
+        "Days after the end of a conversation after which the conversation and its messages are removed. "
+        "Delivered notifications are removed at the same age. 0 keeps all data.",
     )
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Many processes, on one machine or several, that share the work over Redis."""
+    """Several processes, on one machine or several, that share the work and communicate over Redis."""
 
     url: str = option(
         "",
-        "The Redis: redis://user:password@host:6379/0, rediss://… with TLS, unix:///run/redis/redis.sock, or "
-        "sentinel://host1:26379,host2:26379/mymaster/0; empty is a server of one process, which needs none.",
+        "URL of Redis: redis://user:password@host:6379/0, rediss://… with TLS, unix:///run/redis/redis.sock, "
+        "or sentinel://host1:26379,host2:26379/mymaster/0; empty for a single process, which needs no Redis.",
     )
-    password_file: str = option("", "File with the password of Redis, instead of one in url.")
+    password_file: str = option("", "File with the password of Redis, instead of a password in url.")
     prefix: str = option(
-        "tornado_chat", "What our names in Redis begin with; two installations on one Redis need two."
+        "tornado_chat",
+        "Prefix of all names in Redis; two installations on one Redis need different prefixes.",
     )
 
 
 @dataclass(frozen=True)
 class Counselling:
-    """Sessions of visitor and consultant: /chat, /observe and /notify."""
+    """Counselling sessions of a visitor and a consultant: /chat, /observe and /notify."""
 
     rejoin_grace: Seconds = reloadable(
-        120.0, "How long an active session waits for a participant whose last socket closed."
+        120.0, "Time that an active session waits for the return of a participant whose last socket closed."
     )
     observe: Literal["assigned", "any"] = reloadable(
-        "assigned", "Who may listen in: supervisors with a record on the session, or any supervisor."
+        "assigned",
+        "Supervisors that may observe a session: those with a supervision record on it (assigned), or all.",
     )
     legacy_system_key: bool = option(
-        True, "Repeat isSystem as `system`, which deployed front ends of the seed read."
+        True, "Send the key `system` in addition to isSystem, for deployed front ends of the seed."
     )
 
 
 @dataclass(frozen=True)
 class Support:
-    """The waiting line and the waiters: /v1/ws/user/connect and /v1/ws/waiter/connect."""
+    """Support: the queue of users and the waiters, at /v1/ws/user/connect and /v1/ws/waiter/connect."""
 
-    auth_timeout: PositiveSeconds = reloadable(10.0, "How long a new socket may take to authenticate.")
+    auth_timeout: PositiveSeconds = reloadable(10.0, "Time in which a new socket has to authenticate.")
     rejoin_grace: Seconds = reloadable(
-        60.0, "How long a dropped user or waiter keeps place and conversations."
+        60.0,
+        "Time for which a disconnected user keeps the queue position, and a disconnected user or waiter the "
+        "conversations.",
     )
-    capacity: Count = reloadable(5, "Users that one waiter serves at once.")
+    capacity: Count = reloadable(5, "Users that one waiter serves at the same time.")
     queue_claims: tuple[str, ...] = reloadable(
         ("priority", "skills"),
-        "Claims of a user's token that the queue policy may go by; they are stored with its place.",
+        "Claims of a user's token that the queue policy may use; they are stored with the conversation.",
     )
     queue_interval: PositiveSeconds = reloadable(
-        1.0, "A waiting user hears of a new place at most this often; the more are before it, the less."
+        1.0,
+        "Shortest interval of the frames that report the queue position to a waiting user; the interval "
+        "grows with the number of users ahead.",
     )
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client may ask for, so that the others get their share."""
+    """Limits for each client, so that no client uses the share of the others."""
 
     frame_bytes: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = reloadable(
-        65536, "Largest frame or request body."
+        65536, "Largest frame or request body in bytes."
     )
     messages_per_second: Annotated[float, Meta(gt=0)] = reloadable(
         100.0, "Frames per second that one socket may send on average."
     )
-    burst: Count = reloadable(1000, "Frames that one socket may send at once, before the average counts.")
+    burst: Count = reloadable(
+        1000, "Frames that one socket may send in a burst, before the average limits the rate."
+    )
     connections_per_identity: Count = reloadable(50, "Sockets that one person may have open.")
     outgoing_bytes: Count = reloadable(
-        4 * 1024 * 1024, "Unsent bytes after which a socket counts as too slow and is dropped."
+        4 * 1024 * 1024, "Unsent bytes above which a socket is too slow and is closed."
     )
-    ping_interval: PositiveSeconds = reloadable(30.0, "A socket that was silent for so long is pinged.")
+    ping_interval: PositiveSeconds = reloadable(
+        30.0, "Time without data from a socket after which the server sends a ping."
+    )
     ping_timeout: PositiveSeconds = reloadable(
-        30.0, "A socket that leaves a ping unanswered so long is dropped."
+        30.0, "Time without an answer to a ping after which the socket is closed."
     )
 
 
 @dataclass(frozen=True)
 class Logging:
-    """The log, on standard error."""
+    """The log, which is written to standard error."""
 
-    format: Literal["text", "json"] = reloadable("text", "One event a line: key=value text, or JSON.")
+    format: Literal["text", "json"] = reloadable(
+        "text", "Format of the log, one event per line: text with key=value, or JSON."
+    )
     level: Literal["debug", "info", "warning", "error"] = reloadable(
-        "info", "The least level that is written."
+        "info", "Lowest level of the events that are logged."
     )
 
 
 @dataclass(frozen=True)
 class Web:
-    """Who may connect from where."""
+    """Pages, and the origins and networks that have access."""
 
     origins: tuple[str, ...] = reloadable(
         (),
-        "Origins of pages that may connect, or show the chat of /widget.js, as https://example.org; "
-        "* is any; its own always may.",
+        "Origins of pages that may connect or embed the chat of /widget.js, as https://example.org; "
+        "* allows all origins. The origin of the server itself is always allowed.",
     )
     pages: bool = option(
         True, "Serve the pages: /room, /console, /supervise, /admin, /widget.js, /signin, /docs."
     )
     ops_networks: tuple[str, ...] = reloadable(
         ("127.0.0.0/8", "::1/128"),
-        "Networks that may ask /healthz, /readyz and /metrics, and directly also /api/v1/status without a token.",
+        "Networks that may request /healthz, /readyz and /metrics, and, without a proxy in between, also "
+        "/api/v1/status without a token.",
     )
 
 
 @dataclass(frozen=True)
 class Plugins:
-    """Which plugins run. Each has a section of its own, [plugin:NAME]; `tornado-chat plugins` shows all."""
+    """Plugins. Each has its own section, [plugin:NAME]; `tornado-chat plugins` lists all plugins."""
 
     paths: tuple[str, ...] = option(
         (str(ETC_DIR / "plugins.d"),),
-        "Folders with plugins: a .py file each, or a folder with an __init__.py.",
+        "Directories of plugins; a plugin is a .py file or a directory with an __init__.py.",
     )
     enabled: tuple[str, ...] = option(
-        ("*",), "Names of those that run, in this order; * stands for all in the folders of paths."
+        ("*",),
+        "Names of the plugins that run, in this order; * stands for all plugins in the directories of paths.",
     )
-    disabled: tuple[str, ...] = option((), "Names of those that do not run, though they would.")
+    disabled: tuple[str, ...] = option((), "Names of plugins that do not run, even if enabled contains them.")
 
 
 @dataclass(frozen=True)
 class Config:
-    """All sections. ``config_loading`` makes it from files; tests make it of sections."""
+    """All sections. ``config/loader.py`` makes it from files; tests make it from sections."""
 
     server: Server = Server()
     auth: Auth = Auth()
@@ -274,15 +307,15 @@ class Config:
     web: Web = Web()
     plugins: Plugins = Plugins()
     plugin_entries: Mapping[str, Sequence[OptionEntry]] = field(default_factory=dict, compare=False)
-    """What the sections ``[plugin:NAME]`` say, by name, for the plugins to read."""
+    """The options of the sections ``[plugin:NAME]``, by the name of the plugin, which parses them."""
     option_sources: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
-    """Which file (or ``--set``) has the last word on (section, option)."""
+    """The file (or ``--set``) that determines the value, by (section, option)."""
     warnings: Sequence[str] = field(default_factory=tuple, compare=False)
-    """Sentences about options that were read and have no effect."""
+    """Warnings about options that were read and have no effect."""
 
     @property
     def state_dir(self) -> Path:
-        """Where the database and the generated secret are kept; loading has made it absolute."""
+        """The directory of the database and the generated secret; absolute after loading."""
         return Path(self.server.state_dir)
 
     def log_warnings(self) -> None:
@@ -290,7 +323,10 @@ class Config:
             log.warning("%s", warning)
 
     def with_state_dir(self, directory: Path) -> "Config":
-        """This configuration with its state in ``directory``, the database included if it has no url."""
+        """Return this configuration with the state directory ``directory``.
+
+        The database is a file in this directory if ``[storage] url`` is empty.
+        """
         directory = directory.expanduser().absolute()
         url = self.storage.url or f"sqlite:///{directory / DATABASE_FILE_NAME}"
         return replace(
@@ -307,27 +343,30 @@ SECTIONS: Mapping[str, type[Any]] = {
 
 
 REMOVED: Mapping[str, Mapping[str, str]] = {"web": {"compression": "0.2.0"}}
-"""Removed options by section, with the version since which they have no effect. They are accepted and ignored
-with a warning, so that an ini of an older version still starts the server."""
+"""Removed options by section, with the version since which they have no effect.
+
+They are accepted and ignored with a warning, so that the server still starts with an ini of an older version.
+"""
 
 
 def sample_ini() -> str:
-    """An ini file with every option, its manual and its default: ``etc/tornado-chat.ini``."""
+    """Return the text of ``etc/tornado-chat.ini``: every option with its description and its default."""
     lines = [
-        "# tornado-chat: every option, commented out, with its default.",
-        "# Switches take on and off, times are seconds, and lists are separated by commas.",
-        "# `tornado-chat check-config` tells what is wrong with this file.",
-        "# Options marked [reload] change with `systemctl reload tornado-chat` (SIGHUP), all others with a restart.",
+        "# tornado-chat: all options, commented out, with their defaults.",
+        "# Switches are on or off, times are in seconds, and items of lists are separated by commas.",
+        "# `tornado-chat check-config` reports the mistakes in this file.",
+        "# Changes of options marked [reload] take effect with `systemctl reload tornado-chat` (SIGHUP),",
+        "# changes of other options with a restart.",
     ]
     for name, section in SECTIONS.items():
         lines += ["", "", f"# {section.__doc__}", f"[{name}]"]
         hints = get_type_hints(section, include_extras=True)
         for each in fields(section):
-            takes = describe_type(hints[each.name])
-            # The first lines say it of switches and times.
-            told = not takes or isinstance(each.default, bool | float)
-            manual = each.metadata["doc"] + ("" if told else f" Takes {takes}.")
-            manual += " [reload]" if is_reloadable(each) else ""
-            lines += ["", *textwrap.wrap(manual, 96, initial_indent="# ", subsequent_indent="# ")]
+            values = describe_type(hints[each.name])
+            # The first lines of the file describe the values of switches and times.
+            omit_values = not values or isinstance(each.default, bool | float)
+            doc = each.metadata["doc"] + ("" if omit_values else f" Takes {values}.")
+            doc += " [reload]" if is_reloadable(each) else ""
+            lines += ["", *textwrap.wrap(doc, 96, initial_indent="# ", subsequent_indent="# ")]
             lines.append(f"#{each.name} = {format_value(each.default)}".rstrip())
     return "\n".join(lines) + "\n"

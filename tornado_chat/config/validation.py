@@ -1,7 +1,7 @@
-"""What the type of an option cannot say: values that must fit each other, or the machine.
+"""Checks of option values beyond their types: values that depend on each other or on the machine.
 
-Every check yields (section, option, what is wrong and what would be right). ``config`` makes a
-``Problem`` of each, with the file that set the option.
+Every check yields (section, option, message); the message names the mistake and a correct value.
+``config/loader.py`` makes a ``Problem`` of each, with the file that sets the option.
 """
 
 import ipaddress
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from tornado_chat.config.sections import Config, Storage
 
 Findings = Iterator[tuple[str, str, str]]
+"""Section, option and message of each mistake."""
 
 SQLITE_PREFIX = "sqlite:///"
 MAX_UNIX_PATH_BYTES = 107
-"""Bytes of a unix socket's path, by the size of ``sun_path``."""
+"""The longest path of a unix socket, by the size of ``sun_path`` (unix(7))."""
 
 MAX_PING_SECONDS = 3600
-"""Seconds. Proxies and NAT forget a silent connection long before."""
+"""The longest interval of pings. Proxies and NAT devices drop a silent connection long before."""
 
 RESERVED_CLAIMS = ("iss", "aud", "exp", "nbf", "iat", "jti")
-"""Claims that RFC 7519 gives another meaning; ``sub`` is an id."""
+"""Claims to which RFC 7519 gives another meaning. ``sub`` is not reserved, as it is an id."""
 
 ORIGIN_PATTERN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/:?#@\s\[\]]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
@@ -39,10 +40,10 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def check_values(config: "Config", invalid_options: Collection[tuple[str, str]]) -> Findings:
-    """All mistakes in the values of ``config``.
+    """Yield all mistakes in the values of ``config``.
 
-    :arg invalid_options: (section, option) whose value was not understood, so that the default stands there:
-        nothing is said about those.
+    :arg invalid_options: (section, option) of the values that could not be converted. ``config`` holds the
+        defaults of these options, and no mistakes are reported for them.
     """
     checks: list[Callable[[Config], Findings]] = [
         _check_server,
@@ -69,24 +70,24 @@ def _check_server(config: "Config") -> Findings:
             zoneinfo.ZoneInfo(server.timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         near = get_close_matches(server.timezone, zoneinfo.available_timezones(), 1)
-        right = f'did you mean "{near[0]}"?' if near else "a name looks like Asia/Shanghai"
-        yield "server", "timezone", f'"{server.timezone}" is no time zone; {right}'
+        advice = f'did you mean "{near[0]}"?' if near else "a name looks like Asia/Shanghai"
+        yield "server", "timezone", f'"{server.timezone}" is no time zone; {advice}'
     yield from _networks("server", "trusted_proxies", server.trusted_proxies)
     if len(os.fsencode(server.unix_socket)) > MAX_UNIX_PATH_BYTES:
-        message = f"a socket's path has at most {MAX_UNIX_PATH_BYTES} bytes; take a shorter one, as in /run"
+        message = f"a socket's path has at most {MAX_UNIX_PATH_BYTES} bytes; use a shorter path, as in /run"
         yield "server", "unix_socket", message
 
 
 def _check_processes(config: "Config") -> Findings:
-    """Whoever shares the work needs a database and news that can be shared."""
-    wanted = config.server.processes
-    if wanted == 1:
+    """Several processes need a shared database and a shared bus."""
+    processes = config.server.processes
+    if processes == 1:
         return
     if not config.cluster.url:
-        yield "server", "processes", f"{wanted} needs Redis: set [cluster] url = redis://127.0.0.1:6379/0"
+        yield "server", "processes", f"{processes} needs Redis: set [cluster] url = redis://127.0.0.1:6379/0"
     if not mysql_url.is_mysql(config.storage.url):
-        right = "set [storage] url = mysql://user@host:3306/name"
-        yield "server", "processes", f"{wanted} needs a MySQL or MariaDB server, not SQLite: {right}"
+        advice = "set [storage] url = mysql://user@host:3306/name"
+        yield "server", "processes", f"{processes} needs a MySQL or MariaDB server, not SQLite: {advice}"
 
 
 def _check_claims(config: "Config") -> Findings:
@@ -97,7 +98,7 @@ def _check_claims(config: "Config") -> Findings:
         if not claim:
             yield "auth", option, "is empty; write the name of a claim"
         elif claim in RESERVED_CLAIMS:
-            yield "auth", option, f'"{claim}" has a meaning of its own in every token; take another claim'
+            yield "auth", option, f'"{claim}" has a standard meaning (RFC 7519); use another claim'
         elif claim in seen:
             yield "auth", option, f'"{claim}" is the {seen[claim]} already; each needs a claim of its own'
         seen.setdefault(claim, option)
@@ -112,36 +113,36 @@ def _check_algorithms(config: "Config") -> Findings:
         yield (
             "auth",
             "algorithms",
-            "is empty; take HS256 for a shared secret, RS256 or others for a public key",
+            "is empty; use HS256 for a shared secret, or RS256 or others for a public key",
         )
         return
     if public and not (auth.public_key_file or auth.jwks_url):
         yield "auth", "algorithms", f"{public} needs a public key: set public_key_file or jwks_url"
     if public and shared and not auth.secret_file:
-        # A secret that we generate is for those without an issuer, and who has public keys has one.
-        message = f"{shared} beside {public} needs a secret_file; leave {shared} out if nobody uses it"
+        # A generated secret is for installations without an issuer; a public key belongs to an issuer.
+        message = f"{shared} beside {public} needs a secret_file; remove {shared} if no issuer uses it"
         yield "auth", "algorithms", message
     if not shared and auth.guests:
         yield (
             "auth",
             "guests",
-            f"guests get tokens with a shared secret; add HS256 to {public}, or switch it off",
+            f"guests get tokens with a shared secret; add HS256 to {public}, or set it to off",
         )
     if not shared and auth.secret_file:
-        yield "auth", "secret_file", f"{public} does not use it; add HS256 to algorithms, or leave this empty"
+        yield "auth", "secret_file", f"{public} does not use it; add HS256 to algorithms, or leave it empty"
     for option in ("public_key_file", "jwks_url"):
         if not public and getattr(auth, option):
-            yield "auth", option, f"{shared} does not use it; add what the issuer signs with to algorithms"
+            yield "auth", option, f"{shared} does not use it; add the algorithm of the issuer to algorithms"
 
 
 def _check_key_files(config: "Config") -> Findings:
-    """The keys can be read, and are what they should be: no text is both a public key and a secret."""
+    """Key files must be readable, and a public key must not be used as a shared secret or the reverse."""
     auth = config.auth
     if auth.public_key_file and auth.jwks_url:
         yield "auth", "jwks_url", "public_key_file is set too; leave one of the two empty"
     if auth.jwks_url and not _is_web_url(auth.jwks_url):
-        right = "it looks like https://example.org/.well-known/jwks.json"
-        yield "auth", "jwks_url", f'"{auth.jwks_url}" is no web address; {right}'
+        advice = "it looks like https://example.org/.well-known/jwks.json"
+        yield "auth", "jwks_url", f'"{auth.jwks_url}" is no web address; {advice}'
     for option in ("secret_file", "public_key_file"):
         name = getattr(auth, option)
         if not name:
@@ -149,17 +150,21 @@ def _check_key_files(config: "Config") -> Findings:
         try:
             pem = b"-----BEGIN " in Path(name).read_bytes()
         except OSError as error:
-            right = "it has to be a file that this user may read"
-            yield "auth", option, f'"{name}" cannot be read: {error.strerror}; {right}'
+            advice = "it has to be a file that this user may read"
+            yield "auth", option, f'"{name}" cannot be read: {error.strerror}; {advice}'
             continue
         if pem and option == "secret_file":
             yield (
                 "auth",
                 option,
-                f'"{name}" is a PEM file, no shared secret; a public key goes to public_key_file',
+                f'"{name}" is a PEM file, no shared secret; name a public key in public_key_file',
             )
         if not pem and option == "public_key_file":
-            yield "auth", option, f'"{name}" is no PEM file; one begins with -----BEGIN PUBLIC KEY-----'
+            yield (
+                "auth",
+                option,
+                f'"{name}" is no PEM file; a PEM file begins with -----BEGIN PUBLIC KEY-----',
+            )
 
 
 def _is_web_url(url: str) -> bool:
@@ -177,12 +182,12 @@ def _check_storage(config: "Config") -> Findings:
         yield from _check_mysql(storage)
         return
     if not url.startswith(SQLITE_PREFIX) or url == SQLITE_PREFIX:
-        # Somebody's password may be in it.
+        # A URL with an @ may contain a password, so it is not shown.
         shown = f'"{url}"' if "@" not in url else "it"
-        right = "sqlite:////var/lib/chat.sqlite3 or mysql://user@host:3306/name"
-        yield "storage", "url", f"{shown} is no database that this version knows; it looks like {right}"
+        example = "sqlite:////var/lib/chat.sqlite3 or mysql://user@host:3306/name"
+        yield "storage", "url", f"{shown} is no database that this version knows; it looks like {example}"
     elif url == SQLITE_PREFIX + ":memory:":
-        yield "storage", "url", "each thread would have a memory of its own; name a file"
+        yield "storage", "url", "each thread would have a database of its own; name a file"
     elif Path(url.removeprefix(SQLITE_PREFIX)).is_dir():
         yield "storage", "url", f"{url.removeprefix(SQLITE_PREFIX)} is a directory; name a file in it"
     if storage.password_file:
@@ -199,7 +204,7 @@ def _check_mysql(storage: "Storage") -> Findings:
     if not name:
         return
     if url is not None and url.option_file:
-        yield "storage", "password_file", "the url has an option-file too; leave one of the two out"
+        yield "storage", "password_file", "the url has an option-file too; remove one of the two"
     yield from _check_password_file("storage", name)
 
 
@@ -207,17 +212,17 @@ def _check_password_file(section: str, name: str) -> Findings:
     try:
         password = Path(name).read_bytes().rstrip(b"\r\n")
     except OSError as error:
-        right = "it has to be a file that this user may read"
-        yield section, "password_file", f'"{name}" cannot be read: {error.strerror}; {right}'
+        advice = "it has to be a file that this user may read"
+        yield section, "password_file", f'"{name}" cannot be read: {error.strerror}; {advice}'
         return
     if not password or b"\n" in password:
-        yield section, "password_file", f'"{name}" has to hold the password, in one line'
+        yield section, "password_file", f'"{name}" has to contain the password in a single line'
 
 
 def _check_cluster(config: "Config") -> Findings:
     cluster = config.cluster
     if not REDIS_PREFIX_PATTERN.fullmatch(cluster.prefix):
-        message = f'"{cluster.prefix}" is not made of letters, digits and _ . : - alone; take a word'
+        message = f'"{cluster.prefix}" is not made of letters, digits and _ . : - only; use a single word'
         yield "cluster", "prefix", message
     if not cluster.url:
         if cluster.password_file:
@@ -230,7 +235,7 @@ def _check_cluster(config: "Config") -> Findings:
         yield "cluster", "url", str(error)
     if cluster.password_file:
         if url is not None and url.password:
-            yield "cluster", "password_file", "the url has a password too; leave one of the two out"
+            yield "cluster", "password_file", "the url has a password too; remove one of the two"
         yield from _check_password_file("cluster", cluster.password_file)
 
 
@@ -238,12 +243,12 @@ def _check_limits(config: "Config") -> Findings:
     limits = config.limits
     if limits.outgoing_bytes < limits.frame_bytes:
         message = (
-            f"{limits.outgoing_bytes} is less than one frame; take at least frame_bytes, {limits.frame_bytes}"
+            f"{limits.outgoing_bytes} is less than one frame; set at least frame_bytes, {limits.frame_bytes}"
         )
         yield "limits", "outgoing_bytes", message
     for option in ("ping_interval", "ping_timeout"):
         if getattr(limits, option) > MAX_PING_SECONDS:
-            message = f"a dead connection would go unnoticed for too long; take {MAX_PING_SECONDS} at most"
+            message = f"a dead connection would go unnoticed for too long; set {MAX_PING_SECONDS} at most"
             yield "limits", option, message
 
 
@@ -253,14 +258,14 @@ def _check_web(config: "Config") -> Findings:
             continue
         match = ORIGIN_PATTERN.fullmatch(origin.lower())
         if match is None:
-            right = "* or scheme://host[:port] without a path, as https://example.org"
-            yield "web", "origins", f'"{origin}" is not {right}'
+            expected = "* or scheme://host[:port] without a path, as https://example.org"
+            yield "web", "origins", f'"{origin}" is not {expected}'
         elif match["port"] is not None and match["port"] == DEFAULT_PORTS.get(match["scheme"]):
-            right = origin.removesuffix(f":{match['port']}")
+            expected = origin.removesuffix(f":{match['port']}")
             yield (
                 "web",
                 "origins",
-                f'"{origin}" never comes: browsers leave the usual port out; write "{right}"',
+                f'"{origin}" never matches: browsers leave the default port out; write "{expected}"',
             )
     yield from _networks("web", "ops_networks", config.web.ops_networks)
 
@@ -272,6 +277,6 @@ def _networks(section: str, option: str, texts: tuple[str, ...]) -> Findings:
         except ValueError:
             yield section, option, f'"{text}" is not a network, as 10.0.0.0/8, ::1/128 or 192.0.2.7'
             continue
-        # 10.1.2.3/8 is more often a slip of the pen than all of 10.0.0.0/8.
+        # 10.1.2.3/8 is more likely a typing error than a way to write 10.0.0.0/8.
         if ipaddress.ip_interface(text).ip != network.network_address:
             yield section, option, f'"{text}" is an address in a network; did you mean "{network}"?'

@@ -1,11 +1,12 @@
-"""Why the server closes a socket by itself: the close code, and the sentence for whoever reads it.
+"""Close codes and reason texts of the closes that the server starts.
 
-Refusals are ``ChatError``s and have their own codes and sentences.
+A refused connection is closed by a ``ChatError``, which has its own close code and text.
 """
 
 from collections.abc import Mapping
 
 CloseReason = tuple[int, str]
+"""Close code (RFC 6455, section 7.4) and reason text of a close frame."""
 
 ENDED: CloseReason = (1000, "the session has ended")
 RESTARTING: CloseReason = (1012, "restarting: reconnect now")
@@ -24,4 +25,4 @@ CLOSE_REASON_NAMES: Mapping[CloseReason, str] = {
     SILENT: "silent",
     REPLACED: "signed_in_elsewhere",
 }
-"""What each is called in the log and the metrics."""
+"""The names of the close reasons in the log and in the metrics."""

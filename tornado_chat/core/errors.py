@@ -1,17 +1,17 @@
-"""The one exception that people get to see.
+"""Errors that the server reports to clients: ``ChatError`` and its subclasses.
 
-A ``ChatError`` names its text in ``texts.py`` by ``code``; each edge renders it in its own way:
-a frame of the dialect, a close code with a reason, or an RFC 9457 problem.
+``code`` names the text of a ``ChatError`` in ``core/texts.py``. Each interface renders the error in its own
+form: an error frame of the dialect, a close code with a reason, or an RFC 9457 problem.
 """
 
 from typing import Any
 
 
 class ChatError(Exception):
-    """Something that the other side did, or has to know.
+    """An error that the client caused or has to be informed of.
 
-    :arg code: the key of the text in ``texts.py``, and the machine-readable ``code`` of a problem.
-    :arg detail: values for the text's placeholders.
+    :arg code: the key of the text in ``core/texts.py``, and the machine-readable ``code`` of a problem.
+    :arg detail: values for the placeholders of the text.
     """
 
     http_status = 400
@@ -23,12 +23,12 @@ class ChatError(Exception):
         self.detail = detail
 
     def detail_in(self, language: str) -> dict[str, Any]:
-        """The values for the text in ``language`` (``zh_CN`` or ``en``)."""
+        """Return the values for the placeholders of the text in ``language`` (``zh_CN`` or ``en``)."""
         return self.detail
 
     @property
     def code_for_log(self) -> str:
-        """``code`` alone: the details may quote what the other side said."""
+        """``code`` without the details, because the details may quote text from the client."""
         return self.code
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class ChatError(Exception):
 
 
 class Malformed(ChatError):
-    """The request or frame does not have the form that the protocol asks for."""
+    """The request or frame does not have the form that the protocol requires."""
 
 
 class Unauthenticated(ChatError):
@@ -48,17 +48,17 @@ class Unauthenticated(ChatError):
 
 
 class Forbidden(ChatError):
-    """A valid token that does not open this door."""
+    """The token is valid, but its role or person has no right to this."""
 
     http_status = 403
     close_code = 4403
 
 
 class Refused(ChatError):
-    """A filter does not let this pass. The texts are for the sender.
+    """A filter rejected the message or request. The texts are shown to the sender.
 
-    :arg en: why, and what to do, in English.
-    :arg zh_CN: the same in Chinese; the English one if it is missing.
+    :arg en: the reason and the advice, in English.
+    :arg zh_CN: the same in Chinese; the English text is used if it is missing.
     """
 
     http_status = 422
@@ -72,37 +72,41 @@ class Refused(ChatError):
 
 
 class NotFound(ChatError):
+    """The session, conversation, notification or address does not exist."""
+
     http_status = 404
     close_code = 4404
 
 
 class Conflict(ChatError):
-    """The thing is no longer, or not yet, in a state that allows this: a finished session."""
+    """The object is not in a state that allows this, as a session that has ended."""
 
     http_status = 409
     close_code = 4409
 
 
 class TooFast(ChatError):
+    """The client exceeds a rate limit."""
+
     http_status = 429
     close_code = 4429
 
 
 class TooBig(ChatError):
-    """A frame or body above the limit (RFC 6455 close code 1009)."""
+    """A frame or request body is larger than the limit (RFC 6455, close code 1009)."""
 
     http_status = 413
     close_code = 1009
 
 
 class Unavailable(ChatError):
-    """The server cannot do it now, and nothing was done: overloaded, or the database is away."""
+    """The server cannot handle this now, and nothing was done: it is overloaded or has no database."""
 
     http_status = 503
     close_code = 1013
 
 
 class Restarting(Unavailable):
-    """The server is about to stop; the one that follows can do it in a moment."""
+    """The server is about to stop; the process that replaces it can handle this in a moment."""
 
     close_code = 1012

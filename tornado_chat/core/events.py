@@ -1,7 +1,7 @@
-"""What the bus carries after a commit, besides ``Message`` and ``Notification``.
+"""Events that the bus carries after a commit, besides ``Message`` and ``Notification``.
 
-An event is a hint about something the database already holds, or (``SystemNotice``, ``TypingChanged``) about
-something so fleeting that nobody misses it after a reconnect.
+An event refers to state that the database already holds. ``SystemNotice`` and ``TypingChanged`` are the
+exceptions: they are not stored, because a client that reconnects does not need them any more.
 """
 
 from collections.abc import Mapping
@@ -30,13 +30,13 @@ class SystemNotice(msgspec.Struct, frozen=True):
 
 
 class RoomStarted(msgspec.Struct, frozen=True):
-    """Both sides of a session or record are there for the first time."""
+    """Both participants of a session or record are present for the first time."""
 
     room: Room
 
 
 class RoomEnded(msgspec.Struct, frozen=True):
-    """A session or record was completed or cancelled: tell everybody in it, then close."""
+    """A session or record was completed or cancelled: its sockets are notified, then closed."""
 
     thread: Thread
     state: SessionState
@@ -45,13 +45,17 @@ class RoomEnded(msgspec.Struct, frozen=True):
 
 
 class ConversationQueued(msgspec.Struct, frozen=True):
-    """A user has joined the line."""
+    """A user has joined the queue."""
 
     conversation: Conversation
 
 
 class ConversationAssigned(msgspec.Struct, frozen=True):
-    """A waiting user got a waiter, or a transferred one another (``previous``)."""
+    """A conversation was assigned to a waiter.
+
+    :arg reason: the sentence of the queue policy for the waiter.
+    :arg previous: the waiter before a transfer.
+    """
 
     conversation: Conversation
     reason: str
@@ -59,21 +63,21 @@ class ConversationAssigned(msgspec.Struct, frozen=True):
 
 
 class ConversationEnded(msgspec.Struct, frozen=True):
-    """One side left for good; the conversation is over."""
+    """A conversation has ended, because ``gone`` left it for good."""
 
     conversation: Conversation
     gone: Person
 
 
 class ConversationRequeued(msgspec.Struct, frozen=True):
-    """The waiter was lost; its user waits again, at the head of the line."""
+    """A conversation is at the head of the queue again, because its waiter ``lost`` did not return."""
 
     conversation: Conversation
     lost: Person
 
 
 class TypingChanged(msgspec.Struct, frozen=True):
-    """Somebody in this room or conversation is typing, or stopped."""
+    """A participant of this room or conversation started or stopped typing."""
 
     thread: Thread
     sender: Person
@@ -81,7 +85,7 @@ class TypingChanged(msgspec.Struct, frozen=True):
 
 
 class ReadAdvanced(msgspec.Struct, frozen=True):
-    """Somebody has read everything up to ``seq``."""
+    """``reader`` has read all messages up to ``seq``."""
 
     thread: Thread
     reader: Person
@@ -89,29 +93,32 @@ class ReadAdvanced(msgspec.Struct, frozen=True):
 
 
 class DuplicateMessage(msgspec.Struct, frozen=True):
-    """A message was said again that is stored as ``seq`` already: whoever stored it may have died before anybody
-    was told."""
+    """A client has sent a message again that is already stored as ``seq``.
+
+    The process that stored the message may have died before it published the message, so the sockets that
+    have not received ``seq`` yet get it now.
+    """
 
     thread: Thread
     seq: int
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):
-    """Who of a room's two people is there now."""
+    """Which of the two participants of a room are present."""
 
     thread: Thread
     present: Mapping[Role, bool]
 
 
 class QueuePositionChanged(msgspec.Struct, frozen=True):
-    """A user's place in the line has changed, or it has just asked (1: next)."""
+    """The queue position of a user has changed, or the user has asked for it; ``place`` is 1 for the next."""
 
     conversation: Conversation
     place: int
 
 
 class WaiterReplaced(msgspec.Struct, frozen=True):
-    """A waiter has signed in once more, by the socket ``conn``; the log calls it so."""
+    """A waiter has signed in again with another socket; ``conn`` is the name of that socket in the log."""
 
     waiter: Person
     conn: str
@@ -138,7 +145,7 @@ Event = (
 
 
 def event_channels(event: Event) -> tuple[Thread | Person, ...]:
-    """Who in other processes has to hear of ``event``: followers of a thread, sockets of a person."""
+    """Return the bus channels of ``event``: threads (followed by sockets) and persons (with sockets)."""
     match event:
         case (
             Message()
@@ -164,4 +171,4 @@ def event_channels(event: Event) -> tuple[Thread | Person, ...]:
 
 
 COORDINATOR_EVENTS = (ConversationAssigned, ConversationEnded, ConversationRequeued, RoomEnded)
-"""Events that the coordinator has to hear too, wherever they come from."""
+"""Events that the coordinator receives too, from every process."""

@@ -1,17 +1,18 @@
-"""What ``GET /api/v1/status`` answers: the server at one moment, for people and pages.
+"""Response of ``GET /api/v1/status``: the status of the server at one moment, for operators and pages.
 
-Nothing in it is ever what somebody said, and lists are cut at ``MAX_LIST_ENTRIES`` entries; the numbers beside them are not.
-Times are local ISO 8601 texts without a zone, as everywhere in the API, ages and durations are seconds.
+The status never contains message text. Lists hold at most ``MAX_LIST_ENTRIES`` entries; the counts beside
+them cover all entries. Times are local ISO 8601 texts without a zone, as everywhere in the API; ages and
+durations are seconds.
 """
 
 import msgspec
 
 MAX_LIST_ENTRIES = 100
-"""Entries of each list."""
+"""The maximum number of entries of each list."""
 
 
 class ParticipantStatus(msgspec.Struct, frozen=True):
-    """One of the people in a talk. ``present``: with at least one socket in it."""
+    """A participant of a conversation. ``present``: at least one socket of the participant is in it."""
 
     role: str
     id: int | str
@@ -19,12 +20,12 @@ class ParticipantStatus(msgspec.Struct, frozen=True):
 
 
 class ConversationStatus(msgspec.Struct, frozen=True):
-    """A counselling session, a supervision record or a support conversation that is not over.
+    """A counselling session, a supervision record or a support conversation that has not ended.
 
     :arg kind: session, record or conversation.
     :arg id: as in the log: ``session=4``.
-    :arg state: ready or active; of conversations waiting or active.
-    :arg since: when it got into this state.
+    :arg state: ready or active; waiting or active for conversations.
+    :arg since: the time at which this state began.
     """
 
     kind: str
@@ -36,14 +37,14 @@ class ConversationStatus(msgspec.Struct, frozen=True):
 
 
 class ConversationSummary(msgspec.Struct, frozen=True):
-    """How many there are by state, and the oldest of them."""
+    """The number of rooms or conversations by state, and the oldest of them."""
 
     states: dict[str, int]
     items: list[ConversationStatus]
 
 
 class QueuedUserStatus(msgspec.Struct, frozen=True):
-    """A user in the line."""
+    """A user in the queue."""
 
     conversation: int
     id: int | str
@@ -51,20 +52,20 @@ class QueuedUserStatus(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class QueueStatus(msgspec.Struct, frozen=True):
-    """Who waits for a waiter. ``first`` is in the order of the line, the next one first."""
+class QueueOverview(msgspec.Struct, frozen=True):
+    """The users that wait for a waiter. ``first`` is in the order of the queue, the next user first."""
 
     length: int
     longest_wait: float
     first: list[QueuedUserStatus]
 
 
-class WaiterStatus(msgspec.Struct, frozen=True):
+class WaiterOverview(msgspec.Struct, frozen=True):
     """A waiter.
 
-    :arg state: ready takes one more user, busy has ``capacity`` of them, paused takes none,
-        away has no socket open and is awaited.
-    :arg since: when it came, paused, went on or went away.
+    :arg state: ready takes one more user, busy has ``capacity`` users, paused takes none,
+        away has no open socket and its return is awaited.
+    :arg since: the time of the last sign-in, pause, resumption or disconnection.
     """
 
     id: int | str
@@ -77,23 +78,23 @@ class WaiterStatus(msgspec.Struct, frozen=True):
 
 
 class WaiterSummary(msgspec.Struct, frozen=True):
-    """How many there are in each state, and who they are."""
+    """The number of waiters by state, and the list of them."""
 
     states: dict[str, int]
-    items: list[WaiterStatus]
+    items: list[WaiterOverview]
 
 
 class DeskStatus(msgspec.Struct, frozen=True):
-    """What is decided in one place, whatever the number of processes; the fields are those of ``Status``."""
+    """The part of the status that only the coordinator knows; the fields are those of ``Status``."""
 
-    line: QueueStatus
+    line: QueueOverview
     waiters: WaiterSummary
     conversations: ConversationSummary
     rooms: ConversationSummary
 
 
 class MessageRates(msgspec.Struct, frozen=True):
-    """The last minute: messages per second, and the seconds within which 50 and 99 % were delivered."""
+    """Messages per second in the last minute, and the seconds within which 50 % and 99 % were delivered."""
 
     received: float
     delivered: float
@@ -102,14 +103,17 @@ class MessageRates(msgspec.Struct, frozen=True):
 
 
 class HistoryStatus(msgspec.Struct, frozen=True):
-    """The last quarter of an hour, one entry per ``step`` seconds in each list, the oldest first.
+    """The last quarter of an hour: each list has one entry per ``step`` seconds, the oldest first.
 
     :arg time: the ends of the steps, in seconds since 1970.
-    :arg sockets: open.
-    :arg line: users waiting, and ``longest_wait`` of them.
-    :arg received: messages per second, as ``delivered``.
-    :arg p50: seconds, null for a step without messages; as ``p99``.
-    :arg lag: the longest that the loop was late, in seconds.
+    :arg sockets: open sockets.
+    :arg line: users in the queue.
+    :arg longest_wait: of the users in the queue, in seconds.
+    :arg received: messages per second.
+    :arg delivered: messages per second.
+    :arg p50: median of the delivery time in seconds, null for a step without messages.
+    :arg p99: 99th percentile of the delivery time in seconds, null for a step without messages.
+    :arg lag: the longest delay of the event loop, in seconds.
     """
 
     step: float
@@ -125,12 +129,12 @@ class HistoryStatus(msgspec.Struct, frozen=True):
 
 
 class PluginStatus(msgspec.Struct, frozen=True):
-    """A plugin and how it is.
+    """A plugin and its health.
 
     :arg state: running or suspended.
-    :arg failures: calls that raised, or did not answer in time.
-    :arg seconds: that all its calls took, waiting included.
-    :arg suspended_for: seconds until it is called again.
+    :arg failures: calls that raised an error or timed out.
+    :arg seconds: the sum of the durations of all calls, including the time that they waited.
+    :arg suspended_for: seconds until the plugin is called again.
     """
 
     name: str
@@ -146,10 +150,10 @@ class DatabaseStatus(msgspec.Struct, frozen=True):
     """The database.
 
     :arg kind: sqlite or mysql.
-    :arg bytes: its size, null if that is not known.
-    :arg last_commit: null before the first one.
-    :arg backlog: pieces of work that wait for it.
-    :arg errors: transactions it did not take and queries it did not answer, since the start.
+    :arg bytes: size of the database, null if it is unknown.
+    :arg last_commit: null before the first commit.
+    :arg backlog: pieces of work that wait for the database.
+    :arg errors: failed transactions and failed queries since the start.
     """
 
     kind: str
@@ -160,13 +164,13 @@ class DatabaseStatus(msgspec.Struct, frozen=True):
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
-    """One process.
+    """A server process.
 
-    :arg number: from 1, of the processes of this machine ([server] processes); 0: it is the only one.
-    :arg sockets: open.
+    :arg number: from 1 among the processes of this machine ([server] processes); 0: the only process.
+    :arg sockets: open sockets.
     :arg uptime: seconds.
-    :arg memory: bytes resident, null where the system does not say.
-    :arg loop_lag: the longest that the loop was late in the last 10 to 20 seconds, in seconds.
+    :arg memory: resident memory in bytes, null where the operating system does not report it.
+    :arg loop_lag: the longest delay of the event loop in the last 10 to 20 seconds, in seconds.
     """
 
     pid: int
@@ -183,18 +187,19 @@ class ProcessStatus(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """The server at one moment.
 
-    :arg problems: what stands in the way of serving, by part, as ``GET /readyz`` has it; empty if nothing does.
-    :arg sockets: open ones by endpoint: chat, notify, observe, user, waiter.
-    :arg rooms: counselling sessions and records that somebody is in, or is awaited in.
-    :arg process: the one that answers.
-    :arg processes: all of this machine's. What they share is told once, other numbers are their sums, and of times
-        (p50, p99, lag) the longest.
+    :arg problems: the problems that prevent serving, by component, as in ``GET /readyz``; empty if there are
+        none.
+    :arg sockets: open sockets by endpoint: chat, notify, observe, user, waiter.
+    :arg rooms: counselling sessions and records with a participant that is present or awaited.
+    :arg process: the process that answers the request.
+    :arg processes: all processes of this machine. A number that the processes share appears once, other
+        numbers are sums over the processes, and times (p50, p99, lag) are the longest of any process.
     """
 
     time: str
     problems: dict[str, str]
     sockets: dict[str, int]
-    line: QueueStatus
+    line: QueueOverview
     waiters: WaiterSummary
     conversations: ConversationSummary
     rooms: ConversationSummary

@@ -1,7 +1,7 @@
-"""Every text that a person may read, in zh_CN and en.
+"""Texts of system messages and errors for clients, in zh_CN and en.
 
-The counselling system texts in zh_CN are part of the protocol (deployed front ends compare
-them): change none of them.
+The zh_CN texts of the counselling system messages are part of the protocol, because deployed front ends
+compare them: do not change them.
 """
 
 from collections.abc import Mapping
@@ -97,12 +97,12 @@ ERROR_TEXTS: Mapping[str, tuple[str, str]] = {
 
 
 def system_text(language: Language, code: str, **detail: object) -> str:
-    """The system text ``code`` in ``language`` (``zh_CN`` or ``en``)."""
+    """Return the system text ``code`` in ``language`` (``zh_CN`` or ``en``)."""
     return SYSTEM_TEXTS[code][_language_index(language)].format(**detail)
 
 
 def error_text(language: Language, error: ChatError) -> str:
-    """What went wrong and what to do, for the person who caused it."""
+    """Return the text of ``error`` for the client that caused it: the reason and the advice."""
     return ERROR_TEXTS[error.code][_language_index(language)].format(**error.detail_in(language))
 
 

@@ -1,7 +1,7 @@
-"""The values that pass between the layers: frozen, without behaviour.
+"""Frozen value types without behaviour, shared by all layers.
 
-Times are integers: microseconds since 1970-01-01 UTC. Only the wire turns them into
-the local ISO 8601 texts that clients see.
+Times are integers: microseconds since 1970-01-01 UTC. Only ``wire`` converts them to the local ISO 8601
+texts that clients receive.
 """
 
 import enum
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Role(enum.StrEnum):
-    """Who somebody is, as the token's role claim says it."""
+    """The role of a person, as in the role claim of the token."""
 
     USER = "user"
     CONSULTANT = "consultant"
@@ -23,9 +23,9 @@ class Role(enum.StrEnum):
 
 
 class Person(NamedTuple):
-    """The key of a human being or a host back end: ids are unique within a role only.
+    """The key of a human being or of a host system: ids are unique only within a role.
 
-    Hosts use integers or strings as ids; ``7`` and ``"7"`` are the same person.
+    Host systems use integers or strings as ids; ``7`` and ``"7"`` are the same person.
     """
 
     role: Role
@@ -33,12 +33,12 @@ class Person(NamedTuple):
 
     @property
     def key(self) -> str:
-        """One text for one database column: ``"user:7"``."""
+        """Role and id as one text, for a database column: ``"user:7"``."""
         return f"{self.role.value}:{self.id}"
 
     @property
     def host_id(self) -> int | str:
-        """The id as its host most likely wrote it: a number if it looks like one."""
+        """The id as the host system most likely writes it: an integer if it has the form of one."""
         number = self.id.isascii() and self.id.isdigit() and str(int(self.id)) == self.id
         return int(self.id) if number else self.id
 
@@ -49,7 +49,7 @@ class Person(NamedTuple):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """A verified token. ``claims`` is all it said, for plugins that know more of them."""
+    """The content of a verified token. ``claims`` holds all its claims, for plugins that use more of them."""
 
     person: Person
     name: str | None = None
@@ -57,9 +57,9 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class StaffAccount(msgspec.Struct, frozen=True):
-    """Somebody who signs in at the server itself, by ``name`` and password.
+    """An account of the server itself, which signs in by ``name`` and password.
 
-    ``signed_in`` is the last time that it did.
+    ``signed_in`` is the time of the last sign-in.
     """
 
     name: str
@@ -71,12 +71,12 @@ class StaffAccount(msgspec.Struct, frozen=True):
 
     @property
     def shown_name(self) -> str:
-        """What others see."""
+        """The name that other people see."""
         return self.display_name or self.name
 
 
 class Kind(enum.IntEnum):
-    """What a thread belongs to. The numbers are stored."""
+    """The kind of a thread. The numbers are stored in the database."""
 
     SESSION = 1
     RECORD = 2
@@ -85,10 +85,9 @@ class Kind(enum.IntEnum):
 
 
 class Thread(NamedTuple):
-    """A durable, ordered stream of messages: a session, a record, a support conversation, an inbox.
+    """A durable, ordered stream of messages: of a session, a record, a support conversation or an inbox.
 
-    Everything about delivery (sequence numbers without gaps, receipts, resume) is the same
-    for the four of them.
+    Delivery (sequence numbers without gaps, receipts, resume) is the same for all four kinds.
     """
 
     kind: Kind
@@ -96,7 +95,7 @@ class Thread(NamedTuple):
 
     @property
     def named(self) -> Mapping[str, int]:
-        """As it is called in the log: ``{"session": 4}``."""
+        """The log fields that identify the thread: ``{"session": 4}``."""
         return {_LOG_KEYS[self.kind]: self.id}
 
 
@@ -109,7 +108,7 @@ _LOG_KEYS = {
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """A stored message. ``seq`` counts from 1 in its thread, without gaps."""
+    """A stored message. ``seq`` counts from 1 within the thread, without gaps."""
 
     thread: Thread
     seq: int
@@ -121,9 +120,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """A stored pop-up: a message of the recipient's inbox. ``data`` is the seed's, as JSON values.
+    """A stored pop-up notification: a message of the recipient's inbox.
 
-    ``read_at`` is when it was first marked as read.
+    ``data`` is the field of that name in the seed, as JSON values. ``read_at`` is the time at which the
+    notification was first marked as read.
     """
 
     id: int
@@ -139,7 +139,7 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 class AppendResult(msgspec.Struct, frozen=True, gc=False):
-    """What the sender of a message learns after the commit."""
+    """The result of storing a message, for its sender, after the commit."""
 
     seq: int
     time: int
@@ -166,8 +166,9 @@ class ConversationState(enum.StrEnum):
 class Room(msgspec.Struct, frozen=True):
     """A counselling session (kind SESSION) or a supervision record (kind RECORD).
 
-    ``asker`` is who seeks help (visitor; consultant of a record) and ``helper`` who gives it
-    (consultant; supervisor). ``session_id`` is the session a record is about, or its own id.
+    ``asker`` is the client: the visitor of a session, the consultant of a record. ``helper`` is the agent:
+    the consultant of a session, the supervisor of a record. ``session_id`` is the id of a session, or the
+    session that a record is about.
     """
 
     thread: Thread
@@ -191,11 +192,13 @@ class Room(msgspec.Struct, frozen=True):
 
 
 class Conversation(msgspec.Struct, frozen=True):
-    """A support conversation. The two ``uuid``s are its addresses, given to the peers once.
+    """A support conversation.
 
-    ``claims`` (of ``[support] queue_claims``) and ``last_waiter``, the one of the conversation before,
-    are for the queue policy; ``reason`` is its sentence for the waiter it chose. ``changes`` counts those of
-    the state and the waiter, so that of two versions the newer one is known.
+    The two ``uuid``s are the addresses of its participants on the wire; each is sent to the peer once.
+    ``claims`` (those that ``[support] queue_claims`` names) and ``last_waiter`` (the waiter of the user's
+    previous conversation) are input of the queue policy; ``reason`` is the sentence of the policy for the
+    waiter that it chose. ``changes`` counts the changes of the state and of the waiter: of two versions of
+    a conversation, the one with the higher count is newer.
     """
 
     id: int
@@ -228,10 +231,10 @@ class Conversation(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """A record of what an operator did with people's data: a row of ``data_operation``.
+    """An operator's export, erasure or pruning of personal data: a row of ``data_operation``.
 
-    ``action`` is ``export``, ``erase`` or ``prune``; ``state`` is ``begun``, ``done`` or ``stopped``; ``person`` is
-    as ``Person.key``, and ``counts`` JSON text: rows by table.
+    ``action`` is ``export``, ``erase`` or ``prune``; ``state`` is ``begun``, ``done`` or ``stopped``;
+    ``person`` is a ``Person.key``; ``counts`` is a JSON text, the number of rows by table.
     """
 
     id: int
@@ -243,11 +246,11 @@ class Operation(msgspec.Struct, frozen=True):
     counts: str | None = None
 
 
-# What plugins are asked with, and answer
+# Arguments and results of plugin hooks
 
 
 class Action(enum.StrEnum):
-    """What somebody is about to do, as the hook ``authorize`` is asked."""
+    """An action that the hook ``authorize`` allows or forbids."""
 
     CHAT = "chat"
     OBSERVE = "observe"
@@ -261,7 +264,7 @@ class Action(enum.StrEnum):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """A message before it is stored. ``media`` is ``text``, or ``image`` with an address as text."""
+    """A message before it is stored. ``media`` is ``text``, or ``image`` with a URL as text."""
 
     thread: Thread
     sender: Identity
@@ -269,15 +272,15 @@ class Draft(msgspec.Struct, frozen=True):
     media: str = "text"
 
     def replace(self, text: str) -> "Draft":
-        """The same message with another text."""
+        """Return the same message with another text."""
         return msgspec.structs.replace(self, text=text)
 
 
 class NotificationDraft(msgspec.Struct, frozen=True):
     """A notification before it is stored.
 
-    ``data`` of a session or record that is about to be opened has no ids yet, and is not taken
-    from the answer; of all others it is.
+    ``data`` of a session or record that is about to be opened has no ids yet, and a hook cannot change it.
+    A hook can change ``data`` of all other notifications.
     """
 
     recipient: Person
@@ -286,12 +289,12 @@ class NotificationDraft(msgspec.Struct, frozen=True):
     data: Mapping[str, Any] | None = None
 
     def replace(self, **changes: Any) -> "NotificationDraft":
-        """The same notification with another ``msg`` or ``data``."""
+        """Return the same notification with another ``msg`` or ``data``."""
         return msgspec.structs.replace(self, **changes)
 
 
 class HostSession(msgspec.Struct, frozen=True):
-    """A counselling session as the host system knows it: who talks with whom."""
+    """A counselling session as the host system knows it: its visitor and its consultant."""
 
     user_id: str
     consultant_id: str

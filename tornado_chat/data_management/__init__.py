@@ -1,1 +1,1 @@
-"""What an operator does with the data of people: removing what is old, exporting and erasing a person."""
+"""Operations on personal data: pruning of old data, export and erasure of a person."""

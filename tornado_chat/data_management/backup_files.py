@@ -1,4 +1,4 @@
-"""A person's data as files: ``person.json`` for programs, ``person.html`` for the person."""
+"""Writes a person's data into files: ``person.json`` for programs, ``person.html`` for the person."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -22,9 +22,9 @@ def write(
     now: int,
     progress: Callable[[int], object],
 ) -> None:
-    """Write both files into ``folder``, readable by nobody else.
+    """Write both files into ``folder``; only their owner can read them (mode 0600).
 
-    :arg progress: told how many conversations more are done.
+    :arg progress: called with the number of conversations that were written since the last call.
     """
     with _create_file(folder / JSON_FILE) as json_file, _create_file(folder / HTML_FILE) as html_file:
         document, page = _JsonObjectWriter(json_file), PersonPage(html_file, language)
@@ -63,7 +63,7 @@ def _create_file(path: Path) -> TextIO:
 
 
 class _JsonObjectWriter:
-    """A JSON object that is written member by member."""
+    """Writes a JSON object member by member, so that the document is never in memory as a whole."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -88,6 +88,8 @@ class _JsonObjectWriter:
 
 
 class _JsonArrayWriter:
+    """Writes a JSON array item by item."""
+
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._first = True
@@ -104,7 +106,7 @@ class _JsonArrayWriter:
         self._first = False
 
     def each(self, values: Iterable[Any]) -> Iterable[Any]:
-        """``values``, each added as it comes by."""
+        """Yield each of ``values`` after adding it to the array."""
         for value in values:
             self.add(value)
             yield value
@@ -112,4 +114,5 @@ class _JsonArrayWriter:
 
 def _indented_json(value: Any, depth: int) -> str:
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    return text.replace("\n", "\n" + "  " * depth)  # all are between values: texts have theirs escaped
+    # All newlines are between values: the newlines inside texts are escaped.
+    return text.replace("\n", "\n" + "  " * depth)

@@ -1,7 +1,7 @@
-"""Erasing a person, piece by piece, beside a running server.
+"""Erasure of a person in small transactions, beside a running server.
 
-Each piece is a transaction of its own, so nobody has to wait for long. One that is stopped in between leaves
-a person who is erased in part; erasing again finds the rest.
+Each step is a transaction of its own, so other work does not have to wait for long. An erasure that is
+stopped in between leaves a part of the person's data; another run erases the rest.
 """
 
 from collections import Counter
@@ -14,13 +14,13 @@ import peewee as pw
 from tornado_chat.core.types import Kind, Person, SessionState, Thread
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.storage import conversations, erasure, person_data, retention, rooms
-from tornado_chat.storage.erasure import Counts, ErasureEffect
+from tornado_chat.storage.erasure import ErasureCounts, ErasureEffect
 from tornado_chat.storage.exclusive_lock import run_transaction
 from tornado_chat.storage.writer import Transaction
 
-MAX_TRANSACTION_ROWS = 500  # rows in one transaction
+MAX_TRANSACTION_ROWS = 500
 MAX_ROUNDS = 3
-"""How often to look for something new: the person may be online, and say something meanwhile."""
+"""How often to look for new data: the person may be online, and send messages meanwhile."""
 
 NO_LIMIT = 10**9
 ERASED_BY_PLUGIN = "erased by its plugin"
@@ -29,19 +29,20 @@ T = TypeVar("T")
 
 
 class OpenConversation(NamedTuple):
-    """A conversation that is not over, and its state."""
+    """An unfinished conversation and its state."""
 
     thread: Thread
     state: str
 
 
 class Erasure:
-    """One run over one person.
+    """One erasure of one person.
 
-    :arg whole_conversations: take out the conversations altogether, what the others said included.
-    :arg dry_run: take each piece back at its end, so that only the counts remain.
-    :ivar counts: what was done so far.
-    :ivar kept: rows by table that plugins keep all the same.
+    :arg tombstone: the text that replaces the person's messages.
+    :arg whole_conversations: remove the conversations completely, with the messages of the others.
+    :arg dry_run: roll each transaction back at its end, so that only the counts remain.
+    :ivar counts: rows that were changed so far.
+    :ivar kept: numbers of rows by table that plugins keep nevertheless.
     """
 
     def __init__(
@@ -60,13 +61,13 @@ class Erasure:
         self._tombstone = tombstone
         self._whole_conversations = whole_conversations
         self._dry_run = dry_run
-        self.counts: Counts = Counter()
+        self.counts: ErasureCounts = Counter()
         self.kept: Mapping[str, int] = {}
 
     def open(self) -> list[OpenConversation]:
-        """The conversations that have to end before."""
+        """Return the conversations that have to end before the erasure."""
         found = [OpenConversation(*each) for each in person_data.open_threads(self._database, self._person)]
-        if self._whole_conversations:  # what is to go altogether must be over for everybody
+        if self._whole_conversations:  # a conversation is removed completely only after its end
             for thread in self._threads():
                 other = person_data.conversation(self._database, thread)
                 if other is not None and other.open:
@@ -74,7 +75,7 @@ class Erasure:
         return list(dict.fromkeys(found))
 
     def end(self, open: Sequence[OpenConversation]) -> None:
-        """End them in the database. No server may be in the middle of them."""
+        """End conversations in the database. No server may be using them."""
         if not self._dry_run:
 
             def work(tx: Transaction) -> None:
@@ -84,9 +85,9 @@ class Erasure:
             run_transaction(self._database, work)
 
     def run(self, progress: Callable[[int, int], object]) -> None:
-        """Erase.
+        """Erase the person.
 
-        :arg progress: told how many conversations are done, and of how many.
+        :arg progress: called with the number of erased conversations and their total number.
         """
         for _ in range(1 if self._dry_run else MAX_ROUNDS):
             threads = left = self._threads()
@@ -101,7 +102,7 @@ class Erasure:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left now. If something is, the person has come back meanwhile."""
+        """True if no data about the person are left. Otherwise the person has come back meanwhile."""
         return not person_data.is_known(self._database, self._person)
 
     # --- inside ---
@@ -119,21 +120,22 @@ class Erasure:
         order = list(retention.CONVERSATION_TABLES)
         return sorted(set(threads), key=lambda thread: (order.index(thread.kind), thread.id))
 
-    def _transact(self, work: Callable[[Transaction], tuple[Counts, T]]) -> T:
+    def _transact(self, work: Callable[[Transaction], tuple[ErasureCounts, T]]) -> T:
         counts, result = run_transaction(self._database, work, dry_run=self._dry_run)
         self.counts += counts
         return result
 
-    def _erase_some(self, tx: Transaction, threads: list[Thread]) -> tuple[Counts, list[Thread]]:
-        counts: Counts = Counter()
+    def _erase_some(self, tx: Transaction, threads: list[Thread]) -> tuple[ErasureCounts, list[Thread]]:
+        counts: ErasureCounts = Counter()
         left = list(threads)
-        # What is taken back makes no progress, so a rehearsal has to take each conversation as one.
-        most = NO_LIMIT if self._dry_run else MAX_TRANSACTION_ROWS
+        # A dry run rolls its changes back, so it could not continue inside a conversation in the next
+        # transaction.
+        max_messages = NO_LIMIT if self._dry_run else MAX_TRANSACTION_ROWS
         while left and counts.total() < MAX_TRANSACTION_ROWS:
             if self._whole_conversations:
-                removed, gone = erasure.remove_conversation(tx, left[0], most)
+                removed, is_complete = erasure.remove_conversation(tx, left[0], max_messages)
                 counts += removed
-                if not gone:
+                if not is_complete:
                     break
                 counts += _plugin_counts(self._keepers.conversations_removed(tx, left[:1]))
             else:
@@ -141,7 +143,7 @@ class Erasure:
             del left[0]
         return counts, left
 
-    def _erase_rest(self, tx: Transaction, counted: Sequence[Thread]) -> tuple[Counts, None]:
+    def _erase_rest(self, tx: Transaction, counted: Sequence[Thread]) -> tuple[ErasureCounts, None]:
         counts = erasure.erase_rest(tx, self._person, counted)
         counts += _plugin_counts(self._keepers.erase_person(tx, self._person))
         retention.delete_emptied_rows(tx)
@@ -153,10 +155,10 @@ class Erasure:
         if open.thread.kind is Kind.SUPPORT:
             conversations.end(tx, open.thread.id, self._person)
         else:
-            never_began = open.state == SessionState.READY.value
-            state = SessionState.CANCELLED if never_began else SessionState.COMPLETED
+            never_started = open.state == SessionState.READY.value
+            state = SessionState.CANCELLED if never_started else SessionState.COMPLETED
             rooms.finish(tx, open.thread, state)
 
 
-def _plugin_counts(counts: Mapping[str, int]) -> Counts:
+def _plugin_counts(counts: Mapping[str, int]) -> ErasureCounts:
     return Counter({ErasureEffect(table, ERASED_BY_PLUGIN): rows for table, rows in counts.items()})

@@ -1,6 +1,4 @@
-"""The record of who exported, erased or pruned: in the database, with every plugin that keeps such a
-record, and in the log.
-"""
+"""The record of exports, erasures and prunes: in the database, the log, and the plugins that record them."""
 
 import getpass
 import logging
@@ -20,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def current_operator() -> str:
-    """Who runs this command: the user of the machine, and who became that user by sudo."""
+    """Return the user of the machine who runs this command, with the user who called sudo in parentheses."""
     try:
         name = getpass.getuser() if os.name != "posix" else _user_name(os.getuid())
     except (OSError, KeyError):
@@ -42,7 +40,10 @@ class OperationRecorder:
         self.operator = current_operator()
 
     def record_state(self, state: str, counts: Mapping[str, int] | None = None) -> None:
-        """``begun``, ``done`` or ``stopped``. What a plugin's keeper raises is raised: then it is not done."""
+        """Record a state: ``begun``, ``done`` or ``stopped``.
+
+        An exception of a plugin's keeper is raised: then the operation must not be done.
+        """
 
         def work(tx: Transaction) -> Operation:
             added = operations.add(tx, self.operator, self._action, state, self._person, counts)
@@ -64,5 +65,5 @@ def _user_name(uid: int) -> str:
 
     try:
         return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container's user that has no name
+    except KeyError:  # a user without a name, in a container
         return str(uid)

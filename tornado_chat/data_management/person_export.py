@@ -1,6 +1,7 @@
-"""Everything about a person, conversation by conversation, so that a busy waiter's need no memory.
+"""The export document of a person's data.
 
-``docs/data.md`` has the form of it; ``FORMAT_VERSION`` counts its changes.
+It is produced conversation by conversation, so that the export of a waiter with many conversations needs
+little memory. ``docs/data.md`` describes the format; ``FORMAT_VERSION`` is raised when it changes.
 """
 
 from collections import Counter
@@ -19,23 +20,23 @@ from tornado_chat.storage import messages, operations, person_data
 FORMAT_NAME = "tornado-chat-person"
 FORMAT_VERSION = 1
 
-CHUNK_MESSAGES = 1000  # messages that are read at once
+CHUNK_MESSAGES = 1000  # messages that are read by one query
 
 SECTIONS: Mapping[Kind, str] = {
     Kind.SESSION: "sessions",
     Kind.RECORD: "supervisions",
     Kind.SUPPORT: "conversations",
 }
-"""The lists of the document, in their order."""
+"""The lists of conversations in the document, in their order."""
 
 SELF_LABEL = "you"
 
 
 class PersonData:
-    """A person's data. Read it inside one transaction, so that all of it is of one moment.
+    """A person's data. Read them inside one transaction, so that they are consistent.
 
-    :arg zone: IANA name of the zone of the times; empty is the machine's.
-    :ivar counts: how many conversations there are in each section.
+    :arg zone: IANA name of the time zone; empty for the machine's.
+    :ivar counts: numbers of conversations by section.
     """
 
     def __init__(self, database: pw.Database, keepers: DataKeepers, person: Person, zone: str) -> None:
@@ -48,7 +49,7 @@ class PersonData:
         self.counts = Counter(SECTIONS[thread.kind] for thread in self._threads)
 
     def head(self, version: str, now: int) -> dict[str, Any]:
-        """:arg version: the server's."""
+        """Return the first members of the document. :arg version: the server's version."""
         return {
             "format": FORMAT_NAME,
             "version": FORMAT_VERSION,
@@ -58,22 +59,22 @@ class PersonData:
         }
 
     def conversations(self, kind: Kind) -> Iterator[dict[str, Any]]:
-        """Each with all that was said in it, by whomever; the others are named by their role only."""
+        """Yield each conversation with all its messages; other participants appear with their role only."""
         for thread in self._threads:
             if thread.kind is kind:
                 yield self._conversation(thread)
 
     def listened(self) -> list[dict[str, Any]]:
-        """Conversations of others that the person has listened in to."""
-        taken = set(self._threads)
+        """Return the conversations of others that the person has observed."""
+        own = set(self._threads)
         return [
             {"kind": thread.kind.name.lower(), "id": thread.id, **marks}
             for thread, marks in sorted(self._marks.items())
-            if thread not in taken and thread.kind is not Kind.INBOX
+            if thread not in own and thread.kind is not Kind.INBOX
         ]
 
     def accounts(self) -> list[dict[str, Any]]:
-        """Accounts of the server itself, with the browsers that are signed in; no secrets."""
+        """Return the person's accounts on this server with their signed-in browsers, without secrets."""
         found = person_data.accounts(self._database, self.person)
         for account in found:
             for name in ("created", "signed_in", "removed"):
@@ -94,18 +95,18 @@ class PersonData:
             }
 
     def plugins(self) -> dict[str, Mapping[str, Sequence[Mapping[str, Any]]]]:
-        """What plugins keep: by plugin and table."""
+        """Return the rows of plugins, by plugin and table."""
         return self._keepers.of_person(self._database, self.person)
 
     def operations(self) -> list[dict[str, Any]]:
-        """When the person's data were exported, or begun to be erased."""
+        """Return the times of exports and erasures of the person's data."""
         return [
             {"time": self.time(each.time), "action": each.action, "state": each.state}
             for each in operations.for_person(self._database, self.person)
         ]
 
     def time(self, microseconds: int | None) -> str | None:
-        """ISO 8601 with milliseconds and the offset of the zone."""
+        """Return a time in ISO 8601 with milliseconds and the zone's offset."""
         if microseconds is None:
             return None
         moment = datetime.fromtimestamp(microseconds / 1_000_000, self._zone)
@@ -118,15 +119,15 @@ class PersonData:
         others = (
             []
             if found is None
-            else [who for who, _ in person_data.participants_of(found) if who != self.person]
+            else [person for person, _ in person_data.participants_of(found) if person != self.person]
         )
         return {
             "id": thread.id,
-            "others": [who.role.value for who in others],
+            "others": [person.role.value for person in others],
             **({} if found is None else self._facts(found)),
             "received": self._marks.get(thread, {}).get("received"),
             "read": self._marks.get(thread, {}).get("read"),
-            "messages": [self._message(message) for message in self._said(thread)],
+            "messages": [self._message(message) for message in self._messages(thread)],
         }
 
     def _facts(self, found: Room | Conversation) -> dict[str, Any]:
@@ -147,7 +148,7 @@ class PersonData:
             facts["claims"] = dict(found.claims)
         return facts
 
-    def _said(self, thread: Thread) -> Iterator[Message]:
+    def _messages(self, thread: Thread) -> Iterator[Message]:
         last = 0
         while page := messages.after(self._database, thread, last, CHUNK_MESSAGES):
             yield from page
@@ -164,11 +165,11 @@ class PersonData:
         }
 
     def _names(self) -> list[str]:
-        """What the person was called, each name once."""
+        """Return the names that the person had in conversations, without duplicates."""
         names: dict[str, None] = {}
         for thread in self._threads:
             found = person_data.conversation(self._database, thread)
-            for who, name in person_data.participants_of(found) if found is not None else ():
-                if who == self.person and name:
+            for person, name in person_data.participants_of(found) if found is not None else ():
+                if person == self.person and name:
                     names[name] = None
         return list(names)

@@ -1,4 +1,4 @@
-"""A person's data as one page that needs nothing else: to read, and to print."""
+"""A person's data as one self-contained HTML page, to read and to print."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -9,13 +9,13 @@ from tornado.escape import xhtml_escape
 from tornado_chat.core.texts import Language
 
 TEXTS: Mapping[str, tuple[str, str]] = {
-    # what: (zh_CN, en)
+    # name: (zh_CN, en)
     "title": ("个人数据副本", "A copy of your personal data"),
     "about": (
         "本文件包含此服务器保存的关于 {who} 的全部数据，生成于 {made}。对话中的其他人仅以角色表示。"
         "同一内容的机器可读版本在 person.json 中。",
-        "This is everything that this server keeps about {who}, as of {made}. Others in the conversations are "
-        "named by their role only. person.json has the same for programs.",
+        "This is everything that this server keeps about {who}, as of {made}. Others in the conversations "
+        "are named by their role only. person.json has the same for programs.",
     ),
     "names": ("称呼", "Called"),
     "contents": ("目录", "Contents"),
@@ -73,17 +73,26 @@ CONVERSATION_FIELDS = (
     "feedback",
     "claims",
 )
-"""What is told of a conversation, in this order, where there is something to be told."""
+"""The facts of a conversation that the page shows, in this order, as far as they have values."""
 
 STYLE = """
-:root { color-scheme: light dark; --page: #fff; --ink: #14181d; --link: #0b57c2; --quiet: #5b6470; --line: #d8dde3; --own: #e4eefb; --tint: #f4f6f8 }
+:root {
+  color-scheme: light dark; --page: #fff; --ink: #14181d; --link: #0b57c2; --quiet: #5b6470;
+  --line: #d8dde3; --own: #e4eefb; --tint: #f4f6f8
+}
 @media (prefers-color-scheme: dark) {
-  :root { --page: #12161b; --ink: #e6e9ed; --link: #8ab4f8; --quiet: #9aa4b0; --line: #39424d; --own: #1d3350; --tint: #1c2229 }
+  :root {
+    --page: #12161b; --ink: #e6e9ed; --link: #8ab4f8; --quiet: #9aa4b0;
+    --line: #39424d; --own: #1d3350; --tint: #1c2229
+  }
 }
 * { box-sizing: border-box }
 html { background: var(--page); color: var(--ink) }
 a { color: var(--link) }
-body { font: 1rem/1.55 system-ui, "Noto Sans CJK SC", sans-serif; max-width: 48rem; margin: 2.5rem auto; padding: 0 1.25rem }
+body {
+  font: 1rem/1.55 system-ui, "Noto Sans CJK SC", sans-serif; max-width: 48rem;
+  margin: 2.5rem auto; padding: 0 1.25rem
+}
 h1 { font-size: 1.7rem; line-height: 1.25 }
 h2 { margin-top: 3rem; padding-bottom: .3rem; border-bottom: 2px solid var(--line) }
 h3 { margin: 2.2rem 0 .6rem }
@@ -91,15 +100,22 @@ h3 { margin: 2.2rem 0 .6rem }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0 0 1rem }
 dl.facts dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap }
 ol.said { list-style: none; margin: 0; padding: 0 }
-ol.said li { margin: .5rem 0; padding: .5rem .8rem; border-radius: .6rem; background: var(--tint); break-inside: avoid }
+ol.said li {
+  margin: .5rem 0; padding: .5rem .8rem; border-radius: .6rem; background: var(--tint); break-inside: avoid
+}
 ol.said li.you { background: var(--own) }
 ol.said p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100%; min-width: 34rem; font-size: .875rem }
-th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
+th, td {
+  text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0;
+  border-bottom: 1px solid var(--line); overflow-wrap: anywhere
+}
 th { color: var(--quiet); font-weight: 600 }
 .wide { overflow-x: auto }
 @media print {
-  :root { color-scheme: light; --page: #fff; --ink: #000; --quiet: #444; --line: #bbb; --own: #eef3fa; --tint: #fff }
+  :root {
+    color-scheme: light; --page: #fff; --ink: #000; --quiet: #444; --line: #bbb; --own: #eef3fa; --tint: #fff
+  }
   body { font-size: 10.5pt; margin: 0; max-width: none; padding: 0 }
   ol.said li { border: 1px solid var(--line); padding: .3rem .6rem }
   h2, h3 { break-after: avoid }
@@ -179,7 +195,7 @@ class PersonPage:
         self._write(f'<p class="quiet">{xhtml_escape(self._text("none"))}</p>' if empty else "</ol>")
 
     def table(self, title: str, rows: Sequence[Mapping[str, Any]], **values: object) -> None:
-        """Rows of the same columns; nothing if there are none."""
+        """Write rows with the same columns as a table; nothing if there are no rows."""
         if not rows:
             return
         columns = list(rows[0])
@@ -219,7 +235,7 @@ class PersonPage:
         return _format_value(value)
 
     def _label(self, word: str) -> str:
-        """A role or a state."""
+        """Return the text for a role or a state; other words stay as they are."""
         return self._text(word) if word in TEXTS else word
 
     def _text(self, name: str, **values: object) -> str:
@@ -230,7 +246,7 @@ class PersonPage:
 
 
 def _format_time(time: str) -> str:
-    """``2025-03-20 08:26:45``, and the offset."""
+    """Return an ISO 8601 time as ``2025-03-20 08:26:45`` with the zone's offset."""
     return f"{time[:19].replace('T', ' ')} {time[23:]}"
 
 

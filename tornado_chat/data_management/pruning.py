@@ -1,4 +1,4 @@
-"""Removing what is old by a command: the steps of the server's retention, one right after the other."""
+"""Removal of old data by a command: it runs the steps of the server's retention without pauses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +8,15 @@ import peewee as pw
 from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.services.housekeeping import Read, steps
 from tornado_chat.storage.exclusive_lock import run_transaction
-from tornado_chat.storage.retention import Counts
+from tornado_chat.storage.retention import RowCounts
 
 
-def prune(database: pw.Database, keepers: DataKeepers, before: int, progress: Callable[[], object]) -> Counts:
-    """Remove everything from before that time.
+def prune(
+    database: pw.Database, keepers: DataKeepers, before: int, progress: Callable[[], object]
+) -> RowCounts:
+    """Remove the data that expired before ``before`` (microseconds since 1970). Returns the row counts.
 
-    :arg progress: called after each small transaction.
+    :arg progress: called after each transaction.
     """
     work = steps(keepers, before)
     answer: Any = None
@@ -22,7 +24,7 @@ def prune(database: pw.Database, keepers: DataKeepers, before: int, progress: Ca
         try:
             step = work.send(answer)
         except StopIteration as end:
-            counts: Counts = end.value
+            counts: RowCounts = end.value
             return counts
         if isinstance(step, Read):
             answer = step.query(database)

@@ -1,1 +1,1 @@
-"""From a committed message to the sockets of this process."""
+"""Delivery of committed messages and events to the sockets of this process."""

@@ -1,11 +1,10 @@
-"""Who is connected to this process, and giving them what happens.
+"""The hub: the sockets of this process, and the delivery of messages and events to them.
 
-Strategy: each event is offered to every socket that follows its thread, encoded once per kind of
-socket, without waiting for any of them. A socket that misses something reads it from the
-database by a task of its own (``socket_stream.py`` says when). Pings are collected and sent once per
-loop turn; of a busy server twenty times a second, so that not each message is answered by itself.
-One sweep for all sockets finds the silent ones, so that an idle socket costs neither a timer nor a
-task.
+Strategy: each event is passed to every socket that follows its thread. It is encoded once per encoder, and no
+socket is waited for. If a socket has missed messages, a task of its own reads them from the database
+(``socket_stream.py`` describes when). Pings are collected and sent once per turn of the loop; a busy server
+sends them twenty times a second, so that a client does not answer each message with a pong. One periodic
+sweep over all sockets finds the silent ones, so that an idle socket needs neither a timer nor a task.
 """
 
 import asyncio
@@ -29,25 +28,33 @@ log = logging.getLogger(__name__)
 K = TypeVar("K")
 
 Fetch = Callable[[Thread, int, int], Awaitable[Sequence[SequencedItem]]]
-"""Reads up to so many stored items of a thread after a ``seq``, oldest first."""
+"""Reads stored items of a thread, oldest first. Arguments: thread, ``seq`` to start after, maximum number."""
 
 PAGE_ITEMS = 200
-CLOGGED_PAUSE_SECONDS = 0.05  # seconds
-PING_BATCH_SECONDS = 0.05  # seconds between two rounds of pings of a busy server
-MAX_IMMEDIATE_PINGS = 20  # within that time: it is not busy
+"""The number of items that are read from the database at a time."""
+
+CLOGGED_PAUSE_SECONDS = 0.05
+"""The interval in which a task checks whether a clogged socket takes data again."""
+
+PING_BATCH_SECONDS = 0.05
+"""The interval of the rounds of pings on a busy server."""
+
+MAX_IMMEDIATE_PINGS = 20
+"""The server is busy if it sends more pings than this within ``PING_BATCH_SECONDS``."""
 
 
 class Hub:
     """The sockets of this process, by thread and by person.
 
-    :arg fetch: reads stored items back.
-    :arg on_receipt: told of every receipt.
+    :arg fetch: reads stored items from the database.
+    :arg on_receipt: called for every receipt with thread, person and ``seq``.
     :arg outgoing_limit: as ``[limits] outgoing_bytes``.
     :arg ping_interval: seconds of silence before a socket is pinged.
     :arg ping_timeout: seconds that a ping may stay unanswered.
-    :arg on_resent: told how many items were read back for a socket, when it has got them.
-    :arg subscribe: begins to hear what other processes publish on a thread; when it returns, nothing is missed.
-    :arg unsubscribe: nobody here follows the thread any more.
+    :arg on_resent: called with the number of items that were read for a socket, after they were written.
+    :arg subscribe: subscribes to a thread on the bus; returns when the subscription is effective. None for a
+        single process.
+    :arg unsubscribe: called when no socket of this process follows the thread any more.
     """
 
     def __init__(
@@ -77,12 +84,12 @@ class Hub:
         self._by_person: dict[Person, dict[SocketStream, None]] = {}
         self._ping_due: dict[SocketStream, None] = {}
         self._ping_window_start = 0.0  # by the loop's clock
-        self._pings_in_window = 0  # since then
+        self._pings_in_window = 0  # since _ping_window_start
         self._tasks = BackgroundTasks(loop)
         self._sweeper: asyncio.TimerHandle | None = None
 
     def reconfigure(self, limits: config.Limits) -> None:
-        """Go by other limits from now on, for the open sockets too."""
+        """Apply other limits, to the open sockets too."""
         self._outgoing_limit = limits.outgoing_bytes
         self._ping_interval = limits.ping_interval
         self._ping_timeout = limits.ping_timeout
@@ -92,7 +99,7 @@ class Hub:
             self.stop_sweeping()
             self.start_sweeping()
 
-    # --- sockets come and go ---
+    # --- sockets and their threads ---
 
     def open(
         self,
@@ -102,10 +109,10 @@ class Hub:
         tally: EndpointMeter | None = None,
         conn: str = "",
     ) -> SocketStream:
-        """The outgoing side of a new socket.
+        """Register a new socket and return its stream.
 
-        :arg tally: counts what is delivered to it.
-        :arg conn: what the socket is called in the log.
+        :arg tally: counts the deliveries to the socket.
+        :arg conn: the name of the socket in the log.
         """
         socket_stream = SocketStream(
             person,
@@ -123,7 +130,7 @@ class Hub:
         return socket_stream
 
     def discard(self, socket_stream: SocketStream) -> None:
-        """The socket is gone."""
+        """Remove a closed socket from all indexes."""
         socket_stream.closed = True
         self._streams.discard(socket_stream)
         self._ping_due.pop(socket_stream, None)
@@ -132,7 +139,7 @@ class Hub:
             self.unfollow(socket_stream, thread)
 
     def prepare_follow(self, socket_stream: SocketStream, thread: Thread) -> None:
-        """``follow`` will come: what happens in ``thread`` until then waits for it."""
+        """Hold back the items and events of ``thread`` for this socket until ``follow`` is called."""
         if not socket_stream.closed:
             socket_stream.prepare_follow(thread)
             self._by_thread.setdefault(thread, {})[socket_stream] = None
@@ -149,14 +156,17 @@ class Hub:
         return True
 
     async def subscribe_and_prepare(self, socket_stream: SocketStream, thread: Thread) -> None:
-        """``expect``, and miss nothing from now on that other processes publish on the thread."""
+        """Call ``prepare_follow``, and return when the bus is subscribed to ``thread``."""
         self.prepare_follow(socket_stream, thread)
         if self._subscribe is not None and not socket_stream.closed:
             await self._subscribe(thread)
 
     @property
     def is_clustered(self) -> bool:
-        """Whether other processes publish too: what is read before ``listen`` may be out of date."""
+        """True if other processes publish too.
+
+        Rows that were read before ``subscribe_and_prepare`` may be out of date then.
+        """
         return self._subscribe is not None
 
     async def follow(
@@ -166,13 +176,13 @@ class Hub:
         after: int,
         first: Sequence[SequencedItem] | None = None,
     ) -> int:
-        """Give ``socket_stream`` everything of ``thread`` that follows ``after``, then all that is new.
+        """Write all items of ``thread`` after ``after`` to ``socket_stream``, and then all new items.
 
-        Returns when what was stored so far has been written: how many that were. Following twice
-        changes nothing.
+        Returns when the items that are stored so far have been written, with their number. A second call for
+        the same thread has no effect.
 
-        :arg first: the first ``PAGE_ITEMS`` of what follows ``after``, where it is known already: it was read
-            after ``expect``, or nothing was offered since.
+        :arg first: the first ``PAGE_ITEMS`` items after ``after``, if the caller has read them already. They
+            must have been read after ``prepare_follow``, or no item may have been published since.
         """
         if socket_stream.closed or socket_stream.position(thread) is not None:
             return 0
@@ -190,16 +200,17 @@ class Hub:
     # --- events ---
 
     def deliver(self, item: SequencedItem) -> None:
-        """Something stored is to be seen by everybody who follows its thread."""
+        """Write a stored item to all sockets that follow its thread."""
         frame_cache: FrameCache = {}
         for socket_stream in tuple(self._by_thread.get(item.thread, ())):
             if not socket_stream.deliver(item, frame_cache):
                 self._start_catching_up(socket_stream, item.thread)
 
     def deliver_event(self, event: Event, thread: Thread, upto: int = 0) -> None:
-        """Something without a number is to be seen by everybody who follows ``thread``.
+        """Write an event without a sequence number to all sockets that follow ``thread``.
 
-        :arg upto: by everybody who has seen the thread up to this ``seq`` before, however that comes here.
+        :arg upto: a socket gets the event after it has got all items up to this ``seq``, even if they have
+            not arrived in this process yet.
         """
         self.catch_up_to(thread, upto)
         frame_cache: FrameCache = {}
@@ -207,7 +218,7 @@ class Hub:
             socket_stream.send_event(event, thread, frame_cache)
 
     def catch_up_to(self, thread: Thread, seq: int) -> None:
-        """The thread goes up to ``seq``: who has not got that far reads what is missing."""
+        """Start to read missing items for all sockets of ``thread`` that have not got the item ``seq``."""
         for socket_stream in tuple(self._by_thread.get(thread, ())):
             if socket_stream.detect_gap(thread, seq):
                 self._start_catching_up(socket_stream, thread)
@@ -215,28 +226,29 @@ class Hub:
     def run_after(
         self, socket_stream: SocketStream, thread: Thread, seq: int, action: Callable[[], None]
     ) -> None:
-        """Run ``action`` when a socket has got the thread up to ``seq``."""
+        """Run ``action`` when the socket has got all items of the thread up to ``seq``."""
         if socket_stream.detect_gap(thread, seq):
             self._start_catching_up(socket_stream, thread)
         socket_stream.run_in_order(thread, action)
 
     def close_thread(self, thread: Thread, code: int, reason: str) -> None:
-        """Close every socket that follows ``thread``, each when it has got everything."""
+        """Close every socket that follows ``thread``, each after it has got all items and events."""
         for socket_stream in tuple(self._by_thread.get(thread, ())):
             socket_stream.run_in_order(thread, partial(socket_stream.close, code, reason))
 
-    # --- looking ---
+    # --- queries ---
 
     def is_followed(self, thread: Thread) -> bool:
-        """Whether any socket follows ``thread``."""
+        """Return True if any socket follows ``thread``."""
         return bool(self._by_thread.get(thread))
 
     @property
     def threads(self) -> tuple[Thread, ...]:
-        """All that are followed here."""
+        """All threads that a socket of this process follows."""
         return tuple(self._by_thread)
 
     def of_person(self, person: Person) -> tuple[SocketStream, ...]:
+        """Return the streams of all sockets of ``person``."""
         return tuple(self._by_person.get(person, ()))
 
     def __iter__(self) -> Iterator[SocketStream]:
@@ -255,7 +267,7 @@ class Hub:
             resent = await self._catch_up(socket_stream, thread)
             log.debug("caught up", extra=fields(conn=socket_stream.conn, **thread.named, resent=resent))
         except ChatError as error:
-            # The messages are safe; the client fetches them by coming back.
+            # The messages are stored, so the client gets them when it reconnects.
             log.warning(
                 "could not read back missed messages: %s",
                 error,
@@ -266,7 +278,7 @@ class Hub:
     async def _catch_up(
         self, socket_stream: SocketStream, thread: Thread, items: Sequence[SequencedItem] | None = None
     ) -> int:
-        """Returns how many items were written."""
+        """Read and write missing items until the socket is up to date; return the number of written items."""
         resent = 0
         while (position := socket_stream.position(thread)) is not None:
             highest_seen = 0
@@ -274,7 +286,8 @@ class Hub:
                 highest_seen = socket_stream.highest_seen(thread)
                 items = await self._fetch(thread, position, PAGE_ITEMS)
             for item in items:
-                # A long backlog goes at the peer's pace; one that takes nothing is found by its pings.
+                # A long backlog is written as fast as the peer reads. A peer that reads nothing does not
+                # answer pings either, so its socket is closed by the sweep.
                 while socket_stream.is_clogged:  # noqa: ASYNC110 - sockets have no event for it
                     await asyncio.sleep(CLOGGED_PAUSE_SECONDS)
                 resent += socket_stream.replay(item)
@@ -290,24 +303,24 @@ class Hub:
 
     def _schedule_ping(self, socket_stream: SocketStream) -> None:
         if not self._ping_due:
-            rest = self._ping_window_start + PING_BATCH_SECONDS - self._loop.time()
-            if rest > 0 and self._pings_in_window >= MAX_IMMEDIATE_PINGS:
-                self._loop.call_later(rest, self._send_due_pings)
+            remaining = self._ping_window_start + PING_BATCH_SECONDS - self._loop.time()
+            if remaining > 0 and self._pings_in_window >= MAX_IMMEDIATE_PINGS:
+                self._loop.call_later(remaining, self._send_due_pings)
             else:
                 self._loop.call_soon(self._send_due_pings)
         self._ping_due[socket_stream] = None
 
     def _send_due_pings(self) -> None:
-        owing, self._ping_due = self._ping_due, {}
+        due, self._ping_due = self._ping_due, {}
         now = self._loop.time()
         if now - self._ping_window_start >= PING_BATCH_SECONDS:
             self._ping_window_start, self._pings_in_window = now, 0
-        self._pings_in_window += len(owing)
-        for socket_stream in owing:
+        self._pings_in_window += len(due)
+        for socket_stream in due:
             socket_stream.ping(now)
 
     def start_sweeping(self) -> None:
-        """Begin to look for silent sockets, as long as the hub lives."""
+        """Start the periodic search for silent sockets."""
         pause = max(0.05, min(self._ping_interval, self._ping_timeout) / 4)
         stalled_after = self._loop.time() + 2 * pause
         self._sweeper = self._loop.call_later(pause, self._sweep, stalled_after)
@@ -317,7 +330,11 @@ class Hub:
             self._sweeper.cancel()
 
     def _sweep(self, stalled_after: float) -> None:
-        """:arg stalled_after: from then on it is we who were silent: what peers said meanwhile is still to be read."""
+        """Ping sockets that are silent, and close sockets that have not answered a ping.
+
+        :arg stalled_after: if the sweep runs later than this, the loop was blocked. The pongs of the peers
+            may still be unread then, so no socket is closed.
+        """
         now = self._loop.time()
         for socket_stream in self:
             silent_since = socket_stream.silent_since()
@@ -330,7 +347,10 @@ class Hub:
 
 
 def _remove(index: dict[K, dict[SocketStream, None]], key: K, socket_stream: SocketStream) -> bool:
-    """Take ``socket_stream`` out of one index; an entry that becomes empty goes too. Whether it did."""
+    """Remove ``socket_stream`` from the entry ``key`` of an index.
+
+    Returns True if the entry became empty and so was removed.
+    """
     streams = index.get(key)
     if streams is None:
         return False

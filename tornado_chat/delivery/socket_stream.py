@@ -1,13 +1,13 @@
-"""One socket's outgoing side: order, resume, receipts, limit.
+"""The outgoing side of one socket: order of messages, resume, receipts and the limit of unsent bytes.
 
-Strategy: what is said in a thread has sequence numbers without gaps. For each thread that the
-socket follows, the outbox remembers the last one it has dealt with. A live message that is the
-next one is written at once; one that comes too early means that something is missing (it was
-said while the socket connected, or in another process), so the thread is *behind* until the
-missing rows have been read. So joining, resuming after a cut and a lost hint are one case.
+Strategy: the messages of a thread have sequence numbers without gaps. For each thread that the socket
+follows, the stream remembers the last number that it has handled. A new message with the next number is
+written immediately. A higher number shows that messages are missing (they were sent while the socket
+connected, or in another process), so the thread is *behind* until the missing rows have been read. Thus
+joining, resuming after a lost connection and a lost event on the bus are handled in the same way.
 
-Frames that belong to a thread but have no number (system texts, the end) wait behind what is
-being caught up, so that everything is seen in the order in which it happened.
+Frames that belong to a thread but have no number (system texts, the end) are deferred while the thread is
+behind, so that the client gets all frames in the order of their events.
 """
 
 from collections import deque
@@ -23,10 +23,10 @@ from tornado_chat.wire import websocket
 
 
 class Transport(Protocol):
-    """What a socket can do. No method waits or raises, whatever state the socket is in."""
+    """The operations of a socket. No method blocks or raises, in any state of the socket."""
 
     def send_frame(self, frame: bytes) -> int:
-        """Write a WebSocket frame of ``wire.websocket``. Returns ``unsent`` as it is afterwards."""
+        """Write a WebSocket frame of ``wire.websocket``, and return the value of ``unsent`` afterwards."""
         ...
 
     def ping(self, payload: bytes) -> None: ...
@@ -35,26 +35,29 @@ class Transport(Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the peer has not taken yet."""
+        """The number of bytes that are not written to the network yet."""
         ...
 
 
 class Encoder(Protocol):
-    """A dialect's view of events. Sockets with an equal view share the encoder object."""
+    """Encodes events in a dialect. Sockets with equal encoding share the encoder object."""
 
-    def encode(self, event: Event, own: bool) -> bytes | None: ...
+    def encode(self, event: Event, own: bool) -> bytes | None:
+        """Return the text of the frame, or None if the socket gets none.
+
+        :arg own: True if the person of the socket has sent the event.
+        """
+        ...
 
 
 FrameCache = dict[tuple[Encoder, bool], bytes | None]
-"""The WebSocket frames of one event, made once per encoder."""
-
+"""The WebSocket frames of one event, by encoder and ``own``, so that each is encoded once."""
 
 _EVENTS_WITH_SENDER = (Message, TypingChanged)
-"""Events that have a sender."""
 
 
 class _Cursor:
-    """Where a socket is in a thread."""
+    """The position of a socket in a thread."""
 
     __slots__ = (
         "deferred_actions",
@@ -66,23 +69,23 @@ class _Cursor:
     )
 
     def __init__(self) -> None:
-        self.has_position = False  # whether it is known where the socket stands
-        self.last_seq = 0
-        self.highest_seq = 0  # the highest seq that was heard of
-        self.first_buffered_seq: int | None = None  # the first that was heard of before it had begun
+        self.has_position = False  # True when last_seq is known
+        self.last_seq = 0  # the last item that was handled
+        self.highest_seq = 0  # the highest seq that is known to exist
+        self.first_buffered_seq: int | None = None  # the first item that arrived before has_position
         self.is_behind = True
-        self.deferred_actions: deque[Callable[[], None]] | None = None  # made when something has to wait
+        self.deferred_actions: deque[Callable[[], None]] | None = None  # created when needed
 
 
 class SocketStream:
-    """Writes to one socket of ``person`` by way of ``transport``.
+    """The stream of frames to one socket of ``person``, which writes to ``transport``.
 
-    :arg on_receipt: called with a thread and the ``seq`` up to which everything has arrived.
-    :arg on_ping_due: called when a ping is due; the hub collects these once per loop turn.
-    :arg limit_bytes: unsent bytes above which the socket is dropped. Nothing is lost by that: what
-        was not receipted is sent again when the person comes back.
-    :arg tally: counts what is delivered.
-    :arg conn: what the socket is called in the log.
+    :arg on_receipt: called with thread, person and the ``seq`` up to which all items have arrived.
+    :arg on_ping_due: called when a ping is due; the hub collects due pings for each turn of the loop.
+    :arg limit_bytes: unsent bytes above which the socket is closed. No message is lost by that: messages
+        without a receipt are sent again when the person reconnects.
+    :arg tally: counts the deliveries.
+    :arg conn: the name of the socket in the log.
     """
 
     __slots__ = (
@@ -135,14 +138,15 @@ class SocketStream:
         return tuple(self._cursors)
 
     def prepare_follow(self, thread: Thread) -> None:
-        """The thread will be followed as soon as it is known from where; what is said of it waits."""
+        """Hold back the items and events of ``thread`` until ``follow`` sets the position."""
         self._cursors.setdefault(thread, _Cursor())
 
     def follow(self, thread: Thread, after: int) -> None:
-        """Begin with what follows ``after``, and with all that came since ``expect``.
+        """Set the position in ``thread``: the next item is ``after + 1``.
 
-        The latter may be receipted already, by another socket of the same person, but not by this one.
-        The thread is behind until ``finish_catch_up``.
+        The position is set back to the first item that arrived since ``prepare_follow``, because another
+        socket of the same person may have acknowledged that item, but this socket has not got it. The thread
+        is behind until ``finish_catch_up``.
         """
         self.prepare_follow(thread)
         cursor = self._cursors[thread]
@@ -165,12 +169,12 @@ class SocketStream:
         self._cursors.pop(thread, None)
 
     def position(self, thread: Thread) -> int | None:
-        """The last ``seq`` dealt with, or None if the thread is not followed (yet, or any more)."""
+        """Return the last handled ``seq``, or None if the thread is not followed (yet, or any more)."""
         cursor = self._cursors.get(thread)
         return cursor.last_seq if cursor and cursor.has_position and not self.closed else None
 
     def deliver(self, item: SequencedItem, frame_cache: FrameCache) -> bool:
-        """A new item of a followed thread. False if it showed that something is missing."""
+        """Write a new item if it is the next of its thread. Return False if items before it are missing."""
         cursor = self._cursors.get(item.thread)
         if cursor is None or self.closed:
             return True
@@ -191,7 +195,7 @@ class SocketStream:
         return False
 
     def detect_gap(self, thread: Thread, seq: int) -> bool:
-        """The thread goes up to ``seq``. True if that shows that something is missing."""
+        """Note that the thread has an item ``seq``. Return True if this shows that items are missing."""
         cursor = self._cursors.get(thread)
         if cursor is None or self.closed:
             return False
@@ -202,12 +206,12 @@ class SocketStream:
         return True
 
     def highest_seen(self, thread: Thread) -> int:
-        """The highest ``seq`` of a thread that was heard of."""
+        """Return the highest ``seq`` that is known to exist in ``thread``."""
         cursor = self._cursors.get(thread)
         return cursor.highest_seq if cursor else 0
 
     def replay(self, item: SequencedItem) -> bool:
-        """An item that was read back, the next one of a thread that is behind. Whether it was written."""
+        """Write an item that was read from the database if it is the next. Return True if it was written."""
         cursor = self._cursors.get(item.thread)
         if cursor is None or self.closed or item.seq != cursor.last_seq + 1:
             return False
@@ -215,9 +219,9 @@ class SocketStream:
         return self._write(item, {})
 
     def finish_catch_up(self, thread: Thread, read_up_to: int = 0) -> bool:
-        """The rows have all been read: go live. False if newer ones were heard of meanwhile.
+        """End the catching up and run deferred actions. Return False if newer items have to be read first.
 
-        :arg read_up_to: up to this ``seq`` there is nothing more to be read: it was removed.
+        :arg read_up_to: no rows are left up to this ``seq``, as they were removed from the database.
         """
         cursor = self._cursors.get(thread)
         if cursor is None:
@@ -232,7 +236,7 @@ class SocketStream:
         return True
 
     def run_in_order(self, thread: Thread, action: Callable[[], None]) -> None:
-        """Run ``action`` now, or, if the thread is behind, as soon as it has caught up."""
+        """Run ``action`` now, or, if the thread is behind, when it has caught up."""
         cursor = self._cursors.get(thread)
         if cursor is not None and cursor.is_behind:
             if cursor.deferred_actions is None:
@@ -242,7 +246,7 @@ class SocketStream:
             action()
 
     def send_event(self, event: Event, thread: Thread, frame_cache: FrameCache) -> None:
-        """Write the frame of an event without number, in its place among the thread's messages."""
+        """Write the frame of an event without a number, in order with the messages of the thread."""
         frame = self._frame(event, frame_cache)
         if frame is not None:
             self.run_in_order(thread, lambda: self._send(frame))
@@ -250,7 +254,7 @@ class SocketStream:
     # --- the socket ---
 
     def send(self, text: bytes) -> None:
-        """Write a message of the dialect now; drop the socket if its peer takes nothing any more."""
+        """Write a text frame now; close the socket if it has more unsent bytes than the limit."""
         if not self.closed:
             frame = websocket.frame(websocket.TEXT, text)
             if self._transport.send_frame(frame) > self.limit_bytes:
@@ -262,23 +266,23 @@ class SocketStream:
 
     @property
     def is_clogged(self) -> bool:
-        """Whether the peer is behind so far that what is not urgent should wait."""
+        """True if more than half of the allowed unsent bytes are waiting, so that a backlog should wait."""
         return not self.closed and self._transport.unsent > self.limit_bytes // 2
 
     def close(self, code: int, reason: str) -> None:
-        """Close the socket; nothing is written after it."""
+        """Close the socket; no frame is written afterwards."""
         if not self.closed:
             self.closed = True
             self._transport.close(code, reason)
 
     def ping(self, now: float) -> None:
-        """Ping, unless one is outstanding, and ask receipt for what was written."""
+        """Send a ping, unless one is outstanding. Its pong is the receipt for the items written so far."""
         if not self.closed and not self._receipt_tracker.is_ping_outstanding:
             self.last_ping_at = now
             self._transport.ping(self._receipt_tracker.ping())
 
     def pong(self, payload: bytes, now: float) -> None:
-        """The peer answered a ping."""
+        """Handle a pong of the peer."""
         self.last_received_at = now
         for thread, seq in self._receipt_tracker.pong(payload).items():
             self._on_receipt(thread, self.person, seq)
@@ -287,11 +291,11 @@ class SocketStream:
 
     @property
     def has_unacknowledged(self) -> bool:
-        """Whether something was written that is not receipted yet."""
+        """True if an item was written whose receipt is outstanding."""
         return self._receipt_tracker.has_unacknowledged
 
     def silent_since(self) -> float | None:
-        """Since when a ping is unanswered and nothing else was heard; None if no ping is outstanding."""
+        """Return the start of the peer's silence since the last ping; None if no ping is outstanding."""
         return (
             max(self.last_ping_at, self.last_received_at)
             if self._receipt_tracker.is_ping_outstanding

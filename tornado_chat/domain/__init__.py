@@ -1,1 +1,1 @@
-"""Pure rules: room states, the queue and its policies, receipts, rate limits."""
+"""Pure rules without I/O: room states, the queue and its policies, receipts, rate limits."""

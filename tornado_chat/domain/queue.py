@@ -29,13 +29,13 @@ from tornado_chat.core.types import Person
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """One user's claim to a waiter.
+    """A user in the queue.
 
-    :arg number: the conversation's id, which increases in the order of arrival.
-    :arg since: when the user joined the line.
-    :arg returned: the user has been served, and lost its waiter.
-    :arg claims: what a policy may go by, of the user's token: those of ``[support] queue_claims``.
-    :arg last_waiter: the one who served the user in the conversation before.
+    :arg number: the id of the conversation, which increases in the order of arrival.
+    :arg since: the time at which the user joined the queue.
+    :arg returned: True if the user has been served before and has lost its waiter.
+    :arg claims: the claims of the user's token that ``[support] queue_claims`` names, for the policy.
+    :arg last_waiter: the waiter of the user's previous conversation.
     """
 
     number: int
@@ -47,14 +47,14 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 class Waiter(msgspec.Struct, frozen=True):
-    """A waiter as it is now. A change makes a new one, so only the pool can disturb its order.
+    """The present state of a waiter. It is immutable, so that only the pool can change the order of waiters.
 
-    :arg capacity: how many users it serves at once.
-    :arg load: how many users it has.
-    :arg available: it wants users and is connected.
-    :arg last_assigned: the number of its last assignment among all of the pool's, 0 for never.
-    :arg leaving: gone for good, and still has users.
-    :arg claims: what a policy may go by: all of the waiter's token.
+    :arg capacity: the number of users that the waiter serves at the same time.
+    :arg load: the number of users that the waiter has.
+    :arg available: True if the waiter is connected and ready.
+    :arg last_assigned: the number of its last assignment among all assignments of the pool, 0 for none.
+    :arg leaving: True if the waiter has left for good but still has users.
+    :arg claims: all claims of the waiter's token, for the policy.
     """
 
     person: Person
@@ -67,19 +67,19 @@ class Waiter(msgspec.Struct, frozen=True):
 
     @property
     def free(self) -> bool:
-        """Whether it can take one more user."""
+        """True if the waiter can take one more user."""
         return self.available and self.load < self.capacity
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """A policy's decision for one ticket; ``reason`` is a sentence for people."""
+    """A policy's decision for one ticket; ``reason`` is a sentence for the waiter and the log."""
 
     waiter: Person
     reason: str
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """A match that was made: the ticket has left the line, the waiter has one user more."""
+    """A match: the ticket has left the queue, and the load of the waiter has increased by one."""
 
     ticket: Ticket
     waiter: Person
@@ -87,26 +87,25 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class QueuePolicy(Protocol):
-    """Who is next, and who serves. What a plugin replaces.
+    """The order of the queue and the choice of waiters. A plugin can replace the policy.
 
-    Both methods are called very often and must not wait for anything. They look at the pool and
-    leave it as it is.
+    Both methods are called very often and must not block. They must not change the pool.
     """
 
     def rank(self, ticket: Ticket) -> tuple[Any, ...]:
-        """The ticket's place: the smallest rank is next, equal ranks go by number.
+        """Return the rank of the ticket: the smallest rank is next, and equal ranks are ordered by number.
 
-        Asked once, when the ticket joins. Ageing needs no more than that: if everybody's priority
-        grows at the same speed, then the order never changes, and a priority is a head start,
-        ``(ticket.since - head_start,)``. Ranks must be comparable with each other, without NaN.
+        Called once, when the ticket joins. This suffices for ageing too: if the priorities of all tickets
+        grow at the same speed, their order never changes, and a priority is a head start, ``(ticket.since -
+        head_start,)``. Ranks must be comparable with each other and contain no NaN.
         """
         ...
 
     def choose(self, ticket: Ticket, pool: "WaiterPool") -> Choice | None:
-        """One of ``pool``'s free waiters for ``ticket``; None if none of them suits.
+        """Return the choice of one of the free waiters of ``pool`` for ``ticket``; None if no waiter suits.
 
-        Asked only while some waiter is free. A ticket that gets None keeps its place, does not
-        block those behind it, and is asked about again by the next ``MatchingQueue.match``.
+        Called only while at least one waiter is free. A ticket without a choice keeps its position and does
+        not block the tickets behind it; the next ``MatchingQueue.match`` calls this method for it again.
         """
         ...
 
@@ -114,8 +113,8 @@ class QueuePolicy(Protocol):
 class FifoLeastLoaded:
     """The default policy: first come, first served, by the waiter with the fewest users.
 
-    Users who lost their waiter go before everybody who has not been served yet. Among equally
-    loaded waiters it is the turn of the one whose last assignment is longest ago.
+    Users that have lost their waiter come before users that have not been served yet. Among waiters with the
+    same load, the waiter whose last assignment is the oldest is chosen.
     """
 
     def rank(self, ticket: Ticket) -> tuple[Any, ...]:

@@ -1,9 +1,9 @@
-"""What one socket has been sent, and what its pongs prove.
+"""Receipts of the items that were sent on one socket, proved by its pongs.
 
-After a batch of frames the server sends a WebSocket ping with the last sequence number; frames
-arrive in order, so the pong with the same payload proves that everything before it has arrived
-(RFC 6455, sections 5.5.2 and 5.5.3: every client answers by itself, with the ping's payload). At
-most one ping is outstanding; what is written meanwhile is covered by the next one.
+After a batch of frames the server sends a WebSocket ping with the last sequence number. Frames arrive in
+order, so the pong with the same payload proves that all frames before the ping have arrived. (RFC 6455,
+sections 5.5.2 and 5.5.3: every client answers a ping automatically, with the payload of the ping.) At most
+one ping is outstanding; items that are written meanwhile are covered by the next ping.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from tornado_chat.core.types import Thread
 
 
 class ReceiptTracker:
-    """The books of one socket, which may carry several threads."""
+    """The unacknowledged items of one socket, which may carry several threads."""
 
     __slots__ = ("_covered", "_last_seq", "_outstanding", "_payload", "_unpinged")
 
@@ -24,18 +24,18 @@ class ReceiptTracker:
         self._outstanding = False
 
     def record_sent(self, thread: Thread, seq: int) -> bool:
-        """``seq`` was written, and everything of ``thread`` before it. Whether a ping is due."""
+        """Note that the items of ``thread`` up to ``seq`` were written. Return True if a ping is due."""
         self._unpinged[thread] = self._last_seq = seq
         return not self._outstanding
 
     @property
     def is_ping_due(self) -> bool:
-        """Whether a ping is due: something is unproven and no ping is outstanding."""
+        """True if items were written after the last ping and no ping is outstanding."""
         return bool(self._unpinged) and not self._outstanding
 
     @property
     def has_unacknowledged(self) -> bool:
-        """Whether something was sent that no pong has proved to have arrived."""
+        """True if the arrival of an item is not proved yet."""
         return bool(self._unpinged or self._covered)
 
     @property
@@ -43,7 +43,7 @@ class ReceiptTracker:
         return self._outstanding
 
     def ping(self) -> bytes:
-        """Begin a ping that covers everything written so far; its payload."""
+        """Start a ping that covers all items written so far, and return its payload."""
         assert not self._outstanding, "one ping at a time"
         self._covered, self._unpinged = self._unpinged, {}
         self._payload = b"%d" % self._last_seq
@@ -51,9 +51,9 @@ class ReceiptTracker:
         return self._payload
 
     def pong(self, payload: bytes) -> Mapping[Thread, int]:
-        """What a pong proves: up to which ``seq`` each thread has arrived. Often nothing."""
+        """Return the ``seq`` up to which each thread has arrived, as proved by a pong; often empty."""
         if not self._outstanding or payload != self._payload:
-            return {}  # an unsolicited pong is allowed, and proves nothing
+            return {}  # an unsolicited pong is allowed (RFC 6455, section 5.5.3), but proves nothing
         self._outstanding = False
-        proven, self._covered = self._covered, {}
-        return proven
+        acknowledged, self._covered = self._covered, {}
+        return acknowledged

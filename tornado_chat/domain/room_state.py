@@ -1,8 +1,8 @@
-"""The life of a counselling session or supervision record, as a table.
+"""The state machine of a counselling session or supervision record, as a table.
 
-Pure rules: who is present comes in, what is to be done goes out. The same table holds for a
-session (visitor and consultant) and for a record (consultant and supervisor); ``ASKER`` is who
-seeks help, ``HELPER`` who gives it.
+Pure rules: the input is the presence of the participants, the output are the effects that the service carries
+out. The same table holds for a session (visitor and consultant) and for a record (consultant and supervisor).
+``ASKER`` is the client (visitor; consultant of a record), ``HELPER`` the agent (consultant; supervisor).
 
 =========  ==================  ==========  ==========================
 state      event               new state   effects
@@ -17,8 +17,8 @@ active     grace is over       completed   finish
 active     end                 completed   finish
 =========  ==================  ==========  ==========================
 
-Everything else changes nothing: a second socket, coming and going before the start, whatever
-happens to a finished room.
+All other events have no effect: a second socket of a side, leaving before the start, and any event of a
+finished room.
 """
 
 import enum
@@ -28,6 +28,8 @@ from tornado_chat.core.types import SessionState
 
 
 class Side(enum.StrEnum):
+    """One of the two participants of a room."""
+
     ASKER = "asker"
     HELPER = "helper"
 
@@ -37,7 +39,7 @@ class Side(enum.StrEnum):
 
 
 class Event(enum.Enum):
-    """What happens to a room. The events of a side come with that side."""
+    """An event of a room. The events ``ENTERED``, ``LEFT`` and ``GRACE_OVER`` belong to a side."""
 
     ENTERED = "the first socket of a side opened"
     LEFT = "the last socket of a side closed"
@@ -47,23 +49,25 @@ class Event(enum.Enum):
 
 
 class RoomEffect(enum.Enum):
-    """What the service has to do, in this order."""
+    """An effect of an event, which the service carries out. ``Transition`` lists them in their order."""
 
-    ANNOUNCE = "tell everybody that the side has joined"
-    STOP_GRACE = "stop the side's grace timer"
-    START_GRACE = "start the side's grace timer"
-    START = "store the start; its commit tells everybody"
-    FINISH = "store the end; its commit tells everybody and closes the sockets"
+    ANNOUNCE = "announce to the participants that the side has joined"
+    STOP_GRACE = "stop the grace timer of the side"
+    START_GRACE = "start the grace timer of the side"
+    START = "store the start; it is published after the commit"
+    FINISH = "store the end; it is published after the commit, and then the sockets are closed"
 
 
 class Transition(NamedTuple):
+    """The new state of a room and the effects of the event."""
+
     state: SessionState
     effects: tuple[RoomEffect, ...] = ()
 
 
 _READY, _ACTIVE = SessionState.READY, SessionState.ACTIVE
 
-# (state, event, is the other side present?) -> step; what is not in here changes nothing.
+# (state, event, is the other side present?) -> transition; all other events have no effect.
 TRANSITIONS: dict[tuple[SessionState, Event, bool], Transition] = {
     (_READY, Event.ENTERED, False): Transition(_READY, (RoomEffect.ANNOUNCE,)),
     (_READY, Event.ENTERED, True): Transition(_ACTIVE, (RoomEffect.ANNOUNCE, RoomEffect.START)),
@@ -83,5 +87,5 @@ TRANSITIONS: dict[tuple[SessionState, Event, bool], Transition] = {
 
 
 def transition(state: SessionState, event: Event, is_other_present: bool) -> Transition:
-    """What ``event`` does to a room in ``state``."""
+    """Return the new state and the effects of ``event`` for a room in ``state``."""
     return TRANSITIONS.get((state, event, is_other_present), Transition(state))

@@ -1,14 +1,14 @@
-"""How often a client may do something.
+"""Limits on the rate of a client's actions.
 
-Strategy: two rules on one bounded table.
+Strategy: there are two kinds of limits, both with a bounded table.
 
-- What a client may do so often in a time goes by a token bucket (``TokenBucket`` for one socket, ``RateLimiter`` for
-  many keys).
-- Wrong passwords go by ``Throttle``: every failure counts, and is forgotten after a while. Some are free; each
-  further one brings a wait twice as long as the last, up to a limit. An attempt during a wait is refused unseen and
-  does not count, so that no attempt makes the wait longer. A token bucket would let a guesser go on at its rate.
+- Actions with a maximum rate are limited by a token bucket: ``TokenBucket`` for one socket, ``RateLimiter``
+for many keys. - Wrong passwords are limited by ``Throttle``. Every failure counts and is forgotten after a
+while. Some failures are free; each further failure causes a wait twice as long as the last one, up to a
+limit. An attempt during a wait is refused unseen and does not count, so that no attempt makes the wait
+longer. (A token bucket would let an attacker guess passwords at its rate.)
 
-All times are of one monotonic clock, in seconds.
+All times are in seconds, of one monotonic clock.
 """
 
 import ipaddress
@@ -19,27 +19,27 @@ from typing import Generic, NamedTuple, TypeVar
 V = TypeVar("V")
 
 CUSTOMER_BITS = 64
-"""The prefix length of the IPv6 network that a provider gives to one customer."""
+"""The prefix length of the IPv6 network that an Internet provider assigns to one customer."""
 
 
 def client_network(address: str) -> str:
-    """Return the addresses of one customer of a provider: an IPv4 address, or an IPv6 network.
+    """Return the addresses of one customer of an Internet provider: an IPv4 address, or an IPv6 network.
 
-    A text that is no IP address, as of a unix socket, is returned as it is.
+    A text that is no IP address, as for a unix socket, is returned unchanged.
     """
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((found, CUSTOMER_BITS), strict=False))
-    return str(found)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, CUSTOMER_BITS), strict=False))
+    return str(parsed)
 
 
 class BoundedTable(Generic[V]):
-    """A mapping of at most ``max_keys`` keys: above, the key is dropped that was stored least recently."""
+    """A mapping with at most ``max_keys`` keys. At the limit, the least recently stored key is dropped."""
 
     def __init__(self, max_keys: int) -> None:
         self._max_keys = max_keys
@@ -65,7 +65,7 @@ class BoundedTable(Generic[V]):
 
 
 class TokenBucket:
-    """Holds up to ``burst`` tokens, gains ``rate`` of them per second, and is full at first.
+    """A token bucket that holds up to ``burst`` tokens, gains ``rate`` tokens per second, and starts full.
 
     The rate and the burst are arguments of ``take``, because a reload may change them.
     """
@@ -92,7 +92,7 @@ class TokenBucket:
 class RateLimiter:
     """A token bucket for each of many keys.
 
-    :arg max_keys: keys that are remembered; a key that is dropped has a full bucket again.
+    :arg max_keys: maximum number of keys; a key that is dropped has a full bucket again.
     """
 
     def __init__(self, max_keys: int) -> None:
@@ -113,16 +113,18 @@ class RateLimiter:
 
 
 class ThrottleLimit(NamedTuple):
-    """All but ``free_failures``, a number of failures, in seconds.
+    """The parameters of a ``Throttle``.
 
+    :ivar free_failures: the number of failures without a wait.
     :ivar first_wait_seconds: the wait after the first failure that is not free.
-    :ivar forget: after how long one failure is forgotten.
+    :ivar max_wait_seconds: the longest wait.
+    :ivar forget_seconds: the time after which one failure is forgotten.
     """
 
     free_failures: int
     first_wait_seconds: float
     max_wait_seconds: float
-    forget: float
+    forget_seconds: float
 
 
 class _Failures(NamedTuple):
@@ -132,9 +134,9 @@ class _Failures(NamedTuple):
 
 
 class Throttle:
-    """The failures of many keys (an address, a name).
+    """The failures and waits of many keys, such as addresses or names.
 
-    :arg max_keys: keys that are remembered.
+    :arg max_keys: maximum number of keys.
     """
 
     def __init__(self, limit: ThrottleLimit, max_keys: int) -> None:
@@ -145,16 +147,16 @@ class Throttle:
         return len(self._known)
 
     def wait_seconds(self, key: str, now: float) -> float:
-        """How long ``key`` has to wait until it may try again; 0: it may now."""
+        """Return the seconds until ``key`` may try again; 0 if it may try now."""
         known = self._known.get(key)
         return 0.0 if known is None else max(0.0, known.blocked_until - now)
 
     def record_failure(self, key: str, now: float) -> float:
-        """Count a failure. Returns the wait that it brings."""
+        """Count a failure and return the seconds that ``key`` has to wait after it."""
         count = self._count(key, now) + 1
         limit = self._limit
-        excess = math.ceil(round(count, 6)) - limit.free_failures  # one that is half forgotten counts still
-        # The exponent is bounded so that nothing overflows after a long attack.
+        excess = math.ceil(round(count, 6)) - limit.free_failures  # a partly forgotten failure counts fully
+        # The exponent is bounded so that the number does not overflow after a long attack.
         wait = (
             min(limit.max_wait_seconds, limit.first_wait_seconds * 2.0 ** min(excess - 1, 62))
             if excess > 0
@@ -164,7 +166,7 @@ class Throttle:
         return wait
 
     def undo_failure(self, key: str, now: float) -> None:
-        """One failure was none, and so is the wait that it brought."""
+        """Take back one failure, and the wait that it caused."""
         count = self._count(key, now) - 1
         if count > 0:
             self._known.store(key, _Failures(count, now, now))
@@ -172,10 +174,12 @@ class Throttle:
             self.forget(key)
 
     def forget(self, key: str) -> None:
-        """All failures of ``key``."""
+        """Forget all failures of ``key``."""
         self._known.drop(key)
 
     def _count(self, key: str, now: float) -> float:
-        """Failures that are not forgotten yet."""
+        """Return the number of failures that are not forgotten yet; a fraction of one may be forgotten."""
         known = self._known.get(key)
-        return 0.0 if known is None else max(0.0, known.number - (now - known.at) / self._limit.forget)
+        return (
+            0.0 if known is None else max(0.0, known.number - (now - known.at) / self._limit.forget_seconds)
+        )

@@ -1,19 +1,20 @@
-"""One line per event, for people (text) or machines (JSON), without anybody's words or token.
+"""Logging: one line per event, as text or JSON, without message text and tokens.
 
-Events are logged as everywhere, with their facts beside the words::
+An event is logged with the ``logging`` module; its fields are passed beside the message::
 
     log = logging.getLogger(__name__)
     log.info("session ended", extra=fields(session=4, reason="rejoin grace"))
 
     2026-11-21T01:17:06.123+00:00 INFO tornado_chat.services session ended session=4 reason="rejoin grace"
 
-Strategy: other libraries log too, tracebacks quote addresses, and an address has the token in its
-query. So tokens are taken out of the finished texts, where nothing can get past. And because a log
-is read line by line, no text may break a line or steer a terminal: what is not printable is escaped.
+Strategy: other libraries log too, tracebacks quote URLs, and the query of a URL can hold a token. Therefore
+tokens are removed from the finished text, which every log line passes. A log is read line by line, so no
+text may break a line or control a terminal: unprintable characters are escaped.
 
-What people say cannot be recognised like a token, so it is kept out at the source: an error that is raised over
-a message may quote it, and is logged by its name and the lines of code that it went through
-(``described``, ``safe_traceback``); of other libraries nothing is logged below level info, and nothing they put in quotes.
+Message text cannot be recognised as a token can, so it is kept out at the source. An error may quote the
+message that caused it, so an error is logged by its name and the lines of code of its traceback
+(``described``, ``safe_traceback``). Records of other libraries are dropped below level info, and quoted
+parts of their texts are removed.
 """
 
 import json
@@ -37,35 +38,42 @@ SYSLOG_PRIORITIES: Mapping[int, int] = {
     logging.ERROR: 3,
     logging.CRITICAL: 2,
 }
-"""The priorities of syslog, which the journal reads at the beginning of a line (sd-daemon(3))."""
+"""The syslog priority of each level, which journald reads at the beginning of a line (sd-daemon(3))."""
 
 SECRET_PATTERNS = (
-    # A JWT, wherever it stands. Without its signature it would be harmless, but who can tell.
+    # A JWT, anywhere in the text. One without a signature is removed too, although it would be harmless.
     (re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), "[token]"),
-    # A query parameter or a header, also of a token that is none of ours.
+    # A query parameter or a header, also with a token of another issuer.
     (re.compile(r"(token=)[^&\s\"'<>\\]+", re.IGNORECASE), r"\1[token]"),
     (re.compile(r"(bearer )[^\s\"',]+", re.IGNORECASE), r"\1[token]"),
 )
 
 SECRET_FIELDS = frozenset({"token", "secret", "password", "authorization"})
+"""Names of fields whose values are never logged."""
 
 OWN_LOGGER_PREFIX = "tornado_chat"
-"""How loggers begin whose lines are known to quote nobody: those of the server, and of plugins by the custom of names."""
+"""The prefix of loggers whose records do not quote message text: those of the server and of plugins.
+
+Loggers of plugins have this prefix by convention.
+"""
 
 SAFE_ERROR_MODULES = frozenset({"peewee", "sqlite3", "pymysql", "redis", "ssl"})
-"""Modules whose errors tell of disks and connections; what they quote of values stands in quotes."""
+"""Modules whose error texts are about disks and connections; values in these texts are in quotes."""
 
 QUOTED_PATTERN = re.compile(r"""['"].*['"]""", re.DOTALL)
 
 UNQUOTED_PATTERN = re.compile(r"[^\s\"'=\\]+")
-"""A value that needs no quotes."""
-
+"""A value that needs no quotes in a line of text."""
 
 NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
 class LoggingSettings(Protocol):
-    """``[logging]``, as far as it matters here. This module is below ``config``, as everybody logs."""
+    """The options of ``[logging]`` that this module uses.
+
+    The class ``config.Logging`` cannot be imported here, because ``config`` itself logs and so imports
+    this module.
+    """
 
     @property
     def format(self) -> str: ...
@@ -75,29 +83,30 @@ class LoggingSettings(Protocol):
 
 
 def fields(**values: Any) -> dict[str, Any]:
-    """The ``extra`` of a logging call that gives the event these facts, as ``key=value``."""
+    """Return the argument ``extra`` of a logging call that adds these fields to the event."""
     return {"fields": values}
 
 
 def redact(text: str) -> str:
-    """``text`` without the tokens in it."""
+    """Return ``text`` with all tokens replaced by ``[token]``."""
     for pattern, replacement in SECRET_PATTERNS:
         text = pattern.sub(replacement, text)
     return text
 
 
 def described(error: BaseException) -> str:
-    """What went wrong, in words that cannot be those of a message.
+    """Return the name of ``error`` and its ``safe_error_text``: a description without message text."""
+    name, text = type(error).__qualname__, safe_error_text(error)
+    return f"{name}: {text}" if text else name
 
-    The error's own words count where they come from the machine, without what stands in quotes. Of all
-    others there is only the name: ``KeyError`` says what was asked for, ``ValueError`` what was read.
+
+def safe_error_text(error: BaseException) -> str:
+    """Return the text of ``error`` without quoted parts, or an empty text if it may quote message text.
+
+    The texts of ``OSError`` and of the errors of ``SAFE_ERROR_MODULES`` come from the operating system or
+    the database. All other texts are left out, because ``KeyError`` quotes the key and ``ValueError`` the
+    value that was parsed.
     """
-    name, own = type(error).__qualname__, words(error)
-    return f"{name}: {own}" if own else name
-
-
-def words(error: BaseException) -> str:
-    """What ``described`` says without the name; may be empty."""
     code = getattr(error, "code_for_log", None)
     if code is not None:
         return str(code)
@@ -105,16 +114,17 @@ def words(error: BaseException) -> str:
         return error.strerror or ""
     if type(error).__module__.partition(".")[0].lstrip("_") in SAFE_ERROR_MODULES:
         first, *rest = error.args or ("",)
-        if isinstance(first, BaseException):  # Peewee's is the driver's with another name
-            return words(first)
-        # A server's has a number; quotes that stand around all of it would hide all of it.
+        if isinstance(first, BaseException):  # Peewee wraps the driver's error in its own
+            return safe_error_text(first)
+        # An error of a database server has a number and a text. ``str`` would put the whole text in quotes,
+        # which would then be removed completely.
         number, text = (f"{first} ", str(rest[0])) if rest and isinstance(first, int) else ("", str(error))
         return number + QUOTED_PATTERN.sub("…", text)
     return ""
 
 
 def safe_traceback(error: BaseException) -> str:
-    """The traceback of ``error`` and of what led to it, each ``described``."""
+    """Return the traceback of ``error`` and of its causes, with each error ``described``."""
     return "".join(_traceback_lines(error, set())).rstrip()
 
 
@@ -123,10 +133,10 @@ def _traceback_lines(error: BaseException, seen: set[int]) -> Iterator[str]:
     cause, context = error.__cause__, error.__context__
     if cause is not None and id(cause) not in seen:
         yield from _traceback_lines(cause, seen)
-        yield "which was the cause of:\n"
+        yield "this error was the cause of:\n"
     elif context is not None and not error.__suppress_context__ and id(context) not in seen:
         yield from _traceback_lines(context, seen)
-        yield "and meanwhile:\n"
+        yield "while this error was handled, another error was raised:\n"
     yield "Traceback (most recent call last):\n"
     yield from traceback.format_tb(error.__traceback__)
     yield described(error) + "\n"
@@ -141,23 +151,23 @@ def configure(
     environ: Mapping[str, str] = os.environ,
     process: int = 0,
 ) -> None:
-    """Let everything that is logged in this process go to ``stream``, and nowhere else.
+    """Configure logging so that all records of this process are written to ``stream``, and only there.
 
-    :arg stream: standard error, if None.
-    :arg environ: ``$JOURNAL_STREAM`` says that systemd's journal reads, which keeps its own time.
-    :arg process: which of many this one is; 0: the only one. Each of its lines says so.
+    :arg stream: None for standard error.
+    :arg environ: if ``$JOURNAL_STREAM`` is set, journald reads the lines and adds the time itself.
+    :arg process: number of this process, which is a field of each line; 0 if it is the only process.
     """
     common_fields = {"process": process} if process else {}
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     if settings.format == "json":
         handler.setFormatter(JsonFormatter(common_fields))
     else:
-        handler.setFormatter(TextFormatter(common_fields, journal="JOURNAL_STREAM" in environ))
+        handler.setFormatter(TextFormatter(common_fields, for_journald="JOURNAL_STREAM" in environ))
     handler.addFilter(_is_loggable)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_error
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
-    # Its debugging quotes every query, with what people said and who they are.
+    # At level debug, Peewee logs every query with its parameters: message text and persons.
     logging.getLogger("peewee").setLevel(max(logging.INFO, logging.getLogger().level))
 
 
@@ -166,7 +176,7 @@ def _is_own_record(record: logging.LogRecord) -> bool:
 
 
 def _is_loggable(record: logging.LogRecord) -> bool:
-    """Drops what other libraries log while they are debugged: queries, payloads."""
+    """Return False for debug records of other libraries, which hold queries and payloads."""
     return record.levelno >= logging.INFO or _is_own_record(record)
 
 
@@ -176,39 +186,44 @@ def _redacted_message(record: logging.LogRecord) -> str:
 
 
 def _log_thread_error(args: threading.ExceptHookArgs) -> None:
-    """Instead of printing it, with the error's words."""
+    """Log the error that ended a thread. (``threading`` would print it with its text.)"""
     if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
         name = args.thread.name if args.thread else ""
-        log.critical("a thread has ended by an error", exc_info=args.exc_value, extra=fields(thread=name))
+        log.critical("a thread has ended with an error", exc_info=args.exc_value, extra=fields(thread=name))
 
 
 class TextFormatter(logging.Formatter):
-    """``time LEVEL logger words key=value``; a traceback is the last key, ``safe_traceback``.
+    """Formats a record as ``time LEVEL logger message key=value``.
 
-    :arg common_fields: facts of every event.
-    :arg journal: instead of the time, begin with the priority, as in ``<6>``.
+    The last key is ``trace``, the ``safe_traceback``, if there is an error.
+
+    :arg common_fields: fields of every event.
+    :arg for_journald: begin with the priority, as in ``<6>``, instead of the time.
     """
 
-    def __init__(self, common_fields: Mapping[str, Any] = NO_FIELDS, journal: bool = False) -> None:
+    def __init__(self, common_fields: Mapping[str, Any] = NO_FIELDS, for_journald: bool = False) -> None:
         super().__init__()
         self._common_fields = common_fields
-        self._journal = journal
+        self._for_journald = for_journald
 
     def format(self, record: logging.LogRecord) -> str:
-        if self._journal:
-            words = [f"<{SYSLOG_PRIORITIES.get(record.levelno, 5)}>{record.levelname}"]
+        if self._for_journald:
+            parts = [f"<{SYSLOG_PRIORITIES.get(record.levelno, 5)}>{record.levelname}"]
         else:
-            words = [_time(record), record.levelname]
-        words += [record.name, _escape_unprintable(_redacted_message(record), _python_escape)]
-        facts = {**_redacted_fields(record), **self._common_fields, **_traceback_field(record)}
-        words += [f"{key}={_format_value(value)}" for key, value in facts.items()]
-        return " ".join(words)
+            parts = [_time(record), record.levelname]
+        parts += [record.name, _escape_unprintable(_redacted_message(record), _python_escape)]
+        values = {**_redacted_fields(record), **self._common_fields, **_traceback_field(record)}
+        parts += [f"{key}={_format_value(value)}" for key, value in values.items()]
+        return " ".join(parts)
 
 
 class JsonFormatter(logging.Formatter):
-    """One object: ``time``, ``level``, ``logger``, ``message``, the event's own fields, ``safe_traceback``.
+    """Formats a record as a JSON object.
 
-    :arg common_fields: facts of every event.
+    Its keys are ``time``, ``level``, ``logger``, ``message``, the fields of the event, and ``trace``, the
+    ``safe_traceback``, if there is an error.
+
+    :arg common_fields: fields of every event.
     """
 
     def __init__(self, common_fields: Mapping[str, Any] = NO_FIELDS) -> None:
@@ -222,13 +237,14 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": _redacted_message(record),
         }
+        # ``event`` comes first for the order of the keys, and again so that no field overrides its values.
         event = {
             **event,
             **_redacted_fields(record),
             **self._common_fields,
             **event,
             **_traceback_field(record),
-        }  # no field takes their place
+        }
         return _escape_unprintable(json.dumps(event, ensure_ascii=False, default=str), _json_escape)
 
 
@@ -237,10 +253,10 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _redacted_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """The event's facts; numbers and the like stay what they are."""
-    facts: Mapping[str, Any] = getattr(record, "fields", {})
+    """Return the fields of the event without tokens; numbers, booleans and None keep their type."""
+    values: Mapping[str, Any] = getattr(record, "fields", {})
     return {
-        key: "[token]" if key in SECRET_FIELDS else _redacted_value(value) for key, value in facts.items()
+        key: "[token]" if key in SECRET_FIELDS else _redacted_value(value) for key, value in values.items()
     }
 
 
@@ -249,7 +265,7 @@ def _redacted_value(value: Any) -> Any:
 
 
 def _traceback_field(record: logging.LogRecord) -> dict[str, str]:
-    """The traceback, if there is one, and the stack, if it was asked for."""
+    """Return the field ``trace``: the traceback of the error, and the stack if the caller requested it."""
     error = record.exc_info[1] if record.exc_info else None
     parts = [safe_traceback(error)] if error is not None else []
     parts += [record.stack_info] if record.stack_info else []
@@ -264,7 +280,7 @@ def _format_value(value: Any) -> str:
 
 
 def _escape_unprintable(text: str, escape: Callable[[str], str]) -> str:
-    """``text`` with everything escaped that could break the line or steer a terminal."""
+    """Return ``text`` with the characters escaped that could break the line or control a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else escape(char) for char in text)

@@ -1,1 +1,1 @@
-"""Plugins: what they are (``base``), where they are (``finding``), how they are called (``calling``)."""
+"""The plugin system: base class, hooks, discovery, and the calls of hooks (``manager``, ``runner``)."""

@@ -1,4 +1,4 @@
-"""What every plugin has."""
+"""The base classes of plugins and of their settings."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -8,7 +8,7 @@ from tornado_chat.config.sections import PositiveSeconds, option
 
 @dataclass(frozen=True)
 class PluginSettings:
-    """The section ``[plugin:NAME]``; a plugin's own settings class extends it."""
+    """The options that every section ``[plugin:NAME]`` has; a plugin's own settings class extends it."""
 
     timeout: PositiveSeconds = option(2.0, "How long one call of a hook may take.")
     on_error: Literal["allow", "reject"] = option(
@@ -17,11 +17,11 @@ class PluginSettings:
 
 
 class Plugin:
-    """The base of a plugin: a file or package defines one class that extends it.
+    """The base class of a plugin: a file or package defines one class that extends it.
 
     :cvar version: shown by ``tornado-chat plugins``.
-    :cvar Settings: the dataclass of its ini section, made of ``option(default, manual)`` fields.
-    :ivar settings: an instance of ``Settings``; another one after a reload.
+    :cvar Settings: the dataclass of the plugin's ini section, with ``option(default, manual)`` fields.
+    :ivar settings: an instance of ``Settings``; replaced by another one at a reload.
     """
 
     version: ClassVar[str] = ""
@@ -33,10 +33,10 @@ class Plugin:
 
     @classmethod
     def check(cls, settings: Any) -> None:
-        """Look for mistakes that types cannot show: files that are missing, values that do not fit.
+        """Check the settings for mistakes that types cannot show: missing files, values that do not fit.
 
         Called by ``check-config`` and before every start and reload.
 
-        :raises ValueError: what is wrong and what would be right, beginning with the option's name
-            and a colon.
+        :raises ValueError: a setting is wrong. The text begins with the option's name and a colon, and says
+            what is wrong and what would be right.
         """

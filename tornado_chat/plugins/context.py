@@ -1,4 +1,4 @@
-"""What a running server does for plugins, and what a command of theirs gets."""
+"""The interface of a running server for plugins, and the context of a plugin's command."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 
 class Context(ABC):
-    """A running server, as plugins see it.
+    """The interface of a running server for plugins.
 
-    Everything is called on the server's loop. Methods that read raise ``Unavailable`` when the
+    All methods are called on the server's loop. Methods that read raise ``Unavailable`` when the
     database does not answer.
     """
 
     language: str
-    """``zh_CN`` or ``en``, of texts that people see."""
+    """``zh_CN`` or ``en``, the language of user texts."""
 
     state_dir: Path
-    """Where the server keeps its state; a plugin makes a folder of its own in it."""
+    """The folder of the server's state; a plugin creates a folder of its own in it."""
 
     # --- the database ---
 
@@ -39,44 +39,46 @@ class Context(ABC):
     def write(self, work: "Callable[[Transaction], T]") -> Awaitable[T]:
         """Run ``work(tx)`` in the next group commit, on the writer thread, in the order of the calls.
 
-        ``tx.database`` is for the queries, ``tx.now`` the time in microseconds. Resolves after the commit
-        with what ``work`` returned. If it raises, only its own changes are undone. All writing of the server
-        waits meanwhile, so it must not wait for anything but the database. It may be run again, when
-        others were in the way: it must change nothing else.
+        ``tx.database`` is for the queries, ``tx.now`` is the time in microseconds. The result of ``work`` is
+        available after the commit. If ``work`` raises, only its own changes are rolled back. All other writes
+        of the server wait meanwhile, so ``work`` must not wait for anything but the database. It may run
+        more than once, so it must change nothing but the database.
         """
 
     # --- people and conversations ---
 
     @abstractmethod
     async def verify(self, token: str | None) -> Identity:
-        """Who a token belongs to. :raises Unauthenticated: nobody."""
+        """Return the identity of a token. :raises Unauthenticated: the token is not valid."""
 
     @abstractmethod
     async def online(self, person: Person) -> bool:
-        """Whether somebody has a socket of any kind open, in any process."""
+        """Return True if the person has a socket of any kind open, in any process."""
 
     @abstractmethod
     async def people(self, role: Role) -> Sequence[Person]:
-        """Those of a role who can be notified (who have had a ``/notify`` socket or a notification),
-        the ones who are online first."""
+        """Return the people of a role who can be notified, those who are online first.
+
+        A person can be notified after having had a ``/notify`` socket or a notification.
+        """
 
     @abstractmethod
     async def room(self, thread: Thread) -> Room | None:
-        """A session or a supervision record."""
+        """Return a session or a supervision record; None if there is none."""
 
     @abstractmethod
     async def conversation(self, conversation_id: int) -> Conversation | None:
-        """A support conversation."""
+        """Return a support conversation; None if there is none."""
 
     @abstractmethod
     async def supervision(self, session_id: int) -> Sequence[Room]:
-        """The supervision records of a session, oldest first; ``helper`` is the supervisor."""
+        """Return the supervision records of a session, oldest first; ``helper`` is the supervisor."""
 
     @abstractmethod
     async def supervise(self, session_id: int, supervisor: Person) -> Room:
-        """Give a session one more supervisor, who may then observe it, without notifying anybody.
+        """Add a supervisor to a session, who may then observe it, without a notification.
 
-        A record that the two have already is returned instead.
+        If the session has a record with this supervisor already, that one is returned.
 
         :raises NotFound: there is no such session.
         """
@@ -85,30 +87,32 @@ class Context(ABC):
     async def notify(
         self, recipient: Person, msg: str, *, type: int = 0, data: Mapping[str, Any] | None = None
     ) -> Notification:
-        """Notify somebody; returns after the commit. The types and their data are the seed's.
+        """Notify a person; returns after the commit. The types and their data are the seed's.
 
-        With ``"alert": True`` in ``data`` it stays on top of a supervisor's page until it is acknowledged.
+        With ``"alert": True`` in ``data`` the notification stays on top of a supervisor's page until it is
+        acknowledged.
         """
 
     # --- time and tasks ---
 
     @abstractmethod
     def now(self) -> int:
-        """Microseconds since 1970 UTC, as all times in the database."""
+        """Return the time in microseconds since 1970 UTC, as all times in the database."""
 
     @abstractmethod
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background until the server stops. What it raises is logged and counted."""
+        """Run a coroutine in the background until the server stops. Its exception is logged and counted."""
 
 
 @dataclass(frozen=True)
 class CommandContext:
-    """What a plugin's command gets as ``ctx.obj``.
+    """The context of a plugin's command, which gets it as ``ctx.obj``.
 
-    :ivar settings: of the plugin.
+    :ivar settings: the plugin's settings.
     :ivar database: open, with all tables. The server may be using it.
     :ivar language: as ``[server] language``.
-    :ivar timezone: as ``[server] timezone``; empty is the machine's.
+    :ivar timezone: as ``[server] timezone``; empty for the machine's.
+    :ivar state_dir: the folder of the server's state.
     """
 
     settings: Any

@@ -1,4 +1,4 @@
-"""What a plugin has to do with the data that it keeps, as the hook ``register_keeper`` gives it."""
+"""The data keeper of a plugin, which the hook ``register_keeper`` returns: export, erasure and retention."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,43 +11,49 @@ if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
-"""By table, each row as JSON values."""
+"""Rows by table; each row has JSON values."""
 
 Counts = Mapping[str, int]
-"""Rows by table."""
+"""Numbers of rows by table."""
 
 
 class Keeper:
-    """What becomes of a plugin's data when people's data are exported, erased or old.
+    """Exports, erases and removes a plugin's data.
 
-    A plugin that stores something about people or conversations overrides what concerns it. All
-    methods are plain `def`, run on a thread of the database, in the server as well as in commands that
-    run beside it, and must not wait for anything but the database. What one raises undoes its own changes
-    only; the command then says that the plugin's part is not done, and fails.
+    A plugin that stores data about people or conversations overrides the methods that concern it. All
+    methods are plain `def`, run on a database thread, in the server as well as in commands that
+    run beside it, and must not wait for anything but the database. An exception rolls back the method's own
+    changes only; the command then reports that the plugin's part is not done, and fails.
     """
 
     def of_person(self, database: "peewee.Database", person: Person) -> Rows:
-        """Everything that is kept of the person, for an export."""
+        """Return all data stored about the person, for an export."""
         return {}
 
     def erase_person(self, tx: "Transaction", person: Person) -> Counts:
-        """Delete it, or make it anonymous; how many rows it was. Erasing twice does no harm.
+        """Delete the person's data, or make them anonymous. Return the numbers of rows.
 
-        What ``of_person`` still finds afterwards counts as kept, and the report says so. With
-        `--dry-run` the transaction is taken back.
+        A second call must do no harm. Rows that ``of_person`` still returns afterwards are reported as kept.
+        With `--dry-run` the transaction is rolled back.
         """
         return {}
 
     def conversations_removed(self, tx: "Transaction", threads: Sequence[Thread]) -> Counts:
-        """These conversations and their messages are removed: delete what belongs to them."""
+        """Delete the data of conversations that are removed with their messages.
+
+        Return the numbers of rows.
+        """
         return {}
 
     def remove_old(self, tx: "Transaction", before: int, limit: int) -> Counts:
-        """Delete up to ``limit`` rows of other things from before that time (microseconds).
+        """Delete up to ``limit`` rows of other data that are older than the time ``before`` (microseconds).
 
-        Called again and again until there is nothing more. What is still needed, stays.
+        Called repeatedly until it returns no rows. Rows that are still needed stay.
         """
         return {}
 
     def record(self, tx: "Transaction", operation: Operation) -> None:
-        """Somebody exports, erases or prunes. If this raises, nothing of it is done."""
+        """Record an operation: an export, an erasure or a prune.
+
+        If this raises, the operation is not done.
+        """

@@ -1,4 +1,4 @@
-"""The keepers of all plugins, called so that one that fails hurts nobody else."""
+"""The data keepers of all plugins; a keeper that fails does not affect the others."""
 
 import inspect
 import logging
@@ -20,21 +20,24 @@ log = logging.getLogger(__name__)
 
 
 class PluginKeeper(NamedTuple):
-    """A plugin's keeper."""
+    """A data keeper with the name of its plugin."""
 
     plugin: str
     keeper: Keeper
 
 
 class DataKeepers:
-    """:ivar failed: the names of plugins of which a call failed; why is in the log."""
+    """Calls the data keepers of all plugins.
+
+    :ivar failed: the names of plugins of which a call failed; the errors are logged.
+    """
 
     def __init__(self, keepers: Sequence[PluginKeeper] = ()) -> None:
         self._keepers = keepers
         self.failed: set[str] = set()
 
     def of_person(self, database: pw.Database, person: Person) -> dict[str, Rows]:
-        """By plugin; without those that keep nothing."""
+        """Return the data about a person by plugin, without plugins that have none."""
         found: dict[str, Rows] = {}
         for plugin, keeper in self._keepers:
             try:
@@ -56,7 +59,7 @@ class DataKeepers:
         return self._call_all(tx, lambda keeper: keeper.remove_old(tx, before, limit))
 
     def record(self, tx: "Transaction", operation: Operation) -> None:
-        """What a keeper raises here is raised: what cannot be recorded is not done."""
+        """Record an operation. An exception of a keeper is raised: then the operation must not be done."""
         for _, keeper in self._keepers:
             keeper.record(tx, operation)
 
@@ -72,19 +75,19 @@ class DataKeepers:
 
     def _record_failure(self, plugin: str, error: Exception) -> None:
         if plugin not in self.failed:
-            log.error("plugin %s cannot deal with what it keeps", plugin, exc_info=error)
+            log.error("plugin %s failed to export or remove its data", plugin, exc_info=error)
         self.failed.add(plugin)
 
 
 def collect_keepers(loaded: Sequence[LoadedPlugin], state_dir: Path) -> DataKeepers:
-    """Those that the plugins register, for a command, which starts no plugin."""
+    """Return the keepers that the plugins register, for a command, which does not start the plugins."""
     found = []
     for each in loaded:
         register = getattr(each.plugin, "register_keeper", None)
         if register is None:
             continue
-        takes = inspect.signature(register).parameters
-        keeper = register(**({"state_dir": state_dir} if "state_dir" in takes else {}))
+        parameters = inspect.signature(register).parameters
+        keeper = register(**({"state_dir": state_dir} if "state_dir" in parameters else {}))
         if keeper is not None:
             found.append(PluginKeeper(each.name, keeper))
     return DataKeepers(found)

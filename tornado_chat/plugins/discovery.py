@@ -1,8 +1,8 @@
-"""Where plugins are, and making those that shall run.
+"""Discovery of plugins, and loading of the enabled ones.
 
-Three places are searched: the plugins that come with the server, the folders of ``[plugins] paths``,
-and installed distributions with an entry point in the group ``tornado_chat``. Only what shall run is
-imported. All mistakes are collected, as ``config`` collects its own.
+Three places are searched: the bundled plugins, the folders of ``[plugins] paths``, and installed
+distributions with an entry point in the group ``tornado_chat``. Only enabled plugins are imported. All
+problems are collected and reported together, as in ``config``.
 """
 
 import difflib
@@ -26,17 +26,21 @@ from tornado_chat.plugins.base import Plugin
 from tornado_chat.plugins.hookspecs import HOOK_KINDS, PROJECT, Hooks
 
 BUNDLED = "tornado_chat_plugins"
-"""The package with the plugins that come with the server (the folder ``plugins``)."""
+"""The package of the bundled plugins (the folder ``plugins``)."""
 
 ALL_IN_PATHS = "*"
-"""In ``[plugins] enabled``: every plugin in the folders of ``paths`` that is not named elsewhere."""
+"""Entry of ``[plugins] enabled`` for all plugins in the folders of ``paths`` that have no own entry."""
 
 SECTION_PREFIX = "plugin:"
 
 
 @dataclass(frozen=True)
 class FoundPlugin:
-    """A plugin somewhere. ``source`` says where, for people; ``load`` imports it."""
+    """A plugin that was found, not imported yet.
+
+    :ivar source: where the plugin was found, for messages.
+    :ivar load: imports the plugin's module.
+    """
 
     name: str
     source: str
@@ -46,13 +50,13 @@ class FoundPlugin:
 
     @property
     def label(self) -> str:
-        """Where a mistake is: the file, else the name too."""
+        """The plugin's name in problem reports: its file, or its name and source."""
         return self.source if self.is_in_paths else f"{self.name} ({self.source})"
 
 
 @dataclass(frozen=True)
 class LoadedPlugin:
-    """A plugin that runs."""
+    """An enabled plugin with its instance."""
 
     found: FoundPlugin
     plugin: Plugin
@@ -67,33 +71,36 @@ class LoadedPlugin:
 
     @property
     def hooks(self) -> list[str]:
-        """The names of the hooks it implements, in the order of ``hookspecs``."""
+        """The names of the hooks that the plugin implements, in the order of ``hookspecs``."""
         return [hook for hook in HOOK_KINDS if callable(getattr(self.plugin, hook, None))]
 
 
 def find_plugins(config: Config) -> tuple[dict[str, FoundPlugin], list[Problem]]:
-    """All plugins there are, by name. Of two of the same name, the one in a folder of ``paths``
-    counts before an installed one, and that before a bundled one."""
+    """Return all plugins by name.
+
+    Of plugins with the same name, one in a folder of ``paths`` takes precedence over an installed one, and
+    that over a bundled one.
+    """
     found: dict[str, FoundPlugin] = {}
     problems: list[Problem] = []
     for each in (*_find_bundled(), *_find_installed()):
         found[each.name] = each
-    dropped: dict[str, FoundPlugin] = {}
+    in_paths: dict[str, FoundPlugin] = {}
     for path in config.plugins.paths:
         for each in _find_in_folder(Path(path), problems):
-            if each.name in dropped:
+            if each.name in in_paths:
                 message = (
-                    f'there are two plugins "{each.name}": {dropped[each.name].source} and {each.source}'
+                    f'there are two plugins "{each.name}": {in_paths[each.name].source} and {each.source}'
                 )
                 problems.append(_option_problem(config, "paths", message))
-            dropped.setdefault(each.name, each)
-    return found | dropped, problems
+            in_paths.setdefault(each.name, each)
+    return found | in_paths, problems
 
 
 def select_plugins(
     config: Config, found: Mapping[str, FoundPlugin]
 ) -> tuple[list[FoundPlugin], list[Problem]]:
-    """What shall run, in order, by ``[plugins] enabled`` and ``disabled``."""
+    """Return the enabled plugins in order, by ``[plugins] enabled`` and ``disabled``."""
     problems = [
         _option_problem(config, option, f'there is no plugin "{name}"{_suggestion(name, found)}')
         for option in ("enabled", "disabled")
@@ -107,20 +114,23 @@ def select_plugins(
             names += [each for each in sorted(found) if found[each].is_in_paths and each not in named]
         else:
             names.append(name)
-    running = [name for name in dict.fromkeys(names) if name in found and name not in config.plugins.disabled]
-    return [found[name] for name in running], problems
+    selected = [
+        name for name in dict.fromkeys(names) if name in found and name not in config.plugins.disabled
+    ]
+    return [found[name] for name in selected], problems
 
 
-def load(config: Config) -> list[LoadedPlugin]:
-    """The plugins that shall run, in order, each with its checked settings.
+def load_plugins(config: Config) -> list[LoadedPlugin]:
+    """Load the enabled plugins, in order, each with its checked settings.
 
-    :raises ConfigError: some plugin is missing, broken, or has mistakes in its section; all of them.
+    :raises ConfigError: plugins are missing or broken, or have mistakes in their sections; it has all
+        problems.
     """
     found, problems = find_plugins(config)
-    running, more = select_plugins(config, found)
+    selected, more = select_plugins(config, found)
     problems += more
     loaded: list[LoadedPlugin] = []
-    for each in running:
+    for each in selected:
         try:
             plugin_class = _find_plugin_class(each)
             settings = read_settings(config, each.name, plugin_class, problems)
@@ -128,9 +138,9 @@ def load(config: Config) -> list[LoadedPlugin]:
                 loaded.append(LoadedPlugin(each, plugin_class(settings)))
         except _LoadError as error:
             problems.append(Problem(each.label, "", "", str(error)))
-        except Exception as error:  # whatever a constructor raises
+        except Exception as error:  # raised by the plugin's constructor
             problems.append(
-                Problem(each.label, "", "", f"this plugin cannot be made: {_describe_error(error)}")
+                Problem(each.label, "", "", f"this plugin cannot be created: {_describe_error(error)}")
             )
     for name, entries in config.plugin_entries.items():
         if name not in found:
@@ -145,16 +155,19 @@ def load(config: Config) -> list[LoadedPlugin]:
 def read_settings(
     config: Config, name: str, plugin_class: type[Plugin], problems: list[Problem]
 ) -> Any | None:
-    """The plugin's section as its settings class; None if that has mistakes, which are noted."""
+    """Return the plugin's section as its settings class.
+
+    :return: None if the section has mistakes, which are added to ``problems``.
+    """
     section = f"{SECTION_PREFIX}{name}"
     hints = get_type_hints(plugin_class.Settings, include_extras=True)
     known = {section: {each.name: hints[each.name] for each in fields(plugin_class.Settings)}}
     values: dict[str, Any] = {}
     before = len(problems)
-    said_by: dict[str, OptionEntry] = {}
+    entries: dict[str, OptionEntry] = {}
     for written in config.plugin_entries.get(name, ()):
         for entry in check_known(written, known, problems):
-            said_by[entry.option] = entry
+            entries[entry.option] = entry
             try:
                 values[entry.option] = parse_value(entry.text, known[section][entry.option])
             except InvalidValue as error:
@@ -168,13 +181,13 @@ def read_settings(
         option, colon, message = str(error).partition(": ")
         if not colon or option not in known[section]:
             option, message = "", str(error)
-        source = said_by[option].source if option in said_by else "defaults"
+        source = entries[option].source if option in entries else "defaults"
         problems.append(Problem(source, section, option, message))
         return None
     return settings
 
 
-# Where they are
+# The places of plugins
 
 
 def _find_bundled() -> Iterator[FoundPlugin]:
@@ -225,30 +238,33 @@ def _find_in_folder(folder: Path, problems: list[Problem]) -> Iterator[FoundPlug
 
 
 def _import_file(name: str, file: Path) -> ModuleType:
-    """Import a file that is in no package."""
+    """Import a file that belongs to no package."""
     module_name = f"tornado_chat_dropped.{name}"
-    # Its __init__.py makes a folder a package, whose modules may import each other.
+    # A folder with __init__.py is a package, whose modules may import each other.
     inside = [str(file.parent)] if file.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(module_name, file, submodule_search_locations=inside)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     for left in [each for each in sys.modules if each == module_name or each.startswith(f"{module_name}.")]:
-        del sys.modules[left]  # of another server in this process
+        del sys.modules[left]  # left by another server in this process
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
     return module
 
 
-# What is in them
+# Loading a plugin
 
 
 class _LoadError(Exception):
-    """Why a plugin cannot be loaded."""
+    """A plugin cannot be loaded. The argument is a sentence with the reason."""
 
 
 def _find_plugin_class(found: FoundPlugin) -> type[Plugin]:
-    """The one class of the plugin's module that extends ``Plugin``."""
+    """Return the one class of the plugin's module that extends ``Plugin``.
+
+    :raises _LoadError: there is none.
+    """
     try:
         module = found.load()
     except _LoadError:
@@ -275,12 +291,12 @@ def _find_plugin_class(found: FoundPlugin) -> type[Plugin]:
 
 
 def _package_for(found: FoundPlugin, module: str) -> str:
-    """What pip has to install. Of packages that are none of ours only the author knows what they are called."""
+    """Return the package to install: the plugin's extra for bundled plugins, else a guess from the module."""
     return f"'{PROJECT}[{found.name}]'" if found.source == "bundled" else module.partition(".")[0]
 
 
 def _check_hooks(loaded: Sequence[LoadedPlugin]) -> list[Problem]:
-    """Hooks that do not exist, or take arguments that they are not given."""
+    """Return a problem for each plugin with an unknown hook or with unknown arguments of a hook."""
     problems = []
     for each in loaded:
         manager = pluggy.PluginManager(PROJECT)
@@ -302,24 +318,24 @@ def _describe_hook_error(error: pluggy.PluginValidationError, plugin: Plugin) ->
     if not unknown:
         return str(error).replace("\n", " ")
     near = difflib.get_close_matches(unknown[0], HOOK_KINDS, 1)
-    meant = f'did you mean "{near[0]}"?' if near else "docs/plugins.md has all of them"
-    return f'there is no hook "{unknown[0]}"; {meant}'
+    advice = f'did you mean "{near[0]}"?' if near else "docs/plugins.md lists all hooks"
+    return f'there is no hook "{unknown[0]}"; {advice}'
 
 
 def _describe_error(error: Exception) -> str:
-    """What is wrong and, for an error in a file, in which line."""
-    words = traceback.format_exception_only(error)[-1].strip()
+    """Return the text of an error with its file and line."""
+    text = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) or not frames:
-        return f"{words} (line {error.lineno})" if isinstance(error, SyntaxError) else words
-    return f"{words} ({frames[-1].filename}, line {frames[-1].lineno})"
+        return f"{text} (line {error.lineno})" if isinstance(error, SyntaxError) else text
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})"
 
 
 def _suggestion(name: str, found: Mapping[str, FoundPlugin]) -> str:
     near = difflib.get_close_matches(name, found, 1)
     if near:
         return f'; did you mean "{near[0]}"?'
-    return f"; there are {', '.join(sorted(found))}" if found else "; there are none at all"
+    return f"; the plugins are {', '.join(sorted(found))}" if found else "; no plugins were found"
 
 
 def _option_problem(config: Config, option: str, message: str) -> Problem:

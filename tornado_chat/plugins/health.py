@@ -1,4 +1,4 @@
-"""How a plugin is doing: what failed, and whether to leave it alone for a while."""
+"""The health of a plugin: its failures, and its suspension after too many of them."""
 
 import logging
 from collections.abc import Callable
@@ -10,18 +10,19 @@ from tornado_chat.plugins.hookspecs import HOOKS_WITHOUT_CONTENT
 log = logging.getLogger(__name__)
 
 MAX_CONSECUTIVE_FAILURES = 5
-"""Failures in a row after which a plugin is suspended."""
+"""Number of failures in a row after which a plugin is suspended."""
 
 FIRST_SUSPENSION_SECONDS = 60.0
-"""Seconds of the first suspension; each further one in a row is twice as long, up to ``MAX_SUSPENSION_SECONDS``."""
+"""Length of the first suspension; each further one in a row is twice as long, see the maximum."""
 
 MAX_SUSPENSION_SECONDS = 900.0
 
 
 class PluginHealth:
-    """The failures of one plugin.
+    """Counts and logs the failures of one plugin, and suspends it.
 
-    :arg clock: seconds, monotonic.
+    :arg clock: returns monotonic seconds.
+    :arg pause: seconds of the first suspension.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class PluginHealth:
 
     @property
     def suspended_for(self) -> float:
-        """Seconds until the plugin is called again; 0 if it is."""
+        """Seconds until the suspension ends; 0 if the plugin is not suspended."""
         left = self._suspended_until - self._clock()
         if left > 0:
             return left
@@ -54,7 +55,7 @@ class PluginHealth:
         return 0.0
 
     def record_call(self, seconds: float) -> None:
-        """A call is over, whatever came of it."""
+        """Count a call, successful or not, that took ``seconds``."""
         self._meter.calls += 1
         self._meter.seconds += seconds
 
@@ -66,12 +67,12 @@ class PluginHealth:
         self._metrics.plugin_skipped.add(self._plugin, hook)
 
     def record_slow_call(self, hook: str, seconds: float) -> None:
-        """A call came back in the end, and held up everybody until then."""
+        """Count and log a call that blocked the server's loop."""
         self._metrics.plugin_failures.add(self._plugin, hook, "slow")
         if self._is_new(hook, "slow"):
             log.warning(
-                "plugin %s held up the server for %.2f s in %s: what waits must be `async def` "
-                "(said once, then only counted)",
+                "plugin %s blocked the server for %.2f s in %s: a hook that waits must be `async def` "
+                "(logged once, then only counted)",
                 self._plugin,
                 seconds,
                 hook,
@@ -79,20 +80,20 @@ class PluginHealth:
             )
 
     def record_failure(self, hook: str, kind: str, error: BaseException | None, *, suspend: bool) -> None:
-        """A call failed.
+        """Count and log a call that failed.
 
         :arg kind: ``error`` or ``timeout``.
-        :arg suspend: whether it counts towards a suspension.
+        :arg suspend: True if the failure counts towards a suspension.
         """
         self._meter.failures += 1
         self._metrics.plugin_failures.add(self._plugin, hook, kind)
         if self._is_new(hook, type(error).__name__ if error else kind):
-            words = repr(error) if error is None or hook in HOOKS_WITHOUT_CONTENT else described(error)
-            what = f"failed in {hook}: {words}" if error else f"did not answer in time in {hook}"
+            reason = repr(error) if error is None or hook in HOOKS_WITHOUT_CONTENT else described(error)
+            problem = f"failed in {hook}: {reason}" if error else f"did not answer in time in {hook}"
             log.error(
-                "plugin %s %s (said once, then only counted)",
+                "plugin %s %s (logged once, then only counted)",
                 self._plugin,
-                what,
+                problem,
                 exc_info=error,
                 extra=fields(plugin=self._plugin, hook=hook),
             )

@@ -1,13 +1,13 @@
-"""The hooks that plugins implement. ``docs/plugins.md`` shows how; this is the reference.
+"""The hooks that plugins implement: the reference for the guide in ``docs/plugins.md``.
 
 An implementation is a method of the plugin with the hook's name, marked ``@hookimpl``. It takes
 those of the hook's arguments that it needs, by name, and may be ``def`` or ``async def``; exceptions
-to this are said at the hook. Whatever may wait for something is ``async def``, or it holds up
-everybody. (The ``def`` implementation of an event runs in the plugin's own thread, so that it may
-wait, and holds up its own plugin only.)
+are documented at the hook. An implementation that may wait has to be ``async def``, otherwise it blocks
+the whole server. (A ``def`` implementation of an event runs in the plugin's own thread: it may wait, and
+delays only its own plugin.)
 
-How the implementations of several plugins are put together, and what happens to one that raises or
-does not answer within its plugin's ``timeout``, is the hook's kind, see ``HOOK_KINDS``.
+The hook's kind (``HOOK_KINDS``) defines how the implementations of several plugins are combined, and how a
+call is treated that raises an exception or does not return within its plugin's ``timeout``.
 """
 
 import enum
@@ -47,79 +47,82 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-class Kind(enum.Enum):
-    """How a hook is called. The value is its manual."""
+class HookKind(enum.Enum):
+    """The way in which a hook is called. The value is its description for the manual."""
 
-    LIFECYCLE = "All are called. One that fails at the start stops the start."
+    LIFECYCLE = "All plugins are called. A plugin that fails at the start stops the start."
     REGISTRATION = (
-        "All are called, once, before anybody is let in; plain `def`. One that fails stops the start."
+        "All plugins are called once, before the first connection is accepted; plain `def`. A plugin that "
+        "fails stops the start."
     )
     DECISION = (
-        "Asked in order, until one answers something other than None. One that fails refuses: "
-        "what could not be checked is not allowed."
+        "The plugins are asked in order, until one returns something other than None. A plugin that fails "
+        "refuses: a request that could not be checked is not allowed."
     )
     CHAIN = (
-        "Called in order, each with what the one before it made of the draft. None leaves it as it "
-        "is; `Refused` ends it. One that fails is skipped, or with `on_error = reject` refuses."
+        "The plugins are called in order, each with the draft that the plugin before it returned. None "
+        "leaves the draft as it is; `Refused` ends the chain. A plugin that fails is skipped, or refuses "
+        "the draft with `on_error = reject`."
     )
     EVENT = (
-        "All are called, after the fact and in order, from a queue of their own. One that fails is "
-        "skipped. Lost if the server crashes before it is called."
+        "All plugins are called after the event, in order, each from a queue of its own. A call that fails "
+        "is skipped. An event is lost if the server crashes before the call."
     )
     STORED_EVENT = (
-        "As an event, but read back from the database: called at least once for each, also after a crash "
-        "or a pause, and so perhaps twice. A plugin that is new begins with what comes after."
+        "As an event, but read from the database: the hook is called at least once for each, also after a "
+        "crash or a suspension, and therefore sometimes twice. A new plugin begins with the events that "
+        "are stored after its first start."
     )
 
 
 class Hooks:
-    """Every hook, in the order of a server's life."""
+    """All hooks: lifecycle, registration, decisions, chains, events."""
 
     # --- lifecycle ---
 
     @hookspec
     def startup(self, context: "Context") -> None:
-        """The server starts: tables are there, nobody is let in yet.
+        """The server starts: the tables exist, connections are not accepted yet.
 
-        ``context`` is what the plugin may ask of the server later, so keep it. May be async.
+        ``context`` gives the plugin access to the running server, so keep it. May be async.
         """
 
     @hookspec
     def reload(self) -> None:
-        """SIGHUP: ``self.settings`` are new, files may be. If this raises, the old settings stay.
+        """The server got SIGHUP: ``self.settings`` are new, and files may have changed.
 
-        May be async. Nobody is disconnected.
+        If this raises, the old settings stay. May be async. No connection is closed.
         """
 
     @hookspec
     def shutdown(self) -> None:
-        """The server stops: everybody is gone, the database is still there. May be async.
+        """The server stops: all connections are closed, the database is still open. May be async.
 
-        Background tasks of ``context.spawn`` have been cancelled.
+        The background tasks of ``context.spawn`` have been cancelled.
         """
 
     # --- registration ---
 
     @hookspec
     def register_models(self) -> Sequence[type["peewee.Model"]]:  # type: ignore[empty-body]
-        """Tables of the plugin: Peewee models without a database, created where they are missing.
+        """Return the plugin's tables: Peewee models without a database. Missing tables are created.
 
-        Queries say on which database they run: ``Table.select().execute(tx.database)``. Begin the
-        names of tables with the plugin's. A table that is there is not altered. MySQL and MariaDB
-        want a ``CharField`` with a length where there is an index, and refuse what is longer.
+        Name the database in each query: ``Table.select().execute(tx.database)``. Begin the
+        names of tables with the plugin's name. An existing table is not altered. MySQL and MariaDB
+        need a ``CharField`` with a length for an indexed column, and refuse longer values.
         """
 
     @hookspec
     def register_handlers(self, context: "Context") -> Sequence[tuple[Any, ...]]:  # type: ignore[empty-body]
-        """Tornado routes: ``(pattern, handler class)`` or ``(pattern, handler class, arguments)``.
+        """Return Tornado routes: ``(pattern, handler class)`` or ``(pattern, handler class, arguments)``.
 
-        Pages, API calls and WebSockets alike. The server's own addresses come first. Who is asking
-        is for the handler to find out: ``await context.verify(token)``.
+        They may be pages, API calls and WebSockets. The server's own URLs take precedence. The handler has
+        to authenticate the caller: ``await context.verify(token)``.
         """
 
     @hookspec
     def register_commands(self) -> Sequence["click.Command"]:  # type: ignore[empty-body]
-        """Commands of ``tornado-chat``: Click commands or groups, named as the plugin or after it.
+        """Return commands for ``tornado-chat``: Click commands or groups, with the plugin's name or prefix.
 
         Each gets ``--config`` and ``--set``, and as ``ctx.obj`` a ``CommandContext`` with the plugin's
         settings and the database. The server may be running meanwhile.
@@ -127,74 +130,77 @@ class Hooks:
 
     @hookspec
     def register_keeper(self, state_dir: Path) -> "Keeper | None":
-        """What becomes of the plugin's data when people's data are exported, erased or old, see ``Keeper``.
+        """Return the plugin's data keeper, which exports, erases and removes its data, see ``Keeper``.
 
-        Called in the server, and in commands that run beside it without ``startup``. ``state_dir`` is the
-        server's.
+        Called in the server, and in commands that run beside the server without ``startup``. ``state_dir``
+        is the server's.
         """
 
     @hookspec
     def register_queue_policy(self) -> "QueuePolicy | None":
-        """Who is next in the waiting line and who serves, see ``QueuePolicy``. The first one counts.
+        """Return the policy that orders the queue and chooses waiters, see ``QueuePolicy``.
 
-        Asked again after ``reload``; the line is then put in order anew.
+        The first plugin's policy is used. The hook is called again after ``reload``; the queue is then
+        sorted again.
         """
 
     # --- decisions ---
 
     @hookspec
     def authenticate(self, token: str) -> Identity | None:
-        """Who a token belongs to; None if it is not this plugin's to say. May be async.
+        """Return the identity of a token, or None if the plugin does not know the token. May be async.
 
-        Asked before the token is taken for a JWT. Raise ``Unauthenticated("token_invalid",
-        reason=…)`` to refuse it. What fails is refused as unavailable, with close code 1013.
+        Called before the token is checked as a JWT. Raise ``Unauthenticated("token_invalid",
+        reason=…)`` to refuse the token. If the hook fails, the connection is refused as unavailable, with
+        close code 1013.
         """
 
     @hookspec
     def authorize(self, identity: Identity, action: Action, thread: Thread | None) -> bool | None:
-        """Whether somebody may do something; None if it is not this plugin's to say. May be async.
+        """Return whether ``identity`` may do ``action``, or None to leave it to others. May be async.
 
-        False refuses it, whatever the server's own rules say. True allows it where they are
-        about roles and supervision (``observe``, ``read``, ``open``, ``supervise``, ``end``); nobody gets
-        into a session as a participant (``chat``) who is not one. ``thread`` is None for what
-        concerns no session: ``notify``, ``open``, and ``queue`` and ``serve`` in support.
+        False refuses the action regardless of the server's own rules. True allows it where those rules are
+        about roles and supervision (``observe``, ``read``, ``open``, ``supervise``, ``end``); a person
+        who is not a participant of a session cannot enter it as one (``chat``). ``thread`` is None for
+        actions that concern no session: ``notify``, ``open``, and ``queue`` and ``serve`` in support.
         """
 
     @hookspec
     def find_session(self, session_id: int) -> HostSession | None:
-        """Look up a session that this server has not heard of in the host's own tables.
+        """Look up a session that this server does not know in the host's own tables.
 
-        What is found is opened here, with this id, as ``POST /sessions`` would, but without
-        notifying anybody. May be async.
+        A session that is found is opened here, with this id, as by ``POST /sessions``, but without
+        notifications. May be async.
         """
 
     @hookspec
     def find_record(self, record_id: int) -> HostRecord | None:
-        """The same for a supervision record; its session is looked up too. May be async."""
+        """Look up a supervision record in the same way; its session is looked up too. May be async."""
 
     # --- chains ---
 
     @hookspec
     def filter_message(self, draft: Draft) -> Draft | None:
-        """Change or refuse what somebody is about to say. May be async.
+        """Change or refuse a message before it is stored. May be async.
 
-        Return ``draft.replace(text)``, or None to leave it. ``raise Refused(en=…, zh_CN=…)`` tells
-        the sender, and nobody else hears anything. What one sender sends is filtered in order.
+        Return ``draft.replace(text)``, or None to leave the message as it is.
+        ``raise Refused(en=…, zh_CN=…)`` tells only the sender. The messages of one sender are filtered in
+        order.
         """
 
     @hookspec
     def filter_notification(self, draft: NotificationDraft) -> NotificationDraft | None:
-        """The same for a notification. One that the server makes itself cannot be refused."""
+        """Change or refuse a notification. The server's own notifications cannot be refused. May be async."""
 
     # --- events ---
 
     @hookspec
     def message_posted(self, message: Message) -> None:
-        """Somebody said something; it is stored, and others see it already."""
+        """A message was stored; the other participants have got it already."""
 
     @hookspec
     def session_started(self, room: Room) -> None:
-        """Both sides of a session or a record are there for the first time."""
+        """Both participants of a session or a record are connected for the first time."""
 
     @hookspec
     def session_ended(self, room: Room) -> None:
@@ -202,90 +208,93 @@ class Hooks:
 
     @hookspec
     def participant_joined(self, thread: Thread, identity: Identity) -> None:
-        """The first socket of somebody entered a session or a record. Of several processes, each says it of its own."""
+        """The person's first socket entered a session or a record. Each process reports its own sockets."""
 
     @hookspec
     def participant_left(self, thread: Thread, person: Person) -> None:
-        """The last socket of somebody left a session or a record, of each process. They may come back."""
+        """The person's last socket left a session or a record. The person may return.
+
+        Each process reports its own sockets.
+        """
 
     @hookspec
     def transcript_read(self, thread: Thread, identity: Identity, how: str) -> None:
-        """Somebody was given what was said: ``messages`` (a page of it) or ``export``."""
+        """A person read a transcript: ``how`` is ``messages`` (a page of it) or ``export``."""
 
     @hookspec
     def observer_joined(self, thread: Thread, identity: Identity) -> None:
-        """Somebody listens in to a session, by one more socket."""
+        """An observer's socket joined a session."""
 
     @hookspec
     def observer_left(self, thread: Thread, identity: Identity) -> None:
-        """An observer's socket closed."""
+        """An observer's socket left a session."""
 
     @hookspec
     def conversation_queued(self, conversation: Conversation) -> None:
-        """A support user joined the line, or is back in it because its waiter was lost."""
+        """A support user joined the queue, or was put back because the waiter was lost."""
 
     @hookspec
     def conversation_assigned(self, conversation: Conversation, reason: str) -> None:
-        """A support user got a waiter; ``reason`` is the queue policy's sentence."""
+        """A waiter was assigned to a support user; ``reason`` is the queue policy's sentence."""
 
     @hookspec
     def conversation_ended(self, conversation: Conversation, gone: Person) -> None:
-        """``gone`` left a support conversation for good."""
+        """A support conversation ended because the participant ``gone`` left for good."""
 
     @hookspec
     def presence_changed(self, person: Person, online: bool) -> None:
-        """Somebody's first socket of any kind opened, or the last one closed."""
+        """A person's first socket of any kind opened, or the last one closed."""
 
     @hookspec
     def notification_created(self, notification: Notification) -> None:
-        """A notification is stored; open sockets of its recipient have got it already."""
+        """A notification was stored; open sockets of its recipient have got it already."""
 
     @hookspec
     def deliver_notification(self, notification: Notification, online: bool) -> None:
-        """Bring a notification to its recipient by other ways: a text message, a mail.
+        """Deliver a notification to its recipient on another channel: a text message, a mail.
 
-        ``online`` tells whether the recipient has a ``/notify`` socket open now. Called after
-        ``notification_created``. What takes longer than ``timeout`` belongs into an outbox.
+        ``online`` is True if the recipient has a ``/notify`` socket open now. Called after
+        ``notification_created``. A delivery that takes longer than ``timeout`` belongs into an outbox.
         """
 
 
-HOOK_KINDS: Mapping[str, Kind] = {
-    "startup": Kind.LIFECYCLE,
-    "reload": Kind.LIFECYCLE,
-    "shutdown": Kind.LIFECYCLE,
-    "register_models": Kind.REGISTRATION,
-    "register_handlers": Kind.REGISTRATION,
-    "register_commands": Kind.REGISTRATION,
-    "register_keeper": Kind.REGISTRATION,
-    "register_queue_policy": Kind.REGISTRATION,
-    "authenticate": Kind.DECISION,
-    "authorize": Kind.DECISION,
-    "find_session": Kind.DECISION,
-    "find_record": Kind.DECISION,
-    "filter_message": Kind.CHAIN,
-    "filter_notification": Kind.CHAIN,
-    "message_posted": Kind.STORED_EVENT,
-    "session_started": Kind.EVENT,
-    "session_ended": Kind.EVENT,
-    "participant_joined": Kind.EVENT,
-    "participant_left": Kind.EVENT,
-    "transcript_read": Kind.EVENT,
-    "observer_joined": Kind.EVENT,
-    "observer_left": Kind.EVENT,
-    "conversation_queued": Kind.EVENT,
-    "conversation_assigned": Kind.EVENT,
-    "conversation_ended": Kind.EVENT,
-    "presence_changed": Kind.EVENT,
-    "notification_created": Kind.STORED_EVENT,
-    "deliver_notification": Kind.STORED_EVENT,
+HOOK_KINDS: Mapping[str, HookKind] = {
+    "startup": HookKind.LIFECYCLE,
+    "reload": HookKind.LIFECYCLE,
+    "shutdown": HookKind.LIFECYCLE,
+    "register_models": HookKind.REGISTRATION,
+    "register_handlers": HookKind.REGISTRATION,
+    "register_commands": HookKind.REGISTRATION,
+    "register_keeper": HookKind.REGISTRATION,
+    "register_queue_policy": HookKind.REGISTRATION,
+    "authenticate": HookKind.DECISION,
+    "authorize": HookKind.DECISION,
+    "find_session": HookKind.DECISION,
+    "find_record": HookKind.DECISION,
+    "filter_message": HookKind.CHAIN,
+    "filter_notification": HookKind.CHAIN,
+    "message_posted": HookKind.STORED_EVENT,
+    "session_started": HookKind.EVENT,
+    "session_ended": HookKind.EVENT,
+    "participant_joined": HookKind.EVENT,
+    "participant_left": HookKind.EVENT,
+    "transcript_read": HookKind.EVENT,
+    "observer_joined": HookKind.EVENT,
+    "observer_left": HookKind.EVENT,
+    "conversation_queued": HookKind.EVENT,
+    "conversation_assigned": HookKind.EVENT,
+    "conversation_ended": HookKind.EVENT,
+    "presence_changed": HookKind.EVENT,
+    "notification_created": HookKind.STORED_EVENT,
+    "deliver_notification": HookKind.STORED_EVENT,
 }
 
 SENSITIVE_ARGUMENTS = frozenset({"draft", "message", "notification", "token", "room", "conversation"})
-"""Arguments with something in them that must not get into a log."""
+"""Arguments with content that must not be logged."""
 
 HOOKS_WITHOUT_CONTENT = frozenset(
     name
     for name in HOOK_KINDS
     if not SENSITIVE_ARGUMENTS.intersection(inspect.signature(getattr(Hooks, name)).parameters)
 )
-"""The hooks that are given none of it: what they raise can be logged with its words."""
+"""The hooks without such arguments: the text of their exceptions can be logged."""

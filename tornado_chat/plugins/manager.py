@@ -1,4 +1,4 @@
-"""All running plugins, as the server calls them. The kinds of hooks are ``hookspecs.HOOK_KINDS``."""
+"""The plugin manager: calls the hooks of all plugins by the rules of each hook's kind (``HOOK_KINDS``)."""
 
 import asyncio
 import inspect
@@ -15,20 +15,20 @@ from tornado_chat.observability.metrics import Metrics
 from tornado_chat.plugins.context import Context
 from tornado_chat.plugins.discovery import LoadedPlugin, read_settings
 from tornado_chat.plugins.health import FIRST_SUSPENSION_SECONDS, PluginHealth
-from tornado_chat.plugins.hookspecs import HOOK_KINDS, PROJECT, Hooks, Kind
+from tornado_chat.plugins.hookspecs import HOOK_KINDS, PROJECT, HookKind, Hooks
 from tornado_chat.plugins.runner import HookCall, HookCallFailed, PluginRunner
 
 D = TypeVar("D")
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_SECONDS = 60.0  # seconds for startup and reload
-STOP_TIMEOUT_SECONDS = 5.0  # seconds for what is queued at the end, and for shutdown
-EVENT_KINDS = (Kind.EVENT, Kind.STORED_EVENT)
+START_TIMEOUT_SECONDS = 60.0  # for ``startup`` and ``reload``
+STOP_TIMEOUT_SECONDS = 5.0  # for the queued events at the end, and for ``shutdown``
+EVENT_KINDS = (HookKind.EVENT, HookKind.STORED_EVENT)
 
 
 class PluginError(Exception):
-    """A plugin that failed where that stops the start; the sentence says which and where."""
+    """A plugin failed in a hook that stops the start. The argument names the plugin and the hook."""
 
 
 class _Implementation(NamedTuple):
@@ -64,11 +64,11 @@ class PluginManager:
     def collect(
         self, hook: str, contexts: Mapping[str, Context] | None = None, **values: Any
     ) -> list[tuple[str, Any]]:
-        """What each plugin registers, with its name.
+        """Call a registration hook. Returns the name and the result of each plugin.
 
-        :arg contexts: by plugin, for hooks that take one.
-        :arg values: what else the hook takes.
-        :raises PluginError: one of them failed.
+        :arg contexts: contexts by plugin, for hooks that take one.
+        :arg values: the hook's other arguments.
+        :raises PluginError: a plugin failed.
         """
         answers = []
         for runner, call in self._calls[hook]:
@@ -80,7 +80,7 @@ class PluginManager:
         return answers
 
     async def start(self, contexts: Mapping[str, Context]) -> None:
-        """:raises PluginError: a plugin's ``startup`` failed."""
+        """Call ``startup`` of all plugins. :raises PluginError: a plugin failed."""
         for runner, call in self._calls["startup"]:
             context = contexts[runner.loaded.name]
             try:
@@ -89,17 +89,18 @@ class PluginManager:
                 raise _plugin_error(runner, "startup", error.__cause__ or error) from error
 
     async def stop(self) -> None:
-        """Let events that wait be dealt with, then call ``shutdown``."""
+        """Wait until the queued events are processed, then call ``shutdown``."""
         await asyncio.gather(*(runner.finish(STOP_TIMEOUT_SECONDS) for runner in self._runners.values()))
         for runner, call in self._calls["shutdown"]:
             await self._call_and_log(runner, call, {}, STOP_TIMEOUT_SECONDS)
 
     async def reload(self, config: Config) -> list[str]:
-        """Give all plugins the settings that ``config`` has for them.
+        """Replace the settings of all plugins by those of ``config``.
 
-        Returns the names of those whose settings have changed.
+        A plugin whose ``reload`` fails keeps its settings. Returns the names of the plugins with changed
+        settings.
 
-        :raises ConfigError: there are mistakes; nothing has changed.
+        :raises ConfigError: the settings have mistakes; nothing has changed.
         """
         problems: list[Problem] = []
         settings = {
@@ -116,7 +117,7 @@ class PluginManager:
                 runner, reloads[name], {}, START_TIMEOUT_SECONDS
             ):
                 plugin.settings = before
-                log.error("plugin %s goes on with the settings it had", name)
+                log.error("plugin %s keeps its previous settings, because its reload failed", name)
             elif before != plugin.settings:
                 changed.append(name)
         return changed
@@ -124,9 +125,9 @@ class PluginManager:
     # --- decisions and chains ---
 
     async def decide(self, hook: str, **values: Any) -> Any:
-        """The first answer that is not None, or None.
+        """Ask the plugins in order. Returns the first answer that is not None, or None.
 
-        :raises ChatError: a plugin says no; ``Unavailable`` if one failed.
+        :raises ChatError: a plugin refuses; ``Unavailable`` if a plugin failed.
         """
         for runner, call in self._calls[hook]:
             try:
@@ -138,10 +139,12 @@ class PluginManager:
         return None
 
     def filter(self, hook: str, draft: D) -> D | Awaitable[D]:
-        """Send ``draft`` through the chain. What none of the plugins has to wait for is done at once.
+        """Pass ``draft`` through the chain of plugins.
 
-        :raises ChatError: as what is returned may, when it is awaited: a plugin refused the draft, or
-            failed and has ``on_error = reject``.
+        Returns the filtered draft, or an awaitable of it from the first ``async def`` implementation on.
+
+        :raises ChatError: here or when the result is awaited: a plugin refused the draft, or failed and
+            has ``on_error = reject``.
         """
         for position, (runner, call) in enumerate(self._calls[hook]):
             if call.is_async:
@@ -169,7 +172,7 @@ class PluginManager:
         return draft
 
     def _is_suspended(self, runner: PluginRunner, hook: str) -> bool:
-        """Whether to pass the plugin over. :raises Unavailable: it is one that must have its say."""
+        """Return True if the plugin has to be skipped. :raises Unavailable: it has ``on_error = reject``."""
         if not runner.health.suspended_for:
             return False
         runner.health.record_skip(hook)
@@ -193,7 +196,7 @@ class PluginManager:
     # --- events ---
 
     def emit(self, hook: str, **values: Any) -> None:
-        """Something has happened; nobody waits for what plugins do about it."""
+        """Queue an event for the plugins, without waiting for them."""
         for runner, call in self._calls[hook]:
             runner.enqueue(call, values)
 
@@ -206,17 +209,17 @@ class PluginManager:
         ]
 
     def suspended_for(self, name: str) -> float:
-        """Seconds until the plugin is called again; 0 if it is."""
+        """Return the seconds until the plugin's suspension ends; 0 if it is not suspended."""
         return self._runners[name].health.suspended_for
 
     async def deliver(self, name: str, hook: str, **values: Any) -> None:
-        """Give one plugin an event and wait until it has dealt with it, or failed to."""
+        """Call one plugin with an event, and wait until the call has ended or failed."""
         for runner, call in self._calls[hook]:
             if runner.loaded.name == name:
                 await runner.deliver(call, values)
 
     def record_failure(self, name: str, what: str, error: BaseException) -> None:
-        """Something that a plugin does by itself failed."""
+        """Record the failure of a plugin's own activity ``what``, for example a background task."""
         self._runners[name].health.record_failure(what, "error", error, suspend=False)
 
     async def _call_and_log(
@@ -235,7 +238,7 @@ class PluginManager:
 def _implementations(
     loaded: Sequence[LoadedPlugin], runners: Mapping[str, PluginRunner]
 ) -> dict[str, list[_Implementation]]:
-    """Of each hook, in the order of the plugins."""
+    """Return the implementations of each hook, in the order of the plugins."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     for each in reversed(loaded):  # pluggy calls the last one first
@@ -250,7 +253,7 @@ def _implementations(
     }
 
 
-def _call(hook: str, kind: Kind, found: pluggy.HookImpl) -> HookCall:
+def _call(hook: str, kind: HookKind, found: pluggy.HookImpl) -> HookCall:
     threaded = kind in EVENT_KINDS and not inspect.iscoroutinefunction(found.function)
     return HookCall(hook, found.function, found.argnames, threaded)
 

@@ -1,7 +1,7 @@
-"""The reference parts of ``docs/plugins.md``, made of the docstrings and signatures.
+"""Generates the reference parts of ``docs/plugins.md`` from docstrings and signatures.
 
-``python -m tornado_chat.plugins.reference_doc docs/plugins.md`` brings the page up to date; a test looks
-whether it is.
+``python -m tornado_chat.plugins.reference_doc docs/plugins.md`` updates the page; a test checks that the page
+is up to date.
 """
 
 import enum
@@ -34,11 +34,11 @@ from tornado_chat.core.types import Kind as ThreadKind
 from tornado_chat.domain.queue import Choice, Ticket, Waiter
 from tornado_chat.plugins.context import CommandContext, Context
 from tornado_chat.plugins.data_keeper import Keeper
-from tornado_chat.plugins.hookspecs import HOOK_KINDS, Hooks, Kind
+from tornado_chat.plugins.hookspecs import HOOK_KINDS, HookKind, Hooks
 
 
-def hooks() -> str:
-    """A heading with the signature and the manual of each hook, by kind."""
+def render_hooks() -> str:
+    """Return a heading with the signature and the description of each hook, by kind."""
     parts = []
     for name, kind in HOOK_KINDS.items():
         function = getattr(Hooks, name)
@@ -47,14 +47,14 @@ def hooks() -> str:
     return "\n\n".join(parts)
 
 
-def kinds() -> str:
-    """A table row for each kind of hook."""
-    rows = [f"| {kind.name.lower().replace('_', ' ')} | {kind.value} |" for kind in Kind]
+def render_kinds() -> str:
+    """Return a table with a row for each kind of hook."""
+    rows = [f"| {kind.name.lower().replace('_', ' ')} | {kind.value} |" for kind in HookKind]
     return "\n".join(["| kind | how it is called |", "| --- | --- |", *rows])
 
 
-def context() -> str:
-    """A list entry for each thing that a plugin may ask of the server."""
+def render_context() -> str:
+    """Return a list entry for each attribute and method of ``Context``."""
     entries = [f"- `context.{name}`: {text}" for name, text in _attributes(Context).items()]
     for name, function in vars(Context).items():
         if callable(function) and not name.startswith("_"):
@@ -65,8 +65,8 @@ def context() -> str:
     return "\n".join(entries)
 
 
-def keeper() -> str:
-    """A list entry for each thing that a plugin's keeper may do."""
+def render_keeper() -> str:
+    """Return a list entry for each method of ``Keeper``."""
     return "\n".join(
         f"- `keeper.{name}{_signature(function)}`: {_docstring(function, '  ')}"
         for name, function in vars(Keeper).items()
@@ -74,8 +74,8 @@ def keeper() -> str:
     )
 
 
-def values() -> str:
-    """A list entry for each value that hooks get or give."""
+def render_values() -> str:
+    """Return a list entry for each type of the hooks' arguments and results."""
     entries = []
     for each in VALUES:
         hints = inspect.get_annotations(each)
@@ -108,21 +108,21 @@ VALUES: Sequence[type] = (
 ENUMS: Sequence[type[enum.Enum]] = (Role, ThreadKind, Action, SessionState, ConversationState)
 
 PARTS: Mapping[str, Callable[[], str]] = {
-    "kinds": kinds,
-    "hooks": hooks,
-    "context": context,
-    "keeper": keeper,
-    "values": values,
+    "kinds": render_kinds,
+    "hooks": render_hooks,
+    "context": render_context,
+    "keeper": render_keeper,
+    "values": render_values,
 }
 
 
 def fill(page: str) -> str:
-    """``page`` with all parts as they are now; each stands between two comments with its name."""
-    for name, made in PARTS.items():
+    """Return ``page`` with all parts regenerated; each part is between two comments with its name."""
+    for name, render in PARTS.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, found, rest = page.partition(begin)
         assert found, f"the page has no {begin}"
-        page = f"{before}{begin}\n\n{made()}\n\n{end}{rest.partition(end)[2]}"
+        page = f"{before}{begin}\n\n{render()}\n\n{end}{rest.partition(end)[2]}"
     return page
 
 
@@ -158,7 +158,7 @@ def _to_markdown(text: str, indent: str) -> str:
 
 
 def _attributes(of: type) -> dict[str, str]:
-    """The texts below annotated attributes."""
+    """Return the docstrings below annotated attributes, by attribute."""
     return {
         name: " ".join(text.split()).replace("``", "`")
         for name, text in re.findall(r'^    (\w+): \w+\n    """(.+?)"""', inspect.getsource(of), re.M | re.S)

@@ -1,8 +1,8 @@
-"""Running one plugin's hooks so that nobody else is hurt.
+"""Runs the hooks of one plugin, isolated from other plugins and the server.
 
-Strategy: an ``async def`` runs as a task that is left behind when its time is over: cancelled, but not
-waited for, as it may ignore that. A ``def`` of an event runs in a thread of the plugin, which is
-left behind in the same way. Any other ``def`` runs right here; that it takes long can only be noted.
+Strategy: an ``async def`` runs as a task. After its timeout the task is cancelled but not awaited, as it may
+ignore the cancellation. A ``def`` of an event runs in a thread of the plugin, and is not awaited after its
+timeout either. Any other ``def`` runs on the loop; a call that takes long can only be counted and logged.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from tornado_chat.plugins.health import PluginHealth
 log = logging.getLogger(__name__)
 
 MAX_QUEUED_EVENTS = 10_000
-"""Events that wait for one plugin. More are not kept."""
+"""Length of a plugin's event queue; further events are dropped."""
 
 SLOW_CALL_SECONDS = 0.1
-"""Seconds that a call may hold up the loop before it is noted."""
+"""Time for which a call may block the loop before it is logged."""
 
 
 class HookCallFailed(Exception):
-    """A call failed; it is logged and counted already."""
+    """A call failed; the failure is logged and counted already."""
 
 
 class HookCall(NamedTuple):
@@ -50,7 +50,7 @@ class HookCall(NamedTuple):
 
 
 class PluginRunner:
-    """One plugin, with its health, its queue of events and its thread."""
+    """Runs one plugin's hooks, with its health, its event queue and its thread."""
 
     def __init__(self, loaded: LoadedPlugin, health: PluginHealth, loop: asyncio.AbstractEventLoop) -> None:
         self.loaded = loaded
@@ -70,8 +70,13 @@ class PluginRunner:
     async def call(
         self, call: HookCall, values: Mapping[str, Any], *, timeout: float | None = None, suspend: bool = True
     ) -> Any:
-        """:raises HookCallFailed: it raised, or did not answer in time.
-        :raises ChatError: it says no, in a way that is for the other side."""
+        """Call an implementation and return its result.
+
+        :arg timeout: seconds; None for the plugin's own ``timeout``.
+        :arg suspend: True if a failure counts towards a suspension.
+        :raises HookCallFailed: the implementation raised, or did not return in time.
+        :raises ChatError: the implementation refuses; the error is meant for the client.
+        """
         try:
             result = (
                 self._thread.run(call, values) if call.runs_in_thread else self._call_on_loop(call, values)
@@ -93,7 +98,7 @@ class PluginRunner:
         return result
 
     def call_sync(self, call: HookCall, values: Mapping[str, Any]) -> Any:
-        """The same for an implementation that does not wait."""
+        """Call a ``def`` implementation on the loop; results and errors as ``call``."""
         try:
             result = self._call_on_loop(call, values)
         except ChatError:
@@ -136,11 +141,14 @@ class PluginRunner:
     # --- events ---
 
     def enqueue(self, call: HookCall, values: Mapping[str, Any]) -> None:
-        """Queue an event. The plugin gets it when it has dealt with those before."""
+        """Queue an event. The plugin gets it after the events before it."""
         if len(self._events) >= MAX_QUEUED_EVENTS:
             self.health.record_skip(call.hook)
             if not self._full:
-                log.error("plugin %s is too slow: events are passed over (counted)", self.loaded.name)
+                log.error(
+                    "plugin %s is too slow: its event queue is full, events are skipped (counted)",
+                    self.loaded.name,
+                )
                 self._full = True
             return
         self._events.append((call, values))
@@ -157,16 +165,16 @@ class PluginRunner:
         self._full = False
 
     async def deliver(self, call: HookCall, values: Mapping[str, Any]) -> None:
-        """Give the plugin one event; what goes wrong is noted, no more."""
+        """Call the plugin with one event; a failure is only recorded."""
         try:
             await self.call(call, values)
         except HookCallFailed:
             pass
-        except ChatError as error:  # an event is no question that could be refused
+        except ChatError as error:  # an event cannot be refused, so this is a failure too
             self.health.record_failure(call.hook, "error", error, suspend=True)
 
     async def finish(self, timeout: float) -> None:
-        """Let the queue become empty, for so many seconds at most."""
+        """Wait until the event queue is empty, for at most ``timeout`` seconds."""
         if self._draining is not None:
             await asyncio.wait({self._draining}, timeout=timeout)
             self._draining.cancel()
@@ -177,7 +185,7 @@ class _CallTimedOut(Exception):
 
 
 class _Thread:
-    """A daemon thread: a call that never ends does not keep the process from ending."""
+    """A daemon thread for calls: a call that never ends does not prevent the end of the process."""
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._name = name
@@ -198,7 +206,7 @@ class _Thread:
     def _run(self) -> None:
         while True:
             call, values, future = self._calls.get()
-            if future.cancelled():  # its time was over before it began
+            if future.cancelled():  # the timeout was over before the call began
                 continue
             result, error = None, None
             try:
@@ -219,7 +227,7 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
 
 
 async def _convert_exit(awaitable: Awaitable[Any]) -> Any:
-    """A plugin must not end the server by ``sys.exit()``."""
+    """Convert ``SystemExit`` to ``RuntimeError``: a plugin must not end the server by ``sys.exit()``."""
     try:
         return await awaitable
     except (SystemExit, KeyboardInterrupt) as error:

@@ -1,4 +1,4 @@
-"""Writing to the database behind the events, without losing what it does not take."""
+"""Asynchronous writes of event hooks, repeated until the database has stored them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from tornado_chat.storage.writer import Transaction
 
 MAX_UNCOMMITTED_WRITES = 500
-"""Writes that wait for their commit before the next event waits too."""
+"""Number of writes without a commit at which the next event has to wait."""
 
-RETRY_SECONDS = 5.0  # seconds until what the database did not take is offered again
+RETRY_SECONDS = 5.0  # pause before a write that failed is tried again
 
 
 class _Write(NamedTuple):
@@ -22,10 +22,10 @@ class _Write(NamedTuple):
 
 
 class WriteBehind:
-    """Hands work to the writer without waiting for its commit, as many share one.
+    """Passes work to the writer without waiting for the commit, so that many writes share one commit.
 
-    For hooks of stored events: the server's note of how far the plugin has got goes the same way,
-    behind the work, so nothing is passed over in a crash. Work that comes twice must do no harm.
+    For hooks of stored events: the server stores the plugin's position in the stream by the same writer,
+    after the work, so no event is skipped after a crash. Work that runs twice must do no harm.
     """
 
     def __init__(self, context: Context) -> None:
@@ -39,19 +39,19 @@ class WriteBehind:
         done: Callable[[], object] = lambda: None,
         failed: Callable[[Exception], object] = lambda error: None,
     ) -> None:
-        """Do ``work`` in the next group commit, and again every 5 seconds until the database takes it.
+        """Run ``work`` in the next group commit, and again every 5 seconds until it is committed.
 
-        Waits only while too much is under way.
+        Waits only while there are too many writes without a commit.
 
         :arg done: called after the commit.
-        :arg failed: told why a commit failed; the server has logged it already.
+        :arg failed: called with the error of each failed commit; the server has logged it already.
         """
         self._write(_Write(work, done, failed))
         if len(self._uncommitted) >= MAX_UNCOMMITTED_WRITES:
             await asyncio.wait(self._uncommitted, return_when=asyncio.FIRST_COMPLETED)
 
     async def finish(self) -> None:
-        """Wait for all commits under way, for ``shutdown``."""
+        """Wait for the running commits, for ``shutdown``."""
         while self._uncommitted:
             await asyncio.wait(self._uncommitted)
 
@@ -68,7 +68,7 @@ class WriteBehind:
     async def _await_commit(self, written: Awaitable[Any], work: _Write) -> None:
         try:
             await written
-        except Exception as error:  # whatever the database has: nothing must be lost for it
+        except Exception as error:  # any error of the database: the work must not be lost
             work.failed(error)
             self._context.spawn(self._retry_later(work))
         else:

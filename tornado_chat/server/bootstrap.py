@@ -40,7 +40,7 @@ def bootstrap(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics)
     """
     # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
     try:
-        plugins = PluginManager(discovery.load(config), loop, metrics)
+        plugins = PluginManager(discovery.load_plugins(config), loop, metrics)
     except ConfigError as error:
         problems = [*error.problems, *find_key_problems(config)]
         raise StartError("\n".join(map(str, problems)), 2) from error

@@ -27,7 +27,7 @@ def _plugin_and_key_problems(config: Config, invalid_sections: Collection[str] =
     found: list[Problem] = []
     if "plugins" not in invalid_sections:
         try:
-            discovery.load(config)
+            discovery.load_plugins(config)
         except ConfigError as error:
             found += error.problems
     return found if "auth" in invalid_sections else [*found, *find_key_problems(config)]

@@ -22,7 +22,7 @@ from tornado_chat.plugins.data_keepers import DataKeepers
 from tornado_chat.services.leadership.db_lease import DatabaseLease
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import retention
-from tornado_chat.storage.retention import Counts
+from tornado_chat.storage.retention import RowCounts
 from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,12 @@ class Write(NamedTuple):
     work: Callable[[Transaction], Any]
 
 
-Steps = Generator[Read | Write, Any, Counts]
+Steps = Generator[Read | Write, Any, RowCounts]
 
 
 def steps(keepers: DataKeepers, before: int) -> Steps:
     """Remove everything from before that time; gives what was removed in the end."""
-    counts: Counts = Counter()
+    counts: RowCounts = Counter()
     for kind in retention.CONVERSATION_TABLES:
         finished = partial(retention.expired_conversations, kind=kind, before=before, limit=PAGE_THREADS)
         last = 0
@@ -76,7 +76,7 @@ def steps(keepers: DataKeepers, before: int) -> Steps:
     return counts
 
 
-def _remove(tx: Transaction, keepers: DataKeepers, threads: list[Thread]) -> tuple[Counts, list[Thread]]:
+def _remove(tx: Transaction, keepers: DataKeepers, threads: list[Thread]) -> tuple[RowCounts, list[Thread]]:
     counts, gone = retention.remove_conversations(tx, threads, MAX_ROWS_PER_TRANSACTION)
     if gone:
         counts += keepers.conversations_removed(tx, gone)
@@ -116,7 +116,7 @@ class Retention:
             await asyncio.wait({self._task})
             await self._lease.release()
 
-    async def run(self) -> Counts:
+    async def run(self) -> RowCounts:
         """Remove everything that is too old now.
 
         :raises Unavailable: the database does not answer; what was removed so far stays removed.

@@ -1,7 +1,7 @@
-"""Support conversations, from the queue to the rating.
+"""Queries for support conversations, from the queue to the rating.
 
-Functions that change something take the writer's ``Transaction``, and change a conversation only
-if it still is in the state and version that they expect.
+Functions that change a conversation take the writer's ``Transaction``, and change the conversation only
+if it is still in the state and version that the caller expects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,13 +35,16 @@ _UNCOUNTED = "SELECT last_seq, rate, feedback FROM support_conversation WHERE id
 
 
 def unfinished(database: pw.Database) -> list[Conversation]:
-    """Everybody who waits or talks, oldest first: what a restart must go on with."""
+    """Return the waiting and active conversations, oldest first: a restarted server continues them."""
     query = _table.select().where(_table.state != ConversationState.ENDED.value).order_by(_table.id)
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
 def change_counts(database: pw.Database) -> dict[int, int]:
-    """Return the number of changes of each unfinished conversation: a tenth of the work of reading all."""
+    """Return the change count of each unfinished conversation, by id.
+
+    This takes a tenth of the time of reading the whole conversations.
+    """
     query = _table.select(_table.id, _table.changes).where(_table.state != ConversationState.ENDED.value)
     return {number: changes or 0 for number, changes in query.tuples().execute(database)}
 
@@ -52,7 +55,7 @@ def get(database: pw.Database, conversation_id: int) -> Conversation | None:
 
 
 def unfinished_of(database: pw.Database, user: Person) -> Conversation | None:
-    """Return the conversation in which a user waits or is served."""
+    """Return the user's waiting or active conversation, if there is one."""
     return _unfinished_of(database, user.key)
 
 
@@ -62,7 +65,7 @@ def _unfinished_of(database: pw.Database, user_key: str) -> Conversation | None:
 
 
 def active_of_waiter(database: pw.Database, waiter: Person) -> list[Conversation]:
-    """The conversations that a waiter has now, oldest first."""
+    """Return the active conversations of a waiter, oldest first."""
     query = _table.select().where(
         (_table.waiter == waiter.key) & (_table.state == ConversationState.ACTIVE.value)
     )
@@ -70,7 +73,7 @@ def active_of_waiter(database: pw.Database, waiter: Person) -> list[Conversation
 
 
 def active_of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[Conversation]:
-    """The conversations that any of these waiters has now, oldest first."""
+    """Return the active conversations of these waiters, oldest first."""
     query = _table.select().where(
         _table.waiter.in_([waiter.key for waiter in waiters])
         & (_table.state == ConversationState.ACTIVE.value)
@@ -79,13 +82,13 @@ def active_of_waiters(database: pw.Database, waiters: Sequence[Person]) -> list[
 
 
 def find_many(database: pw.Database, ids: Sequence[int]) -> list[Conversation]:
-    """Those of ``ids`` that there are."""
+    """Return the existing conversations of ``ids``."""
     query = _table.select().where(_table.id.in_(ids))
     return [_conversation(row) for row in query.dicts().execute(database)]
 
 
 def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
-    """Whether the user is with the waiter at this moment."""
+    """Return True if the waiter and the user have an active conversation."""
     query = _table.select().where(
         (_table.open_user == user.key)
         & (_table.waiter == waiter.key)
@@ -95,14 +98,14 @@ def serves(database: pw.Database, waiter: Person, user: Person) -> bool:
 
 
 def latest_of_user(database: pw.Database, user: Person) -> Conversation | None:
-    """The user's newest conversation, finished or not."""
+    """Return the user's newest conversation, finished or not."""
     query = _table.select().where(_table.user == user.key).order_by(_table.id.desc()).dicts()
     row = query.first(database)
     return _conversation(row) if row else None
 
 
 def ended_of(database: pw.Database, user: Person, before: int | None, limit: int) -> list[Conversation]:
-    """The user's finished conversations with numbers below ``before`` (None: all), newest first."""
+    """Return the user's finished conversations with ids below ``before`` (None: all), newest first."""
     query = _table.select().where((_table.user == user.key) & (_table.state == ConversationState.ENDED.value))
     if before is not None:
         query = query.where(_table.id < before)
@@ -113,9 +116,11 @@ def ended_of(database: pw.Database, user: Person, before: int | None, limit: int
 def join(
     tx: Transaction, user: Person, name: str | None, uuid: str, claims: Mapping[str, Any] | None = None
 ) -> Conversation:
-    """The user's unfinished conversation; a new one, in which it waits, if there is none.
+    """Return the user's unfinished conversation, or create one in which the user waits.
 
-    ``uuid`` is the address of the user in a new one. Two processes that ask at once get the same one.
+    Two processes that call this at the same time get the same conversation.
+
+    :arg uuid: the user's address in a new conversation.
     """
     key = user.key
     found = _unfinished_of(tx.database, key)
@@ -142,7 +147,7 @@ def join(
     ).on_conflict_ignore().execute(tx.database)
     joined = _unfinished_of(tx.database, key)
     assert joined, f"the conversation of {key} vanished"
-    if joined.user_uuid == uuid:  # not the one that another process made at this very moment
+    if joined.user_uuid == uuid:  # otherwise another process has created the conversation at the same moment
         tx.emit(ConversationQueued(joined))
     return joined
 
@@ -221,7 +226,10 @@ def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
 
 
 def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
-    """End a conversation, as ``gone`` has left for good. Ending it twice changes nothing."""
+    """End a conversation. An ended conversation stays as it is.
+
+    :arg gone: the participant who has left for good.
+    """
     current = get(tx.database, conversation_id)
     assert current, f"support conversation {conversation_id} vanished"
     if current.state is ConversationState.ENDED:
@@ -232,7 +240,7 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
 
 def rate(tx: Transaction, conversation_id: int, stars: int, feedback: str | None) -> None:
-    """The user's rating. The last one given counts."""
+    """Store the user's rating, which replaces an earlier one."""
     _table.update(rate=stars, feedback=feedback).where(_table.id == conversation_id).execute(tx.database)
 
 

@@ -1,7 +1,7 @@
-"""Opening the database, and reading it off the loop.
+"""Opening the database, and reading from it outside the event loop.
 
-Each thread has a connection of its own (Peewee keeps them thread-local): the writer thread one,
-each reader thread one.
+The writer thread and each reader thread have a connection of their own (Peewee keeps connections
+thread-local).
 """
 
 import asyncio
@@ -27,20 +27,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SQLITE_SCHEME = "sqlite:///"
-MAX_WAL_BYTES = 64 * 1024 * 1024  # bytes of the write-ahead log that stay on the disk
-CACHE_KIB = 16 * 1024  # KiB of pages that a connection may keep
-CHECKPOINT_PAGES = 4000  # pages of the log after which they are written to their places
+MAX_WAL_BYTES = 64 * 1024 * 1024  # size to which the write-ahead log is truncated after a checkpoint
+CACHE_KIB = 16 * 1024  # size of a connection's page cache
+CHECKPOINT_PAGES = 4000  # pages of the write-ahead log after which it is written into the database
 
 
 def open_database(storage: config.Storage, *, without_timeout: bool = False) -> pw.Database:
-    """The database that ``[storage] url`` names. The folder is made if it is missing.
+    """Return the database of ``[storage] url``. A missing folder of a SQLite file is created.
 
     On SQLite, ``durability = full`` syncs the log at each commit, so that a commit survives a power cut.
     ``normal`` leaves that to the next checkpoint: a crash of the server loses nothing, a power
     cut may lose the last commits. A MySQL server has settings of its own (``mysql_checks``).
 
-    :arg without_timeout: a statement may take what it takes, as of a migration.
-    :raises OSError: the folder cannot be made, or the password not be read.
+    :arg without_timeout: statements have no time limit, for example those of a migration.
+    :raises OSError: the folder cannot be created, or the password file cannot be read.
     :raises ImproperlyConfigured: the driver is missing.
     """
     if mysql_url.is_mysql(storage.url):
@@ -54,13 +54,13 @@ def open_database(storage: config.Storage, *, without_timeout: bool = False) -> 
             "synchronous": storage.durability,
             "busy_timeout": 5000,
             "foreign_keys": 1,
-            # The pages that a commit changes, the ends of conversations, are there already, and are written to their
-            # places once for many commits.
+            # The pages that a commit changes (the ends of conversations) are in the cache already, and are
+            # written into the database once for many commits.
             "cache_size": -CACHE_KIB,
             "wal_autocheckpoint": CHECKPOINT_PAGES,
-            # What is deleted is overwritten, not only forgotten.
+            # The content of deleted rows is overwritten.
             "secure_delete": 1,
-            # A log that grew while a long backup read the database is cut again.
+            # A log that grew while a long backup read the database is truncated again.
             "journal_size_limit": MAX_WAL_BYTES,
         },
     )
@@ -71,10 +71,10 @@ _LookupBatch = tuple[Sequence[_Lookup], asyncio.AbstractEventLoop]
 
 
 class ReaderPool:
-    """A few threads with a connection each, for queries that the loop must not wait for.
+    """A pool of threads with a connection each, for queries that must not block the loop.
 
-    To give a thread work and to be told of the end costs more than to find a row by its key. So such
-    lookups are collected while others are under way, and one thread answers them in one go.
+    Strategy: to hand a query to a thread and its result back costs more than to find a row by its key. So
+    such lookups are collected while others run, and one thread answers them in one batch.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ReaderPool:
         on_failed_lookup: Callable[[], None] = lambda: None,
     ) -> None:
         """
-        :arg timeout_seconds: seconds to wait for a MySQL server that does not answer.
+        :arg timeout_seconds: how long a query is retried on a MySQL server that does not answer.
         :arg on_failed_lookup: called when the database does not answer a lookup.
         """
         self._database = database
@@ -121,13 +121,16 @@ class ReaderPool:
     def look_up(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[T]":
-        """As ``read``, for a query that finds a few rows by their keys, in the order in which it was asked."""
+        """Run a query that finds a few rows by their keys; otherwise as ``read``.
+
+        Lookups are executed in the order of the calls.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._pending_lookups.append((partial(query, self._database, *args, **kwargs), future))
         if len(self._pending_lookups) == 1 and not self._is_looking_up:
             self._is_looking_up = True
-            loop.call_soon(self._submit_lookups, loop)  # with all that are asked in this turn of the loop
+            loop.call_soon(self._submit_lookups, loop)  # with all lookups of this iteration of the loop
         return future
 
     def _submit_lookups(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -138,7 +141,7 @@ class ReaderPool:
         self._lookup_batches.put((lookups, loop))
 
     def _run_lookups(self) -> None:
-        """What the thread does until it is told to end."""
+        """Answer batches of lookups until None arrives, then close the thread's connection."""
         for lookups, loop in iter(self._lookup_batches.get, None):
             self._answer_lookups(lookups, loop)
         self._database.close()
@@ -149,9 +152,9 @@ class ReaderPool:
         for query, _ in lookups:
             try:
                 answers.append((self._query_with_retries(query, until), None))
-            except Exception as error:  # it is raised where it was asked
+            except Exception as error:  # it is raised in the caller
                 answers.append((None, error))
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits any more
             loop.call_soon_threadsafe(self._deliver_answers, lookups, answers, loop)
 
     def _deliver_answers(
@@ -164,7 +167,7 @@ class ReaderPool:
         if self._is_looking_up:
             self._submit_lookups(loop)
         for (_, future), (answer, error) in zip(lookups, answers, strict=True):
-            if future.done():  # who asked is gone
+            if future.done():  # the caller was cancelled
                 continue
             if isinstance(error, pw.PeeweeException):
                 unavailable = Unavailable("database_away")
@@ -177,7 +180,7 @@ class ReaderPool:
                 future.set_result(answer)
 
     def _query_with_retries(self, query: Callable[[], T], until: float) -> T:
-        """A connection that is gone is replaced, and the question asked again: it changes nothing."""
+        """Run a query, again on a new connection if the connection is lost: a query changes no data."""
         database = self._database
         if not isinstance(database, MysqlDatabase):
             return query()
@@ -187,10 +190,10 @@ class ReaderPool:
                 return query()
             except pw.PeeweeException as error:
                 database.drop_connection()
-                gone = classify_error(error) in (ErrorKind.LOST, ErrorKind.AWAY)
-                if not gone or time.monotonic() + pause > until or self._closing.wait(pause):
+                is_outage = classify_error(error) in (ErrorKind.LOST, ErrorKind.AWAY)
+                if not is_outage or time.monotonic() + pause > until or self._closing.wait(pause):
                     raise
-        raise AssertionError("pauses do not end")
+        raise AssertionError("retry_pauses() has no end")
 
     def close(self) -> None:
         """Close every thread's connection, then the threads."""
@@ -198,13 +201,14 @@ class ReaderPool:
         self._lookup_batches.put(None)
         if self._lookup_thread is not None:
             self._lookup_thread.join()
-        # The barrier keeps each thread busy until all have come, so each closes its own.
+        # The barrier keeps each thread busy until all threads have reached it, so each closes its own
+        # connection.
         barrier = threading.Barrier(self._threads)
 
-        def close_mine() -> None:
+        def close_connection() -> None:
             barrier.wait()
             self._database.close()
 
         for _ in range(self._threads):
-            self._pool.submit(close_mine)
+            self._pool.submit(close_connection)
         self._pool.shutdown(wait=True)

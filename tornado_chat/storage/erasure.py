@@ -1,8 +1,8 @@
-"""Erasing one person: what they said, what names them, what was kept for them.
+"""Erasure of one person: messages, names, and rows that were stored for the person.
 
-The conversations stay, for the others who took part: a message of the person becomes a note that it
-was erased, so that no number is missing, and the person becomes somebody without a name. Somebody
-else in each conversation: that they were the same person is erased too.
+The conversations stay, for the other participants: a message of the person becomes a note that it was
+erased, so that no sequence number is missing, and the person is replaced by an anonymous key. The key
+differs in each conversation, so that the conversations cannot be linked to one person.
 """
 
 import secrets
@@ -17,7 +17,7 @@ from tornado_chat.storage.writer import Transaction
 
 
 class ErasureEffect(NamedTuple):
-    """What was done to how many rows of a table."""
+    """A table and the change made to some of its rows: the key under which the rows are counted."""
 
     table: str
     what: str
@@ -25,43 +25,47 @@ class ErasureEffect(NamedTuple):
 
 EMPTIED, ANONYMIZED, DELETED = "emptied", "made anonymous", "deleted"
 
-Counts = Counter[ErasureEffect]
+ErasureCounts = Counter[ErasureEffect]
+"""Changed rows by table and change."""
 
 
-def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombstone: str) -> Counts:
-    """Take the person out of a finished conversation.
+def erase_conversation(tx: Transaction, person: Person, thread: Thread, tombstone: str) -> ErasureCounts:
+    """Erase the person from a finished conversation.
 
-    :arg tombstone: stands in the place of what they said.
+    :arg tombstone: the text that replaces the text of each of the person's messages.
     """
-    nobody = _anonymous_key(person.role)
+    anonymous = _anonymous_key(person.role)
     message = models.Message
-    counts: Counts = Counter()
+    counts: ErasureCounts = Counter()
     counts[ErasureEffect("message", EMPTIED)] = (
-        message.update(text=tombstone, media="text", client_id=None, sender=nobody)
+        message.update(text=tombstone, media="text", client_id=None, sender=anonymous)
         .where(_in_thread(message, thread) & (message.sender == person.key))
         .execute(tx.database)
     )
     table = retention.CONVERSATION_TABLES[thread.kind]
     row = table.select().where(table.id == thread.id).dicts().first(tx.database)
-    changes = _anonymizing_changes(thread.kind, row, person, nobody) if row else {}
+    changes = _anonymizing_changes(thread.kind, row, person, anonymous) if row else {}
     if changes:
         table.update(**changes).where(table.id == thread.id).execute(tx.database)
         counts[ErasureEffect(table._meta.table_name, ANONYMIZED)] = 1
     return +counts
 
 
-def remove_conversation(tx: Transaction, thread: Thread, max_messages: int) -> tuple[Counts, bool]:
-    """Take out a finished conversation altogether; False if more than ``max_messages`` messages were in it."""
-    removed, gone = retention.remove_conversations(tx, [thread], max_messages)
-    return Counter({ErasureEffect(table, DELETED): rows for table, rows in removed.items()}), bool(gone)
+def remove_conversation(tx: Transaction, thread: Thread, max_messages: int) -> tuple[ErasureCounts, bool]:
+    """Remove at most ``max_messages`` messages of a finished conversation, and its row if no message is left.
 
-
-def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()) -> Counts:
-    """Take the person out of everything that is not a conversation of theirs.
-
-    :arg counted: conversations that were removed, and taken back, with what was received and read in them.
+    The second result is True if the conversation is removed completely.
     """
-    counts: Counts = Counter()
+    removed, threads = retention.remove_conversations(tx, [thread], max_messages)
+    return Counter({ErasureEffect(table, DELETED): rows for table, rows in removed.items()}), bool(threads)
+
+
+def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()) -> ErasureCounts:
+    """Erase the person from all tables except those of the person's own conversations.
+
+    :arg counted: conversations whose receipts and read marks a dry run has counted already, and rolled back.
+    """
+    counts: ErasureCounts = Counter()
     inbox, notification, support = models.Inbox, models.Notification, models.SupportConversation
     inbox_id = inbox.select(inbox.id).where(inbox.owner == person.key).scalar(tx.database)
     if inbox_id is not None:
@@ -71,8 +75,8 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
         ids = [id for (id,) in query.tuples().execute(tx.database)]
         retention.delete_rows(tx, notification, ids)
         counts[ErasureEffect("notification", DELETED)] = len(ids)
-        # Its number must not become another's: a socket of the person's may still listen to it. The
-        # owner is no person of any role, so nobody takes it for somebody who can be notified.
+        # The inbox's id must not be used for another person: a socket of this person may still be subscribed
+        # to it. The new owner has no role that exists, so the inbox belongs to no person who can be notified.
         inbox.update(owner=f"erased:{secrets.token_hex(8)}").where(inbox.id == inbox_id).execute(tx.database)
         counts[ErasureEffect("inbox", ANONYMIZED)] = 1
     for marks in (models.Receipt, models.ReadMark):
@@ -91,16 +95,18 @@ def erase_rest(tx: Transaction, person: Person, counted: Collection[Thread] = ()
     return +counts
 
 
-def _erase_account(tx: Transaction, person: Person) -> Counts:
-    """Remove the person's account, and sign it out. That it was this person's stays, as with any that is
-    removed: nobody else is to become the person.
+def _erase_account(tx: Transaction, person: Person) -> ErasureCounts:
+    """Remove the person's account and sign it out.
+
+    The row keeps role and person id, as with any removed account, so that no other account gets the same
+    person.
     """
     account, session = models.StaffAccount, models.StaffSession
     mine = (account.role == person.role.value) & (account.person_id == person.id)
     query = account.select(account.id, account.removed).where(
         mine & ~account.name.startswith(ERASED_NAME_PREFIX)
     )
-    counts: Counts = Counter()
+    counts: ErasureCounts = Counter()
     for id, removed in list(query.tuples().execute(tx.database)):
         counts[ErasureEffect("staff_session", DELETED)] += (
             session.delete().where(session.account == id).execute(tx.database)
@@ -116,17 +122,20 @@ def _erase_account(tx: Transaction, person: Person) -> Counts:
     return counts
 
 
-def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, nobody: str) -> dict[str, Any]:
-    """The columns that say something of the person."""
+def _anonymizing_changes(kind: Kind, row: dict[str, Any], person: Person, anonymous: str) -> dict[str, Any]:
+    """Return new values for the columns of a conversation's row that hold personal data of the person.
+
+    :arg anonymous: the key that replaces the person's key.
+    """
     changes: dict[str, Any] = {}
-    asking, helping = PARTICIPANT_COLUMNS[kind]
-    if row[asking] == person.key:
-        changes |= {asking: nobody, f"{asking}_name": None}
+    client, agent = PARTICIPANT_COLUMNS[kind]
+    if row[client] == person.key:
+        changes |= {client: anonymous, f"{client}_name": None}
         if kind is not Kind.RECORD:
-            changes["feedback"] = None  # the asker's own words; the stars say nothing of anybody
+            changes["feedback"] = None  # the client's own words; the number of stars is no personal data
         changes |= {Kind.SESSION: {"appointment_id": None}, Kind.SUPPORT: {"claims": None}}.get(kind, {})
-    if row[helping] == person.key:
-        changes |= {helping: nobody, f"{helping}_name": None}
+    if row[agent] == person.key:
+        changes |= {agent: anonymous, f"{agent}_name": None}
     if kind is Kind.SUPPORT and person.role is Role.WAITER:
         changes["reason"] = None  # a sentence, which may name the waiter
     return changes

@@ -1,4 +1,4 @@
-"""Transactions of a command, which is a process of its own beside the server."""
+"""Transactions of a command, which runs in its own process beside the server."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,11 +10,11 @@ from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
 
-LOCK_TIMEOUT_SECONDS = 60  # seconds that a command waits for its turn: the server writes all the time
+LOCK_TIMEOUT_SECONDS = 60  # how long a command waits for SQLite's write lock: the server writes all the time
 
 
 def raise_lock_timeout(database: pw.Database) -> None:
-    """Wait longer for a lock than the server does: people would rather wait than call again."""
+    """Make a command wait longer for a lock than the server does: operators prefer a wait to a failure."""
     if isinstance(database, pw.SqliteDatabase):
         database.execute_sql(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000}")  # type: ignore[no-untyped-call]
 
@@ -26,11 +26,11 @@ def run_transaction(
     dry_run: bool = False,
     clock: Callable[[], int] = now_microseconds,
 ) -> T:
-    """Run ``work`` in a transaction of its own. Nobody hears of its events.
+    """Run ``work`` in its own transaction and return its result. The events of ``work`` are not published.
 
-    :arg dry_run: take everything back in the end.
+    :arg dry_run: roll the transaction back at the end.
     """
-    # IMMEDIATE as in the writer: waiting for SQLite's write lock later could fail.
+    # IMMEDIATE as in the writer: waiting for SQLite's write lock later in the transaction could fail.
     begin = ("IMMEDIATE",) if isinstance(database, pw.SqliteDatabase) else ()
     with database.atomic(*begin) as transaction:
         result = work(Transaction(database, clock()))

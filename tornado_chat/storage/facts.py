@@ -1,4 +1,4 @@
-"""What is in a database: how many rows, of what time, and how large it is on the disk."""
+"""Description of a database: numbers of rows, times of messages, migrations, and size on the disk."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,12 @@ from tornado_chat.storage import models, retention, schema
 
 
 class SqliteFileInfo(msgspec.Struct, frozen=True):
-    """A SQLite file; all sizes in bytes. ``free`` is inside it, for new rows."""
+    """A SQLite file; all sizes in bytes.
+
+    :ivar size: the database file.
+    :ivar log: the write-ahead log.
+    :ivar free: unused space inside the database file.
+    """
 
     size: int
     log: int
@@ -20,9 +25,17 @@ class SqliteFileInfo(msgspec.Struct, frozen=True):
 
 
 class DatabaseInfo(msgspec.Struct, frozen=True):
-    """``first`` and ``last`` are the times of messages, in microseconds since 1970.
+    """Facts about a database.
 
-    ``rows`` are those of the server's tables, ``other_rows`` those of all others: plugins'.
+    :ivar kind: name and version of the database system.
+    :ivar migrations: names of the applied migrations.
+    :ivar missing: names of migrations that this version has and the database lacks.
+    :ivar unknown: names of migrations that a newer version applied.
+    :ivar rows: numbers of rows of the server's tables.
+    :ivar other_rows: numbers of rows of all other tables, which belong to plugins.
+    :ivar first: time of the first message, in microseconds since 1970.
+    :ivar last: time of the last message.
+    :ivar file: None if the database is no SQLite file.
     """
 
     kind: str
@@ -37,23 +50,23 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
 
 
 def describe(database: pw.Database) -> DatabaseInfo:
-    """:raises peewee.PeeweeException: it cannot be read."""
-    found = schema.status(database)
-    there = set(database.get_tables())
-    ours = {model._meta.table_name: model for model in models.TABLES if model._meta.table_name in there}
-    others = sorted(there.difference(ours, (schema.HISTORY_TABLE,)))
+    """Read the facts about a database. :raises peewee.PeeweeException: the database cannot be read."""
+    migrations = schema.migration_status(database)
+    tables = set(database.get_tables())
+    ours = {model._meta.table_name: model for model in models.TABLES if model._meta.table_name in tables}
+    others = sorted(tables.difference(ours, (schema.HISTORY_TABLE,)))
     first, last = None, None
     message = models.Message
     if message._meta.table_name in ours:
-        # Ids ascend with time: the ends of the table are quicker to find than the least and the greatest time.
+        # Ids ascend with time, and the ends of the table are found faster than the least and greatest time.
         real = message.select(message.time).where(message.kind > 0)
         first = real.order_by(message.id).limit(1).scalar(database)
         last = real.order_by(message.id.desc()).limit(1).scalar(database)
     return DatabaseInfo(
         kind=_kind(database),
-        migrations=[name for name, applied in found if applied],
-        missing=[name for name, applied in found if not applied],
-        unknown=schema.unknown(database),
+        migrations=[name for name, applied in migrations if applied],
+        missing=[name for name, applied in migrations if not applied],
+        unknown=schema.unknown_migrations(database),
         rows={name: retention.count_rows(database, model) for name, model in ours.items()},
         other_rows={name: _count(database, name) for name in others},
         first=first,
@@ -74,7 +87,7 @@ def _kind(database: pw.Database) -> str:
 
 
 def _file(database: pw.SqliteDatabase) -> SqliteFileInfo:
-    # Of the database itself: the name it was opened by may be an address.
+    # The path is read from the database, since the name by which it was opened may be a URI.
     path = Path(_first(database, "PRAGMA database_list")[2])
     log = path.with_name(path.name + "-wal")
     free, page = (int(_first(database, f"PRAGMA {name}")[0]) for name in ("freelist_count", "page_size"))

@@ -1,4 +1,4 @@
-"""Whether the database takes writes, and how large it is."""
+"""Health of the database: whether it accepts writes, and its size."""
 
 import os
 
@@ -9,20 +9,20 @@ from tornado_chat.storage.writer import Transaction
 
 
 def probe_write(tx: Transaction) -> None:
-    """Really write something: only that tells a full disk from a healthy one."""
+    """Write a row: only a real write fails on a full disk."""
     query = Receipt.replace(kind=0, thread_id=0, reader="probe", seq=tx.now)  # type: ignore[no-untyped-call]
     query.execute(tx.database)
 
 
-def size(database: pw.Database) -> int | None:
-    """Bytes of the database with its write-ahead log; None if it is no file here."""
+def database_bytes(database: pw.Database) -> int | None:
+    """Return the size of a SQLite file with its write-ahead log; None for other databases."""
     if not isinstance(database, pw.SqliteDatabase):
         return None
-    path, found = str(database.database), 0
+    path, total = str(database.database), 0
     for suffix in ("", "-wal"):
         try:
-            found += os.stat(path + suffix).st_size
+            total += os.stat(path + suffix).st_size
         except OSError:
             if not suffix:
                 return None
-    return found
+    return total

@@ -1,4 +1,4 @@
-"""Taking all rows of one database over into another, of whatever kind the two are."""
+"""Copying all rows of one database into another; each may be SQLite or MySQL."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -8,19 +8,19 @@ import peewee as pw
 
 from tornado_chat.storage import models
 
-PROCESS_TABLES = (models.Writer, models.Lease)
-"""Tables that say what runs at the moment; they are left out."""
+PROCESS_TABLES = (models.WriterProcess, models.Lease)
+"""Tables about the processes that run at the moment; they are not copied."""
 
 COPIED_MODELS = tuple(model for model in models.TABLES if model not in PROCESS_TABLES)
-CHUNK_ROWS = 500  # rows of one statement and transaction
+CHUNK_ROWS = 500  # rows in one statement and transaction
 
 
 class TargetNotEmpty(Exception):
-    """There is something in the database that was to take everything: a table's name."""
+    """The target database is not empty. The argument is the name of a table with rows."""
 
 
 class IncompleteCopy(Exception):
-    """A table did not arrive as it was, in a sentence."""
+    """A table of the target has another number of rows than the source. The argument is a sentence."""
 
 
 def import_database(
@@ -29,26 +29,26 @@ def import_database(
     plugin_models: Sequence[type[pw.Model]] = (),
     on_copied: Callable[[int], object] = lambda rows: None,
 ) -> dict[str, int]:
-    """Copy every row of ``source``, as it is at this moment, with its id. Returns rows by table.
+    """Copy every row of ``source``, as of one moment, with its id. Returns the number of rows by table.
 
-    Both have the schema of this version. It is not one transaction: when it fails, ``target`` has to be
-    emptied before the next attempt.
+    Both databases have the schema of this version. The copy is not one transaction: after a failure,
+    ``target`` has to be emptied before the next attempt.
 
-    :arg plugin_models: models of plugins.
-    :arg on_copied: called after each portion, with its rows.
-    :raises TargetNotEmpty: nothing was done.
-    :raises IncompleteCopy: not everything has arrived.
+    :arg plugin_models: models of the plugins' tables.
+    :arg on_copied: called after each chunk, with its number of rows.
+    :raises TargetNotEmpty: a table of ``target`` has rows; nothing was copied.
+    :raises IncompleteCopy: a table of ``target`` has another number of rows than were copied.
     """
     tables = pw.sort_models([*COPIED_MODELS, *plugin_models])  # type: ignore[attr-defined]  # absent from the stubs
     for model in tables:
         if model.select().exists(target):
             raise TargetNotEmpty(model._meta.table_name)
     counts: dict[str, int] = {}
-    with source.atomic():  # so that all is read of one moment
-        there = set(source.get_tables())
+    with source.atomic():  # so that all rows are read as of one moment
+        source_tables = set(source.get_tables())
         for model in tables:
             name = model._meta.table_name
-            counts[name] = _copy(source, target, model, on_copied) if name in there else 0
+            counts[name] = _copy(source, target, model, on_copied) if name in source_tables else 0
     for model in tables:
         name = model._meta.table_name
         arrived = model.select().count(target)
@@ -63,9 +63,9 @@ def _copy(
     fields = model._meta.sorted_fields
     rows: Iterator[tuple[Any, ...]] = iter(model.select(*fields).tuples().iterator(source))
     count = 0
-    while portion := list(islice(rows, CHUNK_ROWS)):
+    while chunk := list(islice(rows, CHUNK_ROWS)):
         with target.atomic():
-            model.insert_many(portion, fields=fields).execute(target)
-        count += len(portion)
-        on_copied(len(portion))
+            model.insert_many(chunk, fields=fields).execute(target)
+        count += len(chunk)
+        on_copied(len(chunk))
     return count

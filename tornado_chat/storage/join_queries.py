@@ -1,4 +1,4 @@
-"""All that a socket wants to know when it opens, in one go."""
+"""The queries of a socket that joins: its inbox or room, with the items it has missed, in one call."""
 
 from typing import Generic, NamedTuple, TypeVar
 
@@ -10,7 +10,7 @@ from tornado_chat.storage.raw_sql import fetch_rows
 
 Item = TypeVar("Item", Message, Notification)
 
-# One row, whether there is a receipt or not.
+# Selects one row, with or without a receipt.
 _INBOX = (
     "SELECT i.id, i.last_seq, r.seq FROM inbox i"
     " LEFT JOIN receipt r ON r.kind = ? AND r.thread_id = i.id AND r.reader = i.owner WHERE i.owner = ?"
@@ -18,10 +18,10 @@ _INBOX = (
 
 
 class MissedItems(NamedTuple, Generic[Item]):
-    """Where a reader of a thread stands.
+    """The items of a thread that a reader has not received.
 
-    :ivar receipt: up to which ``seq`` everything has arrived; None before the first receipt.
-    :ivar items: the first page of what follows, oldest first.
+    :ivar receipt: the ``seq`` up to which everything has arrived; None before the first receipt.
+    :ivar items: the first page of the items after it, oldest first.
     """
 
     receipt: int | None
@@ -31,7 +31,7 @@ class MissedItems(NamedTuple, Generic[Item]):
 def load_inbox(
     database: pw.Database, owner: Person, limit: int
 ) -> tuple[Thread, MissedItems[Notification]] | None:
-    """The owner's inbox, if there is one yet, and what has not arrived."""
+    """Return the owner's inbox and the missed notifications; None if there is no inbox yet."""
     rows = fetch_rows(database, _INBOX, Kind.INBOX.value, owner.key)
     if not rows:
         return None
@@ -45,7 +45,7 @@ def load_inbox(
 def load_room(
     database: pw.Database, thread: Thread, reader: Person, limit: int
 ) -> tuple[Room, MissedItems[Message]]:
-    """The room, and what has not arrived.
+    """Return the room and the messages that the reader has missed.
 
     :raises NotFound: there is no such session or record.
     """

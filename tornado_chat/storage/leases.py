@@ -1,7 +1,7 @@
-"""What only one process at a time may do, by a row with its name and an end.
+"""Database leases: a named row gives one process the exclusive right to a task until a time.
 
-Whoever holds one extends it; who dies lets it run out. Processes go by their own clocks: those of machines that share a
-database have to agree to a second or two.
+The holder extends its lease; the lease of a process that died runs out. Each process uses its own clock, so
+the clocks of machines that share a database have to agree to a second or two.
 """
 
 import peewee as pw
@@ -11,20 +11,20 @@ from tornado_chat.storage.writer import Transaction
 
 
 def is_available(database: pw.Database, name: str, holder: str, now: int) -> bool:
-    """Whether it is worth while to ``acquire`` it, which locks the row. :arg now: in microseconds."""
+    """Return True if ``acquire``, which locks the row, can succeed. :arg now: microseconds since 1970."""
     lease = models.Lease
     row = lease.select(lease.holder, lease.until).where(lease.name == name).tuples().first(database)
     return row is None or row[0] == holder or row[1] < now
 
 
 def is_any_held(database: pw.Database, prefix: str, now: int) -> bool:
-    """Whether somebody holds one whose name begins with ``prefix``. :arg now: in microseconds."""
+    """Return True if a lease whose name begins with ``prefix`` is held. :arg now: microseconds since 1970."""
     lease = models.Lease
     return bool(lease.select().where(lease.name.startswith(prefix) & (lease.until > now)).exists(database))
 
 
 def acquire(tx: Transaction, name: str, holder: str, seconds: float) -> bool:
-    """Whether it is ``holder``'s from now on, or still."""
+    """Take or extend the lease ``name``. Return True if ``holder`` has it for ``seconds`` from now on."""
     lease = models.Lease
     until = tx.now + round(seconds * 1_000_000)
     mine = (lease.name == name) & ((lease.holder == holder) | (lease.until < tx.now))
@@ -35,6 +35,6 @@ def acquire(tx: Transaction, name: str, holder: str, seconds: float) -> bool:
 
 
 def release(tx: Transaction, name: str, holder: str) -> None:
-    """Somebody else may have it at once."""
+    """Give the lease up, so that another process can take it at once."""
     lease = models.Lease
     lease.update(until=0).where((lease.name == name) & (lease.holder == holder)).execute(tx.database)

@@ -1,6 +1,6 @@
-"""Storing and reading what was said.
+"""Storing and reading messages.
 
-The append is the hot path of the whole server, so it speaks SQL through the cursor: building
+The append is the hot path of the whole server, so it executes SQL through the cursor: building
 the same queries with Peewee costs many times as much as running them.
 """
 
@@ -28,10 +28,10 @@ from tornado_chat.storage.raw_sql import fetch_rows
 
 T = TypeVar("T")
 ClientIdKey = tuple[int, int, str, str | None]
-"""Kind, thread, sender and the id that the sender's client gave."""
+"""Kind, thread id, sender key and the message id that the sender's client chose."""
 
 MAX_QUERY_ITEMS = 128
-"""Values in one list, conditions in one query."""
+"""Largest number of values in one list and of conditions in one query."""
 
 _SELECT_MESSAGES = (
     "SELECT seq, sender, text, time, media, client_id FROM message WHERE kind = ? AND thread_id = ?"
@@ -43,10 +43,10 @@ OPEN_ROOM_STATES = (SessionState.READY, SessionState.ACTIVE)
 class AppendRequest(msgspec.Struct, frozen=True, gc=False):
     """A message to be stored.
 
-    A ``client_id`` that the sender has used in this thread before makes it a resend, which is
+    A ``client_id`` that the sender has used in this thread before makes the message a resend, which is
     not stored again. With ``same_text_only`` that holds only if the text is the same too: the
-    support seed asks for an id in every frame without saying that it must be unique, and a
-    message of a client that counts anew after a reload must not be taken for an old one.
+    support seed requires an id in every frame without saying that it must be unique, so a client may
+    count from the start again after a reload, and its new message must not be taken for an old one.
     """
 
     thread: Thread
@@ -61,10 +61,10 @@ AppendOutcome = tuple[AppendResult, Message | DuplicateMessage] | ChatError
 
 
 class MessageAppender:
-    """The append, prepared for one database; used on the writer thread only.
+    """Appends batches of messages to one database; used on the writer thread only.
 
-    A few statements take the whole batch, however many threads it is for: a server at the other end
-    of a socket answers one question after the other.
+    Strategy: a few statements store the whole batch, for any number of threads, because a database server
+    at the other end of a socket answers one statement after the other.
     """
 
     def __init__(self, database: pw.Database) -> None:
@@ -82,13 +82,15 @@ class MessageAppender:
     def append(self, appends: Sequence[AppendRequest], now: int) -> list[AppendOutcome]:
         """Store the messages in order, inside the caller's transaction.
 
-        Each outcome is what the sender learns and what is to be told of it, or the error: the
-        thread has ended. ``now`` is the time they all get.
+        :arg now: the time that all messages get, in microseconds since 1970.
+        :return: for each request the result for its sender and the event to publish, or the error
+            ``Conflict`` if the thread has ended.
         """
         cursor = self._database.cursor()  # type: ignore[no-untyped-call]  # absent from the stubs
-        # First the locks, which order the writers of all processes; then what is there already.
+        # The locks come first, since they order the writers of all processes; then stored resends are looked
+        # up.
         before = self._lock(cursor, {append.thread for append in appends})
-        known = self._known(cursor, appends)
+        known = self._find_stored(cursor, appends)
         last = dict(before)
         outcomes: list[AppendOutcome] = []
         rows = []
@@ -121,52 +123,55 @@ class MessageAppender:
             if client_id is not None:
                 known[key] = (seq, now, text)
         if rows:
-            rows.sort()  # what goes to the same place of an index goes there together
+            rows.sort()  # rows that belong to the same page of an index are inserted together
             cursor.executemany(self._insert, rows)
             self._advance(cursor, {thread: last[thread] - before[thread] for thread in before})
         return outcomes
 
     def _lock(self, cursor: Any, threads: set[Thread]) -> dict[Thread, int]:
-        """The last number of each thread that takes messages, which nobody else changes from now on.
+        """Lock the threads that accept messages and return the last ``seq`` of each.
 
-        The condition is the last word on that, whoever ended the thread and in whichever process.
+        No other transaction changes these numbers until this one ends. The SQL condition decides whether
+        a thread accepts messages, regardless of which process ended the thread.
         """
         last = {}
         for kind, ids in _by_kind(threads):
             table, condition = _THREAD_TABLES[kind]
             marks = ", ".join([self._mark] * len(ids))
             cursor.execute(
-                f"SELECT id, last_seq FROM {_table_name(table)} WHERE id IN ({marks}) AND {condition}{self._for_update}",  # noqa: S608
+                f"SELECT id, last_seq FROM {_table_name(table)} "  # noqa: S608
+                f"WHERE id IN ({marks}) AND {condition}{self._for_update}",
                 ids,
             )
             for id, seq in cursor.fetchall():
                 last[Thread(kind, id)] = seq
         return last
 
-    def _advance(self, cursor: Any, more: Mapping[Thread, int]) -> None:
-        """One statement for all threads of a kind that got equally many messages."""
-        for count in set(more.values()) - {0}:
-            for kind, ids in _by_kind(thread for thread, got in more.items() if got == count):
+    def _advance(self, cursor: Any, new_messages: Mapping[Thread, int]) -> None:
+        """Raise ``last_seq`` by one statement for all threads of a kind that got equally many messages."""
+        for count in set(new_messages.values()) - {0}:
+            for kind, ids in _by_kind(thread for thread, got in new_messages.items() if got == count):
                 marks = ", ".join([self._mark] * len(ids))
                 cursor.execute(
-                    f"UPDATE {_table_name(_THREAD_TABLES[kind][0])} SET last_seq = last_seq + {self._mark} WHERE id IN ({marks})",  # noqa: S608
+                    f"UPDATE {_table_name(_THREAD_TABLES[kind][0])} "  # noqa: S608
+                    f"SET last_seq = last_seq + {self._mark} WHERE id IN ({marks})",
                     [count, *ids],
                 )
 
-    def _known(
+    def _find_stored(
         self, cursor: Any, appends: Sequence[AppendRequest]
     ) -> dict[ClientIdKey, tuple[int, int, str]]:
-        """What is stored under the ids of ``appends``: number, time and text."""
+        """Return ``seq``, time and text of the messages stored under the client ids of ``appends``."""
         keys = {
             (append.thread.kind.value, append.thread.id, append.sender.key, append.client_id)
             for append in appends
             if append.client_id is not None
         }
         known = {}
-        for portion in chunks(list(keys), MAX_QUERY_ITEMS):
-            some = _pad_to_power_of_two(portion)
+        for chunk in chunks(list(keys), MAX_QUERY_ITEMS):
+            padded = _pad_to_power_of_two(chunk)
             cursor.execute(
-                self._find + " OR ".join([self._same] * len(some)), [part for key in some for part in key]
+                self._find + " OR ".join([self._same] * len(padded)), [part for key in padded for part in key]
             )
             for row in cursor.fetchall():
                 known[row[:4]] = row[4:]
@@ -174,21 +179,27 @@ class MessageAppender:
 
 
 def _pad_to_power_of_two(values: Sequence[T]) -> Sequence[T]:
-    """The last one again and again, up to a power of two: of so few statements, a database that keeps them
-    prepared knows each again, and to prepare one takes longer than to run it."""
+    """Repeat the last value until the length is a power of two.
+
+    So there are only a few different statements. SQLite keeps them prepared, and preparing a statement takes
+    longer than running it.
+    """
     full: int = 1 << (len(values) - 1).bit_length()
     return [*values, *[values[-1]] * (full - len(values))]
 
 
 def _by_kind(threads: Iterable[Thread]) -> Iterator[tuple[Kind, Sequence[int]]]:
-    """In an order that is the same for all writers, so that they do not wait for each other in a circle. Padded."""
-    for kind, some in groupby(sorted(threads), lambda thread: thread.kind):
-        for ids in chunks([thread.id for thread in some], MAX_QUERY_ITEMS):
+    """Yield the ids of ``threads`` by kind, in padded chunks.
+
+    The order is the same for all writers, so that their row locks do not make a deadlock.
+    """
+    for kind, of_kind in groupby(sorted(threads), lambda thread: thread.kind):
+        for ids in chunks([thread.id for thread in of_kind], MAX_QUERY_ITEMS):
             yield kind, _pad_to_power_of_two(ids)
 
 
 def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[Message]:
-    """The messages of ``thread`` that follow ``seq``, oldest first."""
+    """Return the first ``limit`` messages of ``thread`` after ``seq``, oldest first."""
     rows = fetch_rows(
         database,
         f"{_SELECT_MESSAGES} AND seq > ? ORDER BY seq LIMIT ?",
@@ -201,15 +212,15 @@ def after(database: pw.Database, thread: Thread, seq: int, limit: int) -> list[M
 
 
 def before(database: pw.Database, thread: Thread, seq: int | None, limit: int) -> list[Message]:
-    """The last messages before ``seq`` (None: the newest), oldest first."""
-    which, values = ("", ()) if seq is None else ("AND seq < ? ", (seq,))
-    newest_first = f"{_SELECT_MESSAGES} {which}ORDER BY seq DESC LIMIT ?"
+    """Return the last ``limit`` messages before ``seq`` (None: the newest), oldest first."""
+    condition, values = ("", ()) if seq is None else ("AND seq < ? ", (seq,))
+    newest_first = f"{_SELECT_MESSAGES} {condition}ORDER BY seq DESC LIMIT ?"
     rows = fetch_rows(database, newest_first, thread.kind.value, thread.id, *values, limit)
     return _messages(thread, reversed(rows))
 
 
 def last_before(database: pw.Database, thread: Thread, time: int) -> int:
-    """The ``seq`` of the last message that was stored before ``time``; 0 if there is none."""
+    """Return the ``seq`` of the last message that was stored before ``time``; 0 if there is none."""
     m = models.Message
     query = m.select(m.seq).where(
         (m.kind == thread.kind.value) & (m.thread_id == thread.id) & (m.time < time)
@@ -219,12 +230,12 @@ def last_before(database: pw.Database, thread: Thread, time: int) -> int:
 
 
 def _messages(thread: Thread, rows: Iterable[tuple[Any, ...]]) -> list[Message]:
-    people: dict[str, Person] = {}  # who speak: mostly two
+    senders: dict[str, Person] = {}  # a thread has mostly two senders, so each key is parsed once
     found = []
     for seq, sender, text, time, media, client_id in rows:
-        person = people.get(sender)
+        person = senders.get(sender)
         if person is None:
-            person = people[sender] = Person.from_key(sender)
+            person = senders[sender] = Person.from_key(sender)
         found.append(Message(thread, seq, person, text, time, media, client_id))
     return found
 
@@ -237,8 +248,9 @@ def _states(*states: str) -> str:
     return ", ".join(f"'{state}'" for state in states)
 
 
-# Per kind: the table that holds the thread's last_seq, and when the thread takes messages. A
-# returned user has had a waiter: what it says while it waits for the next one is kept for that one.
+# Per kind: the table that holds the thread's last_seq, and the condition under which the thread accepts
+# messages. A returned user has had a waiter: a message that the user sends while waiting for the next waiter
+# is stored for that waiter.
 _THREAD_TABLES: dict[Kind, tuple[type[pw.Model], str]] = {
     Kind.SESSION: (models.ConsultationSession, f"state IN ({_states(*OPEN_ROOM_STATES)})"),
     Kind.RECORD: (models.SupervisorConsultation, f"state IN ({_states(*OPEN_ROOM_STATES)})"),

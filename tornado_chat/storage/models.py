@@ -1,8 +1,8 @@
-"""The tables. Fields only: the queries stand in the module of each aggregate.
+"""The tables of the database, without queries: those are in the module of each aggregate.
 
-The classes carry no database; every query is executed on one that is handed in, so that
-several servers can live in one process. Times are microseconds since 1970 UTC. Whoever is
-meant by a person column is written as ``Person.key`` (``"user:7"``).
+The model classes are not bound to a database; every query is executed on a database that is passed in, so
+that several servers can run in one process. Times are microseconds since 1970 UTC. A column that refers to
+a person holds ``Person.key`` (``"user:7"``).
 """
 
 from copy import copy
@@ -20,7 +20,7 @@ class Table(pw.Model):
 
 
 class ConsultationSession(Table):
-    """A visitor and a consultant (seed: the id that ``/chat?type=0`` names)."""
+    """A counselling session of a visitor and a consultant (seed: the id that ``/chat?type=0`` names)."""
 
     id = pw.BigAutoField()
     asker = pw.CharField(PERSON_KEY_CHARS)
@@ -41,7 +41,10 @@ class ConsultationSession(Table):
 
 
 class SupervisorConsultation(Table):
-    """A consultant and a supervisor about a session (seed: the id that ``/chat?type=1`` names)."""
+    """A supervision record: a consultant and a supervisor talk about a session.
+
+    Seed: the id that ``/chat?type=1`` names.
+    """
 
     id = pw.BigAutoField()
     session = pw.ForeignKeyField(ConsultationSession, backref="records")
@@ -60,11 +63,15 @@ class SupervisorConsultation(Table):
 
 
 class SupportConversation(Table):
-    """A user and, once matched, a waiter, with the addresses that each was given of the other.
+    """A support conversation of a user and, once matched, a waiter.
 
-    For the queue policy: ``claims`` of the user's token as JSON text, and the ``last_waiter`` of the
-    conversation before. ``reason`` is why it has its waiter. ``changes`` counts those of the state and the
-    waiter (none: 0). ``open_user`` is the user as long as it is not over: a user has one such at most.
+    :ivar user_uuid: the user's address for the waiter; ``waiter_uuid`` is the waiter's address for the user.
+    :ivar claims: for the queue policy: the claims of the user's token, as JSON text.
+    :ivar last_waiter: for the queue policy: the waiter of the user's conversation before.
+    :ivar reason: why the waiter was assigned.
+    :ivar changes: number of changes of state and waiter; NULL counts as 0.
+    :ivar open_user: the user until the conversation ends, then NULL. The column is unique: a user has at most
+        one unfinished conversation.
     """
 
     id = pw.BigAutoField()
@@ -98,9 +105,9 @@ class SupportConversation(Table):
 
 
 class Message(Table):
-    """What was said. ``kind`` and ``thread_id`` name the session, record or conversation.
+    """A message. ``kind`` and ``thread_id`` name its session, record or conversation.
 
-    Kind 0 is nobody's: see ``removal``.
+    Kind 0 marks an emptied row, which belongs to no thread: see ``storage/retention.py``.
     """
 
     id = pw.BigAutoField()
@@ -118,7 +125,7 @@ class Message(Table):
 
 
 class _PartialIndex(pw.ModelIndex):
-    """An index of the rows that ``where`` names; of all of them on MySQL, which has no such indexes."""
+    """An index of the rows that fulfil ``where``; on MySQL, which has no partial indexes, of all rows."""
 
     def __sql__(self, ctx: Any) -> Any:
         index: Any = self
@@ -128,7 +135,7 @@ class _PartialIndex(pw.ModelIndex):
         return pw.ModelIndex.__sql__(index, ctx)  # type: ignore[no-untyped-call]
 
 
-# What makes a resend. Most messages are not looked for by an id of their client, and cost nothing here.
+# The index that finds resends. Messages without a client id, which most are, do not enlarge it.
 Message.add_index(
     _PartialIndex(
         Message,
@@ -140,7 +147,7 @@ Message.add_index(
 
 
 class Inbox(Table):
-    """One person's notifications as a thread: it holds their last sequence number."""
+    """The thread of one person's notifications; it holds their last sequence number."""
 
     id = pw.BigAutoField()
     owner = pw.CharField(PERSON_KEY_CHARS, unique=True)
@@ -148,7 +155,10 @@ class Inbox(Table):
 
 
 class Notification(Table):
-    """A pop-up; ``data`` is the seed's object as JSON text. Type -1 is nobody's: see ``removal``."""
+    """A pop-up notification; ``data`` is the seed's object as JSON text.
+
+    Type -1 marks an emptied row: see ``storage/retention.py``.
+    """
 
     id = pw.BigAutoField()
     inbox = pw.ForeignKeyField(Inbox, backref="notifications")
@@ -164,7 +174,7 @@ class Notification(Table):
 
 
 class Receipt(Table):
-    """Up to which ``seq`` of a thread a reader is known to have received everything."""
+    """The ``seq`` up to which a reader is known to have received everything in a thread."""
 
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
@@ -176,7 +186,7 @@ class Receipt(Table):
 
 
 class ReadMark(Table):
-    """Up to which ``seq`` of a thread a reader says to have read."""
+    """The ``seq`` up to which a reader has read a thread, as the reader's page reports."""
 
     kind = pw.SmallIntegerField()
     thread_id = pw.BigIntegerField()
@@ -188,7 +198,7 @@ class ReadMark(Table):
 
 
 class PluginCursor(Table):
-    """Up to which row of a stream (messages, notifications) a plugin has dealt with everything."""
+    """The row of a stream (messages, notifications) up to which a plugin has processed everything."""
 
     plugin = pw.CharField(64)
     stream = pw.CharField(16)
@@ -199,10 +209,14 @@ class PluginCursor(Table):
 
 
 class StaffAccount(Table):
-    """Somebody who signs in here. ``name`` is in lower case, ``password`` a hash in PHC's format.
+    """An account of the server itself.
 
-    ``person_id`` and ``role`` are the person's. One that was ``removed`` stays as a row, so that nobody
-    else gets its person, and with that what was said to it.
+    A removed account stays as a row, so that no other account gets the same person and with it the person's
+    messages.
+
+    :ivar name: in lower case.
+    :ivar role: the person's role; ``person_id`` is the person's id.
+    :ivar password: a hash in PHC string format.
     """
 
     id = pw.BigAutoField()
@@ -218,7 +232,7 @@ class StaffAccount(Table):
 
 
 class StaffSession(Table):
-    """A browser that is signed in. ``key`` is the SHA-256 of the secret in its cookie, in hexadecimal."""
+    """A signed-in browser. ``key`` is the SHA-256 of the secret in its cookie, in hexadecimal."""
 
     key = pw.CharField(64, primary_key=True)
     account = pw.ForeignKeyField(StaffAccount, backref="sessions")
@@ -227,16 +241,22 @@ class StaffSession(Table):
     expires = pw.BigIntegerField()
 
 
-class Writer(Table):
-    """A process that writes to a MySQL server: the number and time of its last commit; see ``commits``."""
+class WriterProcess(Table):
+    """A process that writes to a MySQL server, with the number and time of its last commit.
+
+    See ``storage/transactions.py``.
+    """
 
     name = pw.CharField(32, primary_key=True)
     number = pw.BigIntegerField()
     time = pw.BigIntegerField()
 
+    class Meta:
+        table_name = "writer"
+
 
 class Lease(Table):
-    """What only one process may do, whose turn it is (``holder``), and until when (microseconds); see ``leases``."""
+    """The exclusive right of one process (``holder``) to a task, until a time; see ``storage/leases.py``."""
 
     name = pw.CharField(128, primary_key=True)
     holder = pw.CharField(32)
@@ -244,10 +264,11 @@ class Lease(Table):
 
 
 class DataOperation(Table):
-    """What somebody did with the data of people; rows are added and never changed.
+    """An operation on personal data; rows are added and never changed.
 
-    ``operator`` is the user of the machine, ``person`` (as ``Person.key``) whom it was about, and
-    ``counts`` how many rows of which table, as JSON text.
+    :ivar operator: the user of the machine who ran the command.
+    :ivar person: ``Person.key`` of the person whose data it was; NULL if it was not about one person.
+    :ivar counts: numbers of rows by table, as JSON text.
     """
 
     id = pw.BigAutoField()
@@ -274,7 +295,7 @@ TABLES = (
     PluginCursor,
     StaffAccount,
     StaffSession,
-    Writer,
+    WriterProcess,
     Lease,
     DataOperation,
 )

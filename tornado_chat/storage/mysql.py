@@ -1,6 +1,6 @@
-"""MySQL and MariaDB: connections as this server needs them, and what their errors mean.
+"""MySQL and MariaDB: connections with the settings that this server needs, and the kinds of their errors.
 
-Every session reads what is committed (READ COMMITTED), refuses what does not fit (strict), and
+Every session reads committed rows (READ COMMITTED), refuses values that do not fit (strict mode), and
 waits for locks, answers and the server for a bounded time. Tables are InnoDB and compare text byte
 by byte, as SQLite does: ids that differ in case, accents or spaces are different people.
 """
@@ -19,67 +19,64 @@ from tornado_chat import config
 from tornado_chat.config import mysql_url
 from tornado_chat.config.mysql_url import MysqlUrl
 
-CONNECT_TIMEOUT_SECONDS = 5.0  # seconds until a connection stands
-STATEMENT_TIMEOUT_SECONDS = (
-    12.0  # seconds until a statement is answered; above LOCK_WAIT, which ends with an answer
-)
-LOCK_WAIT_SECONDS = 5  # seconds for a row's or a table's lock
-IDLE_TRANSACTION_SECONDS = (
-    10  # seconds after which MariaDB gives up one that says nothing, and frees its locks
-)
-MAX_IDLE_CONNECTION_SECONDS = (
-    60.0  # seconds without use after which a connection is made anew: something between may have forgotten it
-)
+CONNECT_TIMEOUT_SECONDS = 5.0
+# How long to wait for the result of a statement; more than LOCK_WAIT_SECONDS, whose end produces a result.
+STATEMENT_TIMEOUT_SECONDS = 12.0
+LOCK_WAIT_SECONDS = 5  # for a row's or a table's lock
+IDLE_TRANSACTION_SECONDS = 10  # after this time MariaDB ends an idle transaction and frees its locks
+# A connection that was idle for longer is replaced: a firewall or proxy in between may have dropped it.
+MAX_IDLE_CONNECTION_SECONDS = 60.0
 
 SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO"
 CLIENT_FOUND_ROWS = 2
-"""CLIENT_FOUND_ROWS: an UPDATE counts the rows that it finds, as in SQLite, also if nothing changes in them."""
+"""Protocol flag: an UPDATE counts the rows that it matches, also unchanged ones, as SQLite does."""
 
 MAX_PACKET_BYTES = 1024 * 1024 * 1024
-"""What the driver may send at once, in bytes; the server's own limit is the one that counts."""
+"""Limit of the driver for one packet; the server's own limit is the effective one."""
 
-LOCK_TIMEOUT_ERROR = 1205
+LOCK_TIMEOUT_ERROR = 1205  # ER_LOCK_WAIT_TIMEOUT
 
 
 class MissingDriver(pw.ImproperlyConfigured):
-    """There is no driver for the database; the sentence says how to get it."""
+    """The database's driver is not installed. The argument is a sentence that says how to install it."""
 
 
 class ErrorKind(Enum):
-    """What an error is about."""
+    """The kind of a database error."""
 
-    LOST = "the connection is gone, and nobody knows how far the server got"
-    AWAY = "the server takes no writes now; another one may take over, or the same one later"
-    LOCKED = "somebody else holds what the work needs"
-    COLLISION = "two waited for each other; the other one was let through"
-    RACE = "it was not there, and while it was made somebody else made it"
-    WORK = "the work itself cannot be done"
+    LOST = "the connection is lost, and it is unknown how far the server got"
+    AWAY = "the server accepts no writes now; another server may take over, or the same one recover"
+    LOCKED = "another transaction holds a lock that the work needs"
+    COLLISION = "deadlock: this transaction was rolled back so that the other one could continue"
+    RACE = "duplicate key: another transaction inserted the row after this one had looked for it"
+    WORK = "the work itself fails"
 
 
 _CODES_BY_KIND = {
     ErrorKind.LOST: (1053, 1079, 1080, 1152, *range(1154, 1162), 1184, 1317, 1927, 3169, 4031),
-    # Too many connections; read-only; access and database withdrawn while an operator works on them;
-    # a cluster's node that is not ready, or rolled back what it could not agree on.
+    # Too many connections; a read-only server; access or database withdrawn while an operator works on them;
+    # a node of a cluster that is not ready, or rolled back a commit that the other nodes rejected.
     ErrorKind.AWAY: (1040, 1044, 1045, 1047, 1049, 1129, 1203, 1223, 1226, 1290, 1792, 1836, 3100, 3101),
     ErrorKind.LOCKED: (LOCK_TIMEOUT_ERROR, 3572),
     ErrorKind.COLLISION: (1020, 1213, 3058),
     ErrorKind.RACE: (1062,),
 }
-_KIND_BY_CODE = {code: trouble for trouble, codes in _CODES_BY_KIND.items() for code in codes}
+_KIND_BY_CODE = {code: kind for kind, codes in _CODES_BY_KIND.items() for code in codes}
 _CLIENT_ERRORS = range(2000, 3000)
 
 
 def classify_error(error: BaseException) -> ErrorKind:
+    """Return the kind of an error; an error that is not of the database or driver is of kind ``WORK``."""
     code = error_code(error)
     if code is None:
         return ErrorKind.WORK
-    if code == 0 or code in _CLIENT_ERRORS:  # 0: the driver's own, of a connection that is closed
+    if code == 0 or code in _CLIENT_ERRORS:  # 0: the driver's own error for a connection that is closed
         return ErrorKind.LOST
     return _KIND_BY_CODE.get(code, ErrorKind.WORK)
 
 
 def error_code(error: BaseException) -> int | None:
-    """The number of a server's or driver's error, whether Peewee has wrapped it or not."""
+    """Return the number of a server's or driver's error, wrapped by Peewee or not."""
     if not (error.args and type(error).__module__.partition(".")[0] in ("peewee", "pymysql")):
         return None
     first = error.args[0]
@@ -88,8 +85,8 @@ def error_code(error: BaseException) -> int | None:
     return first if isinstance(first, int) else None
 
 
-class EventLog(Protocol):
-    """Stands between a migration and the server; see ``steps``."""
+class StatementRecorder(Protocol):
+    """Executes the statements of a migration and records them; see ``storage/migration_steps.py``."""
 
     def execute(self, sql: str, params: Any) -> Any: ...
 
@@ -99,7 +96,7 @@ class _LastUse(threading.local):
 
 
 class MysqlDatabase(pw.MySQLDatabase):
-    """Peewee's, with sessions and tables as the module says. One connection per thread."""
+    """Peewee's database with the settings of this module. It has one connection per thread."""
 
     # TEXT ends at 64 KiB.
     field_types = {**pw.MySQLDatabase.field_types, "TEXT": "LONGTEXT"}
@@ -107,14 +104,14 @@ class MysqlDatabase(pw.MySQLDatabase):
     def __init__(self, url: MysqlUrl, **options: Any) -> None:
         super().__init__(url.name, **options)
         self.url = url
-        self.recorder: EventLog | None = None
+        self.recorder: StatementRecorder | None = None
         self._collation = ""
         self._last_use = _LastUse()
 
     def _set_server_version(self, conn: Any) -> None:
         super()._set_server_version(conn)  # type: ignore[misc]  # absent from the stubs
         self.mariadb = "mariadb" in str(conn.get_server_info()).lower()
-        # Both compare byte by byte and do not pad: "7" and "7 " are two people.
+        # Both collations compare byte by byte and do not pad: "7" and "7 " are two people.
         self._collation = "utf8mb4_nopad_bin" if self.mariadb else "utf8mb4_0900_bin"
 
     def _initialize_connection(self, conn: Any) -> None:
@@ -138,27 +135,27 @@ class MysqlDatabase(pw.MySQLDatabase):
         return self.run_sql(sql, params)
 
     def run_sql(self, sql: str, params: Any = None) -> Any:
-        """``execute_sql`` past the journal."""
+        """Execute a statement without the recorder."""
         if sql.startswith("CREATE TABLE"):
-            self.connection()  # type: ignore[no-untyped-call]  # which knows the server
+            self.connection()  # type: ignore[no-untyped-call]  # connecting sets ``_collation``
             sql = f"{sql} ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE={self._collation}"
         return super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
 
-    # --- connections that go stale ---
+    # --- stale connections ---
 
     def drop_if_stale(self) -> None:
-        """Before a thread's work: let go of its connection if that was not used for long."""
+        """Drop this thread's connection if it was not used for ``MAX_IDLE_CONNECTION_SECONDS``."""
         now = time.monotonic()
         if not self.is_closed() and now - self._last_use.at > MAX_IDLE_CONNECTION_SECONDS:
             self.drop_connection()
         self._last_use.at = now
 
     def _close(self, conn: Any) -> None:
-        with contextlib.suppress(Exception):  # it may be gone, and is to go
+        with contextlib.suppress(Exception):  # the connection may be lost already
             conn.close()
 
     def drop_connection(self) -> None:
-        """Let go of this thread's connection, whatever state it is in."""
+        """Drop this thread's connection, regardless of its state."""
         state: Any = self._state  # type: ignore[attr-defined]  # the thread's own; absent from the stubs
         connection = state.conn
         state.reset()
@@ -167,14 +164,14 @@ class MysqlDatabase(pw.MySQLDatabase):
 
 
 def open_mysql(storage: config.Storage, *, without_timeout: bool) -> MysqlDatabase:
-    """The database, not connected yet.
+    """Return the database, not connected yet.
 
-    :arg without_timeout: for the answer to a statement.
-    :raises OSError: the password file cannot be read, or the files for TLS are no such thing.
-    :raises MissingDriver: there is no PyMySQL.
+    :arg without_timeout: wait for the result of a statement without a time limit.
+    :raises OSError: the password file cannot be read, or a TLS file is not valid.
+    :raises MissingDriver: PyMySQL is not installed.
     """
     try:
-        import pymysql  # noqa: F401 - Peewee takes it if it is there
+        import pymysql  # noqa: F401 - Peewee uses it if it is installed
     except ImportError:
         raise MissingDriver("MySQL needs the driver PyMySQL: pip install 'tornado_chat[mysql]'") from None
     url = mysql_url.parse(storage.url)
@@ -197,7 +194,7 @@ def open_mysql(storage: config.Storage, *, without_timeout: bool) -> MysqlDataba
     if url.host:
         options["port"] = url.port
     if storage.password_file:
-        # Bytes: the driver would take a text for Latin-1.
+        # Bytes: the driver would encode a str as Latin-1.
         options["password"] = Path(storage.password_file).read_bytes().rstrip(b"\r\n")
     if url.tls == "disabled":
         options["ssl_disabled"] = True
@@ -212,7 +209,7 @@ def _tls(url: MysqlUrl) -> ssl.SSLContext:
         if url.cert:
             context.load_cert_chain(url.cert, url.key)
     except ssl.SSLError as error:
-        raise OSError(f"a file of ssl-ca, ssl-cert and ssl-key is not what it should be: {error}") from error
+        raise OSError(f"one of the files of ssl-ca, ssl-cert and ssl-key is not valid: {error}") from error
     context.check_hostname = url.tls == "verify-identity"
     if url.tls == "required":
         context.verify_mode = ssl.CERT_NONE

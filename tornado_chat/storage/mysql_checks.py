@@ -1,4 +1,4 @@
-"""What an operator has to know of a MySQL server before people rely on it, in sentences that say what to do."""
+"""Checks of a MySQL or MariaDB server; each fault or warning is a sentence that says what to do."""
 
 import re
 from collections.abc import Iterator
@@ -21,34 +21,46 @@ REQUIRED_PRIVILEGES = (
     "REFERENCES",
 )
 STATEMENT_OVERHEAD_BYTES = 1024 * 1024
-"""Bytes that a statement may have beside one message."""
+"""Largest size of a statement without the message in it."""
 
 
 def explain(database: MysqlDatabase, error: Exception) -> str:
-    """What ``error`` means for whoever has to mend it."""
+    """Return a sentence that tells the operator what ``error`` means and what to do."""
     url, code = database.url, error_code(error)
     if code == 1049:
         return f"there is no database {url.name} on {url.server}. {_create_advice(url)}"
     if code in (1044, 1142, 1143, 1227, 1370):
-        return f'the user "{url.user}" may not use the database {url.name} as it must: {_driver_message(error)}. {_grant_advice(url, _account_host(error, url))}'
+        return (
+            f'the user "{url.user}" lacks privileges on the database {url.name}: {_driver_message(error)}. '
+            f"{_grant_advice(url, _account_host(error, url))}"
+        )
     if code in (1045, 1698):
         return (
-            f'{url.server} does not let the user "{url.user}" in: {_driver_message(error)}. Look at [storage] password_file, and '
-            f"at the host that the server sees; as its root, the table mysql.user tells who exists"
+            f'{url.server} rejects the user "{url.user}": {_driver_message(error)}. '
+            "Look at [storage] password_file, and at the host from which the server sees the connection; "
+            "the table mysql.user lists the accounts"
         )
     if code == 2026 or (code in (2002, 2003) and "ssl" in _driver_message(error).lower()):
-        return f"no safe connection to {url.server}: {_driver_message(error)}. Look at ssl-mode and ssl-ca in the url"
+        return (
+            f"no safe connection to {url.server}: {_driver_message(error)}. "
+            "Look at ssl-mode and ssl-ca in the url"
+        )
     if code in (2002, 2003, 2005):
-        return f"{url.server} does not answer: {_driver_message(error)}. Is the server running, and is this its address?"
+        return (
+            f"{url.server} does not answer: {_driver_message(error)}. "
+            "Check that the server is running and that this is its address"
+        )
     if code == 1040:
-        return f"{url.server} has no connection left: {_driver_message(error)}. Raise max_connections there"
+        return (
+            f"{url.server} accepts no more connections: {_driver_message(error)}. Raise max_connections there"
+        )
     return _driver_message(error)
 
 
 def find_faults(database: MysqlDatabase, frame_bytes: int) -> list[str]:
-    """Why this server cannot be used; empty if it can. Connects, and changes nothing.
+    """Return the reasons why this server cannot be used; empty if it can. Connects, and changes nothing.
 
-    :arg frame_bytes: of the largest message.
+    :arg frame_bytes: size of the largest message.
     """
     return list(_faults(database, frame_bytes))
 
@@ -61,42 +73,52 @@ def _faults(database: MysqlDatabase, frame_bytes: int) -> Iterator[str]:
     )
     if version < oldest:
         name = "MariaDB" if database.mariadb else "MySQL"
-        yield f"{database.url.server} is {name} {_format_version(version)}; {name} {_format_version(oldest)} or later is needed"
+        yield (
+            f"{database.url.server} is {name} {_format_version(version)}; "
+            f"{name} {_format_version(oldest)} or later is needed"
+        )
         return
     missing = _missing_privileges(database)
     if missing:
         (account,) = database.execute_sql("SELECT CURRENT_USER()").fetchone()
         host = str(account).rpartition("@")[2]
-        yield f'the user "{database.url.user}" lacks {", ".join(missing)}. {_grant_advice(database.url, host)}'
+        advice = _grant_advice(database.url, host)
+        yield f'the user "{database.url.user}" lacks {", ".join(missing)}. {advice}'
     packet, log_bin, log_format = _global_variables(
         database, "max_allowed_packet", "log_bin", "binlog_format"
     )
-    needed = 2 * frame_bytes + STATEMENT_OVERHEAD_BYTES  # a message of quotes and backslashes doubles
+    needed = (
+        2 * frame_bytes + STATEMENT_OVERHEAD_BYTES
+    )  # escaping doubles a message of quotes and backslashes
     if int(packet) < needed:
         yield (
-            f"{database.url.server} takes {packet} bytes at once, and [limits] frame_bytes can need {needed}: set "
-            f"max_allowed_packet = {needed} there, or take a smaller frame_bytes"
+            f"{database.url.server} accepts statements of {packet} bytes, and [limits] frame_bytes can need "
+            f"{needed}: set max_allowed_packet = {needed} there, or choose a smaller frame_bytes"
         )
     if log_bin and log_format == "STATEMENT":
-        yield "binlog_format is STATEMENT, which cannot follow READ COMMITTED: set binlog_format = ROW on the server"
+        yield (
+            "binlog_format is STATEMENT, which does not support READ COMMITTED: "
+            "set binlog_format = ROW on the server"
+        )
 
 
 def find_warnings(database: MysqlDatabase, durability: str) -> list[str]:
-    """Where the server's settings promise less than ours."""
+    """Return a warning for each server setting that guarantees less than ``[storage] durability``."""
     flush, log_bin, sync = _global_variables(
         database, "innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog"
     )
     found = []
     if durability == "full" and int(flush) != 1:
         found.append(
-            f"innodb_flush_log_at_trx_commit is {flush} on the database server, so a power cut may lose what was acknowledged: "
-            "set it to 1 there, or durability = normal here"
+            f"innodb_flush_log_at_trx_commit is {flush} on the database server, so a power cut may lose "
+            "acknowledged messages: set it to 1 there, or durability = normal here"
         )
-    # MariaDB and MySQL bring their tables in line with the binary log when they start.
+    # This concerns replicas only: MariaDB and MySQL bring their own tables in line with the binary log at
+    # start.
     if durability == "full" and log_bin and int(sync) != 1:
         found.append(
-            f"sync_binlog is {sync} on the database server, so replicas may miss what was acknowledged before a power "
-            "cut: set it to 1 there, or durability = normal here"
+            f"sync_binlog is {sync} on the database server, so replicas may lack messages that were "
+            "acknowledged before a power cut: set it to 1 there, or durability = normal here"
         )
     return found
 
@@ -107,26 +129,29 @@ def _global_variables(database: MysqlDatabase, *variables: str) -> tuple[str, ..
 
 
 def _missing_privileges(database: MysqlDatabase) -> list[str]:
-    """Nothing if it cannot be told: rights that come by a role are not listed where users can read."""
+    """Return the privileges that the user lacks.
+
+    The list is empty if the user has a role: users cannot read the privileges that a role grants.
+    """
     rows = database.execute_sql(
         "SELECT privilege_type FROM information_schema.user_privileges "
         "UNION SELECT privilege_type FROM information_schema.schema_privileges "
         "WHERE DATABASE() LIKE table_schema"
     )
-    has = {right for (right,) in rows.fetchall()}
+    granted = {privilege for (privilege,) in rows.fetchall()}
     role = database.execute_sql("SELECT CURRENT_ROLE()").fetchone()[0]
     if role not in (None, "NONE"):
         return []
-    return [right for right in REQUIRED_PRIVILEGES if right not in has]
+    return [privilege for privilege in REQUIRED_PRIVILEGES if privilege not in granted]
 
 
 def _create_advice(url: MysqlUrl) -> str:
-    make = f"CREATE DATABASE `{url.name}` CHARACTER SET utf8mb4; "
-    return f"As root of that server: {make}{_grant_statement(url, _default_account_host(url))}"
+    create = f"CREATE DATABASE `{url.name}` CHARACTER SET utf8mb4; "
+    return f"Run as root of that server: {create}{_grant_statement(url, _default_account_host(url))}"
 
 
 def _grant_advice(url: MysqlUrl, host: str) -> str:
-    return f"As root of that server: {_grant_statement(url, host)}"
+    return f"Run as root of that server: {_grant_statement(url, host)}"
 
 
 def _grant_statement(url: MysqlUrl, host: str) -> str:
@@ -138,13 +163,13 @@ def _default_account_host(url: MysqlUrl) -> str:
 
 
 def _account_host(error: Exception, url: MysqlUrl) -> str:
-    """The server says whom it has refused: 'user'@'host'."""
+    """Return the host of the account that the server refused: its message names 'user'@'host'."""
     found = re.search(r"'@'([^']+)'", _driver_message(error))
     return found[1] if found else _default_account_host(url)
 
 
 def _driver_message(error: Exception) -> str:
-    """The driver's sentence, without its number."""
+    """Return the driver's message without the error number."""
     original: object = error
     while (
         isinstance(original, pw.PeeweeException) and original.args and isinstance(original.args[0], Exception)

@@ -1,4 +1,4 @@
-"""Pop-up notifications: each person's inbox is a thread with sequence numbers of its own."""
+"""Pop-up notifications: each person's inbox is a thread with its own sequence numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ _FIELDS = (
     models.Notification.read,
 )
 
-# The same, in words. READ is one of MySQL's own.
+# The same columns as raw SQL. READ is a keyword of MySQL and needs quotes.
 _AFTER = (
     "SELECT n.id, i.owner, n.inbox_id, n.seq, n.type, n.msg, n.data, n.time, n.`read`"
     " FROM notification n JOIN inbox i ON i.id = n.inbox_id"
@@ -40,7 +40,7 @@ def find_inbox(database: pw.Database, owner: Person) -> Thread | None:
 
 
 def open_inbox(tx: Transaction, owner: Person) -> Thread:
-    """The owner's inbox, made if there is none yet."""
+    """Return the owner's inbox, which is created if necessary."""
     inbox = find_inbox(tx.database, owner)
     if inbox is None:
         new_id = models.Inbox.insert(owner=owner.key, last_seq=0).execute(tx.database)
@@ -51,24 +51,24 @@ def open_inbox(tx: Transaction, owner: Person) -> Thread:
 def create(
     tx: Transaction, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
 ) -> Notification:
-    """Store a notification and, after the commit, give it to every socket of the recipient."""
+    """Store a notification; after the commit its event goes to every socket of the recipient."""
     inbox = open_inbox(tx, recipient)
     execute_statement(tx.database, "UPDATE inbox SET last_seq = last_seq + 1 WHERE id = ?", inbox.id)
     seq: int = fetch_rows(tx.database, "SELECT last_seq FROM inbox WHERE id = ?", inbox.id)[0][0]
-    said = None if data is None else msgspec.json.encode(data).decode()
-    new_id = execute_statement(tx.database, _CREATE, inbox.id, seq, type, msg, said, tx.now)
+    data_json = None if data is None else msgspec.json.encode(data).decode()
+    new_id = execute_statement(tx.database, _CREATE, inbox.id, seq, type, msg, data_json, tx.now)
     notification = Notification(new_id, recipient, inbox, seq, type, msg, data, tx.now)
     tx.emit(notification)
     return notification
 
 
 def after(database: pw.Database, inbox: Thread, seq: int, limit: int) -> list[Notification]:
-    """The notifications of ``inbox`` that follow ``seq``, oldest first."""
+    """Return the first ``limit`` notifications of ``inbox`` after ``seq``, oldest first."""
     return [notification_of(row) for row in fetch_rows(database, _AFTER, inbox.id, seq, limit)]
 
 
 def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notification:
-    """:raises NotFound: the owner has no such notification."""
+    """Mark a notification as read and return it. :raises NotFound: the owner has no such notification."""
     table = models.Notification
     row = (
         with_owner()
@@ -84,7 +84,7 @@ def mark_read(tx: Transaction, owner: Person, notification_id: int) -> Notificat
 
 
 def people(database: pw.Database, role: Role) -> list[Person]:
-    """Everybody of a role who has an inbox, the oldest one first."""
+    """Return all people of a role who have an inbox, in the order of their inboxes' creation."""
     query = (
         models.Inbox.select(models.Inbox.owner)
         .where(models.Inbox.owner.startswith(f"{role.value}:"))
@@ -95,11 +95,12 @@ def people(database: pw.Database, role: Role) -> list[Person]:
 
 
 def with_owner() -> "pw.ModelSelect[models.Notification]":
-    """Rows for ``notification_of``, without the one that may be emptied."""
+    """Return a query for the rows of ``notification_of``, without emptied rows."""
     return models.Notification.select(*_FIELDS).join(models.Inbox).where(models.Notification.type >= 0)
 
 
 def notification_of(row: tuple[Any, ...]) -> Notification:
+    """Return the notification of a row with the columns of ``with_owner``."""
     id, owner, inbox_id, seq, type, msg, data, time, read = row
     return Notification(
         id,

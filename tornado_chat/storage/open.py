@@ -1,4 +1,4 @@
-"""Opening the database for a server or a command: what is wrong with it becomes a sentence that says what to do."""
+"""Opening the database for a server or a command; each fault becomes a sentence that says what to do."""
 
 import logging
 import time
@@ -17,17 +17,17 @@ log = logging.getLogger(__name__)
 
 
 class DatabaseOpenError(Exception):
-    """Why the database cannot be used, in a sentence."""
+    """The database cannot be used. The argument is a sentence with the reason."""
 
 
 def open_and_check(storage: config.Storage, state_dir: Path, frame_bytes: int) -> pw.Database:
-    """The database with the schema of this version, on a server that can hold it.
+    """Open the database and check that it has this version's schema and a suitable server.
 
-    One that is empty, or the embedded default in ``state_dir``, is brought up to date by itself. Any
-    other waits for the operator, who may want a backup first.
+    An empty database, and the default SQLite database in ``state_dir``, are migrated automatically. Any
+    other database has to be migrated by the operator, who may want a backup first.
 
-    :arg frame_bytes: of the largest message.
-    :raises DatabaseOpenError: it cannot be used.
+    :arg frame_bytes: size of the largest message.
+    :raises DatabaseOpenError: the database cannot be used.
     """
     database = None
     try:
@@ -54,8 +54,8 @@ def _default_url(state_dir: Path) -> str:
 
 def _bring_up_to_date(database: pw.Database, url: str, *, own: bool) -> None:
     tables = database.get_tables()
-    missing = [name for name, applied in schema.status(database) if not applied]
-    unknown = schema.unknown(database)
+    missing = [name for name, applied in schema.migration_status(database) if not applied]
+    unknown = schema.unknown_migrations(database)
     if unknown:
         raise DatabaseOpenError(
             f"the database {url} comes from a newer version (it has {', '.join(unknown)}): "
@@ -71,25 +71,25 @@ def _bring_up_to_date(database: pw.Database, url: str, *, own: bool) -> None:
 
 
 def create_missing_tables(database: pw.Database, models: Sequence[type[pw.Model]], url: str) -> None:
-    """The tables of plugins. :raises DatabaseOpenError: they cannot be made."""
+    """Create the missing tables of plugins. :raises DatabaseOpenError: they cannot be created."""
     try:
         schema.create_missing_tables(database, models)
         database.close()
     except pw.PeeweeException as error:
         raise DatabaseOpenError(
-            f"the tables of plugins cannot be made in {url}: {explain_error(database, error)}"
+            f"cannot create the tables of plugins in {url}: {explain_error(database, error)}"
         ) from error
 
 
 def explain_error(database: pw.Database | None, error: Exception) -> str:
-    """What an error in using the database means, in a sentence that says what to do."""
+    """Return a sentence that says what a database error means and what to do."""
     return mysql_checks.explain(database, error) if isinstance(database, MysqlDatabase) else str(error)
 
 
 def check_server(
     database: pw.Database, storage: config.Storage, frame_bytes: int
 ) -> tuple[list[str], list[str]]:
-    """What forbids to use the database's server, and what the operator should know of it; both mostly empty.
+    """Return the faults that forbid to use the database's server, and warnings for the operator.
 
     :raises PeeweeException: the database cannot be opened.
     """
@@ -100,9 +100,9 @@ def check_server(
 
 
 def _wait_for_server(database: pw.Database, timeout_seconds: float) -> None:
-    """When machines start together, the database server may be the last one.
+    """Wait until a MySQL server accepts connections: if machines start together, it may be the last one.
 
-    :raises PeeweeException: it does not answer within ``timeout_seconds`` seconds.
+    :raises PeeweeException: the server does not answer within ``timeout_seconds``.
     """
     if isinstance(database, MysqlDatabase):
         until = time.monotonic() + timeout_seconds

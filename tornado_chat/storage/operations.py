@@ -1,4 +1,4 @@
-"""What was done with the data of people: rows that are added and never changed."""
+"""The record of operations on personal data: its rows are added and never changed."""
 
 from collections.abc import Mapping
 
@@ -18,34 +18,37 @@ def add(
     person: Person | None = None,
     counts: Mapping[str, int] | None = None,
 ) -> Operation:
-    """Record that ``operator`` has ``begun`` or ``done`` something, or ``stopped`` doing it."""
-    written = None if counts is None else msgspec.json.encode(dict(counts)).decode()
+    """Record that ``operator`` has ``begun``, ``done`` or ``stopped`` (``state``) an operation ``action``.
+
+    :arg counts: rows by table.
+    """
+    counts_json = None if counts is None else msgspec.json.encode(dict(counts)).decode()
     id = DataOperation.insert(
         time=tx.now,
         operator=operator[:80],
         action=action,
         state=state,
         person=person.key if person else None,
-        counts=written,
+        counts=counts_json,
     ).execute(tx.database)
     found = DataOperation.select().where(DataOperation.id == id).dicts().execute(tx.database)
     return _operation(next(iter(found)))
 
 
 def latest(database: pw.Database, limit: int) -> list[Operation]:
-    """The newest ones, oldest first."""
+    """Return the newest ``limit`` operations, oldest first."""
     query = DataOperation.select().order_by(DataOperation.id.desc()).limit(limit)
     return [_operation(row) for row in query.dicts().execute(database)][::-1]
 
 
 def for_person(database: pw.Database, person: Person) -> list[Operation]:
-    """Those about one person, oldest first."""
+    """Return the operations on one person's data, oldest first."""
     query = DataOperation.select().where(DataOperation.person == person.key).order_by(DataOperation.id)
     return [_operation(row) for row in query.dicts().execute(database)]
 
 
 def erasures(database: pw.Database) -> set[tuple[int, Person]]:
-    """When somebody began to erase whom."""
+    """Return the time (microseconds since 1970) and person of every erasure that was begun."""
     table = DataOperation
     query = table.select(table.time, table.person).where(
         (table.action == "erase") & table.person.is_null(False)

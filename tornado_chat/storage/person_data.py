@@ -1,4 +1,4 @@
-"""Everything that is stored of one person: for an export, and for finding what to erase."""
+"""Queries for all data stored about one person: for an export, and to find the rows to erase."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,18 +14,18 @@ PARTICIPANT_COLUMNS: dict[Kind, tuple[str, str]] = {
     Kind.RECORD: ("asker", "helper"),
     Kind.SUPPORT: ("user", "waiter"),
 }
-"""The columns with the two people of a conversation."""
+"""The two columns of each conversation table that hold its participants."""
 
 ERASED_NAME_PREFIX = ":"
-"""How the name of an erased account begins; no account that can sign in has such a name."""
+"""Prefix of the name of an erased account; no account that can sign in has such a name."""
 
 CONVERSATION_KINDS = (Kind.SESSION, Kind.RECORD, Kind.SUPPORT)
 
 
 def threads(database: pw.Database, person: Person) -> list[Thread]:
-    """The conversations that the person takes part in, took part in, or said something in.
+    """Return the conversations that the person takes or took part in, or sent a message to.
 
-    A waiter may have handed a conversation on: then only its messages still name it.
+    A waiter may have handed a conversation over: then only the waiter's messages still name the waiter.
     """
     found = {
         Thread(kind, id)
@@ -33,13 +33,13 @@ def threads(database: pw.Database, person: Person) -> list[Thread]:
         for (id,) in table.select(table.id).where(_has_participant(kind, person)).tuples().execute(database)
     }
     message = models.Message
-    said = message.select(message.kind, message.thread_id).where(message.sender == person.key).distinct()
-    found |= {Thread(Kind(kind), id) for kind, id in said.tuples().execute(database)}
+    sent_to = message.select(message.kind, message.thread_id).where(message.sender == person.key).distinct()
+    found |= {Thread(Kind(kind), id) for kind, id in sent_to.tuples().execute(database)}
     return sorted(found, key=lambda thread: (CONVERSATION_KINDS.index(thread.kind), thread.id))
 
 
 def open_threads(database: pw.Database, person: Person) -> list[tuple[Thread, str]]:
-    """The person's conversations that are not over, with their state."""
+    """Return the person's unfinished conversations with their states."""
     found = []
     for kind in CONVERSATION_KINDS:
         table = CONVERSATION_TABLES[kind]
@@ -52,13 +52,14 @@ def open_threads(database: pw.Database, person: Person) -> list[tuple[Thread, st
 
 
 def conversation(database: pw.Database, thread: Thread) -> Room | Conversation | None:
+    """Return the conversation of either dialect, or None if it does not exist."""
     if thread.kind is Kind.SUPPORT:
         return conversations.get(database, thread.id)
     return rooms.find(database, thread)
 
 
 def received_and_read(database: pw.Database, person: Person) -> dict[Thread, dict[str, int]]:
-    """How far the person has received and read, by conversation and inbox."""
+    """Return the person's ``received`` and ``read`` sequence numbers, by conversation and inbox."""
     found: dict[Thread, dict[str, int]] = {}
     for name, table in (("received", models.Receipt), ("read", models.ReadMark)):
         query = table.select(table.kind, table.thread_id, table.seq).where(table.reader == person.key)
@@ -68,7 +69,7 @@ def received_and_read(database: pw.Database, person: Person) -> dict[Thread, dic
 
 
 def notifications(database: pw.Database, person: Person) -> Iterator[dict[str, Any]]:
-    """The person's notifications, oldest first, with ``data`` as JSON text."""
+    """Yield the person's notifications, oldest first, with ``data`` as JSON text."""
     table, inbox = models.Notification, models.Inbox
     query = (
         table.select(table.seq, table.time, table.type, table.msg, table.data, table.read)
@@ -80,7 +81,7 @@ def notifications(database: pw.Database, person: Person) -> Iterator[dict[str, A
 
 
 def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
-    """The person's accounts, removed ones too, with the times of those browsers that are signed in."""
+    """Return the person's accounts, removed ones too, with the times of the browsers that are signed in."""
     account, session = models.StaffAccount, models.StaffSession
     query = account.select(
         account.id,
@@ -105,7 +106,7 @@ def accounts(database: pw.Database, person: Person) -> list[dict[str, Any]]:
 
 
 def is_known(database: pw.Database, person: Person) -> bool:
-    """Whether anything is stored of the person."""
+    """Return True if any data about the person is stored."""
     if threads(database, person) or received_and_read(database, person) or accounts(database, person):
         return True
     inbox = models.Inbox
@@ -113,7 +114,7 @@ def is_known(database: pw.Database, person: Person) -> bool:
 
 
 def known_roles(database: pw.Database, id: str) -> list[Role]:
-    """In which roles somebody with this id is stored."""
+    """Return the roles in which data about a person with this id is stored."""
     return [role for role in Role if is_known(database, Person(role, id))]
 
 
@@ -124,7 +125,7 @@ def _has_participant(kind: Kind, person: Person) -> Any:
 
 
 def participants_of(found: Room | Conversation) -> Sequence[tuple[Person, str | None]]:
-    """The people of a conversation with their names, who asked first."""
+    """Return the participants of a conversation with their names, the client first."""
     if isinstance(found, Room):
         return [(found.asker, found.asker_name), (found.helper, found.helper_name)]
     people = [(found.user, found.user_name)]

@@ -1,6 +1,6 @@
-"""Statements in words of our own, for what every socket asks and what is done often.
+"""Raw SQL statements, for the queries of every new socket and other frequent ones.
 
-Building one of these queries with Peewee costs many times as much as the database takes for it.
+Building such a query with Peewee takes many times as long as the database needs to execute it.
 """
 
 from typing import Any
@@ -9,10 +9,10 @@ import peewee as pw
 
 
 def fetch_rows(database: pw.Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-    """The rows that ``sql`` finds.
+    """Return the rows that ``sql`` selects.
 
-    :arg sql: has a ``?`` for each value, whatever the driver writes.
-    :raises PeeweeException: as Peewee's own queries.
+    :arg sql: has a ``?`` for each value; it is replaced by the driver's own parameter mark.
+    :raises PeeweeException: on the same conditions as Peewee's own queries.
     """
     if database.param != "?":
         sql = sql.replace("?", database.param)
@@ -21,7 +21,7 @@ def fetch_rows(database: pw.Database, sql: str, *values: Any) -> list[tuple[Any,
 
 
 def execute_statement(database: pw.Database, sql: str, *values: Any) -> int:
-    """Change what ``sql`` says, as ``fetch_rows``. Returns the id of a row that was inserted."""
+    """Execute a statement that changes data, see ``fetch_rows``. Returns the id of an inserted row."""
     if database.param != "?":
         sql = sql.replace("?", database.param)
     number: int = database.execute_sql(sql, values).lastrowid  # type: ignore[no-untyped-call]

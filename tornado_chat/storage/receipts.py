@@ -1,4 +1,4 @@
-"""Up to where each reader of a thread is known to have received everything."""
+"""Receipts: up to which message each reader of a thread is known to have received everything."""
 
 from collections.abc import Iterable
 
@@ -11,17 +11,17 @@ _GET = "SELECT seq FROM receipt WHERE kind = ? AND thread_id = ? AND reader = ?"
 
 
 def get(database: pw.Database, thread: Thread, reader: Person) -> int | None:
-    """The reader's receipt, or None before the first one."""
+    """Return the reader's receipt, or None before the first one."""
     rows = fetch_rows(database, _GET, thread.kind.value, thread.id, reader.key)
     return rows[0][0] if rows else None
 
 
 def advance_receipts(database: pw.Database, receipts: Iterable[tuple[Thread, Person, int]]) -> None:
-    """Store receipts; one that is behind what is stored changes nothing.
+    """Store receipts; a receipt that is lower than the stored one changes nothing.
 
-    There are as many as people who listen, twice a second: one statement takes hundreds of them.
+    Each connected reader can produce two per second, so one statement stores hundreds of receipts.
     """
-    # In one order, so that processes do not wait for each other's rows in a circle.
+    # All processes lock the rows in the same order, so that there is no deadlock.
     rows = sorted((thread.kind.value, thread.id, reader.key, seq) for thread, reader, seq in receipts)
     if isinstance(database, pw.SqliteDatabase):
         known = "ON CONFLICT (kind, thread_id, reader) DO UPDATE SET seq = max(seq, excluded.seq)"

@@ -1,11 +1,11 @@
-"""Taking out what is old: finished conversations with all that belongs to them, and notifications.
+"""Retention: removal of expired conversations with all rows that belong to them, and of notifications.
 
-Strategy: small pieces, each a transaction that nobody notices. A conversation's messages go first and
-its own row last, so whatever comes in between, the next run goes on with it.
+Strategy: many short transactions, so that other work is not delayed. A conversation's messages are removed
+first and its own row last, so after an interruption the next run continues with the conversation.
 
-**No id is ever used again.** SQLite gives a new row the highest id plus one, so without its last row a
-table would begin to repeat ids; and positions of plugins, links of hosts and audits go by
-ids. The row with the highest id is therefore emptied and stays until there is a higher one.
+**No id is ever used again.** SQLite gives a new row the highest id plus one, so a table whose last row is
+deleted would begin to repeat ids; and the positions of plugins, the links of hosts and audits refer to
+ids. Therefore the row with the highest id is emptied, and stays until there is a row with a higher id.
 """
 
 from collections import Counter
@@ -21,18 +21,18 @@ from tornado_chat.storage.writer import Transaction
 
 MAX_STATEMENT_IDS = 500  # ids in one statement
 
-Counts = Counter[str]
-"""Rows by table."""
+RowCounts = Counter[str]
+"""Numbers of removed rows by table."""
 
 CONVERSATION_TABLES: Mapping[Kind, Any] = {
     Kind.RECORD: models.SupervisorConsultation,
     Kind.SESSION: models.ConsultationSession,
     Kind.SUPPORT: models.SupportConversation,
 }
-"""In the order in which conversations are removed: records before their sessions."""
+"""The table of each kind, in the order in which conversations are removed: records before their sessions."""
 
 REMOVED_ID = "removed"
-"""The id of whoever took part in a conversation of which only the emptied row is left."""
+"""The person id in the emptied row of a removed conversation."""
 
 _EMPTY_ROOM = {
     "asker": f"user:{REMOVED_ID}",
@@ -88,20 +88,20 @@ _FINISHED_STATES = (SessionState.COMPLETED.value, SessionState.CANCELLED.value)
 
 
 class ExpiredCounts(NamedTuple):
-    """How much there is to be removed."""
+    """Numbers of expired items, which the next run removes."""
 
     conversations: Mapping[Kind, int]
     messages: int
     notifications: int
 
 
-# What is old
+# Finding expired rows
 
 
 def expired_conversations(
     database: pw.Database, kind: Kind, before: int, after_id: int, limit: int
 ) -> list[int]:
-    """Ids of conversations of this kind that ended before that time, ascending from ``after_id``."""
+    """Return ids above ``after_id`` of conversations that ended before the time ``before``, ascending."""
     table = CONVERSATION_TABLES[kind]
     query = (
         table.select(table.id)
@@ -113,9 +113,9 @@ def expired_conversations(
 
 
 def expired_notifications(database: pw.Database, before: int, after_id: int, limit: int) -> list[int]:
-    """Ids of notifications that were made before that time and have arrived, or were marked as read.
+    """Return ids above ``after_id`` of notifications created before the time ``before``, ascending.
 
-    What has not reached anybody yet is not removed: nobody has read it.
+    Only notifications that were received or marked as read expire: the others have not been seen yet.
     """
     table = models.Notification
     emptied = (table.type < 0) & (table.id == _highest(database, table))
@@ -129,39 +129,47 @@ def expired_notifications(database: pw.Database, before: int, after_id: int, lim
 
 
 def count_expired(database: pw.Database, before: int) -> ExpiredCounts:
-    """What ``before`` would remove."""
+    """Count the items that a run with the time ``before`` would remove."""
     conversations, messages = {}, 0
     for kind, table in CONVERSATION_TABLES.items():
         query = table.select(pw.fn.COUNT(table.id), pw.fn.SUM(table.last_seq)).where(
             _is_expired(kind, before)
         )
-        count, said = query.tuples().first(database)
+        count, total_seq = query.tuples().first(database)
         conversations[kind] = count
-        messages += int(said or 0)  # seq has no gaps
+        messages += int(
+            total_seq or 0
+        )  # sequence numbers have no gaps, so last_seq is the number of messages
     table = models.Notification
     notifications = table.select().where(_is_expired_notification(before) & (table.type >= 0)).count(database)
     return ExpiredCounts(conversations, messages, notifications)
 
 
 def _is_expired(kind: Kind, before: int) -> Any:
-    """Never an open conversation. One that is emptied already does not count."""
+    """Return the condition for conversations to be removed: finished before ``before`` and not emptied yet.
+
+    A session is kept as long as one of its records is.
+    """
     if kind is Kind.SUPPORT:
         support = models.SupportConversation
         return (
             (support.state == ConversationState.ENDED.value) & (support.ended < before) & ~_IS_EMPTY[support]
         )
     session, record = models.ConsultationSession, models.SupervisorConsultation
-    over = (session.state << _FINISHED_STATES) & (session.ended < before) & ~_IS_EMPTY[session]
+    finished = (session.state << _FINISHED_STATES) & (session.ended < before) & ~_IS_EMPTY[session]
     if kind is Kind.SESSION:
-        younger = record.select(record.id).where(
-            (record.session == session.id) & ~_IS_EMPTY[record] & ~_record_is_over(before)
+        kept_records = record.select(record.id).where(
+            (record.session == session.id) & ~_IS_EMPTY[record] & ~_is_expired_record(before)
         )
-        return over & ~pw.fn.EXISTS(younger)
-    return _record_is_over(before) & ~_IS_EMPTY[record]
+        return finished & ~pw.fn.EXISTS(kept_records)
+    return _is_expired_record(before) & ~_IS_EMPTY[record]
 
 
-def _record_is_over(before: int) -> Any:
-    """Ended; or never begun, and its session is over for so long: an alert to which nobody came."""
+def _is_expired_record(before: int) -> Any:
+    """Return the condition for records that ended before ``before``, or were never used.
+
+    An unused record belongs to an alert that no supervisor answered; it expires when its session does.
+    """
     session, record = models.ConsultationSession, models.SupervisorConsultation
     sessions = session.select(session.id).where(
         (session.state << _FINISHED_STATES) & (session.ended < before)
@@ -191,18 +199,19 @@ def _is_expired_notification(before: int) -> Any:
     return (table.time < before) & (table.read.is_null(False) | pw.fn.EXISTS(received))
 
 
-# Removing it
+# Removing rows
 
 
 def remove_conversations(
     tx: Transaction, threads: Sequence[Thread], max_messages: int
-) -> tuple[Counts, list[Thread]]:
-    """Remove conversations, as far as ``max_messages`` messages reach. They must be finished.
+) -> tuple[RowCounts, list[Thread]]:
+    """Remove finished conversations until ``max_messages`` messages are removed.
 
-    Returns what was removed, and the conversations that are gone; the others come next.
+    :return: the removed rows, and the conversations that are removed completely; the caller calls again for
+        the others.
     """
-    counts: Counts = Counter()
-    gone = []
+    counts: RowCounts = Counter()
+    removed = []
     for thread in threads:
         message = models.Message
         if max_messages <= 0:
@@ -220,11 +229,11 @@ def remove_conversations(
         max_messages -= len(ids)
         if max_messages > 0:
             counts += _remove_row(tx, thread)
-            gone.append(thread)
-    return +counts, gone
+            removed.append(thread)
+    return +counts, removed
 
 
-def remove_notifications(tx: Transaction, ids: Sequence[int]) -> Counts:
+def remove_notifications(tx: Transaction, ids: Sequence[int]) -> RowCounts:
     table = models.Notification
     count = table.select().where(table.id.in_(ids) & (table.type >= 0)).count(tx.database)
     delete_rows(tx, table, ids)
@@ -232,7 +241,7 @@ def remove_notifications(tx: Transaction, ids: Sequence[int]) -> Counts:
 
 
 def delete_emptied_rows(tx: Transaction) -> None:
-    """Remove emptied rows that are not the last ones any more."""
+    """Delete emptied rows that no longer have the highest id of their table."""
     session, record = models.ConsultationSession, models.SupervisorConsultation
     for table in (record, session, models.SupportConversation, models.Message):
         empty = _IS_EMPTY[table]
@@ -242,7 +251,7 @@ def delete_emptied_rows(tx: Transaction) -> None:
 
 
 def count_rows(database: pw.Database, table: type[pw.Model]) -> int:
-    """How many rows say something."""
+    """Return the number of rows without emptied ones."""
     query = table.select()
     if table in _IS_EMPTY:
         query = query.where(~_IS_EMPTY[table])
@@ -251,20 +260,21 @@ def count_rows(database: pw.Database, table: type[pw.Model]) -> int:
 
 
 def delete_rows(tx: Transaction, table: type[pw.Model], ids: Iterable[int]) -> None:
-    """Delete rows by their ids; the one with the highest id of the table is emptied instead."""
+    """Delete rows by their ids; the row with the highest id of the table is emptied instead."""
     ids = list(ids)
     if not ids:
         return
     highest = _highest(tx.database, table)
     id: Any = table._meta.primary_key
-    for some in chunks(ids, MAX_STATEMENT_IDS):
-        table.delete().where(id.in_(some) & (id != highest)).execute(tx.database)
+    for chunk in chunks(ids, MAX_STATEMENT_IDS):
+        table.delete().where(id.in_(chunk) & (id != highest)).execute(tx.database)
     if highest in ids:
         _empty_row(tx, table, highest)
 
 
-def _remove_row(tx: Transaction, thread: Thread) -> Counts:
-    counts: Counts = Counter()
+def _remove_row(tx: Transaction, thread: Thread) -> RowCounts:
+    """Remove a conversation's row with its receipts and read marks."""
+    counts: RowCounts = Counter()
     for marks in (models.Receipt, models.ReadMark):
         counts[marks._meta.table_name] = (
             marks.delete()
@@ -274,7 +284,7 @@ def _remove_row(tx: Transaction, thread: Thread) -> Counts:
     table = CONVERSATION_TABLES[thread.kind]
     record = models.SupervisorConsultation
     if thread.kind is Kind.SESSION and record.select().where(record.session == thread.id).exists(tx.database):
-        _empty_row(tx, table, thread.id)  # for the emptied record that still names it
+        _empty_row(tx, table, thread.id)  # an emptied record still refers to the session's row
     else:
         delete_rows(tx, table, [thread.id])
     counts[table._meta.table_name] = 1

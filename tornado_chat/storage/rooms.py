@@ -1,7 +1,7 @@
 """Counselling sessions and supervision records: the rooms of ``/chat``.
 
-Both kinds have the same life; functions take a ``Thread`` and find the table by its kind.
-Functions that change something take the writer's ``Transaction``.
+Both kinds have the same states; functions take a ``Thread`` and find the table by its kind.
+Functions that change data take the writer's ``Transaction``.
 """
 
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ _TABLES: dict[Kind, Table] = {
 }
 _OPEN = (SessionState.READY.value, SessionState.ACTIVE.value)
 
-# In the order of ``Room``.
+# The columns in the order of the fields of ``Room``.
 _SELECT = {
     Kind.SESSION: (
         "SELECT id, asker, helper, asker_name, helper_name, state, last_seq, id, created, started, ended,"
         " appointment_id, rate, feedback FROM consultation_session"
     ),
     Kind.RECORD: (
-        "SELECT id, asker, helper, asker_name, helper_name, state, last_seq, session_id, created, started, ended"
-        " FROM supervisor_consultation"
+        "SELECT id, asker, helper, asker_name, helper_name, state, last_seq, session_id, created, started,"
+        " ended FROM supervisor_consultation"
     ),
 }
 
 
 def get(database: pw.Database, thread: Thread) -> Room:
-    """:raises NotFound: there is no such session or record."""
+    """Return a room. :raises NotFound: there is no such session or record."""
     room = find(database, thread)
     if room is None:
         code = "no_such_session" if thread.kind is Kind.SESSION else "no_such_record"
@@ -52,7 +52,7 @@ def find(database: pw.Database, thread: Thread) -> Room | None:
 
 
 def find_many(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
-    """Those of ``threads`` that there are."""
+    """Return the existing rooms of ``threads``."""
     return [
         _room(kind, row)
         for kind, select in _SELECT.items()
@@ -62,7 +62,7 @@ def find_many(database: pw.Database, threads: Sequence[Thread]) -> list[Room]:
 
 
 def active_rooms(database: pw.Database) -> list[Room]:
-    """Every room that has started and not ended: what a restart must go on with."""
+    """Return every room that has started and not ended: a restarted server continues them."""
     return [
         _room(kind, row)
         for kind, select in _SELECT.items()
@@ -71,14 +71,14 @@ def active_rooms(database: pw.Database) -> list[Room]:
 
 
 def is_supervisor_of(database: pw.Database, session_id: int, supervisor: Person) -> bool:
-    """Whether ``supervisor`` has a record on the session, finished or not."""
+    """Return True if ``supervisor`` has a record about the session, finished or not."""
     record = models.SupervisorConsultation
     query = record.select().where((record.session == session_id) & (record.helper == supervisor.key))
     return bool(query.exists(database))
 
 
 def supervision_records(database: pw.Database, session_id: int) -> list[Room]:
-    """The supervision records of a session, oldest first."""
+    """Return the supervision records of a session, oldest first."""
     rows = fetch_rows(database, f"{_SELECT[Kind.RECORD]} WHERE session_id = ? ORDER BY id", session_id)
     return [_room(Kind.RECORD, row) for row in rows]
 
@@ -93,7 +93,9 @@ def create_session(
     appointment_id: int | None = None,
     session_id: int | None = None,
 ) -> tuple[Room, bool]:
-    """A new session in state ``ready``, and True; or, asked again for the same one, that and False.
+    """Create a session in state ``ready``. The second result is True if it is new.
+
+    A request that is repeated with the same ``session_id`` and people returns the existing session and False.
 
     :raises Conflict: ``session_id`` is taken by a session of other people.
     """
@@ -127,7 +129,9 @@ def create_record(
     supervisor_name: str | None,
     record_id: int | None = None,
 ) -> tuple[Room, bool]:
-    """A supervision record of ``session``'s consultant with a supervisor; as ``create_session``.
+    """Create a supervision record of ``session``'s consultant with a supervisor.
+
+    The results are as those of ``create_session``.
 
     :raises Conflict: ``record_id`` is taken by another record.
     """
@@ -154,7 +158,7 @@ def create_record(
 
 
 def start(tx: Transaction, thread: Thread) -> Room:
-    """``ready`` to ``active_rooms``, announced once; a room that is in another state stays in it."""
+    """Change a room from ``ready`` to ``active`` and announce it once; other states stay as they are."""
     table = _TABLES[thread.kind]
     changed = (
         table.update(state=SessionState.ACTIVE.value, started=tx.now)
@@ -170,7 +174,7 @@ def start(tx: Transaction, thread: Thread) -> Room:
 
 
 def finish(tx: Transaction, thread: Thread, state: SessionState) -> Room:
-    """End an open room as ``completed`` or ``cancelled``; a finished one stays as it is."""
+    """End an open room as ``completed`` or ``cancelled``; a finished room stays as it is."""
     table = _TABLES[thread.kind]
     changed = (
         table.update(state=state.value, ended=tx.now)
@@ -184,7 +188,7 @@ def finish(tx: Transaction, thread: Thread, state: SessionState) -> Room:
 
 
 def rate(tx: Transaction, session_id: int, stars: int, feedback: str | None) -> Room:
-    """The visitor's rating. The last one given counts."""
+    """Store the visitor's rating, which replaces an earlier one."""
     table = models.ConsultationSession
     table.update(rate=stars, feedback=feedback).where(table.id == session_id).execute(tx.database)
     return get(tx.database, Thread(Kind.SESSION, session_id))

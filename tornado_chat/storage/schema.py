@@ -1,4 +1,4 @@
-"""Which migrations a database has, and applying the missing ones."""
+"""The state of a database's migrations, and applying the missing ones."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,33 +12,33 @@ from tornado_chat.storage.mysql import MysqlDatabase
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HISTORY_TABLE = "schema_migration"
-"""The table that says which of them a database has."""
+"""The table with the applied migrations of a database."""
 
 
-def status(database: pw.Database) -> list[tuple[str, bool]]:
-    """The name of each migration of this version, oldest first, and whether the database has it."""
+def migration_status(database: pw.Database) -> list[tuple[str, bool]]:
+    """Return each migration of this version, oldest first, with True if the database has it."""
     return [(m.name, m.applied is not None) for m in _runner(database).status() if m.path is not None]
 
 
-def unknown(database: pw.Database) -> list[str]:
-    """The migrations that the database has and this version lacks: a newer version made them."""
+def unknown_migrations(database: pw.Database) -> list[str]:
+    """Return the migrations that the database has and this version lacks: a newer version applied them."""
     return [m.name for m in _runner(database).status() if m.path is None]
 
 
 def upgrade(database: pw.Database, on_applied: Callable[[str], object] = lambda name: None) -> list[str]:
-    """Apply what is missing. Returns the applied names.
+    """Apply the missing migrations. Returns their names.
 
-    On SQLite each has a transaction of its own. On MySQL one that stopped half-way goes on where it
-    was, and of several processes one migrates while the others wait.
+    On SQLite each migration has a transaction of its own. On MySQL a migration that was interrupted is
+    resumed, and of several processes one migrates while the others wait.
 
-    :arg on_applied: called with each name, when it is applied.
+    :arg on_applied: called with the name of each migration after it was applied.
     """
     runner = _runner(database)
     done = []
     with exclusive_schema_access(database):
         if isinstance(database, MysqlDatabase):
             runner.History.create_table()
-        for name in [name for name, there in status(database) if not there]:
+        for name in [name for name, is_applied in migration_status(database) if not is_applied]:
             with MigrationSteps(database, name) if isinstance(database, MysqlDatabase) else nullcontext():
                 runner.up(name)
             done.append(name)
@@ -47,7 +47,7 @@ def upgrade(database: pw.Database, on_applied: Callable[[str], object] = lambda 
 
 
 def create_missing_tables(database: pw.Database, models: Sequence[type[pw.Model]]) -> None:
-    """The tables of plugins, where there are none yet."""
+    """Create those tables of plugins that do not exist yet."""
     with database.bind_ctx(models):
         if not isinstance(database, MysqlDatabase):
             with database.atomic():
@@ -62,9 +62,9 @@ def create_missing_tables(database: pw.Database, models: Sequence[type[pw.Model]
 
 @contextmanager
 def exclusive_schema_access(database: pw.Database) -> Iterator[None]:
-    """No other process looks at the schema or changes it meanwhile; SQLite needs no such help.
+    """Exclude other processes from reading or changing the schema meanwhile; SQLite needs no such lock.
 
-    :raises OperationalError: another one does, for too long.
+    :raises OperationalError: another process has the lock for too long.
     """
     if isinstance(database, MysqlDatabase):
         with migration_lock(database):

@@ -1,6 +1,4 @@
-"""A SQLite database as a file: copying it while it is in use, looking whether it is sound, replacing and
-compacting it. Nothing here is for any other kind of database.
-"""
+"""Operations on a SQLite database file: copy (also while it is in use), integrity check, replace, compact."""
 
 import contextlib
 import fcntl
@@ -11,35 +9,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-COPY_STEP_PAGES = 1024  # copied in one step, 4 MiB
-COPY_PAUSE_SECONDS = 0.002  # seconds between steps, for the server's share of the disk
-PROGRESS_INSTRUCTIONS = 100_000  # instructions of SQLite's machine between two signs of life
+COPY_STEP_PAGES = 1024  # pages copied in one step, 4 MiB
+COPY_PAUSE_SECONDS = 0.002  # pause between steps, so that the server can use the disk
+PROGRESS_INSTRUCTIONS = 100_000  # instructions of SQLite's virtual machine between two progress callbacks
 
-# File format of SQLite, "Locking And Concurrency": whoever has a database open in WAL mode holds
-# one of these bytes.
+# File format of SQLite, "Locking And Concurrency": a process that has a database open in WAL mode holds a
+# lock on one of these bytes.
 SHARED_LOCK_START, SHARED_LOCK_BYTES = 0x40000002, 510
 
 SIDE_FILE_SUFFIXES = ("-wal", "-shm", "-journal")
-"""The files that SQLite has beside a database that is in use, or was when it crashed."""
+"""Suffixes of the files that SQLite has beside a database that is in use, or was in use at a crash."""
 
 PageProgress = Callable[[int, int], object]
-"""Told how many pages are done, and of how many."""
+"""Called with the number of pages that are done and the total number of pages."""
 
 ProgressCallback = Callable[[], object]
-"""Called now and then while something goes on that has no measure."""
+"""Called from time to time during an operation whose length is unknown."""
 
 
 class CorruptDatabase(Exception):
-    """A file is no sound database; the sentence says why."""
+    """A file is not a valid database. The argument is a sentence with the reason."""
 
 
 class DatabaseInUse(Exception):
-    """Somebody has the database open."""
+    """Another process has the database open."""
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether another process has the database open. For a file that this process has not open itself:
-    looking at a lock lets go of the own ones.
+    """Return True if another process has the database open.
+
+    This process must not have the file open: closing a file after testing a lock releases the locks that this
+    process itself has on it (POSIX advisory locks).
     """
     try:
         file = path.open("r+b")
@@ -53,20 +53,20 @@ def is_in_use(path: Path) -> bool:
     return False
 
 
-def copy_database(source: Path, target: Path, steps: PageProgress) -> None:
-    """Copy a database, in use or not, as it is at this moment. The copy has nothing beside it.
+def copy_database(source: Path, target: Path, on_pages: PageProgress) -> None:
+    """Copy a database, in use or not, as of one moment. The copy has no write-ahead log beside it.
 
-    One read transaction holds the state that is copied, so the copy need not begin again when somebody
-    writes meanwhile, and nobody has to wait for it.
+    One read transaction holds the state that is copied, so the copy need not begin again when another
+    process writes meanwhile, and no other process has to wait for it.
 
     :raises CorruptDatabase: the source is no database, or damaged.
-    :raises OSError: no place for the copy.
+    :raises OSError: the disk has no space for the copy.
     """
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.close(descriptor)
 
     def step(status: int, remaining: int, total: int) -> None:
-        steps(total - remaining, total)
+        on_pages(total - remaining, total)
         time.sleep(COPY_PAUSE_SECONDS)
 
     with _connect(source, "rw") as reader, _connect(target, "rw") as writer:
@@ -82,57 +82,58 @@ def copy_database(source: Path, target: Path, steps: PageProgress) -> None:
     fsync_path(target)
 
 
-def check_integrity(path: Path, tick: ProgressCallback) -> None:
-    """Look at every page and reference of a database. :raises CorruptDatabase: it is damaged."""
+def check_integrity(path: Path, on_progress: ProgressCallback) -> None:
+    """Check every page and foreign key of a database. :raises CorruptDatabase: the database is damaged."""
     try:
-        with _connect(path, "ro") as database, _reporting_progress(database, tick):
-            said = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
-            broken = database.execute("PRAGMA foreign_key_check").fetchone() if said == ["ok"] else None
+        with _connect(path, "ro") as database, _reporting_progress(database, on_progress):
+            result = [row[0] for row in database.execute("PRAGMA integrity_check(5)")]
+            broken = database.execute("PRAGMA foreign_key_check").fetchone() if result == ["ok"] else None
     except sqlite3.DatabaseError as error:
         raise CorruptDatabase(f"{path} is damaged: {error}") from error
-    if said != ["ok"]:
-        raise CorruptDatabase(f"{path} is damaged: {'; '.join(said)}")
+    if result != ["ok"]:
+        raise CorruptDatabase(f"{path} is damaged: {'; '.join(result)}")
     if broken is not None:
         raise CorruptDatabase(
-            f"{path} is damaged: row {broken[1]} of {broken[0]} refers to one that is not there"
+            f"{path} is damaged: row {broken[1]} of {broken[0]} refers to a row that does not exist"
         )
 
 
 def replace_database(new: Path, path: Path, old_copy: Path) -> bool:
-    """Make ``new`` the database ``path``; what was there is kept as ``old_copy``. False if nothing was.
+    """Make ``new`` the database ``path`` and keep the old database as ``old_copy``.
 
-    Whatever happens in between, ``path`` is the whole old database or the whole new one, and no log
-    of the old one is beside the new one, which SQLite would write into it.
+    If the process is stopped in between, ``path`` is the complete old database or the complete new one. No
+    log of the old database stays beside the new one: SQLite would apply that log to the new database.
 
-    :raises DatabaseInUse: somebody has it open.
+    :return: False if there was no database at ``path``.
+    :raises DatabaseInUse: another process has the database open.
     """
-    there = path.exists()
-    if there:
+    existed = path.exists()
+    if existed:
         _merge_wal(path)
         os.link(path, old_copy)
     for side in SIDE_FILE_SUFFIXES:
         left = path.with_name(path.name + side)
-        if left.exists():  # of a database that is damaged, or gone
+        if left.exists():  # of a database that is damaged, or was deleted
             left.rename(old_copy.with_name(old_copy.name + side))
     new.replace(path)
     fsync_path(path.parent)
-    return there
+    return existed
 
 
-def compact(path: Path, tick: ProgressCallback) -> None:
-    """Write the database anew, without free space and what may be left in it of deleted rows.
+def compact(path: Path, on_progress: ProgressCallback) -> None:
+    """Rewrite the database without free space and without remains of deleted rows.
 
-    Nobody else can write meanwhile.
+    Other processes cannot write meanwhile.
     """
-    with _connect(path, "rw") as database, _reporting_progress(database, tick):
+    with _connect(path, "rw") as database, _reporting_progress(database, on_progress):
         database.execute("PRAGMA busy_timeout = 60000")
         database.execute("VACUUM")
 
 
 def truncate_wal(path: Path, timeout_seconds: float) -> bool:
-    """Bring everything from the write-ahead log into the database, and empty the log.
+    """Move the contents of the write-ahead log into the database, and empty the log.
 
-    False if others have needed it for so many seconds.
+    :return: False if other processes used the log for the whole ``timeout_seconds``.
     """
     until = time.monotonic() + timeout_seconds
     with _connect(path, "rw") as database:
@@ -146,7 +147,7 @@ def truncate_wal(path: Path, timeout_seconds: float) -> bool:
 
 
 def fsync_path(path: Path) -> None:
-    """Have a file or folder on the disk."""
+    """Wait until a file or folder is written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -155,11 +156,14 @@ def fsync_path(path: Path) -> None:
 
 
 def _merge_wal(path: Path) -> None:
-    """Make one file of a database and its log, if it is sound enough for that. :raises DatabaseInUse: it is open."""
+    """Merge the write-ahead log into the database file; a damaged database stays as it is.
+
+    :raises DatabaseInUse: another process has the database open.
+    """
     if is_in_use(path):
         raise DatabaseInUse
     try:
-        with _connect(path, "ro") as database:  # which changes nothing of one that is damaged
+        with _connect(path, "ro") as database:  # a read-only check does not change a damaged database
             database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         with _connect(path, "rw") as database:
             database.execute("PRAGMA busy_timeout = 0")
@@ -184,13 +188,13 @@ def _connect(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def _reporting_progress(database: sqlite3.Connection, tick: ProgressCallback) -> Iterator[None]:
-    """Call ``tick`` while statements run; an interrupt comes out of it as what it is."""
+def _reporting_progress(database: sqlite3.Connection, on_progress: ProgressCallback) -> Iterator[None]:
+    """Call ``on_progress`` while statements run. An exception of it stops the statement and is raised."""
     stopped: list[BaseException] = []
 
     def handle() -> int:
         try:
-            tick()
+            on_progress()
         except BaseException as error:
             stopped.append(error)
             return 1

@@ -1,7 +1,7 @@
-"""Accounts of the server itself, and the browsers in which they are signed in.
+"""Accounts of the server itself, and the browser sessions in which they are signed in.
 
-Whatever ends somebody's right to be signed in deletes the sessions in the same transaction: a session
-that is there belongs to an account that may sign in, with the password that it has.
+Each change that ends the right to be signed in deletes the account's sessions in the same transaction. So
+every stored session belongs to an account that may sign in, with its present password.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ _NOT_REMOVED = _ACCOUNT.removed.is_null()
 
 
 def has_accounts(database: pw.Database) -> bool:
-    """Whether anybody has an account, disabled or not."""
+    """Return True if there is an account, disabled or not."""
     return _ACCOUNT.select(_ACCOUNT.id).where(_NOT_REMOVED).limit(1).scalar(database) is not None
 
 
 def accounts(database: pw.Database) -> list[StaffAccount]:
-    """All accounts, by name."""
+    """Return all accounts, sorted by name."""
     query = _ACCOUNT.select(*_FIELDS).where(_NOT_REMOVED).order_by(_ACCOUNT.name).tuples()
     return [_account(row) for row in query.execute(database)]
 
 
 def find_account(database: pw.Database, name: str) -> tuple[StaffAccount, str] | None:
-    """The account ``name`` and its password's hash."""
+    """Return the account ``name`` and its password hash."""
     query = (
         _ACCOUNT.select(*_FIELDS, _ACCOUNT.password).where((_ACCOUNT.name == name) & _NOT_REMOVED).tuples()
     )
@@ -51,25 +51,25 @@ def find_account(database: pw.Database, name: str) -> tuple[StaffAccount, str] |
 
 
 def account_name_of(database: pw.Database, person: Person) -> str | None:
-    """The name of the account that is ``person``, if there is one."""
+    """Return the name of the person's account, if there is one."""
     mine = (_ACCOUNT.role == person.role.value) & (_ACCOUNT.person_id == person.id)
     name: str | None = _ACCOUNT.select(_ACCOUNT.name).where(mine & _NOT_REMOVED).scalar(database)
     return name
 
 
 def removed_person(database: pw.Database, name: str) -> Person | None:
-    """Who an account ``name`` was that was removed."""
-    gone = (_ACCOUNT.name == name) & ~_NOT_REMOVED
-    query = _ACCOUNT.select(_ACCOUNT.role, _ACCOUNT.person_id).where(gone).tuples()
+    """Return the person of the removed account ``name``, if there is one."""
+    removed = (_ACCOUNT.name == name) & ~_NOT_REMOVED
+    query = _ACCOUNT.select(_ACCOUNT.role, _ACCOUNT.person_id).where(removed).tuples()
     for role, id in query.execute(database):
         return Person(Role(role), id)
     return None
 
 
 def add(database: pw.Database, account: StaffAccount, password: str) -> None:
-    """Store a new account; it takes the place of one of the same name that was removed.
+    """Store a new account; it replaces a removed account of the same name.
 
-    :arg password: the hash.
+    :arg password: the password hash.
     """
     values = {
         "display_name": account.display_name,
@@ -81,30 +81,32 @@ def add(database: pw.Database, account: StaffAccount, password: str) -> None:
         "signed_in": None,
         "removed": None,
     }
-    taken = _ACCOUNT.update(values).where((_ACCOUNT.name == account.name) & ~_NOT_REMOVED).execute(database)
-    if not taken:
+    replaced = (
+        _ACCOUNT.update(values).where((_ACCOUNT.name == account.name) & ~_NOT_REMOVED).execute(database)
+    )
+    if not replaced:
         _ACCOUNT.insert(name=account.name, **values).execute(database)
 
 
 def set_password(database: pw.Database, name: str, password: str) -> bool:
-    """Give an account another password, by its hash, and sign it out everywhere. False: there is none."""
+    """Set an account's password hash and delete its sessions. Returns False if there is no such account."""
     return _change(database, name, {"password": password})
 
 
 def rehash(database: pw.Database, name: str, old: str, new: str) -> None:
-    """Another hash of the same password."""
+    """Replace the hash ``old`` of a password by another hash of the same password."""
     _ACCOUNT.update(password=new).where((_ACCOUNT.name == name) & (_ACCOUNT.password == old)).execute(
         database
     )
 
 
 def set_disabled(database: pw.Database, name: str, disabled: bool) -> bool:
-    """Let an account sign in no more, or again; it is signed out everywhere. False: there is none."""
+    """Disable or enable an account and delete its sessions. Returns False if there is no such account."""
     return _change(database, name, {"disabled": disabled})
 
 
 def remove(database: pw.Database, name: str, now: int) -> bool:
-    """Remove an account, but for the knowledge of which person it was. False: there is none."""
+    """Remove an account; its row keeps the person. Returns False if there is no such account."""
     return _change(database, name, {"removed": now, "password": ""})
 
 
@@ -123,9 +125,10 @@ def _change(database: pw.Database, name: str, values: dict[str, Any]) -> bool:
 def open_session(
     database: pw.Database, key: str, name: str, password: str, now: int, expires: int, forget: int
 ) -> bool:
-    """Sign an account in. False: it has changed since its ``password``, a hash, was looked up.
+    """Sign an account in. Returns False if the account has changed since its password hash was read.
 
-    :arg forget: sessions that expired before are deleted.
+    :arg password: the password hash that was read.
+    :arg forget: sessions that expired before this time are deleted.
     """
     _SESSION.delete().where(_SESSION.expires < forget).execute(database)
     same = (_ACCOUNT.name == name) & (_ACCOUNT.password == password) & ~_ACCOUNT.disabled & _NOT_REMOVED
@@ -138,7 +141,10 @@ def open_session(
 
 
 def session(database: pw.Database, key: str, now: int, idle: int) -> tuple[StaffAccount, int] | None:
-    """Whose session ``key`` is, and until when; None if it has expired, or nobody used it for ``idle``."""
+    """Return the account of a session and its expiry time.
+
+    :return: None if the session does not exist, has expired, or was not used for ``idle`` microseconds.
+    """
     valid = (_SESSION.key == key) & (_SESSION.expires > now) & (_SESSION.used > now - idle)
     query = _SESSION.select(*_FIELDS, _SESSION.expires).join(_ACCOUNT).where(valid).tuples()
     for row in query.execute(database):
@@ -147,18 +153,18 @@ def session(database: pw.Database, key: str, now: int, idle: int) -> tuple[Staff
 
 
 def touch_sessions(database: pw.Database, keys: Sequence[str], now: int) -> None:
-    """These sessions are in use."""
+    """Record that these sessions are in use."""
     _SESSION.update(used=now).where(_SESSION.key.in_(keys)).execute(database)
 
 
 def existing_sessions(database: pw.Database, keys: Sequence[str]) -> set[str]:
-    """Those of ``keys`` that are sessions, expired or not."""
+    """Return the keys of ``keys`` that belong to sessions, expired or not."""
     query = _SESSION.select(_SESSION.key).where(_SESSION.key.in_(keys)).tuples()
     return {key for (key,) in query.execute(database)}
 
 
 def close_session(database: pw.Database, key: str) -> StaffAccount | None:
-    """Sign out. Returns whose session it was, if it was one."""
+    """Delete a session. Returns its account, or None if there is no such session."""
     query = _SESSION.select(*_FIELDS).join(_ACCOUNT).where(_SESSION.key == key).tuples()
     found = [_account(row) for row in query.execute(database)]
     _SESSION.delete().where(_SESSION.key == key).execute(database)

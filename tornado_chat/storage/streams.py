@@ -1,7 +1,7 @@
-"""Everything stored, in the order of storage, for readers who keep their place: plugins.
+"""Streams of stored rows in the order of storage, for plugins, each of which has a cursor.
 
-A place (position) is a row's id. With several writers on a MySQL server, a row can become visible
-after one with a higher id, so ids that are missing are looked at again (``Stream.since``).
+A position in a stream is a row's id. With several writers on a MySQL server, a row can become visible
+after a row with a higher id, so gaps between the ids are read again (``Stream.since``).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ from tornado_chat.storage.writer import Transaction
 
 
 def _messages_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Message]]:
-    """Messages of all threads that follow ``position``, each with its own."""
+    """Return the messages of all threads after ``position``, each with its own position."""
     m = models.Message
     query = (
         m.select(m.id, m.kind, m.thread_id, m.seq, m.sender, m.text, m.time, m.media, m.client_id)
-        .where((m.id > position) & (m.kind > 0))  # kind 0 is an emptied row
+        .where((m.id > position) & (m.kind > 0))  # kind 0 is an emptied row, see storage/retention.py
         .order_by(m.id)
         .limit(limit)
     )
@@ -37,7 +37,7 @@ def _messages_since(database: pw.Database, position: int, limit: int) -> list[tu
 
 
 def _notifications_since(database: pw.Database, position: int, limit: int) -> list[tuple[int, Notification]]:
-    """Notifications of everybody that follow ``position``, each with its own."""
+    """Return the notifications of all people after ``position``, each with its own position."""
     table = models.Notification
     query = with_owner().where(table.id > position).order_by(table.id).limit(limit)
     found = [notification_of(row) for row in query.tuples().execute(database)]
@@ -45,7 +45,10 @@ def _notifications_since(database: pw.Database, position: int, limit: int) -> li
 
 
 class Stream(NamedTuple):
-    """A kind of things that are stored one after the other."""
+    """A sequence of stored rows that a plugin follows: all messages, or all notifications.
+
+    :ivar rows: query ``(database, position, limit)`` for the rows after a position.
+    """
 
     name: str
     rows: Callable[[pw.Database, int, int], Sequence[tuple[int, Message | Notification]]]
@@ -54,11 +57,11 @@ class Stream(NamedTuple):
     def since(
         self, database: pw.Database, position: int, limit: int
     ) -> Sequence[tuple[int, Message | Notification]]:
-        """What follows ``position``, each with its own, and nothing before it still to come.
+        """Return the items after ``position`` with their positions; no earlier item can still appear.
 
-        A missing id belongs to a transaction that was undone, or to one that is still under way. The
-        latter had begun before the row behind the gap could be read; so when all of those are over,
-        a second look up to that row is final.
+        A missing id belongs to a transaction that was rolled back, or to one that is still running. The
+        latter had begun before the row behind the gap could be read; so when all running transactions have
+        ended, a second query up to that row is final.
         """
         found = self.rows(database, position, limit)
         if not found or found[-1][0] - position == len(found):
@@ -73,7 +76,7 @@ NOTIFICATIONS = Stream("notifications", _notifications_since, models.Notificatio
 
 
 def open_cursor(tx: Transaction, plugin: str, stream: Stream) -> int:
-    """Where the plugin has got to; one that is new begins behind everything that is there."""
+    """Return the plugin's position in ``stream``; a new plugin begins after all rows that exist now."""
     cursor = models.PluginCursor
     mine = (cursor.plugin == plugin) & (cursor.stream == stream.name)
     position: int | None = cursor.select(cursor.position).where(mine).scalar(tx.database)
@@ -83,8 +86,8 @@ def open_cursor(tx: Transaction, plugin: str, stream: Stream) -> int:
     return position
 
 
-def position(database: pw.Database, plugin: str, stream: Stream) -> int:
-    """Where the plugin has got to by now; it has a cursor."""
+def cursor_position(database: pw.Database, plugin: str, stream: Stream) -> int:
+    """Return the current position of a plugin that has a cursor."""
     cursor = models.PluginCursor
     mine = (cursor.plugin == plugin) & (cursor.stream == stream.name)
     found: int = cursor.select(cursor.position).where(mine).scalar(database)
@@ -92,7 +95,10 @@ def position(database: pw.Database, plugin: str, stream: Stream) -> int:
 
 
 def advance(tx: Transaction, plugin: str, stream: Stream, position: int) -> None:
-    """The plugin has dealt with everything up to ``position``. What another process knows to be further stays."""
+    """Record that the plugin has processed everything up to ``position``.
+
+    A higher position, stored by another process, stays.
+    """
     cursor = models.PluginCursor
     behind = (cursor.plugin == plugin) & (cursor.stream == stream.name) & (cursor.position < position)
     cursor.update(position=position).where(behind).execute(tx.database)

@@ -1,4 +1,4 @@
-"""How far threads go."""
+"""Last sequence numbers of threads."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _TABLES: dict[Kind, Any] = {
 
 
 def last_sequence_numbers(database: pw.Database, threads: Sequence[Thread]) -> list[tuple[Thread, int]]:
-    """Each of ``threads`` that there is, with its last ``seq``."""
+    """Return each existing thread of ``threads`` with its last ``seq``."""
     found: list[tuple[Thread, int]] = []
     for kind, table in _TABLES.items():
         ids = [thread.id for thread in threads if thread.kind is kind]

@@ -1,16 +1,16 @@
-"""Transactions that are known to have committed, or known not to have.
+"""Transaction runners: they report whether a transaction has committed or not.
 
-SQLite is in this process: what a commit says is what happened. A MySQL server may be away, come back as
-another one, or take a commit and lose the connection before it can say so. So that nothing is done
-twice or not at all, each process that writes has a row of its own in the table ``writer``, with the
-number of its last transaction, and each transaction begins by counting that up:
+SQLite runs in this process, so the result of its COMMIT is certain. A MySQL server may be unavailable, may be
+replaced by a replica, or may commit and lose the connection before it answers. So that no work is done
+twice or lost, each process that writes has its own row in the table ``writer``, with the number of its last
+transaction, and each transaction begins by incrementing that number:
 
-- If the connection dies during COMMIT, the row says whether the transaction is there. It is read
-  with a lock: while the server still works on the old transaction, that has the row, and the
-  answer waits for its end.
-- A number that went back means that the server has lost what it had acknowledged.
-- Whoever reads rows by their ids waits for the rows' locks, one after the other, and then knows that
-  nothing with a lower id is still on its way (``wait_for_writers``).
+- If the connection dies during COMMIT, the row says whether the transaction has committed. The row is read
+  with a lock: while the server still executes the old transaction, that transaction holds the row's lock, so
+  the query waits for its end.
+- A number that went back means that the server has lost acknowledged commits.
+- A reader of rows by their ids waits for the locks of all rows, one after the other. After that no
+  transaction that started earlier can still add a row with a lower id (``wait_for_writers``).
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import peewee as pw
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.observability.logs import words
+from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage import models
 from tornado_chat.storage.mysql import (
@@ -41,27 +41,26 @@ Work = Callable[[], None]
 
 MAX_TRIES = {
     ErrorKind.COLLISION: 6,
-    # A second one sees what the first did.
+    # The second try sees the row that the other transaction made.
     ErrorKind.RACE: 2,
-    # After that it may be the work that makes the server hang up.
+    # After three tries the work itself may be the reason why the server closes the connection.
     ErrorKind.LOST: 3,
 }
-"""How often the same work is tried."""
+"""How often the same work is tried, by kind of error."""
 
-FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 1.0  # seconds between tries
-SHORT_LOCK_WAIT_SECONDS = 1  # seconds
-STALE_WRITER_MICROSECONDS = (
-    7 * 86400 * 1_000_000
-)  # microseconds until the row of a process that was killed is removed
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 1.0  # pauses between tries
+SHORT_LOCK_WAIT_SECONDS = 1
+STALE_WRITER_MICROSECONDS = 7 * 86400 * 1_000_000  # age at which the row of a killed process is removed
 
 
 class CommitFailed(Exception):
-    """A transaction that did not commit.
+    """A transaction did not commit.
 
-    :arg is_work_error: a piece of the work is the reason, and without it the others may do.
-    :arg is_locked: what that piece needs is locked by somebody else.
-    :arg is_database_away: nobody can write now, whatever it is.
-    :arg is_in_doubt: the server may have committed it, but cannot be asked; ``on_resolved`` tells later.
+    :arg is_work_error: one job of the batch is the reason; the others may succeed without it.
+    :arg is_locked: another transaction holds a lock that the job needs.
+    :arg is_database_away: the database accepts no writes at the moment, from any job.
+    :arg is_in_doubt: the server may have committed the transaction, but cannot be asked now; the callback of
+        ``on_resolved`` is called later if it has.
     """
 
     def __init__(
@@ -82,19 +81,19 @@ class CommitFailed(Exception):
 
 
 class TransactionRunner(Protocol):
-    """Used on the writer thread only."""
+    """Runs transactions on one database; used on the writer thread only."""
 
     def commit(self, work: Work) -> None:
-        """Run ``work`` in a transaction, again if need be. Returns when it has committed.
+        """Run ``work`` in a transaction, several times if necessary. Returns after the commit.
 
-        :raises CommitFailed: it has not.
+        :raises CommitFailed: the transaction did not commit, or is in doubt.
         """
 
     def on_resolved(self, callback: Callable[[], None]) -> None:
-        """After a doubtful failure: call ``callback`` if it turns out that the transaction is there."""
+        """After a failure in doubt: call ``callback`` if the transaction turns out to have committed."""
 
     def short_lock_waits(self) -> contextlib.AbstractContextManager[None]:
-        """Do not wait long for locks: pieces are tried one by one, and most of them are not locked."""
+        """Wait only ``SHORT_LOCK_WAIT_SECONDS`` for locks: jobs are tried one by one, few are locked."""
 
     def close(self) -> None: ...
 
@@ -102,7 +101,10 @@ class TransactionRunner(Protocol):
 def transaction_runner_for(
     database: pw.Database, timeout_seconds: float, meter: StorageMeter
 ) -> TransactionRunner:
-    """:arg timeout_seconds: seconds to wait for a server that is away."""
+    """Return the runner for this kind of database.
+
+    :arg timeout_seconds: how long a MySQL server that is unavailable is tried again.
+    """
     if isinstance(database, MysqlDatabase):
         return MysqlTransactionRunner(database, timeout_seconds, meter)
     return SqliteTransactionRunner(database)
@@ -115,13 +117,14 @@ class SqliteTransactionRunner:
     def commit(self, work: Work) -> None:
         begun = executed = False
         try:
-            # IMMEDIATE takes SQLite's write lock at the start: waiting for it later could fail.
+            # IMMEDIATE takes SQLite's write lock at the start: waiting for it later in the transaction could
+            # fail.
             with self._database.atomic("IMMEDIATE"):
                 begun = True
                 work()
                 executed = True
         except Exception as error:
-            # Whatever state the connection is in now, the next batch starts with a fresh one.
+            # The state of the connection is unknown now, so the next batch starts with a new one.
             with contextlib.suppress(pw.PeeweeException):
                 self._database.close()
             raise CommitFailed(_root_cause(error), is_work_error=begun and not executed) from error
@@ -142,10 +145,10 @@ class MysqlTransactionRunner:
         self._timeout_seconds = timeout_seconds
         self._meter = meter
         self._name = uuid.uuid4().hex
-        self._number: int | None = None  # of the last transaction that is known to be there
-        self._in_doubt = False  # whether the one after that may be there too
+        self._number: int | None = None  # of the last transaction that is known to have committed
+        self._in_doubt = False  # True if the transaction after that may have committed too
         self._on_resolved: Callable[[], None] | None = None
-        self._sessions: set[int] = set()  # the server's numbers of those that may have our row's lock
+        self._sessions: set[int] = set()  # server's ids of the sessions that may hold the lock of our row
         self._failing_since: float | None = None
         self._has_warned = self._has_given_up = False
         self._uses_short_lock_waits = False
@@ -177,18 +180,16 @@ class MysqlTransactionRunner:
                 continue
             if executed:  # COMMIT was under way
                 self._in_doubt = own_commit_in_doubt = True
-            trouble = classify_error(cause) if begun and not executed else ErrorKind.AWAY
-            if trouble in tries:
-                tries[trouble] += 1
-                if tries[trouble] == MAX_TRIES[trouble]:
-                    trouble = ErrorKind.WORK
-            if trouble in (ErrorKind.WORK, ErrorKind.LOCKED):
+            kind = classify_error(cause) if begun and not executed else ErrorKind.AWAY
+            if kind in tries:
+                tries[kind] += 1
+                if tries[kind] == MAX_TRIES[kind]:
+                    kind = ErrorKind.WORK
+            if kind in (ErrorKind.WORK, ErrorKind.LOCKED):
                 self._on_recovered()
-                raise CommitFailed(
-                    cause, is_work_error=True, is_locked=trouble is ErrorKind.LOCKED
-                ) from cause
-            if trouble in (ErrorKind.COLLISION, ErrorKind.RACE):
-                time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311 - so that two do not meet again
+                raise CommitFailed(cause, is_work_error=True, is_locked=kind is ErrorKind.LOCKED) from cause
+            if kind in (ErrorKind.COLLISION, ErrorKind.RACE):
+                time.sleep(random.uniform(0, FIRST_PAUSE_SECONDS))  # noqa: S311 - so that two do not collide again
                 continue
             if error_code(cause) == LOCK_TIMEOUT_ERROR:
                 self._kill_old_sessions()
@@ -213,15 +214,17 @@ class MysqlTransactionRunner:
     def close(self) -> None:
         with contextlib.suppress(pw.PeeweeException):
             if self._number is not None and not self._in_doubt and self._failing_since is None:
-                self._row.delete().where(self._row.name == self._name).execute(self._database)
+                self._writer_table.delete().where(self._writer_table.name == self._name).execute(
+                    self._database
+                )
         self._database.drop_connection()
 
-    # --- the row ---
+    # --- this process's row in the table ``writer`` ---
 
-    _row = models.Writer
+    _writer_table = models.WriterProcess
 
     def _increment_number(self) -> None:
-        """The first statement of a transaction: it takes the row's lock."""
+        """Execute the first statement of a transaction, which takes the row's lock."""
         database = self._database
         if self._uses_short_lock_waits:
             wait = SHORT_LOCK_WAIT_SECONDS
@@ -235,46 +238,56 @@ class MysqlTransactionRunner:
         self._sessions = {connection.thread_id()}
 
     def _register_writer(self) -> None:
-        """Make the row, in a commit of its own: others must be able to find it before it is locked."""
+        """Insert the row, in a commit of its own: other processes must find it before it is locked."""
         now = now_microseconds()
-        # Looked up without a lock: to search for them with one would wait for every writer.
-        left = (
-            self._row.select(self._row.name).where(self._row.time < now - STALE_WRITER_MICROSECONDS).tuples()
+        # Stale rows are selected without a lock: a search with a lock would wait for every writer.
+        stale = (
+            self._writer_table.select(self._writer_table.name)
+            .where(self._writer_table.time < now - STALE_WRITER_MICROSECONDS)
+            .tuples()
         )
-        for (name,) in left.execute(self._database):
-            self._row.delete().where(self._row.name == name).execute(self._database)
-        self._row.insert(name=self._name, number=0, time=now).on_conflict_ignore().execute(self._database)
+        for (name,) in stale.execute(self._database):
+            self._writer_table.delete().where(self._writer_table.name == name).execute(self._database)
+        self._writer_table.insert(name=self._name, number=0, time=now).on_conflict_ignore().execute(
+            self._database
+        )
         self._number = 0
 
     def _explain_mismatch(self, expected: int) -> None:
-        """The row is not as this process left it."""
-        found = self._row.select(self._row.number).where(self._row.name == self._name).scalar(self._database)
+        """Find out why the row is not as this process left it. :raises _WriterRowChanged: always."""
+        found = (
+            self._writer_table.select(self._writer_table.number)
+            .where(self._writer_table.name == self._name)
+            .scalar(self._database)
+        )
         if found == expected + 1:
-            # Another server of a cluster has answered before it had heard of our last commit.
+            # Another server of a database cluster answered before it had received our last commit.
             self._in_doubt = True
-            raise _WriterRowChanged("the last commit is there after all")
+            raise _WriterRowChanged("the last transaction has committed after all")
         self._number = found
         if found is None:
-            raise _WriterRowChanged("the database does not know this process any more")
+            raise _WriterRowChanged("the database has no row of this process any more")
         log.error(
-            "the database has gone back by %d commits: it lacks messages that were acknowledged. Did a replica take "
-            "over that had not got them yet, or was a backup restored under a running server?",
+            "the database has gone back by %d commits: acknowledged messages are lost. Check whether a "
+            "replica took over before it had received them, or a backup was restored under a running server",
             expected - found,
         )
         raise _WriterRowChanged("the database has gone back")
 
     def _resolve_doubt(self) -> bool:
-        """Whether the transaction in doubt is there after all. It waits until the server is done with it."""
-        of_mine = self._row.select(self._row.number).where(self._row.name == self._name)
-        found: int | None = of_mine.for_update().scalar(self._database)
-        there = found == (self._number or 0) + 1
+        """Return True if the transaction in doubt has committed. Waits until the server has finished it."""
+        own_row = self._writer_table.select(self._writer_table.number).where(
+            self._writer_table.name == self._name
+        )
+        found: int | None = own_row.for_update().scalar(self._database)
+        has_committed = found == (self._number or 0) + 1
         self._in_doubt = False
-        if there:
+        if has_committed:
             callback = self._on_resolved
             self._on_committed()
             if callback is not None:
                 callback()
-        return there
+        return has_committed
 
     def _on_committed(self) -> None:
         self._number = (self._number or 0) + 1
@@ -288,29 +301,38 @@ class MysqlTransactionRunner:
         self._has_warned = self._has_given_up = False
 
     def _kill_old_sessions(self) -> None:
-        """Only sessions of ours lock our row for long; one of them may not know that we are gone."""
+        """End this process's earlier sessions on the server.
+
+        Only this process's sessions lock its row for long. A session whose connection was lost may still hold
+        the lock, because the server has not noticed the loss.
+        """
         for session in self._sessions:
             with contextlib.suppress(pw.PeeweeException):
                 self._database.execute_sql(f"KILL {session}")
         self._sessions.clear()
 
-    # --- a server that is away ---
+    # --- a server that is unavailable ---
 
     def _should_give_up(self, cause: Exception, pause: float) -> bool:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        if pause and not self._has_warned:  # not if the next connection is all that it takes
+        if (
+            pause and not self._has_warned
+        ):  # the first retry has no pause: a new connection may be all it needs
             log.warning(
-                "the database takes nothing, and is asked again for %g s: %s",
+                "the database accepts no writes, retrying for %g s: %s",
                 self._timeout_seconds,
-                words(cause),
+                safe_error_text(cause),
             )
             self._has_warned = True
         if now + pause - self._failing_since <= self._timeout_seconds:
             return False
         if not self._has_given_up:
-            log.error("the database is away; until it is back, nothing can be stored: %s", words(cause))
+            log.error(
+                "the database is unavailable; nothing can be stored until it is back: %s",
+                safe_error_text(cause),
+            )
             self._has_given_up = self._has_warned = True
         return True
 
@@ -319,9 +341,10 @@ INCREMENT_COMMIT_NUMBER = "UPDATE writer SET number = %s, time = %s WHERE name =
 
 
 def wait_for_writers(database: pw.Database) -> None:
-    """Returns when every transaction is over that was under way when this was called.
+    """Return after the end of every transaction that was running when this was called.
 
-    One lock after the other: whoever waits for a writer that hangs must not hold up the others.
+    The locks are taken and released one after the other: a wait for a writer that hangs must not block the
+    other writers.
     """
     if not isinstance(database, MysqlDatabase):
         return  # SQLite has one writer at a time
@@ -333,20 +356,23 @@ def wait_for_writers(database: pw.Database) -> None:
 
 
 class _WriterRowChanged(pw.OperationalError):
-    """This process's row is not as it was."""
+    """This process's row in the table ``writer`` is not as this process left it."""
 
 
 def retry_pauses() -> Iterator[float]:
-    """Seconds to wait after each try, without end: the second one is at once, later ones further and further apart."""
+    """Yield the seconds to wait after each try, without end: first 0, then exponentially longer pauses."""
     yield 0.0
     pause = FIRST_PAUSE_SECONDS
     while True:
-        yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all processes come at once
+        yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - so that not all processes retry at once
         pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
 
 def _root_cause(error: Exception) -> Exception:
-    """What went wrong first. After a full disk there is nothing to roll back, and only that would be told."""
+    """Return the first database error of the chain.
+
+    For example, after "disk full" the ROLLBACK fails too, and the last error would only tell about that.
+    """
     origin, before = error, error.__context__
     while before is not None:
         if isinstance(before, Exception) and (

@@ -1,22 +1,21 @@
-"""The one writer: everything that changes the database goes through its thread.
+"""The group-commit writer: a thread that executes all changes of the database.
 
-Strategy: while one batch is on its way to the disk, the next one fills. The thread takes what is
-waiting, up to a bound, runs it in one transaction in the order of arrival, commits once, and
-hands the whole batch back to the loop in one call. So a commit's price is shared by everybody
-who waited for it, and nobody waits for more than the batch before and their own. A disk so fast that
-each message would be a batch is given a rest: batches begin a millisecond apart, and only what comes
-right behind another waits for that.
+Strategy: while one batch is being committed, the next one fills. The thread takes the waiting jobs, up to
+a limit, runs them in one transaction in the order of arrival, commits once, and hands the whole batch
+back to the loop in one call. So the jobs of a batch share the cost of its commit, and each job waits for
+at most the batch before and its own. On a disk so fast that each message would be a batch of its own,
+batches begin at least a millisecond apart; only a job that follows another one directly waits for that.
 
-What is to be told to others (events) is collected inside the transaction and published on the
-loop after the commit, in commit order, even when the one who asked for it has gone away
-meanwhile. That is why publishing happens here and not behind somebody's ``await``.
+Events to be published are collected inside the transaction and published on the loop after the commit,
+in commit order, even if the caller was cancelled meanwhile. That is why they are published here and not
+after the caller's ``await``.
 
-A piece of work that fails, fails alone: one that runs Python code has a savepoint of its own,
-and when a batch breaks for another reason, its pieces are tried one by one. So work may run more
-than once, and must not change anything but the database.
+A job that fails does not affect the others: a job that runs Python code has a savepoint of its own, and
+if a batch fails for another reason, its jobs are tried one by one. So a job may run more than once, and
+must change only the database.
 
-A database that is away is waited for (``commits``). When that has lasted too long, everybody who
-waits is told that nothing was stored, and who comes later is told at once.
+A transaction on a database that is unavailable is retried (``storage/transactions.py``). When the timeout is
+over, all waiting jobs fail with ``Unavailable``, and later jobs fail without a wait.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ from tornado_chat.aio.deferred import Deferred
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event
 from tornado_chat.core.types import AppendResult, Thread
-from tornado_chat.observability.logs import words
+from tornado_chat.observability.logs import safe_error_text
 from tornado_chat.observability.metrics import StorageMeter
 from tornado_chat.storage.messages import AppendRequest, MessageAppender
 from tornado_chat.storage.transactions import CommitFailed, transaction_runner_for
@@ -43,13 +42,13 @@ from tornado_chat.storage.transactions import CommitFailed, transaction_runner_f
 T = TypeVar("T")
 
 MAX_LOCK_WAITS = 5
-"""Locks that the pieces of a batch wait for, one after the other; then it is more than a row that is locked."""
+"""Lock timeouts after which the rest of a batch is refused: then more than single rows are locked."""
 
 log = logging.getLogger(__name__)
 
 
 class Transaction:
-    """What a piece of work gets: the database, the time of the batch, and a place for its events."""
+    """The argument of a job: the database, the batch's time (microseconds since 1970), its events."""
 
     def __init__(self, database: pw.Database, now: int) -> None:
         self.database = database
@@ -57,14 +56,15 @@ class Transaction:
         self.events: list[Event] = []
 
     def emit(self, event: Event) -> None:
-        """Publish ``event`` if, and only after, this transaction commits."""
+        """Publish ``event`` after this transaction has committed, and only then."""
         self.events.append(event)
 
 
 class _Job(Generic[T]):
-    """One waiting piece of work, and what became of it: an append, or Python code to run in the transaction.
+    """A unit of work and its result: an append, or Python code to run in the transaction.
 
-    Somebody waits by a ``Deferred`` or a future; ``received`` is 0 if nobody measures how long.
+    :ivar waiting: the ``Deferred`` or future by which the caller gets the result.
+    :ivar received: loop time at which the message's frame arrived; 0 if its delivery time is not measured.
     """
 
     __slots__ = ("error", "events", "received", "result", "waiting", "work")
@@ -88,11 +88,11 @@ class _Job(Generic[T]):
         self.error = error
 
     def settle(self) -> None:
-        """Tell whoever waits."""
+        """Give the result or error to the caller."""
         waiting = self.waiting
         if isinstance(waiting, Deferred):
             waiting.settle(self.result, self.error)
-        elif waiting.done():  # whoever waited has been cancelled; the work is done all the same
+        elif waiting.done():  # the caller was cancelled; the work is committed nevertheless
             return
         elif self.error is not None:
             waiting.set_exception(self.error)
@@ -104,7 +104,10 @@ Batch = Sequence[_Job[Any]]
 
 
 class Writer:
-    """Runs work in group commits. Made and used on the loop; ``start`` and ``close`` frame its life."""
+    """Runs jobs in group commits.
+
+    Created and used on the loop; its thread runs from ``start`` to ``close``.
+    """
 
     def __init__(
         self,
@@ -119,7 +122,7 @@ class Writer:
         max_backlog_jobs: int = 20000,
         min_batch_interval_seconds: float = 0.001,
     ) -> None:
-        """:arg min_batch_interval_seconds: seconds from the beginning of a batch to that of the next."""
+        """:arg min_batch_interval_seconds: least time from the beginning of a batch to that of the next."""
         self._database = database
         self._publish = publish
         self._loop = loop
@@ -140,30 +143,33 @@ class Writer:
 
     @property
     def backlog(self) -> int:
-        """How many pieces of work wait for the batch that is under way."""
+        """Number of jobs that wait for the end of the current batch."""
         return len(self._queue)
 
     def append(self, append: AppendRequest, received: float = 0.0) -> Deferred[AppendResult]:
-        """Store a message. It is settled after the commit, when others have been told.
+        """Store a message. The result is settled after the commit, when the message's event is published.
 
-        :arg received: when its frame came, by the loop's clock.
-        :raises Unavailable: the backlog is full; nothing was taken.
+        The result's error is ``Conflict`` if the thread has ended meanwhile, and ``Unavailable`` if the
+        database did not store the message.
 
-        The error is ``Conflict`` when the thread has ended meanwhile and ``Unavailable`` when the
-        database did not take it.
+        :arg received: when the message's frame arrived, by the loop's clock.
+        :raises Unavailable: the backlog is full; the message was not accepted.
         """
         waiting: Deferred[AppendResult] = Deferred()
         self._submit(_Job(append, waiting, received))
         return waiting
 
     def run(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        """Run ``work`` in the next transaction. What it raises undoes its own changes only."""
+        """Run ``work`` in the next transaction. An exception of ``work`` rolls back its own changes only.
+
+        :raises Unavailable: the backlog is full; the work was not accepted.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
         self._submit(_Job(work, future, 0.0))
         return future
 
     def close(self) -> None:
-        """Commit what is waiting, then end the thread. Blocks for that long."""
+        """Commit the waiting jobs, then end the thread. Blocks until the thread has ended."""
         self._closing = True
         self._wake.set()
         self._thread.join()
@@ -185,29 +191,32 @@ class Writer:
             while self._queue:
                 pause = next_batch - time.monotonic()
                 if pause > 0:
-                    time.sleep(pause)  # nothing that may come meanwhile would make it go on earlier
+                    time.sleep(pause)  # new jobs do not shorten the pause, so there is nothing to wait on
                 next_batch = time.monotonic() + self._min_batch_interval_seconds
                 batch = self._take_jobs(self._max_batch_jobs)
-                away = self._commit(batch)
-                if away is not None:
+                outage = self._commit(batch)
+                if outage is not None:
                     others = self._take_jobs(len(self._queue))
-                    self._refuse(others, away)
+                    self._refuse(others, outage)
                     batch += others
                 self._loop.call_soon_threadsafe(self._settle, batch)
             if self._closing and not self._queue:
                 self._transaction_runner.close()
                 return
 
-    def _take_jobs(self, most: int) -> list[_Job[Any]]:
+    def _take_jobs(self, max_jobs: int) -> list[_Job[Any]]:
         queue = self._queue
-        count = min(len(queue), most)  # the loop may append more meanwhile
+        count = min(len(queue), max_jobs)  # the loop may append more meanwhile
         jobs: list[_Job[Any]] = []
         while len(jobs) < count:
             jobs.append(queue.popleft())
         return jobs
 
     def _commit(self, batch: Batch) -> Exception | None:
-        """One transaction for all; if a piece breaks it, one for each. What is returned: the database is away."""
+        """Commit the batch in one transaction; if a job makes it fail, in one transaction for each job.
+
+        Returns the database's error if the database is unavailable, otherwise None.
+        """
         failed = self._try_commit(batch)
         if failed is None:
             return None
@@ -221,7 +230,11 @@ class Writer:
             return self._commit_one_by_one(batch)
 
     def _commit_one_by_one(self, batch: Batch) -> Exception | None:
-        """What needs a lock that somebody keeps is refused, without waiting for the same one again."""
+        """Commit each job in its own transaction. Returns the error if the database is unavailable.
+
+        A job that needs a lock which another transaction keeps is refused. Later jobs for the same thread are
+        refused without waiting for the same lock again.
+        """
         locked: list[Thread | None] = []
         for number, job in enumerate(batch):
             thread = job.work.thread if isinstance(job.work, AppendRequest) else None
@@ -245,7 +258,7 @@ class Writer:
             self._transaction_runner.commit(partial(self._execute, batch))
         except CommitFailed as failed:
             if failed.is_in_doubt:
-                # If it turns out to be there, the others are to hear of it.
+                # If the transaction turns out to have committed, its events still have to be published.
                 events = [event for job in batch for event in job.events]
                 self._transaction_runner.on_resolved(lambda: self._publish_events(events))
             self._refuse(batch, failed.cause)
@@ -254,7 +267,7 @@ class Writer:
         return None
 
     def _execute(self, batch: Batch) -> None:
-        """Run the pieces in order; neighbouring appends go to the database together."""
+        """Run the jobs in order; consecutive appends are stored together."""
         now = self._clock()
         appends: list[tuple[_Job[Any], AppendRequest]] = []
         for job in batch:
@@ -287,7 +300,7 @@ class Writer:
 
     def _log_refusal(self, batch: Batch, failed: CommitFailed) -> None:
         cause = failed.cause
-        why = words(cause) or type(cause).__name__
+        why = safe_error_text(cause) or type(cause).__name__
         self._meter.refused += 1
         log.error("the database refused a batch of %d: %s", len(batch), why, exc_info=cause)
 
@@ -311,12 +324,13 @@ class Writer:
                 received.append(job.received)
             try:
                 job.settle()
-            except Exception as error:  # of whoever was told; the others must still hear of theirs
+            except Exception as error:  # raised by a caller's callback; the other jobs must still be settled
                 self._loop.call_exception_handler(
-                    {"message": "telling of a commit failed", "exception": error}
+                    {"message": "a callback after a commit failed", "exception": error}
                 )
         if received:
-            # Behind the writes that the events have asked for: it is the time until the last of them.
+            # Runs after the socket writes that the events have scheduled: the time until the last of them
+            # counts.
             self._loop.call_soon(self._measure, received)
 
     def _measure(self, received: list[float]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.delivery.conftest import READER, Dialect, Office, Socket, turns
+from tests.delivery.conftest import READER, Dialect, HubFixture, Socket, turns
 from tornado_chat.cluster.bus import Channel, LocalBus
 from tornado_chat.core.types import Identity
 from tornado_chat.observability.metrics import EndpointMeter
@@ -30,8 +30,8 @@ class Nobody:
 
 @pytest.mark.gen_test
 async def test_nobody_stays_online_who_has_gone_before_others_could_be_told() -> None:
-    office, ear = Office(), Ear()
-    connections = Connections(office.hub, 5, Nobody(), office.clock, ear)  # type: ignore[arg-type]
+    fixture, ear = HubFixture(), Ear()
+    connections = Connections(fixture.hub, 5, Nobody(), fixture.clock, ear)  # type: ignore[arg-type]
     identity = Identity(READER, None)
     staying = connections.open(identity, Socket(), Dialect(), EndpointMeter(), "1")
     await turns()

@@ -24,7 +24,7 @@ def status(number: int, sockets: int, **more: Any) -> shown.Status:
         time="2026-11-21T12:00:00",
         problems={},
         sockets={"chat": sockets, "notify": 0},
-        line=shown.QueueStatus(1, 3.0, []),
+        line=shown.QueueOverview(1, 3.0, []),
         waiters=shown.WaiterSummary({"ready": 1}, []),
         conversations=shown.ConversationSummary({"active": 1}, []),
         rooms=shown.ConversationSummary({"active": 1}, []),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.delivery.conftest import Office, said, turns
+from tests.delivery.conftest import HubFixture, message, turns
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.types import Conversation, ConversationState, Identity, Person, Role, Thread
 from tornado_chat.delivery.socket_stream import SocketStream
@@ -33,11 +33,11 @@ class Desk:
     """A waiter's connection and its notifier, whose database answers when it is let through."""
 
     def __init__(self) -> None:
-        self.office = Office()
+        self.fixture = HubFixture()
         nothing: Any = SimpleNamespace(look_up=self._nothing, get=self._nothing)
         tasks = BackgroundTasks(asyncio.get_running_loop())
-        self.notifier = SocketNotifier(self.office.hub, nothing, nothing, lambda row: None, tasks)
-        self.socket, socket_stream = self.office.open(WAITER)
+        self.notifier = SocketNotifier(self.fixture.hub, nothing, nothing, lambda row: None, tasks)
+        self.socket, socket_stream = self.fixture.open(WAITER)
         view: Any = View(socket_stream)
         self.connection = SupportConnection(Identity(WAITER), socket_stream, view, "address")
 
@@ -48,8 +48,8 @@ class Desk:
         """Somebody who has said one line."""
         user = Person(Role.USER, f"{id}")
         row = Conversation(id, user, None, f"address {id}", ConversationState.ACTIVE, 1, 0)
-        self.office.table.rows[row.thread] = [
-            msgspec.structs.replace(said(1, user, row.thread), text=f"of {id}")
+        self.fixture.table.rows[row.thread] = [
+            msgspec.structs.replace(message(1, user, row.thread), text=f"of {id}")
         ]
         return row
 
@@ -61,8 +61,8 @@ class Desk:
 @pytest.mark.gen_test
 async def test_who_comes_waits_for_the_goodbyes_that_wait() -> None:
     desk = Desk()
-    table = desk.office.table
-    table.hold()
+    table = desk.fixture.table
+    table.hold_reads()
     one, two, three = (desk.user(id) for id in (1, 2, 3))
     desk.notifier.show_user(desk.connection, one)
     desk.notifier.show_user(desk.connection, two)
@@ -71,10 +71,10 @@ async def test_who_comes_waits_for_the_goodbyes_that_wait() -> None:
     desk.notifier.part(desk.connection, two)
     desk.notifier.show_user(desk.connection, three)
     assert desk.heard == ["new 1", "new 2"]
-    table.let_through(1)
+    table.release_read(1)
     await turns()
     assert desk.heard == ["new 1", "new 2", "of 2", "bye 2"]
-    table.gates, held = None, table.gates
+    table.held_reads, held = None, table.held_reads
     held[0].set_result(None)
     await turns()
     assert desk.heard[4:] == ["of 1", "bye 1", "new 3", "of 3"]
@@ -83,8 +83,8 @@ async def test_who_comes_waits_for_the_goodbyes_that_wait() -> None:
 @pytest.mark.gen_test
 async def test_who_came_back_before_the_goodbye_was_said_is_parted_from_in_its_turn() -> None:
     desk = Desk()
-    table = desk.office.table
-    table.hold()
+    table = desk.fixture.table
+    table.hold_reads()
     row = desk.user(1)
     desk.notifier.show_user(desk.connection, row)
     await turns()
@@ -92,7 +92,7 @@ async def test_who_came_back_before_the_goodbye_was_said_is_parted_from_in_its_t
     desk.notifier.show_user(desk.connection, row)
     desk.notifier.part(desk.connection, row)
     desk.notifier.show_user(desk.connection, desk.user(2))
-    table.gates, held = None, table.gates
+    table.held_reads, held = None, table.held_reads
     held[0].set_result(None)
     await turns()
     # Nobody has received anything, so the line is told again.
@@ -104,26 +104,26 @@ async def test_who_came_back_before_the_goodbye_was_said_is_parted_from_in_its_t
 async def test_a_new_conversation_is_followed_without_a_read() -> None:
     desk = Desk()
     row = desk.user(1)
-    desk.office.table.rows[row.thread] = []
+    desk.fixture.table.rows[row.thread] = []
     desk.notifier.show_user(desk.connection, row, is_new=True)
     await turns()
-    desk.office.hub.deliver(said(1, row.user, row.thread))
+    desk.fixture.hub.deliver(message(1, row.user, row.thread))
     assert desk.heard == ["new 1", "m1"]
-    assert not desk.office.table.reads
+    assert not desk.fixture.table.reads
 
 
 @pytest.mark.gen_test
 async def test_a_new_conversation_waits_for_the_goodbyes_that_wait() -> None:
     desk = Desk()
-    table = desk.office.table
-    table.hold()
+    table = desk.fixture.table
+    table.hold_reads()
     one, two = desk.user(1), desk.user(2)
     desk.notifier.show_user(desk.connection, one)
     await turns()
     desk.notifier.part(desk.connection, one)
     desk.notifier.show_user(desk.connection, two, is_new=True)
     assert desk.heard == ["new 1"]
-    table.gates, held = None, table.gates
+    table.held_reads, held = None, table.held_reads
     assert held is not None
     held[0].set_result(None)
     await turns()
@@ -133,16 +133,16 @@ async def test_a_new_conversation_waits_for_the_goodbyes_that_wait() -> None:
 @pytest.mark.gen_test
 async def test_who_came_back_is_heard_again() -> None:
     desk = Desk()
-    desk.office.table.hold()
+    desk.fixture.table.hold_reads()
     row = desk.user(1)
     desk.notifier.show_user(desk.connection, row)
     await turns()
     desk.notifier.part(desk.connection, row)
     desk.notifier.show_user(desk.connection, row)
-    gates, desk.office.table.gates = desk.office.table.gates, None
-    assert gates is not None
-    gates[0].set_result(None)
+    held_reads, desk.fixture.table.held_reads = desk.fixture.table.held_reads, None
+    assert held_reads is not None
+    held_reads[0].set_result(None)
     await turns()
-    later = msgspec.structs.replace(said(2, row.user, row.thread), text="later")
-    desk.office.hub.deliver(later)
+    later = msgspec.structs.replace(message(2, row.user, row.thread), text="later")
+    desk.fixture.hub.deliver(later)
     assert desk.heard == ["new 1", "of 1", "bye 1", "new 1", "of 1", "later"]

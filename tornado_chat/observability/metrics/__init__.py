@@ -1,11 +1,12 @@
-"""All metrics of one server: what is counted where, and how it is shown.
+"""The metrics of one server and their registry.
 
-Numbers flow one way. ``app`` makes a ``Metrics`` and hands each component its instrument; the component
-counts with it and never looks at it. What has a state anyway (how long the line is, who is ready) is not
-counted but asked for when somebody wants to know, see ``Gauges``.
+Numbers flow in one direction: ``server/server.py`` makes a ``Metrics`` and gives each component its
+instrument; the component writes to the instrument and never reads it. State that a component holds anyway
+(the length of the queue, the waiters that are ready) is not counted but read when the metrics are requested,
+see ``Gauges``.
 
-Each server has a registry of its own, so that two in one process do not add up. No label has values that
-grow with the number of people or conversations.
+Each server has a registry of its own, so that the numbers of two servers in one process are not added up. No
+label has values whose number grows with the number of people or conversations.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,28 +36,28 @@ ENDPOINT_DIALECTS: Mapping[str, str] = {
     "user": "support",
     "waiter": "support",
 }
-"""The kinds of sockets, with their dialects."""
+"""The dialect of each endpoint."""
 
 DROP_REASONS = ("slow", "silent", "too_fast", "too_big", "too_many_errors")
-"""Why the server closes a socket that was let in, and whose peer is the reason."""
+"""The reasons for which the server closes an accepted socket because of its peer."""
 
 
 class Metrics:
     """All instruments of one server, and their registry.
 
     :ivar endpoint_meters: by endpoint.
-    :ivar queue_wait: seconds in the line, of everybody who got a waiter.
-    :ivar loop_lag: seconds by which a timer of the loop was late, a few times a second.
-    :ivar resent: messages that were read back for somebody who had missed them.
-    :ivar read_errors: queries that the database did not answer.
-    :ivar plugins: by name.
+    :ivar queue_wait: seconds in the queue, of all users that were assigned to a waiter.
+    :ivar loop_lag: seconds by which a timer of the event loop was late, measured a few times per second.
+    :ivar resent: messages that were read from the database for a client that had missed them.
+    :ivar read_errors: queries that failed.
+    :ivar plugins: meters by the name of the plugin.
     :ivar closed: sockets, by endpoint and close code.
     :ivar dropped: sockets that the server closed because of their peer, by endpoint and reason.
-    :ivar refused: sockets that were not let in, by endpoint and reason.
-    :ivar frames_refused: frames that were answered by an error, by endpoint and reason.
+    :ivar refused: sockets that were not accepted, by endpoint and reason.
+    :ivar frames_refused: frames that were answered with an error, by endpoint and reason.
     :ivar plugin_failures: by plugin, hook and kind: error, timeout, slow.
-    :ivar plugin_skipped: events that a plugin did not get, by plugin and hook.
-    :ivar gauges: asked for when the metrics are.
+    :ivar plugin_skipped: events that a plugin did not receive, by plugin and hook.
+    :ivar gauges: called when the metrics are requested.
     """
 
     def __init__(self) -> None:
@@ -84,16 +85,16 @@ class Metrics:
         ProcessCollector(registry=self.registry)
 
     def plugin(self, name: str) -> PluginMeter:
-        """The instrument of a plugin."""
+        """Return the meter of a plugin."""
         return self.plugins.setdefault(name, PluginMeter())
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
 
 class _Collector:
-    """Lets the registry ask for ``families``."""
+    """Collector that returns ``families`` to the registry."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -102,5 +103,5 @@ class _Collector:
         return families(self._metrics)
 
     def describe(self) -> Iterator[Metric]:
-        """The names, which must not depend on what there is."""
+        """Return the same families: their names do not depend on the state of the server."""
         return self.collect()

@@ -1,7 +1,7 @@
-"""The last quarter of an hour in steps, for small charts, and the pulse that makes them.
+"""History of the metrics: the last quarter of an hour in steps, for small charts.
 
-Strategy: counters only grow, so a step is the difference between two looks at them. The same timer that
-takes the looks is late when the loop is, and so measures its lag.
+Strategy: counters only grow, so the numbers of a step are the difference between two samples of the counters.
+The timer that takes the samples also measures the lag of the event loop: it is late when the loop is late.
 """
 
 import asyncio
@@ -14,21 +14,24 @@ import msgspec
 from tornado_chat.observability.metrics import Gauges, Metrics
 from tornado_chat.observability.metrics.instruments import quantile
 
-STEP_SECONDS = 10.0  # seconds
-MAX_STEPS = 90  # steps
-STEPS_PER_MINUTE = 6  # steps
-LAG_PROBE_INTERVAL_SECONDS = 0.25  # seconds
+STEP_SECONDS = 10.0
+MAX_STEPS = 90
+STEPS_PER_MINUTE = 6
+LAG_PROBE_INTERVAL_SECONDS = 0.25
 
 
 class HistoryPoint(msgspec.Struct, frozen=True):
-    """What happened in one step, and how things stood at its end.
+    """The rates and times of one step, and the state at its end.
 
-    :arg time: its end, in seconds since 1970.
+    :arg time: the end of the step, in seconds since 1970.
+    :arg sockets: open sockets.
+    :arg line: users in the queue.
+    :arg longest_wait: of the users in the queue, in seconds.
     :arg received: messages per second from clients.
     :arg delivered: messages per second to sockets.
     :arg p50: seconds within which half of the messages were delivered; None without messages.
-    :arg p99: the same of 99 %.
-    :arg lag: the longest that the loop was late, in seconds.
+    :arg p99: seconds within which 99 % of the messages were delivered; None without messages.
+    :arg lag: the longest delay of the event loop, in seconds.
     """
 
     time: float
@@ -43,7 +46,7 @@ class HistoryPoint(msgspec.Struct, frozen=True):
 
 
 class _CounterSample(msgspec.Struct, frozen=True):
-    """The counters at one moment."""
+    """The counters at one moment; ``at`` is a time of the loop's clock in seconds."""
 
     at: float
     received: int
@@ -52,10 +55,10 @@ class _CounterSample(msgspec.Struct, frozen=True):
 
 
 class MetricsHistory:
-    """What ``metrics`` said in the last ``MAX_STEPS`` steps.
+    """The history of ``metrics`` over the last ``MAX_STEPS`` steps.
 
-    :arg loop: its clock gives the steps, whatever the wall clock does.
-    :arg wall_clock: seconds since 1970, for the points' times.
+    :arg loop: the clock of the loop measures the steps, so changes of the wall clock do not matter.
+    :arg wall_clock: returns seconds since 1970, for the times of the points.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class MetricsHistory:
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    # --- the pulse ---
+    # --- the timer ---
 
     def start(self) -> None:
         self._due = self._loop.time() + LAG_PROBE_INTERVAL_SECONDS
@@ -90,20 +93,20 @@ class MetricsHistory:
         self._due = now + LAG_PROBE_INTERVAL_SECONDS
         self._timer = self._loop.call_at(self._due, self._on_timer)
 
-    # --- looking ---
+    # --- reading ---
 
     @property
     def points(self) -> Sequence[HistoryPoint]:
-        """Oldest first; the step that is under way is not among them."""
+        """The complete steps, oldest first."""
         return tuple(self._points)
 
     @property
     def lag(self) -> float:
-        """The longest that the loop was late in this step and the one before, in seconds."""
+        """The longest delay of the event loop in the current and the previous step, in seconds."""
         return max(self._lag, self._points[-1].lag if self._points else 0.0)
 
     def last_minute(self) -> tuple[float, float, float | None, float | None]:
-        """Messages per second received and delivered, and the delivery's p50 and p99 in seconds."""
+        """Return messages received and delivered per second, and p50 and p99 of the delivery in seconds."""
         now, then = self._take_sample(), self._samples[0]
         return self._rates_between(then, now)
 
@@ -115,7 +118,15 @@ class MetricsHistory:
         lag, self._lag = self._lag, 0.0
         sockets = sum(each.open for each in self._metrics.endpoint_meters.values())
         return HistoryPoint(
-            self._wall_clock(), sockets, gauges.line, gauges.longest_wait, received, delivered, p50, p99, lag
+            time=self._wall_clock(),
+            sockets=sockets,
+            line=gauges.queue_length,
+            longest_wait=gauges.longest_wait,
+            received=received,
+            delivered=delivered,
+            p50=p50,
+            p99=p99,
+            lag=lag,
         )
 
     def _take_sample(self) -> _CounterSample:

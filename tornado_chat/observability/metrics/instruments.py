@@ -1,10 +1,10 @@
-"""What components are handed to count with: plain numbers, without a lock and without a label.
+"""Instruments with which components count: plain numbers without locks.
 
-Strategy: ``Counter.inc()`` of the metrics client takes a lock, and there are several of them to a message. So
-what happens with every message is an addition to an attribute here, and what could be measured once per
-message is measured once per batch. ``families`` turns the numbers into metrics when somebody asks. Each
-instrument is written by one thread only (the loop's, or the writer's, as its docstring says), and may
-be read by any: a number that is one event old does no harm.
+Strategy: ``Counter.inc()`` of the Prometheus client takes a lock, and several of them would be needed for
+each message. Therefore counting a message is an addition to an attribute here, and durations are measured per
+batch of messages where possible. ``families`` converts the numbers to metrics when they are requested. Each
+instrument is written by one thread only (the thread of the loop or of the writer, as its docstring says) and
+may be read by any thread: a number that is one event old does no harm.
 """
 
 from bisect import bisect_left
@@ -20,15 +20,15 @@ QUEUE_WAIT_BOUNDS_SECONDS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 12
 LOOP_LAG_BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 SMALL_BATCH_VALUES = 8
-"""Values that are as quick to count one by one."""
+"""Batches with fewer values are observed one by one, which is as fast for them."""
 
 
 class Histogram:
     """A histogram, written by one thread.
 
-    :ivar bounds: the upper bounds, ascending; a value that equals one counts below it.
-    :ivar counts: how many values fell into each bucket; the last one is for what is above all bounds.
-    :ivar sum: of all values.
+    :ivar bounds: the upper bounds of the buckets, ascending; a value that equals a bound counts below it.
+    :ivar counts: the number of values in each bucket; the last bucket is for values above all bounds.
+    :ivar sum: the sum of all values.
     """
 
     __slots__ = ("bounds", "counts", "sum")
@@ -43,9 +43,9 @@ class Histogram:
         self.sum += value
 
     def observe_since(self, starts: list[float], now: float) -> None:
-        """Observe ``now - start`` for each of ``starts``, which is sorted by this.
+        """Observe ``now - start`` for each of ``starts``; sorts ``starts``.
 
-        One search per bound, not per value: a batch of hundreds costs as much as one of ten.
+        This takes one search per bound, not per value: a batch of hundreds costs as much as a batch of ten.
         """
         if len(starts) < SMALL_BATCH_VALUES:
             for start in starts:
@@ -55,35 +55,36 @@ class Histogram:
         counts, size, counted = self.counts, len(starts), 0
         self.sum += size * now - sum(starts)
         for index, bound in enumerate(self.bounds):
-            within = size - bisect_left(starts, now - bound)
-            counts[index] += within - counted
-            counted = within
+            below_bound = size - bisect_left(starts, now - bound)
+            counts[index] += below_bound - counted
+            counted = below_bound
             if counted == size:
                 return
         counts[-1] += size - counted
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], fraction: float) -> float | None:
-    """The value below which ``fraction`` of the values lie, interpolated in its bucket; None without values.
+    """Return the value below which ``fraction`` of the values lie, interpolated within its bucket.
 
-    What lies above all bounds counts as the last of them.
+    Returns None without values. Values above all bounds count as the last bound.
     """
     total = sum(counts)
     if not total:
         return None
-    wanted, below, lower = fraction * total, 0, 0.0
+    rank, below, lower = fraction * total, 0, 0.0
     for bound, count in zip(bounds, counts, strict=False):
-        if count and below + count >= wanted:
-            return lower + (bound - lower) * (wanted - below) / count
+        if count and below + count >= rank:
+            return lower + (bound - lower) * (rank - below) / count
         below += count
         lower = bound
     return bounds[-1]
 
 
 class LabelledCounts:
-    """Rare events by the values of their labels, for one thread.
+    """Counters of rare events by the values of their labels, written by one thread.
 
-    :arg initial_labels: those that are 0 from the start: a rate does not show the first of a new kind.
+    :arg initial_labels: labels whose counters are 0 from the start. The rate of a counter that appears with
+        the first event would not show this event.
     """
 
     __slots__ = ("counts",)
@@ -96,12 +97,12 @@ class LabelledCounts:
 
 
 class EndpointMeter:
-    """What happens on the sockets of one endpoint; written on the loop.
+    """Counters of the sockets of one endpoint; written on the loop.
 
-    :ivar opened: sockets that were upgraded, ever.
-    :ivar open: those that are open now.
-    :ivar frames: received, whatever was in them.
-    :ivar messages: received, valid and on their way to the database.
+    :ivar opened: sockets that were upgraded since the start.
+    :ivar open: sockets that are open now.
+    :ivar frames: received frames, valid or not.
+    :ivar messages: received messages that were valid and passed on to the database.
     :ivar delivered: messages or notifications written to a socket.
     """
 
@@ -114,14 +115,15 @@ class EndpointMeter:
 
 
 class StorageMeter:
-    """What the writer does. Written by its thread, ``delivery`` on the loop.
+    """Counters of the writer. Written by the writer's thread; ``delivery`` is written on the loop.
 
     :ivar batches: pieces of work per commit.
     :ivar commits: seconds per transaction, from its begin until it is on the disk.
-    :ivar last_commit: seconds since 1970; 0 before the first one.
-    :ivar refused: batches that the database did not take.
-    :ivar retries: transactions that were tried again.
-    :ivar delivery: seconds from the receipt of a message's frame until its commit was told to everybody.
+    :ivar last_commit: time of the last commit in seconds since 1970; 0 before the first commit.
+    :ivar refused: batches that failed.
+    :ivar retries: transactions that were repeated.
+    :ivar delivery: seconds from the receipt of a message's frame until the message was published after its
+        commit.
     """
 
     __slots__ = ("batches", "commits", "delivery", "last_commit", "refused", "retries")
@@ -134,18 +136,23 @@ class StorageMeter:
         self.refused = self.retries = 0
 
     def committed(self, size: int, seconds: float, now: float) -> None:
-        """A transaction with so many pieces of work has been committed."""
+        """Count a committed transaction.
+
+        :arg size: number of pieces of work in it.
+        :arg seconds: duration.
+        :arg now: seconds since 1970.
+        """
         self.batches.observe(size)
         self.commits.observe(seconds)
         self.last_commit = now
 
 
 class PluginMeter:
-    """The calls of one plugin's hooks; written on the loop.
+    """Counters of the calls of one plugin's hooks; written on the loop.
 
-    :ivar failures: of its calls: they raised, or did not answer in time.
-    :ivar seconds: that its calls took, including what they waited for.
-    :ivar suspended: it is not called for a while.
+    :ivar failures: calls that raised an error or timed out.
+    :ivar seconds: the sum of the durations of all calls, including the time that they waited.
+    :ivar suspended: True while the plugin is not called because it kept failing.
     """
 
     __slots__ = ("calls", "failures", "seconds", "suspended")

@@ -1,7 +1,7 @@
-"""The metrics of several processes in one answer: each number with the label ``process``.
+"""The metrics of several processes in one response: each sample has the label ``process``.
 
-They are not added up: a counter of a process that starts again begins at 0, and the sum would go down by what it had. Prometheus
-sees that of each series by itself, and ``sum by`` puts together what belongs together.
+The samples are not added up: the counters of a restarted process begin at 0, so a sum would decrease.
+Prometheus detects the restart of each series by itself, and ``sum by`` adds up the series of the processes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ class MetricSample(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MetricFamilySnapshot(msgspec.Struct, frozen=True, array_like=True):
-    """A metric of one process, as it was when somebody asked."""
+    """A metric of one process at the moment of the request."""
 
     name: str
     documentation: str
@@ -26,8 +26,8 @@ class MetricFamilySnapshot(msgspec.Struct, frozen=True, array_like=True):
     samples: list[MetricSample]
 
 
-def frozen(registry: CollectorRegistry) -> list[MetricFamilySnapshot]:
-    """Everything in it, now."""
+def take_snapshot(registry: CollectorRegistry) -> list[MetricFamilySnapshot]:
+    """Return the present state of all metrics in ``registry``."""
     return [
         MetricFamilySnapshot(
             metric.name,
@@ -39,8 +39,8 @@ def frozen(registry: CollectorRegistry) -> list[MetricFamilySnapshot]:
     ]
 
 
-def text(by_process: Mapping[int, Sequence[MetricFamilySnapshot]]) -> bytes:
-    """All of them in Prometheus' text format."""
+def render(by_process: Mapping[int, Sequence[MetricFamilySnapshot]]) -> bytes:
+    """Return the metrics of all processes, by process number, in the text format of Prometheus."""
     registry = CollectorRegistry()
     registry.register(_SnapshotCollector(by_process))
     return generate_latest(registry)

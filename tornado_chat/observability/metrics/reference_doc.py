@@ -1,7 +1,8 @@
-"""The reference parts of ``docs/monitoring.md``, made of the metrics' own texts and of the docstrings in ``status``.
+"""Generator of the reference parts of ``docs/monitoring.md``.
 
-``python -m tornado_chat.observability.metrics.reference_doc docs/monitoring.md`` brings the page up to date; a test looks
-whether it is.
+The parts are made from the help texts of the metrics and from the docstrings of ``core/status.py``.
+``python -m tornado_chat.observability.metrics.reference_doc docs/monitoring.md`` updates the page; a test
+fails if the page is not up to date.
 """
 
 import inspect
@@ -20,24 +21,25 @@ METRIC_PREFIX = "tornado_chat_"
 SUFFIX_BY_TYPE = {"counter": "_total", "info": "_info"}
 
 
-def metrics() -> str:
-    """A table row for each metric of ours."""
+def metrics_reference() -> str:
+    """Return a table with a row for each metric of the server."""
     rows = [
-        f"| `{family.name}{SUFFIX_BY_TYPE.get(family.type, '')}` | {family.type} | {_labels(family)} | {family.documentation} |"
+        f"| `{family.name}{SUFFIX_BY_TYPE.get(family.type, '')}` | {family.type} | {_labels(family)} | "
+        f"{family.documentation} |"
         for family in Metrics().registry.collect()
         if family.name.startswith(METRIC_PREFIX)
     ]
-    return "\n".join(["| name | type | labels | what it is good for |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join(["| name | type | labels | meaning and use |", "| --- | --- | --- | --- |", *rows])
 
 
 def status_reference() -> str:
-    """Each part of the status with its fields, the whole first."""
+    """Return the description of ``Status`` and of each struct within it, with their fields."""
     entries = []
     for part in _parts(status.Status):
         hints = get_type_hints(part)
-        words, _, rest = (inspect.getdoc(part) or "").partition("\n\n:")
+        summary, _, rest = (inspect.getdoc(part) or "").partition("\n\n:")
         notes = dict(re.findall(r"arg (\w+): (.+?)(?=\n:|\Z)", rest, re.DOTALL))
-        entries.append(f"**{part.__name__}**: {_plain(words)}\n")
+        entries.append(f"**{part.__name__}**: {_plain(summary)}\n")
         for name in part.__struct_fields__:
             note = f": {_plain(notes[name])}" if name in notes else ""
             entries.append(f"- `{name}` {_type(hints[name])}{note}")
@@ -51,13 +53,13 @@ def _labels(family: Metric) -> str:
 
 
 def _parts(part: Any) -> Iterator[Any]:
-    """The struct and those within it, each once."""
-    found = [part]
-    for each in found:
-        for hint in get_type_hints(each).values():
-            inner = [hint, *get_args(hint)]
-            found += [kind for kind in inner if hasattr(kind, "__struct_fields__") and kind not in found]
-    yield from found
+    """Yield the struct and all structs within it, each once."""
+    structs = [part]
+    for struct in structs:
+        for hint in get_type_hints(struct).values():
+            types = [hint, *get_args(hint)]
+            structs += [kind for kind in types if hasattr(kind, "__struct_fields__") and kind not in structs]
+    yield from structs
 
 
 def _type(hint: Any) -> str:
@@ -69,16 +71,17 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("``", "`")
 
 
-REFERENCE_PARTS: Mapping[str, Callable[[], str]] = {"metrics": metrics, "shape": status_reference}
+REFERENCE_PARTS: Mapping[str, Callable[[], str]] = {"metrics": metrics_reference, "shape": status_reference}
+"""The functions that make the parts of the page, by the name in the comments around each part."""
 
 
 def fill_page(page: str) -> str:
-    """``page`` with all parts as they are now; each stands between two comments with its name."""
-    for name, made in REFERENCE_PARTS.items():
+    """Return ``page`` with all parts made anew; each part stands between two comments with its name."""
+    for name, make_part in REFERENCE_PARTS.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, found, rest = page.partition(begin)
         assert found, f"the page has no {begin}"
-        page = f"{before}{begin}\n\n{made()}\n\n{end}{rest.partition(end)[2]}"
+        page = f"{before}{begin}\n\n{make_part()}\n\n{end}{rest.partition(end)[2]}"
     return page
 
 

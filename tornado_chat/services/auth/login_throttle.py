@@ -21,8 +21,8 @@ from tornado_chat.observability.logs import fields
 
 log = logging.getLogger(__name__)
 
-STRICT_LIMIT = ThrottleLimit(free_failures=5, first_wait_seconds=2, max_wait_seconds=900, forget=900)
-LOOSE_LIMIT = ThrottleLimit(free_failures=50, first_wait_seconds=2, max_wait_seconds=60, forget=60)
+STRICT_LIMIT = ThrottleLimit(free_failures=5, first_wait_seconds=2, max_wait_seconds=900, forget_seconds=900)
+LOOSE_LIMIT = ThrottleLimit(free_failures=50, first_wait_seconds=2, max_wait_seconds=60, forget_seconds=60)
 MAX_KEYS = 20_000
 
 

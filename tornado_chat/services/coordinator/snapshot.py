@@ -133,13 +133,13 @@ class CoordinatorSnapshot:
 
     # --- inside ---
 
-    def _queue_status(self) -> shown.QueueStatus:
+    def _queue_status(self) -> shown.QueueOverview:
         queue = self._dispatcher.queue
         first = [
             self._waiting(self._dispatcher.cases[each.number])
             for each in islice(queue.in_order(), shown.MAX_LIST_ENTRIES)
         ]
-        return shown.QueueStatus(len(queue), round(self.longest_wait(), 1), first)
+        return shown.QueueOverview(len(queue), round(self.longest_wait(), 1), first)
 
     def _waiting(self, case: Case) -> shown.QueuedUserStatus:
         since, seconds = self._since(case.waits_since)
@@ -153,8 +153,8 @@ class CoordinatorSnapshot:
         pooled = self._dispatcher.queue.pool.get(waiter.person)
         return "ready" if pooled is not None and pooled.free else "busy"
 
-    def _waiter(self, waiter: WaiterState) -> shown.WaiterStatus:
-        return shown.WaiterStatus(
+    def _waiter(self, waiter: WaiterState) -> shown.WaiterOverview:
+        return shown.WaiterOverview(
             waiter.person.host_id,
             waiter.name,
             self._state(waiter),

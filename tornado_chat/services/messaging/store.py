@@ -54,7 +54,7 @@ class Store:
 
     def size(self) -> int | None:
         """Bytes of the database, None if that is not known."""
-        return health.size(self._database)
+        return health.database_bytes(self._database)
 
     def append(self, append: AppendRequest, received: float) -> Deferred[AppendResult]:
         """Store a message; see ``Writer.append``."""

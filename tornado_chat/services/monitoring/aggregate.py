@@ -19,7 +19,7 @@ import msgspec
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.status import Status
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.observability.metrics.multiprocess import MetricFamilySnapshot, frozen, text
+from tornado_chat.observability.metrics.multiprocess import MetricFamilySnapshot, render, take_snapshot
 from tornado_chat.services.monitoring.aggregate_status import merge_status
 from tornado_chat.services.monitoring.overview import StatusReporter
 
@@ -52,8 +52,8 @@ class StatusAggregator:
         if not self._process_number:
             return self._metrics.text()
         others = await self._ask_processes("metrics", list[MetricFamilySnapshot])
-        own = {self._process_number: frozen(self._metrics.registry)}
-        return text({**own, **{process: found for process, found in others.items() if found is not None}})
+        own = {self._process_number: take_snapshot(self._metrics.registry)}
+        return render({**own, **{process: found for process, found in others.items() if found is not None}})
 
     async def status(self) -> Status:
         own = await self._overview.status()
@@ -127,7 +127,7 @@ class StatusAggregator:
                 request = (await reader.readline()).strip()
                 if request == b"metrics":
                     await self._overview.probe_database()
-                    writer.write(msgspec.json.encode(frozen(self._metrics.registry)))
+                    writer.write(msgspec.json.encode(take_snapshot(self._metrics.registry)))
                 elif request == b"status":
                     writer.write(msgspec.json.encode(await self._overview.status()))
                 await writer.drain()

@@ -70,7 +70,7 @@ class StatusReporter:
         for each in self._plugins.loaded:
             self._plugins.suspended_for(each.name)  # a suspension that is over ends by this
         return Gauges(
-            line=self._snapshot.queue_length,
+            queue_length=self._snapshot.queue_length,
             longest_wait=self._snapshot.longest_wait(),
             waiters=self._snapshot.waiter_states(),
             conversations=self._snapshot.conversation_states(),

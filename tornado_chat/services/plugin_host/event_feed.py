@@ -191,7 +191,7 @@ class _StreamReader:
                     continue
                 if position_is_stale:
                     self._position = self._saved_position = await self._store.read(
-                        streams.position, self._name, self._stream
+                        streams.cursor_position, self._name, self._stream
                     )
                 await self._deliver_all()
                 if not self._wakeup.is_set():

@@ -1,4 +1,4 @@
-"""What plugins and queue policies need to be remembered. Frozen."""
+"""Add the plugins' cursors, and columns of support conversations for queue policies. Frozen."""
 
 from typing import Any
 

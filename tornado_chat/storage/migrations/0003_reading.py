@@ -1,4 +1,4 @@
-"""How far people have read. Frozen."""
+"""Add read marks. Frozen."""
 
 from typing import Any
 

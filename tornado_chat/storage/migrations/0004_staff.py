@@ -1,4 +1,4 @@
-"""Accounts for people whose place has no system of its own, and where they are signed in. Frozen."""
+"""Add the server's own accounts and their browser sessions. Frozen."""
 
 from typing import Any
 

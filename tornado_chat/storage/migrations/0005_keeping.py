@@ -1,4 +1,4 @@
-"""What was done with the data of people. Frozen."""
+"""Add the record of operations on personal data. Frozen."""
 
 from typing import Any
 

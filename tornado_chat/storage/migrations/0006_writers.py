@@ -1,4 +1,4 @@
-"""What processes that write to one MySQL server know of each other. Frozen."""
+"""Add the processes that write to one MySQL server. Frozen."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""On SQLite, only messages with an id of their client's are in the index that finds resends. Frozen."""
+"""On SQLite, restrict the index that finds resends to messages with a client id. Frozen."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What several processes need to agree on a support conversation. Frozen."""
+"""Add the columns by which several processes agree on a support conversation. Frozen."""
 
 from typing import Any
 
@@ -14,7 +14,8 @@ def up(migrator: Any, db: pw.Database) -> None:
         migrator.add_column(table, "changes", pw.IntegerField(null=True)),
         migrator.add_column(table, "open_user", pw.CharField(PERSON, null=True)),
     )
-    # One process made sure that a user has one at most; should there be two all the same, the newest counts.
+    # Until now one process ensured that a user has at most one open conversation; if there are two, the
+    # newest counts.
     db.execute_sql(  # type: ignore[no-untyped-call]
         f"UPDATE {table} SET open_user = {table}.user WHERE id IN (SELECT id FROM "  # noqa: S608 - no input
         f"(SELECT MAX(id) AS id FROM {table} WHERE state <> 'ended' GROUP BY {table}.user) AS newest)"

@@ -1,4 +1,4 @@
-"""What only one of several processes may do. Frozen."""
+"""Add leases, which give one of several processes an exclusive right. Frozen."""
 
 from typing import Any
 

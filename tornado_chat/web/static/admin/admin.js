@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * `/admin`: how the server is, and who is there.
+ * `/admin`: the state of the server, and who is connected.
  *
- * Strategy: each answer of the server is shown as a whole, in place. Without an answer the last one stays, and is
- * marked as old.
+ * Strategy: each answer of the server is rendered as a whole, in place. Without an answer the last one stays,
+ * and is marked as stale.
  *
  * @module
  */
@@ -11,68 +11,68 @@
 import "./strings.js";
 import { showSignInCard, signInOrShowCard } from "../shared/card.js";
 import { find } from "../shared/elements.js";
-import { SignInOver } from "../shared/identity.js";
-import { fillIn, language, text } from "../shared/strings.js";
+import { SignInExpired } from "../shared/identity.js";
+import { fillTexts, language, text } from "../shared/strings.js";
 import { parseTime } from "../shared/time.js";
 import { makeCharts } from "./charts.js";
 import { clock, duration } from "./numbers.js";
-import { Polling } from "./polling.js";
-import { Problems, problemsOf } from "./problems.js";
+import { StatusPoller } from "./polling.js";
+import { ProblemList, problemsOf } from "./problems.js";
 import { Sections } from "./sections.js";
-import { setWords } from "./tables.js";
+import { setText } from "./tables.js";
 
 /** @typedef {import("./polling.js").Status} Status */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 
-const OLD = 6_000; // milliseconds without an answer, after which numbers are no longer those of now
-const TICK = 1_000;
+const STALE_AFTER_MS = 6_000; // numbers older than this are marked as stale
+const TICK_MS = 1_000;
 
 class AdminPage {
-  /** @param {SignedIn} who */
-  constructor(who) {
-    this.#who = who;
-    this.#polling = new Polling(
-      who.token,
+  /** @param {SignedIn} me */
+  constructor(me) {
+    this.#me = me;
+    this.#poller = new StatusPoller(
+      me.token,
       {
-        got: (status) => this.#got(status),
-        missed: (reason) => this.#missed(reason),
-        over: (error) => this.#stop(error),
+        onStatus: (status) => this.#onStatus(status),
+        onFailure: (reason) => this.#onFailure(reason),
+        onSignedOut: (error) => this.#onSignedOut(error),
       },
-      (error) => error instanceof SignInOver,
+      (error) => error instanceof SignInExpired,
     );
   }
 
-  #who;
-  #polling;
+  #me;
+  #poller;
   #charts = makeCharts(find("#charts"));
   #sections = new Sections(find("#people"), find("#machine"));
-  #problems = new Problems(find("#problems"));
+  #problems = new ProblemList(find("#problems"));
   /** @type {Status | undefined} */
   #status;
-  /** When it came, in milliseconds. */
-  #at = 0;
-  #missing = false;
+  /** When the status was received, in milliseconds since 1970. */
+  #receivedMs = 0;
+  #isUnreachable = false;
   #reason = "";
-  #over = false;
+  #isStopped = false;
 
   start() {
-    setWords(find("#my-name"), this.#who.name);
-    const { signOut } = this.#who;
+    setText(find("#my-name"), this.#me.name);
+    const { signOut } = this.#me;
     find("#sign-out").hidden = !signOut;
     find("#sign-out").addEventListener("click", () => void signOut?.());
     find("#admin").hidden = false;
-    setInterval(() => document.hidden || this.#showFreshness(), TICK);
+    setInterval(() => document.hidden || this.#showFreshness(), TICK_MS);
     document.addEventListener("visibilitychange", () => this.#showFreshness());
-    addEventListener("offline", () => this.#missed(""));
+    addEventListener("offline", () => this.#onFailure(""));
     this.#showFreshness();
-    this.#polling.start();
+    this.#poller.start();
   }
 
   /** @param {Status} status */
-  #got(status) {
+  #onStatus(status) {
     this.#status = status;
-    this.#at = Date.now();
-    this.#missing = false;
+    this.#receivedMs = Date.now();
+    this.#isUnreachable = false;
     find("#numbers").hidden = false;
     this.#problems.show(problemsOf(status));
     for (const chart of this.#charts) {
@@ -83,62 +83,70 @@ class AdminPage {
   }
 
   /** @param {string} reason */
-  #missed(reason) {
-    this.#missing = true;
+  #onFailure(reason) {
+    this.#isUnreachable = true;
     this.#reason = reason;
     this.#showFreshness();
   }
 
   /** @param {unknown} error */
-  #stop(error) {
-    this.#over = true;
+  #onSignedOut(error) {
+    this.#isStopped = true;
     showSignInCard(
-      error instanceof SignInOver
+      error instanceof SignInExpired
         ? error
-        : { wrongRole: this.#who.role, name: this.#who.name, signInAgain: null },
+        : { wrongRole: this.#me.role, name: this.#me.name, signInAgain: null },
     );
   }
 
-  /** How old the numbers are, and what the server says of itself. */
+  /** Show the age of the numbers, and the server's health. */
   #showFreshness() {
-    if (this.#over) {
+    if (this.#isStopped) {
       return;
     }
-    const age = Date.now() - this.#at;
-    const old = this.#missing || (this.#status !== undefined && age > OLD);
-    const wrong = this.#status !== undefined && Object.keys(this.#status.problems).length > 0;
-    document.documentElement.classList.toggle("old", old && this.#status !== undefined);
-    find("#away").hidden = !this.#missing;
-    if (this.#missing) {
-      setWords(
-        find("#away-text"),
+    const ageMs = Date.now() - this.#receivedMs;
+    const isStale = this.#isUnreachable || (this.#status !== undefined && ageMs > STALE_AFTER_MS);
+    const hasProblems = this.#status !== undefined && Object.keys(this.#status.problems).length > 0;
+    document.documentElement.classList.toggle("stale", isStale && this.#status !== undefined);
+    find("#unreachable").hidden = !this.#isUnreachable;
+    if (this.#isUnreachable) {
+      setText(
+        find("#unreachable-text"),
         text(!navigator.onLine ? "away_offline" : this.#status ? "away_text" : "away_first"),
       );
-      setWords(find("#away-said"), this.#reason && text("away_said", { reason: this.#reason }));
-      find("#away-command").hidden = !navigator.onLine;
+      setText(find("#unreachable-message"), this.#reason && text("away_said", { reason: this.#reason }));
+      find("#unreachable-command").hidden = !navigator.onLine;
     }
-    const state = this.#missing ? "no_answer" : !this.#status ? "loading" : wrong ? "not_serving" : "serving";
-    const standing = find("#standing");
-    standing.dataset.state = state;
-    setWords(standing, text(state));
-    setWords(find("#as-of"), this.#asOf(old ? age : 0));
-    setWords(
-      find("#up"),
-      this.#status && !old ? text("up", { duration: duration(this.#status.process.uptime) }) : "",
+    const state = this.#isUnreachable
+      ? "no_answer"
+      : !this.#status
+        ? "loading"
+        : hasProblems
+          ? "not_serving"
+          : "serving";
+    const health = find("#health");
+    health.dataset.state = state;
+    setText(health, text(state));
+    setText(find("#as-of"), this.#asOf(isStale ? ageMs : 0));
+    setText(
+      find("#uptime"),
+      this.#status && !isStale ? text("up", { duration: duration(this.#status.process.uptime) }) : "",
     );
-    document.title = text(wrong || this.#missing ? "admin_attention" : "admin");
+    document.title = text(hasProblems || this.#isUnreachable ? "admin_attention" : "admin");
   }
 
-  /** @param {number} age */
-  #asOf(age) {
+  /** @param {number} ageMs */
+  #asOf(ageMs) {
     if (!this.#status) {
       return "";
     }
     const at = clock(parseTime(this.#status.time), { seconds: true });
-    return age ? text("as_of_ago", { clock: at, ago: duration(age / 1000) }) : text("as_of", { clock: at });
+    return ageMs
+      ? text("as_of_ago", { clock: at, ago: duration(ageMs / 1000) })
+      : text("as_of", { clock: at });
   }
 }
 
 document.documentElement.lang = language;
-fillIn(document);
+fillTexts(document);
 new AdminPage(await signInOrShowCard({ roles: ["admin"] })).start();

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Small charts of the last quarter of an hour: a drawing, the numbers in words, and a table on demand.
+ * Small charts of the last 15 minutes: a drawing, the numbers in words, and a table on demand.
  *
  * @module
  */
@@ -12,40 +12,43 @@ import { clock, count, duration, latency, rate } from "./numbers.js";
 
 /** @typedef {import("./polling.js").Status} Status */
 /** @typedef {import("./polling.js").History} History */
-/** @typedef {number | null} Value null: there was nothing to measure */
+/** @typedef {number | null} Value null: nothing was measured */
 
 /**
  * @typedef {object} Series
- * @property {string} [name] key of its text, if there are two
- * @property {(history: History) => Value[]} past
- * @property {(status: Status) => Value} now
+ * @property {string} [name] the text key of its name, if there are two series
+ * @property {(history: History) => Value[]} history
+ * @property {(status: Status) => Value} current
  */
 
 /**
- * @typedef {object} Definition
- * @property {string} title key
- * @property {Series[]} series the first with an area, the second with a dashed line
- * @property {(value: number) => string} write
- * @property {number} scale what the height stands for at least, so that little looks little
- * @property {boolean} gauge `now` is the newest point; else it is a mean over more than a step
+ * @typedef {object} ChartDefinition
+ * @property {string} title a text key
+ * @property {Series[]} series the first is drawn with an area, the second as a dashed line
+ * @property {(value: number) => string} format
+ * @property {number} minScale the least value of the full height, so that small values look small
+ * @property {boolean} isGauge whether the current value is the newest point; else it is a mean over more than
+ *   a step
  * @property {(status: Status) => string} note
  */
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
 const HEIGHT = 64;
-const EDGE = 3; // so that lines are not cut
-const SPAN = 900; // seconds
-const QUARTER = 900_000; // milliseconds: zones differ by multiples of it
+const MARGIN = 3; // keeps lines from being cut off
+const SPAN_SECONDS = 900;
+const QUARTER_HOUR_MS = 900_000; // time zones differ by multiples of it
 
-/** @type {readonly Definition[]} */
+/** @type {readonly ChartDefinition[]} */
 const CHARTS = [
   {
     title: "chart_sockets",
-    series: [{ past: (history) => history.sockets, now: (status) => sum(Object.values(status.sockets)) }],
-    write: count,
-    scale: 4,
-    gauge: true,
+    series: [
+      { history: (history) => history.sockets, current: (status) => sum(Object.values(status.sockets)) },
+    ],
+    format: count,
+    minScale: 4,
+    isGauge: true,
     note: ({ sockets }) =>
       Object.entries(sockets)
         .filter(([, open]) => open > 0)
@@ -54,70 +57,78 @@ const CHARTS = [
   },
   {
     title: "chart_line",
-    series: [{ past: (history) => history.line, now: (status) => status.line.length }],
-    write: count,
-    scale: 4,
-    gauge: true,
+    series: [{ history: (history) => history.line, current: (status) => status.line.length }],
+    format: count,
+    minScale: 4,
+    isGauge: true,
     note: ({ waiters }) => text("line_free", { count: count(waiters.states.ready ?? 0) }),
   },
   {
     title: "chart_wait",
-    series: [{ past: (history) => history.longest_wait, now: (status) => status.line.longest_wait }],
-    write: duration,
-    scale: 60,
-    gauge: true,
+    series: [{ history: (history) => history.longest_wait, current: (status) => status.line.longest_wait }],
+    format: duration,
+    minScale: 60,
+    isGauge: true,
     note: ({ line }) => (line.length ? "" : text("wait_nobody")),
   },
   {
     title: "chart_messages",
     series: [
-      { name: "received", past: (history) => history.received, now: (status) => status.messages.received },
-      { name: "delivered", past: (history) => history.delivered, now: (status) => status.messages.delivered },
+      {
+        name: "received",
+        history: (history) => history.received,
+        current: (status) => status.messages.received,
+      },
+      {
+        name: "delivered",
+        history: (history) => history.delivered,
+        current: (status) => status.messages.delivered,
+      },
     ],
-    write: rate,
-    scale: 1,
-    gauge: false,
+    format: rate,
+    minScale: 1,
+    isGauge: false,
     note: () => text("last_minute"),
   },
   {
     title: "chart_delivery",
     series: [
-      { name: "half", past: (history) => history.p50, now: (status) => status.messages.p50 },
-      { name: "nearly_all", past: (history) => history.p99, now: (status) => status.messages.p99 },
+      { name: "half", history: (history) => history.p50, current: (status) => status.messages.p50 },
+      { name: "nearly_all", history: (history) => history.p99, current: (status) => status.messages.p99 },
     ],
-    write: latency,
-    scale: 0.01,
-    gauge: false,
+    format: latency,
+    minScale: 0.01,
+    isGauge: false,
     note: ({ messages }) => text(messages.p50 === null ? "no_messages" : "last_minute"),
   },
   {
     title: "chart_lag",
-    series: [{ past: (history) => history.lag, now: (status) => status.process.loop_lag }],
-    write: latency,
-    scale: 0.05,
-    gauge: true,
+    series: [{ history: (history) => history.lag, current: (status) => status.process.loop_lag }],
+    format: latency,
+    minScale: 0.05,
+    isGauge: true,
     note: () => text("lag_note"),
   },
 ];
 
-/** All of them, in `place`. @param {HTMLElement} place */
-export function makeCharts(place) {
+/** Create all charts in a container. @param {HTMLElement} container */
+export function makeCharts(container) {
   const charts = CHARTS.map((definition) => new Chart(definition));
-  place.append(...charts.map((chart) => chart.element));
+  container.append(...charts.map((chart) => chart.element));
   return charts;
 }
 
 export class Chart {
-  /** @param {Definition} definition */
+  /** @param {ChartDefinition} definition */
   constructor(definition) {
     this.#definition = definition;
     const head = make("header", "", make("h3", "", text(definition.title)), this.#note);
     this.#values = definition.series.map(() => make("strong", "chart-value"));
     const values = definition.series.map(({ name }, index) => {
-      const parts = name ? [key(index), make("span", "chart-name", text(name))] : [];
+      const parts = name ? [legendKey(index), make("span", "chart-name", text(name))] : [];
       return make("p", "chart-figure", this.#values[index], ...parts);
     });
-    this.#lines = definition.series.map((_, index) => draw("path", { class: `line line-${index}` }));
+    this.#lines = definition.series.map((_, index) => draw("path", { class: `curve curve-${index}` }));
     this.#svg.append(this.#area, ...this.#lines, this.#dot);
     const ends = make(
       "p",
@@ -126,7 +137,7 @@ export class Chart {
       this.#range,
       make("span", "", text("now")),
     );
-    this.element.append(head, make("div", "chart-figures", ...values), this.#svg, ends, this.#details());
+    this.element.append(head, make("div", "chart-figures", ...values), this.#svg, ends, this.#makeTable());
   }
 
   element = make("article", "chart panel");
@@ -142,53 +153,53 @@ export class Chart {
     class: "plot",
   });
   #area = draw("path", { class: "area" });
-  #dot = draw("path", { class: "dot" });
+  #dot = draw("path", { class: "curve-end" });
   #rows = make("tbody");
   #empty = make("p", "small", text("table_empty"));
-  #open = false;
+  #isTableOpen = false;
   /** @type {Status | undefined} */
   #status;
 
   /** @param {Status} status */
   show(status) {
     this.#status = status;
-    const { series, write, scale, gauge, note, title } = this.#definition;
-    const now = series.map((each) => each.now(status));
+    const { series, format, minScale, isGauge, note, title } = this.#definition;
+    const now = series.map((each) => each.current(status));
     const past = series.map((each, index) =>
-      gauge ? [...each.past(status.history), now[index]] : each.past(status.history),
+      isGauge ? [...each.history(status.history), now[index]] : each.history(status.history),
     );
     const known = past.flat().filter((value) => value !== null);
-    const least = known.length ? Math.min(...known) : 0;
-    const most = known.length ? Math.max(...known) : 0;
-    const words = now.map((value) => (value === null ? "–" : write(value)));
-    words.forEach((value, index) => say(this.#values[index], value));
-    say(this.#note, note(status));
+    const min = known.length ? Math.min(...known) : 0;
+    const max = known.length ? Math.max(...known) : 0;
+    const words = now.map((value) => (value === null ? "–" : format(value)));
+    words.forEach((value, index) => setText(this.#values[index], value));
+    setText(this.#note, note(status));
     const range = known.length
-      ? text("range", { least: write(least), most: write(most) })
+      ? text("range", { least: format(min), most: format(max) })
       : text("range_none");
-    say(this.#range, range);
+    setText(this.#range, range);
     const values = series.map(({ name }, index) => (name ? `${text(name)} ${words[index]}` : words[index]));
     this.#svg.setAttribute(
       "aria-label",
       text("chart_label", { title: text(title), values: values.join(", "), range }),
     );
 
-    const step = status.history.step / SPAN;
-    const curves = past.map((points) => place(points, step, Math.max(most, scale)));
-    this.#area.setAttribute("d", curves[0].map(fill).join(""));
-    curves.forEach((curve, index) => this.#lines[index].setAttribute("d", curve.map(stroke).join("")));
+    const step = status.history.step / SPAN_SECONDS;
+    const curves = past.map((points) => toPoints(points, step, Math.max(max, minScale)));
+    this.#area.setAttribute("d", curves[0].map(areaPath).join(""));
+    curves.forEach((curve, index) => this.#lines[index].setAttribute("d", curve.map(strokePath).join("")));
     const end = past[0].at(-1) === null ? undefined : curves[0].at(-1)?.at(-1);
-    this.#dot.setAttribute("d", end ? stroke([end]) : "");
-    this.#tabulate();
+    this.#dot.setAttribute("d", end ? strokePath([end]) : "");
+    this.#fillTable();
   }
 
-  #details() {
+  #makeTable() {
     const { series, title } = this.#definition;
     const heads = [text("time"), ...series.map(({ name }) => text(name ?? title))];
     const table = make(
       "table",
       "numbers",
-      make("thead", "", make("tr", "", ...heads.map((words) => scoped("col", words)))),
+      make("thead", "", make("tr", "", ...heads.map((words) => headerCell("col", words)))),
       this.#rows,
     );
     const box = make("div", "numbers-box", this.#empty, table);
@@ -197,28 +208,28 @@ export class Chart {
     box.setAttribute("aria-label", text("table_of", { title: text(title) }));
     const details = make("details", "", make("summary", "", text("as_table")), box);
     details.addEventListener("toggle", () => {
-      this.#open = details.open;
-      this.#tabulate();
+      this.#isTableOpen = details.open;
+      this.#fillTable();
     });
     return details;
   }
 
-  /** The newest first. Only for who has opened it: it has hundreds of cells. */
-  #tabulate() {
-    if (!this.#open || !this.#status) {
+  /** Fill the table, newest first. Only if it is open: it has hundreds of cells. */
+  #fillTable() {
+    if (!this.#isTableOpen || !this.#status) {
       return;
     }
     const { history, time } = this.#status;
-    const { series, write } = this.#definition;
-    const columns = series.map((each) => each.past(history));
+    const { series, format } = this.#definition;
+    const columns = series.map((each) => each.history(history));
     const last = history.time.at(-1) ?? 0;
-    // The server's other times have no zone; these get the same.
-    const shift = Math.round((parseTime(time).getTime() - last * 1000) / QUARTER) * QUARTER;
+    // The server's other times have no zone; the times of the history are shifted to match them.
+    const shiftMs = Math.round((parseTime(time).getTime() - last * 1000) / QUARTER_HOUR_MS) * QUARTER_HOUR_MS;
     const rows = history.time.map((at, index) => [
-      clock(new Date(at * 1000 + shift), { seconds: true }),
+      clock(new Date(at * 1000 + shiftMs), { seconds: true }),
       ...columns.map((column) => {
         const value = column[index];
-        return value === null ? "–" : write(value);
+        return value === null ? "–" : format(value);
       }),
     ]);
     this.#empty.hidden = rows.length > 0;
@@ -226,64 +237,65 @@ export class Chart {
       ...rows
         .reverse()
         .map(([when, ...cells]) =>
-          make("tr", "", scoped("row", when), ...cells.map((words) => make("td", "", words))),
+          make("tr", "", headerCell("row", when), ...cells.map((words) => make("td", "", words))),
         ),
     );
   }
 }
 
-/** What the lines mean: the same strokes as in the drawing. @param {number} index */
-function key(index) {
+/** The legend of a series: the same stroke as in the drawing. @param {number} index */
+function legendKey(index) {
   const svg = draw("svg", { viewBox: "0 0 22 6", class: "chart-key", "aria-hidden": "true" });
-  svg.append(draw("path", { class: `line line-${index}`, d: "M1 3H21" }));
+  svg.append(draw("path", { class: `curve curve-${index}`, d: "M1 3H21" }));
   return svg;
 }
 
 /** @typedef {[x: number, y: number]} Point */
 
 /**
- * Where the values are in the drawing, the newest at the right, in pieces without gaps.
+ * Convert values to points of the drawing, the newest at the right, in pieces without gaps.
  *
  * @param {Value[]} values
- * @param {number} step as a part of the width
- * @param {number} most the greatest value that there is room for
+ * @param {number} step as a fraction of the width
+ * @param {number} max the value of the full height
  * @returns {Point[][]}
  */
-function place(values, step, most) {
+function toPoints(values, step, max) {
   /** @type {Point[][]} */
   const pieces = [];
-  let apart = true;
+  let startsPiece = true;
   values.forEach((value, index) => {
     if (value === null) {
-      apart = true;
+      startsPiece = true;
       return;
     }
-    const x = WIDTH - EDGE - (values.length - 1 - index) * step * (WIDTH - EDGE);
-    const y = HEIGHT - EDGE - (value / most) * (HEIGHT - 2 * EDGE);
-    if (apart) {
+    const x = WIDTH - MARGIN - (values.length - 1 - index) * step * (WIDTH - MARGIN);
+    const y = HEIGHT - MARGIN - (value / max) * (HEIGHT - 2 * MARGIN);
+    if (startsPiece) {
       pieces.push([]);
     }
-    apart = false;
+    startsPiece = false;
     pieces[pieces.length - 1].push([x, y]);
   });
   return pieces;
 }
 
 /** @param {Point[]} piece */
-function stroke(piece) {
+function strokePath(piece) {
   const [x, y] = piece[0];
-  const rest = piece.slice(1).map((point) => `L${spell(point)}`);
-  return `M${spell([x, y])}${rest.join("") || "h0.01"}`; // one alone is a dot
+  const rest = piece.slice(1).map((point) => `L${formatPoint(point)}`);
+  return `M${formatPoint([x, y])}${rest.join("") || "h0.01"}`; // a single point is drawn as a dot
 }
 
 /** @param {Point[]} piece */
-function fill(piece) {
-  const last = piece[piece.length - 1];
-  return `M${spell([piece[0][0], HEIGHT])}${piece.map((point) => `L${spell(point)}`).join("")}L${spell([last[0], HEIGHT])}Z`;
+function areaPath(piece) {
+  const first = formatPoint([piece[0][0], HEIGHT]);
+  const last = formatPoint([piece[piece.length - 1][0], HEIGHT]);
+  return `M${first}${piece.map((point) => `L${formatPoint(point)}`).join("")}L${last}Z`;
 }
 
 /** @param {Point} point */
-function spell([x, y]) {
+function formatPoint([x, y]) {
   return `${x.toFixed(1)} ${y.toFixed(1)}`;
 }
 
@@ -293,7 +305,7 @@ function spell([x, y]) {
  * @param {Record<string, string>} attributes
  */
 function draw(tag, attributes) {
-  const element = document.createElementNS(SVG, tag);
+  const element = document.createElementNS(SVG_NAMESPACE, tag);
   for (const [name, value] of Object.entries(attributes)) {
     element.setAttribute(name, value);
   }
@@ -304,7 +316,7 @@ function draw(tag, attributes) {
  * @param {"col" | "row"} scope
  * @param {string} words
  */
-function scoped(scope, words) {
+function headerCell(scope, words) {
   const head = make("th", "", words);
   head.scope = scope;
   return head;
@@ -314,7 +326,7 @@ function scoped(scope, words) {
  * @param {HTMLElement} element
  * @param {string} words
  */
-function say(element, words) {
+function setText(element, words) {
   if (element.textContent !== words) {
     element.textContent = words;
   }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Numbers for people, as the reader's language writes them.
+ * Formatting of numbers in the reader's language.
  *
  * @module
  */
@@ -8,20 +8,20 @@
 import { language, text } from "../shared/strings.js";
 import { parseTime, sameDay } from "../shared/time.js";
 
-const NOTHING = "–";
-const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
+const NO_VALUE = "–";
+const BYTE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/** Each with its seconds, from the greatest. @type {readonly [string, number][]} */
-const UNITS = [
+/** Units and their length in seconds, the largest first. @type {readonly [string, number][]} */
+const DURATION_UNITS = [
   ["day", 86_400],
   ["hour", 3_600],
   ["minute", 60],
   ["second", 1],
 ];
 
-const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
-const tenths = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
-const twoDigits = new Intl.NumberFormat(language, { maximumSignificantDigits: 2 });
+const integerFormat = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const tenthsFormat = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const twoDigitsFormat = new Intl.NumberFormat(language, { maximumSignificantDigits: 2 });
 const clockFormat = new Intl.DateTimeFormat(language, {
   hour: "2-digit",
   minute: "2-digit",
@@ -43,12 +43,12 @@ const dayFormat = new Intl.DateTimeFormat(language, {
 
 /** @param {number} value */
 export function count(value) {
-  return whole.format(value);
+  return integerFormat.format(value);
 }
 
 /** @param {number} perSecond */
 export function rate(perSecond) {
-  return text("per_second", { rate: (perSecond < 1 ? twoDigits : tenths).format(perSecond) });
+  return text("per_second", { rate: (perSecond < 1 ? twoDigitsFormat : tenthsFormat).format(perSecond) });
 }
 
 /**
@@ -58,16 +58,16 @@ export function rate(perSecond) {
  */
 export function duration(seconds) {
   const rounded = Math.max(0, Math.floor(seconds));
-  const first = UNITS.findIndex(([, size]) => rounded >= size);
+  const first = DURATION_UNITS.findIndex(([, size]) => rounded >= size);
   if (first < 0) {
     return unit("second", 0);
   }
-  const [name, size] = UNITS[first];
+  const [name, size] = DURATION_UNITS[first];
   const words = [unit(name, Math.floor(rounded / size))];
-  const next = UNITS[first + 1];
+  const next = DURATION_UNITS[first + 1];
   const rest = next ? Math.floor((rounded % size) / next[1]) : 0;
   if (next && rest && rounded < 10 * size) {
-    words.push(unit(next[0], rest)); // of more than ten, nobody asks for the rest
+    words.push(unit(next[0], rest)); // from ten units on the rest is irrelevant
   }
   return words.join(" ");
 }
@@ -79,7 +79,7 @@ export function duration(seconds) {
  */
 export function latency(seconds) {
   if (seconds === null) {
-    return NOTHING;
+    return NO_VALUE;
   }
   const milliseconds = 1000 * seconds;
   if (seconds < 1) {
@@ -96,8 +96,8 @@ export function bytes(size) {
   if (size === null) {
     return text("unknown");
   }
-  const power = Math.min(BYTES.length - 1, size < 1 ? 0 : Math.floor(Math.log2(size) / 10));
-  return `${tenths.format(size / 1024 ** power)} ${BYTES[power]}`;
+  const power = Math.min(BYTE_UNITS.length - 1, size < 1 ? 0 : Math.floor(Math.log2(size) / 10));
+  return `${tenthsFormat.format(size / 1024 ** power)} ${BYTE_UNITS[power]}`;
 }
 
 /**
@@ -109,10 +109,10 @@ export function clock(time, { seconds = false } = {}) {
 }
 
 /**
- * A time of the server's, with the day if it was another one.
+ * Format a server time, with the day if it is not today.
  *
  * @param {string} time
- * @param {string} now the server's
+ * @param {string} now server time
  */
 export function moment(time, now) {
   const then = parseTime(time);

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Asks for `GET /api/v1/status` again and again, as long as somebody looks.
+ * Polls `GET /api/v1/status` while the page is visible.
  *
  * @module
  */
@@ -8,16 +8,21 @@
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 
 /** @typedef {{ role: string, id: number | string, present: boolean }} Participant */
-/** @typedef {{ kind: string, id: number, state: string, since: string, seconds: number, people: Participant[] }} Talk */
-/** @typedef {{ states: Record<string, number>, items: Talk[] }} Talks */
-/** @typedef {{ conversation: number, id: number | string, since: string, seconds: number }} Waiting */
 /**
- * @typedef {{ id: number | string, name: string | null, state: string, conversations: number, capacity: number,
- *   since: string, seconds: number }} Waiter
+ * @typedef
+ *   {{ kind: string, id: number, state: string, since: string, seconds: number, people: Participant[] }}
+ *   ConversationRow
+ */
+/** @typedef {{ states: Record<string, number>, items: ConversationRow[] }} ConversationRows */
+/** @typedef {{ conversation: number, id: number | string, since: string, seconds: number }} WaitingRow */
+/**
+ * @typedef
+ *   {{ id: number | string, name: string | null, state: string, conversations: number, capacity: number,
+ *   since: string, seconds: number }} WaiterRow
  */
 /**
  * @typedef {{ name: string, version: string, state: string, calls: number, failures: number, seconds: number,
- *   suspended_for: number }} Plugin
+ *   suspended_for: number }} PluginRow
  */
 /**
  * @typedef {{ step: number, time: number[], sockets: number[], line: number[], longest_wait: number[],
@@ -25,19 +30,19 @@
  *   lag: number[] }} History
  */
 /**
- * The server at one moment, as `docs/monitoring.md` has it.
+ * The state of the server, as described in `docs/monitoring.md`.
  *
  * @typedef {object} Status
  * @property {string} time
  * @property {Record<string, string>} problems
  * @property {Record<string, number>} sockets
- * @property {{ length: number, longest_wait: number, first: Waiting[] }} line
- * @property {{ states: Record<string, number>, items: Waiter[] }} waiters
- * @property {Talks} conversations
- * @property {Talks} rooms
+ * @property {{ length: number, longest_wait: number, first: WaitingRow[] }} line
+ * @property {{ states: Record<string, number>, items: WaiterRow[] }} waiters
+ * @property {ConversationRows} conversations
+ * @property {ConversationRows} rooms
  * @property {{ received: number, delivered: number, p50: number | null, p99: number | null }} messages
  * @property {History} history
- * @property {Plugin[]} plugins
+ * @property {PluginRow[]} plugins
  * @property {{ kind: string, bytes: number | null, last_commit: string | null, backlog: number,
  *   errors: number }} database
  * @property {{ pid: number, version: string, python: string, started: string, uptime: number,
@@ -45,90 +50,93 @@
  */
 
 /**
- * @typedef {object} Listener
- * @property {(status: Status) => void} got
- * @property {(reason: string) => void} missed no answer, or one that is none; the server's words, if it had any
- * @property {(error: unknown) => void} over nobody is signed in any more, or not the right one: no more polling
+ * @typedef {object} StatusListener
+ * @property {(status: Status) => void} onStatus
+ * @property {(reason: string) => void} onFailure no answer or an error; `reason` is the server's message, if
+ *   there is one
+ * @property {(error: unknown) => void} onSignedOut the person is signed out or has another role; polling has
+ *   stopped
  */
 
-const EVERY = 2_000; // milliseconds
-const PATIENCE = 8_000;
-const UNAUTHENTICATED = 401;
-const FORBIDDEN = 403;
+const POLL_INTERVAL_MS = 2_000;
+const FETCH_TIMEOUT_MS = 8_000;
+const HTTP_UNAUTHENTICATED = 401;
+const HTTP_FORBIDDEN = 403;
 
-/** Who is here may not see it. */
+/** The person may not read the status. */
 export class Forbidden extends Error {}
 
-export class Polling {
+export class StatusPoller {
   /**
    * @param {TokenSource} token
-   * @param {Listener} listener
-   * @param {(error: unknown) => boolean} isOver whether what `token` threw means that there will be none
+   * @param {StatusListener} listener
+   * @param {(error: unknown) => boolean} isSignedOut whether an error of `token` means that there will be no
+   *   token
    */
-  constructor(token, listener, isOver) {
+  constructor(token, listener, isSignedOut) {
     this.#token = token;
     this.#listener = listener;
-    this.#isOver = isOver;
+    this.#isSignedOut = isSignedOut;
   }
 
   #token;
   #listener;
-  #isOver;
+  #isSignedOut;
   /** @type {number | undefined} */
   #timer;
-  #asking = false;
-  #over = false;
+  #isPolling = false;
+  #isStopped = false;
 
   start() {
-    document.addEventListener("visibilitychange", () => this.#now());
-    addEventListener("online", () => this.#now());
-    this.#now();
+    document.addEventListener("visibilitychange", () => this.#pollNow());
+    addEventListener("online", () => this.#pollNow());
+    this.#pollNow();
   }
 
-  #now() {
+  #pollNow() {
     clearTimeout(this.#timer);
-    if (!document.hidden && !this.#asking && !this.#over) {
+    if (!document.hidden && !this.#isPolling && !this.#isStopped) {
       void this.#poll();
     }
   }
 
   async #poll() {
-    this.#asking = true;
-    const began = Date.now();
+    this.#isPolling = true;
+    const startMs = Date.now();
     try {
       const token = await this.#token();
-      let answer = await ask(token);
-      if (answer.status === UNAUTHENTICATED) {
-        answer = await ask(await this.#token(token));
+      let response = await requestStatus(token);
+      if (response.status === HTTP_UNAUTHENTICATED) {
+        response = await requestStatus(await this.#token(token));
       }
-      if (answer.status === FORBIDDEN) {
+      if (response.status === HTTP_FORBIDDEN) {
         throw new Forbidden();
       }
-      if (answer.ok) {
-        this.#listener.got(await answer.json());
+      if (response.ok) {
+        this.#listener.onStatus(await response.json());
       } else {
-        const problem = await answer.json().catch(() => ({})); // a proxy's page is none
-        this.#listener.missed(String(problem.detail ?? answer.status));
+        const problem = await response.json().catch(() => ({})); // the error page of a proxy is not JSON
+        this.#listener.onFailure(String(problem.detail ?? response.status));
       }
     } catch (error) {
-      if (error instanceof Forbidden || this.#isOver(error)) {
-        this.#over = true;
-        this.#listener.over(error);
+      if (error instanceof Forbidden || this.#isSignedOut(error)) {
+        this.#isStopped = true;
+        this.#listener.onSignedOut(error);
         return;
       }
-      this.#listener.missed("");
+      this.#listener.onFailure("");
     } finally {
-      this.#asking = false;
+      this.#isPolling = false;
     }
-    this.#timer = setTimeout(() => this.#now(), Math.max(0, began + EVERY - Date.now()));
+    this.#timer = setTimeout(() => this.#pollNow(), Math.max(0, startMs + POLL_INTERVAL_MS - Date.now()));
   }
 }
 
 /** @param {string} token */
-function ask(token) {
+function requestStatus(token) {
   return fetch("/api/v1/status", {
     headers: { Authorization: `Bearer ${token}` },
     cache: "no-store",
-    signal: AbortSignal.timeout(PATIENCE),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   });
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What is wrong, and what to do about it: as in `/readyz`, then what only deserves a look.
+ * Problems and what to do about them: those of `/readyz`, then warnings.
  *
  * @module
  */
@@ -13,22 +13,26 @@ import { count } from "./numbers.js";
 
 /**
  * @typedef {object} Problem
- * @property {"grave" | "trouble"} look
+ * @property {"danger" | "warning"} severity
  * @property {string} title
- * @property {string} words
- * @property {string} [command] to type on the server
- * @property {string} [said] the server's words
+ * @property {string} explanation
+ * @property {string} [command] a shell command to run on the server
+ * @property {string} [serverMessage] the server's message
  */
 
-const LOG = "journalctl -u tornado-chat -e";
-const DISK = "df -h";
-const LATE = 0.25; // seconds, as in the alerts for Prometheus
+const LOG_COMMAND = "journalctl -u tornado-chat -e";
+const DISK_COMMAND = "df -h";
+const LAG_LIMIT_SECONDS = 0.25; // as in the alerts for Prometheus
 
-/** The database's words, and what they come to. @type {readonly [RegExp, string, string][]} */
-const DATABASE = [
-  [/full|no space/i, "problem_database_full", DISK],
-  [/no answer/i, "problem_database_slow", LOG],
-  [/read-?only|permission|denied/i, "problem_database_access", LOG],
+/**
+ * Messages of the database, with the text key of their explanation and a command.
+ *
+ * @type {readonly [RegExp, string, string][]}
+ */
+const DATABASE_PATTERNS = [
+  [/full|no space/i, "problem_database_full", DISK_COMMAND],
+  [/no answer/i, "problem_database_slow", LOG_COMMAND],
+  [/read-?only|permission|denied/i, "problem_database_access", LOG_COMMAND],
 ];
 
 /**
@@ -37,47 +41,66 @@ const DATABASE = [
  */
 export function problemsOf(status) {
   /** @type {Problem[]} */
-  const found = Object.entries(status.problems).map(([part, said]) => serious(part, said));
+  const found = Object.entries(status.problems).map(([part, serverMessage]) =>
+    makeReadinessProblem(part, serverMessage),
+  );
   if (status.line.length && !status.waiters.states.ready && !status.waiters.states.busy) {
-    found.push(minor("notice_nobody"));
+    found.push(makeWarning("notice_nobody"));
   }
   for (const { name, state } of status.plugins) {
     if (state === "suspended") {
-      found.push({ ...minor("notice_plugin", { name }), command: `${LOG} -g "plugin ${name}"` });
+      found.push({
+        ...makeWarning("notice_plugin", { name }),
+        command: `${LOG_COMMAND} -g "plugin ${name}"`,
+      });
     }
   }
   if (status.database.errors && !status.problems.database) {
-    found.push({ ...minor("notice_errors", { count: count(status.database.errors) }), command: LOG });
+    found.push({
+      ...makeWarning("notice_errors", { count: count(status.database.errors) }),
+      command: LOG_COMMAND,
+    });
   }
-  if (status.process.loop_lag > LATE) {
-    found.push({ ...minor("notice_lag"), command: LOG });
+  if (status.process.loop_lag > LAG_LIMIT_SECONDS) {
+    found.push({ ...makeWarning("notice_lag"), command: LOG_COMMAND });
   }
   return found;
 }
 
 /**
  * @param {string} part
- * @param {string} said
+ * @param {string} serverMessage
  * @returns {Problem}
  */
-function serious(part, said) {
+function makeReadinessProblem(part, serverMessage) {
   if (part === "database") {
-    const [, words, command] = DATABASE.find(([pattern]) => pattern.test(said)) ?? [
+    const [, words, command] = DATABASE_PATTERNS.find(([pattern]) => pattern.test(serverMessage)) ?? [
       null,
       "problem_database_other",
-      LOG,
+      LOG_COMMAND,
     ];
-    return { look: "grave", title: text("problem_database"), words: text(words), command, said };
+    return {
+      severity: "danger",
+      title: text("problem_database"),
+      explanation: text(words),
+      command,
+      serverMessage,
+    };
   }
   if (part === "server") {
-    return { look: "grave", title: text("problem_server"), words: text("problem_server_text"), command: LOG };
+    return {
+      severity: "danger",
+      title: text("problem_server"),
+      explanation: text("problem_server_text"),
+      command: LOG_COMMAND,
+    };
   }
   return {
-    look: "grave",
+    severity: "danger",
     title: text("problem_other", { part }),
-    words: text("problem_other_text"),
-    command: LOG,
-    said,
+    explanation: text("problem_other_text"),
+    command: LOG_COMMAND,
+    serverMessage,
   };
 }
 
@@ -86,18 +109,18 @@ function serious(part, said) {
  * @param {Record<string, string>} [values]
  * @returns {Problem}
  */
-function minor(key, values) {
-  return { look: "trouble", title: text(key, values), words: text(`${key}_text`, values) };
+function makeWarning(key, values) {
+  return { severity: "warning", title: text(key, values), explanation: text(`${key}_text`, values) };
 }
 
-/** Shows them; what stays is not read out again. */
-export class Problems {
-  /** @param {HTMLElement} place a live region */
-  constructor(place) {
-    this.#place = place;
+/** The list of problems; unchanged ones are not announced again. */
+export class ProblemList {
+  /** @param {HTMLElement} container a live region */
+  constructor(container) {
+    this.#container = container;
   }
 
-  #place;
+  #container;
   /** @type {Map<string, HTMLElement>} */
   #shown = new Map();
 
@@ -107,11 +130,11 @@ export class Problems {
     const shown = new Map();
     for (const problem of problems) {
       const key = problem.title;
-      const element = this.#shown.get(key) ?? make("div", `problem-card ${problem.look}`);
+      const element = this.#shown.get(key) ?? make("div", `problem-card ${problem.severity}`);
       fill(element, problem);
       shown.set(key, element);
-      if (this.#place.children[shown.size - 1] !== element) {
-        this.#place.insertBefore(element, this.#place.children[shown.size - 1] ?? null);
+      if (this.#container.children[shown.size - 1] !== element) {
+        this.#container.insertBefore(element, this.#container.children[shown.size - 1] ?? null);
       }
     }
     for (const [key, element] of this.#shown) {
@@ -127,13 +150,13 @@ export class Problems {
  * @param {HTMLElement} element
  * @param {Problem} problem
  */
-function fill(element, { title, words, command, said }) {
-  const sentence = said ? text("problem_said", { words: said }) : "";
-  const whole = [title, words, command, sentence].join("\n");
-  if (element.dataset.whole === whole) {
+function fill(element, { title, explanation: words, command, serverMessage }) {
+  const sentence = serverMessage ? text("problem_said", { words: serverMessage }) : "";
+  const contentKey = [title, words, command, sentence].join("\n");
+  if (element.dataset.whole === contentKey) {
     return;
   }
-  element.dataset.whole = whole;
+  element.dataset.whole = contentKey;
   const body = make("div", "", make("p", "problem-title", title), make("p", "", words));
   if (command) {
     body.append(make("code", "", command));

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The lists of the dashboard: the line, the agents, what is talked in, the plugins, and the machine.
+ * The lists of the dashboard: queue, agents, conversations, rooms, plugins and machine.
  *
  * @module
  */
@@ -12,21 +12,25 @@ import { bytes, clock, count, duration, latency, moment } from "./numbers.js";
 import { Facts, List } from "./tables.js";
 
 /** @typedef {import("./polling.js").Status} Status */
-/** @typedef {import("./polling.js").Talk} Talk */
-/** @typedef {import("./polling.js").Talks} Talks */
+/** @typedef {import("./polling.js").ConversationRow} ConversationRow */
+/** @typedef {import("./polling.js").ConversationRows} ConversationRows */
 /** @typedef {import("./tables.js").Part} Part */
 
-/** How a state is called, by list and state, and how it looks. @type {Record<string, Record<string, [string, string]>>} */
+/**
+ * The text key and the CSS class of each state, by list.
+ *
+ * @type {Record<string, Record<string, [string, string]>>}
+ */
 const STATES = {
   waiters: {
-    ready: ["state_free", "good"],
-    busy: ["state_busy", "trouble"],
-    paused: ["state_paused", "calm"],
-    away: ["state_away", "grave"],
+    ready: ["state_free", "success"],
+    busy: ["state_busy", "warning"],
+    paused: ["state_paused", "neutral"],
+    away: ["state_away", "danger"],
   },
-  conversations: { waiting: ["state_waiting", "trouble"], active: ["state_active", "good"] },
-  rooms: { ready: ["state_prepared", "calm"], active: ["state_active", "good"] },
-  plugins: { running: ["state_running", "good"], suspended: ["state_suspended", "grave"] },
+  conversations: { waiting: ["state_waiting", "warning"], active: ["state_active", "success"] },
+  rooms: { ready: ["state_prepared", "neutral"], active: ["state_active", "success"] },
+  plugins: { running: ["state_running", "success"], suspended: ["state_suspended", "danger"] },
 };
 
 export class Sections {
@@ -36,7 +40,7 @@ export class Sections {
    */
   constructor(people, machine) {
     people.append(
-      this.#line.element,
+      this.#queue.element,
       this.#waiters.element,
       this.#conversations.element,
       this.#rooms.element,
@@ -44,13 +48,13 @@ export class Sections {
     machine.append(this.#plugins.element, this.#database.element, this.#process.element);
   }
 
-  /** The server's time of what is shown. */
-  #now = "";
+  /** The server time of the shown status. */
+  #serverTime = "";
 
-  #line = new List({
+  #queue = new List({
     title: "line",
     empty: "line_empty",
-    id: (/** @type {import("./polling.js").Waiting} */ row) => String(row.conversation),
+    id: (/** @type {import("./polling.js").WaitingRow} */ row) => String(row.conversation),
     columns: [
       { head: "visitor", cell: (row) => [[text("person", { role: text("visitor"), id: row.id }), "name"]] },
       { head: "place", number: true, cell: (_, index) => [[count(index + 1)]] },
@@ -62,7 +66,7 @@ export class Sections {
   #waiters = new List({
     title: "waiters",
     empty: "waiters_empty",
-    id: (/** @type {import("./polling.js").Waiter} */ row) => String(row.id),
+    id: (/** @type {import("./polling.js").WaiterRow} */ row) => String(row.id),
     columns: [
       {
         head: "waiter",
@@ -74,7 +78,7 @@ export class Sections {
               ]
             : [[text("person", { role: text("waiter"), id: row.id }), "name"]],
       },
-      { head: "state", cell: (row) => chip("waiters", row.state) },
+      { head: "state", cell: (row) => stateParts("waiters", row.state) },
       {
         head: "load",
         number: true,
@@ -82,17 +86,17 @@ export class Sections {
           [text("load_of", { count: count(row.conversations), capacity: count(row.capacity) })],
         ],
       },
-      { head: "since", number: true, cell: (row) => this.#since(row) },
+      { head: "since", number: true, cell: (row) => this.#sinceParts(row) },
     ],
   });
 
-  #conversations = this.#talks("conversations", "conversation_number");
-  #rooms = this.#talks("rooms", "room");
+  #conversations = this.#makeConversationList("conversations", "conversation_number");
+  #rooms = this.#makeConversationList("rooms", "room");
 
   #plugins = new List({
     title: "plugins",
     empty: "plugins_empty",
-    id: (/** @type {import("./polling.js").Plugin} */ row) => row.name,
+    id: (/** @type {import("./polling.js").PluginRow} */ row) => row.name,
     columns: [
       {
         head: "plugin",
@@ -104,8 +108,8 @@ export class Sections {
       {
         head: "state",
         cell: (row) => {
-          const parts = chip("plugins", row.state);
-          const end = new Date(parseTime(this.#now).getTime() + row.suspended_for * 1000);
+          const parts = stateParts("plugins", row.state);
+          const end = new Date(parseTime(this.#serverTime).getTime() + row.suspended_for * 1000);
           return row.suspended_for
             ? [...parts, [` ${text("until", { clock: clock(end, { seconds: true }) })}`, "small"]]
             : parts;
@@ -130,24 +134,24 @@ export class Sections {
 
   /** @param {Status} status */
   show({ time, line, waiters, conversations, rooms, plugins, database, process }) {
-    this.#now = time;
-    this.#line.show(
+    this.#serverTime = time;
+    this.#queue.show(
       line.first,
       line.length,
       line.length ? [text("total", { count: count(line.length) })] : [],
     );
-    this.#waiters.show(waiters.items, total(waiters.states), inStates("waiters", waiters.states));
+    this.#waiters.show(waiters.items, total(waiters.states), stateCounts("waiters", waiters.states));
     this.#conversations.show(
       conversations.items,
       total(conversations.states),
-      inStates("conversations", conversations.states),
+      stateCounts("conversations", conversations.states),
     );
-    this.#rooms.show(rooms.items, total(rooms.states), inStates("rooms", rooms.states));
+    this.#rooms.show(rooms.items, total(rooms.states), stateCounts("rooms", rooms.states));
     const suspended = plugins.filter((plugin) => plugin.state === "suspended").length;
     this.#plugins.show(
       plugins,
       plugins.length,
-      inStates("plugins", { running: plugins.length - suspended, suspended }),
+      stateCounts("plugins", { running: plugins.length - suspended, suspended }),
     );
     this.#database.show([
       { sqlite: "SQLite", mysql: "MySQL" }[database.kind] ?? database.kind,
@@ -169,16 +173,16 @@ export class Sections {
    * @param {"conversations" | "rooms"} title
    * @param {string} head
    */
-  #talks(title, head) {
+  #makeConversationList(title, head) {
     return new List({
       title,
       empty: `${title}_empty`,
-      id: (/** @type {Talk} */ row) => `${row.kind} ${row.id}`,
+      id: (/** @type {ConversationRow} */ row) => `${row.kind} ${row.id}`,
       columns: [
         { head, cell: (row) => [[text(`kind_${row.kind}`, { id: row.id }), "name"]] },
-        { head: "state", cell: (row) => chip(title, row.state) },
-        { head: "people", cell: (row) => row.people.flatMap(person) },
-        { head: "since", number: true, cell: (row) => this.#since(row) },
+        { head: "state", cell: (row) => stateParts(title, row.state) },
+        { head: "people", cell: (row) => row.people.flatMap(participantParts) },
+        { head: "since", number: true, cell: (row) => this.#sinceParts(row) },
       ],
     });
   }
@@ -187,23 +191,23 @@ export class Sections {
    * @param {{ since: string, seconds: number }} row
    * @returns {Part[]}
    */
-  #since({ since, seconds }) {
-    return [[duration(seconds)], [` ${moment(since, this.#now)}`, "small"]];
+  #sinceParts({ since, seconds }) {
+    return [[duration(seconds)], [` ${moment(since, this.#serverTime)}`, "small"]];
   }
 }
 
 /**
- * @param {import("./polling.js").Participant} one
+ * @param {import("./polling.js").Participant} participant
  * @returns {Part[]}
  */
-function person({ role, id, present }) {
+function participantParts({ role, id, present }) {
   const words = text("person", { role: roleName(role), id });
   return present
     ? [
-        [words, "person here"],
-        [text("is_here"), "hidden"],
+        [words, "participant present"],
+        [text("is_here"), "visually-hidden"],
       ]
-    : [[words + text("is_away"), "person gone"]];
+    : [[words + text("is_away"), "participant absent"]];
 }
 
 /**
@@ -211,21 +215,21 @@ function person({ role, id, present }) {
  * @param {string} state
  * @returns {Part[]}
  */
-function chip(list, state) {
-  const [key, look] = STATES[list][state] ?? ["", "calm"];
-  return [[key ? text(key) : state, `chip ${look}`]];
+function stateParts(list, state) {
+  const [key, tone] = STATES[list][state] ?? ["", "neutral"];
+  return [[key ? text(key) : state, `chip ${tone}`]];
 }
 
 /**
- * "Ready 2 · Paused 1", of those that there are.
+ * "Ready 2 · Paused 1": the states with their counts.
  *
  * @param {string} list
  * @param {Record<string, number>} states
  */
-function inStates(list, states) {
+function stateCounts(list, states) {
   return Object.entries(states)
     .filter(([, number]) => number > 0)
-    .map(([state, number]) => `${chip(list, state)[0][0]} ${count(number)}`);
+    .map(([state, number]) => `${stateParts(list, state)[0][0]} ${count(number)}`);
 }
 
 /** @param {Record<string, number>} states */

@@ -11,7 +11,7 @@ addTexts({
   admin: ["服务器状态", "Server status"],
   admin_attention: ["（有问题）服务器状态", "(Problem) Server status"],
 
-  // how it is
+  // health
   loading: ["正在获取数据…", "Getting the numbers…"],
   serving: ["正常服务", "Serving"],
   not_serving: ["无法正常服务", "Not serving"],

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Lists that change every two seconds: what stays the same is left alone, so that nobody loses the place
- * where they read. On telephones a row is a card.
+ * Lists that change every two seconds: unchanged cells are left alone, so that the reader keeps the place. On
+ * phones a row is shown as a card.
  *
  * @module
  */
@@ -10,24 +10,28 @@ import { make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 import { count } from "./numbers.js";
 
-/** Words of a cell, and their class, if they have one. @typedef {readonly [words: string, className?: string]} Part */
+/**
+ * The text of a part of a cell, and its CSS class.
+ *
+ * @typedef {readonly [words: string, className?: string]} Part
+ */
 
 /**
  * @template T
  * @typedef {object} Column
- * @property {string} head key
+ * @property {string} head a text key
  * @property {(row: T, index: number) => Part[]} cell
- * @property {boolean} [number] right-aligned
+ * @property {boolean} [number] whether it is right-aligned
  */
 
 /** @template T */
 export class List {
   /**
    * @param {object} list
-   * @param {string} list.title key
-   * @param {string} list.empty key, for when there is nobody
+   * @param {string} list.title a text key
+   * @param {string} list.empty the text key for an empty list
    * @param {(row: T) => string} list.id
-   * @param {Column<T>[]} list.columns the first one names the row
+   * @param {Column<T>[]} list.columns the first one is the row's header
    */
   constructor({ title, empty, id, columns }) {
     this.#id = id;
@@ -37,50 +41,50 @@ export class List {
     this.element.setAttribute("aria-labelledby", heading.id);
     this.element.dataset.list = title;
     const heads = columns.map(({ head, number }) => {
-      const cell = part("th", "columnheader", number);
+      const cell = makeRolePart("th", "columnheader", number);
       cell.scope = "col";
       cell.textContent = text(head);
       return cell;
     });
-    const row = part("tr", "row");
+    const row = makeRolePart("tr", "row");
     row.append(...heads);
-    const head = part("thead", "rowgroup");
+    const head = makeRolePart("thead", "rowgroup");
     head.append(row);
     this.#table.setAttribute("aria-labelledby", heading.id);
     this.#table.append(head, this.#body);
-    this.#empty.textContent = text(empty);
+    this.#emptyText.textContent = text(empty);
     this.element.append(
-      make("header", "list-head", heading, this.#states),
-      this.#empty,
+      make("header", "list-head", heading, this.#stateCounts),
+      this.#emptyText,
       this.#table,
-      this.#cut,
+      this.#moreText,
     );
   }
 
   element = make("section", "listing panel");
   #id;
   #columns;
-  #states = make("p", "states");
-  #empty = make("p", "list-empty");
-  // Roles in so many words: a table that is shown as cards is none for browsers otherwise.
-  #table = part("table", "table");
-  #body = part("tbody", "rowgroup");
-  #cut = make("p", "list-cut small");
+  #stateCounts = make("p", "state-counts");
+  #emptyText = make("p", "list-empty");
+  // Explicit roles: browsers do not treat a table as a table if CSS shows it as cards.
+  #table = makeRolePart("table", "table");
+  #body = makeRolePart("tbody", "rowgroup");
+  #moreText = make("p", "list-more small");
   /** @type {Map<string, HTMLTableRowElement>} */
   #rows = new Map();
 
   /**
    * @param {T[]} items
-   * @param {number} total of which they may be the first
-   * @param {string[]} states how many there are of each, in words
+   * @param {number} total the full length, of which the items may be the first part
+   * @param {string[]} states the number of items by state, in words
    */
   show(items, total, states) {
-    setWords(this.#states, states.join(" · "));
-    this.#empty.hidden = items.length > 0;
+    setText(this.#stateCounts, states.join(" · "));
+    this.#emptyText.hidden = items.length > 0;
     this.#table.hidden = items.length === 0;
-    this.#cut.hidden = total <= items.length;
-    setWords(
-      this.#cut,
+    this.#moreText.hidden = total <= items.length;
+    setText(
+      this.#moreText,
       text("cut", { shown: count(items.length), total: count(total), count: count(total) }),
     );
     /** @type {Map<string, HTMLTableRowElement>} */
@@ -103,9 +107,9 @@ export class List {
   }
 
   #makeRow() {
-    const row = part("tr", "row");
+    const row = makeRolePart("tr", "row");
     this.#columns.forEach(({ head, number }, index) => {
-      const cell = index ? part("td", "cell", number) : part("th", "rowheader", number);
+      const cell = index ? makeRolePart("td", "cell", number) : makeRolePart("th", "rowheader", number);
       cell.dataset.head = text(head);
       row.append(cell);
     });
@@ -113,11 +117,11 @@ export class List {
   }
 }
 
-/** Names and their values. */
+/** A list of names and values. */
 export class Facts {
   /**
-   * @param {string} title key
-   * @param {readonly string[]} names keys
+   * @param {string} title a text key
+   * @param {readonly string[]} names text keys
    */
   constructor(title, names) {
     const heading = make("h2", "", text(title));
@@ -137,7 +141,7 @@ export class Facts {
 
   /** @param {readonly string[]} values in the order of the names */
   show(values) {
-    values.forEach((value, index) => setWords(this.#values[index], value));
+    values.forEach((value, index) => setText(this.#values[index], value));
   }
 }
 
@@ -150,7 +154,7 @@ function fillCell(cell, parts) {
   const same =
     before.length === parts.length && parts.every(([, name = ""], at) => before[at].className === name);
   if (same) {
-    parts.forEach(([words], at) => setWords(before[at], words));
+    parts.forEach(([words], at) => setText(before[at], words));
   } else {
     cell.replaceChildren(...parts.map(([words, className]) => make("span", className, words)));
   }
@@ -162,7 +166,7 @@ function fillCell(cell, parts) {
  * @param {string} role
  * @param {boolean} [number]
  */
-function part(tag, role, number = false) {
+function makeRolePart(tag, role, number = false) {
   const element = make(tag, number ? "number" : "");
   element.setAttribute("role", role);
   return element;
@@ -172,7 +176,7 @@ function part(tag, role, number = false) {
  * @param {HTMLElement} element
  * @param {string} words
  */
-export function setWords(element, words) {
+export function setText(element, words) {
   if (element.textContent !== words) {
     element.textContent = words;
   }

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * What the page has of one conversation, whether anybody looks at it or not.
+ * A case: the console's state of one conversation, whether it is shown or not.
  *
- * Twenty conversations of five hundred lines are kept as plain data. Elements exist only of those that are
- * open: they are a `Panel`, which looks at one case.
+ * Cases are kept as plain data: there may be twenty conversations of five hundred messages. Only open
+ * conversations have elements, in a `CasePanel`, which shows one case.
  *
  * @module
  */
@@ -11,80 +11,91 @@
 import { Outbox } from "../shared/outbox.js";
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("../shared/conversation.js").Said} Said */
-/** @typedef {import("../shared/support_waiter.js").Reason} Reason */
+/** @typedef {import("../shared/conversation.js").Message} Message */
+/** @typedef {import("../shared/support_waiter.js").EndReason} EndReason */
 
 /**
- * Who it is with.
+ * The client of a conversation.
  *
- * @typedef {object} Visitor
+ * @typedef {object} Client
  * @property {number} conversation its number
  * @property {string | number} id the user's
  * @property {string | null} name
- * @property {string} since when it joined the line
+ * @property {string} since when the client joined the queue
  */
 
-/** Who looks at a case: `Talking`. @typedef {import("../shared/support_waiter.js").GuestReader} GuestReader */
-/** @typedef {Omit<GuestReader, "readHere"> & { over: () => void, dropped: (id: string) => void }} CaseView */
+/**
+ * The listener of a conversation, as the view of a case implements it.
+ *
+ * @typedef {import("../shared/support_waiter.js").AgentListener} AgentListener
+ */
+/**
+ * @typedef {Omit<AgentListener, "onOwnRead"> & { showEnded: () => void, removeUnsent: (id: string) => void }}
+ *   CaseView
+ */
 
 /**
  * @typedef {object} CaseListener
- * @property {() => void} changed something that is shown of it
- * @property {(said: Said) => void} news the visitor has just said something
- * @property {() => void} stored what the waiter wrote is stored
+ * @property {() => void} onChange a shown property has changed
+ * @property {(message: Message) => void} onClientMessage the client has just sent a message
+ * @property {() => void} onStored a message of the agent was stored
  */
 
-const TYPING_FADES = 6_000; // milliseconds after which nobody types who has not said so again
+const TYPING_TIMEOUT_MS = 6_000; // the typing indicator ends if it is not repeated within this time
 
 export class Case {
   /**
-   * @param {string} key of the tab's storage
-   * @param {Visitor} visitor
+   * @param {string} key a key of the tab's storage
+   * @param {Client} client
    * @param {CaseListener} listener
    */
-  constructor(key, visitor, listener) {
-    this.#key = `${key}:${visitor.conversation}`;
-    this.visitor = visitor;
+  constructor(key, client, listener) {
+    this.#key = `${key}:${client.conversation}`;
+    this.client = client;
     this.#listener = listener;
     this.outbox = new Outbox(`${this.#key}:unsent`);
-    this.#texts = new Map(this.outbox.entries.map((entry) => [entry.id, entry.text]));
+    this.#unsentTexts = new Map(this.outbox.entries.map((entry) => [entry.id, entry.text]));
   }
 
   #key;
   #listener;
-  /** The texts of one's own messages that are on their way. */
-  #texts;
+  /** The texts of own messages that are not stored yet, by id. */
+  #unsentTexts;
   #typingTimer = 0;
   /** @type {CaseView | null} */
   view = null;
 
-  /** `kept`: this tab remembers it; whether it goes on is not known yet. @type {"kept" | "open" | "over"} */
-  state = "kept";
-  /** Why it is over. @type {Reason | undefined} */
-  why;
-  /** It is to be over. */
-  ending = false;
-  /** Nobody has looked at it yet. */
-  fresh = false;
-  /** By number. @type {Said[]} */
-  lines = [];
-  /** Whether the server has anything before the first line. */
-  more = false;
-  loaded = false;
-  /** How far the visitor has read, and how far this side has. */
-  seen = 0;
-  readTo = 0;
+  /**
+   * `restored`: restored from the tab's storage; the server has not confirmed yet that it goes on.
+   *
+   * @type {"restored" | "open" | "ended"}
+   */
+  state = "restored";
+  /** Why it has ended. @type {EndReason | undefined} */
+  endReason;
+  /** Whether the agent has requested its end. */
+  isEnding = false;
+  /** Whether it was never shown. */
+  isNew = false;
+  /** By sequence number. @type {Message[]} */
+  messages = [];
+  /** Whether the server has messages before the first one. */
+  hasOlder = false;
+  isLoaded = false;
+  /** The sequence numbers up to which the client and the agent have read. */
+  clientReadSeq = 0;
+  readSeq = 0;
   isTyping = false;
 
   get number() {
-    return this.visitor.conversation;
+    return this.client.conversation;
   }
 
   get name() {
-    return visitorName(this.visitor.name, this.visitor.id);
+    return clientName(this.client.name, this.client.id);
   }
 
-  /** The key of the tab's storage for what is half written. */
+  /** The key under which the tab stores the draft. */
   get draftKey() {
     return `${this.#key}:draft`;
   }
@@ -93,157 +104,175 @@ export class Case {
     return sessionStorage.getItem(this.draftKey) ?? "";
   }
 
-  get last() {
-    return this.lines.at(-1);
+  get lastMessage() {
+    return this.messages.at(-1);
   }
 
   get unread() {
     let count = 0;
-    for (let index = this.lines.length - 1; index >= 0 && this.lines[index].seq > this.readTo; index -= 1) {
-      count += this.lines[index].own ? 0 : 1;
+    for (
+      let index = this.messages.length - 1;
+      index >= 0 && this.messages[index].seq > this.readSeq;
+      index -= 1
+    ) {
+      count += this.messages[index].own ? 0 : 1;
     }
     return count;
   }
 
-  /** Since when the visitor waits for an answer, a time of the server's, if it does. */
-  get waitsSince() {
-    if (this.state !== "open" || !this.loaded) {
+  /**
+   * The server time since which the client has been waiting for an answer; undefined if it is not waiting.
+   */
+  get waitingSince() {
+    if (this.state !== "open" || !this.isLoaded) {
       return undefined;
     }
-    const answered = this.lines.findLastIndex((said) => said.own);
-    // Who was never answered waits since it joined the line, whether it has said something yet or not.
-    return answered < 0 && !this.more ? this.visitor.since : this.lines[answered + 1]?.time;
+    const answered = this.messages.findLastIndex((message) => message.own);
+    // A client who was never answered has been waiting since it joined the queue, even without a message.
+    return answered < 0 && !this.hasOlder ? this.client.since : this.messages[answered + 1]?.time;
   }
 
-  /** `refused`: it waits for its author; `sending`: for the server. @type {"refused" | "sending" | ""} */
+  /**
+   * `refused`: a message needs the agent's action; `sending`: a message is not acknowledged yet.
+   *
+   * @type {"refused" | "sending" | ""}
+   */
   get unsent() {
     return this.outbox.entries.some((entry) => entry.refused !== undefined)
       ? "refused"
-      : this.outbox.entries.some((entry) => entry.seq === undefined) // it was not seen to be stored
+      : this.outbox.entries.some((entry) => entry.seq === undefined) // not received back either
         ? "sending"
         : "";
   }
 
-  /** Something is said: by whom does not matter, it waits in the outbox. @param {import("../shared/outbox.js").Unsent} entry */
-  wrote(entry) {
-    this.#texts.set(entry.id, entry.text);
-    this.#listener.changed();
+  /**
+   * Add a message of the agent, which waits in the outbox.
+   *
+   * @param {import("../shared/outbox.js").OutboxEntry} entry
+   */
+  addOwn(entry) {
+    this.#unsentTexts.set(entry.id, entry.text);
+    this.#listener.onChange();
     return entry;
   }
 
-  /** How far this side has read. @param {number} seq */
-  read(seq) {
-    this.readTo = Math.max(this.readTo, seq);
-    this.fresh = false;
-    this.#listener.changed();
+  /** The agent has read everything up to `seq`. @param {number} seq */
+  markRead(seq) {
+    this.readSeq = Math.max(this.readSeq, seq);
+    this.isNew = false;
+    this.#listener.onChange();
   }
 
-  /** @param {Reason} why */
-  close(why) {
-    this.state = "over";
-    this.why = why;
-    this.ending = this.fresh = false;
-    this.reader.typing(false);
-    this.view?.over();
-    this.#listener.changed();
+  /** @param {EndReason} reason */
+  close(reason) {
+    this.state = "ended";
+    this.endReason = reason;
+    this.isEnding = this.isNew = false;
+    this.listener.onTyping(false);
+    this.view?.showEnded();
+    this.#listener.onChange();
   }
 
-  /** What was said in one that was over before this page was loaded. @param {Said[]} lines */
-  recall(lines) {
+  /**
+   * Add the messages of a conversation that ended before this page was loaded.
+   *
+   * @param {Message[]} messages
+   */
+  addTranscript(messages) {
     for (const entry of [...this.outbox.entries]) {
       const { after } = entry;
       if (
         after !== undefined &&
-        lines.some((said) => said.own && said.seq > after && said.text === entry.text)
+        messages.some((message) => message.own && message.seq > after && message.text === entry.text)
       ) {
-        this.outbox.remove(entry.id); // it was stored, only the acknowledgement was lost
-        this.view?.dropped(entry.id);
+        this.outbox.remove(entry.id); // it was stored, only its acknowledgement was lost
+        this.view?.removeUnsent(entry.id);
       }
     }
-    this.reader.past(lines, false);
+    this.listener.onHistory(messages, false);
   }
 
-  /** Leave nothing of it in the tab's storage. */
-  forget() {
+  /** Remove everything from the tab's storage. */
+  clearStorage() {
     this.outbox.entries = [];
     this.outbox.save();
     sessionStorage.removeItem(this.draftKey);
   }
 
-  // --- what the conversation tells ---
+  // --- events of the conversation ---
 
-  /** @type {GuestReader} */
-  reader = {
-    message: (said) => {
-      this.#insert([said]);
-      this.view?.message(said);
-      this.#listener.changed();
-      if (!said.own) {
-        this.#listener.news(said);
+  /** @type {AgentListener} */
+  listener = {
+    onMessage: (message) => {
+      this.#insert([message]);
+      this.view?.onMessage(message);
+      this.#listener.onChange();
+      if (!message.own) {
+        this.#listener.onClientMessage(message);
       }
     },
-    past: (past, more) => {
-      const last = this.last?.seq ?? Infinity;
-      this.#insert(past);
-      this.more = more;
-      this.loaded = true;
-      this.view?.past(past, more);
-      this.#listener.changed();
-      const missed = past.findLast((said) => !said.own && said.seq > last);
-      if (missed) {
-        this.#listener.news(missed); // said while there was no connection
+    onHistory: (messages, hasOlder) => {
+      const last = this.lastMessage?.seq ?? Infinity;
+      this.#insert(messages);
+      this.hasOlder = hasOlder;
+      this.isLoaded = true;
+      this.view?.onHistory(messages, hasOlder);
+      this.#listener.onChange();
+      const newest = messages.findLast((message) => !message.own && message.seq > last);
+      if (newest) {
+        this.#listener.onClientMessage(newest); // received while there was no connection
       }
     },
-    stored: (id, seq, time) => {
-      this.#insert([{ seq, text: this.#texts.get(id) ?? "", own: true, time }]);
-      this.#texts.delete(id);
-      this.view?.stored(id, seq, time);
-      this.#listener.changed();
-      this.#listener.stored();
+    onStored: (id, seq, time) => {
+      this.#insert([{ seq, text: this.#unsentTexts.get(id) ?? "", own: true, time }]);
+      this.#unsentTexts.delete(id);
+      this.view?.onStored(id, seq, time);
+      this.#listener.onChange();
+      this.#listener.onStored();
     },
-    refused: (id, reason) => {
-      this.view?.refused(id, reason);
-      if (this.state === "over") {
-        this.view?.over();
+    onRefused: (id, reason) => {
+      this.view?.onRefused(id, reason);
+      if (this.state === "ended") {
+        this.view?.showEnded();
       }
-      this.#listener.changed();
+      this.#listener.onChange();
     },
-    typing: (typing) => {
+    onTyping: (typing) => {
       clearTimeout(this.#typingTimer);
       if (typing) {
-        this.#typingTimer = setTimeout(() => this.reader.typing(false), TYPING_FADES);
+        this.#typingTimer = setTimeout(() => this.listener.onTyping(false), TYPING_TIMEOUT_MS);
       }
-      this.view?.typing(typing);
+      this.view?.onTyping(typing);
       if (typing !== this.isTyping) {
         this.isTyping = typing;
-        this.#listener.changed();
+        this.#listener.onChange();
       }
     },
-    read: (seq) => {
-      this.seen = Math.max(this.seen, seq);
-      this.view?.read(seq);
+    onRead: (seq) => {
+      this.clientReadSeq = Math.max(this.clientReadSeq, seq);
+      this.view?.onRead(seq);
     },
-    readHere: (seq) => this.read(seq),
+    onOwnRead: (seq) => this.markRead(seq),
   };
 
-  /** @param {Said[]} lines */
-  #insert(lines) {
-    const last = this.last?.seq ?? 0;
-    this.lines.push(...lines);
-    if (lines.some((said) => said.seq <= last)) {
-      this.lines.sort((one, other) => one.seq - other.seq);
-      this.lines = this.lines.filter((said, index) => said.seq !== this.lines[index - 1]?.seq);
+  /** @param {Message[]} messages */
+  #insert(messages) {
+    const lastSeq = this.lastMessage?.seq ?? 0;
+    this.messages.push(...messages);
+    if (messages.some((message) => message.seq <= lastSeq)) {
+      this.messages.sort((one, other) => one.seq - other.seq);
+      this.messages = this.messages.filter((message, index) => message.seq !== this.messages[index - 1]?.seq);
     }
   }
 }
 
 /**
- * What to call somebody. Two nameless ones must not look the same.
+ * The display name of a client. Two clients without a name must be distinguishable.
  *
  * @param {string | null} name
  * @param {string | number} id
  */
-export function visitorName(name, id) {
+export function clientName(name, id) {
   const short = String(id);
   return name || text("visitor_id", { id: short.length <= 8 ? short : `…${short.slice(-4)}` });
 }

@@ -1,34 +1,34 @@
 // @ts-check
 /**
- * Which conversations are open, and where. One is the active one; others are beside it if they are pinned
- * and the window is wide enough. The tab remembers it.
+ * Which conversations are open, and in which order. One is active; others stay beside it if they are pinned
+ * and the window is wide enough. The tab stores this.
  *
  * @module
  */
 
-const WIDE = 1500; // pixels from which two have room, or three
-const WIDER = 2100;
-const NARROW = 760; // below, the list and a conversation have a view each
+const TWO_COLUMNS_MIN_PX = 1500; // window widths from which two or three panels fit
+const THREE_COLUMNS_MIN_PX = 2100;
+const LIST_AND_PANEL_MIN_PX = 760; // below this width the list and the conversation are separate views
 
 export class Columns {
   /**
-   * @param {string} key of the tab's storage
-   * @param {() => void} changed
+   * @param {string} key a key of the tab's storage
+   * @param {() => void} onChange
    */
-  constructor(key, changed) {
+  constructor(key, onChange) {
     this.#key = `${key}:open`;
-    this.#changed = changed;
-    const kept = JSON.parse(sessionStorage.getItem(this.#key) ?? "{}");
-    this.#open = kept.open ?? [];
-    this.#pinned = new Set(kept.pinned ?? []);
-    this.#active = kept.active ?? null;
-    for (const pixels of [NARROW, WIDE, WIDER]) {
-      matchMedia(`(width >= ${pixels}px)`).addEventListener("change", changed);
+    this.#onChange = onChange;
+    const stored = JSON.parse(sessionStorage.getItem(this.#key) ?? "{}");
+    this.#open = stored.open ?? [];
+    this.#pinned = new Set(stored.pinned ?? []);
+    this.#active = stored.active ?? null;
+    for (const pixels of [LIST_AND_PANEL_MIN_PX, TWO_COLUMNS_MIN_PX, THREE_COLUMNS_MIN_PX]) {
+      matchMedia(`(width >= ${pixels}px)`).addEventListener("change", onChange);
     }
   }
 
   #key;
-  #changed;
+  #onChange;
   /** @type {number[]} */
   #open;
   /** @type {Set<number>} */
@@ -36,33 +36,33 @@ export class Columns {
   /** @type {number | null} */
   #active;
 
-  /** The conversation that the keyboard and the details are about. */
+  /** The conversation to which shortcuts and details refer. */
   get active() {
     return this.#active;
   }
 
-  get narrow() {
-    return innerWidth < NARROW;
+  get isNarrow() {
+    return innerWidth < LIST_AND_PANEL_MIN_PX;
   }
 
-  get most() {
-    return innerWidth < WIDE ? 1 : innerWidth < WIDER ? 2 : 3;
+  get maxVisible() {
+    return innerWidth < TWO_COLUMNS_MIN_PX ? 1 : innerWidth < THREE_COLUMNS_MIN_PX ? 2 : 3;
   }
 
-  /** Those on the screen, from left to right. */
+  /** The visible conversations, from left to right. */
   get visible() {
     const active = this.#active;
     const first = active === null ? [] : [active, ...this.#open.filter((each) => each !== active)];
-    const chosen = first.slice(0, this.most);
+    const chosen = first.slice(0, this.maxVisible);
     return this.#open.filter((each) => chosen.includes(each));
   }
 
   /** @param {number} number */
-  pinned(number) {
+  isPinned(number) {
     return this.#pinned.has(number);
   }
 
-  /** Show a conversation, in the place of one that is not pinned, or beside those. @param {number} number */
+  /** Open a conversation instead of one that is not pinned, or beside pinned ones. @param {number} number */
   open(number) {
     if (!this.#open.includes(number)) {
       const free = [this.#active, ...this.#open].find((each) => each !== null && !this.#pinned.has(each));
@@ -73,18 +73,18 @@ export class Columns {
       }
     }
     this.#active = number;
-    this.#tidy();
+    this.#limitAndSave();
   }
 
-  /** Keep it when another one is opened, or no longer. @param {number} number */
-  pin(number) {
+  /** Pin a conversation, so that it stays when another one is opened, or unpin it. @param {number} number */
+  togglePin(number) {
     if (!this.#pinned.delete(number)) {
       this.#pinned.add(number);
     } else if (this.#open.some((each) => each !== number && !this.#pinned.has(each))) {
-      this.close(number); // what it was kept beside goes on alone
+      this.close(number); // the other conversation stays alone
       return;
     }
-    this.#tidy();
+    this.#limitAndSave();
   }
 
   /** @param {number} number */
@@ -98,29 +98,29 @@ export class Columns {
     if (this.#active === number) {
       this.#active = this.#open[Math.min(index, this.#open.length - 1)] ?? null;
     }
-    this.#tidy();
+    this.#limitAndSave();
   }
 
-  /** Back to the list, where there is room for one view only. */
+  /** Return to the list, where only one view fits. */
   closeAll() {
     this.#open = [];
     this.#pinned.clear();
     this.#active = null;
-    this.#tidy();
+    this.#limitAndSave();
   }
 
-  #tidy() {
-    // One place is always free for the next; the oldest pin gives way.
-    const most = Math.max(2, this.most);
-    while (this.#pinned.size >= most) {
+  #limitAndSave() {
+    // One column always stays free for the next conversation; the oldest pin is removed.
+    const maxOpen = Math.max(2, this.maxVisible);
+    while (this.#pinned.size >= maxOpen) {
       this.#pinned.delete([...this.#pinned][0]);
     }
-    while (this.#open.length > most) {
-      const unwanted = this.#open.findIndex((each) => each !== this.#active && !this.#pinned.has(each));
-      this.#open.splice(Math.max(unwanted, 0), 1);
+    while (this.#open.length > maxOpen) {
+      const removable = this.#open.findIndex((each) => each !== this.#active && !this.#pinned.has(each));
+      this.#open.splice(Math.max(removable, 0), 1);
     }
-    const kept = { open: this.#open, pinned: [...this.#pinned], active: this.#active };
-    sessionStorage.setItem(this.#key, JSON.stringify(kept));
-    this.#changed();
+    const stored = { open: this.#open, pinned: [...this.#pinned], active: this.#active };
+    sessionStorage.setItem(this.#key, JSON.stringify(stored));
+    this.#onChange();
   }
 }

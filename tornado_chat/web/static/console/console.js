@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * `/console`: the workspace of those who answer in support.
+ * `/console`: the workspace of support agents.
  *
- * Strategy: the `Desk` holds what there is, `Columns` what is open; whenever either changes, everything is
- * shown anew once per frame, in place. What only ticks is written once a second.
+ * Strategy: `CaseStore` holds the conversations, `Columns` the open ones. Whenever either changes, everything
+ * is rendered in place, at most once per frame. Elapsed times are updated once a second.
  *
  * @module
  */
@@ -11,225 +11,229 @@
 import "./strings.js";
 import { showCard, signInOrShowCard } from "../shared/card.js";
 import { find, icon } from "../shared/elements.js";
-import { ChatStanding } from "../shared/standing.js";
-import { fillIn, language, text } from "../shared/strings.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
+import { fillTexts, language, text } from "../shared/strings.js";
 import { Columns } from "./columns.js";
-import { Desk } from "./desk.js";
+import { CaseStore } from "./case_store.js";
 import { Details } from "./details.js";
-import { agentName, prepareEnd, prepareHandOver, prepareKeys } from "./dialogs.js";
-import { announced, listen, shown } from "./keys.js";
-import { Line } from "./line.js";
+import { agentName, prepareEnd, prepareHandOver, prepareShortcuts } from "./dialogs.js";
+import { ariaShortcut, listenForShortcuts, shortcutText } from "./shortcuts.js";
+import { QueueStatus } from "./queue_status.js";
 import { preparePreferences } from "./preferences.js";
-import { Rail } from "./rail.js";
-import { Records } from "./records.js";
-import { Replies } from "./replies.js";
+import { Sidebar } from "./sidebar.js";
+import { SupportApi } from "./support_api.js";
+import { QuickReplies } from "./replies.js";
 import { Settings } from "./settings.js";
 import { Signals } from "./signals.js";
-import { Stage } from "./stage.js";
+import { PanelArea } from "./panel_area.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 /** @typedef {import("./case.js").Case} Case */
 
-const TOLD = 6_000; // milliseconds that a short notice is shown
-const ELSEWHERE = 4409;
-const UNAUTHENTICATED = 4401;
-const FORBIDDEN = 4403;
+const TICK_MS = 1_000;
+const NOTICE_MS = 6_000; // how long a short notice is shown
+const CLOSE_REPLACED = 4409;
+const CLOSE_UNAUTHENTICATED = 4401;
+const CLOSE_FORBIDDEN = 4403;
 
 class ConsolePage {
-  /** @param {SignedIn} who */
-  constructor(who) {
-    this.#who = who;
-    const records = new Records(who.token);
-    const changed = () => this.#changed();
-    this.#desk = new Desk(who, records, {
-      changed,
-      standing: (standing) => this.#standing(standing),
-      arrived: (one) => this.#arrived(one),
-      parted: (one) => this.#tell(text("announce_parted", { name: one.name })),
-      gone: (one) => this.#gone(one),
-      news: (one, said) => this.#inView(one) || this.#signals.message(one, said.text),
-      notEnded: (_, reason) => this.#tell(text("not_ended", { reason })),
+  /** @param {SignedIn} me */
+  constructor(me) {
+    this.#me = me;
+    const api = new SupportApi(me.token);
+    const onChange = () => this.#scheduleRender();
+    this.#store = new CaseStore(me, api, {
+      onChange,
+      onStatus: (status) => this.#onStatus(status),
+      onAssigned: (item) => this.#onAssigned(item),
+      onClientLeft: (item) => this.#showNotice(text("announce_parted", { name: item.name })),
+      onRemoved: (item) => this.#onRemoved(item),
+      onClientMessage: (item, message) => this.#isVisible(item) || this.#signals.message(item, message.text),
+      onEndFailed: (_, reason) => this.#showNotice(text("not_ended", { reason })),
     });
-    this.#line = new Line(records, changed);
-    this.#columns = new Columns(this.#desk.key, changed);
-    this.#replies = new Replies(who.id);
-    this.#details = new Details(records, () => this.#toggleDetails());
-    this.#askHandOver = prepareHandOver(records, who.id, async (one, agent) => {
-      await this.#desk.handOver(one, agent.id);
-      this.#tell(text("hand_done", { name: one.name, waiter: agentName(agent) }));
+    this.#queueStatus = new QueueStatus(api, onChange);
+    this.#columns = new Columns(this.#store.key, onChange);
+    this.#replies = new QuickReplies(me.id);
+    this.#details = new Details(api, () => this.#toggleDetails());
+    this.#askHandOver = prepareHandOver(api, me.id, async (item, agent) => {
+      await this.#store.transfer(item, agent.id);
+      this.#showNotice(text("hand_done", { name: item.name, waiter: agentName(agent) }));
     });
-    this.#stage = new Stage(this.#desk, this.#columns, this.#replies, {
-      back: () => this.#back(),
-      edited: changed,
-      pin: (one) => this.#pin(one),
-      details: (one) => this.#showDetails(one),
-      hand: (one) => this.#askHandOver(one),
-      end: (one) => this.#askEnd(one),
+    this.#panelArea = new PanelArea(this.#store, this.#columns, this.#replies, {
+      back: () => this.#backToList(),
+      onEdit: onChange,
+      pin: (item) => this.#togglePin(item),
+      details: (item) => this.#showDetails(item),
+      handOver: (item) => this.#askHandOver(item),
+      end: (item) => this.#askEnd(item),
     });
   }
 
-  #who;
-  #desk;
-  #line;
+  #me;
+  #store;
+  #queueStatus;
   #columns;
   #replies;
   #details;
   #askHandOver;
-  #stage;
+  #panelArea;
   #settings = new Settings();
   #signals = new Signals(this.#settings, (number) => this.#open(number));
-  #rail = new Rail({ open: (number) => this.#open(number), toggleReady: () => this.#toggleReady() });
-  #standingLine = find("#standing", ChatStanding);
-  #askEnd = prepareEnd((one) => this.#desk.end(one));
-  #showKeys = prepareKeys();
-  #planned = false;
-  /** There is a card in the place of the page. */
-  #over = false;
+  #sidebar = new Sidebar({ open: (number) => this.#open(number), toggleReady: () => this.#toggleReady() });
+  #statusBar = find("#connection-status", ConnectionStatusBar);
+  #askEnd = prepareEnd((item) => this.#store.end(item));
+  #showShortcuts = prepareShortcuts();
+  #isRenderScheduled = false;
+  /** Whether a card has replaced the page. */
+  #isClosed = false;
   /** @type {number | undefined} */
-  #toldTimer;
+  #noticeTimer;
 
   start() {
-    const name = this.#who.name || text("agent", { id: this.#who.id });
+    const name = this.#me.name || text("agent", { id: this.#me.id });
     find("#my-name").textContent = name;
     find("#my-avatar").textContent = Array.from(name)[0].toUpperCase();
     find("#console").hidden = false;
     this.#prepareButtons();
     this.#prepareKeyboard();
-    this.#standingLine.addEventListener("retry", () => this.#desk.retry());
-    setInterval(() => document.hidden || this.#tick(), 1000);
-    // A frame that was planned may never come in a window that has just gone to the background.
-    document.addEventListener("visibilitychange", () => this.#show());
-    addEventListener("popstate", () => this.#columns.narrow && this.#columns.closeAll());
-    addEventListener("beforeunload", (event) => !this.#over && this.#desk.unsent && event.preventDefault());
-    this.#changed();
-    this.#desk.start();
+    this.#statusBar.addEventListener("retry", () => this.#store.retry());
+    setInterval(() => document.hidden || this.#tick(), TICK_MS);
+    // A scheduled frame may never come in a window that has just gone to the background.
+    document.addEventListener("visibilitychange", () => this.#render());
+    addEventListener("popstate", () => this.#columns.isNarrow && this.#columns.closeAll());
+    addEventListener(
+      "beforeunload",
+      (event) => !this.#isClosed && this.#store.hasUnsent && event.preventDefault(),
+    );
+    this.#scheduleRender();
+    this.#store.start();
   }
 
-  // --- showing ---
+  // --- rendering ---
 
-  #changed() {
-    if (!this.#planned) {
-      this.#planned = true;
-      // Not by frames alone: a window in the background has none, but a title.
-      (document.hidden ? setTimeout : requestAnimationFrame)(() => this.#show());
+  #scheduleRender() {
+    if (!this.#isRenderScheduled) {
+      this.#isRenderScheduled = true;
+      // Animation frames stop in a background window, but its title must be updated.
+      (document.hidden ? setTimeout : requestAnimationFrame)(() => this.#render());
     }
   }
 
-  #show() {
-    this.#planned = false;
-    if (this.#over) {
+  #render() {
+    this.#isRenderScheduled = false;
+    if (this.#isClosed) {
       return;
     }
     const detailed = this.#settings.get("details") ? this.#active : undefined;
-    this.#rail.show(this.#desk, this.#columns, this.#line, this.#who.id);
-    this.#stage.show(detailed, this.#line.status?.queue.length ?? 0);
+    this.#sidebar.show(this.#store, this.#columns, this.#queueStatus, this.#me.id);
+    this.#panelArea.show(detailed, this.#queueStatus.status?.queue.length ?? 0);
     this.#details.show(detailed ?? null);
     const talking = this.#active !== undefined;
-    find("#console").classList.toggle("talking", talking);
-    find("#console").classList.toggle("detailed", detailed !== undefined);
-    const { unread } = this.#desk;
+    find("#console").classList.toggle("conversation-open", talking);
+    find("#console").classList.toggle("details-open", detailed !== undefined);
+    const { unread } = this.#store;
     document.title = (unread ? `(${unread}) ` : "") + text("console");
     this.#tick();
   }
 
   #tick() {
-    if (!this.#over) {
-      this.#rail.tick(this.#line);
-      this.#stage.tick(this.#line.now());
+    if (!this.#isClosed) {
+      this.#sidebar.tick(this.#queueStatus);
+      this.#panelArea.tick(this.#queueStatus.serverNowMs());
     }
   }
 
-  /** A short notice, which is read out too. @param {string} words */
-  #tell(words) {
-    const told = find("#told");
-    told.textContent = words;
-    clearTimeout(this.#toldTimer);
-    this.#toldTimer = setTimeout(() => (told.textContent = ""), TOLD);
+  /** Show a short notice, which screen readers announce, too. @param {string} words */
+  #showNotice(words) {
+    const notice = find("#toast");
+    notice.textContent = words;
+    clearTimeout(this.#noticeTimer);
+    this.#noticeTimer = setTimeout(() => (notice.textContent = ""), NOTICE_MS);
   }
 
-  // --- what happens ---
+  // --- events ---
 
-  /** @param {Case} one */
-  #arrived(one) {
-    this.#line.look();
-    this.#signals.arrived(one);
-    this.#tell(text("announce_arrived", { name: one.name }));
-    if (this.#active === undefined && !this.#columns.narrow && !document.hidden) {
-      this.#columns.open(one.number);
+  /** @param {Case} item */
+  #onAssigned(item) {
+    this.#queueStatus.refreshSoon();
+    this.#signals.arrived(item);
+    this.#showNotice(text("announce_arrived", { name: item.name }));
+    if (this.#active === undefined && !this.#columns.isNarrow && !document.hidden) {
+      this.#columns.open(item.number);
     }
   }
 
-  /** @param {Case} one */
-  #gone(one) {
-    this.#line.look();
-    this.#columns.close(one.number);
-    const next = this.#desk.urgent();
-    if (this.#active === undefined && next && !this.#columns.narrow) {
+  /** @param {Case} item */
+  #onRemoved(item) {
+    this.#queueStatus.refreshSoon();
+    this.#columns.close(item.number);
+    const next = this.#store.longestWaiting();
+    if (this.#active === undefined && next && !this.#columns.isNarrow) {
       this.#open(next.number);
     }
   }
 
-  /** @param {Standing} standing */
-  #standing(standing) {
-    this.#line.watch(standing.state === "open");
-    this.#standingLine.show(standing);
-    if (standing.state !== "closed") {
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    this.#queueStatus.setConnected(status.state === "open");
+    this.#statusBar.show(status);
+    if (status.state !== "closed") {
       return;
     }
-    this.#over = true;
-    const { code = 0, reason = "" } = standing;
-    if (code === ELSEWHERE) {
+    this.#isClosed = true;
+    const { code = 0, reason = "" } = status;
+    if (code === CLOSE_REPLACED) {
       showCard({
-        picture: "talk",
+        iconName: "talk",
         title: text("elsewhere_title"),
-        words: text("elsewhere_text"),
+        message: text("elsewhere_text"),
         actions: [{ label: text("use_here"), act: () => location.reload() }],
       });
-    } else if (code === UNAUTHENTICATED) {
-      showCard({ picture: "lock", title: text("over_title"), words: text("token_text") });
+    } else if (code === CLOSE_UNAUTHENTICATED) {
+      showCard({ iconName: "lock", title: text("over_title"), message: text("token_text") });
     } else {
-      const key = code === FORBIDDEN ? "forbidden" : "closed";
+      const key = code === CLOSE_FORBIDDEN ? "forbidden" : "closed";
       showCard({
-        picture: "link",
+        iconName: "link",
         title: text(`${key}_title`),
-        words: text(`${key}_text`, { reason: reason || String(code) }),
+        message: text(`${key}_text`, { reason: reason || String(code) }),
       });
     }
   }
 
-  // --- what the waiter does ---
+  // --- actions of the agent ---
 
-  /** The conversation that the keyboard and the details are about. */
+  /** The conversation to which shortcuts and details refer. */
   get #active() {
     const { active } = this.#columns;
-    return active === null ? undefined : this.#desk.find(active);
+    return active === null ? undefined : this.#store.find(active);
   }
 
-  /** @param {Case} one */
-  #inView(one) {
-    return !document.hidden && document.hasFocus() && this.#stage.has(one);
+  /** @param {Case} item */
+  #isVisible(item) {
+    return !document.hidden && document.hasFocus() && this.#panelArea.isShown(item);
   }
 
   /** @param {number} number */
   #open(number) {
-    if (!this.#desk.find(number)) {
+    if (!this.#store.find(number)) {
       return;
     }
-    if (this.#columns.narrow && !history.state?.talk) {
-      history.pushState({ talk: true }, ""); // the way back is the telephone's, too
+    if (this.#columns.isNarrow && !history.state?.talk) {
+      history.pushState({ talk: true }, ""); // makes the phone's back button return to the list
     }
     this.#columns.open(number);
-    this.#show(); // now, so that there is something to give the focus to
-    this.#stage.focus(number);
+    this.#render(); // now: the focus needs an element
+    this.#panelArea.focus(number);
   }
 
-  #back() {
+  #backToList() {
     const number = this.#columns.active;
     this.#columns.closeAll();
-    this.#show();
+    this.#render();
     if (number !== null) {
-      this.#rail.focus(number);
+      this.#sidebar.focus(number);
     }
     if (history.state?.talk) {
       history.back();
@@ -238,8 +242,8 @@ class ConsolePage {
 
   /** @param {number} step */
   #move(step) {
-    const { cases } = this.#desk;
-    const index = cases.findIndex((one) => one === this.#active);
+    const { cases } = this.#store;
+    const index = cases.findIndex((item) => item === this.#active);
     const from = index < 0 && step < 0 ? 0 : index;
     const next = cases[(from + step + cases.length) % cases.length];
     if (next) {
@@ -247,23 +251,23 @@ class ConsolePage {
     }
   }
 
-  /** @param {Case} one */
-  #pin(one) {
-    if (this.#columns.most > 1) {
-      this.#columns.pin(one.number);
+  /** @param {Case} item */
+  #togglePin(item) {
+    if (this.#columns.maxVisible > 1) {
+      this.#columns.togglePin(item.number);
     }
   }
 
   #toggleReady() {
-    this.#desk.setReady(!this.#desk.wanted);
-    this.#line.look();
+    this.#store.setReady(!this.#store.readyWanted);
+    this.#queueStatus.refreshSoon();
   }
 
-  /** @param {Case} one */
-  #showDetails(one) {
-    const another = one !== this.#active;
+  /** @param {Case} item */
+  #showDetails(item) {
+    const another = item !== this.#active;
     if (another) {
-      this.#columns.open(one.number);
+      this.#columns.open(item.number);
     }
     if (!another || !this.#settings.get("details")) {
       this.#toggleDetails();
@@ -273,11 +277,11 @@ class ConsolePage {
   #toggleDetails() {
     const show = !this.#settings.get("details");
     this.#settings.set("details", show);
-    this.#show();
+    this.#render();
     if (show) {
       this.#details.focus();
     } else if (this.#active) {
-      this.#stage.focus(this.#active.number);
+      this.#panelArea.focus(this.#active.number);
     }
   }
 
@@ -293,53 +297,59 @@ class ConsolePage {
       button.title = name === "keys" ? `${text(name)} (?)` : text(name);
     }
     settings.addEventListener("click", preparePreferences(this.#settings, this.#signals, this.#replies));
-    keys.addEventListener("click", this.#showKeys);
+    keys.addEventListener("click", this.#showShortcuts);
     const ready = find("#ready");
-    ready.title = shown("ready");
-    ready.setAttribute("aria-keyshortcuts", announced("ready"));
-    find("#calm-ready").addEventListener("click", () => {
+    ready.title = shortcutText("ready");
+    ready.setAttribute("aria-keyshortcuts", ariaShortcut("ready"));
+    find("#placeholder-ready").addEventListener("click", () => {
       this.#toggleReady();
-      ready.focus(); // the button goes
+      ready.focus(); // the clicked button disappears
     });
-    const { signOut } = this.#who;
+    const { signOut } = this.#me;
     find("#sign-out").hidden = !signOut;
     find("#sign-out").addEventListener("click", () => {
-      const asked = this.#desk.unsent ? "sign_out_unsent" : this.#desk.load ? "sign_out_open" : "";
-      if (!asked || confirm(text(asked))) {
-        this.#over = true;
+      const question = this.#store.hasUnsent
+        ? "sign_out_unsent"
+        : this.#store.openCount
+          ? "sign_out_open"
+          : "";
+      if (!question || confirm(text(question))) {
+        this.#isClosed = true;
         void signOut?.();
       }
     });
   }
 
   #prepareKeyboard() {
-    /** @param {(one: Case) => void} act */
-    const withActive = (act) => () => this.#active && act(this.#active);
-    /** @param {(one: Case) => void} act */
-    const withOpen = (act) => withActive((one) => one.state === "open" && act(one));
-    listen(
-      () => this.#settings.get("shortcuts") && !this.#over,
+    /** @param {(item: Case) => void} action */
+    const withActive = (action) => () => this.#active && action(this.#active);
+    /** @param {(item: Case) => void} action */
+    const withOpen = (action) => withActive((item) => item.state === "open" && action(item));
+    listenForShortcuts(
+      () => this.#settings.get("shortcuts") && !this.#isClosed,
       {
         next: () => this.#move(1),
         previous: () => this.#move(-1),
         urgent: () => {
-          const next = this.#desk.urgent(this.#active?.number);
+          const next = this.#store.longestWaiting(this.#active?.number);
           if (next) {
             this.#open(next.number);
           }
         },
-        write: withActive((one) => this.#stage.focus(one.number)),
-        details: withActive((one) => this.#showDetails(one)),
-        pin: withActive((one) => this.#pin(one)),
-        hand: withOpen((one) => this.#askHandOver(one)),
-        end: withActive((one) => (one.state === "over" ? this.#desk.putAway(one) : withOpen(this.#askEnd)())),
+        write: withActive((item) => this.#panelArea.focus(item.number)),
+        details: withActive((item) => this.#showDetails(item)),
+        pin: withActive((item) => this.#togglePin(item)),
+        hand: withOpen((item) => this.#askHandOver(item)),
+        end: withActive((item) =>
+          item.state === "ended" ? this.#store.remove(item) : withOpen(this.#askEnd)(),
+        ),
         ready: () => this.#toggleReady(),
       },
-      this.#showKeys,
+      this.#showShortcuts,
     );
   }
 }
 
 document.documentElement.lang = language;
-fillIn(document);
+fillTexts(document);
 new ConsolePage(await signInOrShowCard({ roles: ["waiter"] })).start();

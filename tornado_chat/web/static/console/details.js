@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * About a visitor: who it is, and earlier conversations with what was said in them.
+ * Details of a client: id, conversation, and earlier conversations with their messages.
  *
  * @module
  */
@@ -8,65 +8,69 @@
 import { find, icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { language, text } from "../shared/strings.js";
-import { parseTime, Times } from "../shared/time.js";
+import { parseTime, TimeFormatter } from "../shared/time.js";
 
 /** @typedef {import("./case.js").Case} Case */
-/** @typedef {import("./records.js").Earlier} Earlier */
-/** @typedef {import("./records.js").Records} Records */
+/** @typedef {import("./support_api.js").EarlierConversation} EarlierConversation */
+/** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
-const STARS = 5;
+const MAX_STARS = 5;
 
-/** What was found out about one visitor. */
-class Past {
-  /** @type {Earlier[]} */
+/** The loaded pages of earlier conversations of one client. */
+class EarlierPages {
+  /** @type {EarlierConversation[]} */
   items = [];
-  /** Where the next page begins; undefined: nothing was asked yet. @type {number | null | undefined} */
+  /**
+   * Where the next page begins; null: no more pages, undefined: none was requested.
+   *
+   * @type {number | null | undefined}
+   */
   next = undefined;
   problem = "";
 }
 
 export class Details {
   /**
-   * @param {Records} records
+   * @param {SupportApi} api
    * @param {() => void} close
    */
-  constructor(records, close) {
-    this.#records = records;
-    const closing = find("#details-close");
-    closing.append(icon("close"));
-    closing.setAttribute("aria-label", text("close"));
-    closing.addEventListener("click", close);
+  constructor(api, close) {
+    this.#api = api;
+    const closeButton = find("#details-close");
+    closeButton.append(icon("close"));
+    closeButton.setAttribute("aria-label", text("close"));
+    closeButton.addEventListener("click", close);
     this.#back.append(icon("back"));
     this.#back.setAttribute("aria-label", text("earlier"));
     this.#back.addEventListener("click", () => {
-      const read = this.#reading;
-      this.#reading = null;
-      this.#show();
+      const read = this.#openEarlier;
+      this.#openEarlier = null;
+      this.#render();
       find(`[data-earlier="${read?.conversation}"]`, HTMLElement, this.#body).focus();
     });
-    this.#aside.addEventListener("keydown", (event) => event.key === "Escape" && close());
+    this.#element.addEventListener("keydown", (event) => event.key === "Escape" && close());
   }
 
-  #records;
-  #aside = find("#details");
+  #api;
+  #element = find("#details");
   #body = find("#details-body");
   #title = find("#details-title");
   #back = find("#details-back");
-  #times = new Times(language);
+  #times = new TimeFormatter(language);
   /** @type {Case | null} */
   #case = null;
-  /** The conversation of before that is being read. @type {Earlier | null} */
-  #reading = null;
-  /** By the case, for as long as that is on the desk. @type {WeakMap<Case, Past>} */
-  #pasts = new WeakMap();
+  /** The earlier conversation that is shown. @type {EarlierConversation | null} */
+  #openEarlier = null;
+  /** By case, for as long as the case is in the list. @type {WeakMap<Case, EarlierPages>} */
+  #pagesByCase = new WeakMap();
 
-  /** @param {Case | null} one null: nothing */
-  show(one) {
-    this.#aside.hidden = one === null;
-    if (one !== this.#case) {
-      this.#case = one;
-      this.#reading = null;
-      this.#show();
+  /** @param {Case | null} item null: hide the details */
+  show(item) {
+    this.#element.hidden = item === null;
+    if (item !== this.#case) {
+      this.#case = item;
+      this.#openEarlier = null;
+      this.#render();
     }
   }
 
@@ -74,121 +78,128 @@ export class Details {
     this.#title.focus();
   }
 
-  #show() {
-    const one = this.#case;
-    this.#back.hidden = this.#reading === null;
-    if (!one) {
+  #render() {
+    const item = this.#case;
+    this.#back.hidden = this.#openEarlier === null;
+    if (!item) {
       this.#body.replaceChildren();
-    } else if (this.#reading) {
-      this.#showLines(this.#reading);
+    } else if (this.#openEarlier) {
+      this.#showTranscript(this.#openEarlier);
     } else {
-      this.#showPerson(one);
+      this.#showPerson(item);
     }
   }
 
-  /** @param {Case} one */
-  #showPerson(one) {
-    this.#title.textContent = one.name;
+  /** @param {Case} item */
+  #showPerson(item) {
+    this.#title.textContent = item.name;
     const facts = make("dl", "facts");
     for (const [key, value] of [
-      ["about_id", String(one.visitor.id)],
-      ["about_number", String(one.number)],
-      ["about_since", this.#when(one.visitor.since)],
+      ["about_id", String(item.client.id)],
+      ["about_number", String(item.number)],
+      ["about_since", this.#formatTime(item.client.since)],
     ]) {
       facts.append(make("div", "", make("dt", "", text(key)), make("dd", "", value)));
     }
     this.#body.replaceChildren(facts, make("h3", "", text("earlier")));
-    const past = this.#pasts.get(one) ?? new Past();
-    this.#pasts.set(one, past);
-    if (past.next === undefined && !past.problem) {
-      this.#body.append(make("p", "nothing", text("earlier_loading")));
-      void this.#load(one, past);
+    const pages = this.#pagesByCase.get(item) ?? new EarlierPages();
+    this.#pagesByCase.set(item, pages);
+    if (pages.next === undefined && !pages.problem) {
+      this.#body.append(make("p", "empty-text", text("earlier_loading")));
+      void this.#load(item, pages);
       return;
     }
-    this.#body.append(make("ol", "earlier", ...past.items.map((item) => make("li", "", this.#item(item)))));
-    if (past.problem) {
+    this.#body.append(
+      make(
+        "ol",
+        "earlier",
+        ...pages.items.map((earlier) => make("li", "", this.#makeEarlierButton(earlier))),
+      ),
+    );
+    if (pages.problem) {
       this.#body.append(
-        make("p", "problem", past.problem),
-        this.#button("try_again", () => this.#load(one, past)),
+        make("p", "problem", pages.problem),
+        this.#makeButton("try_again", () => this.#load(item, pages)),
       );
-    } else if (!past.items.length) {
-      this.#body.append(make("p", "nothing", text("earlier_none")));
-    } else if (past.next !== null) {
-      this.#body.append(this.#button("earlier_more", () => this.#load(one, past)));
+    } else if (!pages.items.length) {
+      this.#body.append(make("p", "empty-text", text("earlier_none")));
+    } else if (pages.next !== null) {
+      this.#body.append(this.#makeButton("earlier_more", () => this.#load(item, pages)));
     }
   }
 
-  /** @param {Earlier} item */
-  #item(item) {
-    const waiter = item.waiter_name || (item.waiter_id === null ? "" : text("agent", { id: item.waiter_id }));
-    const about = waiter ? text("earlier_with", { waiter, count: item.messages }) : text("earlier_nobody");
+  /** @param {EarlierConversation} earlier */
+  #makeEarlierButton(earlier) {
+    const waiter =
+      earlier.waiter_name || (earlier.waiter_id === null ? "" : text("agent", { id: earlier.waiter_id }));
+    const about = waiter ? text("earlier_with", { waiter, count: earlier.messages }) : text("earlier_nobody");
     const button = make(
       "button",
-      "earlier-one",
-      make("b", "", this.#when(item.created)),
+      "earlier-item",
+      make("b", "", this.#formatTime(earlier.created)),
       make("span", "", about),
     );
-    if (item.rate !== null) {
-      const stars = "★".repeat(item.rate) + "☆".repeat(STARS - item.rate);
+    if (earlier.rate !== null) {
+      const stars = "★".repeat(earlier.rate) + "☆".repeat(MAX_STARS - earlier.rate);
       const drawn = make("span", "stars-given", stars);
       drawn.setAttribute("aria-hidden", "true");
-      button.append(drawn, make("span", "hidden", text("earlier_stars", { rate: item.rate })));
+      button.append(drawn, make("span", "visually-hidden", text("earlier_stars", { rate: earlier.rate })));
     }
-    if (item.feedback) {
-      button.append(make("q", "", item.feedback));
+    if (earlier.feedback) {
+      button.append(make("q", "", earlier.feedback));
     }
     button.type = "button";
-    button.dataset.earlier = String(item.conversation);
+    button.dataset.earlier = String(earlier.conversation);
     button.addEventListener("click", () => {
-      this.#reading = item;
-      this.#show();
+      this.#openEarlier = earlier;
+      this.#render();
       this.#title.focus();
     });
     return button;
   }
 
-  /** @param {Case} one @param {Past} past */
-  async #load(one, past) {
+  /** @param {Case} item @param {EarlierPages} pages */
+  async #load(item, pages) {
     try {
-      const page = await this.#records.earlier(one.visitor.id, past.next ?? null);
-      past.items.push(...page.items);
-      past.next = page.next;
-      past.problem = "";
+      const page = await this.#api.getEarlier(item.client.id, pages.next ?? null);
+      pages.items.push(...page.items);
+      pages.next = page.next;
+      pages.problem = "";
     } catch (error) {
-      past.problem = /** @type {Error} */ (error).message;
+      pages.problem = /** @type {Error} */ (error).message;
     }
-    if (this.#case === one && !this.#reading) {
-      this.#show();
+    if (this.#case === item && !this.#openEarlier) {
+      this.#render();
     }
   }
 
-  /** @param {Earlier} item */
-  async #showLines(item) {
-    this.#title.textContent = this.#when(item.created);
-    const messages = new ChatMessages();
-    messages.links = true;
-    this.#body.replaceChildren(messages);
-    messages.otherName = item.user_name || text("visitor");
+  /** @param {EarlierConversation} earlier */
+  async #showTranscript(earlier) {
+    this.#title.textContent = this.#formatTime(earlier.created);
+    const list = new ChatMessages();
+    list.linkUrls = true;
+    this.#body.replaceChildren(list);
+    list.otherName = earlier.user_name || text("visitor");
     try {
-      const lines = await this.#records.lines(item.conversation);
-      if (messages.isConnected) {
-        messages.addPast(lines, false);
+      const messages = await this.#api.getMessages(earlier.conversation);
+      if (list.isConnected) {
+        list.addHistory(messages, false);
       }
     } catch (error) {
-      messages.replaceWith(make("p", "problem", /** @type {Error} */ (error).message));
+      list.replaceWith(make("p", "problem", /** @type {Error} */ (error).message));
     }
   }
 
   /** @param {string} key @param {() => unknown} act */
-  #button(key, act) {
-    const button = make("button", "plain-button", text(key));
+  #makeButton(key, act) {
+    const button = make("button", "secondary-button", text(key));
     button.type = "button";
     button.addEventListener("click", act);
     return button;
   }
 
   /** @param {string} time */
-  #when(time) {
+  #formatTime(time) {
     const date = parseTime(time);
     return `${this.#times.day(date)} ${this.#times.clock(date)}`;
   }

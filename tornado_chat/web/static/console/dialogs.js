@@ -1,53 +1,53 @@
 // @ts-check
 /**
- * The console's questions: end it, hand over; and the list of shortcuts.
+ * The dialogs of the console: end a conversation, hand it over, list the shortcuts.
  *
  * @module
  */
 
 import { find, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { shown } from "./keys.js";
+import { shortcutText } from "./shortcuts.js";
 
 /** @typedef {import("./case.js").Case} Case */
-/** @typedef {import("./keys.js").Deed} Deed */
-/** @typedef {import("./records.js").Agent} Agent */
-/** @typedef {import("./records.js").Records} Records */
+/** @typedef {import("./shortcuts.js").Shortcut} Shortcut */
+/** @typedef {import("./support_api.js").Agent} Agent */
+/** @typedef {import("./support_api.js").SupportApi} SupportApi */
 
 /**
- * Ask before ending.
+ * Prepare the dialog that confirms the end.
  *
- * @param {(one: Case) => void} end
- * @returns {(one: Case) => void}
+ * @param {(item: Case) => void} end
+ * @returns {(item: Case) => void}
  */
 export function prepareEnd(end) {
   const dialog = find("#end-dialog", HTMLDialogElement);
   /** @type {Case | undefined} */
-  let asked;
+  let current;
   dialog.addEventListener("close", () => {
-    if (dialog.returnValue === "end" && asked?.state === "open") {
-      end(asked);
+    if (dialog.returnValue === "end" && current?.state === "open") {
+      end(current);
     }
   });
-  return (one) => {
-    asked = one;
-    find("#end-title").textContent = text("end_talk_title", { name: one.name });
-    find("#end-unsent").hidden = !one.unsent;
+  return (item) => {
+    current = item;
+    find("#end-title").textContent = text("end_talk_title", { name: item.name });
+    find("#end-unsent").hidden = !item.unsent;
     dialog.returnValue = "";
     dialog.showModal();
   };
 }
 
 /**
- * Ask who takes over.
+ * Prepare the dialog that asks for the agent who takes over.
  *
- * @param {Records} records
- * @param {string} me one's id
- * @param {(one: Case, agent: Agent) => Promise<void>} hand
- * @returns {(one: Case) => void}
+ * @param {SupportApi} api
+ * @param {string} me the id of this agent
+ * @param {(item: Case, agent: Agent) => Promise<void>} handOver
+ * @returns {(item: Case) => void}
  */
-export function prepareHandOver(records, me, hand) {
-  const dialog = closable("#hand-dialog");
+export function prepareHandOver(api, me, handOver) {
+  const dialog = closableDialog("#hand-dialog");
   const form = find("form", HTMLFormElement, dialog);
   const choices = find("#hand-choices");
   const problem = find(".problem", HTMLElement, dialog);
@@ -55,20 +55,20 @@ export function prepareHandOver(records, me, hand) {
   /** @type {Agent[]} */
   let agents = [];
   /** @type {Case | undefined} */
-  let asked;
+  let current;
 
-  const look = async () => {
+  const refresh = async () => {
     problem.textContent = "";
     submit.disabled = true;
     try {
-      const { waiters } = await records.status();
-      agents = waiters.filter((each) => isFree(each) && String(each.id) !== me);
+      const { waiters } = await api.getStatus();
+      agents = waiters.filter((each) => canTakeOver(each) && String(each.id) !== me);
     } catch (error) {
       agents = [];
       problem.textContent = /** @type {Error} */ (error).message;
     }
-    choices.replaceChildren(...agents.map((agent, index) => choice(agent, index)));
-    find("#hand-nobody").hidden = agents.length > 0 || problem.textContent !== "";
+    choices.replaceChildren(...agents.map((agent, index) => makeChoice(agent, index)));
+    find("#hand-empty").hidden = agents.length > 0 || problem.textContent !== "";
     find("#hand-refresh").hidden = agents.length > 0;
     submit.hidden = agents.length === 0;
     submit.disabled = false;
@@ -78,46 +78,50 @@ export function prepareHandOver(records, me, hand) {
     (agents.length ? find("input", HTMLInputElement, choices) : find("#hand-refresh")).focus();
   };
 
-  find("#hand-refresh").addEventListener("click", look);
+  find("#hand-refresh").addEventListener("click", refresh);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const chosen = new FormData(form).get("agent");
-    if (chosen === null) {
+    const selected = new FormData(form).get("agent");
+    if (selected === null) {
       problem.textContent = text("hand_choose");
       return;
     }
     submit.disabled = true;
     problem.textContent = "";
     try {
-      await hand(/** @type {Case} */ (asked), agents[Number(chosen)]);
+      await handOver(/** @type {Case} */ (current), agents[Number(selected)]);
       dialog.close();
     } catch (error) {
       const { message } = /** @type {Error} */ (error);
-      await look();
+      await refresh();
       problem.textContent = message ? text("failed", { reason: message }) : text("hand_unclear");
     } finally {
       submit.disabled = false;
     }
   });
 
-  return (one) => {
-    asked = one;
+  return (item) => {
+    current = item;
     agents = [];
-    find("#hand-title").textContent = text("hand_title", { name: one.name });
+    find("#hand-title").textContent = text("hand_title", { name: item.name });
     choices.replaceChildren();
-    find("#hand-nobody").hidden = find("#hand-refresh").hidden = submit.hidden = true;
+    find("#hand-empty").hidden = find("#hand-refresh").hidden = submit.hidden = true;
     dialog.showModal();
-    void look();
+    void refresh();
   };
 }
 
-/** The list of shortcuts. @returns {() => void} */
-export function prepareKeys() {
-  const dialog = closable("#keys-dialog");
+/** Prepare the list of shortcuts. @returns {() => void} */
+export function prepareShortcuts() {
+  const dialog = closableDialog("#keys-dialog");
   /** @type {[string, string][]} */
   const keys = [
     ...["next", "previous", "urgent", "write", "pin", "details", "hand", "end", "ready"].map(
-      (deed) => /** @type {[string, string]} */ ([shown(/** @type {Deed} */ (deed)), `key_${deed}`]),
+      (shortcut) =>
+        /** @type {[string, string]} */ ([
+          shortcutText(/** @type {Shortcut} */ (shortcut)),
+          `key_${shortcut}`,
+        ]),
     ),
     ["/", "key_reply"],
     ["?", "key_help"],
@@ -131,26 +135,26 @@ export function prepareKeys() {
 }
 
 /** @param {string} selector */
-export function closable(selector) {
+export function closableDialog(selector) {
   const dialog = find(selector, HTMLDialogElement);
-  for (const button of dialog.querySelectorAll(".closes")) {
+  for (const button of dialog.querySelectorAll(".close-button")) {
     button.addEventListener("click", () => dialog.close());
   }
   return dialog;
 }
 
-/** What an agent is called. @param {Agent} agent */
+/** The display name of an agent. @param {Agent} agent */
 export function agentName(agent) {
   return agent.name || text("agent", { id: agent.id });
 }
 
 /** @param {Agent} agent */
-function isFree(agent) {
+function canTakeOver(agent) {
   return agent.ready && agent.connected && agent.conversations < agent.capacity;
 }
 
 /** @param {Agent} agent @param {number} index */
-function choice(agent, index) {
+function makeChoice(agent, index) {
   const input = make("input");
   input.type = "radio";
   input.name = "agent";

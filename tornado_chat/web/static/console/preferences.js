@@ -1,15 +1,15 @@
 // @ts-check
 /**
- * The dialog with the settings and the quick replies.
+ * The dialog with settings and quick replies.
  *
  * @module
  */
 
 import { find, icon, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
-import { closable } from "./dialogs.js";
+import { closableDialog } from "./dialogs.js";
 
-/** @typedef {import("./replies.js").Replies} Replies */
+/** @typedef {import("./replies.js").QuickReplies} QuickReplies */
 /** @typedef {import("./replies.js").Reply} Reply */
 /** @typedef {import("./settings.js").Setting} Setting */
 /** @typedef {import("./settings.js").Settings} Settings */
@@ -18,11 +18,11 @@ import { closable } from "./dialogs.js";
 /**
  * @param {Settings} settings
  * @param {Signals} signals
- * @param {Replies} replies
+ * @param {QuickReplies} replies
  * @returns {() => void}
  */
 export function preparePreferences(settings, signals, replies) {
-  const dialog = closable("#settings-dialog");
+  const dialog = closableDialog("#settings-dialog");
   const notifications = find("#set-notifications", HTMLInputElement);
   const showText = find("#set-show-text", HTMLInputElement);
 
@@ -42,13 +42,13 @@ export function preparePreferences(settings, signals, replies) {
   bind("#set-sound", (on) => {
     settings.set("sound", on);
     if (on) {
-      signals.sample();
+      signals.playSample();
     }
   });
   bind("#set-shortcuts", (on) => settings.set("shortcuts", on));
   bind("#set-show-text", (on) => settings.set("showText", on));
   bind("#set-notifications", async (on) => {
-    settings.set("notifications", on && (await signals.allow()) === "granted");
+    settings.set("notifications", on && (await signals.requestPermission()) === "granted");
     showSwitches();
   });
   const showReplies = prepareReplies(replies);
@@ -60,7 +60,7 @@ export function preparePreferences(settings, signals, replies) {
   };
 }
 
-/** @param {Replies} replies @returns {() => void} */
+/** @param {QuickReplies} replies @returns {() => void} */
 function prepareReplies(replies) {
   find("#replies-text").textContent = text("replies_text", { name: "{name}" });
   const list = find("#replies");
@@ -69,12 +69,12 @@ function prepareReplies(replies) {
   const words = find("#reply-words", HTMLTextAreaElement);
   const problem = find(".problem", HTMLElement, form);
   const add = find("#reply-add");
-  /** The name of the one that is being changed. @type {string | undefined} */
-  let before;
+  /** The name of the reply that is being edited. @type {string | undefined} */
+  let editedName;
 
   /** @param {Reply} [reply] */
   const edit = (reply) => {
-    before = reply?.name;
+    editedName = reply?.name;
     name.value = reply?.name ?? "";
     words.value = reply?.words ?? "";
     problem.textContent = "";
@@ -96,7 +96,7 @@ function prepareReplies(replies) {
         );
         change.type = "button";
         change.addEventListener("click", () => edit(reply));
-        const remove = make("button", "round", icon("trash"));
+        const remove = make("button", "icon-button", icon("trash"));
         remove.type = "button";
         remove.setAttribute("aria-label", text("reply_remove", { name: reply.name }));
         remove.addEventListener("click", () => {
@@ -119,10 +119,10 @@ function prepareReplies(replies) {
     const wanted = { name: name.value.trim().replace(/^[/／、]/, ""), words: words.value.trim() };
     if (!wanted.name || /[\s/／、]/.test(wanted.name)) {
       problem.textContent = text("reply_name_bad");
-    } else if (wanted.name !== before && replies.all.some((each) => each.name === wanted.name)) {
+    } else if (wanted.name !== editedName && replies.all.some((each) => each.name === wanted.name)) {
       problem.textContent = text("reply_taken");
     } else {
-      replies.keep(wanted, before);
+      replies.save(wanted, editedName);
       show();
       add.focus();
     }

@@ -1,21 +1,21 @@
 // @ts-check
 /**
- * Quick replies: texts that a waiter says often, by name. They are the waiter's own, kept in this browser.
+ * Quick replies: texts with a name. Each agent has its own, stored in this browser.
  *
  * @module
  */
 
 /** @typedef {{ name: string, words: string }} Reply */
 
-export class Replies {
-  /** @param {string} who the waiter's id */
-  constructor(who) {
-    this.#key = `console:replies:${who}`;
+export class QuickReplies {
+  /** @param {string} waiterId the agent's id */
+  constructor(waiterId) {
+    this.#key = `console:replies:${waiterId}`;
   }
 
   #key;
 
-  /** By name. @returns {Reply[]} */
+  /** Sorted by name. @returns {Reply[]} */
   get all() {
     try {
       return JSON.parse(localStorage.getItem(this.#key) ?? "[]");
@@ -25,37 +25,37 @@ export class Replies {
   }
 
   /**
-   * Those with a name that begins so, and then those that have it anywhere.
+   * The replies whose name begins with the text, followed by those that contain it.
    *
    * @param {string} typed
    */
   matching(typed) {
-    const wanted = typed.toLowerCase();
-    const where = (/** @type {Reply} */ reply) =>
-      reply.name.toLowerCase().startsWith(wanted)
+    const prefix = typed.toLowerCase();
+    const rank = (/** @type {Reply} */ reply) =>
+      reply.name.toLowerCase().startsWith(prefix)
         ? 0
-        : `${reply.name} ${reply.words}`.toLowerCase().includes(wanted)
+        : `${reply.name} ${reply.words}`.toLowerCase().includes(prefix)
           ? 1
           : 2;
-    return this.all.filter((reply) => where(reply) < 2).sort((one, other) => where(one) - where(other));
+    return this.all.filter((reply) => rank(reply) < 2).sort((one, other) => rank(one) - rank(other));
   }
 
   /**
    * @param {Reply} reply
-   * @param {string} [before] the name that it had
+   * @param {string} [previousName] the name before the change
    */
-  keep(reply, before) {
-    const others = this.all.filter(({ name }) => name !== before && name !== reply.name);
-    this.#save([...others, reply]);
+  save(reply, previousName) {
+    const others = this.all.filter(({ name }) => name !== previousName && name !== reply.name);
+    this.#store([...others, reply]);
   }
 
   /** @param {string} name */
   remove(name) {
-    this.#save(this.all.filter((reply) => reply.name !== name));
+    this.#store(this.all.filter((reply) => reply.name !== name));
   }
 
   /** @param {Reply[]} replies */
-  #save(replies) {
+  #store(replies) {
     replies.sort((one, other) => one.name.localeCompare(other.name));
     localStorage.setItem(this.#key, JSON.stringify(replies));
   }

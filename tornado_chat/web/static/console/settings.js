@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the waiter likes, kept in this browser.
+ * The agent's settings, stored in this browser.
  *
  * @module
  */
@@ -13,7 +13,7 @@ const KEY = "console:settings";
 const DEFAULTS = { sound: true, notifications: false, showText: false, shortcuts: true, details: false };
 
 export class Settings {
-  #values = { ...DEFAULTS, ...read() };
+  #values = { ...DEFAULTS, ...readStored() };
 
   /** @param {Setting} name */
   get(name) {
@@ -31,7 +31,7 @@ export class Settings {
 }
 
 /** @returns {Partial<Record<Setting, boolean>>} */
-function read() {
+function readStored() {
   try {
     return JSON.parse(localStorage.getItem(KEY) ?? "{}");
   } catch {

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * Drawing attention: sounds and desktop notifications.
+ * Sounds and desktop notifications.
  *
- * A notification says who, not what: it is on a screen that others may see. Sounds are made here, of a few
- * soft tones.
+ * By default a notification names the client, not the message: other people may see the screen. The sounds
+ * are a few soft synthesized tones.
  *
  * @module
  */
@@ -13,12 +13,12 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./case.js").Case} Case */
 /** @typedef {import("./settings.js").Settings} Settings */
 
-/** Tones: frequency in Hz, and when they begin, in seconds. */
-const MESSAGE = [
+/** Tones: frequency in Hz, and start in seconds. */
+const MESSAGE_TONES = [
   [659, 0],
   [880, 0.11],
 ];
-const ARRIVED = [
+const ARRIVAL_TONES = [
   [523, 0],
   [659, 0.13],
   [784, 0.26],
@@ -26,104 +26,110 @@ const ARRIVED = [
   [784, 0.75],
   [1047, 0.88],
 ];
-const LOUDNESS = 0.07; // of 1
-const LENGTH = 0.32; // seconds
-const APART = 1_500; // milliseconds between two sounds: a burst of messages is one event
-const LONGEST = 140; // characters of a message in a notification
+const PEAK_GAIN = 0.07; // of 1
+const TONE_SECONDS = 0.32;
+const MIN_SOUND_INTERVAL_MS = 1_500; // a burst of messages is one event
+const MAX_BODY_CHARACTERS = 140;
 
 export class Signals {
   /**
    * @param {Settings} settings
-   * @param {(number: number) => void} open the conversation with this number is wanted
+   * @param {(number: number) => void} onOpen opens the conversation with this number
    */
-  constructor(settings, open) {
+  constructor(settings, onOpen) {
     this.#settings = settings;
-    this.#open = open;
+    this.#onOpen = onOpen;
   }
 
   #settings;
-  #open;
+  #onOpen;
   /** @type {AudioContext | undefined} */
   #audio;
-  #last = 0;
+  #lastSoundMs = 0;
 
-  /** What the browser lets us do. @returns {NotificationPermission | "none"} */
+  /**
+   * The browser's permission for notifications; `none`: not supported.
+   *
+   * @returns {NotificationPermission | "none"}
+   */
   get permission() {
     return "Notification" in window ? Notification.permission : "none";
   }
 
-  /** Ask the waiter; only to be called when it has just clicked on something. */
-  async allow() {
+  /** Ask for the permission; only to be called in a click handler. */
+  async requestPermission() {
     return this.permission === "none" ? "none" : Notification.requestPermission();
   }
 
   /**
-   * The visitor of a conversation that nobody looks at has said something.
+   * The client of a conversation that is not visible has sent a message.
    *
-   * @param {Case} one
-   * @param {string} words
+   * @param {Case} item
+   * @param {string} content
    */
-  message(one, words) {
-    this.#play(MESSAGE);
-    const body = this.#settings.get("showText") ? words.slice(0, LONGEST) : text("note_message");
-    this.#notify(one, one.name, { body });
+  message(item, content) {
+    this.#play(MESSAGE_TONES);
+    const body = this.#settings.get("showText")
+      ? content.slice(0, MAX_BODY_CHARACTERS)
+      : text("note_message");
+    this.#notify(item, item.name, { body });
   }
 
-  /** Somebody new has been given to the waiter. @param {Case} one */
-  arrived(one) {
-    this.#last = 0;
-    this.#play(ARRIVED);
+  /** A client was assigned to the agent. @param {Case} item */
+  arrived(item) {
+    this.#lastSoundMs = 0;
+    this.#play(ARRIVAL_TONES);
     const body = text("note_arrived_text");
-    this.#notify(one, text("note_arrived", { name: one.name }), { body, requireInteraction: true });
+    this.#notify(item, text("note_arrived", { name: item.name }), { body, requireInteraction: true });
   }
 
-  /** How it sounds. */
-  sample() {
-    this.#last = 0;
-    this.#play(MESSAGE);
+  /** Play an example. */
+  playSample() {
+    this.#lastSoundMs = 0;
+    this.#play(MESSAGE_TONES);
   }
 
   /**
-   * @param {Case} one
+   * @param {Case} item
    * @param {string} title
    * @param {NotificationOptions} options
    */
-  #notify(one, title, options) {
-    const looking = !document.hidden && document.hasFocus(); // then the page itself shows it
-    if (looking || !this.#settings.get("notifications") || this.permission !== "granted") {
+  #notify(item, title, options) {
+    const isVisible = !document.hidden && document.hasFocus(); // then the page itself shows it
+    if (isVisible || !this.#settings.get("notifications") || this.permission !== "granted") {
       return;
     }
     try {
       const notification = new Notification(title, {
-        tag: `conversation-${one.number}`,
+        tag: `conversation-${item.number}`,
         silent: true,
         ...options,
       });
       notification.addEventListener("click", () => {
         window.focus();
-        this.#open(one.number);
+        this.#onOpen(item.number);
         notification.close();
       });
     } catch {
-      // On some telephones only a service worker may notify; the sound and the title remain.
+      // On some phones only a service worker may notify; the sound and the title remain.
     }
   }
 
   /** @param {number[][]} tones */
   #play(tones) {
-    // Before anybody has touched the page browsers let nothing sound, and complain about attempts.
+    // Before the first user interaction browsers play no sound, and log a warning.
     if (!this.#settings.get("sound") || navigator.userActivation?.hasBeenActive === false) {
       return;
     }
-    if (Date.now() - this.#last < APART) {
+    if (Date.now() - this.#lastSoundMs < MIN_SOUND_INTERVAL_MS) {
       return;
     }
-    this.#last = Date.now();
+    this.#lastSoundMs = Date.now();
     this.#audio ??= new AudioContext();
     const audio = this.#audio;
     void audio.resume().then(() => {
-      for (const [frequency, begin] of tones) {
-        tone(audio, frequency, audio.currentTime + begin);
+      for (const [frequency, startSeconds] of tones) {
+        playTone(audio, frequency, audio.currentTime + startSeconds);
       }
     });
   }
@@ -132,17 +138,17 @@ export class Signals {
 /**
  * @param {AudioContext} audio
  * @param {number} frequency
- * @param {number} begin
+ * @param {number} startSeconds
  */
-function tone(audio, frequency, begin) {
+function playTone(audio, frequency, startSeconds) {
   const oscillator = audio.createOscillator();
   const gain = audio.createGain();
   oscillator.type = "sine";
   oscillator.frequency.value = frequency;
-  gain.gain.setValueAtTime(0, begin);
-  gain.gain.linearRampToValueAtTime(LOUDNESS, begin + 0.015);
-  gain.gain.exponentialRampToValueAtTime(0.0001, begin + LENGTH);
+  gain.gain.setValueAtTime(0, startSeconds);
+  gain.gain.linearRampToValueAtTime(PEAK_GAIN, startSeconds + 0.015);
+  gain.gain.exponentialRampToValueAtTime(0.0001, startSeconds + TONE_SECONDS);
   oscillator.connect(gain).connect(audio.destination);
-  oscillator.start(begin);
-  oscillator.stop(begin + LENGTH);
+  oscillator.start(startSeconds);
+  oscillator.stop(startSeconds + TONE_SECONDS);
 }

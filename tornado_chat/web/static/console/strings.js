@@ -10,7 +10,7 @@ import { addTexts } from "../shared/strings.js";
 addTexts({
   console: ["客服工作台", "Support desk"],
 
-  // one's own state
+  // the agent's state
   online: ["已连接", "Connected"],
   no_connection: ["未连接", "Not connected"],
   take_new: ["接待新访客", "Take new visitors"],
@@ -19,12 +19,12 @@ addTexts({
   paused_words: ["已暂停，暂不分配新访客", "Paused, nobody new for now"],
   ready_wait: ["正在告知服务器…", "Telling the server…"],
   start_taking: ["开始接待", "Start taking visitors"],
-  barred: ["服务器不允许您接待：{reason}", "The server does not let you take visitors: {reason}"],
+  ready_refused: ["服务器不允许您接待：{reason}", "The server does not let you take visitors: {reason}"],
 
   // conversations
-  mine: ["我的会话", "Conversations"],
+  my_conversations: ["我的会话", "Conversations"],
   load: ["{count} / {capacity}", "{count} of {capacity}"],
-  nobody_yet: ["暂无会话", "None at the moment"],
+  conversations_empty: ["暂无会话", "None at the moment"],
   visitor: ["访客", "Visitor"],
   visitor_id: ["访客 {id}", "Visitor {id}"],
   unread: ["{count} 条未读", "{count} unread"],
@@ -40,27 +40,30 @@ addTexts({
   number: ["会话 {number}", "No. {number}"],
   since: ["{time} 开始", "since {time}"],
 
-  // the line
-  line: ["排队", "In line"],
-  line_nobody: ["当前无人排队", "Nobody is waiting"],
-  line_unknown: ["暂时无法得知", "Not known right now"],
-  line_more: ["另有 {count} 人", "and {count} more"],
+  // the queue
+  queue: ["排队", "In line"],
+  queue_empty: ["当前无人排队", "Nobody is waiting"],
+  queue_unknown: ["暂时无法得知", "Not known right now"],
+  queue_more: ["另有 {count} 人", "and {count} more"],
 
-  // nothing is open
-  calm_paused: ["您已暂停接待", "You are paused"],
-  calm_paused_text: [
+  // no open conversation
+  placeholder_paused: ["您已暂停接待", "You are paused"],
+  placeholder_paused_text: [
     "准备好后即可开始。新访客会按顺序分配给您，您可以随时暂停。",
     "Start when you are ready. Visitors come to you in the order of the line, and you can pause at any time.",
   ],
-  calm_waiting: ["有访客在排队：{count}", "Visitors in line: {count}"],
-  calm_ready: ["一切就绪", "All is quiet"],
-  calm_ready_text: ["下一位访客会自动来到这里。", "The next visitor appears here by itself."],
-  calm_choose: ["请选择一个会话", "Choose a conversation"],
-  calm_choose_text: [
+  placeholder_waiting: ["有访客在排队：{count}", "Visitors in line: {count}"],
+  placeholder_ready: ["一切就绪", "All is quiet"],
+  placeholder_ready_text: ["下一位访客会自动来到这里。", "The next visitor appears here by itself."],
+  placeholder_choose: ["请选择一个会话", "Choose a conversation"],
+  placeholder_choose_text: [
     "{keys} 会打开等待最久的会话。",
     "{keys} opens the one that has waited longest for an answer.",
   ],
-  calm_choose_text_touch: ["等待最久的会话标有时间。", "The ones that wait for an answer show for how long."],
+  placeholder_choose_text_touch: [
+    "等待最久的会话标有时间。",
+    "The ones that wait for an answer show for how long.",
+  ],
 
   // an open conversation
   empty_title: ["还没有消息", "Nothing was said yet"],
@@ -86,7 +89,7 @@ addTexts({
     "While you were disconnected it ended, or went to somebody else.",
   ],
   over_unsent: ["有消息未能送达。", "Not everything you wrote was delivered."],
-  put_away: ["从列表移除", "Remove from the list"],
+  remove_case: ["从列表移除", "Remove from the list"],
 
   // handing over
   hand_title: ["将{name}转接给谁？", "Who takes over {name}?"],
@@ -100,10 +103,10 @@ addTexts({
     "The connection was lost, so it may or may not have worked. If the conversation is still in your list, try again.",
   ],
   hand_done: ["{name}已转接给{waiter}。", "{name} is with {waiter} now."],
-  look_again: ["刷新", "Look again"],
+  refresh: ["刷新", "Look again"],
   agent: ["客服 {id}", "Agent {id}"],
 
-  // about a visitor
+  // details of a client
   about_id: ["编号", "ID"],
   about_number: ["会话", "Conversation"],
   about_since: ["开始排队", "Joined the line"],

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The language of the made-up web site, before the chat looks at it: no module, for these come later.
+ * Sets the demo site's language before the widget reads it. Not a module: modules run later.
  *
  * @module
  */

@@ -1,14 +1,17 @@
 // @ts-check
 /**
- * What the pages of the documentation do beyond showing: copying, and knowing where they come from.
+ * Scripts of the documentation pages: copy buttons, and the server's own origin in examples.
  *
  * @module
  */
 
 import { find, make } from "../shared/elements.js";
 
-const said = find("#said");
-const words = document.body.dataset;
+const COPIED_NOTICE_MS = 2_000;
+const NARROW_PAGE = "(max-width: 60rem)";
+
+const announcement = find("#announcement");
+const labels = document.body.dataset;
 
 for (const origin of document.querySelectorAll("[data-origin]")) {
   origin.textContent = location.origin;
@@ -16,47 +19,47 @@ for (const origin of document.querySelectorAll("[data-origin]")) {
 for (const origin of document.querySelectorAll("[data-ws-origin]")) {
   origin.textContent = location.origin.replace(/^http/, "ws");
 }
-for (const code of document.querySelectorAll("pre.copied")) {
-  addCopying(/** @type {HTMLElement} */ (code));
+for (const code of document.querySelectorAll("pre.copyable")) {
+  addCopyButton(/** @type {HTMLElement} */ (code));
 }
 
-// On a narrow page the contents would push everything else down.
-if (matchMedia("(max-width: 60rem)").matches) {
+// On a narrow page the table of contents would push everything else down.
+if (matchMedia(NARROW_PAGE).matches) {
   find(".contents details", HTMLDetailsElement).open = false;
 }
 find(".contents").addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest("a");
-  if (link && matchMedia("(max-width: 60rem)").matches) {
+  if (link && matchMedia(NARROW_PAGE).matches) {
     find(".contents details", HTMLDetailsElement).open = false;
   }
 });
 
 /** @param {HTMLElement} code */
-function addCopying(code) {
-  const frame = make("div", "copying");
-  const button = make("button", "copy", words.copy ?? "");
+function addCopyButton(code) {
+  const frame = make("div", "copy-box");
+  const button = make("button", "copy", labels.copy ?? "");
   button.type = "button";
   code.replaceWith(frame);
   frame.append(code, button);
   button.addEventListener("click", async () => {
     const done = await copy(code.textContent ?? "");
-    const word = (done ? words.copied : words.notCopied) ?? "";
+    const word = (done ? labels.copied : labels.notCopied) ?? "";
     button.textContent = word;
-    said.textContent = word;
+    announcement.textContent = word;
     setTimeout(() => {
-      button.textContent = words.copy ?? "";
-      said.textContent = "";
-    }, 2000);
+      button.textContent = labels.copy ?? "";
+      announcement.textContent = "";
+    }, COPIED_NOTICE_MS);
   });
 }
 
 /**
  * @param {string} text
- * @returns {Promise<boolean>} whether it is in the clipboard now
+ * @returns {Promise<boolean>} whether it was copied to the clipboard
  */
 async function copy(text) {
   try {
-    await navigator.clipboard.writeText(text); // there is none without TLS, except on localhost
+    await navigator.clipboard.writeText(text); // missing without TLS, except on localhost
     return true;
   } catch {
     return false;

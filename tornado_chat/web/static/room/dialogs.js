@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The questions of the room: end it, call a supervisor, download the transcript, rate it.
+ * The dialogs of the room: end the session, call a supervisor, download the transcript, rate.
  *
  * @module
  */
@@ -8,45 +8,46 @@
 import { find } from "../shared/elements.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
-import { roomAddress } from "../shared/token.js";
-import { Failed } from "./session.js";
+import { roomAddress } from "../shared/room_link.js";
+import { ApiError } from "./session_api.js";
 
-/** @typedef {import("./session.js").SessionApi} SessionApi */
-/** @typedef {import("../shared/token.js").Ticket} Ticket */
+/** @typedef {import("./session_api.js").SessionApi} SessionApi */
+/** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
 
 /**
- * Ask before ending.
+ * Prepare the dialog that confirms the end.
  *
- * @param {() => boolean} unsent whether something is still on its way
+ * @param {() => boolean} hasUnsent whether a message is still being sent
  * @param {() => void} end
  */
-export function prepareEnd(unsent, end) {
+export function prepareEnd(hasUnsent, end) {
   const dialog = find("#end-dialog", HTMLDialogElement);
   dialog.addEventListener("close", () => dialog.returnValue === "end" && end());
   return () => {
-    find("#end-unsent").hidden = !unsent();
+    find("#end-unsent").hidden = !hasUnsent();
     dialog.returnValue = "";
     dialog.showModal();
   };
 }
 
 /**
- * Call a supervisor: the one of the link by a click, else whom the consultant names.
+ * Prepare the call of a supervisor: the one of the link with one click, else one whose id the consultant
+ * enters.
  *
  * @param {SessionApi} api
- * @param {Ticket} ticket
+ * @param {RoomLink} link
  */
-export function prepareCall(api, ticket) {
-  const dialog = closable("#call-dialog");
-  const asking = find(".asking", HTMLElement, dialog);
-  const calling = find(".calling", HTMLElement, dialog);
-  const asked = find(".asked", HTMLElement, dialog);
+export function prepareCall(api, link) {
+  const dialog = closableDialog("#call-dialog");
+  const formStep = find(".call-step-form", HTMLElement, dialog);
+  const progressStep = find(".call-step-progress", HTMLElement, dialog);
+  const resultStep = find(".call-step-result", HTMLElement, dialog);
   const form = find("form", HTMLFormElement, dialog);
   const supervisor = find("#supervisor", HTMLInputElement);
-  let known = ticket.supervisor;
+  let lastSupervisor = link.supervisor;
   /** @param {HTMLElement} step */
   const show = (step) => {
-    for (const each of [asking, calling, asked]) {
+    for (const each of [formStep, progressStep, resultStep]) {
       each.hidden = each !== step;
     }
   };
@@ -54,27 +55,27 @@ export function prepareCall(api, ticket) {
     const id = supervisor.value.trim();
     try {
       const record = await api.callSupervisor(id);
-      const link = find("#record-link", HTMLAnchorElement);
-      link.href = await roomAddress(ticket, record, 1);
-      known = id;
-      show(asked);
-      link.focus();
+      const recordLink = find("#record-link", HTMLAnchorElement);
+      recordLink.href = await roomAddress(link, record, 1);
+      lastSupervisor = id;
+      show(resultStep);
+      recordLink.focus();
     } catch (error) {
-      show(asking); // which says what went wrong
+      show(formStep); // this step shows the error
       throw error;
     }
   });
   const ask = () => {
-    show(asking);
-    supervisor.value = known;
+    show(formStep);
+    supervisor.value = lastSupervisor;
     dialog.showModal();
     supervisor.focus();
     supervisor.select();
   };
   const call = () => {
     ask();
-    if (known) {
-      show(calling);
+    if (lastSupervisor) {
+      show(progressStep);
       find("#call-title").focus();
       form.requestSubmit();
     }
@@ -83,12 +84,12 @@ export function prepareCall(api, ticket) {
 }
 
 /**
- * Ask in which form to download.
+ * Prepare the dialog that asks for the download format.
  *
  * @param {SessionApi} api
  */
 export function prepareDownload(api) {
-  const dialog = closable("#download-dialog");
+  const dialog = closableDialog("#download-dialog");
   onSubmit(dialog, async (form) => {
     await api.download(String(new FormData(form).get("format")));
     dialog.close();
@@ -97,12 +98,12 @@ export function prepareDownload(api) {
 }
 
 /**
- * The visitor's rating.
+ * Prepare the client's rating.
  *
  * @param {SessionApi} api
- * @param {() => void} done
+ * @param {() => void} onRated
  */
-export function prepareRating(api, done) {
+export function prepareRating(api, onRated) {
   const form = find("#rating", HTMLFormElement);
   const stars = find("#stars");
   fillStars(stars);
@@ -110,30 +111,30 @@ export function prepareRating(api, done) {
     const chosen = new FormData(form).get("stars");
     if (chosen === null) {
       find("input", HTMLInputElement, stars).focus();
-      throw new Failed(text("rate_choose"));
+      throw new ApiError(text("rate_choose"));
     }
     await api.rate(Number(chosen), find("#feedback", HTMLTextAreaElement).value.trim());
-    done();
+    onRated();
   });
 }
 
 /** @param {string} selector */
-function closable(selector) {
+function closableDialog(selector) {
   const dialog = find(selector, HTMLDialogElement);
-  for (const button of dialog.querySelectorAll(".closes")) {
+  for (const button of dialog.querySelectorAll(".close-button")) {
     button.addEventListener("click", () => dialog.close());
   }
   return dialog;
 }
 
 /**
- * Do it when the form is sent, once at a time, and tell what went wrong where it was asked for.
+ * Run `act` when the form is submitted, never twice at a time, and show its error in the form.
  *
- * @param {HTMLElement} place the form, or what holds it
+ * @param {HTMLElement} container the form, or an element that contains it
  * @param {(form: HTMLFormElement) => Promise<void>} act
  */
-function onSubmit(place, act) {
-  const form = place instanceof HTMLFormElement ? place : find("form", HTMLFormElement, place);
+function onSubmit(container, act) {
+  const form = container instanceof HTMLFormElement ? container : find("form", HTMLFormElement, container);
   const problem = find(".problem", HTMLElement, form);
   const button = /** @type {HTMLButtonElement} */ (
     Array.from(form.elements).find((each) => each instanceof HTMLButtonElement && each.type === "submit")
@@ -145,7 +146,7 @@ function onSubmit(place, act) {
     try {
       await act(form);
     } catch (error) {
-      if (!(error instanceof Failed)) {
+      if (!(error instanceof ApiError)) {
         throw error;
       }
       problem.textContent = error.message;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `/room`: one counselling session, or the supervision of one, for each of its two sides.
+ * `/room`: one counselling session or supervision record, for each of its two participants.
  *
  * @module
  */
@@ -9,148 +9,150 @@ import { showSignInCard } from "../shared/card.js";
 import { ChatSocket } from "../shared/chat.js";
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
-import { known } from "../shared/identity.js";
+import { metaContent } from "../shared/identity.js";
 import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
 import { signIn } from "../shared/signin.js";
-import { ChatStanding } from "../shared/standing.js";
-import { fillIn, joiner, language, tellsEnd, text } from "../shared/strings.js";
-import { Talking } from "../shared/talking.js";
-import { restartOnNewTicket, takeTicket } from "../shared/token.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
+import { fillTexts, joinedParticipant, language, isEndMessage, text } from "../shared/strings.js";
+import { ConversationView } from "../shared/conversation_view.js";
+import { reloadOnNewLink, takeRoomLink } from "../shared/room_link.js";
 import { prepareCall, prepareDownload, prepareEnd, prepareRating } from "./dialogs.js";
-import { Head } from "./head.js";
-import { SessionApi } from "./session.js";
+import { RoomHeader } from "./header.js";
+import { SessionApi } from "./session_api.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
-/** @typedef {import("../shared/token.js").Ticket} Ticket */
-/** @typedef {import("../shared/token.js").Role} Role */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
+/** @typedef {import("../shared/room_link.js").RoomLink} RoomLink */
+/** @typedef {import("../shared/room_link.js").Role} Role */
 
-/** The close codes after which a conversation is over, and those for which there is a card. */
-const OVER = new Set([1000, 4000, 4409]);
-/** @type {Record<number, { key: string, picture: string }>} */
-const CARDS = {
-  4400: { key: "no_ticket", picture: "link" },
-  4401: { key: "token", picture: "lock" },
-  4403: { key: "forbidden", picture: "lock" },
-  4404: { key: "missing", picture: "link" },
+/** Close codes after which the conversation has ended, and those for which a card is shown. */
+const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
+/** @type {Record<number, { key: string, iconName: string }>} */
+const CARDS_BY_CLOSE_CODE = {
+  4400: { key: "no_ticket", iconName: "link" },
+  4401: { key: "token", iconName: "lock" },
+  4403: { key: "forbidden", iconName: "lock" },
+  4404: { key: "missing", iconName: "link" },
 };
 
 class RoomPage {
-  /** @param {Ticket} ticket */
-  constructor(ticket) {
-    this.#ticket = ticket;
-    this.#role = ticket.role;
-    this.#other = ticket.role === "consultant" ? (ticket.type === 1 ? "supervisor" : "user") : "consultant";
-    const key = `room:${ticket.type}:${ticket.session}:${ticket.role}`;
+  /** @param {RoomLink} link */
+  constructor(link) {
+    this.#link = link;
+    this.#role = link.role;
+    this.#other = link.role === "consultant" ? (link.type === 1 ? "supervisor" : "user") : "consultant";
+    const key = `room:${link.type}:${link.session}:${link.role}`;
     this.#outbox = new Outbox(`${key}:unsent`);
-    this.#api = new SessionApi(ticket);
-    this.#head = new Head(ticket, this.#other, `${key}:name`, this.#api, (name) => this.#named(name));
-    this.#talking = new Talking(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
-      say: (said) => this.#socket.say(said),
-      sayAgain: (id) => this.#socket.sayAgain(id),
-      older: () => this.#socket.older(),
-      typing: (typing) => this.#socket.typing(typing),
-      read: (seq) => this.#socket.read(seq),
+    this.#api = new SessionApi(link);
+    this.#header = new RoomHeader(link, this.#other, `${key}:name`, this.#api, (name) =>
+      this.#setOtherName(name),
+    );
+    this.#view = new ConversationView(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
+      send: (message) => this.#socket.send(message),
+      resend: (id) => this.#socket.resend(id),
+      loadOlder: () => this.#socket.loadOlder(),
+      sendTyping: (typing) => this.#socket.sendTyping(typing),
+      markRead: (seq) => this.#socket.markRead(seq),
     });
-    const { token, renew, session, type } = ticket;
-    const consultant = ticket.role === "consultant";
-    const room = { token: renew ?? (() => Promise.resolve(token)), session, type, consultant };
+    const { token, renew, session, type } = link;
+    const consultant = link.role === "consultant";
+    const room = { token: renew ?? (() => Promise.resolve(token)), session, type, isConsultant: consultant };
     this.#socket = new ChatSocket(room, this.#outbox, {
-      ...this.#talking,
-      standing: (standing) => this.#standingChanged(standing),
-      message: (said) => {
-        this.#talking.message(said);
-        if (!said.own) {
-          this.#head.countUnread();
+      ...this.#view,
+      onStatus: (status) => this.#onStatus(status),
+      onMessage: (message) => {
+        this.#view.onMessage(message);
+        if (!message.own) {
+          this.#header.countUnread();
         }
       },
-      system: (msg, time) => this.#systemTold(msg, time),
-      read: (seq, role) => role !== this.#role && this.#talking.read(seq),
-      presence: (present) => this.#showPresence(present[this.#other]),
+      onSystemMessage: (msg, time) => this.#onSystemMessage(msg, time),
+      onRead: (seq, role) => role !== this.#role && this.#view.onRead(seq),
+      onPresence: (present) => this.#showPresence(present[this.#other]),
     });
   }
 
-  #ticket;
+  #link;
   /** @type {Role} */
   #role;
   /** @type {Role} */
   #other;
   #outbox;
   #api;
-  #head;
+  #header;
   /** @type {ChatSocket} */
   #socket;
   #messages = find("#messages", ChatMessages);
   #composer = find("#composer", ChatComposer);
-  #standing = find("#standing", ChatStanding);
-  /** @type {Talking} */
-  #talking;
-  #ending = false;
+  #statusBar = find("#connection-status", ConnectionStatusBar);
+  /** @type {ConversationView} */
+  #view;
+  #endRequested = false;
 
   start() {
     find("#room").hidden = false;
-    if (this.#ticket.type === 1) {
-      this.#messages.emptyTexts = ["record_empty_title", "record_empty_text"];
+    if (this.#link.type === 1) {
+      this.#messages.emptyTextKeys = ["record_empty_title", "record_empty_text"];
     }
-    this.#head.start();
+    this.#header.start();
     this.#showPresence(undefined);
     this.#prepareMenu();
-    this.#standing.addEventListener("retry", () => this.#socket.retry());
+    this.#statusBar.addEventListener("retry", () => this.#socket.retry());
     if (matchMedia("(hover: hover)").matches) {
-      this.#composer.focus(); // on a telephone it would bring up the keyboard before anything was read
+      this.#composer.focus(); // on a phone the keyboard would cover the messages before they are read
     }
     this.#socket.start();
   }
 
-  // --- talking ---
+  // --- messages ---
 
   /**
    * @param {string} msg
    * @param {string} time
    */
-  #systemTold(msg, time) {
-    const who = joiner(msg);
-    if (who?.role === this.#other && who.name) {
-      this.#head.rename(who.name);
+  #onSystemMessage(msg, time) {
+    const joined = joinedParticipant(msg);
+    if (joined?.role === this.#other && joined.name) {
+      this.#header.setName(joined.name);
     }
-    if (!tellsEnd(msg)) {
-      this.#messages.addSystem(msg, time); // the end has a place of its own
+    if (!isEndMessage(msg)) {
+      this.#messages.addSystem(msg, time); // the end is shown in its own section
     }
   }
 
-  /** @param {string} name the other one's */
-  #named(name) {
+  /** @param {string} name the name of the other participant */
+  #setOtherName(name) {
     this.#messages.otherName = name;
-    if (this.#ticket.type === 1) {
+    if (this.#link.type === 1) {
       this.#composer.label = text("record_write", { name });
     }
   }
 
-  /** @param {boolean | undefined} present undefined: not known */
+  /** @param {boolean | undefined} present undefined: unknown */
   #showPresence(present) {
-    this.#head.showPresence(present);
+    this.#header.showPresence(present);
     if (!present) {
-      this.#talking.typing(false);
+      this.#view.onTyping(false);
     }
   }
 
-  // --- how the connection stands ---
+  // --- connection status ---
 
-  /** @param {Standing} standing */
-  #standingChanged(standing) {
-    if (standing.state !== "open") {
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    if (status.state !== "open") {
       this.#showPresence(undefined);
     }
-    if (standing.state === "open") {
-      void this.#head.learnName(); // not before: who is not let in gets one answer, the socket's
+    if (status.state === "open") {
+      void this.#header.loadName(); // not earlier: a refused client gets one error, the socket's
     }
-    if (this.#ending && standing.state !== "closed") {
-      this.#standing.say("trouble", standing.state === "open" ? "" : text("end_waits"));
+    if (this.#endRequested && status.state !== "closed") {
+      this.#statusBar.showText("warning", status.state === "open" ? "" : text("end_waits"));
     } else {
-      this.#standing.show(standing);
+      this.#statusBar.show(status);
     }
-    if (standing.state === "closed") {
-      this.#closed(standing);
+    if (status.state === "closed") {
+      this.#onClosed(status);
     }
   }
 
@@ -161,20 +163,20 @@ class RoomPage {
     const askEnd = prepareEnd(
       () => this.#outbox.entries.length > 0,
       () => {
-        this.#ending = true;
+        this.#endRequested = true;
         this.#composer.disabled = true;
         this.#socket.end();
       },
     );
     const offers = [{ item: "#menu-end", act: askEnd }];
     find("#menu-button").append(icon("more"));
-    if (this.#ticket.type === 0) {
+    if (this.#link.type === 0) {
       const askDownload = prepareDownload(this.#api);
       offers.push({ item: "#menu-download", act: askDownload });
       find("#ended-download").hidden = false;
       find("#ended-download").addEventListener("click", askDownload);
       if (this.#role === "consultant") {
-        const { ask, call } = prepareCall(this.#api, this.#ticket);
+        const { ask, call } = prepareCall(this.#api, this.#link);
         offers.push({ item: "#menu-call", act: ask }, { item: "#call", act: call });
         find("#call").prepend(icon("call"));
       }
@@ -190,85 +192,87 @@ class RoomPage {
 
   // --- the end ---
 
-  /** @param {Standing} standing */
-  #closed(standing) {
-    const code = standing.code ?? 0;
-    if (OVER.has(code)) {
+  /** @param {ConnectionStatus} status */
+  #onClosed(status) {
+    const code = status.code ?? 0;
+    if (ENDED_CLOSE_CODES.has(code)) {
       void this.#showEnd();
-    } else if (CARDS[code]) {
-      showCard(CARDS[code].key, CARDS[code].picture);
+    } else if (CARDS_BY_CLOSE_CODE[code]) {
+      showCard(CARDS_BY_CLOSE_CODE[code].key, CARDS_BY_CLOSE_CODE[code].iconName);
     } else {
-      showCard("closed", "link", { reason: standing.reason || String(code) });
+      showCard("closed", "link", { reason: status.reason || String(code) });
     }
   }
 
   async #showEnd() {
     this.#composer.hidden = true;
-    find("#room").classList.add("over");
+    find("#room").classList.add("is-ended");
     find("#presence").hidden = true;
     find("#menu-end").hidden = true;
     find("#menu-call").hidden = find("#call").hidden = true;
-    find("#menu-button").hidden = this.#ticket.type === 1; // nothing is left in it
-    const helper = this.#role === "consultant" || this.#ticket.type === 1;
+    find("#menu-button").hidden = this.#link.type === 1; // the menu would be empty
+    const isHelper = this.#role === "consultant" || this.#link.type === 1;
     find("#ended-text").textContent = text(
-      this.#ticket.type === 1 ? "ended_text_record" : helper ? "ended_text_helper" : "ended_text",
+      this.#link.type === 1 ? "ended_text_record" : isHelper ? "ended_text_helper" : "ended_text",
     );
     find("#ended").hidden = false;
-    this.#messages.toEnd();
+    this.#messages.scrollToEnd();
     for (const dialog of document.querySelectorAll("dialog[open]")) {
       /** @type {HTMLDialogElement} */ (dialog).close();
     }
     find("#ended-title").focus({ preventScroll: true });
-    if (!helper) {
+    if (!isHelper) {
       void this.#offerRating();
     }
-    void this.#head.learnName();
+    void this.#header.loadName();
     await this.#completeTranscript();
   }
 
   async #offerRating() {
     const form = find("#rating");
     const button = find("#rate");
-    const thanks = () => {
+    const showThanks = () => {
       form.hidden = button.hidden = true;
       find("#thanks").textContent = text("rated");
     };
-    prepareRating(this.#api, thanks);
+    prepareRating(this.#api, showThanks);
     try {
-      if ((await this.#api.look()).rate !== null) {
-        thanks();
+      if ((await this.#api.getSession()).rate !== null) {
+        showThanks();
         return;
       }
     } catch {
-      // Then the form says it, when it is sent.
+      // The form shows the error when it is submitted.
     }
     form.hidden = button.hidden = false;
-    this.#messages.toEnd();
+    this.#messages.scrollToEnd();
   }
 
-  /** The socket may have closed before everything was there, or had never let anybody in. */
+  /**
+   * Load the whole transcript: the socket may have closed before everything arrived, or was never accepted.
+   */
   async #completeTranscript() {
     try {
-      await this.#api.ended(); // what was on its way when the socket closed is stored by then
-      this.#socket.complete(await this.#api.messages());
+      await this.#api.waitForEnd(); // messages in flight at the close of the socket are stored by then
+      this.#socket.addTranscript(await this.#api.getMessages());
     } catch {
-      this.#messages.addPast([], false); // what there is stays; the download has everything
+      this.#messages.addHistory([], false); // the messages so far stay; the download has all
       return;
     }
-    this.#talking.giveUpUnsent();
+    this.#view.giveUpUnsent();
   }
 }
 
 /**
- * Instead of a room: what is wrong, and what to do.
+ * Replace the room by a card.
  *
  * @param {string} key
- * @param {string} picture
+ * @param {string} iconName
  * @param {Record<string, string>} [values]
  */
-function showCard(key, picture, values) {
+function showCard(key, iconName, values) {
   find("#room").hidden = true;
-  find("#card-icon").replaceChildren(icon(picture));
+  find("#card-icon").replaceChildren(icon(iconName));
   find("#card-title").textContent = document.title = text(`${key}_title`);
   find("#card-text").textContent = text(`${key}_text`, values);
   find("#card").hidden = false;
@@ -276,14 +280,14 @@ function showCard(key, picture, values) {
 }
 
 /**
- * Who is here, if the address has no token for them.
+ * Sign in, if the link has no token.
  *
- * @param {Ticket} ticket
- * @returns {Promise<Ticket | null>} null: nobody; or there is a card already
+ * @param {RoomLink} link
+ * @returns {Promise<RoomLink | null>} null: no person is signed in. Stays pending if a card is shown
  */
-async function complete(ticket) {
-  const sides = ticket.type === 1 ? ["consultant", "supervisor"] : ["consultant", "user"];
-  const found = await signIn({ roles: sides });
+async function signInForRoom(link) {
+  const roles = link.type === 1 ? ["consultant", "supervisor"] : ["consultant", "user"];
+  const found = await signIn({ roles });
   if (!found) {
     return null;
   }
@@ -292,20 +296,20 @@ async function complete(ticket) {
     return new Promise(() => {});
   }
   const role = /** @type {Role} */ (found.role);
-  return { ...ticket, role, renew: found.token, account: found.by === "account" };
+  return { ...link, role, renew: found.token, hasAccount: found.by === "account" };
 }
 
-async function begin() {
+async function start() {
   document.documentElement.lang = language;
-  fillIn(document);
-  restartOnNewTicket();
-  const given = takeTicket(known("role-claim"));
-  const ticket = given && !given.token ? await complete(given) : given;
-  if (ticket) {
-    new RoomPage(ticket).start();
+  fillTexts(document);
+  reloadOnNewLink();
+  const fragmentLink = takeRoomLink(metaContent("role-claim"));
+  const link = fragmentLink && !fragmentLink.token ? await signInForRoom(fragmentLink) : fragmentLink;
+  if (link) {
+    new RoomPage(link).start();
   } else {
     showCard("no_ticket", "link");
   }
 }
 
-begin().catch(showSignInCard);
+start().catch(showSignInCard);

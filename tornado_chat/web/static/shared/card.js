@@ -1,35 +1,37 @@
 // @ts-check
 /**
- * A card in the place of a page: what is wrong, and what to do.
+ * A card that replaces the page: it says what is wrong and offers actions.
  *
  * @module
  */
 
 import { icon, make } from "./elements.js";
-import { SignInOver } from "./identity.js";
+import { SignInExpired } from "./identity.js";
 import { signIn } from "./signin.js";
 import { text } from "./strings.js";
 
 /**
+ * Replace the page by a card.
+ *
  * @param {object} card
- * @param {string} card.picture
+ * @param {string} card.iconName
  * @param {string} card.title
- * @param {string} card.words
+ * @param {string} card.message
  * @param {{ label: string, act: () => unknown }[]} [card.actions]
  */
-export function showCard({ picture, title, words, actions = [] }) {
+export function showCard({ iconName, title, message, actions = [] }) {
   const heading = make("h1", "", title);
   heading.tabIndex = -1;
   const buttons = make("div", "buttons");
   for (const { label, act } of actions) {
-    const button = make("button", "main-button", label);
+    const button = make("button", "primary-button", label);
     button.type = "button";
     button.addEventListener("click", act);
     buttons.append(button);
   }
-  const picturePlace = make("div", "card-icon");
-  picturePlace.append(icon(picture));
-  const card = make("main", "card", picturePlace, heading, make("p", "", words));
+  const iconBox = make("div", "card-icon");
+  iconBox.append(icon(iconName));
+  const card = make("main", "card", iconBox, heading, make("p", "", message));
   if (actions.length) {
     card.append(buttons);
   }
@@ -39,14 +41,15 @@ export function showCard({ picture, title, words, actions = [] }) {
 }
 
 /**
- * `signIn` for pages that show a card in all other cases: it resolves only with somebody of `roles`.
+ * Call `signIn`; resolve only if a person with a role of `roles` is signed in, show a card in all other
+ * cases.
  *
- * @param {{ roles: readonly string[] }} wanted
+ * @param {{ roles: readonly string[] }} options
  * @returns {Promise<import("./signin.js").SignedIn>}
  */
-export async function signInOrShowCard(wanted) {
+export async function signInOrShowCard(options) {
   try {
-    const found = await signIn(wanted);
+    const found = await signIn(options);
     if (found && !("wrongRole" in found)) {
       return found;
     }
@@ -58,31 +61,32 @@ export async function signInOrShowCard(wanted) {
 }
 
 /**
- * Why nobody, or the wrong one, is here.
+ * Show why no person is signed in, or why this person may not use the page.
  *
- * @param {import("./signin.js").WrongRole | Error | null} why what `signIn` resolved with, or what it or `token` threw
+ * @param {import("./signin.js").WrongRole | Error | null} reason the result of `signIn`, or the error that
+ *   `signIn` or `token` threw
  */
-export function showSignInCard(why) {
-  if (why instanceof SignInOver) {
-    showCard({ picture: "lock", title: text("over_title"), words: text("over_text") });
-  } else if (why instanceof Error) {
+export function showSignInCard(reason) {
+  if (reason instanceof SignInExpired) {
+    showCard({ iconName: "lock", title: text("over_title"), message: text("over_text") });
+  } else if (reason instanceof Error) {
     showCard({
-      picture: "link",
+      iconName: "link",
       title: text("unreachable_title"),
-      words: text("failed_network"),
+      message: text("failed_network"),
       actions: [{ label: text("try_again"), act: () => location.reload() }],
     });
-  } else if (why) {
-    const { wrongRole, name, signInAgain } = why;
+  } else if (reason) {
+    const { wrongRole, name, signInAgain } = reason;
     const role = roleName(wrongRole);
     showCard({
-      picture: "lock",
+      iconName: "lock",
       title: text("wrong_role_title"),
-      words: name ? text("wrong_role_text", { name, role }) : text("wrong_role_text_nameless", { role }),
+      message: name ? text("wrong_role_text", { name, role }) : text("wrong_role_text_nameless", { role }),
       actions: signInAgain ? [{ label: text("sign_in_as_another"), act: signInAgain }] : [],
     });
   } else {
-    showCard({ picture: "link", title: text("nobody_title"), words: text("nobody_text") });
+    showCard({ iconName: "link", title: text("nobody_title"), message: text("nobody_text") });
   }
 }
 

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The dialect of `/chat`: one counselling session, or one supervision record.
+ * The `/chat` dialect: one counselling session or one supervision record.
  *
  * @module
  */
@@ -8,46 +8,50 @@
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
 
-/** @typedef {import("./connection.js").Standing} Standing */
+/** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
-/** @typedef {import("./conversation.js").Reader} Reader */
-/** @typedef {import("./conversation.js").Said} Said */
+/** @typedef {import("./conversation.js").ConversationListener} ConversationListener */
+/** @typedef {import("./conversation.js").Message} Message */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
-/** @typedef {import("./outbox.js").Unsent} Unsent */
+/** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
- * @typedef {object} Room
+ * @typedef {object} RoomOptions
  * @property {TokenSource} token
  * @property {number} session the number of the session, or of the supervision record
  * @property {0 | 1} type 0: a session, 1: a supervision record
- * @property {boolean} consultant whether the own side is the consultant
+ * @property {boolean} isConsultant whether this page belongs to the consultant
  */
 
 /**
  * @typedef {object} ChatListener
- * @property {(standing: Standing) => void} standing
- * @property {(text: string, time: string) => void} system
- * @property {(typing: boolean) => void} typing
- * @property {(seq: number, role: string) => void} read
- * @property {(present: Record<string, boolean>) => void} presence
+ * @property {(status: ConnectionStatus) => void} onStatus
+ * @property {(text: string, time: string) => void} onSystemMessage
+ * @property {(typing: boolean) => void} onTyping
+ * @property {(seq: number, role: string) => void} onRead
+ * @property {(present: Record<string, boolean>) => void} onPresence
  */
 
-/** @typedef {Reader & ChatListener} Listener */
+/** @typedef {ConversationListener & ChatListener} Listener */
 
-/** A message as `/chat` and the HTTP API write it down. @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} Line */
+/**
+ * A message in the format of `/chat` and of the HTTP API.
+ *
+ * @typedef {{ seq: number, msg: string, senderType: boolean, time: string }} MessageRow
+ */
 
 const FEATURES = "ack,seq,history,typing,read,presence,echo";
-const TOO_BIG = 1009;
-const RESTARTING = 1012;
-const END = 4000;
+const CLOSE_TOO_BIG = 1009;
+const CLOSE_SERVICE_RESTART = 1012;
+const CLOSE_END = 4000;
 
-/** Servers of both languages begin errors so. */
-const ERROR = /^(?:错误|Error): ?/;
+/** Prefix of an error message, in either server language. */
+const ERROR_PREFIX = /^(?:错误|Error): ?/;
 
-/** One room, as long as the page is open. */
+/** The socket of one room, for as long as the page is open. */
 export class ChatSocket {
   /**
-   * @param {Room} room
+   * @param {RoomOptions} room
    * @param {Outbox} outbox
    * @param {Listener} listener
    */
@@ -55,17 +59,17 @@ export class ChatSocket {
     this.#room = room;
     this.#listener = listener;
     this.#connection = new Connection(room.token, {
-      address: (token) => this.#address(token),
-      standing: listener.standing,
-      receive: (frame) => this.#receive(frame),
-      admitted: () => this.#admitted(),
-      alive: () => this.#connection.send({ history: 1 }), // the page before the first one is empty
-      oldest: () => this.#conversation.oldestInFlight,
-      closing: (code, clean) => this.#closing(code, clean),
+      path: (token) => this.#path(token),
+      onStatus: listener.onStatus,
+      onFrame: (frame) => this.#onFrame(frame),
+      onAccepted: () => this.#onAccepted(),
+      sendProbe: () => this.#connection.send({ history: 1 }), // an empty page: nothing precedes message 1
+      oldestPendingMs: () => this.#conversation.oldestInFlightMs,
+      mapCloseCode: (code, clean) => this.#mapCloseCode(code, clean),
     });
     this.#conversation = new Conversation(outbox, listener, {
-      say: (entry) => this.#connection.send({ msg: entry.text, id: entry.id }),
-      older: (before) => this.#connection.send({ history: before }),
+      send: (entry) => this.#connection.send({ msg: entry.text, id: entry.id }),
+      requestOlder: (before) => this.#connection.send({ history: before }),
     });
   }
 
@@ -74,8 +78,8 @@ export class ChatSocket {
   /** @type {Connection} */
   #connection;
   #conversation;
-  #ending = false;
-  #read = 0;
+  #endRequested = false;
+  #readSeq = 0;
 
   start() {
     this.#connection.start();
@@ -85,70 +89,70 @@ export class ChatSocket {
     this.#connection.retry();
   }
 
-  /** Close it without a word: the page shows something else now. */
+  /** Close the socket without a message to the server: the page shows something else now. */
   stop() {
     this.#connection.stop();
   }
 
   /** @param {string} text */
-  say(text) {
-    return this.#conversation.say(text);
+  send(text) {
+    return this.#conversation.send(text);
   }
 
   /** @param {string} id */
-  sayAgain(id) {
-    this.#conversation.sayAgain(id);
+  resend(id) {
+    this.#conversation.resend(id);
   }
 
-  older() {
-    this.#conversation.older();
+  loadOlder() {
+    this.#conversation.loadOlder();
   }
 
   /** @param {boolean} typing */
-  typing(typing) {
+  sendTyping(typing) {
     this.#connection.send({ typing });
   }
 
-  /** Everything up to `seq` was read. @param {number} seq */
-  read(seq) {
-    if (seq > this.#read) {
-      this.#read = seq;
+  /** Report that this side has read everything up to `seq`. @param {number} seq */
+  markRead(seq) {
+    if (seq > this.#readSeq) {
+      this.#readSeq = seq;
       this.#connection.send({ read: seq });
     }
   }
 
-  /** End the conversation for everybody; without a connection, as soon as there is one. */
+  /** End the conversation for all participants; without a connection, as soon as there is one. */
   end() {
-    this.#ending = true;
+    this.#endRequested = true;
     if (this.#connection.open) {
-      this.#connection.close(END, "the end");
+      this.#connection.close(CLOSE_END, "the end");
     } else {
       this.#connection.retry();
     }
   }
 
-  /** Everything that was said, as the HTTP API has it, when no socket tells it any more. @param {Line[]} lines */
-  complete(lines) {
-    this.#conversation.past(
-      lines.map((line) => this.#said(line)),
+  /** Add the whole transcript from the HTTP API, after the socket has closed. @param {MessageRow[]} rows */
+  addTranscript(rows) {
+    this.#conversation.receiveHistory(
+      rows.map((row) => this.#toMessage(row)),
       false,
     );
   }
 
   /** @param {string} token */
-  #address(token) {
-    this.#conversation.cut();
+  #path(token) {
+    this.#conversation.resetInFlight();
     const { session, type } = this.#room;
     const query = { token, sessionId: String(session), type: String(type), features: FEATURES };
     return `/chat?${new URLSearchParams(query)}`;
   }
 
-  #admitted() {
+  #onAccepted() {
     this.#conversation.flush();
-    if (this.#read) {
-      this.#connection.send({ read: this.#read });
+    if (this.#readSeq) {
+      this.#connection.send({ read: this.#readSeq });
     }
-    if (this.#ending) {
+    if (this.#endRequested) {
       this.end();
     }
   }
@@ -158,48 +162,50 @@ export class ChatSocket {
    * @param {boolean} clean
    * @returns {number}
    */
-  #closing(code, clean) {
-    if (code === TOO_BIG) {
+  #mapCloseCode(code, clean) {
+    if (code === CLOSE_TOO_BIG) {
       this.#conversation.refuseLongest();
     }
-    return this.#ending && clean && code !== RESTARTING && this.#connection.open ? END : code;
+    return this.#endRequested && clean && code !== CLOSE_SERVICE_RESTART && this.#connection.open
+      ? CLOSE_END
+      : code;
   }
 
   /** @param {Record<string, any>} frame */
-  #receive(frame) {
+  #onFrame(frame) {
     if (Array.isArray(frame.history)) {
-      this.#conversation.past(
-        frame.history.map((line) => this.#said(line)),
+      this.#conversation.receiveHistory(
+        frame.history.map((row) => this.#toMessage(row)),
         frame.next !== null,
       );
       if (!this.#connection.open) {
-        this.#connection.admit(); // the page of joining is the first that only who was let in gets
+        this.#connection.markAccepted(); // the server sends the first history page only to an accepted client
       }
     } else if ("ack" in frame) {
-      this.#conversation.acknowledged(frame.ack, frame.seq, frame.time);
+      this.#conversation.acknowledge(frame.ack, frame.seq, frame.time);
     } else if ("typing" in frame) {
-      this.#listener.typing(frame.typing);
+      this.#listener.onTyping(frame.typing);
     } else if ("read" in frame) {
-      this.#listener.read(frame.read, frame.role);
+      this.#listener.onRead(frame.read, frame.role);
     } else if ("presence" in frame) {
-      this.#listener.presence(frame.presence);
+      this.#listener.onPresence(frame.presence);
     } else if (frame.isSystem === false) {
       const { seq, msg, time } = frame;
-      this.#conversation.said({ seq, text: msg, own: frame.self === true, time });
+      this.#conversation.receive({ seq, text: msg, own: frame.self === true, time });
     } else if (frame.isSystem && frame.id !== undefined) {
-      this.#conversation.refuse(frame.id, frame.msg.replace(ERROR, ""));
+      this.#conversation.refuse(frame.id, frame.msg.replace(ERROR_PREFIX, ""));
     } else if (frame.isSystem) {
-      this.#listener.system(frame.msg.replace(ERROR, ""), frame.time);
+      this.#listener.onSystemMessage(frame.msg.replace(ERROR_PREFIX, ""), frame.time);
     }
   }
 
-  /** @param {Line} line @returns {Said} */
-  #said(line) {
+  /** @param {MessageRow} row @returns {Message} */
+  #toMessage(row) {
     return {
-      seq: line.seq,
-      text: line.msg,
-      own: line.senderType === this.#room.consultant,
-      time: line.time,
+      seq: row.seq,
+      text: row.msg,
+      own: row.senderType === this.#room.isConsultant,
+      time: row.time,
     };
   }
 }

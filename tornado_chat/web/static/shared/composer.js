@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `<chat-composer>`: where one writes.
+ * `<chat-composer>`: the field in which a message is written, and its send button.
  *
- * Events: `say` with the text, `typing` with whether one is, `draft` with the text so far.
+ * Events: `send` with the text, `typing` with a boolean, `draft` with the current text.
  *
  * @module
  */
@@ -11,54 +11,54 @@ import { icon, make } from "./elements.js";
 import { newId } from "./outbox.js";
 import { text } from "./strings.js";
 
-const MOST = 10_000; // characters; in any script within the frames that servers take
-const TELL_AGAIN = 3_000; // milliseconds
-const PAUSE = 4_000;
+const MAX_CHARACTERS = 10_000; // fits into the server's frame limit in any script
+const TYPING_REPEAT_MS = 3_000;
+const TYPING_PAUSE_MS = 4_000;
 
 export class ChatComposer extends HTMLElement {
   #form = make("form", "composer");
   #field = make("textarea");
   #button = make("button", "send");
-  #note = make("p", "note");
-  #typing = false;
-  #told = 0;
+  #problem = make("p", "note-text");
+  #isTyping = false;
+  #typingSentMs = 0;
   /** @type {number | undefined} */
-  #pause;
+  #pauseTimer;
 
   connectedCallback() {
     if (this.firstChild) {
-      return; // it was only moved
+      return; // the element was only moved
     }
-    const hint = make("p", "hidden", text("write_hint"));
-    const id = newId(); // there may be several on a page
+    const hint = make("p", "visually-hidden", text("write_hint"));
+    const id = newId(); // a page may have several composers
     hint.id = `hint-${id}`;
-    this.#note.id = `note-${id}`;
-    this.#note.setAttribute("role", "status");
+    this.#problem.id = `note-${id}`;
+    this.#problem.setAttribute("role", "status");
     this.#field.rows = 1;
     this.#field.placeholder = text("write");
     this.#field.setAttribute("aria-label", text("write_label"));
-    this.#field.setAttribute("aria-describedby", `${hint.id} ${this.#note.id}`);
+    this.#field.setAttribute("aria-describedby", `${hint.id} ${this.#problem.id}`);
     this.#field.setAttribute("enterkeyhint", "send");
     this.#field.autocomplete = "off";
     this.#button.type = "submit";
-    this.#button.append(icon("send"), make("span", "hidden", text("send")));
+    this.#button.append(icon("send"), make("span", "visually-hidden", text("send")));
     this.#button.title = text("send");
-    this.#form.append(make("div", "field", this.#field, this.#button), this.#note, hint);
+    this.#form.append(make("div", "composer-field", this.#field, this.#button), this.#problem, hint);
     this.append(this.#form);
 
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#say();
+      this.#submit();
     });
     this.#field.addEventListener("keydown", (event) => {
-      // While an input method composes, Enter chooses a word; 229 is how some of them say so.
+      // During input method composition Enter selects a candidate; some browsers report it as key code 229.
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
         event.preventDefault();
-        this.#say();
+        this.#submit();
       }
     });
-    this.#field.addEventListener("input", () => this.#changed());
-    this.#field.addEventListener("blur", () => this.#tellTyping(false));
+    this.#field.addEventListener("input", () => this.#onInput());
+    this.#field.addEventListener("blur", () => this.#setTyping(false));
     this.#refresh();
   }
 
@@ -80,7 +80,7 @@ export class ChatComposer extends HTMLElement {
     this.#refresh();
   }
 
-  /** To whom one writes, where there are several places to write in. */
+  /** The name of the recipient, on pages with several composers. */
   set label(/** @type {string} */ label) {
     this.#field.placeholder = label;
     this.#field.setAttribute("aria-label", label);
@@ -91,51 +91,51 @@ export class ChatComposer extends HTMLElement {
     this.#field.setSelectionRange(this.value.length, this.value.length);
   }
 
-  #say() {
+  #submit() {
     const value = this.value.trim();
-    if (!value || this.#tooMany() > 0 || this.disabled) {
+    if (!value || this.#excess() > 0 || this.disabled) {
       return;
     }
     this.value = "";
-    this.#tellTyping(false);
+    this.#setTyping(false);
     this.dispatchEvent(new CustomEvent("draft", { detail: "" }));
-    this.dispatchEvent(new CustomEvent("say", { detail: value }));
+    this.dispatchEvent(new CustomEvent("send", { detail: value }));
     this.#field.focus();
   }
 
-  #changed() {
+  #onInput() {
     this.#refresh();
     this.dispatchEvent(new CustomEvent("draft", { detail: this.value }));
-    this.#tellTyping(this.value.trim() !== "");
+    this.#setTyping(this.value.trim() !== "");
   }
 
   /** @param {boolean} typing */
-  #tellTyping(typing) {
-    clearTimeout(this.#pause);
+  #setTyping(typing) {
+    clearTimeout(this.#pauseTimer);
     if (typing) {
-      this.#pause = setTimeout(() => this.#tellTyping(false), PAUSE);
+      this.#pauseTimer = setTimeout(() => this.#setTyping(false), TYPING_PAUSE_MS);
     }
     const now = Date.now();
-    if (typing !== this.#typing || (typing && now - this.#told > TELL_AGAIN)) {
-      this.#typing = typing;
-      this.#told = now;
+    if (typing !== this.#isTyping || (typing && now - this.#typingSentMs > TYPING_REPEAT_MS)) {
+      this.#isTyping = typing;
+      this.#typingSentMs = now;
       this.dispatchEvent(new CustomEvent("typing", { detail: typing }));
     }
   }
 
-  #tooMany() {
-    return this.value.length - MOST;
+  #excess() {
+    return this.value.length - MAX_CHARACTERS;
   }
 
   #refresh() {
-    const tooMany = this.#tooMany();
-    this.#note.textContent = tooMany > 0 ? text("too_long", { count: tooMany }) : "";
-    this.#field.setAttribute("aria-invalid", String(tooMany > 0));
-    this.#button.disabled = this.disabled || tooMany > 0 || this.value.trim() === "";
-    // It grows with the text, up to the most that the style allows.
+    const excess = this.#excess();
+    this.#problem.textContent = excess > 0 ? text("too_long", { count: excess }) : "";
+    this.#field.setAttribute("aria-invalid", String(excess > 0));
+    this.#button.disabled = this.disabled || excess > 0 || this.value.trim() === "";
+    // The field grows with its text, up to the maximum height in the style sheet.
     this.#field.style.height = "auto";
     const height = this.#field.scrollHeight;
-    this.#field.style.height = height ? `${height}px` : "auto"; // none while it is not to be seen
+    this.#field.style.height = height ? `${height}px` : "auto"; // a hidden field has no scroll height
   }
 }
 

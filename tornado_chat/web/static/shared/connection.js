@@ -1,70 +1,75 @@
 // @ts-check
 /**
- * One WebSocket after the other, until the server says that it is over.
+ * A WebSocket that is reopened after each loss, until the server closes it for good.
  *
- * Whatever the network does, the listener is told how it stands. What is in a frame is none of this
- * module's business: the dialects are `chat.js`, `support.js` and `following.js`.
+ * The listener gets every change of the connection's status. The contents of frames belong to the dialects
+ * `chat.js`, `support.js` and `receive_only_sockets.js`.
  *
  * @module
  */
 
-import { SignInOver } from "./identity.js";
+import { SignInExpired } from "./identity.js";
 
 /**
- * How the connection stands.
+ * The status of the connection.
  *
  * - `connecting`: a socket is being opened
- * - `open`: let in
- * - `waiting`: there is none; the next attempt is at `retryAt`, or when the network is back
- * - `closed`: for good, for the reason that `code` says
+ * - `open`: the server has accepted the client
+ * - `waiting`: no socket; the next attempt is at `retryAtMs`, or when the network is back
+ * - `closed`: closed for good; `code` tells why
  *
- * @typedef {object} Standing
+ * @typedef {object} ConnectionStatus
  * @property {"connecting" | "open" | "waiting" | "closed"} state
- * @property {boolean} before whether it was open before
- * @property {number} [retryAt] milliseconds since 1970; none without a network
- * @property {number} [code] of the WebSocket's close
+ * @property {boolean} wasOpen whether the connection was open at any time before
+ * @property {number} [retryAtMs] milliseconds since 1970; undefined without a network
+ * @property {number} [code] the WebSocket close code
  * @property {string} [reason]
  */
 
 /**
  * @typedef {object} Dialect
- * @property {(token: string) => string} address path and query of the socket
- * @property {(frame: any) => void} receive
- * @property {() => void} [opened] the socket is there; nobody is let in yet
- * @property {() => void} [admitted] let in: `admit()` was called for this socket
- * @property {(standing: Standing) => void} standing
- * @property {() => void} [alive] send something that the server answers: nothing was heard for long
- * @property {() => number} [oldest] when the oldest frame without an answer went out, or Infinity
- * @property {(code: number, clean: boolean) => number} [closing] the code that a close amounts to
+ * @property {(token: string) => string} path path and query of the socket's URL
+ * @property {(frame: any) => void} onFrame
+ * @property {() => void} [onOpen] the socket is open, but the server has not accepted the client yet
+ * @property {() => void} [onAccepted] `markAccepted()` was called for this socket
+ * @property {(status: ConnectionStatus) => void} onStatus
+ * @property {() => void} [sendProbe] send a frame that the server answers: the socket was silent for too long
+ * @property {() => number} [oldestPendingMs] when the oldest unanswered frame was sent, or Infinity
+ * @property {(code: number, clean: boolean) => number} [mapCloseCode] the close code by which to continue
  */
 
 /**
- * A token that is valid for some time yet, of `signin.js`: `refused` is one that the server did not take. It
- * throws `SignInOver` if there is no other; any other error means that none is to be had now.
+ * A function that resolves to a token with enough remaining lifetime (`signin.js`). `refused` is a token that
+ * the server refused. It throws `SignInExpired` if there is no other token; any other error means that no
+ * token can be had at the moment.
  *
  * @typedef {(refused?: string) => Promise<string>} TokenSource
  */
 
-/** Closed by these, a socket may be opened again; so it may by all that are not the server's (below 4000). */
-const AGAIN = new Set([4408, 4429]);
-const OVER = 1000;
-const LOST = 1006;
-const RESTARTING = 1012;
-const LATER = 1013;
-const UNAUTHENTICATED = 4401;
-const TOO_FAST = 4429;
+/**
+ * Application close codes after which the socket is reopened. Codes below 4000, except 1000, are always
+ * retried.
+ */
+const RETRYABLE_CLOSE_CODES = new Set([4408, 4429]);
+const CLOSE_NORMAL = 1000;
+const CLOSE_ABNORMAL = 1006;
+const CLOSE_SERVICE_RESTART = 1012;
+const CLOSE_TRY_AGAIN_LATER = 1013;
+const CLOSE_UNAUTHENTICATED = 4401;
+const CLOSE_RATE_LIMITED = 4429;
 
-const FIRST_DELAY = 500; // all times in milliseconds
-const LONGEST_DELAY = 20_000;
-const LEAST_DELAY = new Map([
-  [RESTARTING, 0],
-  [LATER, 5_000],
-  [TOO_FAST, 10_000],
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 20_000;
+const MIN_RETRY_MS_BY_CODE = new Map([
+  [CLOSE_SERVICE_RESTART, 0],
+  [CLOSE_TRY_AGAIN_LATER, 5_000],
+  [CLOSE_RATE_LIMITED, 10_000],
 ]);
-const ADMISSION = 10_000;
-const ACKNOWLEDGEMENT = 15_000;
-const SILENCE = 40_000;
-const ANSWER = 10_000;
+const ACCEPT_TIMEOUT_MS = 10_000;
+const ACK_TIMEOUT_MS = 15_000;
+const IDLE_PROBE_MS = 40_000;
+const PROBE_TIMEOUT_MS = 10_000;
+const WATCH_INTERVAL_MS = 1_000;
 
 export class Connection {
   /**
@@ -74,10 +79,10 @@ export class Connection {
   constructor(token, dialect) {
     this.#token = token;
     this.#dialect = dialect;
-    const listening = { signal: this.#stopped.signal };
-    addEventListener("online", () => this.retry(), listening);
-    addEventListener("offline", () => this.drop(), listening);
-    document.addEventListener("visibilitychange", () => document.hidden || this.retry(), listening);
+    const options = { signal: this.#stopped.signal };
+    addEventListener("online", () => this.retry(), options);
+    addEventListener("offline", () => this.drop(), options);
+    document.addEventListener("visibilitychange", () => document.hidden || this.retry(), options);
   }
 
   #token;
@@ -85,56 +90,58 @@ export class Connection {
   #stopped = new AbortController();
   /** @type {WebSocket | null} */
   #socket = null;
-  /** @type {Standing["state"]} */
+  /** @type {ConnectionStatus["state"]} */
   #state = "connecting";
-  #before = false;
+  #wasOpen = false;
   #failures = 0;
-  /** The attempt that is under way: what an earlier one still brings is not listened to. */
+  /** The number of the current attempt: results of earlier attempts are ignored. */
   #attempt = 0;
-  /** The tokens that were given last, and refused last. */
-  #used = "";
-  #refused = "";
-  #heard = 0;
-  /** When an answer was asked for, since anything was heard; 0: not yet. */
-  #asked = 0;
+  /** The tokens that were used last and refused last. */
+  #lastToken = "";
+  #refusedToken = "";
+  #lastFrameMs = 0;
+  /** When the probe was sent, if no frame has arrived since; 0: no probe is pending. */
+  #probeSentMs = 0;
   /** @type {number | undefined} */
   #retryTimer;
   /** @type {number | undefined} */
   #watchTimer;
 
-  /** Whether somebody is let in at this moment. */
+  /** Whether the server has accepted the client on the current socket. */
   get open() {
     return this.#state === "open";
   }
 
-  /** Open the first socket. */
   start() {
     void this.#connect();
   }
 
-  /** Do not wait any longer for the next attempt. */
+  /** Make the next attempt now. */
   retry() {
     if (this.#state === "waiting") {
       void this.#connect();
     }
   }
 
-  /** Let in: frames go out from now on. To be called by the dialect, once for each socket. */
-  admit() {
+  /**
+   * Start to send frames. The dialect calls this once for each socket, when the server has accepted the
+   * client.
+   */
+  markAccepted() {
     this.#failures = 0;
-    this.#tell("open");
-    this.#before = true;
-    this.#dialect.admitted?.();
+    this.#setState("open");
+    this.#wasOpen = true;
+    this.#dialect.onAccepted?.();
   }
 
   /**
-   * Send a frame; before anybody is let in only if `early`. Returns whether it went out.
+   * Send a frame. Return whether it was sent.
    *
    * @param {object} frame
-   * @param {boolean} [early]
+   * @param {boolean} [beforeAccepted] send even before the server has accepted the client
    */
-  send(frame, early = false) {
-    if ((this.open || early) && this.#socket?.readyState === WebSocket.OPEN) {
+  send(frame, beforeAccepted = false) {
+    if ((this.open || beforeAccepted) && this.#socket?.readyState === WebSocket.OPEN) {
       this.#socket.send(JSON.stringify(frame));
       return true;
     }
@@ -142,7 +149,7 @@ export class Connection {
   }
 
   /**
-   * Close the socket, as its user's word; `Dialect.closing` decides what that amounts to.
+   * Close the socket; `Dialect.mapCloseCode` decides whether it is reopened.
    *
    * @param {number} code
    * @param {string} reason
@@ -151,18 +158,18 @@ export class Connection {
     this.#socket?.close(code, reason);
   }
 
-  /** Close without a word, for good. */
+  /** Close the connection for good, without a status change. */
   stop() {
     this.#stopped.abort();
-    this.#leave();
+    this.#discardSocket();
     this.#state = "closed";
   }
 
-  /** Give the socket up without waiting for the other end, which may be out of reach. */
+  /** Drop the socket without waiting for the other end, which may be unreachable. */
   drop() {
     if (this.#socket && this.#state !== "closed") {
-      this.#leave();
-      this.#gone(LOST, "", false);
+      this.#discardSocket();
+      this.#onClose(CLOSE_ABNORMAL, "", false);
     }
   }
 
@@ -171,61 +178,64 @@ export class Connection {
   async #connect() {
     clearTimeout(this.#retryTimer);
     if (!navigator.onLine) {
-      this.#tell("waiting");
+      this.#setState("waiting");
       return;
     }
     this.#attempt += 1;
     const attempt = this.#attempt;
-    this.#tell("connecting");
+    this.#setState("connecting");
     let token;
     try {
-      token = await this.#token(this.#refused);
+      token = await this.#token(this.#refusedToken);
     } catch (error) {
       if (attempt === this.#attempt && this.#state === "connecting") {
-        const over = error instanceof SignInOver;
-        this.#end(over ? UNAUTHENTICATED : LOST, ""); // no token to be had now is like no network
+        const isExpired = error instanceof SignInExpired;
+        // no token at the moment is treated like no network
+        this.#handleCloseCode(isExpired ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL, "");
       }
       return;
     }
     if (attempt !== this.#attempt || this.#state !== "connecting") {
       return;
     }
-    this.#used = token;
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.address(token)}`);
+    this.#lastToken = token;
+    const socket = new WebSocket(`${location.origin.replace("http", "ws")}${this.#dialect.path(token)}`);
     this.#socket = socket;
-    this.#heard = Date.now();
-    this.#asked = 0;
-    socket.onopen = () => this.#dialect.opened?.();
+    this.#lastFrameMs = Date.now();
+    this.#probeSentMs = 0;
+    socket.onopen = () => this.#dialect.onOpen?.();
     socket.onmessage = (event) => {
-      this.#heard = Date.now();
-      this.#asked = 0;
-      this.#dialect.receive(JSON.parse(event.data));
+      this.#lastFrameMs = Date.now();
+      this.#probeSentMs = 0;
+      this.#dialect.onFrame(JSON.parse(event.data));
     };
-    socket.onclose = (event) => this.#gone(event.code, event.reason, event.wasClean);
+    socket.onclose = (event) => this.#onClose(event.code, event.reason, event.wasClean);
     clearInterval(this.#watchTimer);
-    this.#watchTimer = setInterval(() => this.#watch(), 1000);
+    this.#watchTimer = setInterval(() => this.#checkLiveness(), WATCH_INTERVAL_MS);
   }
 
   /**
-   * The browser does not tell of a connection that died silently. In windows that nobody looks at this is
-   * called once a minute only, so silence alone means nothing: the question must have had its time.
+   * Drop a connection that died silently, of which the browser does not tell.
+   *
+   * In background windows this runs only once a minute. Silence alone therefore proves nothing: a probe must
+   * have been sent, and its timeout must have passed.
    */
-  #watch() {
+  #checkLiveness() {
     const now = Date.now();
-    const silent = now - this.#heard;
+    const silentMs = now - this.#lastFrameMs;
     if (
-      (this.#state === "connecting" && silent > ADMISSION) ||
-      (this.#asked && now - this.#asked > ANSWER) ||
-      now - (this.#dialect.oldest?.() ?? Infinity) > ACKNOWLEDGEMENT
+      (this.#state === "connecting" && silentMs > ACCEPT_TIMEOUT_MS) ||
+      (this.#probeSentMs && now - this.#probeSentMs > PROBE_TIMEOUT_MS) ||
+      now - (this.#dialect.oldestPendingMs?.() ?? Infinity) > ACK_TIMEOUT_MS
     ) {
       this.drop();
-    } else if (silent > SILENCE && !this.#asked) {
-      this.#asked = now;
-      this.#dialect.alive?.();
+    } else if (silentMs > IDLE_PROBE_MS && !this.#probeSentMs) {
+      this.#probeSentMs = now;
+      this.#dialect.sendProbe?.();
     }
   }
 
-  #leave() {
+  #discardSocket() {
     const socket = this.#socket;
     this.#attempt += 1;
     this.#socket = null;
@@ -242,14 +252,14 @@ export class Connection {
    * @param {string} reason
    * @param {boolean} clean
    */
-  #gone(code, reason, clean) {
+  #onClose(code, reason, clean) {
     this.#socket = null;
     clearInterval(this.#watchTimer);
-    code = this.#dialect.closing?.(code, clean) ?? code;
-    if (code === UNAUTHENTICATED) {
-      void this.#signInAgain(reason);
+    code = this.#dialect.mapCloseCode?.(code, clean) ?? code;
+    if (code === CLOSE_UNAUTHENTICATED) {
+      void this.#renewToken(reason);
     } else {
-      this.#end(code, reason);
+      this.#handleCloseCode(code, reason);
     }
   }
 
@@ -257,51 +267,51 @@ export class Connection {
    * @param {number} code
    * @param {string} reason
    */
-  #end(code, reason) {
-    if (code === OVER || (code >= 4000 && !AGAIN.has(code))) {
-      this.#tell("closed", { code, reason });
+  #handleCloseCode(code, reason) {
+    if (code === CLOSE_NORMAL || (code >= 4000 && !RETRYABLE_CLOSE_CODES.has(code))) {
+      this.#setState("closed", { code, reason });
     } else {
-      this.#wait(code);
+      this.#scheduleRetry(code);
     }
   }
 
-  /** A token was refused: another one may be had. @param {string} reason */
-  async #signInAgain(reason) {
-    this.#tell("connecting");
-    this.#refused = this.#used;
+  /** Ask for another token after the server has refused one. @param {string} reason */
+  async #renewToken(reason) {
+    this.#setState("connecting");
+    this.#refusedToken = this.#lastToken;
     const attempt = this.#attempt;
-    let code = LOST;
+    let code = CLOSE_ABNORMAL;
     try {
-      if ((await this.#token(this.#refused)) === this.#refused) {
-        code = UNAUTHENTICATED;
+      if ((await this.#token(this.#refusedToken)) === this.#refusedToken) {
+        code = CLOSE_UNAUTHENTICATED;
       }
     } catch (error) {
-      code = error instanceof SignInOver ? UNAUTHENTICATED : LOST;
+      code = error instanceof SignInExpired ? CLOSE_UNAUTHENTICATED : CLOSE_ABNORMAL;
     }
     if (attempt === this.#attempt && this.#state === "connecting") {
-      this.#end(code, reason);
+      this.#handleCloseCode(code, reason);
     }
   }
 
-  /** @param {number} code of the socket that is gone */
-  #wait(code) {
-    const ceiling = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#failures);
+  /** @param {number} code the close code of the lost socket */
+  #scheduleRetry(code) {
+    const ceilingMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
     this.#failures += 1;
-    const delay = (LEAST_DELAY.get(code) ?? 0) + ceiling * (0.5 + Math.random() / 2);
+    const delayMs = (MIN_RETRY_MS_BY_CODE.get(code) ?? 0) + ceilingMs * (0.5 + Math.random() / 2);
     if (navigator.onLine) {
-      this.#retryTimer = setTimeout(() => void this.#connect(), delay);
-      this.#tell("waiting", { retryAt: Date.now() + delay });
+      this.#retryTimer = setTimeout(() => void this.#connect(), delayMs);
+      this.#setState("waiting", { retryAtMs: Date.now() + delayMs });
     } else {
-      this.#tell("waiting"); // the event `online` will go on
+      this.#setState("waiting"); // the `online` event continues
     }
   }
 
   /**
-   * @param {Standing["state"]} state
-   * @param {Partial<Standing>} [more]
+   * @param {ConnectionStatus["state"]} state
+   * @param {Partial<ConnectionStatus>} [more]
    */
-  #tell(state, more) {
+  #setState(state, more) {
     this.#state = state;
-    this.#dialect.standing({ state, before: this.#before, ...more });
+    this.#dialect.onStatus({ state, wasOpen: this.#wasOpen, ...more });
   }
 }

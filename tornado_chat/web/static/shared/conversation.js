@@ -1,135 +1,142 @@
 // @ts-check
 /**
- * What was said in one conversation: everything once, and in order, whatever was sent twice.
+ * The messages of one conversation: each exactly once and in order, even if it was sent or received twice.
  *
- * What is written waits in the outbox until the server acknowledges it, and goes out again by the same
- * id over each new socket. What arrives is numbered, and told once.
+ * A written message waits in the outbox until the server acknowledges it, and is sent again with the same id
+ * over each new socket. A received message has a sequence number and is reported once.
  *
  * @module
  */
 
 /** @typedef {import("./outbox.js").Outbox} Outbox */
-/** @typedef {import("./outbox.js").Unsent} Unsent */
+/** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
- * @typedef {object} Said
+ * @typedef {object} Message
  * @property {number} seq
  * @property {string} text
- * @property {boolean} own
- * @property {string} time the server's
+ * @property {boolean} own whether this side wrote it
+ * @property {string} time server time
  */
 
 /**
- * @typedef {object} Reader
- * @property {(said: Said) => void} message
- * @property {(past: Said[], more: boolean) => void} past messages of before, oldest first; `more`: whether
- *   there is anything before the very first that was told
- * @property {(id: string, seq: number, time: string) => void} stored
- * @property {(id: string, reason: string) => void} refused
+ * @typedef {object} ConversationListener
+ * @property {(message: Message) => void} onMessage
+ * @property {(messages: Message[], hasOlder: boolean) => void} onHistory earlier messages, oldest first;
+ *   `hasOlder`: whether there are messages before the very first one that was reported
+ * @property {(id: string, seq: number, time: string) => void} onStored
+ * @property {(id: string, reason: string) => void} onRefused
  */
 
 /**
- * The way to the server. Both may be called at any time; what cannot go out now is asked for again.
+ * The connection to the server. Both methods may be called at any time; a request that cannot be sent now is
+ * repeated later.
  *
- * @typedef {object} Line
- * @property {(entry: Unsent) => boolean} say returns whether it went out
- * @property {(before: number) => void} older ask for a page of what was said before
+ * @typedef {object} ConversationTransport
+ * @property {(entry: OutboxEntry) => boolean} send returns whether it was sent
+ * @property {(before: number) => void} requestOlder request a page of messages before this sequence number
  */
 
 export class Conversation {
   /**
    * @param {Outbox} outbox
-   * @param {Reader} reader
-   * @param {Line} line
+   * @param {ConversationListener} listener
+   * @param {ConversationTransport} transport
    */
-  constructor(outbox, reader, line) {
+  constructor(outbox, listener, transport) {
     this.outbox = outbox;
-    this.#reader = reader;
-    this.#line = line;
+    this.#listener = listener;
+    this.#transport = transport;
   }
 
-  #reader;
-  #line;
+  #listener;
+  #transport;
   /** @type {Set<number>} */
-  #known = new Set();
-  #last = 0;
-  /** The oldest that was told, and whether there is anything before it. */
-  #oldest = Infinity;
-  #more = false;
-  /** Ids that went out over this socket, with the time. @type {Map<string, number>} */
-  #inFlight = new Map();
+  #knownSeqs = new Set();
+  #lastSeq = 0;
+  /** The oldest reported sequence number, and whether there are messages before it. */
+  #oldestSeq = Infinity;
+  #hasOlder = false;
+  /**
+   * When each unacknowledged id was sent over the current socket, in milliseconds.
+   *
+   * @type {Map<string, number>}
+   */
+  #sentMsById = new Map();
 
-  /** The last number that was told. */
-  get last() {
-    return this.#last;
+  /** The highest reported sequence number. */
+  get lastSeq() {
+    return this.#lastSeq;
   }
 
-  /** When the oldest unanswered message went out, or Infinity. */
-  get oldestInFlight() {
-    return Math.min(...this.#inFlight.values());
+  /** When the oldest unacknowledged message was sent, or Infinity. */
+  get oldestInFlightMs() {
+    return Math.min(...this.#sentMsById.values());
   }
 
   // --- sending ---
 
   /**
-   * Say something; it goes out as soon as it can.
+   * Put a message into the outbox, and send it as soon as possible.
    *
    * @param {string} text
-   * @returns {Unsent}
+   * @returns {OutboxEntry}
    */
-  say(text) {
+  send(text) {
     const entry = this.outbox.add(text);
-    this.#send(entry);
+    this.#trySend(entry);
     return entry;
   }
 
-  /** Try once more what was refused. @param {string} id */
-  sayAgain(id) {
+  /** Send a refused message again. @param {string} id */
+  resend(id) {
     const entry = this.outbox.retry(id);
     if (entry) {
-      this.#send(entry);
+      this.#trySend(entry);
     }
   }
 
-  /** There is another socket: nothing is on its way any more. */
-  cut() {
-    this.#inFlight.clear();
+  /** Forget what was sent over the previous socket: it may be lost. */
+  resetInFlight() {
+    this.#sentMsById.clear();
   }
 
-  /** The way is free: send what waits. */
+  /** Send everything that waits in the outbox. */
   flush() {
     for (const entry of this.outbox.entries) {
       if (entry.refused === undefined) {
-        this.#send(entry);
+        this.#trySend(entry);
       }
     }
   }
 
-  /** One of them was more than the server takes, which hangs up on it: it must not do so for ever. */
+  /**
+   * Refuse the longest message in flight: it exceeded the server's limit, which closes the socket every time.
+   */
   refuseLongest() {
-    const sent = this.outbox.entries.filter((entry) => this.#inFlight.has(entry.id));
+    const sent = this.outbox.entries.filter((entry) => this.#sentMsById.has(entry.id));
     sent.sort((one, other) => other.text.length - one.text.length);
     if (sent[0]) {
       this.refuse(sent[0].id, "");
     }
   }
 
-  /** Ask for what was said before the oldest that was told. */
-  older() {
-    if (this.#more) {
-      this.#line.older(this.#oldest);
+  /** Request the messages before the oldest reported one. */
+  loadOlder() {
+    if (this.#hasOlder) {
+      this.#transport.requestOlder(this.#oldestSeq);
     }
   }
 
-  /** @param {Unsent} entry */
-  #send(entry) {
-    if (this.#inFlight.has(entry.id)) {
+  /** @param {OutboxEntry} entry */
+  #trySend(entry) {
+    if (this.#sentMsById.has(entry.id)) {
       return;
     }
     const after = entry.after;
-    entry.after ??= this.#last;
-    if (this.#line.say(entry)) {
-      this.#inFlight.set(entry.id, Date.now());
+    entry.after ??= this.#lastSeq;
+    if (this.#transport.send(entry)) {
+      this.#sentMsById.set(entry.id, Date.now());
       if (after === undefined) {
         this.outbox.save();
       }
@@ -140,120 +147,122 @@ export class Conversation {
 
   // --- receiving ---
 
-  /** Something was said. @param {Said} said */
-  said(said) {
-    if (this.#isNew(said) && !this.#recognised(said)) {
-      this.#reader.message(said);
+  /** Handle a message from the server. @param {Message} message */
+  receive(message) {
+    if (this.#isNew(message) && !this.#matchesOutbox(message)) {
+      this.#listener.onMessage(message);
     }
   }
 
   /**
-   * A page of the past: of joining, or an older one that was asked for.
+   * Handle a page of history: the first page after connecting, or an older page that was requested.
    *
-   * @param {Said[]} lines oldest first
-   * @param {boolean} more whether there is anything before them
+   * @param {Message[]} messages oldest first
+   * @param {boolean} hasOlder whether there is anything before them
    */
-  past(lines, more) {
-    const past = lines.filter((said) => this.#isNew(said) && !this.#recognised(said));
-    const first = lines[0]?.seq;
-    if (first !== undefined && first <= this.#oldest) {
-      this.#oldest = first;
-      this.#more = more;
+  receiveHistory(messages, hasOlder) {
+    const unknown = messages.filter((message) => this.#isNew(message) && !this.#matchesOutbox(message));
+    const firstSeq = messages[0]?.seq;
+    if (firstSeq !== undefined && firstSeq <= this.#oldestSeq) {
+      this.#oldestSeq = firstSeq;
+      this.#hasOlder = hasOlder;
     }
-    this.#reader.past(past, this.#more);
-    // Another window of the same person got what came while this one was away, and so the server does not
-    // send it again: ask, page by page, until nothing is missing. An answer may be lost with the connection;
-    // then the next one's first page asks again.
-    const missing = first === undefined ? 0 : this.#missingBefore(first);
-    if (missing) {
-      this.#line.older(missing + 1);
+    this.#listener.onHistory(unknown, this.#hasOlder);
+    // Another window of the same person received what came while this one was away, so the server does not
+    // send it again. Request page by page until nothing is missing. If an answer is lost with the connection,
+    // the first page of the next connection starts the request again.
+    const missingSeq = firstSeq === undefined ? 0 : this.#lastMissingBefore(firstSeq);
+    if (missingSeq) {
+      this.#transport.requestOlder(missingSeq + 1);
     }
   }
 
   /**
-   * The server has stored what was said.
+   * Handle the acknowledgement that the server has stored a message.
    *
    * @param {string} id
    * @param {number} seq
    * @param {string} time
    */
-  acknowledged(id, seq, time) {
-    this.#inFlight.delete(id);
+  acknowledge(id, seq, time) {
+    this.#sentMsById.delete(id);
     const entry = this.outbox.find(id);
     if (!entry) {
       return;
     }
     this.outbox.remove(id);
-    const said = { seq, text: entry.text, own: true, time };
+    const message = { seq, text: entry.text, own: true, time };
     if (entry.seq === undefined) {
-      this.#isNew(said);
-      this.#reader.stored(id, seq, time);
-    } else if (entry.seq !== seq && this.#isNew(said)) {
-      this.#reader.message(said); // the one that looked like it was said in another window
+      this.#isNew(message);
+      this.#listener.onStored(id, seq, time);
+    } else if (entry.seq !== seq && this.#isNew(message)) {
+      this.#listener.onMessage(message); // an identical message of another window was taken for this one
     }
   }
 
   /**
-   * The server did not take it.
+   * Handle the refusal of a message.
    *
    * @param {string} id
    * @param {string} reason
    */
   refuse(id, reason) {
-    this.#inFlight.delete(id);
+    this.#sentMsById.delete(id);
     const entry = this.outbox.find(id);
     if (entry) {
       entry.refused = reason;
       delete entry.seq;
       this.outbox.save();
-      this.#reader.refused(id, reason);
+      this.#listener.onRefused(id, reason);
     }
   }
 
   /**
-   * The last number before this one that was not told, though earlier ones were; 0 if there is none.
+   * Return the last unreported sequence number between the oldest reported one and `seq`; 0 if there is none.
    *
    * @param {number} seq
    */
-  #missingBefore(seq) {
-    for (let each = seq - 1; each > this.#oldest; each -= 1) {
-      if (!this.#known.has(each)) {
-        return each;
+  #lastMissingBefore(seq) {
+    for (let candidate = seq - 1; candidate > this.#oldestSeq; candidate -= 1) {
+      if (!this.#knownSeqs.has(candidate)) {
+        return candidate;
       }
     }
     return 0;
   }
 
-  /** @param {Said} said */
-  #isNew(said) {
-    const isNew = !this.#known.has(said.seq);
-    this.#known.add(said.seq);
-    this.#last = Math.max(this.#last, said.seq);
+  /** @param {Message} message */
+  #isNew(message) {
+    const isNew = !this.#knownSeqs.has(message.seq);
+    this.#knownSeqs.add(message.seq);
+    this.#lastSeq = Math.max(this.#lastSeq, message.seq);
     return isNew;
   }
 
   /**
-   * Whether it is one of the outbox, whose acknowledgement is still on its way, or was lost with a
-   * connection. Then it must not be shown a second time. It stays in the outbox until it is acknowledged.
+   * Whether a message is one of the outbox whose acknowledgement is still to come, or was lost with a
+   * connection.
    *
-   * @param {Said} said
+   * Such a message must not be shown twice. It stays in the outbox until it is acknowledged.
+   *
+   * @param {Message} message
    */
-  #recognised(said) {
+  #matchesOutbox(message) {
     const entry =
-      said.own &&
+      message.own &&
       this.outbox.entries.find(
         (entry) =>
           entry.seq === undefined &&
           entry.refused === undefined &&
-          entry.text === said.text &&
+          entry.text === message.text &&
           entry.after !== undefined &&
-          entry.after < said.seq,
+          entry.after < message.seq,
       );
     if (!entry) {
       return false;
     }
-    entry.seq = said.seq;
-    this.#reader.stored(entry.id, said.seq, said.time);
+    entry.seq = message.seq;
+    this.#listener.onStored(entry.id, message.seq, message.time);
     return true;
   }
 }

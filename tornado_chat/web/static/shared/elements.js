@@ -1,12 +1,13 @@
 // @ts-check
 /**
- * Finding and making elements. Texts are always set as text: nothing that anybody wrote is ever read as HTML.
+ * Functions that find and create DOM elements. Contents are always set as text: user input is never parsed as
+ * HTML.
  *
  * @module
  */
 
 /**
- * The element that a page surely has.
+ * Return an element that the page must have.
  *
  * @template {Element} [T=HTMLElement]
  * @param {string} selector
@@ -23,6 +24,8 @@ export function find(selector, type = /** @type {any} */ (HTMLElement), root = d
 }
 
 /**
+ * Create an element.
+ *
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
  * @param {string} [className]
@@ -39,7 +42,7 @@ export function make(tag, className = "", ...children) {
 }
 
 /**
- * Line drawings of 24 by 24, for elements whose name says the same in words.
+ * Line drawings of 24 by 24 units, for elements that have an accessible name.
  *
  * @type {Record<string, string>}
  */
@@ -72,7 +75,7 @@ const ICONS = {
   note: "M6 16.500V11a6 6 0 0 1 12 0v5.500l1.500 2h-15ZM10 21h4",
   sending: "M12 7v5l3 2M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18Z",
   stored: "M6 12.5l4 4 8.5-9",
-  seen: "M2.5 12.5l4 4 8.5-9M12 16l.5.5 8.5-9",
+  read: "M2.5 12.5l4 4 8.5-9M12 16l.5.5 8.5-9",
   refused: "M12 7.5v5.5M12 16.5v.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18Z",
   held: "M12 7v5l3 2M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18Z",
   bubble:

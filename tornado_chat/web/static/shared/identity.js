@@ -1,25 +1,26 @@
 // @ts-check
 /**
- * What a page knows from the server when it is loaded, and what tokens say of themselves.
+ * The values that the server writes into the page, and the claims of tokens.
  *
  * @module
  */
 
 /**
- * What the server wrote into the page's head: `id-claim`, `role-claim`, `name-claim`, `origins`, `pages`, `accounts`.
+ * The content of a `<meta>` element that the server wrote into the page's head: `id-claim`, `role-claim`,
+ * `name-claim`, `origins`, `pages` or `accounts`. Empty if it is missing.
  *
  * @param {string} name
  */
-export function known(name) {
+export function metaContent(name) {
   return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
 }
 
 /**
- * What a token says. It decides what a page offers; what is allowed decides the server.
+ * Read the claims of a token. They decide what the page offers; permissions are checked by the server.
  *
  * @param {string} token
- * @returns {{ id: string, role: string, name: string, expires: number }} texts are empty where it says nothing;
- *   `expires` in milliseconds since 1970, Infinity where it does not say
+ * @returns {{ id: string, role: string, name: string, expiresMs: number }} a missing claim is an empty
+ *   string; `expiresMs` is in milliseconds since 1970, Infinity without an expiry
  */
 export function readToken(token) {
   /** @type {Record<string, unknown>} */
@@ -29,17 +30,17 @@ export function readToken(token) {
     const bytes = Uint8Array.from(atob(payload), (char) => char.charCodeAt(0));
     claims = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    // not a JWT: a plugin may have tokens of its own
+    // not a JWT: a plugin may use its own token format
   }
-  const say = (/** @type {string} */ name) => String(claims[known(name)] ?? "");
+  const claim = (/** @type {string} */ name) => String(claims[metaContent(name)] ?? "");
   const { exp } = claims;
   return {
-    id: say("id-claim"),
-    role: say("role-claim"),
-    name: say("name-claim"),
-    expires: typeof exp === "number" ? exp * 1000 : Infinity,
+    id: claim("id-claim"),
+    role: claim("role-claim"),
+    name: claim("name-claim"),
+    expiresMs: typeof exp === "number" ? exp * 1000 : Infinity,
   };
 }
 
-/** There was somebody, and is no more: the host has to open the page again. */
-export class SignInOver extends Error {}
+/** The person's sign-in has expired: the host has to open the page again. */
+export class SignInExpired extends Error {}

@@ -1,35 +1,36 @@
 // @ts-check
 /**
- * Addresses in what people write, to be followed by a click. Everything stays text: only what is plainly an
- * http(s) address becomes a link, and it shows where it leads.
+ * Turns URLs in messages into links. All other text stays text: only a plain http(s) URL becomes a link, and
+ * the link text is the URL.
  *
  * @module
  */
 
 import { make } from "./elements.js";
 
-// Up to a space, a quotation mark or Chinese punctuation; what ends a sentence is not part of it.
-const ADDRESS = /https?:\/\/[^\s<>"“”‘’「」《》（）【】，。；：！？、]+/g;
-const ENDING = /[.,;:!?')\]}]+$/;
+// A URL ends at a space, a quotation mark or Chinese punctuation; punctuation at its end belongs to the
+// sentence.
+const URL_PATTERN = /https?:\/\/[^\s<>"“”‘’「」《》（）【】，。；：！？、]+/g;
+const TRAILING_PUNCTUATION = /[.,;:!?')\]}]+$/;
 
 /**
- * The text in pieces, of which some are links.
+ * Split a text into plain strings and link elements.
  *
  * @param {string} text
  * @returns {(string | HTMLAnchorElement)[]}
  */
-export function linked(text) {
+export function linkUrls(text) {
   const pieces = [];
   let end = 0;
-  for (const { 0: found, index } of text.matchAll(ADDRESS)) {
-    const address = found.replace(ENDING, "");
-    if (URL.canParse(address)) {
-      const link = make("a", "", address);
-      link.href = address;
+  for (const { 0: match, index } of text.matchAll(URL_PATTERN)) {
+    const url = match.replace(TRAILING_PUNCTUATION, "");
+    if (URL.canParse(url)) {
+      const link = make("a", "", url);
+      link.href = url;
       link.target = "_blank";
       link.rel = "noopener noreferrer";
       pieces.push(text.slice(end, index), link);
-      end = index + address.length;
+      end = index + url.length;
     }
   }
   return [...pieces, text.slice(end)];

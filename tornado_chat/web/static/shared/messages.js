@@ -1,22 +1,22 @@
 // @ts-check
 /**
- * `<chat-messages>`: what was said, with what became of one's own messages.
+ * `<chat-messages>`: the list of messages, with the delivery state of the reader's own messages.
  *
- * Events: `older` (the reader nears the beginning), `read` with the number up to which the other
- * side's messages were on the screen, `edit` and `again` with the id of a refused message.
+ * Events: `older` (the reader scrolls near the beginning), `read` with the highest sequence number of the
+ * other side that was on the screen, `edit` and `resend` with the id of a refused message.
  *
  * @module
  */
 
 import { icon, make } from "./elements.js";
-import { linked } from "./links.js";
+import { linkUrls } from "./links.js";
 import { language, systemText, text } from "./strings.js";
-import { parseTime, sameDay, Times } from "./time.js";
+import { parseTime, sameDay, TimeFormatter } from "./time.js";
 
-/** @typedef {import("./conversation.js").Said} Said */
-/** @typedef {import("./outbox.js").Unsent} Unsent */
+/** @typedef {import("./conversation.js").Message} Message */
+/** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
-/** A line of the list, and what is known of it. */
+/** One row of the list and its state. */
 class Item {
   /**
    * @param {HTMLLIElement} element
@@ -27,64 +27,67 @@ class Item {
     Object.assign(this, known);
   }
 
-  /** Not known while it is being sent. @type {number | undefined} */
+  /** Undefined while the message is being sent. @type {number | undefined} */
   seq;
   /** @type {Date | undefined} */
   time;
   /** @type {"own" | "other" | "system"} */
   side = "system";
-  /** Of an own message that is on its way. @type {string | undefined} */
+  /** The id of an own message that is not stored yet. @type {string | undefined} */
   id;
-  /** The line before it that tells the day. @type {HTMLLIElement | undefined} */
-  day;
-  /** The place for what became of an own message. @type {HTMLElement | undefined} */
-  fate;
+  /** The row above this one that shows the day. @type {HTMLLIElement | undefined} */
+  dayElement;
+  /** The element that shows the delivery state of an own message. @type {HTMLElement | undefined} */
+  deliveryElement;
 }
 
-const NEAR = 48; // pixels that count as being at the end
-const GROUPED = 4 * 60_000; // milliseconds within which messages of one side belong together
+const END_TOLERANCE_PX = 48; // a scroll position this close to the end counts as the end
+const GROUP_WINDOW_MS = 4 * 60_000; // messages of one side within this time are shown as a group
 
 export class ChatMessages extends HTMLElement {
-  #times = new Times(language);
+  #times = new TimeFormatter(language);
   #log = make("div", "log");
-  #list = make("ol", "list");
-  #newer = make("button", "newer");
-  #typing = make("div", "typing");
+  #list = make("ol", "message-list");
+  #newerButton = make("button", "jump-to-end");
+  #typingElement = make("div", "typing");
   /** @type {Item[]} */
   #items = [];
   #otherName = "";
-  #seen = 0;
-  #watched = true;
+  #readSeq = 0;
+  #visible = true;
   #held = false;
-  #more = false;
-  /** Whether addresses become links. To be set before there is anything. */
-  links = false;
+  #hasOlder = false;
+  /** Whether URLs become links. Set it before the first message is added. */
+  linkUrls = false;
   #atEnd = true;
   #loaded = false;
   /** @type {HTMLElement | undefined} */
-  #empty;
+  #emptyElement;
   /** @type {Item | undefined} */
   #lastOwn;
-  /** What an empty list says: the keys of a title and of a sentence. */
-  emptyTexts = ["empty_title", "empty_text"];
-  #removed = new AbortController();
-  #top = 0;
-  // A keyboard that slides in, a growing composer, a turned telephone: who was at the end stays there.
-  #resized = new ResizeObserver(() => this.#atEnd && this.toEnd());
+  /** The text keys of an empty list: a title and a sentence. */
+  emptyTextKeys = ["empty_title", "empty_text"];
+  #disconnected = new AbortController();
+  #scrollTop = 0;
+  // If the list was at its end, it stays there when the keyboard appears, the composer grows or the device is
+  // rotated.
+  #resizeObserver = new ResizeObserver(() => this.#atEnd && this.scrollToEnd());
 
   connectedCallback() {
     if (!this.firstChild) {
       this.#build();
     }
-    this.#removed = new AbortController();
-    document.addEventListener("visibilitychange", () => this.#tellRead(), { signal: this.#removed.signal });
-    this.#resized.observe(this.#log);
-    this.#log.scrollTop = this.#top; // to be somewhere else in the page does not mean to read from the beginning
+    this.#disconnected = new AbortController();
+    document.addEventListener("visibilitychange", () => this.#reportRead(), {
+      signal: this.#disconnected.signal,
+    });
+    this.#resizeObserver.observe(this.#log);
+    this.#log.scrollTop = this.#scrollTop; // moving the element in the page resets the scroll position
   }
 
   disconnectedCallback() {
-    this.#removed.abort();
-    this.#resized.disconnect();
+    this.#disconnected.abort();
+    this.#resizeObserver.disconnect();
   }
 
   #build() {
@@ -92,112 +95,115 @@ export class ChatMessages extends HTMLElement {
     this.#log.setAttribute("aria-live", "polite");
     this.#log.setAttribute("aria-relevant", "additions");
     this.#log.setAttribute("aria-label", text("conversation"));
-    this.#log.setAttribute("aria-busy", "true"); // until the past is there, which is no news
-    this.#log.tabIndex = 0; // so that the keyboard can scroll it
+    this.#log.setAttribute("aria-busy", "true"); // until the history is loaded, which must not be announced
+    this.#log.tabIndex = 0; // makes it scrollable with the keyboard
     this.#log.append(this.#list);
-    this.#newer.type = "button";
-    this.#newer.hidden = true;
-    this.#newer.append(icon("down"), make("span"));
-    this.#newer.addEventListener("click", () => {
-      this.toEnd(true);
+    this.#newerButton.type = "button";
+    this.#newerButton.hidden = true;
+    this.#newerButton.append(icon("down"), make("span"));
+    this.#newerButton.addEventListener("click", () => {
+      this.scrollToEnd(true);
       this.#log.focus({ preventScroll: true });
     });
-    this.#typing.hidden = true;
-    this.#typing.append(make("span", "dots", make("i"), make("i"), make("i")), make("span", "who"));
-    this.append(this.#log, this.#typing, this.#newer);
-    this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#typingElement.hidden = true;
+    this.#typingElement.append(
+      make("span", "dots", make("i"), make("i"), make("i")),
+      make("span", "typing-name"),
+    );
+    this.append(this.#log, this.#typingElement, this.#newerButton);
+    this.#log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
   }
 
-  /** How the other side is called. */
+  /** The name of the other side. */
   set otherName(/** @type {string} */ name) {
     if (name === this.#otherName) {
-      return; // what is written anew in a log is read out anew
+      return; // screen readers would announce a rewritten text again
     }
     this.#otherName = name;
-    for (const who of this.querySelectorAll(".other .who-said")) {
-      who.textContent = `${name}: `;
+    for (const nameElement of this.querySelectorAll(".other .message-author")) {
+      nameElement.textContent = `${name}: `;
     }
-    const who = this.#typing.querySelector(".who");
-    if (who) {
-      who.textContent = text("is_typing", { name });
+    const nameElement = this.#typingElement.querySelector(".typing-name");
+    if (nameElement) {
+      nameElement.textContent = text("is_typing", { name });
     }
   }
 
-  /** Whether the list can be seen at all: what nobody sees was not read. */
-  set watched(/** @type {boolean} */ watched) {
-    this.#watched = watched;
-    this.#tellRead();
+  /** Whether the list is visible: messages in a hidden list do not count as read. */
+  set visible(/** @type {boolean} */ watched) {
+    this.#visible = watched;
+    this.#reportRead();
   }
 
-  /** Whether what is written waits for more than the network: for somebody to send it to. */
+  /** Whether unsent messages wait for an agent, and not only for the network. */
   set held(/** @type {boolean} */ held) {
     this.#held = held;
     this.#items
       .filter((item) => item.id !== undefined && !item.element.classList.contains("refused"))
-      .forEach((item) => this.#showFate(item));
+      .forEach((item) => this.#showDelivery(item));
   }
 
   /** Whether the other side is typing. */
   set typing(/** @type {boolean} */ typing) {
-    this.#typing.hidden = !typing;
+    this.#typingElement.hidden = !typing;
   }
 
-  /** Something new. @param {Said} said */
-  add(said) {
-    const item = this.#message(said);
-    this.#place(item, "news");
-    if (!said.own && !this.#atEnd) {
+  /** Add a new message. @param {Message} message */
+  add(message) {
+    const item = this.#makeItem(message);
+    this.#insert(item, "new");
+    if (!message.own && !this.#atEnd) {
       this.#showNewer(true);
     }
   }
 
   /**
-   * Something of before, which is not announced.
+   * Add earlier messages, which are not announced.
    *
-   * @param {Said[]} past
-   * @param {boolean} more whether there is anything before the very first
+   * @param {Message[]} messages
+   * @param {boolean} hasOlder whether there is anything before the very first
    */
-  addPast(past, more) {
-    this.#more = more;
+  addHistory(messages, hasOlder) {
+    this.#hasOlder = hasOlder;
     this.#log.setAttribute("aria-busy", "true");
     const height = this.#log.scrollHeight;
     const top = this.#log.scrollTop;
     const shown = new Set(this.#items.map((item) => item.seq));
-    for (const said of past.filter(({ seq }) => !shown.has(seq))) {
-      this.#place(this.#message(said), "past");
+    for (const message of messages.filter(({ seq }) => !shown.has(seq))) {
+      this.#insert(this.#makeItem(message), "history");
     }
     this.#loaded = true;
     this.#showEmpty();
     if (this.#atEnd) {
-      this.toEnd();
+      this.scrollToEnd();
     } else {
-      // What the reader looks at stays where it is.
+      // Keep the visible messages in place.
       this.#log.scrollTop = top + this.#log.scrollHeight - height;
     }
-    // Not before the next frame: what is added while busy must have been seen as such.
+    // In the next frame: screen readers must see the additions while the log is busy.
     requestAnimationFrame(() => {
       this.#log.setAttribute("aria-busy", "false");
-      this.#scrolled();
+      this.#onScroll();
     });
   }
 
-  /** An own message that is on its way. @param {Unsent} unsent */
-  addUnsent(unsent) {
-    const item = this.#message({ text: unsent.text, own: true }, unsent.id);
-    this.#place(item, "news");
-    this.toEnd();
+  /** Add an own message that is not stored yet. @param {OutboxEntry} entry */
+  addUnsent(entry) {
+    const item = this.#makeItem({ text: entry.text, own: true }, entry.id);
+    this.#insert(item, "new");
+    this.scrollToEnd();
   }
 
-  /** @param {string} msg @param {string} time */
+  /** Add a system message. @param {string} msg @param {string} time */
   addSystem(msg, time) {
     const content = make("span", "", systemText(msg));
     const element = make("li", "system", content);
     const item = new Item(element, { side: "system", time: parseTime(time) });
-    this.#place(item, "news");
+    this.#insert(item, "new");
   }
 
   /**
-   * The server has it.
+   * The server has stored a message.
    *
    * @param {string} id
    * @param {number} seq
@@ -209,16 +215,16 @@ export class ChatMessages extends HTMLElement {
       return;
     }
     if (this.#items.some((item) => item.seq === seq)) {
-      this.#remove(item); // the past had it already
+      this.#remove(item); // it was already part of the history
       return;
     }
     item.id = undefined;
     item.seq = seq;
-    item.element.classList.remove("refused"); // it had been given up too early
+    item.element.classList.remove("refused"); // it was marked as refused too early
     item.time = parseTime(time);
     this.#showTime(item);
-    this.#showFate(item);
-    // Others' messages may have been stored between.
+    this.#showDelivery(item);
+    // Messages of the other side may have been stored in between.
     const index = this.#items.indexOf(item);
     const after = this.#items.slice(index + 1).some((other) => other.seq !== undefined && other.seq < seq);
     const before = this.#items
@@ -226,54 +232,54 @@ export class ChatMessages extends HTMLElement {
       .some((other) => (other.seq ?? 0) > seq || other.id !== undefined);
     if (after || before) {
       this.#remove(item);
-      this.#place(item, "past");
+      this.#insert(item, "history");
     } else {
-      this.#arrange(index);
+      this.#updateGrouping(index);
     }
     if (this.#atEnd) {
-      this.toEnd();
+      this.scrollToEnd();
     }
   }
 
   /**
-   * The server did not take it: it stays, with the reason.
+   * Mark a message as refused by the server. It stays in the list, with the reason.
    *
    * @param {string} id
    * @param {string} reason
-   * @param {boolean} [final] nothing can be done about it any more
+   * @param {boolean} [final] it can neither be edited nor sent again
    */
   markRefused(id, reason, final = false) {
     const item = this.#items.find((item) => item.id === id);
-    if (!item?.fate) {
+    if (!item?.deliveryElement) {
       return;
     }
     item.element.classList.add("refused");
-    item.fate.replaceChildren(icon("refused"), make("span", "", `${text("refused")}: ${reason}`));
+    item.deliveryElement.replaceChildren(icon("refused"), make("span", "", `${text("refused")}: ${reason}`));
     if (!final) {
       const act = (/** @type {string} */ name, /** @type {string} */ key) => {
-        const button = make("button", "quiet", text(key));
+        const button = make("button", "link-button", text(key));
         button.type = "button";
         button.addEventListener("click", () => this.dispatchEvent(new CustomEvent(name, { detail: id })));
         return button;
       };
-      item.fate.append(make("span", "actions", act("edit", "edit"), act("again", "send_again")));
+      item.deliveryElement.append(make("span", "actions", act("edit", "edit"), act("resend", "send_again")));
     }
-    this.#arrange(this.#items.indexOf(item));
+    this.#updateGrouping(this.#items.indexOf(item));
     if (this.#atEnd) {
-      this.toEnd();
+      this.scrollToEnd();
     }
   }
 
-  /** It is tried once more. @param {string} id */
+  /** A refused message is being sent again. @param {string} id */
   markSending(id) {
     const item = this.#items.find((item) => item.id === id);
     if (item) {
       item.element.classList.remove("refused");
-      this.#showFate(item);
+      this.#showDelivery(item);
     }
   }
 
-  /** Take a message that was not sent out of the list. @param {string} id */
+  /** Remove an unsent message from the list. @param {string} id */
   removeUnsent(id) {
     const item = this.#items.find((item) => item.id === id);
     if (item) {
@@ -281,48 +287,55 @@ export class ChatMessages extends HTMLElement {
     }
   }
 
-  /** The other side has read up to here. @param {number} seq */
-  markSeen(seq) {
-    if (seq > this.#seen) {
-      this.#seen = seq;
+  /** The other side has read everything up to `seq`. @param {number} seq */
+  markRead(seq) {
+    if (seq > this.#readSeq) {
+      this.#readSeq = seq;
       this.#items
         .filter((item) => item.side === "own" && item.seq !== undefined)
-        .forEach((item) => this.#showFate(item));
+        .forEach((item) => this.#showDelivery(item));
     }
   }
 
   /** Scroll to the end. @param {boolean} [smoothly] */
-  toEnd(smoothly = false) {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.#log.scrollTo({ top: this.#log.scrollHeight, behavior: smoothly && !calm ? "smooth" : "instant" });
+  scrollToEnd(smoothly = false) {
+    const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.#log.scrollTo({
+      top: this.#log.scrollHeight,
+      behavior: smoothly && !reducedMotion ? "smooth" : "instant",
+    });
     this.#atEnd = true;
     this.#showNewer(false);
-    this.#tellRead();
+    this.#reportRead();
   }
 
-  // --- lines ---
+  // --- rows ---
 
   /**
-   * @param {{ text: string, own: boolean, seq?: number, time?: string }} said
+   * @param {{ text: string, own: boolean, seq?: number, time?: string }} message
    * @param {string} [id]
    */
-  #message(said, id) {
-    const side = said.own ? "own" : "other";
-    const who = make("span", "who-said hidden", said.own ? `${text("you")}: ` : `${this.#otherName}: `);
-    const words = make("p", "words", ...(this.links ? linked(said.text) : [said.text]));
-    words.dir = "auto";
-    const meta = make("div", "meta");
-    const element = make("li", `message ${side}`, make("div", "bubble", who, words), meta);
+  #makeItem(message, id) {
+    const side = message.own ? "own" : "other";
+    const author = make(
+      "span",
+      "message-author visually-hidden",
+      message.own ? `${text("you")}: ` : `${this.#otherName}: `,
+    );
+    const textElement = make("p", "text", ...(this.linkUrls ? linkUrls(message.text) : [message.text]));
+    textElement.dir = "auto";
+    const meta = make("div", "message-meta");
+    const element = make("li", `message ${side}`, make("div", "bubble", author, textElement), meta);
     const item = new Item(element, {
       side,
       id,
-      seq: said.seq,
-      time: said.time ? parseTime(said.time) : undefined,
+      seq: message.seq,
+      time: message.time ? parseTime(message.time) : undefined,
     });
-    if (said.own) {
-      item.fate = make("span", "fate");
-      meta.append(item.fate);
-      this.#showFate(item);
+    if (message.own) {
+      item.deliveryElement = make("span", "delivery");
+      meta.append(item.deliveryElement);
+      this.#showDelivery(item);
     }
     this.#showTime(item);
     return item;
@@ -330,36 +343,36 @@ export class ChatMessages extends HTMLElement {
 
   /** @param {Item} item */
   #showTime(item) {
-    const meta = item.element.querySelector(".meta");
+    const meta = item.element.querySelector(".message-meta");
     if (item.time && meta && !meta.querySelector("time")) {
       const time = make("time", "", this.#times.clock(item.time));
-      time.dateTime = `${localDay(item.time)}T${this.#times.clock(item.time)}`;
+      time.dateTime = `${isoDay(item.time)}T${this.#times.clock(item.time)}`;
       meta.prepend(time);
     }
   }
 
   /** @param {Item} item */
-  #showFate(item) {
-    const unsent = this.#held ? "held" : "sending";
-    const fate = item.seq === undefined ? unsent : item.seq <= this.#seen ? "seen" : "stored";
-    if (item.fate && item.fate.dataset.fate !== fate) {
-      item.element.dataset.fate = item.fate.dataset.fate = fate;
-      item.fate.replaceChildren(icon(fate), make("span", "fate-words", text(fate)));
-    } else if (item.fate?.querySelector(".actions")) {
-      item.fate.replaceChildren(icon(fate), make("span", "fate-words", text(fate)));
+  #showDelivery(item) {
+    const pending = this.#held ? "held" : "sending";
+    const delivery = item.seq === undefined ? pending : item.seq <= this.#readSeq ? "read" : "stored";
+    if (item.deliveryElement && item.deliveryElement.dataset.delivery !== delivery) {
+      item.element.dataset.delivery = item.deliveryElement.dataset.delivery = delivery;
+      item.deliveryElement.replaceChildren(icon(delivery), make("span", "delivery-text", text(delivery)));
+    } else if (item.deliveryElement?.querySelector(".actions")) {
+      item.deliveryElement.replaceChildren(icon(delivery), make("span", "delivery-text", text(delivery)));
     }
   }
 
-  // --- their order ---
+  // --- order ---
 
   /**
-   * Put an item where it belongs: messages by their numbers, what is on its way at the end, what the
-   * server tells where it came.
+   * Insert an item at its position: messages by sequence number, unsent messages at the end, system messages
+   * in the order of arrival.
    *
    * @param {Item} item
-   * @param {"news" | "past"} kind
+   * @param {"new" | "history"} kind
    */
-  #place(item, kind) {
+  #insert(item, kind) {
     let index = this.#items.length;
     if (item.id === undefined) {
       while (index > 0 && this.#isAfter(this.#items[index - 1], item, kind)) {
@@ -367,28 +380,28 @@ export class ChatMessages extends HTMLElement {
       }
     }
     const next = this.#items[index];
-    this.#list.insertBefore(item.element, next ? (next.day ?? next.element) : null);
+    this.#list.insertBefore(item.element, next ? (next.dayElement ?? next.element) : null);
     this.#items.splice(index, 0, item);
-    this.#arrange(index);
+    this.#updateGrouping(index);
     this.#showEmpty();
-    if (this.#atEnd && kind === "news") {
-      this.toEnd();
+    if (this.#atEnd && kind === "new") {
+      this.scrollToEnd();
     }
   }
 
   /**
-   * Whether `other` comes after the new `item`.
+   * Whether `other` belongs after the new `item`.
    *
    * @param {Item} other
    * @param {Item} item
-   * @param {"news" | "past"} kind
+   * @param {"new" | "history"} kind
    */
   #isAfter(other, item, kind) {
     if (other.id !== undefined) {
       return true;
     }
     if (item.seq === undefined || other.seq === undefined) {
-      return kind === "past" && (other.time?.getTime() ?? 0) > (item.time?.getTime() ?? 0);
+      return kind === "history" && (other.time?.getTime() ?? 0) > (item.time?.getTime() ?? 0);
     }
     return other.seq > item.seq;
   }
@@ -396,16 +409,20 @@ export class ChatMessages extends HTMLElement {
   /** @param {Item} item */
   #remove(item) {
     const index = this.#items.indexOf(item);
-    item.day?.remove();
-    item.day = undefined;
+    item.dayElement?.remove();
+    item.dayElement = undefined;
     item.element.remove();
     this.#items.splice(index, 1);
-    this.#arrange(index);
+    this.#updateGrouping(index);
     this.#showEmpty();
   }
 
-  /** Days and groups, where an item came or went. @param {number} index */
-  #arrange(index) {
+  /**
+   * Update day rows and groups around an index at which an item was inserted or removed.
+   *
+   * @param {number} index
+   */
+  #updateGrouping(index) {
     for (const at of [index - 1, index, index + 1]) {
       const item = this.#items[at];
       if (!item) {
@@ -415,20 +432,23 @@ export class ChatMessages extends HTMLElement {
       const newDay =
         item.time !== undefined &&
         !(previous?.time && sameDay(previous.time, item.time)) &&
-        !this.#dayBefore(at, item.time);
-      if (newDay && item.time && !item.day) {
+        !this.#isDayOfPrevious(at, item.time);
+      if (newDay && item.time && !item.dayElement) {
         const day = make("time", "", this.#times.day(item.time));
-        day.dateTime = localDay(item.time);
-        item.day = make("li", "day", day);
-        item.element.before(item.day);
-      } else if (!newDay && item.day) {
-        item.day.remove();
-        item.day = undefined;
+        day.dateTime = isoDay(item.time);
+        item.dayElement = make("li", "day", day);
+        item.element.before(item.dayElement);
+      } else if (!newDay && item.dayElement) {
+        item.dayElement.remove();
+        item.dayElement = undefined;
       }
-      item.element.classList.toggle("follows", !newDay && previous !== undefined && together(previous, item));
-      previous?.element.classList.toggle("followed", !newDay && together(previous, item));
+      item.element.classList.toggle(
+        "grouped-previous",
+        !newDay && previous !== undefined && belongTogether(previous, item),
+      );
+      previous?.element.classList.toggle("grouped-next", !newDay && belongTogether(previous, item));
       if (at === this.#items.length - 1) {
-        item.element.classList.remove("followed");
+        item.element.classList.remove("grouped-next");
       }
     }
     const lastOwn = this.#items.findLast((item) => item.side === "own");
@@ -440,12 +460,13 @@ export class ChatMessages extends HTMLElement {
   }
 
   /**
-   * Whether the last item with a time before `at` is of the day of `time`: what is on its way has none.
+   * Whether the last item before `at` that has a time (unsent messages have none) is of the same day as
+   * `time`.
    *
    * @param {number} at
    * @param {Date} time
    */
-  #dayBefore(at, time) {
+  #isDayOfPrevious(at, time) {
     for (let index = at - 1; index >= 0; index -= 1) {
       const before = this.#items[index].time;
       if (before) {
@@ -457,57 +478,57 @@ export class ChatMessages extends HTMLElement {
 
   #showEmpty() {
     const empty = this.#loaded && !this.#items.some((item) => item.side !== "system");
-    if (empty && !this.#empty) {
-      this.#empty = make(
+    if (empty && !this.#emptyElement) {
+      this.#emptyElement = make(
         "div",
         "empty",
         icon("leaf"),
-        make("p", "empty-title", text(this.emptyTexts[0])),
-        make("p", "", text(this.emptyTexts[1])),
+        make("p", "empty-title", text(this.emptyTextKeys[0])),
+        make("p", "", text(this.emptyTextKeys[1])),
       );
-      this.#log.prepend(this.#empty);
-    } else if (!empty && this.#empty) {
-      this.#empty.remove();
-      this.#empty = undefined;
+      this.#log.prepend(this.#emptyElement);
+    } else if (!empty && this.#emptyElement) {
+      this.#emptyElement.remove();
+      this.#emptyElement = undefined;
     }
   }
 
-  // --- where the reader is ---
+  // --- scroll position ---
 
-  #scrolled() {
+  #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
     if (clientHeight === 0) {
-      return; // it is not to be seen
+      return; // the list is hidden
     }
-    this.#top = scrollTop;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight <= NEAR;
+    this.#scrollTop = scrollTop;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight <= END_TOLERANCE_PX;
     if (this.#atEnd) {
       this.#showNewer(false);
-      this.#tellRead();
-    } else if (this.#newer.hidden && scrollHeight - scrollTop - clientHeight > clientHeight) {
+      this.#reportRead();
+    } else if (this.#newerButton.hidden && scrollHeight - scrollTop - clientHeight > clientHeight) {
       this.#showNewer(true, "to_the_end");
     }
-    if (this.#more && scrollTop < clientHeight / 2) {
-      this.#more = false; // the answer says it again
+    if (this.#hasOlder && scrollTop < clientHeight / 2) {
+      this.#hasOlder = false; // the next history page sets it again
       this.dispatchEvent(new CustomEvent("older"));
     }
   }
 
   /** @param {boolean} show @param {string} [key] */
   #showNewer(show, key = "new_messages") {
-    this.#newer.hidden = !show;
-    this.#newer.classList.toggle("news", show && key === "new_messages");
-    const label = this.#newer.querySelector("span");
+    this.#newerButton.hidden = !show;
+    this.#newerButton.classList.toggle("has-new", show && key === "new_messages");
+    const label = this.#newerButton.querySelector("span");
     if (label && show) {
       label.textContent = text(key);
     }
   }
 
-  #tellRead() {
-    const last = this.#items.findLast((item) => item.side === "other" && item.seq !== undefined)?.seq;
-    const here = this.isConnected && this.#watched && !document.hidden;
-    if (last !== undefined && this.#atEnd && here && this.#loaded) {
-      this.dispatchEvent(new CustomEvent("read", { detail: last }));
+  #reportRead() {
+    const lastSeq = this.#items.findLast((item) => item.side === "other" && item.seq !== undefined)?.seq;
+    const isInView = this.isConnected && this.#visible && !document.hidden;
+    if (lastSeq !== undefined && this.#atEnd && isInView && this.#loaded) {
+      this.dispatchEvent(new CustomEvent("read", { detail: lastSeq }));
     }
   }
 }
@@ -515,17 +536,20 @@ export class ChatMessages extends HTMLElement {
 customElements.define("chat-messages", ChatMessages);
 
 /**
+ * Whether two adjacent items are shown as a group.
+ *
  * @param {Item} previous
  * @param {Item} item
  */
-function together(previous, item) {
-  const near = !previous.time || !item.time || item.time.getTime() - previous.time.getTime() < GROUPED;
+function belongTogether(previous, item) {
+  const near =
+    !previous.time || !item.time || item.time.getTime() - previous.time.getTime() < GROUP_WINDOW_MS;
   const refused = previous.element.classList.contains("refused");
   return previous.side === item.side && item.side !== "system" && near && !refused;
 }
 
 /** @param {Date} time */
-function localDay(time) {
+function isoDay(time) {
   const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
   return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What was written and is not known to be stored. It survives a reload, and only in this tab.
+ * Messages that are not known to be stored. They survive a reload, but only in this tab.
  *
  * @module
  */
@@ -8,23 +8,24 @@
 import { tabStorage } from "./storage.js";
 
 /**
- * @typedef {object} Unsent
+ * @typedef {object} OutboxEntry
  * @property {string} id the same on every attempt, so that the server stores the message once
  * @property {string} text
- * @property {number} [after] the last seq that was known when it was first sent; not sent yet without
- * @property {number} [seq] where the message was seen, though nobody acknowledged it yet
- * @property {number} [conversation] for which it was written, where there can be several
- * @property {string} [refused] why the server did not take it; it waits for its author
+ * @property {number} [after] the last sequence number that was known when it was first sent; undefined: not
+ *   sent yet
+ * @property {number} [seq] its sequence number, if it was received back before its acknowledgement
+ * @property {number} [conversation] the conversation for which it was written, if there can be several
+ * @property {string} [refused] why the server refused it; the author has to act
  */
 
 /** The unsent messages of one room, in the order of writing. */
 export class Outbox {
-  /** @param {string} key of the tab's storage */
+  /** @param {string} key a key of the tab's storage */
   constructor(key) {
     this.#key = key;
-    /** @type {Unsent[]} */
+    /** @type {OutboxEntry[]} */
     this.entries = JSON.parse(tabStorage.getItem(key) ?? "[]");
-    // Where a message was seen is this page's knowledge: one that is loaded again has seen nothing yet.
+    // A reloaded page has not received any message yet, so a stored sequence number is meaningless.
     this.entries.forEach((entry) => delete entry.seq);
   }
 
@@ -32,7 +33,7 @@ export class Outbox {
 
   /** @param {string} text */
   add(text) {
-    const entry = /** @type {Unsent} */ ({ id: newId(), text });
+    const entry = /** @type {OutboxEntry} */ ({ id: newId(), text });
     this.entries.push(entry);
     this.save();
     return entry;
@@ -43,7 +44,7 @@ export class Outbox {
     return this.entries.find((entry) => entry.id === id);
   }
 
-  /** It may be sent once more. @param {string} id */
+  /** Allow a refused message to be sent again. @param {string} id */
   retry(id) {
     const entry = this.find(id);
     if (entry) {
@@ -59,7 +60,7 @@ export class Outbox {
     this.save();
   }
 
-  /** Call after changing an entry. */
+  /** Save the entries; to be called after each change of an entry. */
   save() {
     if (this.entries.length) {
       tabStorage.setItem(this.#key, JSON.stringify(this.entries));
@@ -69,9 +70,9 @@ export class Outbox {
   }
 }
 
-/** An id that nobody else makes. */
+/** Return a unique id. */
 export function newId() {
-  // Not crypto.randomUUID(): a server tried out over plain HTTP in a local network has none.
+  // Not crypto.randomUUID(): it is missing on a server that is tried over plain HTTP in a local network.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

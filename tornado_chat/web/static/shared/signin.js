@@ -1,86 +1,98 @@
 // @ts-check
 /**
- * Who is here, by one of three ways, in this order:
+ * Finds out who uses the page. Three sources are tried in this order:
  *
- * - `fragment`: a token in the address, `#token=…`. It leaves the address bar at once; this tab remembers it.
- * - `message`: the page that has this one in a frame, or opened it, posts a token. It must be of an origin of
- *   `[web] origins`, or of ours. `host.js` has the messages.
- * - `account`: somebody signed in at `/signin`; the browser has a cookie.
+ * - `fragment`: a token in the URL, `#token=…`. It is removed from the address bar at once; this tab stores
+ *   it.
+ * - `message`: the page that frames or opened this one posts a token. Its origin must be listed in `[web]
+ *   origins`, or be the server's own. `token_host.js` handles the messages.
+ * - `account`: the person has signed in at `/signin`; the browser has a cookie.
  *
- * `docs/signin.md` tells it to people who embed pages.
+ * `docs/signin.md` describes this for developers who embed pages.
  *
  * @module
  */
 
-import { Host } from "./host.js";
-import { known, readToken, SignInOver } from "./identity.js";
+import { TokenHost } from "./token_host.js";
+import { metaContent, readToken, SignInExpired } from "./identity.js";
 
 /**
  * @typedef {object} SignedIn
  * @property {string} id
  * @property {string} role
- * @property {string} name what others see; may be empty
- * @property {(refused?: string) => Promise<string>} token a token that is valid for some time yet, renewed where
- *   needed. `refused`: one that the server did not take (4401, 401), which is then not given again. Throws
- *   `SignInOver` when there is no way to get one. Of an account that is not signed in any more the promise stays open: the
- *   page is left for `/signin`, and comes back. Other errors: the server cannot be reached, try again.
+ * @property {string} name the name that others see; may be empty
+ * @property {(refused?: string) => Promise<string>} token resolves to a token with enough remaining lifetime,
+ *   renewed if necessary. `refused`: a token that the server refused (4401, 401); it is not returned again.
+ *   Throws `SignInExpired` if there is no way to get a token. If the account is signed out, the promise stays
+ *   pending while the page leaves for `/signin` and comes back. Any other error: the server cannot be
+ *   reached, try again.
  * @property {"fragment" | "message" | "account"} by
- * @property {() => Promise<void>} [signOut] of an account: ends the session, forgets what this tab remembers
- *   and goes to `/signin`. A page with something unsent asks before
+ * @property {() => Promise<void>} [signOut] for accounts: ends the sign-in, clears this tab's storage and
+ *   goes to `/signin`. A page with unsent messages asks first
  */
 
 /**
- * Somebody who has no business on this page.
+ * A person whose role may not use the page.
  *
  * @typedef {object} WrongRole
  * @property {string} wrongRole
  * @property {string} name
- * @property {(() => Promise<void>) | null} signInAgain goes to where somebody else can sign in, if there is such a place
+ * @property {(() => Promise<void>) | null} signInAgain goes to the page on which another person can sign in;
+ *   null without such a page
  */
 
-const ENOUGH = 60_000; // milliseconds that a token has to be valid yet
-const TIMEOUT = 15_000;
-const IN_FRAME = 10_000; // how long the page around this one may take to post a token
-const OPENED = 3_000; // or the one that opened it
-const OPENED_OR_ACCOUNT = 1_000; // which may not know of any token, as the link it followed was just a link
+const MIN_VALID_MS = 60_000; // the remaining lifetime that a token must have
+const FETCH_TIMEOUT_MS = 15_000;
+const FRAME_TOKEN_TIMEOUT_MS = 10_000; // how long the framing page may take to post a token
+const OPENER_TOKEN_TIMEOUT_MS = 3_000; // how long the opening page may take
+// the same with accounts: the opener may be an ordinary page with a link, which posts no token
+const OPENER_TOKEN_SHORT_TIMEOUT_MS = 1_000;
 
-const TOKEN = `token:${location.pathname}`;
-const PERSON = "person";
+const TOKEN_KEY = `token:${location.pathname}`;
+const PERSON_KEY = "person";
 
-const accounts = known("accounts") === "on";
-const framed = window.parent !== window;
+const hasAccounts = metaContent("accounts") === "on";
+const isFramed = window.parent !== window;
 
 /**
- * Find out who is here. Goes to `/signin` if it is nobody, and anybody can sign in there.
+ * Find out who uses the page. Go to `/signin` if no person is signed in and accounts exist.
  *
  * @param {object} wanted
- * @param {readonly string[]} wanted.roles whom the page is for. What somebody may do decides the server
- * @returns {Promise<SignedIn | WrongRole | null>} null: nobody, and there is no way to sign in
- * @throws {Error} the server cannot be reached
+ * @param {readonly string[]} wanted.roles the roles that may use the page; permissions are checked by the
+ *   server
+ * @returns {Promise<SignedIn | WrongRole | null>} null: no person is signed in, and there is no way to sign
+ *   in
+ * @throws {Error} if the server cannot be reached
  */
 export async function signIn({ roles }) {
-  const host = Host.find(known("origins").split(" ").filter(Boolean));
+  const host = TokenHost.find(metaContent("origins").split(" ").filter(Boolean));
   const given = takeFragment();
   if (given) {
-    return fit(roles, new ByFragment(given, host), given);
+    return checkRole(roles, new FragmentToken(given, host), given);
   }
   if (host) {
-    const posted = await host.first(framed ? IN_FRAME : accounts ? OPENED_OR_ACCOUNT : OPENED);
+    const posted = await host.firstToken(
+      isFramed
+        ? FRAME_TOKEN_TIMEOUT_MS
+        : hasAccounts
+          ? OPENER_TOKEN_SHORT_TIMEOUT_MS
+          : OPENER_TOKEN_TIMEOUT_MS,
+    );
     if (posted) {
-      return fit(roles, new ByMessage(host), posted);
+      return checkRole(roles, new PostedToken(host), posted);
     }
   }
-  if (!accounts || framed) {
-    return null; // a frame of another site has no cookies of ours
+  if (!hasAccounts || isFramed) {
+    return null; // the server's cookies are not sent in a frame of another site
   }
-  const made = await askForToken();
-  if (!made) {
+  const issued = await requestToken();
+  if (!issued) {
     return goToSignIn();
   }
-  return fit(roles, new ByAccount(made), made.token);
+  return checkRole(roles, new AccountToken(issued), issued.token);
 }
 
-/** Leave for `/signin`, and come back. @returns {Promise<never>} */
+/** Go to `/signin`, which comes back. @returns {Promise<never>} */
 function goToSignIn() {
   const back = location.pathname + location.search + location.hash;
   location.assign(`/signin?${new URLSearchParams({ next: back })}`);
@@ -89,51 +101,51 @@ function goToSignIn() {
 
 /**
  * @param {readonly string[]} roles
- * @param {ByFragment | ByMessage | ByAccount} way
+ * @param {FragmentToken | PostedToken | AccountToken} source
  * @param {string} token
  * @returns {SignedIn | WrongRole}
  */
-function fit(roles, way, token) {
+function checkRole(roles, source, token) {
   const { id, role, name } = readToken(token);
   if (role && !roles.includes(role)) {
-    return { wrongRole: role, name, signInAgain: way.signInAgain };
+    return { wrongRole: role, name, signInAgain: source.signInAgain };
   }
-  remember(`${role}:${id}`);
+  rememberPerson(`${role}:${id}`);
   return {
     id,
-    role: role || roles[0], // no JWT: a plugin may have tokens of its own
+    role: role || roles[0], // not a JWT: a plugin may use its own token format
     name,
-    by: way.by,
-    token: (refused) => way.token(refused),
-    ...(way instanceof ByAccount ? { signOut: () => way.signOut() } : {}),
+    by: source.by,
+    token: (refused) => source.token(refused),
+    ...(source instanceof AccountToken ? { signOut: () => source.signOut() } : {}),
   };
 }
 
 /**
- * What the tab remembers (drafts, unsent messages) is of one person, and for nobody else to find.
+ * Clear the tab's storage (drafts, unsent messages) if it belongs to another person.
  *
  * @param {string} person
  */
-function remember(person) {
-  const before = sessionStorage.getItem(PERSON);
-  const token = sessionStorage.getItem(TOKEN);
+function rememberPerson(person) {
+  const before = sessionStorage.getItem(PERSON_KEY);
+  const token = sessionStorage.getItem(TOKEN_KEY);
   if (before !== null && before !== person) {
     sessionStorage.clear();
     if (token) {
-      sessionStorage.setItem(TOKEN, token);
+      sessionStorage.setItem(TOKEN_KEY, token);
     }
   }
-  sessionStorage.setItem(PERSON, person);
+  sessionStorage.setItem(PERSON_KEY, person);
 }
 
-// --- the three ways ---
+// --- the three sources ---
 
-class ByFragment {
+class FragmentToken {
   by = /** @type {const} */ ("fragment");
 
   /**
    * @param {string} given
-   * @param {Host | null} host
+   * @param {TokenHost | null} host
    */
   constructor(given, host) {
     this.#given = given;
@@ -146,32 +158,32 @@ class ByFragment {
   /** @param {string} [refused] */
   async token(refused) {
     if (this.#host?.current) {
-      return orOver(await this.#host.token(refused, ENOUGH)); // it has posted a newer one
+      return orExpired(await this.#host.token(refused, MIN_VALID_MS)); // the host has posted a newer token
     }
-    if (this.#given !== refused && readToken(this.#given).expires > Date.now()) {
+    if (this.#given !== refused && readToken(this.#given).expiresMs > Date.now()) {
       return this.#given;
     }
     if (this.#host) {
-      return orOver(await this.#host.token(refused, ENOUGH));
+      return orExpired(await this.#host.token(refused, MIN_VALID_MS));
     }
-    sessionStorage.removeItem(TOKEN);
-    return accounts && !framed ? goToSignIn() : orOver("");
+    sessionStorage.removeItem(TOKEN_KEY);
+    return hasAccounts && !isFramed ? goToSignIn() : orExpired("");
   }
 
   signInAgain =
-    accounts && !framed
+    hasAccounts && !isFramed
       ? async () => {
-          sessionStorage.removeItem(TOKEN);
+          sessionStorage.removeItem(TOKEN_KEY);
           await goToSignIn();
         }
       : null;
 }
 
-class ByMessage {
+class PostedToken {
   by = /** @type {const} */ ("message");
   signInAgain = null;
 
-  /** @param {Host} host */
+  /** @param {TokenHost} host */
   constructor(host) {
     this.#host = host;
   }
@@ -180,51 +192,51 @@ class ByMessage {
 
   /** @param {string} [refused] */
   async token(refused) {
-    return orOver(await this.#host.token(refused, ENOUGH));
+    return orExpired(await this.#host.token(refused, MIN_VALID_MS));
   }
 }
 
-class ByAccount {
+class AccountToken {
   by = /** @type {const} */ ("account");
 
-  /** @param {Made} made */
-  constructor(made) {
-    this.#made = made;
-    this.#until = Date.now() + made.expires_in * 1000;
+  /** @param {IssuedToken} issued */
+  constructor(issued) {
+    this.#issued = issued;
+    this.#expiresMs = Date.now() + issued.expires_in * 1000;
   }
 
-  #made;
-  #until;
-  /** Of several that ask at once, one does. @type {Promise<string> | undefined} */
-  #asking;
+  #issued;
+  #expiresMs;
+  /** The pending request; concurrent callers share it. @type {Promise<string> | undefined} */
+  #renewal;
 
   /** @param {string} [refused] */
   async token(refused) {
-    if (this.#made.token !== refused && this.#until - Date.now() > ENOUGH) {
-      return this.#made.token;
+    if (this.#issued.token !== refused && this.#expiresMs - Date.now() > MIN_VALID_MS) {
+      return this.#issued.token;
     }
-    this.#asking ??= this.#renew().finally(() => {
-      this.#asking = undefined;
+    this.#renewal ??= this.#renew().finally(() => {
+      this.#renewal = undefined;
     });
-    return this.#asking;
+    return this.#renewal;
   }
 
   async #renew() {
-    const made = await askForToken();
-    if (!made) {
+    const issued = await requestToken();
+    if (!issued) {
       return goToSignIn();
     }
-    if (made.role !== this.#made.role || made.id !== this.#made.id) {
-      location.reload(); // somebody else has signed in, in another tab
+    if (issued.role !== this.#issued.role || issued.id !== this.#issued.id) {
+      location.reload(); // another person has signed in in another tab
       return new Promise(() => {});
     }
-    this.#made = made;
-    this.#until = Date.now() + made.expires_in * 1000;
-    return made.token;
+    this.#issued = issued;
+    this.#expiresMs = Date.now() + issued.expires_in * 1000;
+    return issued.token;
   }
 
   async signOut() {
-    await ask("DELETE", "session");
+    await requestStaff("DELETE", "session");
     sessionStorage.clear();
     await goToSignIn();
   }
@@ -233,14 +245,16 @@ class ByAccount {
 }
 
 /** @param {string} token */
-function orOver(token) {
+function orExpired(token) {
   if (!token) {
-    throw new SignInOver("nobody is signed in any more");
+    throw new SignInExpired("no person is signed in any more");
   }
   return token;
 }
 
-/** The token of the address, or the one that this tab remembers; empty if there is none, or it has expired. */
+/**
+ * Return the token of the URL, or the one that this tab has stored; empty if there is none or it has expired.
+ */
 function takeFragment() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const given = fragment.get("token");
@@ -248,30 +262,36 @@ function takeFragment() {
     fragment.delete("token");
     const rest = String(fragment);
     history.replaceState(history.state, "", location.pathname + location.search + (rest && `#${rest}`));
-    sessionStorage.setItem(TOKEN, given);
+    sessionStorage.setItem(TOKEN_KEY, given);
   }
-  const token = given ?? sessionStorage.getItem(TOKEN) ?? "";
-  if (readToken(token).expires <= Date.now()) {
-    sessionStorage.removeItem(TOKEN);
+  const token = given ?? sessionStorage.getItem(TOKEN_KEY) ?? "";
+  if (readToken(token).expiresMs <= Date.now()) {
+    sessionStorage.removeItem(TOKEN_KEY);
     return "";
   }
   return token;
 }
 
-/** Another link was opened in this tab: only the fragment changes, so the page must start again itself. */
+/**
+ * Reload when another link is opened in this tab: only the fragment changes then, and the browser does not
+ * reload.
+ */
 addEventListener("hashchange", () => {
   if (new URLSearchParams(location.hash.slice(1)).has("token")) {
     location.reload();
   }
 });
 
-// --- the server's accounts ---
+// --- accounts of the server ---
 
-/** @typedef {{ token: string, expires_in: number, id: string | number, role: string, name: string }} Made */
+/**
+ * @typedef {{ token: string, expires_in: number, id: string | number, role: string, name: string }}
+ *   IssuedToken
+ */
 
-/** @returns {Promise<Made | null>} null: nobody is signed in */
-async function askForToken() {
-  const answer = await ask("POST", "token");
+/** @returns {Promise<IssuedToken | null>} null: no person is signed in */
+async function requestToken() {
+  const answer = await requestStaff("POST", "token");
   if (answer.status === 401) {
     return null;
   }
@@ -283,15 +303,17 @@ async function askForToken() {
 }
 
 /**
+ * Request a resource of the account API.
+ *
  * @param {"GET" | "POST" | "DELETE"} method
- * @param {"session" | "token"} what
+ * @param {"session" | "token"} resource
  * @param {object} [body]
  */
-export function ask(method, what, body = {}) {
-  return fetch(`/api/v1/staff/${what}`, {
+export function requestStaff(method, resource, body = {}) {
+  return fetch(`/api/v1/staff/${resource}`, {
     method,
     headers: method === "POST" ? { "Content-Type": "application/json" } : {},
     body: method === "POST" ? JSON.stringify(body) : null,
-    signal: AbortSignal.timeout(TIMEOUT),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   });
 }

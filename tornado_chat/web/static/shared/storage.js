@@ -1,13 +1,13 @@
 // @ts-check
 /**
- * What the browser keeps, for this tab and for good. In frames of other sites it may be told to keep
- * nothing: then it lasts as long as the page.
+ * Access to the browser's storage. In frames of other sites it may be forbidden: then values are kept in
+ * memory, as long as the page is open.
  *
  * @module
  */
 
-class Kept {
-  /** @param {() => Storage} storage asking for it fails where it is forbidden */
+class FallbackStorage {
+  /** @param {() => Storage} storage throws if access is forbidden */
   constructor(storage) {
     this.#storage = storage;
   }
@@ -44,12 +44,12 @@ class Kept {
     try {
       this.#storage().removeItem(key);
     } catch {
-      // Then it was only in memory.
+      // The value was only in memory.
     }
   }
 
-  /** Forget everything whose key begins so. @param {string} prefix */
-  forget(prefix) {
+  /** Remove all values whose key begins with the prefix. @param {string} prefix */
+  removePrefix(prefix) {
     this.keys()
       .filter((key) => key.startsWith(prefix))
       .forEach((key) => this.removeItem(key));
@@ -64,8 +64,8 @@ class Kept {
   }
 }
 
-/** For this tab, reloads included. */
-export const tabStorage = new Kept(() => sessionStorage);
+/** Storage of this tab, which survives reloads. */
+export const tabStorage = new FallbackStorage(() => sessionStorage);
 
-/** For all tabs, until it is removed. */
-export const siteStorage = new Kept(() => localStorage);
+/** Storage of all tabs, until a value is removed. */
+export const siteStorage = new FallbackStorage(() => localStorage);

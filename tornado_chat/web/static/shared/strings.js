@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The texts that pages have in common, in zh_CN and en, and how they are filled in. A page adds its own.
+ * The texts that all pages share, in zh_CN and en, and their lookup. Each page adds its own texts.
  *
  * @module
  */
@@ -8,12 +8,12 @@
 const CHINESE = 0;
 const ENGLISH = 1;
 
-/** The language of the reader, as in the attribute `lang`: what the link asks for, else the browser's. */
-export const language = choose([
+/** The reader's language as a `lang` value: the one that the link asks for, else the browser's. */
+export const language = chooseLanguage([
   new URLSearchParams(location.hash.slice(1)).get("language") ?? "",
   ...navigator.languages,
 ]);
-const column = language === "zh-CN" ? CHINESE : ENGLISH;
+const languageIndex = language === "zh-CN" ? CHINESE : ENGLISH;
 
 /** @type {Record<string, [string, string]>} */
 const TEXTS = {
@@ -46,7 +46,7 @@ const TEXTS = {
   sending: ["发送中", "Sending"],
   held: ["等待发送", "Waiting to be sent"],
   stored: ["已送达", "Delivered"],
-  seen: ["已读", "Seen"],
+  read: ["已读", "Seen"],
   refused: ["未能发送", "Not sent"],
   refused_too_big: ["内容过长。", "It is too long."],
   refused_over: ["会话在发送前已结束。", "The session ended before it could be sent."],
@@ -127,7 +127,7 @@ const TEXTS = {
   rate: ["提交评价", "Send rating"],
   rated: ["谢谢您的评价。", "Thank you for your rating."],
 
-  // when there is no room
+  // instead of a room
   no_ticket_title: ["链接不完整", "This link is incomplete"],
   no_ticket_text: [
     "请回到您预约的网站，从那里重新打开会话。",
@@ -201,59 +201,59 @@ const TEXTS = {
   wrong_role_text_nameless: ["当前账号的身份：{role}。", "You are signed in as {role}."],
   unreachable_title: ["暂时无法连接", "The server does not answer"],
 
-  // what the server tells in a room
+  // the server's system messages in a room
   joined: ["{role}{name}已进入会话", "{role} {name} has joined the session"],
   session_started: ["会话已开始", "The session has started"],
 };
 
-// The server's system texts, which come in the server's language.
-const STARTED = /^(?:会话已开始|The session has started)$/;
-const ENDED = /^(?:会话已结束|The session has ended)$/;
-const JOINED =
+// The server's system messages, in the server's language.
+const STARTED_MESSAGE = /^(?:会话已开始|The session has started)$/;
+const ENDED_MESSAGE = /^(?:会话已结束|The session has ended)$/;
+const JOINED_MESSAGE =
   /^(?:来访者|咨询师|督导|Visitor|Counsellor|Supervisor) (.*?)(?:已进入会话| has joined the session)$/;
 
 /**
- * Add the texts of a page: to be called before anything is shown.
+ * Add the texts of a page; to be called before anything is shown.
  *
- * @param {Record<string, [string, string]>} texts by key: zh_CN, en; `{name}` is filled in
+ * @param {Record<string, [string, string]>} texts by key: zh_CN, en; `{name}` is a placeholder
  */
 export function addTexts(texts) {
   Object.assign(TEXTS, texts);
 }
 
 /**
- * A text for the reader.
+ * Return a text in the reader's language, with its placeholders filled in.
  *
  * @param {string} key
  * @param {Record<string, string | number>} [values]
  */
 export function text(key, values = {}) {
-  return TEXTS[key][column].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+  return TEXTS[key][languageIndex].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
 /**
- * A system text of the server in the reader's language, if it is a known one.
+ * Return a known system message of the server in the reader's language, any other unchanged.
  *
  * @param {string} msg
  */
 export function systemText(msg) {
-  const who = joiner(msg);
+  const who = joinedParticipant(msg);
   if (who) {
-    // Chinese sets names apart from letters only.
-    const space = column === CHINESE && /^\w/.test(who.name) ? " " : "";
+    // In Chinese only names in Latin letters are set apart by a space.
+    const space = languageIndex === CHINESE && /^\w/.test(who.name) ? " " : "";
     return text("joined", { role: text(`role_${who.role}`) + space, name: who.name });
   }
-  return STARTED.test(msg) ? text("session_started") : msg;
+  return STARTED_MESSAGE.test(msg) ? text("session_started") : msg;
 }
 
 /**
- * Who joined, if that is what a system text tells.
+ * Return the participant who joined, if a system message says so.
  *
  * @param {string} msg
  * @returns {{ role: "user" | "consultant" | "supervisor", name: string } | null}
  */
-export function joiner(msg) {
-  const name = msg.match(JOINED)?.[1];
+export function joinedParticipant(msg) {
+  const name = msg.match(JOINED_MESSAGE)?.[1];
   if (name === undefined) {
     return null;
   }
@@ -266,21 +266,21 @@ export function joiner(msg) {
 }
 
 /**
- * Whether a system text tells of the end.
+ * Whether a system message announces the end of the session.
  *
  * @param {string} msg
  */
-export function tellsEnd(msg) {
-  return ENDED.test(msg);
+export function isEndMessage(msg) {
+  return ENDED_MESSAGE.test(msg);
 }
 
 /**
- * Fill in a page: `data-text` becomes the content, `data-label` the name for screen readers,
+ * Fill in the texts of a page: `data-text` sets the content, `data-label` the accessible name,
  * `data-placeholder` the placeholder.
  *
  * @param {ParentNode} root
  */
-export function fillIn(root) {
+export function fillTexts(root) {
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (
     root.querySelectorAll("[data-text], [data-label], [data-placeholder]")
   )) {
@@ -298,7 +298,7 @@ export function fillIn(root) {
 }
 
 /** @param {readonly string[]} wanted */
-function choose(wanted) {
+function chooseLanguage(wanted) {
   for (const each of wanted) {
     if (/^zh\b/i.test(each)) {
       return "zh-CN";

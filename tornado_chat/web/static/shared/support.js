@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What both sides of the support dialect have in common: `support_user.js` and `support_waiter.js`.
+ * The common part of the support dialect's two sides, `support_user.js` and `support_waiter.js`.
  *
  * @module
  */
@@ -8,15 +8,15 @@
 import { Connection } from "./connection.js";
 import { newId } from "./outbox.js";
 
-/** @typedef {import("./connection.js").Standing} Standing */
+/** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
-/** @typedef {import("./conversation.js").Reader} Reader */
-/** @typedef {import("./conversation.js").Said} Said */
-/** @typedef {import("./outbox.js").Unsent} Unsent */
+/** @typedef {import("./conversation.js").ConversationListener} ConversationListener */
+/** @typedef {import("./conversation.js").Message} Message */
+/** @typedef {import("./outbox.js").OutboxEntry} OutboxEntry */
 
 /**
- * A frame of the server.
+ * A frame from the server.
  *
  * @typedef {object} Frame
  * @property {string} id
@@ -30,41 +30,53 @@ import { newId } from "./outbox.js";
  * @property {number} [conversation]
  */
 
-/** @typedef {Reader & { typing: (typing: boolean) => void, read: (seq: number) => void }} TalkReader */
+/**
+ * @typedef {ConversationListener & { onTyping: (typing: boolean) => void, onRead: (seq: number) => void }}
+ *   SupportListener
+ */
 
-/** A line of the history. @typedef {{ seq: number, sender: string, message: string, time: string }} Line */
+/**
+ * One message of the history.
+ *
+ * @typedef {{ seq: number, sender: string, message: string, time: string }} HistoryRow
+ */
 
-const TOO_BIG = 1009;
-const PAGE = 50;
+const CLOSE_TOO_BIG = 1009;
+const HISTORY_PAGE_MESSAGES = 50;
 
-/** Signing in, questions and answers. */
+/** Authentication, requests and their answers. */
 export class SupportSocket {
   /**
-   * @param {"user" | "waiter"} side
+   * @param {"user" | "waiter"} role
    * @param {TokenSource} token
    * @param {string[]} features
-   * @param {(standing: Standing) => void} standing
+   * @param {(status: ConnectionStatus) => void} onStatus
    */
-  constructor(side, token, features, standing) {
-    this.side = side;
+  constructor(role, token, features, onStatus) {
+    this.role = role;
     this.#features = features;
     this.connection = new Connection(token, {
-      address: (token) => this.#begin(token),
-      standing,
-      receive: (frame) => this.#receive(frame),
-      admitted: () => this.signedIn(),
-      alive: () => this.ask("get_history", { limit: 1 }), // an error is an answer too
-      oldest: () => Math.min(...this.conversations().map((one) => one.oldestInFlight)),
-      closing: (code) => this.#closing(code),
+      path: (token) => this.#prepare(token),
+      onStatus,
+      onFrame: (frame) => this.#dispatch(frame),
+      onAccepted: () => this.onAccepted(),
+      sendProbe: () => this.request("get_history", { limit: 1 }), // an error is an answer, too
+      oldestPendingMs: () =>
+        Math.min(...this.conversations().map((conversation) => conversation.oldestInFlightMs)),
+      mapCloseCode: (code) => this.#mapCloseCode(code),
     });
   }
 
   #features;
   #token = "";
-  /** The own address. */
+  /** The address of this side. */
   address = "";
-  /** The conversation that a page of the past was asked for, by the id of the question. @type {Map<string, Conversation>} */
-  #asked = new Map();
+  /**
+   * The conversation for which history was requested, by the id of the request.
+   *
+   * @type {Map<string, Conversation>}
+   */
+  #historyRequests = new Map();
 
   start() {
     this.connection.start();
@@ -79,13 +91,13 @@ export class SupportSocket {
   }
 
   /**
-   * Send a frame that is no message. Returns its id.
+   * Send a frame that is not a message. Return its id.
    *
    * @param {string} type
    * @param {object | null} [payload]
    * @param {string} [to]
    */
-  ask(type, payload = null, to) {
+  request(type, payload = null, to) {
     const id = newId();
     this.connection.send({ id, type, payload, to }, type === "auth");
     return id;
@@ -96,20 +108,23 @@ export class SupportSocket {
    * @param {string} [to]
    * @param {number} [before]
    */
-  askPast(conversation, to, before) {
-    this.#asked.set(this.ask("get_history", { before, limit: PAGE }, to), conversation);
+  requestHistory(conversation, to, before) {
+    this.#historyRequests.set(
+      this.request("get_history", { before, limit: HISTORY_PAGE_MESSAGES }, to),
+      conversation,
+    );
   }
 
   /**
-   * @param {Unsent} entry
+   * @param {OutboxEntry} entry
    * @param {string} [to]
    */
-  sendEntry(entry, to) {
+  sendMessage(entry, to) {
     return this.connection.send({ id: entry.id, type: "message_text", payload: { message: entry.text }, to });
   }
 
-  /** @param {Frame} frame @returns {Said} */
-  said(frame) {
+  /** @param {Frame} frame @returns {Message} */
+  toMessage(frame) {
     return {
       seq: frame.seq ?? 0,
       text: frame.payload.message,
@@ -118,71 +133,73 @@ export class SupportSocket {
     };
   }
 
-  // --- what each side does its own way ---
+  // --- to be overridden ---
 
   /** @returns {Conversation[]} */
   conversations() {
     return [];
   }
 
-  signedIn() {}
+  onAccepted() {}
 
   /** @param {Frame} _frame */
-  told(_frame) {}
+  onFrame(_frame) {}
 
-  /** Nobody's message was refused, but something else. @param {Frame} _frame */
-  failed(_frame) {}
+  /** An error that does not refuse a message. @param {Frame} _frame */
+  onError(_frame) {}
 
-  // --- inside ---
+  // --- internal ---
 
   /** @param {string} token */
-  #begin(token) {
+  #prepare(token) {
     this.#token = token;
-    this.#asked.clear();
-    this.conversations().forEach((one) => one.cut());
-    return `/v1/ws/${this.side}/connect`;
+    this.#historyRequests.clear();
+    this.conversations().forEach((conversation) => conversation.resetInFlight());
+    return `/v1/ws/${this.role}/connect`;
   }
 
   /** @param {number} code */
-  #closing(code) {
-    if (code === TOO_BIG) {
-      this.conversations().forEach((one) => one.refuseLongest());
+  #mapCloseCode(code) {
+    if (code === CLOSE_TOO_BIG) {
+      this.conversations().forEach((conversation) => conversation.refuseLongest());
     }
     return code;
   }
 
   /** @param {Frame} frame */
-  #receive(frame) {
-    const { type, payload, reply_id: answered = "" } = frame;
+  #dispatch(frame) {
+    const { type, payload, reply_id: requestId = "" } = frame;
     if (type === "initialize") {
       this.address = frame.to;
-      this.ask("auth", { token: this.#token, features: this.#features });
+      this.request("auth", { token: this.#token, features: this.#features });
     } else if (type === "auth_success") {
-      this.connection.admit();
+      this.connection.markAccepted();
     } else if (type === "message_text_success") {
-      this.#writer(answered)?.acknowledged(answered, payload.seq, payload.time);
+      this.#conversationOf(requestId)?.acknowledge(requestId, payload.seq, payload.time);
     } else if (type === "message_history") {
-      this.#asked.get(answered)?.past(payload.items.map(this.#line, this), payload.next !== null);
-      this.#asked.delete(answered);
+      this.#historyRequests
+        .get(requestId)
+        ?.receiveHistory(payload.items.map(this.#rowToMessage, this), payload.next !== null);
+      this.#historyRequests.delete(requestId);
     } else if (type === "error") {
-      const writer = this.#writer(answered);
-      if (writer) {
-        writer.refuse(answered, payload.message);
-      } else if (!this.#asked.delete(answered)) {
-        this.failed(frame);
+      const conversation = this.#conversationOf(requestId);
+      if (conversation) {
+        conversation.refuse(requestId, payload.message);
+      } else if (!this.#historyRequests.delete(requestId)) {
+        this.onError(frame);
       }
     } else {
-      this.told(frame);
+      this.onFrame(frame);
     }
   }
 
-  /** Whose message it was. @param {string} id */
-  #writer(id) {
-    return this.conversations().find((one) => one.outbox.find(id));
+  /** The conversation to which a message id belongs. @param {string} id */
+  #conversationOf(id) {
+    return this.conversations().find((conversation) => conversation.outbox.find(id));
   }
 
-  /** @param {Line} line @returns {Said} */
-  #line(line) {
-    return { seq: line.seq, text: line.message, own: line.sender === this.side, time: line.time };
+  /** @param {HistoryRow} row @returns {Message} */
+  #rowToMessage(row) {
+    return { seq: row.seq, text: row.message, own: row.sender === this.role, time: row.time };
   }
 }

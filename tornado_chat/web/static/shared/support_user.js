@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The user's side of the support dialect.
+ * The client's side of the support dialect.
  *
  * @module
  */
@@ -8,128 +8,130 @@
 import { Conversation } from "./conversation.js";
 import { SupportSocket } from "./support.js";
 
-/** @typedef {import("./connection.js").Standing} Standing */
+/** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 /** @typedef {import("./support.js").Frame} Frame */
-/** @typedef {import("./support.js").TalkReader} TalkReader */
+/** @typedef {import("./support.js").SupportListener} SupportListener */
 
 /**
- * Where a user stands.
+ * The phase of a client.
  *
- * - `none`: in no line and in no conversation
- * - `waiting`: in the line, at `place` (1: the next one); `returned`: its waiter was lost
- * - `talking`: with a waiter, called `name`
- * - `over`: there was a place or a conversation, and it is over
+ * - `none`: neither in the queue nor in a conversation
+ * - `waiting`: in the queue at `position` (1: the next); `returned`: the client lost its agent
+ * - `assigned`: assigned to an agent called `name`
+ * - `ended`: the wait or the conversation has ended
  *
- * @typedef {object} Phase
- * @property {"none" | "waiting" | "talking" | "over"} state
- * @property {number} [place]
+ * @typedef {object} UserPhase
+ * @property {"none" | "waiting" | "assigned" | "ended"} state
+ * @property {number} [position]
  * @property {boolean} [returned]
  * @property {string | null} [name]
  * @property {number} [conversation]
  */
 
 /**
- * @typedef {TalkReader & {
- *   standing: (standing: Standing) => void,
- *   phase: (phase: Phase) => void,
- *   begun: (conversation: number, unsent: string[]) => void,
- *   readHere: (seq: number) => void,
- *   rated: () => void,
- *   failed: (message: string) => void,
+ * @typedef {SupportListener & {
+ *   onStatus: (status: ConnectionStatus) => void,
+ *   onPhase: (phase: UserPhase) => void,
+ *   onConversation: (conversation: number, unsent: string[]) => void,
+ *   onOwnRead: (seq: number) => void,
+ *   onRated: () => void,
+ *   onError: (message: string) => void,
  * }} UserListener
- * `begun`: it is another conversation than the last one: nothing of that belongs into it. `unsent` was
- * written for that one, and will not be sent. `readHere`: how far oneself has read, in any window.
+ * `onConversation`: a different conversation begins, which shares nothing with the previous one. `unsent` are
+ * the texts that were written for the previous one and will not be sent. `onOwnRead`: how far this client has
+ * read, in any window.
  */
 
-/** A user in search of a waiter, and in conversation with one. */
-export class UserSupport extends SupportSocket {
+/** The socket of a client who waits for an agent or talks to one. */
+export class UserSupportSocket extends SupportSocket {
   /**
    * @param {TokenSource} token
    * @param {Outbox} outbox
    * @param {UserListener} listener
-   * @param {number} [last] the conversation that was shown before a reload: if it is over now, that is told
+   * @param {number} [lastConversation] the conversation that was shown before a reload; its end is reported
+   *   if it has ended
    */
-  constructor(token, outbox, listener, last) {
-    super("user", token, ["ack", "seq", "echo", "typing", "read", "profile"], listener.standing);
+  constructor(token, outbox, listener, lastConversation) {
+    super("user", token, ["ack", "seq", "echo", "typing", "read", "profile"], listener.onStatus);
     this.#outbox = outbox;
     this.#listener = listener;
-    this.#last = last;
-    this.#conversation = this.#fresh();
+    this.#lastConversation = lastConversation;
+    this.#conversation = this.#makeConversation();
   }
 
   #outbox;
   #listener;
-  #last;
+  #lastConversation;
   #conversation;
-  /** The number of the conversation that is shown. @type {number | undefined} */
-  #number;
-  /** @type {Phase} */
+  /** The number of the shown conversation. @type {number | undefined} */
+  #conversationNumber;
+  /** @type {UserPhase} */
   #phase = { state: "none" };
-  /** Whether to join the line, rather than only to come back. */
-  #wanted = false;
-  /** Whether to leave, as soon as there is a connection. */
-  #leaving = false;
-  #resuming = "";
-  #rating = "";
-  #read = 0;
+  /** Whether to join the queue, and not only to resume a conversation. */
+  #joinRequested = false;
+  /** Whether to leave as soon as there is a connection. */
+  #leaveRequested = false;
+  #connectRequest = "";
+  #rateRequest = "";
+  #readSeq = 0;
 
   get phase() {
     return this.#phase;
   }
 
-  /** Join the line, or come back to the conversation there is. */
-  connect() {
-    this.#wanted = true;
-    this.#join();
+  /** Join the queue, or resume the current conversation. */
+  joinQueue() {
+    this.#joinRequested = true;
+    this.#sendConnect();
   }
 
-  /** Come back to what another window may have begun. */
+  /** Resume a conversation that another window may have started. */
   resume() {
-    this.#join();
+    this.#sendConnect();
   }
 
-  /** Leave the line, or end the conversation; without a connection, as soon as there is one. */
+  /** Leave the queue or end the conversation; without a connection, as soon as there is one. */
   leave() {
-    this.#wanted = false;
-    this.#leaving = true;
+    this.#joinRequested = false;
+    this.#leaveRequested = true;
     if (this.connection.open) {
-      this.ask("disconnect");
+      this.request("disconnect");
     } else {
       this.connection.retry();
     }
   }
 
-  /** Say it now, or as soon as there is somebody to say it to. @param {string} text */
-  say(text) {
-    const entry = this.#conversation.say(text);
-    entry.conversation = this.#number;
+  /** Send a message now, or as soon as an agent is assigned. @param {string} text */
+  send(text) {
+    const entry = this.#conversation.send(text);
+    entry.conversation = this.#conversationNumber;
     this.#outbox.save();
     return entry;
   }
 
   /** @param {string} id */
-  sayAgain(id) {
-    this.#conversation.sayAgain(id);
+  resend(id) {
+    this.#conversation.resend(id);
   }
 
-  older() {
-    this.#conversation.older();
+  loadOlder() {
+    this.#conversation.loadOlder();
   }
 
   /** @param {boolean} typing */
-  typing(typing) {
-    if (this.#phase.state === "talking") {
-      this.ask("typing", { typing });
+  sendTyping(typing) {
+    if (this.#phase.state === "assigned") {
+      this.request("typing", { typing });
     }
   }
 
   /** @param {number} seq */
-  read(seq) {
-    if (seq > this.#read && this.#phase.state === "talking") {
-      this.#read = seq;
-      this.ask("read", { seq });
+  markRead(seq) {
+    if (seq > this.#readSeq && this.#phase.state === "assigned") {
+      this.#readSeq = seq;
+      this.request("read", { seq });
     }
   }
 
@@ -138,7 +140,7 @@ export class UserSupport extends SupportSocket {
    * @param {string} feedback
    */
   rate(rate, feedback) {
-    this.#rating = this.ask("rate", { rate, feedback: feedback || null });
+    this.#rateRequest = this.request("rate", { rate, feedback: feedback || null });
     return this.connection.open;
   }
 
@@ -146,131 +148,133 @@ export class UserSupport extends SupportSocket {
     return [this.#conversation];
   }
 
-  signedIn() {
-    this.#join();
+  onAccepted() {
+    this.#sendConnect();
   }
 
   /** @param {Frame} frame */
-  told(frame) {
+  onFrame(frame) {
     const { type, payload } = frame;
     if (type === "connect_queue") {
-      this.#wait(payload);
+      this.#onQueued(payload);
     } else if (type === "connect_success") {
-      this.#talk(payload);
+      this.#onAssigned(payload);
     } else if (type === "disconnected") {
-      this.#parted(frame);
+      this.#onDisconnected(frame);
     } else if (type === "message_text") {
-      this.#conversation.said(this.said(frame));
+      this.#conversation.receive(this.toMessage(frame));
     } else if (type === "typing") {
-      this.#listener.typing(payload.typing);
+      this.#listener.onTyping(payload.typing);
     } else if (type === "read" && frame.from === this.address) {
-      this.#listener.readHere(payload.seq);
+      this.#listener.onOwnRead(payload.seq);
     } else if (type === "read") {
-      this.#listener.read(payload.seq);
+      this.#listener.onRead(payload.seq);
     } else if (type === "rate_success") {
-      this.#listener.rated();
+      this.#listener.onRated();
     }
   }
 
   /** @param {Frame} frame */
-  failed(frame) {
-    if (frame.reply_id === this.#resuming || frame.reply_id === this.#rating) {
-      this.#wanted = false;
-      this.#listener.failed(frame.payload.message);
+  onError(frame) {
+    if (frame.reply_id === this.#connectRequest || frame.reply_id === this.#rateRequest) {
+      this.#joinRequested = false;
+      this.#listener.onError(frame.payload.message);
     }
   }
 
-  #join() {
+  #sendConnect() {
     if (this.connection.open) {
-      this.#resuming = this.ask("connect", { resume: !this.#wanted });
+      this.#connectRequest = this.request("connect", { resume: !this.#joinRequested });
     }
   }
 
-  /** @param {{ location: number, conversation: number, returned: boolean }} line */
-  #wait({ location, conversation, returned }) {
-    const before = this.#phase;
-    this.#begin(conversation);
-    this.#change({ state: "waiting", place: location, returned, conversation });
-    if (returned && !(before.state === "waiting" && before.returned)) {
-      this.#catchUp(); // the next waiter will read what is written meanwhile
+  /** @param {{ location: number, conversation: number, returned: boolean }} ticket */
+  #onQueued({ location, conversation, returned }) {
+    const previous = this.#phase;
+    this.#setConversation(conversation);
+    this.#setPhase({ state: "waiting", position: location, returned, conversation });
+    if (returned && !(previous.state === "waiting" && previous.returned)) {
+      this.#resync(); // the next agent can read what is written while waiting
     }
   }
 
   /** @param {{ conversation: number, name: string | null }} found */
-  #talk({ conversation, name }) {
-    this.#begin(conversation);
-    this.#change({ state: "talking", name, conversation });
-    this.#catchUp();
+  #onAssigned({ conversation, name }) {
+    this.#setConversation(conversation);
+    this.#setPhase({ state: "assigned", name, conversation });
+    this.#resync();
   }
 
-  /** What comes from now on belongs to this conversation. @param {number} number */
-  #begin(number) {
-    this.#wanted = false;
-    if (this.#leaving) {
-      this.ask("disconnect");
+  /** Switch to the conversation to which the following frames belong. @param {number} number */
+  #setConversation(number) {
+    this.#joinRequested = false;
+    if (this.#leaveRequested) {
+      this.request("disconnect");
     }
-    if (number === this.#number) {
+    if (number === this.#conversationNumber) {
       return;
     }
-    if (this.#number !== undefined) {
-      this.#conversation = this.#fresh();
-      this.#read = 0;
+    if (this.#conversationNumber !== undefined) {
+      this.#conversation = this.#makeConversation();
+      this.#readSeq = 0;
     }
-    this.#number = number;
-    // What was written for somebody else must not reach whoever is next.
+    this.#conversationNumber = number;
+    // A message that was written for one agent must not reach another one.
     const stale = this.#outbox.entries.filter((entry) => entry.conversation !== number);
     stale.forEach((entry) => this.#outbox.remove(entry.id));
     const unsent = stale.filter((entry) => entry.seq === undefined);
-    this.#listener.begun(
+    this.#listener.onConversation(
       number,
       unsent.map((entry) => entry.text),
     );
   }
 
-  #catchUp() {
-    this.askPast(this.#conversation);
+  #resync() {
+    this.requestHistory(this.#conversation);
     this.#conversation.flush();
-    if (this.#read && this.#phase.state === "talking") {
-      this.ask("read", { seq: this.#read });
+    if (this.#readSeq && this.#phase.state === "assigned") {
+      this.request("read", { seq: this.#readSeq });
     }
   }
 
   /** @param {Frame} frame */
-  #parted(frame) {
-    const before = this.#phase.state;
-    const nothing = frame.reply_id !== undefined; // there is nothing to come back to
-    this.#leaving = false;
-    if (before === "talking" || before === "waiting") {
-      if (nothing && this.#number !== undefined) {
-        this.askPast(this.#conversation); // the last words may have been said while nobody was here
+  #onDisconnected(frame) {
+    const previous = this.#phase.state;
+    // the answer to `connect`: there is no conversation to resume
+    const nothingToResume = frame.reply_id !== undefined;
+    this.#leaveRequested = false;
+    if (previous === "assigned" || previous === "waiting") {
+      if (nothingToResume && this.#conversationNumber !== undefined) {
+        // the last messages may have been sent while this client was disconnected
+        this.requestHistory(this.#conversation);
       }
-      this.#change({ ...this.#phase, state: "over" });
-    } else if (nothing && before === "none" && this.#last !== undefined) {
-      this.#begin(this.#last);
-      this.askPast(this.#conversation);
-      this.#change({ state: "over", conversation: this.#last });
-    } else if (nothing) {
-      this.#listener.phase(this.#phase);
+      this.#setPhase({ ...this.#phase, state: "ended" });
+    } else if (nothingToResume && previous === "none" && this.#lastConversation !== undefined) {
+      this.#setConversation(this.#lastConversation);
+      this.requestHistory(this.#conversation);
+      this.#setPhase({ state: "ended", conversation: this.#lastConversation });
+    } else if (nothingToResume) {
+      this.#listener.onPhase(this.#phase);
     }
   }
 
-  /** @param {Phase} phase */
-  #change(phase) {
+  /** @param {UserPhase} phase */
+  #setPhase(phase) {
     this.#phase = phase;
-    this.#listener.phase(phase);
+    this.#listener.onPhase(phase);
   }
 
-  /** Whether the server takes messages. */
-  #hears() {
+  /** Whether the server accepts messages in this phase. */
+  #acceptsMessages() {
     return (
-      this.#phase.state === "talking" || (this.#phase.state === "waiting" && this.#phase.returned === true)
+      this.#phase.state === "assigned" || (this.#phase.state === "waiting" && this.#phase.returned === true)
     );
   }
 
-  #fresh() {
+  #makeConversation() {
     return new Conversation(this.#outbox, this.#listener, {
-      say: (entry) => this.#hears() && this.sendEntry(entry),
-      older: (before) => this.askPast(this.#conversation, undefined, before),
+      send: (entry) => this.#acceptsMessages() && this.sendMessage(entry),
+      requestOlder: (before) => this.requestHistory(this.#conversation, undefined, before),
     });
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The waiter's side of the support dialect.
+ * The agent's side of the support dialect.
  *
  * @module
  */
@@ -8,136 +8,140 @@
 import { Conversation } from "./conversation.js";
 import { SupportSocket } from "./support.js";
 
-/** @typedef {import("./connection.js").Standing} Standing */
+/** @typedef {import("./connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("./connection.js").TokenSource} TokenSource */
 /** @typedef {import("./outbox.js").Outbox} Outbox */
 /** @typedef {import("./support.js").Frame} Frame */
-/** @typedef {import("./support.js").TalkReader} TalkReader */
+/** @typedef {import("./support.js").SupportListener} SupportListener */
 
 /**
- * A user of a waiter.
+ * A client who is assigned to the agent.
  *
- * @typedef {object} Guest
+ * @typedef {object} AssignedClient
  * @property {number} conversation
  * @property {string} address
  * @property {string | number} id
  * @property {string | null} name
- * @property {string} since when it joined the line
+ * @property {string} since when the client joined the queue
  */
 
 /**
- * Why a waiter has a user no longer.
+ * Why an agent no longer has a client.
  *
- * - `ended`: the waiter ended it
- * - `parted`: the user did
- * - `handed`: another waiter has the user now
- * - `lost`: while there was no connection: it is over, or somebody else's
+ * - `ended`: the agent ended the conversation
+ * - `parted`: the client ended it
+ * - `handed`: the client was transferred to another agent
+ * - `lost`: while there was no connection, the conversation ended or another agent took it over
  *
- * @typedef {"ended" | "parted" | "handed" | "lost"} Reason
+ * @typedef {"ended" | "parted" | "handed" | "lost"} EndReason
  */
 
 /**
- * Who reads one conversation. `readHere`: how far this side has read, in whichever window.
+ * The listener of one conversation. `onOwnRead`: how far this agent has read, in any window.
  *
- * @typedef {TalkReader & { readHere: (seq: number) => void }} GuestReader
+ * @typedef {SupportListener & { onOwnRead: (seq: number) => void }} AgentListener
  */
 
 /**
  * @typedef {object} WaiterListener
- * @property {(standing: Standing) => void} standing
- * @property {(guest: Guest) => { reader: GuestReader, outbox: Outbox }} arrived somebody new, or one of
- *   before after a reload: who reads the conversation from now on, and what waits to be sent in it
- * @property {(conversation: number, why: Reason) => void} left
- * @property {(ready: boolean) => void} ready the server knows it, and has given back all conversations there are
- * @property {(conversation: number, message: string) => void} notEnded why it goes on, though it was to end
- * @property {(message: string) => void} barred the server does not let this waiter serve
+ * @property {(status: ConnectionStatus) => void} onStatus
+ * @property {(client: AssignedClient) => { listener: AgentListener, outbox: Outbox }} onAssigned a client was
+ *   assigned, or reported again after a reload. Returns the listener of the conversation, and its outbox
+ * @property {(conversation: number, reason: EndReason) => void} onRemoved
+ * @property {(ready: boolean) => void} onReady the server has confirmed it, and has reported all assigned
+ *   clients
+ * @property {(conversation: number, message: string) => void} onEndFailed why a conversation could not be
+ *   ended
+ * @property {(message: string) => void} onReadyRefused why the server does not allow this agent to serve
  */
 
-/** What a waiter has of one user. */
-class Talk {
+/** The conversation with one assigned client. */
+class AgentConversation {
   /**
-   * @param {Guest} guest
+   * @param {AssignedClient} client
    * @param {Conversation} conversation
-   * @param {GuestReader} reader
+   * @param {AgentListener} listener
    */
-  constructor(guest, conversation, reader) {
-    this.guest = guest;
+  constructor(client, conversation, listener) {
+    this.client = client;
     this.conversation = conversation;
-    this.reader = reader;
+    this.listener = listener;
   }
 
-  read = 0;
-  /** Whether the server has said, over this socket, that it is not over. */
+  readSeq = 0;
+  /** Whether the server has reported over the current socket that the conversation goes on. */
   confirmed = true;
-  /** What this side did to be rid of it. @type {"ended" | "handed" | undefined} */
-  done;
+  /** What the agent requested to end it. @type {"ended" | "handed" | undefined} */
+  requestedEnd;
   /** The id of the frame that ends it. */
-  ending = "";
+  endRequest = "";
 }
 
-/** A question whose answer is awaited. @typedef {{ resolve: () => void, reject: (why: Error) => void }} Asking */
+/**
+ * A transfer that waits for its answer.
+ *
+ * @typedef {{ resolve: () => void, reject: (reason: Error) => void }} PendingTransfer
+ */
 
-/** A waiter at work, with several conversations over one socket. They are named by their numbers. */
-export class WaiterSupport extends SupportSocket {
+/** The socket of an agent, with several conversations. A conversation is identified by its number. */
+export class WaiterSupportSocket extends SupportSocket {
   /**
    * @param {TokenSource} token
-   * @param {boolean} ready whether to take new users from the start
+   * @param {boolean} ready whether to accept new clients from the start
    * @param {WaiterListener} listener
    */
   constructor(token, ready, listener) {
     const features = ["ack", "seq", "echo", "typing", "read", "profile", "ready", "kickout"];
-    super("waiter", token, features, listener.standing);
+    super("waiter", token, features, listener.onStatus);
     this.#ready = ready;
     this.#listener = listener;
   }
 
   #ready;
   #listener;
-  /** By the number of the conversation. @type {Map<number, Talk>} */
-  #talks = new Map();
-  /**
-   * Those that are over, with messages whose acknowledgement comes after that. @type {Set<Conversation>}
-   */
-  #leaving = new Set();
-  /** Transfers that are under way, by the ids of the questions. @type {Map<string, Asking>} */
-  #handing = new Map();
-  #readying = "";
+  /** By conversation number. @type {Map<number, AgentConversation>} */
+  #conversations = new Map();
+  /** Ended conversations with messages whose acknowledgement is still to come. @type {Set<Conversation>} */
+  #unacknowledged = new Set();
+  /** Pending transfers, by the id of the request. @type {Map<string, PendingTransfer>} */
+  #transfers = new Map();
+  #readyRequest = "";
 
-  /** Take new users, or only go on with those there are. @param {boolean} ready */
+  /** Accept new clients, or only continue with the assigned ones. @param {boolean} ready */
   setReady(ready) {
     this.#ready = ready;
-    this.#tellReady();
+    this.#sendReady();
   }
 
   /**
    * @param {number} number
    * @param {string} text
    */
-  say(number, text) {
-    return this.#talk(number).conversation.say(text);
+  send(number, text) {
+    return this.#requireConversation(number).conversation.send(text);
   }
 
   /**
    * @param {number} number
    * @param {string} id
    */
-  sayAgain(number, id) {
-    this.#talks.get(number)?.conversation.sayAgain(id);
+  resend(number, id) {
+    this.#conversations.get(number)?.conversation.resend(id);
   }
 
   /** @param {number} number */
-  older(number) {
-    this.#talks.get(number)?.conversation.older();
+  loadOlder(number) {
+    this.#conversations.get(number)?.conversation.loadOlder();
   }
 
   /**
    * @param {number} number
    * @param {boolean} typing
    */
-  typing(number, typing) {
-    const talk = this.#talks.get(number);
-    if (talk) {
-      this.ask("typing", { typing }, talk.guest.address);
+  sendTyping(number, typing) {
+    const assigned = this.#conversations.get(number);
+    if (assigned) {
+      this.request("typing", { typing }, assigned.client.address);
     }
   }
 
@@ -145,161 +149,167 @@ export class WaiterSupport extends SupportSocket {
    * @param {number} number
    * @param {number} seq
    */
-  read(number, seq) {
-    const talk = this.#talks.get(number);
-    if (talk && seq > talk.read) {
-      talk.read = seq;
-      this.ask("read", { seq }, talk.guest.address);
+  markRead(number, seq) {
+    const assigned = this.#conversations.get(number);
+    if (assigned && seq > assigned.readSeq) {
+      assigned.readSeq = seq;
+      this.request("read", { seq }, assigned.client.address);
     }
   }
 
-  /** End a conversation, as soon as everything that was written is out. @param {number} number */
+  /** End a conversation, after all written messages were sent. @param {number} number */
   end(number) {
-    const talk = this.#talk(number);
-    talk.done = "ended";
-    this.#tellEnd(talk);
+    const assigned = this.#requireConversation(number);
+    assigned.requestedEnd = "ended";
+    this.#sendEnd(assigned);
   }
 
   /**
-   * Hand a user over to another waiter.
+   * Transfer a client to another agent.
    *
    * @param {number} number
-   * @param {string | number} waiter its id
+   * @param {string | number} waiter the id of the other agent
    * @returns {Promise<void>} rejected with the server's reason; an `Error` without a message means that the
-   *   connection was lost meanwhile, and that nobody knows yet
+   *   connection was lost meanwhile, and the result is unknown
    */
   transfer(number, waiter) {
-    const talk = this.#talk(number);
-    talk.done = "handed";
-    const asked = this.ask("transfer", { waiter }, talk.guest.address);
+    const assigned = this.#requireConversation(number);
+    assigned.requestedEnd = "handed";
+    const requestId = this.request("transfer", { waiter }, assigned.client.address);
     return new Promise((resolve, reject) => {
-      this.#handing.set(asked, {
+      this.#transfers.set(requestId, {
         resolve,
-        reject: (why) => {
-          talk.done = why.message ? undefined : talk.done;
-          reject(why);
+        reject: (reason) => {
+          assigned.requestedEnd = reason.message ? undefined : assigned.requestedEnd;
+          reject(reason);
         },
       });
     });
   }
 
   conversations() {
-    return [...Array.from(this.#talks.values(), (talk) => talk.conversation), ...this.#leaving];
+    return [
+      ...Array.from(this.#conversations.values(), (assigned) => assigned.conversation),
+      ...this.#unacknowledged,
+    ];
   }
 
-  signedIn() {
-    this.#handing.forEach((asking) => asking.reject(new Error()));
-    this.#handing.clear();
-    this.#leaving.clear();
-    this.#talks.forEach((talk) => (talk.confirmed = false));
-    this.#tellReady();
+  onAccepted() {
+    this.#transfers.forEach((asking) => asking.reject(new Error()));
+    this.#transfers.clear();
+    this.#unacknowledged.clear();
+    this.#conversations.forEach((assigned) => (assigned.confirmed = false));
+    this.#sendReady();
   }
 
   /** @param {Frame} frame */
-  told(frame) {
-    const { type, payload, reply_id: answered = "" } = frame;
-    const talk = this.#talkOf(frame);
+  onFrame(frame) {
+    const { type, payload, reply_id: requestId = "" } = frame;
+    const assigned = this.#conversationOfFrame(frame);
     if (type === "new_connection") {
-      this.#arrived({ ...payload, address: payload.uuid });
+      this.#onNewConnection({ ...payload, address: payload.uuid });
     } else if (type === "ready_success") {
-      for (const gone of [...this.#talks.values()].filter((one) => !one.confirmed)) {
-        this.#left(gone, gone.done ?? "lost"); // while there was no connection
+      for (const lost of [...this.#conversations.values()].filter((one) => !one.confirmed)) {
+        // it ended, or was taken over, while there was no connection
+        this.#removeConversation(lost, lost.requestedEnd ?? "lost");
       }
-      this.#listener.ready(payload.ready);
+      this.#listener.onReady(payload.ready);
     } else if (type === "transfer_success") {
-      this.#handing.get(answered)?.resolve();
-      this.#handing.delete(answered);
-    } else if (talk && type === "message_text") {
-      const said = this.said(frame);
-      if (!said.own) {
-        talk.reader.typing(false);
+      this.#transfers.get(requestId)?.resolve();
+      this.#transfers.delete(requestId);
+    } else if (assigned && type === "message_text") {
+      const message = this.toMessage(frame);
+      if (!message.own) {
+        assigned.listener.onTyping(false);
       }
-      talk.conversation.said(said);
-    } else if (talk && type === "typing") {
-      talk.reader.typing(payload.typing);
-    } else if (talk && type === "read" && frame.from === this.address) {
-      talk.read = Math.max(talk.read, payload.seq);
-      talk.reader.readHere(payload.seq);
-    } else if (talk && type === "read") {
-      talk.reader.read(payload.seq);
-    } else if (talk && type === "disconnected") {
-      this.#left(talk, talk.done ?? "parted");
+      assigned.conversation.receive(message);
+    } else if (assigned && type === "typing") {
+      assigned.listener.onTyping(payload.typing);
+    } else if (assigned && type === "read" && frame.from === this.address) {
+      assigned.readSeq = Math.max(assigned.readSeq, payload.seq);
+      assigned.listener.onOwnRead(payload.seq);
+    } else if (assigned && type === "read") {
+      assigned.listener.onRead(payload.seq);
+    } else if (assigned && type === "disconnected") {
+      this.#removeConversation(assigned, assigned.requestedEnd ?? "parted");
     }
   }
 
   /** @param {Frame} frame */
-  failed({ reply_id: answered = "", payload }) {
-    this.#handing.get(answered)?.reject(new Error(payload.message));
-    this.#handing.delete(answered);
-    const talk = [...this.#talks.values()].find((each) => each.ending === answered);
-    if (talk && answered) {
-      talk.done = undefined;
-      this.#listener.notEnded(talk.guest.conversation, payload.message);
-    } else if (answered === this.#readying) {
-      this.#listener.barred(payload.message);
+  onError({ reply_id: requestId = "", payload }) {
+    this.#transfers.get(requestId)?.reject(new Error(payload.message));
+    this.#transfers.delete(requestId);
+    const assigned = [...this.#conversations.values()].find((each) => each.endRequest === requestId);
+    if (assigned && requestId) {
+      assigned.requestedEnd = undefined;
+      this.#listener.onEndFailed(assigned.client.conversation, payload.message);
+    } else if (requestId === this.#readyRequest) {
+      this.#listener.onReadyRefused(payload.message);
     }
   }
 
-  #tellReady() {
-    this.#readying = this.ask(this.#ready ? "ready" : "unready");
+  #sendReady() {
+    this.#readyRequest = this.request(this.#ready ? "ready" : "unready");
   }
 
-  /** @param {Guest} guest */
-  #arrived(guest) {
-    const number = guest.conversation;
-    let talk = this.#talks.get(number);
-    if (!talk) {
-      const { reader, outbox } = this.#listener.arrived(guest);
-      const conversation = new Conversation(outbox, reader, {
-        say: (entry) => this.sendEntry(entry, this.#talks.get(number)?.guest.address),
-        older: (before) => this.askPast(conversation, this.#talks.get(number)?.guest.address, before),
+  /** @param {AssignedClient} client */
+  #onNewConnection(client) {
+    const number = client.conversation;
+    let assigned = this.#conversations.get(number);
+    if (!assigned) {
+      const { listener, outbox } = this.#listener.onAssigned(client);
+      const conversation = new Conversation(outbox, listener, {
+        send: (entry) => this.sendMessage(entry, this.#conversations.get(number)?.client.address),
+        requestOlder: (before) =>
+          this.requestHistory(conversation, this.#conversations.get(number)?.client.address, before),
       });
-      talk = new Talk(guest, conversation, reader);
-      this.#talks.set(number, talk);
+      assigned = new AgentConversation(client, conversation, listener);
+      this.#conversations.set(number, assigned);
     }
-    talk.guest = guest;
-    talk.confirmed = true;
-    talk.done = talk.done === "ended" ? "ended" : undefined; // it was not handed over after all
-    this.askPast(talk.conversation, guest.address);
-    talk.conversation.flush();
-    if (talk.read) {
-      this.ask("read", { seq: talk.read }, guest.address);
+    assigned.client = client;
+    assigned.confirmed = true;
+    // the transfer did not happen
+    assigned.requestedEnd = assigned.requestedEnd === "ended" ? "ended" : undefined;
+    this.requestHistory(assigned.conversation, client.address);
+    assigned.conversation.flush();
+    if (assigned.readSeq) {
+      this.request("read", { seq: assigned.readSeq }, client.address);
     }
-    if (talk.done === "ended") {
-      this.#tellEnd(talk);
+    if (assigned.requestedEnd === "ended") {
+      this.#sendEnd(assigned);
     }
   }
 
-  /** @param {Talk} talk */
-  #tellEnd(talk) {
-    talk.ending = this.ask("disconnect", null, talk.guest.address);
+  /** @param {AgentConversation} assigned */
+  #sendEnd(assigned) {
+    assigned.endRequest = this.request("disconnect", null, assigned.client.address);
   }
 
   /**
-   * @param {Talk} talk
-   * @param {Reason} why
+   * @param {AgentConversation} assigned
+   * @param {EndReason} reason
    */
-  #left(talk, why) {
-    this.#talks.delete(talk.guest.conversation);
-    if (talk.conversation.oldestInFlight < Infinity) {
-      this.#leaving.add(talk.conversation);
+  #removeConversation(assigned, reason) {
+    this.#conversations.delete(assigned.client.conversation);
+    if (assigned.conversation.oldestInFlightMs < Infinity) {
+      this.#unacknowledged.add(assigned.conversation);
     }
-    this.#listener.left(talk.guest.conversation, why);
+    this.#listener.onRemoved(assigned.client.conversation, reason);
   }
 
-  /** Whom a frame is about. @param {Frame} frame */
-  #talkOf(frame) {
+  /** The conversation to which a frame belongs. @param {Frame} frame */
+  #conversationOfFrame(frame) {
     return frame.conversation === undefined
-      ? [...this.#talks.values()].find((talk) => talk.guest.address === frame.from)
-      : this.#talks.get(frame.conversation);
+      ? [...this.#conversations.values()].find((assigned) => assigned.client.address === frame.from)
+      : this.#conversations.get(frame.conversation);
   }
 
   /** @param {number} number */
-  #talk(number) {
-    const talk = this.#talks.get(number);
-    if (!talk) {
+  #requireConversation(number) {
+    const assigned = this.#conversations.get(number);
+    if (!assigned) {
       throw new Error(`there is no conversation ${number}`);
     }
-    return talk;
+    return assigned;
   }
 }

@@ -1,24 +1,26 @@
 // @ts-check
 /**
- * Times for people. The server's are its local ISO times, without a zone: they are shown as they are.
+ * Formatting of times. The server sends local ISO times without a zone; they are shown unchanged.
  *
  * @module
  */
 
-/** Writes times in one language. */
-export class Times {
-  /** @param {string} language BCP 47 */
+const DAY_MS = 86_400_000;
+
+/** Formats times in one language. */
+export class TimeFormatter {
+  /** @param {string} language a BCP 47 tag */
   constructor(language) {
     this.#clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     this.#day = new Intl.DateTimeFormat(language, { weekday: "long", month: "long", day: "numeric" });
     this.#dayOfYear = new Intl.DateTimeFormat(language, { year: "numeric", month: "long", day: "numeric" });
-    this.#near = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+    this.#relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   }
 
   #clock;
   #day;
   #dayOfYear;
-  #near;
+  #relative;
 
   /** @param {Date} time */
   clock(time) {
@@ -32,9 +34,9 @@ export class Times {
    * @param {Date} [now]
    */
   day(time, now = new Date()) {
-    const ago = Math.round((midnight(now) - midnight(time)) / 86_400_000);
-    if (ago === 0 || ago === 1) {
-      const text = this.#near.format(-ago, "day");
+    const daysAgo = Math.round((midnight(now) - midnight(time)) / DAY_MS);
+    if (daysAgo === 0 || daysAgo === 1) {
+      const text = this.#relative.format(-daysAgo, "day");
       return text.charAt(0).toUpperCase() + text.slice(1);
     }
     return (time.getFullYear() === now.getFullYear() ? this.#day : this.#dayOfYear).format(time);
@@ -42,10 +44,10 @@ export class Times {
 }
 
 /**
- * A time of the server's.
+ * Parse a time of the server.
  *
- * @param {string | undefined} text as in 2024-05-01T09:30:00.123, a space for the T will do
- * @returns {Date} now, if it is none
+ * @param {string | undefined} text as in 2024-05-01T09:30:00.123; a space instead of the T is accepted
+ * @returns {Date} the current time if the text is invalid
  */
 export function parseTime(text) {
   const time = new Date((text ?? "").replace(" ", "T"));
@@ -53,21 +55,21 @@ export function parseTime(text) {
 }
 
 /**
- * A span as people read clocks: `0:42`, `12:05`, `1:02:05`.
+ * Format a duration: `0:42`, `12:05`, `1:02:05`.
  *
  * @param {number} milliseconds
  */
-export function elapsed(milliseconds) {
+export function formatElapsed(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-  const two = (/** @type {number} */ number) => String(number % 60).padStart(2, "0");
+  const twoDigits = (/** @type {number} */ number) => String(number % 60).padStart(2, "0");
   const minutes = Math.floor(seconds / 60);
   return minutes < 60
-    ? `${minutes}:${two(seconds)}`
-    : `${Math.floor(minutes / 60)}:${two(minutes)}:${two(seconds)}`;
+    ? `${minutes}:${twoDigits(seconds)}`
+    : `${Math.floor(minutes / 60)}:${twoDigits(minutes)}:${twoDigits(seconds)}`;
 }
 
 /**
- * Whether two times are on one day.
+ * Whether two times are on the same day.
  *
  * @param {Date} one
  * @param {Date} other

@@ -1,27 +1,27 @@
 // @ts-check
 /**
- * Soft tones that draw attention, made here: there is no file to load.
+ * Soft notification tones. They are synthesized: there is no sound file to load.
  *
  * @module
  */
 
-/** Frequency in Hz, and when it begins, in seconds. @typedef {readonly [number, number]} Tone */
+/** Frequency in Hz, and start in seconds. @typedef {readonly [number, number]} Tone */
 
-const LOUDNESS = 0.08; // of 1
-const LENGTH = 0.4; // seconds
+const PEAK_GAIN = 0.08; // of 1
+const TONE_SECONDS = 0.4;
 
-export class Tones {
+export class TonePlayer {
   /** @type {AudioContext | undefined} */
   #audio;
 
-  /** Before anybody has touched the page browsers let nothing sound, and complain about attempts. */
-  get allowed() {
+  /** Whether sounds may be played: browsers refuse and log a warning before the first user interaction. */
+  get isAllowed() {
     return navigator.userActivation?.hasBeenActive ?? true;
   }
 
   /** @param {readonly Tone[]} tones */
   play(tones) {
-    if (!this.allowed || !("AudioContext" in globalThis)) {
+    if (!this.isAllowed || !("AudioContext" in globalThis)) {
       return;
     }
     this.#audio ??= new AudioContext();
@@ -29,10 +29,10 @@ export class Tones {
     audio.resume().then(
       () => {
         for (const [frequency, begin] of tones) {
-          sound(audio, frequency, audio.currentTime + begin);
+          playTone(audio, frequency, audio.currentTime + begin);
         }
       },
-      () => {}, // no loudspeaker: whoever plays shows it as well
+      () => {}, // no audio device: the caller shows a visual notice as well
     );
   }
 }
@@ -40,16 +40,16 @@ export class Tones {
 /**
  * @param {AudioContext} audio
  * @param {number} frequency
- * @param {number} begin
+ * @param {number} startSeconds
  */
-function sound(audio, frequency, begin) {
+function playTone(audio, frequency, startSeconds) {
   const oscillator = audio.createOscillator();
   const gain = audio.createGain();
   oscillator.frequency.value = frequency;
-  gain.gain.setValueAtTime(0, begin);
-  gain.gain.linearRampToValueAtTime(LOUDNESS, begin + 0.02);
-  gain.gain.exponentialRampToValueAtTime(0.0001, begin + LENGTH);
+  gain.gain.setValueAtTime(0, startSeconds);
+  gain.gain.linearRampToValueAtTime(PEAK_GAIN, startSeconds + 0.02);
+  gain.gain.exponentialRampToValueAtTime(0.0001, startSeconds + TONE_SECONDS);
   oscillator.connect(gain).connect(audio.destination);
-  oscillator.start(begin);
-  oscillator.stop(begin + LENGTH);
+  oscillator.start(startSeconds);
+  oscillator.stop(startSeconds + TONE_SECONDS);
 }

@@ -1,24 +1,28 @@
 // @ts-check
 /**
- * `/signin?next=…`: name and password of an account of the server.
+ * `/signin?next=…`: sign-in with name and password of a server account.
  *
  * @module
  */
 
 import { roleName, showSignInCard } from "../shared/card.js";
 import { find, icon } from "../shared/elements.js";
-import { known } from "../shared/identity.js";
-import { ask } from "../shared/signin.js";
-import { fillIn, language, text } from "../shared/strings.js";
+import { metaContent } from "../shared/identity.js";
+import { requestStaff } from "../shared/signin.js";
+import { fillTexts, language, text } from "../shared/strings.js";
 
 /** @typedef {{ role: string, name: string }} Account */
 
-/** Where people go who did not come from anywhere. @type {Record<string, string>} */
-const HOME = { waiter: "/console", supervisor: "/supervise", admin: "/admin" };
-const MINUTE = 60;
+/** The page of each role, for people who opened `/signin` directly. @type {Record<string, string>} */
+const HOME_PAGES = { waiter: "/console", supervisor: "/supervise", admin: "/admin" };
+const MINUTE_SECONDS = 60;
 
-/** What the API refuses with, and the text for it; all others are the server's words. @type {Record<string, string>} */
-const PROBLEMS = {
+/**
+ * Text keys by error code of the API; other errors are shown in the server's words.
+ *
+ * @type {Record<string, string>}
+ */
+const TEXT_KEYS_BY_ERROR_CODE = {
   wrong_password: "wrong_password",
   account_disabled: "account_disabled",
   accounts_off: "nobody_text",
@@ -31,16 +35,16 @@ const password = find("#password", HTMLInputElement);
 const submit = find("#submit", HTMLButtonElement);
 const problem = find("#problem");
 /** @type {number | undefined} */
-let waiting;
+let pauseTimer;
 
 /**
- * Where to go: to one of our pages and nowhere else, however the address was made.
+ * Return the URL to continue with: only one of the server's own pages, whatever the parameter says.
  *
- * @returns {string} empty: nowhere
+ * @returns {string} empty if there is none
  */
-function next(/** @type {string} */ role) {
-  const wanted = new URLSearchParams(location.search).get("next") ?? HOME[role] ?? "";
-  const pages = known("pages").split(" ");
+function nextAddress(/** @type {string} */ role) {
+  const wanted = new URLSearchParams(location.search).get("next") ?? HOME_PAGES[role] ?? "";
+  const pages = metaContent("pages").split(" ");
   const address = URL.canParse(wanted, location.origin) ? new URL(wanted, location.origin) : null;
   if (address?.origin !== location.origin || address.pathname === "/signin") {
     return "";
@@ -54,57 +58,57 @@ function next(/** @type {string} */ role) {
 /** @param {Account} account */
 function showAccount(account) {
   find("#signin").hidden = true;
-  find("#there").hidden = false;
+  find("#signed-in").hidden = false;
   const title = text("signed_in_as", { name: account.name });
   find("#initial").textContent = Array.from(account.name)[0]?.toUpperCase() ?? "";
-  find("#there-title").textContent = document.title = title;
-  find("#there-text").textContent = roleName(account.role);
-  const way = find("#continue", HTMLAnchorElement);
-  const address = next(account.role);
-  way.hidden = !address;
-  way.href = address;
-  find("#there-title").focus();
+  find("#signed-in-title").textContent = document.title = title;
+  find("#signed-in-text").textContent = roleName(account.role);
+  const link = find("#continue", HTMLAnchorElement);
+  const address = nextAddress(account.role);
+  link.hidden = !address;
+  link.href = address;
+  find("#signed-in-title").focus();
 }
 
 function showForm() {
-  find("#there").hidden = true;
+  find("#signed-in").hidden = true;
   find("#signin").hidden = false;
   document.title = text("sign_in");
   if (matchMedia("(hover: hover)").matches) {
-    name.focus(); // on a telephone the keyboard would hide half of the page
+    name.focus(); // on a phone the keyboard would cover half of the page
   }
 }
 
 /**
- * @param {string} words
- * @param {HTMLInputElement} [at]
+ * @param {string} content
+ * @param {HTMLInputElement} [field]
  */
-function complain(words, at) {
-  problem.textContent = words;
+function showProblem(content, field) {
+  problem.textContent = content;
   for (const field of [name, password]) {
     field.toggleAttribute("aria-invalid", false);
     field.removeAttribute("aria-describedby");
   }
-  if (at) {
-    at.setAttribute("aria-invalid", "true");
-    at.setAttribute("aria-describedby", "problem");
-    at.focus();
-    at.select();
+  if (field) {
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", "problem");
+    field.focus();
+    field.select();
   }
 }
 
-/** Nobody may try for so many seconds. @param {number} seconds */
-function pause(seconds) {
-  complain(
-    seconds < MINUTE * 2
+/** Disable the form for a number of seconds. @param {number} seconds */
+function pauseFor(seconds) {
+  showProblem(
+    seconds < MINUTE_SECONDS * 2
       ? text("too_many_attempts", { seconds })
-      : text("too_many_attempts_minutes", { minutes: Math.ceil(seconds / MINUTE) }),
+      : text("too_many_attempts_minutes", { minutes: Math.ceil(seconds / MINUTE_SECONDS) }),
   );
   submit.disabled = true;
-  clearTimeout(waiting);
-  waiting = setTimeout(() => {
+  clearTimeout(pauseTimer);
+  pauseTimer = setTimeout(() => {
     submit.disabled = false;
-    complain("");
+    showProblem("");
     password.focus();
   }, seconds * 1000);
 }
@@ -112,44 +116,44 @@ function pause(seconds) {
 async function signIn() {
   const empty = [name, password].find((field) => !field.value.trim());
   if (empty) {
-    complain(text(empty === name ? "name_missing" : "password_missing"), empty);
+    showProblem(text(empty === name ? "name_missing" : "password_missing"), empty);
     return;
   }
-  complain("");
+  showProblem("");
   submit.disabled = true;
   submit.textContent = text("signing_in");
   try {
-    const answer = await ask("POST", "session", { name: name.value, password: password.value });
-    if (answer.ok && (await leave())) {
+    const response = await requestStaff("POST", "session", { name: name.value, password: password.value });
+    if (response.ok && (await goOn())) {
       return;
     }
     submit.disabled = false;
-    if (answer.ok) {
-      complain(text("no_cookies"));
-    } else if (answer.status === 429) {
-      pause(Number(answer.headers.get("Retry-After")) || MINUTE);
+    if (response.ok) {
+      showProblem(text("no_cookies"));
+    } else if (response.status === 429) {
+      pauseFor(Number(response.headers.get("Retry-After")) || MINUTE_SECONDS);
     } else {
-      const { code, detail } = await answer.json().catch(() => ({}));
-      const words = PROBLEMS[code]
-        ? text(PROBLEMS[code])
-        : text("failed", { reason: detail || answer.status });
-      complain(words, code === "wrong_password" ? password : undefined);
+      const { code, detail } = await response.json().catch(() => ({}));
+      const words = TEXT_KEYS_BY_ERROR_CODE[code]
+        ? text(TEXT_KEYS_BY_ERROR_CODE[code])
+        : text("failed", { reason: detail || response.status });
+      showProblem(words, code === "wrong_password" ? password : undefined);
     }
   } catch {
     submit.disabled = false;
-    complain(text("failed_network"));
+    showProblem(text("failed_network"));
   }
   submit.textContent = text("sign_in");
 }
 
-/** Somebody has signed in. Returns whether the browser has kept the cookie. */
-async function leave() {
-  const { account } = await (await ask("GET", "session")).json();
+/** Continue after signing in. Return whether the browser has stored the cookie. */
+async function goOn() {
+  const { account } = await (await requestStaff("GET", "session")).json();
   if (!account) {
     return false;
   }
   password.value = "";
-  const address = next(account.role);
+  const address = nextAddress(account.role);
   if (address) {
     location.replace(address);
   } else {
@@ -160,11 +164,11 @@ async function leave() {
 
 async function signOut() {
   try {
-    await ask("DELETE", "session");
+    await requestStaff("DELETE", "session");
     sessionStorage.clear();
     showForm();
   } catch {
-    find("#there-problem").textContent = text("failed_network");
+    find("#signed-in-problem").textContent = text("failed_network");
   }
 }
 
@@ -192,20 +196,20 @@ function prepare() {
       void signIn();
     }
   });
-  find("#another").addEventListener("click", () => void signOut());
+  find("#sign-out").addEventListener("click", () => void signOut());
 }
 
 async function start() {
   document.documentElement.lang = language;
-  fillIn(document);
-  if (known("accounts") !== "on") {
+  fillTexts(document);
+  if (metaContent("accounts") !== "on") {
     showSignInCard(null);
     return;
   }
   prepare();
   /** @type {{ account: Account | null }} */
-  const { account } = await ask("GET", "session")
-    .then((answer) => answer.json())
+  const { account } = await requestStaff("GET", "session")
+    .then((response) => response.json())
     .catch(() => ({ account: null }));
   if (account) {
     showAccount(account);

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the HTTP API knows and does for those who supervise.
+ * The HTTP API for supervisors and administrators.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import { text } from "../shared/strings.js";
 
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
-/** @typedef {import("../shared/following.js").Line} Line */
+/** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 
 /**
  * @typedef {object} Session
@@ -24,9 +24,9 @@ import { text } from "../shared/strings.js";
  */
 
 /**
- * A notification, as the API tells it.
+ * A notification in the format of the API.
  *
- * @typedef {object} InboxItem
+ * @typedef {object} NotificationItem
  * @property {number} notification_id
  * @property {number} seq
  * @property {number} type
@@ -37,29 +37,29 @@ import { text } from "../shared/strings.js";
  * @property {string | null} read_at
  */
 
-const FETCH_TIMEOUT = 15_000; // milliseconds
-const PAGE = 500; // the server's most
-const UNAUTHENTICATED = 401;
+const FETCH_TIMEOUT_MS = 15_000;
+const PAGE_ITEMS = 500; // the server's maximum
+const HTTP_UNAUTHENTICATED = 401;
 
-/** Something did not work; the message is for people. */
-export class Failed extends Error {
+/** A request failed; the message is shown to the supervisor. */
+export class ApiError extends Error {
   /**
    * @param {string} message
-   * @param {number} [status] of HTTP; 0: no answer
+   * @param {number} [status] the HTTP status; 0: no answer
    */
   constructor(message, status = 0) {
     super(message);
     this.status = status;
   }
 
-  /** Whether it may work a little later. */
-  get passing() {
+  /** Whether the request may succeed later. */
+  get isTransient() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** Every method throws `Failed`. */
-export class Api {
+/** Every method throws `ApiError`. */
+export class SupervisionApi {
   /** @param {TokenSource} token */
   constructor(token) {
     this.#token = token;
@@ -71,58 +71,58 @@ export class Api {
    * @param {number} session
    * @returns {Promise<Session>}
    */
-  session(session) {
-    return this.#ask(`/sessions/${session}`);
+  getSession(session) {
+    return this.#request(`/sessions/${session}`);
   }
 
   /**
-   * What was said after `after`.
+   * Return the messages after a sequence number.
    *
    * @param {number} session
-   * @param {number} after a seq
-   * @returns {Promise<Line[]>}
+   * @param {number} after a sequence number
+   * @returns {Promise<ObservedMessage[]>}
    */
-  lines(session, after) {
-    return this.#all(`/sessions/${session}/messages`, after);
+  getMessages(session, after) {
+    return this.#getAllPages(`/sessions/${session}/messages`, after);
   }
 
   /**
-   * One's notifications after `after`, oldest first.
+   * Return the person's notifications after a sequence number, oldest first.
    *
-   * @param {number} after a seq
-   * @returns {Promise<InboxItem[]>}
+   * @param {number} after a sequence number
+   * @returns {Promise<NotificationItem[]>}
    */
-  inbox(after) {
-    return this.#all("/notifications", after);
+  getNotifications(after) {
+    return this.#getAllPages("/notifications", after);
   }
 
   /**
    * @param {number} notification
-   * @returns {Promise<InboxItem>}
+   * @returns {Promise<NotificationItem>}
    */
-  read(notification) {
-    return this.#ask(`/notifications/${notification}/read`, {});
+  markRead(notification) {
+    return this.#request(`/notifications/${notification}/read`, {});
   }
 
   /**
-   * Bring a supervisor in; for administrators. Returns the number of the record.
+   * Call a supervisor to a session, as an administrator. Return the number of the supervision record.
    *
    * @param {number} session
    * @param {string} supervisor
    * @returns {Promise<number>}
    */
   async callSupervisor(session, supervisor) {
-    return (await this.#ask(`/sessions/${session}/supervision`, { supervisor_id: supervisor })).record_id;
+    return (await this.#request(`/sessions/${session}/supervision`, { supervisor_id: supervisor })).record_id;
   }
 
   /**
    * @param {string} path
    * @param {number} after
    */
-  async #all(path, after) {
+  async #getAllPages(path, after) {
     const items = [];
     for (let next = after; ;) {
-      const page = await this.#ask(`${path}?after=${next}&limit=${PAGE}`);
+      const page = await this.#request(`${path}?after=${next}&limit=${PAGE_ITEMS}`);
       items.push(...page.items);
       if (page.next === null) {
         return items;
@@ -133,29 +133,29 @@ export class Api {
 
   /**
    * @param {string} path
-   * @param {object} [body] asks by POST
+   * @param {object} [body] sent by POST
    * @returns {Promise<any>}
    */
-  async #ask(path, body) {
+  async #request(path, body) {
     /** @type {Response} */
-    let answer;
+    let response;
     try {
       const token = await this.#token();
-      answer = await fetchWith(token, path, body);
-      if (answer.status === UNAUTHENTICATED) {
-        const other = await this.#token(token);
-        answer = other === token ? answer : await fetchWith(other, path, body);
+      response = await fetchWith(token, path, body);
+      if (response.status === HTTP_UNAUTHENTICATED) {
+        const newToken = await this.#token(token);
+        response = newToken === token ? response : await fetchWith(newToken, path, body);
       }
     } catch {
-      throw new Failed(text("failed_network"));
+      throw new ApiError(text("failed_network"));
     }
-    if (!answer.ok) {
-      const problem = await answer.json().catch(() => ({}));
-      const reason = problem.detail || problem.title || answer.status;
-      throw new Failed(text("failed", { reason }), answer.status);
+    if (!response.ok) {
+      const problem = await response.json().catch(() => ({}));
+      const reason = problem.detail || problem.title || response.status;
+      throw new ApiError(text("failed", { reason }), response.status);
     }
-    return answer.json().catch(() => {
-      throw new Failed(text("failed_network")); // cut in the middle
+    return response.json().catch(() => {
+      throw new ApiError(text("failed_network")); // the connection was lost during the answer
     });
   }
 }
@@ -170,6 +170,6 @@ function fetchWith(token, path, body) {
     method: body ? "POST" : "GET",
     headers: { Authorization: `Bearer ${token}` },
     body: body && JSON.stringify(body),
-    signal: AbortSignal.timeout(FETCH_TIMEOUT),
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   });
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The questions of the desk: closing a session, opening one by its number, and how attention is drawn.
+ * The dialogs of the page: close a session, open one by its number, and the settings.
  *
  * @module
  */
@@ -13,21 +13,22 @@ import { text } from "../shared/strings.js";
 /** @typedef {import("./signals.js").Signals} Signals */
 
 /**
- * Closing a pane leaves its record, which ends by itself when nobody comes back.
+ * Ask whether to close a pane. Closing leaves its record, which ends by itself if the supervisor does not
+ * return.
  *
  * @param {SessionPane} pane
- * @returns {Promise<boolean>} whether it is to be closed
+ * @returns {Promise<boolean>} whether to close it
  */
 export function askToClose(pane) {
   const { record, names } = pane;
-  if (!record || (!record.active && !record.unsent)) {
+  if (!record || (!record.isActive && !record.hasUnsent)) {
     return Promise.resolve(true);
   }
   const dialog = find("#close-dialog", HTMLDialogElement);
   find("#close-title").textContent = text("close_title", { ...names });
   find("#close-text").textContent = text("close_text", { name: names.consultant });
-  find("#close-unsent").hidden = !record.unsent;
-  find("#close-end").hidden = !record.active;
+  find("#close-unsent").hidden = !record.hasUnsent;
+  find("#close-end").hidden = !record.isActive;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -45,7 +46,7 @@ export function askToClose(pane) {
 }
 
 /** @param {(session: number) => void} open */
-export function prepareByNumber(open) {
+export function prepareOpenByNumber(open) {
   const form = find("#by-number", HTMLFormElement);
   const input = find("#number", HTMLInputElement);
   form.addEventListener("submit", (event) => {
@@ -58,9 +59,9 @@ export function prepareByNumber(open) {
 /**
  * @param {SignedIn} me
  * @param {Signals} signals
- * @param {() => boolean} unsent whether something is still on its way
+ * @param {() => boolean} hasUnsent whether a message is still being sent
  */
-export function prepareSettings(me, signals, unsent) {
+export function prepareSettings(me, signals, hasUnsent) {
   const dialog = find("#settings-dialog", HTMLDialogElement);
   const button = find("#settings-button");
   const sound = find("#set-sound", HTMLInputElement);
@@ -79,21 +80,21 @@ export function prepareSettings(me, signals, unsent) {
     show();
     dialog.showModal();
   });
-  sound.addEventListener("change", () => signals.set({ sound: sound.checked }));
+  sound.addEventListener("change", () => signals.update({ sound: sound.checked }));
   notifications.addEventListener("change", async () => {
     if (notifications.checked) {
-      await signals.allow();
+      await signals.requestPermission();
     } else {
-      signals.set({ notifications: false });
+      signals.update({ notifications: false });
     }
     show();
   });
-  find(".closes", HTMLElement, dialog).addEventListener("click", () => dialog.close());
+  find(".close-button", HTMLElement, dialog).addEventListener("click", () => dialog.close());
   find("#my-id").textContent = text("my_id", { id: me.id });
   signOut.hidden = !me.signOut;
   signOut.addEventListener("click", () => {
     const problem = find("#sign-out-problem");
-    if (unsent() && problem.textContent === "") {
+    if (hasUnsent() && problem.textContent === "") {
       problem.textContent = text("sign_out_unsent");
       return;
     }

@@ -5,84 +5,84 @@
  * @module
  */
 
-/** @typedef {import("../shared/following.js").NotifyFrame} NotifyFrame */
-/** @typedef {import("./api.js").InboxItem} InboxItem */
+/** @typedef {import("../shared/receive_only_sockets.js").NotifyFrame} NotifyFrame */
+/** @typedef {import("./api.js").NotificationItem} NotificationItem */
 
 /**
- * - `alert`: must not be overlooked, and stays on top until it is acknowledged
- * - `call`: somebody asks for supervision
- * - `appointment`: one was changed
+ * - `alert`: stays on top until it is acknowledged
+ * - `call`: a consultant asks for supervision
+ * - `appointment`: an appointment was changed
  * - `note`: all others
  *
- * @typedef {"alert" | "call" | "appointment" | "note"} Kind
+ * @typedef {"alert" | "call" | "appointment" | "note"} NoticeKind
  */
 
 /**
  * @typedef {object} Notice
  * @property {number} id
  * @property {number} seq
- * @property {Kind} kind
- * @property {string} msg what the server or the host wrote
- * @property {string} time the server's
- * @property {number} [session] to listen to
- * @property {number} [record] to talk in with the consultant
+ * @property {NoticeKind} kind
+ * @property {string} msg the text of the server or the host
+ * @property {string} time server time
+ * @property {number} [session] the session to observe
+ * @property {number} [record] the supervision record with the consultant
  * @property {string} [appointment]
  * @property {boolean} read
  * @property {string | null} readAt
  */
 
-const APPOINTMENT = 1;
-const CONVERSATION = 2;
+const TYPE_APPOINTMENT = 1;
+const TYPE_CONVERSATION = 2;
 
 /**
- * @param {NotifyFrame | InboxItem} told
- * @param {boolean} supervising for supervisors `sessionId` is a record; administrators have none
+ * @param {NotifyFrame | NotificationItem} notification
+ * @param {boolean} isSupervisor for supervisors `sessionId` is a record; administrators have no records
  * @returns {Notice}
  */
-export function noticeOf(told, supervising) {
-  const data = told.data ?? {};
-  const stored = "notification_id" in told;
-  const session = number(data.observeSessionId);
-  const record = supervising ? number(data.sessionId) : undefined;
-  const conversation = told.type === CONVERSATION && session !== undefined;
+export function toNotice(notification, isSupervisor) {
+  const data = notification.data ?? {};
+  const stored = "notification_id" in notification;
+  const session = parseNumber(data.observeSessionId);
+  const record = isSupervisor ? parseNumber(data.sessionId) : undefined;
+  const conversation = notification.type === TYPE_CONVERSATION && session !== undefined;
   return {
-    id: stored ? told.notification_id : told.id,
-    seq: told.seq,
-    kind: kindOf(told.type, data, conversation),
-    msg: told.msg,
-    time: told.time,
+    id: stored ? notification.notification_id : notification.id,
+    seq: notification.seq,
+    kind: toKind(notification.type, data, conversation),
+    msg: notification.msg,
+    time: notification.time,
     ...(conversation ? { session, record } : {}),
-    ...(told.type === APPOINTMENT ? { appointment: String(data.apointmentId ?? "") } : {}),
-    read: stored && told.read,
-    readAt: stored ? told.read_at : null,
+    ...(notification.type === TYPE_APPOINTMENT ? { appointment: String(data.apointmentId ?? "") } : {}),
+    read: stored && notification.read,
+    readAt: stored ? notification.read_at : null,
   };
 }
 
 export class Inbox {
   /**
-   * @param {(arrived: Notice[]) => void} changed `arrived`: those that are news. The server sends over the socket what
-   *   no window of this person has got yet; what the API has to tell the first time is old.
-   * @param {boolean} supervising not for an administrator
+   * @param {(arrived: Notice[]) => void} onChange `arrived` are new notices. The server sends over the socket
+   *   what no window of this person has received yet; what the first API answer contains is old.
+   * @param {boolean} isSupervisor false for an administrator
    */
-  constructor(changed, supervising) {
-    this.#changed = changed;
-    this.#supervising = supervising;
+  constructor(onChange, isSupervisor) {
+    this.#onChange = onChange;
+    this.#isSupervisor = isSupervisor;
   }
 
-  #changed;
-  #supervising;
+  #onChange;
+  #isSupervisor;
   /** @type {Map<number, Notice>} */
   #byId = new Map();
-  #last = 0;
-  #loaded = false;
+  #lastSeq = 0;
+  #isLoaded = false;
 
-  /** Whether what was there before has been told. */
-  get loaded() {
-    return this.#loaded;
+  /** Whether earlier notices were loaded. */
+  get isLoaded() {
+    return this.#isLoaded;
   }
 
   /**
-   * Everything, as it is shown: first the alerts that nobody has acknowledged, then by age; the newest first.
+   * All notices in display order: unacknowledged alerts, then the others; each newest first.
    *
    * @returns {Notice[]}
    */
@@ -91,7 +91,7 @@ export class Inbox {
     return [...this.#byId.values()].sort((one, other) => first(other) - first(one) || other.seq - one.seq);
   }
 
-  /** The alerts that nobody has acknowledged. */
+  /** The unacknowledged alerts. */
   get alerts() {
     return this.notices.filter(isOpenAlert);
   }
@@ -100,10 +100,13 @@ export class Inbox {
     return this.notices.filter((notice) => !notice.read);
   }
 
-  /** After which number to ask, to learn what is new and what was read meanwhile. */
-  get after() {
+  /**
+   * The sequence number after which to request notifications, to learn which are new and which were read
+   * meanwhile.
+   */
+  get resumeSeq() {
     const unread = this.unread.map((notice) => notice.seq - 1);
-    return Math.min(this.#last, ...unread);
+    return Math.min(this.#lastSeq, ...unread);
   }
 
   /** @param {number} id */
@@ -112,63 +115,63 @@ export class Inbox {
   }
 
   /**
-   * The record in which one talks with the consultant of a session, as far as any notification says.
+   * The latest supervision record of a session, as far as it is known from notices; 0 if none is.
    *
    * @param {number} session
    */
-  recordOf(session) {
+  latestRecordOf(session) {
     return this.notices
       .filter((notice) => notice.session === session && notice.record !== undefined)
       .reduce((latest, notice) => Math.max(latest, notice.record ?? 0), 0);
   }
 
-  /** By the socket. @param {NotifyFrame} frame */
-  told(frame) {
-    const notice = noticeOf(frame, this.#supervising);
+  /** Add a notification from the socket. @param {NotifyFrame} frame */
+  addFrame(frame) {
+    const notice = toNotice(frame, this.#isSupervisor);
     if (!this.#byId.has(notice.id)) {
       this.#add(notice);
-      this.#changed([notice]);
+      this.#onChange([notice]);
     }
   }
 
-  /** By the API. @param {InboxItem[]} items */
-  take(items) {
+  /** Add notifications from the API. @param {NotificationItem[]} items */
+  addItems(items) {
     const arrived = [];
     for (const item of items) {
-      const notice = noticeOf(item, this.#supervising);
+      const notice = toNotice(item, this.#isSupervisor);
       const known = this.#byId.get(notice.id);
       if (known) {
-        known.read ||= notice.read; // an answer may be older than what is known
+        known.read ||= notice.read; // an answer may be older than the known state
         known.readAt ??= notice.readAt;
       } else {
         this.#add(notice);
         arrived.push(notice);
       }
     }
-    const before = this.#loaded;
-    this.#loaded = true;
-    this.#changed(before ? arrived.filter((notice) => !notice.read) : []);
+    const wasLoaded = this.#isLoaded;
+    this.#isLoaded = true;
+    this.#onChange(wasLoaded ? arrived.filter((notice) => !notice.read) : []);
   }
 
   /**
-   * It was read, here or elsewhere.
+   * Mark a notice as read, in this window or another one.
    *
    * @param {number} id
-   * @param {string | null} at the server's time
+   * @param {string | null} at server time
    */
   markRead(id, at) {
     const notice = this.#byId.get(id);
     if (notice) {
       notice.read = true;
       notice.readAt ??= at;
-      this.#changed([]);
+      this.#onChange([]);
     }
   }
 
   /** @param {Notice} notice */
   #add(notice) {
     this.#byId.set(notice.id, notice);
-    this.#last = Math.max(this.#last, notice.seq);
+    this.#lastSeq = Math.max(this.#lastSeq, notice.seq);
   }
 }
 
@@ -181,20 +184,20 @@ export function isOpenAlert(notice) {
  * @param {number} type
  * @param {Record<string, unknown>} data
  * @param {boolean} conversation
- * @returns {Kind}
+ * @returns {NoticeKind}
  */
-function kindOf(type, data, conversation) {
+function toKind(type, data, conversation) {
   if (data.alert === true) {
     return "alert";
   }
-  return conversation ? "call" : type === APPOINTMENT ? "appointment" : "note";
+  return conversation ? "call" : type === TYPE_APPOINTMENT ? "appointment" : "note";
 }
 
 /**
- * Hosts may write numbers as texts.
+ * Parse a number, which hosts may write as a string.
  *
  * @param {unknown} value
  */
-function number(value) {
+function parseNumber(value) {
   return /^\d{1,15}$/.test(String(value ?? "")) ? Number(value) : undefined;
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The list of what is on the desk, with what nobody has seen of it: tabs, on a telephone.
+ * The list of open sessions with their unread counts; on a phone, tabs.
  *
  * @module
  */
@@ -8,72 +8,70 @@
 import { find, icon, make } from "../shared/elements.js";
 import { text } from "../shared/strings.js";
 
-/** @typedef {import("./desk.js").Desk} Desk */
+/** @typedef {import("./pane_layout.js").PaneLayout} PaneLayout */
 /** @typedef {import("./inbox.js").Notice} Notice */
 /** @typedef {import("./pane.js").SessionPane} SessionPane */
 
 /** @typedef {{ item: HTMLLIElement, button: HTMLButtonElement, shown: string }} Row */
 
 export class Overview {
-  /**
-   * @param {(pane: SessionPane | undefined) => void} choose undefined: the inbox
-   */
-  constructor(choose) {
-    this.#choose = choose;
-    find("#to-inbox").addEventListener("click", () => choose(undefined));
+  /** @param {(pane: SessionPane | undefined) => void} onChoose undefined: the inbox */
+  constructor(onChoose) {
+    this.#onChoose = onChoose;
+    find("#to-inbox").addEventListener("click", () => onChoose(undefined));
   }
 
-  #choose;
-  #list = find("#watching-rows");
-  #nothing = find("#watching-none");
+  #onChoose;
+  #list = find("#session-rows");
+  #emptyText = find("#sessions-empty");
   #inbox = find("#to-inbox");
   /** @type {Map<SessionPane, Row>} */
   #rows = new Map();
 
   /**
-   * @param {Desk} desk
+   * @param {PaneLayout} layout
    * @param {Notice[]} alerts
-   * @param {number} unread in the inbox
+   * @param {number} unread the number of unread notices
    */
-  show(desk, alerts, unread) {
+  show(layout, alerts, unread) {
     for (const [pane, row] of this.#rows) {
-      if (!desk.panes.includes(pane)) {
+      if (!layout.panes.includes(pane)) {
         row.item.remove();
         this.#rows.delete(pane);
       }
     }
     let before = this.#list.firstElementChild;
-    for (const pane of desk.panes) {
-      const row = this.#row(pane);
+    for (const pane of layout.panes) {
+      const row = this.#rowOf(pane);
       if (row.item === before) {
         before = before.nextElementSibling;
       } else {
         this.#list.insertBefore(row.item, before);
       }
-      const alerted = alerts.some((notice) => notice.session === pane.session);
-      this.#fill(row, pane, alerted);
-      const current = String(desk.current === pane);
+      const hasAlert = alerts.some((notice) => notice.session === pane.session);
+      this.#fillRow(row, pane, hasAlert);
+      const current = String(layout.current === pane);
       if (row.button.getAttribute("aria-current") !== current) {
         row.button.setAttribute("aria-current", current);
-        if (desk.current === pane) {
+        if (layout.current === pane) {
           row.button.scrollIntoView({ inline: "center", block: "nearest" });
         }
       }
     }
-    this.#nothing.hidden = desk.panes.length > 0;
-    this.#inbox.setAttribute("aria-current", String(desk.current === undefined));
+    this.#emptyText.hidden = layout.panes.length > 0;
+    this.#inbox.setAttribute("aria-current", String(layout.current === undefined));
     const count = make("span", "count", String(unread));
     this.#inbox.replaceChildren(icon("note"), make("span", "", text("inbox")), ...(unread ? [count] : []));
-    this.#inbox.classList.toggle("alerted", alerts.length > 0);
+    this.#inbox.classList.toggle("has-alert", alerts.length > 0);
   }
 
   /** @param {SessionPane} pane */
-  #row(pane) {
+  #rowOf(pane) {
     let row = this.#rows.get(pane);
     if (!row) {
-      const button = make("button", "watching-row");
+      const button = make("button", "session-row");
       button.type = "button";
-      button.addEventListener("click", () => this.#choose(pane));
+      button.addEventListener("click", () => this.#onChoose(pane));
       row = { item: make("li", "", button), button, shown: "" };
       this.#rows.set(pane, row);
     }
@@ -83,37 +81,41 @@ export class Overview {
   /**
    * @param {Row} row
    * @param {SessionPane} pane
-   * @param {boolean} alerted
+   * @param {boolean} hasAlert
    */
-  #fill(row, pane, alerted) {
+  #fillRow(row, pane, hasAlert) {
     const { visitor, consultant } = pane.names;
-    const { lines, record } = pane.unread;
+    const { messages, record } = pane.unread;
     const marks = [];
-    if (alerted) {
-      marks.push(make("span", "mark-alert", icon("alert"), make("span", "hidden", text("alert_open"))));
+    if (hasAlert) {
+      marks.push(
+        make("span", "mark-alert", icon("alert"), make("span", "visually-hidden", text("alert_open"))),
+      );
     }
     if (record) {
-      marks.push(counted("count", record, text("unread_record", { count: record, name: consultant })));
+      marks.push(makeCount("count", record, text("unread_record", { count: record, name: consultant })));
     }
-    if (lines) {
-      marks.push(counted("count lines-count", lines, text("unread_lines", { count: lines })));
+    if (messages) {
+      marks.push(makeCount("count messages-count", messages, text("unread_lines", { count: messages })));
     }
-    const state = pane.over ? text("state_over") : pane.aside ? text("is_aside") : "";
-    const name = pane.known ? `${visitor} · ${consultant}` : text("session_number", { number: pane.session });
-    const words = make("span", "row-words", make("span", "row-name", name));
+    const state = pane.isOver ? text("state_over") : pane.minimized ? text("is_minimized") : "";
+    const name = pane.namesKnown
+      ? `${visitor} · ${consultant}`
+      : text("session_number", { number: pane.session });
+    const words = make("span", "row-text", make("span", "row-name", name));
     if (state) {
       words.append(make("span", "row-state", state));
     }
     const content = make("span", "", words, make("span", "row-marks", ...marks));
     content.className = "row-content";
-    const shown = `${content.textContent} ${alerted}`;
+    const shown = `${content.textContent} ${hasAlert}`;
     if (shown !== row.shown) {
       row.button.replaceChildren(content);
       row.shown = shown;
     }
-    row.button.classList.toggle("aside", pane.aside);
-    row.button.classList.toggle("over", pane.over);
-    row.button.classList.toggle("alerted", alerted);
+    row.button.classList.toggle("minimized", pane.minimized);
+    row.button.classList.toggle("is-ended", pane.isOver);
+    row.button.classList.toggle("has-alert", hasAlert);
   }
 }
 
@@ -122,8 +124,8 @@ export class Overview {
  * @param {number} count
  * @param {string} words
  */
-function counted(className, count, words) {
-  const mark = make("span", className, String(count), make("span", "hidden", ` ${words}`));
+function makeCount(className, count, words) {
+  const mark = make("span", className, String(count), make("span", "visually-hidden", ` ${words}`));
   mark.title = words;
   return mark;
 }

@@ -1,154 +1,162 @@
 // @ts-check
 /**
- * A session on the desk: what visitor and consultant say, and below it the record with the consultant.
+ * A pane with one session: the messages of client and consultant, and below them the supervision record.
  *
- * Events: `changed` (something that the desk keeps or shows elsewhere), `close`, `aside`, `pin`, `move` with -1 or 1,
- * `acknowledge` with the id of an alert.
+ * Events: `changed` (a stored property, or one that is shown elsewhere), `close`, `minimize`, `pin`, `move`
+ * with -1 or 1, `acknowledge` with the id of an alert.
  *
  * @module
  */
 
 import { icon, make } from "../shared/elements.js";
 import { language, text } from "../shared/strings.js";
-import { parseTime, sameDay, Times } from "../shared/time.js";
-import { PaneHead } from "./head.js";
+import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
+import { PaneHeader } from "./pane_header.js";
 import { RecordChat } from "./record.js";
-import { namesOf } from "./sessions.js";
+import { namesOf } from "./session_names.js";
 import { SessionTranscript } from "./transcript.js";
-import { Watched } from "./watched.js";
-import { withoutRecord } from "./without.js";
+import { ObservedSession } from "./observed_session.js";
+import { makeMissingRecord } from "./missing_record.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
-/** @typedef {import("../shared/following.js").Line} Line */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
+/** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
-/** @typedef {import("./api.js").Api} Api */
+/** @typedef {import("./api.js").SupervisionApi} SupervisionApi */
 /** @typedef {import("./api.js").Session} Session */
 /** @typedef {import("./inbox.js").Notice} Notice */
-/** @typedef {import("./sessions.js").Sessions} Sessions */
+/** @typedef {import("./session_names.js").SessionNames} SessionNames */
 
 /**
- * What is kept of a pane over a reload: numbers, never texts.
+ * What the tab stores of a pane for a reload: numbers, never texts.
  *
- * @typedef {object} Place
+ * @typedef {object} StoredPane
  * @property {number} session
  * @property {number} record 0: none
  * @property {boolean} pinned
- * @property {boolean} aside
+ * @property {boolean} aside whether it is minimized
  * @property {boolean} folded
- * @property {number | null} seen the last line that was on the screen; null: nothing was told yet
+ * @property {number | null} seen the last sequence number that was on the screen; null: no message was loaded
+ *   yet
  */
 
-/** @typedef {{ me: SignedIn, api: Api, sessions: Sessions }} Context */
+/** @typedef {{ me: SignedIn, api: SupervisionApi, names: SessionNames }} PaneContext */
 
-/** How many lines of the two, and how many messages of the consultant, nobody has seen. @typedef {{ lines: number, record: number }} Unread */
+/**
+ * The number of unseen messages of the session, and of the consultant in the record.
+ *
+ * @typedef {{ messages: number, record: number }} Unread
+ */
 
-const OVER = new Set([1000, 4409]);
+const ENDED_CLOSE_CODES = new Set([1000, 4409]);
 /** @type {Record<number, string>} */
-const REFUSED = { 4403: "refused_forbidden", 4404: "refused_missing" };
+const REFUSAL_TEXT_KEYS = { 4403: "refused_forbidden", 4404: "refused_missing" };
 
 export class SessionPane extends EventTarget {
   /**
-   * @param {Place} place
-   * @param {Context} context
+   * @param {StoredPane} stored
+   * @param {PaneContext} context
    */
-  constructor(place, context) {
+  constructor(stored, context) {
     super();
     this.#context = context;
-    this.session = place.session;
-    this.pinned = place.pinned;
-    this.aside = place.aside;
-    this.#folded = place.folded;
-    this.#seen = place.seen;
-    this.head = new PaneHead(place.session, {
-      close: () => this.#tell("close"),
-      aside: () => this.#tell("aside"),
-      move: (by) => this.#tell("move", by),
-      pin: () => this.#tell("pin"),
+    this.session = stored.session;
+    this.pinned = stored.pinned;
+    this.minimized = stored.aside;
+    this.#folded = stored.folded;
+    this.#seenSeq = stored.seen;
+    this.header = new PaneHeader(stored.session, {
+      close: () => this.#emit("close"),
+      minimize: () => this.#emit("minimize"),
+      move: (by) => this.#emit("move", by),
+      pin: () => this.#emit("pin"),
       end: () => this.record?.end(),
     });
-    this.#watched = new Watched(place.session, context.me.token, context.api, {
-      standing: (standing) => this.#standing(standing),
-      session: (session) => this.#know(session),
-      presence: (present) => this.head.presence(present),
-      ended: () => this.#end(),
-      lines: (lines, news) => this.#lines(lines, news),
-      loaded: (readable) => (this.#transcript.readable = readable),
+    this.#observed = new ObservedSession(stored.session, context.me.token, context.api, {
+      onStatus: (status) => this.#onStatus(status),
+      onSession: (session) => this.#onSession(session),
+      onPresence: (present) => this.header.showPresence(present),
+      onEnd: () => this.#onEnd(),
+      onMessages: (messages, isNew) => this.#onMessages(messages, isNew),
+      onLoaded: (isReadable) => (this.#transcript.isReadable = isReadable),
     });
-    this.element.id = `session-${place.session}`;
-    this.element.setAttribute("aria-labelledby", this.head.titleId);
+    this.element.id = `session-${stored.session}`;
+    this.element.setAttribute("aria-labelledby", this.header.titleId);
     this.#alerts.setAttribute("role", "group");
     this.#alerts.setAttribute("aria-label", text("alerts_here"));
-    this.#stage.append(this.#transcript, this.#lower);
-    this.element.append(this.head.element, this.#alerts, this.#stage);
+    this.#body.append(this.#transcript, this.#recordArea);
+    this.element.append(this.header.element, this.#alerts, this.#body);
     this.element.addEventListener("folded", () => {
       this.#folded = this.record?.folded ?? false;
-      this.#tell("changed");
+      this.#emit("changed");
     });
-    const known = context.sessions.names(place.session);
+    const known = context.names.get(stored.session);
     this.names = known ?? { visitor: text("role_user"), consultant: text("role_consultant") };
-    this.known = known !== null;
+    this.namesKnown = known !== null;
     this.#showNames();
     this.record = undefined;
-    this.#setRecord(place.record);
+    this.#setRecord(stored.record);
   }
 
   #context;
   element = make("section", "pane");
   #alerts = make("div", "pane-alerts");
-  #stage = make("div", "pane-stage");
+  #body = make("div", "pane-body");
   #transcript = new SessionTranscript();
-  #lower = make("div", "pane-lower");
-  #watched;
+  #recordArea = make("div", "pane-record");
+  #observed;
   /** @type {RecordChat | undefined} */
   record;
   #folded;
   #started = false;
-  #shown = false;
-  #seen;
-  #last = 0;
+  #visible = false;
+  #seenSeq;
+  #lastSeq = 0;
   /** @type {Session | undefined} */
   #session;
 
-  /** @returns {Place} */
-  get place() {
-    const { session, pinned, aside } = this;
-    const seen = this.#seen;
+  /** @returns {StoredPane} */
+  get stored() {
+    const { session, pinned, minimized: aside } = this;
+    const seen = this.#seenSeq;
     return { session, record: this.record?.record ?? 0, pinned, aside, folded: this.#folded, seen };
   }
 
   /** @returns {Unread} */
   get unread() {
-    return { lines: Math.max(0, this.#last - (this.#seen ?? this.#last)), record: this.record?.unread ?? 0 };
+    return {
+      messages: Math.max(0, this.#lastSeq - (this.#seenSeq ?? this.#lastSeq)),
+      record: this.record?.unread ?? 0,
+    };
   }
 
-  /** Whether it is on the screen, and somebody is in front of it. */
-  set shown(/** @type {boolean} */ shown) {
-    this.#shown = shown;
+  /** Whether the pane is on the screen of a visible page. */
+  set visible(/** @type {boolean} */ visible) {
+    this.#visible = visible;
     if (this.record) {
-      this.record.shown = shown;
+      this.record.visible = visible;
     }
-    if (shown && this.unread.lines) {
-      this.#seen = this.#last;
-      this.#tell("changed");
+    if (visible && this.unread.messages) {
+      this.#seenSeq = this.#lastSeq;
+      this.#emit("changed");
     }
   }
 
-  /** The alerts of this session that nobody has acknowledged. @param {Notice[]} alerts */
+  /** The unacknowledged alerts of this session. @param {Notice[]} alerts */
   set alerts(alerts) {
-    const times = new Times(language);
+    const times = new TimeFormatter(language);
     const ids = alerts.map((notice) => notice.id).join();
     if (this.#alerts.dataset.ids === ids) {
-      return; // whoever is about to click finds the button where it was
+      return; // keep the button in place for a click
     }
     this.#alerts.dataset.ids = ids;
     this.#alerts.replaceChildren(
       ...alerts.map((notice) => {
-        const button = make("button", "plain-button", text("acknowledge"));
+        const button = make("button", "secondary-button", text("acknowledge"));
         button.type = "button";
-        button.addEventListener("click", () => this.#tell("acknowledge", notice.id));
+        button.addEventListener("click", () => this.#emit("acknowledge", notice.id));
         const words = make(
           "span",
-          "pane-alert-words",
+          "pane-alert-text",
           text("alert_at", { time: times.clock(parseTime(notice.time)) }),
         );
         return make("div", "pane-alert", icon("alert"), words, button);
@@ -156,33 +164,33 @@ export class SessionPane extends EventTarget {
     );
   }
 
-  /** To be called when the element is in the page. */
+  /** Connect; to be called when the element is in the page. */
   start() {
     this.#started = true;
-    this.#watched.start();
+    this.#observed.start();
     this.record?.start();
   }
 
   stop() {
-    this.#watched.stop();
+    this.#observed.stop();
     this.record?.stop();
   }
 
   retry() {
-    this.#watched.retry();
+    this.#observed.retry();
     this.record?.retry();
   }
 
-  /** A record of which one has learned: of several, the latest counts. @param {number} record */
-  learnRecord(record) {
+  /** Use a record if it is newer: of several records, the latest counts. @param {number} record */
+  setNewerRecord(record) {
     if (record > (this.record?.record ?? 0)) {
       this.#setRecord(record);
-      this.#tell("changed");
+      this.#emit("changed");
     }
   }
 
   focus() {
-    this.head.focus();
+    this.header.focus();
   }
 
   /** @param {number} record 0: none */
@@ -190,43 +198,43 @@ export class SessionPane extends EventTarget {
     this.record?.stop();
     if (record === 0) {
       this.record = undefined;
-      this.#lower.replaceChildren(withoutRecord(this.session, this.#context));
+      this.#recordArea.replaceChildren(makeMissingRecord(this.session, this.#context));
       return;
     }
     const chat = new RecordChat(record, this.#context.me.token, this.#folded);
     this.record = chat;
     chat.names = this.names;
-    chat.shown = this.#shown;
-    chat.addEventListener("changed", () => this.#tell("changed"));
-    this.#lower.replaceChildren(chat.element);
+    chat.visible = this.#visible;
+    chat.addEventListener("changed", () => this.#emit("changed"));
+    this.#recordArea.replaceChildren(chat.element);
     if (this.#started) {
       chat.start();
     }
   }
 
-  // --- what the session tells ---
+  // --- events of the session ---
 
   /** @param {Session} session */
-  #know(session) {
+  #onSession(session) {
     this.#session = session;
-    this.#context.sessions.know(session);
+    this.#context.names.update(session);
     this.names = namesOf(session);
-    this.known = true;
+    this.namesKnown = true;
     const since = parseTime(session.started ?? session.created);
-    const times = new Times(language);
+    const times = new TimeFormatter(language);
     const clock = times.clock(since);
     const time = sameDay(since, new Date()) ? clock : `${times.day(since)} ${clock}`;
-    this.head.since = text(session.started ? "since" : "since_opened", { time });
+    this.header.since = text(session.started ? "since" : "since_opened", { time });
     if (session.ended) {
       const words = session.state === "cancelled" ? "session_cancelled_at" : "session_ended_at";
-      this.#transcript.end(text(words, { time: times.clock(parseTime(session.ended)) }));
+      this.#transcript.showEnd(text(words, { time: times.clock(parseTime(session.ended)) }));
     }
     this.#showNames();
-    this.#tell("changed");
+    this.#emit("changed");
   }
 
   #showNames() {
-    this.head.names = this.names;
+    this.header.names = this.names;
     this.#transcript.names = this.names;
     if (this.record) {
       this.record.names = this.names;
@@ -234,48 +242,48 @@ export class SessionPane extends EventTarget {
   }
 
   /**
-   * @param {Line[]} lines
-   * @param {boolean} news
+   * @param {ObservedMessage[]} messages
+   * @param {boolean} isNew
    */
-  #lines(lines, news) {
-    this.#transcript.add(lines, news);
-    const last = lines[lines.length - 1].seq;
-    this.#seen ??= news ? lines[0].seq - 1 : last; // what was said before one came is not unread
-    this.#last = Math.max(this.#last, last);
-    if (this.#shown) {
-      this.#seen = this.#last;
+  #onMessages(messages, isNew) {
+    this.#transcript.add(messages, isNew);
+    const last = messages[messages.length - 1].seq;
+    this.#seenSeq ??= isNew ? messages[0].seq - 1 : last; // earlier messages do not count as unread
+    this.#lastSeq = Math.max(this.#lastSeq, last);
+    if (this.#visible) {
+      this.#seenSeq = this.#lastSeq;
     }
-    this.#tell("changed");
+    this.#emit("changed");
   }
 
-  #end() {
-    this.element.classList.add("over");
-    this.head.state("over", text("state_over"));
-    this.head.presence(null);
+  #onEnd() {
+    this.element.classList.add("is-ended");
+    this.header.showState("ended", text("state_over"));
+    this.header.showPresence(null);
     if (!this.#session?.ended) {
-      this.#transcript.end(text("session_ended"));
+      this.#transcript.showEnd(text("session_ended"));
     }
-    this.#tell("changed");
+    this.#emit("changed");
   }
 
-  /** Whether the session is over, or may not be listened to. */
-  over = false;
+  /** Whether the session has ended, or must not be observed. */
+  isOver = false;
 
-  /** @param {Standing} standing */
-  #standing(standing) {
-    if (standing.state === "open") {
-      this.head.state("live", text("state_live"));
-    } else if (standing.state !== "closed") {
-      this.head.state("cut", text(standing.before ? "state_cut" : "connecting"));
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    if (status.state === "open") {
+      this.header.showState("live", text("state_live"));
+    } else if (status.state !== "closed") {
+      this.header.showState("cut", text(status.wasOpen ? "state_cut" : "connecting"));
     } else {
-      this.over = true;
-      if (!OVER.has(standing.code ?? 0)) {
-        const reason = standing.reason || String(standing.code);
-        const key = REFUSED[standing.code ?? 0];
-        this.head.state("refused", text("state_refused"));
-        this.head.presence(null);
-        this.#transcript.refuse(key ? text(key) : text("closed_text", { reason }));
-        this.#lower.hidden = this.record === undefined;
+      this.isOver = true;
+      if (!ENDED_CLOSE_CODES.has(status.code ?? 0)) {
+        const reason = status.reason || String(status.code);
+        const key = REFUSAL_TEXT_KEYS[status.code ?? 0];
+        this.header.showState("refused", text("state_refused"));
+        this.header.showPresence(null);
+        this.#transcript.showRefusal(key ? text(key) : text("closed_text", { reason }));
+        this.#recordArea.hidden = this.record === undefined;
       }
     }
   }
@@ -284,7 +292,7 @@ export class SessionPane extends EventTarget {
    * @param {string} event
    * @param {unknown} [detail]
    */
-  #tell(event, detail) {
+  #emit(event, detail) {
     this.dispatchEvent(new CustomEvent(event, { detail }));
   }
 }

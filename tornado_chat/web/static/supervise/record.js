@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The supervision record: what supervisor and consultant say to each other. The visitor sees nothing of it.
+ * The supervision record: the chat of supervisor and consultant. The client does not see it.
  *
- * Events: `changed`, when there is more or less unread, when both have met, and at the end.
+ * Events: `changed`, when the unread count changes, when both participants have met, and at the end.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { ChatComposer } from "../shared/composer.js";
 import { icon, make } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
 import { Outbox } from "../shared/outbox.js";
-import { joiner, text } from "../shared/strings.js";
-import { Talking } from "../shared/talking.js";
+import { joinedParticipant, text } from "../shared/strings.js";
+import { ConversationView } from "../shared/conversation_view.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
 
-const OVER = new Set([1000, 4000, 4409]);
+const ENDED_CLOSE_CODES = new Set([1000, 4000, 4409]);
 
 export class RecordChat extends EventTarget {
   /**
@@ -32,67 +32,67 @@ export class RecordChat extends EventTarget {
     const key = `supervise:${record}`;
     this.#outbox = new Outbox(`${key}:unsent`);
     this.#build(folded);
-    this.#talking = new Talking(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
-      say: (said) => this.#socket.say(said),
-      sayAgain: (id) => this.#socket.sayAgain(id),
-      older: () => this.#socket.older(),
-      typing: (typing) => this.#socket.typing(typing),
-      read: (seq) => this.#read(seq),
+    this.#view = new ConversationView(this.#messages, this.#composer, this.#outbox, `${key}:draft`, {
+      send: (message) => this.#socket.send(message),
+      resend: (id) => this.#socket.resend(id),
+      loadOlder: () => this.#socket.loadOlder(),
+      sendTyping: (typing) => this.#socket.sendTyping(typing),
+      markRead: (seq) => this.#markRead(seq),
     });
-    const room = { token, session: record, type: /** @type {const} */ (1), consultant: false };
+    const room = { token, session: record, type: /** @type {const} */ (1), isConsultant: false };
     this.#socket = new ChatSocket(room, this.#outbox, {
-      ...this.#talking,
-      standing: (standing) => this.#standing(standing),
-      message: (said) => {
-        this.#talking.message(said);
-        if (!said.own) {
-          this.#heard(said.seq);
+      ...this.#view,
+      onStatus: (status) => this.#onStatus(status),
+      onMessage: (message) => {
+        this.#view.onMessage(message);
+        if (!message.own) {
+          this.#countUnread(message.seq);
         }
       },
-      past: (past, more) => {
-        this.#talking.past(past, more);
-        past.filter((said) => !said.own).forEach((said) => this.#heard(said.seq));
+      onHistory: (messages, hasOlder) => {
+        this.#view.onHistory(messages, hasOlder);
+        messages.filter((message) => !message.own).forEach((message) => this.#countUnread(message.seq));
       },
-      system: (msg, time) => {
-        if (joiner(msg)?.role === "consultant") {
+      onSystemMessage: (msg, time) => {
+        if (joinedParticipant(msg)?.role === "consultant") {
           this.#messages.addSystem(msg, time);
         }
       },
-      read: (seq, role) => (role === "consultant" ? this.#talking.read(seq) : this.#seen(seq)),
-      presence: (present) => this.#present(present.consultant),
+      onRead: (seq, role) => (role === "consultant" ? this.#view.onRead(seq) : this.#setReadSeq(seq)),
+      onPresence: (present) => this.#showPresence(present.consultant),
     });
   }
 
   element = make("section", "record");
   #outbox;
-  /** @type {Talking} */
-  #talking;
+  /** @type {ConversationView} */
+  #view;
   /** @type {ChatSocket} */
   #socket;
   #messages = new ChatMessages();
   #composer = new ChatComposer();
-  #bar = make("button", "record-bar");
+  #foldButton = make("button", "record-bar");
   #body = make("div", "record-body");
   #title = make("span", "record-title");
   #hint = make("span", "record-hint");
   #presence = make("span", "record-presence");
-  #count = make("span", "count");
-  #over = make("p", "record-over");
+  #unreadCount = make("span", "count");
+  #endText = make("p", "record-end");
   #name = "";
-  #met = false;
-  /** Numbers of the consultant's messages that were not on the screen yet. @type {Set<number>} */
+  #bothMet = false;
+  /** Sequence numbers of the consultant's messages that were not on the screen yet. @type {Set<number>} */
   #unread = new Set();
-  #seenUpTo = 0;
-  #shown = true;
-  /** Whether the record can still be written in. */
-  open = true;
+  #readSeq = 0;
+  #visible = true;
+  /** Whether messages can still be written. */
+  isWritable = true;
 
-  /** Whether both were there, and it is not over. */
-  get active() {
-    return this.open && this.#met;
+  /** Whether both participants have been present, and the record has not ended. */
+  get isActive() {
+    return this.isWritable && this.#bothMet;
   }
 
-  get unsent() {
+  get hasUnsent() {
     return this.#outbox.entries.length > 0;
   }
 
@@ -107,18 +107,18 @@ export class RecordChat extends EventTarget {
   set folded(folded) {
     this.#body.hidden = folded;
     this.element.classList.toggle("folded", folded);
-    this.#bar.setAttribute("aria-expanded", String(!folded));
-    this.#watch();
+    this.#foldButton.setAttribute("aria-expanded", String(!folded));
+    this.#updateVisible();
   }
 
-  /** Whether the pane is on the screen: what nobody sees was not read. */
-  set shown(/** @type {boolean} */ shown) {
-    this.#shown = shown;
-    this.#watch();
+  /** Whether the pane is on the screen: messages in a hidden list do not count as read. */
+  set visible(/** @type {boolean} */ visible) {
+    this.#visible = visible;
+    this.#updateVisible();
   }
 
   /**
-   * How the two are called.
+   * The names of the participants of the session.
    *
    * @param {{ visitor: string, consultant: string }} names
    */
@@ -129,10 +129,10 @@ export class RecordChat extends EventTarget {
     this.element.setAttribute("aria-label", text("record_with", { name: consultant }));
     this.#messages.otherName = consultant;
     this.#composer.label = text("record_write", { name: consultant });
-    this.#over.textContent = text("record_over", { name: consultant });
+    this.#endText.textContent = text("record_over", { name: consultant });
   }
 
-  /** To be called when the element is in the page. */
+  /** Connect; to be called when the element is in the page. */
   start() {
     this.#socket.start();
   }
@@ -141,12 +141,12 @@ export class RecordChat extends EventTarget {
     this.#socket.retry();
   }
 
-  /** Leave; the record waits some minutes for whoever comes back. */
+  /** Disconnect; the record waits some minutes for the supervisor's return (leave grace). */
   stop() {
     this.#socket.stop();
   }
 
-  /** End it for both. */
+  /** End the record for both participants. */
   end() {
     this.#socket.end();
   }
@@ -158,72 +158,75 @@ export class RecordChat extends EventTarget {
 
   /** @param {boolean} folded */
   #build(folded) {
-    this.#bar.type = "button";
-    this.#bar.append(
+    this.#foldButton.type = "button";
+    this.#foldButton.append(
       icon("lock"),
       make(
         "span",
-        "record-words",
+        "record-heading",
         this.#title,
         make("span", "record-meta", this.#presence, " · ", this.#hint),
       ),
-      this.#count,
+      this.#unreadCount,
       icon("fold"),
     );
-    this.#bar.addEventListener("click", () => {
+    this.#foldButton.addEventListener("click", () => {
       this.folded = !this.folded;
       this.element.dispatchEvent(new CustomEvent("folded", { bubbles: true }));
     });
-    this.#messages.emptyTexts = ["record_empty_title", "record_empty_text"];
-    this.#over.hidden = true;
-    this.#body.append(this.#messages, this.#composer, this.#over);
-    this.element.append(this.#bar, this.#body);
-    this.#count.hidden = true;
+    this.#messages.emptyTextKeys = ["record_empty_title", "record_empty_text"];
+    this.#endText.hidden = true;
+    this.#body.append(this.#messages, this.#composer, this.#endText);
+    this.element.append(this.#foldButton, this.#body);
+    this.#unreadCount.hidden = true;
     this.folded = folded;
-    this.#present(undefined);
+    this.#showPresence(undefined);
   }
 
-  #watch() {
-    this.#messages.watched = this.#shown && !this.folded;
+  #updateVisible() {
+    this.#messages.visible = this.#visible && !this.folded;
   }
 
   // --- read and unread ---
 
-  /** @param {number} seq of the consultant's */
-  #heard(seq) {
-    if (seq > this.#seenUpTo) {
+  /** @param {number} seq the sequence number of a message of the consultant */
+  #countUnread(seq) {
+    if (seq > this.#readSeq) {
       this.#unread.add(seq);
       this.#showUnread();
     }
   }
 
   /** @param {number} seq */
-  #read(seq) {
-    this.#socket.read(seq);
-    this.#seen(seq);
+  #markRead(seq) {
+    this.#socket.markRead(seq);
+    this.#setReadSeq(seq);
   }
 
-  /** Up to here it was seen, in whichever window. @param {number} seq */
-  #seen(seq) {
-    this.#seenUpTo = Math.max(this.#seenUpTo, seq);
+  /** Everything up to `seq` was seen, in any window. @param {number} seq */
+  #setReadSeq(seq) {
+    this.#readSeq = Math.max(this.#readSeq, seq);
     this.#unread.forEach((each) => each <= seq && this.#unread.delete(each));
     this.#showUnread();
   }
 
   #showUnread() {
     const count = this.#unread.size;
-    this.#count.hidden = count === 0;
-    this.#count.replaceChildren(String(count), make("span", "hidden", ` ${text("unread_count", { count })}`));
-    this.#tell();
+    this.#unreadCount.hidden = count === 0;
+    this.#unreadCount.replaceChildren(
+      String(count),
+      make("span", "visually-hidden", ` ${text("unread_count", { count })}`),
+    );
+    this.#emitChanged();
   }
 
-  // --- how it stands ---
+  // --- connection and presence ---
 
-  /** @param {boolean | undefined} present undefined: not known */
-  #present(present) {
-    if (present && !this.#met) {
-      this.#met = true;
-      this.#tell();
+  /** @param {boolean | undefined} present undefined: unknown */
+  #showPresence(present) {
+    if (present && !this.#bothMet) {
+      this.#bothMet = true;
+      this.#emitChanged();
     }
     this.#presence.dataset.present = String(present);
     this.#presence.replaceChildren(
@@ -231,37 +234,37 @@ export class RecordChat extends EventTarget {
       text(present === undefined ? "presence_unknown" : present ? "present" : "absent"),
     );
     if (!present) {
-      this.#talking?.typing(false);
+      this.#view?.onTyping(false);
     }
   }
 
-  /** @param {Standing} standing */
-  #standing(standing) {
-    if (standing.state !== "open") {
-      this.#present(undefined);
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    if (status.state !== "open") {
+      this.#showPresence(undefined);
     }
-    if (standing.state === "closed") {
-      this.#closed(standing);
+    if (status.state === "closed") {
+      this.#onClosed(status);
     }
   }
 
-  /** @param {Standing} standing */
-  #closed({ code = 0, reason }) {
-    this.open = false;
+  /** @param {ConnectionStatus} status */
+  #onClosed({ code = 0, reason }) {
+    this.isWritable = false;
     this.#composer.hidden = true;
     this.#presence.hidden = true;
-    this.#over.hidden = false;
-    if (OVER.has(code)) {
-      this.#talking.giveUpUnsent();
-      this.#over.textContent = text("record_over", { name: this.#name });
+    this.#endText.hidden = false;
+    if (ENDED_CLOSE_CODES.has(code)) {
+      this.#view.giveUpUnsent();
+      this.#endText.textContent = text("record_over", { name: this.#name });
     } else {
-      this.#over.textContent = text("record_refused", { reason: reason || String(code) });
+      this.#endText.textContent = text("record_refused", { reason: reason || String(code) });
     }
-    this.#messages.addPast([], false);
-    this.#tell();
+    this.#messages.addHistory([], false);
+    this.#emitChanged();
   }
 
-  #tell() {
+  #emitChanged() {
     this.dispatchEvent(new CustomEvent("changed"));
   }
 }

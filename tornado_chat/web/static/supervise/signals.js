@@ -1,28 +1,28 @@
 // @ts-check
 /**
- * Drawing attention, calmly and for as long as it takes: the title, sounds, desktop notifications.
+ * Page title, sounds and desktop notifications; alerts and calls repeat until they are handled.
  *
- * A desktop notification says what kind of thing it is and in which session, never a name or anything that was
- * said: it is on a screen that others may see.
+ * A desktop notification names the kind of event and the session, never a person or a message: other people
+ * may see the screen.
  *
  * @module
  */
 
 import { text } from "../shared/strings.js";
-import { Tones } from "../shared/tones.js";
+import { TonePlayer } from "../shared/tones.js";
 
 /** @typedef {import("../shared/tones.js").Tone} Tone */
-/** @typedef {import("./inbox.js").Kind} Kind */
+/** @typedef {import("./inbox.js").NoticeKind} NoticeKind */
 /** @typedef {import("./inbox.js").Notice} Notice */
 
 /**
- * How each kind sounds, and after how many milliseconds again, as long as nobody has seen to it.
+ * The sounds of each kind, and the interval after which they repeat until the notice is handled.
  *
- * @type {Record<Kind, { tones: Tone[], again?: number }>}
+ * @type {Record<NoticeKind, { tones: Tone[], repeatMs?: number }>}
  */
 const SOUNDS = {
-  alert: { tones: [[587, 0], [784, 0.2], [587, 0.6], [784, 0.8]], again: 20_000 }, // prettier-ignore
-  call: { tones: [[523, 0], [659, 0.16], [784, 0.32]], again: 45_000 }, // prettier-ignore
+  alert: { tones: [[587, 0], [784, 0.2], [587, 0.6], [784, 0.8]], repeatMs: 20_000 }, // prettier-ignore
+  call: { tones: [[523, 0], [659, 0.16], [784, 0.32]], repeatMs: 45_000 }, // prettier-ignore
   appointment: { tones: [[659, 0]] },
   note: { tones: [[659, 0]] },
 };
@@ -32,110 +32,115 @@ const SOUNDS = {
 const KEY = "supervise:signals";
 
 export class Signals {
-  /** @param {(notice: Notice) => void} open a notification was clicked */
-  constructor(open) {
-    this.#open = open;
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+  /** @param {(notice: Notice) => void} onOpen called when a desktop notification is clicked */
+  constructor(onOpen) {
+    this.#onOpen = onOpen;
+    const stored = JSON.parse(localStorage.getItem(KEY) ?? "{}");
     /** @type {Settings} */
-    this.settings = { sound: true, notifications: false, ...kept };
-    for (const touch of ["click", "keydown"]) {
-      addEventListener(touch, () => this.#touched(), { capture: true, once: true });
+    this.settings = { sound: true, notifications: false, ...stored };
+    for (const event of ["click", "keydown"]) {
+      addEventListener(event, () => this.#onFirstInteraction(), { capture: true, once: true });
     }
   }
 
-  #open;
-  #tones = new Tones();
-  /** What nobody has seen to yet. @type {Kind | undefined} */
-  #lasting;
+  #onOpen;
+  #tones = new TonePlayer();
+  /** The most urgent kind that was not handled yet. @type {NoticeKind | undefined} */
+  #unresolvedKind;
   /** @type {number | undefined} */
-  #timer;
-  /** Told when it changes whether a sound that is due cannot be heard. */
-  blocked = (/** @type {boolean} */ _blocked) => {};
+  #repeatTimer;
+  /** Called with whether a due sound cannot be played, when that changes. */
+  onBlocked = (/** @type {boolean} */ _blocked) => {};
 
-  /** What the browser lets us do. @returns {NotificationPermission | "none"} */
+  /**
+   * The browser's permission for notifications; `none`: not supported.
+   *
+   * @returns {NotificationPermission | "none"}
+   */
   get permission() {
     return "Notification" in globalThis ? Notification.permission : "none";
   }
 
   /** @param {Partial<Settings>} changes */
-  set(changes) {
+  update(changes) {
     Object.assign(this.settings, changes);
     localStorage.setItem(KEY, JSON.stringify(this.settings));
     if (changes.sound) {
       this.#tones.play(SOUNDS.note.tones);
     }
-    this.#showBlocked();
+    this.#reportBlocked();
   }
 
-  /** Ask for desktop notifications; only to be called when somebody has just clicked on something. */
-  async allow() {
+  /** Ask for the permission; only to be called in a click handler. */
+  async requestPermission() {
     const permission = this.permission === "none" ? "none" : await Notification.requestPermission();
-    this.set({ notifications: permission === "granted" });
+    this.update({ notifications: permission === "granted" });
     return permission;
   }
 
-  /** Something has come. @param {Notice} notice */
+  /** A notice has arrived. @param {Notice} notice */
   arrived(notice) {
     this.#play(notice.kind);
     this.#notify(notice);
   }
 
   /**
-   * What is there that nobody has seen to.
+   * Show the number of open notices.
    *
-   * @param {{ alerts: number, calls: number, unread: number }} open `calls`: those that came while this page was open
+   * @param {{ alerts: number, calls: number, unread: number }} open `calls`: those that arrived while this
+   *   page was open
    */
   show({ alerts, calls, unread }) {
-    const count = unread ? `(${unread}) ` : "";
+    const prefix = unread ? `(${unread}) ` : "";
     document.title = alerts
       ? text("title_alerts", { count: alerts, title: text("supervise") })
-      : count + text("supervise");
-    const lasting = alerts ? "alert" : calls ? "call" : undefined;
-    if (lasting !== this.#lasting) {
-      this.#lasting = lasting;
-      this.#again();
+      : prefix + text("supervise");
+    const unresolvedKind = alerts ? "alert" : calls ? "call" : undefined;
+    if (unresolvedKind !== this.#unresolvedKind) {
+      this.#unresolvedKind = unresolvedKind;
+      this.#scheduleRepeat();
     }
-    this.#showBlocked();
+    this.#reportBlocked();
   }
 
-  #again() {
-    clearTimeout(this.#timer);
-    const again = this.#lasting && SOUNDS[this.#lasting].again;
-    if (again) {
-      this.#timer = setTimeout(() => {
-        if (this.#lasting) {
-          this.#play(this.#lasting);
+  #scheduleRepeat() {
+    clearTimeout(this.#repeatTimer);
+    const repeatMs = this.#unresolvedKind && SOUNDS[this.#unresolvedKind].repeatMs;
+    if (repeatMs) {
+      this.#repeatTimer = setTimeout(() => {
+        if (this.#unresolvedKind) {
+          this.#play(this.#unresolvedKind);
         }
-        this.#again();
-      }, again);
+        this.#scheduleRepeat();
+      }, repeatMs);
     }
   }
 
-  /** @param {Kind} kind */
+  /** @param {NoticeKind} kind */
   #play(kind) {
     if (this.settings.sound) {
       this.#tones.play(SOUNDS[kind].tones);
     }
   }
 
-  /** Somebody is here: what could not be heard until now is heard. */
-  #touched() {
+  /** The first user interaction: browsers allow sounds from now on, so play a due one. */
+  #onFirstInteraction() {
     setTimeout(() => {
-      if (this.#lasting) {
-        this.#play(this.#lasting);
+      if (this.#unresolvedKind) {
+        this.#play(this.#unresolvedKind);
       }
-      this.#showBlocked();
+      this.#reportBlocked();
     });
   }
 
-  #showBlocked() {
-    this.blocked(this.settings.sound && this.#lasting !== undefined && !this.#tones.allowed);
+  #reportBlocked() {
+    this.onBlocked(this.settings.sound && this.#unresolvedKind !== undefined && !this.#tones.isAllowed);
   }
 
   /** @param {Notice} notice */
   #notify(notice) {
-    const looking = !document.hidden && document.hasFocus(); // then the page itself shows it
-    if (looking || !this.settings.notifications || this.permission !== "granted") {
+    const isVisible = !document.hidden && document.hasFocus(); // then the page itself shows it
+    if (isVisible || !this.settings.notifications || this.permission !== "granted") {
       return;
     }
     const title = text(`notify_${notice.kind}`);
@@ -143,16 +148,16 @@ export class Signals {
       const notification = new Notification(title, {
         body: notice.session ? text("session_number", { number: notice.session }) : "",
         tag: `tornado-chat-${notice.id}`,
-        requireInteraction: SOUNDS[notice.kind].again !== undefined,
+        requireInteraction: SOUNDS[notice.kind].repeatMs !== undefined,
         silent: true,
       });
       notification.addEventListener("click", () => {
         window.focus();
-        this.#open(notice);
+        this.#onOpen(notice);
         notification.close();
       });
     } catch {
-      // On some telephones only a service worker may notify; the sound and the title remain.
+      // On some phones only a service worker may notify; the sound and the title remain.
     }
   }
 }

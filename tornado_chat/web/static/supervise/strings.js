@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The texts of the supervisor's desk, in zh_CN and en.
+ * The texts of the supervision page, in zh_CN and en.
  *
  * @module
  */
@@ -11,15 +11,15 @@ addTexts({
   supervise: ["督导工作台", "Supervision desk"],
   title_alerts: ["⚠ {count} 条提醒待确认 · {title}", "⚠ Open alerts: {count} · {title}"],
 
-  // oneself
+  // the supervisor
   ready_for_calls: ["已连接，可接收请求", "Calls reach you"],
   not_connected: ["未连接", "Not connected"],
   my_id: ["您的编号：{id}", "Your ID: {id}"],
 
-  // what is on the desk
-  watching: ["正在旁听", "Listening to"],
-  watching_none: ["暂无会话", "No session is open"],
-  is_aside: ["已收起", "Put aside"],
+  // open sessions
+  open_sessions: ["正在旁听", "Listening to"],
+  open_sessions_empty: ["暂无会话", "No session is open"],
+  is_minimized: ["已收起", "Put aside"],
   unread_count: ["条未读", "unread"],
   unread_lines: ["会话中有 {count} 条新消息", "{count} new in the session"],
   unread_record: ["{name}发来 {count} 条督导消息", "{count} from {name} to you"],
@@ -27,17 +27,17 @@ addTexts({
     "工作台最多同时打开八个会话，请先停止旁听一个。",
     "Eight sessions are open, which is the most. Please stop listening to one first.",
   ],
-  calm_title: ["一切平静", "All is quiet"],
-  calm_text: [
+  placeholder_title: ["一切平静", "All is quiet"],
+  placeholder_text: [
     "咨询师的督导请求和提醒会自动出现在收件箱。打开后，可同时旁听四个会话。",
     "Calls and alerts appear in the inbox by themselves. Open one to listen in; four sessions fit side by side.",
   ],
-  calm_unread: ["有 {count} 条未读通知", "Unread in the inbox: {count}"],
-  calm_unread_text: [
+  placeholder_unread: ["有 {count} 条未读通知", "Unread in the inbox: {count}"],
+  placeholder_unread_text: [
     "打开请求或提醒，即可旁听该会话；可同时旁听四个会话。",
     "Open a call or an alert to listen in to its session; four fit side by side.",
   ],
-  calm_id: ["咨询师可用您的编号 {id} 请求督导。", "Counsellors reach you by your ID, {id}."],
+  placeholder_id: ["咨询师可用您的编号 {id} 请求督导。", "Counsellors reach you by your ID, {id}."],
 
   // the inbox
   inbox: ["收件箱", "Inbox"],
@@ -100,16 +100,16 @@ addTexts({
   session_ended: ["会话已结束", "The session has ended"],
   session_ended_at: ["会话已于 {time} 结束", "The session ended at {time}"],
   session_cancelled_at: ["会话已于 {time} 取消", "The session was cancelled at {time}"],
-  lines_of: ["{visitor}与{consultant}的对话", "What {visitor} and {consultant} say"],
-  lines_loading: ["正在加载对话…", "Loading what was said…"],
-  lines_none: ["双方还没有说话。", "Nothing was said yet."],
-  lines_unreadable: [
+  messages_of: ["{visitor}与{consultant}的对话", "What {visitor} and {consultant} say"],
+  messages_loading: ["正在加载对话…", "Loading what was said…"],
+  messages_none: ["双方还没有说话。", "Nothing was said yet."],
+  messages_unreadable: [
     "您无权查看之前的内容，以下为实时对话。",
     "You may not read what was said before; this is what is said from now on.",
   ],
-  lines_coming: ["正在加载 {count} 条消息…", "Loading {count} messages…"],
-  lines_missing: ["缺少 {count} 条消息", "{count} messages are missing here"],
-  put_aside: ["收起，继续旁听", "Put aside, go on listening"],
+  messages_coming: ["正在加载 {count} 条消息…", "Loading {count} messages…"],
+  messages_missing: ["缺少 {count} 条消息", "{count} messages are missing here"],
+  minimize: ["收起，继续旁听", "Put aside, go on listening"],
   close_pane: ["停止旁听", "Stop listening"],
   pin: ["固定在左侧", "Pin to the left"],
   unpin: ["取消固定", "Unpin"],

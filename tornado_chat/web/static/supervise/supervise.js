@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `/supervise`: the desk of those who supervise. Calls and alerts come in, sessions are listened to live, and
- * beside each is the record with its consultant.
+ * `/supervise`: the workspace of supervisors and administrators. It shows calls and alerts, observes
+ * sessions, and has the supervision record of each session.
  *
  * @module
  */
@@ -9,101 +9,103 @@
 import "./strings.js";
 import { showCard, showSignInCard, signInOrShowCard } from "../shared/card.js";
 import { find } from "../shared/elements.js";
-import { NotifySocket } from "../shared/following.js";
-import { SignInOver } from "../shared/identity.js";
-import { ChatStanding } from "../shared/standing.js";
-import { fillIn, language, text } from "../shared/strings.js";
-import { Api, Failed } from "./api.js";
-import { Desk } from "./desk.js";
-import { askToClose, prepareByNumber, prepareSettings } from "./dialogs.js";
+import { NotifySocket } from "../shared/receive_only_sockets.js";
+import { SignInExpired } from "../shared/identity.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
+import { fillTexts, language, text } from "../shared/strings.js";
+import { SupervisionApi, ApiError } from "./api.js";
+import { PaneLayout } from "./pane_layout.js";
+import { askToClose, prepareOpenByNumber, prepareSettings } from "./dialogs.js";
 import { Inbox } from "./inbox.js";
-import { Notices, titleOf } from "./notices.js";
+import { NoticeList, noticeTitle } from "./notice_list.js";
 import { Overview } from "./overview.js";
-import { Sessions } from "./sessions.js";
+import { SessionNames } from "./session_names.js";
 import { Signals } from "./signals.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/signin.js").SignedIn} SignedIn */
 /** @typedef {import("./inbox.js").Notice} Notice */
 /** @typedef {import("./pane.js").SessionPane} SessionPane */
 
-const AGAIN = 5_000; // milliseconds after which the inbox is asked once more
-const SAID = 6_000; // milliseconds that something is told in passing
-const UNAUTHENTICATED = 4401;
+const INBOX_RETRY_MS = 5_000; // the delay before the inbox is requested again
+const NOTICE_MS = 6_000; // how long a short notice is shown
+const CLOSE_UNAUTHENTICATED = 4401;
 
 class SupervisePage {
   /** @param {SignedIn} me */
   constructor(me) {
     this.#me = me;
-    this.#api = new Api(me.token);
+    this.#api = new SupervisionApi(me.token);
     this.#signals = new Signals((notice) => this.#open(notice));
-    this.#inbox = new Inbox((arrived) => this.#inboxChanged(arrived), me.role === "supervisor");
-    this.#sessions = new Sessions(this.#api, () => this.#showSoon());
-    this.#notices = new Notices(this.#inbox, this.#sessions, {
-      open: (notice) => this.#open(notice),
-      read: (notice) => this.#read(notice.id),
+    this.#inbox = new Inbox((arrived) => this.#onInboxChange(arrived), me.role === "supervisor");
+    this.#names = new SessionNames(this.#api, () => this.#scheduleRender());
+    this.#noticeList = new NoticeList(this.#inbox, this.#names, {
+      onOpen: (notice) => this.#open(notice),
+      onRead: (notice) => this.#markRead(notice.id),
     });
-    this.#desk = new Desk(
-      { me, api: this.#api, sessions: this.#sessions },
+    this.#layout = new PaneLayout(
+      { me, api: this.#api, names: this.#names },
       {
-        changed: () => this.#showSoon(),
-        close: (pane) => void askToClose(pane).then((sure) => sure && this.#close(pane)),
-        acknowledge: (alert) => void this.#read(alert).catch((error) => this.#say(error.message)),
+        onChange: () => this.#scheduleRender(),
+        onClose: (pane) => void askToClose(pane).then((isConfirmed) => isConfirmed && this.#close(pane)),
+        onAcknowledge: (alert) =>
+          void this.#markRead(alert).catch((error) => this.#showNotice(error.message)),
       },
     );
-    this.#overview = new Overview((pane) => (pane ? this.#desk.show(pane) : this.#toInbox()));
+    this.#overview = new Overview((pane) => (pane ? this.#layout.show(pane) : this.#showInbox()));
     this.#socket = new NotifySocket(me.token, {
-      standing: (standing) => this.#standingChanged(standing),
-      admitted: () => void this.#refresh(),
-      notification: (frame) => this.#inbox.told(frame),
+      onStatus: (status) => this.#onStatus(status),
+      onAccepted: () => void this.#refresh(),
+      onNotification: (frame) => this.#inbox.addFrame(frame),
     });
-    this.#elsewhere = new BroadcastChannel("supervise");
-    this.#elsewhere.onmessage = ({ data }) => this.#inbox.markRead(data.read, data.at);
+    this.#otherWindows = new BroadcastChannel("supervise");
+    this.#otherWindows.onmessage = ({ data }) => this.#inbox.markRead(data.read, data.at);
   }
 
   #me;
   #api;
   #signals;
   #inbox;
-  #sessions;
-  #notices;
-  #desk;
+  #names;
+  #noticeList;
+  #layout;
   #overview;
   #socket;
-  /** Other windows of this browser. */
-  #elsewhere;
-  #standing = find("#standing", ChatStanding);
-  /** Calls that came while this page was open, and that nobody has answered. @type {Set<number>} */
-  #calls = new Set();
-  #refreshing = false;
+  /** A channel to other windows of this browser. */
+  #otherWindows;
+  #statusBar = find("#connection-status", ConnectionStatusBar);
+  /** Unanswered calls that arrived while this page was open. @type {Set<number>} */
+  #unansweredCalls = new Set();
+  #isRefreshing = false;
   #refreshAgain = false;
   /** @type {number | undefined} */
   #refreshTimer;
-  #showing = false;
-  #over = false;
-  /** To which session a link has led, before the inbox was there. */
-  #linked = 0;
+  #isRenderScheduled = false;
+  #isClosed = false;
+  /** The session of a link that was opened before the inbox was loaded. */
+  #linkedSession = 0;
 
   start() {
     find("#page").hidden = false;
     const name = this.#me.name || this.#me.id;
     find("#my-name").textContent = name;
     find("#my-avatar").textContent = Array.from(name)[0]?.toUpperCase() ?? "";
-    find("#calm-id").textContent = this.#me.role === "admin" ? "" : text("calm_id", { id: this.#me.id });
-    prepareSettings(this.#me, this.#signals, () => this.#desk.panes.some((pane) => pane.record?.unsent));
-    prepareByNumber((session) => this.#openSession(session, 0));
-    this.#signals.blocked = (blocked) => (find("#blocked").hidden = !blocked);
-    this.#standing.addEventListener("retry", () => {
+    find("#placeholder-id").textContent =
+      this.#me.role === "admin" ? "" : text("placeholder_id", { id: this.#me.id });
+    prepareSettings(this.#me, this.#signals, () => this.#layout.panes.some((pane) => pane.record?.hasUnsent));
+    prepareOpenByNumber((session) => this.#openSession(session, 0));
+    this.#signals.onBlocked = (blocked) => (find("#sound-blocked").hidden = !blocked);
+    this.#statusBar.addEventListener("retry", () => {
       this.#socket.retry();
-      this.#desk.retry();
+      this.#layout.retry();
     });
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && this.#inbox.loaded) {
-        void this.#refresh(); // something may have been read elsewhere
+      if (!document.hidden && this.#inbox.isLoaded) {
+        void this.#refresh(); // notices may have been read in another window
       }
     });
-    this.#desk.restore();
-    this.#show();
+    this.#layout.restore();
+    this.#render();
     this.#followLink();
     addEventListener("hashchange", () => this.#followLink());
     this.#socket.start();
@@ -111,68 +113,71 @@ class SupervisePage {
 
   // --- the inbox ---
 
-  /** Ask for what is new, and for what was read elsewhere. */
+  /** Request new notices, and those that were read elsewhere. */
   async #refresh() {
     this.#refreshAgain = true;
-    if (this.#refreshing) {
+    if (this.#isRefreshing) {
       return;
     }
-    this.#refreshing = true;
+    this.#isRefreshing = true;
     clearTimeout(this.#refreshTimer);
     try {
       while (this.#refreshAgain) {
         this.#refreshAgain = false;
-        this.#inbox.take(await this.#api.inbox(this.#inbox.after));
-        this.#answer(this.#linked);
-        this.#linked = 0;
-        this.#notices.failed = "";
+        this.#inbox.addItems(await this.#api.getNotifications(this.#inbox.resumeSeq));
+        this.#markCallsRead(this.#linkedSession);
+        this.#linkedSession = 0;
+        this.#noticeList.loadError = "";
       }
     } catch (error) {
-      if (!(error instanceof Failed)) {
+      if (!(error instanceof ApiError)) {
         throw error;
       }
-      if (!this.#inbox.loaded) {
-        this.#notices.failed = error.message;
+      if (!this.#inbox.isLoaded) {
+        this.#noticeList.loadError = error.message;
       }
-      this.#refreshTimer = setTimeout(() => void this.#refresh(), AGAIN);
+      this.#refreshTimer = setTimeout(() => void this.#refresh(), INBOX_RETRY_MS);
     } finally {
-      this.#refreshing = false;
+      this.#isRefreshing = false;
     }
   }
 
   /** @param {Notice[]} arrived */
-  #inboxChanged(arrived) {
+  #onInboxChange(arrived) {
     for (const notice of arrived) {
       this.#signals.arrived(notice);
       if (notice.kind === "call") {
-        this.#calls.add(notice.id);
+        this.#unansweredCalls.add(notice.id);
       }
-      const pane = this.#desk.panes.find((each) => each.session === notice.session);
-      if (pane && notice.record && !pane.record?.open) {
-        pane.learnRecord(notice.record); // the consultant has asked again
+      const pane = this.#layout.panes.find((each) => each.session === notice.session);
+      if (pane && notice.record && !pane.record?.isWritable) {
+        pane.setNewerRecord(notice.record); // the consultant has asked again
       }
     }
-    const loudest = arrived.find((notice) => notice.kind === "alert") ?? arrived.at(-1);
-    if (loudest) {
-      const names = loudest.session === undefined ? null : this.#sessions.names(loudest.session);
-      this.#say(titleOf(loudest, names), loudest.kind === "alert" ? "#told-urgently" : "#arrived");
+    const mostUrgent = arrived.find((notice) => notice.kind === "alert") ?? arrived.at(-1);
+    if (mostUrgent) {
+      const names = mostUrgent.session === undefined ? null : this.#names.get(mostUrgent.session);
+      this.#showNotice(
+        noticeTitle(mostUrgent, names),
+        mostUrgent.kind === "alert" ? "#toast-urgent" : "#toast-arrived",
+      );
     }
-    this.#showSoon();
+    this.#scheduleRender();
   }
 
   /** @param {number} id */
-  async #read(id) {
-    const { read_at: at } = await this.#api.read(id);
+  async #markRead(id) {
+    const { read_at: at } = await this.#api.markRead(id);
     this.#inbox.markRead(id, at);
-    this.#elsewhere.postMessage({ read: id, at });
+    this.#otherWindows.postMessage({ read: id, at });
   }
 
-  // --- the desk ---
+  // --- sessions ---
 
   /** @param {Notice} notice */
   #open(notice) {
     if (notice.session === undefined) {
-      this.#toInbox();
+      this.#showInbox();
     } else {
       this.#openSession(notice.session, notice.record ?? 0);
     }
@@ -180,36 +185,41 @@ class SupervisePage {
 
   /**
    * @param {number} session
-   * @param {number} record 0: none is known
+   * @param {number} record 0: unknown
    */
   #openSession(session, record) {
-    const there = this.#desk.panes.some((pane) => pane.session === session);
-    if (this.#desk.full && !there) {
-      this.#say(text("desk_full"));
+    const isOpen = this.#layout.panes.some((pane) => pane.session === session);
+    if (this.#layout.isFull && !isOpen) {
+      this.#showNotice(text("desk_full"));
       return;
     }
-    this.#desk.open(session, Math.max(record, this.#inbox.recordOf(session)));
-    this.#answer(session);
+    this.#layout.open(session, Math.max(record, this.#inbox.latestRecordOf(session)));
+    this.#markCallsRead(session);
   }
 
-  /** Whoever is there has answered the call; an alert waits for its acknowledgement. @param {number} session */
-  #answer(session) {
+  /**
+   * Mark the calls of an open session as read; an alert waits for its acknowledgement.
+   *
+   * @param {number} session
+   */
+  #markCallsRead(session) {
     const calls = this.#inbox.unread.filter((each) => each.kind === "call" && each.session === session);
-    calls.forEach((call) => this.#read(call.id).catch(() => {})); // it stays unread, which harms nobody
+    // a failure leaves the notice unread, which is harmless
+    calls.forEach((call) => this.#markRead(call.id).catch(() => {}));
   }
 
   /** @param {SessionPane} pane */
   #close(pane) {
-    this.#desk.close(pane);
+    this.#layout.close(pane);
     find("#inbox-title").focus();
   }
 
-  #toInbox() {
-    this.#desk.leave();
+  #showInbox() {
+    this.#layout.showInbox();
     find("#inbox-title").focus();
   }
 
-  /** A link of the host's: `#session=12&record=5`. */
+  /** Follow a link of the host: `#session=12&record=5`. */
   #followLink() {
     const link = new URLSearchParams(location.hash.slice(1));
     const session = link.get("session") ?? "";
@@ -217,89 +227,89 @@ class SupervisePage {
     if (/^\d{1,15}$/.test(session) && /^\d{1,15}$/.test(record)) {
       history.replaceState(history.state, "", location.pathname + location.search);
       this.#openSession(Number(session), Number(record));
-      this.#linked = Number(session);
+      this.#linkedSession = Number(session);
     }
   }
 
-  // --- showing ---
+  // --- rendering ---
 
-  /** Once for everything that happens in this moment. */
-  #showSoon() {
-    if (!this.#showing) {
-      this.#showing = true;
+  /** Render once for all changes of this task. */
+  #scheduleRender() {
+    if (!this.#isRenderScheduled) {
+      this.#isRenderScheduled = true;
       queueMicrotask(() => {
-        this.#showing = false;
-        this.#show();
+        this.#isRenderScheduled = false;
+        this.#render();
       });
     }
   }
 
-  #show() {
-    if (this.#over) {
+  #render() {
+    if (this.#isClosed) {
       return;
     }
     const { alerts, unread } = this.#inbox;
-    this.#calls.forEach((id) => this.#inbox.find(id)?.read && this.#calls.delete(id));
-    this.#desk.alerts = alerts;
-    this.#notices.show();
-    this.#overview.show(this.#desk, alerts, unread.length);
-    this.#signals.show({ alerts: alerts.length, calls: this.#calls.size, unread: unread.length });
-    this.#desk.tellCalm(unread.length);
-    find("#page").classList.toggle("talking", this.#desk.current !== undefined);
+    this.#unansweredCalls.forEach((id) => this.#inbox.find(id)?.read && this.#unansweredCalls.delete(id));
+    this.#layout.alerts = alerts;
+    this.#noticeList.show();
+    this.#overview.show(this.#layout, alerts, unread.length);
+    this.#signals.show({ alerts: alerts.length, calls: this.#unansweredCalls.size, unread: unread.length });
+    this.#layout.showPlaceholder(unread.length);
+    find("#page").classList.toggle("conversation-open", this.#layout.current !== undefined);
   }
 
-  /** @param {Standing} standing */
-  #standingChanged(standing) {
-    if (this.#over) {
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    if (this.#isClosed) {
       return;
     }
-    this.#standing.show(standing);
-    const open = standing.state === "open";
-    find("#my-standing").dataset.connected = String(open);
-    find("#my-standing .words").textContent = text(open ? "ready_for_calls" : "not_connected");
-    if (standing.state !== "closed") {
+    this.#statusBar.show(status);
+    const open = status.state === "open";
+    find("#my-connection").dataset.connected = String(open);
+    find("#my-connection .text").textContent = text(open ? "ready_for_calls" : "not_connected");
+    if (status.state !== "closed") {
       return;
     }
-    this.#over = true; // a card takes the place of everything
+    this.#isClosed = true; // a card replaces the page
     this.#signals.show({ alerts: 0, calls: 0, unread: 0 });
-    this.#desk.panes.forEach((pane) => pane.stop());
-    if (standing.code === UNAUTHENTICATED) {
-      showSignInCard(new SignInOver(standing.reason));
+    this.#layout.panes.forEach((pane) => pane.stop());
+    if (status.code === CLOSE_UNAUTHENTICATED) {
+      showSignInCard(new SignInExpired(status.reason));
     } else {
-      const words = text("closed_text", { reason: standing.reason || String(standing.code) });
-      showCard({ picture: "lock", title: text("closed_title"), words });
+      const content = text("closed_text", { reason: status.reason || String(status.code) });
+      showCard({ iconName: "lock", title: text("closed_title"), message: content });
     }
   }
 
   /**
-   * Tell something in passing.
+   * Show a short notice.
    *
-   * @param {string} words
-   * @param {"#told" | "#told-urgently" | "#arrived"} where
+   * @param {string} content
+   * @param {"#toast" | "#toast-urgent" | "#toast-arrived"} where
    */
-  #say(words, where = "#told") {
-    if (this.#over) {
+  #showNotice(content, where = "#toast") {
+    if (this.#isClosed) {
       return;
     }
-    const place = find(where);
-    clearTimeout(this.#said.get(place));
-    place.textContent = words;
-    this.#said.set(
-      place,
-      setTimeout(() => (place.textContent = ""), SAID),
+    const element = find(where);
+    clearTimeout(this.#noticeTimers.get(element));
+    element.textContent = content;
+    this.#noticeTimers.set(
+      element,
+      setTimeout(() => (element.textContent = ""), NOTICE_MS),
     );
   }
 
-  /** What will take it away again. @type {Map<HTMLElement, number>} */
-  #said = new Map();
+  /** The timers that remove short notices. @type {Map<HTMLElement, number>} */
+  #noticeTimers = new Map();
 }
 
-async function begin() {
+async function start() {
   document.documentElement.lang = language;
-  fillIn(document);
+  fillTexts(document);
   document.title = text("supervise");
   const me = await signInOrShowCard({ roles: ["supervisor", "admin"] });
   new SupervisePage(me).start();
 }
 
-begin().catch(showSignInCard);
+start().catch(showSignInCard);

@@ -1,155 +1,161 @@
 // @ts-check
 /**
- * `<session-transcript>`: what two others say to each other, by name, to be read only.
+ * `<session-transcript>`: the messages of an observed session, with names, read-only.
  *
- * It looks like a script, not like a chat: whoever supervises must never take it for a place to write.
+ * It looks like a script and not like a chat: a supervisor must not mistake it for a place to write.
  *
  * @module
  */
 
 import { icon, make } from "../shared/elements.js";
 import { language, text } from "../shared/strings.js";
-import { parseTime, sameDay, Times } from "../shared/time.js";
+import { parseTime, sameDay, TimeFormatter } from "../shared/time.js";
 
-/** @typedef {import("../shared/following.js").Line} Line */
+/** @typedef {import("../shared/receive_only_sockets.js").ObservedMessage} ObservedMessage */
 
 /**
  * @typedef {object} Item
  * @property {HTMLLIElement} element
  * @property {number} seq
- * @property {boolean} consultant
+ * @property {boolean} isConsultant
  * @property {Date} time
- * @property {HTMLLIElement} [before] what stands between it and the line before: a day, or what is missing
+ * @property {HTMLLIElement} [separator] the row before it: a day, or the number of missing messages
  */
 
-const NEAR = 48; // pixels that count as being at the end
+const END_TOLERANCE_PX = 48; // a scroll position this close to the end counts as the end
 
 export class SessionTranscript extends HTMLElement {
-  #times = new Times(language);
-  #log = make("div", "log script");
-  #list = make("ol", "lines");
-  #newer = make("button", "newer");
+  #times = new TimeFormatter(language);
+  #log = make("div", "log transcript");
+  #list = make("ol", "transcript-list");
+  #newerButton = make("button", "jump-to-end");
   /** @type {Item[]} */
   #items = [];
   #names = { visitor: text("role_user"), consultant: text("role_consultant") };
-  /** Undefined: not known yet. @type {boolean | undefined} */
-  #readable;
+  /** Undefined: unknown. @type {boolean | undefined} */
+  #isReadable;
   #atEnd = true;
-  #note = make("p", "script-note", text("lines_loading"));
-  #end = make("p", "script-end");
-  #top = 0;
-  #resized = new ResizeObserver(() => this.#atEnd && this.toEnd());
+  #noteText = make("p", "transcript-note", text("messages_loading"));
+  #endText = make("p", "transcript-end");
+  #scrollTop = 0;
+  #resizeObserver = new ResizeObserver(() => this.#atEnd && this.scrollToEnd());
 
   connectedCallback() {
     if (!this.firstChild) {
       this.#build();
     }
-    this.#resized.observe(this.#log);
-    this.#resized.observe(this.#list);
-    this.#log.scrollTop = this.#top; // it may have been moved
+    this.#resizeObserver.observe(this.#log);
+    this.#resizeObserver.observe(this.#list);
+    this.#log.scrollTop = this.#scrollTop; // moving the element in the page resets the scroll position
   }
 
   disconnectedCallback() {
-    this.#resized.disconnect();
+    this.#resizeObserver.disconnect();
   }
 
   #build() {
     this.#log.setAttribute("role", "log");
-    this.#log.tabIndex = 0; // so that the keyboard can scroll it
-    // Several sessions at once would all talk: the one with the focus does.
+    this.#log.tabIndex = 0; // makes it scrollable with the keyboard
+    // Only the focused session is announced: several at once would be unintelligible.
     this.#log.setAttribute("aria-live", "off");
     this.addEventListener("focusin", () => this.#log.setAttribute("aria-live", "polite"));
     this.addEventListener("focusout", () => this.#log.setAttribute("aria-live", "off"));
-    this.#end.hidden = true;
-    this.#log.append(this.#note, this.#list, this.#end);
-    this.#newer.type = "button";
-    this.#newer.hidden = true;
-    this.#newer.append(icon("down"), make("span", "", text("new_messages")));
-    this.#newer.addEventListener("click", () => {
-      this.toEnd();
+    this.#endText.hidden = true;
+    this.#log.append(this.#noteText, this.#list, this.#endText);
+    this.#newerButton.type = "button";
+    this.#newerButton.hidden = true;
+    this.#newerButton.append(icon("down"), make("span", "", text("new_messages")));
+    this.#newerButton.addEventListener("click", () => {
+      this.scrollToEnd();
       this.#log.focus({ preventScroll: true });
     });
-    this.append(this.#log, this.#newer);
-    this.#log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.append(this.#log, this.#newerButton);
+    this.#log.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     this.names = this.#names;
   }
 
-  /** How the two are called. @param {{ visitor: string, consultant: string }} names */
+  /** The names of the participants. @param {{ visitor: string, consultant: string }} names */
   set names(names) {
     this.#names = names;
-    this.#log.setAttribute("aria-label", text("lines_of", names));
+    this.#log.setAttribute("aria-label", text("messages_of", names));
     for (const item of this.#items) {
-      this.#nameOf(item).textContent = item.consultant ? names.consultant : names.visitor;
+      this.#nameElement(item).textContent = item.isConsultant ? names.consultant : names.visitor;
     }
   }
 
   /**
-   * @param {Line[]} lines by number
-   * @param {boolean} news
+   * @param {ObservedMessage[]} messages by sequence number
+   * @param {boolean} isNew
    */
-  add(lines, news) {
-    const items = lines.map((line) => this.#item(line));
+  add(messages, isNew) {
+    const items = messages.map((message) => this.#makeItem(message));
     const last = this.#items.at(-1)?.seq ?? 0;
     if (items[0].seq > last) {
       const from = this.#items.length;
       this.#items.push(...items);
       this.#list.append(...items.map((item) => item.element));
-      this.#arrange(from, this.#items.length);
+      this.#updateGrouping(from, this.#items.length);
     } else {
       items.forEach((item) => this.#insert(item));
     }
     this.#showNote();
     if (this.#atEnd) {
-      this.toEnd();
-    } else if (news) {
-      this.#newer.hidden = false;
+      this.scrollToEnd();
+    } else if (isNew) {
+      this.#newerButton.hidden = false;
     }
   }
 
-  /** Whether what was said before can be known. */
-  set readable(/** @type {boolean} */ readable) {
-    this.#readable = readable;
+  /** Whether earlier messages can be read. */
+  set isReadable(/** @type {boolean} */ isReadable) {
+    this.#isReadable = isReadable;
     this.#showNote();
-    this.#arrange(0, this.#items.length);
+    this.#updateGrouping(0, this.#items.length);
   }
 
-  /** It is over: in these words. @param {string} words */
-  end(words) {
-    this.#end.hidden = false;
-    this.#end.textContent = words;
+  /** Show that the session has ended. @param {string} words */
+  showEnd(words) {
+    this.#endText.hidden = false;
+    this.#endText.textContent = words;
     if (this.#atEnd) {
-      this.toEnd();
+      this.scrollToEnd();
     }
   }
 
-  /** There is nothing to be heard, for this reason. @param {string} words */
-  refuse(words) {
-    this.#note.remove();
-    this.#end.classList.add("refused-end");
-    this.end(words);
+  /** Show why the session cannot be observed. @param {string} words */
+  showRefusal(words) {
+    this.#noteText.remove();
+    this.#endText.classList.add("transcript-refused");
+    this.showEnd(words);
   }
 
-  toEnd() {
+  scrollToEnd() {
     this.#log.scrollTop = this.#log.scrollHeight;
     this.#atEnd = true;
-    this.#newer.hidden = true;
+    this.#newerButton.hidden = true;
   }
 
-  /** @param {Line} line @returns {Item} */
-  #item(line) {
-    const time = parseTime(line.time);
+  /** @param {ObservedMessage} message @returns {Item} */
+  #makeItem(message) {
+    const time = parseTime(message.time);
     const { visitor, consultant } = this.#names;
-    const words = make("p", "words", line.msg);
+    const words = make("p", "text", message.msg);
     words.dir = "auto";
     const clock = make("time", "", this.#times.clock(time));
-    clock.dateTime = line.time;
-    const by = make("span", "by", line.senderType ? consultant : visitor);
-    const element = make("li", `line ${line.senderType ? "consultant" : "visitor"}`, by, words, clock);
-    return { element, seq: line.seq, consultant: line.senderType, time };
+    clock.dateTime = message.time;
+    const author = make("span", "author", message.senderType ? consultant : visitor);
+    const element = make(
+      "li",
+      `transcript-message ${message.senderType ? "consultant" : "visitor"}`,
+      author,
+      words,
+      clock,
+    );
+    return { element, seq: message.seq, isConsultant: message.senderType, time };
   }
 
   /** @param {Item} item */
-  #nameOf(item) {
+  #nameElement(item) {
     return /** @type {HTMLElement} */ (item.element.firstElementChild);
   }
 
@@ -160,66 +166,68 @@ export class SessionTranscript extends HTMLElement {
       index -= 1;
     }
     const next = this.#items[index];
-    this.#list.insertBefore(item.element, next ? (next.before ?? next.element) : null);
+    this.#list.insertBefore(item.element, next ? (next.separator ?? next.element) : null);
     this.#items.splice(index, 0, item);
-    this.#arrange(index, index + 2);
+    this.#updateGrouping(index, index + 2);
   }
 
   /**
-   * Days, what is missing, and who goes on speaking.
+   * Update separators and groups.
    *
    * @param {number} from
    * @param {number} to
    */
-  #arrange(from, to) {
+  #updateGrouping(from, to) {
     for (let at = from; at < Math.min(to, this.#items.length); at += 1) {
       const item = this.#items[at];
       const previous = this.#items[at - 1];
-      const missing = previous ? item.seq - previous.seq - 1 : 0;
+      const missingCount = previous ? item.seq - previous.seq - 1 : 0;
       const newDay = !previous || !sameDay(previous.time, item.time);
-      const between = missing
-        ? text(this.#readable === false ? "lines_missing" : "lines_coming", { count: missing })
+      const separatorText = missingCount
+        ? text(this.#isReadable === false ? "messages_missing" : "messages_coming", { count: missingCount })
         : newDay
           ? this.#times.day(item.time)
           : "";
-      if (between !== (item.before?.textContent ?? "")) {
-        item.before?.remove();
-        item.before = between ? make("li", missing ? "gap" : "day", make("span", "", between)) : undefined;
-        if (item.before) {
-          item.element.before(item.before);
+      if (separatorText !== (item.separator?.textContent ?? "")) {
+        item.separator?.remove();
+        item.separator = separatorText
+          ? make("li", missingCount ? "missing" : "day", make("span", "", separatorText))
+          : undefined;
+        if (item.separator) {
+          item.element.before(item.separator);
         }
       }
-      const follows = !between && previous?.consultant === item.consultant;
-      item.element.classList.toggle("follows", follows);
-      this.#nameOf(item).classList.toggle("hidden", follows);
+      const follows = !separatorText && previous?.isConsultant === item.isConsultant;
+      item.element.classList.toggle("grouped-previous", follows);
+      this.#nameElement(item).classList.toggle("visually-hidden", follows);
     }
   }
 
   #showNote() {
     const first = this.#items[0]?.seq;
-    const unread = this.#readable === false && first !== 1;
-    const empty = this.#readable === true && first === undefined;
+    const isUnreadable = this.#isReadable === false && first !== 1;
+    const isEmpty = this.#isReadable === true && first === undefined;
     const words = {
-      lines_loading: this.#readable === undefined,
-      lines_unreadable: unread,
-      lines_none: empty,
+      messages_loading: this.#isReadable === undefined,
+      messages_unreadable: isUnreadable,
+      messages_none: isEmpty,
     };
     const key = /** @type {keyof typeof words | undefined} */ (
       Object.keys(words).find((key) => words[/** @type {keyof typeof words} */ (key)])
     );
-    this.#note.hidden = key === undefined;
-    this.#note.textContent = key ? text(key) : "";
+    this.#noteText.hidden = key === undefined;
+    this.#noteText.textContent = key ? text(key) : "";
   }
 
-  #scrolled() {
+  #onScroll() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
     if (clientHeight === 0) {
-      return; // put aside
+      return; // the pane is minimized
     }
-    this.#top = scrollTop;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight <= NEAR;
+    this.#scrollTop = scrollTop;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight <= END_TOLERANCE_PX;
     if (this.#atEnd) {
-      this.#newer.hidden = true;
+      this.#newerButton.hidden = true;
     }
   }
 }

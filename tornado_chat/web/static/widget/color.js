@@ -1,71 +1,71 @@
 // @ts-check
 /**
- * The colour of the host, made readable: WCAG 2 wants a contrast of 4.5 to 1.
+ * Adapts the host's brand colour so that text is readable: WCAG 2 demands a contrast of 4.5 to 1.
  *
  * @module
  */
 
 /** @typedef {[number, number, number]} Rgb 0 to 255 each */
 
-const CONTRAST = 4.5;
-const STEP = 0.08;
+const MIN_CONTRAST = 4.5;
+const MIX_STEP = 0.08;
 const WHITE = /** @type {Rgb} */ ([255, 255, 255]);
-const INK = /** @type {Rgb} */ ([20, 32, 27]);
-const SURFACE = /** @type {Record<string, Rgb>} */ ({ light: [241, 237, 228], dark: [38, 45, 42] });
+const DARK_TEXT = /** @type {Rgb} */ ([20, 32, 27]);
+const SURFACES = /** @type {Record<string, Rgb>} */ ({ light: [241, 237, 228], dark: [38, 45, 42] });
 
 /**
- * Take over a colour, in light and in dark.
+ * Apply a brand colour, in light and in dark mode.
  *
- * @param {string} hex as #2c6656; anything else changes nothing
+ * @param {string} hex as #2c6656; any other value is ignored
  */
-export function paint(hex) {
+export function applyBrandColor(hex) {
   if (!/^#[0-9a-f]{6}$/i.test(hex)) {
     return;
   }
-  const given = /** @type {Rgb} */ ([1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+  const brand = /** @type {Rgb} */ ([1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const apply = () => {
-    const surface = SURFACE[dark.matches ? "dark" : "light"];
-    const accent = readable(given, surface, dark.matches ? WHITE : INK);
+    const surface = SURFACES[dark.matches ? "dark" : "light"];
+    const accent = makeReadable(brand, surface, dark.matches ? WHITE : DARK_TEXT);
     const { style } = document.documentElement;
-    style.setProperty("--brand", css(given));
-    style.setProperty("--on-brand", css(on(given)));
-    style.setProperty("--accent", css(accent));
-    style.setProperty("--accent-strong", css(mix(accent, dark.matches ? WHITE : INK, 0.2)));
-    style.setProperty("--on-accent", css(on(accent)));
-    style.setProperty("--own", css(mix(accent, surface, dark.matches ? 0.72 : 0.85)));
+    style.setProperty("--brand", toCss(brand));
+    style.setProperty("--on-brand", toCss(textColorOn(brand)));
+    style.setProperty("--accent", toCss(accent));
+    style.setProperty("--accent-strong", toCss(mix(accent, dark.matches ? WHITE : DARK_TEXT, 0.2)));
+    style.setProperty("--on-accent", toCss(textColorOn(accent)));
+    style.setProperty("--own-background", toCss(mix(accent, surface, dark.matches ? 0.72 : 0.85)));
   };
   apply();
   dark.addEventListener("change", apply);
 }
 
 /**
- * The colour, moved towards another one until it can be read on a surface.
+ * Mix a colour with another one until it is readable on a surface.
  *
  * @param {Rgb} colour
  * @param {Rgb} surface
  * @param {Rgb} towards
  */
-function readable(colour, surface, towards) {
-  let part = 0;
-  while (contrast(mix(colour, towards, part), surface) < CONTRAST && part < 1) {
-    part += STEP;
+function makeReadable(colour, surface, towards) {
+  let share = 0;
+  while (contrast(mix(colour, towards, share), surface) < MIN_CONTRAST && share < 1) {
+    share += MIX_STEP;
   }
-  return mix(colour, towards, Math.min(part, 1));
+  return mix(colour, towards, Math.min(share, 1));
 }
 
-/** What is written on it. @param {Rgb} colour */
-function on(colour) {
-  return contrast(colour, WHITE) >= contrast(colour, INK) ? WHITE : INK;
+/** The text colour for a background. @param {Rgb} colour */
+function textColorOn(colour) {
+  return contrast(colour, WHITE) >= contrast(colour, DARK_TEXT) ? WHITE : DARK_TEXT;
 }
 
 /**
  * @param {Rgb} one
  * @param {Rgb} other
- * @param {number} part of the other
+ * @param {number} share the share of the other colour, 0 to 1
  */
-function mix(one, other, part) {
-  return /** @type {Rgb} */ (one.map((value, at) => value + (other[at] - value) * part));
+function mix(one, other, share) {
+  return /** @type {Rgb} */ (one.map((value, at) => value + (other[at] - value) * share));
 }
 
 /**
@@ -87,6 +87,6 @@ function luminance(colour) {
 }
 
 /** @param {Rgb} colour */
-function css(colour) {
+function toCss(colour) {
   return `rgb(${colour.map(Math.round).join(" ")})`;
 }

@@ -1,52 +1,56 @@
 // @ts-check
 /**
- * The anonymous user that this browser is: made when the first conversation begins, the same from then on.
+ * The anonymous user of this browser. It is created when the first conversation begins, and stays the same
+ * from then on.
  *
  * @module
  */
 
 import { siteStorage } from "../shared/storage.js";
 
-/** @typedef {{ id: string, token: string, renew: number, expires: number }} Pass times in milliseconds since 1970 */
+/**
+ * @typedef {{ id: string, token: string, renew: number, expires: number }} StoredGuest times in milliseconds
+ *   since 1970
+ */
 
 const KEY = "widget:guest";
-const SPARE = 30_000; // milliseconds that a token must be good for yet
-const ADDRESS = "/api/v1/guest";
-const FORBIDDEN = 403;
-const FETCH_TIMEOUT = 15_000;
+const MIN_VALID_MS = 30_000; // the remaining lifetime that a token must have
+const GUEST_PATH = "/api/v1/guest";
+const HTTP_FORBIDDEN = 403;
+const FETCH_TIMEOUT_MS = 15_000;
 
-/** There are no guests. */
-export class NoGuests extends Error {}
+/** The server does not admit guests. */
+export class GuestsDisabled extends Error {}
 
 export class Guest {
-  /** The id, or undefined before there is one. */
+  /** The guest's id; undefined before the guest is created. */
   get id() {
-    return this.#pass()?.id;
+    return this.#load()?.id;
   }
 
-  /** When its token should be changed for another, in milliseconds since 1970. */
-  get renew() {
-    return this.#pass()?.renew ?? Infinity;
+  /** When the token should be renewed, in milliseconds since 1970. */
+  get renewAtMs() {
+    return this.#load()?.renew ?? Infinity;
   }
 
   /**
-   * A token, of a new guest if there is none.
+   * Return a token; create a guest if there is none.
    *
    * @returns {Promise<string>}
-   * @throws {NoGuests}
+   * @throws {GuestsDisabled}
    */
   async token() {
-    const pass = this.#pass();
-    if (!pass) {
-      return (await this.#ask()).token;
+    const stored = this.#load();
+    if (!stored) {
+      return (await this.#request()).token;
     }
-    if (Date.now() < pass.renew) {
-      return pass.token;
+    if (Date.now() < stored.renew) {
+      return stored.token;
     }
     try {
-      return (await this.#ask(pass.token)).token;
+      return (await this.#request(stored.token)).token;
     } catch {
-      return pass.token; // it is good for some time yet
+      return stored.token; // it is still valid
     }
   }
 
@@ -54,37 +58,37 @@ export class Guest {
     siteStorage.removeItem(KEY);
   }
 
-  /** @returns {Pass | undefined} */
-  #pass() {
+  /** @returns {StoredGuest | undefined} */
+  #load() {
     try {
-      const pass = JSON.parse(siteStorage.getItem(KEY) ?? "null");
-      if (pass && Date.now() < pass.expires - SPARE) {
-        return pass;
+      const stored = JSON.parse(siteStorage.getItem(KEY) ?? "null");
+      if (stored && Date.now() < stored.expires - MIN_VALID_MS) {
+        return stored;
       }
     } catch {
-      // Whatever it is, it is not ours.
+      // The value was not written by this module.
     }
     this.forget();
     return undefined;
   }
 
-  /** @param {string} [token] of the guest that it is to be */
-  async #ask(token) {
-    const answer = await fetch(ADDRESS, {
+  /** @param {string} [token] the token of an existing guest; without it a new guest is created */
+  async #request(token) {
+    const response = await fetch(GUEST_PATH, {
       method: "POST",
       headers: token ? { Authorization: `Bearer ${token}` } : {},
-      signal: AbortSignal.timeout(FETCH_TIMEOUT),
+      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     });
-    if (answer.status === FORBIDDEN) {
-      throw new NoGuests();
+    if (response.status === HTTP_FORBIDDEN) {
+      throw new GuestsDisabled();
     }
-    if (!answer.ok) {
-      throw new Error(`${ADDRESS}: ${answer.status}`);
+    if (!response.ok) {
+      throw new Error(`${GUEST_PATH}: ${response.status}`);
     }
-    const { id, token: got, expires_in: seconds } = await answer.json();
+    const { id, token: issuedToken, expires_in: seconds } = await response.json();
     const now = Date.now();
-    const pass = { id, token: got, renew: now + seconds * 500, expires: now + seconds * 1000 };
-    siteStorage.setItem(KEY, JSON.stringify(pass));
-    return pass;
+    const stored = { id, token: issuedToken, renew: now + seconds * 500, expires: now + seconds * 1000 };
+    siteStorage.setItem(KEY, JSON.stringify(stored));
+    return stored;
   }
 }

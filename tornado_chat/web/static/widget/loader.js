@@ -1,100 +1,122 @@
 // @ts-check
 
-/** @typedef {string | (() => string | null | Promise<string | null>)} Token a JWT, or what asks the host for one */
+/**
+ * @typedef {string | (() => string | null | Promise<string | null>)} Token a JWT, or a function that returns
+ *   one
+ */
 
 /**
- * The second part of `/widget.js`: the frame, who is signed in, and what the page can ask for.
- * docs/widget.md says how to use it.
+ * The second part of `/widget.js`: the frame, the identity of the reader, and the page's API, which
+ * `docs/widget.md` describes.
  *
- * It runs in pages of others. It takes one name (TornadoChat) and one element, and hears and tells the
- * frame only as the origin that it was loaded from.
+ * It runs in pages of other sites. It occupies one global name (TornadoChat) and one element, and exchanges
+ * messages with the frame only under the origin from which it was loaded.
  */
 (() => {
   "use strict";
 
   const script = document.currentScript;
   const global = /** @type {any} */ (window);
-  const early = global.TornadoChat;
-  if (!(script instanceof HTMLScriptElement) || (early && !Array.isArray(early))) {
-    return; // it is there already
+  const queued = global.TornadoChat;
+  if (!(script instanceof HTMLScriptElement) || (queued && !Array.isArray(queued))) {
+    return; // the script is already loaded
   }
 
   const { origin } = new URL(script.src);
   const guests = /on/.test("{{guests}}");
-  const hosts = "{{origins}}".split(" ");
-  const here = location.origin; // "null" of a file, which nothing can be told to
-  const allowed = here === origin || hosts.includes(here) || (hosts.includes("*") && here !== "null");
+  const allowedOrigins = "{{origins}}".split(" ");
+  const pageOrigin = location.origin; // "null" for a file, which cannot receive messages
+  const isAllowed =
+    pageOrigin === origin ||
+    allowedOrigins.includes(pageOrigin) ||
+    (allowedOrigins.includes("*") && pageOrigin !== "null");
 
-  const KEY = "tornado-chat"; // in both storages of the page: how many are unread, and whether it is open
-  const PATIENCE = 8000; // milliseconds that a frame may take to say something once it is loaded
-  const { token: given, language: wished, position, color, title, greeting, launcher } = script.dataset;
+  const KEY = "tornado-chat"; // in both storages of the page: the unread count, and whether the panel is open
+  const FRAME_TIMEOUT_MS = 8000; // how long a loaded frame may take to send its first message
+  const {
+    token: initialToken,
+    language: wantedLanguage,
+    position,
+    color,
+    title,
+    greeting,
+    launcher,
+  } = script.dataset;
   /** @type {any} */
   const language =
-    [wished, document.documentElement.lang, ...navigator.languages]
+    [wantedLanguage, document.documentElement.lang, ...navigator.languages]
       .map((each) => /^(zh|en)\b/i.exec(each ?? "")?.[1].toLowerCase())
       .find(Boolean) ?? "en";
-  const look = new Launcher(
-    { language, color: color ?? "", left: position === "left", own: launcher === "off" },
+  const ui = new Launcher(
+    { language, color: color ?? "", left: position === "left", hasOwnButton: launcher === "off" },
     { press: () => (isOpen ? api.close() : api.open()), close: () => api.close(), near: () => load() },
   );
 
   /** @type {Token | undefined} */
-  let token = given;
+  let token = initialToken;
   /** @type {HTMLIFrameElement | undefined} */
   let frame;
-  let ready = false;
+  let isReady = false;
   let isOpen = false;
-  let going = false;
-  let unread = Number(kept()) || 0;
-  let explained = false;
-  /** Where the focus was when the reader opened it. @type {HTMLElement | null} */
-  let focused = null;
+  let hasConversation = false;
+  let unread = Number(readStored()) || 0;
+  let isExplained = false;
+  /** The element that had the focus before the reader opened the panel. @type {HTMLElement | null} */
+  let focusedBefore = null;
   /** @type {Record<string, Set<(detail: any) => void>>} */
   const listeners = {};
 
-  function usable() {
-    return allowed && (guests || Boolean(token));
+  function isUsable() {
+    return isAllowed && (guests || Boolean(token));
   }
 
   function show() {
-    look.show(usable(), isOpen, unread);
+    ui.show(isUsable(), isOpen, unread);
   }
 
   // --- the frame ---
 
   function load() {
-    if (frame || !usable()) {
+    if (frame || !isUsable()) {
       return;
     }
-    const name = title || look.texts.title;
-    const settings = { origin: here, language, title: name, greeting: greeting ?? "", color: color ?? "" };
+    const name = title || ui.texts.title;
+    const settings = {
+      origin: pageOrigin,
+      language,
+      title: name,
+      greeting: greeting ?? "",
+      color: color ?? "",
+    };
     const made = (frame = element("iframe", ""));
     made.src = `${origin}/widget#${new URLSearchParams(settings)}`;
     made.title = name;
     made.lang = language;
     made.allow = "";
-    if (here !== origin) {
-      // Its own origin: for the socket, and to remember guests. Forms: to send. Popups: links.
+    if (pageOrigin !== origin) {
+      // Same origin: for the socket, and to store guests. Forms: to send. Popups: for links.
       const sandbox =
         "allow-scripts allow-same-origin allow-forms allow-popups allow-popups-to-escape-sandbox";
       made.setAttribute("sandbox", sandbox);
     }
-    made.addEventListener("load", () => setTimeout(() => frame === made && !ready && giveUp(), PATIENCE));
-    look.away.hidden = true;
-    look.panel.append(made);
+    made.addEventListener("load", () =>
+      setTimeout(() => frame === made && !isReady && giveUp(), FRAME_TIMEOUT_MS),
+    );
+    ui.unreachableText.hidden = true;
+    ui.panel.append(made);
   }
 
-  /** The server is out of reach, or its policy keeps the frame from this page. */
+  /** The server cannot be reached, or a CSP keeps the frame out of this page. */
   function giveUp() {
     frame?.remove();
     frame = undefined;
-    look.away.hidden = false;
-    explain(`no answer from ${origin}; is it running, and does frame-src allow it?`);
+    ui.unreachableText.hidden = false;
+    logInfo(`no answer from ${origin}; is it running, and does frame-src allow it?`);
   }
 
   /** @param {object} message */
-  function tell(message) {
-    if (ready) {
+  function post(message) {
+    if (isReady) {
       frame?.contentWindow?.postMessage(message, origin);
     }
   }
@@ -104,84 +126,84 @@
       return;
     }
     if (data.chat === "ready") {
-      ready = true;
-      greet();
+      isReady = true;
+      sendHello();
     } else if (data.chat === "token") {
       void giveToken(data.number);
     } else if (data.chat === "state") {
-      take(data.going === true, Number(data.unread) || 0);
+      applyState(data.going === true, Number(data.unread) || 0);
     } else if (data.chat === "forgotten") {
-      keep("localStorage", null);
+      store("localStorage", null);
     } else if (data.chat === "close") {
       api.close();
     }
   });
 
-  function greet() {
-    const before = kept();
-    tell({
+  function sendHello() {
+    const before = readStored();
+    post({
       chat: "hello",
       signedIn: Boolean(token),
       guests,
       open: isOpen,
-      focus: isOpen && focused !== null,
+      focus: isOpen && focusedBefore !== null,
       active: isOpen || before !== null,
       forget: before === "forget",
     });
-    if (isOpen && focused) {
+    if (isOpen && focusedBefore) {
       frame?.focus();
     }
   }
 
-  /** The frame asks; each question has a number. @param {number} number */
+  /** Answer the frame's request for a token; each request has a number. @param {number} number */
   async function giveToken(number) {
     try {
       const found = typeof token === "function" ? await token() : token;
-      tell({ chat: "token", number, token: found || null });
+      post({ chat: "token", number, token: found || null });
     } catch {
-      tell({ chat: "token", number, failed: true });
+      post({ chat: "token", number, failed: true });
     }
   }
 
   /**
-   * @param {boolean} nowGoing
+   * @param {boolean} nowActive
    * @param {number} nowUnread
    */
-  function take(nowGoing, nowUnread) {
-    const [wasGoing, before] = [going, unread];
-    [going, unread] = [nowGoing, nowUnread];
-    if (kept() !== "forget") {
-      keep("localStorage", going || unread ? `${unread}` : null);
+  function applyState(nowActive, nowUnread) {
+    const [wasActive, before] = [hasConversation, unread];
+    [hasConversation, unread] = [nowActive, nowUnread];
+    if (readStored() !== "forget") {
+      store("localStorage", hasConversation || unread ? `${unread}` : null);
     }
     show();
     if (unread !== before) {
       emit("unread", unread);
     }
-    if (going !== wasGoing) {
-      emit("conversation", going);
+    if (hasConversation !== wasActive) {
+      emit("conversation", hasConversation);
     }
   }
 
-  // --- what the page's storages know; either may be forbidden: then a page knows nothing of the one before ---
+  // --- storages of the page; if either is forbidden, nothing is known from the page before ---
 
   /** @param {"localStorage" | "sessionStorage"} where */
-  function kept(where = "localStorage") {
-    return attempt(() => window[where].getItem(KEY));
+  function readStored(where = "localStorage") {
+    return tryOrNull(() => window[where].getItem(KEY));
   }
 
   /**
    * @param {"localStorage" | "sessionStorage"} where
    * @param {string | null} value
    */
-  function keep(where, value) {
-    attempt(() => (value === null ? window[where].removeItem(KEY) : window[where].setItem(KEY, value)));
+  function store(where, value) {
+    tryOrNull(() => (value === null ? window[where].removeItem(KEY) : window[where].setItem(KEY, value)));
   }
 
   /**
    * @template T
    * @param {() => T} act
    */
-  function attempt(act) {
+  function tryOrNull(act) {
     try {
       return act();
     } catch {
@@ -192,44 +214,44 @@
   addEventListener("storage", ({ key, newValue }) => {
     if (key === KEY && newValue === "forget") {
       forget(); // signed out in another tab
-    } else if (key === KEY && newValue && !going) {
-      load(); // another tab has begun a conversation
-      tell({ chat: "wake" });
+    } else if (key === KEY && newValue && !hasConversation) {
+      load(); // another tab has started a conversation
+      post({ chat: "wake" });
     }
   });
 
-  // --- what happens ---
+  // --- events ---
 
   /** @param {boolean} open */
-  function turn(open) {
+  function setOpen(open) {
     isOpen = open;
-    keep("sessionStorage", open ? "open" : null);
+    store("sessionStorage", open ? "open" : null);
     show();
-    tell({ chat: open ? "open" : "close" });
+    post({ chat: open ? "open" : "close" });
     emit(open ? "open" : "close", undefined);
   }
 
-  /** @param {boolean} [forgotten] a guest is to be forgotten, too */
-  function signedInAnew(forgotten = false) {
-    if (!usable()) {
+  /** @param {boolean} [forgotten] whether to forget the guest, too */
+  function onIdentityChange(forgotten = false) {
+    if (!isUsable()) {
       api.close();
     }
-    tell({ chat: "identity", signedIn: Boolean(token), forget: forgotten });
+    post({ chat: "identity", signedIn: Boolean(token), forget: forgotten });
     show();
-    if (!usable() && !explained) {
-      explained = true;
-      explain(
-        allowed
+    if (!isUsable() && !isExplained) {
+      isExplained = true;
+      logInfo(
+        isAllowed
           ? "no chat without a token (data-token, setToken()) while [auth] guests is off"
-          : `${here} is not in [web] origins of ${origin}`,
+          : `${pageOrigin} is not in [web] origins of ${origin}`,
       );
     }
   }
 
   function forget() {
     token = undefined;
-    take(false, 0);
-    signedInAnew(true);
+    applyState(false, 0);
+    onIdentityChange(true);
   }
 
   /**
@@ -238,53 +260,53 @@
    */
   function emit(name, detail) {
     for (const listener of listeners[name] ?? []) {
-      queueMicrotask(() => listener(detail)); // the page's mistakes are its own
+      queueMicrotask(() => listener(detail)); // errors of the page's listeners must not affect this script
     }
   }
 
   /** @param {string} why */
-  function explain(why) {
+  function logInfo(why) {
     console.info(`TornadoChat: ${why}`);
   }
 
-  // --- what the page can ask for ---
+  // --- the API for the page ---
 
   const api = Object.freeze({
     open() {
       load();
       if (frame && !isOpen) {
         const active = document.activeElement;
-        focused = active instanceof HTMLElement ? active : look.button;
-        turn(true);
+        focusedBefore = active instanceof HTMLElement ? active : ui.button;
+        setOpen(true);
         frame.focus();
       }
     },
 
     close() {
       if (isOpen) {
-        const inside = look.root.activeElement !== null;
-        turn(false);
+        const inside = ui.root.activeElement !== null;
+        setOpen(false);
         if (inside) {
-          (look.button.hidden ? focused : look.button)?.focus();
+          (ui.button.hidden ? focusedBefore : ui.button)?.focus();
         }
       }
     },
 
-    /** @param {Token | null} next null: nobody is signed in */
+    /** @param {Token | null} next null: no person is signed in */
     setToken(next) {
       token = next || undefined;
-      signedInAnew();
+      onIdentityChange();
     },
 
-    /** Nobody is signed in any more, and a guest is forgotten. */
+    /** Sign the person out, and forget the guest. */
     signOut() {
-      keep("localStorage", "forget"); // until the frame has done so: the page may be gone before
+      store("localStorage", "forget"); // kept until the frame has done it: the page may be left before
       load();
       forget();
     },
 
     /**
-     * Returns what takes the listener away again.
+     * Add a listener. Return a function that removes it.
      *
      * @param {"open" | "close" | "unread" | "conversation"} name
      * @param {(detail: any) => void} listener
@@ -294,30 +316,30 @@
       return () => listeners[name].delete(listener);
     },
 
-    /** For what was queued before the script was there. @param {(chat: object) => void} act */
+    /** Run functions that were queued before the script was loaded. @param {(chat: object) => void} act */
     push(act) {
       act(api);
     },
   });
 
-  function begin() {
-    look.add();
+  function start() {
+    ui.add();
     if (before !== null || wasOpen) {
       load();
       if (frame && wasOpen && !isOpen) {
-        turn(true);
+        setOpen(true);
       }
     }
   }
 
-  const before = kept();
-  const wasOpen = kept("sessionStorage");
+  const before = readStored();
+  const wasOpen = readStored("sessionStorage");
   global.TornadoChat = api;
-  (early ?? []).forEach(api.push);
-  signedInAnew();
+  (queued ?? []).forEach(api.push);
+  onIdentityChange();
   if (document.body) {
-    begin();
+    start();
   } else {
-    addEventListener("DOMContentLoaded", begin); // it came faster than the page
+    addEventListener("DOMContentLoaded", start); // the script was loaded before the body
   }
 })();

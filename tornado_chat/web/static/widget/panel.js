@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What is to be seen in the frame: one screen at a time, and the header above it.
+ * The contents of the frame: one screen at a time, and the header above it.
  *
  * @module
  */
@@ -8,136 +8,136 @@
 import { ChatComposer } from "../shared/composer.js";
 import { find, icon } from "../shared/elements.js";
 import { ChatMessages } from "../shared/messages.js";
-import { ChatStanding } from "../shared/standing.js";
+import { ConnectionStatusBar } from "../shared/connection_status.js";
 import { fillStars } from "../shared/stars.js";
 import { text } from "../shared/strings.js";
-import { placeText } from "./strings.js";
+import { positionText } from "./strings.js";
 
 /**
- * What the reader does.
+ * The actions of the reader.
  *
- * @typedef {object} Acts
- * @property {() => void} start begin a conversation
- * @property {() => void} leave the line
- * @property {() => void} end the conversation
- * @property {() => boolean} unsent whether something is still on its way
+ * @typedef {object} PanelActions
+ * @property {() => void} start start a conversation
+ * @property {() => void} leave leave the queue
+ * @property {() => void} end end the conversation
+ * @property {() => boolean} hasUnsent whether a message is still being sent
  * @property {(stars: number, feedback: string) => void} rate
  * @property {() => void} tryAgain
- * @property {() => void} retry the connection, now
- * @property {() => void} close the panel
+ * @property {() => void} retry reconnect now
+ * @property {() => void} close close the panel
  */
 
-const SCREENS = ["resuming", "start", "talk", "card"];
+const SCREENS = ["resuming", "start", "conversation", "card"];
 
 export class Panel {
   /**
    * @param {string} title
    * @param {string} greeting
-   * @param {Acts} acts
+   * @param {PanelActions} actions
    */
-  constructor(title, greeting, acts) {
+  constructor(title, greeting, actions) {
     this.#title = title || text("widget_title");
-    this.#acts = acts;
+    this.#actions = actions;
     document.title = this.#title;
     find("#greeting").textContent = greeting || text("greeting");
     find("#close").append(icon("shrink"));
     find("#start-picture").append(icon("bubble"));
     fillStars(find("#stars"));
-    this.standing.addEventListener("retry", acts.retry);
-    onClick("#close", acts.close);
-    onClick("#start-button", acts.start);
-    onClick("#again", acts.start);
-    onClick("#card-again", acts.tryAgain);
-    onClick("#leave", acts.leave);
+    this.statusBar.addEventListener("retry", actions.retry);
+    onClick("#close", actions.close);
+    onClick("#start-button", actions.start);
+    onClick("#again", actions.start);
+    onClick("#card-again", actions.tryAgain);
+    onClick("#leave", actions.leave);
     this.#prepareEnd();
     this.#prepareRating();
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing && !document.querySelector("dialog[open]")) {
-        acts.close();
+        actions.close();
       }
     });
-    this.#head(this.#title, "", "");
+    this.#setHeader(this.#title, "", "");
   }
 
   #title;
-  #acts;
-  standing = find("#standing", ChatStanding);
+  #actions;
+  statusBar = find("#connection-status", ConnectionStatusBar);
   /** @type {ChatMessages | undefined} */
   #messages;
   /** @type {ChatComposer | undefined} */
   #composer;
   #screen = "resuming";
 
-  /** Nothing is to be seen, while it is not known whose it may be. */
-  set veiled(/** @type {boolean} */ veiled) {
-    find(".widget").classList.toggle("veiled", veiled);
+  /** Conceal the contents while it is unknown whose they are. */
+  set concealed(/** @type {boolean} */ veiled) {
+    find(".widget").classList.toggle("concealed", veiled);
   }
 
-  /** It is a page of its own, which nobody can close. */
-  standAlone() {
-    document.body.classList.add("alone");
+  /** The widget was opened as a page, which cannot be closed. */
+  setStandalone() {
+    document.body.classList.add("standalone");
     find("#close").hidden = true;
   }
 
   // --- the screens ---
 
   showResuming() {
-    this.#head(this.#title, "", "");
+    this.#setHeader(this.#title, "", "");
     this.#show("resuming");
   }
 
   /**
-   * @param {string} [note] the text of what has just happened
-   * @param {string} [problem] why no conversation could be begun
+   * @param {string} [note] what has just happened
+   * @param {string} [problem] why no conversation could be started
    */
   showStart(note = "", problem = "") {
-    this.#head(this.#title, "", "");
+    this.#setHeader(this.#title, "", "");
     find("#start-note").textContent = note;
     find("#start-problem").textContent = problem;
-    this.#starting(false);
+    this.#setStarting(false);
     this.#show("start");
   }
 
-  /** A conversation is asked for, and nobody has answered yet. */
+  /** A conversation was requested, and the server has not answered yet. */
   showStarting() {
     find("#start-note").textContent = "";
     find("#start-problem").textContent = "";
-    this.#starting(true);
+    this.#setStarting(true);
   }
 
   /**
-   * Instead of a chat: what is wrong, and what to do.
+   * Show a card instead of the chat: what is wrong, and what to do.
    *
    * @param {string} key
-   * @param {string} picture
+   * @param {string} iconName
    * @param {Record<string, string>} [values]
    */
-  showCard(key, picture, values) {
-    this.#head(this.#title, "", "");
-    find("#card-picture").replaceChildren(icon(picture));
+  showCard(key, iconName, values) {
+    this.#setHeader(this.#title, "", "");
+    find("#card-picture").replaceChildren(icon(iconName));
     find("#card-title").textContent = text(`${key}_title`);
     find("#card-text").textContent = text(`${key}_text`, values);
     this.#show("card");
   }
 
   /**
-   * @param {number} place in the line
-   * @param {boolean} returned the waiter was lost
+   * @param {number} position in the queue
+   * @param {boolean} returned whether the client lost its agent
    */
-  showLine(place, returned) {
-    this.#head(this.#title, text("waiting"), "");
-    const words = placeText(place);
-    if (find("#place").textContent !== words) {
-      find("#place").textContent = words; // it is read out
+  showQueue(position, returned) {
+    this.#setHeader(this.#title, text("waiting"), "");
+    const content = positionText(position);
+    if (find("#position").textContent !== content) {
+      find("#position").textContent = content; // announced by screen readers
     }
-    find("#line-text").textContent = text(returned ? "returned_text" : "waiting_text");
-    this.#showTalk("line");
+    find("#queue-text").textContent = text(returned ? "returned_text" : "waiting_text");
+    this.#showConversationPart("queue");
   }
 
-  /** @param {string} name of the waiter, may be empty */
-  showTalk(name) {
-    this.#head(name || text("somebody"), text("with_you"), name);
-    this.#showTalk("words");
+  /** @param {string} name the agent's name, may be empty */
+  showConversation(name) {
+    this.#setHeader(name || text("somebody"), text("with_you"), name);
+    this.#showConversationPart("messages");
   }
 
   /**
@@ -145,31 +145,31 @@ export class Panel {
    * @param {boolean} rated
    */
   showEnd(name, rated) {
-    this.#head(name || this.#title, text("ended_sub"), name);
+    this.#setHeader(name || this.#title, text("ended_sub"), name);
     find("#rating", HTMLFormElement).hidden = rated;
     find("#thanks").textContent = rated ? text("rated") : "";
-    this.#starting(false);
-    this.#showTalk("end");
-    this.#messages?.toEnd();
+    this.#setStarting(false);
+    this.#showConversationPart("end");
+    this.#messages?.scrollToEnd();
   }
 
-  /** A rating could not be given. @param {string} problem */
+  /** Show why the rating failed. @param {string} problem */
   showRatingProblem(problem) {
     find("#rating-problem").textContent = problem;
     find("#rate", HTMLButtonElement).disabled = false;
   }
 
   /**
-   * An empty list and an empty composer, for another conversation.
+   * Create an empty list and an empty composer, for another conversation.
    *
-   * @param {boolean} watched
+   * @param {boolean} visible
    */
-  freshTalk(watched) {
+  newConversation(visible) {
     const messages = new ChatMessages();
     const composer = new ChatComposer();
-    messages.links = true;
-    find("#words").replaceChildren(messages, composer);
-    messages.watched = watched;
+    messages.linkUrls = true;
+    find("#conversation-body").replaceChildren(messages, composer);
+    messages.visible = visible;
     this.#messages = messages;
     this.#composer = composer;
     find("#rating", HTMLFormElement).reset();
@@ -178,27 +178,27 @@ export class Panel {
     return { messages, composer };
   }
 
-  /** Nothing of what was said stays. */
+  /** Remove everything of the conversation. */
   clear() {
-    find("#words").replaceChildren();
+    find("#conversation-body").replaceChildren();
     this.#messages = this.#composer = undefined;
     for (const dialog of document.querySelectorAll("dialog[open]")) {
       /** @type {HTMLDialogElement} */ (dialog).close();
     }
-    this.standing.say("calm", "");
+    this.statusBar.showText("neutral", "");
   }
 
-  /** Tell it to screen readers. @param {string} news */
+  /** Announce a text to screen readers. @param {string} news */
   announce(news) {
-    find("#news").textContent = news;
+    find("#announcement").textContent = news;
   }
 
-  /** Put the focus where one goes on. */
+  /** Focus the element with which the reader continues. */
   focus() {
-    // On a telephone it would bring up the keyboard before anything was read.
-    const writes =
+    // On a phone the keyboard would cover the messages before they are read.
+    const canWrite =
       this.#composer?.isConnected && !this.#composer.hidden && matchMedia("(hover: hover)").matches;
-    if (this.#screen === "talk" && writes) {
+    if (this.#screen === "conversation" && canWrite) {
       this.#composer?.focus();
     } else if (this.#screen === "start") {
       find("#start-button").focus();
@@ -207,20 +207,20 @@ export class Panel {
     }
   }
 
-  // --- inside ---
+  // --- internal ---
 
-  /** @param {"line" | "words" | "end"} part */
-  #showTalk(part) {
-    if (part !== "words") {
+  /** @param {"queue" | "messages" | "end"} part */
+  #showConversationPart(part) {
+    if (part !== "messages") {
       this.#closeDialog();
     }
-    find("#line").hidden = part !== "line";
+    find("#queue").hidden = part !== "queue";
     find("#ended").hidden = part !== "end";
-    find("#end").hidden = part !== "words";
+    find("#end").hidden = part !== "messages";
     if (this.#composer) {
       this.#composer.hidden = part === "end";
     }
-    this.#show("talk");
+    this.#show("conversation");
   }
 
   /** @param {string} screen */
@@ -229,7 +229,7 @@ export class Panel {
     for (const each of SCREENS) {
       find(`#${each}`).hidden = each !== screen;
     }
-    if (screen !== "talk") {
+    if (screen !== "conversation") {
       find("#end").hidden = true;
       this.#closeDialog();
     }
@@ -237,7 +237,7 @@ export class Panel {
       document.hasFocus() &&
       (document.activeElement === document.body || !isShown(document.activeElement))
     ) {
-      this.focus(); // what had it is gone
+      this.focus(); // the focused element is hidden now
     }
   }
 
@@ -246,9 +246,9 @@ export class Panel {
    * @param {string} sub
    * @param {string} name
    */
-  #head(title, sub, name) {
+  #setHeader(title, sub, name) {
     find("#title").textContent = title;
-    find("#sub").textContent = sub;
+    find("#subtitle").textContent = sub;
     find("#avatar").replaceChildren(name ? (Array.from(name)[0] ?? "").toUpperCase() : icon("bubble"));
     if (this.#messages) {
       this.#messages.otherName = name || text("somebody");
@@ -256,7 +256,7 @@ export class Panel {
   }
 
   /** @param {boolean} busy */
-  #starting(busy) {
+  #setStarting(busy) {
     for (const [selector, key] of [
       ["#start-button", "start"],
       ["#again", "again"],
@@ -269,11 +269,11 @@ export class Panel {
   #prepareEnd() {
     const dialog = find("#end-dialog", HTMLDialogElement);
     onClick("#end", () => {
-      find("#end-unsent").hidden = !this.#acts.unsent();
+      find("#end-unsent").hidden = !this.#actions.hasUnsent();
       dialog.returnValue = "";
       dialog.showModal();
     });
-    dialog.addEventListener("close", () => dialog.returnValue === "end" && this.#acts.end());
+    dialog.addEventListener("close", () => dialog.returnValue === "end" && this.#actions.end());
   }
 
   #closeDialog() {
@@ -287,13 +287,13 @@ export class Panel {
     const form = find("#rating", HTMLFormElement);
     form.addEventListener("change", () => {
       find("#rating-more").hidden = false;
-      this.#messages?.toEnd();
+      this.#messages?.scrollToEnd();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       find("#rate", HTMLButtonElement).disabled = true;
       const stars = Number(new FormData(form).get("stars"));
-      this.#acts.rate(stars, find("#feedback", HTMLTextAreaElement).value.trim());
+      this.#actions.rate(stars, find("#feedback", HTMLTextAreaElement).value.trim());
     });
   }
 }

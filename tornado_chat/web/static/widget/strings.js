@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The texts of the chat in the corner, in zh_CN and en.
+ * The texts of the widget, in zh_CN and en.
  *
  * @module
  */
@@ -11,7 +11,7 @@ addTexts({
   widget_title: ["在线客服", "Chat with us"],
   close_chat: ["收起聊天", "Close the chat"],
 
-  // before
+  // before a conversation
   greeting: ["您好，有什么可以帮您？", "Hello! How can we help?"],
   start_text: [
     "开始对话后，我们的同事会在这里回复您。",
@@ -20,10 +20,10 @@ addTexts({
   start: ["开始对话", "Start a conversation"],
   starting: ["正在接入…", "One moment…"],
 
-  // in the line
+  // in the queue
   waiting: ["正在排队", "Waiting for one of us"],
-  place_1: ["下一位就是您", "You are next"],
-  place_n: ["您排在第 {place} 位", "You are {place} in line"],
+  position_1: ["下一位就是您", "You are next"],
+  position_n: ["您排在第 {place} 位", "You are {place} in line"],
   waiting_text: [
     "可以先写下您的问题，有人接入时会自动发送。",
     "You can write already: it is sent as soon as somebody joins.",
@@ -34,12 +34,12 @@ addTexts({
   ],
   leave: ["离开队列", "Leave the line"],
   left_note: ["您已离开队列。", "You have left the line."],
-  lost_place_note: [
+  lost_position_note: [
     "离线时间过长，您的排队位置已失效。",
     "You were offline for too long, and have lost your place in the line.",
   ],
 
-  // talking
+  // in a conversation
   somebody: ["客服", "Support"],
   with_you: ["正在为您服务", "is with you now"],
   joined_news: ["{name}已接入", "{name} has joined"],
@@ -66,7 +66,7 @@ addTexts({
   rated: ["谢谢您的评价！", "Thank you for your rating!"],
   again: ["开始新对话", "New conversation"],
 
-  // when there is no chat
+  // instead of the chat
   token_title: ["登录已过期", "Your sign-in has expired"],
   token_text: [
     "请刷新页面或重新登录。您的对话都已保存。",
@@ -85,13 +85,13 @@ addTexts({
 
 const ordinal = new Intl.PluralRules("en", { type: "ordinal" });
 /** @type {Record<string, string>} */
-const ENDINGS = { one: "st", two: "nd", few: "rd", other: "th" };
+const ORDINAL_SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
 
-/** Where somebody stands in the line. @param {number} place 1: the next one */
-export function placeText(place) {
-  if (place === 1) {
-    return text("place_1");
+/** A position in the queue in words. @param {number} position 1: the next one */
+export function positionText(position) {
+  if (position === 1) {
+    return text("position_1");
   }
-  const written = language === "en" ? `${place}${ENDINGS[ordinal.select(place)]}` : place;
-  return text("place_n", { place: written });
+  const written = language === "en" ? `${position}${ORDINAL_SUFFIXES[ordinal.select(position)]}` : position;
+  return text("position_n", { place: written });
 }

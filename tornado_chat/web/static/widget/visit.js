@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * One person's way through the chat: into the line, the conversation, its end. For another person there
- * is another visit, which knows nothing of this one.
+ * One person's visit: the queue, the conversation and its end. Another person gets another visit, which
+ * shares nothing with this one.
  *
  * @module
  */
@@ -9,29 +9,29 @@
 import { Outbox } from "../shared/outbox.js";
 import { tabStorage } from "../shared/storage.js";
 import { text } from "../shared/strings.js";
-import { UserSupport } from "../shared/support_user.js";
-import { Talking } from "../shared/talking.js";
-import { Shown } from "./shown.js";
+import { UserSupportSocket } from "../shared/support_user.js";
+import { ConversationView } from "../shared/conversation_view.js";
+import { ShownConversation } from "./shown_conversation.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
-/** @typedef {import("../shared/conversation.js").Said} Said */
+/** @typedef {import("../shared/conversation.js").Message} Message */
 /** @typedef {import("../shared/messages.js").ChatMessages} ChatMessages */
-/** @typedef {import("../shared/support_user.js").Phase} Phase */
+/** @typedef {import("../shared/support_user.js").UserPhase} UserPhase */
 /** @typedef {import("./panel.js").Panel} Panel */
 
 /**
  * @typedef {object} VisitListener
- * @property {(going: boolean, unread: number) => void} state
- * @property {(standing: Standing) => void} closed for good, by the server
+ * @property {(hasConversation: boolean, unread: number) => void} onState
+ * @property {(status: ConnectionStatus) => void} onClosed the server has closed the connection for good
  */
 
-const PATIENCE = 800; // milliseconds
-const GATHERING = 150; // milliseconds: what was said and how far it was read come one after the other
+const CONNECTING_NOTICE_DELAY_MS = 800;
+const STATE_DEBOUNCE_MS = 150; // messages and read receipts arrive one after the other
 
 export class Visit {
   /**
-   * @param {string} owner whose it is
+   * @param {string} owner the key of the person (`token_owner.js`)
    * @param {TokenSource} token
    * @param {Panel} panel
    * @param {VisitListener} listener
@@ -41,23 +41,24 @@ export class Visit {
     this.#panel = panel;
     this.#listener = listener;
     this.#outbox = new Outbox(`${this.#key}:unsent`);
-    this.#shown = new Shown(`${this.#key}:shown`);
-    this.#support = new UserSupport(
+    this.#shown = new ShownConversation(`${this.#key}:shown`);
+    this.#socket = new UserSupportSocket(
       token,
       this.#outbox,
       {
-        standing: (standing) => this.#standing(standing),
-        phase: (phase) => this.#phaseChanged(phase),
-        begun: (number, unsent) => this.#begun(number, unsent),
-        message: (said) => this.#said([said], () => this.#talking?.message(said)),
-        past: (past, more) => this.#said(past, () => this.#pastTold(past, more)),
-        stored: (id, seq, time) => this.#talking?.stored(id, seq, time),
-        refused: (id, reason) => this.#refused(id, reason),
-        typing: (typing) => this.#talking?.typing(typing),
-        read: (seq) => this.#talking?.read(seq),
-        readHere: (seq) => this.#readHere(seq),
-        rated: () => this.#rated(),
-        failed: (message) => this.#failed(message),
+        onStatus: (status) => this.#onStatus(status),
+        onPhase: (phase) => this.#onPhase(phase),
+        onConversation: (number, hasUnsent) => this.#onConversation(number, hasUnsent),
+        onMessage: (message) => this.#countUnread([message], () => this.#view?.onMessage(message)),
+        onHistory: (messages, hasOlder) =>
+          this.#countUnread(messages, () => this.#onHistory(messages, hasOlder)),
+        onStored: (id, seq, time) => this.#view?.onStored(id, seq, time),
+        onRefused: (id, reason) => this.#onRefused(id, reason),
+        onTyping: (typing) => this.#view?.onTyping(typing),
+        onRead: (seq) => this.#view?.onRead(seq),
+        onOwnRead: (seq) => this.#onOwnRead(seq),
+        onRated: () => this.#onRated(),
+        onError: (message) => this.#onError(message),
       },
       this.#shown.number,
     );
@@ -67,63 +68,63 @@ export class Visit {
   #panel;
   #listener;
   #outbox;
-  #support;
+  #socket;
   #shown;
-  /** @type {Talking | undefined} */
-  #talking;
+  /** @type {ConversationView | undefined} */
+  #view;
   /** @type {ChatMessages | undefined} */
   #messages;
-  /** @type {Phase} */
+  /** @type {UserPhase} */
   #phase = { state: "none" };
-  #starting = false;
-  #leaving = false;
-  #rating = false;
-  #watched = false;
-  /** Whether the page knows that something is going on. @type {boolean | undefined} */
-  #told;
-  /** The others' messages that were not read. @type {Set<number>} */
+  #startRequested = false;
+  #leaveRequested = false;
+  #ratingSent = false;
+  #visible = false;
+  /** The last reported value of `hasConversation`. @type {boolean | undefined} */
+  #reportedActive;
+  /** The sequence numbers of unread messages from the agent. @type {Set<number>} */
   #unread = new Set();
   /** @type {number | undefined} */
-  #reporting;
+  #reportTimer;
   /** @type {number | undefined} */
-  #patience;
+  #noticeTimer;
 
-  // --- what the reader does ---
+  // --- actions of the reader ---
 
-  /** Come back to what there is, or if `wanted` begin a conversation. @param {boolean} wanted */
-  start(wanted) {
-    if (wanted) {
-      this.#starting = true;
+  /** Resume the current conversation, or start one if `joinQueue` is true. @param {boolean} joinQueue */
+  start(joinQueue) {
+    if (joinQueue) {
+      this.#startRequested = true;
       this.#panel.showStarting();
-      this.#support.connect();
+      this.#socket.joinQueue();
     } else {
       this.#panel.showResuming();
     }
-    this.#support.start();
+    this.#socket.start();
   }
 
-  /** Begin a conversation, after another one as well. */
-  begin() {
-    this.#starting = true;
+  /** Start a conversation, also after another one. */
+  startConversation() {
+    this.#startRequested = true;
     this.#panel.showStarting();
-    this.#support.connect();
-    this.#support.retry();
+    this.#socket.joinQueue();
+    this.#socket.retry();
   }
 
-  /** Another tab may have begun one. */
+  /** Another tab may have started a conversation. */
   wake() {
-    if (!this.going) {
-      this.#support.resume();
+    if (!this.hasConversation) {
+      this.#socket.resume();
     }
   }
 
   leave() {
-    this.#leaving = true;
-    this.#support.leave();
+    this.#leaveRequested = true;
+    this.#socket.leave();
   }
 
   retry() {
-    this.#support.retry();
+    this.#socket.retry();
   }
 
   /**
@@ -131,73 +132,73 @@ export class Visit {
    * @param {string} feedback
    */
   rate(stars, feedback) {
-    this.#rating = this.#support.rate(stars, feedback);
-    if (!this.#rating) {
+    this.#ratingSent = this.#socket.rate(stars, feedback);
+    if (!this.#ratingSent) {
       this.#panel.showRatingProblem(text("failed_network"));
     }
   }
 
-  /** Stop, and leave nothing to be seen. */
+  /** Stop, and clear the panel. */
   stop() {
-    clearTimeout(this.#reporting);
-    clearTimeout(this.#patience);
-    this.#support.stop();
+    clearTimeout(this.#reportTimer);
+    clearTimeout(this.#noticeTimer);
+    this.#socket.stop();
     this.#panel.clear();
   }
 
   /** Whether the panel is open. */
-  set watched(/** @type {boolean} */ watched) {
-    this.#watched = watched;
+  set visible(/** @type {boolean} */ visible) {
+    this.#visible = visible;
     if (this.#messages) {
-      this.#messages.watched = watched;
+      this.#messages.visible = visible;
     }
   }
 
-  get going() {
-    return this.#phase.state === "waiting" || this.#phase.state === "talking";
+  get hasConversation() {
+    return this.#phase.state === "waiting" || this.#phase.state === "assigned";
   }
 
-  /** Whether nothing is lost if it stops until the panel is opened again. */
-  get idle() {
-    return !this.going && !this.#starting && this.#unread.size === 0;
+  /** Whether the visit can stop until the panel is opened again, without losing anything. */
+  get isIdle() {
+    return !this.hasConversation && !this.#startRequested && this.#unread.size === 0;
   }
 
-  get unsent() {
+  get hasUnsent() {
     return this.#outbox.entries.length > 0;
   }
 
-  // --- where it stands ---
+  // --- phase and connection ---
 
-  /** @param {Phase} phase */
-  #phaseChanged(phase) {
+  /** @param {UserPhase} phase */
+  #onPhase(phase) {
     const before = this.#phase;
     this.#phase = phase;
-    this.#starting &&= phase.state === "none" || phase.state === "over";
+    this.#startRequested &&= phase.state === "none" || phase.state === "ended";
     if (this.#messages) {
       this.#messages.held = phase.state === "waiting" && !phase.returned;
     }
     if (phase.state === "none") {
       this.#panel.showStart();
     } else if (phase.state === "waiting") {
-      this.#talking?.typing(false);
-      this.#panel.showLine(phase.place ?? 1, phase.returned === true);
-    } else if (phase.state === "talking") {
+      this.#view?.onTyping(false);
+      this.#panel.showQueue(phase.position ?? 1, phase.returned === true);
+    } else if (phase.state === "assigned") {
       const name = phase.name ?? "";
       this.#shown.update({ name });
-      this.#panel.showTalk(name);
+      this.#panel.showConversation(name);
       if (before.state === "waiting") {
         this.#panel.announce(text(name ? "joined_news" : "joined_news_unnamed", { name }));
       }
     } else if (before.state === "waiting" && !before.returned) {
-      this.#shown.forget(); // nobody has said anything
-      this.#panel.showStart(text(this.#leaving ? "left_note" : "lost_place_note"));
+      this.#shown.clear(); // no message was sent
+      this.#panel.showStart(text(this.#leaveRequested ? "left_note" : "lost_position_note"));
     } else {
-      this.#talking?.typing(false);
-      this.#talking?.giveUpUnsent();
+      this.#view?.onTyping(false);
+      this.#view?.giveUpUnsent();
       this.#panel.showEnd(this.#shown.name, this.#shown.rated);
     }
-    if (!this.going) {
-      this.#leaving = false;
+    if (!this.hasConversation) {
+      this.#leaveRequested = false;
     }
     this.#report();
   }
@@ -206,70 +207,70 @@ export class Visit {
    * @param {number} number
    * @param {string[]} unsent
    */
-  #begun(number, unsent) {
+  #onConversation(number, unsent) {
     this.#shown.begin(number);
     this.#unread.clear();
     const draftKey = `${this.#key}:draft`;
     const draft = [...unsent, tabStorage.getItem(draftKey)].filter(Boolean).join("\n");
     tabStorage.setItem(draftKey, draft);
-    const { messages, composer } = this.#panel.freshTalk(this.#watched);
+    const { messages, composer } = this.#panel.newConversation(this.#visible);
     this.#messages = messages;
-    this.#talking = new Talking(messages, composer, this.#outbox, draftKey, {
-      say: (said) => this.#support.say(said),
-      sayAgain: (id) => this.#support.sayAgain(id),
-      older: () => this.#support.older(),
-      typing: (typing) => this.#support.typing(typing),
-      read: (seq) => {
-        this.#readHere(seq);
-        this.#support.read(seq);
+    this.#view = new ConversationView(messages, composer, this.#outbox, draftKey, {
+      send: (message) => this.#socket.send(message),
+      resend: (id) => this.#socket.resend(id),
+      loadOlder: () => this.#socket.loadOlder(),
+      sendTyping: (typing) => this.#socket.sendTyping(typing),
+      markRead: (seq) => {
+        this.#onOwnRead(seq);
+        this.#socket.markRead(seq);
       },
     });
-    messages.held = true; // until it is known whether anybody is there
+    messages.held = true; // until it is known whether an agent is assigned
   }
 
-  /** @param {Standing} standing */
-  #standing(standing) {
-    clearTimeout(this.#patience);
-    if (standing.state === "connecting" && !standing.before) {
-      // Nearly always it is done before anybody could read that.
-      this.#patience = setTimeout(() => this.#panel.standing.show(standing), PATIENCE);
-    } else if (this.#leaving && standing.state !== "closed") {
-      this.#panel.standing.say("trouble", standing.state === "open" ? "" : text("end_waits"));
+  /** @param {ConnectionStatus} status */
+  #onStatus(status) {
+    clearTimeout(this.#noticeTimer);
+    if (status.state === "connecting" && !status.wasOpen) {
+      // The connection is nearly always open before the notice could be read.
+      this.#noticeTimer = setTimeout(() => this.#panel.statusBar.show(status), CONNECTING_NOTICE_DELAY_MS);
+    } else if (this.#leaveRequested && status.state !== "closed") {
+      this.#panel.statusBar.showText("warning", status.state === "open" ? "" : text("end_waits"));
     } else {
-      this.#panel.standing.show(standing);
+      this.#panel.statusBar.show(status);
     }
-    if (standing.state === "closed") {
-      this.#listener.closed(standing);
-    } else if (standing.state !== "open" && this.#rating) {
-      this.#rating = false;
+    if (status.state === "closed") {
+      this.#listener.onClosed(status);
+    } else if (status.state !== "open" && this.#ratingSent) {
+      this.#ratingSent = false;
       this.#panel.showRatingProblem(text("failed_network"));
     }
   }
 
-  // --- what was said and read ---
+  // --- messages and read receipts ---
 
   /**
-   * @param {Said[]} said
+   * @param {Message[]} messages
    * @param {() => void} show
    */
-  #said(said, show) {
-    for (const each of said) {
+  #countUnread(messages, show) {
+    for (const each of messages) {
       if (!each.own && each.seq > this.#shown.read) {
         this.#unread.add(each.seq);
       }
     }
-    show(); // who looks at it reads it
+    show(); // a visible list marks them as read
     this.#report();
   }
 
   /**
-   * @param {Said[]} past
-   * @param {boolean} more
+   * @param {Message[]} messages
+   * @param {boolean} hasOlder
    */
-  #pastTold(past, more) {
-    this.#talking?.past(past, more);
-    if (this.#phase.state === "over") {
-      this.#talking?.giveUpUnsent();
+  #onHistory(messages, hasOlder) {
+    this.#view?.onHistory(messages, hasOlder);
+    if (this.#phase.state === "ended") {
+      this.#view?.giveUpUnsent();
     }
   }
 
@@ -277,16 +278,16 @@ export class Visit {
    * @param {string} id
    * @param {string} reason
    */
-  #refused(id, reason) {
-    if (this.going) {
-      this.#talking?.refused(id, reason);
+  #onRefused(id, reason) {
+    if (this.hasConversation) {
+      this.#view?.onRefused(id, reason);
     } else {
-      this.#talking?.giveUpUnsent();
+      this.#view?.giveUpUnsent();
     }
   }
 
-  /** Oneself has read up to here, in this window or another. @param {number} seq */
-  #readHere(seq) {
+  /** This client has read everything up to `seq`, in this window or another one. @param {number} seq */
+  #onOwnRead(seq) {
     this.#shown.update({ read: Math.max(seq, this.#shown.read) });
     this.#unread = new Set([...this.#unread].filter((each) => each > seq));
     this.#report();
@@ -294,39 +295,39 @@ export class Visit {
 
   // --- the end ---
 
-  #rated() {
-    this.#rating = false;
+  #onRated() {
+    this.#ratingSent = false;
     this.#shown.update({ rated: true });
-    if (this.#phase.state === "over") {
+    if (this.#phase.state === "ended") {
       this.#panel.showEnd(this.#shown.name, true);
     }
   }
 
-  /** A question of ours was refused. @param {string} message */
-  #failed(message) {
-    this.#starting = false;
+  /** The server refused a request. @param {string} message */
+  #onError(message) {
+    this.#startRequested = false;
     const problem = text("failed", { reason: message });
-    if (this.#rating) {
-      this.#rating = false;
+    if (this.#ratingSent) {
+      this.#ratingSent = false;
       this.#panel.showRatingProblem(problem);
     } else {
       this.#panel.showStart("", problem);
     }
   }
 
-  // --- inside ---
+  // --- internal ---
 
   #report() {
-    clearTimeout(this.#reporting);
-    const tell = () => {
-      const seen = this.#watched && !document.hidden;
-      this.#told = this.going;
-      this.#listener.state(this.going, seen ? 0 : this.#unread.size);
+    clearTimeout(this.#reportTimer);
+    const report = () => {
+      const seen = this.#visible && !document.hidden;
+      this.#reportedActive = this.hasConversation;
+      this.#listener.onState(this.hasConversation, seen ? 0 : this.#unread.size);
     };
-    if (this.#told === this.going) {
-      this.#reporting = setTimeout(tell, GATHERING);
+    if (this.#reportedActive === this.hasConversation) {
+      this.#reportTimer = setTimeout(report, STATE_DEBOUNCE_MS);
     } else {
-      tell(); // the page may be left in the next moment, and has to know on the next one
+      report(); // at once: the page may be left in the next moment, and the next page has to know
     }
   }
 }

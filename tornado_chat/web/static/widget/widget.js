@@ -1,93 +1,94 @@
 // @ts-check
 /**
- * `/widget`: the chat in the frame that `/widget.js` puts into pages of others; or, opened by itself, a page.
+ * `/widget`: the chat in the frame that `/widget.js` adds to pages of other sites; opened directly, a page.
  *
  * @module
  */
 
 import { find } from "../shared/elements.js";
 import { tabStorage } from "../shared/storage.js";
-import { fillIn, language } from "../shared/strings.js";
-import { paint } from "./color.js";
-import { Guest, NoGuests } from "./guest.js";
-import { Host } from "./host.js";
-import { ownerOf } from "./identity.js";
+import { fillTexts, language } from "../shared/strings.js";
+import { applyBrandColor } from "./color.js";
+import { Guest, GuestsDisabled } from "./guest.js";
+import { HostPage } from "./host_page.js";
+import { ownerOf } from "./token_owner.js";
 import { Panel } from "./panel.js";
 import { Visit } from "./visit.js";
 import "./strings.js";
 
-/** @typedef {import("../shared/connection.js").Standing} Standing */
+/** @typedef {import("../shared/connection.js").ConnectionStatus} ConnectionStatus */
 /** @typedef {import("../shared/connection.js").TokenSource} TokenSource */
-/** @typedef {import("./host.js").Hello} Hello */
+/** @typedef {import("./host_page.js").Hello} Hello */
 
-const UNAUTHENTICATED = 4401;
-const FORBIDDEN = 4403;
-const LONGEST_TIMER = 2 ** 31 - 1;
+const CLOSE_UNAUTHENTICATED = 4401;
+const CLOSE_FORBIDDEN = 4403;
+const MIN_RENEWAL_DELAY_MS = 60_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Somebody else is signed in than this token was asked for. */
-class Replaced extends Error {}
+/** Another person is signed in than the one for whom this token was requested. */
+class IdentityChanged extends Error {}
 
 class Widget {
-  /** @param {URLSearchParams} settings of the host, in the address of the frame */
+  /** @param {URLSearchParams} settings the host's settings, in the frame's URL */
   constructor(settings) {
     this.#panel = new Panel(settings.get("title") ?? "", settings.get("greeting") ?? "", {
-      start: () => (this.#visit ? this.#visit.begin() : void this.#begin(true)),
+      start: () => (this.#visit ? this.#visit.startConversation() : void this.#start(true)),
       leave: () => this.#visit?.leave(),
       end: () => this.#visit?.leave(),
-      unsent: () => this.#visit?.unsent ?? false,
+      hasUnsent: () => this.#visit?.hasUnsent ?? false,
       rate: (stars, feedback) => this.#visit?.rate(stars, feedback),
-      tryAgain: () => void this.#begin(false),
+      tryAgain: () => void this.#start(false),
       retry: () => this.#visit?.retry(),
       close: () => {
-        this.#closed(); // what comes in this very moment is not seen any more
-        this.#host?.close();
+        this.#onClose(); // messages that arrive in this moment are not visible any more
+        this.#host?.postClose();
       },
     });
     if (parent === window) {
-      this.#panel.standAlone();
-      this.#hello({ signedIn: false, guests: true, open: true, focus: true, active: true, forget: false });
+      this.#panel.setStandalone();
+      this.#onHello({ signedIn: false, guests: true, open: true, focus: true, active: true, forget: false });
       return;
     }
     const allowed = find('meta[name="origins"]', HTMLMetaElement).content.split(" ");
-    this.#host = new Host(settings.get("origin") ?? "", allowed, {
-      hello: (hello) => this.#hello(hello),
-      identity: (signedIn, forget) => void this.#identity(signedIn, forget),
-      open: () => this.#opened(true),
-      close: () => this.#closed(),
-      wake: () => (this.#visit ? this.#visit.wake() : this.#comeBack()),
+    this.#host = new HostPage(settings.get("origin") ?? "", allowed, {
+      onHello: (hello) => this.#onHello(hello),
+      onIdentity: (signedIn, forget) => void this.#onIdentity(signedIn, forget),
+      onOpen: () => this.#onOpen(true),
+      onClose: () => this.#onClose(),
+      onWake: () => (this.#visit ? this.#visit.wake() : this.#resume()),
     });
   }
 
   #panel;
-  /** @type {Host | undefined} */
+  /** @type {HostPage | undefined} */
   #host;
   #guest = new Guest();
   #idClaim = find('meta[name="id-claim"]', HTMLMetaElement).content;
   /** @type {Visit | undefined} */
   #visit;
-  /** Whose it is. */
+  /** The key of the person whose visit is shown. */
   #owner = "";
   #signedIn = false;
-  #guests = true;
-  #open = false;
-  /** The beginning that is under way: an earlier one is not gone on with. */
-  #beginning = 0;
-  #pending = false;
+  #guestsAllowed = true;
+  #isOpen = false;
+  /** Counts starts: a start that is no longer the latest is abandoned. */
+  #startCount = 0;
+  #isStarting = false;
   /** @type {number | undefined} */
-  #renewal;
+  #renewalTimer;
 
-  // --- what the host tells ---
+  // --- messages of the host ---
 
   /** @param {Hello} hello */
-  #hello(hello) {
-    this.#guests = hello.guests;
-    this.#open = hello.open;
+  #onHello(hello) {
+    this.#guestsAllowed = hello.guests;
+    this.#isOpen = hello.open;
     this.#signedIn = hello.signedIn;
     if (hello.forget) {
       this.#forget();
     }
     if (hello.open || (hello.active && !hello.forget)) {
-      void this.#begin(false);
+      void this.#start(false);
     } else {
       this.#panel.showStart();
     }
@@ -100,9 +101,9 @@ class Widget {
    * @param {boolean} signedIn
    * @param {boolean} forget
    */
-  async #identity(signedIn, forget) {
-    const was = this.#visit !== undefined;
-    if (signedIn && this.#signedIn && was && !forget && (await this.#isTheSame())) {
+  async #onIdentity(signedIn, forget) {
+    const hadVisit = this.#visit !== undefined;
+    if (signedIn && this.#signedIn && hadVisit && !forget && (await this.#isSamePerson())) {
       return;
     }
     this.#signedIn = signedIn;
@@ -111,101 +112,101 @@ class Widget {
     if (forget) {
       this.#forget();
     }
-    if (this.#open || (was && !forget)) {
-      void this.#begin(false);
+    if (this.#isOpen || (hadVisit && !forget)) {
+      void this.#start(false);
     }
   }
 
-  /** Whether a new token is of the same person. Until that is known nothing of anybody is to be seen. */
-  async #isTheSame() {
-    const beginning = this.#beginning;
-    this.#veil(true);
+  /** Whether a new token belongs to the same person. Until that is known the contents are concealed. */
+  async #isSamePerson() {
+    const startCount = this.#startCount;
+    this.#conceal(true);
     const token = await this.#host?.token().catch(() => null);
-    if (beginning !== this.#beginning) {
-      return true; // it was begun anew meanwhile
+    if (startCount !== this.#startCount) {
+      return true; // another start has replaced this one
     }
-    this.#veil(false);
+    this.#conceal(false);
     return Boolean(token) && ownerOf(token ?? "", this.#idClaim) === this.#owner;
   }
 
-  /** @param {boolean} veiled */
-  #veil(veiled) {
-    this.#panel.veiled = veiled;
+  /** @param {boolean} concealed */
+  #conceal(concealed) {
+    this.#panel.concealed = concealed;
     if (this.#visit) {
-      this.#visit.watched = this.#open && !veiled;
+      this.#visit.visible = this.#isOpen && !concealed;
     }
   }
 
   /** @param {boolean} focus */
-  #opened(focus) {
-    this.#open = true;
+  #onOpen(focus) {
+    this.#isOpen = true;
     if (this.#visit) {
-      this.#visit.watched = true;
+      this.#visit.visible = true;
     } else {
-      this.#comeBack();
+      this.#resume();
     }
     if (focus) {
       this.#panel.focus();
     }
   }
 
-  #closed() {
+  #onClose() {
     if (this.#host === undefined) {
-      return; // a page of its own stays open
+      return; // a standalone page stays open
     }
-    this.#open = false;
+    this.#isOpen = false;
     if (this.#visit) {
-      this.#visit.watched = false;
-      if (this.#visit.idle) {
-        this.#stop(); // a socket for nothing; what it showed is found again
-        this.#host.state(false, 0); // it may not have come to say so itself
+      this.#visit.visible = false;
+      if (this.#visit.isIdle) {
+        this.#stop(); // saves an unnecessary socket; what it showed can be loaded again
+        this.#host.postState(false, 0); // the visit may not have reported it itself yet
       }
     }
   }
 
   #forget() {
     this.#guest.forget();
-    tabStorage.forget("widget:");
-    this.#host?.forgotten();
+    tabStorage.removePrefix("widget:");
+    this.#host?.postForgotten();
   }
 
-  // --- who it is ---
+  // --- identity ---
 
-  #comeBack() {
-    if (!this.#pending) {
-      void this.#begin(false);
+  #resume() {
+    if (!this.#isStarting) {
+      void this.#start(false);
     }
   }
 
-  /** Come back to what there is, or if `wanted` begin a conversation. @param {boolean} wanted */
-  async #begin(wanted) {
+  /** Resume the current conversation, or start one if `joinQueue` is true. @param {boolean} joinQueue */
+  async #start(joinQueue) {
     this.#stop();
-    const beginning = this.#beginning;
-    this.#pending = true;
+    const startCount = this.#startCount;
+    this.#isStarting = true;
     try {
-      const found = await (this.#signedIn ? this.#asHosts() : this.#asGuest(wanted));
-      if (found && beginning === this.#beginning) {
+      const found = await (this.#signedIn ? this.#asHostUser() : this.#asGuest(joinQueue));
+      if (found && startCount === this.#startCount) {
         this.#owner = found.owner;
         this.#visit = new Visit(found.owner, found.token, this.#panel, {
-          state: (going, unread) => this.#host?.state(going, unread),
-          closed: (standing) => this.#refused(standing),
+          onState: (going, unread) => this.#host?.postState(going, unread),
+          onClosed: (status) => this.#onRefused(status),
         });
-        this.#visit.watched = this.#open;
-        this.#visit.start(wanted);
+        this.#visit.visible = this.#isOpen;
+        this.#visit.start(joinQueue);
       }
     } catch (error) {
-      if (beginning === this.#beginning) {
-        this.#panel.showCard(error instanceof NoGuests ? "unavailable" : "away", "link");
+      if (startCount === this.#startCount) {
+        this.#panel.showCard(error instanceof GuestsDisabled ? "unavailable" : "away", "link");
       }
     } finally {
-      if (beginning === this.#beginning) {
-        this.#pending = false;
+      if (startCount === this.#startCount) {
+        this.#isStarting = false;
       }
     }
   }
 
-  /** @returns {Promise<{ owner: string, token: TokenSource } | null>} null: nobody is signed in */
-  async #asHosts() {
+  /** @returns {Promise<{ owner: string, token: TokenSource } | null>} null: no person is signed in */
+  async #asHostUser() {
     this.#panel.showResuming();
     let first = (await this.#host?.token()) ?? null;
     if (first === null) {
@@ -217,8 +218,8 @@ class Widget {
       const next = first ?? (await this.#host?.token()) ?? null;
       first = null;
       if (next === null || ownerOf(next, this.#idClaim) !== owner) {
-        void this.#identity(next !== null, false);
-        throw new Replaced();
+        void this.#onIdentity(next !== null, false);
+        throw new IdentityChanged();
       }
       return next;
     };
@@ -226,61 +227,61 @@ class Widget {
   }
 
   /**
-   * @param {boolean} wanted make a guest, if there is none
+   * @param {boolean} createGuest create a guest if there is none
    * @returns {Promise<{ owner: string, token: TokenSource } | null>} null: there is no guest yet
    */
-  async #asGuest(wanted) {
-    if (!this.#guests) {
-      throw new NoGuests();
+  async #asGuest(createGuest) {
+    if (!this.#guestsAllowed) {
+      throw new GuestsDisabled();
     }
-    if (!wanted && this.#guest.id === undefined) {
-      this.#host?.state(false, 0);
+    if (!createGuest && this.#guest.id === undefined) {
+      this.#host?.postState(false, 0);
       this.#panel.showStart();
       return null;
     }
-    if (wanted) {
+    if (createGuest) {
       this.#panel.showStarting();
     }
     await this.#guest.token();
-    this.#renewInTime();
+    this.#scheduleRenewal();
     const id = this.#guest.id;
     const token = async () => {
       if (this.#guest.id !== id) {
-        void this.#identity(false, false); // it was away for longer than a token lasts
-        throw new Replaced();
+        void this.#onIdentity(false, false); // the guest's token has expired meanwhile
+        throw new IdentityChanged();
       }
       return this.#guest.token();
     };
     return { owner: `guest:${id}`, token };
   }
 
-  /** A conversation may last longer than a token. */
-  #renewInTime() {
-    clearTimeout(this.#renewal);
-    const wait = Math.min(this.#guest.renew - Date.now(), LONGEST_TIMER);
-    this.#renewal = setTimeout(
+  /** Renew the guest's token in time: a conversation may last longer than a token. */
+  #scheduleRenewal() {
+    clearTimeout(this.#renewalTimer);
+    const delayMs = Math.min(this.#guest.renewAtMs - Date.now(), MAX_TIMER_MS);
+    this.#renewalTimer = setTimeout(
       async () => {
         if (this.#visit && this.#guest.id !== undefined) {
           await this.#guest.token().catch(() => undefined);
-          this.#renewInTime();
+          this.#scheduleRenewal();
         }
       },
-      Math.max(wait, 60_000),
+      Math.max(delayMs, MIN_RENEWAL_DELAY_MS),
     );
   }
 
-  // --- how it ends ---
+  // --- end ---
 
-  /** The server does not let this one in. @param {Standing} standing */
-  #refused({ code = 0, reason }) {
+  /** The server refused the connection. @param {ConnectionStatus} status */
+  #onRefused({ code = 0, reason }) {
     this.#stop();
-    this.#host?.state(false, 0);
-    if (code === UNAUTHENTICATED && !this.#signedIn) {
+    this.#host?.postState(false, 0);
+    if (code === CLOSE_UNAUTHENTICATED && !this.#signedIn) {
       this.#forget();
       this.#panel.showStart();
-    } else if (code === UNAUTHENTICATED) {
+    } else if (code === CLOSE_UNAUTHENTICATED) {
       this.#panel.showCard("token", "lock");
-    } else if (code === FORBIDDEN) {
+    } else if (code === CLOSE_FORBIDDEN) {
       this.#panel.showCard("forbidden", "lock");
     } else {
       this.#panel.showCard("closed", "link", { reason: reason || String(code) });
@@ -288,9 +289,9 @@ class Widget {
   }
 
   #stop() {
-    this.#beginning += 1;
-    this.#pending = false;
-    this.#panel.veiled = false;
+    this.#startCount += 1;
+    this.#isStarting = false;
+    this.#panel.concealed = false;
     this.#visit?.stop();
     this.#visit = undefined;
   }
@@ -298,6 +299,6 @@ class Widget {
 
 const settings = new URLSearchParams(location.hash.slice(1));
 document.documentElement.lang = language;
-fillIn(document);
-paint(settings.get("color") ?? "");
+fillTexts(document);
+applyBrandColor(settings.get("color") ?? "");
 new Widget(settings);

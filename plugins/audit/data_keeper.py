@@ -1,0 +1,47 @@
+"""The audit log's data keeper: records are exported, but neither erased nor removed by age."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import peewee as pw
+
+from tornado_chat.plugin_api import Keeper, Operation, Person, Transaction
+
+from . import chain
+
+
+class AuditKeeper(Keeper):
+    """Exports audit records and records operations. Audit records must not change, and have no message texts.
+
+    :arg key: the file with the chain's key.
+    """
+
+    def __init__(self, key: Path) -> None:
+        self._key_path = key
+
+    def of_person(self, database: pw.Database, person: Person) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        table = chain.AuditRecord
+        query = (
+            table.select(table.number, table.time, table.action, table.kind, table.thread_id, table.message)
+            .where(table.actor == person.key)
+            .order_by(table.number)
+        )
+        return {"audit_record": list(query.dicts().execute(database))}
+
+    def record(self, tx: Transaction, operation: Operation) -> None:
+        """Append a record about the operation. :raises ValueError: the key is missing or cannot be read."""
+        try:
+            # The key is not created here: a command may run as root, and the server could not read its file.
+            key = chain.load_key(self._key_path, create=False)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"the audit log has no key {self._key_path} yet: start the server with the plugin once"
+            ) from error
+        except OSError as error:
+            raise ValueError(
+                f"the key of the audit log {self._key_path} cannot be read: {error.strerror}"
+            ) from error
+        action = f"{operation.action} {operation.state}"
+        entry = chain.AuditEntry(operation.operator, action, chain.OPERATION_KIND, operation.id)
+        chain.append(tx.database, key, entry, tx.now)
