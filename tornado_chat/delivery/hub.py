@@ -147,8 +147,8 @@ class Hub:
     def follow_new(self, socket_stream: SocketStream, thread: Thread) -> bool:
         """Follow a thread in which nothing has been stored yet, without reading it.
 
-        Returns False, and changes nothing, if that is not safe: other processes may store something before their
-        events are received, or the socket is closed or follows the thread already.
+        Returns False, and changes nothing, if that is not safe: other processes may store something before
+        their events are received, or the socket is closed or follows the thread already.
         """
         if self._subscribe is not None or not socket_stream.follow_new(thread):
             return False

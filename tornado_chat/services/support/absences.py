@@ -1,7 +1,7 @@
 """Users and waiters that are not connected: they are awaited for a grace, then given up.
 
-A user that does not come back has left its conversation for good. The users of a waiter that does not come back
-return to the head of the queue.
+A user that does not come back has left its conversation for good. The users of a waiter that does not come
+back return to the head of the queue.
 """
 
 import asyncio

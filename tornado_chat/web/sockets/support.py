@@ -14,7 +14,7 @@ from tornado_chat.wire import support_frames as frames
 
 
 class SupportHandler(SocketHandler):
-    """The socket of a user or a waiter: ``initialize``, authentication in time, requests; its ``SupportView``."""
+    """The socket of a user or a waiter, and its ``SupportView``: authentication in time, requests, frames."""
 
     role: Role
     connection: SupportConnection | None = None
