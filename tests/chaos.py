@@ -38,7 +38,7 @@ TROUBLE = re.compile(r"\b(WARNING|ERROR|CRITICAL|Traceback)\b")
 KILLED = r"a process has ended .*signal=SIGKILL"
 SILENT = r"has been silent for"
 REDIS_AWAY = r"Redis at .* (does not answer|cannot be reached)"
-NO_ANSWER = r"process \d does not say how it is"
+NO_ANSWER = r"process \d does not report its status"
 DATABASE_AWAY = (
     r"the database (is away|takes nothing)|could not be stored|could not be read|could not be looked for"
     r"|cannot coordinate now|could not read back|cannot be shared out"

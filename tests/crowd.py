@@ -22,7 +22,7 @@ from tests.conftest import House, token
 from tornado_chat import config
 from tornado_chat.client import (
     ChatClient,
-    Closed,
+    ConnectionClosed,
     ObserveClient,
     Options,
     RawClient,
@@ -33,7 +33,9 @@ from tornado_chat.core.types import ConversationState, Kind, SessionState
 from tornado_chat.storage import models
 from tornado_chat.storage.database import open_database
 
-WORK = Options(initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval=2.0, timeout=5.0)
+WORK = Options(
+    initial_delay_seconds=0.02, max_delay_seconds=0.5, ping_interval_seconds=2.0, timeout_seconds=5.0
+)
 PATIENCE = 60.0  # seconds until everything must have arrived after the last fault
 MOST_UNHEARD = 500  # messages that a speaker is ahead of its listener
 
@@ -257,7 +259,7 @@ class Crowd:
     async def _listen_as_the_seed(self, who: str, session: int, talk: Talk) -> None:
         """A front end that knows nothing but how to connect again."""
         while not self._is_over(talk):
-            with contextlib.suppress(Closed, TimeoutError, OSError):
+            with contextlib.suppress(ConnectionClosed, TimeoutError, OSError):
                 client = await RawClient.connect(f"{self._url}/chat?token={who}&sessionId={session}&type=0")
                 try:
                     while not self._is_over(talk):

@@ -1,4 +1,4 @@
-"""The clients, against a server that does as the test says. Their delays are injected: none is waited for."""
+"""The clients, against a scripted server. Their delays are injected, so that the tests wait for none."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.patience import PATIENCE
 from tornado_chat.client import (
     Ack,
     ChatClient,
-    Closed,
+    ConnectionClosed,
     MessageRefused,
     NotifyClient,
     ObserveClient,
@@ -32,7 +32,7 @@ WAITER = r"/v1/ws/waiter/connect"
 
 
 class Peer(WebSocketHandler):
-    """The server's end of one socket, in the hands of the test."""
+    """The server's end of one socket, controlled by the test."""
 
     def initialize(self, arrivals: "asyncio.Queue[Peer]") -> None:
         self._arrivals = arrivals
@@ -56,12 +56,12 @@ class Peer(WebSocketHandler):
     def query(self) -> dict[str, list[str]]:
         return parse_qs(self.request.query, keep_blank_values=True)
 
-    async def heard(self) -> Any:
+    async def next_frame(self) -> Any:
         async with asyncio.timeout(PATIENCE):
             return await self._frames.get()
 
     @property
-    def has_heard_all(self) -> bool:
+    def has_received_all(self) -> bool:
         return self._frames.empty()
 
     def tell(self, **frame: Any) -> None:
@@ -77,23 +77,23 @@ class Peer(WebSocketHandler):
             await self._closed.wait()
         return self.close_code, self.close_reason
 
-    # the support dialect's handshake
+    # the handshake of the support dialect
 
     async def admit(self, *features: str, then: str, uuid: str = "me") -> Any:
-        """Let the client in; the frame ``then`` that it goes on with."""
+        """Complete the handshake; return the client's next frame, which must have the type ``then``."""
         self.tell(id="0", to=uuid, type="initialize", payload=None)
-        auth = await self.heard()
+        auth = await self.next_frame()
         assert auth["type"] == "auth"
         assert auth["payload"] == {"token": "t"} | ({"features": list(features)} if features else {})
         if "ack" in features:
             self.tell(id="1", to=uuid, type="auth_success", payload={}, reply_id=auth["id"])
-        following = await self.heard()
+        following = await self.next_frame()
         assert following["type"] == then
         return following
 
 
-class Fake:
-    """A running server."""
+class ScriptedServer:
+    """A running scripted server."""
 
     def __init__(self, port: int, arrivals: "asyncio.Queue[Peer]") -> None:
         self.port = port
@@ -101,33 +101,35 @@ class Fake:
         self.arrivals = arrivals
 
     async def accept(self) -> Peer:
-        """The next client."""
+        """Return the socket of the next client."""
         async with asyncio.timeout(PATIENCE):
             return await self.arrivals.get()
 
 
-class Forbidding(RequestHandler):
+class RefusingHandler(RequestHandler):
     def get(self) -> None:
         self.set_status(int(self.get_query_argument("token")))
 
 
 @asynccontextmanager
-async def fake_server(port: int = 0) -> AsyncIterator[Fake]:
+async def fake_server(port: int = 0) -> AsyncIterator[ScriptedServer]:
     arrivals: asyncio.Queue[Peer] = asyncio.Queue()
     paths = ["/chat", "/notify", "/observe", USER, WAITER]
     routes: list[Any] = [(path, Peer, {"arrivals": arrivals}) for path in paths]
-    server = HTTPServer(Application([*routes, ("/no/chat", Forbidding)], log_function=lambda handler: None))
+    server = HTTPServer(
+        Application([*routes, ("/no/chat", RefusingHandler)], log_function=lambda handler: None)
+    )
     sockets = bind_sockets(port, "127.0.0.1")
     server.add_sockets(sockets)
     try:
-        yield Fake(sockets[0].getsockname()[1], arrivals)
+        yield ScriptedServer(sockets[0].getsockname()[1], arrivals)
     finally:
         server.stop()
         await server.close_all_connections()
 
 
-class Naps:
-    """In the place of sleeping: the delays that were asked for, and whether they are over at once."""
+class RecordedSleeps:
+    """Replaces sleeping: records the delays, and returns at once until ``limit`` delays are recorded."""
 
     def __init__(self) -> None:
         self.delays: list[float] = []
@@ -145,8 +147,8 @@ class Naps:
         return Options(random=lambda: 1.0, sleep=self.sleep, **more)
 
 
-def run(test: Callable[[Fake], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """A test with a server; at its end no task and no socket of a client may be left."""
+def run(test: Callable[[ScriptedServer], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test with a scripted server; fail if a task or socket of a client is left at its end."""
 
     async def main() -> None:
         async with fake_server() as server, asyncio.timeout(4 * PATIENCE):
@@ -154,7 +156,7 @@ def run(test: Callable[[Fake], Coroutine[Any, Any, None]]) -> Callable[[], None]
             while not server.arrivals.empty():
                 await server.arrivals.get_nowait().closed()
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        if left:  # the server's own, at their last step
+        if left:  # tasks of the server may need one more step
             _, left = await asyncio.wait(left, timeout=1)
         assert not left
 
@@ -166,7 +168,7 @@ def run(test: Callable[[Fake], Coroutine[Any, Any, None]]) -> Callable[[], None]
     return wrapper
 
 
-def later(coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+def start_task(coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
     return asyncio.create_task(coroutine)
 
 
@@ -182,7 +184,7 @@ def ack(id: str, seq: int) -> dict[str, Any]:
 
 
 @run
-async def test_chat_parameters_are_encoded(server: Fake) -> None:
+async def test_chat_parameters_are_encoded(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "a+b&c=ü", 7, type=1):
         peer = await server.accept()
         assert peer.query == {
@@ -194,9 +196,9 @@ async def test_chat_parameters_are_encoded(server: Fake) -> None:
 
 
 @run
-async def test_the_token_may_be_made_for_each_connect(server: Fake) -> None:
+async def test_a_token_function_is_called_for_each_connect(server: ScriptedServer) -> None:
     tokens = iter(["one", "two"])
-    async with ChatClient(server.url, lambda: next(tokens), 1, options=Naps().options()):
+    async with ChatClient(server.url, lambda: next(tokens), 1, options=RecordedSleeps().options()):
         peer = await server.accept()
         assert peer.query["token"] == ["one"]
         peer.close(1012)
@@ -204,7 +206,7 @@ async def test_the_token_may_be_made_for_each_connect(server: Fake) -> None:
 
 
 @run
-async def test_a_token_that_cannot_be_made_is_told_to_the_caller(server: Fake) -> None:
+async def test_an_error_of_the_token_function_is_raised(server: ScriptedServer) -> None:
     def token() -> str:
         raise LookupError("no token today")
 
@@ -213,11 +215,11 @@ async def test_a_token_that_cannot_be_made_is_told_to_the_caller(server: Fake) -
 
 
 @run
-async def test_send_returns_at_the_acknowledgement(server: Fake) -> None:
+async def test_send_returns_after_the_acknowledgement(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
-        sending = later(chat.send("hello"))
-        sent = await peer.heard()
+        sending = start_task(chat.send("hello"))
+        sent = await peer.next_frame()
         assert sent == {"msg": "hello", "id": sent["id"]}
         assert not sending.done()
         peer.tell(**ack(sent["id"], 3))
@@ -225,11 +227,11 @@ async def test_send_returns_at_the_acknowledgement(server: Fake) -> None:
 
 
 @run
-async def test_an_own_id_is_used(server: Fake) -> None:
+async def test_an_own_id_is_used(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
-        sending = later(chat.send("hello", id="mine"))
-        assert await peer.heard() == {"msg": "hello", "id": "mine"}
+        sending = start_task(chat.send("hello", id="mine"))
+        assert await peer.next_frame() == {"msg": "hello", "id": "mine"}
         with pytest.raises(ValueError, match="mine"):
             await chat.send("other", id="mine")
         peer.tell(**ack("mine", 1))
@@ -237,74 +239,74 @@ async def test_an_own_id_is_used(server: Fake) -> None:
 
 
 @run
-async def test_unacknowledged_messages_are_sent_again_in_order(server: Fake) -> None:
-    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+async def test_unacknowledged_messages_are_sent_again_in_order(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
-        sendings = [later(chat.send(text)) for text in "abcd"]
-        first = [await peer.heard() for _ in range(4)]
+        sendings = [start_task(chat.send(text)) for text in "abcd"]
+        first = [await peer.next_frame() for _ in range(4)]
         peer.tell(**ack(first[1]["id"], 1))  # the others stay unanswered
         await sendings[1]
         peer.drop()
         peer = await server.accept()
-        again = [await peer.heard() for _ in range(3)]
+        again = [await peer.next_frame() for _ in range(3)]
         assert again == [first[0], first[2], first[3]]
         for seq, sent in enumerate(again, 2):
             peer.tell(**ack(sent["id"], seq))
         acks = await asyncio.gather(*sendings)
         assert [got.seq for got in acks if got] == [2, 1, 3, 4]
-        assert peer.has_heard_all
+        assert peer.has_received_all
 
 
 @run
-async def test_what_is_sent_while_away_is_sent_later(server: Fake) -> None:
-    naps = Naps()
-    chat = ChatClient(server.url, "t", 1, options=naps.options())
+async def test_a_send_while_disconnected_waits(server: ScriptedServer) -> None:
+    sleeps = RecordedSleeps()
+    chat = ChatClient(server.url, "t", 1, options=sleeps.options())
     async with chat:
         peer = await server.accept()
-        naps.limit = 1
+        sleeps.limit = 1
         peer.drop()
-        await naps.enough.wait()
+        await sleeps.enough.wait()
         assert not chat.connected
-        sending = later(chat.send("still there?"))
+        sending = start_task(chat.send("still there?"))
         await asyncio.sleep(0)
         await chat.close()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await sending
 
 
 @run
-async def test_a_cancelled_send_is_not_sent_again(server: Fake) -> None:
-    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+async def test_a_cancelled_send_is_not_sent_again(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
-        given_up, kept = later(chat.send("a")), later(chat.send("b"))
-        await peer.heard()
-        await peer.heard()
+        given_up, kept = start_task(chat.send("a")), start_task(chat.send("b"))
+        await peer.next_frame()
+        await peer.next_frame()
         given_up.cancel()
         peer.drop()
         peer = await server.accept()
-        sent = await peer.heard()
+        sent = await peer.next_frame()
         assert sent["msg"] == "b"
         peer.tell(**ack(sent["id"], 1))
         await kept
 
 
 @run
-async def test_a_refused_send_raises_and_the_others_go_on(server: Fake) -> None:
+async def test_a_refused_send_raises_and_others_succeed(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
-        bad, good = later(chat.send("")), later(chat.send("hello"))
-        first, second = await peer.heard(), await peer.heard()
+        bad, good = start_task(chat.send("")), start_task(chat.send("hello"))
+        first, second = await peer.next_frame(), await peer.next_frame()
         peer.tell(isSystem=True, system=True, msg="错误: 消息不能为空", id=first["id"])
         peer.tell(**ack(second["id"], 1))
         with pytest.raises(MessageRefused, match="消息不能为空"):
             await bad
         assert await good
-        peer.tell(isSystem=True, msg="错误: 其他")  # not about a message of ours
+        peer.tell(isSystem=True, msg="错误: 其他")  # not about a message of this client
         assert (await chat.receive(PATIENCE)).msg == "错误: 其他"
 
 
 @run
-async def test_frames_are_values(server: Fake) -> None:
+async def test_received_frames_are_structs(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
         peer.tell(**frame("hi", id="s1-4", seq=4))
@@ -319,8 +321,8 @@ async def test_frames_are_values(server: Fake) -> None:
 
 
 @run
-async def test_repeats_are_dropped(server: Fake) -> None:
-    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+async def test_repeats_are_dropped(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
         for seq in (1, 2, 3):
             peer.tell(**frame(str(seq), seq=seq))
@@ -333,7 +335,7 @@ async def test_repeats_are_dropped(server: Fake) -> None:
 
 
 @run
-async def test_pings_are_answered_after_the_frames_before_them(server: Fake) -> None:
+async def test_pings_are_answered_after_the_frames_before_them(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
         peer.tell(**frame("hi", seq=1))
@@ -341,60 +343,60 @@ async def test_pings_are_answered_after_the_frames_before_them(server: Fake) -> 
         async with asyncio.timeout(PATIENCE):
             assert await peer.pongs.get() == b"1"
         await chat.close()
-        assert [frame.msg async for frame in chat] == ["hi"]  # receipted, so not lost
+        assert [frame.msg async for frame in chat] == ["hi"]  # confirmed by the pong, so not lost
 
 
 @run
-async def test_a_seed_client_sends_seed_frames_only(server: Fake) -> None:
-    async with ChatClient(server.url, "t", 1, features=(), options=Naps().options()) as chat:
+async def test_a_seed_client_sends_seed_frames_only(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, "t", 1, features=(), options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
         assert peer.query == {"token": ["t"], "sessionId": ["1"], "type": ["0"]}
         assert await chat.send("hello") is None
-        assert await peer.heard() == {"msg": "hello"}
+        assert await peer.next_frame() == {"msg": "hello"}
         peer.drop()
         peer = await server.accept()
         assert await chat.send("again") is None
-        assert await peer.heard() == {"msg": "again"}  # and "hello" was written, so not again
+        assert await peer.next_frame() == {"msg": "again"}  # "hello" was written, so it is not sent again
         peer.tell(**frame("same"))
         peer.tell(**frame("same"))
         assert [(await chat.receive(PATIENCE)).msg for _ in range(2)] == ["same", "same"]
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1009, 4400, 4401, 4403, 4404, 4409, 4429])
-def test_codes_that_are_final(code: int) -> None:
+def test_final_close_codes_end_the_client(code: int) -> None:
     @run
-    async def test(server: Fake) -> None:
-        naps = Naps()
-        async with ChatClient(server.url, "t", 1, options=naps.options()) as chat:
+    async def test(server: ScriptedServer) -> None:
+        sleeps = RecordedSleeps()
+        async with ChatClient(server.url, "t", 1, options=sleeps.options()) as chat:
             peer = await server.accept()
-            sending = later(chat.send("hello"))
-            await peer.heard()
+            sending = start_task(chat.send("hello"))
+            await peer.next_frame()
             peer.tell(**frame("last words"))
             peer.close(code, "because")
-            with pytest.raises(Closed) as closed:
+            with pytest.raises(ConnectionClosed) as closed:
                 await sending
             assert (closed.value.code, closed.value.reason) == (code, "because")
             assert (await chat.receive(PATIENCE)).msg == "last words"
-            with pytest.raises(Closed):
+            with pytest.raises(ConnectionClosed):
                 await chat.receive(PATIENCE)
-            with pytest.raises(Closed):
+            with pytest.raises(ConnectionClosed):
                 await chat.send("too late")
             assert chat.closed is closed.value
             if code == 1000:
                 assert [frame async for frame in chat] == []
             else:
-                with pytest.raises(Closed):
+                with pytest.raises(ConnectionClosed):
                     await anext(aiter(chat))
-        assert naps.delays == []
+        assert sleeps.delays == []
 
     test()
 
 
 @pytest.mark.parametrize("code", [None, 1001, 1011, 1012, 1013, 4408])
-def test_codes_that_pass(code: int | None) -> None:
+def test_temporary_close_codes_cause_a_reconnect(code: int | None) -> None:
     @run
-    async def test(server: Fake) -> None:
-        async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+    async def test(server: ScriptedServer) -> None:
+        async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
             peer = await server.accept()
             peer.close(code)
             peer = await server.accept()
@@ -405,19 +407,19 @@ def test_codes_that_pass(code: int | None) -> None:
 
 
 @pytest.mark.parametrize(("status", "final"), [(400, True), (403, True), (404, True), (502, False)])
-def test_answers_to_the_upgrade(status: int, final: bool) -> None:
+def test_http_statuses_of_the_upgrade(status: int, final: bool) -> None:
     @run
-    async def test(server: Fake) -> None:
-        naps = Naps()
-        naps.limit = 3
-        client = ChatClient(f"{server.url}/no", str(status), 1, options=naps.options())
-        connecting = later(client.connect())
+    async def test(server: ScriptedServer) -> None:
+        sleeps = RecordedSleeps()
+        sleeps.limit = 3
+        client = ChatClient(f"{server.url}/no", str(status), 1, options=sleeps.options())
+        connecting = start_task(client.connect())
         if final:
-            with pytest.raises(Closed) as closed:
+            with pytest.raises(ConnectionClosed) as closed:
                 await connecting
             assert closed.value.code == status
         else:
-            await naps.enough.wait()
+            await sleeps.enough.wait()
             connecting.cancel()
             with suppress(asyncio.CancelledError):
                 await connecting
@@ -426,18 +428,18 @@ def test_answers_to_the_upgrade(status: int, final: bool) -> None:
 
 
 @run
-async def test_backoff(server: Fake) -> None:
+async def test_backoff(server: ScriptedServer) -> None:
     """The first retry after 1006 is at once, the others wait twice as long each time, up to five seconds."""
-    naps = Naps()
-    naps.limit = 10
-    lost: list[Closed | None] = []
+    sleeps = RecordedSleeps()
+    sleeps.limit = 10
+    lost: list[ConnectionClosed | None] = []
     async with fake_server() as other:
-        chat = ChatClient(other.url, "t", 1, options=naps.options(on_change=lost.append))
+        chat = ChatClient(other.url, "t", 1, options=sleeps.options(on_change=lost.append))
         await chat.connect()
         peer = await other.accept()
-    peer.drop()  # now that nobody listens any more
-    await naps.enough.wait()
-    assert naps.delays == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
+    peer.drop()  # after the server has stopped listening
+    await sleeps.enough.wait()
+    assert sleeps.delays == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
     assert lost[0] is None
     assert [closed.code for closed in lost[1:] if closed is not None] == [1006] * 10
     await chat.close()
@@ -453,73 +455,73 @@ def test_delays_are_a_random_part_and_never_overflow() -> None:
 
 
 @run
-async def test_a_connection_that_lasted_clears_the_count(server: Fake) -> None:
-    naps = Naps()
-    async with ChatClient(server.url, "t", 1, options=naps.options(max_delay_seconds=0.001)):
+async def test_a_connection_that_lasted_clears_the_count(server: ScriptedServer) -> None:
+    sleeps = RecordedSleeps()
+    async with ChatClient(server.url, "t", 1, options=sleeps.options(max_delay_seconds=0.001)):
         for _ in range(3):
             peer = await server.accept()
             await asyncio.sleep(0.01)
             peer.close(1012)
         await server.accept()
-    assert naps.delays == [0, 0, 0]
+    assert sleeps.delays == [0, 0, 0]
 
 
 @run
-async def test_a_session_is_ended_by_a_close_code(server: Fake) -> None:
+async def test_a_session_is_ended_by_a_close_code(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         peer = await server.accept()
         await chat.close(4000, "enough")
         assert await peer.closed() == (4000, "enough")
         await chat.close()  # once is enough
         assert [frame async for frame in chat] == []
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await chat.connect()
 
 
 @run
-async def test_close_reasons_have_a_limit(server: Fake) -> None:
+async def test_close_reasons_have_a_limit(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
         with pytest.raises(ValueError, match="123"):
             await chat.close(1000, "ü" * 62)
 
 
 @run
-async def test_not_a_frame_of_the_dialect(server: Fake) -> None:
-    async with ChatClient(server.url, "t", 1, options=Naps().options()) as chat:
+async def test_not_a_frame_of_the_dialect(server: ScriptedServer) -> None:
+    async with ChatClient(server.url, "t", 1, options=RecordedSleeps().options()) as chat:
         peer = await server.accept()
         peer.tell(msg=5)
-        with pytest.raises(Closed) as closed:
+        with pytest.raises(ConnectionClosed) as closed:
             await chat.receive(PATIENCE)
         assert closed.value.code == 1002
         assert (await peer.closed())[0] == 1002
 
 
 @run
-async def test_a_reader_that_waits_is_told_of_the_end(server: Fake) -> None:
+async def test_a_waiting_reader_gets_the_end(server: ScriptedServer) -> None:
     async with ChatClient(server.url, "t", 1) as chat:
-        readers = [later(chat.receive()) for _ in range(2)]
+        readers = [start_task(chat.receive()) for _ in range(2)]
         peer = await server.accept()
         peer.tell(**frame("for one of you"))
         await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
         peer.close(4409)
         results = await asyncio.gather(*readers, return_exceptions=True)
-        assert sorted(type(result).__name__ for result in results) == ["Closed", "Frame"]
+        assert sorted(type(result).__name__ for result in results) == ["ChatFrame", "ConnectionClosed"]
 
 
 @run
-async def test_close_while_connecting(server: Fake) -> None:
+async def test_close_while_connecting(server: ScriptedServer) -> None:
     for pauses in range(8):
         chat = ChatClient(server.url, "t", 1)
-        connecting = later(chat.connect())
+        connecting = start_task(chat.connect())
         for _ in range(pauses):
             await asyncio.sleep(0)
         await chat.close()
-        with suppress(Closed):
+        with suppress(ConnectionClosed):
             await connecting
 
 
 @run
-async def test_to_give_up_connecting_is_to_give_up_the_client(server: Fake) -> None:
+async def test_cancelling_connect_closes_the_client(server: ScriptedServer) -> None:
     chat = ChatClient("ws://127.0.0.1:1", "t", 1, options=Options(initial_delay_seconds=0.01))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -528,7 +530,7 @@ async def test_to_give_up_connecting_is_to_give_up_the_client(server: Fake) -> N
 
 
 @run
-async def test_connect_first(server: Fake) -> None:
+async def test_send_before_connect_raises(server: ScriptedServer) -> None:
     with pytest.raises(RuntimeError, match="connect"):
         await ChatClient(server.url, "t", 1).send("hello")
     with pytest.raises(ValueError, match="ws://"):
@@ -536,10 +538,10 @@ async def test_connect_first(server: Fake) -> None:
 
 
 @asynccontextmanager
-async def deaf_server() -> AsyncIterator[tuple[str, "asyncio.Queue[int]"]]:
-    """It shakes hands at the beginning and at the end, and answers nothing in between.
+async def unresponsive_server() -> AsyncIterator[tuple[str, "asyncio.Queue[int]"]]:
+    """Run a server that does the opening and the closing handshake, but answers no frames and pings.
 
-    Beside its address it gives the codes that it was closed with.
+    Yield its URL, and a queue of the close codes that clients send.
     """
     codes: asyncio.Queue[int] = asyncio.Queue()
 
@@ -571,10 +573,10 @@ async def deaf_server() -> AsyncIterator[tuple[str, "asyncio.Queue[int]"]]:
 
 
 @run
-async def test_a_server_that_answers_no_pings_is_left_and_tried_again(server: Fake) -> None:
-    lost: list[Closed | None] = []
-    async with deaf_server() as (url, codes):
-        options = Naps().options(ping_interval=0.01, on_change=lost.append)
+async def test_unanswered_pings_cause_a_reconnect(server: ScriptedServer) -> None:
+    lost: list[ConnectionClosed | None] = []
+    async with unresponsive_server() as (url, codes):
+        options = RecordedSleeps().options(ping_interval_seconds=0.01, on_change=lost.append)
         async with ChatClient(url, "t", 1, options=options):
             assert [await codes.get(), await codes.get()] == [4408, 4408]
     assert lost[0] is None
@@ -584,29 +586,29 @@ async def test_a_server_that_answers_no_pings_is_left_and_tried_again(server: Fa
 
 
 @run
-async def test_a_server_without_a_handshake_is_left_and_tried_again(server: Fake) -> None:
-    async with deaf_server() as (url, codes):
-        user = UserClient(url, "t", options=Naps().options(timeout=0.05))
-        connecting = later(user.connect())
+async def test_a_missing_handshake_causes_a_reconnect(server: ScriptedServer) -> None:
+    async with unresponsive_server() as (url, codes):
+        user = UserClient(url, "t", options=RecordedSleeps().options(timeout_seconds=0.05))
+        connecting = start_task(user.connect())
         assert [await codes.get(), await codes.get()] == [4408, 4408]
         await user.close()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await connecting
 
 
 @run
-async def test_pongs_keep_a_connection(server: Fake) -> None:
-    naps = Naps()
-    async with ChatClient(server.url, "t", 1, options=naps.options(ping_interval=0.01)) as chat:
+async def test_answered_pings_keep_the_connection(server: ScriptedServer) -> None:
+    sleeps = RecordedSleeps()
+    async with ChatClient(server.url, "t", 1, options=sleeps.options(ping_interval_seconds=0.01)) as chat:
         await server.accept()
         await asyncio.sleep(0.1)
         assert chat.connected
-        assert naps.delays == []
+        assert sleeps.delays == []
 
 
 @run
-async def test_notifications(server: Fake) -> None:
-    async with NotifyClient(server.url, "t", options=Naps().options()) as notify:
+async def test_notifications(server: ScriptedServer) -> None:
+    async with NotifyClient(server.url, "t", options=RecordedSleeps().options()) as notify:
         peer = await server.accept()
         assert peer.query == {"token": ["t"], "features": ["seq"]}
         peer.tell(
@@ -626,7 +628,7 @@ async def test_notifications(server: Fake) -> None:
 
 
 @run
-async def test_observing(server: Fake) -> None:
+async def test_observing(server: ScriptedServer) -> None:
     async with ObserveClient(server.url, "t", 4, features=()) as observe:
         peer = await server.accept()
         assert peer.query == {"token": ["t"], "sessionId": ["4"]}
@@ -640,9 +642,9 @@ async def test_observing(server: Fake) -> None:
 
 
 @run
-async def test_a_user_of_the_seed(server: Fake) -> None:
-    user = UserClient(server.url, "t", features=(), options=Naps().options())
-    connecting = later(user.connect())
+async def test_a_user_of_the_seed(server: ScriptedServer) -> None:
+    user = UserClient(server.url, "t", features=(), options=RecordedSleeps().options())
+    connecting = start_task(user.connect())
     peer = await server.accept()
     connect = await peer.admit(then="connect")
     async with await connecting:
@@ -651,9 +653,9 @@ async def test_a_user_of_the_seed(server: Fake) -> None:
         peer.tell(id="3", to="me", type="connect_success", payload={"uuid": "w"})
         assert (await user.expect("connect_success")).payload == {"uuid": "w"}
         assert user.uuid == "me"
-        assert (await user.receive(PATIENCE)).type == "connect_queue"  # kept for later readers
+        assert (await user.receive(PATIENCE)).type == "connect_queue"  # kept for start_task readers
         assert await user.send("你好") is None
-        sent = await peer.heard()
+        sent = await peer.next_frame()
         assert sent == {"id": sent["id"], "type": "message_text", "payload": {"message": "你好"}}
         peer.tell(
             **{"id": "4", "from": "w", "to": "me", "type": "message_text", "payload": {"message": "hi"}}
@@ -664,8 +666,8 @@ async def test_a_user_of_the_seed(server: Fake) -> None:
         assert (await user.receive(PATIENCE)).message == "no"
 
 
-async def matched(server: Fake, conversation: int = 1, uuid: str = "w") -> Peer:
-    """Let the next user in, and give it a waiter."""
+async def matched(server: ScriptedServer, conversation: int = 1, uuid: str = "w") -> Peer:
+    """Accept the next user and assign a waiter."""
     peer = await server.accept()
     connect = await peer.admit("ack", "seq", then="connect")
     payload = {"uuid": uuid, "conversation": conversation}
@@ -691,21 +693,23 @@ def stored(sent: dict[str, Any], seq: int) -> dict[str, Any]:
 
 
 @run
-async def test_a_user_sends_again_when_it_has_its_conversation_back(server: Fake) -> None:
-    user = UserClient(server.url, "t", options=Naps().options())
-    connecting = later(user.connect())
+async def test_a_user_sends_again_after_resuming(server: ScriptedServer) -> None:
+    user = UserClient(server.url, "t", options=RecordedSleeps().options())
+    connecting = start_task(user.connect())
     peer = await matched(server)
     await connecting
-    sendings = [later(user.send(text)) for text in "ab"]
-    first = [await peer.heard(), await peer.heard()]
+    sendings = [start_task(user.send(text)) for text in "ab"]
+    first = [await peer.next_frame(), await peer.next_frame()]
     peer.drop()
 
     peer = await server.accept()
     connect = await peer.admit("ack", "seq", then="connect")
     await asyncio.sleep(0.02)
-    assert peer.has_heard_all  # not yet: before the answer to connect, messages are refused
+    assert (
+        peer.has_received_all
+    )  # no messages yet: before the answer to connect, the server would refuse them
     peer.tell(id="2", to="me", type="connect_success", payload={"uuid": "w"}, reply_id=connect["id"])
-    assert [await peer.heard(), await peer.heard()] == first
+    assert [await peer.next_frame(), await peer.next_frame()] == first
     peer.tell(**stored(first[0], 1))
     peer.tell(id="9", to="me", type="error", payload={"message": "no"}, reply_id=first[1]["id"])
     assert await sendings[0] == Ack(1, "2025-03-20T08:26:46.000000")
@@ -715,9 +719,9 @@ async def test_a_user_sends_again_when_it_has_its_conversation_back(server: Fake
 
 
 @run
-async def test_a_user_sees_each_message_once_per_conversation(server: Fake) -> None:
-    user = UserClient(server.url, "t", options=Naps().options())
-    connecting = later(user.connect())
+async def test_a_user_gets_each_message_once_per_conversation(server: ScriptedServer) -> None:
+    user = UserClient(server.url, "t", options=RecordedSleeps().options())
+    connecting = start_task(user.connect())
     peer = await matched(server)
     await connecting
     peer.tell(**said("one", 1))
@@ -737,9 +741,9 @@ async def test_a_user_sees_each_message_once_per_conversation(server: Fake) -> N
 
 
 @run
-async def test_a_user_who_left_does_not_ask_again(server: Fake) -> None:
-    user = UserClient(server.url, "t", options=Naps().options())
-    connecting = later(user.connect())
+async def test_a_user_does_not_reconnect_to_a_waiter_after_the_end(server: ScriptedServer) -> None:
+    user = UserClient(server.url, "t", options=RecordedSleeps().options())
+    connecting = start_task(user.connect())
     peer = await matched(server)
     await connecting
     await user.expect("connect_success")
@@ -748,24 +752,24 @@ async def test_a_user_who_left_does_not_ask_again(server: Fake) -> None:
     peer.drop()
     peer = await server.accept()
     peer.tell(id="0", to="me", type="initialize", payload=None)
-    auth = await peer.heard()
+    auth = await peer.next_frame()
     peer.tell(id="1", to="me", type="auth_success", payload={}, reply_id=auth["id"])
     await user.tell("connect")
-    assert (await peer.heard())["type"] == "connect"
+    assert (await peer.next_frame())["type"] == "connect"
     await user.tell("disconnect")
-    assert (await peer.heard())["type"] == "disconnect"
-    assert peer.has_heard_all
+    assert (await peer.next_frame())["type"] == "disconnect"
+    assert peer.has_received_all
     await user.close()
 
 
 @run
-async def test_requests_are_answered_by_id(server: Fake) -> None:
+async def test_requests_are_answered_by_id(server: ScriptedServer) -> None:
     user = UserClient(server.url, "t")
-    connecting = later(user.connect())
+    connecting = start_task(user.connect())
     peer = await matched(server)
     await connecting
-    asking = later(user.request("get_history", {"limit": 2}))
-    asked = await peer.heard()
+    asking = start_task(user.request("get_history", {"limit": 2}))
+    asked = await peer.next_frame()
     assert asked == {"id": asked["id"], "type": "get_history", "payload": {"limit": 2}}
     peer.tell(id="7", to="me", type="message_history", payload={"items": []}, reply_id=asked["id"])
     assert (await asking).payload == {"items": []}
@@ -773,24 +777,24 @@ async def test_requests_are_answered_by_id(server: Fake) -> None:
 
 
 @run
-async def test_a_refused_token(server: Fake) -> None:
-    user = UserClient(server.url, "t", options=Naps().options())
-    connecting = later(user.connect())
+async def test_a_refused_token(server: ScriptedServer) -> None:
+    user = UserClient(server.url, "t", options=RecordedSleeps().options())
+    connecting = start_task(user.connect())
     peer = await server.accept()
     peer.tell(id="0", to="me", type="initialize", payload=None)
-    auth = await peer.heard()
+    auth = await peer.next_frame()
     peer.tell(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
     peer.close(4401, "expired")
-    with pytest.raises(Closed, match="expired") as closed:
+    with pytest.raises(ConnectionClosed, match="expired") as closed:
         await connecting
     assert closed.value.code == 4401
     assert (await user.receive(PATIENCE)).message == "expired"
 
 
 @run
-async def test_a_waiter_and_its_users(server: Fake) -> None:
-    waiter = WaiterClient(server.url, "t", options=Naps().options())
-    connecting = later(waiter.connect())
+async def test_a_waiter_and_its_users(server: ScriptedServer) -> None:
+    waiter = WaiterClient(server.url, "t", options=RecordedSleeps().options())
+    connecting = start_task(waiter.connect())
     peer = await server.accept()
     await peer.admit("ack", "seq", then="ready")
     await connecting
@@ -805,8 +809,8 @@ async def test_a_waiter_and_its_users(server: Fake) -> None:
     peer.tell(**said("one", 1, "u1"))
     peer.tell(**said("one", 1, "u2"))
     assert [(await waiter.expect("message_text")).sender for _ in range(2)] == ["u1", "u2"]
-    sending = later(waiter.send("u2", "hello"))
-    sent = await peer.heard()
+    sending = start_task(waiter.send("u2", "hello"))
+    sent = await peer.next_frame()
     assert sent == {"id": sent["id"], "to": "u2", "type": "message_text", "payload": {"message": "hello"}}
     peer.drop()
 
@@ -814,7 +818,7 @@ async def test_a_waiter_and_its_users(server: Fake) -> None:
     await peer.admit("ack", "seq", then="ready")
     arrive("u1", 1)
     arrive("u2", 2)
-    assert await peer.heard() == sent
+    assert await peer.next_frame() == sent
     peer.tell(**stored(sent, 2))
     await sending
     peer.tell(**said("one", 1, "u1"))
@@ -823,23 +827,23 @@ async def test_a_waiter_and_its_users(server: Fake) -> None:
     assert (await waiter.expect("message_text")).message == "three"
 
     await waiter.tell("unready")
-    assert (await peer.heard())["type"] == "unready"
+    assert (await peer.next_frame())["type"] == "unready"
     peer.drop()
     peer = await server.accept()
     await peer.admit("ack", "seq", then="unready")
     await waiter.close()
 
 
-# --- the bare client ---
+# --- RawClient ---
 
 
 @run
-async def test_raw_client(server: Fake) -> None:
+async def test_raw_client(server: ScriptedServer) -> None:
     async with await RawClient.connect(f"{server.url}/chat?token=t", headers={"X-Test": "yes"}) as raw:
         peer = await server.accept()
         assert peer.request.headers["X-Test"] == "yes"
         await raw.send_json({"msg": "hello"})
-        assert await peer.heard() == {"msg": "hello"}
+        assert await peer.next_frame() == {"msg": "hello"}
         peer.tell(msg="hi")
         assert await raw.recv_json() == {"msg": "hi"}
         with pytest.raises(TimeoutError):
@@ -850,18 +854,18 @@ async def test_raw_client(server: Fake) -> None:
         assert (await raw.wait_closed()).reason == "over"
         assert raw.close_code == 4409
         assert await raw.recv_json() == {"msg": "last"}
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await raw.recv_json()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await raw.send("more")
 
 
 @run
-async def test_raw_client_closes(server: Fake) -> None:
+async def test_raw_client_closes(server: ScriptedServer) -> None:
     raw = await RawClient.connect(f"{server.url}/chat")
     peer = await server.accept()
     await raw.close(4000, "enough")
     assert await peer.closed() == (4000, "enough")
-    with pytest.raises(Closed) as closed:
+    with pytest.raises(ConnectionClosed) as closed:
         await RawClient.connect(f"{server.url}/no/chat?token=403")
     assert closed.value.code == 403

@@ -21,6 +21,7 @@ from tornado_chat.cluster.leader_election import ClusterMember
 from tornado_chat.core.events import ConversationAssigned
 from tornado_chat.core.types import Kind, Person, Role, SessionState, Thread
 from tornado_chat.server.server import Server
+from tornado_chat.services.messaging.presence import PresenceLookup
 from tornado_chat.storage import conversations, rooms
 from tornado_chat.storage.writer import Transaction
 
@@ -211,7 +212,8 @@ async def test_a_conversation_is_transferred_to_a_waiter_at_another_server(house
 @pytest.mark.gen_test
 async def test_a_notification_reaches_its_recipient_at_another_server(houses: list[House]) -> None:
     listener = await houses[1].connect(f"/notify?token={COUNSELLOR}")
-    while not await houses[2].server._presence.online(Person(Role.CONSULTANT, "2")):
+    presence = PresenceLookup(houses[2].server._hub, houses[2].server._cluster_mode.bus)
+    while not await presence.online(Person(Role.CONSULTANT, "2")):
         pass
     await houses[2].session()
     assert (await listener.recv_json())["type"] == 2
@@ -239,7 +241,7 @@ async def test_a_stored_but_unpublished_message_is_published_when_it_is_sent_aga
     await texts(counsellor, 1)
     visitor = await one.chat(VISITOR, session, features="ack")
     await texts(counsellor, 2)
-    monkeypatch.setattr(one.server._bus, "publish", lambda event: None)
+    monkeypatch.setattr(one.server._cluster_mode.bus, "publish", lambda event: None)
     await visitor.send_json({"msg": "help", "id": "1"})
     await frame_with(visitor, "ack")
     visitor = await two.chat(VISITOR, session, features="ack")
@@ -267,7 +269,7 @@ async def test_a_user_that_connects_during_its_assignment_gets_its_waiter(
         return found
 
     monkeypatch.setattr(three.server._store, "look_up", slowly)
-    three.server._bus.add_handler(lambda event: assigned.set(), ConversationAssigned)
+    three.server._cluster_mode.bus.add_handler(lambda event: assigned.set(), ConversationAssigned)
     tab = await three.user(1)
     await was_read.wait()
     waiter = await one.waiter(7)
@@ -283,7 +285,7 @@ async def test_changes_that_a_server_stores_while_it_stops_are_published(
     session = await two.session()
     counsellor = await three.chat(COUNSELLOR, session)
     await texts(counsellor, 1)
-    coordinator_client = one.server._coordinator_client
+    coordinator_client = one.server._cluster_mode._coordinator_client
     assert isinstance(coordinator_client, ClusterMember)
     leave = coordinator_client.stop
 
@@ -315,7 +317,7 @@ class TestRedisHangs:
         user = await two.user(2)
         assert (await user.get("connect_queue"))["payload"]["location"] == 2
         own_redis.freeze()
-        while two.server._bus.link.is_connected:  # noqa: ASYNC110
+        while two.server._cluster_mode.bus.link.is_connected:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         await user.close(1001)
         again = await two.user(2)

@@ -10,7 +10,7 @@ from tests.conftest import House, token
 from tests.e2e.conftest import Process
 from tests.faults import FaultyProxy
 from tests.patience import PATIENCE
-from tornado_chat.client import Closed, RawClient
+from tornado_chat.client import ConnectionClosed, RawClient
 
 VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
 HOST = token("service", "host")
@@ -66,7 +66,7 @@ class Listener:
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(Closed, TimeoutError):
+            with contextlib.suppress(ConnectionClosed, TimeoutError):
                 client = await RawClient.connect(self._url)
                 try:
                     while True:
@@ -186,7 +186,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options:
 
         async def user() -> None:
             while True:
-                with contextlib.suppress(Closed, TimeoutError):
+                with contextlib.suppress(ConnectionClosed, TimeoutError):
                     client = await RawClient.connect(proxy.url + "/v1/ws/user/connect")
                     clients.append(client)
                     await client.send_json(

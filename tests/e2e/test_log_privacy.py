@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import House, Peer, token
 from tests.e2e.conftest import Process
-from tornado_chat.client import Closed, RawClient
+from tornado_chat.client import ConnectionClosed, RawClient
 
 MARK = "zKw7Qm2XvT"
 HOST = token("service", "host")
@@ -81,7 +81,7 @@ def mark(where: str) -> str:
 
 
 async def drain(socket: RawClient) -> None:
-    with contextlib.suppress(Closed, TimeoutError):
+    with contextlib.suppress(ConnectionClosed, TimeoutError):
         while True:
             await socket.recv_json(0.5)
 
@@ -152,7 +152,7 @@ async def support(house: House) -> None:
     await user.close()
     for text in (MARK, f"boom{MARK}", token("user", 9) + MARK, token("waiter", 1)):
         peer = Peer(await house.connect("/v1/ws/user/connect"))
-        with contextlib.suppress(Closed):
+        with contextlib.suppress(ConnectionClosed):
             await peer.sign_in_with(text)
         await drained(peer.client)
 

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import token
 from tests.e2e.conftest import Process
 from tests.patience import PATIENCE
-from tornado_chat.client import ChatClient, Closed, RawClient
+from tornado_chat.client import ChatClient, ConnectionClosed, RawClient
 from tornado_chat.storage import schema
 
 VISITOR = token("user", 1, "小林")
@@ -26,7 +26,7 @@ COUNSELLOR = token("consultant", 2, "陈老师")
 async def everything(client: RawClient) -> list[dict[str, Any]]:
     """What a socket that was closed had got before."""
     frames = []
-    with contextlib.suppress(Closed):
+    with contextlib.suppress(ConnectionClosed):
         async for frame in _frames(client):
             frames.append(frame)
     return frames
@@ -254,7 +254,7 @@ async def test_a_reload_changes_what_it_can_and_says_what_needs_a_restart(
         "reloaded",
         "limits.burst,logging.format,logging.level",
     )
-    assert waiting["message"] == "these options have changed, and need a restart: server.language"
+    assert waiting["message"] == "these options have changed and need a restart: server.language"
     assert (await house.api("GET", "/healthz")).code == 200
     await process.said('"path": "/healthz"')  # level debug
 

@@ -50,7 +50,7 @@ async def test_ready_is_said_when_clients_are_served_and_stopping_before_they_ar
     before = len(manager.told)
     assert await process.stop() == 0
     stopping = await manager.hears("STOPPING", "1", after=before)
-    assert stopping["STATUS"] == "stopping; sockets to be sent away: 1"
+    assert stopping["STATUS"] == "stopping; sockets to close: 1"
     assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 7_000_000
     assert (await visitor.wait_closed()).code == 1012
 
@@ -128,11 +128,11 @@ async def test_a_manager_that_has_gone_is_noted_once_and_no_more(process: Proces
     await manager.hears("WATCHDOG")
     manager.close()
     (process.directory / "notify").unlink()
-    await process.said("the service manager cannot be told")
+    await process.said("the status cannot be sent to the service manager")
     await asyncio.sleep(0.3)  # several beats
     assert (await house.api("GET", "/healthz")).code == 200
     await process.stop()
-    assert len(process.forget("cannot be told")) == 1
+    assert len(process.forget("the status cannot be sent")) == 1
 
 
 @pytest.mark.gen_test

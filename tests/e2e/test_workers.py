@@ -72,7 +72,9 @@ async def test_one_that_is_killed_is_replaced_while_the_others_go_on(
     again = next(pid for pid in children(process.pid) if pid not in there)
     os.kill(again, signal.SIGKILL)
     await process.said(r" ready url=.* process=2", 3)
-    waited = [line.rsplit("=", 1)[1] for line in process.log if "starting it again process=2" in line]
+    waited = [
+        line.rsplit("=", 1)[1] for line in process.log if "starting the process again process=2" in line
+    ]
     assert waited == ["0.0", "1.0"]
     assert len(process.forget("ERROR.*a process has ended process=2 .*signal=SIGKILL")) == 2
     process.expected.append(SILENT)
@@ -338,7 +340,7 @@ async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manag
     finally:
         os.kill(there[1], signal.SIGCONT)
     assert [each["number"] for each in status["processes"]] == [1]
-    await process.said(message := "process 2 does not say how it is: TimeoutError")
+    await process.said(message := "process 2 does not report its status: TimeoutError")
     process.expected.append(message)
 
 

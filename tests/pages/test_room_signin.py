@@ -7,7 +7,7 @@ from tests.accounts import cheap_passwords, make_account
 from tests.conftest import House, token
 from tests.pages.conftest import VISITOR, People, Room
 from tests.pages.hosts import embedded, enter, hosts, opened, settings
-from tornado_chat.server import server as app
+from tornado_chat.server import builders
 from tornado_chat.storage import staff
 
 __all__ = ["hosts", "settings"]  # the fixtures
@@ -15,7 +15,7 @@ __all__ = ["hosts", "settings"]  # the fixtures
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+    monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
 @pytest.mark.gen_test

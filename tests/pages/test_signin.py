@@ -12,7 +12,7 @@ from tests.conftest import House, token
 from tests.pages.conftest import DESK, PHONE, People
 from tests.pages.hosts import embedded, enter, hosts, opened, settings
 from tests.pages.test_room_accessible import findings
-from tornado_chat.server import server as app
+from tornado_chat.server import builders
 from tornado_chat.storage import staff
 from tornado_chat.web import pages
 from tornado_chat.web.pages import Assets, PageHandler
@@ -44,7 +44,7 @@ def _probe(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Assets, "_read", with_probe)
     monkeypatch.setattr(pages, "ROUTES", [*pages.ROUTES, (r"/probe", PageHandler, {"page": "probe"})])
-    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+    monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
 def who(page: Page) -> Any:

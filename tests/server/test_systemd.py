@@ -1,4 +1,4 @@
-"""What the environment says of a service manager, and what reaches it."""
+"""The service manager: reading it from the environment, and sending notifications to it."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from tornado_chat.server.systemd import ServiceManager
 
 @pytest.fixture(params=["path", "abstract"])
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.socket]:
-    """A manager's socket; its name is in the form that ``$NOTIFY_SOCKET`` has."""
+    """The notification socket of a service manager, with a path or an abstract address."""
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiver.bind(str(tmp_path / "notify") if request.param == "path" else f"\0{tmp_path.name}")
     receiver.settimeout(5)
@@ -20,10 +20,10 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.
     receiver.close()
 
 
-def test_a_manager_hears_assignments_a_line_each(receiver: socket.socket) -> None:
+def test_notifications_are_assignments_one_per_line(receiver: socket.socket) -> None:
     name = receiver.getsockname()
     environ = {"NOTIFY_SOCKET": name if isinstance(name, str) else f"@{name[1:].decode()}", "HOME": "/"}
-    manager = ServiceManager.take(environ)
+    manager = ServiceManager.from_environ(environ)
     assert environ == {"HOME": "/"}
     assert manager.is_connected
     manager.notify(READY=1, STATUS="配置有误\nREADY=0")
@@ -33,20 +33,20 @@ def test_a_manager_hears_assignments_a_line_each(receiver: socket.socket) -> Non
     manager.close()
 
 
-def test_without_a_manager_nothing_is_said() -> None:
-    manager = ServiceManager.take({})
+def test_without_a_service_manager_nothing_is_sent() -> None:
+    manager = ServiceManager.from_environ({})
     assert not manager.is_connected
-    assert (manager.watchdog, list(manager.sockets)) == (0.0, [])
+    assert (manager.watchdog_seconds, list(manager.sockets)) == (0.0, [])
     manager.notify(READY=1)
     manager.close()
 
 
-def test_what_is_meant_for_another_process_does_not_count() -> None:
+def test_variables_that_are_meant_for_another_process_are_ignored() -> None:
     other = str(os.getppid())
     environ = {"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": other, "LISTEN_FDS": "1", "LISTEN_PID": other}
-    manager = ServiceManager.take(environ)
+    manager = ServiceManager.from_environ(environ)
     assert environ == {}
-    assert (manager.watchdog, list(manager.sockets)) == (0.0, [])
+    assert (manager.watchdog_seconds, list(manager.sockets)) == (0.0, [])
 
 
 @pytest.mark.parametrize(
@@ -57,5 +57,5 @@ def test_what_is_meant_for_another_process_does_not_count() -> None:
         ({"WATCHDOG_USEC": "soon"}, 0.0),
     ],
 )
-def test_the_watchdog(environ: dict[str, str], seconds: float) -> None:
-    assert ServiceManager.take(environ).watchdog == seconds
+def test_the_watchdog_interval_is_read_from_the_environment(environ: dict[str, str], seconds: float) -> None:
+    assert ServiceManager.from_environ(environ).watchdog_seconds == seconds

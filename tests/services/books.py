@@ -1,4 +1,4 @@
-"""A store for what is decided in one place, with the moments in a test's hands."""
+"""A store for tests of the coordinator's parts, in which the test chooses the order of events."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,10 +12,11 @@ from tornado_chat.storage.writer import Transaction
 
 
 class Books:
-    """A store that does everything at once, and what a test wants besides.
+    """A store without threads: each call reads or commits at once.
 
-    :ivar doubtful: the next write is done, but whoever asked is told otherwise, and nobody hears of it yet.
-    :ivar meanwhile: called after the next read, before its result is given.
+    :ivar doubtful: let the next write commit, but fail for its caller, and collect its events in ``untold``.
+    :ivar untold: the events that were not published.
+    :ivar meanwhile: called after the next read, before its result is returned.
     """
 
     def __init__(self, database: pw.Database) -> None:

@@ -1,4 +1,4 @@
-"""A server with a retention removes what is old while people talk, and nothing else."""
+"""Retention: a server removes old data, and nothing else, while it serves."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ from tornado_chat.services import housekeeping
 from tornado_chat.storage import notifications, schema
 
 
-async def until(house: House, what: Callable[[pw.Database], bool]) -> None:
-    """Wait until ``what`` holds; the server tells nobody of it."""
+async def until(house: House, condition: Callable[[pw.Database], bool]) -> None:
+    """Wait until ``condition`` holds; the server emits no event for it."""
     database = open_at(house.config.state_dir / "tornado-chat.sqlite3")
-    while not what(database):  # noqa: ASYNC110
+    while not condition(database):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     database.close()
 
@@ -39,7 +39,7 @@ class TestRemoving:
         return settings
 
     @pytest.mark.gen_test
-    async def test_what_is_old_goes_and_the_open_one_goes_on(self, house: House) -> None:
+    async def test_old_conversations_are_removed_and_open_ones_go_on(self, house: House) -> None:
         visitor = await house.chat(token("user", 1), self.open.session.id)
         await until(house, lambda database: not texts(database, self.old.session))
         answer = await house.api("GET", "/api/v1/sessions/1/messages", token("user", 1))
@@ -60,15 +60,15 @@ class TestKeeping:
         return settings
 
     @pytest.mark.gen_test
-    async def test_by_default_everything_stays(self, house: House) -> None:
+    async def test_by_default_nothing_is_removed(self, house: House) -> None:
         assert house.server._retention._task is None
         assert await house.server._store.read(lambda database: SECRET in everything(database))
 
     @pytest.mark.gen_test
-    async def test_a_database_that_is_away_is_asked_again_later(
+    async def test_a_run_is_repeated_after_the_database_was_away(
         self, house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
     ) -> None:
-        expected_logs.append("what is older than 30 days has to wait")
+        expected_logs.append("data older than 30 days is removed later")
         monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
         monkeypatch.setattr(housekeeping, "RETRY_SECONDS", 0.01)
         store = house.server._store
@@ -89,7 +89,7 @@ class TestKeeping:
     async def test_removed_notifications_leave_no_hole_for_their_owner(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One that had not arrived stays, and arrives; what is new comes behind it."""
+        """A notification that was not delivered stays and is delivered; new ones follow it."""
         monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 0)
         supervisor = token("supervisor", 3)
         socket = await house.connect(f"/notify?token={supervisor}")
@@ -110,7 +110,7 @@ class TestKeeping:
 
 
 @pytest.mark.gen_test
-async def test_stopping_in_the_middle_goes_on_after_the_next_start(
+async def test_a_run_that_was_stopped_continues_after_the_next_start(
     settings: config.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "PAUSE_SECONDS", 3600)
@@ -130,10 +130,10 @@ async def test_stopping_in_the_middle_goes_on_after_the_next_start(
 
 
 @pytest.mark.gen_test
-async def test_a_mistake_is_told_and_does_not_end_it(
+async def test_an_unexpected_error_is_logged_and_the_next_run_follows(
     house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    expected_logs.append("what is older than 30 days could not be removed")
+    expected_logs.append("data older than 30 days could not be removed")
     monkeypatch.setattr(housekeeping, "RUN_INTERVAL_SECONDS", 0.01)
     service = house.server._retention
     done = asyncio.Event()

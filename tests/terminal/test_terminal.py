@@ -1,4 +1,4 @@
-"""The terminal, fed by a pipe, against a server that does as the test says."""
+"""The terminal client, with a pipe as its input, against a scripted server."""
 
 import asyncio
 import io
@@ -13,9 +13,19 @@ from typing import Self
 
 import pytest
 
-from tests.client.test_client import Fake, Peer, ack, fake_server, frame, later, run, said, stored
+from tests.client.test_client import (
+    Peer,
+    ScriptedServer,
+    ack,
+    fake_server,
+    frame,
+    run,
+    said,
+    start_task,
+    stored,
+)
 from tests.patience import PATIENCE
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.terminal import Dialect, close_text, terminal
 from tornado_chat.terminal.screen import Screen, printable, read_lines
 
@@ -25,14 +35,14 @@ WAITER = "/v1/ws/waiter/connect"
 
 
 class Pipe(io.StringIO):
-    """A terminal session with a pipe at either end."""
+    """A run of the terminal client with a pipe as input and this buffer as output."""
 
     def __init__(self, url: str, dialect: Dialect) -> None:
         super().__init__()
         self.stderr = io.StringIO()
         self._read, self._write = os.pipe()
         self._grown = asyncio.Event()
-        self._task = later(
+        self._task = start_task(
             terminal(url, "t", dialect, "Alice", stdin=self._read, stdout=self, stderr=self.stderr)
         )
 
@@ -49,13 +59,13 @@ class Pipe(io.StringIO):
 
     @property
     def lines(self) -> list[str]:
-        """What was shown after the greeting, without the times that are not the server's."""
+        """The output after the first line; times that are not the server's are replaced by ``now``."""
         lines = self.getvalue().splitlines()
         assert not lines or re.fullmatch(r"\d\d:\d\d:\d\d · Alice: .*", lines[0])
         return [re.sub(r"^(?!08:26:4)\d\d:\d\d:\d\d", "now", line) for line in lines[1:]]
 
     async def shows(self, *lines: str) -> None:
-        """Wait for the next lines, which must be these."""
+        """Wait for the next lines and compare them with ``lines``."""
         async with asyncio.timeout(PATIENCE):
             while len(self.lines) < len(lines):
                 self._grown.clear()
@@ -82,14 +92,14 @@ class Pipe(io.StringIO):
         os.close(self._read)
 
 
-async def admit(server: Fake, then: str) -> Peer:
+async def admit(server: ScriptedServer, then: str) -> Peer:
     peer = await server.accept()
     await peer.admit("ack", "seq", then=then)
     return peer
 
 
 @run
-async def test_a_counselling_session(server: Fake) -> None:
+async def test_a_counselling_session(server: ScriptedServer) -> None:
     async with Pipe(server.url + CHAT, "counselling") as pipe:
         peer = await server.accept()
         assert peer.query["sessionId"] == ["2"]
@@ -98,13 +108,13 @@ async def test_a_counselling_session(server: Fake) -> None:
         peer.tell(**frame("hi\nthere", seq=1))
         await pipe.shows("08:26:44 · 会话已开始", "08:26:45 ← hi", "           there")
         pipe.enter("hello\n\n//slash\nhal")
-        sent = [await peer.heard(), await peer.heard()]
+        sent = [await peer.next_frame(), await peer.next_frame()]
         assert [one["msg"] for one in sent] == ["hello", "/slash"]
         peer.tell(**ack(sent[0]["id"], 2))
         peer.tell(isSystem=True, msg="错误: 不行", id=sent[1]["id"])
         await pipe.shows("08:26:46 → hello ✓", "now ✗ /slash (错误: 不行)")
         pipe.enter("f\n")
-        assert (await peer.heard())["msg"] == "half"
+        assert (await peer.next_frame())["msg"] == "half"
         peer.tell(isSystem=True, system=True, msg="会话已结束", time="2025-03-20T08:26:47.391706")
         peer.close(1000)
         assert await pipe.exit_code() == 0
@@ -112,12 +122,12 @@ async def test_a_counselling_session(server: Fake) -> None:
 
 
 @run
-async def test_the_end_of_the_input_leaves_when_all_is_stored(server: Fake) -> None:
+async def test_the_end_of_the_input_waits_for_stored_messages(server: ScriptedServer) -> None:
     async with Pipe(server.url + CHAT, "counselling") as pipe:
         pipe.enter("one\ntwo without a newline")
         pipe.end()
         peer = await server.accept()
-        sent = [await peer.heard(), await peer.heard()]
+        sent = [await peer.next_frame(), await peer.next_frame()]
         assert [one["msg"] for one in sent] == ["one", "two without a newline"]
         peer.tell(**ack(sent[0]["id"], 1))
         await pipe.shows("08:26:46 → one ✓")
@@ -129,25 +139,25 @@ async def test_the_end_of_the_input_leaves_when_all_is_stored(server: Fake) -> N
 
 
 @run
-async def test_end_ends_the_session_after_what_was_said(server: Fake) -> None:
+async def test_the_command_end_ends_the_session_after_earlier_lines(server: ScriptedServer) -> None:
     async with Pipe(server.url + CHAT, "counselling") as pipe:
         pipe.enter("bye\n/end\nnever said\n")
         peer = await server.accept()
-        sent = await peer.heard()
+        sent = await peer.next_frame()
         assert sent["msg"] == "bye"
         peer.tell(**ack(sent["id"], 1))
         assert await pipe.exit_code() == 0
         assert (await peer.closed())[0] == 4000
-        assert peer.has_heard_all
+        assert peer.has_received_all
 
 
 @run
-async def test_commands(server: Fake) -> None:
+async def test_commands(server: ScriptedServer) -> None:
     async with Pipe(server.url + CHAT, "counselling") as pipe:
         await server.accept()
         pipe.enter("/help\n")
-        help = ["now · /end           end the session for both"]
-        help += ["now · /quit          leave; you can come back for a while"]
+        help = ["now · /end           end the session for all participants"]
+        help += ["now · /quit          leave; you can return within the grace time"]
         await pipe.shows(*help)
         pipe.enter("/nonsense\n")
         await pipe.shows("now ! there is no command /nonsense", *help)
@@ -156,21 +166,21 @@ async def test_commands(server: Fake) -> None:
 
 
 @run
-async def test_connection_changes(server: Fake) -> None:
+async def test_connection_changes(server: ScriptedServer) -> None:
     async with Pipe(server.url + CHAT, "counselling") as pipe:
         peer = await server.accept()
         pipe.enter("hello\n")
-        first = await peer.heard()
+        first = await peer.next_frame()
         peer.close(1012)
-        await pipe.shows("now … connection lost, trying again", "now … back")
+        await pipe.shows("now … connection lost, reconnecting", "now … connected again")
         peer = await server.accept()
-        assert await peer.heard() == first
+        assert await peer.next_frame() == first
         peer.tell(**ack(first["id"], 1))
         await pipe.shows("08:26:46 → hello ✓")
 
 
 @run
-async def test_no_server_yet(server: Fake) -> None:
+async def test_a_missing_server(server: ScriptedServer) -> None:
     async with fake_server() as other:
         url = other.url
     async with Pipe(url + CHAT, "counselling") as pipe:
@@ -180,7 +190,7 @@ async def test_no_server_yet(server: Fake) -> None:
 
 
 @run
-async def test_a_refused_token(server: Fake) -> None:
+async def test_a_refused_token(server: ScriptedServer) -> None:
     async with Pipe(server.url + CHAT, "counselling") as pipe:
         (await server.accept()).close(4401, "expired")
         assert await pipe.exit_code() == 1
@@ -188,28 +198,28 @@ async def test_a_refused_token(server: Fake) -> None:
     async with Pipe(server.url + USER, "support-user") as pipe:
         peer = await server.accept()
         peer.tell(id="0", to="me", type="initialize", payload=None)
-        auth = await peer.heard()
+        auth = await peer.next_frame()
         peer.tell(id="1", to="me", type="error", payload={"message": "expired"}, reply_id=auth["id"])
         peer.close(4401)
         assert await pipe.exit_code() == 1
         assert pipe.stderr.getvalue() == "The token was not accepted.\n"
 
 
-def test_explanations() -> None:
-    assert close_text(Closed(403)) == "The server does not accept connections from here."
-    assert close_text(Closed(4999, "odd")) == "The server closed the connection (4999). (odd)"
+def test_close_texts() -> None:
+    assert close_text(ConnectionClosed(403)) == "The server does not accept connections from this address."
+    assert close_text(ConnectionClosed(4999, "odd")) == "The server closed the connection (4999). (odd)"
 
 
 @pytest.mark.parametrize(
     ("url", "dialect", "sentence"),
     [
-        ("ws://host/chat", "counselling", "The address ws://host/chat has no sessionId."),
+        ("ws://host/chat", "counselling", "The URL ws://host/chat has no sessionId."),
         ("ws://host/chat?sessionId=1&type=x", "counselling", "neither 0 nor 1."),
         ("ws://host/chat?sessionId=1", "support-user", "does not end with /v1/ws/user/connect."),
         ("ftp://host/notify", "notify", "does not start with ws:// or wss://."),
     ],
 )
-def test_addresses_that_are_none(url: str, dialect: Dialect, sentence: str) -> None:
+def test_invalid_urls(url: str, dialect: Dialect, sentence: str) -> None:
     errors = io.StringIO()
     code = asyncio.run(terminal(url, "t", dialect, "Alice", stdout=io.StringIO(), stderr=errors))
     assert code == 1
@@ -217,7 +227,7 @@ def test_addresses_that_are_none(url: str, dialect: Dialect, sentence: str) -> N
 
 
 @run
-async def test_a_user(server: Fake) -> None:
+async def test_a_user(server: ScriptedServer) -> None:
     async with Pipe(server.url + USER, "support-user") as pipe:
         peer = await admit(server, "connect")
         peer.tell(id="2", to="me", type="connect_queue", payload={"location": 2})
@@ -225,25 +235,25 @@ async def test_a_user(server: Fake) -> None:
         peer.tell(**said("hi", 1))
         peer.tell(**said("", 2) | {"type": "message_image", "payload": {"url": "https://example.org/a.png"}})
         await pipe.shows(
-            "now · waiting, number 2 in line",
+            "now · waiting, position 2 in the queue",
             "now · connected",
             "now ← hi",
             "now ← [image] https://example.org/a.png",
         )
         pipe.enter("hello\n")
-        sent = await peer.heard()
+        sent = await peer.next_frame()
         peer.tell(**stored(sent, 3))
         await pipe.shows("08:26:46 → hello ✓")
         peer.tell(id="9", to="me", type="error", payload={"message": "oh"})
         await pipe.shows("now ! oh")
         pipe.enter("/end\n")
-        assert (await peer.heard())["type"] == "disconnect"
+        assert (await peer.next_frame())["type"] == "disconnect"
         assert await pipe.exit_code() == 0
         assert (await peer.closed())[0] == 1000
 
 
 @run
-async def test_a_user_is_left(server: Fake) -> None:
+async def test_the_end_of_a_users_conversation(server: ScriptedServer) -> None:
     async with Pipe(server.url + USER, "support-user") as pipe:
         peer = await admit(server, "connect")
         peer.tell(**{"id": "4", "from": "w", "to": "me", "type": "disconnected", "payload": None})
@@ -252,7 +262,7 @@ async def test_a_user_is_left(server: Fake) -> None:
 
 
 @run
-async def test_a_waiter(server: Fake) -> None:
+async def test_a_waiter(server: ScriptedServer) -> None:
     async with Pipe(server.url + WAITER, "support-waiter") as pipe:
         peer = await admit(server, "ready")
 
@@ -264,7 +274,7 @@ async def test_a_waiter(server: Fake) -> None:
             peer.tell(**{"id": "4", "from": uuid, "to": "me", "type": "disconnected", "payload": None})
 
         async def hears(to: str, text: str, number: int) -> None:
-            sent = await peer.heard()
+            sent = await peer.next_frame()
             assert (sent["to"], sent["payload"]) == (to, {"message": text})
             peer.tell(**stored(sent, 9))
             await pipe.shows(f"08:26:46 → user {number}: {text} ✓")
@@ -290,13 +300,13 @@ async def test_a_waiter(server: Fake) -> None:
         leave("u1")
         await pipe.shows("now · user 3 connected", "now · user 1 has left")
         pipe.enter("who?\n")
-        await pipe.shows("now ! to whom? /to N text")
+        await pipe.shows("now ! there is no current user: choose one by /to N")
         leave("u2")
         await pipe.shows("now · user 2 has left")
         pipe.enter("/to 3 only you\n")
         await hears("u3", "only you", 3)
         pipe.enter("/end\n/end\n")
-        ended = await peer.heard()
+        ended = await peer.next_frame()
         assert (ended["type"], ended["to"]) == ("disconnect", "u3")
         await pipe.shows("now · user 3 has left", "now ! there is no current user")
         leave("u3")
@@ -306,11 +316,11 @@ async def test_a_waiter(server: Fake) -> None:
 
 
 @run
-async def test_observing(server: Fake) -> None:
+async def test_observing(server: ScriptedServer) -> None:
     async with Pipe(server.url + "/observe?sessionId=4", "observe") as pipe:
         peer = await server.accept()
         pipe.enter("me too\n")
-        await pipe.shows("now ! nothing can be said here")
+        await pipe.shows("now ! this connection only receives: nothing can be sent")
         for sender_type in (False, True, None):
             peer.tell(msg="hi", senderType=sender_type, time="2025-03-20T08:26:45.391706")
         peer.close(1000)
@@ -319,7 +329,7 @@ async def test_observing(server: Fake) -> None:
 
 
 @run
-async def test_notifications(server: Fake) -> None:
+async def test_notifications(server: ScriptedServer) -> None:
     async with Pipe(server.url + "/notify", "notify") as pipe:
         peer = await server.accept()
         peer.tell(type=0, msg="plain", time="2025-03-20T08:26:45.391706", data=None)
@@ -330,22 +340,22 @@ async def test_notifications(server: Fake) -> None:
 # --- the screen ---
 
 
-def test_others_cannot_command_the_terminal() -> None:
+def test_control_characters_are_replaced() -> None:
     assert printable("a\x1b[2Jb\x07\x9bc\nd👩‍👧") == "a�[2Jb��c\nd👩‍👧"
 
 
 def shown_on_a_terminal() -> str:
-    """What a screen writes to a terminal, for a line of each kind."""
+    """Return the bytes that a screen writes to a terminal, for a line of each kind."""
     master, slave = os.openpty()
     with open(slave, "w", encoding="utf-8") as out:
         screen = Screen(out, echoes=True)
         screen.erase_echo("hello")
         screen.erase_echo("long" * 1000)
-        screen.say("→", "hello ✓", "2025-03-20T08:26:45")
-        screen.say("·", "system", "2025-03-20T08:26:45", dim=True)
-        screen.say("!", "error", "2025-03-20T08:26:45", red=True)
+        screen.show_line("→", "hello ✓", "2025-03-20T08:26:45")
+        screen.show_line("·", "system", "2025-03-20T08:26:45", dim=True)
+        screen.show_line("!", "error", "2025-03-20T08:26:45", red=True)
     shown = b""
-    with suppress(OSError):  # which is how the end of a terminal is told
+    with suppress(OSError):  # reading a closed terminal raises
         while chunk := os.read(master, 4096):
             shown += chunk
     os.close(master)
@@ -364,7 +374,7 @@ def test_a_terminal_has_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_colours_can_be_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_can_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((80, 25)))
@@ -376,15 +386,15 @@ def test_colours_can_be_declined(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in shown_on_a_terminal()
 
 
-def test_a_screen_that_cannot_show_everything() -> None:
+def test_characters_outside_the_encoding_are_replaced() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    Screen(out, echoes=False).say("→", "ü", "2025-03-20T08:26:45")
+    Screen(out, echoes=False).show_line("→", "ü", "2025-03-20T08:26:45")
     assert raw.getvalue() == b"08:26:45 ? ?\n"
 
 
 def test_lines_of_a_file(tmp_path: Path) -> None:
-    """A regular file cannot be waited for, but read; a character may be cut in two."""
+    """A regular file can be read but not watched; a character may be split at the end of a chunk."""
     path = tmp_path / "lines"
     path.write_bytes("a\r\nü\n\nlast ü".encode() + b"\xc3")
 
@@ -399,8 +409,8 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
 
 
 @run
-async def test_the_process(server: Fake) -> None:
-    """The way a shell sees it."""
+async def test_the_process(server: ScriptedServer) -> None:
+    """The exit code and the output of the client as a process."""
     call = f"sys.exit(run_terminal('{server.url}{CHAT}', 't', 'counselling', 'Alice'))"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -410,9 +420,9 @@ async def test_the_process(server: Fake) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    talking = later(process.communicate(b"hello\n"))
+    talking = start_task(process.communicate(b"hello\n"))
     peer = await server.accept()
-    peer.tell(**ack((await peer.heard())["id"], 1))
+    peer.tell(**ack((await peer.next_frame())["id"], 1))
     out, errors = await talking
     assert (process.returncode, errors) == (0, b"")
     assert out.decode().splitlines()[1:] == ["08:26:46 → hello ✓"]

@@ -1,4 +1,4 @@
-"""The HTTP API: who may do what, and how it answers."""
+"""The HTTP API: access, answers and errors of its operations."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def call(house: House, method: str, path: str, who: str | None, body: Any 
 
 
 async def talk(house: House) -> int:
-    """A session with a record, in which five lines were said."""
+    """Make a session with a supervision record and five messages."""
     session = await house.session(user_name="<b>Lin</b>", consultant_name="Chen")
     await house.record(session)
     visitor = await house.chat(VISITOR, session)
@@ -65,7 +65,7 @@ async def test_opening_a_session(house: House) -> None:
     assert (await call(house, "POST", "/sessions", ADMIN, {"user_id": "u-1", "consultant_id": "c"}))[1][
         "user_id"
     ] == "u-1"
-    # Asked twice and refused twice, the consultant heard of 40 and 41 once each.
+    # Sessions 40 and 41 were requested several times; the consultant was notified of each once.
     inbox = (await call(house, "GET", "/notifications", COUNSELLOR))[1]
     assert [item["data"]["sessionId"] for item in inbox["items"]] == [40, 41]
 
@@ -82,7 +82,7 @@ async def test_opening_a_session(house: House) -> None:
         ([], "array"),
     ],
 )
-async def test_a_bad_body_is_told_where_it_is_wrong(house: House, body: Any, place: str) -> None:
+async def test_the_error_of_a_body_names_the_wrong_key(house: House, body: Any, place: str) -> None:
     answer = await house.api("POST", "/api/v1/sessions", HOST, body or {} if body != [] else [1])
     problem = json.loads(answer.body)
     assert (answer.code, problem["code"]) == (400, "bad_shape")
@@ -90,7 +90,7 @@ async def test_a_bad_body_is_told_where_it_is_wrong(house: House, body: Any, pla
 
 
 @pytest.mark.gen_test
-async def test_who_may_read_end_and_rate(house: House) -> None:
+async def test_access_to_reading_ending_and_rating(house: House) -> None:
     session = await talk(house)
     for who in (VISITOR, COUNSELLOR, SUPERVISOR, ADMIN, HOST):
         assert (await call(house, "GET", f"/sessions/{session}", who))[1]["state"] == "active"
@@ -158,7 +158,7 @@ async def test_calling_a_supervisor(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_notifications_are_the_recipients_own(house: House) -> None:
+async def test_a_recipient_reads_only_its_own_notifications(house: House) -> None:
     send = {"role": "user", "id": 1, "type": 0, "msg": "m"}
     code, made = await call(house, "POST", "/notifications", HOST, send)
     assert (code, list(made)) == (202, ["notification_id"])
@@ -187,7 +187,7 @@ async def test_support_status(house: House) -> None:
     waiter = await house.waiter(7, name="Bob", ready=False)
     await waiter.tell("unready")
     await waiter.tell("nonsense")
-    await waiter.get("error")  # so it has been heard
+    await waiter.get("error")  # so the frame before it was handled
     code, status = await call(house, "GET", "/support/status", token("waiter", 8))
     assert code == 200
     assert status["waiters"] == [
@@ -228,7 +228,7 @@ class TestGuests:
         )
 
     @pytest.mark.gen_test
-    async def test_a_guest_can_talk_and_the_third_in_a_minute_waits(self, house: House) -> None:
+    async def test_a_guest_can_chat_and_the_third_in_a_minute_is_refused(self, house: House) -> None:
         answer = await house.api("POST", "/api/v1/guest", Origin="https://shop.example")
         assert answer.code == 201
         assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
@@ -242,10 +242,10 @@ class TestGuests:
         assert (await call(house, "POST", "/guest", None))[0] == 429
 
     @pytest.mark.gen_test
-    async def test_a_guest_gets_another_token_and_stays_the_same(self, house: House) -> None:
+    async def test_a_guest_renews_its_token(self, house: House) -> None:
         status, first = await call(house, "POST", "/guest", None)
         assert status == 201
-        for _ in range(3):  # however many: nobody new comes of it
+        for _ in range(3):  # renewing does not count as a new guest
             status, again = await call(house, "POST", "/guest", first["token"])
             assert (status, again["id"]) == (200, first["id"])
         status, last = await call(house, "POST", "/guest", again["token"])
@@ -257,7 +257,7 @@ class TestGuests:
         assert (await client.recv_json())["payload"]["id"] == first["id"]
 
     @pytest.mark.gen_test
-    async def test_only_our_guests_get_another_token(self, house: House) -> None:
+    async def test_only_guests_of_this_server_renew_tokens(self, house: House) -> None:
         for stranger in (VISITOR, HOST, token("user", "guest-7"), token("waiter", 7, guest=True)):
             assert (await call(house, "POST", "/guest", stranger))[1]["code"] == "no_guest"
         expired = token("user", "guest-7", lifetime=-60, guest=True)
@@ -265,7 +265,7 @@ class TestGuests:
         assert (await call(house, "POST", "/guest", "junk"))[0] == 401
 
     @pytest.mark.gen_test
-    async def test_pages_of_allowed_origins_only(self, house: House) -> None:
+    async def test_cors_allows_only_configured_origins(self, house: House) -> None:
         asked = await house.api("OPTIONS", "/api/v1/sessions", Origin="https://shop.example")
         assert asked.code == 204
         assert "Authorization" in asked.headers["Access-Control-Allow-Headers"]
@@ -286,7 +286,7 @@ async def test_health_and_readiness(house: House, expected_logs: list[str]) -> N
     assert re.search("no such table|doesn't exist", json.loads(answer.body)["problems"]["database"])
     database.execute_sql("ALTER TABLE gone RENAME TO receipt")
     database.close()
-    assert (await house.api("GET", "/readyz")).code == 200  # without a restart
+    assert (await house.api("GET", "/readyz")).code == 200  # the server recovers without a restart
 
 
 class TestNetworks:
@@ -295,15 +295,15 @@ class TestNetworks:
         return changed(settings, "web", ops_networks=("10.0.0.0/8",))
 
     @pytest.mark.gen_test
-    async def test_health_is_not_everybodys_business(self, house: House) -> None:
+    async def test_health_requires_the_ops_networks(self, house: House) -> None:
         assert (await house.api("GET", "/healthz")).code == 403
         assert (await house.api("GET", "/readyz")).code == 403
-        answer = await house.api("PUT", "/readyz")  # nor possible for anybody
+        answer = await house.api("PUT", "/readyz")  # not supported for any client
         assert (answer.code, answer.headers["Allow"]) == (405, "GET")
 
 
 @pytest.mark.gen_test
-async def test_a_supervision_record_for_those_who_take_part(house: House) -> None:
+async def test_access_to_a_supervision_record(house: House) -> None:
     session = await house.session(user_name="Lin", consultant_name="Chen")
     record = await house.record(session)
     path = f"/supervisions/{record}"
@@ -362,12 +362,12 @@ def _said(database: pw.Database, record: int) -> int:
 @pytest.mark.parametrize(
     "path", ["/", "/room", "/chat", "/v1/ws/user/connect", "/healthz", "/api/v1/guest", "/no"]
 )
-async def test_a_form_that_is_none_is_its_senders_fault_and_alarms_nobody(house: House, path: str) -> None:
+async def test_a_malformed_form_is_a_400_without_a_warning(house: House, path: str) -> None:
     answer = await house.api("POST", path, **{"Content-Type": "multipart/form-data"})
-    assert answer.code == 400  # and no warning in the log
+    assert answer.code == 400  # no warning may be in the log
 
 
 @pytest.mark.gen_test
-async def test_a_method_that_a_page_does_not_have(house: House) -> None:
+async def test_an_unsupported_method_of_a_page(house: House) -> None:
     answer = await house.api("PUT", "/room")
     assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")

@@ -1,4 +1,4 @@
-"""``/chat`` over real sockets, word for word as the seed has it."""
+"""``/chat`` over real sockets: the exact frames of the seed."""
 
 import gc
 import re
@@ -31,7 +31,7 @@ def said(frame: dict[str, object]) -> str:
 
 
 @pytest.mark.gen_test
-async def test_a_session_from_beginning_to_end(house: House) -> None:
+async def test_a_whole_session(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
     assert system(await visitor.recv_json()) == "来访者 小林已进入会话"
@@ -49,7 +49,7 @@ async def test_a_session_from_beginning_to_end(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_open_socket_keeps_nothing_of_its_request(house: House) -> None:
+async def test_an_open_socket_drops_its_request(house: House) -> None:
     def left() -> int:
         gc.collect()
         return sum(isinstance(each, HTTP1ServerConnection) for each in gc.get_objects())

@@ -1,4 +1,4 @@
-"""How `/chat`, `/notify` and `/observe` refuse: close codes with a reason, error frames, Origin."""
+"""Refusals of `/chat`, `/notify` and `/observe`: close codes with a reason, error frames, Origin."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import House, changed, token
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 
 VISITOR = token("user", 1, "小林")
 
@@ -20,7 +20,7 @@ TOKENS = {
     "admin": token("admin", 1),
     "host": token("service", "host"),
 }
-"""By name, as a token is another one in each worker, and would be in the name of the test."""
+"""Tokens by name: each worker has another token, and the token would be in the name of the test."""
 
 
 @pytest.mark.gen_test
@@ -46,7 +46,7 @@ TOKENS = {
         ("/observe?token={admin}&sessionId=99", 4404, "There is no session 99"),
     ],
 )
-async def test_a_refused_socket_is_accepted_and_closed_with_a_reason(
+async def test_a_refused_socket_is_closed_with_code_and_reason(
     house: House, address: str, code: int, reason: str
 ) -> None:
     assert await house.session(user=1, consultant=2) == 1
@@ -57,7 +57,7 @@ async def test_a_refused_socket_is_accepted_and_closed_with_a_reason(
 
 
 @pytest.mark.gen_test
-async def test_nine_malformed_frames_are_answered_and_the_tenth_closes(house: House) -> None:
+async def test_the_tenth_malformed_frame_closes_the_socket(house: House) -> None:
     client = await house.chat(VISITOR, await house.session())
     await client.recv_json()
     bad: list[tuple[str | bytes, str]] = [
@@ -84,7 +84,7 @@ async def test_nine_malformed_frames_are_answered_and_the_tenth_closes(house: Ho
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("size", [70_000, 3_000_000])
-async def test_a_frame_that_is_too_big_closes_with_1009(house: House, size: int) -> None:
+async def test_a_too_large_frame_closes_with_1009(house: House, size: int) -> None:
     client = await house.chat(VISITOR, await house.session())
     await client.recv_json()
     await client.send_json({"msg": size * "x"})
@@ -97,9 +97,7 @@ class TestLimits:
         return changed(settings, "limits", messages_per_second=0.001, burst=5, connections_per_identity=2)
 
     @pytest.mark.gen_test
-    async def test_who_talks_too_fast_is_closed_with_4429_and_what_came_before_is_kept(
-        self, house: House
-    ) -> None:
+    async def test_too_many_frames_close_with_4429_and_earlier_ones_are_stored(self, house: House) -> None:
         session = await house.session()
         client = await house.chat(VISITOR, session)
         for n in range(8):
@@ -109,7 +107,7 @@ class TestLimits:
         assert [(await counsellor.recv_json())["msg"] for _ in range(5)] == list("01234")
 
     @pytest.mark.gen_test
-    async def test_a_third_socket_of_one_person_is_refused_and_the_others_go_on(self, house: House) -> None:
+    async def test_a_third_socket_of_a_person_is_refused(self, house: House) -> None:
         first = await house.connect(f"/notify?token={VISITOR}")
         await house.connect(f"/notify?token={VISITOR}")
         third = await house.connect(f"/notify?token={VISITOR}")
@@ -124,21 +122,19 @@ class TestOrigins:
         return changed(settings, "web", origins=request.param)
 
     @pytest.mark.gen_test
-    async def test_a_page_gets_in_only_from_where_the_operator_allows(
-        self, house: House, settings: config.Config
-    ) -> None:
+    async def test_only_pages_of_allowed_origins_connect(self, house: House, settings: config.Config) -> None:
         allowed = settings.web.origins
 
-        async def comes_in(origin: str | None) -> bool:
+        async def is_accepted(origin: str | None) -> bool:
             headers: dict[str, Any] = {} if origin is None else {"Origin": origin}
             try:
                 client = await house.connect(f"/notify?token={VISITOR}", headers=headers)
-            except Closed as closed:
+            except ConnectionClosed as closed:
                 return closed.code != 403
             await client.close()
             return True
 
-        assert await comes_in(None)
-        assert await comes_in(house.http)
-        assert await comes_in("https://good.example") is bool(allowed)
-        assert await comes_in("https://evil.example") is (allowed == ("*",))
+        assert await is_accepted(None)
+        assert await is_accepted(house.http)
+        assert await is_accepted("https://good.example") is bool(allowed)
+        assert await is_accepted("https://evil.example") is (allowed == ("*",))

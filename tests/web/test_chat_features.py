@@ -1,4 +1,4 @@
-"""What a client of ``/chat`` may opt into."""
+"""The opt-in features of ``/chat``."""
 
 import pytest
 
@@ -12,7 +12,7 @@ COUNSELLOR = token("consultant", 2, "C")
 
 
 @pytest.mark.gen_test
-async def test_ack_tells_seq_and_time_and_a_resend_gets_the_first_ones(house: House) -> None:
+async def test_ack_carries_seq_and_time_also_for_a_resend(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="ack")
     await visitor.recv_json()
@@ -26,17 +26,17 @@ async def test_ack_tells_seq_and_time_and_a_resend_gets_the_first_ones(house: Ho
     await visitor.close()
     visitor = await house.chat(VISITOR, session, features="ack")
     await visitor.send_json({"msg": "a", "id": "x"})
-    await visitor.recv_json()  # announced again: the session has not begun
+    await visitor.recv_json()  # a second join notice: the session has not started
     assert await visitor.recv_json() == first
     counsellor = await house.chat(COUNSELLOR, session)
     assert [(await counsellor.recv_json())["msg"] for _ in range(2)] == ["a", "no id"]
     await visitor.send_json({"msg": 5, "id": "bad"})
-    told = [await visitor.recv_json() for _ in range(3)]  # the session begins meanwhile
+    told = [await visitor.recv_json() for _ in range(3)]  # one of them: the session has started
     assert [frame["id"] for frame in told if frame["msg"].startswith("错误")] == ["bad"]
 
 
 @pytest.mark.gen_test
-async def test_echo_and_seq_number_everything_without_gaps(house: House) -> None:
+async def test_echo_and_seq_number_messages_without_gaps(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="echo,seq,unknown")
     counsellor = await house.chat(COUNSELLOR, session, features="seq,echo")
@@ -72,7 +72,7 @@ async def test_history_comes_in_pages(house: House) -> None:
     tab = await house.chat(VISITOR, session, features="history")
     while "history" not in (
         newest := await tab.recv_json()
-    ):  # the news that the session has begun may come first
+    ):  # the notice that the session has started may be first
         pass
     assert [line["seq"] for line in newest["history"]] == list(range(11, 61))
     assert set(newest["history"][0]) == {"seq", "msg", "senderType", "time"}
@@ -81,7 +81,7 @@ async def test_history_comes_in_pages(house: House) -> None:
         pass
     assert [line["msg"] for line in oldest["history"]] == [str(n) for n in range(1, 11)]
     assert oldest["next"] is None
-    await visitor.send_json({"history": None})  # a client that did not ask for it
+    await visitor.send_json({"history": None})  # a client without the feature
     while "错误" not in (answer := await visitor.recv_json())["msg"]:
         pass
     assert '{"msg": "…"}' in answer["msg"]
@@ -96,11 +96,15 @@ class TestEnglishWithoutTheLegacyKey:
     @pytest.mark.gen_test
     async def test_frames(self, house: House) -> None:
         session = await house.session(user_name="Lin")
-        visitor = await house.chat(token("user", 1), session)  # no name in the token: the session's
+        visitor = await house.chat(
+            token("user", 1), session
+        )  # no name in the token: the name of the session is used
         frame = await visitor.recv_json()
         assert set(frame) == {"isSystem", "msg", "time"}
         assert frame["msg"] == "Visitor Lin has joined the session"
-        counsellor = await house.chat(token("consultant", 2), session)  # no name at all: the id
+        counsellor = await house.chat(
+            token("consultant", 2), session
+        )  # no name in the session, either: the id is used
         assert (await counsellor.recv_json())["msg"] == "Counsellor 2 has joined the session"
         await visitor.send("oops")
         told = [(await visitor.recv_json())["msg"] for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Coming, going and coming back in a counselling session."""
+"""Joining, leaving and returning in a counselling session."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import House, changed, on_both, token
 from tornado_chat import config
-from tornado_chat.client import Closed, RawClient
+from tornado_chat.client import ConnectionClosed, RawClient
 from tornado_chat.core.types import Kind, Person, Role, Thread
 from tornado_chat.server.server import Server
 
@@ -17,7 +17,7 @@ COUNSELLOR = token("consultant", 2, "陈老师")
 
 
 async def begun(house: House, session: int, features: str = "") -> tuple[RawClient, RawClient]:
-    """Both are in, and have read what greeted them."""
+    """Connect both participants and read their first frames."""
     visitor = await house.chat(VISITOR, session, features=features)
     await texts(visitor, 1)
     counsellor = await house.chat(COUNSELLOR, session, features=features)
@@ -27,7 +27,7 @@ async def begun(house: House, session: int, features: str = "") -> tuple[RawClie
 
 
 async def another_tab(house: House, session: int) -> RawClient:
-    """One that is in: what is said from now on it gets, also if the first tab has acknowledged it."""
+    """Connect a second tab; it gets all later messages, also those that the first tab has confirmed."""
     tab = await house.chat(VISITOR, session, features="history")
     assert (await tab.recv_json())["history"] == []
     return tab
@@ -38,7 +38,7 @@ async def texts(client: RawClient, count: int) -> list[str]:
 
 
 @pytest.mark.gen_test
-async def test_a_page_reload_disturbs_nobody_and_loses_and_repeats_nothing(house: House) -> None:
+async def test_a_page_reload_loses_and_repeats_no_message(house: House) -> None:
     session = await house.session()
     visitor, counsellor = await begun(house, session)
     await counsellor.send_json({"msg": "before"})
@@ -50,14 +50,14 @@ async def test_a_page_reload_disturbs_nobody_and_loses_and_repeats_nothing(house
     again = await house.chat(VISITOR, session)
     assert await texts(again, 2) == ["meanwhile 1", "meanwhile 2"]
     await again.send_json({"msg": "back"})
-    assert await texts(counsellor, 1) == ["back"]  # and nothing about coming and going
+    assert await texts(counsellor, 1) == ["back"]  # no frames about leaving and joining
 
 
 @pytest.mark.gen_test
-async def test_what_is_said_to_nobody_arrives_when_the_counsellor_comes(house: House) -> None:
+async def test_messages_before_the_counsellor_joins_are_delivered(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
-    for n in range(300):  # more than one page of the catching up
+    for n in range(300):  # more than one page of missed messages
         await visitor.send_json({"msg": str(n)})
     counsellor = await house.chat(COUNSELLOR, session)
     said = [frame for frame in [await counsellor.recv_json() for _ in range(302)] if not frame["isSystem"]]
@@ -77,12 +77,12 @@ async def test_two_tabs_of_one_visitor(house: House) -> None:
     await tab.send_json({"msg": "from the other"})
     assert await texts(counsellor, 1) == ["from the other"]
     await counsellor.send_json({"msg": "marker"})
-    assert await texts(tab, 1) == ["marker"]  # no echo of what the other tab said
+    assert await texts(tab, 1) == ["marker"]  # no echo of the other tab's messages
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("code", [4000, 1000])
-async def test_coming_and_going_before_the_start(house: House, code: int) -> None:
+async def test_joining_and_leaving_before_the_start(house: House, code: int) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
     assert await texts(visitor, 1) == ["来访者 小林已进入会话"]
@@ -116,7 +116,7 @@ async def test_4001_before_the_start_cancels_and_after_it_only_leaves(house: Hou
 
 
 @pytest.mark.gen_test
-async def test_who_returns_after_the_end_gets_what_was_missed_and_4409(house: House) -> None:
+async def test_a_return_after_the_end_gets_missed_messages_and_4409(house: House) -> None:
     session = await house.session()
     visitor, counsellor = await begun(house, session)
     await visitor.close(1001)
@@ -125,12 +125,12 @@ async def test_who_returns_after_the_end_gets_what_was_missed_and_4409(house: Ho
     visitor = await house.chat(VISITOR, session)
     assert (await visitor.wait_closed()).code == 4409
     assert await texts(visitor, 1) == ["good bye"]
-    with pytest.raises(Closed):
+    with pytest.raises(ConnectionClosed):
         await visitor.recv_json()
 
 
 @pytest.mark.gen_test
-async def test_the_host_ends_a_session_in_which_people_talk(house: House) -> None:
+async def test_the_host_ends_an_active_session(house: House) -> None:
     session = await house.session()
     visitor, counsellor = await begun(house, session, "ack")
     await visitor.send_json({"msg": "last words", "id": "z"})
@@ -149,7 +149,7 @@ class TestGrace:
         return changed(settings, "counselling", rejoin_grace=0.2)
 
     @pytest.mark.gen_test
-    async def test_who_does_not_come_back_ends_the_session(self, house: House) -> None:
+    async def test_the_session_ends_after_the_grace_time(self, house: House) -> None:
         session = await house.session()
         visitor, counsellor = await begun(house, session)
         await visitor.close()
@@ -159,9 +159,7 @@ class TestGrace:
 
 
 @pytest.mark.gen_test
-async def test_a_new_server_on_the_same_data_goes_on_with_the_session(
-    house: House, settings: config.Config
-) -> None:
+async def test_a_session_continues_after_a_server_restart(house: House, settings: config.Config) -> None:
     session = await house.session()
     visitor, counsellor = await begun(house, session)
     await visitor.send_json({"msg": "one", "id": "1"})
@@ -177,13 +175,13 @@ async def test_a_new_server_on_the_same_data_goes_on_with_the_session(
     visitor = await house.chat(VISITOR, session)
     assert await texts(visitor, 2) == ["two", "three"]
     counsellor = await house.chat(COUNSELLOR, session)
-    await visitor.send_json({"msg": "one", "id": "1"})  # a resend of before the restart
+    await visitor.send_json({"msg": "one", "id": "1"})  # a message of before the restart, sent again
     await visitor.send_json({"msg": "four"})
     assert await texts(counsellor, 1) == ["four"]
 
 
 @pytest.mark.gen_test
-async def test_nobody_is_left_in_a_session_that_ends_while_they_come_in(house: House) -> None:
+async def test_sockets_that_join_during_the_end_are_closed(house: House) -> None:
     for _ in range(30):
         session = await house.session()
         visitor, counsellor, _ = await asyncio.gather(

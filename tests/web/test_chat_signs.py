@@ -1,4 +1,4 @@
-"""Typing, reading and presence in ``/chat``: for those who asked for it."""
+"""The features typing, read and presence of ``/chat``."""
 
 import pytest
 
@@ -9,7 +9,7 @@ VISITOR, COUNSELLOR = token("user", 1, "Lin"), token("consultant", 2, "Chen")
 
 
 async def sign(client: RawClient, key: str) -> dict[str, object]:
-    """The next frame with this key; what comes before it is passed over."""
+    """Return the next frame with this key; earlier frames are dropped."""
     while True:
         frame = await client.recv_json()
         if key in frame:
@@ -17,26 +17,29 @@ async def sign(client: RawClient, key: str) -> dict[str, object]:
 
 
 @pytest.mark.gen_test
-async def test_typing_is_shown_to_the_other_side_only(house: House) -> None:
+async def test_typing_is_sent_to_the_other_side_only(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="typing")
     plain = await house.chat(COUNSELLOR, session)
     while (await plain.recv_json())["msg"] != "会话已开始":
         pass
     counsellor = await house.chat(COUNSELLOR, session, features="typing,presence")
-    await sign(counsellor, "presence")  # it has been let in
+    await sign(counsellor, "presence")  # the socket is admitted
     await visitor.send_json({"typing": True})
     assert await sign(counsellor, "typing") == {"typing": True, "role": "user"}
     await visitor.send_json({"typing": False})
     assert await sign(counsellor, "typing") == {"typing": False, "role": "user"}
     await counsellor.send_json({"typing": True})
-    assert await sign(visitor, "typing") == {"typing": True, "role": "consultant"}  # the first it hears
+    assert await sign(visitor, "typing") == {
+        "typing": True,
+        "role": "consultant",
+    }  # its first frame about typing
     await visitor.send_json({"msg": "there"})
     assert (await plain.recv_json())["msg"] == "there"
 
 
 @pytest.mark.gen_test
-async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> None:
+async def test_read_positions_are_sent_and_stored(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="read,ack")
     counsellor = await house.chat(COUNSELLOR, session, features="read")
@@ -45,8 +48,11 @@ async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> Non
         await sign(visitor, "ack")
     await counsellor.send_json({"read": 2})
     assert await sign(visitor, "read") == {"read": 2, "role": "consultant"}
-    assert await sign(counsellor, "read") == {"read": 2, "role": "consultant"}  # for its other windows
-    for seq in (1, 2, 99):  # back is nothing; beyond the end is the end
+    assert await sign(counsellor, "read") == {
+        "read": 2,
+        "role": "consultant",
+    }  # for the person's other windows
+    for seq in (1, 2, 99):  # a lower seq has no effect; a seq after the last message means the last
         await counsellor.send_json({"read": seq})
     assert await sign(visitor, "read") == {"read": 3, "role": "consultant"}
     await visitor.close(1001)
@@ -55,7 +61,7 @@ async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> Non
 
 
 @pytest.mark.gen_test
-async def test_who_is_there_is_told_on_coming_and_on_each_change(house: House) -> None:
+async def test_presence_is_sent_on_joining_and_on_each_change(house: House) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="presence")
     await presence(visitor, user=True, consultant=False)
@@ -69,14 +75,14 @@ async def test_who_is_there_is_told_on_coming_and_on_each_change(house: House) -
 
 
 async def presence(client: RawClient, **there: bool) -> None:
-    """Wait until the client is told just this."""
+    """Wait for exactly this presence frame."""
     while (await sign(client, "presence"))["presence"] != there:
         pass
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("frame", [{"typing": True}, {"read": 1}, {"typing": "yes"}, {"read": 0}])
-async def test_who_did_not_ask_for_it_cannot_use_it(house: House, frame: dict[str, object]) -> None:
+async def test_frames_without_their_feature_are_refused(house: House, frame: dict[str, object]) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
     await visitor.recv_json()

@@ -1,4 +1,4 @@
-"""The wall clock is set forth and back while people talk: nothing ends, nothing changes its order."""
+"""The wall clock is set forward and back during conversations: they continue, and order is kept."""
 
 import json
 import time
@@ -15,7 +15,7 @@ VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), toke
 
 @pytest.fixture
 def jump(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets the clock to so many days from now."""
+    """Return a function that sets the clock forward by a number of days."""
     real = time.time_ns
     return lambda days: monkeypatch.setattr(time, "time_ns", lambda: real() + days * DAY)
 
@@ -26,7 +26,7 @@ def settings(settings: config.Config) -> config.Config:
 
 
 @pytest.mark.gen_test
-async def test_a_session_goes_on_and_its_order_is_that_of_the_talk(
+async def test_a_session_continues_and_messages_keep_their_order(
     house: House, jump: Callable[[int], None]
 ) -> None:
     session = await house.session()
@@ -57,7 +57,7 @@ async def test_a_session_goes_on_and_its_order_is_that_of_the_talk(
 
 
 @pytest.mark.gen_test
-async def test_the_line_keeps_its_order(house: House, jump: Callable[[int], None]) -> None:
+async def test_the_queue_keeps_its_order(house: House, jump: Callable[[int], None]) -> None:
     line = []
     for id, days in enumerate((0, -5, 7), 1):
         jump(days)

@@ -1,4 +1,4 @@
-"""A hundred users and twenty waiters at once, who come, drop, come back and go."""
+"""A hundred users and twenty waiters at once, which connect, drop, reconnect and leave."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import House, Peer, changed, on_both
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 
 pytestmark = on_both
 
@@ -19,7 +19,7 @@ CAPACITY = 5
 
 
 class Crowd:
-    """What all of them see, written down to be judged in the end."""
+    """The clients of a test, and their records for the checks at the end."""
 
     def __init__(self, house: House, seed: int) -> None:
         self.house = house
@@ -30,7 +30,7 @@ class Crowd:
         self.enough = asyncio.Event()
 
     async def user(self, id: int) -> None:
-        """Wait for a waiter, say something, be answered, go. Some drop once or twice before."""
+        """Wait for a waiter, send a message, get an answer, leave. Some drop once or twice before."""
         for _ in range(self.random.randrange(3)):
             peer = await self.house.user(id)
             await self._wait(peer)
@@ -45,14 +45,14 @@ class Crowd:
         await peer.close()
 
     async def _wait(self, peer: Peer, *, to_the_end: bool = False) -> None:
-        """Until there is a waiter; a user that is about to drop may do so from the line."""
+        """Wait for a waiter; a user that is going to drop may do so in the queue."""
         while True:
             frame = await peer.client.recv_json()
             if frame["type"] == "connect_success" or not to_the_end:
                 return
 
     async def waiter(self, id: int) -> None:
-        """Answer whoever speaks, until nobody is left. Now and then the connection drops."""
+        """Answer all messages, until no user is left. The connection drops at random."""
         while not self.enough.is_set():
             peer = await self.house.waiter(id)
             await self._work(peer, id, patience=self.random.randrange(20, 60))
@@ -64,7 +64,7 @@ class Crowd:
                 frame: dict[str, Any] = await peer.client.recv_json(0.2)
             except TimeoutError:
                 continue
-            except Closed:
+            except ConnectionClosed:
                 return
             patience -= 1
             if frame["type"] == "new_connection":
@@ -85,7 +85,7 @@ def settings(settings: config.Config) -> config.Config:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_everybody_is_served_once_by_the_right_one(house: House, seed: int) -> None:
+async def test_every_user_is_served_once_by_its_waiter(house: House, seed: int) -> None:
     crowd = Crowd(house, seed)
     waiters = [asyncio.create_task(crowd.waiter(1000 + n)) for n in range(WAITERS)]
     arrivals = []
@@ -112,5 +112,5 @@ async def test_first_come_first_served(house: House) -> None:
     served = []
     for waiter in waiters:
         served.append([(await waiter.get("new_connection"))["payload"]["uuid"] for _ in range(CAPACITY)])
-    # The first waiter found the first five in line, and so on: all of them, in order.
+    # The first waiter got the first five of the queue, and so on: all users, in order.
     assert [uuid for five in served for uuid in five] == [peer.uuid for peer in line]

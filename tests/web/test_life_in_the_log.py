@@ -1,4 +1,4 @@
-"""One conversation can be followed through the log by its number, and one socket by its ``conn``."""
+"""The log contains all events of a conversation under its number, and of a socket under its ``conn``."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import House, changed, token
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.core.types import Kind, Person, Role, Thread
 
 VISITOR = token("user", 1, "V")
@@ -21,13 +21,13 @@ def _info(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class Log:
-    """What is in the log so far."""
+    """The log lines so far."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._caplog = caplog
 
     def lines(self, **facts: Any) -> list[tuple[str, dict[str, Any]]]:
-        """The events with these facts: their words and all their facts."""
+        """Return the events with these fields: their messages and all of their fields."""
         found = [(record.getMessage(), getattr(record, "fields", {})) for record in self._caplog.records]
         return [
             (words, own) for words, own in found if all(own.get(key) == value for key, value in facts.items())
@@ -37,12 +37,12 @@ class Log:
         return [words for words, _ in self.lines(**facts)]
 
     def of(self, event: str, **facts: Any) -> dict[str, Any]:
-        """The facts of the one event of this name."""
+        """Return the fields of the only event of this name."""
         (found,) = [own for words, own in self.lines(**facts) if words == event]
         return found
 
     async def until(self, event: str, **facts: Any) -> None:
-        while event not in self.events(**facts):  # noqa: ASYNC110 - a log has no event for it
+        while event not in self.events(**facts):  # noqa: ASYNC110 - the log has no asyncio event
             await asyncio.sleep(0.01)
 
 
@@ -52,7 +52,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
 
 
 @pytest.mark.gen_test
-async def test_a_session_from_its_beginning_to_its_end(house: House, log: Log) -> None:
+async def test_the_log_of_a_session(house: House, log: Log) -> None:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="ack")
     counsellor = await house.chat(COUNSELLOR, session)
@@ -88,7 +88,7 @@ async def test_a_session_from_its_beginning_to_its_end(house: House, log: Log) -
 
 
 @pytest.mark.gen_test
-async def test_a_support_conversation_from_the_line_to_its_end(house: House, log: Log) -> None:
+async def test_the_log_of_a_support_conversation(house: House, log: Log) -> None:
     user = await house.user(5)
     await log.until("queued")
     conversation = log.of("queued")["conversation"]
@@ -97,7 +97,7 @@ async def test_a_support_conversation_from_the_line_to_its_end(house: House, log
     bert = await house.waiter("bert")
     address = (await anna.until("new_connection"))["payload"]["uuid"]
     while b'"bert"' not in (await house.api("GET", "/api/v1/status")).body:
-        pass  # it is not told when it is ready
+        pass  # the client gets no frame when it is ready
     await anna.tell("transfer", {"waiter": "bert"}, to=address)
     await log.until("transferred", conversation=conversation)
     await bert.until("new_connection")
@@ -134,10 +134,10 @@ class TestLost:
 
 
 @pytest.mark.gen_test
-async def test_who_is_refused_or_dropped_is_told_with_code_and_reason(house: House, log: Log) -> None:
+async def test_refused_and_dropped_sockets_are_logged_with_code_and_reason(house: House, log: Log) -> None:
     session = await house.session()
     stranger = await house.chat(token("user", 9), session)
-    with pytest.raises(Closed):
+    with pytest.raises(ConnectionClosed):
         await stranger.recv_json()
     await log.until("refused")
     refused = log.of("refused")
@@ -157,7 +157,7 @@ async def test_who_is_refused_or_dropped_is_told_with_code_and_reason(house: Hou
 
 
 @pytest.mark.gen_test
-async def test_frames_are_in_the_log_at_level_debug_by_type_and_size(
+async def test_frames_are_logged_at_debug_with_type_and_size(
     house: House, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = await house.session()

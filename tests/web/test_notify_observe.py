@@ -1,4 +1,4 @@
-"""``/notify`` and ``/observe`` over sockets."""
+"""``/notify`` and ``/observe`` over real sockets."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ async def notify(house: House, msg: str, type: int = 0, data: Any = None) -> Non
 
 
 @pytest.mark.gen_test
-async def test_the_three_types_have_the_seeds_frames(house: House) -> None:
+async def test_the_three_types_have_the_frames_of_the_seed(house: House) -> None:
     client = await house.connect(f"/notify?token={VISITOR}")
     for type, data in [
         (0, None),
@@ -39,7 +39,7 @@ async def test_the_three_types_have_the_seeds_frames(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_absent_get_them_in_order_once_and_every_open_socket_gets_them(house: House) -> None:
+async def test_missed_notifications_arrive_once_and_in_order(house: House) -> None:
     for n in range(5):
         await notify(house, str(n))
     client = await house.connect(f"/notify?token={VISITOR}")
@@ -54,11 +54,11 @@ async def test_the_absent_get_them_in_order_once_and_every_open_socket_gets_them
     read = await house.api("POST", f"/api/v1/notifications/{frame['id']}/read", VISITOR)
     assert b'"read":true' in read.body
     await somebody_else.send_json({"msg": "hi"})
-    assert "错误" in (await somebody_else.recv_json())["msg"]  # and nothing of the visitor's
+    assert "错误" in (await somebody_else.recv_json())["msg"]  # no notification of the visitor before it
 
 
 @pytest.mark.gen_test
-async def test_who_comes_in_while_notifications_come_misses_none(house: House) -> None:
+async def test_a_connect_during_notifications_misses_none(house: House) -> None:
     await notify(house, "0")
 
     async def come_in() -> None:
@@ -75,7 +75,7 @@ async def test_who_comes_in_while_notifications_come_misses_none(house: House) -
 
 
 @pytest.mark.gen_test
-async def test_a_supervisor_listens_resumes_and_is_told_of_the_end(house: House) -> None:
+async def test_a_supervisor_observes_resumes_and_gets_the_end(house: House) -> None:
     session = await house.session()
     await house.record(session)
     visitor = await house.chat(VISITOR, session)
@@ -111,7 +111,7 @@ async def test_a_supervisor_listens_resumes_and_is_told_of_the_end(house: House)
 
 
 @pytest.mark.gen_test
-async def test_who_listens_may_ask_whether_anybody_is_there(house: House) -> None:
+async def test_listeners_may_send_alive(house: House) -> None:
     session = await house.session()
     for path in ("/notify?", f"/observe?sessionId={session}&"):
         admin = token("admin", 9)
@@ -126,7 +126,7 @@ async def test_who_listens_may_ask_whether_anybody_is_there(house: House) -> Non
 
 
 @pytest.mark.gen_test
-async def test_an_observer_sees_who_is_there_if_it_asks(house: House) -> None:
+async def test_an_observer_gets_presence_with_its_feature(house: House) -> None:
     session = await house.session()
     path = f"/observe?token={token('admin', 9)}&sessionId={session}"
     observer = await house.connect(f"{path}&features=presence")
@@ -141,11 +141,11 @@ async def test_an_observer_sees_who_is_there_if_it_asks(house: House) -> None:
     await visitor.close()
     assert await observer.recv_json() == {"presence": {"user": False, "consultant": True}}
     await counsellor.send_json({"msg": "are you there?"})
-    assert (await plain.recv_json())["msg"] == "are you there?"  # and nothing before it
+    assert (await plain.recv_json())["msg"] == "are you there?"  # no presence frame before it
 
 
 @pytest.mark.gen_test
-async def test_a_notification_tells_when_it_was_read_first(house: House) -> None:
+async def test_a_notification_keeps_the_time_of_the_first_read(house: House) -> None:
     await notify(house, "one")
 
     async def inbox() -> Any:
@@ -167,7 +167,7 @@ class TestAnySupervisor:
         return changed(settings, "counselling", observe="any")
 
     @pytest.mark.gen_test
-    async def test_listens_where_the_operator_allows_it(self, house: House) -> None:
+    async def test_any_supervisor_observes_if_configured(self, house: House) -> None:
         session = await house.session()
         listening = await house.connect(f"/observe?token={token('supervisor', 44)}&sessionId={session}")
         visitor = await house.chat(VISITOR, session)

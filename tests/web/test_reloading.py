@@ -1,4 +1,4 @@
-"""A reload: what each option changes in a running server, and that a mistake changes nothing."""
+"""A reload: the effect of each option on a running server; an invalid configuration has no effect."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from tests.conftest import SECRET, House, changed, token
 from tests.web.test_slow_and_silent import mute
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.config.reload import ConfigChange, merge_reloadable
 from tornado_chat.config.sections import ConfigError
 
@@ -24,15 +24,15 @@ OTHER_SECRET = b"another secret of the tests, as long as it has to be"
 
 
 async def reload(house: House, section: str, **options: Any) -> ConfigChange:
-    """Reload with other values in one section, in addition to those of before."""
+    """Reload with other values in one section; earlier changes stay."""
     house.config = changed(house.config, section, **options)
     return await house.server.reload(house.config)
 
 
-# --- what is taken over ---
+# --- which options are applied ---
 
 
-def test_what_is_live_is_taken_over_and_the_rest_waits_until_it_is_put_back() -> None:
+def test_reloadable_options_are_applied_and_others_are_reported() -> None:
     running = config.Config()
     read = replace(
         running,
@@ -52,7 +52,7 @@ def test_what_is_live_is_taken_over_and_the_rest_waits_until_it_is_put_back() ->
 
 
 @pytest.mark.gen_test
-async def test_a_reload_says_what_it_did(house: House) -> None:
+async def test_a_reload_logs_its_changes(house: House) -> None:
     change = await reload(house, "limits", burst=7)
     assert (change.options, change.needs_restart, change.plugins, change.keys) == (
         ["limits.burst"],
@@ -68,7 +68,7 @@ async def test_a_reload_says_what_it_did(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_pace_of_frames_for_open_sockets_too(house: House) -> None:
+async def test_the_frame_rate_also_of_open_sockets(house: House) -> None:
     visitor = await house.chat(VISITOR, await house.session())
     await reload(house, "limits", burst=3, messages_per_second=0.1)
     for n in range(4):
@@ -93,7 +93,7 @@ async def test_the_size_of_frames_and_bodies(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_sockets_of_one_person(house: House) -> None:
+async def test_the_socket_limit_of_one_person(house: House) -> None:
     await reload(house, "limits", connections_per_identity=1)
     await house.connect(f"/notify?token={VISITOR}")
     second = await house.connect(f"/notify?token={VISITOR}")
@@ -101,7 +101,7 @@ async def test_the_sockets_of_one_person(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_pings_for_open_sockets_too(house: House) -> None:
+async def test_pings_also_of_open_sockets(house: House) -> None:
     reader, writer = await mute(house, f"/notify?token={VISITOR}")
     await reload(house, "limits", ping_interval=0.1, ping_timeout=0.2)
     received = await reader.read(2)
@@ -117,12 +117,12 @@ class TestSlow:
         return changed(settings, "limits", outgoing_bytes=2**30)
 
     @pytest.mark.gen_test
-    async def test_what_an_open_socket_may_leave_unread(self, house: House) -> None:
+    async def test_the_unread_limit_of_open_sockets(self, house: House) -> None:
         session = await house.session()
         reader, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")
         await reload(house, "limits", outgoing_bytes=65_536)
         counsellor = await house.chat(COUNSELLOR, session, features="ack")
-        for n in range(150):  # more than sockets buffer
+        for n in range(150):  # more than the sockets' buffers can hold
             await counsellor.send_json({"msg": "x" * 60_000, "id": str(n)})
             while "ack" not in await counsellor.recv_json():
                 pass
@@ -149,7 +149,7 @@ async def test_the_grace_and_the_observers_of_counselling(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_capacity_of_waiters_who_are_there(house: House) -> None:
+async def test_the_capacity_of_connected_waiters(house: House) -> None:
     await reload(house, "support", capacity=1)
     await house.waiter(7)
     first, second = await house.user(1), await house.user(2)
@@ -162,7 +162,7 @@ async def test_the_capacity_of_waiters_who_are_there(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_patience_and_the_grace_of_support(house: House) -> None:
+async def test_the_timeouts_and_the_grace_of_support(house: House) -> None:
     await reload(house, "support", auth_timeout=0.1, rejoin_grace=0.1)
     silent = await house.connect("/v1/ws/user/connect")
     assert (await silent.wait_closed()).code == 4401
@@ -172,24 +172,24 @@ async def test_the_patience_and_the_grace_of_support(house: House) -> None:
     await waiter.until("disconnected")
 
 
-# --- who comes from where ---
+# --- origins and networks ---
 
 
 @pytest.mark.gen_test
 async def test_origins_and_networks(house: House) -> None:
-    async def comes_in() -> bool:
+    async def is_accepted() -> bool:
         try:
             client = await house.connect(
                 f"/notify?token={VISITOR}", headers={"Origin": "https://shop.example"}
             )
-        except Closed:
+        except ConnectionClosed:
             return False
         await client.close()
         return True
 
-    assert not await comes_in()
+    assert not await is_accepted()
     await reload(house, "web", origins=("https://shop.example",), ops_networks=("10.0.0.0/8",))
-    assert await comes_in()
+    assert await is_accepted()
     assert (await house.api("GET", "/healthz")).code == 403
     asked = {"X-Forwarded-For": "10.1.1.1"}
     assert (await house.api("GET", "/healthz", **asked)).code == 200
@@ -209,7 +209,7 @@ def made_with(secret: bytes, who: str) -> str:
 
 
 @pytest.mark.gen_test
-async def test_another_secret_counts_for_who_comes_and_disturbs_nobody_who_is_there(house: House) -> None:
+async def test_another_secret_applies_to_new_sockets_only(house: House) -> None:
     there = await house.connect(f"/notify?token={VISITOR}")
     write_secret(house, OTHER_SECRET)
     assert (await house.server.reload(house.config)).keys
@@ -230,7 +230,7 @@ def write_public_key(path: Path) -> ed25519.Ed25519PrivateKey:
 
 
 @pytest.mark.gen_test
-async def test_a_public_key_is_read_again(house: House, tmp_path: Path) -> None:
+async def test_a_public_key_is_reloaded(house: House, tmp_path: Path) -> None:
     pem = tmp_path / "key.pem"
     claims = jwt.decode(VISITOR, options={"verify_signature": False})
 
@@ -250,7 +250,7 @@ async def test_a_public_key_is_read_again(house: House, tmp_path: Path) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_key_set_stays_with_what_it_knows(house: House) -> None:
+async def test_a_key_set_keeps_its_known_keys(house: House) -> None:
     options = {"algorithms": ("RS256",), "jwks_url": "http://127.0.0.1:1/jwks"}
     assert (await reload(house, "auth", **options)).keys
     known = house.server._access_control.authenticator.key_set
@@ -273,11 +273,11 @@ async def test_guests_and_claims(house: House) -> None:
     assert (await house.api("POST", "/api/v1/guest")).code == 429
 
 
-# --- mistakes ---
+# --- invalid configurations ---
 
 
 @pytest.mark.gen_test
-async def test_a_key_that_cannot_be_used_changes_nothing(house: House) -> None:
+async def test_an_invalid_key_changes_nothing(house: House) -> None:
     write_secret(house, b"short")
     with pytest.raises(ConfigError, match="has 5 bytes and can be guessed"):
         await reload(house, "limits", connections_per_identity=1)

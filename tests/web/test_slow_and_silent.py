@@ -1,4 +1,4 @@
-"""Peers that take nothing, or answer nothing: they are dropped, and miss nothing when they return."""
+"""Peers that do not read or do not answer pings: they are dropped, and miss no message on return."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ HANDSHAKE = (
 
 
 async def mute(house: House, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A WebSocket that is open, answers no ping, and takes only what is read from it."""
+    """Open a WebSocket that answers no pings and reads only when the test reads."""
     address = urlsplit(house.http)
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -36,15 +36,15 @@ class TestSlow:
         return changed(settings, "limits", outgoing_bytes=200_000)
 
     @pytest.mark.gen_test
-    async def test_who_takes_nothing_is_dropped_and_gets_everything_on_return(self, house: House) -> None:
+    async def test_a_client_that_does_not_read_is_dropped_and_misses_nothing(self, house: House) -> None:
         session = await house.session()
         _, writer = await mute(house, f"/chat?token={VISITOR}&sessionId={session}")
         counsellor = await house.chat(COUNSELLOR, session, features="ack")
-        texts = [f"{n}:" + 60_000 * "x" for n in range(150)]  # more than sockets buffer
+        texts = [f"{n}:" + 60_000 * "x" for n in range(150)]  # more than the sockets' buffers can hold
         for n, text in enumerate(texts):
             await counsellor.send_json({"msg": text, "id": str(n)})
             while "ack" not in await counsellor.recv_json():
-                pass  # nobody waits for the slow one
+                pass  # the slow peer delays no other peer
         writer.close()
         visitor = await house.chat(VISITOR, session)
         got = []
@@ -62,7 +62,7 @@ class TestSilent:
         return changed(settings, "limits", ping_interval=0.2, ping_timeout=0.3)
 
     @pytest.mark.gen_test
-    async def test_who_answers_no_ping_is_dropped_with_4408_and_who_does_stays(self, house: House) -> None:
+    async def test_a_client_without_pongs_is_dropped_with_4408(self, house: House) -> None:
         lively = await house.connect(f"/notify?token={VISITOR}")
         reader, writer = await mute(house, f"/notify?token={VISITOR}")
         received = await reader.read(2)

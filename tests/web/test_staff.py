@@ -1,4 +1,4 @@
-"""Accounts of the server itself, over real sockets: signing in, tokens, and everything that ends them."""
+"""Accounts of the server, over real sockets: signing in, tokens, and the end of sessions and tokens."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tornado.httpclient import HTTPResponse
 from tests.accounts import PASSWORD, SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.conftest import SECRET, House, changed, token
 from tornado_chat import config
-from tornado_chat.server import server as app
+from tornado_chat.server import builders
 from tornado_chat.server.server import Server
 from tornado_chat.services.auth.passwords import Passwords
 from tornado_chat.services.auth.tokens import ACCOUNT_KEY_ID, derive_account_key
@@ -28,7 +28,7 @@ from tornado_chat.storage import staff
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+    monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
 def problem(answer: HTTPResponse) -> tuple[int, str]:
@@ -44,7 +44,7 @@ async def signed_in(house: House, name: str = "chen", role: str = "consultant", 
 
 
 @pytest.mark.gen_test
-async def test_signing_in_leads_to_tokens_that_everything_takes(house: House) -> None:
+async def test_tokens_of_accounts_are_accepted_everywhere(house: House) -> None:
     await make_account(house, "chen", display_name="陈老师", id="2")
     browser = Browser(house)
     assert await browser.account() is None
@@ -71,7 +71,7 @@ async def test_signing_in_leads_to_tokens_that_everything_takes(house: House) ->
 
 
 @pytest.mark.gen_test
-async def test_the_cookie_is_for_nobody_else(house: House) -> None:
+async def test_the_attributes_of_the_cookie(house: House) -> None:
     await make_account(house, "chen")
     answer = await Browser(house).sign_in("chen")
     session, device = answer.headers.get_list("Set-Cookie")
@@ -86,7 +86,7 @@ async def test_the_cookie_is_for_nobody_else(house: House) -> None:
         assert "; Path=/;" in cookie
         assert "Domain" not in cookie
     await secure.token()
-    # The other one could have been put there over plain HTTP by anybody on the way.
+    # The cookie without the prefix could come from an attacker on the network, over plain HTTP.
     plain = Browser(house, Origin=house.http.replace("http:", "https:"))
     plain.cookies = {"tornado-chat-staff": secure.cookies["__Host-tornado-chat-staff"]}
     assert problem(await plain.ask("POST", TOKEN)) == (401, "signed_out")
@@ -123,7 +123,7 @@ async def test_a_wrong_name_and_a_wrong_password_look_the_same(
     everything = " ".join(
         f"{record.getMessage()} {getattr(record, 'fields', '')}"
         for record in caplog.records
-        if not record.name.startswith("peewee")  # whose SQL no server logs, see test_logs
+        if not record.name.startswith("peewee")  # its SQL is never logged by a server, see test_logs
     )
     assert "typed-my-password-here" not in everything
     assert "wrong but long" not in everything
@@ -136,12 +136,12 @@ async def test_a_wrong_name_and_a_wrong_password_look_the_same(
     [{}, [], {"name": "chen"}, {"name": 1, "password": "x"}, {"name": "n" * 65, "password": "x"},
      {"name": "chen", "password": "x" * 1025}],
 )  # fmt: skip
-async def test_what_is_no_name_and_password_is_told(house: House, body: Any) -> None:
+async def test_malformed_credentials_are_refused(house: House, body: Any) -> None:
     assert problem(await Browser(house).ask("POST", SESSION, body or {"x": 1}))[0] == 400
 
 
 @pytest.mark.gen_test
-async def test_a_disabled_account_is_told_to_who_has_its_password_only(house: House) -> None:
+async def test_only_the_right_password_reveals_a_disabled_account(house: House) -> None:
     await make_account(house, "chen", disabled=True)
     assert problem(await Browser(house).sign_in("chen")) == (403, "account_disabled")
     assert problem(await Browser(house).sign_in("chen", "wrong but long")) == (401, "wrong_password")
@@ -157,7 +157,7 @@ async def test_signing_out_ends_tokens_and_sockets(house: House) -> None:
     assert answer.code == 204
     assert (await notify.wait_closed()).code == 4401
     assert "tornado-chat-staff" not in browser.cookies
-    browser.cookies = theirs  # somebody has copied them
+    browser.cookies = theirs  # copied cookies
     assert await browser.account() is None
     assert problem(await browser.ask("POST", TOKEN)) == (401, "signed_out")
     assert problem(await house.api("GET", "/api/v1/notifications", text)) == (401, "signed_out")
@@ -167,7 +167,7 @@ async def test_signing_out_ends_tokens_and_sockets(house: House) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("how", ["disabled", "password", "removed"])
-async def test_what_an_operator_does_ends_everything(house: House, how: str) -> None:
+async def test_changes_by_the_operator_end_sessions_and_sockets(house: House, how: str) -> None:
     browser = await signed_in(house)
     other = await signed_in(house, "bob", "waiter")
     text = await browser.token()
@@ -190,9 +190,7 @@ async def test_what_an_operator_does_ends_everything(house: House, how: str) -> 
 
 
 @pytest.mark.gen_test
-async def test_sockets_of_ended_sessions_are_looked_for(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_sockets_of_ended_sessions_are_closed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     from tornado_chat.services.auth import accounts as service
 
     monkeypatch.setattr(service, "SWEEP_INTERVAL_SECONDS", 0.01)
@@ -207,7 +205,7 @@ async def test_sockets_of_ended_sessions_are_looked_for(
 
 
 @pytest.mark.gen_test
-async def test_a_session_ends_after_its_time_and_when_nobody_uses_it(house: House) -> None:
+async def test_a_session_ends_by_age_and_by_inactivity(house: House) -> None:
     service = house.server._accounts
     begin = time.time()
     service._clock = lambda: begin
@@ -224,9 +222,9 @@ async def test_a_session_ends_after_its_time_and_when_nobody_uses_it(house: Hous
     used = Browser(house)
     await used.sign_in("chen")
     notify = await house.connect(f"/notify?token={await used.token()}")
-    while not [*house.server._connections.sessions()]:  # noqa: ASYNC110 - it says nothing when it is let in
+    while not [*house.server._connections.sessions()]:  # noqa: ASYNC110 - no frame shows the admission
         await asyncio.sleep(0.01)
-    for minutes in range(50, 11 * 60, 50):  # an open socket is a use
+    for minutes in range(50, 11 * 60, 50):  # an open socket counts as activity
         assert await works_after(used, minutes)
         await service.close_ended_sessions()
     assert await works_after(used, 11 * 60)
@@ -236,7 +234,7 @@ async def test_a_session_ends_after_its_time_and_when_nobody_uses_it(house: Hous
     assert json.loads((await used.ask("POST", TOKEN)).body)["expires_in"] <= 60
     assert not await works_after(used, 12 * 60 + 1)
     await service.close_ended_sessions()
-    assert notify.close_code is None  # nobody is thrown out in the middle of a sentence
+    assert notify.close_code is None  # an open socket keeps its session
 
 
 @pytest.mark.gen_test
@@ -256,7 +254,7 @@ async def test_other_sites_are_refused(house: House) -> None:
     for kind in ("application/x-www-form-urlencoded", "text/plain", ""):
         assert problem(await browser.ask("POST", TOKEN, **{"Content-Type": kind})) == (400, "bad_shape")
     await browser.token()
-    # Over plain HTTP browsers send the origin only, and programs nothing.
+    # Over plain HTTP browsers send Origin only; programs send neither header.
     await Browser(house, **{"Sec-Fetch-Site": ""}).ask("POST", SESSION, body)
     assert (await house.api("POST", SESSION, None, body, **{"Content-Type": "application/json"})).code == 204
 
@@ -267,7 +265,7 @@ class TestWithOrigins:
         return changed(settings, "web", origins=("https://host.example", "app://x", "http://[::1]:8000"))
 
     @pytest.mark.gen_test
-    async def test_the_api_of_accounts_is_not_for_them(self, house: House) -> None:
+    async def test_other_origins_have_no_access_to_accounts(self, house: House) -> None:
         browser = await signed_in(house)
         answer = await browser.ask(
             "POST", TOKEN, Origin="https://host.example", **{"Sec-Fetch-Site": "cross-site"}
@@ -278,7 +276,7 @@ class TestWithOrigins:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
     @pytest.mark.gen_test
-    async def test_they_may_frame_pages_but_not_the_form(self, house: House) -> None:
+    async def test_other_origins_may_embed_pages_but_not_signin(self, house: House) -> None:
         room, form = await house.api("GET", "/room"), await house.api("GET", "/signin")
         assert "frame-ancestors 'self' https://host.example" in room.headers["Content-Security-Policy"]
         assert "app:" not in room.headers["Content-Security-Policy"]
@@ -289,7 +287,7 @@ class TestWithOrigins:
 
 
 @pytest.mark.gen_test
-async def test_any_origin_is_no_origin_that_is_trusted(settings: config.Config) -> None:
+async def test_the_wildcard_origin_is_not_trusted(settings: config.Config) -> None:
     server = Server(changed(settings, "web", origins=("*", "https://host.example")))
     await server.start()
     room = await House(server, settings, []).api("GET", "/room")
@@ -311,7 +309,7 @@ async def test_pages_know_whether_there_are_accounts(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_what_an_ini_file_says_is_text_in_a_page(settings: config.Config) -> None:
+async def test_options_are_escaped_in_a_page(settings: config.Config) -> None:
     server = Server(changed(settings, "auth", name_claim='"><script>alert(1)</script>'))
     await server.start()
     room = await House(server, settings, []).api("GET", "/room")
@@ -321,7 +319,7 @@ async def test_what_an_ini_file_says_is_text_in_a_page(settings: config.Config) 
 
 
 @pytest.mark.gen_test
-async def test_without_accounts_nobody_signs_in(settings: config.Config) -> None:
+async def test_sign_in_is_refused_without_accounts(settings: config.Config) -> None:
     server = Server(changed(settings, "staff", enabled=False))
     await server.start()
     house = House(server, settings, [])
@@ -334,7 +332,7 @@ async def test_without_accounts_nobody_signs_in(settings: config.Config) -> None
 
 
 @pytest.mark.gen_test
-async def test_guessing_is_slowed_down_but_not_for_who_is_known(
+async def test_failed_sign_ins_are_delayed_except_on_known_devices(
     house: House, expected_logs: list[str]
 ) -> None:
     expected_logs.append("many attempts to sign in")
@@ -344,10 +342,10 @@ async def test_guessing_is_slowed_down_but_not_for_who_is_known(
     assert [answer.code for answer in answers] == [401] * 6 + [429]
     assert problem(answers[-1]) == (429, "too_many_attempts")
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 2
-    assert (await stranger.sign_in("chen")).code == 429  # and the right password is not even looked at
+    assert (await stranger.sign_in("chen")).code == 429  # the right password is not checked, either
     assert (await owner.sign_in("chen")).code == 204
     assert (await Browser(house).sign_in("nobody", PASSWORD)).code == 401
-    # The mark is of that browser and that name, and of the password that there was.
+    # The device cookie is bound to the browser, the name and the password of its time.
     device = owner.cookies["tornado-chat-device"]
     await make_account(house, "bob")
     for n in range(6):
@@ -360,7 +358,7 @@ async def test_guessing_is_slowed_down_but_not_for_who_is_known(
 
 
 @pytest.mark.gen_test
-async def test_many_guesses_at_once_are_no_way_around(house: House, expected_logs: list[str]) -> None:
+async def test_parallel_guesses_are_delayed_too(house: House, expected_logs: list[str]) -> None:
     expected_logs.append("many attempts to sign in")
     await make_account(house, "chen")
     answers = await asyncio.gather(*(Browser(house).sign_in("chen", f"guess {n}") for n in range(30)))
@@ -368,18 +366,18 @@ async def test_many_guesses_at_once_are_no_way_around(house: House, expected_log
 
 
 @pytest.mark.gen_test
-async def test_hashes_keep_up_with_the_parameters(house: House) -> None:
+async def test_hashes_are_renewed_with_new_parameters(house: House) -> None:
     old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
     browser = await signed_in(house, hash=old)
     found = await house.server._store.read(staff.find_account, "chen")
     assert found is not None
     assert "m=8,t=1" in found[1]
-    await browser.token()  # the session outlives it
+    await browser.token()  # the session survives the new hash
     assert (await Browser(house).sign_in("chen")).code == 204
 
 
 @pytest.mark.gen_test
-async def test_signing_in_as_somebody_else_signs_the_first_one_out(house: House) -> None:
+async def test_signing_in_again_signs_the_first_account_out(house: House) -> None:
     browser = await signed_in(house)
     theirs = await browser.token()
     await make_account(house, "bob", "waiter")
@@ -389,7 +387,7 @@ async def test_signing_in_as_somebody_else_signs_the_first_one_out(house: House)
 
 
 @pytest.mark.gen_test
-async def test_our_tokens_cannot_be_made_with_the_hosts_secret(house: House) -> None:
+async def test_the_hosts_secret_cannot_sign_account_tokens(house: House) -> None:
     browser = await signed_in(house)
     text = await browser.token()
     claims = jwt.decode(text, options={"verify_signature": False})
@@ -434,7 +432,7 @@ async def test_accounts_work_beside_a_host_with_public_keys(settings: config.Con
 
 
 @pytest.mark.gen_test
-async def test_sessions_outlive_a_restart(house: House, settings: config.Config) -> None:
+async def test_sessions_survive_a_restart(house: House, settings: config.Config) -> None:
     browser = await signed_in(house)
     text = await browser.token()
     again = Server(settings)

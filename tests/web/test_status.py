@@ -1,4 +1,4 @@
-"""What an operator sees: ``/metrics``, ``/readyz`` and ``GET /api/v1/status`` of a server with people in it."""
+"""``/metrics``, ``/readyz`` and ``GET /api/v1/status`` of a server with connected clients."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import House, changed, token
 from tornado_chat import config
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 from tornado_chat.core.status import ParticipantStatus, Status
 
 VISITOR = token("user", 1, "V")
@@ -22,7 +22,7 @@ ADMIN = token("admin", 1)
 
 
 async def metrics(house: House) -> dict[tuple[str, ...], float]:
-    """By name and the values of the labels, in the order of the labels' names."""
+    """Return the metrics by name and label values, in the order of the label names."""
     answer = await house.api("GET", "/metrics")
     assert answer.code == 200
     return {
@@ -42,7 +42,7 @@ async def status(house: House, who: str | None = None) -> Status:
 
 
 async def reached(house: House, value: float, *key: str) -> dict[tuple[str, ...], float]:
-    """The metrics, as soon as one of them has this value."""
+    """Wait until a metric has this value, and return all metrics."""
     while (seen := await metrics(house))[key] != value:  # noqa: ASYNC110 - another process would poll, too
         await asyncio.sleep(0.01)
     return seen
@@ -66,7 +66,7 @@ async def talking(house: House) -> tuple[int, Any, Any]:
 
 class TestMetrics:
     @pytest.mark.gen_test
-    async def test_a_talk_is_counted(self, house: House) -> None:
+    async def test_the_metrics_of_a_session(self, house: House) -> None:
         _, visitor, counsellor = await talking(house)
         for n in range(3):
             await visitor.send_json({"msg": f"{n}", "id": f"{n}"})
@@ -94,7 +94,7 @@ class TestMetrics:
         assert seen["sockets_closed_total", "1001", "chat"] == 1
 
     @pytest.mark.gen_test
-    async def test_a_line_is_counted(self, house: House) -> None:
+    async def test_the_metrics_of_the_queue(self, house: House) -> None:
         waiter = await house.waiter("w")
         users = [await house.user(n) for n in range(7)]
         for user in users[:5]:
@@ -117,7 +117,7 @@ class TestMetrics:
         assert (seen["waiters", "paused"], seen["queue_length",]) == (1, 2)
 
     @pytest.mark.gen_test
-    async def test_who_is_refused_is_counted_by_reason(self, house: House) -> None:
+    async def test_refusals_are_counted_by_reason(self, house: House) -> None:
         session = await house.session()
         for who, path in (
             ("token_expired", f"/chat?token={token('user', 1, lifetime=-60)}&sessionId={session}"),
@@ -126,14 +126,14 @@ class TestMetrics:
             ("not_your_session", f"/chat?token={token('user', 8)}&sessionId={session}"),
         ):
             socket = await house.connect(path)
-            with pytest.raises(Closed):
+            with pytest.raises(ConnectionClosed):
                 await socket.recv_json()
             assert (await metrics(house))["sockets_refused_total", "chat", who] == 1
         late = await house.connect("/v1/ws/user/connect")
         await late.recv_json()
         await late.send_json({"id": "1", "type": "auth", "payload": {"token": "nonsense"}})
         await late.recv_json()
-        with pytest.raises(Closed):
+        with pytest.raises(ConnectionClosed):
             await late.recv_json()
         assert (await metrics(house))["sockets_refused_total", "user", "token_invalid"] == 1
         with pytest.raises(Exception, match="403"):
@@ -141,7 +141,7 @@ class TestMetrics:
         assert (await metrics(house))["sockets_refused_total", "notify", "origin"] == 1
 
     @pytest.mark.gen_test
-    async def test_what_was_missed_and_resent_is_counted(self, house: House) -> None:
+    async def test_resent_messages_are_counted(self, house: House) -> None:
         session, visitor, counsellor = await talking(house)
         await counsellor.close()
         for n in range(3):
@@ -160,7 +160,7 @@ class TestDropped:
         return changed(settings, "limits", messages_per_second=1.0, burst=5)
 
     @pytest.mark.gen_test
-    async def test_who_is_too_fast_or_makes_too_many_mistakes_is_counted(self, house: House) -> None:
+    async def test_dropped_sockets_are_counted_by_reason(self, house: House) -> None:
         session = await house.session()
         for reason, frames in (("too_fast", ['{"msg": "x"}'] * 6), ("too_big", ["x" * 70000])):
             visitor = await house.chat(VISITOR, session)
@@ -171,7 +171,7 @@ class TestDropped:
 
 class TestReady:
     @pytest.mark.gen_test
-    async def test_it_says_what_is_wrong(self, house: House) -> None:
+    async def test_readiness_names_the_problems(self, house: House) -> None:
         answer = await house.api("GET", "/readyz")
         assert (answer.code, json.loads(answer.body)) == (200, {"ok": True, "problems": {}})
         house.server._connections.stop_opening()
@@ -183,7 +183,7 @@ class TestReady:
         assert (await metrics(house))["ready", "server"] == 0
 
     @pytest.mark.gen_test
-    async def test_a_database_that_hangs_is_asked_once_and_told_of(self, house: House) -> None:
+    async def test_a_hanging_database_is_reported_and_queried_once(self, house: House) -> None:
         asked: list[asyncio.Future[None]] = []
 
         def write(work: Any) -> asyncio.Future[None]:
@@ -214,7 +214,7 @@ class TestStatus:
         assert found.history.time == []
 
     @pytest.mark.gen_test
-    async def test_people_are_in_it_and_what_they_say_is_not(self, house: House) -> None:
+    async def test_the_status_has_persons_but_no_texts(self, house: House) -> None:
         session, visitor, counsellor = await talking(house)
         await house.record(session)
         await visitor.send_json({"msg": "between us", "id": "1"})
@@ -245,7 +245,7 @@ class TestStatus:
         await status_when(house, lambda found: found.waiters.states["away"] == 1)
 
     @pytest.mark.gen_test
-    async def test_the_line_is_in_its_order(self, house: House) -> None:
+    async def test_the_status_has_the_queue_in_order(self, house: House) -> None:
         for n in range(3):
             await (await house.user(n)).until("connect_queue")
         line = (await status(house)).line
@@ -254,13 +254,13 @@ class TestStatus:
         assert line.longest_wait == max(each.seconds for each in line.first)
 
     @pytest.mark.gen_test
-    async def test_who_may_see_it(self, house: House) -> None:
+    async def test_access_to_the_status(self, house: House) -> None:
         assert (await house.api("GET", "/api/v1/status")).code == 200
         for who in (ADMIN, token("service", "host")):
             assert (await house.api("GET", "/api/v1/status", who)).code == 200
         for who in (VISITOR, COUNSELLOR, token("supervisor", 1), token("waiter", 1)):
             assert (await house.api("GET", "/api/v1/status", who)).code == 403
-        # These seem to come from this machine, and do not.
+        # These requests have a local address, but come through a proxy, a name or a page.
         for header in (
             {"X-Forwarded-For": "203.0.113.9"},
             {"X-Real-Ip": "203.0.113.9"},
@@ -280,7 +280,7 @@ class TestElsewhere:
         return changed(settings, "web", ops_networks=("10.0.0.0/8",))
 
     @pytest.mark.gen_test
-    async def test_networks_that_are_not_the_operators_need_a_token(self, house: House) -> None:
+    async def test_other_networks_need_a_token(self, house: House) -> None:
         assert (await house.api("GET", "/api/v1/status")).code == 401
         assert (await house.api("GET", "/api/v1/status", ADMIN)).code == 200
         assert (await house.api("GET", "/metrics")).code == 403
@@ -302,7 +302,9 @@ class TestPlugins:
         return changed(settings, "plugins", paths=(str(folder),))
 
     @pytest.mark.gen_test
-    async def test_their_health_is_in_it(self, house: House, expected_logs: list[str]) -> None:
+    async def test_the_health_of_plugins_is_in_the_status(
+        self, house: House, expected_logs: list[str]
+    ) -> None:
         expected_logs += ["plugin picky failed in filter_message: ValueError", "plugin picky is suspended"]
         _, visitor, _ = await talking(house)
         for n, text in enumerate(("good", "bad", "bad", "bad", "bad", "bad", "good")):

@@ -1,4 +1,4 @@
-"""What goes beyond the seed, and that it answers only who uses it."""
+"""Support features beyond the seed; only clients that use or request them get their frames."""
 
 import asyncio
 import re
@@ -53,7 +53,7 @@ class TestTransfer:
         return changed(settings, "support", capacity=1)
 
     @pytest.mark.gen_test
-    async def test_a_user_is_handed_over_with_all_it_said(self, house: House) -> None:
+    async def test_a_transferred_user_keeps_its_messages(self, house: House) -> None:
         user, source = await matched(house)
         await user.tell("message_text", {"message": "a hard question"})
         assert await message(source) == "a hard question"
@@ -70,10 +70,10 @@ class TestTransfer:
         heard = await user.get("message_text")
         assert (heard["from"], heard["payload"]) == (target.uuid, {"message": "let me see"})
         await house.user(2)
-        await source.get("new_connection")  # there is room again
+        await source.get("new_connection")  # the waiter has capacity again
 
     @pytest.mark.gen_test
-    async def test_not_to_nobody_nor_to_who_cannot_take_it(self, house: House) -> None:
+    async def test_a_transfer_needs_a_waiter_with_capacity(self, house: House) -> None:
         user, source = await matched(house)
         for payload in ({"waiter": 9}, {"waiter": 7}, {"waiter": None}, {}, None):
             await refused(source, "transfer", payload, to=user.uuid)
@@ -84,14 +84,14 @@ class TestTransfer:
         await paused.tell("ready")
         other = await house.user(2)
         await paused.get("new_connection")
-        assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)  # full
-        await refused(source, "transfer", {"waiter": 8}, to=other.uuid)  # not its user
+        assert "8" in await refused(source, "transfer", {"waiter": 8}, to=user.uuid)  # the waiter is full
+        await refused(source, "transfer", {"waiter": 8}, to=other.uuid)  # not a user of this waiter
         await refused(source, "transfer", {"waiter": 8})
         await user.tell("message_text", {"message": "still yours"})
         assert await message(source) == "still yours"
 
     @pytest.mark.gen_test
-    async def test_who_comes_during_a_transfer_gets_the_waiter_that_it_frees(self, house: House) -> None:
+    async def test_a_new_user_gets_the_waiter_that_a_transfer_frees(self, house: House) -> None:
         user, source = await matched(house)
         waiting = await house.user(2)
         await waiting.get("connect_queue")
@@ -112,7 +112,7 @@ class TestTransfer:
 
 
 @pytest.mark.gen_test
-async def test_typing_is_shown_to_who_asked_for_it_only(house: House) -> None:
+async def test_typing_requires_its_feature(house: House) -> None:
     user, waiter = await matched(house, waiter_features=["typing"])
     for payload, shown in [({"typing": True}, True), ({"typing": False}, False), (None, True)]:
         await user.tell("typing", payload)
@@ -122,11 +122,11 @@ async def test_typing_is_shown_to_who_asked_for_it_only(house: House) -> None:
     await waiter.tell("typing", {"typing": True}, to=user.uuid)
     await waiter.tell("message_text", {"message": "plain"}, to=user.uuid)
     assert await message(user) == "plain"
-    await refused(waiter, "nonsense")  # nobody sees oneself typing
+    await refused(waiter, "nonsense")  # no typing frame of the own side before it
 
 
 @pytest.mark.gen_test
-async def test_an_image_is_one_to_who_asked_for_it_and_a_text_to_others(house: House) -> None:
+async def test_an_image_is_a_text_without_the_feature_image(house: House) -> None:
     user, waiter = await matched(house, user_features=["image"])
     await user.tell("message_image", {"url": IMAGE})
     assert await message(waiter) == IMAGE
@@ -141,7 +141,7 @@ async def test_an_image_is_one_to_who_asked_for_it_and_a_text_to_others(house: H
 
 
 @pytest.mark.gen_test
-async def test_a_conversation_is_rated_with_one_to_five_also_when_it_is_over(house: House) -> None:
+async def test_a_conversation_is_rated_also_after_its_end(house: House) -> None:
     newcomer = await house.user(9, connect=False)
     await refused(newcomer, "rate", {"rate": 5})
     user, waiter = await matched(house)
@@ -203,7 +203,7 @@ async def test_history_comes_in_pages_from_the_newest_to_the_oldest(house: House
 
 
 @pytest.mark.gen_test
-async def test_there_is_no_history_without_a_conversation(house: House) -> None:
+async def test_history_requires_a_conversation(house: House) -> None:
     await refused(await house.user(1, connect=False), "get_history")
 
 
@@ -211,7 +211,7 @@ async def test_there_is_no_history_without_a_conversation(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_ack_tells_who_one_is_and_what_is_stored(house: House) -> None:
+async def test_ack_answers_auth_and_stored_messages(house: House) -> None:
     waiter = await house.waiter(7, features=["ack", "no-such-feature"], name="Bob")
     profile = await waiter.get("auth_success")
     assert profile["reply_id"] == "f1"
@@ -228,7 +228,7 @@ async def test_ack_tells_who_one_is_and_what_is_stored(house: House) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", success["payload"]["time"])
     heard = await user.get("message_text")
     assert heard["id"] == success["payload"]["id"]
-    await user.tell("message_text", {"message": "hello"})  # who did not ask is not told
+    await user.tell("message_text", {"message": "hello"})  # no acknowledgement without the feature
     await refused(user, "nonsense")
     assert await message(waiter) == "hello"
     await refused(waiter, "message_text", {"message": " "}, to=user.uuid)
@@ -237,7 +237,7 @@ async def test_ack_tells_who_one_is_and_what_is_stored(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_acknowledgements_come_in_the_order_of_the_messages(house: House) -> None:
+async def test_acknowledgements_keep_the_order_of_the_messages(house: House) -> None:
     user, waiter = await matched(house, user_features=["ack"])
     asked = [await user.tell("message_text", {"message": str(n)}) for n in range(200)]
     successes = [await user.get("message_text_success") for _ in asked]
@@ -275,7 +275,7 @@ async def test_seq_numbers_the_messages_of_a_conversation_without_gaps(house: Ho
 
 
 @pytest.mark.gen_test
-async def test_a_message_that_comes_twice_has_the_same_id_and_seq(house: House) -> None:
+async def test_a_repeated_message_has_the_same_id_and_seq(house: House) -> None:
     user, waiter = await matched(house, user_features=["seq"])
     tab = await house.user(1, features=["seq"])
     await tab.get("connect_success")
@@ -306,7 +306,7 @@ async def test_a_resent_id_is_acknowledged_again_and_not_repeated(house: House, 
 
 
 @pytest.mark.gen_test
-async def test_a_seed_client_that_counts_anew_after_a_reload_loses_nothing(house: House) -> None:
+async def test_ids_that_restart_after_a_reload_lose_no_message(house: House) -> None:
     user, waiter = await matched(house)
     for text in ("one", "two", "three"):
         await user.tell("message_text", {"message": text})
@@ -320,7 +320,7 @@ async def test_a_seed_client_that_counts_anew_after_a_reload_loses_nothing(house
 
 
 @pytest.mark.gen_test
-async def test_the_same_id_of_two_people_is_two_messages(house: House) -> None:
+async def test_the_same_id_of_two_persons_is_two_messages(house: House) -> None:
     user, waiter = await matched(house, user_features=["ack"], waiter_features=["ack"])
     frame = {"id": "same", "type": "message_text", "payload": {"message": "hi"}}
     await user.client.send_json(frame)

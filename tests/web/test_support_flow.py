@@ -1,4 +1,4 @@
-"""Support over sockets: authentication, talking, parting, and what is refused."""
+"""Support over real sockets: authentication, messages, the end, and refused frames."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ pytestmark = on_both
 
 
 async def matched(house: House, user: int = 1, waiter: int = 7, **more: list[str]) -> tuple[Peer, Peer]:
-    """A user and a waiter who have been told of each other."""
+    """Connect a user and a waiter, and wait until both know the match."""
     helper = await house.waiter(waiter, **more)
     asker = await house.user(user, **more)
     await helper.until("new_connection")
@@ -36,7 +36,7 @@ class TestPatience:
         return changed(settings, "support", auth_timeout=0.2)
 
     @pytest.mark.gen_test
-    async def test_who_does_not_authenticate_in_time_is_closed_with_4401(self, house: House) -> None:
+    async def test_a_missing_auth_closes_with_4401(self, house: House) -> None:
         late = await house.connect("/v1/ws/user/connect")
         assert (await late.wait_closed()).code == 4401
         in_time = await house.user(1)
@@ -46,7 +46,7 @@ class TestPatience:
 
 
 @pytest.mark.gen_test
-async def test_until_auth_everything_is_an_error_and_a_bad_token_closes(house: House) -> None:
+async def test_frames_before_auth_are_errors_and_a_bad_token_closes(house: House) -> None:
     peer = Peer(await house.connect("/v1/ws/user/connect"))
     await peer.get("initialize")
     assert "auth" in await error(peer, await peer.tell("connect"))
@@ -58,7 +58,7 @@ async def test_until_auth_everything_is_an_error_and_a_bad_token_closes(house: H
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("endpoint", "role"), [("user", "waiter"), ("waiter", "user"), ("user", "admin")])
-async def test_the_wrong_role_is_told_so_and_closed_with_4403(house: House, endpoint: str, role: str) -> None:
+async def test_the_wrong_role_is_closed_with_4403(house: House, endpoint: str, role: str) -> None:
     peer = Peer(await house.connect(f"/v1/ws/{endpoint}/connect"))
     await peer.get("initialize")
     assert role in await error(peer, await peer.tell("auth", {"token": token(role, 1)}))
@@ -71,7 +71,7 @@ async def test_errors_leave_the_socket_open(house: House) -> None:
     assert "已经" in await error(user, await user.tell("auth", {"token": token("user", 1)}))
     assert "connect" in await error(user, await user.tell("message_text", {"message": "hi"}))
     assert "nonsense" in await error(user, await user.tell("nonsense"))
-    assert "unready" in await error(user, await user.tell("unready"))  # a waiter's word
+    assert "unready" in await error(user, await user.tell("unready"))  # a type of the waiter's endpoint
     await user.client.send("no json")
     assert "JSON" in await error(user, None)
     for _ in range(12):
@@ -101,7 +101,7 @@ async def test_a_waiter_reaches_its_own_users_only(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_addresses_are_those_of_initialize_and_every_frame_has_the_same_keys(house: House) -> None:
+async def test_addresses_and_keys_of_all_frames(house: House) -> None:
     user, waiter = await matched(house)
     await user.tell("message_text", {"message": "hi"})
     heard = await waiter.get("message_text")
@@ -124,7 +124,7 @@ async def test_the_addresses_are_those_of_initialize_and_every_frame_has_the_sam
     await waiter.get("disconnected")
     assert "不是" in await error(waiter, await waiter.tell("message_text", {"message": "hi"}, to=user.uuid))
     assert "connect" in await error(user, await user.tell("message_text", {"message": "hi"}))
-    await user.tell("connect")  # and a new conversation with the same socket
+    await user.tell("connect")  # a new conversation with the same socket
     assert (await user.until("connect_success"))["payload"] == {"uuid": waiter.uuid}
 
 
@@ -145,7 +145,7 @@ async def test_a_resent_id_is_acknowledged_and_not_repeated(house: House) -> Non
 
 
 @pytest.mark.gen_test
-async def test_a_seed_client_that_uses_an_id_twice_loses_nothing(house: House) -> None:
+async def test_a_reused_id_of_a_seed_client_loses_no_message(house: House) -> None:
     user, waiter = await matched(house)
     for text in ("one", "two", "two", "three"):
         await user.client.send_json({"id": "1" * 100, "type": "message_text", "payload": {"message": text}})
@@ -154,7 +154,7 @@ async def test_a_seed_client_that_uses_an_id_twice_loses_nothing(house: House) -
 
 
 @pytest.mark.gen_test
-async def test_words_beyond_the_seed_answer_who_uses_them(house: House) -> None:
+async def test_types_beyond_the_seed_are_answered(house: House) -> None:
     user, waiter = await matched(house, features=["ack", "typing", "image"])
     await user.tell("typing", {"typing": True})
     typing = await waiter.get("typing")
@@ -188,7 +188,7 @@ async def test_a_client_without_the_feature_gets_an_image_as_text_and_no_typing(
 
 
 @pytest.mark.gen_test
-async def test_the_last_one_s_end_comes_before_the_next_one_however_slow_the_database(house: House) -> None:
+async def test_the_end_is_sent_before_the_next_match(house: House) -> None:
     user = await house.user(1)
     waiter = await house.waiter(7, ready=False)
     hub = house.server._hub

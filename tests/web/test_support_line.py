@@ -1,4 +1,4 @@
-"""The waiting line, coming back, and a waiter's loss, over sockets."""
+"""The queue, reconnects, and the loss of a waiter, over real sockets."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tornado_chat import config
 from tornado_chat.server.server import Server
 
 
-async def place(peer: Peer) -> int:
+async def next_position(peer: Peer) -> int:
     return int((await peer.get("connect_queue"))["payload"]["location"])
 
 
@@ -21,56 +21,52 @@ class TestOneAtATime:
         return changed(settings, "support", capacity=1, rejoin_grace=5.0)
 
     @pytest.mark.gen_test
-    async def test_places_move_up_when_one_is_served_or_leaves(self, house: House) -> None:
+    async def test_positions_advance_when_a_user_is_served_or_leaves(self, house: House) -> None:
         users = [await house.user(id) for id in range(1, 5)]
-        assert [await place(user) for user in users] == [1, 2, 3, 4]
+        assert [await next_position(user) for user in users] == [1, 2, 3, 4]
         await users[1].tell("disconnect")
         assert (await users[1].get("disconnected"))["payload"] is None
-        assert [await place(user) for user in users[2:]] == [2, 3]
+        assert [await next_position(user) for user in users[2:]] == [2, 3]
         waiter = await house.waiter(7)
         assert (await waiter.get("new_connection"))["payload"] == {"uuid": users[0].uuid}
-        assert [await place(user) for user in users[2:]] == [1, 2]
+        assert [await next_position(user) for user in users[2:]] == [1, 2]
         await waiter.tell("disconnect", to=users[0].uuid)
         assert (await waiter.until("new_connection"))["payload"] == {"uuid": users[2].uuid}
-        assert await place(users[3]) == 1
+        assert await next_position(users[3]) == 1
 
     @pytest.mark.gen_test
-    async def test_a_waiting_user_that_drops_keeps_its_place_and_is_not_matched_meanwhile(
-        self, house: House
-    ) -> None:
+    async def test_a_dropped_user_keeps_its_position_and_is_not_matched(self, house: House) -> None:
         first, second = await house.user(1), await house.user(2)
-        assert [await place(first), await place(second)] == [1, 2]
+        assert [await next_position(first), await next_position(second)] == [1, 2]
         await first.close(1001)
-        assert await place(second) == 1  # for now
+        assert await next_position(second) == 1  # until the first user returns
         back = await house.user(1)
-        assert await place(back) == 1
-        assert await place(second) == 2
+        assert await next_position(back) == 1
+        assert await next_position(second) == 2
         await back.close(1001)
-        assert await place(second) == 1
+        assert await next_position(second) == 1
         waiter = await house.waiter(7)
         assert (await waiter.get("new_connection"))["payload"] == {"uuid": second.uuid}
 
     @pytest.mark.gen_test
-    async def test_the_least_loaded_waiter_gets_the_next_one_and_unready_gets_nobody(
-        self, house: House
-    ) -> None:
+    async def test_the_least_loaded_ready_waiter_gets_the_next_user(self, house: House) -> None:
         busy, paused = await house.waiter(7), await house.waiter(8)
         await paused.tell("unready")
         one, two = await house.user(1), await house.user(2)
         await busy.get("new_connection")
         assert (await one.until("connect_success"))["payload"] == {"uuid": busy.uuid}
-        assert await place(two) == 1
+        assert await next_position(two) == 1
         idle = await house.waiter(9)
         assert (await idle.get("new_connection"))["payload"] == {"uuid": two.uuid}
 
 
-class TestComingBack:
+class TestReconnect:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
         return changed(settings, "support", rejoin_grace=5.0)
 
     @pytest.mark.gen_test
-    async def test_a_user_that_returns_has_its_waiter_and_what_it_missed(self, house: House) -> None:
+    async def test_a_returning_user_gets_its_waiter_and_missed_messages(self, house: House) -> None:
         waiter = await house.waiter(7)
         user = await house.user(1)
         address = (await waiter.get("new_connection"))["payload"]["uuid"]
@@ -83,13 +79,13 @@ class TestComingBack:
         assert (await back.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
         assert [await text(back) for _ in range(3)] == ["0", "1", "2"]
         await back.tell("message_text", {"message": "here"})
-        heard = await waiter.get("message_text")  # nothing was said of the coming and going
+        heard = await waiter.get("message_text")  # no frames about the loss and the return
         assert heard["from"] == address
         await waiter.tell("message_text", {"message": "good"}, to=address)
         assert await text(back) == "good"
 
     @pytest.mark.gen_test
-    async def test_a_waiter_that_returns_has_its_users_under_the_same_addresses(self, house: House) -> None:
+    async def test_a_returning_waiter_gets_its_users_with_the_same_addresses(self, house: House) -> None:
         waiter = await house.waiter(7)
         users = [await house.user(id) for id in (1, 2)]
         known = {(await waiter.get("new_connection"))["payload"]["uuid"] for _ in users}
@@ -103,7 +99,7 @@ class TestComingBack:
         assert (heard["from"], heard["payload"]["message"]) == (users[0].uuid, "are you there?")
         await back.tell("message_text", {"message": "yes"}, to=users[0].uuid)
         said = await users[0].get("message_text")
-        assert said["from"] == waiter.uuid  # the address that the user knows
+        assert said["from"] == waiter.uuid  # the address that the user knows is unchanged
 
     @pytest.mark.gen_test
     async def test_two_tabs_of_a_user_share_the_conversation(self, house: House) -> None:
@@ -119,7 +115,7 @@ class TestComingBack:
         assert await text(waiter) == "one is enough"
 
     @pytest.mark.gen_test
-    async def test_a_new_server_on_the_same_data_has_the_line_and_the_conversations(
+    async def test_queue_and_conversations_survive_a_restart(
         self, house: House, settings: config.Config
     ) -> None:
         waiter = await house.waiter(7)
@@ -128,7 +124,7 @@ class TestComingBack:
         await user.until("connect_success")
         await waiter.tell("unready")
         waiting = [await house.user(id) for id in (2, 3)]
-        assert [await place(peer) for peer in waiting] == [1, 2]
+        assert [await next_position(peer) for peer in waiting] == [1, 2]
         await user.close(1001)
         await waiter.tell("message_text", {"message": "before the restart"}, to=user.uuid)
         await house.server.stop()
@@ -137,9 +133,9 @@ class TestComingBack:
         house.server = Server(settings)
         await house.server.start()
         again = await house.user(3)
-        assert await place(again) == 1
-        assert await place(await house.user(2)) == 1  # came earlier, goes first
-        assert await place(again) == 2
+        assert await next_position(again) == 1
+        assert await next_position(await house.user(2)) == 1  # user 2 joined first, so it is first
+        assert await next_position(again) == 2
         user_again = await house.user(1)
         assert (await user_again.get("connect_success"))["payload"] == {"uuid": waiter.uuid}
         assert await text(user_again) == "before the restart"
@@ -154,9 +150,7 @@ class TestLoss:
         return changed(settings, "support", rejoin_grace=0.3, capacity=1)
 
     @pytest.mark.gen_test
-    async def test_a_lost_waiters_user_goes_first_and_its_next_waiter_knows_what_it_said(
-        self, house: House
-    ) -> None:
+    async def test_the_user_of_a_lost_waiter_goes_first_with_its_messages(self, house: House) -> None:
         waiter = await house.waiter(7)
         user = await house.user(1)
         await waiter.get("new_connection")
@@ -164,31 +158,31 @@ class TestLoss:
         await user.tell("message_text", {"message": "my parcel"})
         assert await text(waiter) == "my parcel"
         other = await house.user(2)
-        assert await place(other) == 1
+        assert await next_position(other) == 1
         await waiter.close()
-        assert await place(user) == 1
-        assert await place(other) == 2
+        assert await next_position(user) == 1
+        assert await next_position(other) == 2
         await user.tell("message_text", {"message": "anybody?"})
         next_one = await house.waiter(8)
         assert (await next_one.get("new_connection"))["payload"] == {"uuid": user.uuid}
         assert [await text(next_one), await text(next_one)] == ["my parcel", "anybody?"]
         assert (await user.until("connect_success"))["payload"] == {"uuid": next_one.uuid}
-        assert await place(other) == 1
+        assert await next_position(other) == 1
 
     @pytest.mark.gen_test
-    async def test_a_user_gone_for_good_frees_its_waiter(self, house: House) -> None:
+    async def test_a_user_that_does_not_return_frees_its_waiter(self, house: House) -> None:
         waiter = await house.waiter(7)
         user = await house.user(1)
         await waiter.get("new_connection")
         other = await house.user(2)
-        assert await place(other) == 1
+        assert await next_position(other) == 1
         await user.close()
         gone = await waiter.get("disconnected")
         assert gone["from"] == user.uuid
         assert (await waiter.get("new_connection"))["payload"] == {"uuid": other.uuid}
 
     @pytest.mark.gen_test
-    async def test_a_user_is_handed_over(self, house: House) -> None:
+    async def test_a_user_is_transferred(self, house: House) -> None:
         waiter = await house.waiter(7)
         user = await house.user(1)
         await waiter.get("new_connection")
@@ -198,7 +192,7 @@ class TestLoss:
         nobody = await waiter.tell("transfer", {"waiter": 8}, to=user.uuid)
         assert (await waiter.get("error"))["reply_id"] == nobody
         expert = await house.waiter(8)
-        await expert.tell("get_history", to="x")  # answered when it is ready
+        await expert.tell("get_history", to="x")  # answered after ready is handled
         await expert.get("error")
         asked = await waiter.tell("transfer", {"waiter": 8}, to=user.uuid)
         assert (await waiter.get("disconnected"))["from"] == user.uuid

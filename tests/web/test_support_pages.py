@@ -1,4 +1,4 @@
-"""What pages ask of the support dialect: to come back only, to see all windows alike, and names."""
+"""Support features for web pages: resuming only, the same frames in all windows, profiles."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tornado_chat.server.server import Server
 
 
 @pytest.mark.gen_test
-async def test_resuming_joins_no_line(house: House) -> None:
+async def test_resume_does_not_join_the_queue(house: House) -> None:
     user = await house.user(1, connect=False)
     asked = await user.tell("connect", {"resume": True})
     answer = await user.until("disconnected")
@@ -24,7 +24,7 @@ async def test_resuming_joins_no_line(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_place_in_the_line_is_resumed(house: House) -> None:
+async def test_a_queue_position_is_resumed(house: House) -> None:
     user = await house.user(1)
     await user.get("connect_queue")
     again = await house.user(1, connect=False)
@@ -33,7 +33,7 @@ async def test_a_place_in_the_line_is_resumed(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_who_waits_again_knows_that_it_can_go_on_writing(settings: Config) -> None:
+async def test_a_returned_user_may_go_on_writing(settings: Config) -> None:
     server = Server(changed(settings, "support", rejoin_grace=0.05))
     await server.start()
     house = House(server, settings, [])
@@ -71,14 +71,14 @@ async def test_the_last_conversation_can_be_read_after_its_end(house: House) -> 
 
 
 @pytest.mark.gen_test
-async def test_who_never_talked_has_no_history(house: House) -> None:
+async def test_a_user_without_conversations_has_no_history(house: House) -> None:
     user = await house.user(1, connect=False)
     await user.tell("get_history")
     await user.until("error")
 
 
 @pytest.mark.gen_test
-async def test_all_windows_of_one_side_see_what_it_says(house: House) -> None:
+async def test_echo_reaches_all_windows_of_one_side(house: House) -> None:
     features = ["seq", "echo", "ack", "read"]
     user, waiter = await house.user(1, features=features), await house.waiter(7, features=features)
     other = await house.waiter(7, features=features)
@@ -97,7 +97,7 @@ async def test_all_windows_of_one_side_see_what_it_says(house: House) -> None:
     await user.tell("message_text", {"message": "Hi"})
     mine = await user.until("message_text")
     assert (mine["from"], mine["seq"]) == (user.uuid, 2)
-    only = await plain.get("message_text")  # its own side's words are none of its seed
+    only = await plain.get("message_text")  # the seed has no frames for messages of the own side
     assert (only["payload"], set(only)) == ({"message": "Hi"}, {"id", "to", "type", "payload", "from"})
     await waiter.tell("read", {"seq": 2}, to=address)
     seen = await other.until("read")
@@ -105,7 +105,7 @@ async def test_all_windows_of_one_side_see_what_it_says(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_profiles_name_the_other_side(house: House) -> None:
+async def test_profiles_describe_the_other_side(house: House) -> None:
     user = await house.user(1, name="Lin", features=["profile"])
     waiter = await house.waiter(7, name="Chen", features=["profile"])
     found = (await user.until("connect_success"))["payload"]
@@ -116,7 +116,7 @@ async def test_profiles_name_the_other_side(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_being_ready_is_confirmed_after_the_conversations_that_go_on(house: House) -> None:
+async def test_ready_success_follows_the_open_conversations(house: House) -> None:
     waiter, user = await house.waiter(7, features=["ready", "ack"]), await house.user(1)
     await waiter.until("ready_success")
     await user.until("connect_success")

@@ -1,4 +1,4 @@
-"""Earlier conversations of a user over the HTTP API: who may read them, and what they show."""
+"""Earlier conversations of a user over the HTTP API: access and contents."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ async def get(house: House, path: str, who: str | None) -> tuple[int, Any]:
 
 
 async def talk(house: House, waiter: Peer, *lines: str, name: str = "Lin") -> Peer:
-    """A new conversation with user 1, in which both take turns, beginning with the user."""
+    """Make a conversation with user 1, in which both post messages in turn, the user first."""
     user = await house.user(1, name=name, features=["ack"])
     address = (await waiter.until("new_connection"))["payload"]["uuid"]
     await user.until("connect_success")
@@ -34,7 +34,7 @@ async def leave(user: Peer, waiter: Peer) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_waiter_reads_what_its_user_said_before(house: House) -> None:
+async def test_a_waiter_reads_earlier_conversations_of_its_user(house: House) -> None:
     anne = await house.waiter("anne", name="Anne", features=["ack"])
     user = await talk(house, anne, "Where is it?", "On its way.")
     await user.tell("rate", {"rate": 4, "feedback": "Quick"})
@@ -68,7 +68,7 @@ async def test_the_waiter_reads_what_its_user_said_before(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_nobody_else_does(house: House) -> None:
+async def test_other_callers_have_no_access(house: House) -> None:
     anne = await house.waiter("anne", features=["ack", "ready"])
     user = await talk(house, anne, "Hello")
     messages = "/conversations/1/messages"
@@ -76,11 +76,11 @@ async def test_nobody_else_does(house: House) -> None:
         for path in ("/conversations?user=1", messages):
             assert (await get(house, path, who))[0] == code, (who, path)
     await leave(user, anne)
-    # The user has gone: the past is none of the waiter's business any more, except for their own words.
+    # The user has left: the waiter has access only to its own conversation.
     assert (await get(house, "/conversations?user=1", ANNE))[0] == 403
     assert (await get(house, messages, ANNE))[0] == 200
     assert (await get(house, messages, BOB))[0] == 403
-    # The next one to have the user reads it.
+    # The user's next waiter has access.
     bob = await house.waiter("bob", features=["ack"])
     await anne.tell("unready")
     await anne.until("ready_success")
@@ -89,7 +89,7 @@ async def test_nobody_else_does(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_mistakes_are_explained(house: House) -> None:
+async def test_wrong_queries_have_errors(house: House) -> None:
     for path in ("/conversations", "/conversations?user=", f"/conversations?user={'x' * 65}"):
         code, problem = await get(house, path, HOST)
         assert (code, problem["code"]) == (400, "bad_parameter")

@@ -1,4 +1,4 @@
-"""Reading and being kicked out in support: for those who asked for it; and who is in the line."""
+"""The features read and kickout of support, and the queue in the status."""
 
 import json
 
@@ -8,7 +8,7 @@ from tests.conftest import House, token
 
 
 @pytest.mark.gen_test
-async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> None:
+async def test_read_positions_are_sent_and_stored(house: House) -> None:
     waiter = await house.waiter(7, features=["read"])
     user = await house.user(1, features=["read", "ack"])
     await user.until("connect_success")
@@ -32,7 +32,7 @@ async def test_how_far_one_has_read_is_shown_and_remembered(house: House) -> Non
 
 
 @pytest.mark.gen_test
-async def test_a_waiter_who_signs_in_elsewhere_replaces_those_who_know_of_it(house: House) -> None:
+async def test_a_new_sign_in_closes_sockets_with_the_feature_kickout(house: House) -> None:
     plain = await house.waiter(7)
     first = await house.waiter(7, features=["kickout"])
     user = await house.user(1)
@@ -48,7 +48,7 @@ async def test_a_waiter_who_signs_in_elsewhere_replaces_those_who_know_of_it(hou
 
 
 @pytest.mark.gen_test
-async def test_the_status_names_those_who_wait_first(house: House) -> None:
+async def test_the_status_names_the_first_waiting_users(house: House) -> None:
     for id in (3, 1):
         peer = await house.user(id, name=f"N{id}")
         await peer.get("connect_queue")

@@ -21,7 +21,7 @@ from tornado_chat.core.types import (
 )
 from tornado_chat.wire import counselling
 from tornado_chat.wire.counselling import CounsellingEncoders, GetHistory, PostMessage, parse_chat, peek_id
-from tornado_chat.wire.parsing import features
+from tornado_chat.wire.parsing import parse_features
 from tornado_chat.wire.times import LocalTimes
 
 SESSION, RECORD, INBOX = Thread(Kind.SESSION, 4), Thread(Kind.RECORD, 6), Thread(Kind.INBOX, 1)
@@ -49,7 +49,7 @@ def observed(event: Event, *chosen: str) -> Any:
     return None if frame is None else json.loads(frame)
 
 
-def popped_up(event: Event, *chosen: str) -> Any:
+def notified(event: Event, *chosen: str) -> Any:
     frame = FRAMES.notify(frozenset(chosen)).encode(event, False)
     return None if frame is None else json.loads(frame)
 
@@ -57,12 +57,12 @@ def popped_up(event: Event, *chosen: str) -> Any:
 # --- /chat ---
 
 
-def test_a_message_has_the_keys_of_the_seed_and_the_key_that_deployed_front_ends_read() -> None:
+def test_a_message_has_the_keys_of_the_seed_and_the_legacy_key() -> None:
     assert chat(message()) == {"isSystem": False, "system": False, "msg": "hi", "time": TEXT}
     assert chat(message(media="image", client_id="c1")) == chat(message())
 
 
-def test_without_the_legacy_key_a_message_has_the_keys_of_the_seed_only() -> None:
+def test_legacy_system_key_off_leaves_only_the_keys_of_the_seed() -> None:
     assert chat(message(), frames=STRICT) == {"isSystem": False, "msg": "hi", "time": TEXT}
 
 
@@ -78,34 +78,34 @@ def test_without_the_legacy_key_a_message_has_the_keys_of_the_seed_only() -> Non
     ],
 )
 @pytest.mark.parametrize("own", [True, False])
-def test_a_system_frame_carries_the_text_that_front_ends_compare(event: Event, text: str, own: bool) -> None:
+def test_system_frames_have_the_deployed_texts(event: Event, text: str, own: bool) -> None:
     assert chat(event, own=own) == {"isSystem": True, "system": True, "msg": text, "time": TEXT}
     assert chat(event, "seq", "echo", own=own) == chat(event)
 
 
-def test_a_name_with_braces_is_only_a_name() -> None:
+def test_braces_in_a_name_are_not_formatted() -> None:
     assert (
         chat(SystemNotice(SESSION, "joined_user", TIME, "{name}{0}"))["msg"] == "来访者 {name}{0}已进入会话"
     )
 
 
-def test_the_sender_hears_itself_only_if_it_asked_for_the_echo() -> None:
+def test_own_messages_require_the_feature_echo() -> None:
     assert chat(message(), own=True) is None
     assert chat(message(), "echo", own=True) == {**chat(message()), "self": True}
     assert chat(message(), "echo") == chat(message())
 
 
-def test_who_counts_gets_an_id_and_a_number() -> None:
+def test_feature_seq_adds_id_and_seq() -> None:
     assert chat(message(), "seq") == {**chat(message()), "id": "s4-17", "seq": 17}
     assert chat(message(thread=RECORD), "seq")["id"] == "r6-17"
 
 
-def test_what_is_no_news_for_a_chat_has_no_frame() -> None:
+def test_other_events_have_no_frame() -> None:
     assert chat(TypingChanged(SESSION, VISITOR, True)) is None
     assert chat(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, "m", None, TIME)) is None
 
 
-def test_an_acknowledgement_is_for_who_asked_and_gave_an_id() -> None:
+def test_ack_requires_the_feature_and_an_id() -> None:
     stored = AppendResult(17, TIME)
     asking, plain = FRAMES.chat(frozenset({"ack"})), FRAMES.chat(NONE)
     assert json.loads(asking.ack("c1", stored) or b"") == {"ack": "c1", "seq": 17, "time": TEXT}
@@ -114,7 +114,7 @@ def test_an_acknowledgement_is_for_who_asked_and_gave_an_id() -> None:
     assert plain.ack("c1", stored) is None
 
 
-def test_an_error_is_a_system_frame_that_names_the_id_to_who_asked_for_acknowledgements() -> None:
+def test_an_error_is_a_system_frame_and_names_the_id_with_feature_ack() -> None:
     error = Conflict("session_finished")
     expected = {"isSystem": True, "system": True, "msg": "错误: 会话已结束", "time": TEXT}
     asking, plain = FRAMES.chat(frozenset({"ack"})), FRAMES.chat(NONE)
@@ -123,12 +123,12 @@ def test_an_error_is_a_system_frame_that_names_the_id_to_who_asked_for_acknowled
     assert json.loads(asking.error(error, TIME, "c1")) == {**expected, "id": "c1"}
 
 
-def test_an_error_is_never_taken_for_the_end_of_the_session() -> None:
+def test_an_error_text_differs_from_the_end_of_the_session() -> None:
     frame = json.loads(FRAMES.chat(NONE).error(Conflict("session_finished"), TIME))
     assert frame["msg"] != chat(RoomEnded(SESSION, SessionState.COMPLETED, TIME))["msg"]
 
 
-def test_a_page_of_history_tells_how_to_go_on() -> None:
+def test_a_history_page_carries_the_next_seq() -> None:
     encoder = FRAMES.chat(frozenset({"history"}))
     said = [message("a", VISITOR), Message(SESSION, 18, COUNSELLOR, "b", TIME)]
     lines = [
@@ -140,14 +140,14 @@ def test_a_page_of_history_tells_how_to_go_on() -> None:
     assert json.loads(encoder.history([], more=False)) == {"history": [], "next": None}
 
 
-def test_equal_sockets_share_an_encoder_and_others_do_not() -> None:
+def test_sockets_with_equal_features_share_an_encoder() -> None:
     assert FRAMES.chat(frozenset({"ack", "seq"})) is FRAMES.chat(frozenset({"seq", "ack"}))
     assert FRAMES.chat(NONE) is not FRAMES.chat(frozenset({"ack"}))
     assert FRAMES.observe(NONE) is FRAMES.observe(NONE)
     assert FRAMES.notify(NONE) is FRAMES.notify(NONE)
 
 
-def test_another_language_is_a_setting() -> None:
+def test_the_language_is_a_setting() -> None:
     english = CounsellingEncoders("en", TIMES, True)
     ended = RoomEnded(SESSION, SessionState.COMPLETED, TIME)
     assert chat(ended, frames=english)["msg"] == "The session has ended"
@@ -156,13 +156,13 @@ def test_another_language_is_a_setting() -> None:
 # --- /observe ---
 
 
-def test_an_observer_hears_who_of_the_two_said_what() -> None:
+def test_an_observer_gets_messages_with_their_sender_type() -> None:
     assert observed(message("q", VISITOR)) == {"msg": "q", "senderType": False, "time": TEXT}
     assert observed(message("a")) == {"msg": "a", "senderType": True, "time": TEXT}
     assert observed(message("a"), "seq") == {**observed(message("a")), "id": "s4-17", "seq": 17}
 
 
-def test_an_observer_hears_the_end_and_not_who_comes_and_goes() -> None:
+def test_an_observer_gets_the_end_but_no_join_notices() -> None:
     ended = observed(RoomEnded(SESSION, SessionState.COMPLETED, TIME))
     assert ended == {"msg": "会话已结束", "senderType": None, "time": TEXT}
     assert observed(SystemNotice(SESSION, "joined_user", TIME, "小林")) is None
@@ -181,23 +181,23 @@ def test_an_observer_hears_the_end_and_not_who_comes_and_goes() -> None:
         (2, {"sessionId": 4, "observeSessionId": 5}),
     ],
 )
-def test_a_notification_has_the_keys_of_the_seed_and_its_spelling(
+def test_a_notification_has_the_keys_and_spelling_of_the_seed(
     type_: int, data: dict[str, int] | None
 ) -> None:
     event = Notification(9, Person(Role.USER, "1"), INBOX, 3, type_, "您好，您有一条预约状态变更", data, TIME)
     frame = {"type": type_, "msg": "您好，您有一条预约状态变更", "time": TEXT, "data": data}
-    assert popped_up(event) == frame
-    assert popped_up(event, "seq") == {**frame, "id": 9, "seq": 3}
-    assert popped_up(message()) is None
+    assert notified(event) == frame
+    assert notified(event, "seq") == {**frame, "id": 9, "seq": 3}
+    assert notified(message()) is None
 
 
 @pytest.mark.parametrize("data", [{"sessionId": 4, "observeSessionId": 5}, {}])
-def test_an_alert_is_marked_for_those_who_count(data: dict[str, int]) -> None:
+def test_an_alert_is_marked_with_the_feature_seq(data: dict[str, int]) -> None:
     event = Notification(9, Person(Role.USER, "1"), INBOX, 3, 2, "look", {**data, "alert": True}, TIME)
-    frame = popped_up(event, "seq")
+    frame = notified(event, "seq")
     assert frame is not None
     assert frame["data"] == {**data, "alert": True}
-    frame = popped_up(event)
+    frame = notified(event)
     assert frame is not None
     assert frame["data"] == (data or None)
 
@@ -205,13 +205,13 @@ def test_an_alert_is_marked_for_those_who_count(data: dict[str, int]) -> None:
 # --- from the client ---
 
 
-def test_a_client_says_something_with_or_without_an_id() -> None:
+def test_a_message_may_have_an_id() -> None:
     assert parse_chat('{"msg": "hello"}', NONE) == PostMessage("hello")
     assert parse_chat(b'{"msg": "hello", "id": "c1"}', NONE) == PostMessage("hello", "c1")
     assert parse_chat('{"id": null, "msg": " x ", "other": [1]}', NONE) == PostMessage(" x ")
 
 
-def test_history_is_there_for_who_asked_for_it() -> None:
+def test_history_requires_its_feature() -> None:
     opted = frozenset({"history"})
     assert parse_chat('{"history": 17}', opted) == GetHistory(17)
     assert parse_chat('{"history": null}', opted) == GetHistory(None)
@@ -244,22 +244,22 @@ def test_history_is_there_for_who_asked_for_it() -> None:
         ('{"msg": " \\n\\u3000"}', "empty_message"),
     ],
 )
-def test_a_frame_that_is_none_of_ours_is_refused_by_its_fault(data: str | bytes, code: str) -> None:
+def test_invalid_frames_are_refused_with_their_error_code(data: str | bytes, code: str) -> None:
     with pytest.raises(Malformed) as caught:
         parse_chat(data, frozenset({"history"}))
     assert caught.value.code == code
 
 
-def test_a_refused_frame_is_answered_under_its_id_if_it_has_one() -> None:
+def test_peek_id_finds_the_id_of_a_refused_frame() -> None:
     assert peek_id('{"msg": 1, "id": "c1"}') == "c1"
     for data in ("", "[]", '{"id": 5}', '{"msg": "a"}', b"\xff", "[" * 100_000):
         assert peek_id(data) is None
 
 
-def test_unknown_features_are_passed_over() -> None:
+def test_unknown_features_are_ignored() -> None:
     known = counselling.CHAT_FEATURES
-    assert features("ack, history,teleport,", known) == {"ack", "history"}
-    assert features("", known) == NONE
+    assert parse_features("ack, history,teleport,", known) == {"ack", "history"}
+    assert parse_features("", known) == NONE
 
 
 anything = st.recursive(
@@ -272,7 +272,7 @@ frames = st.text() | st.binary() | (nearly | anything).map(json.dumps)
 
 
 @given(data=frames, opted=st.sets(st.sampled_from(sorted(counselling.CHAT_FEATURES))))
-def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, opted: set[str]) -> None:
+def test_parsing_raises_only_chat_errors(data: str | bytes, opted: set[str]) -> None:
     peek_id(data)
     try:
         command = parse_chat(data, frozenset(opted))
@@ -289,11 +289,11 @@ def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, opted: set
 
 
 @given(text=st.text(min_size=1).filter(str.strip), escaped=st.booleans())
-def test_every_text_arrives_as_it_was_sent(text: str, escaped: bool) -> None:
+def test_every_text_arrives_unchanged(text: str, escaped: bool) -> None:
     said = parse_chat(json.dumps({"msg": text}, ensure_ascii=escaped), NONE)
     assert said == PostMessage(text)
     assert chat(message(text))["msg"] == text
     assert observed(message(text))["msg"] == text
-    assert popped_up(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, text, {"t": text}, TIME))[
+    assert notified(Notification(1, Person(Role.USER, "1"), INBOX, 1, 0, text, {"t": text}, TIME))[
         "data"
     ] == {"t": text}

@@ -20,8 +20,7 @@ from tornado_chat.core.types import (
     Role,
     Thread,
 )
-from tornado_chat.wire import support
-from tornado_chat.wire import support_frames as asked
+from tornado_chat.wire import support, support_frames
 from tornado_chat.wire.support import Command, SupportEncoder, parse_command, peek_id
 from tornado_chat.wire.times import LocalTimes
 
@@ -29,7 +28,7 @@ USER, WAITER = Person(Role.USER, "1"), Person(Role.WAITER, "2")
 THREAD = Thread(Kind.SUPPORT, 5)
 TIME = 1_742_430_405_391_706
 TEXT = "2025-03-20T08:26:45.391706"
-TALK = Conversation(
+CONVERSATION = Conversation(
     id=5,
     user=USER,
     user_name="小林",
@@ -56,7 +55,7 @@ def said(text: str = "你好", sender: Person = WAITER, **more: Any) -> Message:
 
 
 def read(frame: bytes | None) -> Any:
-    """The frame without its ``id``, which every frame has and which is made up."""
+    """Return the decoded frame without its random ``id``, which every frame must have."""
     assert frame is not None
     decoded = json.loads(frame)
     assert isinstance(decoded["id"], str)
@@ -67,45 +66,45 @@ def read(frame: bytes | None) -> Any:
 # --- to the client ---
 
 
-def test_a_socket_is_told_its_address_first() -> None:
+def test_initialize_carries_the_sockets_address() -> None:
     assert read(frames().initialize()) == {"to": "uuid-me", "type": "initialize", "payload": None}
 
 
-def test_a_user_learns_the_address_of_its_waiter_and_a_waiter_that_of_its_user() -> None:
-    assert read(frames().connect_success(TALK, "f2")) == {
+def test_match_frames_carry_the_address_of_the_other_side() -> None:
+    assert read(frames().connect_success(CONVERSATION, "f2")) == {
         "to": "uuid-me",
         "type": "connect_success",
         "payload": {"uuid": "uuid-waiter"},
         "reply_id": "f2",
     }
-    assert read(frames(Role.WAITER).new_connection(TALK)) == {
+    assert read(frames(Role.WAITER).new_connection(CONVERSATION)) == {
         "to": "uuid-me",
         "type": "new_connection",
         "payload": {"uuid": "uuid-user"},
     }
 
 
-def test_who_counts_is_told_which_conversation_counts_from_one() -> None:
-    assert read(frames(Role.USER, "seq").connect_success(TALK))["payload"] == {
+def test_feature_seq_adds_the_conversation_to_connect_success() -> None:
+    assert read(frames(Role.USER, "seq").connect_success(CONVERSATION))["payload"] == {
         "uuid": "uuid-waiter",
         "conversation": 5,
     }
 
 
-def test_who_waits_is_told_its_place() -> None:
+def test_connect_queue_carries_the_position() -> None:
     frame = {"to": "uuid-me", "type": "connect_queue", "payload": {"location": 100}}
     assert read(frames().connect_queue(100)) == frame
     assert read(frames().connect_queue(100, "f2")) == {**frame, "reply_id": "f2"}
-    assert read(frames().connect_queue(100, conversation=TALK)) == frame
+    assert read(frames().connect_queue(100, conversation=CONVERSATION)) == frame
 
 
-def test_who_counts_and_waits_is_told_for_which_conversation() -> None:
-    told = read(frames(Role.USER, "seq").connect_queue(1, conversation=TALK))
+def test_feature_seq_adds_the_conversation_to_connect_queue() -> None:
+    told = read(frames(Role.USER, "seq").connect_queue(1, conversation=CONVERSATION))
     assert told["payload"] == {"location": 1, "conversation": 5, "returned": False}
 
 
 @pytest.mark.parametrize(("role", "sender"), [(Role.USER, WAITER), (Role.WAITER, USER)])
-def test_a_message_says_from_whom_it_is(role: Role, sender: Person) -> None:
+def test_a_message_carries_the_senders_address(role: Role, sender: Person) -> None:
     frame = frames(role).encode(said(sender=sender), False)
     assert json.loads(frame or b"") == {
         "id": "c5-3",
@@ -116,25 +115,25 @@ def test_a_message_says_from_whom_it_is(role: Role, sender: Person) -> None:
     }
 
 
-def test_a_message_has_the_same_id_on_every_delivery_and_other_frames_never_share_one() -> None:
+def test_message_ids_are_stable_and_other_frame_ids_are_unique() -> None:
     assert frames().encode(said(), False) == frames().encode(said(), False)
     ids = {json.loads(frames().initialize())["id"] for _ in range(20)}
     assert len(ids) == 20
 
 
-def test_who_counts_gets_the_number_of_a_message() -> None:
+def test_feature_seq_adds_the_number_of_a_message() -> None:
     assert read(frames(Role.USER, "seq").encode(said(), False))["seq"] == 3
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.WAITER])
-def test_nobody_hears_its_own_side(role: Role) -> None:
+def test_a_client_gets_no_frames_of_its_own_side(role: Role) -> None:
     mine = USER if role is Role.USER else WAITER
     for own in (True, False):
         assert frames(role, "typing", "seq").encode(said(sender=mine), own) is None
         assert frames(role, "typing").encode(TypingChanged(THREAD, mine, True), own) is None
 
 
-def test_an_image_is_an_image_for_who_asked_and_a_text_for_the_others() -> None:
+def test_an_image_is_a_text_without_the_feature_image() -> None:
     image = said("https://example.org/a.png", media="image")
     asking = read(frames(Role.USER, "image").encode(image, False))
     assert (asking["type"], asking["payload"]) == ("message_image", {"url": "https://example.org/a.png"})
@@ -142,7 +141,7 @@ def test_an_image_is_an_image_for_who_asked_and_a_text_for_the_others() -> None:
     assert (plain["type"], plain["payload"]) == ("message_text", {"message": "https://example.org/a.png"})
 
 
-def test_typing_is_told_to_who_asked() -> None:
+def test_typing_requires_its_feature() -> None:
     assert frames().encode(TypingChanged(THREAD, WAITER, True), False) is None
     for now in (True, False):
         assert read(frames(Role.USER, "typing").encode(TypingChanged(THREAD, WAITER, now), False)) == {
@@ -160,18 +159,18 @@ def test_typing_is_told_to_who_asked() -> None:
         Notification(1, Person(Role.USER, "1"), THREAD, 1, 0, "m", None, TIME),
     ],
 )
-def test_what_belongs_to_the_other_dialect_has_no_frame(event: Event) -> None:
+def test_events_of_the_other_dialect_have_no_frame(event: Event) -> None:
     assert frames(Role.USER, *support.FEATURES).encode(event, False) is None
 
 
-def test_who_is_left_is_told_by_whom_once() -> None:
+def test_disconnected_carries_the_peers_address_once() -> None:
     mine = frames()
     frame = {"to": "uuid-me", "type": "disconnected", "payload": None}
     assert read(mine.disconnected(THREAD)) == {**frame, "from": "uuid-peer"}
     assert read(mine.disconnected(THREAD)) == frame
 
 
-def test_an_error_answers_the_frame_that_it_is_about() -> None:
+def test_an_error_carries_the_id_of_the_refused_frame() -> None:
     error = Unauthenticated("token_expired")
     frame = {"to": "uuid-me", "type": "error", "payload": {"message": "令牌已过期, 请重新登录"}}
     assert read(frames().error(error, "f1")) == {**frame, "reply_id": "f1"}
@@ -179,7 +178,7 @@ def test_an_error_answers_the_frame_that_it_is_about() -> None:
     assert read(frames().error(error, "")) == {**frame, "reply_id": ""}
 
 
-def test_acknowledgements_are_for_who_asked() -> None:
+def test_acknowledgements_require_the_feature_ack() -> None:
     plain, asking = frames(), frames(Role.USER, "ack")
     assert plain.auth_success("1", Role.USER, None, "f1") is None
     assert read(asking.message_success(5, "f1", AppendResult(3, TIME))) == {
@@ -195,7 +194,7 @@ def test_acknowledgements_are_for_who_asked() -> None:
     }
 
 
-def test_a_page_of_history_tells_who_said_what_and_how_to_go_on() -> None:
+def test_a_history_page_carries_senders_and_the_next_seq() -> None:
     page = [said("a", USER), said("b", WAITER, media="image")]
     items = [
         {
@@ -209,17 +208,17 @@ def test_a_page_of_history_tells_who_said_what_and_how_to_go_on() -> None:
         }
         for sender, media, text in (("user", "text", "a"), ("waiter", "image", "b"))
     ]
-    frame = read(frames().history(TALK, page, True, "f1"))
+    frame = read(frames().history(CONVERSATION, page, True, "f1"))
     assert frame == {
         "to": "uuid-me",
         "type": "message_history",
         "payload": {"items": items, "next": 3},
         "reply_id": "f1",
     }
-    assert read(frames().history(TALK, [], False, None))["payload"] == {"items": [], "next": None}
+    assert read(frames().history(CONVERSATION, [], False, None))["payload"] == {"items": [], "next": None}
 
 
-def test_other_successes_answer_their_frame() -> None:
+def test_success_frames_carry_the_reply_id() -> None:
     assert read(frames().success("rate_success", {"rate": 5}, "f9")) == {
         "to": "uuid-me",
         "type": "rate_success",
@@ -234,50 +233,58 @@ def test_other_successes_answer_their_frame() -> None:
 @pytest.mark.parametrize(
     ("role", "data", "command"),
     [
-        (Role.USER, {"type": "auth", "payload": {"token": "t"}}, Command(None, None, asked.Auth("t"))),
+        (
+            Role.USER,
+            {"type": "auth", "payload": {"token": "t"}},
+            Command(None, None, support_frames.Auth("t")),
+        ),
         (
             Role.WAITER,
             {"id": "1", "type": "auth", "payload": {"token": "t", "features": ["ack", "teleport"]}},
-            Command("1", None, asked.Auth("t", ["ack", "teleport"])),
+            Command("1", None, support_frames.Auth("t", ["ack", "teleport"])),
         ),
-        (Role.USER, {"type": "connect"}, Command(None, None, asked.Connect())),
-        (Role.USER, {"type": "connect", "payload": None}, Command(None, None, asked.Connect())),
-        (Role.USER, {"type": "connect", "payload": {}}, Command(None, None, asked.Connect())),
-        (Role.WAITER, {"type": "ready", "payload": "please"}, Command(None, None, asked.Ready())),
-        (Role.WAITER, {"type": "unready"}, Command(None, None, asked.Unready())),
+        (Role.USER, {"type": "connect"}, Command(None, None, support_frames.Connect())),
+        (Role.USER, {"type": "connect", "payload": None}, Command(None, None, support_frames.Connect())),
+        (Role.USER, {"type": "connect", "payload": {}}, Command(None, None, support_frames.Connect())),
+        (Role.WAITER, {"type": "ready", "payload": "please"}, Command(None, None, support_frames.Ready())),
+        (Role.WAITER, {"type": "unready"}, Command(None, None, support_frames.Unready())),
         (
             Role.USER,
             {"id": "3", "type": "message_text", "payload": {"message": "你好，这是一条信息!"}},
-            Command("3", None, asked.MessageText("你好，这是一条信息!")),
+            Command("3", None, support_frames.MessageText("你好，这是一条信息!")),
         ),
         (
             Role.WAITER,
             {"to": "uuid", "type": "message_text", "payload": {"message": "hi"}},
-            Command(None, "uuid", asked.MessageText("hi")),
+            Command(None, "uuid", support_frames.MessageText("hi")),
         ),
         (
             Role.USER,
             {"type": "message_image", "payload": {"url": "data:image/png;base64,AA"}},
-            Command(None, None, asked.MessageImage("data:image/png;base64,AA")),
+            Command(None, None, support_frames.MessageImage("data:image/png;base64,AA")),
         ),
-        (Role.USER, {"type": "get_history"}, Command(None, None, asked.GetHistory())),
+        (Role.USER, {"type": "get_history"}, Command(None, None, support_frames.GetHistory())),
         (
             Role.WAITER,
             {"type": "get_history", "to": "u", "payload": {"before": 9, "limit": 5}},
-            Command(None, "u", asked.GetHistory(9, 5)),
+            Command(None, "u", support_frames.GetHistory(9, 5)),
         ),
-        (Role.USER, {"type": "typing"}, Command(None, None, asked.TypingNow(True))),
-        (Role.USER, {"type": "typing", "payload": {"typing": False}}, Command(None, None, asked.TypingNow(False))),
-        (Role.USER, {"type": "disconnect"}, Command(None, None, asked.Disconnect())),
-        (Role.USER, {"type": "rate", "payload": {"rate": 5}}, Command(None, None, asked.Rate(5))),
+        (Role.USER, {"type": "typing"}, Command(None, None, support_frames.TypingNow(True))),
+        (
+            Role.USER,
+            {"type": "typing", "payload": {"typing": False}},
+            Command(None, None, support_frames.TypingNow(False)),
+        ),
+        (Role.USER, {"type": "disconnect"}, Command(None, None, support_frames.Disconnect())),
+        (Role.USER, {"type": "rate", "payload": {"rate": 5}}, Command(None, None, support_frames.Rate(5))),
         (
             Role.WAITER,
             {"type": "transfer", "to": "u", "payload": {"waiter": 3}},
-            Command(None, "u", asked.Transfer(3)),
+            Command(None, "u", support_frames.Transfer(3)),
         ),
     ],
 )  # fmt: skip
-def test_a_frame_says_what_its_client_wants(role: Role, data: dict[str, Any], command: Command) -> None:
+def test_valid_frames_become_commands(role: Role, data: dict[str, Any], command: Command) -> None:
     assert parse_command(json.dumps(data), role) == command
 
 
@@ -307,24 +314,24 @@ def test_a_frame_says_what_its_client_wants(role: Role, data: dict[str, Any], co
         ('{"type": "get_history", "payload": {"before": 9223372036854775808}}', "bad_shape"),
     ],
 )
-def test_a_users_frame_that_is_none_of_ours_is_refused_by_its_fault(data: str | bytes, code: str) -> None:
+def test_invalid_frames_are_refused_with_their_error_code(data: str | bytes, code: str) -> None:
     with pytest.raises(Malformed) as caught:
         parse_command(data, Role.USER)
     assert caught.value.code == code
 
 
-def test_a_refused_frame_is_answered_under_its_id_if_it_has_one() -> None:
+def test_peek_id_finds_the_id_of_a_refused_frame() -> None:
     assert peek_id('{"type": "nonsense", "id": "f1"}') == "f1"
     for data in ("", "[]", '{"id": 5}', '{"type": "auth"}', b"\xff", "[" * 100_000):
         assert peek_id(data) is None
 
 
 @given(id=st.text(max_size=200), other=st.text(max_size=200))
-def test_every_id_fits_its_column_and_two_ids_stay_two(id: str, other: str) -> None:
-    stored = [Command(i, None, asked.Connect()).client_id for i in (id, other)]
+def test_stored_ids_fit_the_column_and_stay_distinct(id: str, other: str) -> None:
+    stored = [Command(i, None, support_frames.Connect()).client_id for i in (id, other)]
     assert all(s is not None and len(s) <= 64 for s in stored)
     assert (stored[0] == stored[1]) == (id == other)
-    assert Command(None, None, asked.Connect()).client_id is None
+    assert Command(None, None, support_frames.Connect()).client_id is None
 
 
 anything = st.recursive(
@@ -332,9 +339,14 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-names = sorted({name for types in asked.CLIENT_PAYLOADS.values() for name in types})
+names = sorted({name for types in support_frames.CLIENT_PAYLOADS.values() for name in types})
 fields = sorted(
-    {f for types in asked.CLIENT_PAYLOADS.values() for s in types.values() for f in s.__struct_fields__}
+    {
+        f
+        for types in support_frames.CLIENT_PAYLOADS.values()
+        for s in types.values()
+        for f in s.__struct_fields__
+    }
 )
 payloads = anything | st.fixed_dictionaries({}, optional=dict.fromkeys(fields, anything))
 nearly = st.fixed_dictionaries(
@@ -345,19 +357,19 @@ some_frames = st.text() | st.binary() | (nearly | anything).map(json.dumps)
 
 
 @given(data=some_frames, role=st.sampled_from([Role.USER, Role.WAITER]))
-def test_no_frame_raises_anything_but_a_chat_error(data: str | bytes, role: Role) -> None:
+def test_parsing_raises_only_chat_errors(data: str | bytes, role: Role) -> None:
     try:
         command = parse_command(data, role)
     except ChatError as error:
         answer = read(frames(role).error(error, peek_id(data)))
         assert answer["type"] == "error"
     else:
-        assert type(command.payload) in asked.CLIENT_PAYLOADS[role].values()
+        assert type(command.payload) in support_frames.CLIENT_PAYLOADS[role].values()
         assert command.id == peek_id(data)
 
 
 @given(text=st.text(min_size=1).filter(str.strip), escaped=st.booleans())
-def test_every_text_arrives_as_it_was_sent(text: str, escaped: bool) -> None:
+def test_every_text_arrives_unchanged(text: str, escaped: bool) -> None:
     sent = json.dumps({"type": "message_text", "payload": {"message": text}}, ensure_ascii=escaped)
-    assert parse_command(sent, Role.USER).payload == asked.MessageText(text)
+    assert parse_command(sent, Role.USER).payload == support_frames.MessageText(text)
     assert read(frames().encode(said(text), False))["payload"] == {"message": text}

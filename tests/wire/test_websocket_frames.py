@@ -1,4 +1,4 @@
-"""The frame parser and encoder, without any socket."""
+"""The frame parser and encoder of ``wire.websocket``, without sockets."""
 
 import struct
 from typing import Any
@@ -19,7 +19,7 @@ from tornado_chat.wire.websocket import (
     Failure,
     Parser,
     close_payload,
-    frame,
+    encode_frame,
     is_valid_close_code,
     parse_close,
 )
@@ -43,8 +43,8 @@ def client_frame(
     return head + mask + xor(mask, payload)
 
 
-def parser(most_bytes: int = 1 << 20) -> Parser:
-    return Parser(xor, most_bytes)
+def parser(max_message_bytes: int = 1 << 20) -> Parser:
+    return Parser(xor, max_message_bytes)
 
 
 def drained(one: Parser) -> list[Event]:
@@ -54,8 +54,8 @@ def drained(one: Parser) -> list[Event]:
     return found
 
 
-def parsed(data: bytes, most_bytes: int = 1 << 20) -> tuple[list[Event], Failure | None]:
-    one = parser(most_bytes)
+def parsed(data: bytes, max_message_bytes: int = 1 << 20) -> tuple[list[Event], Failure | None]:
+    one = parser(max_message_bytes)
     one.feed(data)
     return drained(one), one.failure
 
@@ -65,7 +65,7 @@ def code(data: bytes, **options: Any) -> int | None:
     return None if failure is None else failure.code
 
 
-# --- any message, cut anyhow ---
+# --- any messages, in chunks of any size ---
 
 messages = st.lists(
     st.one_of(
@@ -79,7 +79,7 @@ messages = st.lists(
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[list[Event], bytes]:
-    """What is to be handed out, and bytes that say it: in fragments, with control frames between."""
+    """Draw events and the bytes that encode them, with fragments and control frames between them."""
     expected: list[Event] = []
     data = b""
     for opcode, payload in draw(messages):
@@ -102,15 +102,13 @@ def conversations(draw: st.DrawFn) -> tuple[list[Event], bytes]:
 
 
 @given(conversations(), st.data())
-def test_the_cuts_of_the_network_do_not_matter(
-    said: tuple[list[Event], bytes], choose: st.DataObject
-) -> None:
+def test_any_chunking_gives_the_same_messages(said: tuple[list[Event], bytes], choose: st.DataObject) -> None:
     expected, data = said
     cuts = sorted(choose.draw(st.lists(st.integers(0, len(data)), max_size=12)))
     one, found = parser(), []
     for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
         one.feed(data[start:end])
-        if choose.draw(st.booleans()):  # a busy caller lets several arrive first
+        if choose.draw(st.booleans()):  # a busy caller reads only after several chunks have arrived
             found += drained(one)
     found += drained(one)
     assert found == expected
@@ -119,7 +117,7 @@ def test_the_cuts_of_the_network_do_not_matter(
 
 
 @given(conversations())
-def test_byte_by_byte(said: tuple[list[Event], bytes]) -> None:
+def test_single_bytes_give_the_same_messages(said: tuple[list[Event], bytes]) -> None:
     expected, data = said
     one, found = parser(), []
     for i in range(len(data)):
@@ -129,7 +127,7 @@ def test_byte_by_byte(said: tuple[list[Event], bytes]) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_nonsense_never_raises(data: bytes) -> None:
+def test_random_bytes_never_raise(data: bytes) -> None:
     whole = parsed(data)
     one, found = parser(), []
     for i in range(len(data)):
@@ -141,26 +139,26 @@ def test_nonsense_never_raises(data: bytes) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 65537])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_lengths_at_the_borders(size: int, opcode: int) -> None:
+def test_lengths_at_the_limits_of_each_encoding(size: int, opcode: int) -> None:
     payload = b"x" * size
     answer = payload.decode() if opcode == TEXT else payload
     assert parsed(client_frame(opcode, payload)) == ([(opcode, answer)], None)
     head = {True: 2, False: 4}[size < 126] if size < 65536 else 10
-    encoded = frame(opcode, payload)
+    encoded = encode_frame(opcode, payload)
     assert payload_of(encoded) == payload
     assert len(encoded) == head + size
     assert encoded[0] == 0x80 | opcode
-    # The same frame with a mask is what a client would send.
+    # A client would send the same frame with a mask.
     masked = bytes((encoded[0], encoded[1] | 0x80)) + encoded[2:head] + bytes(4) + payload
     assert parsed(masked) == ([(opcode, answer)], None)
 
 
-def test_every_mask_byte_counts() -> None:
+def test_every_mask_byte_is_used() -> None:
     for mask in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x01\x02\x03\x04"):
         assert parsed(client_frame(TEXT, b"Hello, world", mask=mask)) == ([(TEXT, "Hello, world")], None)
 
 
-def test_a_length_may_be_longer_than_it_need() -> None:
+def test_an_overlong_length_is_accepted() -> None:
     assert parsed(b"\x81\xfe\x00\x01\0\0\0\0a") == ([(TEXT, "a")], None)
     assert parsed(b"\x81\xff" + bytes(7) + b"\x01\0\0\0\0a") == ([(TEXT, "a")], None)
 
@@ -173,30 +171,30 @@ def test_a_length_may_be_longer_than_it_need() -> None:
     [
         (b"\x81\x01a", 1002),  # no mask
         (b"\x81\x00", 1002),
-        (b"\xc1\x80", 1002),  # reserved bits, here the one of compression
+        (b"\xc1\x80", 1002),  # reserved bits, first the one of compression
         (b"\xa1\x80", 1002),
         (b"\x91\x80", 1002),
         *((bytes((0x80 | opcode, 0x80)), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
         *((bytes((opcode, 0x80)), 1002) for opcode in (3, 7, 11, 15)),
-        (b"\x09\x80", 1002),  # a control frame in fragments
+        (b"\x09\x80", 1002),  # a fragmented control frame
         (b"\x08\x80", 1002),
-        (b"\x89\xfe", 1002),  # a long one; two bytes are enough to see it
+        (b"\x89\xfe", 1002),  # a control frame that is too long; two bytes suffice to detect it
         (b"\x8a\xff", 1002),
         (b"\x88\xfe", 1002),
-        (b"\x80\x80", 1002),  # continues nothing
+        (b"\x80\x80", 1002),  # a continuation without a first fragment
         (b"\x00\x80", 1002),
-        (client_frame(TEXT, b"a", fin=False) + b"\x81\x80", 1002),  # a new one in the middle
+        (client_frame(TEXT, b"a", fin=False) + b"\x81\x80", 1002),  # a new message between fragments
         (client_frame(TEXT, b"a", fin=False) + b"\x02\x80", 1002),
         (client_frame(TEXT, b"a", fin=False) + client_frame(CONTINUATION, b"b") + b"\x80\x80", 1002),
         (b"\x82\xff\x80" + bytes(7), 1002),  # 64 bits with the highest set
         (b"\x82\xff\xff" + b"\xff" * 7, 1002),
         (client_frame(TEXT, b"\xff"), 1007),
         (client_frame(TEXT, b"\xed\xa0\x80"), 1007),  # a surrogate
-        (client_frame(TEXT, b"\xc0\xaf"), 1007),  # longer than it need
+        (client_frame(TEXT, b"\xc0\xaf"), 1007),  # an overlong encoding
         (client_frame(TEXT, b"\xf4\x90\x80\x80"), 1007),  # beyond U+10FFFF
-        (client_frame(TEXT, b"\xe2\x82"), 1007),  # cut off
+        (client_frame(TEXT, b"\xe2\x82"), 1007),  # an incomplete character
         (client_frame(TEXT, b"\xe2\x82", fin=False) + client_frame(CONTINUATION, b""), 1007),
-        (client_frame(TEXT, b"ok\xff", fin=False), 1007),  # seen before the message is over
+        (client_frame(TEXT, b"ok\xff", fin=False), 1007),  # detected before the last fragment
         (client_frame(CLOSE, b"\x03"), 1002),
         (client_frame(CLOSE, b"\x03\xe8\xff"), 1007),
         (client_frame(CLOSE, b"\x03\xed"), 1002),
@@ -207,7 +205,7 @@ def test_violations(data: bytes, expected: int) -> None:
     assert code(client_frame(TEXT, b"before") + data + client_frame(TEXT, b"after")) in (expected, 1002)
 
 
-def test_what_came_before_a_violation_is_handed_out() -> None:
+def test_messages_before_a_violation_are_returned() -> None:
     found, failure = parsed(client_frame(TEXT, b"one") + client_frame(PING, b"two") + b"\x83\x80")
     assert found == [(TEXT, "one"), (PING, b"two")]
     assert failure == Failure(1002, "protocol error")
@@ -223,7 +221,7 @@ def test_nothing_follows_a_violation_or_a_close_frame() -> None:
         assert one.buffered_bytes == 0
 
 
-def test_characters_may_be_cut_by_fragments() -> None:
+def test_fragments_may_split_characters() -> None:
     raw = "κόσμε 🙂".encode()
     data = client_frame(TEXT, raw[:1], fin=False)
     for i in range(1, len(raw)):
@@ -231,21 +229,21 @@ def test_characters_may_be_cut_by_fragments() -> None:
     assert parsed(data + client_frame(CONTINUATION, b"")) == ([(TEXT, "κόσμε 🙂")], None)
 
 
-def test_too_long_is_refused_by_the_header_alone() -> None:
-    assert code(client_frame(BINARY, b"x" * 100), most_bytes=100) is None
-    assert code(b"\x82\xe5", most_bytes=100) == 1009
-    assert code(b"\x82\xfe\x01\x00", most_bytes=255) == 1009
+def test_a_too_long_message_is_refused_by_its_header() -> None:
+    assert code(client_frame(BINARY, b"x" * 100), max_message_bytes=100) is None
+    assert code(b"\x82\xe5", max_message_bytes=100) == 1009
+    assert code(b"\x82\xfe\x01\x00", max_message_bytes=255) == 1009
     assert code(b"\x82\xff" + (1 << 40).to_bytes(8, "big")) == 1009
 
 
-def test_fragments_are_counted_together() -> None:
+def test_the_message_limit_counts_all_fragments() -> None:
     first = client_frame(BINARY, b"x" * 60, fin=False)
-    assert code(first + client_frame(CONTINUATION, b"x" * 40), most_bytes=100) is None
-    assert code(first + b"\x80" + bytes((0x80 | 41,)), most_bytes=100) == 1009
-    assert code(first + client_frame(PING, b"x" * 125), most_bytes=100) is None
+    assert code(first + client_frame(CONTINUATION, b"x" * 40), max_message_bytes=100) is None
+    assert code(first + b"\x80" + bytes((0x80 | 41,)), max_message_bytes=100) == 1009
+    assert code(first + client_frame(PING, b"x" * 125), max_message_bytes=100) is None
 
 
-def test_waiting_is_what_has_not_been_handed_out() -> None:
+def test_buffered_bytes_counts_unreturned_bytes() -> None:
     one = parser()
     whole = client_frame(TEXT, b"abc")
     one.feed(whole + whole)
@@ -291,7 +289,7 @@ def test_close_payloads() -> None:
     assert parse_close(b"\x03\xe8") == (1000, None)
 
 
-def test_control_frames_are_short() -> None:
-    assert len(frame(PING, b"x" * 125)) == 127
+def test_control_frames_have_at_most_125_bytes() -> None:
+    assert len(encode_frame(PING, b"x" * 125)) == 127
     with pytest.raises(ValueError):
-        frame(PING, b"x" * 126)
+        encode_frame(PING, b"x" * 126)

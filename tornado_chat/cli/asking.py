@@ -59,7 +59,7 @@ def fetch_status(config: configuration.Config, url: str | None) -> tuple[ServerA
 
 
 def _candidate_addresses(
-    config: configuration.Config, note: status_file.ServerNote | None
+    config: configuration.Config, note: status_file.ServerStatus | None
 ) -> Iterator[ServerAddress]:
     """Where it should be: the socket before the port, as it is local whatever the port is bound to."""
     server = config.server
@@ -135,7 +135,7 @@ def _parse_response(place: ServerAddress, code: int, media: str, body: bytes) ->
 def _failure_text(
     place: ServerAddress,
     refusal: OSError | None,
-    note: status_file.ServerNote | None,
+    note: status_file.ServerStatus | None,
     config: configuration.Config,
     *,
     given: bool,

@@ -1,10 +1,10 @@
-"""An asyncio client for both dialects, for bots, tests, the bench and the terminal.
+"""An asyncio client library for both dialects, for bots, tests, benchmarks and the terminal client.
 
 Counselling::
 
     async with ChatClient("ws://localhost:8080", token, session_id=2) as chat:
-        ack = await chat.send("hello")  # stored: it has a place (ack.seq) and a time
-        async for frame in chat:  # ends when the session does
+        ack = await chat.send("hello")  # the message is stored, with a number (ack.seq) and a time
+        async for frame in chat:  # until the session ends
             print(frame.msg)
 
 Support::
@@ -13,35 +13,35 @@ Support::
         await user.expect("connect_success", timeout=60)
         await user.send("hello")
 
-A client connects again by itself and sends again, with the same ids and in the same order,
-what was not acknowledged; what it hands out comes once and in order. A server that does not
-want it at all ends it: readers and senders get :class:`Closed`. A single message that the
-server does not take is :class:`Refused`, and the connection goes on.
+A client reconnects by itself. It then sends all messages again that were not acknowledged, with the same ids
+and in the same order; received frames are delivered once and in order. If the server refuses the client,
+readers and senders get :class:`ConnectionClosed`. If the server refuses a single message, ``send`` raises
+:class:`MessageRefused`, and the connection stays open.
 
-``features=()`` makes a client that knows its seed and nothing else: no ids, no
-acknowledgements, repeats after a reconnect. :class:`RawClient` does not even reconnect.
+``features=()`` makes a client of the seed's protocol only: no ids, no acknowledgements, repeated frames after
+a reconnect. :class:`RawClient` does not reconnect, either.
 
-``token`` is a text, or a function that is asked for a fresh one before each connect.
+``token`` is a text, or a function that returns a new token and is called before each connect.
 """
 
 from tornado_chat.client.connection import Ack, MessageRefused, Options, ReconnectingClient, Token
 from tornado_chat.client.counselling import (
     ChatClient,
-    Frame,
+    ChatFrame,
     NotifyClient,
     NotifyFrame,
     ObserveClient,
     ObserveFrame,
 )
 from tornado_chat.client.raw import RawClient
-from tornado_chat.client.socket import Closed
+from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.client.support import SupportClient, SupportFrame, UserClient, WaiterClient
 
 __all__ = [
     "Ack",
     "ChatClient",
-    "Closed",
-    "Frame",
+    "ChatFrame",
+    "ConnectionClosed",
     "MessageRefused",
     "NotifyClient",
     "NotifyFrame",

@@ -1,8 +1,8 @@
-"""A connection that heals itself: what the clients of both dialects share.
+"""The base class of the clients of both dialects: a connection that reconnects by itself.
 
-Strategy: a :class:`Connection` has one socket after another. Beside them it keeps the frames
-that are not answered yet, by id and in their order, and writes them all to each new socket. A
-dialect is a subclass with two methods: where to connect, and what a received frame means.
+Strategy: a :class:`ReconnectingClient` uses one socket after another. It keeps the frames that are not
+answered yet, by id and in order, and writes them all to each new socket. A dialect is a subclass that defines
+two methods: the URL to connect to, and the handling of received frames.
 """
 
 import asyncio
@@ -16,21 +16,28 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
-from tornado_chat.client.socket import ClientSocket, Closed, ReceiveQueue
+from tornado_chat.client.socket import ClientSocket, ConnectionClosed, ReceiveQueue
 
 T = TypeVar("T")
 Token = str | Callable[[], str]
 
-# The server, or something on the way to it, has a bad moment: it is worth coming back. Every
-# other code would be the answer next time too. 1005 and 1014 are there for proxies.
 RETRY_CODES = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1014, 4408})
-# The old server is gone and the next one probably there: the first retry needs no wait.
+"""Close codes of temporary failures of the server, the network or a proxy (1005, 1014): worth a reconnect.
+
+With any other code the server would give the same answer again.
+"""
+
 IMMEDIATE_RETRY_CODES = frozenset({1006, 1012})
-MAX_REASON_BYTES = 123  # what is left in a control frame beside the code
+"""Close codes after which the next server process is probably ready: the first retry needs no delay."""
+
+MAX_REASON_BYTES = 123  # the payload of a control frame without the close code
 
 
 class MessageRefused(Exception):
-    """The server did not take this message, and says why in a sentence for people."""
+    """The server refused this message.
+
+    :ivar text: the server's reason, a sentence for people.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -38,35 +45,41 @@ class MessageRefused(Exception):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """The message is stored: as number ``seq`` of its conversation, at ``time`` (the server's local time)."""
+    """The acknowledgement of a stored message.
+
+    :ivar seq: the number of the message in its conversation.
+    :ivar time: the server's local time, ISO 8601.
+    """
 
     seq: int
     time: str
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client connects, and how patiently it connects again.
+    """The timeouts and delays of a client.
 
-    The wait before the next attempt is a random part (full jitter) of ``initial_delay_seconds``, doubled
-    with each failure up to ``max_delay_seconds``. A connection that lasted longer than
-    ``max_delay_seconds`` clears the count.
+    The delay before a reconnect is a random part (full jitter) of ``initial_delay_seconds``, doubled with
+    each failure up to ``max_delay_seconds``. A connection that lasted longer than ``max_delay_seconds``
+    resets the number of failures.
 
-    :arg timeout: seconds for the connection, and as many again for the dialect's handshake.
-    :arg ping_interval: seconds between our own pings, which notice a dead server; 0 for none.
-    :arg on_change: called with the loss when a connection is lost, or not made, and will be tried
-        again; with None when there is one. It must not raise.
+    :arg timeout_seconds: for the connection, and again for the dialect's handshake.
+    :arg ping_interval_seconds: between the client's own pings, which detect a dead server; 0: no pings.
+    :arg on_change: called with the error when a connection is lost or failed and will be retried, and with
+        None when the client is connected. It must not raise.
+    :arg random: returns a number from 0 to 1; replaced by tests.
+    :arg sleep: waits for a number of seconds; replaced by tests.
     """
 
-    timeout: float = 10.0
-    ping_interval: float = 30.0
+    timeout_seconds: float = 10.0
+    ping_interval_seconds: float = 30.0
     initial_delay_seconds: float = 0.1
     max_delay_seconds: float = 5.0
-    on_change: Callable[[Closed | None], None] | None = None
+    on_change: Callable[[ConnectionClosed | None], None] | None = None
     random: Callable[[], float] = random.random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     def delay(self, code: int, failures: int) -> float:
-        """Seconds until the next attempt, after ``failures`` earlier ones and a loss with ``code``."""
+        """Return the seconds until the next attempt, after ``failures`` failures and the close ``code``."""
         if failures == 0 and code in IMMEDIATE_RETRY_CODES:
             return 0.0
         doublings = min(max(failures - 1, 0), 32)
@@ -74,40 +87,45 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _PendingFrame(msgspec.Struct):
-    """A frame that is not done: until it is written, or until it is ``answered``."""
+    """A frame that waits: for its answer, or only until it is written.
+
+    :ivar needs_answer: whether the frame waits for an answer of the server.
+    """
 
     data: bytes
-    answered: bool
+    needs_answer: bool
     result: "asyncio.Future[Any]"
 
 
 class ReconnectingClient(ABC, Generic[T]):
-    """The base of the clients: ``T`` is what they receive.
+    """The base class of the clients; ``T`` is the type of the received frames.
 
-    It is used once: ``async with client:`` or :meth:`connect` … :meth:`close`. Read it with
-    ``async for`` or :meth:`receive`. Every wait can be cancelled; a cancelled send may have
-    arrived all the same.
+    An object is used once: ``async with client:``, or :meth:`connect` … :meth:`close`. Frames are read with
+    ``async for`` or :meth:`receive`. Every wait can be cancelled; the message of a cancelled send may still
+    arrive.
     """
 
     def __init__(self, token: Token, options: Options) -> None:
         self._token = token
-        self._current_token = ""  # the token of this connect
+        self._current_token = ""  # the token of the present connection
         self._options = options
         self._received: ReceiveQueue[T] = ReceiveQueue()
         self._outgoing: dict[str, _PendingFrame] = {}
         self._socket: ClientSocket | None = None
         self._handshake_done = False  # the dialect's handshake is done
-        self._is_writing = False  # messages are written as they come
-        self._own_close: Closed | None = None  # our own close
+        self._is_writing = False  # messages are written at once
+        self._own_close: ConnectionClosed | None = None  # set by close()
         self._task: asyncio.Task[None] | None = None
 
-    # What users call
+    # --- public methods ---
 
     async def connect(self) -> Self:
-        """Connect, trying again as often as it takes; giving up this wait gives up the client.
+        """Connect, with retries until a connection is made. Cancelling this call closes the client.
 
-        Raises `Closed` if the server refuses. In the counselling dialect the refusal may come
-        only after this, as a WebSocket is accepted before the token is looked at.
+        In the counselling dialect, the refusal may follow only after this call: the server accepts a
+        WebSocket before it checks the token.
+
+        :raises ConnectionClosed: the server refuses the client.
         """
         if self._task is None and self._received.end_error is None:
             self._task = asyncio.create_task(self._run())
@@ -120,16 +138,24 @@ class ReconnectingClient(ABC, Generic[T]):
         return self
 
     async def receive(self, timeout: float | None = None) -> T:
-        """The next thing received. Raises `Closed` after the last one, TimeoutError after ``timeout``."""
+        """Return the next received frame.
+
+        :arg timeout: seconds; None: no limit.
+        :raises ConnectionClosed: the client is closed, and all received frames were read.
+        :raises TimeoutError: no frame arrived within ``timeout``.
+        """
         async with asyncio.timeout(timeout):
             return await self._received.get()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close for good. Sends that are not answered raise `Closed`; what was received can still be read."""
+        """Close the client. Unanswered sends raise `ConnectionClosed`; received frames can still be read.
+
+        :raises ValueError: the reason has more than ``MAX_REASON_BYTES`` bytes of UTF-8.
+        """
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ValueError(f"a close reason has at most {MAX_REASON_BYTES} bytes")
         if self._received.end_error is None:
-            self._own_close = Closed(code, reason)
+            self._own_close = ConnectionClosed(code, reason)
             self._end(self._own_close)
             if self._task is not None:
                 self._task.cancel()
@@ -138,23 +164,26 @@ class ReconnectingClient(ABC, Generic[T]):
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection right now, the dialect's handshake included."""
+        """True while the client is connected and the dialect's handshake is done."""
         return self._handshake_done
 
     @property
-    def closed(self) -> Closed | None:
-        """How it ended, or None while it lives or tries again."""
+    def closed(self) -> ConnectionClosed | None:
+        """The error or close that ended the client, or None while it is connected or reconnects."""
         ended = self._received.end_error
-        return ended if isinstance(ended, Closed) else None
+        return ended if isinstance(ended, ConnectionClosed) else None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        """Iteration ends with a normal close (1000) or our own; any other close raises `Closed`."""
+        """Return the next frame; iteration ends after a close with 1000 or by :meth:`close`.
+
+        :raises ConnectionClosed: the client was closed for any other reason.
+        """
         try:
             return await self._received.get()
-        except Closed as closed:
+        except ConnectionClosed as closed:
             if closed is self._own_close or closed.code == 1000:
                 raise StopAsyncIteration from None
             raise
@@ -167,32 +196,35 @@ class ReconnectingClient(ABC, Generic[T]):
     ) -> None:
         await self.close()
 
-    # What dialects define
+    # --- methods that dialects define ---
 
     @abstractmethod
     def _url(self) -> str:
-        """Where to connect, this time."""
+        """Return the URL for the next connection."""
 
     @abstractmethod
     def _handle_frame(self, frame: dict[str, Any]) -> None:
-        """A frame was received. A `msgspec.ValidationError` says that it is not of this dialect."""
+        """Handle a received frame.
 
-    def _opened(self) -> None:
-        """A socket is open. A dialect with a handshake does this in its own time."""
+        :raises msgspec.ValidationError: the frame is not of this dialect.
+        """
+
+    def _on_open(self) -> None:
+        """Called when a socket is open. A dialect with a handshake overrides this."""
         self._complete_handshake()
         self._start_writing()
 
-    # What dialects use
+    # --- methods that dialects use ---
 
     def _complete_handshake(self) -> None:
-        """The handshake is done."""
+        """Mark the dialect's handshake as done and inform waiting callers."""
         self._handshake_done = True
         self._received.notify_readers()
         if self._options.on_change is not None:
             self._options.on_change(None)
 
     def _start_writing(self) -> None:
-        """The other side takes messages now: write those that wait, then each as it comes."""
+        """Write the waiting messages, and from now on each message at once: the server accepts them now."""
         if self._is_writing:
             return
         self._is_writing = True
@@ -200,20 +232,26 @@ class ReconnectingClient(ABC, Generic[T]):
             self._write_outgoing(id, outgoing)
 
     def _write(self, frame: Mapping[str, Any]) -> None:
-        """Write a frame of the handshake: now or never."""
+        """Write a frame of the handshake. Without a socket the frame is dropped."""
         if self._socket is not None:
             self._socket.write(msgspec.json.encode(frame))
 
-    async def _submit(self, id: str, frame: Mapping[str, Any], *, answered: bool) -> Any:
-        """Send ``frame`` until it is answered (see :meth:`_settle`), or just until it is written."""
+    async def _submit(self, id: str, frame: Mapping[str, Any], *, needs_answer: bool) -> Any:
+        """Send ``frame``, again after each reconnect, until it is answered (or written, without an answer).
+
+        Return the result that was passed to :meth:`_resolve`.
+
+        :raises RuntimeError: :meth:`connect` was not called.
+        :raises ValueError: a frame with this id is not answered yet.
+        """
         if self._received.end_error is not None:
             raise self._received.end_error
         if self._task is None:
-            raise RuntimeError("connect first")
+            raise RuntimeError("the client is not connected: call connect() first")
         if id in self._outgoing:
-            raise ValueError(f"a message with the id {id!r} is on its way already")
+            raise ValueError(f"a message with the id {id!r} is being sent already")
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        outgoing = _PendingFrame(msgspec.json.encode(frame), answered, result)
+        outgoing = _PendingFrame(msgspec.json.encode(frame), needs_answer, result)
         self._outgoing[id] = outgoing
         if self._is_writing:
             self._write_outgoing(id, outgoing)
@@ -224,61 +262,65 @@ class ReconnectingClient(ABC, Generic[T]):
                 del self._outgoing[id]
 
     def _resolve(self, id: str, result: Any) -> bool:
-        """The frame ``id`` has its answer, an exception if it was refused. False if nobody waits for it."""
+        """Complete the frame ``id`` with its answer, or with an exception if it was refused.
+
+        Return False if no frame with this id waits.
+        """
         outgoing = self._outgoing.pop(id, None)
         if outgoing is None:
             return False
         if outgoing.result.done():
-            pass  # its sender was cancelled a moment ago
+            pass  # the sender was cancelled a moment ago
         elif isinstance(result, Exception):
             outgoing.result.set_exception(result)
         else:
             outgoing.result.set_result(result)
         return True
 
-    # The life of the connection
+    # --- private methods ---
 
     async def _run(self) -> None:
-        """Connect again and again, until one side has closed for good."""
+        """Connect and reconnect, until the client is closed or the server refuses it."""
         clock = asyncio.get_running_loop().time
         failures = 0
         try:
             while True:
-                since = clock()
-                lost = await self._run_socket()
+                started_at = clock()
+                loss = await self._run_socket()
                 if self._received.end_error is not None:
                     return
-                if lost.code not in RETRY_CODES and not 500 <= lost.code < 600:
-                    self._end(lost)
+                if loss.code not in RETRY_CODES and not 500 <= loss.code < 600:
+                    self._end(loss)
                     return
-                if clock() - since > self._options.max_delay_seconds:
+                if clock() - started_at > self._options.max_delay_seconds:
                     failures = 0
                 if self._options.on_change is not None:
-                    self._options.on_change(lost)
-                await self._options.sleep(self._options.delay(lost.code, failures))
+                    self._options.on_change(loss)
+                await self._options.sleep(self._options.delay(loss.code, failures))
                 failures += 1
         except Exception as error:
-            # Only this task knows (a token function failed, say), and it has nobody else to tell.
+            # For example from the token function. No caller awaits this task, so the error is passed to the
+            # readers and senders.
             self._end(error)
         finally:
-            self._end(Closed(1006, "cancelled"))
+            self._end(ConnectionClosed(1006, "cancelled"))
 
-    async def _run_socket(self) -> Closed:
-        """One socket, from the attempt to connect to how it ended."""
+    async def _run_socket(self) -> ConnectionClosed:
+        """Open one socket, use it until it is closed, and return the reason of the close."""
         self._current_token = self._token if isinstance(self._token, str) else self._token()
         self._socket = socket = ClientSocket(self._on_frame)
         try:
-            await socket.open(self._url(), self._options.timeout)
-        except Closed as closed:
+            await socket.open(self._url(), self._options.timeout_seconds)
+        except ConnectionClosed as closed:
             return closed
         handshake_timer = asyncio.get_running_loop().call_later(
-            self._options.timeout, self._on_handshake_timeout
+            self._options.timeout_seconds, self._on_handshake_timeout
         )
         try:
-            self._opened()
+            self._on_open()
             while True:
                 try:
-                    async with asyncio.timeout(self._options.ping_interval or None):
+                    async with asyncio.timeout(self._options.ping_interval_seconds or None):
                         return await socket.wait_closed()
                 except TimeoutError:
                     socket.ping_or_close()
@@ -286,15 +328,15 @@ class ReconnectingClient(ABC, Generic[T]):
             handshake_timer.cancel()
             self._socket = None
             self._handshake_done = self._is_writing = False
-            goodbye = self._own_close or Closed(1000)
-            await socket.close(goodbye.code, goodbye.reason)
+            own_close = self._own_close or ConnectionClosed(1000)
+            await socket.close(own_close.code, own_close.reason)
 
     def _on_frame(self, raw: str | bytes) -> None:
         try:
             self._handle_frame(msgspec.json.decode(raw, type=dict[str, Any]))
         except msgspec.DecodeError as error:
-            # The server would send the same again: this is not the dialect that we speak.
-            self._end(Closed(1002, f"not a frame of this dialect: {error}"))
+            # No reconnect: the server speaks another dialect, and would send the same frame again.
+            self._end(ConnectionClosed(1002, f"not a frame of this dialect: {error}"))
             if self._socket is not None:
                 self._socket.begin_close(1002)
 
@@ -304,12 +346,13 @@ class ReconnectingClient(ABC, Generic[T]):
 
     def _write_outgoing(self, id: str, outgoing: _PendingFrame) -> None:
         assert self._socket is not None
-        # What is not completely written cannot have arrived, so writing it to the next socket
-        # does not repeat it, and what is written needs no second try if no answer is expected.
-        self._socket.write(outgoing.data, None if outgoing.answered else partial(self._resolve, id, None))
+        # A frame without an answer is done when it is completely written. Until then it cannot have arrived,
+        # so writing it to the next socket does not repeat it.
+        on_written = None if outgoing.needs_answer else partial(self._resolve, id, None)
+        self._socket.write(outgoing.data, on_written)
 
     def _end(self, error: Exception) -> None:
-        """Nothing more comes in or goes out; everyone who waits gets ``error``. The first one counts."""
+        """End the client: waiting senders and readers get ``error``. Only the first call has an effect."""
         if self._received.end_error is not None:
             return
         for outgoing in self._outgoing.values():
@@ -320,14 +363,17 @@ class ReconnectingClient(ABC, Generic[T]):
 
 
 def new_id() -> str:
-    """An id for a frame, unlike any other."""
+    """Return a unique id for a frame."""
     return uuid.uuid4().hex
 
 
 def endpoint(base_url: str, path: str) -> str:
-    """The address of a WebSocket below ``base_url``, which may as well be the web site's."""
+    """Return the WebSocket URL of ``path`` below ``base_url``, which may have the scheme http or https, too.
+
+    :raises ValueError: ``base_url`` has another scheme.
+    """
     scheme, separator, rest = base_url.partition("://")
     schemes = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
     if not separator or scheme not in schemes:
-        raise ValueError(f"{base_url!r} does not start with ws:// or wss://")
+        raise ValueError(f"the URL {base_url!r} does not start with ws:// or wss://")
     return f"{schemes[scheme]}://{rest.rstrip('/')}{path}"

@@ -19,13 +19,13 @@ from tornado_chat.client.connection import (
 T = TypeVar("T")
 
 
-class Frame(msgspec.Struct, frozen=True):
+class ChatFrame(msgspec.Struct, frozen=True):
     """A frame of ``/chat``.
 
-    :arg system: whether the server says it, and not a person.
-    :arg seq: its place in the session (feature ``seq``).
-    :arg id: the message's own id (feature ``seq``).
-    :arg raw: the frame as it came.
+    :arg system: True for a text of the server, False for a message of a participant.
+    :arg seq: the number of the message in the session (feature ``seq``).
+    :arg id: the id of the message (feature ``seq``).
+    :arg raw: the decoded frame.
     """
 
     msg: str
@@ -37,7 +37,7 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class NotifyFrame(msgspec.Struct, frozen=True):
-    """A frame of ``/notify``: ``type`` 0 plain, 1 appointment changed, 2 new conversation."""
+    """A frame of ``/notify``; ``type`` is 0: plain, 1: appointment changed, 2: new conversation."""
 
     type: int
     msg: str
@@ -48,7 +48,10 @@ class NotifyFrame(msgspec.Struct, frozen=True):
 
 
 class ObserveFrame(msgspec.Struct, frozen=True):
-    """A frame of ``/observe``: ``sender_type`` is False for the visitor, True for the consultant, None for the end."""
+    """A frame of ``/observe``.
+
+    :arg sender_type: False for the visitor, True for the consultant, None for the end of the session.
+    """
 
     msg: str
     raw: dict[str, Any]
@@ -58,7 +61,7 @@ class ObserveFrame(msgspec.Struct, frozen=True):
 
 
 class _Counselling(ReconnectingClient[T]):
-    """A connection with everything in its URL, and one stream of messages behind it."""
+    """Base class of the counselling clients: all parameters are in the URL, ``seq`` numbers one stream."""
 
     _path = ""
 
@@ -76,25 +79,26 @@ class _Counselling(ReconnectingClient[T]):
         self._parameters = dict(parameters)
         if self.features:
             self._parameters["features"] = ",".join(self.features)
-        self._seen = 0
+        self._last_seq = 0
 
     def _url(self) -> str:
         return url_concat(self._endpoint, {"token": self._current_token, **self._parameters})
 
     def _is_repeat(self, seq: int | None) -> bool:
+        """Return True if a frame with this seq was received before; else record the seq."""
         if seq is None:
             return False
-        if seq <= self._seen:
+        if seq <= self._last_seq:
             return True
-        self._seen = seq
+        self._last_seq = seq
         return False
 
 
-class ChatClient(_Counselling[Frame]):
-    """One participant of a session (``type`` 0) or of a supervision record (``type`` 1).
+class ChatClient(_Counselling[ChatFrame]):
+    """The client of one participant of a session (``type`` 0) or of a supervision record (``type`` 1).
 
-    With the feature ``ack`` a message is sent until it is acknowledged; with ``seq`` nothing is
-    received twice. Without them it is a client of the seed.
+    With the feature ``ack`` a message is sent again after a reconnect until it is acknowledged; with ``seq``
+    no message is delivered twice. Without both it is a client of the seed.
     """
 
     _path = "/chat"
@@ -112,17 +116,18 @@ class ChatClient(_Counselling[Frame]):
         super().__init__(base_url, token, parameters, features, options)
 
     async def send(self, text: str, *, id: str | None = None) -> Ack | None:
-        """Send ``text``; raises `Refused` if the server does not take it.
+        """Send ``text`` and return its acknowledgement; without the feature ``ack`` return None when written.
 
-        Returns when it is acknowledged, without the feature ``ack`` when it is written (and
-        then None). An ``id`` of your own makes it the same message even for another client
-        object: it is stored once.
+        :arg id: identifies the message; a message that is sent again with the same id, also by another
+            client object, is stored once.
+        :raises MessageRefused: the server refused the message.
+        :raises ConnectionClosed: the client was closed before the acknowledgement.
         """
-        answered = "ack" in self.features
-        if id is None and answered:
+        needs_answer = "ack" in self.features
+        if id is None and needs_answer:
             id = new_id()
         frame = {"msg": text} if id is None else {"msg": text, "id": id}
-        ack: Ack | None = await self._submit(id or new_id(), frame, answered=answered)
+        ack: Ack | None = await self._submit(id or new_id(), frame, needs_answer=needs_answer)
         return ack
 
     def _handle_frame(self, frame: dict[str, Any]) -> None:
@@ -130,8 +135,8 @@ class ChatClient(_Counselling[Frame]):
             self._resolve(frame["ack"], msgspec.convert(frame, Ack))
             return
         if "msg" not in frame:
-            return  # a page of history, which the API has too
-        received = msgspec.convert({**frame, "raw": frame}, Frame)
+            return  # a history page; these are read by the HTTP API instead
+        received = msgspec.convert({**frame, "raw": frame}, ChatFrame)
         if (
             received.system
             and received.id is not None
@@ -143,7 +148,10 @@ class ChatClient(_Counselling[Frame]):
 
 
 class NotifyClient(_Counselling[NotifyFrame]):
-    """The pop-up notifications of one person. Without the feature ``seq`` some come twice after a reconnect."""
+    """The client for the notifications of one person.
+
+    Without the feature ``seq``, some are delivered twice after a reconnect.
+    """
 
     _path = "/notify"
 
@@ -163,7 +171,10 @@ class NotifyClient(_Counselling[NotifyFrame]):
 
 
 class ObserveClient(_Counselling[ObserveFrame]):
-    """A supervisor's view of a session. Without the feature ``seq`` some messages come twice after a reconnect."""
+    """The client of a supervisor that observes a session.
+
+    Without the feature ``seq``, some messages are delivered twice after a reconnect.
+    """
 
     _path = "/observe"
 

@@ -1,4 +1,4 @@
-"""A client that is no more than a WebSocket with JSON: what a plain front end is."""
+"""A client for single JSON frames without reconnects, like a plain front end."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any, Self
 
 import msgspec
 
-from tornado_chat.client.socket import ClientSocket, Closed, ReceiveQueue
+from tornado_chat.client.socket import ClientSocket, ConnectionClosed, ReceiveQueue
 
 RECEIVE_TIMEOUT_SECONDS = 60.0
-"""Seconds, where nobody says how long to wait."""
+"""The default timeout for connecting and receiving."""
 
 
 class RawClient:
-    """One socket, every frame as it comes; answers pings as any browser does.
+    """One socket that delivers every frame as received, and answers pings as browsers do.
 
     ::
 
@@ -31,7 +31,11 @@ class RawClient:
     async def connect(
         cls, url: str, *, headers: Mapping[str, str] | None = None, timeout: float = RECEIVE_TIMEOUT_SECONDS
     ) -> Self:
-        """Connect. Raises `Closed` if that fails; its code is the HTTP status if the upgrade was refused."""
+        """Connect.
+
+        :arg timeout: seconds.
+        :raises ConnectionClosed: the connection failed; a refused upgrade has the HTTP status as its code.
+        """
         raw = cls()
         await raw._socket.open(url, timeout, headers)
         return raw
@@ -40,18 +44,29 @@ class RawClient:
         await self.send(msgspec.json.encode(frame))
 
     async def send(self, data: str | bytes) -> None:
-        """Send ``data`` as a text frame, whatever it is. Raises `Closed` on a closed socket."""
+        """Send ``data`` as a text frame, without any check.
+
+        :raises ConnectionClosed: the socket is closed.
+        """
         if self._received.end_error is not None:
             raise self._received.end_error
         self._socket.write(data.encode() if isinstance(data, str) else data)
 
     async def recv_json(self, timeout: float | None = RECEIVE_TIMEOUT_SECONDS) -> Any:
-        """The next frame. Raises `Closed` after the last one, TimeoutError after ``timeout``."""
+        """Return the next frame, decoded from JSON.
+
+        :arg timeout: seconds; None: no limit.
+        :raises ConnectionClosed: the socket is closed, and all received frames were read.
+        :raises TimeoutError: no frame arrived within ``timeout``.
+        """
         async with asyncio.timeout(timeout):
             return msgspec.json.decode(await self._received.get())
 
-    async def wait_closed(self, timeout: float | None = RECEIVE_TIMEOUT_SECONDS) -> Closed:
-        """How it was closed, once it is; frames that were not read are still there."""
+    async def wait_closed(self, timeout: float | None = RECEIVE_TIMEOUT_SECONDS) -> ConnectionClosed:
+        """Wait until the socket is closed, and return code and reason; unread frames can still be read.
+
+        :arg timeout: seconds; None: no limit.
+        """
         async with asyncio.timeout(timeout):
             return await self._socket.wait_closed()
 
@@ -60,7 +75,7 @@ class RawClient:
 
     @property
     def close_code(self) -> int | None:
-        """The code it was closed with, 1006 if there was none, None while it is open."""
+        """The close code, 1006 if the peer sent none; None while the socket is open."""
         closed = self._socket.closed
         return None if closed is None else closed.code
 
@@ -73,4 +88,4 @@ class RawClient:
         await self.close()
 
     def _on_end(self) -> None:
-        self._received.end(self._socket.closed or Closed(1006))
+        self._received.end(self._socket.closed or ConnectionClosed(1006))

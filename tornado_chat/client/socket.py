@@ -1,9 +1,8 @@
-"""One WebSocket, and what it received: the two parts under every client.
+"""One client WebSocket and the queue of received frames, the two parts of every client.
 
-Strategy: frames are taken by a callback inside Tornado's read loop, never by a task that waits
-for them. Tornado answers the ping that follows a frame once the callback has returned, and that
-pong is the receipt after which the server will not send the frame again. So whatever was
-receipted is in the inbox, even if every reader is cancelled at that very moment.
+Strategy: a callback inside Tornado's read loop takes each frame; no task waits for frames. Tornado answers
+the ping that follows a frame after the callback has returned, and the server does not send the frame again
+after this pong. So every confirmed frame is in the queue, even if all readers are cancelled at that moment.
 """
 
 import asyncio
@@ -25,11 +24,11 @@ from tornado.websocket import (
 T = TypeVar("T")
 
 
-class Closed(Exception):
-    """The connection is over for good.
+class ConnectionClosed(Exception):
+    """The connection is closed and will not be opened again.
 
-    :arg code: the WebSocket close code; below 1000 the HTTP status that the upgrade was answered with.
-    :arg reason: what the server said about it, often nothing.
+    :arg code: the WebSocket close code; below 1000: the HTTP status of the answer to the upgrade request.
+    :arg reason: the server's reason; may be empty.
     """
 
     def __init__(self, code: int, reason: str = "") -> None:
@@ -42,87 +41,97 @@ class Closed(Exception):
 
 
 class ReceiveQueue(Generic[T]):
-    """What was received and not yet read, in order, and in the end why nothing more will come.
+    """The received frames that were not read yet, in order, and the error that ends the stream.
 
-    It has no limit: what is in here is receipted, so dropping it would lose it, and a client that
-    only sends still has to see the acknowledgements behind it.
+    The queue has no limit. Its frames are confirmed, so dropping one would lose it; and a client that only
+    sends must still receive the acknowledgements behind unread frames.
+
+    :ivar end_error: raised to readers after the last frame; None while the connection lives.
     """
 
     def __init__(self) -> None:
         self.end_error: Exception | None = None
         self._items: deque[T] = deque()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def put(self, item: T) -> None:
         self._items.append(item)
         self.notify_readers()
 
     def end(self, error: Exception) -> None:
-        """Readers get ``error`` as soon as they have read what is left."""
+        """End the stream: readers get ``error`` after the remaining items."""
         self.end_error = error
         self.notify_readers()
 
     async def get(self, predicate: Callable[[T], bool] | None = None) -> T:
-        """The first item that is ``predicate``; the others keep their places."""
+        """Wait for the first item that matches ``predicate`` and remove it; the others keep their order."""
         while True:
-            for place, item in enumerate(self._items):
+            for index, item in enumerate(self._items):
                 if predicate is None or predicate(item):
-                    del self._items[place]
+                    del self._items[index]
                     return item
             await self.wait_for_change()
 
     async def wait_for_change(self) -> None:
-        """Wait until there is something new to look at."""
+        """Wait for the next call of :meth:`notify_readers`.
+
+        :raises Exception: ``end_error``, if the stream has ended.
+        """
         if self.end_error is not None:
             raise self.end_error
-        await self._news.wait()
+        await self._changed.wait()
 
     def notify_readers(self) -> None:
-        """Let everyone in :meth:`change` look again."""
-        self._news.set()
-        self._news.clear()
+        """Wake all callers of :meth:`wait_for_change`."""
+        self._changed.set()
+        self._changed.clear()
 
 
 class ClientSocket:
-    """One WebSocket, from its opening handshake to its last frame; it is not used again.
+    """One WebSocket, from the opening handshake to its last frame; an object is used once.
 
-    :arg accept: called with every frame.
-    :arg end_error: called once, after the last one.
+    :arg on_frame: called with every frame.
+    :arg on_end: called once, after the last frame.
     """
 
     def __init__(
-        self, accept: Callable[[str | bytes], None], ended: Callable[[], None] | None = None
+        self, on_frame: Callable[[str | bytes], None], on_end: Callable[[], None] | None = None
     ) -> None:
-        self._on_frame = accept
-        self._ended = ended
-        self._early: list[str | bytes] = []
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._early_frames: list[str | bytes] = []
         self._connection: WebSocketClientConnection | None = None
         self._closed = asyncio.Event()
         self._awaiting_pong = False
 
-    async def open(self, url: str, patience: float, headers: Mapping[str, str] | None = None) -> None:
-        """Connect within ``patience`` seconds. Raises `Closed` if that fails."""
+    async def open(self, url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None) -> None:
+        """Connect within ``timeout_seconds``.
+
+        :raises ConnectionClosed: the connection failed.
+        """
         request = HTTPRequest(
-            url, headers=dict(headers or {}), connect_timeout=patience, request_timeout=patience
+            url,
+            headers=dict(headers or {}),
+            connect_timeout=timeout_seconds,
+            request_timeout=timeout_seconds,
         )
         opening = asyncio.ensure_future(websocket_connect(request, on_message_callback=self._on_message))
         try:
             self._adopt(await asyncio.shield(opening))
         except asyncio.CancelledError:
-            # Tornado cannot be told to stop an opening handshake, and a socket that nobody knows
-            # of must not stay open: hang up once it is there. Mostly that is at once; a server
-            # that does not answer is not waited for.
-            opening.add_done_callback(self._decline)
+            # Tornado cannot cancel an opening handshake, and a socket without an owner must not stay open: it
+            # is closed as soon as it is open. Mostly this takes no time; wait at most one second for it.
+            opening.add_done_callback(self._close_when_open)
             await asyncio.wait([opening], timeout=1)
             await self.close()
             raise
         except (HTTPClientError, WebSocketError, OSError) as error:
             raise _as_closed(error) from error
 
-    def write(self, data: bytes, written: Callable[[], object] | None = None) -> None:
-        """Write a text frame, and call ``written`` when the kernel has all of it.
+    def write(self, data: bytes, on_written: Callable[[], object] | None = None) -> None:
+        """Write a text frame, and call ``on_written`` when the kernel has accepted all of its bytes.
 
-        A socket that is closing takes nothing and says nothing: its end is known soon enough.
+        If the socket is closing, the frame is dropped without an error: ``on_end`` follows.
         """
         assert self._connection is not None, "not open yet"
         try:
@@ -130,15 +139,15 @@ class ClientSocket:
         except WebSocketClosedError:
             return
 
-        def done(future: "asyncio.Future[None]") -> None:
-            # Asking for the exception also keeps asyncio from reporting it as forgotten.
-            if not future.cancelled() and future.exception() is None and written is not None:
-                written()
+        def on_flushed(future: "asyncio.Future[None]") -> None:
+            # Reading the exception also prevents asyncio's warning that it was never retrieved.
+            if not future.cancelled() and future.exception() is None and on_written is not None:
+                on_written()
 
-        flushed.add_done_callback(done)
+        flushed.add_done_callback(on_flushed)
 
     def ping_or_close(self) -> None:
-        """Ping; hang up if the ping before this one was not answered."""
+        """Send a ping, or close the socket with 4408 if the previous ping was not answered."""
         if self._connection is None or self._closed.is_set():
             return
         if self._awaiting_pong:
@@ -148,25 +157,28 @@ class ClientSocket:
         with contextlib.suppress(WebSocketClosedError, StreamClosedError):
             self._connection.ping()
 
-    async def wait_closed(self) -> Closed:
-        """How it ended, after it has. 1006 stands for a close without a code, as in browsers."""
+    async def wait_closed(self) -> ConnectionClosed:
+        """Wait until the socket is closed, and return code and reason.
+
+        A close without a code has code 1006, as in browsers.
+        """
         await self._closed.wait()
-        return self.closed or Closed(1006)
+        return self.closed or ConnectionClosed(1006)
 
     @property
-    def closed(self) -> Closed | None:
-        """How it ended, or None while it has not."""
+    def closed(self) -> ConnectionClosed | None:
+        """Code and reason of the close, or None while the socket is open."""
         if self._connection is None or not self._closed.is_set():
             return None
-        return Closed(self._connection.close_code or 1006, self._connection.close_reason or "")
+        return ConnectionClosed(self._connection.close_code or 1006, self._connection.close_reason or "")
 
     def begin_close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin the closing handshake. Tornado drops a peer that does not finish it within five seconds."""
+        """Begin the closing handshake. Tornado drops the connection if the peer takes over five seconds."""
         if self._connection is not None:
             self._connection.close(code, reason)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close, and wait until it is closed."""
+        """Close the socket, and wait until it is closed."""
         self.begin_close(code, reason)
         if self._connection is not None:
             await self._closed.wait()
@@ -175,7 +187,7 @@ class ClientSocket:
         if raw is None:
             self._on_closed()
         elif self._connection is None:
-            self._early.append(raw)
+            self._early_frames.append(raw)
         else:
             self._on_frame(raw)
 
@@ -187,20 +199,21 @@ class ClientSocket:
             self._finish(self._connection)
 
     def _finish(self, connection: WebSocketClientConnection) -> None:
-        connection.close()  # Tornado wants to be told even when it is
-        if self._ended is not None:
-            self._ended()
+        connection.close()  # Tornado requires this call even if the connection is already closed
+        if self._on_end is not None:
+            self._on_end()
 
     def _adopt(self, connection: WebSocketClientConnection) -> None:
-        """The handshake is done; its last packet may have brought frames along, even the last one."""
+        """Use the open connection; frames may have arrived with the handshake, even the last frame."""
         self._connection = connection
-        # Tornado's own `ping_interval` closes a silent connection with 1000, and once the peer has
-        # echoed that nobody can tell it from the end of the conversation. Hence :meth:`probe`, and
-        # this method, which a client connection has but gives no other way to define.
-        if connection.protocol is not None:  # or a second small frame waits for the first one's receipt
+        if connection.protocol is not None:
+            # Without TCP_NODELAY a second small frame waits for the TCP acknowledgement of the first.
             connection.protocol.set_nodelay(True)
+        # Tornado's own `ping_interval` closes a silent connection with 1000; after the peer's echo this is
+        # indistinguishable from the end of the conversation. Hence :meth:`ping_or_close`. Tornado's client
+        # connection has no other way to set a handler of pongs.
         connection.on_pong = self._on_pong  # type: ignore[method-assign]
-        for raw in self._early:
+        for raw in self._early_frames:
             self._on_frame(raw)
         if self._closed.is_set():
             self._finish(connection)
@@ -208,22 +221,22 @@ class ClientSocket:
     def _on_pong(self, data: bytes) -> None:
         self._awaiting_pong = False
 
-    def _decline(self, opening: "asyncio.Future[WebSocketClientConnection]") -> None:
+    def _close_when_open(self, opening: "asyncio.Future[WebSocketClientConnection]") -> None:
         if not opening.cancelled() and opening.exception() is None:
             self._adopt(opening.result())
             self.begin_close()
 
 
-def _as_closed(error: Exception) -> Closed:
-    """What kept us from connecting, in the form of a close."""
+def _as_closed(error: Exception) -> ConnectionClosed:
+    """Convert the error of a failed connect to ``ConnectionClosed``."""
     match error:
-        case HTTPClientError(code=599):  # Tornado's own: a timeout, or a connection cut short
-            return Closed(1006, str(error.message))
+        case HTTPClientError(code=599):  # a code of Tornado: a timeout, or a connection that was cut
+            return ConnectionClosed(1006, str(error.message))
         case HTTPClientError():
-            return Closed(error.code, str(error.message))
+            return ConnectionClosed(error.code, str(error.message))
         case ssl.SSLCertVerificationError():
-            return Closed(1015, error.verify_message)
+            return ConnectionClosed(1015, error.verify_message)
         case WebSocketError():
-            return Closed(1002, str(error))
+            return ConnectionClosed(1002, str(error))
         case _:
-            return Closed(1006, str(error))
+            return ConnectionClosed(1006, str(error))

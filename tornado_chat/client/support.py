@@ -1,4 +1,4 @@
-"""The clients of the support dialect: the user and the waiter."""
+"""The clients of the support dialect: ``UserClient`` and ``WaiterClient``."""
 
 import asyncio
 from abc import abstractmethod
@@ -17,17 +17,19 @@ from tornado_chat.client.connection import (
     new_id,
 )
 
-# The waiter's addresses are remembered to tell repeats from news. Old ones can go: nothing is
-# repeated from that many conversations ago.
 MAX_REMEMBERED_USERS = 1000
+"""Number of users whose last seq a waiter's client keeps, to detect repeated messages.
+
+Older ones are dropped: no message of so many conversations ago is repeated.
+"""
 
 
 class SupportFrame(msgspec.Struct, frozen=True):
     """A frame from the server.
 
-    :arg sender: the address (``from``) of the peer it comes from.
-    :arg seq: its place in the conversation (feature ``seq``).
-    :arg raw: the frame as it came.
+    :arg sender: the address (``from``) of the peer that sent it.
+    :arg seq: the number of the message in the conversation (feature ``seq``).
+    :arg raw: the decoded frame.
     """
 
     type: str
@@ -45,16 +47,16 @@ class SupportFrame(msgspec.Struct, frozen=True):
         return str(self.payload_value("message") or "")
 
     def payload_value(self, key: str) -> Any:
-        """A value of the payload, None if it is not there."""
+        """Return a value of the payload, or None if the key is absent."""
         return self.payload.get(key) if isinstance(self.payload, dict) else None
 
 
 class SupportClient(ReconnectingClient[SupportFrame]):
-    """What user and waiter have in common: the handshake, and frames that are answered by id.
+    """Base class of the user's and the waiter's client: the handshake, and requests with answers by id.
 
-    The handshake (``initialize``, ``auth``, ``auth_success``, then ``connect`` or ``ready``) is
-    done on every connect and not handed out; everything else is, unless it answers a
-    :meth:`send` or a :meth:`request`.
+    The handshake (``initialize``, ``auth``, ``auth_success``, then ``connect`` or ``ready``) is done on every
+    connect, and its frames are not delivered. All other frames are, except the answers to ``send`` and
+    :meth:`request`.
     """
 
     _path = ""
@@ -70,17 +72,18 @@ class SupportClient(ReconnectingClient[SupportFrame]):
     ) -> None:
         super().__init__(token, options or Options())
         self.features = tuple(features)
-        self.uuid: str | None = None  # our own address, as `initialize` tells it
+        self.uuid: str | None = None  # the client's own address, from `initialize`
         self._endpoint = endpoint(base_url, self._path)
-        self._is_joined = True  # what was said last: _enter, as a new client does, or _leave
+        self._is_joined = True  # the last of _join_type (as in a new client) and _leave_type that was sent
 
     async def tell(self, type: str, payload: Any = None, *, to: str | None = None) -> str:
-        """Send a frame that needs no answer, and return its id when it is written.
+        """Send a frame without waiting for an answer; return its id when it is written.
 
-        The next connects repeat the last word about taking part: ``ready`` or ``unready``, ``connect`` or nothing.
+        After a reconnect, the client repeats the last of ``ready`` and ``unready`` (a waiter), or ``connect``
+        unless ``disconnect`` was sent later (a user).
         """
         id = new_id()
-        await self._submit(id, self._frame(id, type, payload, to), answered=False)
+        await self._submit(id, self._frame(id, type, payload, to), needs_answer=False)
         if type in (self._join_type, self._leave_type):
             self._is_joined = type == self._join_type
         return id
@@ -88,13 +91,20 @@ class SupportClient(ReconnectingClient[SupportFrame]):
     async def request(
         self, type: str, payload: Any = None, *, to: str | None = None, id: str | None = None
     ) -> SupportFrame:
-        """Send a frame until it is answered, and return the answer. Raises `Refused` if that is an ``error``."""
+        """Send a frame, again after each reconnect, until it is answered; return the answer.
+
+        :raises MessageRefused: the answer is an ``error``.
+        """
         id = id or new_id()
-        answer: SupportFrame = await self._submit(id, self._frame(id, type, payload, to), answered=True)
+        answer: SupportFrame = await self._submit(id, self._frame(id, type, payload, to), needs_answer=True)
         return answer
 
     async def expect(self, type: str, timeout: float | None = 5) -> SupportFrame:
-        """The next frame of this type; what else was received stays, in order, for later readers."""
+        """Return the next frame of this type; other received frames stay in the queue, in order.
+
+        :arg timeout: seconds; None: no limit.
+        :raises TimeoutError: no frame of the type arrived within ``timeout``.
+        """
         async with asyncio.timeout(timeout):
             return await self._received.get(lambda frame: frame.type == type)
 
@@ -104,14 +114,14 @@ class SupportClient(ReconnectingClient[SupportFrame]):
             answer = await self.request("message_text", payload, to=to, id=id)
             return msgspec.convert(answer.payload, Ack)
         id = id or new_id()
-        await self._submit(id, self._frame(id, "message_text", payload, to), answered=False)
+        await self._submit(id, self._frame(id, "message_text", payload, to), needs_answer=False)
         return None
 
     def _url(self) -> str:
         return self._endpoint
 
-    def _opened(self) -> None:
-        pass  # the server begins
+    def _on_open(self) -> None:
+        pass  # the server sends the first frame
 
     def _handle_frame(self, frame: dict[str, Any]) -> None:
         received = msgspec.convert({**frame, "raw": frame}, SupportFrame)
@@ -122,37 +132,37 @@ class SupportClient(ReconnectingClient[SupportFrame]):
                 auth["features"] = list(self.features)
             self._write(self._frame(new_id(), "auth", auth))
             if "ack" not in self.features:
-                self._authenticated()
+                self._on_authenticated()
         elif received.type == "auth_success":
-            self._authenticated()
+            self._on_authenticated()
         elif received.reply_id is None or not self._answer(received.reply_id, received):
             self._handle_event(received)
 
-    def _authenticated(self) -> None:
+    def _on_authenticated(self) -> None:
         self._join()
         self._complete_handshake()
 
     @abstractmethod
     def _join(self) -> None:
-        """Say ``connect`` or ``ready``; the server gives back the conversations that we may have had."""
+        """Send ``connect`` or ``ready``; the server then resumes the client's open conversations."""
 
     def _handle_event(self, frame: SupportFrame) -> None:
-        """Everything that is neither handshake nor answer."""
+        """Handle a frame that belongs neither to the handshake nor to a request."""
         self._received.put(frame)
 
     def _answer(self, id: str, frame: SupportFrame) -> bool:
         return self._resolve(id, MessageRefused(frame.message) if frame.type == "error" else frame)
 
     def _frame(self, id: str, type: str, payload: Any = None, to: str | None = None) -> dict[str, Any]:
-        """A frame as the seed has it: no key without a value."""
+        """Return a frame in the form of the seed: keys without a value are left out."""
         frame = {"id": id, "to": to, "type": type, "payload": payload}
         return {key: value for key, value in frame.items() if value is not None}
 
 
 class UserClient(SupportClient):
-    """Somebody who wants to talk to a waiter: it asks for one (``connect``) as soon as it is connected.
+    """The client of a user; it requests a waiter (``connect``) as soon as it is connected.
 
-    After ``disconnected``, or after ``tell("disconnect")``, it does not ask again by itself;
+    After ``disconnected``, or after ``tell("disconnect")``, it does not request a waiter again by itself;
     ``tell("connect")`` does.
     """
 
@@ -161,17 +171,17 @@ class UserClient(SupportClient):
     _leave_type = "disconnect"
     _join_id = ""
     _conversation: Any = None
-    _seen = 0
+    _last_seq = 0
 
     async def send(self, text: str, *, id: str | None = None) -> Ack | None:
-        """Send ``text`` to the waiter; see `ChatClient.send`. Refused while there is none."""
+        """Send ``text`` to the waiter; see `ChatClient.send`. The server refuses it while there is none."""
         return await self._send(text, None, id)
 
     def _join(self) -> None:
         if not self._is_joined:
             self._start_writing()
             return
-        # Messages wait until the server has answered this: before, it would refuse them.
+        # Messages wait for the answer to this frame: before it, the server would refuse them.
         self._join_id = new_id()
         self._write(self._frame(self._join_id, "connect"))
 
@@ -182,16 +192,16 @@ class UserClient(SupportClient):
             self._is_joined = False
         elif frame.type == "connect_success" and frame.payload_value("conversation") != self._conversation:
             self._conversation = frame.payload_value("conversation")
-            self._seen = 0
+            self._last_seq = 0
         elif frame.seq is not None:
-            if frame.seq <= self._seen:
+            if frame.seq <= self._last_seq:
                 return
-            self._seen = frame.seq
+            self._last_seq = frame.seq
         self._received.put(frame)
 
 
 class WaiterClient(SupportClient):
-    """Somebody who talks to users: it is ``ready`` as soon as it is connected."""
+    """The client of a waiter; it sends ``ready`` as soon as it is connected."""
 
     _path = "/v1/ws/waiter/connect"
     _join_type = "ready"
@@ -205,14 +215,14 @@ class WaiterClient(SupportClient):
         options: Options | None = None,
     ) -> None:
         super().__init__(base_url, token, features, options)
-        self._seen: dict[str, tuple[Any, int]] = {}  # user's address: conversation, last seq
+        self._last_seqs: dict[str, tuple[Any, int]] = {}  # by the user's address: conversation, last seq
 
     async def send(self, uuid: str, text: str, *, id: str | None = None) -> Ack | None:
         """Send ``text`` to the user with this address; see `ChatClient.send`."""
         return await self._send(text, uuid, id)
 
     def _join(self) -> None:
-        # Both give our users back; whom `unready` was meant to keep away stays away.
+        # Both resume the waiter's conversations; after `unready` no new users are assigned.
         type = "ready" if self._is_joined else "unready"
         self._write(self._frame(new_id(), type))
         self._start_writing()
@@ -221,14 +231,14 @@ class WaiterClient(SupportClient):
         if frame.type == "new_connection":
             self._start_conversation(str(frame.payload_value("uuid")), frame.payload_value("conversation"))
         elif frame.seq is not None and frame.sender is not None:
-            conversation, seen = self._seen.get(frame.sender, (None, 0))
-            if frame.seq <= seen:
+            conversation, last_seq = self._last_seqs.get(frame.sender, (None, 0))
+            if frame.seq <= last_seq:
                 return
-            self._seen[frame.sender] = conversation, frame.seq
+            self._last_seqs[frame.sender] = conversation, frame.seq
         self._received.put(frame)
 
     def _start_conversation(self, uuid: str, conversation: Any) -> None:
-        if self._seen.get(uuid, (None, 0))[0] != conversation:
-            self._seen[uuid] = conversation, 0
-        while len(self._seen) > MAX_REMEMBERED_USERS:
-            del self._seen[next(iter(self._seen))]
+        if self._last_seqs.get(uuid, (None, 0))[0] != conversation:
+            self._last_seqs[uuid] = conversation, 0
+        while len(self._last_seqs) > MAX_REMEMBERED_USERS:
+            del self._last_seqs[next(iter(self._last_seqs))]

@@ -157,7 +157,7 @@ class SocketStream:
         cursor.highest_seq = max(cursor.highest_seq, after)
 
     def follow_new(self, thread: Thread) -> bool:
-        """Follow a thread that has no items yet. Returns False if the socket is closed or follows it already."""
+        """Follow a thread without items. Returns False if the socket is closed or follows it already."""
         if self.closed or thread in self._cursors:
             return False
         cursor = self._cursors[thread] = _Cursor()
@@ -256,7 +256,7 @@ class SocketStream:
     def send(self, text: bytes) -> None:
         """Write a text frame now; close the socket if it has more unsent bytes than the limit."""
         if not self.closed:
-            frame = websocket.frame(websocket.TEXT, text)
+            frame = websocket.encode_frame(websocket.TEXT, text)
             if self._transport.send_frame(frame) > self.limit_bytes:
                 self.close(*SLOW)
 
@@ -318,5 +318,5 @@ class SocketStream:
         if key in frame_cache:
             return frame_cache[key]
         text = self._encoder.encode(event, own)
-        frame = frame_cache[key] = None if text is None else websocket.frame(websocket.TEXT, text)
+        frame = frame_cache[key] = None if text is None else websocket.encode_frame(websocket.TEXT, text)
         return frame

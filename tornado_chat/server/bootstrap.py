@@ -1,4 +1,4 @@
-"""What has to be there before a server can be built: plugins, keys, the state directory, the database."""
+"""Preparation before a server can be built: plugins, keys, the state directory, the database."""
 
 import asyncio
 from typing import NamedTuple
@@ -15,18 +15,22 @@ from tornado_chat.storage.open import DatabaseOpenError, open_and_check
 
 
 class StartError(Exception):
-    """Why the server cannot start, in sentences that say what to do, each on a line of its own.
+    """The server cannot start.
 
-    :arg code: the exit code: 1 by the machine, 2 by the configuration.
+    :arg reason: sentences that say what to do, each on a line of its own.
+    :arg code: the exit code: 1 if the cause is the machine, 2 if the cause is the configuration.
     """
 
-    def __init__(self, why: str, code: int = 1) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, code: int = 1) -> None:
+        super().__init__(reason)
         self.code = code
 
 
 class BootstrapResult(NamedTuple):
-    """:ivar database: with the schema of this version, and closed until somebody uses it."""
+    """The parts that exist before the server.
+
+    :ivar database: has the schema of this version, and is closed until its first use.
+    """
 
     plugins: PluginManager
     keys: TokenKeys
@@ -34,11 +38,14 @@ class BootstrapResult(NamedTuple):
 
 
 def bootstrap(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> BootstrapResult:
-    """Make what is missing. Plugins are imported and made, but not started.
+    """Create the state directory, a generated secret and the database, where they are missing.
 
-    :raises StartError: something in the configuration or the machine is not as it must be.
+    Plugins are imported and instantiated, but not started.
+
+    :raises StartError: the configuration or the machine does not allow the server to run.
     """
-    # Before anything is opened: a plugin or a key with mistakes stops the start, and leaves no trace.
+    # Plugins and keys come before anything is opened: a mistake in one of them stops the start
+    # without leaving files behind.
     try:
         plugins = PluginManager(discovery.load_plugins(config), loop, metrics)
     except ConfigError as error:
@@ -49,7 +56,7 @@ def bootstrap(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics)
     except ValueError as error:
         raise StartError(str(make_key_problem(error)), 2) from error
     try:
-        # Plugins keep things there too, also if the database is elsewhere.
+        # Plugins keep files in it, too, also if the database is elsewhere.
         config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StartError(f"cannot make [server] state_dir {config.state_dir}: {error.strerror}") from error

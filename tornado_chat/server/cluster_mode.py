@@ -1,8 +1,9 @@
-"""The other processes that share the work, if there are any: meeting them, and leaving.
+"""The two modes of a server: one process alone, or several processes that share the work.
 
-Strategy: ``Clustered`` are met over Redis. ``Standalone`` stands in their place where there are none: what would be messages
-are calls. The server treats both alike: it has their bus at once, gives them the rest in the order in which that is
-built (``connect_coordinator``, then ``resync``), and may ``join`` after that.
+Strategy: ``Clustered`` connects the processes over Redis. In ``Standalone`` mode there is one process, and
+calls replace messages. The server treats both alike: it uses the bus at once, passes the other parts in the
+order in which they are built (``connect_coordinator``, then ``set_up_resync``), and calls ``join`` when it
+starts.
 """
 
 import asyncio
@@ -26,16 +27,17 @@ from tornado_chat.services.leadership.partition_flag import PartitionFlag
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.services.support.local_conversations import LocalConversations
 
-SETTLING_SECONDS = 1.0  # seconds in which the other processes tell a new coordinator who is there
+SETTLE_SECONDS = 1.0  # seconds in which the processes report their presence facts to a new coordinator
 
 
 class Standalone:
-    """This process is alone, and coordinates itself.
+    """The mode of a single process, which is its own coordinator.
 
-    :ivar is_clustered: whether there are others.
-    :ivar bus: it only tells this process.
-    :ivar settle_seconds: seconds until a new coordinator knows who is there.
-    :ivar problems: what stands between us, by part: for ``Readiness``.
+    :ivar is_clustered: whether there may be other processes.
+    :ivar bus: publishes within this process.
+    :ivar settle_seconds: seconds until a new coordinator knows the presence facts of all processes.
+    :ivar problems: functions by part that return a problem with the connection to the other processes, or
+        an empty text; for ``Readiness``.
     """
 
     is_clustered = False
@@ -46,40 +48,46 @@ class Standalone:
         self.problems: Mapping[str, Callable[[], str]] = {}
 
     def connect_coordinator(self, coordinator: Coordinator, store: Store) -> LocalCoordinatorClient:
-        """The way to ``coordinator``."""
+        """Return a client that calls ``coordinator``."""
         self._coordinator = coordinator
         return LocalCoordinatorClient(coordinator)
 
-    def resync(self, hub: Hub, counselling: Counselling, local_conversations: LocalConversations) -> None:
-        """Nothing is ever missed."""
+    def set_up_resync(
+        self, hub: Hub, counselling: Counselling, local_conversations: LocalConversations
+    ) -> None:
+        """Do nothing: within one process no event is missed."""
 
     async def join(self) -> None:
-        """Coordinate. :raises Unavailable: the database is away."""
+        """Start to coordinate.
+
+        :raises Unavailable: the database cannot be reached.
+        """
         await self._coordinator.begin()
 
     async def is_certain(self) -> bool:
-        """Whether who seems to be gone is gone."""
+        """Return True: a single process knows the presence of all participants."""
         return await always_certain()
 
     def stop_deciding(self) -> None:
-        """End no grace and make no match from now on: the server stops."""
+        """Let no grace timer expire and make no match from now on, as the server stops."""
         self._coordinator.end()
 
     async def leave(self) -> None:
-        """There is nobody to be told."""
+        """Do nothing: there is no other process to inform."""
 
 
 class Clustered:
-    """Processes with the same Redis and database, of which one coordinates.
+    """The mode of processes with the same Redis and database, of which one is the coordinator.
 
-    :ivar is_clustered: whether there are others.
-    :ivar bus: it tells this process and all others.
-    :ivar settle_seconds: seconds until a new coordinator knows who is there.
-    :ivar problems: what stands between us, by part: for ``Readiness``.
+    :ivar is_clustered: whether there may be other processes.
+    :ivar bus: publishes within this process and to all others.
+    :ivar settle_seconds: seconds until a new coordinator knows the presence facts of all processes.
+    :ivar problems: functions by part that return a problem with the connection to the other processes, or
+        an empty text; for ``Readiness``.
     """
 
     is_clustered = True
-    settle_seconds = SETTLING_SECONDS
+    settle_seconds = SETTLE_SECONDS
 
     def __init__(self, settings: config.Cluster, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -87,16 +95,18 @@ class Clustered:
         self.problems: Mapping[str, Callable[[], str]] = {"redis": lambda: self.bus.problem}
 
     def connect_coordinator(self, coordinator: Coordinator, store: Store) -> ClusterMember:
-        """The way to the one that coordinates, which may be our ``coordinator``."""
+        """Return a client of the present coordinator, which may be ``coordinator`` of this process."""
         self._coordinator = coordinator
         self._store = store
         self._partition_flag = PartitionFlag(store)
         self._coordinator_client = ClusterMember(self.bus.link, coordinator, self._loop)
         return self._coordinator_client
 
-    def resync(self, hub: Hub, counselling: Counselling, local_conversations: LocalConversations) -> None:
-        """Have them look for what the bus does not bring, from ``join`` on."""
-        self._resynchronizer = again = Resynchronizer(
+    def set_up_resync(
+        self, hub: Hub, counselling: Counselling, local_conversations: LocalConversations
+    ) -> None:
+        """Make these parts read from the database what the bus does not deliver, from ``join`` on."""
+        self._resynchronizer = resynchronizer = Resynchronizer(
             hub,
             self._store,
             counselling,
@@ -106,17 +116,25 @@ class Clustered:
             self._partition_flag,
         )
         self.bus.link.add_callbacks(
-            on_disconnect=again.on_disconnect, on_reconnect=again.on_reconnect, on_resync=again.request
+            on_disconnect=resynchronizer.on_disconnect,
+            on_reconnect=resynchronizer.on_reconnect,
+            on_resync=resynchronizer.request,
         )
 
     async def join(self) -> None:
-        """Find who coordinates, if anybody can be reached; else they are looked for until there is somebody."""
+        """Connect to Redis and take part in the election of the coordinator.
+
+        If Redis cannot be reached, the process keeps trying while it serves.
+        """
         await self.bus.start()
         await self._coordinator_client.start()
         self._resynchronizer.start(self._loop)
 
     async def is_certain(self) -> bool:
-        """Whether who seems to be gone is gone."""
+        """Return True if participants without a known connection are known to be absent.
+
+        The state of the client is checked on both sides of the query, as it may change meanwhile.
+        """
         return (
             self._coordinator_client.is_certain
             and not await self._partition_flag.is_set_by_any_process()
@@ -124,18 +142,18 @@ class Clustered:
         )
 
     def stop_deciding(self) -> None:
-        """Whoever coordinates does so until it leaves, for the others."""
+        """Do nothing: a coordinator decides for the other processes until it leaves."""
 
     async def leave(self) -> None:
-        """Say goodbye, when all that was decided here is stored and told."""
+        """Leave the cluster when all decisions of this process are stored and published."""
         await self._resynchronizer.stop()
         await self._coordinator_client.stop()
         with contextlib.suppress(ChatError):
-            # What was decided at the last moment is to be told, too: nobody else will.
+            # Wait for the last commits: no other process would publish their events.
             await self._store.write(lambda tx: None)
         await self.bus.stop()
 
 
 def _make_process_name() -> str:
-    """What this process is called among all that share the work, earlier ones included."""
+    """Return a name that is unique among all processes of the cluster, earlier ones included."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

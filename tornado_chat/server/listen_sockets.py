@@ -1,4 +1,4 @@
-"""The sockets that people connect to: those of the service manager, else our own."""
+"""The listening sockets: those that the service manager passed, else the server's own."""
 
 import socket
 from collections.abc import Sequence
@@ -8,9 +8,8 @@ from tornado.netutil import bind_sockets, bind_unix_socket
 
 from tornado_chat import config
 
-ACCEPT_BACKLOG = 4096
+ACCEPT_BACKLOG_CONNECTIONS = 4096
 """Connections that the kernel keeps until they are accepted."""
-
 
 PASSED_SOCKETS_MESSAGE = (
     "listening on the sockets of the service manager: [server] host, port, unix_socket do not count"
@@ -18,7 +17,10 @@ PASSED_SOCKETS_MESSAGE = (
 
 
 class ListenSockets(NamedTuple):
-    """:ivar url: of the first TCP socket, else of the unix socket (``http+unix://``)."""
+    """The listening sockets and the URL of the first one.
+
+    :ivar url: of the first TCP socket, else of the unix socket (``http+unix://``).
+    """
 
     sockets: list[socket.socket]
     url: str
@@ -27,7 +29,7 @@ class ListenSockets(NamedTuple):
 def open_listen_sockets(settings: config.Server, passed_sockets: Sequence[socket.socket]) -> ListenSockets:
     """Take over ``passed_sockets``; if there are none, open the port and the unix socket of ``settings``.
 
-    :raises ValueError: that is not possible; the sentence says what to do.
+    :raises ValueError: a socket cannot be opened or does not listen; the message says what to do.
     """
     sockets = _check_passed(passed_sockets) if passed_sockets else _bind(settings)
     return ListenSockets(sockets, _url(sockets))
@@ -45,21 +47,23 @@ def _check_passed(passed_sockets: Sequence[socket.socket]) -> list[socket.socket
 
 def _bind(settings: config.Server) -> list[socket.socket]:
     try:
-        sockets = bind_sockets(settings.port, settings.host or None, backlog=ACCEPT_BACKLOG)
+        sockets = bind_sockets(settings.port, settings.host or None, backlog=ACCEPT_BACKLOG_CONNECTIONS)
     except OSError as error:
         raise ValueError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}. Is it in use? Another one "
-            "is taken with --set server.port=9000 (0 takes a free one)"
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}. Is it in use? Choose "
+            "another port with --set server.port=9000 (0 takes a free port)"
         ) from error
     if settings.unix_socket:
         try:
-            sockets.append(bind_unix_socket(settings.unix_socket, mode=0o660, backlog=ACCEPT_BACKLOG))
+            sockets.append(
+                bind_unix_socket(settings.unix_socket, mode=0o660, backlog=ACCEPT_BACKLOG_CONNECTIONS)
+            )
         except (OSError, ValueError) as error:
             for each in sockets:
                 each.close()
-            why = error.strerror if isinstance(error, OSError) else error
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ValueError(
-                f"cannot listen on the unix socket {settings.unix_socket}: {why}; "
+                f"cannot listen on the unix socket {settings.unix_socket}: {reason}; "
                 "[server] unix_socket has to name a file in a folder that this user may write to"
             ) from error
     return sockets

@@ -1,4 +1,4 @@
-"""The process around the server: signals, the service manager, the exit code."""
+"""The server's process: signals, the service manager, the exit code."""
 
 import asyncio
 import faulthandler
@@ -24,9 +24,9 @@ from tornado_chat.web.pages import Route
 
 log = logging.getLogger(__name__)
 
-STATUS_INTERVAL_SECONDS = 10.0  # seconds between two looks at what the manager is told of us
-LIFELINE_FD = 0  # standard input, of which a child reads nothing but its end
-STOPPING = 30.0  # seconds that stopping may take, beyond the time for sending people away
+STATUS_INTERVAL_SECONDS = 10.0  # seconds between two checks whether the status for the manager has changed
+LIFELINE_FD = 0  # standard input; a worker reads only its end, which means that the parent has died
+STOP_TIMEOUT_SECONDS = 30.0  # seconds that stopping may take, beyond the time for closing the sockets
 
 
 def run(
@@ -39,12 +39,12 @@ def run(
 
     :arg on_ready: called with the server's URL, on its loop, as soon as it listens.
     :arg read_config: reads the configuration again, for SIGHUP.
-    :arg more_pages: as ``Server``.
+    :arg more_pages: as in ``Server``.
     """
-    os.umask(0o077)  # whatever we write is nobody else's business
-    # A manager whose watchdog barks sends SIGABRT: then the log says where the loop is stuck.
+    os.umask(0o077)  # other users may not read the files that this process writes
+    # A service manager whose watchdog expires sends SIGABRT: then the log says where the loop is stuck.
     faulthandler.enable(file=2)
-    manager = ServiceManager.take(os.environ)
+    manager = ServiceManager.from_environ(os.environ)
     executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
     loop = new_loop(executor)
     asyncio.set_event_loop(loop)
@@ -62,7 +62,7 @@ def run(
 
 
 class _ServerProcess:
-    """What ``run`` does on the loop."""
+    """The part of ``run`` that runs on the loop."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class _ServerProcess:
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
         self._last_status = ""
-        self._config_problem = ""  # what is wrong with the configuration that was read last
+        self._config_problem = ""  # the problem of the configuration that was read last
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -105,8 +105,8 @@ class _ServerProcess:
         except StartError:
             status_file.remove(self._config.state_dir)
             raise
-        # Nearly everything that lives long is there now, and what a message makes is gone at once:
-        # looking through all of it for cycles every 700 objects would only be a pause for everybody.
+        # Nearly all long-lived objects exist now, and the objects of a message are freed at once by their
+        # reference counts. A search for cycles every 700 objects would only pause every connection.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
@@ -122,20 +122,20 @@ class _ServerProcess:
         status_task.cancel()
         self._manager.notify(
             STOPPING=1,
-            STATUS=f"stopping; sockets to be sent away: {server.connected}",
-            EXTEND_TIMEOUT_USEC=round((server.drain_seconds + STOPPING) * 1_000_000),
+            STATUS=f"stopping; sockets to close: {server.connection_count}",
+            EXTEND_TIMEOUT_USEC=round((server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
         )
         reload_task.cancel()
         await server.stop()
         watchdog_task.cancel()
 
-    # --- what the manager is told ---
+    # --- notifications to the service manager ---
 
     async def _send_watchdog(self) -> None:
-        """As long as the loop turns, twice as often as the manager wants it."""
-        while self._manager.watchdog:
+        """Notify the watchdog as long as the loop runs, twice per interval."""
+        while self._manager.watchdog_seconds:
             self._manager.notify(WATCHDOG=1)
-            await asyncio.sleep(self._manager.watchdog / 2)
+            await asyncio.sleep(self._manager.watchdog_seconds / 2)
 
     async def _report_status(self, server: Server) -> None:
         while self._manager.is_connected:
@@ -149,46 +149,46 @@ class _ServerProcess:
             self._last_status = status
 
     def _status(self, server: Server) -> str:
-        status = f"sockets: {server.connected}, users in line: {server.waiting}"
+        status = f"sockets: {server.connection_count}, users in line: {server.queue_length}"
         return f"{status}; {self._config_problem}" if self._config_problem else status
 
     def _status_fields(self, server: Server) -> dict[str, str | int]:
-        """What a parent needs for a status of its own; to systemd they mean nothing."""
+        """Return what the parent needs for its own status; systemd ignores these assignments."""
         return {
-            "X_SOCKETS": server.connected,
-            "X_WAITING": server.waiting,
+            "X_SOCKETS": server.connection_count,
+            "X_WAITING": server.queue_length,
             "X_COMPLAINT": self._config_problem,
         }
 
-    # --- a parent ---
+    # --- the parent process ---
 
     def _on_parent_died(self) -> None:
         asyncio.get_running_loop().remove_reader(LIFELINE_FD)
         self._manager.stop_notifying()
-        log.error("the parent process has died: nobody would start this one again")
+        log.error("the parent process has died and could not restart this process: stopping")
         self._stop_requested.set()
 
     def _on_sigusr2(self) -> None:
-        """SIGUSR2 is for parents."""
+        """Log that SIGUSR2 is for the parent process."""
         if not self._manager.process:
             log.warning(
                 "SIGUSR2 restarts one process after the other, but [server] processes = 1: "
-                "systemctl restart tornado-chat restarts this one"
+                "use systemctl restart tornado-chat to restart this process"
             )
 
     # --- reloading ---
 
     async def _reload_on_request(self, server: Server) -> None:
-        """One reload at a time; those asked for meanwhile are one more."""
+        """Reload once per request, one at a time; the requests during a reload become a single reload."""
         while True:
             await self._reload_requested.wait()
             self._reload_requested.clear()
             self._manager.notify_reloading()
             try:
                 await self._reload_now(server)
-            except Exception:  # of a plugin's, or a mistake of ours: what runs goes on running
+            except Exception:  # a plugin failed, or there is a bug in the server: it goes on as it is
                 self._config_problem = "not reloaded, see the log"
-                log.exception("not reloaded")
+                log.exception("the configuration was not reloaded")
             self._last_status = self._status(server)
             self._manager.notify(READY=1, STATUS=self._last_status, **self._status_fields(server))
 
@@ -202,13 +202,13 @@ class _ServerProcess:
             return
         self._config_problem = "a restart is needed, see the log" if change.needs_restart else ""
         logs.configure(config.logging, process=self._manager.process)
-        if not self._manager.process:  # else the parent process has said it
+        if not self._manager.process:  # the parent process has logged them for its workers
             config.log_warnings()
-        said = fields(
+        changes = fields(
             options=",".join(change.options) or "unchanged",
             plugins=",".join(change.plugins) or "unchanged",
             keys="changed" if change.keys else "unchanged",
         )
-        log.info("reloaded", extra=said)
+        log.info("reloaded", extra=changes)
         if change.needs_restart:
-            log.warning("these options have changed, and need a restart: %s", ", ".join(change.needs_restart))
+            log.warning("these options have changed and need a restart: %s", ", ".join(change.needs_restart))

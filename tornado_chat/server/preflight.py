@@ -1,4 +1,4 @@
-"""What is wrong with a configuration beyond its values: its plugins and keys. Nothing is changed."""
+"""Checks of a configuration beyond its values: the plugins and the keys. The checks change nothing."""
 
 from collections.abc import Callable, Collection
 
@@ -9,9 +9,9 @@ from tornado_chat.services.auth.tokens import build_authenticator
 
 
 def find_problems(read_config: Callable[[], Config]) -> list[Problem]:
-    """All that is wrong with what ``read_config`` reads, its values included.
+    """Return all problems of the configuration that ``read_config`` reads, those of its values included.
 
-    Plugins are imported and made for that, but not started.
+    Plugins are imported and instantiated for that, but not started.
     """
     try:
         return _plugin_and_key_problems(read_config())
@@ -23,7 +23,10 @@ def find_problems(read_config: Callable[[], Config]) -> list[Problem]:
 
 
 def _plugin_and_key_problems(config: Config, invalid_sections: Collection[str] = ()) -> list[Problem]:
-    """:arg invalid_sections: sections with mistakes: the defaults in their place deserve no complaints."""
+    """Return the problems of plugins and keys.
+
+    :arg invalid_sections: sections with mistakes. Defaults stand in for them, so they are not checked.
+    """
     found: list[Problem] = []
     if "plugins" not in invalid_sections:
         try:
@@ -34,12 +37,12 @@ def _plugin_and_key_problems(config: Config, invalid_sections: Collection[str] =
 
 
 def find_key_problems(config: Config) -> list[Problem]:
-    """Keys that cannot be used."""
+    """Return a problem for keys that cannot be used."""
     generates = not config.auth.secret_file and any(
         name in HMAC_SECRET_BYTES for name in config.auth.algorithms
     )
     if generates and not (config.state_dir / "secret").exists():
-        return []  # to look would make it
+        return []  # the secret does not exist yet, and the check would create it
     try:
         build_authenticator(config.auth, config.state_dir)
     except ValueError as error:
@@ -48,5 +51,5 @@ def find_key_problems(config: Config) -> list[Problem]:
 
 
 def make_key_problem(error: ValueError) -> Problem:
-    """What the keys' owners say, as a mistake in the configuration."""
+    """Return the error of a key loader as a problem of the section [auth]."""
     return Problem("[auth]", "", "", str(error))

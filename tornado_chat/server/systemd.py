@@ -1,8 +1,8 @@
-"""What the service manager and this process tell each other.
+"""The protocols between the service manager and this process.
 
-systemd promises to keep three small protocols, which others speak too: sd_notify(3) (datagrams to
-``$NOTIFY_SOCKET``), sd_listen_fds(3) (listening sockets from file descriptor 3 on) and
-sd_watchdog_enabled(3). Without a manager nothing is told, and nobody need ask for it.
+systemd promises to keep three small protocols, which other service managers speak, too: sd_notify(3)
+(datagrams to ``$NOTIFY_SOCKET``), sd_listen_fds(3) (listening sockets from file descriptor 3 on) and
+sd_watchdog_enabled(3). Without a service manager ``ServiceManager`` sends nothing, so callers need no check.
 """
 
 import contextlib
@@ -19,30 +19,33 @@ FIRST_SOCKET_FD = 3
 """The file descriptor of the first passed socket."""
 
 PROCESS_VARIABLE = "TORNADO_CHAT_PROCESS"
-"""The variable in which a parent (``workers``), which is a manager like systemd to its children, says which one a
-process is."""
+"""The environment variable with the number of a worker.
 
-SEND_TIMEOUT_SECONDS = 1.0  # seconds that a manager may take to make room for a datagram
+The parent (``workers``) sets it: to its workers the parent is a service manager like systemd.
+"""
+
+SEND_TIMEOUT_SECONDS = 1.0  # seconds that a service manager may take to make room for a datagram
 
 
 class ServiceManager:
-    """The manager of this process.
+    """The service manager of this process.
 
-    :arg address: of its socket, ``@`` for an abstract one; empty: there is nobody to tell.
-    :arg watchdog: seconds within which it wants to hear a ``WATCHDOG=1``; 0 if it does not.
-    :arg sockets: what it passed. Closing them closes nothing for the manager, which keeps its own.
-    :arg process: from 1, if this is one of many that a parent of ours has started; else 0.
+    :arg address: of its notification socket, ``@`` for an abstract one; empty: there is no service manager.
+    :arg watchdog_seconds: the interval within which it expects ``WATCHDOG=1``; 0: it expects none.
+    :arg sockets: the listening sockets that it passed. It keeps its own descriptors of them, so closing
+        these closes nothing there.
+    :arg process: the number of this worker, from 1; 0: this process is no worker of ``workers``.
     """
 
     def __init__(
         self,
         address: str = "",
-        watchdog: float = 0.0,
+        watchdog_seconds: float = 0.0,
         sockets: Sequence[socket.socket] = (),
         process: int = 0,
     ) -> None:
         self.process = process
-        self.watchdog = watchdog
+        self.watchdog_seconds = watchdog_seconds
         self.sockets = sockets
         self._socket: socket.socket | None = None
         if address:
@@ -52,12 +55,15 @@ class ServiceManager:
         self._last_send_succeeded = True
 
     @classmethod
-    def take(cls, environ: MutableMapping[str, str]) -> Self:
-        """The manager that ``environ`` tells of. It is told of no more afterwards: no child is meant."""
+    def from_environ(cls, environ: MutableMapping[str, str]) -> Self:
+        """Return the service manager that ``environ`` describes.
+
+        Its variables are removed from ``environ``, as they are not meant for child processes.
+        """
         address = environ.pop("NOTIFY_SOCKET", "")
-        watchdog = _parse_number(environ.pop("WATCHDOG_USEC", "")) / 1_000_000
+        watchdog_seconds = _parse_number(environ.pop("WATCHDOG_USEC", "")) / 1_000_000
         if environ.pop("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-            watchdog = 0.0
+            watchdog_seconds = 0.0
         count = _parse_number(environ.pop("LISTEN_FDS", ""))
         if environ.pop("LISTEN_PID", "") != str(os.getpid()):
             count = 0
@@ -65,20 +71,20 @@ class ServiceManager:
         process = _parse_number(environ.pop(PROCESS_VARIABLE, ""))
         return cls(
             address,
-            watchdog,
+            watchdog_seconds,
             [_take_socket(fd) for fd in range(FIRST_SOCKET_FD, FIRST_SOCKET_FD + count)],
             process,
         )
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is anybody to tell."""
+        """Whether there is a service manager to notify."""
         return self._socket is not None
 
     def notify(self, **values: str | int | float) -> None:
-        """Send assignments of sd_notify(3), as in ``tell(READY=1, STATUS="12 sockets")``.
+        """Send assignments of sd_notify(3), as in ``notify(READY=1, STATUS="12 sockets")``.
 
-        A manager that does not listen is no reason to stop serving: it is logged, once.
+        If the service manager does not receive them, that is logged once, and the process goes on.
         """
         if self._socket is None:
             return
@@ -88,15 +94,15 @@ class ServiceManager:
             self._last_send_succeeded = True
         except OSError as error:
             if self._last_send_succeeded:
-                log.warning("the service manager cannot be told how we are: %s", error)
+                log.warning("the status cannot be sent to the service manager: %s", error)
             self._last_send_succeeded = False
 
     def notify_reloading(self) -> None:
-        """The configuration is being read again; ``READY=1`` is to follow."""
+        """Send that the configuration is being read again. The caller sends ``READY=1`` afterwards."""
         self.notify(RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
 
     def stop_notifying(self) -> None:
-        """Tell nothing more."""
+        """Close the notification socket; from now on ``notify`` does nothing."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

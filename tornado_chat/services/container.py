@@ -1,11 +1,11 @@
-"""All services of one server, as the web layer gets them."""
+"""The services of a server that the web layer uses."""
 
 from dataclasses import dataclass
 
 from tornado_chat import config
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.auth.access import AccessControl
-from tornado_chat.services.auth.accounts import Staff
+from tornado_chat.services.auth.accounts import Accounts
 from tornado_chat.services.auth.guests import Guests
 from tornado_chat.services.counselling.service import Counselling
 from tornado_chat.services.counselling.sessions_api import Sessions
@@ -21,7 +21,10 @@ from tornado_chat.wire.times import LocalTimes
 
 @dataclass
 class Services:
-    """:ivar limits: like ``support_settings``, may be others after a reload: never keep them."""
+    """The services and settings for request handlers.
+
+    :ivar limits: as ``support_settings``, replaced by a reload: handlers must not keep them.
+    """
 
     access_control: AccessControl
     connections: Connections
@@ -32,7 +35,7 @@ class Services:
     support: Support
     support_history: SupportHistory
     guests: Guests
-    staff: Staff
+    accounts: Accounts
     status_aggregator: StatusAggregator
     metrics: Metrics
     frames: CounsellingEncoders

@@ -1,8 +1,8 @@
-"""Removing what is older than ``[storage] retention_days``, so slowly that nobody notices.
+"""Retention: removing data older than ``[storage] retention_days``, slowly enough to disturb no client.
 
-Strategy: ``steps`` says what comes next, in small transactions, and learns what became of it; who runs
-them decides how. The server does it by its readers and its writer with pauses in between, once at the
-start and then every day; the command ``db prune`` does it right away (``keeping.pruning``).
+Strategy: the generator ``steps`` yields small queries and transactions, and receives their results; its
+caller runs them. The server uses its readers and its writer with pauses in between, once at the start and
+then every day; the command ``db prune`` runs them without pauses (``data_management.pruning``).
 """
 
 import asyncio
@@ -27,12 +27,10 @@ from tornado_chat.storage.writer import Transaction
 
 log = logging.getLogger(__name__)
 
-DAY_MICROSECONDS = 86_400_000_000  # microseconds
+DAY_MICROSECONDS = 86_400_000_000
 RUN_INTERVAL_SECONDS = 86400.0  # seconds between two runs
-RETRY_SECONDS = (
-    600.0  # seconds until a run that the database did not take, or that is another process's, is tried again
-)
-PAUSE_SECONDS = 0.05  # seconds after each transaction: the next ones are everybody else's
+RETRY_SECONDS = 600.0  # seconds until the next try if a run fails, or if another process holds the lease
+PAUSE_SECONDS = 0.05  # seconds after each transaction, in which other transactions may run
 PAGE_THREADS = 100  # conversations that are looked up at once
 MAX_ROWS_PER_TRANSACTION = 200  # messages or notifications in one transaction
 
@@ -53,7 +51,10 @@ Steps = Generator[Read | Write, Any, RowCounts]
 
 
 def steps(keepers: DataKeepers, before: int) -> Steps:
-    """Remove everything from before that time; gives what was removed in the end."""
+    """Remove all data from before a time. The generator returns the counts of removed rows.
+
+    :arg before: in microseconds since 1970.
+    """
     counts: RowCounts = Counter()
     for kind in retention.CONVERSATION_TABLES:
         finished = partial(retention.expired_conversations, kind=kind, before=before, limit=PAGE_THREADS)
@@ -68,10 +69,10 @@ def steps(keepers: DataKeepers, before: int) -> Steps:
     while ids := (yield Read(partial(old, after_id=last))):
         last = ids[-1]
         counts += yield Write(partial(retention.remove_notifications, ids=ids))
-    while of_plugins := (
+    while plugin_counts := (
         yield Write(partial(keepers.remove_old, before=before, limit=MAX_ROWS_PER_TRANSACTION))
     ):
-        counts += of_plugins
+        counts += plugin_counts
     yield Write(retention.delete_emptied_rows)
     return counts
 
@@ -84,8 +85,10 @@ def _remove(tx: Transaction, keepers: DataKeepers, threads: list[Thread]) -> tup
 
 
 class Retention:
-    """:arg days: 0 keeps everything.
-    :arg lease: of several processes with one database only one at a time removes anything.
+    """Runs the retention once a day.
+
+    :arg days: the age in days at which data is removed; 0 keeps all data.
+    :arg lease: lets only one of several processes with the same database remove data at a time.
     """
 
     def __init__(
@@ -110,16 +113,16 @@ class Retention:
             self._task = self._loop.create_task(self._run_periodically())
 
     async def stop(self) -> None:
-        """What is not removed yet is removed after the next start."""
+        """Stop a run. The remaining data is removed after the next start."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
             await self._lease.release()
 
     async def run(self) -> RowCounts:
-        """Remove everything that is too old now.
+        """Remove all data that is too old now. Returns the counts of removed rows.
 
-        :raises Unavailable: the database does not answer; what was removed so far stays removed.
+        :raises Unavailable: the database does not answer; the rows removed so far stay removed.
         """
         self._keepers.failed.clear()
         work = steps(self._keepers, self._clock() - self._days * DAY_MICROSECONDS)
@@ -146,10 +149,10 @@ class Retention:
                 counts = await self.run()
                 await self._lease.release()
             except ChatError as error:
-                log.warning("what is older than %d days has to wait: %s", self._days, error)
+                log.warning("data older than %d days is removed later: %s", self._days, error)
                 pause = RETRY_SECONDS
-            except Exception:  # tomorrow is another day; people were promised that it goes
-                log.exception("what is older than %d days could not be removed", self._days)
+            except Exception:  # a bug or a plugin's error: the removal is promised, so it is tried every day
+                log.exception("data older than %d days could not be removed", self._days)
             else:
                 took = round(time.monotonic() - began, 1)
                 log.info("retention", extra=fields(days=self._days, seconds=took, **counts))

@@ -1,4 +1,4 @@
-"""A line client for a terminal or a pipe: what is typed is sent, what is said is shown.
+"""A line client for a terminal or a pipe: it sends each line of the input and shows received messages.
 
 ::
 
@@ -6,9 +6,9 @@
     08:26:45 ← hi
     08:26:51 → hello ✓
 
-A line of one's own is shown when it is stored; one that the server does not take is shown with
-the reason. The end of the input, or ``/quit``, leaves once everything typed before is stored, so
-``echo hello | …`` does what it says.
+A sent line is shown when it is stored; a refused line is shown with the server's reason. At the end of the
+input, or after ``/quit``, the client waits until all earlier lines are stored before it leaves, so
+``echo hello | …`` works.
 """
 
 import asyncio
@@ -20,15 +20,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from tornado_chat.client import (
     ChatClient,
-    Closed,
+    ConnectionClosed,
     NotifyClient,
     ObserveClient,
     Options,
     UserClient,
     WaiterClient,
 )
-from tornado_chat.terminal.screen import Screen, printable
-from tornado_chat.terminal.talks import (
+from tornado_chat.terminal.dialects import (
     ChatTerminal,
     DialectTerminal,
     NotifyTerminal,
@@ -36,31 +35,32 @@ from tornado_chat.terminal.talks import (
     UserTerminal,
     WaiterTerminal,
 )
+from tornado_chat.terminal.screen import Screen, printable
 
 Dialect = Literal["counselling", "support-user", "support-waiter", "observe", "notify"]
 
 CLOSE_TEXTS = {
-    403: "The server does not accept connections from here.",
+    403: "The server does not accept connections from this address.",
     404: "There is no chat server at this address.",
     1002: "This server does not speak the expected protocol.",
-    1009: "The message was too big.",
+    1009: "The message was too long.",
     1015: "The server's certificate is not valid.",
     4400: "The server did not understand the request.",
     4401: "The token was not accepted.",
-    4403: "This token does not open this conversation.",
-    4404: "There is no such conversation.",
-    4409: "This conversation is over, or was opened elsewhere.",
-    4429: "Too many messages or connections: the server asks to slow down.",
+    4403: "The token gives no access to this conversation.",
+    4404: "The conversation does not exist.",
+    4409: "The conversation has ended, or was opened elsewhere.",
+    4429: "There were too many messages or connections. Try again later.",
 }
 
 
 def run_terminal(url: str, token: str, dialect: Dialect, name: str) -> int:
-    """Talk on the terminal until one side leaves, and return the exit code.
+    """Run the client on stdin and stdout until one side leaves, and return the exit code.
 
     :arg url: the endpoint without the token: ``ws://host/v1/ws/user/connect``,
         ``ws://host/chat?sessionId=2&type=0``, ``ws://host/observe?sessionId=2``, ``ws://host/notify``.
-    :arg name: who this is, for the greeting.
-    :return: 0, or 1 if the server refused, which a sentence on stderr then explains.
+    :arg name: the name of the person, for the first line.
+    :return: 0; or 1 if the server refused the client, with the reason on stderr.
     """
     with suppress(KeyboardInterrupt):
         return asyncio.run(terminal(url, token, dialect, name))
@@ -77,46 +77,50 @@ async def terminal(
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
-    """:func:`run_terminal` as a coroutine, for any file descriptor to read from and files to write to."""
+    """Run the client as :func:`run_terminal` does, on any file descriptor of the input and output files."""
     screen = Screen(stdout or sys.stdout, echoes=os.isatty(stdin))
     try:
-        talk = _talk(url, token, dialect, screen)
+        dialect_terminal = _make_dialect_terminal(url, token, dialect, screen)
     except ValueError as error:
         return _fail(f"{error}.", stderr)
-    screen.say("·", f"{name}: {talk.hint}", dim=True)
+    screen.show_line("·", f"{name}: {dialect_terminal.hint}", dim=True)
     try:
-        await _converse(talk, stdin)
-    except Closed as closed:
+        await _converse(dialect_terminal, stdin)
+    except ConnectionClosed as closed:
         if closed.code != 1000:
             return _fail(close_text(closed), stderr)
     return 0
 
 
-def close_text(closed: Closed) -> str:
-    """A sentence for people about why the connection is over."""
+def close_text(closed: ConnectionClosed) -> str:
+    """Return a sentence for people with the reason of the close."""
     sentence = CLOSE_TEXTS.get(closed.code, f"The server closed the connection ({closed.code}).")
     return f"{sentence} ({printable(closed.reason)})" if closed.reason else sentence
 
 
-async def _converse(talk: DialectTerminal[Any], stdin: int) -> None:
-    async with talk.client:
-        listening = asyncio.create_task(talk.show_received())
-        obeying = asyncio.create_task(talk.run_input(stdin))
+async def _converse(terminal: DialectTerminal[Any], stdin: int) -> None:
+    """Show received frames and run the input, until either ends."""
+    async with terminal.client:
+        output_task = asyncio.create_task(terminal.show_received())
+        input_task = asyncio.create_task(terminal.run_input(stdin))
         try:
-            await asyncio.wait([listening, obeying], return_when=asyncio.FIRST_COMPLETED)
-            if not listening.done():
-                obeying.result()
-                await talk.leave()
-                await talk.client.close(talk.close_code)
-            await listening
+            await asyncio.wait([output_task, input_task], return_when=asyncio.FIRST_COMPLETED)
+            if not output_task.done():
+                input_task.result()
+                await terminal.leave()
+                await terminal.client.close(terminal.close_code)
+            await output_task
         finally:
-            listening.cancel()
-            obeying.cancel()
-            await asyncio.gather(listening, obeying, return_exceptions=True)
+            output_task.cancel()
+            input_task.cancel()
+            await asyncio.gather(output_task, input_task, return_exceptions=True)
 
 
-def _talk(url: str, token: str, dialect: Dialect, screen: Screen) -> DialectTerminal[Any]:
-    """The dialect's client and talk for an endpoint's address. Raises ValueError if it is not one."""
+def _make_dialect_terminal(url: str, token: str, dialect: Dialect, screen: Screen) -> DialectTerminal[Any]:
+    """Make the client and the terminal of a dialect.
+
+    :raises ValueError: ``url`` is not an endpoint of the dialect.
+    """
     options = Options(on_change=screen.on_change)
     match dialect:
         case "support-user":
@@ -130,13 +134,13 @@ def _talk(url: str, token: str, dialect: Dialect, screen: Screen) -> DialectTerm
     query = parse_qs(urlsplit(url).query)
     session_id = query.get("sessionId", [""])[0]
     if not session_id:
-        raise ValueError(f"The address {url} has no sessionId")
+        raise ValueError(f"The URL {url} has no sessionId")
     if dialect == "observe":
         observe = ObserveClient(_base(url, "/observe"), token, session_id, options=options)
         return ObserveTerminal(observe, screen)
     type = query.get("type", ["0"])[0]
     if type not in ("0", "1"):
-        raise ValueError(f"The type in the address {url} is neither 0 nor 1")
+        raise ValueError(f"The type in the URL {url} is neither 0 nor 1")
     return ChatTerminal(
         ChatClient(_base(url, "/chat"), token, session_id, int(type), options=options), screen
     )
@@ -145,7 +149,7 @@ def _talk(url: str, token: str, dialect: Dialect, screen: Screen) -> DialectTerm
 def _base(url: str, path: str) -> str:
     parts = urlsplit(url)
     if not parts.path.endswith(path):
-        raise ValueError(f"The address {url} does not end with {path}")
+        raise ValueError(f"The URL {url} does not end with {path}")
     return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(path)}"
 
 

@@ -1,8 +1,8 @@
-"""The two ends of a terminal: lines come in from a file descriptor, and go out to a text file.
+"""Input and output of the terminal client: reads lines from a file descriptor, writes to a text file.
 
-Strategy: the loop reads the bare file descriptor. A thread that blocks in ``sys.stdin`` could
-not be stopped, and a non-blocking ``sys.stdin`` would make ``sys.stdout`` non-blocking too, as
-the two are often one terminal.
+Strategy: the event loop reads the file descriptor directly. A thread that blocks in ``sys.stdin`` could not
+be stopped, and a non-blocking ``sys.stdin`` would make ``sys.stdout`` non-blocking, too, as both are often
+the same terminal.
 """
 
 import asyncio
@@ -13,58 +13,65 @@ import unicodedata
 from collections.abc import AsyncGenerator
 from typing import TextIO
 
-from tornado_chat.client import Closed
+from tornado_chat.client import ConnectionClosed
 
 DIM, RED, RESET = "\x1b[2m", "\x1b[31m", "\x1b[0m"
 INDENT = " " * len("08:26:45 · ")
 
 
 class Screen:
-    """Where lines appear: a time, a mark, a text.
+    """Writes lines with a time, a mark and a text.
 
-    :arg echoes: whether what is typed appears by itself, because input and output are one terminal.
+    :arg out: the output file; colours and erasing are used only if it is a terminal.
+    :arg echoes: whether the terminal echoes the input, because input and output are the same terminal.
     """
 
     def __init__(self, out: TextIO, echoes: bool) -> None:
         self._out = out
-        self._smart = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._colour = self._smart and not os.environ.get("NO_COLOR")
-        self._echoes = self._smart and echoes
-        self._lost = False
-        self._was_there = False
+        has_escapes = out.isatty() and os.environ.get("TERM") != "dumb"
+        self._has_colours = has_escapes and not os.environ.get("NO_COLOR")
+        self._echoes = has_escapes and echoes
+        self._is_lost = False
+        self._was_connected = False
 
-    def say(
+    def show_line(
         self, mark: str, text: str, time: str | None = None, *, dim: bool = False, red: bool = False
     ) -> None:
-        """Show a line. ``time`` is the server's (ISO 8601), now if there is none."""
+        """Write a line.
+
+        :arg time: the server's time (ISO 8601); None: the present time.
+        """
         clock = time[11:19] if time is not None and len(time) >= 19 else _now()
         text = printable(text).replace("\n", "\n" + INDENT)
-        if self._colour and red:
+        if self._has_colours and red:
             text = f"{RED}{text}{RESET}"
         line = f"{clock} {mark} {text}"
-        if self._colour:
+        if self._has_colours:
             line = f"{DIM}{line}{RESET}" if dim else f"{DIM}{clock}{RESET}{line[len(clock) :]}"
         self._write(line + "\n")
 
-    def erase_echo(self, typed: str) -> None:
-        """Remove the line that the terminal echoed: it is shown again, with its time, when it is stored."""
-        width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in typed)
+    def erase_echo(self, line: str) -> None:
+        """Erase the echo of an input line: the line is shown again, with its time, when it is stored."""
+        width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
         if self._echoes and width < os.get_terminal_size(self._out.fileno()).columns:
             self._write("\x1b[1A\x1b[2K")
 
-    def on_change(self, lost: Closed | None) -> None:
-        """Tell, once each time, that the connection is lost and that it is back."""
-        if lost is not None and not self._lost:
-            what = (
-                "connection lost, trying again"
-                if self._was_there
+    def on_change(self, lost: ConnectionClosed | None) -> None:
+        """Show, once each, that the connection is lost and that the client is connected again.
+
+        :arg lost: the reason of the loss; None: the client is connected.
+        """
+        if lost is not None and not self._is_lost:
+            text = (
+                "connection lost, reconnecting"
+                if self._was_connected
                 else "no answer from the server, trying again"
             )
-            self.say("…", what, dim=True)
-        elif lost is None and self._lost:
-            self.say("…", "back", dim=True)
-        self._lost = lost is not None
-        self._was_there = self._was_there or lost is None
+            self.show_line("…", text, dim=True)
+        elif lost is None and self._is_lost:
+            self.show_line("…", "connected again", dim=True)
+        self._is_lost = lost is not None
+        self._was_connected = self._was_connected or lost is None
 
     def _write(self, text: str) -> None:
         encoding = self._out.encoding or "utf-8"
@@ -73,7 +80,7 @@ class Screen:
 
 
 async def read_lines(fd: int) -> AsyncGenerator[str, None]:
-    """The lines of a terminal, a pipe or a file, without blocking the loop."""
+    """Yield the lines of a terminal, a pipe or a file, without blocking the event loop."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest = ""
     while chunk := await _read(fd):
@@ -91,7 +98,7 @@ async def _read(fd: int) -> bytes:
     try:
         loop.add_reader(fd, readable.set)
     except PermissionError:
-        pass  # a regular file: it cannot be waited for, and need not be
+        pass  # a regular file: the event loop cannot watch it, and reading does not block
     else:
         try:
             await readable.wait()
@@ -100,11 +107,11 @@ async def _read(fd: int) -> bytes:
     try:
         return os.read(fd, 65536)
     except OSError:
-        return b""  # the terminal is gone
+        return b""  # the terminal was closed
 
 
 def printable(text: str) -> str:
-    """``text`` without control characters: what others write must not command this terminal."""
+    """Replace control characters except newlines, so that received texts cannot control the terminal."""
     return "".join(
         c if c == "\n" or unicodedata.category(c) != "Cc" else "\N{REPLACEMENT CHARACTER}" for c in text
     )

@@ -1,1 +1,1 @@
-"""HTTP and WebSocket handlers, the pages, and the descriptions of the API."""
+"""HTTP and WebSocket handlers, the web pages, and the API documents."""

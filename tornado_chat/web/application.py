@@ -1,4 +1,4 @@
-"""The Tornado application: every address that the server answers, and what they have in common."""
+"""The Tornado application: all routes of the server, and the arguments and settings of their handlers."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from tornado_chat.web.api import notifications, ops, sessions, staff, status
 from tornado_chat.web.api import support as support_api
 from tornado_chat.web.api.base import NotFoundHandler
 from tornado_chat.web.api.operations import Routes
-from tornado_chat.web.api_docs import handlers as described
-from tornado_chat.web.api_docs import pages as described_pages
+from tornado_chat.web.api_docs import handlers as api_docs
+from tornado_chat.web.api_docs import pages as docs_pages
 from tornado_chat.web.api_docs.handlers import ApiDocuments
 from tornado_chat.web.api_docs.pages import DocsPages
 from tornado_chat.web.http.origins import AllowedOrigins
@@ -28,8 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class ChatApplication(Application):
-    """:arg more_pages: routes like those of ``pages``.
-    :arg plugin_routes: routes as Tornado takes them. Where an address is ours too, ours comes first.
+    """The application of one server.
+
+    :arg more_pages: routes in the form of ``pages.ROUTES``.
+    :arg plugin_routes: Tornado routes of plugins. The server's own routes take precedence.
     """
 
     def __init__(
@@ -42,61 +44,72 @@ class ChatApplication(Application):
     ) -> None:
         self._origins = AllowedOrigins(config.web.origins)
         self._ops_networks = Networks(config.web.ops_networks)
-        everybody = {"services": services, "origins": self._origins}
-        networks = {"networks": self._ops_networks}
-        operator = {**networks, "readiness": readiness, "siblings": services.status_aggregator}
-        of_status = _with_handler_args(networks, status.ROUTES)
-        api = [*sessions.ROUTES, *notifications.ROUTES, *support_api.ROUTES, *staff.ROUTES, *of_status]
-        self._api_documents = ApiDocuments([*api, *described.ROUTES, *ops.ROUTES], config.auth)
+        common_args = {"services": services, "origins": self._origins}
+        network_args = {"networks": self._ops_networks}
+        ops_args = {
+            **network_args,
+            "readiness": readiness,
+            "status_aggregator": services.status_aggregator,
+        }
+        status_routes = _with_handler_args(network_args, status.ROUTES)
+        api_routes = [
+            *sessions.ROUTES,
+            *notifications.ROUTES,
+            *support_api.ROUTES,
+            *staff.ROUTES,
+            *status_routes,
+        ]
+        self._api_documents = ApiDocuments([*api_routes, *api_docs.ROUTES, *ops.ROUTES], config.auth)
         routes = [
-            *_with_handler_args(everybody, counselling.ROUTES),
-            *_with_handler_args(everybody, support.ROUTES),
-            *_with_handler_args(everybody, api),
-            *_with_handler_args({**everybody, "descriptions": self._api_documents}, described.ROUTES),
-            *_with_handler_args(operator, ops.ROUTES),
+            *_with_handler_args(common_args, counselling.ROUTES),
+            *_with_handler_args(common_args, support.ROUTES),
+            *_with_handler_args(common_args, api_routes),
+            *_with_handler_args({**common_args, "descriptions": self._api_documents}, api_docs.ROUTES),
+            *_with_handler_args(ops_args, ops.ROUTES),
         ]
         self._site: Site | None = None
         self._docs: DocsPages | None = None
         if config.web.pages:
-            self._site = site = Site(config.auth, self._origins, services.staff.is_available)
+            self._site = site = Site(config.auth, self._origins, services.accounts.is_available)
             self._docs = DocsPages(site, self._api_documents)
             routes += _with_handler_args({"site": site}, [*pages.ROUTES, *more_pages])
-            routes += _with_handler_args({"site": site, **everybody}, widget.ROUTES)
-            routes += _with_handler_args({"docs": self._docs}, described_pages.ROUTES)
+            routes += _with_handler_args({"site": site, **common_args}, widget.ROUTES)
+            routes += _with_handler_args({"docs": self._docs}, docs_pages.ROUTES)
         super().__init__(
             [*routes, *plugin_routes],
             default_handler_class=NotFoundHandler,
-            default_handler_args=everybody,
+            default_handler_args=common_args,
             log_function=_log_request,
-            **_for_sockets(config),
+            **_socket_settings(config),
         )
 
     def reconfigure(self, config: Config) -> None:
-        """Go by another configuration from now on; sockets that are open stay so."""
+        """Apply another configuration to new requests and sockets; open sockets are not changed."""
         self._origins.reconfigure(config.web.origins)
         self._ops_networks.reconfigure(config.web.ops_networks)
         self._api_documents.reconfigure(config.auth)
         if self._site is not None and self._docs is not None:
             self._site.reconfigure(config.auth)
             self._docs.reconfigure()
-        self.settings.update(_for_sockets(config))
+        self.settings.update(_socket_settings(config))
 
 
-def _with_handler_args(what: Mapping[str, Any], routes: Routes) -> list[tuple[Any, ...]]:
-    """``routes``, whose handlers are made with ``what`` beside what each route has itself."""
-    return [(path, handler, {**what, **(own[0] if own else {})}) for path, handler, *own in routes]
+def _with_handler_args(args: Mapping[str, Any], routes: Routes) -> list[tuple[Any, ...]]:
+    """Return ``routes`` with ``args`` added to the arguments of their handlers; the route's own win."""
+    return [(path, handler, {**args, **(own[0] if own else {})}) for path, handler, *own in routes]
 
 
-def _for_sockets(config: Config) -> dict[str, Any]:
-    """The settings of new WebSockets."""
+def _socket_settings(config: Config) -> dict[str, Any]:
+    """Return the Tornado settings of new WebSockets."""
     return {
-        # A frame up to this is read, and answered by a close frame if it is too large; beyond, Tornado hangs up.
+        # Messages up to this size are read, and those above ``frame_bytes`` are answered by a dialect's close
+        # frame. Larger messages are a protocol violation: the transport closes the connection with 1009.
         "websocket_max_message_size": max(4 * config.limits.frame_bytes, 1024 * 1024),
     }
 
 
 def _log_request(handler: RequestHandler) -> None:
-    """One line per request, without the query: it may hold a token."""
+    """Log one line per request, without the query, which may contain a token."""
     request = handler.request
     log.debug(
         "request",

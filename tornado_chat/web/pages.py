@@ -1,11 +1,13 @@
-"""The web pages: ``/room``, ``/supervise``, ``/signin``, and what they are made of under ``/static/``.
+"""The web pages (``/room``, ``/supervise``, ``/signin``, ``/console``, ``/admin``) and their static files.
 
-The files lie in ``static`` as they are served, except that in a page ``{{static}}`` becomes the address of
-that folder and ``{{metas}}`` what its scripts have to know, as ``<meta>`` elements (``Site.meta_tags``). They are
-read once, when the server starts: there are few of them, and nothing of a request names a file of
-the disk. A page refers to ``/static/HASH/…``, where ``HASH`` stands for the contents of all files;
-modules import each other by relative paths, so everything below such an address may be cached for
-good, and a new version of the server has new addresses.
+The files in ``static`` are served unchanged, except that in a page ``{{static}}`` becomes the URL path of
+that folder and ``{{metas}}`` the ``<meta>`` elements with the data for the page's scripts
+(``Site.meta_tags``). The files are read once, when the server starts: they are few, and so no request ever
+names a file on the disk.
+
+A page refers to ``/static/HASH/…``, where ``HASH`` is a digest of the contents of all files. Modules import
+each other by relative paths, so browsers may cache every file under such a path without limit, and a new
+version of the server has new paths.
 """
 
 import gzip
@@ -31,15 +33,15 @@ CONTENT_TYPES: Mapping[str, str] = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-"""What there is. Not left to the machine's tables, which may call modules something else."""
+"""The content type by suffix. Not from the machine's tables, which may have another type for modules."""
 
 CACHE_IMMUTABLE = "public, max-age=31536000, immutable"
-CACHE_REVALIDATE = "no-cache"  # the browser keeps it, and asks each time whether it is still the same
+CACHE_REVALIDATE = "no-cache"  # the browser caches the file, and revalidates it for each use
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")  # policies know no IPv6 addresses
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?")  # content security policies have no IPv6 addresses
 _PATH = re.compile(r"/[a-z/-]*")
-_BLANK = re.compile(r"\{\{(\w+)\}\}")
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
 class Assets:
@@ -53,29 +55,38 @@ class Assets:
             digest.update(f"{path}\0{len(self.files[path])}\0".encode() + self.files[path])
         self.version = digest.hexdigest()[:16]
         self.address = f"/static/{self.version}"
-        self._made: dict[tuple[str, ...], str] = {}
-        self._zipped: dict[bytes, bytes] = {}
+        self._cached: dict[tuple[str, ...], str] = {}
+        self._gzipped: dict[bytes, bytes] = {}
 
     def page(self, name: str, metas: str) -> str:
-        """The page ``name``, with its blanks filled in."""
+        """Return the page ``name`` with its placeholders replaced."""
         return self.render(f"{name}/index.html", metas=metas)
 
     def render(self, path: str, **more: str) -> str:
-        """A file with its blanks filled in as they are, ``more`` are those that only it has."""
-        blanks = {"static": self.address, **more}
-        return _BLANK.sub(lambda blank: blanks[blank[1]], self.files[path].decode())
+        """Return a file with its placeholders replaced.
 
-    def once(self, name: tuple[str, ...], make: Callable[[], str]) -> str:
-        """What ``make`` answers, which is asked the first time only. ``name`` says all that it depends on."""
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+        :arg more: the values of the placeholders other than ``static``.
+        """
+        values = {"static": self.address, **more}
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], self.files[path].decode())
 
-    def zipped(self, content: bytes) -> bytes:
-        """``content`` by gzip. It is remembered: only for what is the same for everybody."""
-        if content not in self._zipped:
-            self._zipped[content] = gzip.compress(content, mtime=0)
-        return self._zipped[content]
+    def cached(self, key: tuple[str, ...], make: Callable[[], str]) -> str:
+        """Return the result of ``make``, which is called once per ``key``.
+
+        :arg key: must contain every value that the result depends on.
+        """
+        if key not in self._cached:
+            self._cached[key] = make()
+        return self._cached[key]
+
+    def gzipped(self, content: bytes) -> bytes:
+        """Return ``content`` compressed by gzip.
+
+        The result is cached without limit: only for contents that are the same for all clients.
+        """
+        if content not in self._gzipped:
+            self._gzipped[content] = gzip.compress(content, mtime=0)
+        return self._gzipped[content]
 
     def _read(self, folder: Traversable, prefix: str) -> None:
         for entry in folder.iterdir():
@@ -86,22 +97,22 @@ class Assets:
 
 
 class Site:
-    """What all pages have in common.
+    """The files and settings that all pages share.
 
-    :arg origins: those that are named may have pages in frames, and hand them tokens.
-    :arg accounts: whether anybody can sign in at the server itself.
+    :arg origins: pages of the listed origins may embed the server's pages, and pass tokens to them.
+    :arg has_accounts: returns True if the server has accounts to sign in with.
     """
 
     def __init__(
-        self, auth: config.Auth, origins: AllowedOrigins, accounts: Callable[[], Awaitable[bool]]
+        self, auth: config.Auth, origins: AllowedOrigins, has_accounts: Callable[[], Awaitable[bool]]
     ) -> None:
         self.assets = Assets()
         self._origins = origins
-        self._accounts = accounts
+        self._has_accounts = has_accounts
         self.reconfigure(auth)
 
     def reconfigure(self, auth: config.Auth) -> None:
-        """Other names of claims, from the next page on."""
+        """Apply other names of claims to the pages that are served from now on."""
         self._claims = {
             "id-claim": auth.id_claim,
             "role-claim": auth.role_claim,
@@ -110,19 +121,19 @@ class Site:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Those whose pages may frame ours and hand tokens over."""
-        # What else the configuration takes for an origin (of an app) cannot be in a policy.
+        """The origins whose pages may embed the server's pages and pass tokens to them."""
+        # The configuration also accepts origins of apps; these are invalid in a content security policy.
         return tuple(each for each in self._origins.listed if _ORIGIN.fullmatch(each))
 
     async def meta_tags(self, origins: tuple[str, ...] | None = None) -> str:
-        """What the scripts of pages have to know: ``<meta>`` elements.
+        """Return the ``<meta>`` elements with the data for the scripts of a page.
 
-        Names of claims, the allowed origins and the paths of the pages, both separated by spaces, and
-        whether there are accounts, ``on`` or ``off``.
+        They contain the names of the claims, the allowed origins and the paths of the pages (both separated
+        by spaces), and ``accounts``: ``on`` if the server has accounts, else ``off``.
 
-        :arg origins: others than those of all pages.
+        :arg origins: replaces ``Site.origins``.
         """
-        known = {
+        contents = {
             **self._claims,
             "origins": " ".join(self.origins if origins is None else origins),
             "pages": " ".join(
@@ -130,15 +141,15 @@ class Site:
                 for path, handler, _ in ROUTES
                 if issubclass(handler, PageHandler) and _PATH.fullmatch(path)
             ),
-            "accounts": "on" if await self._accounts() else "off",
+            "accounts": "on" if await self._has_accounts() else "off",
         }
         return "\n    ".join(
-            f'<meta name="{name}" content="{escape(content)}">' for name, content in known.items()
+            f'<meta name="{name}" content="{escape(content)}">' for name, content in contents.items()
         )
 
 
 class PageBase(PlainHandler):
-    """The headers that keep a page to itself."""
+    """Base class of pages and static files, with the headers that isolate a page from other sites."""
 
     def initialize(self, site: Site) -> None:
         self.site = site
@@ -147,29 +158,29 @@ class PageBase(PlainHandler):
     def set_default_headers(self) -> None:
         self.set_header("Content-Security-Policy", self._content_security_policy("'none'"))
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("X-Frame-Options", "DENY")  # frame-ancestors, for browsers that are older
+        self.set_header("X-Frame-Options", "DENY")  # for browsers without frame-ancestors
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
 
     def allow_frames(self, origins: tuple[str, ...]) -> None:
-        """Let pages of these origins have this one in a frame, and those of its own."""
+        """Allow pages of these origins, and of the server's own origin, to embed this page in a frame."""
         self.set_header(
             "Content-Security-Policy", self._content_security_policy(" ".join(["'self'", *origins]))
         )
-        self.clear_header("X-Frame-Options")  # it knows no list
+        self.clear_header("X-Frame-Options")  # this header cannot list origins
 
-    def finish_zipped(self, content: str | bytes) -> None:
-        """Finish with something that is the same for everybody."""
+    def finish_gzipped(self, content: str | bytes) -> None:
+        """Send ``content``, compressed if the client accepts gzip; it must be the same for all clients."""
         body = content.encode() if isinstance(content, str) else content
         self.set_header("Vary", "Accept-Encoding")
         if "gzip" in self.request.headers.get("Accept-Encoding", ""):
             self.set_header("Content-Encoding", "gzip")
-            body = self.assets.zipped(body)
+            body = self.assets.gzipped(body)
         self.finish(body)  # Tornado adds the ETag, and answers 304
 
     def _content_security_policy(self, ancestors: str) -> str:
-        # Not every browser counts WebSockets among 'self'. The host is the client's word; it goes
-        # into the header only if it looks like one.
+        # In some browsers 'self' does not include WebSockets. The client sends the host, so it is written
+        # into the header only if it has the form of a host.
         host = self.request.host if _HOST.fullmatch(self.request.host) else ""
         sockets = f" ws://{host} wss://{host}" if host else ""
         return (
@@ -180,10 +191,10 @@ class PageBase(PlainHandler):
 
 
 class PageHandler(PageBase):
-    """A page. It holds nothing of anybody: who is there, and for what, is found out by its scripts.
+    """Serves a page. It contains no personal data: its scripts load the data of the signed-in person.
 
-    :arg page: its folder in ``static``.
-    :arg framed: whether it may be in a frame, of the origins of ``[web] origins``.
+    :arg page: the folder of the page in ``static``.
+    :arg framed: whether pages of the origins in ``[web] origins`` may embed the page in a frame.
     """
 
     def initialize(self, site: Site, page: str = "room", framed: bool = True) -> None:
@@ -196,27 +207,27 @@ class PageHandler(PageBase):
             self.allow_frames(self.site.origins)
         self.set_header("Content-Type", CONTENT_TYPES[".html"])
         self.set_header("Cache-Control", CACHE_REVALIDATE)
-        self.finish_zipped(self.assets.page(self.page, await self.site.meta_tags()))
+        self.finish_gzipped(self.assets.page(self.page, await self.site.meta_tags()))
 
     head = get
 
 
 class StaticHandler(PageBase):
-    """What pages are made of."""
+    """Serves the static files of the pages."""
 
     def get(self, *path: str) -> None:
         version, _, rest = path[0].partition("/")
-        current = version == self.assets.version
-        # The address of another version: a page that was loaded just before a restart. What there is
-        # now serves it better than nothing, but must not be kept under that address.
-        hashed = current or re.fullmatch(r"[0-9a-f]{16}", version) is not None
-        name = rest if hashed else path[0]
+        is_current = version == self.assets.version
+        # A page that was loaded just before a restart requests paths of the previous version. It gets the
+        # present files, as these are better than none, but must not cache them under that path.
+        has_version = is_current or re.fullmatch(r"[0-9a-f]{16}", version) is not None
+        name = rest if has_version else path[0]
         content = self.assets.files.get(name)
         if content is None or name.endswith(".html"):
             raise HTTPError(HTTPStatus.NOT_FOUND)
         self.set_header("Content-Type", CONTENT_TYPES[_suffix(name)])
-        self.set_header("Cache-Control", CACHE_IMMUTABLE if current else CACHE_REVALIDATE)
-        self.finish_zipped(content)
+        self.set_header("Cache-Control", CACHE_IMMUTABLE if is_current else CACHE_REVALIDATE)
+        self.finish_gzipped(content)
 
     head = get
 

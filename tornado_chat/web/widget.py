@@ -1,7 +1,7 @@
-"""The support chat for pages of others: ``/widget.js``, which they load, and ``/widget``, which it frames.
+"""The support chat for pages of other sites: the script ``/widget.js``, and its frame ``/widget``.
 
-``[web] origins`` says whose pages these may be. Browsers enforce it by ``frame-ancestors``; that the
-script knows it too only spares visitors a button that opens nothing.
+``[web] origins`` lists the origins of these pages. Browsers enforce the list by ``frame-ancestors``. The
+script contains the list, too, so that it shows no button on a page where the frame cannot open.
 """
 
 import re
@@ -10,23 +10,23 @@ from tornado_chat.services.container import Services
 from tornado_chat.web.http.origins import AllowedOrigins
 from tornado_chat.web.pages import CACHE_REVALIDATE, CONTENT_TYPES, Assets, PageBase, PageHandler, Route, Site
 
-# What else the configuration takes for an origin cannot be in a policy, or ends it.
-_SOURCE = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
+# The configuration accepts further forms of origins; these are invalid in a policy, or would end it.
+_POLICY_SOURCE = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
 
-_SPACED = re.compile(r" ?([{};:,]) ")
+_CSS_SPACES = re.compile(r" ?([{};:,]) ")
 _COMMENT = re.compile(r"/\*.*?\*/|(^|(?<=\s))// [^\n]*", re.DOTALL | re.MULTILINE)
 
 
 class WidgetBase(PageBase):
-    """What is loaded by pages of other origins."""
+    """Base class of the resources that pages of other origins load."""
 
-    def initialize(  # type: ignore[override]  # Tornado calls it with what the route has
+    def initialize(  # type: ignore[override]  # Tornado calls it with the arguments of the route
         self, site: Site, services: Services, origins: AllowedOrigins
     ) -> None:
         super().initialize(site)
         self.guests = services.guests
         self.embedding_origins = (
-            ("*",) if origins.allows_any else tuple(filter(_SOURCE.fullmatch, origins.listed))
+            ("*",) if origins.allows_any else tuple(filter(_POLICY_SOURCE.fullmatch, origins.listed))
         )
 
     def set_default_headers(self) -> None:
@@ -35,44 +35,46 @@ class WidgetBase(PageBase):
 
 
 class ScriptHandler(WidgetBase):
-    """``/widget.js``. Its address is in the pages of others, so it stays the same for ever."""
+    """Serves ``/widget.js``. Pages of other sites contain this URL, so it must never change."""
 
     def get(self) -> None:
         self.set_header("Content-Type", CONTENT_TYPES[".js"])
         self.set_header("Cache-Control", CACHE_REVALIDATE)
         guests = "on" if self.guests.is_enabled else "off"
         hosts = " ".join(self.embedding_origins)
-        self.finish_zipped(
-            self.assets.once(("widget.js", guests, hosts), lambda: _loader_script(self.assets, guests, hosts))
+        self.finish_gzipped(
+            self.assets.cached(
+                ("widget.js", guests, hosts), lambda: _loader_script(self.assets, guests, hosts)
+            )
         )
 
     head = get
 
 
 class FrameHandler(WidgetBase):
-    """``/widget``. Like all pages it holds nothing of anybody."""
+    """Serves ``/widget``. Like all pages, it contains no personal data."""
 
     async def get(self) -> None:
         self.allow_frames(self.embedding_origins)
-        # Pages that are isolated (to have exact timers and shared memory) take only frames that are, too.
+        # Cross-origin isolated pages (with exact timers and shared memory) load only isolated frames.
         self.set_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.set_header("Content-Type", CONTENT_TYPES[".html"])
         self.set_header("Cache-Control", CACHE_REVALIDATE)
-        self.finish_zipped(self.assets.page("widget", await self.site.meta_tags(self.embedding_origins)))
+        self.finish_gzipped(self.assets.page("widget", await self.site.meta_tags(self.embedding_origins)))
 
     head = get
 
 
 def _loader_script(assets: Assets, guests: str, hosts: str) -> str:
-    """The launcher with its style, and the loader, in a function that keeps their names from the page."""
-    style = _SPACED.sub(r"\1", _minify(assets.render("widget/launcher.css"), " "))
+    """Return launcher (with its style) and loader, in a function that hides their names from the page."""
+    style = _CSS_SPACES.sub(r"\1", _minify(assets.render("widget/launcher.css"), " "))
     launcher = assets.render("widget/launcher.js", style=style)
     loader = assets.render("widget/loader.js", guests=guests, origins=hosts)
     return "(() => {\n" + _minify(launcher + loader, "\n") + "\n})();\n"
 
 
 def _minify(text: str, separator: str) -> str:
-    """A source without what is for its readers only: every visitor of a host loads the rest.
+    """Return a source without comments, indentation and empty lines: every visitor of a host loads it.
 
     No string in these files looks like a comment.
     """
@@ -81,7 +83,7 @@ def _minify(text: str, separator: str) -> str:
 
 
 class DemoHandler(PageHandler):
-    """A page of a made-up host, with the widget in it."""
+    """Serves the page of an example host that embeds the widget."""
 
     def _content_security_policy(self, ancestors: str) -> str:
         return f"{super()._content_security_policy(ancestors)}; frame-src 'self'"
@@ -93,4 +95,4 @@ ROUTES: list[Route] = [
 ]
 
 DEMO_ROUTES: list[Route] = [(r"/demo", DemoHandler, {"page": "demo", "framed": False})]
-"""Pages of the demo only."""
+"""The routes that only the demo server has."""

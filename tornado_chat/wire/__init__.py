@@ -1,1 +1,1 @@
-"""Sans-IO protocol code: WebSocket frames and the two dialects."""
+"""Sans-IO protocol code: the WebSocket framing and the two dialects (counselling and support)."""

@@ -1,7 +1,8 @@
 """The counselling dialect: ``/chat``, ``/notify``, ``/observe`` (seed: WebSocket 设计).
 
-Sans-IO: text in, commands out; events in, frames out. A client that asked for no feature gets
-exactly the keys of the seed, and ``system`` (see ``legacy_system_key``).
+Sans-IO: ``parse_chat`` and ``parse_listener`` turn text into commands, the encoders turn events into
+frames. A client that requested no feature gets exactly the keys of the seed, and ``system`` (see
+``legacy_system_key``).
 """
 
 from collections.abc import Sequence
@@ -42,34 +43,34 @@ NOTIFY_FEATURES = frozenset({"seq", "alive"})
 OBSERVE_FEATURES = frozenset({"seq", "alive", "presence"})
 
 ALERT = "alert"
-"""True in the ``data`` of a notification that must not be overlooked (of ``/notify`` with feature seq)."""
+"""Key in a notification's ``data``: true if the recipient must acknowledge it (``/notify``, feature seq)."""
 
 
 # --- from the client ---
 
 
 class PostMessage(msgspec.Struct, frozen=True):
-    """``{"msg": "hello", "id": "c1"}``: say something. The id is optional."""
+    """``{"msg": "hello", "id": "c1"}``: post a message. The id is optional."""
 
     msg: str
     id: str | None = None
 
 
 class GetHistory(msgspec.Struct, frozen=True):
-    """``{"history": 17}``: the page of messages before seq 17; null for the newest (feature history)."""
+    """``{"history": 17}``: request the page of messages before seq 17; null: the newest (feature history)."""
 
     before: int | None
     limit: int = HISTORY_PAGE
 
 
 class TypingNow(msgspec.Struct, frozen=True):
-    """``{"typing": true}`` (feature typing)."""
+    """``{"typing": true}``: the participant begins or stops typing (feature typing)."""
 
     typing: bool
 
 
 class MarkRead(msgspec.Struct, frozen=True):
-    """``{"read": 17}``: everything up to seq 17 was read (feature read)."""
+    """``{"read": 17}``: the participant has read all messages up to seq 17 (feature read)."""
 
     seq: int
 
@@ -81,9 +82,11 @@ _decoder = msgspec.json.Decoder(ClientFrame)
 
 
 def parse_chat(data: str | bytes, features: frozenset[str]) -> Command:
-    """What a client of ``/chat`` wants.
+    """Parse a frame from a client of ``/chat``.
 
-    :raises Malformed: the frame is none of ours; the text says what is wrong with it.
+    A key of a feature that the client has not requested counts as missing.
+
+    :raises Malformed: the frame is not a valid command; the error states the reason.
     """
     frame = parse(_decoder, data)
     if frame.msg is UNSET:
@@ -103,9 +106,9 @@ _listener_decoder = msgspec.json.Decoder(Alive)
 
 
 def parse_listener(data: str | bytes, features: frozenset[str]) -> None:
-    """What a client of ``/notify`` or ``/observe`` may say: that it wants a sign of life.
+    """Check a frame from a client of ``/notify`` or ``/observe``: only the request ``alive`` is allowed.
 
-    :raises Malformed: it said anything else.
+    :raises Malformed: the frame is anything else, or the client has not requested the feature alive.
     """
     if "alive" not in features:
         raise Malformed("read_only")
@@ -113,7 +116,7 @@ def parse_listener(data: str | bytes, features: frozenset[str]) -> None:
 
 
 def peek_id(data: str | bytes) -> str | None:
-    """The id of a frame that was refused, if it has one, so that the answer can name it."""
+    """Return the id of a refused frame, or None, so that the error frame can name the id."""
     try:
         return msgspec.json.decode(data, type=_Identified).id
     except (ValueError, RecursionError):
@@ -130,33 +133,36 @@ class _Identified(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 ALIVE = _encode(Alive(True))
-"""The answer to a client that wants a sign of life."""
+"""The encoded answer to the request ``alive``."""
 
 
 def _presence(event: PresenceChanged) -> bytes:
-    return _encode(PresenceShown({role.value: there for role, there in event.present.items()}))
+    return _encode(PresenceShown({role.value: is_present for role, is_present in event.present.items()}))
 
 
 def sender_type(message: Message) -> bool:
-    """The seed's ``senderType``: false for the visitor (of a record: the supervisor), true for the consultant."""
+    """Return the seed's ``senderType``: true for the consultant, false for the visitor.
+
+    In a supervision record, false is the supervisor.
+    """
     return message.sender.role is Role.CONSULTANT
 
 
 def message_id(message: Message) -> str:
-    """A message's id for clients that count: the same on every delivery, unique in the server."""
+    """Return the id of a message for the feature seq: the same on every delivery, unique in the server."""
     kind = "s" if message.thread.kind is Kind.SESSION else "r"
     return f"{kind}{message.thread.id}-{message.seq}"
 
 
 def transcript_line(message: Message, times: LocalTimes) -> Line:
-    """The form of a message in pages and transcripts (contract: ``{"seq","msg","senderType","time"}``)."""
-    return Line(message.seq, message.text, sender_type(message), times.text(message.time))
+    """Return a message as pages and transcripts show it (contract: ``{"seq","msg","senderType","time"}``)."""
+    return Line(message.seq, message.text, sender_type(message), times.format(message.time))
 
 
 class ChatEncoder:
-    """The frames of ``/chat`` for one set of features.
+    """Encodes the frames of ``/chat`` for one set of features.
 
-    Sockets with the same features share the encoder, and so each frame is encoded once for them.
+    Sockets with the same features share one encoder, so each frame is encoded once for all of them.
     """
 
     def __init__(
@@ -173,9 +179,9 @@ class ChatEncoder:
         self._legacy = legacy_system_key
 
     def encode(self, event: Event, own: bool) -> bytes | None:
-        """The frame that tells of ``event``, or None if this socket is not told.
+        """Return the frame for ``event``, or None if sockets with these features get none.
 
-        :arg own: whether the person behind the socket did it.
+        :arg own: True if the person of this socket caused the event.
         """
         if isinstance(event, Message):
             if own and not self._echo:
@@ -201,13 +207,16 @@ class ChatEncoder:
         return None
 
     def ack(self, client_id: str | None, stored: AppendResult) -> bytes | None:
-        """The acknowledgement of a stored message with an id, for the feature ``ack``."""
+        """Return the acknowledgement of a stored message, or None without an id or the feature ``ack``."""
         if client_id is None or not self._ack:
             return None
-        return _encode(Ack(client_id, stored.seq, self._times.text(stored.time)))
+        return _encode(Ack(client_id, stored.seq, self._times.format(stored.time)))
 
     def error(self, error: ChatError, now: int, client_id: str | None = None) -> bytes:
-        """``{"isSystem": true, "msg": "错误: …"}``; with the feature ``ack`` it names the refused id."""
+        """Return ``{"isSystem": true, "msg": "错误: …"}``, with the refused id if the feature ``ack`` is on.
+
+        :arg now: microseconds since 1970 UTC.
+        """
         text = system_text(self._language, "error", text=error_text(self._language, error))
         frame = self._frame(True, text, now)
         if self._ack and client_id is not None:
@@ -215,17 +224,20 @@ class ChatEncoder:
         return _encode(frame)
 
     def history(self, messages: Sequence[Message], more: bool) -> bytes:
-        """A page of messages, oldest first; ``next`` is what ``{"history": …}`` takes to go on."""
+        """Return a page of messages, oldest first; ``next`` is the seq for the request of the page before.
+
+        :arg more: whether older messages exist; if not, ``next`` is null.
+        """
         lines = [transcript_line(message, self._times) for message in messages]
         return _encode(History(lines, messages[0].seq if more else None))
 
     def _frame(self, system: bool, msg: str, time: int) -> ChatFrame:
         legacy = system if self._legacy else UNSET
-        return ChatFrame(isSystem=system, system=legacy, msg=msg, time=self._times.text(time))
+        return ChatFrame(isSystem=system, system=legacy, msg=msg, time=self._times.format(time))
 
 
 class ObserveEncoder:
-    """The frames of ``/observe``."""
+    """Encodes the frames of ``/observe`` for one set of features."""
 
     def __init__(self, features: frozenset[str], language: Language, times: LocalTimes) -> None:
         self._seq = "seq" in features
@@ -234,10 +246,13 @@ class ObserveEncoder:
         self._times = times
 
     def encode(self, event: Event, own: bool) -> bytes | None:
-        """What observers hear: what is said, and the end; who is there only if they ask for it."""
+        """Return the frame for a message, the end of the session or (feature presence) a presence change.
+
+        None: observers get no frame for this event.
+        """
         if isinstance(event, Message):
             frame = ObserveFrame(
-                msg=event.text, senderType=sender_type(event), time=self._times.text(event.time)
+                msg=event.text, senderType=sender_type(event), time=self._times.format(event.time)
             )
             if self._seq:
                 frame.id = message_id(event)
@@ -245,26 +260,27 @@ class ObserveEncoder:
             return _encode(frame)
         if isinstance(event, RoomEnded):
             text = system_text(self._language, "session_ended")
-            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.text(event.time)))
+            return _encode(ObserveFrame(msg=text, senderType=None, time=self._times.format(event.time)))
         if isinstance(event, PresenceChanged) and self._presence:
             return _presence(event)
         return None
 
 
 class NotifyEncoder:
-    """The frames of ``/notify``."""
+    """Encodes the frames of ``/notify`` for one set of features."""
 
     def __init__(self, features: frozenset[str], times: LocalTimes) -> None:
         self._seq = "seq" in features
         self._times = times
 
     def encode(self, event: Event, own: bool) -> bytes | None:
+        """Return the frame for a notification; None for every other event."""
         if not isinstance(event, Notification):
             return None
         data = event.data
-        if data and ALERT in data and not self._seq:  # clients of the seed have no such key
+        if data and ALERT in data and not self._seq:  # the seed does not have this key
             data = {key: value for key, value in data.items() if key != ALERT} or None
-        frame = NotifyFrame(type=event.type, msg=event.msg, time=self._times.text(event.time), data=data)
+        frame = NotifyFrame(type=event.type, msg=event.msg, time=self._times.format(event.time), data=data)
         if self._seq:
             frame.id = event.id
             frame.seq = event.seq
@@ -272,7 +288,7 @@ class NotifyEncoder:
 
 
 class CounsellingEncoders:
-    """The encoders of one server, one per kind of socket and set of features."""
+    """All encoders of one server: one per kind of socket and set of features."""
 
     def __init__(self, language: Language, times: LocalTimes, legacy_system_key: bool) -> None:
         self._language = language

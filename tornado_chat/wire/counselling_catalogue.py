@@ -1,4 +1,7 @@
-"""What goes over ``/chat``, ``/notify`` and ``/observe``, in words and examples, for the published description."""
+"""Catalogue of the frames of ``/chat``, ``/notify`` and ``/observe``: descriptions and examples.
+
+The AsyncAPI document is made from it.
+"""
 
 from tornado_chat.wire.counselling_frames import (
     Ack,
@@ -24,7 +27,8 @@ _TIME = "2025-03-20T08:26:45.391706"
 _SYSTEM = {"isSystem": True, "system": True}
 _ERROR = FrameKind(
     "error",
-    "What was sent is refused, in words for people. The tenth malformed frame within a minute closes the socket.",
+    "A frame from the client is refused; `msg` is a text for people. "
+    "The tenth malformed frame within a minute closes the socket.",
     ChatFrame,
     [{**_SYSTEM, "msg": "错误: 此连接只能接收消息", "time": _TIME}],
     keys=("isSystem", "system", "msg", "time"),
@@ -33,43 +37,49 @@ _ERROR = FrameKind(
 _ALIVE_REQUESTS = (
     FrameKind(
         "alive",
-        "Ask whether the server is there, as a browser hears no pings.",
+        "Request an answer, to check the connection: scripts in a browser cannot see WebSocket pings.",
         Alive,
         [{"alive": True}],
         feature="alive",
     ),
 )
 _ANSWER = FrameKind(
-    "alive", "The answer: the connection is alive, and let in.", Alive, [{"alive": True}], feature="alive"
+    "alive",
+    "The answer to `alive`: the connection is open and its token is accepted.",
+    Alive,
+    [{"alive": True}],
+    feature="alive",
 )
 _PRESENCE = FrameKind(
     "presence",
-    "Who is there: on joining and on each change.",
+    "The roles that are connected: on joining and on each change.",
     PresenceShown,
     [{"presence": {"user": True, "consultant": False}}],
     feature="presence",
 )
-_ASK = "A frame `alive` is answered by one."
-_SEQ = "Each message carries an `id` and a `seq` that are the same on every delivery; numbers have no gaps."
+_ALIVE_FEATURE = "The server answers a frame `alive` with a frame `alive`."
+_SEQ_FEATURE = (
+    "Each message carries an `id` and a `seq` that are the same on every delivery; numbers have no gaps."
+)
 
 CHAT = Endpoint(
     name="chat",
     path="/chat",
     summary="A participant in a session, or in a supervision record",
     description=(
-        "`type=0`: the visitor and the consultant of a session. `type=1`: the consultant and the supervisor "
-        "of a record.\n\n"
-        "A session is `ready`, becomes `active` when both are present for the first time, and ends as "
-        "`completed` or `cancelled`. Whoever drops out of an active session has `[counselling] rejoin_grace` "
-        "to come back, and gets what was said meanwhile, in order, in the same frames; after that, or with "
-        "close code 4000, or by `POST /api/v1/sessions/{session_id}/end`, it is completed."
+        "`type=0`: the visitor and the consultant of a session. `type=1`: the consultant and the "
+        "supervisor of a record.\n\nA session is `ready`, becomes `active` when both are present for the "
+        "first time, and ends as `completed` or `cancelled`. A participant whose connection drops during "
+        "an active session may reconnect within `[counselling] rejoin_grace`, and then receives the missed "
+        "messages, in order, in the same frames. The session is completed when the grace time is over, "
+        "when a participant closes the socket with 4000, or by `POST /api/v1/sessions/{session_id}/end`."
     ),
-    who="The two people of the session or record.",
+    access="The two participants of the session or record.",
     query=ChatQuery,
     from_client=(
         FrameKind(
             "say",
-            "Say something. The others get it when it is stored.",
+            "Post a message. The server delivers the message to the other participants after storing it.",
             ClientFrame,
             [{"msg": "hello"}, {"msg": "hello", "id": "a1"}],
             keys=("msg", "id"),
@@ -77,7 +87,7 @@ CHAT = Endpoint(
         ),
         FrameKind(
             "typing",
-            "One begins or stops typing.",
+            "The participant begins or stops typing.",
             ClientFrame,
             [{"typing": True}],
             keys=("typing",),
@@ -86,7 +96,7 @@ CHAT = Endpoint(
         ),
         FrameKind(
             "read",
-            "One has read everything up to a message.",
+            "The participant has read all messages up to this seq.",
             ClientFrame,
             [{"read": 17}],
             keys=("read",),
@@ -95,7 +105,7 @@ CHAT = Endpoint(
         ),
         FrameKind(
             "history",
-            "Ask for the newest page of messages, or for the page before one.",
+            "Request the newest page of messages, or the page before a seq.",
             ClientFrame,
             [{"history": None}, {"history": 17}],
             keys=("history",),
@@ -106,7 +116,7 @@ CHAT = Endpoint(
     to_client=(
         FrameKind(
             "message",
-            "What the other one says.",
+            "A message from another participant, or with the feature `echo` from the same person.",
             ChatFrame,
             [
                 {"isSystem": False, "system": False, "msg": "hi", "time": _TIME},
@@ -116,8 +126,9 @@ CHAT = Endpoint(
         ),
         FrameKind(
             "system",
-            "What the system says, to everybody there: who has joined, `会话已开始`, `会话已结束`; and to one alone: "
-            "`错误: …`, which with the feature `ack` names the refused `id`. Texts are in `[server] language`.",
+            "A system text. To all participants: a participant has joined, `会话已开始`, `会话已结束`. To "
+            "the sender of a refused frame only: `错误: …`, with the refused `id` if the feature `ack` is "
+            "on. Texts are in `[server] language`.",
             ChatFrame,
             [
                 {**_SYSTEM, "msg": "来访者 小林已进入会话", "time": _TIME},
@@ -130,21 +141,22 @@ CHAT = Endpoint(
         ),
         FrameKind(
             "ack",
-            "The message with this id is stored: it survives whatever happens to the server.",
+            "The message with this id is stored durably: a restart or crash of the server does not lose it.",
             Ack,
             [{"ack": "a1", "seq": 5, "time": _TIME}],
             feature="ack",
         ),
         FrameKind(
             "typing",
-            "The other one begins or stops typing.",
+            "Another participant begins or stops typing.",
             TypingShown,
             [{"typing": True, "role": "user"}],
             feature="typing",
         ),
         FrameKind(
             "read",
-            "How far somebody has read: on joining and on each change, one's own other sockets included.",
+            "How far a participant has read: on joining and on each change, also by other sockets of the "
+            "same person.",
             ReadShown,
             [{"read": 17, "role": "consultant"}],
             feature="read",
@@ -152,25 +164,28 @@ CHAT = Endpoint(
         _PRESENCE,
         FrameKind(
             "history",
-            "A page of messages: the newest on joining, others on request.",
+            "A page of messages: the newest page on joining, other pages on request.",
             History,
             [{"history": [{"seq": 17, "msg": "hi", "senderType": True, "time": _TIME}], "next": 17}],
             feature="history",
         ),
     ),
     features={
-        "ack": "A message with an `id` is answered by `ack` when it is stored; a refused one is named by its id.",
-        "echo": "One's own messages come too, with `self`, on all of one's sockets.",
-        "seq": _SEQ,
-        "history": "Pages of what was said, the newest at once.",
-        "typing": "Who is typing.",
-        "read": "How far everybody has read.",
-        "presence": "Who is there.",
+        "ack": (
+            "A message with an `id` is answered by `ack` when it is stored; if it is refused, the error "
+            "names the id."
+        ),
+        "echo": "The person's own messages are delivered, too, with `self`, to all sockets of the person.",
+        "seq": _SEQ_FEATURE,
+        "history": "Pages of earlier messages; the newest page is sent on joining.",
+        "typing": "Shows when another participant is typing.",
+        "read": "Shows how far each participant has read.",
+        "presence": "Shows which roles are connected.",
     },
     close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
     client_close_codes={
-        4000: "End the session: it is completed.",
-        4001: "Of the visitor, before the session has started: give up waiting, it is cancelled.",
+        4000: "End the session: it becomes `completed`.",
+        4001: "Only for the visitor, before the session has started: stop waiting; it becomes `cancelled`.",
     },
 )
 
@@ -179,17 +194,18 @@ NOTIFY = Endpoint(
     path="/notify",
     summary="Pop-ups for one person",
     description=(
-        "Notifications are stored first. Every open socket of the recipient gets each of them; who is away gets "
-        "them in order on the next connect. They are sent by `POST /api/v1/notifications`, and by the server "
-        "itself when a session is opened or a supervisor called."
+        "Each notification is stored first, then delivered to every open socket of the recipient. A "
+        "recipient without a socket receives missed notifications in order on the next connect. "
+        "Notifications are created by `POST /api/v1/notifications`, and by the server when a session is "
+        "opened or a supervisor is called."
     ),
-    who="Anybody with a token, except the role `service`.",
+    access="Every role except `service`.",
     query=NotifyQuery,
     from_client=_ALIVE_REQUESTS,
     to_client=(
         FrameKind(
             "plain",
-            "Only a text.",
+            "A text without data.",
             NotifyFrame,
             [{"type": 0, "msg": "您有新的请假申请待处理", "time": _TIME, "data": None}],
             constant_keys={"type": 0},
@@ -197,7 +213,7 @@ NOTIFY = Endpoint(
         ),
         FrameKind(
             "alert",
-            "Only a text, which must not be overlooked.",
+            "A text that the recipient must acknowledge.",
             NotifyFrame,
             [
                 {
@@ -216,8 +232,8 @@ NOTIFY = Endpoint(
         ),
         FrameKind(
             "appointment",
-            "An appointment has changed: cancelled by the consultant, for the visitor, or by the visitor, for the "
-            "consultant.",
+            "An appointment has changed: the visitor is notified if the consultant cancelled, the "
+            "consultant if the visitor did.",
             NotifyFrame,
             [
                 {
@@ -233,7 +249,7 @@ NOTIFY = Endpoint(
         ),
         FrameKind(
             "conversation",
-            "A new conversation waits.",
+            "A new conversation is open for the recipient.",
             NotifyFrame,
             [
                 {"type": 2, "msg": "您有新的对话", "time": _TIME, "data": {"sessionId": 4}},
@@ -251,8 +267,11 @@ NOTIFY = Endpoint(
         _ERROR,
     ),
     features={
-        "seq": "Each notification carries its `id` and its `seq`, the same on every delivery; alerts are marked.",
-        "alive": _ASK,
+        "seq": (
+            "Each notification carries its `id` and its `seq`, the same on every delivery; `alert` marks "
+            "alerts."
+        ),
+        "alive": _ALIVE_FEATURE,
     },
     close_codes=(1009, 1012, 1013, 4400, 4401, 4403, 4408, 4429),
 )
@@ -260,21 +279,22 @@ NOTIFY = Endpoint(
 OBSERVE = Endpoint(
     name="observe",
     path="/observe",
-    summary="A supervisor or an admin listens in",
+    summary="A supervisor or an admin observes a session",
     description=(
-        "Begins with what is said from now on, and after a break goes on where it stopped. The participants are "
-        "not told. The last frame has `senderType` null; then the socket is closed with 1000."
+        "Delivers the messages from now on; after a break, delivery resumes where it stopped. The "
+        "participants are not informed. The last frame has `senderType` null; then the server closes the "
+        "socket with 1000."
     ),
-    who=(
-        "An admin, and a supervisor with a record on the session, or with `[counselling] observe = any` every "
-        "supervisor."
+    access=(
+        "Admins, and supervisors with a record on the session; with `[counselling] observe = any` all "
+        "supervisors."
     ),
     query=ObserveQuery,
     from_client=_ALIVE_REQUESTS,
     to_client=(
         FrameKind(
             "message",
-            "What one of the two says; at the end, that it has ended.",
+            "A message of a participant; the last frame states that the session has ended.",
             ObserveFrame,
             [
                 {"msg": "hi", "senderType": False, "time": _TIME},
@@ -285,7 +305,11 @@ OBSERVE = Endpoint(
         _ANSWER,
         _ERROR,
     ),
-    features={"seq": _SEQ, "alive": _ASK, "presence": "Who is there, of the two who are listened to."},
+    features={
+        "seq": _SEQ_FEATURE,
+        "alive": _ALIVE_FEATURE,
+        "presence": "Shows which of the two participants are connected.",
+    },
     close_codes=(1000, 1009, 1012, 1013, 4400, 4401, 4403, 4404, 4408, 4409, 4429),
 )
 

@@ -1,4 +1,4 @@
-"""What the frames of the counselling dialect look like, to the parser, the encoders and the published description."""
+"""The frames of the counselling dialect as structs, for the parser, the encoders and the API documents."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -9,16 +9,16 @@ from msgspec import UNSET, Meta, UnsetType
 HISTORY_PAGE = 50
 
 Seq = Annotated[
-    int, Meta(ge=1, le=2**62, description="The number of a message: from 1, without gaps.", examples=[5])
+    int, Meta(ge=1, le=2**62, description="The number of the message: from 1, without gaps.", examples=[5])
 ]
 Time = Annotated[
     str,
     Meta(
-        description="ISO 8601, local time of the server's zone, without zone.",
+        description="ISO 8601, local time in the server's zone, without offset.",
         examples=["2025-03-20T08:26:45.391706"],
     ),
 ]
-Text = Annotated[str, Meta(description="What was said.", examples=["hi"])]
+Text = Annotated[str, Meta(description="The text of the message.", examples=["hi"])]
 MessageId = Annotated[
     str,
     Meta(description="Feature `seq`: the same on every delivery, unique in the server.", examples=["s4-5"]),
@@ -27,18 +27,21 @@ Counted = Annotated[
     int,
     Meta(ge=1, description="Feature `seq`: the number of the message, from 1, without gaps.", examples=[5]),
 ]
-WhoseRole = Annotated[str, Meta(description="The role of the one who did it.", examples=["consultant"])]
+ParticipantRole = Annotated[str, Meta(description="The role of the participant.", examples=["consultant"])]
 SenderType = Annotated[
-    bool, Meta(description="False: the visitor (of a record: the supervisor); true: the consultant.")
+    bool, Meta(description="False: the visitor (in a record: the supervisor). True: the consultant.")
 ]
 
 
-# --- addresses ---
+# --- query parameters ---
 
 SessionNumber = Annotated[int, Meta(ge=0, le=10**18 - 1, examples=[4])]
-Token = Annotated[str, Meta(description="The JWT of whoever connects.", examples=["eyJhbGciOi…"])]
+Token = Annotated[str, Meta(description="The JWT of the connecting person.", examples=["eyJhbGciOi…"])]
 Features = Annotated[
-    str, Meta(description="Opt-ins, separated by commas; unknown names are ignored.", examples=["ack,seq"])
+    str,
+    Meta(
+        description="Opt-in features, separated by commas; unknown names are ignored.", examples=["ack,seq"]
+    ),
 ]
 
 
@@ -48,7 +51,7 @@ class NotifyQuery(msgspec.Struct, frozen=True):
 
 
 class ObserveQuery(msgspec.Struct, frozen=True):
-    sessionId: Annotated[SessionNumber, Meta(description="The session to listen to.")]  # noqa: N815 - the seed's spelling
+    sessionId: Annotated[SessionNumber, Meta(description="The session to observe.")]  # noqa: N815 - the seed
     token: Token = ""
     features: Features = ""
 
@@ -70,46 +73,65 @@ class ChatQuery(msgspec.Struct, frozen=True):
 class ClientFrame(msgspec.Struct, frozen=True):
     """Any frame that a participant sends to `/chat`."""
 
-    msg: Annotated[str, Meta(description="The text. Not only spaces.", examples=["hello"])] | UnsetType = (
-        UNSET
-    )
+    msg: (
+        Annotated[str, Meta(description="The text; more than white space.", examples=["hello"])] | UnsetType
+    ) = UNSET
     id: (
         Annotated[
             str,
             Meta(
                 min_length=1,
                 max_length=64,
-                description="Made up by the client. The same id again in the same session is stored and delivered once.",
+                description=(
+                    "Chosen by the client. A message that is sent again with the same id in the same "
+                    "session is stored and delivered once."
+                ),
                 examples=["a1"],
             ),
         ]
         | None
     ) = None
     history: (
-        Annotated[int, Meta(ge=1, le=2**62, description="A seq; null for the newest page.", examples=[17])]
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=2**62,
+                description="Request the page before this seq; null: the newest page.",
+                examples=[17],
+            ),
+        ]
         | UnsetType
         | None
     ) = UNSET
-    typing: Annotated[bool, Meta(description="Whether one is typing now.")] | UnsetType = UNSET
+    typing: Annotated[bool, Meta(description="True while the participant is typing.")] | UnsetType = UNSET
     read: (
-        Annotated[int, Meta(ge=1, le=2**62, description="Everything up to this seq was read.", examples=[17])]
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=2**62,
+                description="The participant has read all messages up to this seq.",
+                examples=[17],
+            ),
+        ]
         | UnsetType
     ) = UNSET
 
 
 class Alive(msgspec.Struct, frozen=True):
-    """What those who only listen ask to know whether the server is there, and its answer."""
+    """The request of a client of `/notify` or `/observe` to check the connection, and the server's answer."""
 
-    alive: Annotated[bool, Meta(description="Any value will do; true in the answer.", examples=[True])]
+    alive: Annotated[bool, Meta(description="Any value in the request; true in the answer.", examples=[True])]
 
 
 # --- to the client ---
 
 
 class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """What is said, and what the system says."""
+    """A message of a participant, or a system text."""
 
-    isSystem: Annotated[bool, Meta(description="Whether the system says it.")]  # noqa: N815 - the seed's spelling
+    isSystem: Annotated[bool, Meta(description="True for a system text.")]  # noqa: N815 - the seed's spelling
     system: (
         Annotated[
             bool, Meta(description="The same as `isSystem`, unless `[counselling] legacy_system_key` is off.")
@@ -121,40 +143,43 @@ class ChatFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
     id: MessageId | UnsetType = UNSET
     seq: Counted | UnsetType = UNSET
     self: (
-        Annotated[bool, Meta(description="Feature `echo`: it is one's own, on all of one's sockets.")]
+        Annotated[bool, Meta(description="Feature `echo`: true if the receiving person sent the message.")]
         | UnsetType
     ) = UNSET
 
 
 class Ack(msgspec.Struct):
-    """A message with an id is stored."""
+    """The acknowledgement that a message with an id is stored."""
 
-    ack: Annotated[str, Meta(description="The id that the client gave it.", examples=["a1"])]
+    ack: Annotated[str, Meta(description="The id that the client gave the message.", examples=["a1"])]
     seq: Seq
     time: Time
 
 
 class TypingShown(msgspec.Struct):
-    typing: Annotated[bool, Meta(description="Whether the other one is typing now.")]
-    role: WhoseRole
+    typing: Annotated[bool, Meta(description="True while the participant is typing.")]
+    role: ParticipantRole
 
 
 class ReadShown(msgspec.Struct):
-    read: Annotated[int, Meta(ge=0, description="The seq up to which everything was read.", examples=[17])]
-    role: WhoseRole
+    read: Annotated[
+        int, Meta(ge=0, description="The participant has read all messages up to this seq.", examples=[17])
+    ]
+    role: ParticipantRole
 
 
 class PresenceShown(msgspec.Struct):
     presence: Annotated[
         dict[str, bool],
         Meta(
-            description="By role, whether anybody is there.", examples=[{"user": True, "consultant": False}]
+            description="By role: true if a participant of the role is connected.",
+            examples=[{"user": True, "consultant": False}],
         ),
     ]
 
 
 class Line(msgspec.Struct):
-    """A message in a page or transcript."""
+    """A message in a history page or transcript."""
 
     seq: Seq
     msg: Text
@@ -163,15 +188,15 @@ class Line(msgspec.Struct):
 
 
 class History(msgspec.Struct):
-    history: Annotated[list[Line], Meta(description="Oldest first.")]
+    history: Annotated[list[Line], Meta(description="The messages, oldest first.")]
     next: Annotated[
         int | None,
-        Meta(description="The `history` of the request for the page before; null at the beginning."),
+        Meta(description="The value of `history` that requests the page before; null if there is none."),
     ]
 
 
 class ObserveFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """What an observer hears."""
+    """A message of a participant, or the end of the session, as observers receive it."""
 
     msg: Text
     senderType: Annotated[  # noqa: N815 - the seed's spelling
@@ -184,15 +209,17 @@ class ObserveFrame(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class NotifyFrame(msgspec.Struct, kw_only=True):
-    """A pop-up."""
+    """A notification, to be shown as a pop-up."""
 
     type: Annotated[
-        int, Meta(description="0: plain. 1: an appointment has changed. 2: a new conversation.", examples=[0])
+        int,
+        Meta(description="0: plain. 1: an appointment has changed. 2: a new conversation.", examples=[0]),
     ]
     msg: Annotated[str, Meta(description="The text to show.", examples=["您有新的请假申请待处理"])]
     time: Time
     data: Annotated[
-        Mapping[str, Any] | None, Meta(description="By `type`; null for 0, unless it is an alert.")
+        Mapping[str, Any] | None,
+        Meta(description="Depends on `type`; null for type 0, unless the notification is an alert."),
     ]
     id: (
         Annotated[
@@ -203,14 +230,19 @@ class NotifyFrame(msgspec.Struct, kw_only=True):
     ) = UNSET
     seq: (
         Annotated[
-            int, Meta(ge=1, description="Feature `seq`: its number in the recipient's inbox.", examples=[3])
+            int,
+            Meta(
+                ge=1,
+                description="Feature `seq`: the number of the notification in the recipient's inbox.",
+                examples=[3],
+            ),
         ]
         | UnsetType
     ) = UNSET
 
 
 PersonId = Annotated[int, Meta(ge=0, le=2**62)] | Annotated[str, Meta(min_length=1, max_length=64)]
-"""Hosts use integers or strings; 7 and "7" are the same person."""
+"""A person's id in the host system, an integer or a string; 7 and "7" are the same person."""
 
 Number = Annotated[int, Meta(ge=1, le=2**62)]
 
@@ -218,7 +250,7 @@ Number = Annotated[int, Meta(ge=1, le=2**62)]
 AlertMark = Annotated[
     bool,
     Meta(
-        description="Feature `seq`: it must not be overlooked until somebody acknowledges it.",
+        description="Feature `seq`: true if the notification is to be shown until it is acknowledged.",
         examples=[True],
     ),
 ]
@@ -234,13 +266,13 @@ class AppointmentChanged(msgspec.Struct):
     """`data` of a notification of type 1."""
 
     apointmentId: Annotated[  # noqa: N815 - the seed's spelling
-        PersonId, Meta(description="The appointment. Spelled so.", examples=[3])
+        PersonId, Meta(description="The id of the appointment. The key has one `p`.", examples=[3])
     ]
     consultantId: (  # noqa: N815 - the seed's spelling
         Annotated[
             PersonId,
             Meta(
-                description="Whom to ask for another appointment; absent when the visitor cancelled.",
+                description="The consultant to book a new appointment with; absent if the visitor cancelled.",
                 examples=[5],
             ),
         ]
@@ -255,14 +287,16 @@ class NewConversation(msgspec.Struct):
     sessionId: Annotated[  # noqa: N815 - the seed's spelling
         Number,
         Meta(
-            description="What to open at `/chat`: a session, or for a supervisor the record, with `type=1`.",
+            description=(
+                "The `sessionId` for `/chat`: a session, or for a supervisor the record (with `type=1`)."
+            ),
             examples=[4],
         ),
     ]
     observeSessionId: (  # noqa: N815 - the seed's spelling
         Annotated[
             Number,
-            Meta(description="For a supervisor only: the session to listen to at `/observe`.", examples=[5]),
+            Meta(description="For a supervisor only: the session to observe at `/observe`.", examples=[5]),
         ]
         | UnsetType
     ) = UNSET
@@ -274,4 +308,4 @@ NOTIFICATION_DATA: Mapping[int, type[msgspec.Struct] | None] = {
     1: AppointmentChanged,
     2: NewConversation,
 }
-"""What ``data`` is, by the ``type`` of a notification."""
+"""The struct of ``data`` by the ``type`` of a notification; None: null."""

@@ -1,4 +1,7 @@
-"""The words in which the catalogues of the dialects tell what goes over a socket, for the published description."""
+"""Types for the catalogues of the dialects: endpoints, kinds of frame and close codes.
+
+The catalogues are the source of the AsyncAPI document and the protocol page.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +14,13 @@ import msgspec
 class FrameKind:
     """One kind of frame.
 
-    :ivar name: unique among those that go the same way on the same endpoint.
-    :ivar struct: the struct that such a frame is parsed or encoded by.
-    :ivar keys: which of the struct's keys this kind has; empty: all of them.
-    :ivar required: the keys without which it is not of this kind, beside those that the struct requires.
-    :ivar constant_keys: keys with one value that tells this kind from others of the same struct.
-    :ivar types: keys that hold something narrower here than in the struct; None: null.
-    :ivar feature: the opt-in without which nobody sends or gets it.
+    :ivar name: unique among the kinds with the same direction on the same endpoint.
+    :ivar struct: the struct that parses or encodes this frame.
+    :ivar keys: the struct's keys that this kind has; empty: all of them.
+    :ivar required: the keys that this kind requires, beside those that the struct requires.
+    :ivar constant_keys: keys whose fixed value distinguishes this kind from others of the same struct.
+    :ivar types: keys that have a narrower type here than in the struct; None: null.
+    :ivar feature: the feature that the client must request to send or get this frame; empty: none.
     """
 
     name: str
@@ -33,20 +36,20 @@ class FrameKind:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One address of WebSockets.
+    """One WebSocket endpoint.
 
-    :ivar who: who gets in.
-    :ivar query: the struct of the address' parameters; None: it has none.
-    :ivar features: the opt-ins, and what each of them changes.
-    :ivar close_codes: with which of ``CLOSE_CODES`` the server closes it.
-    :ivar client_close_codes: what closing it means, by the code that the client closes it with.
+    :ivar access: the people that may connect, in words.
+    :ivar query: the struct of the query parameters; None: the endpoint has none.
+    :ivar features: the opt-in features, and the effect of each.
+    :ivar close_codes: the codes of ``CLOSE_CODES`` that the server uses here.
+    :ivar client_close_codes: codes that the client may close the socket with, and the effect of each.
     """
 
     name: str
     path: str
     summary: str
     description: str
-    who: str
+    access: str
     query: type[msgspec.Struct] | None
     from_client: Sequence[FrameKind]
     to_client: Sequence[FrameKind]
@@ -56,16 +59,16 @@ class Endpoint:
 
 
 CLOSE_CODES: Mapping[int, str] = {
-    1000: "It is over: the session has ended, or somebody took the place. Do not connect again.",
-    1009: "A frame was bigger than `[limits] frame_bytes`. Send less at once.",
-    1012: "The server restarts. Connect again at once; nothing is lost.",
-    1013: "The server cannot serve now: it is overloaded, or waits for the database. Connect again, later.",
-    4400: "The address is malformed, or ten frames within a minute were. Mend the client.",
-    4401: "The token is missing, invalid or expired, or did not come in time. Connect again with a new one.",
-    4403: "The token does not open this door. Do not connect again.",
-    4404: "There is no such session. Do not connect again.",
-    4408: "The client was too slow, or did not answer pings. Connect again; what is missing comes then.",
-    4409: "The session is finished, or the same person signed in elsewhere. Do not connect again.",
-    4429: "Too many frames, or too many sockets of one person. Connect again, later.",
+    1000: "The session has ended, or another socket took over. Do not reconnect.",
+    1009: "A frame was larger than `[limits] frame_bytes`. Send smaller frames.",
+    1012: "The server restarts. Reconnect at once; no message is lost.",
+    1013: "The server is overloaded or waits for the database. Reconnect later.",
+    4400: "The URL is malformed, or ten frames within a minute were. Correct the client.",
+    4401: "The token is missing, invalid or expired, or did not arrive in time. Reconnect with a new token.",
+    4403: "The token does not give access to this endpoint or session. Do not reconnect.",
+    4404: "The session does not exist. Do not reconnect.",
+    4408: "The client read too slowly or did not answer pings. Reconnect; the missed frames follow.",
+    4409: "The session is finished, or the same person signed in elsewhere. Do not reconnect.",
+    4429: "Too many frames, or too many sockets of one person. Reconnect later.",
 }
-"""Why the server closes a socket, and what a client does then. The close frame has a reason too, in English."""
+"""Why the server closes a socket, and how the client reacts. The close frame has an English reason, too."""

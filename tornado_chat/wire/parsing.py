@@ -1,4 +1,4 @@
-"""Turning bytes into typed values, and failures into errors that say where."""
+"""Parse JSON and query parameters into typed values; errors name the key or parameter that is wrong."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -16,7 +16,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 def parse(decoder: msgspec.json.Decoder[T], data: str | bytes) -> T:
     """Decode and validate JSON.
 
-    :raises Malformed: ``not_json`` or ``bad_shape``, with the place that is wrong.
+    :raises Malformed: ``not_json``, or ``bad_shape`` with the path of the wrong key.
     """
     try:
         return decoder.decode(data)
@@ -27,9 +27,9 @@ def parse(decoder: msgspec.json.Decoder[T], data: str | bytes) -> T:
 
 
 def parse_query(type: type[S], given: Mapping[str, str]) -> S:
-    """The parameters of an address, by the struct that describes them. An empty one counts as missing.
+    """Convert query parameters to ``type``. An empty parameter counts as missing.
 
-    :raises Malformed: ``bad_parameter``, with the name of the one that is wrong and what it should be.
+    :raises Malformed: ``bad_parameter``, with the name of the first wrong parameter and the expected value.
     """
     values = {name: text for name, text in given.items() if text}
     try:
@@ -39,7 +39,7 @@ def parse_query(type: type[S], given: Mapping[str, str]) -> S:
 
 
 def _wrong_parameter(type: type[msgspec.Struct], values: Mapping[str, str]) -> Malformed:
-    """The first that is missing or something else, with what it should be."""
+    """Return the error for the first parameter that is missing or has a wrong value."""
     hints = get_type_hints(type, include_extras=True)
     for field in msgspec.structs.fields(type):
         text, hint = values.get(field.encode_name), hints[field.name]
@@ -57,7 +57,7 @@ def _reads_as(text: str, hint: Any) -> bool:
 
 
 def _expected(hint: Any) -> str:
-    """What a value of this type looks like, in words."""
+    """Return a phrase that describes the values of this type."""
     info = inspect.type_info(hint)
     if isinstance(info, inspect.Metadata):
         info = info.type
@@ -69,7 +69,7 @@ def _expected(hint: Any) -> str:
     return "a text is expected"
 
 
-@lru_cache(256)  # the sockets of one page have one set
-def features(text: str, known: frozenset[str]) -> frozenset[str]:
-    """The opt-ins of ``features=ack,history``; unknown names are ignored."""
+@lru_cache(256)  # all sockets of one client page send the same text
+def parse_features(text: str, known: frozenset[str]) -> frozenset[str]:
+    """Return the known names of a list such as ``ack,history``; unknown names are ignored."""
     return known.intersection(name.strip() for name in text.split(","))

@@ -1,8 +1,8 @@
 """The support dialect: ``/v1/ws/user/connect`` and ``/v1/ws/waiter/connect`` (seed: 连接流程).
 
-Sans-IO: text in, commands out; events in, frames out. Every frame to the client has ``id``,
-``to``, ``type`` and ``payload``; ``from`` and ``reply_id`` where they apply. Types beyond the seed
-only ever answer clients that used or asked for them.
+Sans-IO: ``parse_command`` turns text into commands, ``SupportEncoder`` turns events into frames. Every
+frame to the client has ``id``, ``to``, ``type`` and ``payload``; ``from`` and ``reply_id`` where they
+apply. Types beyond the seed are sent only to clients that used or requested them.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ _LONGEST_ID = 64
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A parsed frame. ``id`` is None where the client left it out, as the seed's examples do."""
+    """A parsed frame from a client. ``id`` is None if it is absent, as in the seed's examples."""
 
     id: str | None
     to: str | None
@@ -51,7 +51,7 @@ class Command(msgspec.Struct, frozen=True):
 
     @property
     def client_id(self) -> str | None:
-        """The id as it is stored: a hash stands for one that is longer than the column."""
+        """The id as stored: an id that is longer than the column is replaced by its SHA-256 in hex."""
         if self.id is None or len(self.id) <= _LONGEST_ID:
             return self.id
         return hashlib.sha256(self.id.encode()).hexdigest()
@@ -75,15 +75,16 @@ _optional_payloads: Mapping[Any, Callable[[], Payload]] = {
 
 
 def parse_command(data: str | bytes, role: Role) -> Command:
-    """What a client of the user's or the waiter's endpoint wants.
+    """Parse a frame from a client of the user's or the waiter's endpoint.
 
-    :raises Malformed: with what is wrong and where; ``peek_id`` finds whom to answer.
+    :raises Malformed: the frame is not a valid command; the error states the reason and the key.
+        ``peek_id`` finds the id for the answer.
     """
     frame = parse(_frame_decoder, data)
     struct = CLIENT_PAYLOADS[role].get(frame.type)
     if struct is None:
         raise Malformed("unknown_type", type=frame.type[:64])
-    # Types without payload take any: clients send null, {} or nothing.
+    # Types without payload accept any payload: clients send null, {} or leave the key out.
     raw = b"{}" if frame.payload is UNSET or not struct.__struct_fields__ else bytes(frame.payload)
     if raw in (b"null", b"{}") and struct in _optional_payloads:
         return Command(frame.id, frame.to, _optional_payloads[struct]())
@@ -94,7 +95,7 @@ def parse_command(data: str | bytes, role: Role) -> Command:
 
 
 def peek_id(data: str | bytes) -> str | None:
-    """The id of a frame that was refused, if it has one."""
+    """Return the id of a refused frame, or None, so that the error frame can name the id."""
     try:
         return msgspec.json.decode(data, type=_Identified).id
     except (ValueError, RecursionError):
@@ -108,10 +109,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SupportEncoder:
-    """The frames of one support socket; ``address`` is the UUID that ``initialize`` gave it.
+    """Encodes the frames of one support socket.
 
-    A peer is known to a client by an address that stays the same for the whole conversation;
-    ``set_peer`` tells which one that is.
+    A client knows its peer by an address that stays the same for the whole conversation; ``set_peer``
+    sets this address.
+
+    :ivar address: the UUID of the socket, sent by ``initialize``.
+    :ivar features: the features that the client requested in ``auth``.
     """
 
     def __init__(self, address: str, role: Role, language: Language, times: LocalTimes) -> None:
@@ -123,13 +127,14 @@ class SupportEncoder:
         self._peers: dict[Thread, str] = {}
 
     def set_peer(self, thread: Thread, peer: str) -> None:
-        """``peer`` is the other side's address in ``thread``."""
+        """Set the address of the other side in ``thread``."""
         self._peers[thread] = peer
 
     def encode(self, event: Event, own: bool) -> bytes | None:
-        """What the other side said or does, or None if this client is not told."""
+        """Return the frame for a message, typing or read event, or None if this client gets none."""
         if isinstance(event, Message):
-            # A waiter that takes over sees the user's lines; its predecessor's have no frame.
+            # After a transfer, the new waiter gets the user's messages, but without the feature echo not
+            # those of the previous waiter: these are of its own role.
             ours = event.sender.role is self._role
             if ours and "echo" not in self.features:
                 return None
@@ -138,7 +143,7 @@ class SupportEncoder:
             frame.from_ = self.address if ours else self._peers.get(event.thread, UNSET)
             if "seq" in self.features:
                 frame.seq = event.seq
-                frame.time = self._times.text(event.time)
+                frame.time = self._times.format(event.time)
                 frame.conversation = event.thread.id
             return _encode(frame)
         if isinstance(event, TypingChanged):
@@ -166,16 +171,16 @@ class SupportEncoder:
         return _encode(self._frame("error", payload, reply_id=reply_id))
 
     def auth_success(self, id: str, role: Role, name: str | None, reply_id: str | None) -> bytes | None:
-        """The profile, for the feature ``ack``."""
+        """Return the answer to ``auth`` with the profile, or None without the feature ``ack``."""
         if "ack" not in self.features:
             return None
         payload = SignedIn(id, role.value, name)
         return _encode(self._frame("auth_success", payload, reply_id=reply_id))
 
     def message_success(self, conversation_id: int, reply_id: str | None, stored: AppendResult) -> bytes:
-        """The acknowledgement of a stored message, for the feature ``ack``."""
+        """Return the acknowledgement of a stored message (feature ``ack``)."""
         id = f"c{conversation_id}-{stored.seq}"
-        payload = MessageStored(id, stored.seq, self._times.text(stored.time))
+        payload = MessageStored(id, stored.seq, self._times.format(stored.time))
         return _encode(self._frame("message_text_success", payload, reply_id=reply_id))
 
     def connect_success(self, conversation: Conversation, reply_id: str | None = None) -> bytes:
@@ -189,24 +194,28 @@ class SupportEncoder:
         if "profile" in self.features:
             payload.id = conversation.user.host_id
             payload.name = conversation.user_name
-            payload.since = self._times.text(conversation.created)
+            payload.since = self._times.format(conversation.created)
         return self._match_frame("new_connection", conversation, payload, None)
 
     def connect_queue(
         self, location: int, reply_id: str | None = None, *, conversation: Conversation | None = None
     ) -> bytes:
-        """:arg location: 1 for the next in line."""
+        """Return the position of the user in the queue.
+
+        :arg location: 1: the first position.
+        :arg conversation: sent with the feature ``seq``, if the user already has one.
+        """
         queued = Queued(location)
         if conversation is not None and "seq" in self.features:
             queued.conversation, queued.returned = conversation.id, conversation.returned
         return _encode(self._frame("connect_queue", queued, reply_id=reply_id))
 
     def kickout(self) -> bytes:
-        """The same waiter has signed in elsewhere, for the feature ``kickout``."""
+        """Return the frame that announces that the same waiter signed in elsewhere (feature ``kickout``)."""
         return _encode(self._frame("kickout"))
 
     def nothing_to_resume(self, reply_id: str | None) -> bytes:
-        """The answer to a ``connect`` that only wants to come back."""
+        """Return the answer to a ``connect`` with ``resume`` if the user has no open conversation."""
         return _encode(self._frame("disconnected", reply_id=reply_id))
 
     def disconnected(self, thread: Thread) -> bytes:
@@ -217,19 +226,22 @@ class SupportEncoder:
     def history(
         self, conversation: Conversation, messages: Sequence[Message], more: bool, reply_id: str | None
     ) -> bytes:
-        """A page, oldest first; ``next`` is the next request's ``before``."""
+        """Return a page of messages, oldest first; ``next`` is the ``before`` of the next request.
+
+        :arg more: whether older messages exist; if not, ``next`` is null.
+        """
         items = [self._line(conversation, message) for message in messages]
         payload = History(items, messages[0].seq if more else None)
         return _encode(self._frame("message_history", payload, reply_id=reply_id))
 
     def success(self, type_: str, payload: msgspec.Struct, reply_id: str | None) -> bytes:
-        """``rate_success`` and ``transfer_success``."""
+        """Return a success frame of type ``type_``, such as ``rate_success`` or ``transfer_success``."""
         return _encode(self._frame(type_, payload, reply_id=reply_id))
 
     def _match_frame(
         self, type_: str, conversation: Conversation, payload: Matched, reply_id: str | None
     ) -> bytes:
-        if "seq" in self.features:  # a new conversation counts from 1 again
+        if "seq" in self.features:  # seq starts at 1 in each conversation, so the client needs its number
             payload.conversation = conversation.id
         return _encode(self._frame(type_, payload, reply_id=reply_id))
 
@@ -242,7 +254,7 @@ class SupportEncoder:
             sender=message.sender.role.value,
             type=f"message_{message.media}",
             message=message.text,
-            time=self._times.text(message.time),
+            time=self._times.format(message.time),
         )
 
     def _content(self, message: Message) -> tuple[str, msgspec.Struct]:
@@ -268,5 +280,5 @@ class SupportEncoder:
 
 
 def message_id(message: Message) -> str:
-    """A message's id: the same on every delivery, unique in the server."""
+    """Return the id of a message: the same on every delivery, unique in the server."""
     return f"c{message.thread.id}-{message.seq}"

@@ -1,4 +1,7 @@
-"""What goes over the sockets of users and waiters, in words and examples, for the published description."""
+"""Catalogue of the frames of users' and waiters' sockets: descriptions and examples.
+
+The AsyncAPI document is made from it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,21 +11,24 @@ from tornado_chat.wire.kinds import Endpoint, FrameKind
 from tornado_chat.wire.support_frames import CLIENT_PAYLOADS, SERVER_PAYLOADS, ClientFrame, ServerFrame
 
 FEATURE_KEYS = ("seq", "time", "conversation")
-"""Keys of frames that only who has asked for them gets."""
+"""Keys of frames that are sent only to clients with the feature ``seq``."""
 
 _YOU, _PEER = "你的 UUID", "对方的 UUID"
 _TIME = "2025-03-20T08:26:45.391706"
 
 
 def _from_client(role: Role, type: str, summary: str, payload: Any = None, **more: str) -> FrameKind:
-    """A frame of ``role``. Types without a payload take null, {} and nothing."""
+    """Return a kind of frame that clients of ``role`` send. Types without payload accept null, {} or no key.
+
+    :arg more: further keys of the example, such as ``to``; ``to`` is then required.
+    """
     struct = CLIENT_PAYLOADS[role][type]
     example: dict[str, Any] = {"id": "f1", "type": type, **more}
     if payload is not None:
         example["payload"] = payload
-    mute = not struct.__struct_fields__
+    has_payload = bool(struct.__struct_fields__)
     keys = [key for key in ("type", "id", "to", "payload") if key != "to" or role is Role.WAITER]
-    if mute:
+    if not has_payload:
         keys.remove("payload")
     return FrameKind(
         type,
@@ -30,20 +36,26 @@ def _from_client(role: Role, type: str, summary: str, payload: Any = None, **mor
         ClientFrame,
         [example],
         keys=keys,
-        required=[*(["to"] if more else []), *([] if mute or _optional(type) else ["payload"])],
+        required=[
+            *(["to"] if more else []),
+            *(["payload"] if has_payload and not _is_payload_optional(type) else []),
+        ],
         constant_keys={"type": type},
-        types={} if mute else {"payload": struct},
+        types={"payload": struct} if has_payload else {},
     )
 
 
-def _optional(type: str) -> bool:
+def _is_payload_optional(type: str) -> bool:
     return type in ("connect", "get_history", "typing")
 
 
 def _to_client(
     type: str, summary: str, payload: Mapping[str, Any] | None = None, feature: str = "", **more: Any
 ) -> FrameKind:
-    """``more``: the keys ``from_`` and ``reply_id`` that the example has, and those that take a feature."""
+    """Return a kind of frame that the server sends.
+
+    :arg more: further keys: ``from_`` and ``reply_id`` go into the example, those of ``FEATURE_KEYS`` do not.
+    """
     example: dict[str, Any] = {"id": "5b0e6f0f", "to": _YOU, "type": type, "payload": payload}
     if "from_" in more:
         example["from"] = more.pop("from_")
@@ -61,42 +73,42 @@ def _to_client(
 
 
 def _common_client_frames(role: Role) -> tuple[FrameKind, ...]:
-    """What both may send."""
+    """Return the kinds of frame that users and waiters may send."""
     to = {"to": _PEER} if role is Role.WAITER else {}
     return (
         _from_client(
             role,
             "message_text",
-            "Say something. The other side gets it when it is stored.",
+            "Post a message. The server delivers the message to the other side after storing it.",
             {"message": "你好，这是一条信息!"},
             **to,
         ),
         _from_client(
             role,
             "message_image",
-            "Show an image.",
+            "Post an image by its URL.",
             {"url": "https://example.org/parcel.jpg"},
             **to,
         ),
-        _from_client(role, "typing", "One begins or stops typing.", {"typing": True}, **to),
-        _from_client(role, "read", "One has read everything up to a message.", {"seq": 17}, **to),
+        _from_client(role, "typing", "The sender begins or stops typing.", {"typing": True}, **to),
+        _from_client(role, "read", "The sender has read all messages up to a seq.", {"seq": 17}, **to),
         _from_client(
             role,
             "get_history",
-            "Ask for the newest page of the conversation, or for the page before a message.",
+            "Request the newest page of the conversation, or the page before a seq.",
             {"before": 17, "limit": 50},
             **to,
         ),
-        _from_client(role, "disconnect", "Leave the conversation, or the line, for good.", **to),
+        _from_client(role, "disconnect", "End the conversation, or leave the queue.", **to),
     )
 
 
-_AUTH_SUMMARY = "The first frame, within `[support] auth_timeout`: who one is."
-_HEARD_FIRST = (
-    _to_client("initialize", "The first frame: `to` is your address on this socket."),
+_AUTH_SUMMARY = "Sign in with a token: the first frame, within `[support] auth_timeout`."
+_SIGN_IN_FRAMES = (
+    _to_client("initialize", "The first frame: `to` is the client's address on this socket."),
     _to_client(
         "auth_success",
-        "The token is good, and this is who you are.",
+        "The token is accepted; the payload is the profile of the signed-in person.",
         {"id": "7", "type": "user", "name": "小林"},
         feature="ack",
         reply_id="f1",
@@ -105,7 +117,7 @@ _HEARD_FIRST = (
 _COMMON_SERVER_FRAMES = (
     _to_client(
         "message_text",
-        "What the other side says. Also an image, as its URL, for who has no feature `image`.",
+        "A message from the other side. Without the feature `image` also an image, as its URL.",
         {"message": "你好，这是一条信息!"},
         from_=_PEER,
         seq=5,
@@ -114,7 +126,7 @@ _COMMON_SERVER_FRAMES = (
     ),
     _to_client(
         "message_image",
-        "The other side shows an image.",
+        "An image from the other side.",
         {"url": "https://example.org/parcel.jpg"},
         feature="image",
         from_=_PEER,
@@ -124,14 +136,14 @@ _COMMON_SERVER_FRAMES = (
     ),
     _to_client(
         "message_text_success",
-        "Your message or image is stored: it survives whatever happens to the server.",
+        "The message or image is stored durably: a restart or crash of the server does not lose it.",
         {"id": "c7-5", "seq": 5, "time": _TIME},
         feature="ack",
         reply_id="f1",
     ),
     _to_client(
         "message_history",
-        "The page that `get_history` asked for.",
+        "The page that `get_history` requested.",
         {
             "items": [
                 {
@@ -153,7 +165,8 @@ _COMMON_SERVER_FRAMES = (
     ),
     _to_client(
         "read",
-        "How far somebody has read, on coming back too; `from` is the reader, your own address for yourself.",
+        "How far a participant has read: on each change and on resuming. `from` is the reader's address, the "
+        "client's own address for its own side.",
         {"seq": 17},
         feature="read",
         from_=_PEER,
@@ -161,12 +174,13 @@ _COMMON_SERVER_FRAMES = (
     ),
     _to_client(
         "disconnected",
-        "The conversation is over; `from` is the other side. Without it: there was nothing to come back to.",
+        "The conversation has ended; `from` is the other side. Without `from`: there is no conversation to "
+        "resume.",
         from_=_PEER,
     ),
     _to_client(
         "error",
-        "What the frame `reply_id` asked for was not done. The socket stays open.",
+        "The request with the id `reply_id` failed. The socket stays open.",
         {"message": "消息不能为空"},
         reply_id="f1",
     ),
@@ -174,50 +188,59 @@ _COMMON_SERVER_FRAMES = (
 _FEATURES = {
     "ack": "`auth` is answered by `auth_success`, and a stored message by `message_text_success`.",
     "seq": (
-        "Messages carry their `seq` and their `time`; they, `read`, `connect_success` and `new_connection` carry the "
-        "number of the conversation."
+        "Messages carry their `seq` and their `time`; messages, `read`, `connect_success` and "
+        "`new_connection` carry the number of the conversation."
     ),
-    "echo": "What your own side says comes too, `from` your own address: several windows show the same.",
-    "profile": "`connect_success` and `new_connection` tell who the other side is.",
-    "typing": "The other side's `typing`.",
-    "read": "How far everybody has read.",
-    "image": "Images come as `message_image`, not as their URL in a text.",
+    "echo": (
+        "Messages of the client's own side are delivered, too, `from` its own address, so that several "
+        "windows show the same."
+    ),
+    "profile": "`connect_success` and `new_connection` carry the profile of the other side.",
+    "typing": "Delivers `typing` of the other side.",
+    "read": "Delivers `read` of both sides.",
+    "image": "Images are delivered as `message_image`, not as their URL in a text.",
 }
 _CODES = (1009, 1012, 1013, 4401, 4403, 4408, 4429)
 _FLOW_DESCRIPTION = (
-    "The server speaks first (`initialize`); then comes `auth`, and until it has all else is answered by `error`. "
-    "A dropped socket is no departure: within `[support] rejoin_grace` the same person signs in again, and has "
-    "its place in the line or its conversations back, with what it missed and the same addresses."
+    "The server sends `initialize` first; then the client sends `auth`. Until then every other frame is "
+    "answered by `error`. A dropped socket does not end a conversation: within `[support] rejoin_grace` "
+    "the same person may sign in again, and gets the position in the queue or the conversations back, with "
+    "the missed messages and the same addresses."
 )
 
 USER = Endpoint(
     name="user",
     path="/v1/ws/user/connect",
-    summary="A user who wants a waiter",
-    description=f"{_FLOW_DESCRIPTION}\n\nAfter `auth` comes `connect`, which joins the line or comes back.",
-    who="The role `user`, guests included.",
+    summary="A user of the support service",
+    description=(
+        f"{_FLOW_DESCRIPTION}\n\nAfter `auth` the client sends `connect`, to join the queue or to resume the "
+        "conversation."
+    ),
+    access="The role `user`, including guests.",
     query=None,
     from_client=(
         _from_client(Role.USER, "auth", _AUTH_SUMMARY, {"token": "your token"}),
-        _from_client(Role.USER, "connect", "Ask for a waiter, or come back.", {"resume": True}),
+        _from_client(
+            Role.USER, "connect", "Request a waiter, or resume the open conversation.", {"resume": True}
+        ),
         *_common_client_frames(Role.USER),
         _from_client(
             Role.USER,
             "rate",
-            "Rate the conversation, or the last one.",
+            "Rate the current conversation, or the last one.",
             {"rate": 5, "feedback": "Quick and kind"},
         ),
     ),
     to_client=(
-        *_HEARD_FIRST,
+        *_SIGN_IN_FRAMES,
         _to_client(
             "connect_queue",
-            "Nobody is free: the place in the line, sent again when it changes.",
+            "No waiter is free: the position in the queue, sent again on each change.",
             {"location": 100},
         ),
         _to_client(
             "connect_success",
-            "A waiter is there: on being matched, on coming back, and with another `uuid` after a transfer.",
+            "A waiter is assigned: on a match, on resuming, and with another `uuid` after a transfer.",
             {"uuid": _PEER},
         ),
         *_COMMON_SERVER_FRAMES,
@@ -230,38 +253,45 @@ USER = Endpoint(
 WAITER = Endpoint(
     name="waiter",
     path="/v1/ws/waiter/connect",
-    summary="A waiter at work",
+    summary="A waiter of the support service",
     description=(
-        f"{_FLOW_DESCRIPTION}\n\nAfter `auth` comes `ready`, which takes users up to `[support] capacity`, or comes back. "
-        "A waiter names the user in `to`. One that does not come back loses its users to the head of the line."
+        f"{_FLOW_DESCRIPTION}\n\nAfter `auth` the client sends `ready`, to accept users up to `[support] "
+        "capacity` or to resume its conversations. Frames of a waiter name the user in `to`. If a waiter "
+        "does not return in time, its users go to the head of the queue."
     ),
-    who="The role `waiter`.",
+    access="The role `waiter`.",
     query=None,
     from_client=(
         _from_client(Role.WAITER, "auth", _AUTH_SUMMARY, {"token": "your token"}),
-        _from_client(Role.WAITER, "ready", "Take users, or come back."),
-        _from_client(Role.WAITER, "unready", "Take nobody new; those one has stay."),
+        _from_client(Role.WAITER, "ready", "Accept users, or resume the open conversations."),
+        _from_client(Role.WAITER, "unready", "Accept no new users; the open conversations go on."),
         *_common_client_frames(Role.WAITER),
-        _from_client(Role.WAITER, "transfer", "Hand a user to another waiter.", {"waiter": 8}, to=_PEER),
+        _from_client(Role.WAITER, "transfer", "Transfer a user to another waiter.", {"waiter": 8}, to=_PEER),
     ),
     to_client=(
-        *_HEARD_FIRST,
-        _to_client("new_connection", "A user is assigned, or still there on coming back.", {"uuid": _PEER}),
+        *_SIGN_IN_FRAMES,
+        _to_client(
+            "new_connection", "A user is assigned: on a match, and again on resuming.", {"uuid": _PEER}
+        ),
         *_COMMON_SERVER_FRAMES,
         _to_client(
             "ready_success",
-            "`ready` or `unready` is done, and all conversations that go on have been told.",
+            "`ready` or `unready` is done; `new_connection` was sent for every open conversation.",
             {"ready": True},
             feature="ready",
             reply_id="f1",
         ),
-        _to_client("transfer_success", "The other waiter has the user now.", {}, reply_id="f1"),
-        _to_client("kickout", "The same waiter has signed in elsewhere; 4409 follows.", feature="kickout"),
+        _to_client("transfer_success", "The user is assigned to the other waiter.", {}, reply_id="f1"),
+        _to_client(
+            "kickout",
+            "The same waiter signed in elsewhere; the server then closes this socket with 4409.",
+            feature="kickout",
+        ),
     ),
     features={
         **_FEATURES,
         "ready": "`ready` and `unready` are answered by `ready_success`.",
-        "kickout": "One socket at a time: signing in closes the others that have this feature too.",
+        "kickout": "One socket at a time: signing in closes the waiter's other sockets with this feature.",
     },
     close_codes=(*_CODES[:-1], 4409, 4429),
 )

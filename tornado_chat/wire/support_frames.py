@@ -1,4 +1,4 @@
-"""What the frames of the support dialect look like, to the parser, the encoders and the published description."""
+"""The frames of the support dialect as structs, for the parser, the encoder and the API documents."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -9,12 +9,12 @@ from msgspec import UNSET, Meta, UnsetType
 from tornado_chat.core.types import Role
 
 Seq = Annotated[
-    int, Meta(ge=1, le=2**62, description="The number of a message: from 1, without gaps.", examples=[5])
+    int, Meta(ge=1, le=2**62, description="The number of the message: from 1, without gaps.", examples=[5])
 ]
 Time = Annotated[
     str,
     Meta(
-        description="ISO 8601, local time of the server's zone, without zone.",
+        description="ISO 8601, local time in the server's zone, without offset.",
         examples=["2025-03-20T08:26:45.391706"],
     ),
 ]
@@ -36,7 +36,10 @@ class ClientFrame(msgspec.Struct, frozen=True):
         Annotated[
             str,
             Meta(
-                description="Made up by the client: the answer names it, and a message sent again with it counts once.",
+                description=(
+                    "Chosen by the client: the answer names it, and a message that is sent again with the "
+                    "same id is stored once."
+                ),
                 examples=["f1"],
             ),
         ]
@@ -46,7 +49,7 @@ class ClientFrame(msgspec.Struct, frozen=True):
         Annotated[
             str,
             Meta(
-                description="Of a waiter: the user's address, as `new_connection` told it.",
+                description="In frames of a waiter: the user's address, from `new_connection`.",
                 examples=["5f0c8a52-6f0e-4a53-8f1c-3d0c1f9a7e21"],
             ),
         ]
@@ -56,47 +59,50 @@ class ClientFrame(msgspec.Struct, frozen=True):
 
 
 class Auth(msgspec.Struct, frozen=True):
-    token: Annotated[str, Meta(description="The JWT of whoever connects.", examples=["your token"])]
+    token: Annotated[str, Meta(description="The JWT of the connecting person.", examples=["your token"])]
     features: Annotated[
-        list[str], Meta(description="Opt-ins; unknown names are ignored.", examples=[["ack"]])
+        list[str], Meta(description="Opt-in features; unknown names are ignored.", examples=[["ack"]])
     ] = []
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """``connect`` of a user. No payload needed.
+    """``connect`` of a user. The payload is optional.
 
-    A page that is loaded again only wants to come back: nobody joins the line unasked.
+    A page that is loaded again sends ``resume``, so that reloading does not put the user into the queue.
     """
 
     resume: Annotated[
         bool,
         Meta(
-            description="Only come back to what is not finished; `disconnected` if there is nothing.",
+            description=(
+                "Only resume the open conversation or the queue position; the answer is `disconnected` if "
+                "there is neither."
+            ),
             examples=[True],
         ),
     ] = False
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """``ready`` of a waiter. No payload."""
+    """``ready`` of a waiter: accept users. No payload."""
 
 
 class Unready(msgspec.Struct, frozen=True):
-    """A waiter finishes with whom it has, and gets nobody new. No payload."""
+    """``unready`` of a waiter: keep the open conversations, accept no new users. No payload."""
 
 
 class Disconnect(msgspec.Struct, frozen=True):
-    """Leave for good: a user its conversation, a waiter the one with ``to``. No payload."""
+    """End a conversation: of a user its own, of a waiter the one with ``to``. No payload."""
 
 
 class MessageText(msgspec.Struct, frozen=True):
     message: Annotated[
-        str, Meta(description="What is said. Not only spaces.", examples=["你好，这是一条信息!"])
+        str, Meta(description="The text; more than white space.", examples=["你好，这是一条信息!"])
     ]
 
 
 class MessageImage(msgspec.Struct, frozen=True):
-    """``url`` is an http(s) or data:image URL. Who did not ask for ``image`` gets it as a text."""
+    """An image. Clients without the feature ``image`` get its URL as a text message."""
 
     url: Annotated[
         str,
@@ -109,35 +115,43 @@ class MessageImage(msgspec.Struct, frozen=True):
 
 
 class GetHistory(msgspec.Struct, frozen=True):
-    """A page of the conversation before ``before`` (a seq; null for the newest)."""
+    """Request the page of the conversation before the seq ``before``; null: the newest page."""
 
     before: (
-        Annotated[int, Meta(ge=1, le=2**62, description="A seq; null for the newest page.", examples=[17])]
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=2**62,
+                description="Request the page before this seq; null: the newest page.",
+                examples=[17],
+            ),
+        ]
         | None
     ) = None
-    limit: Annotated[int, Meta(ge=1, le=100, description="The most messages of the page.")] = 50
+    limit: Annotated[int, Meta(ge=1, le=100, description="The maximum number of messages in the page.")] = 50
 
 
 class TypingNow(msgspec.Struct, frozen=True):
-    typing: Annotated[bool, Meta(description="Whether one is typing now.")] = True
+    typing: Annotated[bool, Meta(description="True while the sender is typing.")] = True
 
 
 class MarkRead(msgspec.Struct, frozen=True):
-    """Everything up to ``seq`` of the conversation was read."""
+    """The sender has read all messages of the conversation up to ``seq``."""
 
     seq: Seq
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Hand the user ``to`` over to the waiter with the id ``waiter``."""
+    """Transfer the user ``to`` to the waiter with the id ``waiter``."""
 
-    waiter: Annotated[str | int, Meta(description="The waiter's id, as its token says it.", examples=[8])]
+    waiter: Annotated[str | int, Meta(description="The waiter's id, as in its token.", examples=[8])]
 
 
 class Rate(msgspec.Struct, frozen=True):
     rate: Stars
     feedback: (
-        Annotated[str, Meta(max_length=2000, description="In the user's words.", examples=["Quick and kind"])]
+        Annotated[str, Meta(max_length=2000, description="The user's comment.", examples=["Quick and kind"])]
         | None
     ) = None
 
@@ -157,7 +171,7 @@ Payload = (
     | Rate
 )
 
-_BOTH: dict[str, type[Payload]] = {
+_COMMON_PAYLOADS: dict[str, type[Payload]] = {
     "auth": Auth,
     "message_text": MessageText,
     "message_image": MessageImage,
@@ -167,25 +181,27 @@ _BOTH: dict[str, type[Payload]] = {
     "read": MarkRead,
 }
 CLIENT_PAYLOADS: dict[Role, dict[str, type[Payload]]] = {
-    Role.USER: {**_BOTH, "connect": Connect, "rate": Rate},
-    Role.WAITER: {**_BOTH, "ready": Ready, "unready": Unready, "transfer": Transfer},
+    Role.USER: {**_COMMON_PAYLOADS, "connect": Connect, "rate": Rate},
+    Role.WAITER: {**_COMMON_PAYLOADS, "ready": Ready, "unready": Unready, "transfer": Transfer},
 }
-"""What a client may send, by the role of its endpoint."""
+"""The payload struct by frame type, by the role of the client's endpoint."""
 
 
 # --- to the client ---
 
 
 class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
-    """Any frame that a client gets."""
+    """Any frame that the server sends."""
 
     id: Annotated[
-        str, Meta(description="Of this frame; of a message: the same on every delivery.", examples=["c7-5"])
+        str,
+        Meta(description="The id of the frame; for a message the same on every delivery.", examples=["c7-5"]),
     ]
     to: Annotated[
         str,
         Meta(
-            description="Your own address on this socket.", examples=["0b8fd0ae-8f4b-4d3c-9a57-1f4c2b3c7d10"]
+            description="The client's own address on this socket.",
+            examples=["0b8fd0ae-8f4b-4d3c-9a57-1f4c2b3c7d10"],
         ),
     ]
     type: str
@@ -193,12 +209,17 @@ class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
     from_: (
         Annotated[
             str,
-            Meta(description="The address of who did it.", examples=["5f0c8a52-6f0e-4a53-8f1c-3d0c1f9a7e21"]),
+            Meta(
+                description="The address of the side that caused the frame.",
+                examples=["5f0c8a52-6f0e-4a53-8f1c-3d0c1f9a7e21"],
+            ),
         ]
         | UnsetType
     ) = UNSET
     reply_id: (
-        Annotated[str, Meta(description="The id of your frame that this answers.", examples=["f1"])]
+        Annotated[
+            str, Meta(description="The id of the client's frame that this frame answers.", examples=["f1"])
+        ]
         | UnsetType
     ) = UNSET
     seq: (
@@ -219,19 +240,22 @@ class ServerFrame(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
         | UnsetType
     ) = UNSET
     conversation: (
-        Annotated[int, Meta(description="Feature `seq`: the conversation it belongs to.", examples=[7])]
+        Annotated[
+            int, Meta(description="Feature `seq`: the conversation that the frame is about.", examples=[7])
+        ]
         | UnsetType
     ) = UNSET
 
 
 class Failed(msgspec.Struct):
     message: Annotated[
-        str, Meta(description="What is wrong and what to do, for people.", examples=["消息不能为空"])
+        str,
+        Meta(description="A text for people: the error, and how to correct it.", examples=["消息不能为空"]),
     ]
 
 
 class SignedIn(msgspec.Struct):
-    """Who the server takes one for."""
+    """The profile of the signed-in person, from the token."""
 
     id: Annotated[str, Meta(examples=["7"])]
     type: Annotated[str, Meta(description="The role.", examples=["user"])]
@@ -247,15 +271,23 @@ class MessageStored(msgspec.Struct):
 
 
 class Queued(msgspec.Struct):
-    location: Annotated[int, Meta(ge=1, description="1 is the next in line.", examples=[100])]
+    location: Annotated[
+        int, Meta(ge=1, description="The position in the queue; 1 is the first.", examples=[100])
+    ]
     conversation: (
-        Annotated[int, Meta(description="Feature `seq`: what one waits for.", examples=[7])] | UnsetType
+        Annotated[
+            int, Meta(description="Feature `seq`: the conversation that waits for a waiter.", examples=[7])
+        ]
+        | UnsetType
     ) = UNSET
     returned: (
         Annotated[
             bool,
             Meta(
-                description="Feature `seq`: the waiter was lost, and one can go on writing.", examples=[False]
+                description=(
+                    "Feature `seq`: true if the conversation lost its waiter; the user can go on writing."
+                ),
+                examples=[False],
             ),
         ]
         | UnsetType
@@ -270,14 +302,16 @@ class Matched(msgspec.Struct):
         Annotated[
             int,
             Meta(
-                description="Feature `seq`: the conversation, which counts from 1 of its own.", examples=[7]
+                description="Feature `seq`: the conversation. Each conversation counts its `seq` from 1.",
+                examples=[7],
             ),
         ]
         | UnsetType
     ) = UNSET
-
     name: (
-        Annotated[str | None, Meta(description="Feature `profile`: of the other side.", examples=["小林"])]
+        Annotated[
+            str | None, Meta(description="Feature `profile`: the name of the other side.", examples=["小林"])
+        ]
         | UnsetType
     ) = UNSET
     id: (
@@ -288,7 +322,7 @@ class Matched(msgspec.Struct):
         Annotated[
             str,
             Meta(
-                description="Feature `profile`, for waiters: when the user joined the line.",
+                description="Feature `profile`, for waiters: the time at which the user joined the queue.",
                 examples=["2025-03-20T08:26:45.391706"],
             ),
         ]
@@ -297,26 +331,28 @@ class Matched(msgspec.Struct):
 
 
 class ReadShown(msgspec.Struct):
-    seq: Annotated[int, Meta(ge=0, description="The seq up to which everything was read.", examples=[17])]
+    seq: Annotated[
+        int, Meta(ge=0, description="The reader has read all messages up to this seq.", examples=[17])
+    ]
 
 
 class Line(msgspec.Struct, rename={"from_": "from"}):
-    """A message in a page."""
+    """A message in a history page."""
 
     id: MessageId
     seq: Seq
-    from_: Annotated[str | None, Meta(description="The address of who said it.")]
-    sender: Annotated[str, Meta(description="The role of who said it.", examples=["user"])]
+    from_: Annotated[str | None, Meta(description="The address of the sender.")]
+    sender: Annotated[str, Meta(description="The role of the sender.", examples=["user"])]
     type: Annotated[str, Meta(description="`message_text` or `message_image`.", examples=["message_text"])]
     message: Annotated[str, Meta(description="The text, or the URL of the image.", examples=["你好"])]
     time: Time
 
 
 class History(msgspec.Struct):
-    items: Annotated[list[Line], Meta(description="Oldest first.")]
+    items: Annotated[list[Line], Meta(description="The messages, oldest first.")]
     next: Annotated[
         int | None,
-        Meta(description="The `before` of the request for the page before; null at the beginning."),
+        Meta(description="The value of `before` that requests the page before; null if there is none."),
     ]
 
 
@@ -325,13 +361,13 @@ class Rated(msgspec.Struct):
 
 
 class ReadyNoted(msgspec.Struct):
-    """All conversations that go on have been told; those that have not been are over."""
+    """The answer to `ready` or `unready`. All open conversations were sent before; all others have ended."""
 
-    ready: Annotated[bool, Meta(description="Whether new users come.", examples=[True])]
+    ready: Annotated[bool, Meta(description="True if new users are assigned.", examples=[True])]
 
 
 class Transferred(msgspec.Struct):
-    """Nothing more to say."""
+    """The answer to `transfer`: an empty object."""
 
 
 SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
@@ -353,4 +389,4 @@ SERVER_PAYLOADS: Mapping[str, type[msgspec.Struct] | None] = {
     "kickout": None,
     "error": Failed,
 }
-"""What a client may get, and the payload of each; None: null."""
+"""The payload struct by type of the server's frames; None: null."""

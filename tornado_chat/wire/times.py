@@ -1,20 +1,24 @@
-"""The times of the wire: ISO 8601, local, without zone, with microseconds (counselling seed)."""
+"""The format of times on the wire: ISO 8601, local, without zone, with microseconds (counselling seed)."""
 
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 
 class LocalTimes:
-    """Writes stored times in the zone of ``[server] timezone``; empty is the machine's."""
+    """Formats stored times in the zone of ``[server] timezone``; empty: the machine's zone."""
 
     def __init__(self, zone: str = "") -> None:
         self._zone: tzinfo | None = ZoneInfo(zone) if zone else None
-        # What is stored together has one time, and what is said one after the other is from one second.
+        # Messages of one commit have the same time, and successive messages are often of the same second:
+        # the last text and the last second are cached.
         self._last = self._last_second = -1
         self._last_text = self._second_text = ""
 
-    def text(self, microseconds: int) -> str:
-        """``2025-03-20T08:26:45.391706``. :arg microseconds: since 1970 UTC."""
+    def format(self, microseconds: int) -> str:
+        """Return a text such as ``2025-03-20T08:26:45.391706``.
+
+        :arg microseconds: since 1970 UTC.
+        """
         if microseconds != self._last:
             second, fraction = divmod(microseconds, 1_000_000)
             if second != self._last_second:

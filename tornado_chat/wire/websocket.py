@@ -1,12 +1,13 @@
-"""The frames of a WebSocket, server side, as RFC 6455 has them.
+"""WebSocket framing (RFC 6455), server side.
 
-Sans-IO: bytes in, messages out; payloads in, frames out. ``Parser.feed`` takes bytes as they
-arrive, ``Parser.next`` hands out whole messages and control frames one by one, in their order,
-so that a caller can stop between two of them. The first violation ends it: ``Parser.failure``
-then has the close code, but only after everything before the violation has been handed out.
+Sans-IO: the parser turns bytes into messages, ``encode_frame`` turns payloads into frames.
+``Parser.feed`` takes bytes as they arrive, ``Parser.next`` returns whole messages and control frames
+one by one, in order, so that the caller can pause between two of them. The first protocol violation
+ends parsing: ``next`` first returns all frames before the violation, then ``Parser.failure`` has the
+close code.
 
-A length that could have been written in fewer bytes is accepted, as other servers do: the RFC
-forbids to send it, not to understand it.
+A length that could have been encoded in fewer bytes is accepted, as other servers do: the RFC
+forbids sending it, but not accepting it.
 
 No extension is negotiated, so a reserved bit is a violation.
 """
@@ -23,7 +24,7 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
-MAX_CONTROL_PAYLOAD_BYTES: Final = 125  # bytes of payload, section 5.5
+MAX_CONTROL_PAYLOAD_BYTES: Final = 125  # section 5.5
 
 _FINAL: Final = 0x80
 _RESERVED: Final = 0x70
@@ -44,20 +45,20 @@ Event = tuple[int, str | bytes]
 
 
 class Failure(NamedTuple):
-    """Why a connection must be failed: the close code, and a reason for humans."""
+    """A protocol violation: the close code, and a reason for humans."""
 
     code: int
     reason: str
 
 
 class Parser:
-    """What one client sends.
+    """Parses the bytes that one client sends.
 
-    :ivar failure: the violation that ended it, once ``next`` has come to it.
+    :ivar failure: the violation that ended parsing, set when ``next`` reaches it.
 
-    :arg unmask: from the four bytes of a mask and masked bytes, the plain ones. Handed in
-        because the fast one is no pure Python.
-    :arg most_bytes: the longest message that is accepted.
+    :arg unmask: takes the four bytes of the mask and the masked bytes, returns the plain bytes. A
+        parameter because the fast function is not pure Python.
+    :arg max_message_bytes: the longest accepted message.
     """
 
     __slots__ = (
@@ -77,27 +78,27 @@ class Parser:
     def __init__(
         self,
         unmask: Callable[[bytes, bytes], bytes],
-        most_bytes: int,
+        max_message_bytes: int,
     ) -> None:
         self.failure: Failure | None = None
         self._unmask = unmask
-        self._max_message_bytes = most_bytes
-        self._data = b""  # what is parsed now, from _at on
+        self._max_message_bytes = max_message_bytes
+        self._data = b""  # the bytes being parsed, from _at on
         self._at = 0
-        self._unjoined = bytearray()  # what came since, not joined before it is of use
-        self._need = 2  # bytes, before going on can get anywhere
-        self._fragments: bytearray | None = None  # of a message in fragments
-        self._message_opcode = CONTINUATION  # of that message
-        self._decoder: codecs.IncrementalDecoder | None = None  # checks its text
+        self._unjoined = bytearray()  # bytes that arrived since; joined only when the parser can go on
+        self._need = 2  # number of bytes that the next step of parsing takes
+        self._fragments: bytearray | None = None  # payload so far of a fragmented message
+        self._message_opcode = CONTINUATION  # of the fragmented message
+        self._decoder: codecs.IncrementalDecoder | None = None  # checks the UTF-8 of the fragmented message
         self._is_ended = False
 
     @property
     def buffered_bytes(self) -> int:
-        """How many bytes have been fed and not been handed out, without unfinished messages."""
+        """The number of bytes fed and not yet returned, without the fragments of an unfinished message."""
         return len(self._data) - self._at + len(self._unjoined)
 
     def feed(self, data: bytes) -> None:
-        """Take what has arrived. After a close frame or a violation it is dropped."""
+        """Add received bytes. After a close frame or a violation they are dropped."""
         if self._is_ended:
             return
         if self._data or self._unjoined:
@@ -106,9 +107,9 @@ class Parser:
             self._data = data
 
     def next(self) -> Event | None:
-        """The next message or control frame; None: more bytes are needed, or it is over.
+        """Return the next message or control frame; None: more bytes are needed, or parsing has ended.
 
-        A close frame is handed out only if its payload is valid, see ``parse_close``.
+        A close frame is returned only if its payload is valid, see ``parse_close``.
         """
         while True:
             data = self._data
@@ -169,13 +170,13 @@ class Parser:
             event = self._on_fragment_or_control(first, payload)
             if event is not None or self._is_ended:
                 return event
-        if at:  # let go of what is done
+        if at:  # free the bytes that are parsed
             self._data = data[at:]
             self._at = 0
         return None
 
     def _is_forbidden_header(self, first: int, second: int) -> bool:
-        """Whether a frame must not begin with these two bytes (1002)."""
+        """Return True if a frame must not begin with these two bytes (close code 1002)."""
         opcode = first & _OPCODE
         if first & _RESERVED or not second & _MASKED:
             return True
@@ -192,7 +193,7 @@ class Parser:
         return True
 
     def _on_fragment_or_control(self, first: int, payload: bytes) -> Event | None:
-        """A fragment or a control frame."""
+        """Handle a fragment or a control frame; return the message or control frame if it is complete."""
         opcode = first & _OPCODE
         if opcode == CLOSE:
             try:
@@ -222,7 +223,7 @@ class Parser:
         return (TEXT, str(parts, "utf-8")) if self._message_opcode == TEXT else (BINARY, bytes(parts))
 
     def _fail(self, code: int, reason: str) -> Event | None:
-        """Remember why; the answer is what ``next`` hands out: nothing."""
+        """Record the violation and end parsing. Return None, as the result of ``next``."""
         self.failure = Failure(code, reason)
         self._end()
         return None
@@ -236,8 +237,8 @@ class Parser:
         self._fragments = self._decoder = None
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
-    """A whole frame as a server sends it: one fragment, no mask.
+def encode_frame(opcode: int, payload: bytes) -> bytes:
+    """Return a whole frame as a server sends it: unfragmented and unmasked.
 
     :raises ValueError: the payload is too long for a control frame.
     """
@@ -252,26 +253,26 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def is_valid_close_code(code: int) -> bool:
-    """Whether a close frame may have this code (section 7.4, and the registry for 1012 to 1014)."""
+    """Return True if a close frame may have this code (section 7.4; IANA registry for 1012 to 1014)."""
     return 3000 <= code <= 4999 or 1000 <= code <= 1003 or 1007 <= code <= 1014
 
 
 def close_payload(code: int | None = None, reason: str | None = None) -> bytes:
-    """The payload of a close frame. A reason without a code goes with 1000.
+    """Return the payload of a close frame. A reason without a code gets code 1000.
 
-    :raises ValueError: the code may not be sent.
+    :raises ValueError: a close frame may not have this code.
     """
     if code is None:
         if reason is None:
             return b""
         code = 1000
     if not is_valid_close_code(code):
-        raise ValueError(f"{code} is no code for a close frame")
+        raise ValueError(f"a close frame may not have the code {code}")
     return code.to_bytes(2, "big") + (reason or "").encode()
 
 
 def parse_close(payload: bytes) -> tuple[int | None, str | None]:
-    """The code and the reason of a close frame, None for what it leaves out.
+    """Return the code and the reason of a close frame, None for each that is absent.
 
     :raises ValueError: the payload is a single byte, or the code is not allowed.
     :raises UnicodeDecodeError: the reason is not UTF-8.

@@ -1,4 +1,4 @@
-"""The issuer's keys: which fit, and a real server that rotates them, fails and hangs."""
+"""The issuer's keys: the algorithms that they fit, and a real server that rotates them, fails and hangs."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 def immediately(call: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that must not yield."""
+    """Return the result of a coroutine that must not yield."""
     try:
         call.send(None)
     except StopIteration as stop:
@@ -67,7 +67,7 @@ MAKERS: Mapping[type, Any] = {
 
 
 def jwk(private: Any, kid: str | None = None, **members: Any) -> dict[str, Any]:
-    """The public JWK of a private key."""
+    """Return the public JWK of a private key."""
     public = private.public_key()
     maker = next(maker for kind, maker in MAKERS.items() if isinstance(public, kind))
     return maker.to_jwk(public, as_dict=True) | ({"kid": kid} if kid else {}) | members
@@ -84,7 +84,7 @@ def pem(key: Any) -> bytes:
 
 
 class Issuer:
-    """An HTTP server with a key set that a test changes under the client."""
+    """An HTTP server with a key set that the test changes."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -159,7 +159,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-# Which keys fit
+# Keys and algorithms
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_other_members_are_ignored(member: Any) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"", b"{}", b"[]", b'{"keys": {}}', b"<html>", b"\xff", b"[" * 100_000])
-def test_junk_is_no_key_set(junk: bytes) -> None:
+def test_a_malformed_key_set_is_refused(junk: bytes) -> None:
     with pytest.raises((msgspec.DecodeError, RecursionError)):
         usable_keys(junk, ALGORITHMS)
 
@@ -349,7 +349,7 @@ async def test_rotation_an_unknown_kid_fetches_again() -> None:
 
 
 @on_a_loop
-async def test_junk_kids_do_not_hammer_the_issuer() -> None:
+async def test_unknown_kids_do_not_cause_a_fetch_each() -> None:
     async with issuing(jwk(RSA, "a")) as issuer:
         clock = Clock()
         keys = KeySet(issuer.url, ALGORITHMS, clock=clock)
@@ -395,7 +395,7 @@ async def test_callers_share_one_fetch() -> None:
 
 @pytest.mark.usefixtures("warns")
 @on_a_loop
-async def test_outage_from_the_start(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_from_the_start_refuses_tokens(caplog: pytest.LogCaptureFixture) -> None:
     async with issuing(jwk(RSA, "a")) as issuer:
         issuer.status = 503
         clock = Clock()
@@ -430,7 +430,7 @@ async def test_known_keys_outlive_an_outage(caplog: pytest.LogCaptureFixture) ->
         assert issuer.fetches == 2
         clock.now += 3600
         issuer.asked.clear()
-        assert immediately(keys.key("a", "RS256")).key_id == "a", "from then on nobody waits"
+        assert immediately(keys.key("a", "RS256")).key_id == "a", "from then on no caller waits"
         await fails_with("keys_unavailable", keys.key("new", "RS256"))
         assert issuer.fetches == 3
         assert len(warnings_of(caplog)) == 1
@@ -451,7 +451,7 @@ async def test_known_keys_outlive_an_outage(caplog: pytest.LogCaptureFixture) ->
 
 @pytest.mark.usefixtures("warns")
 @on_a_loop
-async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_issuer_that_refuses_connections(caplog: pytest.LogCaptureFixture) -> None:
     async with issuing() as issuer:
         pass
     url = issuer.url.replace("http://", "http://me:hunter2@") + "?key=hunter2"
@@ -496,7 +496,7 @@ async def test_an_answer_that_is_no_key_set(
 
 @pytest.mark.usefixtures("warns")
 @on_a_loop
-async def test_a_key_set_without_usable_keys_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_set_without_usable_keys_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async with issuing({"kty": "oct", "k": "AAAA"}) as issuer:
         clock = Clock()
         keys = KeySet(issuer.url, ALGORITHMS, clock=clock)

@@ -1,4 +1,4 @@
-"""Which passwords are taken, and comparing them without wearing anything out."""
+"""The rules for passwords, and the limits on computing their hashes."""
 
 import asyncio
 
@@ -21,12 +21,12 @@ from tornado_chat.services.auth.passwords import (
     "password",
     ["correct horse", "密码要够长才行，十个字", "          x y z", "0" * 1021 + "abc", "aaaaaaaaa bcd"],
 )
-def test_length_is_what_counts(password: str) -> None:
+def test_any_password_of_sufficient_length_is_accepted(password: str) -> None:
     check_strength(password, "chen", None)
 
 
 @pytest.mark.parametrize(
-    ("password", "why"),
+    ("password", "reason"),
     [
         ("short", "at least 10"),
         ("密码要够长才行", "at least 10"),
@@ -34,22 +34,22 @@ def test_length_is_what_counts(password: str) -> None:
         ("ChenXiaoMing", "the name itself"),
         ("陈小明老师陈小明老师", "the name itself"),
         ("abcabcabcabc", "fewer than 4"),
-        ("Password123", "everybody tries first"),
+        ("Password123", "most common passwords"),
     ],
 )
-def test_and_what_anybody_would_try(password: str, why: str) -> None:
-    with pytest.raises(WeakPassword, match=why):
+def test_short_and_easily_guessed_passwords_are_refused(password: str, reason: str) -> None:
+    with pytest.raises(WeakPassword, match=reason):
         check_strength(password, "chenxiaoming", "陈小明老师陈小明老师")
 
 
-def test_all_of_the_list_would_be_long_enough() -> None:
+def test_the_common_passwords_are_long_enough_and_case_folded() -> None:
     assert all(
         len(each) >= passwords.MIN_PASSWORD_CHARS and each == each.casefold()
         for each in passwords.COMMON_PASSWORDS
     )
 
 
-def test_generated_ones_are_taken_and_differ() -> None:
+def test_generated_passwords_are_accepted_and_differ() -> None:
     made = {generate() for _ in range(50)}
     assert len(made) == 50
     for each in made:
@@ -57,7 +57,7 @@ def test_generated_ones_are_taken_and_differ() -> None:
 
 
 @pytest.mark.gen_test
-async def test_comparing() -> None:
+async def test_a_password_matches_its_own_hash_only() -> None:
     with_cheap = Passwords(CHEAP)
     assert await with_cheap.matches(PASSWORD, HASH)
     assert not await with_cheap.matches(PASSWORD + " ", HASH)
@@ -77,7 +77,7 @@ def test_the_parameters_are_those_of_rfc_9106() -> None:
 
 
 @pytest.mark.gen_test
-async def test_too_many_at_once_are_refused_and_the_loop_stays_free() -> None:
+async def test_too_many_comparisons_are_refused_and_the_loop_stays_free() -> None:
     busy = Passwords(CHEAP)
     held = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Looking for what the bus did not bring."""
+"""Resync: repeated during an outage, after it, and after an error."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,38 +13,42 @@ from tornado_chat.services.coordinator.resync import Resynchronizer
 
 
 class Part:
-    """All that is asked to look, and counts it."""
+    """All parts that the resynchronizer calls, in one; it counts the calls.
+
+    :ivar resyncs: the number of calls of ``resync``; ``republished`` and ``flags_set`` count likewise.
+    :ivar other_is_flagged: whether another process has set its partition flag.
+    """
 
     is_coordinator = True
     threads: tuple[Thread, ...] = ()
 
     def __init__(self) -> None:
-        self.looked = self.told = self.signs = 0
+        self.resyncs = self.republished = self.flags_set = 0
         self.fault: Exception | None = None
-        self.somebody = False
+        self.other_is_flagged = False
 
     async def resync(self) -> None:
-        self.looked += 1
+        self.resyncs += 1
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault
 
     async def set(self) -> None:
-        self.signs += 1
+        self.flags_set += 1
 
     async def is_set_by_any_process(self) -> bool:
-        return self.somebody
+        return self.other_is_flagged
 
     def republish(self) -> None:
-        self.told += 1
+        self.republished += 1
 
 
 @asynccontextmanager
-async def looking(part: Part) -> AsyncIterator[Resynchronizer]:
-    looking = Resynchronizer(part, part, part, part, part, part, part)  # type: ignore[arg-type]
-    looking.start(asyncio.get_running_loop())
-    yield looking
-    await looking.stop()
+async def running(part: Part) -> AsyncIterator[Resynchronizer]:
+    resynchronizer = Resynchronizer(part, part, part, part, part, part, part)  # type: ignore[arg-type]
+    resynchronizer.start(asyncio.get_running_loop())
+    yield resynchronizer
+    await resynchronizer.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -53,39 +57,39 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resync, "CHECK_INTERVAL_SECONDS", 0.01)
 
 
-def reaches(part: Part, looks: int) -> Callable[[], bool]:
-    return lambda: part.looked >= looks
+def reaches(part: Part, count: int) -> Callable[[], bool]:
+    return lambda: part.resyncs >= count
 
 
 @pytest.mark.gen_test
-async def test_while_the_bus_is_away_there_is_one_look_after_the_other() -> None:
+async def test_resyncs_are_repeated_while_the_bus_is_away() -> None:
     part = Part()
-    async with looking(part) as looks:
-        looks.on_disconnect()
+    async with running(part) as resynchronizer:
+        resynchronizer.on_disconnect()
         await until(reaches(part, 10))
-        looks.request()  # one has asked for it just before: that does not bring the bus back
+        resynchronizer.request()  # a request does not mean that the bus is back
         await until(reaches(part, 30))
-        assert part.signs >= 10  # that others may know
-        assert part.told == 0  # nobody elsewhere would hear it
-        looks.on_reconnect()
-        await until(lambda: part.told == 1)
+        assert part.flags_set >= 10  # the other processes learn of the outage
+        assert part.republished == 0  # no other process would receive it
+        resynchronizer.on_reconnect()
+        await until(lambda: part.republished == 1)
 
 
 @pytest.mark.gen_test
-async def test_a_look_that_fails_is_not_the_last(expected_logs: list[str]) -> None:
-    expected_logs.append("what may have been missed could not be looked for, trying again")
+async def test_a_failed_resync_is_repeated(expected_logs: list[str]) -> None:
+    expected_logs.append("missed events could not be read, trying again")
     part = Part()
     part.fault = ValueError("an error of the program")
-    async with looking(part) as looks:
-        looks.request()
-        await until(lambda: part.told == 1)
+    async with running(part) as resynchronizer:
+        resynchronizer.request()
+        await until(lambda: part.republished == 1)
 
 
 @pytest.mark.gen_test
-async def test_while_another_process_is_cut_off_there_is_one_look_after_the_other() -> None:
+async def test_resyncs_are_repeated_while_another_process_has_lost_the_bus() -> None:
     part = Part()
-    async with looking(part):
+    async with running(part):
         await asyncio.sleep(0.05)
-        assert part.looked == 0
-        part.somebody = True
+        assert part.resyncs == 0
+        part.other_is_flagged = True
         await until(reaches(part, 10))

@@ -1,4 +1,4 @@
-"""The rooms of a coordinator that has just begun."""
+"""The life cycle of rooms at the start of a coordinator's term."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ from tornado_chat.storage import rooms
 
 
 class Life(RoomLifecycle):
-    """With what it publishes."""
+    """A life cycle that keeps the published events in ``told``."""
 
     def __init__(self, books: Books, **options: Any) -> None:
         self.told: list[Event] = []
@@ -34,7 +34,7 @@ class Life(RoomLifecycle):
 
 @pytest.fixture
 def room(books: Books) -> Room:
-    """An active one."""
+    """An active room."""
     ready, _ = books.change(new_session)
     active, _ = books.change(lambda tx: rooms.start(tx, ready.thread))
     assert isinstance(active, Room)
@@ -42,7 +42,7 @@ def room(books: Books) -> Room:
 
 
 @pytest.mark.gen_test
-async def test_an_end_that_comes_while_a_coordinator_reads_is_not_missed(books: Books, room: Room) -> None:
+async def test_an_end_during_the_reading_of_a_new_coordinator_is_not_missed(books: Books, room: Room) -> None:
     life = Life(books)
 
     def finish() -> None:
@@ -57,8 +57,8 @@ async def test_an_end_that_comes_while_a_coordinator_reads_is_not_missed(books: 
 
 
 @pytest.mark.gen_test
-async def test_a_new_coordinator_says_once_who_is_there(books: Books, room: Room) -> None:
-    """The other one may have died with the coordinator before."""
+async def test_a_new_coordinator_publishes_each_presence_once(books: Books, room: Room) -> None:
+    """The other participant's process may have died together with the former coordinator."""
     life = Life(books, settle_seconds=0.05)
     await life.begin()
     life.on_report("a", RoomPresence(room, room.helper, "Chen"), already_known=True)
@@ -75,8 +75,8 @@ async def test_a_new_coordinator_says_once_who_is_there(books: Books, room: Room
 
 
 @pytest.mark.gen_test
-async def test_an_active_room_that_nobody_spoke_of_is_found(books: Books) -> None:
-    """Started by a coordinator that had to end at that moment, and left at once by both."""
+async def test_an_active_room_without_reports_is_found_by_a_resync(books: Books) -> None:
+    """A former coordinator started the room as its term ended, and both participants left at once."""
     life = Life(books)
     await life.begin()
     ready, _ = books.change(new_session)

@@ -1,4 +1,4 @@
-"""Who is awaited, for how long, and whether that is the end of it."""
+"""Grace timers: expiry, restart, stop, and uncertain presence."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,22 +11,22 @@ from tornado_chat.services.leadership.grace_timers import RETRY_SECONDS, GraceTi
 
 
 class People:
-    """Two who may be away, and of whom it may be known.
+    """Participants who may be absent, and the certainty about it.
 
-    :ivar lost: who has not come back, and when that was said.
-    :ivar finding_out: seconds until it is known whether anything is sure.
+    :ivar lost: the participants whose timer has expired, with the time.
+    :ivar check_seconds: the seconds that ``is_certain`` takes.
     """
 
     def __init__(self, *away: str) -> None:
         self.away = set(away)
         self.sure = True
-        self.finding_out = 0.0
+        self.check_seconds = 0.0
         self.lost: list[tuple[str, float]] = []
         self.loop = asyncio.get_running_loop()
-        self.graces: GraceTimers[str] = GraceTimers(self.loop, self._sure, self.away.__contains__, self._over)
+        self.timers: GraceTimers[str] = GraceTimers(self.loop, self._sure, self.away.__contains__, self._over)
 
     async def _sure(self) -> bool:
-        await asyncio.sleep(self.finding_out)
+        await asyncio.sleep(self.check_seconds)
         return self.sure
 
     async def _over(self, who: str) -> None:
@@ -38,55 +38,55 @@ def live(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
         runner.run(story())
 
 
-def test_who_does_not_come_back_is_lost_once_when_the_time_is_over() -> None:
+def test_each_timer_expires_once_at_its_time() -> None:
     async def story() -> None:
         people = People("an", "bo")
-        people.graces.start("an", 10)
-        people.graces.start("bo", 20)
-        assert "an" in people.graces
+        people.timers.start("an", 10)
+        people.timers.start("bo", 20)
+        assert "an" in people.timers
         await asyncio.sleep(100)
         assert people.lost == [("an", pytest.approx(10)), ("bo", pytest.approx(20))]
-        assert "an" not in people.graces
+        assert "an" not in people.timers
 
     live(story)
 
 
-def test_who_is_awaited_anew_has_all_of_its_time_again() -> None:
+def test_a_timer_that_is_started_again_has_its_full_time() -> None:
     async def story() -> None:
         people = People("an")
-        people.graces.start("an", 10)
+        people.timers.start("an", 10)
         await asyncio.sleep(9)
-        people.graces.start("an", 10)
+        people.timers.start("an", 10)
         await asyncio.sleep(100)
         assert people.lost == [("an", pytest.approx(19))]
 
     live(story)
 
 
-def test_nobody_is_lost_who_is_awaited_no_longer() -> None:
+def test_a_stopped_timer_does_not_expire() -> None:
     async def story() -> None:
         people = People("an", "bo", "chen")
         for who in sorted(people.away):
-            people.graces.start(who, 10)
-        people.graces.stop("an")
-        people.graces.stop("an")
-        assert "an" not in people.graces
+            people.timers.start(who, 10)
+        people.timers.stop("an")
+        people.timers.stop("an")
+        assert "an" not in people.timers
         await asyncio.sleep(5)
-        people.graces.stop_all()
+        people.timers.stop_all()
         await asyncio.sleep(100)
         assert people.lost == []
 
     live(story)
 
 
-def test_nobody_is_lost_while_nothing_is_sure() -> None:
+def test_timers_are_extended_while_the_presence_is_uncertain() -> None:
     async def story() -> None:
         people = People("an")
         people.sure = False
-        people.graces.start("an", 10)
+        people.timers.start("an", 10)
         await asyncio.sleep(10 + 1.5 * RETRY_SECONDS)
         assert people.lost == []
-        assert "an" in people.graces
+        assert "an" in people.timers
         people.sure = True
         await asyncio.sleep(100)
         assert people.lost == [("an", pytest.approx(10 + 2 * RETRY_SECONDS))]
@@ -95,27 +95,27 @@ def test_nobody_is_lost_while_nothing_is_sure() -> None:
 
 
 @pytest.mark.parametrize("sure", [True, False])
-def test_who_comes_back_while_that_is_found_out_is_not_lost(sure: bool) -> None:
+def test_a_return_during_the_check_for_certainty_counts(sure: bool) -> None:
     async def story() -> None:
         people = People("an")
-        people.sure, people.finding_out = sure, 3
-        people.graces.start("an", 10)
+        people.sure, people.check_seconds = sure, 3
+        people.timers.start("an", 10)
         await asyncio.sleep(12)
         people.away.discard("an")
         await asyncio.sleep(100)
         assert people.lost == []
-        assert "an" not in people.graces
+        assert "an" not in people.timers
 
     live(story)
 
 
-def test_who_comes_and_goes_while_that_is_found_out_has_all_of_its_time_again() -> None:
+def test_a_timer_started_during_the_check_for_certainty_has_its_full_time() -> None:
     async def story() -> None:
         people = People("an")
-        people.finding_out = 3
-        people.graces.start("an", 10)
+        people.check_seconds = 3
+        people.timers.start("an", 10)
         await asyncio.sleep(12)
-        people.graces.start("an", 10)
+        people.timers.start("an", 10)
         await asyncio.sleep(100)
         assert people.lost == [("an", pytest.approx(12 + 10 + 3))]
 

@@ -1,4 +1,4 @@
-"""What is heard while a term begins, and when it has settled."""
+"""Terms: the items buffered at the start, and the settling."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,13 +16,13 @@ def live(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def new(settle_seconds: float = 0.0) -> tuple[Term[str], list[float]]:
-    """A term, and when it settled."""
+    """Return a term, and the times at which it settled."""
     loop = asyncio.get_running_loop()
     settled: list[float] = []
     return Term(loop, settle_seconds, lambda: settled.append(loop.time())), settled
 
 
-def test_only_what_is_heard_while_it_reads_is_kept() -> None:
+def test_only_items_during_the_reading_are_buffered() -> None:
     async def story() -> None:
         term, _ = new()
         term.buffer("before")
@@ -40,7 +40,7 @@ def test_only_what_is_heard_while_it_reads_is_kept() -> None:
     live(story)
 
 
-def test_a_term_that_could_not_read_has_not_begun() -> None:
+def test_a_term_whose_reading_fails_has_not_started() -> None:
     async def story() -> None:
         term, settled = new(settle_seconds=2)
         with pytest.raises(ValueError, match="away"), term.starting() as buffered:
@@ -55,7 +55,7 @@ def test_a_term_that_could_not_read_has_not_begun() -> None:
     live(story)
 
 
-def test_it_settles_once_after_its_time() -> None:
+def test_a_term_settles_once_after_its_time() -> None:
     async def story() -> None:
         term, settled = new(settle_seconds=2)
         with term.starting():
@@ -69,7 +69,7 @@ def test_it_settles_once_after_its_time() -> None:
     live(story)
 
 
-def test_one_that_ends_never_settles() -> None:
+def test_a_term_that_has_ended_does_not_settle() -> None:
     async def story() -> None:
         term, settled = new(settle_seconds=2)
         with term.starting():
@@ -84,7 +84,7 @@ def test_one_that_ends_never_settles() -> None:
     live(story)
 
 
-def test_who_is_alone_needs_not_settle() -> None:
+def test_a_single_process_needs_no_settling() -> None:
     async def story() -> None:
         term, settled = new()
         with term.starting():

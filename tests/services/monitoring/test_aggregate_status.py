@@ -1,48 +1,50 @@
-"""What several processes say of themselves becomes one status."""
+"""Merging the status of several processes."""
 
 from typing import Any
 
 import msgspec
 
-from tornado_chat.core import status as shown
+from tornado_chat.core import status as status_types
 from tornado_chat.services.monitoring.aggregate_status import merge_status
 
 
-def status(number: int, sockets: int, **more: Any) -> shown.Status:
-    """Of a process with ``sockets`` open, each of which had a message in each of two steps."""
+def status(number: int, sockets: int, **more: Any) -> status_types.Status:
+    """Return the status of a process whose ``sockets`` had one message each in each of two steps."""
     history = {
         name: [float(sockets)] * 2 for name in ("received", "delivered", "lag", "longest_wait", "p50", "p99")
     }
-    kept = shown.HistoryStatus(
+    kept = status_types.HistoryStatus(
         10.0,
         time=[10.0, 20.0],
         sockets=[sockets] * 2,
         line=[0, number],
         **{**history, **more.pop("history", {})},
     )
-    made = shown.Status(
+    made = status_types.Status(
         time="2026-11-21T12:00:00",
         problems={},
         sockets={"chat": sockets, "notify": 0},
-        line=shown.QueueOverview(1, 3.0, []),
-        waiters=shown.WaiterSummary({"ready": 1}, []),
-        conversations=shown.ConversationSummary({"active": 1}, []),
-        rooms=shown.ConversationSummary({"active": 1}, []),
-        messages=shown.MessageRates(sockets, sockets, None, sockets / 10),
+        line=status_types.QueueOverview(1, 3.0, []),
+        waiters=status_types.WaiterSummary({"ready": 1}, []),
+        conversations=status_types.ConversationSummary({"active": 1}, []),
+        rooms=status_types.ConversationSummary({"active": 1}, []),
+        messages=status_types.MessageRates(sockets, sockets, None, sockets / 10),
         history=kept,
-        plugins=[shown.PluginStatus("p", "1", "running", sockets, 0, 0.5, 0.0)],
-        database=shown.DatabaseStatus("mysql", None, f"2026-11-21T12:00:0{number}", 1, 0),
-        process=shown.ProcessStatus(100 + number, "0.1.0", "3.11", "", 1.0, None, 0.0, number, sockets),
+        plugins=[status_types.PluginStatus("p", "1", "running", sockets, 0, 0.5, 0.0)],
+        database=status_types.DatabaseStatus("mysql", None, f"2026-11-21T12:00:0{number}", 1, 0),
+        process=status_types.ProcessStatus(
+            100 + number, "0.1.0", "3.11", "", 1.0, None, 0.0, number, sockets
+        ),
         processes=[],
     )
     return msgspec.structs.replace(made, **more)
 
 
-def test_what_is_decided_in_one_place_is_told_once_and_the_rest_is_added_up() -> None:
+def test_the_coordinators_part_is_taken_once_and_other_numbers_are_added_up() -> None:
     one = merge_status(status(2, 30), {1: status(1, 10), 3: status(3, 2)})
     assert one.sockets == {"chat": 42, "notify": 0}
     assert (one.line.length, one.waiters.states, one.rooms.states) == (1, {"ready": 1}, {"active": 1})
-    assert one.messages == shown.MessageRates(42, 42, None, 3.0)
+    assert one.messages == status_types.MessageRates(42, 42, None, 3.0)
     assert (one.database.last_commit, one.database.backlog) == ("2026-11-21T12:00:03", 3)
     assert [(each.number, each.sockets) for each in one.processes] == [(1, 10), (2, 30), (3, 2)]
     assert one.process.number == 2
@@ -52,7 +54,7 @@ def test_what_is_decided_in_one_place_is_told_once_and_the_rest_is_added_up() ->
     assert one.history.p99 == [30.0, 30.0]
 
 
-def test_one_that_began_later_adds_to_the_newest_steps() -> None:
+def test_a_process_that_started_later_adds_to_the_newest_steps() -> None:
     late = status(1, 10)
     late = msgspec.structs.replace(
         late,
@@ -71,8 +73,8 @@ def test_one_that_began_later_adds_to_the_newest_steps() -> None:
     assert one.history.p50 == [None, 10.0]
 
 
-def test_what_is_wrong_somewhere_is_wrong() -> None:
-    suspended = shown.PluginStatus("p", "1", "suspended", 3, 3, 0.1, 20.0)
+def test_a_problem_of_any_process_is_a_problem() -> None:
+    suspended = status_types.PluginStatus("p", "1", "suspended", 3, 3, 0.1, 20.0)
     one = merge_status(
         status(1, 1, problems={"database": "slow"}),
         {2: status(2, 1, problems={"bus": "away"}, plugins=[suspended]), 3: None},

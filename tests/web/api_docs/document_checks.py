@@ -1,4 +1,4 @@
-"""Holding what the server says to its own descriptions."""
+"""Comparison of the server's answers with its own documents."""
 
 import copy
 from typing import Any
@@ -7,14 +7,14 @@ from jsonschema import Draft202012Validator
 
 
 def problems(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> list[str]:
-    """What ``value`` has that ``schema`` does not tell of, and the reverse."""
+    """Return the differences between ``value`` and ``schema``, in both directions."""
     components = document["components"]
     whole = {**closed(schema), "components": {"schemas": closed(components["schemas"])}}
     return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(whole).iter_errors(value)]
 
 
 def closed(schema: Any) -> Any:
-    """The same schema without room for keys that it does not name."""
+    """Return the schema with every object closed to additional keys."""
     if isinstance(schema, list):
         return [closed(each) for each in schema]
     if not isinstance(schema, dict):

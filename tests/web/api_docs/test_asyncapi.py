@@ -1,4 +1,4 @@
-"""``/asyncapi.json`` says what goes over the sockets, and what goes over them is what it says."""
+"""``/asyncapi.json`` describes all frames, and all frames match the description."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import House, Peer, token
 from tests.web.api_docs.document_checks import problems
 from tornado_chat.client import RawClient
-from tornado_chat.client.socket import Closed
+from tornado_chat.client.socket import ConnectionClosed
 from tornado_chat.core import errors
 from tornado_chat.core.types import Person, Role
 from tornado_chat.wire import counselling, counselling_catalogue, support, support_catalogue
@@ -33,14 +33,14 @@ async def described(house: House) -> dict[str, Any]:
 
 
 def kinds(document: dict[str, Any], channel: str, way: str) -> dict[str, dict[str, Any]]:
-    """The messages of a channel: ``in``, what clients send, or ``out``, what they get."""
+    """Return the messages of a channel: ``in`` for those of clients, ``out`` for those of the server."""
     prefix = f"{channel}.{way}."
     messages = document["components"]["messages"]
     return {key.removeprefix(prefix): value for key, value in messages.items() if key.startswith(prefix)}
 
 
 @pytest.mark.gen_test
-async def test_the_official_parser_finds_nothing_wrong(house: House) -> None:
+async def test_the_official_parser_accepts_the_document(house: House) -> None:
     node = shutil.which("node")
     assert node, "there is no node: scripts/test installs Debian's, or: apt-get install nodejs npm"
     assert (JS / "node_modules").exists(), "scripts/test installs it, or: npm ci --prefix tests/js"
@@ -53,7 +53,7 @@ async def test_the_official_parser_finds_nothing_wrong(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_examples_are_as_the_schemas_say_and_the_server_understands_them(house: House) -> None:
+async def test_examples_match_the_schemas_and_are_parsed(house: House) -> None:
     document = await described(house)
     for name, message in document["components"]["messages"].items():
         for example in message["examples"]:
@@ -71,7 +71,7 @@ async def test_examples_are_as_the_schemas_say_and_the_server_understands_them(h
                 support.parse_command(json.dumps(example), role)
 
 
-def test_nothing_is_left_out() -> None:
+def test_the_document_has_all_features_and_frames() -> None:
     for endpoint, role in ((support_catalogue.USER, Role.USER), (support_catalogue.WAITER, Role.WAITER)):
         assert {kind.name for kind in endpoint.from_client} == set(CLIENT_PAYLOADS[role])
     heard = [*support_catalogue.USER.to_client, *support_catalogue.WAITER.to_client]
@@ -87,7 +87,7 @@ def test_nothing_is_left_out() -> None:
 
 
 class Listener:
-    """Reads sockets to their ends, or as far as it is told, and holds what comes to the description."""
+    """Reads frames of sockets and compares them with the document."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
@@ -96,7 +96,7 @@ class Listener:
     async def until(
         self, client: RawClient, channel: str, features: Iterable[str], name: str, **has: Any
     ) -> Any:
-        """The next frame of the kind ``name``; those before it are looked at too."""
+        """Return the next frame of the kind ``name``; the frames before are compared, too."""
         while True:
             frame = await client.recv_json()
             found = self.kind(frame, channel, features)
@@ -104,14 +104,14 @@ class Listener:
                 return frame
 
     async def all_of(self, client: RawClient, channel: str, features: Iterable[str], names: set[str]) -> None:
-        """Until every kind of ``names`` has come, in whatever order."""
+        """Read until every kind of ``names`` was received, in any order."""
         missing = set(names)
         while missing:
             missing.discard(self.kind(await client.recv_json(), channel, features))
 
     async def rest(self, client: RawClient, channel: str, features: Iterable[str]) -> int:
-        """Everything that still comes, up to the close code."""
-        with contextlib.suppress(Closed):
+        """Read all remaining frames; return the close code."""
+        with contextlib.suppress(ConnectionClosed):
             while True:
                 self.kind(await client.recv_json(), channel, features)
         assert client.close_code is not None
@@ -119,7 +119,7 @@ class Listener:
         return client.close_code
 
     def kind(self, frame: Any, channel: str, features: Iterable[str]) -> str:
-        """What ``frame`` is: exactly one of the kinds that a client with these features can get."""
+        """Return the kind of ``frame``: exactly one of those that a client with these features can get."""
         every = kinds(self._document, channel, "out")
         wrong = {name: problems(frame, message["payload"], self._document) for name, message in every.items()}
         found = [name for name in every if not wrong[name]]
@@ -136,7 +136,7 @@ class Listener:
 
 @pytest.mark.gen_test
 async def test_a_counselling_conversation(house: House) -> None:
-    """With every feature and with none; at the end every kind of frame was there."""
+    """With all features and with none; at the end every kind of frame was received."""
     listen = Listener(await described(house))
     plain: list[str] = []
     every = sorted(counselling.CHAT_FEATURES)
@@ -290,15 +290,13 @@ async def test_a_support_conversation(house: House) -> None:
         ("observe", f"/observe?token={SUPERVISOR}&sessionId=4"),
     ],
 )
-async def test_sockets_are_closed_with_the_codes_that_are_described(
-    house: House, channel: str, path: str
-) -> None:
+async def test_close_codes_are_those_of_the_document(house: House, channel: str, path: str) -> None:
     listen = Listener(await described(house))
     assert await listen.rest(await house.connect(path), channel, []) >= 4400
 
 
 @pytest.mark.gen_test
-async def test_parameters_of_an_address_are_those_that_are_described(house: House) -> None:
+async def test_query_parameters_are_those_of_the_document(house: House) -> None:
     document = await described(house)
     query = document["channels"]["chat"]["bindings"]["ws"]["query"]
     assert query["required"] == ["token", "sessionId"]

@@ -1,4 +1,4 @@
-"""``/api/v1/openapi.json`` says what there is, and what it says is so."""
+"""``/api/v1/openapi.json`` describes all operations, and all answers match the description."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from tests.conftest import House, changed, token
 from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
 from tornado_chat.core.types import Role
-from tornado_chat.server import server as app
+from tornado_chat.server import builders
 from tornado_chat.server.server import Server
 from tornado_chat.web.api.operations import VERBS
 
@@ -29,7 +29,7 @@ JSON, PROBLEM = "application/json", "application/problem+json"
 
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "Passwords", cheap_passwords)
+    monkeypatch.setattr(builders, "Passwords", cheap_passwords)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def routes(application: Application) -> list[tuple[str, Any]]:
-    """The patterns that are served, and their handlers, plugins' and pages' included."""
+    """Return the patterns and handlers of all routes, including those of plugins and pages."""
     return [
         (rule.matcher.regex.pattern.rstrip("$"), rule.target)  # type: ignore[attr-defined]
         for rule in application.wildcard_router.rules
@@ -56,7 +56,7 @@ def routes(application: Application) -> list[tuple[str, Any]]:
 
 
 def undocumented(routes: list[tuple[str, Any]]) -> Iterator[str]:
-    """The verbs of ``routes`` that have no @operation."""
+    """Yield the verbs of ``routes`` that have no @operation."""
     for pattern, handler in routes:
         for verb in VERBS:
             method = getattr(handler, verb)
@@ -65,7 +65,7 @@ def undocumented(routes: list[tuple[str, Any]]) -> Iterator[str]:
 
 
 @pytest.mark.gen_test
-async def test_it_is_valid(house: House) -> None:
+async def test_the_document_is_valid(house: House) -> None:
     document = await described(house)
     assert document["openapi"].startswith("3.1")
     errors = [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()]
@@ -73,7 +73,7 @@ async def test_it_is_valid(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_every_route_is_described_and_nothing_else(house: House) -> None:
+async def test_the_document_has_exactly_the_routes(house: House) -> None:
     document = await described(house)
     application = house.server.application
     served = [(path, handler) for path, handler in routes(application) if path.startswith("/api/v1/")]
@@ -83,7 +83,7 @@ async def test_every_route_is_described_and_nothing_else(house: House) -> None:
         found = [
             handler
             for pattern, handler in routes(application)
-            if pattern.replace(r"(\d{1,18})", "1").replace("\\", "") == _concrete(path)
+            if pattern.replace(r"(\d{1,18})", "1").replace("\\", "") == _example_path(path)
         ]
         assert len(found) == 1, (verb, path)
         assert hasattr(getattr(found[0], verb.lower()), "operation")
@@ -98,7 +98,7 @@ async def test_every_route_is_described_and_nothing_else(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_it_is_kept_until_it_changes_and_open_to_tools_elsewhere(house: House) -> None:
+async def test_the_document_is_cached_and_readable_from_other_origins(house: House) -> None:
     for path in ("/api/v1/openapi.json", "/asyncapi.json"):
         answer = await house.api("GET", path, Origin="https://tools.example")
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
@@ -108,19 +108,19 @@ async def test_it_is_kept_until_it_changes_and_open_to_tools_elsewhere(house: Ho
 
 
 @pytest.mark.gen_test
-async def test_it_knows_how_this_servers_tokens_are_made(settings: config.Config) -> None:
+async def test_the_document_describes_the_tokens_of_this_server(settings: config.Config) -> None:
     auth = {"role_claim": "role", "id_claim": "sub", "require_exp": False, "issuer": "https://host.example"}
     server = Server(changed(changed(settings, "auth", **auth), "web", pages=False))
     await server.start()
     document = await described(House(server, settings, []))
     text = document["components"]["securitySchemes"]["bearer"]["description"]
-    for words in ("`sub`", "`role`", "if you like `exp`", "`iss` must be `https://host.example`", "HS256"):
+    for words in ("`sub`", "`role`", "optionally `exp`", "`iss` must be `https://host.example`", "HS256"):
         assert words in text
     await server.stop()
 
 
 @pytest.mark.gen_test
-async def test_examples_are_as_the_schemas_say(house: House) -> None:
+async def test_examples_match_the_schemas(house: House) -> None:
     document = await described(house)
     checked = 0
     for verb, path, about in operations(document):
@@ -136,7 +136,7 @@ async def test_examples_are_as_the_schemas_say(house: House) -> None:
 
 
 class Caller:
-    """Calls operations by their names, holds the answers to the description, remembers what came."""
+    """Calls operations by name, compares the answers with the document, and records them."""
 
     def __init__(self, house: House, document: dict[str, Any]) -> None:
         self._house = house
@@ -159,7 +159,7 @@ class Caller:
         return self._check(name, about, answer)
 
     def check(self, name: str, answer: HTTPResponse) -> Any:
-        """For calls that are made in another way."""
+        """Compare an answer of a call that was made in another way."""
         return self._check(name, self._operations[name][2], answer)
 
     def _check(self, name: str, about: dict[str, Any], answer: HTTPResponse) -> Any:
@@ -183,7 +183,7 @@ class Caller:
         return value
 
     def expected(self) -> set[tuple[str, int, str]]:
-        """Everything that is described, but what takes a broken server or a plugin."""
+        """Return all described answers, except those that require a broken server or a plugin."""
         every = set()
         for name, (_, _, about) in self._operations.items():
             for status, answer in about["responses"].items():
@@ -193,8 +193,8 @@ class Caller:
 
 
 @pytest.mark.gen_test
-async def test_everything_that_is_described_is_so(house: House) -> None:
-    """Each operation, each of its answers, and each of its errors, in the flesh."""
+async def test_every_operation_answers_as_documented(house: House) -> None:
+    """Each operation is called until each of its answers and errors was received."""
     document = await described(house)
     call = Caller(house, document)
     opening = {"user_id": 1, "consultant_id": 2, "user_name": "Lin", "session_id": 7, "appointment_id": 3}
@@ -264,16 +264,16 @@ async def test_everything_that_is_described_is_so(house: House) -> None:
         await call(name, None)
     await call("get_status", HOST)
 
-    await _whatever_is_wrong(call, document)
+    await _try_common_errors(call, document)
     strangers = {(name, 403, "") for name in ("get_health", "get_readiness", "get_metrics")}
     off = {("admit_guest", 403, "guests_off")}
     missing = {each for each in call.expected() - call.seen if each[0] not in OF_ACCOUNTS}
     local = {("get_status", 401, "token_missing")}
-    assert missing == strangers | off | local  # see the next ones
+    assert missing == strangers | off | local  # see the next tests
 
 
 @pytest.mark.gen_test
-async def test_accounts_are_as_described(house: House, expected_logs: list[str]) -> None:
+async def test_account_operations_answer_as_documented(house: House, expected_logs: list[str]) -> None:
     expected_logs.append("many attempts to sign in")
     call = Caller(house, await described(house))
     await make_account(house, "chen")
@@ -304,8 +304,8 @@ async def test_accounts_are_as_described(house: House, expected_logs: list[str])
     assert {code for _, _, code in missing} <= {"accounts_off", "not_json"}
 
 
-async def _whatever_is_wrong(call: Caller, document: dict[str, Any]) -> None:
-    """What follows from a token, a body or a query is tried on every operation that has one."""
+async def _try_common_errors(call: Caller, document: dict[str, Any]) -> None:
+    """Call each operation with wrong tokens, bodies and queries, as far as it has them."""
     ids = {"session_id": 7, "record_id": 2, "notification_id": 1, "conversation_id": 1}
     tokens = (None, token("service", 1, lifetime=-99), "junk")
     for _, _, about in operations(document):
@@ -328,7 +328,7 @@ class TestElsewhere:
         return changed(changed(settings, "auth", guests=False), "web", ops_networks=("192.0.2.0/24",))
 
     @pytest.mark.gen_test
-    async def test_what_is_switched_off_or_for_others(self, house: House) -> None:
+    async def test_disabled_operations_and_other_networks(self, house: House) -> None:
         call = Caller(house, await described(house))
         for name in ("get_health", "get_readiness", "get_metrics", "admit_guest"):
             await call(name, None)
@@ -338,16 +338,16 @@ class TestElsewhere:
 
 
 @pytest.mark.gen_test
-async def test_who_is_let_in_by_role_alone_is_as_described(house: House) -> None:
+async def test_roles_with_access_are_those_of_the_document(house: House) -> None:
     document = await described(house)
     by_role = [each for each in operations(document) if "x-roles" in each[2]]
     assert {about["operationId"] for _, _, about in by_role} >= {"notify", "get_support_status"}
     for verb, path, about in by_role:
         for role in Role:
-            answer = await house.api(verb, _concrete(path), token(role.value, 1), {})
+            answer = await house.api(verb, _example_path(path), token(role.value, 1), {})
             refused = answer.code == 403 and json.loads(answer.body)["code"] == "role_not_allowed"
             assert refused != (role.value in about["x-roles"]), (path, role)
 
 
-def _concrete(path: str) -> str:
+def _example_path(path: str) -> str:
     return "/".join("1" if part.startswith("{") else part for part in path.split("/"))

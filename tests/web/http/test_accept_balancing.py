@@ -1,4 +1,4 @@
-"""Several processes take from one socket: none gets much more than the others, and none is waited for in vain."""
+"""Several processes accept from one socket: none gets many more, and none that is stuck is waited for."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from tornado_chat.web.http.accept_balancing import AcceptBalancer
 
 
 class Taker:
-    """Stands for a process: it keeps what it takes, and has ``other`` connections beside."""
+    """Simulates a process: keeps the accepted connections, and counts ``other`` connections in addition."""
 
     def __init__(self, memory: SharedLoads, place: int, listening: socket.socket, other: int = 0) -> None:
         self.other = other
@@ -64,25 +64,27 @@ def make(listening: socket.socket) -> Iterator[Makes]:
 
 
 async def come(count: int, listening: socket.socket, *takers: Taker) -> None:
-    """So many connect, and all have been taken."""
+    """Open ``count`` connections, and wait until all of them are accepted."""
     wanted = count + sum(len(each.taken) for each in takers)
     for _ in range(count):
         _, writer = await asyncio.open_connection(*listening.getsockname())
         writer.close()
     async with asyncio.timeout(PATIENCE):
-        while sum(len(each.taken) for each in takers) < wanted:  # noqa: ASYNC110 - it is a count
+        while sum(len(each.taken) for each in takers) < wanted:  # noqa: ASYNC110 - a count, not an event
             await asyncio.sleep(0.001)
 
 
 @pytest.mark.gen_test
-async def test_all_get_about_the_same(make: Makes, listening: socket.socket) -> None:
+async def test_processes_get_about_the_same_number(make: Makes, listening: socket.socket) -> None:
     takers = [make(place) for place in (0, 2, 5)]
     await come(90, listening, *takers)
     assert all(28 <= len(each.taken) <= 32 for each in takers)
 
 
 @pytest.mark.gen_test
-async def test_who_comes_later_gets_all_until_it_has_as_many(make: Makes, listening: socket.socket) -> None:
+async def test_a_new_process_gets_all_connections_until_it_has_as_many(
+    make: Makes, listening: socket.socket
+) -> None:
     old, new = make(0, other=40), make(1)
     await come(30, listening, old, new)
     assert len(new.taken) == 30
@@ -91,7 +93,9 @@ async def test_who_comes_later_gets_all_until_it_has_as_many(make: Makes, listen
 
 
 @pytest.mark.gen_test
-async def test_one_that_takes_nothing_is_not_waited_for(make: Makes, listening: socket.socket) -> None:
+async def test_a_process_that_does_not_accept_is_not_waited_for(
+    make: Makes, listening: socket.socket
+) -> None:
     taker, stuck = make(0, other=10), make(1)
     asyncio.get_running_loop().remove_reader(stuck._listening)
     await come(5, listening, taker, stuck)
@@ -99,13 +103,13 @@ async def test_one_that_takes_nothing_is_not_waited_for(make: Makes, listening: 
 
 
 @pytest.mark.gen_test
-async def test_one_that_has_ended_does_not_count(make: Makes, listening: socket.socket) -> None:
+async def test_a_stopped_process_does_not_count(make: Makes, listening: socket.socket) -> None:
     taker, gone = make(0, other=10), make(1)
     gone.close()
     assert taker.loads.minimum() == 10
 
 
-def test_a_child_finds_the_memory_and_tells_nobody() -> None:
+def test_a_child_process_opens_the_shared_memory() -> None:
     parent = SharedLoads.create(2)
     environ = {ENVIRONMENT_VARIABLE: f"{os.dup(parent.descriptor)}:1", "PATH": "/bin"}
     child = SharedLoads.from_environ(environ)

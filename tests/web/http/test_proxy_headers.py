@@ -1,4 +1,4 @@
-"""Who a client is, behind proxies and without: nobody gets another address by saying so."""
+"""The client's address behind proxies and without: clients cannot forge it."""
 
 import asyncio
 import json
@@ -28,11 +28,11 @@ def seen(*forwarded: str, peer: str = "127.0.0.1") -> str:
         ([], "127.0.0.1"),
         (["203.0.113.7"], "203.0.113.7"),
         (["2001:db8::7"], "2001:db8::7"),
-        (["203.0.113.7, 10.0.0.1"], "203.0.113.7"),  # a proxy behind another
+        (["203.0.113.7, 10.0.0.1"], "203.0.113.7"),  # a proxy behind another proxy
         (["203.0.113.7", "10.0.0.1"], "203.0.113.7"),  # the same in two headers
-        (["127.0.0.1, 203.0.113.7"], "203.0.113.7"),  # the client says that it is us
+        (["127.0.0.1, 203.0.113.7"], "203.0.113.7"),  # the client forges a local address
         (["198.51.100.1, 203.0.113.7, 10.0.0.1"], "203.0.113.7"),
-        (["10.0.0.9, 10.0.0.1"], "10.0.0.9"),  # a client in our own network
+        (["10.0.0.9, 10.0.0.1"], "10.0.0.9"),  # a client in a trusted network
         (["203.0.113.7:4711"], "203.0.113.7"),
         (["[2001:db8::7]:4711"], "2001:db8::7"),
         (["fe80::1%eth0"], "fe80::1"),
@@ -42,12 +42,12 @@ def seen(*forwarded: str, peer: str = "127.0.0.1") -> str:
         ([""], str(UNKNOWN_ADDRESS)),
     ],
 )
-def test_the_last_address_that_is_no_trusted_proxy_counts(forwarded: list[str], expected: str) -> None:
+def test_the_last_untrusted_address_is_the_clients(forwarded: list[str], expected: str) -> None:
     assert seen(*forwarded) == expected
 
 
 @given(st.text(), st.lists(st.sampled_from(["10.0.0.1", "127.0.0.1", "::1"])))
-def test_whatever_a_client_sends_the_address_that_our_proxy_saw_counts(said: str, behind: list[str]) -> None:
+def test_a_client_cannot_forge_the_address_that_the_proxy_saw(said: str, behind: list[str]) -> None:
     assert seen(", ".join([said, "203.0.113.7", *behind])) == "203.0.113.7"
 
 
@@ -57,7 +57,7 @@ class TestGuests:
         return changed(settings, "auth", guests=True, guests_per_minute=1)
 
     @pytest.mark.gen_test
-    async def test_each_client_behind_the_proxy_has_its_own_allowance(self, house: House) -> None:
+    async def test_the_guest_limit_counts_each_client_behind_a_proxy(self, house: House) -> None:
         async def ask(*addresses: str) -> int:
             headers = {"X-Forwarded-For": ", ".join(addresses)}
             return (await house.api("POST", "/api/v1/guest", **headers)).code
@@ -65,24 +65,24 @@ class TestGuests:
         assert await ask("203.0.113.1") == 201
         assert await ask("203.0.113.2") == 201
         assert await ask("203.0.113.1") == 429
-        assert await ask("198.51.100.9", "203.0.113.1") == 429  # what it says of itself
+        assert await ask("198.51.100.9", "203.0.113.1") == 429  # a forged address before the real one
         assert (await house.api("POST", "/api/v1/guest", **{"X-Real-Ip": "198.51.100.9"})).code == 201
         assert (await house.api("POST", "/api/v1/guest", **{"X-Real-Ip": "198.51.100.8"})).code == 429
 
 
-class TestNobodyTrusted:
+class TestNoTrustedProxy:
     @pytest.fixture
     def settings(self, settings: config.Config) -> config.Config:
         settings = changed(settings, "server", trusted_proxies=())
         return changed(settings, "web", ops_networks=("10.0.0.0/8",))
 
     @pytest.mark.gen_test
-    async def test_the_header_opens_nothing(self, house: House) -> None:
+    async def test_the_header_gives_no_access(self, house: House) -> None:
         assert (await house.api("GET", "/metrics", **{"X-Forwarded-For": "10.0.0.1"})).code == 403
 
 
 @pytest.mark.gen_test
-async def test_the_public_does_not_get_the_operators_pages_by_way_of_the_proxy(house: House) -> None:
+async def test_clients_behind_the_proxy_have_no_access_to_ops(house: House) -> None:
     for path in ("/healthz", "/readyz", "/metrics"):
         assert (await house.api("GET", path)).code == 200
         for forwarded in ("203.0.113.7", "127.0.0.1, 203.0.113.7", "nonsense"):
@@ -90,7 +90,7 @@ async def test_the_public_does_not_get_the_operators_pages_by_way_of_the_proxy(h
 
 
 async def get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *headers: str) -> int:
-    """The status of ``/healthz``, on a connection that stays open."""
+    """Return the status of ``/healthz``, on a connection that stays open."""
     lines = ["GET /healthz HTTP/1.1", "Host: x", *headers, "", ""]
     writer.write("\r\n".join(lines).encode())
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -105,9 +105,9 @@ class TestUnixSocket:
         return changed(settings, "server", unix_socket=str(tmp_path / "sock"), trusted_proxies=())
 
     @pytest.mark.gen_test
-    async def test_it_is_local_unless_its_proxy_says_for_whom_it_asks(self, house: House) -> None:
+    async def test_a_unix_peer_is_local_without_a_forwarded_address(self, house: House) -> None:
         reader, writer = await asyncio.open_unix_connection(house.config.server.unix_socket)
-        # One connection, as a proxy keeps it for several clients: nothing of one is left for the next.
+        # One connection, as a proxy uses it for several clients: no address is kept for the next request.
         assert await get(reader, writer) == 200
         assert await get(reader, writer, "X-Forwarded-For: 203.0.113.7") == 403
         assert await get(reader, writer) == 200
@@ -115,7 +115,7 @@ class TestUnixSocket:
 
 
 @pytest.mark.gen_test
-async def test_the_scheme_is_the_proxys(house: House) -> None:
+async def test_the_proxy_sets_the_scheme(house: House) -> None:
     seen: list[Any] = []
     application = house.server.application
     application.settings["log_function"] = lambda handler: seen.append(handler.request.protocol)

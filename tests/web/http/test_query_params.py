@@ -1,4 +1,4 @@
-"""The parameters of addresses: what is wrong is named, with what it should be."""
+"""Query parameters: errors name the wrong parameter and the expected value."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ class Query(msgspec.Struct, frozen=True):
     token: Annotated[str, Meta(max_length=5)] = ""
 
 
-def test_what_is_missing_or_empty_is_the_default() -> None:
+def test_missing_and_empty_parameters_have_defaults() -> None:
     assert parse_query(Query, {"session": "4"}) == Query(4)
     assert parse_query(Query, {"session": "4", "type": "", "token": "", "other": "x"}) == Query(4)
     full = {"session": "4", "type": "1", "format": "json", "token": "t"}
@@ -39,14 +39,14 @@ def test_what_is_missing_or_empty_is_the_default() -> None:
         ({"session": "4", "token": "longer"}, "token", "a text is expected"),
     ],
 )
-def test_what_is_wrong_is_named(wrong: dict[str, str], name: str, reason: str) -> None:
+def test_the_error_names_the_wrong_parameter(wrong: dict[str, str], name: str, reason: str) -> None:
     with pytest.raises(Malformed) as refused:
         parse_query(Query, wrong)
     assert refused.value.detail == {"name": name, "reason": reason}
 
 
 @given(st.dictionaries(st.sampled_from(["session", "type", "format", "token"]), st.text()))
-def test_whatever_is_asked_is_read_or_refused(given: dict[str, str]) -> None:
+def test_every_query_is_parsed_or_refused(given: dict[str, str]) -> None:
     try:
         read = parse_query(Query, given)
     except Malformed:

@@ -1,4 +1,4 @@
-"""The WebSocket class of this server over raw sockets.
+"""The WebSocket transport of this server, over raw sockets.
 
 The table follows the case families of the Autobahn test suite.
 """
@@ -38,11 +38,11 @@ REQUEST = (
 )
 
 Frame = tuple[int, bytes]
-Hears = Callable[[Any, str | bytes], Awaitable[None] | None]
+OnMessage = Callable[[Any, str | bytes], Awaitable[None] | None]
 
 
 def f(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = True) -> bytes:
-    """A frame as a client sends it; anything can be wrong with it."""
+    """Return a frame as a client sends it; the arguments can make it invalid."""
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     bit = 0x80 if masked else 0
     size = len(payload)
@@ -60,27 +60,27 @@ def f(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, mask
     return head + mask + xored.to_bytes(size, "big")
 
 
-def cut(opcode: int, payload: bytes, size: int) -> bytes:
-    """A message in fragments of ``size`` bytes."""
+def fragmented(opcode: int, payload: bytes, size: int) -> bytes:
+    """Return a message in fragments of ``size`` bytes."""
     parts = [payload[i : i + size] for i in range(0, len(payload), size)]
     return b"".join(f(0 if i else opcode, part, fin=i == len(parts) - 1) for i, part in enumerate(parts))
 
 
-def bye(code: int, reason: bytes = b"") -> bytes:
+def close_frame(code: int, reason: bytes = b"") -> bytes:
     return f(CLOSE, code.to_bytes(2, "big") + reason)
 
 
 class Client:
-    """One raw connection."""
+    """One raw client connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
         self.patience = 10.0  # seconds
-        self.accepted = ""  # of the extensions that it has offered
+        self.accepted = ""  # of the offered extensions
 
     async def read(self) -> Frame | None:
-        """The next frame; None: the connection has ended."""
+        """Return the next frame; None: the connection has ended."""
         try:
             first, size = await self.reader.readexactly(2)
             if size >= 126:
@@ -108,11 +108,11 @@ class Client:
 
 @dataclass
 class Site:
-    """A server with one kind of WebSocket, and what its handlers have been told."""
+    """A server with one kind of WebSocket handler, and the recorded calls of its handlers."""
 
     base: type[WebSocketHandler]
-    hears: Hears | None = None
-    opens: Callable[[Any], Awaitable[None] | None] | None = None
+    handle_message: OnMessage | None = None
+    handle_open: Callable[[Any], Awaitable[None] | None] | None = None
     handlers: list[Any] = field(default_factory=list)
     seen: list[Any] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
@@ -125,11 +125,11 @@ class Site:
         class Handler(self.base):  # type: ignore[misc,name-defined]
             def open(self) -> Awaitable[None] | None:
                 site.handlers.append(self)
-                return None if site.opens is None else site.opens(self)
+                return None if site.handle_open is None else site.handle_open(self)
 
             def on_message(self, message: str | bytes) -> Awaitable[None] | None:
-                if site.hears is not None:
-                    return site.hears(self, message)
+                if site.handle_message is not None:
+                    return site.handle_message(self, message)
                 self.write_message(message, binary=isinstance(message, bytes))
                 return None
 
@@ -146,7 +146,7 @@ class Site:
         self.server.add_sockets(sockets)
 
     async def connect(self, early: bytes = b"", path: str | None = None, offers: str = "") -> Client:
-        """:arg early: what comes in the same segment as the request."""
+        """Connect. :arg early: bytes in the same segment as the request."""
         where = (
             asyncio.open_unix_connection(path) if path else asyncio.open_connection("127.0.0.1", self.port)
         )
@@ -162,19 +162,19 @@ class Site:
         return client
 
     async def told(self, what: Any) -> None:
-        """Wait until a handler has been told this."""
+        """Wait until a handler has recorded this call."""
         await until(lambda: what in self.seen)
 
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110 - no event
+        while not true():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Each test runs on both loops."""
+    """Each test runs on both event loops."""
     return request.param  # type: ignore[no-any-return]
 
 
@@ -211,10 +211,10 @@ ALIVE = 0
 
 @dataclass(frozen=True)
 class Case:
-    """What a client says, what is answered, and the close code that ends it.
+    """The bytes of a client, the expected answers, and the expected close code.
 
-    :ivar code: ALIVE: the connection goes on, until the client closes it with 1000.
-    :ivar chop: the bytes of each segment, if it is to be sent in several.
+    :ivar code: ALIVE: the connection stays open until the client closes it with 1000.
+    :ivar chop: the size of each segment in bytes, if the bytes are sent in several.
     """
 
     name: str
@@ -242,7 +242,7 @@ def texts(family: str, raws: list[bytes], code: int) -> list[Case]:
     return [
         Case(f"{family} {raw!r} {how}", data, () if code else ((TEXT, raw),), code)
         for raw in raws
-        for how, data in (("whole", f(TEXT, raw)), ("in bytes", cut(TEXT, raw, 1) or f(TEXT)))
+        for how, data in (("whole", f(TEXT, raw)), ("in bytes", fragmented(TEXT, raw, 1) or f(TEXT)))
     ]
 
 
@@ -259,7 +259,7 @@ INVALID = [
     *(b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xed\xa0\x80\xed\xb0\x80", b"\xce\xba\xe1\xbd", b"a\xc3"),
 ]
 BIG = b"x" * MIB
-VSS = "κόσμε".encode()
+VALID_TEXT = "κόσμε".encode()
 WELL_FORMED = {
     n: [text.encode() for text in texts]
     for n, texts in {
@@ -281,7 +281,7 @@ LOW, HIGH = (
     [b"\xed\xa0\x80", b"\xed\xad\xbf", b"\xed\xae\x80", b"\xed\xaf\xbf"],
 )
 ILL_FORMED = {
-    6: [VSS[:size] for size in range(1, len(VSS)) if VSS[size] & 0xC0 == 0x80],
+    6: [VALID_TEXT[:size] for size in range(1, len(VALID_TEXT)) if VALID_TEXT[size] & 0xC0 == 0x80],
     8: [b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80"],
     10: [b"\xf7\xbf\xbf\xbf", b"\xfb\xbf\xbf\xbf\xbf", b"\xfd\xbf\xbf\xbf\xbf\xbf"],
     11: [b"\xf4\x90\x80\x80"],
@@ -305,7 +305,7 @@ ILL_FORMED = {
     20: [*HIGH, LOW[0], b"\xed\xbe\x80", LOW[1]],
     21: [high + low for high in HIGH for low in LOW],
 }
-"""The families of UTF-8 from 6.5 on; those of 6.1 to 6.4 are in the table."""
+"""The case families of UTF-8 from 6.5 on; 6.1 to 6.4 are in the table."""
 
 TABLE = [
     *echoes("1.1", [0, 125, 126, 127, 128, 65535, 65536], TEXT),
@@ -386,18 +386,18 @@ TABLE = [
     *texts("6.3 invalid", INVALID, 1007),
     Case(
         "6.4.1 fails as soon as it is wrong",
-        f(TEXT, VSS, fin=False) + f(0, b"\xf4\x90\x80\x80", fin=False),
+        f(TEXT, VALID_TEXT, fin=False) + f(0, b"\xf4\x90\x80\x80", fin=False),
         code=1007,
     ),
     Case(
         "6.4.2 fails at the byte that is wrong",
-        f(TEXT, VSS + b"\xf4", fin=False) + f(0, b"\x90", fin=False),
+        f(TEXT, VALID_TEXT + b"\xf4", fin=False) + f(0, b"\x90", fin=False),
         code=1007,
     ),
     *(
         Case(
             f"6.4 wrong in one frame, by {chop}",
-            f(TEXT, VSS + b"\xf4\x90\x80\x80" + b"edited"),
+            f(TEXT, VALID_TEXT + b"\xf4\x90\x80\x80" + b"edited"),
             code=1007,
             chop=chop,
         )
@@ -412,34 +412,37 @@ TABLE = [
         for n, raws in ILL_FORMED.items()
         for raw in raws
     ),
-    Case("7.1.1 message, then close", f(TEXT, b"Hello") + bye(1000), (HELLO,), 1000),
-    Case("7.1.2 two closes", bye(1000) + bye(1001), code=1000),
-    Case("7.1.3 ping after close", bye(1000) + f(PING), code=1000),
-    Case("7.1.4 text after close", bye(1000) + f(TEXT, b"Hello"), code=1000),
-    Case("7.1.5 close within fragments", FIRST + bye(1000) + SECOND, code=1000),
+    Case("7.1.1 message, then close", f(TEXT, b"Hello") + close_frame(1000), (HELLO,), 1000),
+    Case("7.1.2 two closes", close_frame(1000) + close_frame(1001), code=1000),
+    Case("7.1.3 ping after close", close_frame(1000) + f(PING), code=1000),
+    Case("7.1.4 text after close", close_frame(1000) + f(TEXT, b"Hello"), code=1000),
+    Case("7.1.5 close within fragments", FIRST + close_frame(1000) + SECOND, code=1000),
     Case(
         "7.1.6 a long message, another, close and ping",
-        f(TEXT, b"*" * 262144) + f(TEXT, b"Hello") + bye(1000) + f(PING),
+        f(TEXT, b"*" * 262144) + f(TEXT, b"Hello") + close_frame(1000) + f(PING),
         ((TEXT, b"*" * 262144), HELLO),
         1000,
     ),
     Case("7.3.1 empty close", f(CLOSE), code=1005),
     Case("7.3.2 close of one byte", f(CLOSE, b"a"), code=1002),
-    Case("7.3.3 close with a code alone", bye(1000), code=1000),
-    Case("7.3.4 close with reason", bye(1000, b"Hello"), code=1000),
-    Case("7.3.5 close with the longest reason", bye(1000, b"*" * 123), code=1000),
-    Case("7.3.6 close that is too long", bye(1000, b"*" * 124), code=1002),
-    Case("7.5.1 reason not UTF-8", bye(1000, INVALID[0]), code=1007),
+    Case("7.3.3 close with a code alone", close_frame(1000), code=1000),
+    Case("7.3.4 close with reason", close_frame(1000, b"Hello"), code=1000),
+    Case("7.3.5 close with the longest reason", close_frame(1000, b"*" * 123), code=1000),
+    Case("7.3.6 close that is too long", close_frame(1000, b"*" * 124), code=1002),
+    Case("7.5.1 reason not UTF-8", close_frame(1000, INVALID[0]), code=1007),
     *(
-        Case(f"7.7 close with {code}", bye(code), code=code)
+        Case(f"7.7 close with {code}", close_frame(code), code=code)
         for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
     ),
-    *(Case(f"7.7 close with {code}", bye(code, b"why"), code=code) for code in (3000, 3999, 4000, 4999)),
     *(
-        Case(f"7.9 close with {code}", bye(code), code=1002)
+        Case(f"7.7 close with {code}", close_frame(code, b"why"), code=code)
+        for code in (3000, 3999, 4000, 4999)
+    ),
+    *(
+        Case(f"7.9 close with {code}", close_frame(code), code=1002)
         for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999)
     ),
-    *(Case(f"7.13 close with {code}", bye(code), code=1002) for code in (5000, 65535)),
+    *(Case(f"7.13 close with {code}", close_frame(code), code=1002) for code in (5000, 65535)),
     Case("no mask", f(TEXT, b"Hello", masked=False), code=1002),
     Case("length with the highest bit", b"\x82\xff\x80" + bytes(7), code=1002),
     Case("length beyond the limit", b"\x82\xff" + (1 << 40).to_bytes(8, "big"), code=1009),
@@ -451,7 +454,11 @@ TABLE = [
     *echoes("9.1", [65536, 262144, MIB], TEXT),
     *echoes("9.2", [65536, 262144, MIB], BINARY),
     *(
-        Case(f"9.{n} in fragments of {size}", cut(opcode, b"*" * length, size), ((opcode, b"*" * length),))
+        Case(
+            f"9.{n} in fragments of {size}",
+            fragmented(opcode, b"*" * length, size),
+            ((opcode, b"*" * length),),
+        )
         for n, opcode in ((3, TEXT), (4, BINARY))
         for length, size in (
             *((65536, size) for size in (64, 256)),
@@ -465,12 +472,12 @@ TABLE = [
         for n, opcode in ((7, TEXT), (8, BINARY))
         for size in (0, 16, 64, 256, 1024, 4096)
     ),
-    Case("10.1 auto-fragments", cut(TEXT, b"*" * 65536, 1300), ((TEXT, b"*" * 65536),)),
+    Case("10.1 auto-fragments", fragmented(TEXT, b"*" * 65536, 1300), ((TEXT, b"*" * 65536),)),
 ]
 
 
 async def outcome(client: Client, case: Case) -> tuple[list[Frame], int | None]:
-    """The answers to a case, and the close code: 1005 for an empty close frame, None for none."""
+    """Return the answers and the close code: 1005 for an empty close frame, None without a close frame."""
     step = case.chop or len(case.says)
 
     async def send() -> None:
@@ -489,7 +496,7 @@ async def outcome(client: Client, case: Case) -> tuple[list[Frame], int | None]:
                 return found, None
             found.append(frame)
         await sending
-        client.writer.write(bye(1000))
+        client.writer.write(close_frame(1000))
     found += await client.rest()
     await asyncio.gather(sending, return_exceptions=True)
     closes = [payload for opcode, payload in found if opcode == CLOSE]
@@ -509,7 +516,7 @@ async def test_conformance(site: Site, case: Case) -> None:
 @pytest.mark.parametrize("base", [WebSocketHandler])
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop])
 @pytest.mark.gen_test
-async def test_the_stock_class_as_yardstick(site: Site) -> None:
+async def test_tornados_class_passes_a_sample_of_the_table(site: Site) -> None:
     """Tornado's class passes a sample of the table, so the table does not only describe this server."""
     client = await site.connect()
     for opcode in (TEXT, BINARY):
@@ -517,16 +524,16 @@ async def test_the_stock_class_as_yardstick(site: Site) -> None:
         assert await client.read() == (opcode, b"Hello")
     client.writer.write(f(PING, b"p") + FIRST + SECOND)
     assert [await client.read(), await client.read()] == [(PONG, b"p"), JOINED]
-    client.writer.write(bye(1000))
+    client.writer.write(close_frame(1000))
     assert await client.rest() == [(CLOSE, b"\x03\xe8")]
     await site.told(("closed", 1000, None))
 
 
-# --- the handler's side ---
+# --- handlers ---
 
 
 @pytest.mark.gen_test
-async def test_frames_that_come_with_the_request(site: Site) -> None:
+async def test_frames_that_arrive_with_the_request(site: Site) -> None:
     client = await site.connect(early=f(TEXT, b"first") + f(TEXT, b"second")[:4])
     assert await client.read() == (TEXT, b"first")
     client.writer.write(f(TEXT, b"second")[4:])
@@ -537,14 +544,14 @@ async def test_frames_that_come_with_the_request(site: Site) -> None:
 async def test_messages_wait_for_open(site: Site) -> None:
     gate = asyncio.Event()
 
-    async def opens(handler: WebSocketHandler) -> None:
+    async def handle_open(handler: WebSocketHandler) -> None:
         await gate.wait()
         site.seen.append("open")
 
-    site.opens = opens
-    site.hears = lambda handler, message: site.seen.append(message)
+    site.handle_open = handle_open
+    site.handle_message = lambda handler, message: site.seen.append(message)
     client = await site.connect(early=f(TEXT, b"1"))
-    client.writer.write(f(TEXT, b"2") + bye(4000, b"why"))
+    client.writer.write(f(TEXT, b"2") + close_frame(4000, b"why"))
     await asyncio.sleep(0.05)
     assert site.seen == []
     gate.set()
@@ -555,15 +562,15 @@ async def test_messages_wait_for_open(site: Site) -> None:
 
 @pytest.mark.gen_test
 async def test_an_awaitable_keeps_the_order(site: Site) -> None:
-    async def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+    async def handle_message(handler: WebSocketHandler, message: str | bytes) -> None:
         site.seen.append(message)
         await asyncio.sleep(0.03 if message == "1" else 0)
         handler.write_message(message)
 
-    site.hears = hears
+    site.handle_message = handle_message
     client = await site.connect()
     client.writer.write(
-        f(TEXT, b"1") + f(PING, b"p") + f(TEXT, b"2") + f(PONG, b"q") + f(TEXT, b"3") + bye(1000)
+        f(TEXT, b"1") + f(PING, b"p") + f(TEXT, b"2") + f(PONG, b"q") + f(TEXT, b"3") + close_frame(1000)
     )
     found = await client.rest()
     assert found == [(TEXT, b"1"), (PONG, b"p"), (TEXT, b"2"), (TEXT, b"3"), (CLOSE, b"\x03\xe8")]
@@ -575,12 +582,12 @@ async def test_reading_pauses_while_the_handler_is_busy(site: Site) -> None:
     gate = asyncio.Event()
     heard = 0
 
-    async def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+    async def handle_message(handler: WebSocketHandler, message: str | bytes) -> None:
         nonlocal heard
         heard += 1
         await gate.wait()
 
-    site.hears = hears
+    site.handle_message = handle_message
     client = await site.connect()
     client.writer.write(f(BINARY, b"x" * 1000) * 16384)
     await until(lambda: heard == 1)
@@ -588,7 +595,7 @@ async def test_reading_pauses_while_the_handler_is_busy(site: Site) -> None:
         await asyncio.sleep(0.01)
     connection = site.handlers[0].ws_connection
     assert not connection._transport.is_reading()
-    assert connection._parser.buffered_bytes < 512 * 1024  # 64 KiB and what one read brings
+    assert connection._parser.buffered_bytes < 512 * 1024  # 64 KiB and the bytes of one read
     gate.set()
     await until(lambda: heard == 16384)
     assert connection._transport.is_reading()
@@ -597,33 +604,33 @@ async def test_reading_pauses_while_the_handler_is_busy(site: Site) -> None:
 @pytest.mark.gen_test
 async def test_a_synchronous_handler_makes_no_tasks(site: Site) -> None:
     tasks: set[int] = set()
-    site.hears = lambda handler, message: tasks.add(len(asyncio.all_tasks()))
+    site.handle_message = lambda handler, message: tasks.add(len(asyncio.all_tasks()))
     before = len(asyncio.all_tasks())
     client = await site.connect()
     await asyncio.sleep(0.02)
-    assert len(asyncio.all_tasks()) == before  # nor does an idle socket
+    assert len(asyncio.all_tasks()) == before  # an idle socket has no task, either
     client.writer.write(f(TEXT, b"x") * 10)
     await until(lambda: bool(tasks))
     assert tasks == {before}
 
 
 @pytest.mark.gen_test
-async def test_many_messages_of_one_segment_share_the_loop(site: Site) -> None:
+async def test_many_messages_of_one_segment_yield_to_the_loop(site: Site) -> None:
     turns: list[int] = []
     count = 0
 
-    def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+    def handle_message(handler: WebSocketHandler, message: str | bytes) -> None:
         nonlocal count
         if not count % transport_connection.MAX_EVENTS_PER_TURN:
             asyncio.get_running_loop().call_soon(lambda: turns.append(count))
         count += 1
 
-    site.hears = hears
+    site.handle_message = handle_message
     client = await site.connect()
     client.writer.write(f(TEXT, b"x") * 4096)
     await until(lambda: len(turns) == 4096 // transport_connection.MAX_EVENTS_PER_TURN)
     assert count == 4096
-    # However many segments it came in.
+    # Independent of the number of segments.
     assert all(
         heard - n * transport_connection.MAX_EVENTS_PER_TURN <= transport_connection.MAX_EVENTS_PER_TURN
         for n, heard in enumerate(turns)
@@ -631,8 +638,8 @@ async def test_many_messages_of_one_segment_share_the_loop(site: Site) -> None:
 
 
 @pytest.mark.gen_test
-async def test_what_a_handler_raises(site: Site, expected_logs: list[str]) -> None:
-    def hears(handler: WebSocketHandler, message: str | bytes) -> Awaitable[None] | None:
+async def test_an_exception_of_a_handler(site: Site, expected_logs: list[str]) -> None:
+    def handle_message(handler: WebSocketHandler, message: str | bytes) -> Awaitable[None] | None:
         handler.write_message("before")
         if message == "later":
             return asyncio.get_running_loop().run_in_executor(None, raising)
@@ -642,7 +649,7 @@ async def test_what_a_handler_raises(site: Site, expected_logs: list[str]) -> No
         raise RuntimeError("on purpose")
 
     expected_logs.append("Uncaught exception GET /ws")
-    site.hears = hears
+    site.handle_message = handle_message
     for message in (b"now", b"later"):
         client = await site.connect(early=f(TEXT, message) + f(TEXT, b"not heard"))
         assert await client.rest() == [(TEXT, b"before")]
@@ -650,12 +657,12 @@ async def test_what_a_handler_raises(site: Site, expected_logs: list[str]) -> No
 
 
 @pytest.mark.gen_test
-async def test_open_that_raises(site: Site, expected_logs: list[str]) -> None:
-    def opens(handler: WebSocketHandler) -> None:
+async def test_an_exception_of_open(site: Site, expected_logs: list[str]) -> None:
+    def handle_open(handler: WebSocketHandler) -> None:
         raise RuntimeError("on purpose")
 
     expected_logs.append("Uncaught exception GET /ws")
-    site.opens = opens
+    site.handle_open = handle_open
     client = await site.connect(early=f(TEXT, b"not heard"))
     assert await client.rest() == []
     await site.told(("closed", None, None))
@@ -666,7 +673,7 @@ async def test_open_that_raises(site: Site, expected_logs: list[str]) -> None:
 
 @pytest.mark.gen_test
 async def test_sending_text_and_closing(site: Site) -> None:
-    def opens(handler: FastWebSocketHandler) -> None:
+    def handle_open(handler: FastWebSocketHandler) -> None:
         before = handler.unsent
         handler.write_message({"a": 1})
         handler.send_text("é".encode())
@@ -677,40 +684,40 @@ async def test_sending_text_and_closing(site: Site) -> None:
         with pytest.raises(WebSocketClosedError):
             handler.write_message("too late")
 
-    site.opens = opens
+    site.handle_open = handle_open
     client = await site.connect()
     frames = [await client.read() for _ in range(4)]
     assert frames == [(TEXT, b'{"a": 1}'), (TEXT, "é".encode()), (PING, b"?"), (CLOSE, b"\x0f\xa1enough")]
-    client.writer.write(bye(4001))
+    client.writer.write(close_frame(4001))
     assert await client.rest() == []
     await site.told(("closed", 4001, None))
 
 
 @pytest.mark.gen_test
-async def test_a_reader_that_is_slow_makes_the_writer_wait(site: Site) -> None:
+async def test_a_slow_reader_delays_the_writer(site: Site) -> None:
     most = 0
 
-    async def hears(handler: FastWebSocketHandler, message: str | bytes) -> None:
+    async def handle_message(handler: FastWebSocketHandler, message: str | bytes) -> None:
         nonlocal most
         await handler.write_message(message, binary=True)
         most = max(most, handler.unsent)
 
-    site.hears = hears
+    site.handle_message = handle_message
     await slow_echo(site)
     assert most <= 3 * 64 * 1024
 
 
 @pytest.mark.gen_test
-async def test_a_reader_that_is_slow_is_not_read_from(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_reader_is_not_read_from(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_connection, "MAX_UNSENT_BYTES", MIB)
     most = 0
 
-    def hears(handler: FastWebSocketHandler, message: str | bytes) -> None:
+    def handle_message(handler: FastWebSocketHandler, message: str | bytes) -> None:
         nonlocal most
         handler.write_message(message, binary=True)
         most = max(most, handler.unsent)
 
-    site.hears = hears
+    site.handle_message = handle_message
     await slow_echo(site)
     assert MIB < most <= MIB + 512 * 1024
 
@@ -734,7 +741,7 @@ async def slow_echo(site: Site) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_flood_of_pings_is_not_stored(site: Site) -> None:
+async def test_a_flood_of_pings_is_not_buffered(site: Site) -> None:
     client = await site.connect()
     blob = f(PING, b"x" * 125) * 8192
 
@@ -753,16 +760,16 @@ async def test_a_flood_of_pings_is_not_stored(site: Site) -> None:
     await sending
 
 
-# --- ends ---
+# --- closing ---
 
 
 @pytest.mark.gen_test
-async def test_a_peer_that_only_stops_sending_gets_its_answers(site: Site) -> None:
-    async def hears(handler: WebSocketHandler, message: str | bytes) -> None:
+async def test_a_half_closed_peer_gets_its_answers(site: Site) -> None:
+    async def handle_message(handler: WebSocketHandler, message: str | bytes) -> None:
         await asyncio.sleep(0.01)
         handler.write_message(message)
 
-    site.hears = hears
+    site.handle_message = handle_message
     client = await site.connect()
     client.writer.write(f(TEXT, b"1") + f(TEXT, b"2") + f(TEXT, b"3"))
     client.writer.write_eof()
@@ -771,7 +778,7 @@ async def test_a_peer_that_only_stops_sending_gets_its_answers(site: Site) -> No
 
 
 @pytest.mark.gen_test
-async def test_a_half_closed_peer_that_reads_slowly_gets_everything(site: Site) -> None:
+async def test_a_slow_half_closed_peer_gets_all_bytes(site: Site) -> None:
     client = await site.connect()
     client.writer.write(f(TEXT, BIG) * 4)
     client.writer.write_eof()
@@ -798,23 +805,23 @@ async def test_peers_that_reset(site: Site) -> None:
 async def test_a_reset_while_the_handler_is_busy(site: Site) -> None:
     gate = asyncio.Event()
 
-    async def hears(handler: FastWebSocketHandler, message: str | bytes) -> None:
+    async def handle_message(handler: FastWebSocketHandler, message: str | bytes) -> None:
         await gate.wait()
-        handler.send_text(b"nobody hears")
-        await handler.write_message("nobody hears")
+        handler.send_text(b"nobody handle_message")
+        await handler.write_message("nobody handle_message")
 
-    site.hears = hears
+    site.handle_message = handle_message
     client = await site.connect(early=f(TEXT, b"1") + f(TEXT, b"2"))
     await until(lambda: bool(site.handlers))
     client.reset()
     await asyncio.sleep(0.05)
-    assert site.seen == []  # on_close comes after on_message
+    assert site.seen == []  # on_close is called after on_message
     gate.set()
     await site.told(("closed", None, None))
 
 
 @pytest.mark.gen_test
-async def test_a_close_that_is_not_answered(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unanswered_close_times_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
     client = await site.connect()
     await until(lambda: bool(site.handlers))
@@ -824,7 +831,9 @@ async def test_a_close_that_is_not_answered(site: Site, monkeypatch: pytest.Monk
 
 
 @pytest.mark.gen_test
-async def test_a_violator_that_goes_on_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_sends_after_a_violation_is_aborted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
     client = await site.connect(early=f(3))
     assert await client.read() == (CLOSE, b"\x03\xeaprotocol error")
@@ -841,24 +850,26 @@ async def test_a_violator_that_goes_on_is_cut_off(site: Site, monkeypatch: pytes
 
 
 @pytest.mark.gen_test
-async def test_a_closed_peer_that_does_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_closed_peer_that_does_not_read_is_aborted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transport_connection, "CLOSE_TIMEOUT_SECONDS", 0.1)
     client = await site.connect()
     await until(lambda: bool(site.handlers))
     connection = site.handlers[0].ws_connection
     while connection.unsent < 256 * 1024:
         site.handlers[0].send_text(b"x" * 65536)
-    client.writer.write(bye(1000))
+    client.writer.write(close_frame(1000))
     await site.told(("closed", 1000, None))
     await until(lambda: connection._lost)
     assert connection.unsent == 0
 
 
-# --- around it ---
+# --- integration with Tornado ---
 
 
 @pytest.mark.gen_test
-async def test_codes_that_may_not_be_sent(site: Site) -> None:
+async def test_forbidden_close_codes_raise(site: Site) -> None:
     client = await site.connect()
     await until(lambda: bool(site.handlers))
     for code in (1005, 1006, 999, 5000):
@@ -871,7 +882,7 @@ async def test_codes_that_may_not_be_sent(site: Site) -> None:
 
 
 @pytest.mark.gen_test
-async def test_stopping_the_server_leaves_websockets_alone(site: Site) -> None:
+async def test_stopping_the_server_keeps_websockets(site: Site) -> None:
     client = await site.connect()
     assert site.server is not None
     site.server.stop()
@@ -885,15 +896,15 @@ async def test_unix_sockets(site: Site, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     assert site.server is not None
     site.server.add_socket(bind_unix_socket(path))
-    site.opens = lambda handler: handler.set_nodelay(True)
+    site.handle_open = lambda handler: handler.set_nodelay(True)
     client = await site.connect(path=path, early=f(TEXT, b"hello"))
     assert await client.read() == (TEXT, b"hello")
-    client.writer.write(bye(1000))
+    client.writer.write(close_frame(1000))
     assert await client.rest() == [(CLOSE, b"\x03\xe8")]
 
 
 @pytest.mark.gen_test
-async def test_it_is_a_protocol_for_tornado(site: Site) -> None:
+async def test_the_connection_is_a_tornado_protocol(site: Site) -> None:
     client = await websocket_connect(f"ws://127.0.0.1:{site.port}/ws")
     connection = site.handlers[0].ws_connection
     assert isinstance(connection, WebSocketConnection)
@@ -901,9 +912,9 @@ async def test_it_is_a_protocol_for_tornado(site: Site) -> None:
     assert not connection.__dict__
     await client.write_message("hello")
     assert await client.read_message() == "hello"
-    client.close(1000, "bye")
+    client.close(1000, "close_frame")
     assert await client.read_message() is None
-    await site.told(("closed", 1000, "bye"))
+    await site.told(("closed", 1000, "close_frame"))
 
 
 @pytest.mark.gen_test

@@ -1,10 +1,10 @@
-"""Many equal processes on one machine: a parent that holds the listening sockets and sees to its children.
+"""Several equal server processes on one machine: a parent with the listening sockets, and its workers.
 
-Strategy: each child is the server as it is when it runs alone, started anew by its command line. To it the
-parent is what systemd is to a single one: it passes the sockets, is told READY, RELOADING, STOPPING and how
-many people are there, and wants to hear regularly that the loop is not stuck. So the parent needs no
-database, no configuration but its own few options and none of the server's code, and what it runs on can stay while
-the files of the program are replaced: children that are started later run the new ones.
+Strategy: each worker is the same server as a single process, started with the command line of the parent. To
+it the parent is what systemd is to a single process: it passes the sockets, receives READY, RELOADING,
+STOPPING and the number of connections, and expects regular watchdog notifications. So the parent needs no
+database, no configuration but its own few options and none of the server's code. It can run on while the
+files of the program are replaced: workers that are started later run the new files.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ __all__ = ["run"]
 
 
 def run(config: Config, read_config: Callable[[], Config]) -> int:
-    """Keep ``[server] processes`` children serving until SIGTERM or SIGINT. Returns the worst exit code.
+    """Keep ``[server] processes`` workers serving until SIGTERM or SIGINT. Returns the worst exit code.
 
     :arg read_config: reads the configuration again, for SIGHUP and SIGUSR2.
     """
     os.umask(0o077)
-    manager = ServiceManager.take(os.environ)
+    manager = ServiceManager.from_environ(os.environ)
     try:
         return asyncio.run(_run(config, manager, read_config))
-    except ValueError as error:  # nobody could connect
+    except ValueError as error:  # there are no listening sockets
         print(f"tornado-chat: {error}", file=sys.stderr)  # noqa: T201 - for a person
         manager.notify(STATUS=str(error))
         return 1

@@ -1,4 +1,4 @@
-"""The parent's life: starting children, starting them again, reloading and replacing them, stopping."""
+"""The parent process: it starts, restarts, reloads, replaces and stops the workers."""
 
 import asyncio
 import logging
@@ -23,22 +23,21 @@ from tornado_chat.server.workers.worker_slots import WorkerSlot
 
 log = logging.getLogger(__name__)
 
-WATCHDOG = 30.0  # seconds, if no manager says how many
-STATUS_INTERVAL_SECONDS = 10.0  # seconds between two looks at what the manager is told of us
-STOPPING = 30.0  # seconds that stopping may take, beyond the time for sending people away
+WATCHDOG_SECONDS = 30.0  # the interval for the workers, if the service manager sets none
+STATUS_INTERVAL_SECONDS = 10.0  # seconds between two checks whether the status for the manager has changed
+STOP_TIMEOUT_SECONDS = 30.0  # seconds that stopping may take, beyond the time for closing the sockets
 
 SHARED_OPTIONS = ("server.state_dir", "server.processes", "storage.url", "cluster.url", "cluster.prefix")
-"""Options that all processes have to have the same of: they cannot be changed one after the other."""
+"""Options that must be equal in all processes, so they cannot be changed in one process after the other."""
 
 PARENT_OPTIONS = ("server.host", "server.port", "server.unix_socket")
-"""Options that count when the parent starts."""
+"""Options that are only used when the parent starts."""
 
 
 class ProcessManager:
-    """Made and used on one running loop.
+    """The life of the workers. Create and use it on one running loop.
 
     :arg read_config: reads the configuration again.
-    :raises ValueError: by ``run``: nobody could connect.
     """
 
     def __init__(self, config: Config, manager: ServiceManager, read_config: Callable[[], Config]) -> None:
@@ -47,7 +46,7 @@ class ProcessManager:
         self._read_config = read_config
         self._loop = asyncio.get_running_loop()
         self._slots = [WorkerSlot(n + 1) for n in range(config.server.process_count)]
-        self._children: dict[int, WorkerProcess] = {}
+        self._workers: dict[int, WorkerProcess] = {}
         self._has_started = self._stopping = False
         self._exit_codes: list[int] = []
         self._current_command = self._config_problem = self._last_status = ""
@@ -56,20 +55,23 @@ class ProcessManager:
         self._commands: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
 
     async def run(self) -> int:
-        """Returns the worst exit code of the children that were there in the end."""
+        """Run the workers until SIGTERM or SIGINT. Returns the worst exit code of the last workers.
+
+        :raises ValueError: there are no listening sockets; the message says what to do.
+        """
         self._manager.notify(STATUS="starting")
         if self._manager.sockets:
             log.info(PASSED_SOCKETS_MESSAGE)
         self._sockets, self._url = open_listen_sockets(self._config.server, self._manager.sockets)
         self._lifeline, self._lifeline_write_end = os.pipe()
         self._notify_socket = NotifySocket()
-        self._loads = SharedLoads.create(2 * len(self._slots))  # each child may have a successor beside it
+        self._loads = SharedLoads.create(2 * len(self._slots))  # each worker may have a successor
         self._environ = {**os.environ, "NOTIFY_SOCKET": self._notify_socket.address}
-        self._watchdog = self._manager.watchdog or WATCHDOG
-        self._environ["WATCHDOG_USEC"] = str(round(self._watchdog * 1_000_000))
+        self._watchdog_seconds = self._manager.watchdog_seconds or WATCHDOG_SECONDS
+        self._environ["WATCHDOG_USEC"] = str(round(self._watchdog_seconds * 1_000_000))
         self._loop.add_reader(self._notify_socket, self._on_notify)
         handlers: dict[signal.Signals, Callable[[], None]] = {
-            signal.SIGCHLD: self._reap_children,
+            signal.SIGCHLD: self._reap_workers,
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
             signal.SIGHUP: partial(self._enqueue, self._reload),
@@ -92,19 +94,19 @@ class ProcessManager:
             self._notify_socket.close()
             status_file.remove(self._config.state_dir)
 
-    # --- orders, one after the other ---
+    # --- commands, one after the other ---
 
-    def _enqueue(self, order: Callable[[], Awaitable[None]]) -> None:
-        self._commands.put_nowait(order)
+    def _enqueue(self, command: Callable[[], Awaitable[None]]) -> None:
+        self._commands.put_nowait(command)
 
     async def _run_commands(self) -> None:
         while True:
-            order = await self._commands.get()
+            command = await self._commands.get()
             try:
-                await order()
-            except OSError as error:  # no memory, no room for one more process
-                log.error("it could not be done: %s", error.strerror)
-                self._config_problem = "the last order could not be carried out, see the log"
+                await command()
+            except OSError as error:  # out of memory, or too many processes
+                log.error("the last command could not be carried out: %s", error.strerror)
+                self._config_problem = "the last command could not be carried out, see the log"
             self._current_command = ""
             self._send_status_if_changed()
 
@@ -114,7 +116,11 @@ class ProcessManager:
             await self._state_changed.wait()
 
     async def _start_all(self) -> None:
-        """The first child alone: what only one may do, and what keeps all from starting, is done and said once."""
+        """Start the first worker alone, then the others.
+
+        So work like changing the schema is done by one process, and a problem that keeps all workers from
+        starting is reported once.
+        """
         first, *others = self._slots
         self._start(first)
         await self._wait_until(lambda: first.is_serving)
@@ -134,7 +140,7 @@ class ProcessManager:
             logs.configure(config.logging)
             self._config_problem = ""
             for slot in self._slots:
-                # The first one alone: what it does not take, none of them would.
+                # One after the other: if the first rejects the configuration, the others would, too.
                 await self._reload_slot(slot)
                 if self._config_problem.startswith("not "):
                     break
@@ -142,18 +148,18 @@ class ProcessManager:
         self._manager.notify(READY=1, STATUS=self._last_status)
 
     async def _reload_slot(self, slot: WorkerSlot) -> None:
-        """A child that begins just now may have read what was there before."""
-        child = slot.child
-        if child is None:
+        """Reload the worker of ``slot``. One that is starting may have read the earlier configuration."""
+        worker = slot.worker
+        if worker is None:
             return
-        await self._wait_until(lambda: child.state is not WorkerState.STARTING)
-        if child.state is WorkerState.SERVING:
-            child.reload()
-            await self._wait_until(lambda: not child.reloading)
-            self._config_problem = self._config_problem or child.problem
+        await self._wait_until(lambda: worker.state is not WorkerState.STARTING)
+        if worker.state is WorkerState.SERVING:
+            worker.reload()
+            await self._wait_until(lambda: not worker.reloading)
+            self._config_problem = self._config_problem or worker.problem
 
     async def _restart(self) -> None:
-        """Replace one child after the other, each when its successor serves."""
+        """Replace one worker after the other; each stops when its successor serves."""
         config = self._read_config_or_log("restarted")
         if config is None or self._needs_full_restart(config):
             return
@@ -168,27 +174,30 @@ class ProcessManager:
         log.info("all processes have been restarted", extra=fields(processes=len(self._slots)))
 
     async def _replace_worker(self, slot: WorkerSlot) -> bool:
-        """Whether ``slot`` has a new child; the old one has ended then."""
+        """Replace the worker of ``slot``. Returns True if the successor serves and the old one has ended."""
         slot.cancel_restart()
         new = slot.successor = self._spawn(slot.number)
         await self._wait_until(lambda: new.state is not WorkerState.STARTING)
         slot.successor = None
         if new.state is not WorkerState.SERVING:
             log.error(
-                "not restarted: the new process did not start; those that were there go on",
+                "not restarted: the new process did not start; the old processes keep running",
                 extra=_exit_fields(new),
             )
-            if not any(slot.children):
+            if not any(slot.workers):
                 self._start_later(slot)
             return False
-        old, slot.child = slot.child, new
+        old, slot.worker = slot.worker, new
         if old is not None:
             old.stop()
             await self._wait_until(lambda: old.state is WorkerState.ENDED)
         return True
 
     def _read_config_or_log(self, done: str) -> Config | None:
-        """The configuration as it is now; None if it has mistakes, which have been said."""
+        """Return the configuration as it is now; None if it has mistakes, which are logged.
+
+        :arg done: the participle of the command, "reloaded" or "restarted".
+        """
         try:
             config = self._read_config()
             config.log_warnings()
@@ -199,96 +208,99 @@ class ProcessManager:
             return None
 
     def _needs_full_restart(self, config: Config) -> bool:
-        """Whether something has changed that a child cannot have otherwise than its siblings."""
-        waiting = merge_reloadable(self._config, config).needs_restart
-        whole = [each for each in waiting if each in SHARED_OPTIONS]
-        if whole:
+        """Return True if an option of ``SHARED_OPTIONS`` has changed."""
+        changed = merge_reloadable(self._config, config).needs_restart
+        changed_shared = [each for each in changed if each in SHARED_OPTIONS]
+        if changed_shared:
             log.error(
-                "not restarted: %s cannot be changed in one process after the other; stop and start the whole "
-                "server (systemctl restart tornado-chat)",
-                ", ".join(whole),
+                "not restarted: %s cannot be changed in one process after the other; stop and start the "
+                "whole server (systemctl restart tornado-chat)",
+                ", ".join(changed_shared),
             )
-            self._config_problem = "not restarted: the whole server has to be, see the log"
-        elif any(each in PARENT_OPTIONS for each in waiting):
+            self._config_problem = "not restarted: the whole server has to be restarted, see the log"
+        elif any(each in PARENT_OPTIONS for each in changed):
             log.warning(
                 "[server] host, port and unix_socket stay as they are until the whole server is restarted"
             )
-        return bool(whole)
+        return bool(changed_shared)
 
-    # --- children ---
+    # --- workers ---
 
     def _spawn(self, number: int) -> WorkerProcess:
-        taken = {child.load_slot for child in self._children.values()}
-        load_slot = next(slot for slot in count() if slot not in taken)
-        told = {
+        used_load_slots = {worker.load_slot for worker in self._workers.values()}
+        load_slot = next(slot for slot in count() if slot not in used_load_slots)
+        environ = {
+            **self._environ,
             PROCESS_VARIABLE: f"{number}",
             ENVIRONMENT_VARIABLE: f"{shared_memory_fd(self._sockets)}:{load_slot}",
         }
-        environ = {**self._environ, **told}
         pid = spawn(own_command(), environ, self._sockets, self._lifeline, self._loads.descriptor)
-        child = self._children[pid] = WorkerProcess(number, pid, load_slot, self._watchdog, self._loop)
-        return child
+        worker = self._workers[pid] = WorkerProcess(
+            number, pid, load_slot, self._watchdog_seconds, self._loop
+        )
+        return worker
 
     def _start(self, slot: WorkerSlot) -> None:
         slot.restart_timer = None
         try:
-            slot.child = self._spawn(slot.number)
+            slot.worker = self._spawn(slot.number)
         except OSError as error:
-            slot.child = None
-            log.error("no process can be started: %s", error.strerror, extra=fields(process=slot.number))
+            slot.worker = None
+            log.error("a process cannot be started: %s", error.strerror, extra=fields(process=slot.number))
             self._start_later(slot)
 
     def _on_notify(self) -> None:
-        for pid, said in self._notify_socket.receive():
-            child = self._children.get(pid)
-            if child is None:  # of a plugin's, or of somebody else's
+        for pid, assignments in self._notify_socket.receive():
+            worker = self._workers.get(pid)
+            if worker is None:  # another process sent it, for example a child process of a plugin
                 continue
-            child.on_notify(said)
-            if self._stopping and "EXTEND_TIMEOUT_USEC" in said:
-                self._manager.notify(EXTEND_TIMEOUT_USEC=said["EXTEND_TIMEOUT_USEC"])
+            worker.on_notify(assignments)
+            if self._stopping and "EXTEND_TIMEOUT_USEC" in assignments:
+                self._manager.notify(EXTEND_TIMEOUT_USEC=assignments["EXTEND_TIMEOUT_USEC"])
         self._state_changed.set()
 
-    def _reap_children(self) -> None:
-        if self._finished.done():  # a signal that came together with the last one's end
+    def _reap_workers(self) -> None:
+        if self._finished.done():  # SIGCHLD may arrive once more together with the end of the last worker
             return
-        self._on_notify()  # their last words
-        for pid in list(self._children):
+        self._on_notify()  # handle the last notifications before the exit codes
+        for pid in list(self._workers):
             waited, status = os.waitpid(pid, os.WNOHANG)
             if waited:
-                child = self._children.pop(pid)
-                self._loads.clear(child.load_slot)
-                child.on_exit(os.waitstatus_to_exitcode(status))
-                self._on_worker_exit(child)
+                worker = self._workers.pop(pid)
+                self._loads.clear(worker.load_slot)
+                worker.on_exit(os.waitstatus_to_exitcode(status))
+                self._on_worker_exit(worker)
         self._state_changed.set()
-        if self._stopping and not self._children and not self._finished.done():
+        if self._stopping and not self._workers and not self._finished.done():
             self._finished.set_result(max(self._exit_codes, default=0))
 
-    def _on_worker_exit(self, child: WorkerProcess) -> None:
-        slot = self._slots[child.number - 1]
-        code = child.exit_code if child.exit_code >= 0 else 128 - child.exit_code  # as a shell says it
+    def _on_worker_exit(self, worker: WorkerProcess) -> None:
+        slot = self._slots[worker.number - 1]
+        # As a shell does: 128 plus the number of the signal.
+        code = worker.exit_code if worker.exit_code >= 0 else 128 - worker.exit_code
         if self._stopping:
             self._exit_codes.append(code)
-        if child.stop_requested or child is slot.successor or (self._stopping and child.exit_code == 0):
+        if worker.stop_requested or worker is slot.successor or (self._stopping and worker.exit_code == 0):
             return
-        if not self._has_started and child.exit_code > 0:
-            # It has said why on standard error, and the others would say the same.
-            self._manager.notify(STATUS=child.status)
+        if not self._has_started and worker.exit_code > 0:
+            # The worker has written the reason to standard error, and the others would write the same.
+            self._manager.notify(STATUS=worker.status)
             self._exit_codes.append(code)
             self._stop_all()
             return
         log.error(
-            "a process was stuck, and has been ended" if child.is_stuck else "a process has ended",
-            extra=_exit_fields(child),
+            "a process was stuck, and has been ended" if worker.is_stuck else "a process has ended",
+            extra=_exit_fields(worker),
         )
-        if child is slot.child and slot.successor is None and not self._stopping:
+        if worker is slot.worker and slot.successor is None and not self._stopping:
             self._start_later(slot)
 
     def _start_later(self, slot: WorkerSlot) -> None:
-        pause = slot.next_restart_delay()
-        log.info("starting it again", extra=fields(process=slot.number, seconds=pause))
-        slot.restart_timer = self._loop.call_later(pause, self._start, slot)
+        delay = slot.next_restart_delay()
+        log.info("starting the process again", extra=fields(process=slot.number, seconds=delay))
+        slot.restart_timer = self._loop.call_later(delay, self._start, slot)
 
-    # --- the end ---
+    # --- stopping ---
 
     def _stop(self) -> None:
         if self._stopping:
@@ -297,8 +309,8 @@ class ProcessManager:
         status_file.write(self._config.state_dir, status_file.STOPPING, self._url)
         self._manager.notify(
             STOPPING=1,
-            STATUS=f"stopping; sockets to be sent away: {self._sum('sockets')}",
-            EXTEND_TIMEOUT_USEC=round((self._config.server.drain_seconds + STOPPING) * 1_000_000),
+            STATUS=f"stopping; sockets to close: {self._sum('sockets')}",
+            EXTEND_TIMEOUT_USEC=round((self._config.server.drain_seconds + STOP_TIMEOUT_SECONDS) * 1_000_000),
         )
         self._stop_all()
 
@@ -308,18 +320,21 @@ class ProcessManager:
             each.close()
         for slot in self._slots:
             slot.cancel_restart()
-        for child in self._children.values():
-            child.stop()
-        if not self._children and not self._finished.done():
+        for worker in self._workers.values():
+            worker.stop()
+        if not self._workers and not self._finished.done():
             self._finished.set_result(max(self._exit_codes, default=0))
 
-    # --- what the manager is told ---
+    # --- notifications to the service manager ---
 
     async def _send_watchdog(self) -> None:
-        """Children are the parent's to watch: who is stuck is replaced, and the others go on."""
-        while self._manager.watchdog:
+        """Notify the watchdog as long as this loop runs.
+
+        A stuck worker is no reason to stop notifying: the parent replaces it, and the others go on.
+        """
+        while self._manager.watchdog_seconds:
             self._manager.notify(WATCHDOG=1)
-            await asyncio.sleep(self._manager.watchdog / 2)
+            await asyncio.sleep(self._manager.watchdog_seconds / 2)
 
     async def _report_status(self) -> None:
         while True:
@@ -342,14 +357,14 @@ class ProcessManager:
         return "; ".join(filter(None, (status, self._current_command, self._config_problem)))
 
     def _sum(self, name: str) -> int:
-        return sum(getattr(each, name) for each in self._children.values())
+        return sum(getattr(each, name) for each in self._workers.values())
 
 
-def _exit_fields(child: WorkerProcess) -> dict[str, object]:
-    """Which one it was, and how it ended."""
+def _exit_fields(worker: WorkerProcess) -> dict[str, object]:
+    """Return the log fields of a worker that has ended: number, process id, and signal or exit code."""
     end = (
-        {"signal": signal.Signals(-child.exit_code).name}
-        if child.exit_code < 0
-        else {"code": child.exit_code}
+        {"signal": signal.Signals(-worker.exit_code).name}
+        if worker.exit_code < 0
+        else {"code": worker.exit_code}
     )
-    return fields(process=child.number, pid=child.pid, **end)
+    return fields(process=worker.number, pid=worker.pid, **end)

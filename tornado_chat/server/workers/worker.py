@@ -1,4 +1,4 @@
-"""One child, as its parent sees it."""
+"""A worker process as its parent sees it."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,12 @@ import signal
 from collections.abc import Mapping
 
 START_TIMEOUT_SECONDS = 900.0  # seconds that a start may take: a new version may change the schema first
-STOP_TIMEOUT_SECONDS = 60.0  # seconds that stopping may take, if the child does not ask for more
-ABORT_TIMEOUT_SECONDS = 5.0  # seconds from SIGABRT, at which a child logs where it is stuck, to SIGKILL
+STOP_TIMEOUT_SECONDS = 60.0  # seconds that stopping may take, if the worker does not ask for more
+ABORT_TIMEOUT_SECONDS = 5.0  # seconds from SIGABRT, at which a worker logs where it is stuck, to SIGKILL
 
 
 class WorkerState(enum.Enum):
-    """``STARTING`` → ``SERVING`` → ``STOPPING`` → ``ENDED``; each but the last may be left out."""
+    """``STARTING`` → ``SERVING`` → ``STOPPING`` → ``ENDED``; a worker may skip each but the last."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -22,20 +22,20 @@ class WorkerState(enum.Enum):
 
 
 class WorkerProcess:
-    """A process, and what it told of itself.
+    """A worker process, and the state that it reports.
 
-    :arg number: from 1. A child has that of the one in whose place it is.
-    :arg load_slot: its place in ``Loads``.
-    :arg watchdog: seconds within which it has to say that it is not stuck, once it serves.
-    :ivar exit_code: the exit code; negative: the signal that ended it.
-    :ivar stop_requested: it was told to stop.
-    :ivar is_stuck: it was ended because it had not been heard of for too long.
-    :ivar served_seconds: for how many seconds, known when it has ended.
-    :ivar reloading: it was told to reload, and is not done.
+    :arg number: the number of its slot, from 1. A successor has the number of the worker that it replaces.
+    :arg load_slot: its index in ``SharedLoads``.
+    :arg watchdog_seconds: seconds within which it has to notify its parent, as soon as it serves.
+    :ivar exit_code: the exit code; negative: the number of the signal that ended it.
+    :ivar stop_requested: the parent has asked it to stop.
+    :ivar is_stuck: the parent has ended it, as it had not sent a notification in time.
+    :ivar served_seconds: how long it has served; known after its end.
+    :ivar reloading: the parent has asked it to reload, and it has not finished.
     """
 
     def __init__(
-        self, number: int, pid: int, load_slot: int, watchdog: float, loop: asyncio.AbstractEventLoop
+        self, number: int, pid: int, load_slot: int, watchdog_seconds: float, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.number = number
         self.load_slot = load_slot
@@ -47,14 +47,17 @@ class WorkerProcess:
         self._serving_since: float | None = None
         self.sockets = self.waiting = 0
         self.status = self.problem = ""
-        self._watchdog = watchdog
+        self._watchdog_seconds = watchdog_seconds
         self._loop = loop
         self._deadline_timer = loop.call_later(START_TIMEOUT_SECONDS, self._on_deadline)
 
-    # --- what it says ---
+    # --- notifications of the worker ---
 
     def on_notify(self, assignments: Mapping[str, str]) -> None:
-        """:arg assignments: assignments of sd_notify(3). Names with ``X_`` are those of ``process``."""
+        """Take over the reported state.
+
+        :arg assignments: those of sd_notify(3). Names with ``X_`` are those of ``server.main``.
+        """
         self.status = assignments.get("STATUS", self.status)
         self.problem = assignments.get("X_COMPLAINT", self.problem)
         self.sockets = int(assignments.get("X_SOCKETS", self.sockets))
@@ -67,10 +70,10 @@ class WorkerProcess:
             self._serving_since = self._loop.time()
         if "READY" in assignments:
             self.reloading = False
-        if self.state is WorkerState.SERVING:  # whatever it says, its loop turns
-            self._set_deadline(self._watchdog)
+        if self.state is WorkerState.SERVING:  # any notification shows that its loop runs
+            self._set_deadline(self._watchdog_seconds)
 
-    # --- what it is told ---
+    # --- signals to the worker ---
 
     def reload(self) -> None:
         self.reloading = True
@@ -84,7 +87,10 @@ class WorkerProcess:
             self._signal(signal.SIGTERM)
 
     def on_exit(self, code: int) -> None:
-        """It has been waited for. One that was told to stop while it began has done so."""
+        """Record the end of the process.
+
+        A worker that was asked to stop while it started dies by SIGTERM: that is exit code 0.
+        """
         self._deadline_timer.cancel()
         self.exit_code = 0 if self.stop_requested and code == -signal.SIGTERM else code
         self.state = WorkerState.ENDED

@@ -1,7 +1,8 @@
-"""Who somebody is and what they may do: the tokens' word and the plugins'.
+"""Access control: authentication and authorization by tokens and by plugins.
 
-Strategy: plugins come first. What one of them refuses is refused, what it allows needs no further rule
-where rules can be overruled at all (``hookspecs`` says where), and one that fails counts as a no.
+Strategy: plugins are asked first. If one refuses, the request is refused. If one allows, the server's own
+rule is skipped where ``hookspecs`` says that plugins may overrule it. A plugin that fails counts as a
+refusal.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,8 @@ HOST_ROLES = (Role.SERVICE, Role.ADMIN)
 class AccessControl:
     """Authentication and authorization.
 
-    :arg check_session: raises ``Unauthenticated`` for the identity of one of our own accounts that has
-        signed out, or may not sign in any more, since its token was made.
+    :arg check_session: raises ``Unauthenticated`` for the identity of one of the server's own accounts whose
+        session has ended since its token was made.
     """
 
     def __init__(
@@ -33,11 +34,11 @@ class AccessControl:
         self._check_session = check_session
 
     def reconfigure(self, authenticator: Authenticator) -> None:
-        """Check the tokens that come from now on with another authenticator."""
+        """Use another authenticator from now on."""
         self.authenticator = authenticator
 
     async def verify(self, token: str | None) -> Identity:
-        """The identity that ``token`` proves; raises as ``Authenticator.verify``."""
+        """Return the identity that ``token`` proves. Raises the errors of ``Authenticator.verify``."""
         if token and len(token) <= MAX_TOKEN_CHARS and "authenticate" in self._plugins.implemented_hooks:
             identity = await self._plugins.decide("authenticate", token=token)
             if isinstance(identity, Identity):
@@ -52,9 +53,9 @@ class AccessControl:
     async def is_allowed_by_plugin(
         self, identity: Identity, action: Action, thread: Thread | None = None
     ) -> bool:
-        """Whether a plugin allows it; False: the server's own rules are to be asked.
+        """Return True if a plugin allows the action; False: the server's own rules decide.
 
-        :raises Forbidden: a plugin refuses it.
+        :raises Forbidden: a plugin refuses the action.
         """
         if "authorize" not in self._plugins.implemented_hooks:
             return False

@@ -1,9 +1,10 @@
-"""Accounts of the server itself: signing in with name and password, and what that is good for.
+"""The server's own accounts: sign-in with name and password, sessions, and tokens for sessions.
 
-A browser that is signed in has a cookie with a secret, of which the database knows the hash. For it the server
-makes tokens that live a quarter of an hour, which the rest of the server takes like a host's. Each names its
-session by that hash; a session that is gone (signed out, another password, disabled, removed) makes its tokens
-worthless at once, and closes the sockets that were opened with them, within ``SWEEP_INTERVAL_SECONDS`` at the latest.
+A browser that is signed in has a cookie with a secret; the database has the hash of the secret. For the
+cookie the server issues tokens with a lifetime of 15 minutes, which the rest of the server accepts like a
+host's tokens. Each token names its session by that hash. When a session ends (signed out, password changed,
+account disabled or removed), its tokens are refused at once, and the sockets that were opened with them are
+closed within ``SWEEP_INTERVAL_SECONDS``.
 """
 
 import asyncio
@@ -29,16 +30,18 @@ from tornado_chat.storage import staff
 
 log = logging.getLogger(__name__)
 
-TOKEN_LIFETIME_SECONDS = 900.0  # seconds, as all times here
-SWEEP_INTERVAL_SECONDS = 20.0
-TOUCH_INTERVAL_SECONDS = 120.0
+TOKEN_LIFETIME_SECONDS = 900.0
+SWEEP_INTERVAL_SECONDS = 20.0  # seconds between two searches for sockets whose session has ended
+TOUCH_INTERVAL_SECONDS = 120.0  # seconds between two records that the sessions of open sockets are in use
 KEEP_EXPIRED_SECONDS = 86400.0
-"""How long a session is remembered that has expired: as long may an open conversation outlive it."""
+"""The time for which expired sessions are kept: an open conversation may outlive its session by that."""
 
 
 class SignInResult(NamedTuple):
-    """:ivar secret: for the cookie of the session.
-    :ivar device: for the cookie by which the account's owner is known again.
+    """The result of a successful sign-in.
+
+    :ivar secret: for the cookie of the session.
+    :ivar device: for the cookie that marks a browser in which the account has signed in before.
     """
 
     account: StaffAccount
@@ -47,17 +50,20 @@ class SignInResult(NamedTuple):
 
 
 class AccountToken(NamedTuple):
-    """:ivar expires_in: seconds."""
+    """A token for an account.
+
+    :ivar expires_in: seconds.
+    """
 
     account: StaffAccount
     token: str
     expires_in: int
 
 
-class Staff:
-    """Signing in, and what comes after.
+class Accounts:
+    """Sign-in, sessions and tokens of accounts.
 
-    :arg key: of ``own_key``; None: accounts are switched off.
+    :arg key: from ``derive_account_key``; None: accounts are switched off.
     :arg clock: seconds since 1970-01-01 UTC.
     """
 
@@ -69,7 +75,7 @@ class Staff:
         store: Store,
         connections: Connections,
         passwords: Passwords,
-        attempts: LoginThrottle,
+        login_throttle: LoginThrottle,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -78,26 +84,26 @@ class Staff:
         self._store = store
         self._connections = connections
         self._passwords = passwords
-        self._login_throttle = attempts
+        self._login_throttle = login_throttle
         self._clock = clock
         self._touched_at = 0.0
         self._sweeper: asyncio.Task[None] | None = None
 
     def reconfigure(self, auth: config.Auth, key: bytes | None) -> None:
-        """Make tokens in another way from now on."""
+        """Use another key and other settings for tokens from now on."""
         self._auth = auth
         self._key = key
 
     # --- for browsers ---
 
     async def is_available(self) -> bool:
-        """Whether anybody can sign in here."""
+        """Return True if there are accounts, so that sign-in is possible."""
         if self._key is None:
             return False
         try:
             return await self._store.read(staff.has_accounts)
         except ChatError:
-            return True  # who tries is told what is wrong
+            return True  # the sign-in itself will report the problem
 
     async def sign_in(self, name: str, password: str, address: str, device: str | None) -> SignInResult:
         """Open a session.
@@ -114,7 +120,7 @@ class Staff:
         known = hash is not None and device is not None and is_device_cookie(device, name, hash)
         attempt = self._login_throttle.begin(name, address, device if known else None, account is not None)
         if not await self._passwords.matches(password, hash) or account is None or hash is None:
-            # A name that nobody has may be a password in the wrong field.
+            # A name without an account may be a password in the wrong field, so it is not logged.
             named = {"name": account.name} if account else {}
             log.info("sign-in refused", extra=fields(reason="password", address=address, **named))
             raise Unauthenticated("wrong_password")
@@ -131,14 +137,14 @@ class Staff:
         return SignInResult(account, secret, make_device_cookie(name, hash))
 
     async def find_account(self, secret: str | None) -> StaffAccount | None:
-        """Who is signed in with this cookie."""
+        """Return the account that is signed in with this cookie, or None."""
         found = await self._find_session(secret)
         return found[0] if found else None
 
     async def issue_token(self, secret: str | None) -> AccountToken:
-        """A token for who is signed in with this cookie.
+        """Issue a token for the account that is signed in with this cookie.
 
-        :raises Unauthenticated: ``signed_out``, nobody is, or not any more.
+        :raises Unauthenticated: ``signed_out``, the cookie has no session, or the session has ended.
         """
         key = self._require_key()
         found = await self._find_session(secret)
@@ -176,7 +182,10 @@ class Staff:
     # --- for the rest of the server ---
 
     async def require_session(self, identity: Identity) -> None:
-        """:raises Unauthenticated: the identity is of an account whose session is gone."""
+        """Check that the session of the identity, if it has one, has not ended.
+
+        :raises Unauthenticated: ``signed_out``, the session has ended.
+        """
         key = identity.claims.get(ACCOUNT_SESSION_CLAIM)
         if key is not None and key not in await self._store.look_up(staff.existing_sessions, [str(key)]):
             raise Unauthenticated("signed_out")
@@ -191,25 +200,26 @@ class Staff:
         self._passwords.close()
 
     async def close_ended_sessions(self) -> None:
-        """Close the sockets of sessions that are gone, and note the others as in use."""
+        """Close the sockets of sessions that have ended, and record that the others are in use."""
         keys = [*self._connections.sessions()]
         if not keys:
             return
-        there = await self._store.read(staff.existing_sessions, keys)
+        existing = await self._store.read(staff.existing_sessions, keys)
         for key in keys:
-            if key not in there:
+            if key not in existing:
                 self._connections.close_session(key)
         now = self._clock()
-        if there and now - self._touched_at >= min(TOUCH_INTERVAL_SECONDS, self._settings.idle_timeout / 4):
+        interval = min(TOUCH_INTERVAL_SECONDS, self._settings.idle_timeout / 4)
+        if existing and now - self._touched_at >= interval:
             self._touched_at = now
             await self._store.write(
-                lambda tx: staff.touch_sessions(tx.database, [*there], _to_microseconds(now))
+                lambda tx: staff.touch_sessions(tx.database, [*existing], _to_microseconds(now))
             )
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
-            with suppress(ChatError):  # the database is away; whoever writes to it logs that
+            with suppress(ChatError):  # the database is away, which its writer logs
                 await self.close_ended_sessions()
 
     # --- inside ---
@@ -247,15 +257,19 @@ class Staff:
 
 
 def make_device_cookie(name: str, hash: str) -> str:
-    """A mark for a browser in which ``name`` has signed in. Its key is the hash: a new password ends it."""
+    """Return a cookie for a browser in which ``name`` has signed in.
+
+    It is signed with the password's hash as the key, so a new password invalidates it.
+    """
     nonce = secrets.token_urlsafe(12)
     return f"{nonce}.{_device_signature(nonce, name, hash)}"
 
 
 def is_device_cookie(device: str, name: str, hash: str) -> bool:
-    """Whether ``device`` is a mark of ``name``."""
-    nonce, _, mark = device.partition(".")
-    return hmac.compare_digest(mark.encode(errors="replace"), _device_signature(nonce, name, hash).encode())
+    """Return True if ``device`` is a cookie of ``make_device_cookie`` for ``name``."""
+    nonce, _, signature = device.partition(".")
+    expected = _device_signature(nonce, name, hash)
+    return hmac.compare_digest(signature.encode(errors="replace"), expected.encode())
 
 
 def _device_signature(nonce: str, name: str, hash: str) -> str:
@@ -264,7 +278,7 @@ def _device_signature(nonce: str, name: str, hash: str) -> str:
 
 
 def _hash_secret(secret: str) -> str:
-    """What is stored of a cookie. It has 256 random bits, and needs no slow hash."""
+    """Return the hash that is stored for a cookie. A secret of 256 random bits needs no slow hash."""
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 

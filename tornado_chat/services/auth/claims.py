@@ -1,4 +1,4 @@
-"""What a token says of its owner. Each function raises ``ValueError`` with the reason."""
+"""Reading id, role and name from a token's claims. Each function raises ``ValueError`` with the reason."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ ZERO_WIDTH_JOINERS = "\u200c\u200d"
 def read_id(claim: str, claims: Mapping[str, Any]) -> str:
     value = claims.get(claim)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    # No two ids may look alike in a log, or be one to a database that ignores spaces at the end.
-    # isprintable() refuses what is invisible, and lone surrogates, which no database takes.
+    # Two ids must not look alike in a log, nor be equal in a database that ignores trailing spaces.
+    # isprintable() refuses invisible characters, and lone surrogates, which no database stores.
     if (
         isinstance(text, str)
         and 0 < len(text) <= MAX_CLAIM_CHARS
@@ -46,7 +46,7 @@ def read_name(claim: str, claims: Mapping[str, Any]) -> str | None:
 
 
 def _is_visible(character: str) -> bool:
-    """Not a control (Cc, Cf: also those that turn the direction of what follows), nor a lone surrogate."""
+    """Return False for controls (Cc; Cf, also changes of text direction), separators and surrogates."""
     return character in ZERO_WIDTH_JOINERS or unicodedata.category(character) not in (
         "Cc",
         "Cf",

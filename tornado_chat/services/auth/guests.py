@@ -12,14 +12,17 @@ from tornado_chat.domain.throttle import RateLimiter
 from tornado_chat.services.auth.tokens import mint_token
 
 GUEST_CLAIM = "guest"
-"""The claim by which our own tokens are told from those of a host, whatever ids that has."""
+"""The claim that marks guest tokens of this server, whatever ids the host system uses."""
 
 WINDOW_SECONDS = 60.0
 MAX_ADDRESSES = 10000
 
 
 class Guest(NamedTuple):
-    """:ivar expires_in: seconds."""
+    """An anonymous user with its token.
+
+    :ivar expires_in: seconds.
+    """
 
     id: str
     token: str
@@ -27,7 +30,7 @@ class Guest(NamedTuple):
 
 
 class Guests:
-    """Makes guests, so many per client address and minute."""
+    """Creates guests, limited to ``[auth] guests_per_minute`` per client address."""
 
     def __init__(
         self,
@@ -43,22 +46,22 @@ class Guests:
         self._addresses = RateLimiter(MAX_ADDRESSES)
 
     def reconfigure(self, auth: config.Auth, secret: bytes | None) -> None:
-        """Go by other settings from now on; the count of every address begins anew."""
+        """Use other settings from now on, and reset the counts of all addresses."""
         self._auth = auth
         self._secret = secret
         self._addresses.clear()
 
     @property
     def is_enabled(self) -> bool:
-        """Whether there are tokens for anonymous users."""
+        """Whether the server issues tokens for anonymous users."""
         return self._auth.guests and self._secret is not None
 
     def create_guest(self, address: str) -> Guest:
-        """A new anonymous user.
+        """Create an anonymous user.
 
         :raises Forbidden: guests are switched off.
-        :raises TooFast: the address has had as many as it may have: ``guests_per_minute`` at once, and then
-            as many again spread over each minute.
+        :raises TooFast: the address has reached its limit: ``guests_per_minute`` at once, and then as many
+            again spread over each minute.
         """
         limit = self._auth.guests_per_minute
         if self.is_enabled and not self._addresses.take(
@@ -68,9 +71,9 @@ class Guests:
         return self._issue_token(f"guest-{uuid.uuid4().hex}")
 
     def renew_guest(self, identity: Identity) -> Guest:
-        """The same anonymous user for another lifetime.
+        """Issue another token for the same anonymous user, with a full lifetime.
 
-        :raises Forbidden: guests are switched off, or it is no guest of ours.
+        :raises Forbidden: guests are switched off, or the identity is not a guest of this server.
         """
         if identity.claims.get(GUEST_CLAIM) is not True or identity.person.role is not Role.USER:
             raise Forbidden("no_guest")

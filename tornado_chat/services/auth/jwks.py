@@ -1,13 +1,12 @@
-"""The public keys of the issuer: which key fits which algorithm, the PEM file, the key set at a URL.
+"""The public keys of the issuer: the algorithms that a key fits, the PEM file, the key set at a URL.
 
-Strategy: a ``KeySet`` answers from memory as long as it can. It asks the issuer when it knows
-nothing, when what it knows is older than ``max_age``, and when a token names a key that it has
-never seen (the issuer has rotated its keys). Asking is what an attacker could make expensive, so
-it is bounded twice: callers share the fetch that is under way, and a fetch starts at least
-``min_interval`` after the one before, whatever it brought.
+Strategy: a ``KeySet`` answers from memory as long as it can. It fetches the keys from the issuer when it has
+none, when its keys are older than ``max_age``, and when a token names an unknown key (the issuer has rotated
+its keys). An attacker could cause many fetches, so they are limited twice: callers share the running fetch,
+and a fetch starts at least ``min_interval`` after the start of the one before, whatever its result was.
 
-A fetch that fails changes nothing but a flag. While the flag is up the known keys go on working
-and nobody who can be served by them waits: the next fetches run behind the callers' backs.
+A failed fetch only sets a flag. While the flag is set, the known keys stay in use, and callers who need one
+of them do not wait: the next fetches run in the background.
 """
 
 import asyncio
@@ -33,10 +32,10 @@ from tornado_chat.core.errors import Unauthenticated, Unavailable
 log = logging.getLogger(__name__)
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
-"""Bytes that a key set may have."""
+"""The largest key set that is accepted."""
 
 MIN_RSA_BITS = 2048
-"""RFC 7518 section 3.3."""
+"""The shortest accepted RSA key (RFC 7518 section 3.3)."""
 
 PUBLIC_KEY_ALGORITHMS: Mapping[str, str] = {
     "RS256": "an RSA key of at least 2048 bits",
@@ -57,9 +56,9 @@ CURVES: Mapping[str, type[ec.EllipticCurve]] = {
 
 
 def is_key_for(key: object, algorithm: str) -> bool:
-    """Whether ``key`` is a public key that ``algorithm`` takes (RFC 7518 section 3, RFC 8037).
+    """Return True if ``key`` is a public key that ``algorithm`` takes (RFC 7518 section 3, RFC 8037).
 
-    A private key fits nothing: who only verifies has no business with one.
+    A private key fits no algorithm: a server that only verifies must not have one.
     """
     if algorithm in CURVES:
         return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, CURVES[algorithm])
@@ -98,11 +97,11 @@ def load_public_key(path: Path) -> AllowedPublicKeys:
     if not any(is_key_for(key, algorithm) for algorithm in PUBLIC_KEY_ALGORITHMS):
         kinds = ", ".join(dict.fromkeys(PUBLIC_KEY_ALGORITHMS.values()))
         raise ValueError(f"{path}: this key cannot be used; it has to be one of: {kinds}")
-    return key  # type: ignore[return-value]  # fits() has excluded the kinds beyond AllowedPublicKeys
+    return key  # type: ignore[return-value]  # is_key_for() has excluded the kinds beyond AllowedPublicKeys
 
 
 class _JwkSet(msgspec.Struct):
-    """A JWK Set (RFC 7517 section 5). Its members are looked at one by one: junk is skipped."""
+    """A JWK Set (RFC 7517 section 5). Its members are parsed one by one, and invalid ones are skipped."""
 
     keys: list[Any]
 
@@ -113,7 +112,7 @@ class KeySet:
     The URL is fetched directly, without a proxy; redirects are not followed. A key set belongs to
     the event loop of its first ``key()``.
 
-    :arg url: an ``http`` or ``https`` URL. What it says about user and password never gets into a log.
+    :arg url: an ``http`` or ``https`` URL. Its user and password are never logged.
     :arg algorithms: the accepted algorithms. Keys that fit none of them are ignored, and so are
         symmetric (``oct``) and private ones, and those published for another use than ``sig``.
     :arg max_age: seconds after which the keys are fetched again, and thus the longest that a
@@ -121,7 +120,7 @@ class KeySet:
     :arg min_interval: seconds between the starts of two fetches, at least.
     :arg timeout: seconds that a fetch may take.
     :arg clock: monotonic seconds.
-    :raises ValueError: ``url`` is not such a URL.
+    :raises ValueError: ``url`` is not an ``http`` or ``https`` URL.
     """
 
     def __init__(
@@ -148,7 +147,7 @@ class KeySet:
         self._fetch_task: asyncio.Task[None] | None = None
 
     def has_same_source(self, other: "KeySet") -> bool:
-        """Whether ``other`` has the same keys from the same place."""
+        """Return True if ``other`` has the same URL and algorithms."""
         return (self._url, self._algorithms) == (other._url, other._algorithms)
 
     async def key(self, kid: str | None, alg: str) -> jwt.PyJWK:
@@ -164,7 +163,7 @@ class KeySet:
         if not found or self._is_stale():
             fetch = self._get_or_start_fetch()
             if fetch is not None and not (found and self._failing):
-                # Shielded: who hangs up must not take the fetch from those who wait with them.
+                # Shielded: a caller that is cancelled must not cancel the fetch for the other callers.
                 await asyncio.shield(fetch)
                 found = self._find(kid, alg)
         if not found:
@@ -184,7 +183,7 @@ class KeySet:
         return self._fetched_at is None or self._clock() - self._fetched_at >= self._max_age
 
     def _get_or_start_fetch(self) -> asyncio.Task[None] | None:
-        """The fetch that is under way, or a new one; None if the last one was too short ago."""
+        """Return the running fetch, or a new one; None if the last one started too recently."""
         if self._fetch_task is None:
             now = self._clock()
             if self._fetch_started_at is not None and now - self._fetch_started_at < self._min_interval:
@@ -194,10 +193,10 @@ class KeySet:
         return self._fetch_task
 
     async def _refresh(self) -> None:
-        """Replace the keys, or raise the flag. Raises nothing: many wait for it, or nobody."""
+        """Replace the keys, or set the flag. Raises nothing: many callers may wait for it, or none."""
         try:
             keys = usable_keys(await self._fetch(), self._algorithms)
-        except Exception as error:  # the other end decides what goes wrong here
+        except Exception as error:  # the issuer's server may cause any error here
             self._on_fetch_failed(error)
         else:
             self._on_fetch_succeeded(keys)
@@ -205,8 +204,8 @@ class KeySet:
             self._fetch_task = None
 
     async def _fetch(self) -> bytes:
-        # Tornado's own client, whatever AsyncHTTPClient is configured to: only this one bounds the
-        # body. Made for one fetch in minutes, it needs nobody to close it at the end.
+        # This client is used whatever AsyncHTTPClient is configured to, as only it limits the body. A
+        # client per fetch costs little at this rate, and need not be closed when the server stops.
         client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=MAX_DOCUMENT_BYTES)
         try:
             response = await client.fetch(
@@ -216,7 +215,7 @@ class KeySet:
                     connect_timeout=self._timeout,
                     request_timeout=self._timeout,
                     follow_redirects=False,
-                    decompress_response=False,  # what is small on the wire must be small in memory
+                    decompress_response=False,  # so a small response cannot expand in memory
                 )
             )
         finally:
@@ -247,9 +246,9 @@ class KeySet:
 
 
 def usable_keys(document: bytes, algorithms: Collection[str]) -> list[jwt.PyJWK]:
-    """The keys of a JWK Set that verify signatures, once for each of ``algorithms`` that they fit.
+    """Return the keys of a JWK Set that verify signatures, once for each of ``algorithms`` that they fit.
 
-    A member that is not understood is skipped, as RFC 7517 section 5 asks for.
+    Unknown members are skipped, as RFC 7517 section 5 requires.
 
     :raises msgspec.DecodeError: ``document`` is not a JWK Set.
     """
@@ -279,11 +278,11 @@ def _parse(member: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
 
 
 def _redact_url(url: str) -> str:
-    """``url`` for the log: without user, password, query and fragment.
+    """Return ``url`` for the log: without user, password, query and fragment.
 
-    :raises ValueError: it is not an http or https URL.
+    :raises ValueError: ``url`` is not an http or https URL.
     """
-    with contextlib.suppress(ValueError):  # of the parser, on broken brackets and ports
+    with contextlib.suppress(ValueError):  # the parser raises it for wrong brackets and ports
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

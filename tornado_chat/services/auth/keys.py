@@ -1,4 +1,4 @@
-"""What tokens are checked with, and the tokens of our own made."""
+"""The keys that verify tokens, and those that sign the server's own tokens."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +9,10 @@ from tornado_chat.services.auth.tokens import Authenticator, build_authenticator
 
 
 class TokenKeys(NamedTuple):
-    """:ivar secret: of guests' tokens; None if nobody makes tokens here.
-    :ivar account_key: of the tokens of accounts; None if they are switched off.
+    """The authenticator and the signing keys.
+
+    :ivar secret: signs guests' tokens; None if this server issues no tokens.
+    :ivar account_key: signs the tokens of accounts; None if accounts are switched off.
     """
 
     authenticator: Authenticator
@@ -21,11 +23,12 @@ class TokenKeys(NamedTuple):
 def load_keys(
     auth: config.Auth, staff: config.Staff, state_dir: Path, previous: Authenticator | None = None
 ) -> TokenKeys:
-    """:arg previous: the authenticator in use.
+    """Load the keys of this configuration.
 
-    :raises ValueError: a key cannot be used; the sentence says why.
+    :arg previous: the authenticator in use.
+    :raises ValueError: a key cannot be used; the message says why.
     """
-    makes_tokens = auth.guests or staff.enabled
-    secret = load_secret(auth, state_dir) if makes_tokens else None
+    issues_tokens = auth.guests or staff.enabled
+    secret = load_secret(auth, state_dir) if issues_tokens else None
     account_key = derive_account_key(secret) if secret is not None and staff.enabled else None
     return TokenKeys(build_authenticator(auth, state_dir, secret, account_key, previous), secret, account_key)

@@ -1,13 +1,13 @@
-"""Guessing passwords made slow, without locking anybody out.
+"""The login throttle: it slows down password guessing without locking out the owner of an account.
 
-Failures are counted in three ways. By name and address together, strictly: that is where somebody
-guesses. By address, loosely: one password tried with many names. By name, loosely: many addresses that work
-together. So whoever guesses from one address locks the name for that address only, and a crowd that does it from
-many locks it for no longer than it goes on.
+Failures are counted in three ways. By name and address together, with a strict limit, against guessing one
+password. By address alone, with a loose limit, against one password tried with many names. By name alone,
+with a loose limit, against many addresses that work together. So an attacker with one address locks the name
+for that address only, and attackers with many addresses lock it only as long as they go on.
 
-Not even then is its owner locked out: a browser in which somebody has signed in before has a mark of that, and
-its failures are counted by themselves and by nothing else (OWASP: "Slow Down Online Guessing Attacks with
-Device Cookies").
+Even then the owner is not locked out: a browser in which the account has signed in before has a device
+cookie, and its failures are counted separately (OWASP: "Slow Down Online Guessing Attacks with Device
+Cookies").
 """
 
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 
 STRICT_LIMIT = ThrottleLimit(free_failures=5, first_wait_seconds=2, max_wait_seconds=900, forget_seconds=900)
 LOOSE_LIMIT = ThrottleLimit(free_failures=50, first_wait_seconds=2, max_wait_seconds=60, forget_seconds=60)
-MAX_KEYS = 20_000
+MAX_KEYS = 20_000  # per counter; the oldest are forgotten
 
 
 class LoginAttempt:
-    """One that was let through. It counts as a failure until it succeeds."""
+    """An attempt that was allowed. It counts as a failure until it succeeds."""
 
     def __init__(self, throttled_keys: Sequence[tuple[Throttle, str]], clock: Callable[[], float]) -> None:
         self._throttled_keys = throttled_keys
@@ -41,7 +41,10 @@ class LoginAttempt:
 
 
 class LoginThrottle:
-    """All that are made in this process. :arg clock: monotonic, in seconds."""
+    """Counts the failed attempts to sign in at this process.
+
+    :arg clock: monotonic, in seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -51,10 +54,10 @@ class LoginThrottle:
         self._by_name = Throttle(LOOSE_LIMIT, MAX_KEYS)
 
     def begin(self, name: str, address: str, device: str | None, exists: bool) -> LoginAttempt:
-        """Somebody is about to try a password.
+        """Register an attempt to sign in, before the password is checked.
 
-        :arg device: what tells a browser in which ``name`` has signed in before.
-        :arg exists: whether there is such a name, which may then be logged.
+        :arg device: the device cookie of a browser in which ``name`` has signed in before.
+        :arg exists: whether ``name`` is an account; only then may the name be logged.
         :raises TooFast: ``too_many_attempts``, with ``retry_after``.
         """
         now = self._clock()

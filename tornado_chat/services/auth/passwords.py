@@ -1,7 +1,7 @@
-"""Passwords of accounts: which are taken, and their hashes.
+"""Passwords of accounts: the rules for new passwords, and the hashes.
 
-Hashes are Argon2id's (RFC 9106, its second recommendation: 64 MiB for about 50 ms). That much work is
-done in threads, in two at a time at most, so that many attempts at once wear out neither the loop nor the memory.
+The hashes are Argon2id (RFC 9106, its second recommendation: 64 MiB and about 50 ms each). They are computed
+in at most two threads, so that many attempts at once block neither the loop nor exhaust the memory.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from tornado_chat.core.errors import Unavailable
 
 MIN_PASSWORD_CHARS = 10
 MAX_PASSWORD_CHARS = 1024
-"""Characters. There is no other rule of what has to be in a password (NIST SP 800-63B section 3.1.1.2)."""
+"""There is no rule about kinds of characters (NIST SP 800-63B section 3.1.1.2)."""
 
 MIN_DISTINCT_CHARS = 4
-"""Different characters that a password has at least."""
+"""The smallest number of different characters in a password."""
 
 _COMMON_PASSWORDS = """
     0123456789 0987654321 1234567890 12345678910 123456789a 1q2w3e4r5t 1qaz2wsx3edc 9876543210 a123456789
@@ -30,22 +30,26 @@ _COMMON_PASSWORDS = """
     tornado_chat tornadochat welcome123 woaini1314 woaini5201314 zxcvbnm123
 """
 COMMON_PASSWORDS = frozenset(_COMMON_PASSWORDS.split())
-"""Of those that are long enough, the ones that are tried first."""
+"""The passwords of sufficient length that attackers try first."""
 
 THREADS = 2
 MAX_WAITING_HASHES = 40
 """Hashes that may wait for a thread: a second or so of work."""
 
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
-"""For passwords that somebody reads to somebody else: without 0 and o, 1, i and l."""
+"""For generated passwords, which may be read aloud: without 0 and o, 1, i and l."""
 
 
 class WeakPassword(ValueError):
-    """Why a password is not taken, in a sentence."""
+    """A password is refused. The message is a sentence for the user."""
 
 
 def check_strength(password: str, *names: str | None) -> None:
-    """:raises WeakPassword: ``password`` is too easy to guess, for one by ``names`` of its owner."""
+    """Check a new password.
+
+    :arg names: names of its owner, which are no passwords.
+    :raises WeakPassword: ``password`` is too easy to guess.
+    """
     text = _normalize(password)
     if len(text) < MIN_PASSWORD_CHARS:
         raise WeakPassword(
@@ -54,22 +58,25 @@ def check_strength(password: str, *names: str | None) -> None:
     if len(text) > MAX_PASSWORD_CHARS:
         raise WeakPassword(f"a password has at most {MAX_PASSWORD_CHARS} characters")
     if text.casefold() in {_normalize(name).casefold() for name in names if name}:
-        raise WeakPassword("the password is the name itself; take another one")
+        raise WeakPassword("the password is the name itself; choose another password")
     if len(set(text.casefold())) < MIN_DISTINCT_CHARS:
         raise WeakPassword(
-            f"the password has fewer than {MIN_DISTINCT_CHARS} different characters; take another one"
+            f"the password has fewer than {MIN_DISTINCT_CHARS} different characters; choose another password"
         )
     if text.casefold() in COMMON_PASSWORDS:
-        raise WeakPassword("this is one of the passwords that everybody tries first; take another one")
+        raise WeakPassword("this is one of the most common passwords; choose another password")
 
 
 def generate() -> str:
-    """A strong password, as ``k3vd7-9xqmr-…``: 99 bits."""
+    """Return a random password like ``k3vd7-9xqmr-…``, with 99 bits of entropy."""
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(4))
 
 
 class Passwords:
-    """Hashes and compares. :arg hasher: with the parameters of new hashes."""
+    """Hashes and verifies passwords.
+
+    :arg hasher: has the parameters of new hashes.
+    """
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
@@ -78,9 +85,11 @@ class Passwords:
         self._waiting = 0
 
     async def matches(self, password: str, hash: str | None) -> bool:
-        """Whether ``hash`` is of ``password``. It takes as long to say no for None, the hash of nobody.
+        """Return True if ``hash`` is the hash of ``password``.
 
-        :raises Unavailable: too many are being compared.
+        For None (there is no such account) the answer is False and takes as long as any other.
+
+        :raises Unavailable: too many comparisons are waiting.
         """
         if self._waiting >= MAX_WAITING_HASHES:
             raise Unavailable("overloaded")
@@ -93,14 +102,14 @@ class Passwords:
         return same and hash is not None
 
     def needs_rehash(self, hash: str) -> bool:
-        """Whether ``hash`` was made with other parameters than new ones are."""
+        """Return True if ``hash`` was made with other parameters than those of new hashes."""
         return self._hasher.check_needs_rehash(hash)
 
     async def hash(self, password: str) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.hash_blocking, password)
 
     def hash_blocking(self, password: str) -> str:
-        """The same for a command, which has no loop to keep running."""
+        """Hash in the calling thread, for commands, which have no running loop."""
         return self._hasher.hash(_normalize(password))
 
     def close(self) -> None:
@@ -114,12 +123,12 @@ class Passwords:
 
 
 def _normalize(password: str) -> str:
-    """The same characters however a keyboard composes them. A lone surrogate can be in no password."""
+    """Return the same text however a keyboard composes its characters. Lone surrogates are replaced."""
     return unicodedata.normalize("NFKC", password).encode(errors="replace").decode()
 
 
 def _make_dummy_hash(hasher: PasswordHasher) -> str:
-    """One that no password has, and that takes as long to compare as everybody's."""
+    """Return a hash that no password has; to verify it takes as long as any other hash."""
 
     def random(length: int) -> str:
         return base64.b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()

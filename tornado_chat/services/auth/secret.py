@@ -1,4 +1,4 @@
-"""The shared secret of the HS algorithms: where it is kept, how it is made, what it must be."""
+"""The shared secret of the HS algorithms: its file, its creation, its required strength."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from tornado_chat import config
 log = logging.getLogger(__name__)
 
 HMAC_SECRET_BYTES: Mapping[str, int] = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""The algorithms with a shared secret, and how long it is at least (RFC 7518 section 3.2)."""
+"""The algorithms with a shared secret, and its shortest length in bytes (RFC 7518 section 3.2)."""
 
 MIN_SECRET_BYTES = 16
 """A shorter secret is refused."""
@@ -25,14 +25,13 @@ ADVICE = "make one with `openssl rand -base64 48`"
 
 
 def load_secret(auth: config.Auth, state_dir: Path) -> bytes:
-    """The shared secret: of ``[auth] secret_file``, else of ``state_dir/secret``, made if missing.
+    """Return the shared secret of ``[auth] secret_file``, else of ``state_dir/secret``, created if missing.
 
-    Processes that start at once agree on one. A file that we did not make may have the mode that
-    its administrator gave it (a container's secret is often readable by all).
+    Processes that start at the same time get the same secret. ``[auth] secret_file`` may have any file mode
+    (a container's secret is often readable by all users).
 
-    :raises ValueError: the file cannot be read or made, the secret is too short for the configured
-        algorithms, or the file in ``state_dir`` is open to others. The sentence is for a person, and
-        says what to do.
+    :raises ValueError: the file cannot be read or created, the secret is too short, or the file in
+        ``state_dir`` is readable by other users. The message says what to do.
     """
     is_generated = not auth.secret_file
     path = state_dir / "secret" if is_generated else Path(auth.secret_file)
@@ -52,9 +51,10 @@ def load_secret(auth: config.Auth, state_dir: Path) -> bytes:
 
 
 def _make_secret(path: Path) -> None:
-    """Write a new secret to ``path``, unless somebody else is quicker.
+    """Write a new secret to ``path``, unless another process does so first.
 
-    It is written aside and linked: whoever sees ``path`` sees all of it, and the first link wins.
+    The secret is written to a temporary file, which is then linked: so ``path`` is never seen incomplete, and
+    the first process that links wins.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".secret-")  # O_EXCL, mode 0600
@@ -63,7 +63,7 @@ def _make_secret(path: Path) -> None:
             file.write(secrets.token_urlsafe(48) + "\n")
             file.flush()
             os.fsync(file.fileno())
-            if os.geteuid() == 0:  # a command, perhaps; the server is to read it
+            if os.geteuid() == 0:  # root, perhaps in a command: the server's user must be able to read it
                 owner = path.parent.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         os.link(temporary, path)
@@ -73,21 +73,27 @@ def _make_secret(path: Path) -> None:
         os.unlink(temporary)
 
 
-def require_strong(secret: bytes, what: str) -> None:
-    """:raises ValueError: ``secret`` can be guessed, or is a public key."""
+def require_strong(secret: bytes, source: str) -> None:
+    """Check the strength of ``secret``.
+
+    :arg source: names the secret in the message, for example "the secret file /path".
+    :raises ValueError: ``secret`` can be guessed, or is a public key.
+    """
     if len(secret) < MIN_SECRET_BYTES:
-        raise ValueError(f"{what} has {len(secret)} bytes and can be guessed: {ADVICE}")
+        raise ValueError(f"{source} has {len(secret)} bytes and can be guessed: {ADVICE}")
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except jwt.InvalidKeyError as error:
         raise ValueError(
-            f"{what} is a public key, certificate or JWK, not a shared secret: {ADVICE}"
+            f"{source} is a public key, certificate or JWK, not a shared secret: {ADVICE}"
         ) from error
 
 
 def _warn_if_short(secret: bytes, auth: config.Auth, path: Path) -> None:
-    """RFC 7518 asks for as many bytes as the hash has. A host's shorter secret works all the same:
-    it cannot be changed from here."""
+    """Log a warning if the secret is shorter than the hash, as RFC 7518 section 3.2 requires.
+
+    A host's shorter secret is accepted all the same, as the host may be unable to change it.
+    """
     shared = filter(HMAC_SECRET_BYTES.__contains__, auth.algorithms)
     name = max(shared, key=HMAC_SECRET_BYTES.__getitem__, default="HS256")
     if len(secret) < HMAC_SECRET_BYTES[name]:

@@ -1,15 +1,15 @@
-"""Who somebody is: checking the tokens of the host system, and making our own.
+"""Verifying the tokens of the host system, and minting the server's own tokens.
 
-Strategy: what a token says of itself is believed only where it cannot matter. Its ``alg`` picks
-among the configured algorithms; each of these is bound to its own key when the authenticator is
-made: the HS family to the shared secret, the others to the public key or the issuer's key set. So
-there is no way to have a public key taken for a secret, or the reverse (RFC 8725 section 3.1).
+Strategy: the unverified header of a token decides little. Its ``alg`` selects one of the configured
+algorithms, and each of these is bound to its own key when the authenticator is built: the HS family to the
+shared secret, the others to the public key or the issuer's key set. So a public key can never be used as a
+secret, or the reverse (RFC 8725 section 3.1).
 
-A token that was verified is known again by its digest: as long as its key is in use, only its times are
-checked. Each authenticator has its own memory, so new keys and other rules begin with none.
+A verified token is cached by its digest: as long as its key is in use, only its times are checked again. Each
+authenticator has its own cache, so new keys and other rules start with an empty one.
 
-PyJWT parses and checks signature, issuer and audience. The claims with a time are checked here,
-against the clock that we are handed.
+PyJWT parses the token and checks signature, issuer and audience. The claims with a time are checked here,
+against the clock that is passed in.
 """
 
 import hashlib
@@ -31,21 +31,21 @@ from tornado_chat.services.auth.jwks import PUBLIC_KEY_ALGORITHMS, KeySet, is_ke
 from tornado_chat.services.auth.secret import HMAC_SECRET_BYTES, load_secret, require_strong
 
 MAX_TOKEN_CHARS = 8192
-"""Characters of a token. Longer ones are refused unread."""
+"""The longest token that is read; longer ones are refused."""
 
 ACCOUNT_KEY_ID = "tornado-chat"
-"""``kid`` of the tokens that the server makes for its own accounts; they have a key of their own."""
+"""``kid`` of the tokens that the server issues for its own accounts, which have a separate key."""
 
 ACCOUNT_TOKEN_ALGORITHM = "HS256"  # noqa: S105 - the name of an algorithm
 
 MAX_CACHED_TOKENS = 4096
-"""Tokens whose signature is not checked again; a page shows its own for each socket and each call."""
+"""The size of the cache of verified tokens; a page sends its token with each socket and each call."""
 
 VerificationKey = bytes | AllowedPublicKeys | jwt.PyJWK
 
 
 class _VerifiedToken(NamedTuple):
-    """What a token was found to prove, as long as ``key`` is the one for its ``alg`` and ``kid``."""
+    """The identity of a verified token, valid as long as ``key`` is the key for its ``alg`` and ``kid``."""
 
     identity: Identity
     alg: str
@@ -56,13 +56,14 @@ class _VerifiedToken(NamedTuple):
 class Authenticator:
     """Turns tokens (JWT, RFC 7519) into identities.
 
-    :arg auth: what is accepted.
+    :arg auth: the accepted algorithms, claims, issuer and audience.
     :arg secret: the shared secret of the HS algorithms, see ``load_secret``.
     :arg keys: the issuer's key set, if ``[auth] jwks_url`` is set.
-    :arg account_key: the key of the tokens for our own accounts (``derive_account_key``); None: there are none.
+    :arg account_key: the key of the tokens for the server's own accounts (``derive_account_key``); None:
+        there are no accounts.
     :arg clock: seconds since 1970-01-01 UTC.
     :raises ValueError: some accepted algorithm has no key, a key has no algorithm, a key is too
-        weak or cannot be read. The sentence is for the person who wrote the configuration.
+        weak or cannot be read. The message is for the author of the configuration.
     """
 
     def __init__(
@@ -78,14 +79,15 @@ class Authenticator:
         self._keys_by_algorithm = _load_static_keys(auth, secret, keys)
         self._key_set = keys
         self._clock = clock
-        self._verified_tokens: dict[bytes, _VerifiedToken] = {}  # by the token's SHA-256, the youngest last
+        # By the token's SHA-256 digest; the most recently used is the last.
+        self._verified_tokens: dict[bytes, _VerifiedToken] = {}
         self._jwt = jwt.PyJWT(
             {
-                # With PyJWT's own clock, so done in _check_times.
+                # PyJWT would use its own clock: _check_times does these checks.
                 "verify_exp": False,
                 "verify_nbf": False,
                 "verify_iat": False,
-                # Hosts with integer ids put integers there, whatever RFC 7519 says.
+                # Hosts with integer ids put integers into these claims, although RFC 7519 demands strings.
                 "verify_sub": False,
                 "verify_jti": False,
                 "verify_iss": bool(auth.issuer),
@@ -98,16 +100,16 @@ class Authenticator:
         return self._key_set
 
     def has_different_keys(self, other: "Authenticator") -> bool:
-        """Whether some token could be signed rightly for one of the two and not for the other."""
+        """Return True if a token may be valid for one of the two authenticators and not for the other."""
         return self._keys_by_algorithm != other._keys_by_algorithm or self._key_set is not other._key_set
 
     async def verify(self, token: str | None) -> Identity:
-        """The identity that ``token`` proves.
+        """Return the identity that ``token`` proves.
 
         Yields to the loop only when a key set has to be fetched.
 
         :raises Unauthenticated: ``token_missing`` (None or empty), ``token_expired``, or
-            ``token_invalid`` with a ``reason`` that repeats nothing of the token.
+            ``token_invalid`` with a ``reason`` that contains no part of the token.
         :raises Unavailable: ``keys_unavailable``, the issuer's key set cannot be fetched.
         """
         if not token:
@@ -118,10 +120,10 @@ class Authenticator:
         known = self._verified_tokens.pop(digest, None)
         if known is not None and await self._find_key(known.alg, known.kid) is known.key:
             self._check_times(known.identity.claims)
-            self._verified_tokens[digest] = known  # as the youngest
+            self._verified_tokens[digest] = known  # moved to the end, as the most recently used
             return known.identity
         # The signature is checked against the alg and the key that the unverified header names, so
-        # a lie in it ends in a wrong signature.
+        # a forged header leads to a wrong signature.
         alg, kid = self._read_header(token)
         key = await self._find_key(alg, kid)
         claims = self._read_claims(token, alg, key)
@@ -139,11 +141,11 @@ class Authenticator:
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise _invalid("it is not a well-formed JWT") from error
         if "crit" in header:
-            # RFC 7515 section 4.1.11: what must be understood, and we understand no extension.
+            # RFC 7515 section 4.1.11: extensions that must be understood. None is supported.
             raise _invalid("it depends on an extension that is not supported")
         alg, kid = header.get("alg"), header.get("kid")
         if self._is_account_key(kid):
-            return ACCOUNT_TOKEN_ALGORITHM, kid  # whatever the header says; PyJWT refuses any other
+            return ACCOUNT_TOKEN_ALGORITHM, kid  # PyJWT refuses a token whose header names another
         if alg not in self._auth.algorithms:
             raise _invalid("its algorithm is not one of those accepted")
         return alg, kid
@@ -183,7 +185,7 @@ class Authenticator:
             raise _invalid("it is not a well-formed JWT") from error
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
-        """``exp`` and ``nbf`` (RFC 7519 sections 4.1.4 and 4.1.5), give or take the leeway."""
+        """Check ``exp`` and ``nbf`` (RFC 7519 sections 4.1.4 and 4.1.5), with the configured leeway."""
         now, leeway = self._clock(), self._auth.leeway
         expires, begins = _numeric_date(claims, "exp"), _numeric_date(claims, "nbf")
         if expires is None:
@@ -213,11 +215,11 @@ def build_authenticator(
     account_key: bytes | None = None,
     previous: Authenticator | None = None,
 ) -> Authenticator:
-    """The authenticator of this configuration, with its secret loaded (or made) and its key set.
+    """Build the authenticator of this configuration, with its secret loaded (or created) and its key set.
 
     :arg secret: of ``load_secret``, if it is loaded already.
     :arg account_key: as in ``Authenticator``.
-    :arg previous: the one in use. A key set at the same address is taken over, with the keys it knows.
+    :arg previous: the authenticator in use. Its key set is kept, with the known keys, if the URL is the same.
     :raises ValueError: as ``Authenticator``, ``KeySet`` and ``load_secret`` do.
     """
     shared = any(name in HMAC_SECRET_BYTES for name in auth.algorithms)
@@ -230,10 +232,10 @@ def build_authenticator(
 
 
 def derive_account_key(secret: bytes) -> bytes:
-    """The key of the tokens for our own accounts, derived from ``load_secret``'s.
+    """Derive the key of the tokens for the server's own accounts from the secret of ``load_secret``.
 
-    It is another one, so that tokens signed with it are not taken for the host's where that has public
-    keys, nor the host's for ours.
+    The keys differ, so a token for an account is never accepted as a host's token where the host uses public
+    keys, nor the reverse.
     """
     return hmac.digest(secret, b"tornado-chat: tokens of the server's own accounts", "sha256")
 
@@ -249,16 +251,16 @@ def mint_token(
     now: float,
     extra_claims: Mapping[str, Any] | None = None,
 ) -> str:
-    """A token that ``Authenticator`` accepts, signed with the first configured HS algorithm.
+    """Mint a token that ``Authenticator`` accepts, signed with the first configured HS algorithm.
 
-    An integer ``id`` stays one in the claim, as host systems write it; in ``sub`` it becomes a
+    An integer ``id`` stays an integer in the claim, as host systems write it; in ``sub`` it becomes a
     string, as RFC 7519 section 4.1.2 demands.
 
     :arg lifetime: seconds.
     :arg now: seconds since 1970-01-01 UTC.
     :arg extra_claims: further claims.
-    :raises ValueError: no HS algorithm is configured, the secret is too weak, or ``id`` cannot be
-        one; the sentence is for a person.
+    :raises ValueError: no HS algorithm is configured, the secret is too weak, or ``id`` is no valid id. The
+        message is for a person.
     """
     algorithm = next((name for name in auth.algorithms if name in HMAC_SECRET_BYTES), None)
     if algorithm is None:
@@ -282,9 +284,9 @@ def mint_account_token(
     now: float,
     extra_claims: Mapping[str, str],
 ) -> str:
-    """A token for one of our own accounts, whatever algorithms the host's tokens have.
+    """Mint a token for one of the server's own accounts, whatever algorithms the host's tokens have.
 
-    :arg key: of ``derive_account_key``.
+    :arg key: from ``derive_account_key``.
     :arg extra_claims: further claims.
     """
     claims = {**_make_claims(auth, id, role, name, lifetime, now), **extra_claims}
@@ -316,17 +318,17 @@ def _make_claims(
 def _load_static_keys(
     auth: config.Auth, secret: bytes | None, keys: KeySet | None
 ) -> Mapping[str, bytes | AllowedPublicKeys]:
-    """The key of each accepted algorithm, but for those that the key set serves."""
+    """Return the key of each accepted algorithm, except those whose keys come from the key set."""
     public = [name for name in auth.algorithms if name in PUBLIC_KEY_ALGORITHMS]
     shared = [name for name in auth.algorithms if name in HMAC_SECRET_BYTES]
-    strange = [
+    unknown = [
         name
         for name in auth.algorithms
         if name not in PUBLIC_KEY_ALGORITHMS and name not in HMAC_SECRET_BYTES
     ]
-    if strange or not auth.algorithms:
+    if unknown or not auth.algorithms:
         raise ValueError(
-            f"[auth] algorithms: {', '.join(strange) or 'an empty list'} cannot be accepted; "
+            f"[auth] algorithms: {', '.join(unknown) or 'an empty list'} cannot be accepted; "
             f"choose from {', '.join([*HMAC_SECRET_BYTES, *PUBLIC_KEY_ALGORITHMS])}"
         )
     if auth.public_key_file and keys is not None:
@@ -357,13 +359,13 @@ def _load_static_keys(
 
 
 def _numeric_date(claims: Mapping[str, Any], claim: str) -> float | None:
-    """Seconds since 1970 (RFC 7519 section 2), None if the claim is missing."""
+    """Return the claim in seconds since 1970 (RFC 7519 section 2); None if it is missing."""
     if claim not in claims:
         return None
     value = claims[claim]
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    # Python's JSON knows NaN, which would be neither early nor late.
+    # Python's JSON parser accepts NaN, which compares as neither early nor late.
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise _invalid(f"{claim} is not a number of seconds")

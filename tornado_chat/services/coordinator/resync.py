@@ -1,10 +1,10 @@
-"""Looking for what the bus did not bring: after it was away, and meanwhile.
+"""Resync: reading from the database what the bus did not deliver, during an outage of the bus and after it.
 
-The bus carries hints, the database is the truth. While the bus is away every process asks the database each
-second what is new for the people that it holds; so its loss costs time and no message. If one process has lost it
-alone, that one says so in the database, and the others ask too. When it is back, one look finds what was missed.
-Of what nobody heard of at all, as the process that was to tell died at that moment, the coordinator takes care,
-now and then.
+The bus carries hints, the database is the truth. While the bus is away, every process queries the database
+each second for news of its participants; so an outage costs time and no message. If one process alone has
+lost the bus, it sets its partition flag in the database, and the others query, too. When the bus is back, one
+resync finds the missed events. Events that no process has received, as the publishing process died just
+before, are found by the coordinator, which checks for them every ``ADOPT_INTERVAL_SECONDS``.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from tornado_chat.storage import threads
 
 log = logging.getLogger(__name__)
 
-OUTAGE_INTERVAL_SECONDS = 1.0  # seconds between two looks
-CHECK_INTERVAL_SECONDS = 2.0  # seconds between two looks for a process that is cut off
-ADOPT_INTERVAL_SECONDS = 30.0
+OUTAGE_INTERVAL_SECONDS = 1.0  # seconds between two resyncs during an outage
+CHECK_INTERVAL_SECONDS = 2.0  # seconds between two checks for the partition flags of other processes
+ADOPT_INTERVAL_SECONDS = 30.0  # seconds between two resyncs of the coordinator without an outage
 
 
 class Resynchronizer:
-    """One task, for as long as the process serves."""
+    """The task that resyncs, from the start of the server to its end."""
 
     def __init__(
         self,
@@ -60,17 +60,17 @@ class Resynchronizer:
             await asyncio.wait({self._task})
 
     def on_disconnect(self) -> None:
-        """The bus is lost."""
+        """The connection to the bus is lost."""
         self._is_bus_away = True
         self._requested.set()
 
     def on_reconnect(self) -> None:
-        """Something may have been missed, and nothing is from now on."""
+        """The bus is connected again: events may have been missed, but none are from now on."""
         self._is_bus_away = False
         self._requested.set()
 
     def request(self) -> None:
-        """Something may have been missed that another process had to tell. The bus may be away all the same."""
+        """Request a resync, as an event of another process may have been missed, with or without a bus."""
         self._requested.set()
 
     async def _run(self) -> None:
@@ -95,7 +95,7 @@ class Resynchronizer:
                     await self._resync(include_sockets=False)
             else:
                 self._requested.clear()
-                if not self._is_bus_away:  # else: what has come so far has come
+                if not self._is_bus_away:  # during an outage, the timeout above does the resync
                     await self._resync(include_sockets=True, republish=True)
 
     async def _resync(self, *, include_sockets: bool, republish: bool = False) -> None:
@@ -112,9 +112,9 @@ class Resynchronizer:
                     self._coordinator.republish()
         except Exception as error:
             if isinstance(error, ChatError):
-                log.warning("what may have been missed could not be looked for, trying again: %s", error)
+                log.warning("missed events could not be read, trying again: %s", error)
             else:
-                log.exception("what may have been missed could not be looked for, trying again")
+                log.exception("missed events could not be read, trying again")
             await asyncio.sleep(OUTAGE_INTERVAL_SECONDS)
             if include_sockets:
                 self._requested.set()

@@ -1,7 +1,7 @@
-"""How things stand with the coordinator: line, waiters, conversations, rooms.
+"""A snapshot of the coordinator: queue, waiters, conversations, rooms.
 
-Strategy: nobody reports here. Who has a state anyway is asked for it when somebody looks, so that what is
-shown is true and costs nothing while nobody looks.
+Strategy: the state is read from the parts that own it when a snapshot is requested. So it is never stale,
+and costs nothing without a request.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from tornado_chat.core import status as shown
+from tornado_chat.core import status as status_types
 from tornado_chat.core.types import ConversationState, Kind, Person, Room, SessionState
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
 from tornado_chat.services.support.dispatch_state import Case, WaiterState
@@ -19,7 +19,7 @@ from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.wire.times import LocalTimes
 
 MAX_QUEUE_ROWS = 100
-"""Of those who wait, in ``support``."""
+"""The number of waiting users in ``support_status``."""
 
 WAITER_STATES = ("ready", "busy", "paused", "away")
 ROOM_STATES = (SessionState.READY.value, SessionState.ACTIVE.value)
@@ -28,13 +28,17 @@ ROOM_KINDS = {Kind.SESSION: "session", Kind.RECORD: "record"}
 
 
 class CoordinatorSnapshot:
-    """Looks at everything, changes nothing. Of a process that does not coordinate, all of it is empty."""
+    """Reads the state of the coordinator, and changes nothing. In any other process, all of it is empty."""
 
     def __init__(
-        self, dispatcher: Dispatcher, rooms: RoomLifecycle, times: LocalTimes, loop: asyncio.AbstractEventLoop
+        self,
+        dispatcher: Dispatcher,
+        room_lifecycle: RoomLifecycle,
+        times: LocalTimes,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._dispatcher = dispatcher
-        self._room_lifecycle = rooms
+        self._room_lifecycle = room_lifecycle
         self._times = times
         self._loop = loop
 
@@ -42,11 +46,11 @@ class CoordinatorSnapshot:
 
     @property
     def queue_length(self) -> int:
-        """How many users wait."""
+        """The number of waiting users."""
         return len(self._dispatcher.queue)
 
     def longest_wait(self) -> float:
-        """Seconds."""
+        """Return the seconds that the longest waiting user has waited; 0 if no user waits."""
         cases = self._dispatcher.cases
         since = min(
             (cases[each.number].waits_since for each in self._dispatcher.queue.in_order()), default=None
@@ -69,39 +73,42 @@ class CoordinatorSnapshot:
 
     # --- in detail ---
 
-    def desk_status(self) -> shown.DeskStatus:
-        """For ``GET /api/v1/status``."""
+    def desk_status(self) -> status_types.DeskStatus:
+        """Return the coordinator's part of ``GET /api/v1/status``."""
         room_states = self.room_states()
-        return shown.DeskStatus(
+        return status_types.DeskStatus(
             line=self._queue_status(),
-            waiters=shown.WaiterSummary(
+            waiters=status_types.WaiterSummary(
                 self.waiter_states(),
                 [
                     self._waiter(each)
-                    for each in islice(self._dispatcher.waiters.values(), shown.MAX_LIST_ENTRIES)
+                    for each in islice(self._dispatcher.waiters.values(), status_types.MAX_LIST_ENTRIES)
                 ],
             ),
-            conversations=shown.ConversationSummary(
+            conversations=status_types.ConversationSummary(
                 self.conversation_states(),
                 [
                     self._conversation(case)
-                    for case in islice(self._dispatcher.cases.values(), shown.MAX_LIST_ENTRIES)
+                    for case in islice(self._dispatcher.cases.values(), status_types.MAX_LIST_ENTRIES)
                 ],
             ),
-            rooms=shown.ConversationSummary(
+            rooms=status_types.ConversationSummary(
                 {
                     state: sum(n for (_, each), n in room_states.items() if each == state)
                     for state in ROOM_STATES
                 },
                 [
                     self._room(room, presence)
-                    for room, presence in islice(self._room_lifecycle.live(), shown.MAX_LIST_ENTRIES)
+                    for room, presence in islice(self._room_lifecycle.live(), status_types.MAX_LIST_ENTRIES)
                 ],
             ),
         )
 
     def support_status(self) -> dict[str, Any]:
-        """Waiters, line and conversations, for ``GET /api/v1/support/status``; people as ``Person.key``."""
+        """Return waiters, queue and conversations for ``GET /api/v1/support/status``.
+
+        People are given as ``Person.key``.
+        """
         dispatcher = self._dispatcher
         since = min((ticket.since for ticket in dispatcher.queue.in_order()), default=None)
         return {
@@ -133,17 +140,17 @@ class CoordinatorSnapshot:
 
     # --- inside ---
 
-    def _queue_status(self) -> shown.QueueOverview:
+    def _queue_status(self) -> status_types.QueueOverview:
         queue = self._dispatcher.queue
         first = [
             self._waiting(self._dispatcher.cases[each.number])
-            for each in islice(queue.in_order(), shown.MAX_LIST_ENTRIES)
+            for each in islice(queue.in_order(), status_types.MAX_LIST_ENTRIES)
         ]
-        return shown.QueueOverview(len(queue), round(self.longest_wait(), 1), first)
+        return status_types.QueueOverview(len(queue), round(self.longest_wait(), 1), first)
 
-    def _waiting(self, case: Case) -> shown.QueuedUserStatus:
+    def _waiting(self, case: Case) -> status_types.QueuedUserStatus:
         since, seconds = self._since(case.waits_since)
-        return shown.QueuedUserStatus(case.row.id, case.row.user.host_id, since, seconds)
+        return status_types.QueuedUserStatus(case.row.id, case.row.user.host_id, since, seconds)
 
     def _state(self, waiter: WaiterState) -> str:
         if not waiter.processes:
@@ -153,8 +160,8 @@ class CoordinatorSnapshot:
         pooled = self._dispatcher.queue.pool.get(waiter.person)
         return "ready" if pooled is not None and pooled.free else "busy"
 
-    def _waiter(self, waiter: WaiterState) -> shown.WaiterOverview:
-        return shown.WaiterOverview(
+    def _waiter(self, waiter: WaiterState) -> status_types.WaiterOverview:
+        return status_types.WaiterOverview(
             waiter.person.host_id,
             waiter.name,
             self._state(waiter),
@@ -163,7 +170,7 @@ class CoordinatorSnapshot:
             *self._since(waiter.since),
         )
 
-    def _conversation(self, case: Case) -> shown.ConversationStatus:
+    def _conversation(self, case: Case) -> status_types.ConversationStatus:
         row = case.row
         people = [_participant(row.user, bool(case.processes))]
         if row.waiter is not None:
@@ -173,22 +180,22 @@ class CoordinatorSnapshot:
             since = self._since(case.waits_since)
         else:
             since = self._since_wall(row.assigned or row.created)
-        return shown.ConversationStatus("conversation", row.id, row.state.value, *since, people)
+        return status_types.ConversationStatus("conversation", row.id, row.state.value, *since, people)
 
-    def _room(self, room: Room, presence: Mapping[Person, bool]) -> shown.ConversationStatus:
+    def _room(self, room: Room, presence: Mapping[Person, bool]) -> status_types.ConversationStatus:
         since = self._since_wall(room.started or room.created)
         people = [_participant(person, present) for person, present in presence.items()]
-        return shown.ConversationStatus(
+        return status_types.ConversationStatus(
             ROOM_KINDS[room.thread.kind], room.thread.id, room.state.value, *since, people
         )
 
     def _since(self, loop_time: float) -> tuple[str, float]:
         age = self._loop.time() - loop_time
-        return self._times.text(int((time.time() - age) * 1e6)), round(age, 1)
+        return self._times.format(int((time.time() - age) * 1e6)), round(age, 1)
 
     def _since_wall(self, microseconds: int) -> tuple[str, float]:
-        return self._times.text(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
+        return self._times.format(microseconds), round(max(0.0, time.time() - microseconds / 1e6), 1)
 
 
-def _participant(person: Person, present: bool) -> shown.ParticipantStatus:
-    return shown.ParticipantStatus(person.role.value, person.host_id, present)
+def _participant(person: Person, present: bool) -> status_types.ParticipantStatus:
+    return status_types.ParticipantStatus(person.role.value, person.host_id, present)

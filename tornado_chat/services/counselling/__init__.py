@@ -1,1 +1,1 @@
-"""Sessions and supervision records: the rooms of the counselling dialect."""
+"""The rooms of the counselling dialect: sessions and supervision records."""

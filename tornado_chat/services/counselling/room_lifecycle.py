@@ -1,8 +1,8 @@
-"""The life of rooms: who is there, when they start, who has been away for too long.
+"""The life cycle of rooms: presence of the participants, start, grace timers, end.
 
-Strategy: ``domain/sessions.py`` decides, this module does, for all processes; it is only touched on the
-loop of the coordinator. The database has the last word on a room's state: a start or an end is a
-conditional update, and what people are told of it is published by its commit.
+Strategy: ``domain/room_state.py`` decides, and this module carries out the effects, for all processes and on
+the loop of the coordinator only. The database has the last word on a room's state: a start or an end is a
+conditional update, and its commit publishes the events for the participants.
 """
 
 import asyncio
@@ -28,18 +28,19 @@ from tornado_chat.storage import rooms
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5.0  # seconds until something that the database did not take is tried again
-CHUNK_ROOMS = 200  # rooms whose people are told who is there, before the loop gets a turn
+RETRY_SECONDS = 5.0  # seconds until a failed write is tried again
+CHUNK_ROOMS = 200  # rooms whose presence is published before the loop may run other tasks
 
 
 class _LiveRoom:
-    """A room that somebody is in, or is awaited in."""
+    """A room with a participant who is present, or has a grace timer."""
 
     __slots__ = ("is_starting", "processes", "room")
 
     def __init__(self, room: Room) -> None:
         self.room = room
-        self.processes: dict[Side, set[str]] = {Side.ASKER: set(), Side.HELPER: set()}  # the processes
+        # The processes in which each side has sockets.
+        self.processes: dict[Side, set[str]] = {Side.ASKER: set(), Side.HELPER: set()}
         self.is_starting = False
 
     def is_present(self, side: Side) -> bool:
@@ -50,13 +51,15 @@ class _LiveRoom:
 
 
 class RoomLifecycle:
-    """The rooms in which somebody is, or is awaited, as their coordinator has them.
+    """The coordinator's rooms: those with a participant who is present, or has a grace timer.
 
-    :arg publish: the bus, for what is told without being stored.
+    :arg publish: publishes events that are not stored.
     :arg clock: microseconds since 1970, for the times in frames only.
-    :arg is_certain: whether what is known of other processes is up to date. Nobody's grace ends while it is not.
-    :arg settle_seconds: seconds from ``begin`` in which processes tell who is there. Then everybody is told, as nobody
-        knows what the coordinator before had not told any more.
+    :arg is_certain: returns True if the knowledge of other processes is up to date; until then no grace timer
+        ends.
+    :arg settle_seconds: seconds from ``begin`` in which processes report their participants. Then the
+        presence is published for all rooms, as the coordinator before may not have published its last
+        changes.
     """
 
     def __init__(
@@ -81,10 +84,10 @@ class RoomLifecycle:
         self._sides_by_key: dict[str, tuple[Thread, Side]] = {}
         self._tasks = BackgroundTasks(loop)
 
-    # --- life ---
+    # --- the term ---
 
     async def begin(self) -> None:
-        """Go on with what is unfinished: everybody in an active room has the full grace to come back."""
+        """Start to coordinate: all participants of active rooms get the full grace to return."""
         self.end()
         with self._term.starting() as buffered:
             active = await self._store.read(rooms.active_rooms)
@@ -94,16 +97,16 @@ class RoomLifecycle:
             self.on_event(event)
 
     def end(self) -> None:
-        """From now on nothing is decided here, and a closing socket ends nothing."""
+        """Stop to coordinate: forget all rooms, and end none."""
         self._term.end()
         self._grace_timers.stop_all()
         self._live_rooms = {}
         self._sides_by_key = {}
 
     async def resync(self) -> None:
-        """Events may have been missed: see what the database says.
+        """Read the rooms' states from the database, as events may have been missed.
 
-        :raises Unavailable: it says nothing.
+        :raises Unavailable: the database is away.
         """
         async for room in read_in_chunks(self._store, rooms.find_many, list(self._live_rooms)):
             self._apply_version(room)
@@ -113,19 +116,19 @@ class RoomLifecycle:
                 self._add_active_room(room)
 
     def republish(self) -> None:
-        """Say of every room who is there."""
+        """Publish the presence of all rooms."""
         self._tasks.spawn(self._publish_all_presences())
 
     def reconfigure(self, settings: config.Counselling) -> None:
-        """Go by other settings from now on; a grace that is running keeps its time."""
+        """Use other settings from now on; running grace timers keep their time."""
         self._settings = settings
 
-    # --- people come and go ---
+    # --- presence ---
 
     def on_report(self, process: str, fact: RoomPresence, *, already_known: bool = False) -> None:
-        """A process holds sockets of a participant.
+        """A process has sockets of a participant.
 
-        :arg already_known: that somebody has come, the others know already.
+        :arg already_known: the other participant knows of the arrival already.
         """
         live = self._live_rooms.get(fact.room.thread)
         if live is None:
@@ -144,7 +147,7 @@ class RoomLifecycle:
                 self._publish_presence(live)
 
     def on_withdraw(self, process: str, key: str) -> None:
-        """A process holds none any more."""
+        """A process has no sockets of a participant any more."""
         thread, side = self._sides_by_key.get(key, (None, None))
         live = self._live_rooms.get(thread) if thread is not None else None
         if live is None or side is None or process not in live.processes[side]:
@@ -156,24 +159,24 @@ class RoomLifecycle:
             self._apply(live, Event.LEFT, side)
             self._forget_if_idle(live)
 
-    # --- looking ---
+    # --- queries ---
 
     def present_people(self, thread: Thread) -> list[Person]:
-        """Who of a room's participants is there."""
+        """Return the present participants of a room."""
         live = self._live_rooms.get(thread)
         return [live.person(side) for side in Side if live.is_present(side)] if live else []
 
     def live(self) -> Iterator[tuple[Room, Mapping[Person, bool]]]:
-        """The unfinished rooms that somebody is in or is awaited in, and who of the two is there."""
+        """Yield each live room with the presence of its two participants."""
         for live in self._live_rooms.values():
             yield live.room, {live.person(side): live.is_present(side) for side in Side}
 
-    # --- what was committed, here or elsewhere ---
+    # --- events of all processes ---
 
     events = (RoomEnded,)
 
     def on_event(self, event: Published) -> None:
-        """Called for ``events``."""
+        """Take over the end of a room; called for the types in ``events``."""
         if not isinstance(event, RoomEnded):
             return
         if self._term.is_running:
@@ -184,7 +187,7 @@ class RoomLifecycle:
             self._term.buffer(event)
 
     def _apply_version(self, room: Room) -> bool:
-        """A version of a room. False if it is over."""
+        """Take over a version of a room. Returns False if the room has ended."""
         live = self._live_rooms.get(room.thread)
         if live is None:
             return room.open
@@ -197,14 +200,14 @@ class RoomLifecycle:
         if room.state is SessionState.ACTIVE and live.room.state is SessionState.READY:
             live.room = room
             for side in Side:
-                if not live.is_present(side):  # gone while the start was on its way
+                if not live.is_present(side):  # the participant left while the start was being stored
                     self._start_grace(live, side, self._settings.rejoin_grace)
         return True
 
     # --- inside ---
 
     def _add_active_room(self, room: Room) -> None:
-        """An active room that was not known here. Both are awaited."""
+        """Add an active room that was not known here, and start the grace timers of both sides."""
         live = self._live_rooms[room.thread] = _LiveRoom(room)
         for side in Side:
             self._start_grace(live, side, self._settings.rejoin_grace)
@@ -219,7 +222,7 @@ class RoomLifecycle:
     def _apply(
         self, live: _LiveRoom, event: Event, side: Side, name: str = "", *, quiet: bool = False
     ) -> None:
-        """Do what the table says."""
+        """Carry out the effects of an event, as the state table defines them."""
         state, effects = transition(live.room.state, event, live.is_present(side.other))
         for effect in effects:
             if effect is RoomEffect.ANNOUNCE:
@@ -273,12 +276,12 @@ class RoomLifecycle:
         if self._term.is_running:
             self._grace_timers.start((live, side), delay)
 
-    def _is_away(self, who: tuple[_LiveRoom, Side]) -> bool:
-        live, side = who
+    def _is_away(self, key: tuple[_LiveRoom, Side]) -> bool:
+        live, side = key
         return not live.is_present(side) and self._live_rooms.get(live.room.thread) is live
 
-    async def _on_grace_expired(self, who: tuple[_LiveRoom, Side]) -> None:
-        live, side = who
+    async def _on_grace_expired(self, key: tuple[_LiveRoom, Side]) -> None:
+        live, side = key
         self._apply(live, Event.GRACE_OVER, side)
 
     def _forget_if_idle(self, live: _LiveRoom) -> None:

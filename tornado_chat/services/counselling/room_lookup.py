@@ -1,4 +1,4 @@
-"""Finding sessions and records: here, or by a plugin in the host's own tables."""
+"""Lookup of sessions and records: in the database, or by a plugin in the host's own tables."""
 
 from tornado_chat.core.errors import Conflict, NotFound
 from tornado_chat.core.types import HostRecord, HostSession, Kind, Message, Person, Room, Thread
@@ -10,16 +10,16 @@ from tornado_chat.storage.join_queries import MissedItems
 
 
 class RoomLookup:
-    """Every room by its id."""
+    """Finds rooms by their id."""
 
     def __init__(self, store: Store, plugins: PluginManager) -> None:
         self._store = store
         self._plugins = plugins
 
     async def get(self, thread: Thread) -> Room:
-        """The room; one that only the host knows is opened here.
+        """Return the room. A room that only the host knows is created here.
 
-        :raises NotFound: nobody knows it.
+        :raises NotFound: neither the database nor a plugin knows the room.
         """
         try:
             return await self._store.look_up(rooms.get, thread)
@@ -33,7 +33,7 @@ class RoomLookup:
             return room
 
     async def get_with_missed(self, thread: Thread, reader: Person) -> tuple[Room, MissedItems[Message]]:
-        """As ``get``, with the first ``PAGE_ITEMS`` of what ``reader`` has not received."""
+        """Return the room as ``get``, and the first ``PAGE_ITEMS`` items that ``reader`` has not received."""
         try:
             return await self._store.look_up(join_queries.load_room, thread, reader, PAGE_ITEMS)
         except NotFound:
@@ -56,7 +56,7 @@ class RoomLookup:
                     session_id=session_id,
                 )
             )
-        except Conflict:  # opened meanwhile, by the API
+        except Conflict:  # the API has created the session meanwhile
             return await self._store.look_up(rooms.get, Thread(Kind.SESSION, session_id))
         return room
 

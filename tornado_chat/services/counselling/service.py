@@ -1,9 +1,9 @@
-"""Counselling: entering and leaving rooms, talking, listening in, ending.
+"""Counselling: entering and leaving rooms, messages, observers, and ending rooms.
 
-Strategy: this module knows the sockets of this process, and what their people do. Who of a room is there in
-any process, when it starts and how long somebody is awaited is not decided here: the coordinator is told
-who is there (``attendance.py``), and ``room_life.py`` decides. The database has the last word on a room's
-state: an end is a conditional update, and what people are told of it is published by its commit.
+Strategy: this module handles the sockets of this process and their actions. It reports the participants who
+are present here to the coordinator (``cluster/facts.py``), whose ``room_lifecycle.py`` decides on starts and
+grace timers. The database has the last word on a room's state: an end is a conditional update, and its commit
+publishes the events for the participants.
 """
 
 import asyncio
@@ -49,15 +49,15 @@ from tornado_chat.storage.writer import Transaction
 log = logging.getLogger(__name__)
 
 BROADCAST_EVENTS = (SystemNotice, PresenceChanged, TypingChanged, ReadAdvanced)
-"""What is shown to everybody who follows a thread, of a conversation of support too."""
+"""The events that are delivered to all followers of a thread, also of a support conversation."""
 
 CLOSE_CODE_END = 4000
 CLOSE_CODE_CANCEL = 4001
-RETRY_SECONDS = 5.0  # seconds until an end that the database did not take is tried again
+RETRY_SECONDS = 5.0  # seconds until a failed write of an end is tried again
 
 
 class RoomConnection:
-    """One socket's place in a room."""
+    """A socket of a participant in a room."""
 
     __slots__ = ("filter_queue", "identity", "room", "socket_stream")
 
@@ -77,9 +77,9 @@ class RoomConnection:
 
 
 class _LocalRoom:
-    """What this process has of a room: who is in it here.
+    """The connections of a room in this process.
 
-    Within ``lock``, joins and departures happen one after the other.
+    Joins and departures hold ``lock``, so they happen one after the other.
     """
 
     __slots__ = ("connections", "lock", "lock_users")
@@ -87,13 +87,13 @@ class _LocalRoom:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.connections: dict[Person, set[RoomConnection]] = {}
-        self.lock_users = 0  # those who hold the lock, or want to
+        self.lock_users = 0  # tasks that hold the lock, or wait for it
 
 
 class Counselling:
-    """The sockets in rooms.
+    """The actions of sockets in rooms.
 
-    :arg publish: the bus, for what is told without being stored.
+    :arg publish: publishes events that are not stored.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Counselling:
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Published], None],
         *,
-        found: RoomLookup,
+        room_lookup: RoomLookup,
         access_control: AccessControl,
         filtering: MessageFilter,
         plugins: PluginManager,
@@ -117,7 +117,7 @@ class Counselling:
         self._receipts = receipts
         self._loop = loop
         self._publish = publish
-        self._rooms = found
+        self._room_lookup = room_lookup
         self._access_control = access_control
         self._filtering = filtering
         self._plugins = plugins
@@ -129,21 +129,21 @@ class Counselling:
     # --- life of the service ---
 
     def reconfigure(self, settings: config.Counselling) -> None:
-        """Go by other settings from now on."""
+        """Use other settings from now on."""
         self._settings = settings
 
     def stop(self) -> None:
-        """From now on a closing socket is the server's doing, and ends nothing."""
+        """Ignore closing sockets from now on: the server closes them, and no room ends."""
         self._stopping = True
 
     # --- the room ---
 
     async def enter(self, identity: Identity, thread: Thread, socket_stream: SocketStream) -> RoomConnection:
-        """Bring a socket into its room: what it missed first, then the room's life.
+        """Let a socket enter its room: it receives the missed messages first, then the room's events.
 
         :raises NotFound: there is no such room.
-        :raises Forbidden: the person takes no part in it.
-        :raises Conflict: it is over (what the person had not received yet was written first).
+        :raises Forbidden: the person is no participant of the room.
+        :raises Conflict: the room has ended (the missed messages were delivered before).
         """
         await self._access_control.is_allowed_by_plugin(identity, Action.CHAT, thread)
         async with self._locked_room(thread) as local:
@@ -154,17 +154,17 @@ class Counselling:
                 self._plugins.emit("participant_joined", thread=thread, identity=identity)
                 name = identity.name or _display_name(connection.room, connection.person)
                 self._coordinator_client.report(RoomPresence(connection.room, connection.person, name))
-        if socket_stream.closed:  # the socket closed while we waited, when nobody knew its seat
+        if socket_stream.closed:  # it closed during this call, when its handler had no connection to leave
             self.leave(connection, None)
         return connection
 
     def send(self, connection: RoomConnection, text: str, client_id: str | None) -> Deferred[AppendResult]:
-        """Filter and store a message of ``connection``'s room; its commit shows it to the others.
+        """Filter and store a message in the room of ``connection``; its commit publishes it.
 
-        :raises Unavailable: the server is overloaded; nothing was taken.
-        :raises Refused: a filter does not let it pass. Like the others, this may also come with the result.
+        The result has the error ``Conflict`` if the room has ended. It may also have one of the errors below.
 
-        The error is ``Conflict`` if the room has ended.
+        :raises Unavailable: the server is overloaded, and the message is not stored.
+        :raises Refused: a filter refuses the message.
         """
         message = AppendRequest(connection.thread, connection.person, text, client_id)
         return self._filtering.submit(
@@ -172,52 +172,58 @@ class Counselling:
         )
 
     def typing(self, connection: RoomConnection, typing: bool) -> None:
-        """Show the others that one is typing, or stopped; never stored."""
+        """Publish that a participant is typing, or has stopped; this is not stored."""
         self._publish(TypingChanged(connection.thread, connection.identity.person, typing))
 
     def mark_read(self, connection: RoomConnection, seq: int) -> None:
-        """Remember and show how far one has read. Nobody waits for it; a lost one is said again."""
+        """Store and publish how far a participant has read.
+
+        The caller does not wait for the commit: clients repeat a mark that is lost.
+        """
         done = self._store.write(
             lambda tx: read_marks.set_read_mark(tx, connection.thread, connection.identity.person, seq)
         )
         done.add_done_callback(retrieve_exception)
 
     async def initial_events(self, connection: RoomConnection) -> list[Published]:
-        """What one who has just come should know: who is there, and how far everybody has read."""
+        """Return the events for a new connection: the read marks and the presence of the participants."""
         marks = await self._store.look_up(read_marks.read_marks, connection.thread)
         return [*marks, await self.presence(connection.room)]
 
     def leave(self, connection: RoomConnection, close_code: int | None) -> None:
-        """The seat's socket is closed. Codes 4000 (end) and 4001 (no answer in time) mean something."""
+        """The socket of ``connection`` has closed.
+
+        Code 4000 ends the room; code 4001 (no answer in time) lets the asker cancel a session.
+        """
         if not self._stopping:
             self._tasks.spawn(self._leave(connection, close_code))
 
     async def end(self, thread: Thread, by: Person) -> Room:
-        """End a room at once, whoever is in it. A finished one stays as it is.
+        """End a room at once, also with participants in it. A finished room stays as it is.
 
-        :arg by: who asked for it, for the log.
+        :arg by: the caller, for the log.
         :raises NotFound: there is no such room.
         """
-        log.info("ending", extra=log_fields(thread, by, why="asked for by the API"))
+        log.info("ending", extra=log_fields(thread, by, why="requested by the API"))
         return await self._store.write(lambda tx: rooms.finish(tx, thread, SessionState.COMPLETED))
 
-    # --- listening in ---
+    # --- observers ---
 
     async def observe(
         self, identity: Identity, session_id: int, socket_stream: SocketStream, since: int
     ) -> Room:
-        """Let a supervisor or an admin hear a session, live, from where it stopped the last time.
+        """Let a supervisor or an admin observe a session live, from the last message that they have received.
 
-        The participants are not told.
+        The participants are not informed.
 
-        :arg since: when the socket was opened; the first time, it hears what is said from then on.
-
+        :arg since: the time at which the socket was opened; an observer without a receipt receives the
+            messages from then on.
         :raises NotFound: there is no such session.
-        :raises Forbidden: the person may not listen to it.
-        :raises Conflict: it is over.
+        :raises Forbidden: the person may not observe the session.
+        :raises Conflict: the session has ended.
         """
         thread = Thread(Kind.SESSION, session_id)
-        await self._rooms.get(thread)
+        await self._room_lookup.get(thread)
         allowed = await self._access_control.is_allowed_by_plugin(identity, Action.OBSERVE, thread)
         if not allowed and not await self._may_observe(identity, session_id):
             raise Forbidden("not_your_session")
@@ -226,7 +232,7 @@ class Counselling:
             received = await self._store.read(messages.last_before, thread, since)
             await self._receipts.begin(thread, identity.person, received)
         resent = await self._hub.follow(socket_stream, thread, received)
-        # Asked after following: an end that came in between is either seen here or heard live.
+        # Read after following: an end in between is either in this result, or arrives as an event.
         room = await self._store.look_up(rooms.get, thread)
         if not room.open:
             raise Conflict("session_finished")
@@ -237,7 +243,7 @@ class Counselling:
         return room
 
     def stop_observing(self, identity: Identity, session_id: int) -> None:
-        """The socket of an observer that had been let in is closed."""
+        """The socket of an observer, for whom ``observe`` has returned, has closed."""
         self._plugins.emit("observer_left", thread=Thread(Kind.SESSION, session_id), identity=identity)
 
     async def _may_observe(self, identity: Identity, session_id: int) -> bool:
@@ -250,7 +256,7 @@ class Counselling:
         return await self._store.look_up(rooms.is_supervisor_of, session_id, identity.person)
 
     async def presence(self, room: Room) -> PresenceChanged:
-        """Who of the participants of a room is there. Nobody, as long as nobody can be asked."""
+        """Return the presence of a room's participants; all absent while the coordinator cannot be asked."""
         try:
             present_keys = await self._coordinator_client.call(RoomPresenceRequest(room.thread))
         except Unavailable:
@@ -259,30 +265,30 @@ class Counselling:
             room.thread, {each.role: each.key in present_keys for each in (room.asker, room.helper)}
         )
 
-    # --- the past ---
+    # --- history ---
 
     async def history(
         self, connection: RoomConnection, before: int | None, limit: int
     ) -> tuple[list[Message], bool]:
-        """A page of what was said before ``before``, oldest first, and whether there is more."""
+        """Return the last messages before the ``seq`` ``before``, oldest first, and whether more exist."""
         found = await self._store.look_up(messages.before, connection.thread, before, limit + 1)
         return found[-limit:], len(found) > limit
 
-    # --- what the bus tells ---
+    # --- events ---
 
     events = (*BROADCAST_EVENTS, RoomEnded)
 
     def on_event(self, event: Published) -> None:
-        """Pass on what concerns rooms; called for ``events``, after their commit."""
+        """Deliver an event to the followers of its thread; called for the types in ``events``."""
         if isinstance(event, BROADCAST_EVENTS):
             self._hub.deliver_event(event, event.thread)
         elif isinstance(event, RoomEnded):
             self._hub.deliver_event(event, event.thread, upto=event.room.last_seq if event.room else 0)
-            # Later in this turn of the loop: acknowledgements of the same batch go out before.
+            # Close in the next turn of the loop, after the acknowledgements of the same commit are sent.
             self._loop.call_soon(self._hub.close_thread, event.thread, *ENDED)
 
     async def resync(self) -> None:
-        """Events may have been missed: see which rooms have ended.
+        """Read from the database which rooms have ended, as events may have been missed.
 
         :raises Unavailable: the database is away.
         """
@@ -307,10 +313,10 @@ class Counselling:
 
     async def _enter(self, identity: Identity, thread: Thread, socket_stream: SocketStream) -> RoomConnection:
         person = identity.person
-        # First of all: an end that comes while we read is either seen by that or heard live.
+        # Subscribe first: an end during the query is either in its result, or arrives as an event.
         await self._hub.subscribe_and_prepare(socket_stream, thread)
         try:
-            room, missed = await self._rooms.get_with_missed(thread, person)
+            room, missed = await self._room_lookup.get_with_missed(thread, person)
             if person not in (room.asker, room.helper):
                 raise Forbidden("not_your_session")
         except ChatError:
@@ -327,7 +333,7 @@ class Counselling:
         return RoomConnection(identity, room, socket_stream)
 
     async def _leave(self, connection: RoomConnection, close_code: int | None) -> None:
-        await connection.filter_queue.wait_empty()  # the last words come before the end
+        await connection.filter_queue.wait_empty()  # the last messages come before the end
         async with self._locked_room(connection.thread) as local:
             connections = local.connections.get(connection.person, set())
             connections.discard(connection)
@@ -346,7 +352,7 @@ class Counselling:
                 self._coordinator_client.withdraw(room_key(connection.thread, connection.person))
 
     async def _end_with_retry(self, connection: RoomConnection, event: Event) -> None:
-        """End the room, if its table says so. What the database does not take is tried again, later."""
+        """End the room, if the state table says so. A failed write is tried again later."""
         try:
             await self._store.write(lambda tx: _end_room(tx, connection.thread, event))
         except ChatError as error:
@@ -367,6 +373,6 @@ def _end_room(tx: Transaction, thread: Thread, event: Event) -> None:
 
 
 def _display_name(room: Room, person: Person) -> str:
-    """How the room calls somebody whose token has no name."""
+    """Return the name of a participant whose token has none: from the room, else the id."""
     name = room.asker_name if person == room.asker else room.helper_name
     return name or person.id

@@ -1,4 +1,4 @@
-"""What host systems, and people by way of the HTTP API, do with sessions and records."""
+"""Sessions and records for the HTTP API, which host systems and people call."""
 
 import peewee as pw
 
@@ -13,12 +13,14 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import messages, rooms
 from tornado_chat.storage.writer import Transaction
 
+TRANSCRIPT_PAGE_MESSAGES = 1000
+
 
 class Sessions:
-    """Opening, reading, rating and ending sessions, and calling for supervision.
+    """Opening, reading, rating and ending sessions, and opening supervision records.
 
-    Every method checks what ``identity`` may do and raises ``Forbidden`` if it may not, and
-    ``NotFound`` where there is no such session or record.
+    Every method checks the rights of ``identity``. It raises ``Forbidden`` if they do not suffice, and
+    ``NotFound`` if there is no such session or record.
     """
 
     def __init__(
@@ -26,14 +28,14 @@ class Sessions:
         store: Store,
         notifications: Notifications,
         counselling: Counselling,
-        found: RoomLookup,
+        room_lookup: RoomLookup,
         access_control: AccessControl,
         plugins: PluginManager,
     ) -> None:
         self._store = store
         self._notifications = notifications
         self._counselling = counselling
-        self._rooms = found
+        self._room_lookup = room_lookup
         self._access_control = access_control
         self._plugins = plugins
 
@@ -48,11 +50,11 @@ class Sessions:
         appointment_id: int | None = None,
         session_id: int | None = None,
     ) -> tuple[Room, bool]:
-        """A new session, of which the consultant is notified, and True.
+        """Create a session and notify its consultant. Returns the session and True.
 
-        Asked again for the same ``session_id`` and people: the session that is there, and False.
+        A repeated call with the same ``session_id`` and people returns the existing session and False.
 
-        :raises Conflict: ``session_id`` is taken by other people's session.
+        :raises Conflict: ``session_id`` is the id of a session of other people.
         """
         caller = identity.person
         if not await self._access_control.is_allowed_by_plugin(identity, Action.OPEN):
@@ -87,11 +89,11 @@ class Sessions:
         supervisor_name: str | None = None,
         record_id: int | None = None,
     ) -> tuple[Room, bool]:
-        """A record of the session's consultant with a supervisor, who is notified; as ``open``.
+        """Create a record of the session's consultant with a supervisor, who is notified; as ``open``.
 
-        :raises Conflict: ``record_id`` is taken by another record.
+        :raises Conflict: ``record_id`` is the id of another record.
         """
-        session = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        session = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if not await self._access_control.is_allowed_by_plugin(
             identity, Action.SUPERVISE, session.thread
         ) and (identity.person.role not in HOST_ROLES and identity.person != session.helper):
@@ -113,13 +115,15 @@ class Sessions:
         return await self._store.write(work)
 
     async def read(self, identity: Identity, thread: Thread) -> Room:
-        """A session or record, for those who may read it: its participants, the supervisors of
-        the session, admins and the host."""
-        room = await self._rooms.get(thread)
-        await self._may_read(identity, room)
+        """Return a session or record.
+
+        Its participants, the supervisors of the session, admins and the host may read it.
+        """
+        room = await self._room_lookup.get(thread)
+        await self._require_reader(identity, room)
         return room
 
-    async def _may_read(self, identity: Identity, room: Room) -> None:
+    async def _require_reader(self, identity: Identity, room: Room) -> None:
         caller, thread = identity.person, room.thread
         if await self._access_control.is_allowed_by_plugin(identity, Action.READ, thread):
             return
@@ -136,30 +140,31 @@ class Sessions:
     async def page(
         self, identity: Identity, thread: Thread, after: int, limit: int
     ) -> tuple[list[Message], bool]:
-        """What was said after ``after`` (a ``seq``), oldest first, and whether there is more."""
+        """Return the messages after the ``seq`` ``after``, oldest first, and whether there are more."""
         try:
             room, found = await self._store.read(_room_and_page, thread, after, limit + 1)
-        except NotFound:  # the host may know it
-            room = await self._rooms.get(thread)
+        except NotFound:  # a plugin may find the room in the host's tables
+            room = await self._room_lookup.get(thread)
             found = await self._store.read(messages.after, thread, after, limit + 1)
-        await self._may_read(identity, room)
+        await self._require_reader(identity, room)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="messages")
         return found[:limit], len(found) > limit
 
     async def transcript(self, identity: Identity, thread: Thread) -> tuple[Room, list[Message]]:
-        """The whole conversation."""
+        """Return the room and all its messages."""
         room = await self.read(identity, thread)
         self._plugins.emit("transcript_read", thread=thread, identity=identity, how="export")
-        said: list[Message] = []
+        found: list[Message] = []
         while True:
-            page = await self._store.read(messages.after, thread, said[-1].seq if said else 0, 1000)
-            said += page
-            if len(page) < 1000:
-                return room, said
+            last_seq = found[-1].seq if found else 0
+            page = await self._store.read(messages.after, thread, last_seq, TRANSCRIPT_PAGE_MESSAGES)
+            found += page
+            if len(page) < TRANSCRIPT_PAGE_MESSAGES:
+                return room, found
 
     async def end(self, identity: Identity, session_id: int) -> Room:
-        """End a session at once. A finished one stays as it is."""
-        room = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        """End a session at once. A finished session stays as it is."""
+        room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if not await self._access_control.is_allowed_by_plugin(identity, Action.END, room.thread) and (
             identity.person not in (room.asker, room.helper) and identity.person.role not in HOST_ROLES
         ):
@@ -167,8 +172,8 @@ class Sessions:
         return await self._counselling.end(room.thread, identity.person)
 
     async def rate(self, identity: Identity, session_id: int, stars: int, feedback: str | None) -> Room:
-        """The visitor's rating. The last one given counts."""
-        room = await self._rooms.get(Thread(Kind.SESSION, session_id))
+        """Store the visitor's rating, which replaces an earlier one."""
+        room = await self._room_lookup.get(Thread(Kind.SESSION, session_id))
         if identity.person != room.asker:
             raise Forbidden("not_your_session")
         return await self._store.write(lambda tx: rooms.rate(tx, session_id, stars, feedback))

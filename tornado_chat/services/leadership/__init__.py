@@ -1,1 +1,1 @@
-"""Being the process that decides: terms, leases and grace timers."""
+"""The duties of the coordinator: terms, leases and grace timers."""

@@ -1,4 +1,4 @@
-"""Work of which only one of several processes does any at a time: whose turn it is."""
+"""A lease in the database, for work that only one process at a time may do."""
 
 import asyncio
 import contextlib
@@ -10,17 +10,18 @@ from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import leases
 from tornado_chat.storage.writer import Transaction
 
-LEASE_SECONDS = 15.0  # seconds that nobody else gets the turn of a process that has died
+LEASE_SECONDS = 15.0  # seconds until the lease of a process that has died expires
 
 
 class DatabaseLease:
-    """The turn at one thing.
+    """The exclusive right to do some work.
 
-    Strategy: a lease in the database, which is extended while the work goes on. If that fails for too long the turn is
-    over by the clock of this process before another one can have it by its own, ``CLOCK_SKEW_SECONDS`` seconds earlier.
+    Strategy: the lease is a row of the database, which is renewed while the work goes on. If the renewal
+    fails for too long, the lease ends by the clock of this process ``CLOCK_SKEW_SECONDS`` before another
+    process can acquire it by its own clock.
 
-    :arg name: of the thing, the same in all processes.
-    :arg shared: whether there are other processes; if not, it is always our turn.
+    :arg name: the name of the work, the same in all processes.
+    :arg shared: whether there are other processes; if not, this process always holds the lease.
     """
 
     CLOCK_SKEW_SECONDS = 3.0  # seconds by which clocks may differ
@@ -39,7 +40,10 @@ class DatabaseLease:
         return not self.shared or self._loop.time() < self._held_until
 
     async def acquire(self) -> bool:
-        """Whether it is our turn now; then ``end`` has to be called. :raises ChatError: the database is away."""
+        """Return True if this process holds the lease now; then ``release`` has to be called later.
+
+        :raises ChatError: the database is away.
+        """
         if self.is_held:
             return True
         now = now_microseconds()
@@ -52,7 +56,7 @@ class DatabaseLease:
         return True
 
     async def release(self) -> None:
-        """Let others have it. A database that is away lets it run out."""
+        """Give the lease back. If the database is away, the lease expires."""
         if self._renew_task is None:
             return
         self._renew_task.cancel()
@@ -70,11 +74,11 @@ class DatabaseLease:
                 await self._renew()
 
     async def _renew(self) -> bool:
-        asked = self._loop.time()
+        started = self._loop.time()
 
-        def take(tx: Transaction) -> bool:
+        def acquire(tx: Transaction) -> bool:
             return leases.acquire(tx, self._name, self._holder, LEASE_SECONDS)
 
-        taken = await self._store.write(take)
-        self._held_until = asked + LEASE_SECONDS - self.CLOCK_SKEW_SECONDS if taken else 0.0
-        return taken
+        acquired = await self._store.write(acquire)
+        self._held_until = started + LEASE_SECONDS - self.CLOCK_SKEW_SECONDS if acquired else 0.0
+        return acquired

@@ -1,4 +1,4 @@
-"""Waiting a while for somebody to come back."""
+"""Grace timers: waiting for absent participants to return."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -6,43 +6,44 @@ from typing import Generic, TypeVar
 
 from tornado_chat.aio.background import BackgroundTasks
 
-RETRY_SECONDS = 5.0  # seconds until it is asked again whether somebody is gone who cannot be known to be
+RETRY_SECONDS = 5.0  # seconds by which an expired timer is extended while the presence is uncertain
 
-Who = TypeVar("Who", bound=Hashable)
+Participant = TypeVar("Participant", bound=Hashable)
 
 
-class GraceTimers(Generic[Who]):
-    """Those who are gone and may come back in time.
+class GraceTimers(Generic[Participant]):
+    """The timers of participants who are absent and may return in time.
 
-    A grace ends once, by ``on_expired``, and only for somebody who is ``is_away`` at that moment and is not awaited anew;
-    nobody's ends while it is not ``is_certain`` who is there: then everybody gets a little longer.
+    A timer calls ``on_expired`` once, and only if ``is_away`` still holds and the timer has not been started
+    again. While the presence of participants is not certain, no timer ends: each is extended by
+    ``RETRY_SECONDS``.
 
-    :arg is_certain: whether what is known of other processes is up to date. It may take its time to find out.
-    :arg is_away: whether somebody is still known here, and is not back.
-    :arg on_expired: what is to be done about somebody who has not come back.
+    :arg is_certain: returns True if the knowledge of other processes is up to date; may take some time.
+    :arg is_away: returns True if the participant is still known here and has not returned.
+    :arg on_expired: called for a participant who has not returned in time.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         is_certain: Callable[[], Awaitable[bool]],
-        is_away: Callable[[Who], bool],
-        on_expired: Callable[[Who], Awaitable[None]],
+        is_away: Callable[[Participant], bool],
+        on_expired: Callable[[Participant], Awaitable[None]],
     ) -> None:
         self._loop = loop
         self._is_certain = is_certain
         self._is_away = is_away
         self._on_expired = on_expired
-        self._timers: dict[Who, asyncio.TimerHandle] = {}
+        self._timers: dict[Participant, asyncio.TimerHandle] = {}
         self._tasks = BackgroundTasks(loop)
 
-    def start(self, key: Who, seconds: float) -> None:
-        """Await somebody from now on, whatever was left of its grace."""
+    def start(self, key: Participant, seconds: float) -> None:
+        """Start the timer of a participant; one that is running starts again."""
         self.stop(key)
         self._timers[key] = self._loop.call_later(seconds, self._expire, key)
 
-    def stop(self, key: Who) -> None:
-        """Somebody is awaited no longer, if it was."""
+    def stop(self, key: Participant) -> None:
+        """Stop the timer of a participant, if there is one."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -52,15 +53,15 @@ class GraceTimers(Generic[Who]):
             timer.cancel()
         self._timers.clear()
 
-    def __contains__(self, key: Who) -> bool:
-        """Whether somebody is awaited."""
+    def __contains__(self, key: Participant) -> bool:
+        """Return True if the participant has a running timer."""
         return key in self._timers
 
-    def _expire(self, key: Who) -> None:
+    def _expire(self, key: Participant) -> None:
         del self._timers[key]
         self._tasks.spawn(self._check(key))
 
-    async def _check(self, key: Who) -> None:
+    async def _check(self, key: Participant) -> None:
         is_certain = await self._is_certain()
         if key in self or not self._is_away(key):
             return

@@ -1,23 +1,24 @@
-"""A term: the time in which this process coordinates."""
+"""A term: the time in which this process is the coordinator."""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-Heard = TypeVar("Heard")
+Item = TypeVar("Item")
 
 
-class Term(Generic[Heard]):
-    """Begins by reading what is unfinished, then lets everybody say who is there; ends at any time, and may begin again.
+class Term(Generic[Item]):
+    """The state of a term, which may end at any time and start again.
 
-    What is committed while the database is being read may be missing in its answer, so it is kept, and handed
-    over by the end of the reading. What needs to know of everybody who is there waits while ``settle_seconds``.
+    A term starts by reading the unfinished conversations from the database. Commits during that reading may
+    be missing in its result, so they are buffered and handed over at its end. Then the processes report their
+    presence facts for ``settle_seconds``; decisions that need the facts of all processes wait until then.
 
-    :arg settle_seconds: seconds from the begin of a term in which processes tell who is there. 0 if there is only one.
-    :arg on_settled: called when they are over. Not if they are 0, nor if the term ends before.
-    :ivar is_running: whether it has begun, and not ended.
-    :ivar has_settled: whether it is running, and all processes have had the time to report.
+    :arg settle_seconds: the seconds in which the processes report; 0 if there is only one process.
+    :arg on_settled: called at the end of these seconds; not if they are 0, nor if the term ends before.
+    :ivar is_running: whether the term has started and not ended.
+    :ivar has_settled: whether it is running, and the time in which the processes report is over.
     """
 
     def __init__(
@@ -27,19 +28,22 @@ class Term(Generic[Heard]):
         self._settle_seconds = settle_seconds
         self._on_settled = on_settled
         self._settle_timer: asyncio.TimerHandle | None = None
-        self._buffered: list[Heard] | None = None  # while the database is being read
+        self._buffered: list[Item] | None = None  # only while the database is being read
         self.is_running = False
         self.has_settled = False
 
     @property
     def is_settling(self) -> bool:
-        """Whether it is not known yet of everybody who is there."""
+        """Whether processes may still have to report their presence facts."""
         return self._settle_timer is not None
 
     @contextmanager
-    def starting(self) -> Iterator[list[Heard]]:
-        """Around the reading: what is overheard meanwhile. The term begins when it is done, unless it fails."""
-        buffered: list[Heard] = []
+    def starting(self) -> Iterator[list[Item]]:
+        """Return a context for the reading, with the list of the items that are buffered meanwhile.
+
+        The term starts when the context ends, unless the reading fails.
+        """
+        buffered: list[Item] = []
         self._buffered = buffered
         try:
             yield buffered
@@ -51,13 +55,13 @@ class Term(Generic[Heard]):
         else:
             self.has_settled = True
 
-    def buffer(self, item: Heard) -> None:
-        """Keep what was committed just now, if the database is being read."""
+    def buffer(self, item: Item) -> None:
+        """Buffer an item that was just committed, if the database is being read."""
         if self._buffered is not None:
             self._buffered.append(item)
 
     def end(self) -> None:
-        """One that has not begun may be ended, too."""
+        """End the term. A term that has not started may be ended, too."""
         self.is_running = self.has_settled = False
         if self._settle_timer is not None:
             self._settle_timer.cancel()

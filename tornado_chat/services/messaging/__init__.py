@@ -1,1 +1,1 @@
-"""Messages and notifications from the sender to the database and to the reader."""
+"""Messages and notifications: the way from the sender to the database and to the reader."""

@@ -1,4 +1,4 @@
-"""Sockets as such: how many a person may have, and closing them all at the end."""
+"""The open sockets of this process: limits per person, account sessions, and closing all at the end."""
 
 import asyncio
 import math
@@ -16,18 +16,18 @@ from tornado_chat.observability.metrics import EndpointMeter
 from tornado_chat.plugins.manager import PluginManager
 
 __all__ = ["Connections", "Encoder", "SocketStream", "TokenBucket"]
-# The web takes the last three from here: it imports neither delivery nor domain.
+# The web layer imports the last three from here: it may import neither delivery nor domain.
 
 ACCOUNT_SESSION_CLAIM = "tornado_chat_session"
 """The claim of a token for one of the server's own accounts that names its session."""
 
-DRAIN_TICK_SECONDS = 0.01  # seconds between two groups of sockets that are closed
+DRAIN_INTERVAL_SECONDS = 0.01  # seconds between two groups of sockets that are closed
 
 
 class Connections:
     """Opens and closes the outgoing sides of sockets.
 
-    :arg bus: if there are other processes: it is tuned in to everybody who has a socket here.
+    :arg bus: given if there are other processes; this process subscribes to each person with a socket here.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Connections:
         self._sessions: dict[SocketStream, str] = {}
 
     def reconfigure(self, per_identity: int) -> None:
-        """Another limit for sockets that open from now on."""
+        """Use another limit for sockets that open from now on."""
         self._per_identity = per_identity
 
     def __len__(self) -> int:
@@ -60,11 +60,11 @@ class Connections:
     def open(
         self, identity: Identity, transport: Transport, encoder: Encoder, tally: EndpointMeter, conn: str
     ) -> SocketStream:
-        """The outgoing side of a new socket.
+        """Open the outgoing side of a new socket.
 
-        :arg tally: counts what is delivered to it.
-        :arg conn: what the socket is called in the log.
-        :raises TooFast: the person has too many open.
+        :arg tally: counts the items that are delivered to the socket.
+        :arg conn: the name of the socket in the log.
+        :raises TooFast: the person has too many open sockets.
         :raises Restarting: the server is about to stop.
         """
         if self._draining:
@@ -81,7 +81,7 @@ class Connections:
         return socket_stream
 
     def close(self, socket_stream: SocketStream) -> None:
-        """The socket is gone."""
+        """Forget a socket that has closed."""
         self._hub.discard(socket_stream)
         self._sessions.pop(socket_stream, None)
         if not self._hub.of_person(socket_stream.person):
@@ -97,31 +97,29 @@ class Connections:
 
     async def _emit_if_changed(self, bus: Bus, person: Person, online: bool) -> None:
         if online:
-            if not self._hub.of_person(person):  # gone already: nobody would tune out any more
+            if not self._hub.of_person(person):  # closed already: there would be no unsubscribe any more
                 return
             await bus.subscribe(person)
         if not await bus.has_remote_subscriber(person):
             self._plugins.emit("presence_changed", person=person, online=online)
 
     def sessions(self) -> set[str]:
-        """The sessions of our own accounts that have sockets open."""
+        """Return the sessions of the server's own accounts that have open sockets."""
         return set(self._sessions.values())
 
     def close_session(self, session: str) -> None:
-        """Close the sockets of an account that is not signed in any more."""
-        for socket_stream in [
-            socket_stream for socket_stream, its in self._sessions.items() if its == session
-        ]:
+        """Close the sockets of an account session that has ended."""
+        for socket_stream in [stream for stream, each in self._sessions.items() if each == session]:
             socket_stream.close(*SIGNED_OUT)
 
     def stop_opening(self) -> None:
         self._draining = True
 
     async def drain(self, seconds: float) -> None:
-        """Close every socket with 1012, spread over ``seconds`` so that they do not all return at once."""
+        """Close all sockets with code 1012, spread over ``seconds``, as all clients will reconnect."""
         streams = list(self._hub)
-        size = math.ceil(len(streams) / max(1, int(seconds / DRAIN_TICK_SECONDS))) or 1
-        for some in chunks(streams, size):
-            for socket_stream in some:
+        size = math.ceil(len(streams) / max(1, int(seconds / DRAIN_INTERVAL_SECONDS))) or 1
+        for chunk in chunks(streams, size):
+            for socket_stream in chunk:
                 socket_stream.close(*RESTARTING)
-            await asyncio.sleep(DRAIN_TICK_SECONDS)
+            await asyncio.sleep(DRAIN_INTERVAL_SECONDS)

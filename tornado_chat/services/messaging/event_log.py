@@ -1,7 +1,7 @@
-"""The life of conversations in the log: one line for each change of state, after its commit.
+"""The log of conversations: one line for each change of state, after its commit.
 
-What sockets do is logged where it happens (``joined``, ``resumed``, ``away``, ``matched``), with the same
-``session=``, ``record=`` or ``conversation=``: one grep gives all of it, in order.
+The actions of sockets (``joined``, ``resumed``, ``away``, ``matched``) are logged where they happen, with the
+same ``session=``, ``record=`` or ``conversation=``, so one grep finds all lines of a conversation in order.
 """
 
 import logging
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 class EventLog:
-    """Writes down what the bus tells."""
+    """Logs the events of the bus."""
 
     events = (ConversationQueued, ConversationRequeued, ConversationEnded, RoomStarted, RoomEnded)
 
     def on_event(self, event: Event) -> None:
-        """Called for ``events``."""
+        """Log an event of a type in ``events``."""
         if isinstance(event, ConversationQueued):
             user = event.conversation.user
             log.info(
@@ -44,5 +44,5 @@ class EventLog:
 
 
 def log_fields(thread: Thread, person: Person, **more: Any) -> dict[str, Any]:
-    """The facts of a line of the log about somebody in a conversation, as its ``extra``."""
+    """Return the ``extra`` of a log record about a participant of a conversation."""
     return fields(**thread.named, role=person.role.value, id=person.id, **more)

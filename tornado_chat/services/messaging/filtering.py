@@ -1,8 +1,8 @@
-"""Messages on their way through the filters of plugins, each sender's in order.
+"""Message filtering by plugins, which keeps the order of each connection's messages.
 
-Strategy: a filter that does not wait costs a call. Behind one that waits, the messages of one seat
-form a lane: the next is filtered when the one before has been handed to the writer. Different
-seats do not wait for each other; the order of storage is the order of the conversation.
+Strategy: a filter that returns at once costs a call. Behind a filter that awaits something, the messages of
+one connection form a queue: the next message is filtered when the one before has been passed to the writer.
+Different connections do not wait for each other; the order in the database is the order of the conversation.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from tornado_chat.plugins.manager import PluginManager
 from tornado_chat.storage.messages import AppendRequest
 
 StoreText = Callable[[str], Deferred[AppendResult]]
-"""Stores a message with the text that the filters have left of it."""
+"""Stores a message with the text that the filters have returned."""
 
 
 class FilterQueue:
-    """The messages of one seat that are being filtered."""
+    """The messages of one connection that wait for the filters."""
 
     __slots__ = ("task", "waiting")
 
@@ -36,13 +36,13 @@ class FilterQueue:
         return self.task is not None and not self.task.done()
 
     async def wait_empty(self) -> None:
-        """Returns when everything said so far has been handed to the writer, or refused."""
+        """Wait until every message submitted so far has been passed to the writer, or refused."""
         if self.task is not None and self.is_busy:
             await asyncio.wait({self.task})
 
 
 class MessageFilter:
-    """The chain ``filter_message`` in front of the writer."""
+    """Runs the filters of the hook ``filter_message`` before a message goes to the writer."""
 
     def __init__(
         self,
@@ -58,10 +58,11 @@ class MessageFilter:
     def submit(
         self, filter_queue: FilterQueue, sender: Identity, message: AppendRequest, received: float
     ) -> Deferred[AppendResult]:
-        """Filter ``message``, then store what became of it.
+        """Filter ``message``, then store the filtered text.
 
-        :arg received: when its frame came, by the loop's clock.
-        :raises ChatError: a filter refused it at once. That of one that waits comes with the result.
+        :arg received: the arrival time of its frame, by the loop's clock.
+        :raises ChatError: a filter refused it at once. The error of a filter that awaits something is the
+            error of the result.
         """
         if "filter_message" not in self._plugins.implemented_hooks:
             return self._append(message, received)
@@ -84,7 +85,7 @@ class MessageFilter:
         return result
 
     async def finish(self, timeout: float) -> None:
-        """Let everything be filtered that was taken, for so many seconds at most."""
+        """Wait until all submitted messages are filtered, at most ``timeout`` seconds."""
         if self._running:
             await asyncio.wait(self._running, timeout=timeout)
 
@@ -98,7 +99,7 @@ class MessageFilter:
             except ChatError as error:
                 result.settle(error=error)
             else:
-                # Not waited for: the next message may be part of the same commit.
+                # The commit is not awaited, as the next message may be part of the same commit.
                 stored.set_callback(partial(_copy_result, result))
 
 

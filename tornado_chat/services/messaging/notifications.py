@@ -1,4 +1,4 @@
-"""Pop-up notifications: stored first, shown to every socket of the recipient, kept for the absent."""
+"""Notifications: stored first, then delivered to every socket of the recipient, now or when one connects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ CONVERSATION = 2
 
 
 class Notifications:
-    """Notifying people, and their inboxes."""
+    """Sends notifications, and reads inboxes."""
 
     def __init__(
         self, store: Store, hub: Hub, receipts: ReceiptStore, plugins: PluginManager, language: Language
@@ -31,14 +31,14 @@ class Notifications:
         self._receipts = receipts
         self._plugins = plugins
         self._language = language
-        self._notified_count = 0  # notifications, of anybody
+        self._notified_count = 0  # notifications to all recipients
 
     async def notify(
         self, recipient: Person, type: int, msg: str, data: Mapping[str, Any] | None
     ) -> Notification:
-        """Notify somebody. Returns after the commit: from then on it will arrive.
+        """Send a notification. Returns after the commit: from then on, delivery is certain.
 
-        :raises Refused: a filter does not let it pass.
+        :raises Refused: a filter refuses it.
         """
         draft = await self._filter(NotificationDraft(recipient, type, msg, data))
         return await self._store.write(
@@ -46,19 +46,19 @@ class Notifications:
         )
 
     async def announcement(self, recipient: Person) -> str:
-        """The text that tells ``recipient`` of a new session or record."""
+        """Return the filtered text that informs ``recipient`` of a new session or record."""
         draft = NotificationDraft(recipient, CONVERSATION, system_text(self._language, "new_conversation"))
         try:
             return (await self._filter(draft)).msg
-        except Refused:  # the session is there, so its people have to know
+        except Refused:  # the session exists, so its participants have to be informed
             return draft.msg
 
     def announce(
         self, tx: Transaction, recipient: Person, msg: str, room: Room, *, observe: bool = False
     ) -> None:
-        """Tell ``recipient`` of a new session or record, in the transaction that makes it.
+        """Notify ``recipient`` of a new session or record, in the transaction that creates it.
 
-        With ``observe`` the notification names the session to listen to, for a supervisor.
+        :arg observe: let the notification name the session that a supervisor may observe.
         """
         data: dict[str, Any] = {"sessionId": room.thread.id}
         if observe:
@@ -66,7 +66,7 @@ class Notifications:
         notifications.create(tx, recipient, CONVERSATION, msg, data)
 
     async def attach(self, socket_stream: SocketStream) -> Thread:
-        """Give a socket what its person has not received yet, then everything new."""
+        """Deliver the notifications that the person has not received to a socket, then all new ones."""
         owner = socket_stream.person
         notified_count = self._notified_count
         found = await self._store.look_up(join_queries.load_inbox, owner, PAGE_ITEMS)
@@ -76,7 +76,8 @@ class Notifications:
             return inbox
         inbox, missed = found
         received = self._receipts.latest(inbox, owner, missed.receipt)
-        # Nobody followed the inbox while it was read: what was told meanwhile may be missing.
+        # Until here the socket did not follow the inbox: a notification during the query may be missing in
+        # ``missed``. Then the hub reads the items again.
         first = (
             missed.items if notified_count == self._notified_count and not self._hub.is_clustered else None
         )
@@ -86,7 +87,7 @@ class Notifications:
     events = (Notification,)
 
     def on_event(self, event: Event) -> None:
-        """Note that somebody was notified; called for ``events``, after their commit."""
+        """Count a committed notification."""
         self._notified_count += 1
 
     async def _filter(self, draft: NotificationDraft) -> NotificationDraft:
@@ -94,12 +95,15 @@ class Notifications:
         return filtered if isinstance(filtered, NotificationDraft) else await filtered
 
     async def page(self, owner: Person, after: int, limit: int) -> list[Notification]:
-        """The owner's notifications that follow ``after`` (a ``seq``), oldest first."""
+        """Return the owner's notifications after the ``seq`` ``after``, oldest first."""
         inbox = await self._store.read(notifications.find_inbox, owner)
         if inbox is None:
             return []
         return await self._store.read(notifications.after, inbox, after, limit)
 
     async def mark_read(self, owner: Person, notification_id: int) -> Notification:
-        """:raises NotFound: the owner has no such notification."""
+        """Mark a notification as read.
+
+        :raises NotFound: the owner has no such notification.
+        """
         return await self._store.write(lambda tx: notifications.mark_read(tx, owner, notification_id))

@@ -1,7 +1,7 @@
-"""The receipts of all readers, stored lazily.
+"""The receipts of all readers, stored with a delay.
 
-A receipt that is lost in a crash only means that something is delivered once more, so many are
-collected and stored in one go; nobody waits for that.
+A receipt that is lost in a crash only causes a second delivery. So receipts are collected and stored
+together, and no caller waits for that.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ FLUSH_INTERVAL_SECONDS = 0.5  # seconds that receipts are collected before they 
 
 
 class ReceiptStore:
-    """Who has received what, up to which ``seq``."""
+    """The last ``seq`` that each reader has received of each thread."""
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class ReceiptStore:
         self._task: asyncio.Task[None] | None = None
 
     def record(self, thread: Thread, reader: Person, seq: int) -> None:
-        """``reader`` has received everything up to ``seq``."""
+        """Record that ``reader`` has received everything up to ``seq``."""
         key = (thread, reader)
         if seq > self._unsaved.get(key, -1):
             self._unsaved[key] = seq
@@ -37,24 +37,24 @@ class ReceiptStore:
             self._timer = self._loop.call_later(FLUSH_INTERVAL_SECONDS, self._start_flush)
 
     async def begin(self, thread: Thread, reader: Person, seq: int) -> None:
-        """``reader`` is to receive what follows ``seq``. Stored at once: another process could not know it.
+        """Store at once that ``reader`` starts to receive after ``seq``, so that other processes see it.
 
-        :raises Unavailable: it could not be stored.
+        :raises Unavailable: the receipt could not be stored.
         """
         await self._store.write(lambda tx: receipts.advance_receipts(tx.database, [(thread, reader, seq)]))
 
     async def get(self, thread: Thread, reader: Person) -> int | None:
-        """The reader's receipt, or None before the first one."""
+        """Return the reader's receipt, or None before the first one."""
         return self.latest(thread, reader, await self._store.look_up(receipts.get, thread, reader))
 
     def latest(self, thread: Thread, reader: Person, stored: int | None) -> int | None:
-        """The reader's receipt, given the ``stored`` one: there may be a later one that is not stored yet."""
+        """Return the reader's newest receipt: ``stored``, or a later one that is not stored yet."""
         key = (thread, reader)
         known = [seq for seq in (stored, self._saving.get(key), self._unsaved.get(key)) if seq is not None]
         return max(known, default=None)
 
     async def flush(self) -> None:
-        """Store what was noted so far. What cannot be stored is kept for the next time."""
+        """Store the collected receipts. If that fails, they are kept for the next flush."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -72,7 +72,7 @@ class ReceiptStore:
 
     def _start_flush(self) -> None:
         self._timer = None
-        if self._task is not None and not self._task.done():  # a slow disk: let it finish first
+        if self._task is not None and not self._task.done():  # the disk is slow: wait for the running flush
             self._timer = self._loop.call_later(FLUSH_INTERVAL_SECONDS, self._start_flush)
             return
         self._task = self._loop.create_task(self.flush())

@@ -1,4 +1,4 @@
-"""The storage as the services see it: write, read, nothing else."""
+"""The services' access to the database: reading, writing and appending messages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -21,14 +21,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K")
 
-CHUNK_ROWS = 500  # keys of one question
+CHUNK_KEYS = 500  # keys in one query
 
 
 class Store:
-    """One database with its writer thread and its readers.
+    """A database with its writer thread and its reader threads.
 
-    :arg publish: gets every event after the commit that it belongs to.
-    :arg timeout_seconds: seconds to wait for a database that is away.
+    :arg publish: called on the loop with each event after its commit.
+    :arg timeout_seconds: how long to wait for a database that is away.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Store:
 
     @property
     def backlog(self) -> int:
-        """How many pieces of work wait for the writer."""
+        """The number of tasks that wait for the writer."""
         return self._writer.backlog
 
     def size(self) -> int | None:
-        """Bytes of the database, None if that is not known."""
+        """Return the size of the database in bytes, None if unknown."""
         return health.database_bytes(self._database)
 
     def append(self, append: AppendRequest, received: float) -> Deferred[AppendResult]:
@@ -61,13 +61,13 @@ class Store:
         return self._writer.append(append, received)
 
     def write(self, work: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        """Change something; see ``Writer.run``."""
+        """Run a transaction; see ``Writer.run``."""
         return self._writer.run(work)
 
     async def read(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Ask something; see ``ReaderPool.read``."""
+        """Run a query; see ``ReaderPool.read``."""
         try:
             return await self._readers.read(query, *args, **kwargs)
         except Unavailable:
@@ -77,20 +77,20 @@ class Store:
     def look_up(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
-        """Ask for a few rows by their keys; see ``ReaderPool.look_up``."""
+        """Run a query for a few rows by their keys; see ``ReaderPool.look_up``."""
         return self._readers.look_up(query, *args, **kwargs)
 
     def _count_read_error(self) -> None:
         self._metrics.read_errors += 1
 
     async def items_after(self, thread: Thread, seq: int, limit: int) -> list[SequencedItem]:
-        """What follows ``seq`` in a thread of any kind, for the hub to send again."""
+        """Return the items after ``seq`` of a thread of any kind, for redelivery by the hub."""
         if thread.kind is Kind.INBOX:
             return [*await self.read(notifications.after, thread, seq, limit)]
         return [*await self.read(messages.after, thread, seq, limit)]
 
     def close(self) -> None:
-        """Commit what is waiting and let go of the database. Blocks for that long."""
+        """Commit the waiting work and close the database. Blocks until that is done."""
         self._writer.close()
         self._readers.close()
 
@@ -98,16 +98,18 @@ class Store:
 async def read_in_chunks(
     store: Store, query: Callable[[pw.Database, Sequence[K]], Iterable[T]], keys: Sequence[K]
 ) -> AsyncIterator[T]:
-    """All that ``query`` finds of ``keys``: no statement becomes too long, and the loop gets its turns.
+    """Yield the results of ``query`` for ``keys``, in several queries.
+
+    So no statement becomes too long, and the loop runs in between.
 
     :raises Unavailable: the database is away.
     """
-    for some in chunks(keys, CHUNK_ROWS):
-        for found in await store.read(query, some):
-            yield found
+    for chunk in chunks(keys, CHUNK_KEYS):
+        for row in await store.read(query, chunk):
+            yield row
 
 
 def retrieve_exception(done: asyncio.Future[Any]) -> None:
-    """For a write that nobody waits for: the writer has logged what went wrong, if anything did."""
+    """Done callback for a write that no caller awaits. The writer has logged the error, if there was one."""
     if not done.cancelled():
         done.exception()

@@ -1,1 +1,1 @@
-"""The state of the server as operators see it."""
+"""The status of the server for operators and monitoring systems."""

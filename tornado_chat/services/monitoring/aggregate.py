@@ -1,8 +1,9 @@
-"""The processes of one machine as one: what ``/metrics`` and ``/api/v1/status`` show, whichever of them is asked.
+"""The metrics and the status of all processes of one machine, whichever process receives the request.
 
-Strategy: each of them answers on a unix socket in the state directory, ``process-1.sock`` and so on. Who is asked by
-an operator asks the others there. A connection asks one thing, in a line: ``status`` or ``metrics``; the answer is JSON
-and ends with the connection. A child that takes another's place takes its socket's, too.
+Strategy: each process answers on a unix socket in the state directory, ``process-1.sock`` and so on. The
+process that receives a request for ``/metrics`` or ``/api/v1/status`` asks the others there. A connection
+carries one request, a line with ``status`` or ``metrics``; the answer is JSON and ends with the connection. A
+worker that replaces another one replaces its socket, too.
 """
 
 import asyncio
@@ -31,24 +32,25 @@ PROCESS_TIMEOUT_SECONDS = 3.0  # seconds that another process gets to answer
 
 
 class StatusAggregator:
-    """Alone, it answers for this process.
+    """Merges the status of all processes of this machine; of a single process, its own.
 
-    :arg process: which one of ``processes`` this is; 0: it is the only one.
+    :arg process: the number of this worker, from 1; 0: the only process.
+    :arg directory: the state directory, for the sockets.
     """
 
-    def __init__(self, overview: StatusReporter, metrics: Metrics, process: int, directory: Path) -> None:
-        self._overview = overview
+    def __init__(self, reporter: StatusReporter, metrics: Metrics, process: int, directory: Path) -> None:
+        self._reporter = reporter
         self._metrics = metrics
         self._process_number = process
         self._directory = directory
         self._server: asyncio.Server | None = None
         self._inode = 0
 
-    # --- what is shown ---
+    # --- results ---
 
     async def metrics(self) -> bytes:
-        """Prometheus' text format. One of many gives each number the label ``process``."""
-        await self._overview.probe_database()
+        """Return the metrics in Prometheus' text format, with a label ``process`` for several processes."""
+        await self._reporter.probe_database()
         if not self._process_number:
             return self._metrics.text()
         others = await self._ask_processes("metrics", list[MetricFamilySnapshot])
@@ -56,7 +58,7 @@ class StatusAggregator:
         return render({**own, **{process: found for process, found in others.items() if found is not None}})
 
     async def status(self) -> Status:
-        own = await self._overview.status()
+        own = await self._reporter.status()
         if not self._process_number:
             return own
         return merge_status(own, await self._ask_processes("status", Status))
@@ -64,11 +66,11 @@ class StatusAggregator:
     # --- asking ---
 
     async def _ask_processes(self, request: str, kind: type[T]) -> Mapping[int, T | None]:
-        """What the others say, by process; None of one that does not answer."""
+        """Return the answers of the other processes by number; None for a process that does not answer."""
         answers: dict[int, T | None] = {}
 
         async def ask(process: int) -> None:
-            with contextlib.suppress(FileNotFoundError, ConnectionError):  # that one has ended
+            with contextlib.suppress(FileNotFoundError, ConnectionError):  # the process has ended
                 answers[process] = await self._ask_process(process, request, kind)
 
         numbers = (int(path.stem.removeprefix("process-")) for path in self._directory.glob("process-*.sock"))
@@ -87,14 +89,14 @@ class StatusAggregator:
                     return msgspec.json.decode(await reader.read(), type=kind)
                 finally:
                     writer.close()
-        except (TimeoutError, msgspec.DecodeError) as error:  # stuck, or of another version
-            log.warning("process %d does not say how it is: %s", process, type(error).__name__)
+        except (TimeoutError, msgspec.DecodeError) as error:  # the process is stuck, or of another version
+            log.warning("process %d does not report its status: %s", process, type(error).__name__)
             return None
 
     # --- answering ---
 
     async def start(self) -> None:
-        """Answer the others from now on. A directory that does not allow it is no reason not to serve."""
+        """Answer the other processes from now on. If the socket cannot be opened, that is only logged."""
         if not self._process_number:
             return
         listening = socket.socket(socket.AF_UNIX)
@@ -108,7 +110,7 @@ class StatusAggregator:
             temporary.rename(path)
         except OSError as error:
             listening.close()
-            log.warning("the other processes cannot ask this one how it is: %s", error.strerror)
+            log.warning("the other processes cannot ask this process for its status: %s", error.strerror)
             return
         self._server = await asyncio.start_unix_server(self._serve_request, sock=listening)
 
@@ -126,20 +128,20 @@ class StatusAggregator:
             async with asyncio.timeout(PROCESS_TIMEOUT_SECONDS):
                 request = (await reader.readline()).strip()
                 if request == b"metrics":
-                    await self._overview.probe_database()
+                    await self._reporter.probe_database()
                     writer.write(msgspec.json.encode(take_snapshot(self._metrics.registry)))
                 elif request == b"status":
-                    writer.write(msgspec.json.encode(await self._overview.status()))
+                    writer.write(msgspec.json.encode(await self._reporter.status()))
                 await writer.drain()
         except (OSError, TimeoutError, ChatError) as error:
-            log.debug("another process has not got its answer: %s", type(error).__name__)
+            log.debug("another process did not receive its answer: %s", type(error).__name__)
         finally:
             writer.close()
 
 
 @contextlib.contextmanager
 def _short_path(directory: Path) -> Iterator[str]:
-    """Another name of it: a socket's path has 107 bytes at most, and a state directory may have more."""
+    """Return a context with a short path of ``directory``: a unix socket's path has at most 107 bytes."""
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{descriptor}"

@@ -1,7 +1,7 @@
-"""One ``Status`` of what several processes of a machine say.
+"""Merging the ``Status`` of several processes of a machine.
 
-The line, the waiters and who talks with whom are decided in one place, which every process asks for its status: there
-the first one's word is everybody's. What each process knows of itself only is added up, or the worst of it counts.
+Every process asks the coordinator for the queue, the waiters and the conversations: of these, the own status
+is taken. Numbers that each process knows of itself only are added up, or the worst one is taken.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,10 @@ MAX_COLUMNS = ("longest_wait", "p50", "p99", "lag")
 
 
 def merge_status(own: Status, others: Mapping[int, Status | None]) -> Status:
-    """:arg others: by process; None of one that does not answer."""
+    """Return one status for all processes.
+
+    :arg others: by process number; None for a process that does not answer.
+    """
     answered = [each for each in others.values() if each is not None]
     statuses = [own, *answered]
     unreachable = {f"process {n}": "does not answer" for n, each in others.items() if each is None}
@@ -45,7 +48,7 @@ def _max_known(values: Iterable[float | None]) -> float | None:
 
 
 def _merge_history(several: Sequence[HistoryStatus]) -> HistoryStatus:
-    """Steps end at each process's own moments; the newest ones belong together, and so on back."""
+    """Merge the histories row by row, from the newest row back, as each process has its own step times."""
     own = several[0]
     length = len(own.time)
 

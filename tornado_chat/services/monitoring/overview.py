@@ -1,7 +1,7 @@
-"""The server at one moment: what ``/metrics`` and ``GET /api/v1/status`` show of it.
+"""The status of this process at one moment, for ``/metrics`` and ``GET /api/v1/status``.
 
-Strategy: nobody reports here. Who has a state anyway is asked for it when somebody looks, so that what is
-shown is true and costs nothing while nobody looks.
+Strategy: the state is read from the parts that own it when the status is requested. So it is never stale,
+and costs nothing without a request.
 """
 
 import os
@@ -29,10 +29,10 @@ STATM = "/proc/self/statm"
 
 
 class StatusReporter:
-    """Looks at everything, changes nothing.
+    """Reads the state of all parts, and changes nothing.
 
-    :arg database: its kind, ``sqlite`` or ``mysql``.
-    :arg process: which one of several this is; 0: it is the only one.
+    :arg database: the kind of database, ``sqlite`` or ``mysql``.
+    :arg process: the number of this worker, from 1; 0: the only process.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class StatusReporter:
     # --- for the metrics ---
 
     def gauges(self) -> Gauges:
-        """How things are now, in numbers."""
+        """Return the present values of the gauges."""
         for each in self._plugins.loaded:
-            self._plugins.suspended_for(each.name)  # a suspension that is over ends by this
+            self._plugins.suspended_for(each.name)  # this call ends a suspension whose time is over
         return Gauges(
             queue_length=self._snapshot.queue_length,
             longest_wait=self._snapshot.longest_wait(),
@@ -82,13 +82,13 @@ class StatusReporter:
         )
 
     async def probe_database(self) -> None:
-        """Ask whether the database takes writes, for ``gauges`` to know."""
+        """Check whether the database takes writes, for the next ``gauges``."""
         await self._readiness.problems(DATABASE_TIMEOUT_SECONDS)
 
     # --- for people ---
 
     async def status(self) -> status_types.Status:
-        """How things are now, in detail."""
+        """Return the present status in detail."""
         problems = await self._readiness.problems(DATABASE_TIMEOUT_SECONDS)
         try:
             desk = msgspec.convert(
@@ -161,11 +161,11 @@ class StatusReporter:
     # --- times ---
 
     def _format_time(self, seconds: float) -> str:
-        return self._times.text(int(seconds * 1e6))
+        return self._times.format(int(seconds * 1e6))
 
 
 def _memory() -> int | None:
-    """Resident bytes, proc(5)."""
+    """Return the resident memory in bytes (proc(5)), None if unknown."""
     try:
         with open(STATM) as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

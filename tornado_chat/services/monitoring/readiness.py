@@ -1,4 +1,4 @@
-"""Whether people can be served, and if not, why."""
+"""Readiness: whether the server can serve clients, and the problems if it cannot."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,16 +7,16 @@ from tornado_chat.core.errors import ChatError
 from tornado_chat.services.messaging.store import Store
 from tornado_chat.storage import health
 
-DATABASE_TIMEOUT_SECONDS = 5.0  # seconds
+DATABASE_TIMEOUT_SECONDS = 5.0
 
 
 class Readiness:
-    """Asks the parts of the server.
+    """Collects the problems of the parts of the server.
 
-    Strategy: only writing shows whether the database takes writes. The probe that is under way is shared by all
-    who ask, so that a database which hangs does not get one more with every question.
+    Strategy: only a write shows whether the database takes writes. Callers share the running probe, so that a
+    database that hangs does not get another probe with every call.
 
-    :arg parts: by name, what is wrong with a part that knows by itself; an empty text if nothing is.
+    :arg parts: functions by part that return the part's problem, or an empty text.
     """
 
     def __init__(
@@ -30,9 +30,9 @@ class Readiness:
         self._database = ""
 
     async def problems(self, timeout_seconds: float = DATABASE_TIMEOUT_SECONDS) -> dict[str, str]:
-        """What stands in the way of serving, by part; empty if nothing does.
+        """Return the problems by part; empty if the server is ready.
 
-        :arg timeout_seconds: seconds that the database gets to answer.
+        :arg timeout_seconds: how long to wait for the database.
         """
         if self._probe_task is None or self._probe_task.done():
             self._probe_started_at = self._loop.time()
@@ -46,11 +46,14 @@ class Readiness:
 
     @property
     def ready(self) -> dict[str, bool]:
-        """Of each part, whether it was well when it was asked the last time."""
+        """The readiness of each part; that of the database is from the last probe."""
         return {part: not problem for part, problem in self._problems_by_part().items()}
 
     def _problems_by_part(self) -> dict[str, str]:
-        return {"database": self._database, **{part: ask() for part, ask in self._parts.items()}}
+        return {
+            "database": self._database,
+            **{part: find_problem() for part, find_problem in self._parts.items()},
+        }
 
     async def _probe_database(self) -> str:
         try:

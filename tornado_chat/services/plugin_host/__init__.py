@@ -1,1 +1,1 @@
-"""What a running server offers plugins."""
+"""The running server's side of plugins: contexts and the event feed."""

@@ -1,4 +1,4 @@
-"""What the server does for plugins (``context.py`` is the manual)."""
+"""The implementation of the plugin context; ``plugins/context.py`` documents its methods."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -22,19 +22,21 @@ from tornado_chat.storage.writer import Transaction
 
 T = TypeVar("T")
 
+CANCEL_TIMEOUT_SECONDS = 2.0  # seconds that cancelled tasks get to end
+
 
 class ContextServices(NamedTuple):
-    """The services behind the contexts."""
+    """The services that the contexts use."""
 
     store: Store
     access_control: AccessControl
-    rooms: RoomLookup
+    room_lookup: RoomLookup
     notifications: Notifications
     presence: PresenceLookup
 
 
 class PluginContext(Context):
-    """The context of one plugin. ``stop`` ends what it has spawned."""
+    """The context of one plugin."""
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class PluginContext(Context):
 
     async def room(self, thread: Thread) -> Room | None:
         try:
-            return await self._services.rooms.get(thread)
+            return await self._services.room_lookup.get(thread)
         except NotFound:
             return None
 
@@ -86,7 +88,7 @@ class PluginContext(Context):
         for record in await self.supervision(session_id):
             if record.helper == supervisor:
                 return record
-        session = await self._services.rooms.get(Thread(Kind.SESSION, session_id))
+        session = await self._services.room_lookup.get(Thread(Kind.SESSION, session_id))
         room, _ = await self._services.store.write(
             lambda tx: rooms.create_record(tx, session, supervisor_id=supervisor.id, supervisor_name=None)
         )
@@ -106,11 +108,11 @@ class PluginContext(Context):
         task.add_done_callback(self._on_task_done)
 
     async def stop(self) -> None:
-        """Cancel what was spawned."""
+        """Cancel the tasks that the plugin has spawned."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)
+            await asyncio.wait(self._tasks, timeout=CANCEL_TIMEOUT_SECONDS)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

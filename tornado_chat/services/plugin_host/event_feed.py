@@ -1,12 +1,13 @@
-"""What happens, as plugins hear of it.
+"""The event feed: it delivers events to plugins.
 
-Strategy: events that the database does not keep go into each plugin's queue as they happen. What
-is stored is read back from there: a plugin's cursor says how far it has got, an event only says
-that there is more. So nothing stored is passed over, whether the plugin was slow, suspended or
-the server crashed; at worst something is told twice.
+Strategy: events that the database does not store go into each plugin's queue as they happen. Messages and
+notifications are read back from the database: a plugin has a cursor in each stream, and an event only wakes
+the reader of the stream. So no stored item is skipped, whether the plugin was slow or suspended or the server
+crashed; at worst an item is delivered twice.
 
-Of several processes one at a time tells a plugin what is in a stream (``turns``). Whoever has stored something
-sees to it that its plugins hear of it: it takes its turn, or looks again until the one whose turn it is has told it.
+Of several processes, one at a time delivers a stream to a plugin (``DatabaseLease``). A process that has
+stored an item makes sure of its delivery: it acquires the lease, or checks again until the holder of the
+lease has delivered.
 """
 
 import asyncio
@@ -35,12 +36,12 @@ from tornado_chat.storage.streams import Stream
 log = logging.getLogger(__name__)
 
 PAGE_ROWS = 200
-SAVE_INTERVAL_SECONDS = 0.5  # seconds that a plugin's progress is collected before it is stored
-RETRY_SECONDS = 5.0  # seconds until a database that did not answer is asked again
-LEASE_RETRY_SECONDS = 0.25  # seconds until the turn that another process has is asked for again
-LEASE_HOLD_SECONDS = 0.1  # seconds that a process keeps its turn when there is no more to tell
-POLL_INTERVAL_SECONDS = 10.0  # seconds until a process looks for what one that has died has left
-STOP_TIMEOUT_SECONDS = 5.0  # seconds that plugins get for what is stored and not told yet
+SAVE_INTERVAL_SECONDS = 0.5  # seconds between two saves of a plugin's cursor
+RETRY_SECONDS = 5.0  # seconds until the next query after the database did not answer
+LEASE_RETRY_SECONDS = 0.25  # seconds until the next try for a lease that another process holds
+LEASE_HOLD_SECONDS = 0.1  # seconds that a process keeps its lease when there is nothing to deliver
+POLL_INTERVAL_SECONDS = 10.0  # seconds between two checks for items that a dead process did not deliver
+STOP_TIMEOUT_SECONDS = 5.0  # seconds that plugins get for stored items when the server stops
 
 HOOKS_BY_STREAM = {
     streams.MESSAGES: ("message_posted",),
@@ -60,7 +61,7 @@ HOOKS_BY_EVENT: Mapping[type[Event], tuple[str, ...]] = {
 
 
 class PluginEventFeed:
-    """Tells plugins what has happened.
+    """Delivers events to plugins.
 
     :arg shared: whether other processes have the same plugins and the same database.
     """
@@ -76,23 +77,26 @@ class PluginEventFeed:
     ) -> None:
         self._plugins = plugins
 
-        def follower(name: str, stream: Stream) -> _StreamReader:
+        def make_reader(name: str, stream: Stream) -> _StreamReader:
             lease = DatabaseLease(f"plugin {name} {stream.name}", store, loop, shared=shared)
             return _StreamReader(name, stream, plugins, store, presence, loop, lease)
 
-        self._followers = {
-            stream: [follower(name, stream) for name in plugins.plugins_with_hooks(*hooks)]
+        self._readers = {
+            stream: [make_reader(name, stream) for name in plugins.plugins_with_hooks(*hooks)]
             for stream, hooks in HOOKS_BY_STREAM.items()
         }
 
     async def start(self) -> None:
-        """Begin with what plugins have not heard of since the last time."""
-        for followers in self._followers.values():
-            for follower in followers:
-                await follower.start()
+        """Start the delivery, from each plugin's saved cursor.
+
+        :raises ChatError: the database is away.
+        """
+        for readers in self._readers.values():
+            for reader in readers:
+                await reader.start()
 
     async def stop(self) -> None:
-        await asyncio.gather(*(each.stop() for followers in self._followers.values() for each in followers))
+        await asyncio.gather(*(each.stop() for readers in self._readers.values() for each in readers))
 
     events = tuple(HOOKS_BY_EVENT)
 
@@ -103,7 +107,7 @@ class PluginEventFeed:
         return tuple(event for event, told in HOOKS_BY_EVENT.items() if not hooks.isdisjoint(told))
 
     def on_event(self, event: Event) -> None:
-        """Called for ``events`` that this process has committed."""
+        """Deliver an event of a type in ``events`` that this process has committed."""
         if isinstance(event, Message):
             self._wake(streams.MESSAGES)
         elif isinstance(event, Notification):
@@ -120,12 +124,12 @@ class PluginEventFeed:
             self._plugins.emit("conversation_ended", conversation=event.conversation, gone=event.gone)
 
     def _wake(self, stream: Stream) -> None:
-        for follower in self._followers[stream]:
-            follower.wake()
+        for reader in self._readers[stream]:
+            reader.wake()
 
 
 class _StreamReader:
-    """One plugin on its way through one stream."""
+    """Delivers one stream to one plugin."""
 
     def __init__(
         self,
@@ -162,7 +166,10 @@ class _StreamReader:
         self._idle.clear()
 
     async def stop(self) -> None:
-        """Let the plugin finish, for a while; what it leaves is told at the next start."""
+        """Wait until all items are delivered, at most ``STOP_TIMEOUT_SECONDS``.
+
+        The remaining items are delivered after the next start.
+        """
         if self._task is None:
             return
         if not self._plugins.suspended_for(self._name):
@@ -177,7 +184,7 @@ class _StreamReader:
             await self._save()
             await self._lease.release()
         except ChatError as error:
-            log.warning("how far plugin %s has got could not be stored: %s", self._name, error)
+            log.warning("the cursor of plugin %s could not be stored: %s", self._name, error)
 
     async def _run(self) -> None:
         while True:
@@ -200,7 +207,7 @@ class _StreamReader:
                     if not self._wakeup.is_set():
                         await self._lease.release()
             except ChatError as error:
-                log.warning("plugin %s has to wait for the database: %s", self._name, error)
+                log.warning("items for plugin %s could not be read, trying again: %s", self._name, error)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wakeup.set()
 
@@ -214,7 +221,7 @@ class _StreamReader:
             for position, item in items:
                 while pause := self._plugins.suspended_for(self._name):
                     await self._save()
-                    await self._lease.release()  # elsewhere it may not be suspended
+                    await self._lease.release()  # in another process the plugin may not be suspended
                     await asyncio.sleep(pause)
                 if not self._lease.is_held:
                     self.wake()
@@ -232,7 +239,7 @@ class _StreamReader:
                 await self._plugins.deliver(self._name, hook, notification=item, online=online)
 
     async def _save_when_quiet(self) -> None:
-        """A message now and then should not cost two commits at once."""
+        """Save the cursor if no item follows soon, so that several items share one commit."""
         if self._position == self._saved_position:
             return
         try:

@@ -1,4 +1,4 @@
-"""The base of the HTTP API: bodies in, JSON out, errors as RFC 9457 problems, CORS."""
+"""The base class of the HTTP API's handlers: request bodies, JSON answers, RFC 9457 problems, CORS."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from tornado_chat.services.container import Services
 from tornado_chat.web.api.operations import allow_header, requested_operation
 from tornado_chat.web.api.schemas import PageQuery, Problem
 from tornado_chat.web.http.origins import AllowedOrigins
-from tornado_chat.web.http.query_params import parameters
+from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.parsing import parse
 
 T = TypeVar("T")
@@ -32,10 +32,12 @@ class ApiHandler(RequestHandler):
     # --- for subclasses ---
 
     async def authenticate(self, *roles: Role) -> Identity:
-        """Who is asking. Roles let nobody else in: these, or those that the verb's ``operation`` names.
+        """Return the identity of the caller.
 
+        :arg roles: the only roles that have access; empty: the roles of the verb's ``operation``, if it
+            lists roles.
         :raises Unauthenticated: there is no valid ``Authorization: Bearer`` token.
-        :raises Forbidden: the role may not use this.
+        :raises Forbidden: the caller's role has no access.
         """
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
         identity = await self.services.access_control.verify(
@@ -48,13 +50,16 @@ class ApiHandler(RequestHandler):
         return identity
 
     def body(self, decoder: msgspec.json.Decoder[T]) -> T:
-        """The request's body. :raises Malformed: it is not what ``decoder`` expects."""
+        """Parse the request body.
+
+        :raises Malformed: the body does not match ``decoder``.
+        """
         return parse(decoder, self.request.body)
 
     def cursor(self) -> tuple[int, int]:
-        """The query parameters ``after`` and ``limit``."""
-        paging = parameters(self, PageQuery)
-        return paging.after, paging.limit
+        """Return the query parameters ``after`` and ``limit``."""
+        query = query_parameters(self, PageQuery)
+        return query.after, query.limit
 
     def respond(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
         self.set_status(status)
@@ -77,7 +82,7 @@ class ApiHandler(RequestHandler):
             self.set_header("Access-Control-Max-Age", "86400")
 
     def options(self, *args: str, **kwargs: str) -> None:
-        """A browser asks whether a page of another origin may call us (Fetch, CORS preflight)."""
+        """Answer the CORS preflight request of a browser (Fetch standard)."""
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
 
@@ -88,7 +93,7 @@ class ApiHandler(RequestHandler):
             problem = Problem.of(error)
         elif isinstance(error, HTTPError):
             if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-                problem.detail = f"{self.request.method} is not possible here"
+                problem.detail = f"The resource does not support {self.request.method}."
                 self.set_header("Allow", allow_header(self))
         else:
             problem.code = "internal"
@@ -112,7 +117,7 @@ class ApiHandler(RequestHandler):
 
 
 class NotFoundHandler(ApiHandler):
-    """Every other address."""
+    """Answers 404 for every path without a route."""
 
     def prepare(self) -> None:
         super().prepare()

@@ -19,31 +19,29 @@ _notify_decoder = msgspec.json.Decoder(schemas.Notify)
 class NotificationsHandler(ApiHandler):
     @operation(
         "notify",
-        "Notify somebody",
-        who=HOST_ROLES,
+        "Notify a person",
+        access=HOST_ROLES,
         body=schemas.Notify,
         responses=[ApiResponse(HTTPStatus.ACCEPTED, schemas.Notified)],
-        errors=[Refused(en="It says too much.")],
+        errors=[Refused(en="The text contains a word that is not allowed.")],
     )
     async def post(self) -> None:
-        """It is stored, and arrives at ``/notify`` when the recipient is there."""
+        """The notification is stored, and delivered at ``/notify`` as soon as the recipient is connected."""
         await self.authenticate()
-        wanted = self.body(_notify_decoder)
-        wanted.validate_data()
-        created = await self.services.notifications.notify(
-            wanted.recipient, wanted.type, wanted.msg, wanted.data
-        )
+        body = self.body(_notify_decoder)
+        body.validate_data()
+        created = await self.services.notifications.notify(body.recipient, body.type, body.msg, body.data)
         self.respond(schemas.Notified(created.id), HTTPStatus.ACCEPTED)
 
     @operation(
         "list_notifications",
-        "One's own inbox",
-        who="Everybody with a token.",
+        "List the caller's notifications",
+        access="Every role.",
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.Inbox)],
     )
     async def get(self) -> None:
-        """Oldest first."""
+        """The caller's inbox, oldest first."""
         identity = await self.authenticate()
         after, limit = self.cursor()
         found = await self.services.notifications.page(identity.person, after, limit + 1)
@@ -56,7 +54,7 @@ class ReadHandler(ApiHandler):
     @operation(
         "read_notification",
         "Mark a notification as read",
-        who="Its recipient.",
+        access="The recipient of the notification.",
         responses=[ApiResponse(HTTPStatus.OK, schemas.InboxItem)],
         errors=[NotFound("no_such_notification", id=12)],
     )
@@ -69,12 +67,12 @@ class ReadHandler(ApiHandler):
 class SupportStatusHandler(ApiHandler):
     @operation(
         "get_support_status",
-        "Waiters, line and conversations",
-        who=(Role.WAITER, *HOST_ROLES),
+        "Waiters, queue and conversations",
+        access=(Role.WAITER, *HOST_ROLES),
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportStatus)],
     )
     async def get(self) -> None:
-        """As they are at this moment."""
+        """The state at the moment of the request."""
         await self.authenticate()
         self.respond(
             serializers.support_status(
@@ -86,20 +84,20 @@ class SupportStatusHandler(ApiHandler):
 class GuestHandler(ApiHandler):
     @operation(
         "admit_guest",
-        "A token for an anonymous user",
-        who="Anybody, without a token; and guests, with their own.",
+        "Issue a token for an anonymous user",
+        access="Callers without a token; and guests with their own token.",
         token_optional=True,
         responses=[
             ApiResponse(HTTPStatus.CREATED, schemas.GuestToken, "A new guest."),
-            ApiResponse(HTTPStatus.OK, schemas.GuestToken, "The same guest, by its token."),
+            ApiResponse(HTTPStatus.OK, schemas.GuestToken, "A new token for the same guest."),
         ],
         errors=[Forbidden("guests_off"), Forbidden("no_guest"), TooFast("too_fast")],
     )
     async def post(self) -> None:
-        """Without a token a new one, where ``[auth] guests`` is on; so many per client address and minute.
+        """Without a token: creates a guest, if ``[auth] guests`` is on, with a rate limit per client address.
 
-        With the token of a guest that is still valid, another one of the same guest, so that a conversation
-        that lasts longer than a token goes on.
+        With a valid token of a guest: issues a new token for the same guest, so that a conversation can last
+        longer than a token.
         """
         guests = self.services.guests
         if "Authorization" in self.request.headers:

@@ -1,20 +1,21 @@
-"""How a handler tells what it does, for ``/api/v1/openapi.json``, for ``/docs/http`` and for itself.
+"""The decorator ``operation``, which describes a method of an API handler for the OpenAPI document.
 
-A route of the HTTP API is described where it is written, by ``operation`` on the method of its verb::
+``/api/v1/openapi.json`` and ``/docs/http`` are made from these descriptions. A route of the HTTP API is
+described where it is implemented, by ``operation`` on the method of its verb::
 
     @operation(
         "end_session",
         "End a session",
-        who="Its two people, and hosts.",
-        answers=[Answer(HTTPStatus.OK, values.Session)],
+        access="The session's participants, and the roles `service` and `admin`.",
+        responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
         errors=[NotFound("no_such_session", id=4)],
     )
     async def post(self, session_id: str) -> None:
-        '''What the summary does not say.'''
+        '''Details that the summary does not state.'''
 
-The path, the names in it (those of the method's arguments), the docstring, and the errors that follow from
-a token, a body or a query are found by themselves; ``Meta`` of the structs says what each field is. Who is
-allowed in by role alone is a tuple of roles: ``ApiHandler.authenticate`` then lets in nobody else.
+The rest is derived: the path with its parameters (named like the method's arguments), the description (the
+docstring), and the errors that follow from a token, a body or a query. ``Meta`` of the structs describes
+each field. ``access`` as a tuple of roles is also enforced, by ``ApiHandler.authenticate``.
 """
 
 import inspect
@@ -36,14 +37,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 VERBS = ("get", "post", "put", "patch", "delete")
 
 Routes = Iterable[tuple[Any, ...]]
-"""Tornado's: a pattern, the handler, and what it is made with."""
+"""Tornado's routes: each a pattern, the handler class, and the arguments of its ``initialize``."""
 
 
 class ApiResponse(NamedTuple):
-    """An answer that is no error.
+    """A response that is not an error.
 
-    :ivar content: the struct of its JSON; or by media type the struct of what it may be, None for a text.
-    :ivar text: when it comes, if not always.
+    :ivar content: the struct of the JSON; or a struct by media type, None for a text.
+    :ivar text: the condition for this response, if the operation has several; else empty.
     """
 
     status: HTTPStatus
@@ -57,17 +58,18 @@ class ApiResponse(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """What one verb of one resource does.
+    """The description of one verb of one resource.
 
-    :ivar id: unique in the API; clients that are generated name a function after it.
-    :ivar who: a sentence, or the only roles that get in; None: anybody, without a token.
-    :ivar token_optional: whether it also does something for who has no token.
-    :ivar errors: what it may raise beyond what follows from token, body and query, with made-up details.
+    :ivar id: unique in the API; generated clients name a function after it.
+    :ivar access: the callers that have access: a sentence, or the only roles; None: all callers, without a
+        token.
+    :ivar token_optional: whether the operation also accepts callers without a token.
+    :ivar errors: errors that do not follow from token, body and query, with example details.
     """
 
     id: str
     summary: str
-    who: str | tuple[Role, ...] | None
+    access: str | tuple[Role, ...] | None
     responses: Sequence[ApiResponse]
     description: str = ""
     body: type[msgspec.Struct] | None = None
@@ -77,24 +79,24 @@ class Operation:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The only roles that get in; empty if it takes more than a role to tell."""
-        return self.who if isinstance(self.who, tuple) else ()
+        """The only roles that have access; empty if access depends on more than the role."""
+        return self.access if isinstance(self.access, tuple) else ()
 
     @property
-    def who_text(self) -> str:
-        if self.who is None:
-            return "Anybody, without a token."
-        return self.who if isinstance(self.who, str) else f"The roles {_listed(self.who)}."
+    def access_text(self) -> str:
+        if self.access is None:
+            return "All callers, without a token."
+        return self.access if isinstance(self.access, str) else f"The roles {_join_roles(self.access)}."
 
     def all_errors(self) -> Iterator[ChatError]:
-        """Everything that it may answer but ``responses``, and internal errors."""
+        """Yield every error that the operation may answer, except internal errors."""
         if self.body is not None:
             yield Malformed("not_json", reason="JSON is malformed: expected ',' or '}' (byte 17)")
             first = msgspec.structs.fields(self.body)[0].encode_name
             yield Malformed("bad_shape", reason=f"Object missing required field `{first}`")
         if self.query is not None:
             yield _wrong_parameter(self.query)
-        if self.who is not None:
+        if self.access is not None:
             yield Unauthenticated("token_missing")
             yield Unauthenticated("token_expired")
             yield Unauthenticated("token_invalid", reason="the signature does not match")
@@ -103,7 +105,7 @@ class Operation:
                 "role_not_allowed", role=next(role for role in Role if role not in self.roles).value
             )
         yield from self.errors
-        if self.who is not None:
+        if self.access is not None:
             yield Unavailable("database_away")
             yield Unavailable("keys_unavailable")
 
@@ -112,19 +114,19 @@ def operation(
     id: str,
     summary: str,
     *,
-    who: str | tuple[Role, ...] | None,
+    access: str | tuple[Role, ...] | None,
     responses: Sequence[ApiResponse],
     body: type[msgspec.Struct] | None = None,
     query: type[msgspec.Struct] | None = None,
     errors: Sequence[ChatError] = (),
     token_optional: bool = False,
 ) -> Callable[[F], F]:
-    """Describe the method of a verb. See the module's text, and ``Operation``."""
+    """Describe the method of a verb; see the module's docstring and ``Operation``."""
 
     def describe(method: F) -> F:
         description = inspect.getdoc(method) or ""
         method.operation = Operation(  # type: ignore[attr-defined]
-            id, summary, who, responses, description, body, query, errors, token_optional
+            id, summary, access, responses, description, body, query, errors, token_optional
         )
         return method
 
@@ -132,13 +134,13 @@ def operation(
 
 
 def allow_header(handler: RequestHandler) -> str:
-    """The header ``Allow`` (RFC 9110): what the resource can do."""
-    verbs = [verb for verb in (*VERBS, "head", "options") if _can(type(handler), verb)]
+    """Return the value of the header ``Allow`` (RFC 9110): the verbs that the resource supports."""
+    verbs = [verb for verb in (*VERBS, "head", "options") if _supports(type(handler), verb)]
     return ", ".join(verb.upper() for verb in verbs)
 
 
 class RouteOperation(NamedTuple):
-    """An operation where it is found: ``get``, ``/api/v1/sessions/{session_id}``."""
+    """An operation with its verb and path, such as ``get`` and ``/api/v1/sessions/{session_id}``."""
 
     verb: str
     path: str
@@ -146,29 +148,32 @@ class RouteOperation(NamedTuple):
 
 
 def requested_operation(handler: RequestHandler) -> Operation | None:
-    """What the handler is being asked to do, if that is described."""
+    """Return the operation of the current request, or None if its method is not described."""
     method = getattr(handler, (handler.request.method or "").lower(), None)
     return getattr(method, "operation", None)
 
 
 def find_operations(routes: Routes) -> Iterator[RouteOperation]:
-    """The operations of ``routes``, in their order."""
+    """Yield the operations of ``routes``, in their order.
+
+    An operation without a docstring gets the docstring of its handler class.
+    """
     for pattern, handler, *_ in routes:
         for verb in VERBS:
             method = getattr(handler, verb)
             if isinstance(getattr(method, "operation", None), Operation):
-                about = method.operation
-                if not about.description and "__doc__" in vars(handler):
-                    about = replace(about, description=inspect.getdoc(handler) or "")
-                yield RouteOperation(verb, _template(pattern, method), about)
+                described = method.operation
+                if not described.description and "__doc__" in vars(handler):
+                    described = replace(described, description=inspect.getdoc(handler) or "")
+                yield RouteOperation(verb, _path_template(pattern, method), described)
 
 
-def _can(handler: type[RequestHandler], verb: str) -> bool:
+def _supports(handler: type[RequestHandler], verb: str) -> bool:
     return getattr(handler, verb) is not getattr(RequestHandler, verb)
 
 
-def _template(pattern: str, method: Callable[..., Any]) -> str:
-    """``/sessions/(\\d+)/end`` with the names of the method's arguments: ``/sessions/{session_id}/end``."""
+def _path_template(pattern: str, method: Callable[..., Any]) -> str:
+    """Return ``/sessions/{session_id}/end`` for ``/sessions/(\\d+)/end`` and a method with this argument."""
     names = iter(list(inspect.signature(method).parameters)[1:])
     return re.sub(r"\([^)]*\)", lambda _: f"{{{next(names)}}}", pattern).replace("\\.", ".")
 
@@ -182,5 +187,5 @@ def _wrong_parameter(query: type[msgspec.Struct]) -> ChatError:
     return Malformed("bad_parameter", name=name, reason="UTF-8 is expected")
 
 
-def _listed(roles: Sequence[Role]) -> str:
+def _join_roles(roles: Sequence[Role]) -> str:
     return " and ".join(f"`{role.value}`" for role in roles)

@@ -15,7 +15,7 @@ from tornado_chat.web.http.client_network import is_from_networks
 from tornado_chat.web.http.proxy_headers import Networks
 
 NOT_IN_OPS_NETWORKS = ApiResponse(
-    HTTPStatus.FORBIDDEN, {"text/plain": None}, "The client is in none of `[web] ops_networks`."
+    HTTPStatus.FORBIDDEN, {"text/plain": None}, "The client's address is not in `[web] ops_networks`."
 )
 
 
@@ -23,25 +23,27 @@ class Health(msgspec.Struct, frozen=True):
     ok: bool
     problems: Annotated[
         dict[str, str],
-        Meta(description="What stands in the way, by part; empty if nothing does.", examples=[{}]),
+        Meta(description="The problems by component; empty if there are none.", examples=[{}]),
     ]
 
 
 class OpsHandler(PlainHandler):
-    """Answers only the networks of ``[web] ops_networks``; a unix socket counts as 127.0.0.1."""
+    """Answers only clients in ``[web] ops_networks``; a Unix socket counts as 127.0.0.1."""
 
-    def initialize(self, networks: Networks, readiness: Readiness, siblings: StatusAggregator) -> None:
+    def initialize(
+        self, networks: Networks, readiness: Readiness, status_aggregator: StatusAggregator
+    ) -> None:
         self._networks = networks
         self._readiness = readiness
-        self._siblings = siblings
+        self._status_aggregator = status_aggregator
 
     def prepare(self) -> None:
         if self.request.method not in allow_header(self).split(", "):
-            return  # Tornado answers 405, to everybody
+            return  # Tornado answers 405 to every client
         if not is_from_networks(self.request, self._networks):
             self.set_status(HTTPStatus.FORBIDDEN)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish("not from here: see [web] ops_networks\n")
+            self.finish("forbidden: the client is not in [web] ops_networks\n")
 
     def write_health(self, problems: dict[str, str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
@@ -52,12 +54,12 @@ class OpsHandler(PlainHandler):
 
 
 class HealthHandler(OpsHandler):
-    """The loop answers."""
+    """Status 200 means that the event loop of the process answers."""
 
     @operation(
         "get_health",
-        "Whether the process answers",
-        who=None,
+        "Check that the process answers",
+        access=None,
         responses=[ApiResponse(HTTPStatus.OK, Health), NOT_IN_OPS_NETWORKS],
     )
     async def get(self) -> None:
@@ -65,15 +67,19 @@ class HealthHandler(OpsHandler):
 
 
 class ReadyHandler(OpsHandler):
-    """New clients are served: the database takes writes, and the server is not about to stop."""
+    """Status 200 means that the database accepts writes and that the server is not about to stop."""
 
     @operation(
         "get_readiness",
-        "Whether new clients are served",
-        who=None,
+        "Check that the server accepts new clients",
+        access=None,
         responses=[
             ApiResponse(HTTPStatus.OK, Health),
-            ApiResponse(HTTPStatus.SERVICE_UNAVAILABLE, Health, "They are not; the body says why."),
+            ApiResponse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                Health,
+                "The server does not accept new clients; the body states the problems.",
+            ),
             NOT_IN_OPS_NETWORKS,
         ],
     )
@@ -82,16 +88,16 @@ class ReadyHandler(OpsHandler):
 
 
 class MetricsHandler(OpsHandler):
-    """Prometheus' text format."""
+    """The metrics of all processes of the server, in Prometheus' text format."""
 
     @operation(
         "get_metrics",
-        "Figures for Prometheus",
-        who=None,
+        "Metrics for Prometheus",
+        access=None,
         responses=[ApiResponse(HTTPStatus.OK, {"text/plain": None}), NOT_IN_OPS_NETWORKS],
     )
     async def get(self) -> None:
-        text = await self._siblings.metrics()
+        text = await self._status_aggregator.metrics()
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(text)
 

@@ -1,4 +1,4 @@
-"""The base of what is neither API nor WebSocket: errors as a line of text."""
+"""The base class of handlers that are neither API nor WebSocket: errors are one line of text."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,7 +9,7 @@ from tornado_chat.web.api.operations import allow_header
 
 
 class PlainHandler(RequestHandler):
-    """Says briefly what is wrong with a request, and logs only what is wrong with the server."""
+    """Answers errors as one line of plain text, and logs only errors of the server, not of requests."""
 
     def write_error(self, status_code: int, **kwargs: object) -> None:
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -19,6 +19,6 @@ class PlainHandler(RequestHandler):
         self.finish(f"{HTTPStatus(status_code).phrase}\n")
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        # Tornado warns of what a client has sent, as if an operator could do something about it.
+        # Tornado logs a warning for each wrong request, but an operator cannot act on these.
         if not isinstance(value, HTTPError):
             super().log_exception(typ, value, tb)

@@ -1,4 +1,4 @@
-"""The bodies of the HTTP API, in and out, and its parameters."""
+"""The request bodies, response bodies and query parameters of the HTTP API, as structs."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -17,19 +17,28 @@ MAX_PAGE_ITEMS = 500
 Name = Annotated[str, Meta(max_length=64)]
 Feedback = Annotated[str, Meta(max_length=2000)]
 Stars = Annotated[int, Meta(ge=1, le=5, description="1 to 5.", examples=[5])]
-SessionNumber = Annotated[int, Meta(description="The session.", examples=[4])]
+SessionNumber = Annotated[int, Meta(description="The number of the session.", examples=[4])]
 State = Annotated[
     SessionState,
     Meta(
-        description="`ready` until both were present for the first time, then `active`; the others are final."
+        description=(
+            "`ready` until both participants are present for the first time, then `active`; the other "
+            "states are final."
+        )
     ),
 ]
-Next = Annotated[int | None, Meta(description="The `after` of the following page; null at the end.")]
+Next = Annotated[
+    int | None, Meta(description="The value of `after` for the following page; null on the last page.")
+]
 
-UserId = Annotated[PersonId, Meta(description="The visitor, as its tokens name it.", examples=[1])]
-ConsultantId = Annotated[PersonId, Meta(description="The consultant, as its tokens name it.", examples=[2])]
+UserId = Annotated[PersonId, Meta(description="The visitor's id, as in its tokens.", examples=[1])]
+ConsultantId = Annotated[PersonId, Meta(description="The consultant's id, as in its tokens.", examples=[2])]
 AnyId = Annotated[
-    int | str, Meta(description="As the host writes it: a number if it looks like one.", examples=[1])
+    int | str,
+    Meta(
+        description="The person's id in the host system; an integer if the id is a decimal number.",
+        examples=[1],
+    ),
 ]
 
 
@@ -38,46 +47,53 @@ DATA_SCHEMAS = [
 ]
 
 
-# --- in ---
+# --- requests ---
 
 
 class OpenSession(msgspec.Struct, frozen=True):
     user_id: UserId
     consultant_id: ConsultantId
     session_id: Annotated[
-        Number | None, Meta(description="The number that the host gives it; null takes the next one.")
+        Number | None,
+        Meta(description="The number for the new session, chosen by the host; null: the next free number."),
     ] = None
     appointment_id: Annotated[
-        Number | None, Meta(description="The host's appointment, to be kept with it.")
+        Number | None, Meta(description="The id of the host's appointment, stored with the session.")
     ] = None
-    user_name: Annotated[Name | None, Meta(description="What the other one sees.", examples=["小林"])] = None
+    user_name: Annotated[
+        Name | None, Meta(description="The visitor's name, as the consultant sees it.", examples=["小林"])
+    ] = None
     consultant_name: Annotated[
-        Name | None, Meta(description="What the other one sees.", examples=["陈老师"])
+        Name | None, Meta(description="The consultant's name, as the visitor sees it.", examples=["陈老师"])
     ] = None
 
 
 class CallSupervisor(msgspec.Struct, frozen=True):
     supervisor_id: Annotated[
-        PersonId, Meta(description="The supervisor, as its tokens name it.", examples=[3])
+        PersonId, Meta(description="The supervisor's id, as in its tokens.", examples=[3])
     ]
-    supervisor_name: Annotated[Name | None, Meta(description="What the consultant sees.")] = None
+    supervisor_name: Annotated[
+        Name | None, Meta(description="The supervisor's name, as the consultant sees it.")
+    ] = None
     record_id: Annotated[
-        Number | None, Meta(description="The number that the host gives it; null takes the next one.")
+        Number | None,
+        Meta(description="The number for the new record, chosen by the host; null: the next free number."),
     ] = None
 
 
 class Rating(msgspec.Struct, frozen=True):
     rate: Stars
     feedback: Annotated[
-        Feedback | None, Meta(description="In the visitor's words.", examples=["It helped."])
+        Feedback | None, Meta(description="The visitor's comment.", examples=["It helped."])
     ] = None
 
 
 class Notify(msgspec.Struct, frozen=True):
     role: Annotated[
-        Literal["user", "consultant", "supervisor", "waiter", "admin"], Meta(description="Of the recipient.")
+        Literal["user", "consultant", "supervisor", "waiter", "admin"],
+        Meta(description="The recipient's role."),
     ]
-    id: Annotated[PersonId, Meta(description="Of the recipient.", examples=[1])]
+    id: Annotated[PersonId, Meta(description="The recipient's id.", examples=[1])]
     type: Annotated[
         Literal[0, 1, 2], Meta(description="0: plain. 1: an appointment has changed. 2: a new conversation.")
     ]
@@ -93,7 +109,7 @@ class Notify(msgspec.Struct, frozen=True):
     data: Annotated[
         dict[str, Any] | None,
         Meta(
-            description="Null for type 0; see `AppointmentChanged` for 1, `NewConversation` for 2.",
+            description="Null for type 0, `AppointmentChanged` for type 1, `NewConversation` for type 2.",
             extra_json_schema={"anyOf": [*DATA_SCHEMAS, {"type": "null"}]},
         ),
     ] = None
@@ -103,9 +119,9 @@ class Notify(msgspec.Struct, frozen=True):
         return Person(Role(self.role), str(self.id))
 
     def validate_data(self) -> None:
-        """Hold ``data`` to what the seed says of the type. What else is in it goes along.
+        """Check that ``data`` has the keys that the seed requires for the type. Further keys are allowed.
 
-        :raises Malformed: a client of the seed could not read it.
+        :raises Malformed: a client of the seed could not read ``data``.
         """
         expected = NOTIFICATION_DATA[self.type]
         if expected is None:
@@ -115,42 +131,50 @@ class Notify(msgspec.Struct, frozen=True):
         try:
             msgspec.convert(self.data, expected)
         except msgspec.ValidationError as error:
-            reason = f"{error} (`data` of type {self.type}; keys are spelled as the protocol has them)"
+            reason = f"{error} (`data` of type {self.type}; keys must be spelled as in the protocol)"
             raise Malformed("bad_shape", reason=reason) from None
 
 
 class PageQuery(msgspec.Struct, frozen=True):
     after: Annotated[
-        int, Meta(ge=0, le=2**62, description="The `next` of the page before; 0 for the first.")
+        int, Meta(ge=0, le=2**62, description="The `next` of the previous page; 0 for the first page.")
     ] = 0
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The most items of the page.")] = 100
+    limit: Annotated[
+        int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The maximum number of items in the page.")
+    ] = 100
 
 
 class ConversationQuery(msgspec.Struct, frozen=True):
-    user: Annotated[str, Meta(min_length=1, max_length=64, description="The id of a user.", examples=["1"])]
+    user: Annotated[str, Meta(min_length=1, max_length=64, description="The user's id.", examples=["1"])]
     before: Annotated[
-        int, Meta(ge=1, le=2**62, description="The `next` of the page before; the newest first.")
+        int,
+        Meta(ge=1, le=2**62, description="The `next` of the previous page; leave out for the newest page."),
     ] = 2**62
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The most items of the page.")] = 100
+    limit: Annotated[
+        int, Meta(ge=1, le=MAX_PAGE_ITEMS, description="The maximum number of items in the page.")
+    ] = 100
 
 
 class ExportQuery(msgspec.Struct, frozen=True):
     format: Annotated[
-        Literal["txt", "json", "html"], Meta(description="For people (txt, html) or for programs (json).")
+        Literal["txt", "json", "html"],
+        Meta(description="The file format: for people (txt, html) or for programs (json)."),
     ] = "txt"
 
 
-# --- out ---
+# --- responses ---
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """What went wrong (RFC 9457). ``code`` is stable, for programs; ``detail`` is a sentence, for people."""
+    """An error (RFC 9457). ``code`` is stable, for programs; ``detail`` is a sentence for people."""
 
     type: Annotated[str, Meta(examples=["about:blank"])]
-    title: Annotated[str, Meta(description="The phrase of the status.", examples=["Not Found"])]
-    status: Annotated[int, Meta(examples=[404])]
-    code: Annotated[str, Meta(description="What happened; absent if the status says it all.")] = ""
-    detail: Annotated[str, Meta(description="What happened and what to do, in English.")] = ""
+    title: Annotated[str, Meta(description="The reason phrase of the HTTP status.", examples=["Not Found"])]
+    status: Annotated[int, Meta(description="The HTTP status.", examples=[404])]
+    code: Annotated[
+        str, Meta(description="The stable name of the error; absent if the status is sufficient.")
+    ] = ""
+    detail: Annotated[str, Meta(description="A text in English: the error, and how to correct it.")] = ""
 
     @classmethod
     def of(cls, error: ChatError) -> "Problem":
@@ -168,7 +192,11 @@ class Session(msgspec.Struct, frozen=True):
     state: State
     created: Time
     started: Annotated[
-        Time | None, Meta(description="When both were present for the first time.", examples=[None])
+        Time | None,
+        Meta(
+            description="The time at which both participants were present for the first time.",
+            examples=[None],
+        ),
     ]
     ended: Annotated[Time | None, Meta(examples=[None])]
     rate: Annotated[int | None, Meta(description="The visitor's rating, 1 to 5.", examples=[None])]
@@ -176,18 +204,22 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Supervision(msgspec.Struct, frozen=True):
-    """A record: the conversation of a session's consultant with a supervisor."""
+    """A supervision record: the conversation between a session's consultant and a supervisor."""
 
-    record_id: Annotated[int, Meta(description="What to open at `/chat` with `type=1`.", examples=[6])]
-    session_id: Annotated[int, Meta(description="The session it is about.", examples=[4])]
+    record_id: Annotated[
+        int, Meta(description="The number of the record: `sessionId` at `/chat` with `type=1`.", examples=[6])
+    ]
+    session_id: Annotated[int, Meta(description="The session that the record is about.", examples=[4])]
     state: State
 
 
 class SupervisionRecord(msgspec.Struct, frozen=True):
-    """A record with its people: a session's consultant asks, a supervisor answers."""
+    """A supervision record with its participants: a session's consultant and a supervisor."""
 
-    record_id: Annotated[int, Meta(description="What to open at `/chat` with `type=1`.", examples=[6])]
-    session_id: Annotated[int, Meta(description="The session it is about.", examples=[4])]
+    record_id: Annotated[
+        int, Meta(description="The number of the record: `sessionId` at `/chat` with `type=1`.", examples=[6])
+    ]
+    session_id: Annotated[int, Meta(description="The session that the record is about.", examples=[4])]
     consultant_id: Annotated[AnyId, Meta(examples=[2])]
     supervisor_id: Annotated[AnyId, Meta(examples=[3])]
     consultant_name: Annotated[str | None, Meta(examples=["陈老师"])]
@@ -195,55 +227,61 @@ class SupervisionRecord(msgspec.Struct, frozen=True):
     state: State
     created: Time
     started: Annotated[
-        Time | None, Meta(description="When both were present for the first time.", examples=[None])
+        Time | None,
+        Meta(
+            description="The time at which both participants were present for the first time.",
+            examples=[None],
+        ),
     ]
     ended: Annotated[Time | None, Meta(examples=[None])]
 
 
 class MessagePage(msgspec.Struct, frozen=True):
-    items: Annotated[list[Line], Meta(description="Oldest first.")]
+    items: Annotated[list[Line], Meta(description="The messages, oldest first.")]
     next: Next
 
 
 class SupportMessage(msgspec.Struct, frozen=True):
-    """What was said in a support conversation."""
+    """A message of a support conversation."""
 
-    id: Annotated[str, Meta(description="The same in every frame.", examples=["c7-5"])]
-    seq: Annotated[int, Meta(description="From 1, without gaps.", examples=[5])]
-    sender: Annotated[str, Meta(description="The role of who said it.", examples=["user"])]
+    id: Annotated[str, Meta(description="The same id as in the frames.", examples=["c7-5"])]
+    seq: Annotated[int, Meta(description="The number of the message: from 1, without gaps.", examples=[5])]
+    sender: Annotated[str, Meta(description="The role of the sender.", examples=["user"])]
     type: Annotated[str, Meta(description="`message_text` or `message_image`.", examples=["message_text"])]
     message: Annotated[str, Meta(description="The text, or the URL of the image.", examples=["你好"])]
     time: Time
 
 
 class SupportMessagePage(msgspec.Struct, frozen=True):
-    items: Annotated[list[SupportMessage], Meta(description="Oldest first.")]
+    items: Annotated[list[SupportMessage], Meta(description="The messages, oldest first.")]
     next: Next
 
 
 class EndedConversation(msgspec.Struct, frozen=True):
-    """A support conversation that is over."""
+    """A finished support conversation."""
 
-    conversation: Annotated[int, Meta(description="Its number.", examples=[7])]
+    conversation: Annotated[int, Meta(description="The number of the conversation.", examples=[7])]
     user_id: AnyId
     user_name: str | None
     waiter_id: AnyId | None
     waiter_name: str | None
-    created: Annotated[Time, Meta(description="When the user joined the line.")]
-    assigned: Annotated[str | None, Meta(description="When the waiter came.")]
+    created: Annotated[Time, Meta(description="The time at which the user joined the queue.")]
+    assigned: Annotated[str | None, Meta(description="The time at which the waiter was assigned.")]
     ended: str | None
-    messages: Annotated[int, Meta(description="How many were said.", examples=[12])]
+    messages: Annotated[int, Meta(description="The number of messages.", examples=[12])]
     rate: Stars | None
     feedback: str | None
 
 
 class ConversationPage(msgspec.Struct, frozen=True):
-    items: Annotated[list[EndedConversation], Meta(description="Newest first.")]
-    next: Annotated[int | None, Meta(description="The `before` of the following page; null at the end.")]
+    items: Annotated[list[EndedConversation], Meta(description="The conversations, newest first.")]
+    next: Annotated[
+        int | None, Meta(description="The value of `before` for the following page; null on the last page.")
+    ]
 
 
 class Transcript(msgspec.Struct, frozen=True):
-    """The transcript as JSON."""
+    """The transcript of a session as JSON."""
 
     session: Session
     messages: list[Line]
@@ -261,33 +299,46 @@ class Notified(msgspec.Struct, frozen=True):
 
 
 class InboxItem(msgspec.Struct, frozen=True):
-    """A notification, as its recipient sees it."""
+    """A notification in the inbox of its recipient."""
 
     notification_id: Annotated[int, Meta(examples=[12])]
-    seq: Annotated[int, Meta(description="Its number in the inbox, from 1, without gaps.", examples=[3])]
+    seq: Annotated[
+        int,
+        Meta(description="The number of the notification in the inbox: from 1, without gaps.", examples=[3]),
+    ]
     type: Annotated[int, Meta(description="0, 1 or 2, as in `Notify`.", examples=[0])]
     msg: Annotated[str, Meta(examples=["您有新的请假申请待处理"])]
     time: Time
     data: Annotated[Mapping[str, Any] | None, Meta(examples=[None])]
-    read: Annotated[bool, Meta(description="Whether the recipient has marked it as read.", examples=[False])]
+    read: Annotated[
+        bool,
+        Meta(description="True if the recipient has marked the notification as read.", examples=[False]),
+    ]
     read_at: Annotated[
         str | None,
-        Meta(description="When it was first marked as read, as `time`; null before.", examples=[None]),
+        Meta(
+            description="The time at which it was first marked as read, in the format of `time`; else null.",
+            examples=[None],
+        ),
     ]
 
 
 class Inbox(msgspec.Struct, frozen=True):
-    items: Annotated[list[InboxItem], Meta(description="Oldest first.")]
+    items: Annotated[list[InboxItem], Meta(description="The notifications, oldest first.")]
     next: Next
 
 
 class WaiterStatus(msgspec.Struct, frozen=True):
     id: AnyId
     name: Annotated[str | None, Meta(examples=["Bob"])]
-    ready: Annotated[bool, Meta(description="Whether it takes new users.")]
-    connected: Annotated[bool, Meta(description="Whether it has a socket open.")]
-    conversations: Annotated[int, Meta(description="Users it has now.", examples=[2])]
-    capacity: Annotated[int, Meta(description="Users it may have at once.", examples=[5])]
+    ready: Annotated[bool, Meta(description="True if the waiter accepts new users.")]
+    connected: Annotated[bool, Meta(description="True if the waiter has an open socket.")]
+    conversations: Annotated[
+        int, Meta(description="The number of the waiter's open conversations.", examples=[2])
+    ]
+    capacity: Annotated[
+        int, Meta(description="The maximum number of simultaneous conversations.", examples=[5])
+    ]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -297,19 +348,24 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class QueueStatus(msgspec.Struct, frozen=True):
-    length: Annotated[int, Meta(description="How many wait.", examples=[1])]
-    waiting_since: Annotated[Time | None, Meta(description="Since when the first one waits.")]
-    first: Annotated[list[Waiting], Meta(description="At most 100 of them, the next one first.")]
+    length: Annotated[int, Meta(description="The number of waiting users.", examples=[1])]
+    waiting_since: Annotated[
+        Time | None,
+        Meta(description="The time since which the first user waits; null if the queue is empty."),
+    ]
+    first: Annotated[list[Waiting], Meta(description="The first users in the queue, in order, at most 100.")]
 
 
 class SupportStatus(msgspec.Struct, frozen=True):
-    time: Annotated[Time, Meta(description="The server's clock, to tell from how long somebody waits.")]
+    time: Annotated[
+        Time, Meta(description="The server's time at this moment, for the calculation of waiting times.")
+    ]
     waiters: list[WaiterStatus]
     queue: QueueStatus
-    conversations: Annotated[int, Meta(description="How many are going on.", examples=[2])]
+    conversations: Annotated[int, Meta(description="The number of open conversations.", examples=[2])]
 
 
 class GuestToken(msgspec.Struct, frozen=True):
-    token: Annotated[str, Meta(description="A JWT of the role `user`.", examples=["eyJhbGciOi…"])]
+    token: Annotated[str, Meta(description="A JWT with the role `user`.", examples=["eyJhbGciOi…"])]
     id: Annotated[str, Meta(examples=["guest-9f0c8a526f0e4a538f1c3d0c1f9a7e21"])]
-    expires_in: Annotated[int, Meta(description="Seconds.", examples=[86400])]
+    expires_in: Annotated[int, Meta(description="The validity of the token, in seconds.", examples=[86400])]

@@ -1,6 +1,6 @@
-"""What the API shows of sessions, notifications and conversations: ``values``, made of what the services have.
+"""Conversion of the services' values to the structs of ``web.api.schemas``.
 
-Times become local, as in the frames.
+Times are written as local times, as in the frames.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from tornado_chat.wire.times import LocalTimes
 
 
 def session(room: Room, times: LocalTimes) -> Session:
-    """A session of visitor and consultant."""
+    """Convert the room of a session between visitor and consultant."""
     return Session(
         session_id=room.thread.id,
         user_id=room.asker.host_id,
@@ -30,16 +30,16 @@ def session(room: Room, times: LocalTimes) -> Session:
         consultant_name=room.helper_name,
         appointment_id=room.appointment_id,
         state=room.state,
-        created=times.text(room.created),
-        started=_text(room.started, times),
-        ended=_text(room.ended, times),
+        created=times.format(room.created),
+        started=_format_optional(room.started, times),
+        ended=_format_optional(room.ended, times),
         rate=room.rate,
         feedback=room.feedback,
     )
 
 
 def record(room: Room, times: LocalTimes) -> SupervisionRecord:
-    """A supervision record."""
+    """Convert the room of a supervision record."""
     return SupervisionRecord(
         record_id=room.thread.id,
         session_id=room.session_id,
@@ -48,9 +48,9 @@ def record(room: Room, times: LocalTimes) -> SupervisionRecord:
         consultant_name=room.asker_name,
         supervisor_name=room.helper_name,
         state=room.state,
-        created=times.text(room.created),
-        started=_text(room.started, times),
-        ended=_text(room.ended, times),
+        created=times.format(room.created),
+        started=_format_optional(room.started, times),
+        ended=_format_optional(room.ended, times),
     )
 
 
@@ -60,18 +60,22 @@ def notification(item: Notification, times: LocalTimes) -> InboxItem:
         seq=item.seq,
         type=item.type,
         msg=item.msg,
-        time=times.text(item.time),
+        time=times.format(item.time),
         data=item.data,
         read=item.read,
-        read_at=_text(item.read_at, times),
+        read_at=_format_optional(item.read_at, times),
     )
 
 
 def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> SupportStatus:
-    """:arg status: as ``Support.status`` has it."""
+    """Convert the status of the support service.
+
+    :arg status: the result of ``Support.status``.
+    :arg now: microseconds since 1970 UTC.
+    """
     queue = status["queue"]
     return SupportStatus(
-        time=times.text(now),
+        time=times.format(now),
         waiters=[
             WaiterStatus(
                 id=Person.from_key(each["person"]).host_id,
@@ -85,12 +89,12 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
         ],
         queue=QueueStatus(
             length=queue["length"],
-            waiting_since=_text(queue["waiting_since"], times),
+            waiting_since=_format_optional(queue["waiting_since"], times),
             first=[
                 Waiting(
                     id=Person.from_key(each["person"]).host_id,
                     name=each["name"],
-                    since=times.text(each["since"]),
+                    since=times.format(each["since"]),
                 )
                 for each in queue["first"]
             ],
@@ -100,21 +104,21 @@ def support_status(status: Mapping[str, Any], now: int, times: LocalTimes) -> Su
 
 
 def conversation(item: Conversation, times: LocalTimes) -> EndedConversation:
-    """A finished support conversation."""
+    """Convert a finished support conversation."""
     return EndedConversation(
         conversation=item.id,
         user_id=item.user.host_id,
         user_name=item.user_name,
         waiter_id=None if item.waiter is None else item.waiter.host_id,
         waiter_name=item.waiter_name,
-        created=times.text(item.created),
-        assigned=_text(item.assigned, times),
-        ended=_text(item.ended, times),
+        created=times.format(item.created),
+        assigned=_format_optional(item.assigned, times),
+        ended=_format_optional(item.ended, times),
         messages=item.last_seq,
         rate=item.rate,
         feedback=item.feedback,
     )
 
 
-def _text(time: int | None, times: LocalTimes) -> str | None:
-    return None if time is None else times.text(time)
+def _format_optional(time: int | None, times: LocalTimes) -> str | None:
+    return None if time is None else times.format(time)

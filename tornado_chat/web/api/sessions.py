@@ -10,15 +10,18 @@ from tornado_chat.core.types import Kind, Role, Thread
 from tornado_chat.web.api import schemas, serializers, transcripts
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
-from tornado_chat.web.http.query_params import parameters
+from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.counselling import transcript_line
 
 _open_session_decoder = msgspec.json.Decoder(schemas.OpenSession)
 _call_supervisor_decoder = msgspec.json.Decoder(schemas.CallSupervisor)
 _rating_decoder = msgspec.json.Decoder(schemas.Rating)
 
-READERS = "Its two people, supervisors with a record on it, and the roles `service` and `admin`."
-RECORD_READERS = "Its consultant, its supervisor, and the roles `service` and `admin`."
+READERS = (
+    "The session's participants, supervisors with a record on the session, and the roles `service` and "
+    "`admin`."
+)
+RECORD_READERS = "The record's consultant and supervisor, and the roles `service` and `admin`."
 NO_SESSION = NotFound("no_such_session", id=4)
 NO_RECORD = NotFound("no_such_record", id=6)
 NOT_YOURS = Forbidden("not_your_session")
@@ -28,12 +31,14 @@ class SessionsHandler(ApiHandler):
     @operation(
         "open_session",
         "Open a session",
-        who="The roles `service` and `admin`, and a `user` for itself.",
+        access="The roles `service` and `admin`, and a `user` for its own sessions.",
         body=schemas.OpenSession,
         responses=[
             ApiResponse(HTTPStatus.CREATED, schemas.Session),
             ApiResponse(
-                HTTPStatus.OK, schemas.Session, "It was opened before, with the same `session_id` and people."
+                HTTPStatus.OK,
+                schemas.Session,
+                "The session exists already, with the same `session_id` and participants.",
             ),
         ],
         errors=[
@@ -43,17 +48,19 @@ class SessionsHandler(ApiHandler):
         ],
     )
     async def post(self) -> None:
-        """The consultant is notified (type 2). Both then connect to ``/chat`` with ``session_id``."""
+        """The consultant is notified (type 2). Both participants then connect to ``/chat`` with this
+        ``session_id``.
+        """
         identity = await self.authenticate()
-        wanted = self.body(_open_session_decoder)
+        body = self.body(_open_session_decoder)
         room, created = await self.services.sessions.open(
             identity,
-            user_id=str(wanted.user_id),
-            consultant_id=str(wanted.consultant_id),
-            user_name=wanted.user_name,
-            consultant_name=wanted.consultant_name,
-            appointment_id=wanted.appointment_id,
-            session_id=wanted.session_id,
+            user_id=str(body.user_id),
+            consultant_id=str(body.consultant_id),
+            user_name=body.user_name,
+            consultant_name=body.consultant_name,
+            appointment_id=body.appointment_id,
+            session_id=body.session_id,
         )
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
         self.respond(serializers.session(room, self.services.times), status)
@@ -63,7 +70,7 @@ class SessionHandler(ApiHandler):
     @operation(
         "get_session",
         "State and times of a session",
-        who=READERS,
+        access=READERS,
         responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
@@ -76,8 +83,8 @@ class SessionHandler(ApiHandler):
 class RecordHandler(ApiHandler):
     @operation(
         "get_supervision",
-        "State, times and people of a supervision record",
-        who=RECORD_READERS,
+        "State, times and participants of a supervision record",
+        access=RECORD_READERS,
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupervisionRecord)],
         errors=[NOT_YOURS, NO_RECORD],
     )
@@ -91,30 +98,30 @@ class SupervisionHandler(ApiHandler):
     @operation(
         "call_supervisor",
         "Call a supervisor",
-        who="Its consultant, and the roles `service` and `admin`.",
+        access="The session's consultant, and the roles `service` and `admin`.",
         body=schemas.CallSupervisor,
         responses=[
             ApiResponse(HTTPStatus.CREATED, schemas.Supervision),
             ApiResponse(
                 HTTPStatus.OK,
                 schemas.Supervision,
-                "It was asked for before, with the same `record_id` and supervisor.",
+                "The record exists already, with the same `record_id` and supervisor.",
             ),
         ],
         errors=[NOT_YOURS, NO_SESSION, Conflict("session_exists", id=6)],
     )
     async def post(self, session_id: str) -> None:
-        """Makes a record, in which the consultant and the supervisor talk. The supervisor is notified (type 2),
-        and may listen to the session from then on.
+        """Creates a supervision record, the conversation between the consultant and the supervisor. The
+        supervisor is notified (type 2), and may observe the session from then on.
         """
         identity = await self.authenticate()
-        wanted = self.body(_call_supervisor_decoder)
+        body = self.body(_call_supervisor_decoder)
         record, created = await self.services.sessions.call_supervisor(
             identity,
             int(session_id),
-            supervisor_id=str(wanted.supervisor_id),
-            supervisor_name=wanted.supervisor_name,
-            record_id=wanted.record_id,
+            supervisor_id=str(body.supervisor_id),
+            supervisor_name=body.supervisor_name,
+            record_id=body.record_id,
         )
         answer = schemas.Supervision(record.thread.id, record.session_id, record.state)
         self.respond(answer, HTTPStatus.CREATED if created else HTTPStatus.OK)
@@ -124,12 +131,14 @@ class EndHandler(ApiHandler):
     @operation(
         "end_session",
         "End a session",
-        who="Its two people, and the roles `service` and `admin`.",
+        access="The session's participants, and the roles `service` and `admin`.",
         responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def post(self, session_id: str) -> None:
-        """At once: everybody in it gets ``会话已结束`` and is closed. A finished session stays as it is."""
+        """The session ends at once: every participant gets ``会话已结束``, then the server closes the
+        sockets. A finished session is not changed.
+        """
         identity = await self.authenticate()
         room = await self.services.sessions.end(identity, int(session_id))
         self.respond(serializers.session(room, self.services.times))
@@ -139,13 +148,13 @@ class RatingHandler(ApiHandler):
     @operation(
         "rate_session",
         "Rate a session",
-        who="Its visitor.",
+        access="The session's visitor.",
         body=schemas.Rating,
         responses=[ApiResponse(HTTPStatus.OK, schemas.Session)],
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def post(self, session_id: str) -> None:
-        """The last rating given counts."""
+        """A new rating replaces an earlier one."""
         identity = await self.authenticate()
         rating = self.body(_rating_decoder)
         room = await self.services.sessions.rate(identity, int(session_id), rating.rate, rating.feedback)
@@ -153,7 +162,7 @@ class RatingHandler(ApiHandler):
 
 
 class MessagesHandler(ApiHandler):
-    """What was said, page by page."""
+    """Base class of the handlers that list the messages of a room in pages."""
 
     async def answer_page(self, thread: Thread) -> None:
         identity = await self.authenticate()
@@ -166,8 +175,8 @@ class MessagesHandler(ApiHandler):
 class SessionMessagesHandler(MessagesHandler):
     @operation(
         "list_session_messages",
-        "What was said in a session",
-        who=READERS,
+        "List the messages of a session",
+        access=READERS,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
         errors=[NOT_YOURS, NO_SESSION],
@@ -179,8 +188,8 @@ class SessionMessagesHandler(MessagesHandler):
 class RecordMessagesHandler(MessagesHandler):
     @operation(
         "list_supervision_messages",
-        "What was said in a supervision record",
-        who=RECORD_READERS,
+        "List the messages of a supervision record",
+        access=RECORD_READERS,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.MessagePage)],
         errors=[NOT_YOURS, NO_RECORD],
@@ -190,13 +199,13 @@ class RecordMessagesHandler(MessagesHandler):
 
 
 class ExportHandler(ApiHandler):
-    """A transcript as a file."""
+    """Base class of the handlers that send a transcript as a file."""
 
     async def answer_file(self, thread: Thread) -> None:
         identity = await self.authenticate()
-        write = transcripts.FORMATS[parameters(self, schemas.ExportQuery).format]
-        room, said = await self.services.sessions.transcript(identity, thread)
-        content_type, extension, text = write(room, said, self.services.times, self.services.language)
+        render = transcripts.FORMATS[query_parameters(self, schemas.ExportQuery).format]
+        room, messages = await self.services.sessions.transcript(identity, thread)
+        content_type, extension, text = render(room, messages, self.services.times, self.services.language)
         name = f"{transcripts.FILE_NAMES[thread.kind]}-{thread.id}.{extension}"
         self.set_header("Content-Type", content_type)
         self.set_header("Content-Disposition", f'attachment; filename="{name}"')
@@ -206,8 +215,8 @@ class ExportHandler(ApiHandler):
 class SessionExportHandler(ExportHandler):
     @operation(
         "export_session",
-        "The transcript of a session, as a download",
-        who=READERS,
+        "Download the transcript of a session",
+        access=READERS,
         query=schemas.ExportQuery,
         responses=[
             ApiResponse(
@@ -217,15 +226,15 @@ class SessionExportHandler(ExportHandler):
         errors=[NOT_YOURS, NO_SESSION],
     )
     async def get(self, session_id: str) -> None:
-        """With the header ``Content-Disposition``, so that a browser saves it."""
+        """The answer has the header ``Content-Disposition``, so that a browser saves the file."""
         await self.answer_file(Thread(Kind.SESSION, int(session_id)))
 
 
 class RecordExportHandler(ExportHandler):
     @operation(
         "export_supervision",
-        "The transcript of a supervision record, as a download",
-        who=RECORD_READERS,
+        "Download the transcript of a supervision record",
+        access=RECORD_READERS,
         query=schemas.ExportQuery,
         responses=[
             ApiResponse(
@@ -236,7 +245,7 @@ class RecordExportHandler(ExportHandler):
         errors=[NOT_YOURS, NO_RECORD],
     )
     async def get(self, record_id: str) -> None:
-        """As that of a session."""
+        """The formats are those of a session's transcript."""
         await self.answer_file(Thread(Kind.RECORD, int(record_id)))
 
 

@@ -1,7 +1,8 @@
-"""``/api/v1/staff``: signing in with an account of the server, for its own pages only.
+"""``/api/v1/staff``: signing in with an account of the server, for the server's own pages only.
 
-The cookie must do nothing for other sites: browsers send it with nothing that another site brought about
-(``SameSite=Strict``), and what says that another origin asks is refused, as is what a form could send.
+Strategy: the session cookie must be useless to other sites. Browsers do not send it with requests that
+another site causes (``SameSite=Strict``). The handlers also refuse requests that declare another origin,
+and POST requests that an HTML form could send.
 """
 
 from http import HTTPStatus
@@ -20,41 +21,45 @@ from tornado_chat.web.api.operations import ApiResponse, operation
 SESSION_COOKIE = "tornado-chat-staff"
 DEVICE_COOKIE = "tornado-chat-device"
 SECURE_COOKIE_PREFIX = "__Host-"
-"""Browsers take a cookie whose name begins so from a secure origin only, and from no other host."""
+"""Browsers accept cookies with this prefix only from a secure origin, and only for exactly this host."""
 
 DEVICE_DAYS = 180
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    name: Annotated[str, Meta(max_length=64, description="Of the account.", examples=["chen"])]
+    name: Annotated[str, Meta(max_length=64, description="The name of the account.", examples=["chen"])]
     password: Annotated[
         str,
         Meta(
-            max_length=MAX_PASSWORD_CHARS, description="As it was typed.", examples=["correct horse battery"]
+            max_length=MAX_PASSWORD_CHARS,
+            description="The password as typed.",
+            examples=["correct horse battery"],
         ),
     ]
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Somebody with an account of this server."""
+    """The person of an account of this server."""
 
-    id: Annotated[int | str, Meta(description="As in the tokens.", examples=["staff-chen"])]
+    id: Annotated[int | str, Meta(description="The person's id, as in the tokens.", examples=["staff-chen"])]
     role: Annotated[str, Meta(examples=["consultant"])]
-    name: Annotated[str, Meta(description="What others see.", examples=["Chen"])]
+    name: Annotated[str, Meta(description="The name that other participants see.", examples=["Chen"])]
 
 
 class SignedIn(msgspec.Struct, frozen=True):
-    account: Annotated[Account | None, Meta(description="null: nobody is.")]
+    account: Annotated[
+        Account | None, Meta(description="The signed-in account; null if the browser is not signed in.")
+    ]
 
 
 class OwnToken(msgspec.Struct, frozen=True):
-    """A token for who is signed in."""
+    """A token for the signed-in account."""
 
-    token: Annotated[str, Meta(description="A JWT, as a host would make it.")]
-    expires_in: Annotated[int, Meta(description="Seconds.", examples=[900])]
-    id: Annotated[int | str, Meta(description="As in the token.", examples=["staff-chen"])]
+    token: Annotated[str, Meta(description="A JWT with the claims of a host's token.")]
+    expires_in: Annotated[int, Meta(description="The validity of the token, in seconds.", examples=[900])]
+    id: Annotated[int | str, Meta(description="The person's id, as in the token.", examples=["staff-chen"])]
     role: Annotated[str, Meta(examples=["consultant"])]
-    name: Annotated[str, Meta(description="What others see.", examples=["Chen"])]
+    name: Annotated[str, Meta(description="The name that other participants see.", examples=["Chen"])]
 
 
 COMMON_ERRORS: tuple[ChatError, ...] = (Forbidden("other_origin"), Unavailable("database_away"))
@@ -65,25 +70,25 @@ _credentials_decoder = msgspec.json.Decoder(Credentials)
 
 
 class StaffHandler(ApiHandler):
-    """What only a page of this server may ask."""
+    """Base class of the handlers that only pages of this server may call."""
 
     def prepare(self) -> None:  # without the CORS headers of the rest of the API
         headers = self.request.headers
         site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
-        # Browsers leave Sec-Fetch-Site out over plain HTTP; without both, it is not a page that asks.
-        foreign = site not in ("same-origin", "none") if site else origin and not self._is_own(origin)
-        if foreign:
+        # Browsers omit Sec-Fetch-Site over plain HTTP; a request without both headers is not from a page.
+        is_cross_origin = site not in ("same-origin", "none") if site else origin and not self._is_own(origin)
+        if is_cross_origin:
             raise Forbidden("other_origin")
         if self.request.method == "POST" and not _is_json(headers.get("Content-Type", "")):
             raise Malformed("bad_shape", reason="the Content-Type must be application/json")
 
     def get_staff_cookie(self, name: str) -> str | None:
-        # A GET does not tell its origin. A browser with the first kind got it over HTTPS.
-        own = self.get_cookie(SECURE_COOKIE_PREFIX + name)
-        return own if own or self._is_secure() else self.get_cookie(name)
+        # A GET request has no Origin header. A browser has the prefixed cookie only from HTTPS.
+        secure_cookie = self.get_cookie(SECURE_COOKIE_PREFIX + name)
+        return secure_cookie if secure_cookie or self._is_secure() else self.get_cookie(name)
 
     def set_staff_cookie(self, name: str, value: str, days: int | None = None) -> None:
-        """Set a cookie; without ``days`` until the browser ends."""
+        """Set a cookie for ``days`` days; None: until the browser is closed."""
         self.set_cookie(
             self._cookie_name(name),
             value,
@@ -100,10 +105,11 @@ class StaffHandler(ApiHandler):
         return SECURE_COOKIE_PREFIX + name if self._is_secure() else name
 
     def _is_secure(self) -> bool:
-        """Whether the browser speaks HTTPS, to us or to a proxy.
+        """Return True if the browser uses HTTPS, to this server or to a proxy.
 
-        A proxy need not tell: the origin of the page does, which is this server's, see ``prepare``. Who makes
-        that up gets a cookie for himself that his browser does not take.
+        A proxy need not send ``X-Forwarded-Proto``: the Origin header states the scheme, and ``prepare`` has
+        checked that the origin is this server's. A client that forges the header only gets a cookie that its
+        own browser rejects.
         """
         return self.request.protocol == "https" or self.request.headers.get("Origin", "").startswith("https:")
 
@@ -115,9 +121,9 @@ class StaffSessionHandler(StaffHandler):
     @operation(
         "sign_in",
         "Sign in with an account of this server",
-        who=None,
+        access=None,
         body=Credentials,
-        responses=[ApiResponse(HTTPStatus.NO_CONTENT, {}, "The cookie of the session comes with it.")],
+        responses=[ApiResponse(HTTPStatus.NO_CONTENT, {}, "The answer sets the session cookie.")],
         errors=[
             *COMMON_ERRORS,
             Unauthenticated("wrong_password"),
@@ -128,11 +134,11 @@ class StaffSessionHandler(StaffHandler):
     )
     async def post(self) -> None:
         """For the pages of this server only: requests of other origins are refused."""
-        given = self.body(_credentials_decoder)
-        signed_in = await self.services.staff.sign_in(
-            given.name, given.password, self.request.remote_ip or "", self.get_staff_cookie(DEVICE_COOKIE)
+        body = self.body(_credentials_decoder)
+        signed_in = await self.services.accounts.sign_in(
+            body.name, body.password, self.request.remote_ip or "", self.get_staff_cookie(DEVICE_COOKIE)
         )
-        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        await self.services.accounts.sign_out(self.get_staff_cookie(SESSION_COOKIE))
         self.set_staff_cookie(SESSION_COOKIE, signed_in.secret)
         self.set_staff_cookie(DEVICE_COOKIE, signed_in.device, DEVICE_DAYS)
         self.set_status(HTTPStatus.NO_CONTENT)
@@ -140,26 +146,26 @@ class StaffSessionHandler(StaffHandler):
 
     @operation(
         "get_account",
-        "Who is signed in",
-        who=None,
+        "Get the signed-in account",
+        access=None,
         responses=[ApiResponse(HTTPStatus.OK, SignedIn)],
         errors=COMMON_ERRORS,
     )
     async def get(self) -> None:
-        """By the cookie of ``POST``."""
-        account = await self.services.staff.find_account(self.get_staff_cookie(SESSION_COOKIE))
+        """The account is found by the cookie that ``POST`` has set."""
+        account = await self.services.accounts.find_account(self.get_staff_cookie(SESSION_COOKIE))
         self.respond(SignedIn(Account(**_account_fields(account)) if account else None))
 
     @operation(
         "sign_out",
         "Sign out",
-        who=None,
-        responses=[ApiResponse(HTTPStatus.NO_CONTENT, {}, "Also if nobody was signed in.")],
+        access=None,
+        responses=[ApiResponse(HTTPStatus.NO_CONTENT, {}, "Also if the browser was not signed in.")],
         errors=COMMON_ERRORS,
     )
     async def delete(self) -> None:
-        """Ends the session, the tokens that were made for it, and the sockets that were opened with them."""
-        await self.services.staff.sign_out(self.get_staff_cookie(SESSION_COOKIE))
+        """Ends the session, its tokens, and the sockets that were opened with these tokens."""
+        await self.services.accounts.sign_out(self.get_staff_cookie(SESSION_COOKIE))
         self.clear_staff_cookie(SESSION_COOKIE)
         self.set_status(HTTPStatus.NO_CONTENT)
         self.finish()
@@ -168,15 +174,17 @@ class StaffSessionHandler(StaffHandler):
 class StaffTokenHandler(StaffHandler):
     @operation(
         "make_own_token",
-        "A token for who is signed in",
-        who=None,
+        "Issue a token for the signed-in account",
+        access=None,
         responses=[ApiResponse(HTTPStatus.OK, OwnToken)],
         errors=[*COMMON_ERRORS, NOT_JSON, Unauthenticated("signed_out"), Forbidden("accounts_off")],
     )
     async def post(self) -> None:
-        """By the cookie of the session; sent as application/json, as a form of another site cannot."""
-        made = await self.services.staff.issue_token(self.get_staff_cookie(SESSION_COOKIE))
-        self.respond(OwnToken(made.token, made.expires_in, **_account_fields(made.account)))
+        """The account is found by the session cookie. The request must have the content type
+        ``application/json``, which a form of another site cannot send.
+        """
+        issued = await self.services.accounts.issue_token(self.get_staff_cookie(SESSION_COOKIE))
+        self.respond(OwnToken(issued.token, issued.expires_in, **_account_fields(issued.account)))
 
 
 def _account_fields(account: StaffAccount) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``/api/v1/status``: the server at one moment, for operators and their pages."""
+"""``/api/v1/status``: the state of the server at one moment, for operators and the status pages."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,7 @@ from tornado_chat.web.http.proxy_headers import Networks
 
 
 class StatusHandler(ApiHandler):
-    def initialize(  # type: ignore[override]  # Tornado gives it what the route has
+    def initialize(  # type: ignore[override]  # Tornado calls it with the arguments of the route
         self, services: Services, origins: AllowedOrigins, networks: Networks
     ) -> None:
         super().initialize(services, origins)
@@ -22,18 +22,18 @@ class StatusHandler(ApiHandler):
 
     @operation(
         "get_status",
-        "How the server is, and who is there",
-        who=HOST_ROLES,
+        "State of the server, connections and conversations",
+        access=HOST_ROLES,
         responses=[ApiResponse(HTTPStatus.OK, Status)],
     )
     async def get(self) -> None:
-        """For an operator's eyes: nothing in it is ever what somebody said.
+        """For operators. The answer never contains texts of messages.
 
-        From ``[web] ops_networks`` no token is asked for, unless the request
-        came through a proxy, by a name, or from a page. Two seconds are a good pause between two calls.
+        Clients in ``[web] ops_networks`` need no token, unless the request came through a proxy, to a host
+        name, or from a page. Callers that poll should wait two seconds between two requests.
         """
-        local = "Authorization" not in self.request.headers and is_direct(self.request)
-        if not (local and is_from_networks(self.request, self._networks)):
+        may_omit_token = "Authorization" not in self.request.headers and is_direct(self.request)
+        if not (may_omit_token and is_from_networks(self.request, self._networks)):
             await self.authenticate()
         status: Status = await self.services.status_aggregator.status()
         self.respond(status)

@@ -1,4 +1,4 @@
-"""``/api/v1/support/conversations``: what was said in support."""
+"""``/api/v1/support/conversations``: finished support conversations and their messages."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,28 +9,28 @@ from tornado_chat.services.auth.access import HOST_ROLES
 from tornado_chat.web.api import schemas, serializers
 from tornado_chat.web.api.base import ApiHandler
 from tornado_chat.web.api.operations import ApiResponse, operation
-from tornado_chat.web.http.query_params import parameters
+from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.wire.support import message_id
 
-WHO = (Role.WAITER, *HOST_ROLES)
+READER_ROLES = (Role.WAITER, *HOST_ROLES)
 NOT_YOURS = Forbidden("not_your_user", to="1")
 
 
 class ConversationsHandler(ApiHandler):
     @operation(
         "list_conversations",
-        "The finished support conversations of a user",
-        who=WHO,
+        "List the finished support conversations of a user",
+        access=READER_ROLES,
         query=schemas.ConversationQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.ConversationPage)],
         errors=[NOT_YOURS],
     )
     async def get(self) -> None:
-        """Newest first. A waiter reads those of the users it has now."""
+        """Newest first. A waiter has access to the conversations of the users that are assigned to it now."""
         identity = await self.authenticate()
-        asked = parameters(self, schemas.ConversationQuery)
+        query = query_parameters(self, schemas.ConversationQuery)
         page, has_more = await self.services.support_history.of_user(
-            identity, asked.user, asked.before, asked.limit
+            identity, query.user, query.before, query.limit
         )
         items = [serializers.conversation(each, self.services.times) for each in page]
         self.respond(schemas.ConversationPage(items, page[-1].id if has_more else None))
@@ -39,18 +39,18 @@ class ConversationsHandler(ApiHandler):
 class MessagesHandler(ApiHandler):
     @operation(
         "list_conversation_messages",
-        "What was said in a support conversation",
-        who=WHO,
+        "List the messages of a support conversation",
+        access=READER_ROLES,
         query=schemas.PageQuery,
         responses=[ApiResponse(HTTPStatus.OK, schemas.SupportMessagePage)],
         errors=[NOT_YOURS, NotFound("no_such_conversation", id=7)],
     )
     async def get(self, conversation_id: str) -> None:
-        """For the waiter who has the user now, or had this conversation last."""
+        """A waiter has access if the user is assigned to it now, or if it had this conversation last."""
         identity = await self.authenticate()
-        asked = parameters(self, schemas.PageQuery)
+        after, limit = self.cursor()
         page, has_more = await self.services.support_history.page(
-            identity, int(conversation_id), asked.after, asked.limit
+            identity, int(conversation_id), after, limit
         )
         items = [
             schemas.SupportMessage(
@@ -59,7 +59,7 @@ class MessagesHandler(ApiHandler):
                 sender=each.sender.role.value,
                 type=f"message_{each.media}",
                 message=each.text,
-                time=self.services.times.text(each.time),
+                time=self.services.times.format(each.time),
             )
             for each in page
         ]

@@ -1,4 +1,4 @@
-"""The transcript of a session or a supervision record as a file: for people (txt, html) and for programs (json)."""
+"""Transcripts of sessions and supervision records as files: for people (txt, html) and programs (json)."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,21 +11,25 @@ from tornado_chat.web.api import schemas, serializers
 from tornado_chat.wire.counselling import transcript_line
 from tornado_chat.wire.times import LocalTimes
 
-Transcript = tuple[str, str, str]
+RenderedTranscript = tuple[str, str, str]
 """Content type, file name extension, text."""
 
 FILE_NAMES: Mapping[Kind, str] = {Kind.SESSION: "session", Kind.RECORD: "supervision"}
-"""What they are called in files."""
+"""The first part of the file name by kind of room."""
 
 
-def as_text(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
+def as_text(
+    room: Room, messages: Sequence[Message], times: LocalTimes, language: Language
+) -> RenderedTranscript:
     lines = [_title(room, times, language), ""]
-    lines += [f"{_clock(message, times)}  {_name(room, message)}: {message.text}" for message in said]
+    lines += [f"{_clock(message, times)}  {_name(room, message)}: {message.text}" for message in messages]
     return "text/plain; charset=utf-8", "txt", "\n".join(lines) + "\n"
 
 
-def as_json(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
-    lines = [transcript_line(message, times) for message in said]
+def as_json(
+    room: Room, messages: Sequence[Message], times: LocalTimes, language: Language
+) -> RenderedTranscript:
+    lines = [transcript_line(message, times) for message in messages]
     document = (
         schemas.SupervisionTranscript(serializers.record(room, times), lines)
         if room.thread.kind is Kind.RECORD
@@ -35,12 +39,14 @@ def as_json(room: Room, said: Sequence[Message], times: LocalTimes, language: La
     return "application/json; charset=utf-8", "json", text + "\n"
 
 
-def as_html(room: Room, said: Sequence[Message], times: LocalTimes, language: Language) -> Transcript:
+def as_html(
+    room: Room, messages: Sequence[Message], times: LocalTimes, language: Language
+) -> RenderedTranscript:
     title = xhtml_escape(_title(room, times, language))
     rows = "\n".join(
         f"<dt>{_clock(message, times)} {xhtml_escape(_name(room, message))}</dt>"
         f"<dd>{xhtml_escape(message.text)}</dd>"
-        for message in said
+        for message in messages
     )
     return (
         "text/html; charset=utf-8",
@@ -63,7 +69,7 @@ dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }}
     )
 
 
-FORMATS: dict[str, Callable[[Room, Sequence[Message], LocalTimes, Language], Transcript]] = {
+FORMATS: dict[str, Callable[[Room, Sequence[Message], LocalTimes, Language], RenderedTranscript]] = {
     "txt": as_text,
     "json": as_json,
     "html": as_html,
@@ -72,11 +78,11 @@ FORMATS: dict[str, Callable[[Room, Sequence[Message], LocalTimes, Language], Tra
 
 def _title(room: Room, times: LocalTimes, language: Language) -> str:
     title = "transcript_of_record" if room.thread.kind is Kind.RECORD else "transcript_of"
-    return system_text(language, title, id=room.thread.id, time=times.text(room.created)[:16])
+    return system_text(language, title, id=room.thread.id, time=times.format(room.created)[:16])
 
 
 def _clock(message: Message, times: LocalTimes) -> str:
-    return times.text(message.time)[:19].replace("T", " ")
+    return times.format(message.time)[:19].replace("T", " ")
 
 
 def _name(room: Room, message: Message) -> str:

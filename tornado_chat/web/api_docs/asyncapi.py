@@ -1,6 +1,7 @@
-"""The sockets as an AsyncAPI 3.0 document, made of the structs that parse and write their frames.
+"""The WebSocket endpoints as an AsyncAPI 3.0 document, made from the catalogues and the frames' structs.
 
-Seen from the server, as AsyncAPI wants it: an operation that receives is what clients send.
+As AsyncAPI requires, operations are described from the server's side: the server receives the frames that
+clients send.
 """
 
 from collections.abc import Sequence
@@ -19,37 +20,42 @@ DIALECTS: dict[str, Sequence[Endpoint]] = {
 }
 
 INTRODUCTION = """
-Two dialects over one server: counselling (`/chat`, `/notify`, `/observe`) and support (`/v1/ws/user/connect`,
-`/v1/ws/waiter/connect`). Every frame is a text frame with one JSON object. A client that asks for no feature gets only
-the published frames and keys; everything else is opt-in.
+One server speaks two dialects: counselling (`/chat`, `/notify`, `/observe`) and support
+(`/v1/ws/user/connect`, `/v1/ws/waiter/connect`). Every frame is a text frame with one JSON object. A client
+that requests no feature gets only the published frames and keys; all other frames and keys are opt-in.
 
-Operations are named from the server's side: what it receives, clients send. A socket that may not be is accepted and
-then closed with a code and a reason, so that a browser can tell why; only a page of an origin that is not allowed
-(`[web] origins`) is refused before, with HTTP 403. What was not confirmed by the pong that follows each batch of frames
-comes again after a reconnect. Sessions are opened by HTTP: [/api/v1/openapi.json](/api/v1/openapi.json) describes that.
+Operations are named from the server's side: the server receives the frames that clients send. If a client
+has no access, the server accepts the socket and closes it with a code and a reason, so that scripts in a
+browser can read them. Only pages of an origin that is not allowed (`[web] origins`) are refused earlier,
+with HTTP 403. The server sends a ping after each batch of frames; frames whose ping the client has not
+answered are delivered again after a reconnect. Sessions are opened by HTTP: see
+[/api/v1/openapi.json](/api/v1/openapi.json).
 
-For people, with `[web] pages`: [/docs/http](/docs/http) and [/docs/sockets](/docs/sockets).
+Pages for people, with `[web] pages`: [/docs/http](/docs/http) and [/docs/sockets](/docs/sockets).
 """
 
 
 def document(auth: config.Auth, version: str) -> dict[str, Any]:
-    """The document for the sockets of both dialects."""
+    """Return the document for the endpoints of both dialects.
+
+    :arg auth: the settings that describe tokens.
+    """
     components: dict[str, Schema] = {}
     channels, operations, messages = {}, {}, {}
     for dialect, endpoints in DIALECTS.items():
         prefix = f"{dialect}."
-        every = [kind for endpoint in endpoints for kind in (*endpoint.from_client, *endpoint.to_client)]
-        components |= schemas.schemas_of_types(schemas.referenced_structs(every), prefix)
+        all_kinds = [kind for endpoint in endpoints for kind in (*endpoint.from_client, *endpoint.to_client)]
+        components |= schemas.schemas_of_types(schemas.referenced_structs(all_kinds), prefix)
         for endpoint in endpoints:
             channels[endpoint.name] = _channel(endpoint, dialect)
-            for action, way, kinds in (
+            for action, direction, kinds in (
                 ("receive", "in", endpoint.from_client),
                 ("send", "out", endpoint.to_client),
             ):
                 for kind in kinds:
-                    messages[f"{endpoint.name}.{way}.{kind.name}"] = _message(kind, prefix)
+                    messages[f"{endpoint.name}.{direction}.{kind.name}"] = _message(kind, prefix)
                 if kinds:
-                    operations[f"{endpoint.name}.{action}"] = _operation(endpoint, action, way, kinds)
+                    operations[f"{endpoint.name}.{action}"] = _operation(endpoint, action, direction, kinds)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -66,7 +72,10 @@ def document(auth: config.Auth, version: str) -> dict[str, Any]:
                 "protocol": "wss",
                 "description": "`ws` without TLS.",
                 "variables": {
-                    "host": {"default": "chat.example.org", "description": "Where this document is from."}
+                    "host": {
+                        "default": "chat.example.org",
+                        "description": "The host that serves this document.",
+                    }
                 },
             }
         },
@@ -88,11 +97,11 @@ def document(auth: config.Auth, version: str) -> dict[str, Any]:
 
 
 def _channel(endpoint: Endpoint, dialect: str) -> dict[str, Any]:
-    ways = (("in", endpoint.from_client), ("out", endpoint.to_client))
+    directions = (("in", endpoint.from_client), ("out", endpoint.to_client))
     binding: dict[str, Any] = {"method": "GET", "bindingVersion": "0.1.0"}
     if endpoint.query is not None:
         query = schemas.schemas_of_types([endpoint.query])[endpoint.query.__name__]
-        del query["properties"]["token"]["default"]  # without one it is closed with 4401
+        del query["properties"]["token"]["default"]  # a socket without a token is closed with 4401
         binding["query"] = {
             "type": "object",
             "properties": query["properties"],
@@ -103,13 +112,15 @@ def _channel(endpoint: Endpoint, dialect: str) -> dict[str, Any]:
         "title": endpoint.summary,
         "description": _endpoint_description(endpoint),
         "messages": {
-            f"{way}.{kind.name}": {"$ref": f"#/components/messages/{endpoint.name}.{way}.{kind.name}"}
-            for way, kinds in ways
+            f"{direction}.{kind.name}": {
+                "$ref": f"#/components/messages/{endpoint.name}.{direction}.{kind.name}"
+            }
+            for direction, kinds in directions
             for kind in kinds
         },
         "bindings": {"ws": binding},
         "tags": [{"name": dialect}],
-        "x-who": endpoint.who,
+        "x-who": endpoint.access,
         "x-about": endpoint.description,
         "x-features": dict(endpoint.features),
         "x-close-codes": {str(code): CLOSE_CODES[code] for code in endpoint.close_codes},
@@ -118,12 +129,12 @@ def _channel(endpoint: Endpoint, dialect: str) -> dict[str, Any]:
 
 
 def _endpoint_description(endpoint: Endpoint) -> str:
-    """Everything about the endpoint in words, for tools that show nothing else."""
-    where = "in the address: `features=ack,seq`" if endpoint.query else "in the payload of `auth`"
+    """Return access, features and close codes of the endpoint as text, for tools that ignore ``x-`` keys."""
+    where = "in the query: `features=ack,seq`" if endpoint.query else "in the payload of `auth`"
     parts = [
         endpoint.description,
-        f"Who gets in: {endpoint.who}",
-        f"Features, asked for {where}:\n"
+        f"Access: {endpoint.access}",
+        f"Features, requested {where}:\n"
         + _bullets({f"`{name}`": text for name, text in endpoint.features.items()}),
         "The server closes with:\n"
         + _bullets({str(code): CLOSE_CODES[code] for code in endpoint.close_codes}),
@@ -138,12 +149,14 @@ def _bullets(texts: dict[str, str]) -> str:
     return "\n".join(f"- {name}: {text}" for name, text in texts.items())
 
 
-def _operation(endpoint: Endpoint, action: str, way: str, kinds: Sequence[FrameKind]) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, action: str, direction: str, kinds: Sequence[FrameKind]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "action": action,
         "channel": {"$ref": f"#/channels/{endpoint.name}"},
-        "summary": "What clients send." if action == "receive" else "What clients get.",
-        "messages": [{"$ref": f"#/channels/{endpoint.name}/messages/{way}.{kind.name}"} for kind in kinds],
+        "summary": "Frames that clients send." if action == "receive" else "Frames that the server sends.",
+        "messages": [
+            {"$ref": f"#/channels/{endpoint.name}/messages/{direction}.{kind.name}"} for kind in kinds
+        ],
     }
     if endpoint.query is not None:
         described["security"] = [{"$ref": "#/components/securitySchemes/token"}]

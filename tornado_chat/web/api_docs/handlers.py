@@ -1,4 +1,4 @@
-"""``/api/v1/openapi.json`` and ``/asyncapi.json``: made when first asked for, and then kept as bytes."""
+"""``/api/v1/openapi.json`` and ``/asyncapi.json``: made on the first request, then cached as bytes."""
 
 from functools import cached_property
 from http import HTTPStatus
@@ -16,9 +16,9 @@ from tornado_chat.web.pages import CACHE_REVALIDATE
 
 
 class ApiDocuments:
-    """The two documents of one server.
+    """The OpenAPI and the AsyncAPI document of one server.
 
-    :arg routes: of the HTTP API; ``ROUTES`` of this module goes with them.
+    :arg routes: the routes of the HTTP API, including ``ROUTES`` of this module.
     """
 
     def __init__(self, routes: Routes, auth: config.Auth) -> None:
@@ -26,10 +26,10 @@ class ApiDocuments:
         self._auth = auth
 
     def reconfigure(self, auth: config.Auth) -> None:
-        """Other tokens are taken from now on: the documents are made anew when they are asked for."""
+        """Describe tokens by other settings: drop the cached documents."""
         self._auth = auth
-        for made in ("http", "sockets", "http_bytes", "sockets_bytes"):
-            self.__dict__.pop(made, None)
+        for name in ("http", "sockets", "http_bytes", "sockets_bytes"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def http(self) -> Schema:
@@ -49,7 +49,7 @@ class ApiDocuments:
 
 
 class DocumentHandler(ApiHandler):
-    """A document for everybody, whatever page asks: it holds nothing of anybody."""
+    """Serves a document to every client and to pages of every origin: it contains no personal data."""
 
     def initialize(self, descriptions: ApiDocuments, **kwargs: Any) -> None:  # type: ignore[override]
         super().initialize(**kwargs)
@@ -69,7 +69,7 @@ class OpenApiHandler(DocumentHandler):
     @operation(
         "get_openapi",
         "This description of the HTTP API (OpenAPI 3.1)",
-        who=None,
+        access=None,
         responses=[ApiResponse(HTTPStatus.OK, {"application/json": None})],
     )
     async def get(self) -> None:
@@ -79,8 +79,8 @@ class OpenApiHandler(DocumentHandler):
 class AsyncApiHandler(DocumentHandler):
     @operation(
         "get_asyncapi",
-        "The description of the sockets (AsyncAPI 3.0)",
-        who=None,
+        "The description of the WebSocket endpoints (AsyncAPI 3.0)",
+        access=None,
         responses=[ApiResponse(HTTPStatus.OK, {"application/json": None})],
     )
     async def get(self) -> None:

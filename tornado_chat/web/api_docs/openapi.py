@@ -1,4 +1,4 @@
-"""The HTTP API as an OpenAPI 3.1 document, made of the routes and of the structs that parse their requests."""
+"""The HTTP API as an OpenAPI 3.1 document, made from the routes' operations and their structs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -19,33 +19,33 @@ from tornado_chat.wire.counselling_frames import AppointmentChanged, NewConversa
 JSON, PROBLEM = "application/json", "application/problem+json"
 
 INTRODUCTION = """
-A host system opens sessions, mints tokens and sends people to their conversations, which are held over WebSockets:
+A host system opens sessions and issues tokens. Its users then hold their conversations over WebSockets:
 [/asyncapi.json](/asyncapi.json) describes these.
 
-Every answer that is an error has a body of `application/problem+json` (RFC 9457): `code` is stable, for programs,
-and `detail` is a sentence for people. Lists are `{"items", "next"}`: what `next` says is the following request's
-`after`. Times are ISO 8601, local to the server's zone, without zone. A page of another origin may call the API if
-the origin is in `[web] origins`.
+Every error response has a body of `application/problem+json` (RFC 9457): `code` is stable, for programs, and
+`detail` is a sentence for people. Lists are `{"items", "next"}`: the value of `next` is the `after` of the
+request for the following page. Times are ISO 8601, local time in the server's zone, without offset. A page of
+another origin may call the API if the origin is in `[web] origins`.
 
-For people, with `[web] pages`: [/docs/http](/docs/http) and [/docs/sockets](/docs/sockets).
+Pages for people, with `[web] pages`: [/docs/http](/docs/http) and [/docs/sockets](/docs/sockets).
 """
 
 TAGS = {
-    "Sessions": "Counselling: a visitor and a consultant.",
-    "Supervisions": "Counselling: a consultant and a supervisor.",
-    "Notifications": "Pop-ups, delivered at `/notify`, and their inbox.",
-    "Support": "Users and waiters.",
-    "Guest": "Anonymous users.",
+    "Sessions": "Counselling sessions: conversations of a visitor and a consultant.",
+    "Supervisions": "Supervision records: conversations of a consultant and a supervisor.",
+    "Notifications": "Pop-ups, delivered at `/notify`, and the inbox.",
+    "Support": "Support conversations of users and waiters.",
+    "Guest": "Tokens for anonymous users.",
     "Service": "For service managers, load balancers and Prometheus.",
-    "Descriptions": "This document, and that of the sockets.",
+    "Descriptions": "This document, and the one of the WebSocket endpoints.",
 }
-"""What the groups are about, in the order in which they are shown; others follow."""
+"""The descriptions of the tags, in the order of the document; tags without a description follow."""
 
 
 def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
-    """The document for all operations of ``routes``.
+    """Return the document for all operations of ``routes``.
 
-    :arg auth: what tokens have to be like.
+    :arg auth: the settings that describe tokens.
     """
     operations = list(find_operations(routes))
     types: list[type[msgspec.Struct]] = [Problem, AppointmentChanged, NewConversation]
@@ -87,18 +87,18 @@ def document(routes: Routes, auth: config.Auth, version: str) -> dict[str, Any]:
 
 
 def token_description(auth: config.Auth) -> str:
-    """What this server wants of a token, in words."""
+    """Return a text that states the claims and the signature that this server requires of a token."""
     parts = [
-        f"A JWT (RFC 7519) that the host has signed with {' or '.join(auth.algorithms)}.",
+        f"A JWT (RFC 7519), signed by the host with {' or '.join(auth.algorithms)}.",
         f"Claims: `{auth.id_claim}` (the person's id, an integer or a string),",
         f"`{auth.role_claim}` (the role: {', '.join(f'`{role.value}`' for role in Role)}),",
-        "`exp`," if auth.require_exp else "if you like `exp`,",
-        f"if you like `{auth.name_claim}` (what others see).",
+        "`exp`," if auth.require_exp else "optionally `exp`,",
+        f"optionally `{auth.name_claim}` (the name that other participants see).",
     ]
     for claim, value in (("iss", auth.issuer), ("aud", auth.audience)):
         if value:
             parts.append(f"`{claim}` must be `{value}`.")
-    parts.append("`service` is the host's own back end.")
+    parts.append("The role `service` is the host's back end.")
     return " ".join(parts)
 
 
@@ -108,8 +108,10 @@ def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[s
         "operationId": operation.id,
         "tags": [_group(each.path)],
         "summary": operation.summary,
-        "description": f"{schemas.docstring_text(operation.description)}\n\nWho may call it: {operation.who_text}".strip(),
-        "x-who": operation.who_text,
+        "description": (
+            f"{schemas.docstring_text(operation.description)}\n\nAccess: {operation.access_text}".strip()
+        ),
+        "x-who": operation.access_text,
         **({"x-roles": [role.value for role in operation.roles]} if operation.roles else {}),
         "security": _security(operation),
     }
@@ -128,7 +130,7 @@ def _operation(each: RouteOperation, components: Mapping[str, Schema]) -> dict[s
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    if operation.who is None:
+    if operation.access is None:
         return []
     return [{}, {"bearer": []}] if operation.token_optional else [{"bearer": []}]
 
@@ -145,7 +147,7 @@ def _answer(answer: ApiResponse, components: Mapping[str, Schema]) -> dict[str, 
 
 
 def _errors(operation: Operation) -> dict[str, Any]:
-    """The problems, by status."""
+    """Return the error responses of an operation, by status."""
     by_status: dict[int, list[ChatError]] = {}
     for error in operation.all_errors():
         by_status.setdefault(error.http_status, []).append(error)
@@ -171,14 +173,14 @@ def _problems(status: int, errors: Sequence[ChatError]) -> dict[str, Any]:
     if status == HTTPStatus.UNAUTHORIZED:
         described["headers"] = {"WWW-Authenticate": _header("`Bearer`")}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        described["headers"] = {"Retry-After": _header("Seconds.")}
+        described["headers"] = {"Retry-After": _header("The time to wait, in seconds.")}
     return described
 
 
 def error_meaning(error: ChatError) -> str:
-    """The text of an error without the details of one case."""
+    """Return the English text of an error, without the details of one case."""
     if isinstance(error, Refused):
-        return "A filter does not let it pass."
+        return "A filter refuses the text."
     return ERROR_TEXTS[error.code][1].replace(": {reason}", "")
 
 
@@ -209,7 +211,7 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 
 
 def _group(path: str) -> str:
-    """``/api/v1/sessions/4`` belongs to Sessions."""
+    """Return the tag of a path, for example Sessions for ``/api/v1/sessions/4``."""
     if path.endswith(".json"):
         return "Descriptions"
     _, api, rest = path.partition("/api/v1/")
@@ -217,5 +219,5 @@ def _group(path: str) -> str:
 
 
 def _in_order(groups: Iterable[str]) -> list[str]:
-    there = dict.fromkeys(groups)
-    return [name for name in TAGS if name in there] + [name for name in there if name not in TAGS]
+    used = dict.fromkeys(groups)
+    return [name for name in TAGS if name in used] + [name for name in used if name not in TAGS]

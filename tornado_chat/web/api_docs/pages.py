@@ -1,4 +1,4 @@
-"""``/docs/http`` and ``/docs/sockets``: the two documents, to be read by people."""
+"""``/docs/http`` and ``/docs/sockets``: the OpenAPI and the AsyncAPI document as HTML pages."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ FOLDER = "docs/"
 
 
 class DocsPages:
-    """The pages of one server. Each is made once per language, when first asked for."""
+    """The documentation pages of one server. Each is rendered once per language, on the first request."""
 
     def __init__(self, site: Site, descriptions: ApiDocuments) -> None:
         self.site = site
         self._api_documents = descriptions
-        self._made: dict[tuple[str, str], bytes] = {}
+        self._rendered: dict[tuple[str, str], bytes] = {}
         templates = {
             name.removeprefix(FOLDER): content.decode()
             for name, content in site.assets.files.items()
@@ -27,14 +27,18 @@ class DocsPages:
         self._loader = DictLoader(templates, whitespace="single")
 
     def reconfigure(self) -> None:
-        """The documents have changed."""
-        self._made.clear()
+        """Drop the rendered pages after the documents have changed."""
+        self._rendered.clear()
 
     def page(self, name: str, language: str) -> bytes:
-        """:arg name: ``http`` or ``sockets``."""
-        if (name, language) not in self._made:
+        """Return a page as HTML.
+
+        :arg name: ``http`` or ``sockets``.
+        :arg language: ``zh-CN`` or ``en``.
+        """
+        if (name, language) not in self._rendered:
             document = self._api_documents.http if name == "http" else self._api_documents.sockets
-            self._made[name, language] = self._loader.load(f"{name}.html").generate(
+            self._rendered[name, language] = self._loader.load(f"{name}.html").generate(
                 page=name,
                 document=document,
                 schemas=document["components"]["schemas"],
@@ -43,11 +47,11 @@ class DocsPages:
                 static=self.site.assets.address,
                 words=words(language),
             )
-        return self._made[name, language]
+        return self._rendered[name, language]
 
 
 class DocsHandler(PageBase):
-    """One of the pages, in the words of the reader's language."""
+    """Serves one of the pages, in the language that the browser accepts."""
 
     def initialize(self, docs: DocsPages, page: str = "http") -> None:  # type: ignore[override]
         super().initialize(docs.site)
@@ -63,7 +67,7 @@ class DocsHandler(PageBase):
 
 
 class DocsIndexHandler(DocsHandler):
-    """``/docs``"""
+    """Redirects ``/docs`` to the first page."""
 
     def get(self, *path: str) -> None:
         self.redirect("/docs/http")

@@ -1,4 +1,4 @@
-"""The documents prepared for readers: schemas as rows, examples as text, commands to copy."""
+"""Functions of the page templates: schemas as table rows, examples as text, commands to copy."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from tornado_chat.web.api_docs.schemas import REF, Schema, example_value
 
 Schemas = Mapping[str, Schema]
 
-ONE_LINE = 72  # characters that an example may have to stand in one line
+MAX_ONE_LINE_CHARS = 72  # longer examples are printed on several lines
 
 
 class Row(NamedTuple):
-    """A field: ``items[].seq``, what it may be, and what it means."""
+    """One field of a schema as a row of a table; ``name`` is a path such as ``items[].seq``."""
 
     name: str
     type: str
@@ -26,37 +26,37 @@ class Row(NamedTuple):
 
 
 def rows(schema: Schema, components: Schemas, prefix: str = "") -> Iterator[Row]:
-    """The fields of an object, those of objects in it after it."""
+    """Yield the fields of an object; the fields of a nested object follow its own row."""
     schema = resolve(schema, components)
     required = schema.get("required", ())
     for name, inner in schema.get("properties", {}).items():
         yield row(prefix + name, inner, name in required, components)
-        whole = resolve(inner, components)
-        if whole.get("type") == "array":
-            yield from rows(whole["items"], components, f"{prefix}{name}[].")
+        resolved = resolve(inner, components)
+        if resolved.get("type") == "array":
+            yield from rows(resolved["items"], components, f"{prefix}{name}[].")
         else:
-            yield from rows(whole, components, f"{prefix}{name}.")
+            yield from rows(resolved, components, f"{prefix}{name}.")
 
 
 def row(name: str, schema: Schema, required: bool, components: Schemas) -> Row:
-    whole = resolve(schema, components)
-    text = schema.get("description") or whole.get("description", "")
+    resolved = resolve(schema, components)
+    text = schema.get("description") or resolved.get("description", "")
     default = "" if schema.get("default") in (None, "", []) else _json(schema["default"])
     return Row(name, type_words(schema, components), required, text, default)
 
 
 def resolve(schema: Schema, components: Schemas) -> Schema:
-    """What ``schema`` refers to, if it refers to something."""
+    """Return the component that ``schema`` refers to, or ``schema`` itself if it is not a reference."""
     return components[schema["$ref"].removeprefix(REF)] if "$ref" in schema else schema
 
 
 def name(schema: Schema) -> str:
-    """Of a component: ``Session``."""
+    """Return the name of the component that ``schema`` refers to, such as ``Session``."""
     return str(schema["$ref"].removeprefix(REF))
 
 
 def type_words(schema: Schema, components: Schemas) -> str:
-    """``integer (1 or more) or null``, ``array of objects``, ``"ready" or "active"``."""
+    """Return the type in words, such as ``integer (1 or more) or null`` or ``"ready" or "active"``."""
     schema = resolve(schema, components)
     if "const" in schema:
         return _json(schema["const"])
@@ -71,18 +71,18 @@ def type_words(schema: Schema, components: Schemas) -> str:
 
 
 def shown(value: Any) -> str:
-    """JSON for people: in one line if it is short."""
+    """Return ``value`` as JSON for people: on one line if it is short, else indented."""
     line = _json(value)
-    return line if len(line) <= ONE_LINE else json.dumps(value, ensure_ascii=False, indent=2)
+    return line if len(line) <= MAX_ONE_LINE_CHARS else json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def curl(verb: str, path: str, described: Schema, components: Schemas) -> str:
-    """A command that calls an operation, with ``$CHAT`` and ``$TOKEN`` to be set."""
+    """Return a curl command that calls an operation; it uses the shell variables ``CHAT`` and ``TOKEN``."""
     parts = ["curl"] if verb == "get" else [f"curl -X {verb.upper()}"]
-    needed = [
+    required = [
         each for each in described.get("parameters", ()) if each["in"] == "query" and each.get("required")
     ]
-    query = urlencode({each["name"]: example_value(each["schema"], components) for each in needed})
+    query = urlencode({each["name"]: example_value(each["schema"], components) for each in required})
     parts[0] += f' "$CHAT{re.sub(r"{[^}]*}", "1", path)}{"?" if query else ""}{query}"'
     if described["security"] and {} not in described["security"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
@@ -94,23 +94,23 @@ def curl(verb: str, path: str, described: Schema, components: Schemas) -> str:
 
 
 def connect(address: str, query: Schema | None) -> str:
-    """JavaScript that opens a socket, as HTML: the page puts its own origin where ``data-ws-origin`` is."""
+    """Return JavaScript that opens a socket, as HTML; the page's script fills in ``data-ws-origin``."""
     origin = "<span data-ws-origin>wss://chat.example.org</span>"
     if query is None:
         return f'const socket = new WebSocket("{origin}{address}");'
-    needed = [name for name in query["required"] if name != "token"]
-    parameters = "".join(f"&amp;{name}=${{{name}}}" for name in needed)
+    required = [name for name in query["required"] if name != "token"]
+    parameters = "".join(f"&amp;{name}=${{{name}}}" for name in required)
     return f"const socket = new WebSocket(`{origin}{address}?token=${{token}}{parameters}`);"
 
 
 def inline(text: str) -> str:
-    """A line of a description as HTML: `code`, and [links](/somewhere) within the site."""
+    """Return a description as HTML; it may have `code`, and [links](/path) within the site."""
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
     return re.sub(r"\[([^\]]+)\]\((/[^)\s\"]*)\)", r'<a href="\2">\1</a>', html)
 
 
 def breakable(name: str) -> str:
-    """A name as HTML that breaks between its words."""
+    """Return a name as HTML that may break between its words."""
     return re.sub(r"([_.\]])", r"\1<wbr>", escape(name))
 
 
@@ -123,12 +123,14 @@ def _json(value: Any) -> str:
 
 
 def _limit(schema: Schema) -> str:
-    least, most = schema.get("minimum"), schema.get("maximum")
-    shortest, longest = schema.get("minLength"), schema.get("maxLength")
-    if most is not None and most < 2**31:
-        return f"{least} to {most}" if least is not None else f"at most {most}"
-    if least is not None:
-        return f"{least} or more"
-    if longest is not None:
-        return f"{shortest} to {longest} characters" if shortest else f"at most {longest} characters"
+    minimum, maximum = schema.get("minimum"), schema.get("maximum")
+    min_length, max_length = schema.get("minLength"), schema.get("maxLength")
+    if maximum is not None and maximum < 2**31:
+        return f"{minimum} to {maximum}" if minimum is not None else f"at most {maximum}"
+    if minimum is not None:
+        return f"{minimum} or more"
+    if max_length is not None:
+        return (
+            f"{min_length} to {max_length} characters" if min_length else f"at most {max_length} characters"
+        )
     return ""

@@ -1,4 +1,4 @@
-"""JSON schemas of the structs that parse and write what goes over HTTP and sockets."""
+"""JSON schemas and examples from the structs of HTTP bodies, query parameters and frames."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -14,9 +14,9 @@ REF = "#/components/schemas/"
 
 
 def schemas_of_types(types: Iterable[Any], prefix: str = "") -> dict[str, Schema]:
-    """The schemas of ``types`` and of everything in them, by name; they refer to each other as components.
+    """Return the schemas of ``types`` and of all nested types by name; references are to components.
 
-    :arg prefix: goes before the names, where several sets share a document.
+    :arg prefix: put before each name, for documents with several sets of types.
     """
     _, components = msgspec.json.schema_components(types, ref_template=f"{REF}{prefix}{{name}}")
     return {f"{prefix}{name}": _plain(schema) for name, schema in components.items()}
@@ -27,17 +27,19 @@ def reference(type: type[msgspec.Struct], prefix: str = "") -> Schema:
 
 
 def schema_of_frame_kind(kind: FrameKind, prefix: str = "") -> Schema:
-    """The schema of one kind of frame: that of its struct, narrowed to what this kind has."""
-    whole = schemas_of_types([kind.struct], prefix)[f"{prefix}{kind.struct.__name__}"]
+    """Return the schema of one kind of frame: the schema of its struct, narrowed to the keys of the kind."""
+    struct_schema = schemas_of_types([kind.struct], prefix)[f"{prefix}{kind.struct.__name__}"]
     properties = {
-        key: schema for key, schema in whole["properties"].items() if not kind.keys or key in kind.keys
+        key: schema
+        for key, schema in struct_schema["properties"].items()
+        if not kind.keys or key in kind.keys
     }
     for key, type in kind.types.items():
         properties[key] = {"type": "null"} if type is None else reference(type, prefix)
     for key, value in kind.constant_keys.items():
         properties[key] = {**properties[key], "const": value}
         properties[key].pop("examples", None)
-    required = {*whole.get("required", ()), *kind.required, *kind.constant_keys}
+    required = {*struct_schema.get("required", ()), *kind.required, *kind.constant_keys}
     return {
         "type": "object",
         "properties": properties,
@@ -46,7 +48,7 @@ def schema_of_frame_kind(kind: FrameKind, prefix: str = "") -> Schema:
 
 
 def referenced_structs(kinds: Iterable[FrameKind]) -> list[type[msgspec.Struct]]:
-    """The structs that schemas of ``kinds`` refer to, each once."""
+    """Return the structs that the schemas of ``kinds`` refer to, each once."""
     found: list[type[msgspec.Struct]] = []
     for kind in kinds:
         found += [payload for payload in kind.types.values() if payload is not None]
@@ -56,9 +58,9 @@ def referenced_structs(kinds: Iterable[FrameKind]) -> list[type[msgspec.Struct]]
 
 
 def example_value(schema: Schema, components: Mapping[str, Schema], *, optional: bool = True) -> Any:
-    """A value as ``schema`` wants it, made of the examples that it gives.
+    """Return a value that matches ``schema``, made from the examples in the schema.
 
-    :arg optional: with what need not be there, if it has an example.
+    :arg optional: whether to include optional keys that have an example.
     """
     if "examples" in schema:
         return schema["examples"][0]
@@ -90,9 +92,13 @@ def example_value(schema: Schema, components: Mapping[str, Schema], *, optional:
 
 
 def docstring_text(text: str) -> str:
-    """A docstring as a description: its lines joined to paragraphs, code in single backticks, no ``:raises …:``."""
-    words, _, _ = f"\n{inspect.cleandoc(text)}".partition("\n:")
-    paragraphs = words.strip().replace("``", "`").split("\n\n")
+    """Convert a docstring to a description.
+
+    The lines of each paragraph are joined, code gets single backticks, and fields such as ``:raises …:`` are
+    left out.
+    """
+    prose, _, _ = f"\n{inspect.cleandoc(text)}".partition("\n:")
+    paragraphs = prose.strip().replace("``", "`").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
@@ -108,23 +114,23 @@ def _structs_in(hint: Any) -> list[type[msgspec.Struct]]:
 
 
 def _plain(schema: Any) -> Any:
-    """``schema`` with its descriptions as prose, and without the titles that only repeat names.
+    """Return ``schema`` with plain descriptions, and without the titles, which only repeat names.
 
-    What is said of ``X`` in ``X | None`` is said of the whole.
+    In ``X | None``, the description and examples of ``X`` move to the union.
     """
     if isinstance(schema, list):
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {
+    result = {
         key: docstring_text(value) if key == "description" and isinstance(value, str) else _plain(value)
         for key, value in schema.items()
         if not (key == "title" and isinstance(value, str))
     }
-    several = made.get("anyOf")
-    if isinstance(several, list) and len(several) == 2 and several[1] == {"type": "null"}:
+    members = result.get("anyOf")
+    if isinstance(members, list) and len(members) == 2 and members[1] == {"type": "null"}:
         for key in ("description", "examples"):
-            if key in several[0]:
-                text = several[0].pop(key)
-                made.setdefault(key, text)
-    return made
+            if key in members[0]:
+                value = members[0].pop(key)
+                result.setdefault(key, value)
+    return result

@@ -1,4 +1,4 @@
-"""The pages' own words, in zh_CN and en. What the documents say is in English."""
+"""The labels of the documentation pages, in zh_CN and en. The texts of the documents are in English."""
 
 from collections.abc import Mapping
 
@@ -15,8 +15,8 @@ TRANSLATIONS: Mapping[str, tuple[str, str]] = {
     "before_you_start": ("开始之前", "Before you start"),
     "tokens": ("令牌", "Tokens"),
     "for_the_commands": ("以下命令使用这两个变量", "The commands below use these two variables"),
-    "who": ("谁可以调用", "Who may call it"),
-    "who_connects": ("谁可以连接", "Who gets in"),
+    "who": ("谁可以调用", "Access"),
+    "who_connects": ("谁可以连接", "Access"),
     "parameters": ("参数", "Parameters"),
     "body": ("请求体", "Request body"),
     "request": ("请求", "Request"),
@@ -36,16 +36,17 @@ TRANSLATIONS: Mapping[str, tuple[str, str]] = {
     "feature": ("需启用", "opt-in"),
     "in_address": (
         "在地址中启用，例如 features=ack,seq。未启用的客户端只会收到已公布的帧。",
-        "Asked for in the address, as in features=ack,seq. Who asks for none gets the published frames only.",
+        "Requested in the query, for example features=ack,seq. A client that requests no feature gets only "
+        "the published frames.",
     ),
     "in_auth": (
         '在 auth 的 payload 中启用，例如 "features": ["ack", "seq"]。未启用的客户端只会收到已公布的帧。',
-        'Asked for in the payload of auth, as in "features": ["ack", "seq"]. Who asks for none gets the published '
-        "frames only.",
+        'Requested in the payload of auth, for example "features": ["ack", "seq"]. A client that requests no '
+        "feature gets only the published frames.",
     ),
     "close_codes": ("关闭码", "Close codes"),
-    "server_closes": ("服务器关闭连接的原因", "Why the server closes the socket"),
-    "client_closes": ("客户端关闭连接的含义", "What it means when the client closes it"),
+    "server_closes": ("服务器关闭连接的原因", "Closed by the server"),
+    "client_closes": ("客户端关闭连接的含义", "Closed by the client"),
     "counselling": ("咨询", "Counselling"),
     "support": ("客服", "Support"),
     "connect": ("连接", "Connect"),
@@ -57,21 +58,21 @@ TRANSLATIONS: Mapping[str, tuple[str, str]] = {
 
 
 def words(language: str) -> dict[str, str]:
-    """All of them in one language, ``zh-CN`` or ``en``."""
+    """Return all labels by key in one language, ``zh-CN`` or ``en``."""
     column = 0 if language == "zh-CN" else 1
     return {key: texts[column] for key, texts in TRANSLATIONS.items()}
 
 
 def choose_language(accepted: str) -> str:
-    """The language of a reader: the first of an ``Accept-Language`` that there is, English for others."""
-    wishes = []
-    for position, wish in enumerate(accepted.split(",")):
-        name, _, quality = wish.strip().partition(";q=")
+    """Return ``zh-CN`` or ``en``: the preferred of these in an ``Accept-Language`` header, else ``en``."""
+    ranges = []
+    for position, language_range in enumerate(accepted.split(",")):
+        name, _, quality = language_range.strip().partition(";q=")
         try:
-            wishes.append((-float(quality or 1), position, name.lower()))
+            ranges.append((-float(quality or 1), position, name.lower()))
         except ValueError:
             continue
-    for _, _, name in sorted(wishes):
+    for _, _, name in sorted(ranges):
         if name.partition("-")[0] in ("zh", "en"):
             return "zh-CN" if name.startswith("zh") else "en"
     return "en"

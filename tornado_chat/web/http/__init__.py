@@ -1,1 +1,1 @@
-"""What every HTTP request passes: proxy headers, origins, client networks, query parameters."""
+"""The HTTP layer below the handlers: proxy headers, origins, client networks, query parameters."""

@@ -1,9 +1,12 @@
-"""Taking connections from sockets that several processes take from: who has the fewest goes first.
+"""Accepting connections from listening sockets that several processes share, balanced by connection count.
 
-The kernel wakes all of them for each connection, and whoever is quicker has it. Connections here last for hours, so the quick
-would keep what they have got, and those who began first would have most of what a restart of the others has
-sent away. So who has more than another one steps back for a moment, and for another one as long as that one
-takes some; if it does not, it may be stuck, and nobody waits for it.
+The kernel wakes all processes for each connection, and the first process to call ``accept`` gets it.
+Connections of this server last for hours, so an uneven distribution would stay: a process that started
+early would keep most of the connections that reconnect after a restart of other processes.
+
+Strategy: a process that has more connections than the process with the fewest waits for a moment
+(``BACKOFF_SECONDS``) before it accepts. It goes on waiting as long as that process accepts connections; if
+that process does not, it may be stuck, and this process accepts the connection itself.
 """
 
 import asyncio
@@ -13,13 +16,17 @@ from typing import Any
 
 from tornado_chat.aio.shared_load import SharedLoads
 
-BACKOFF_SECONDS = 0.01  # seconds
+BACKOFF_SECONDS = 0.01
 TOLERANCE_DIVISOR = 32
-"""A difference of one in so many is none."""
+"""A process may have 1/32 more connections than the process with the fewest before it waits."""
 
 
 class AcceptBalancer:
-    """:arg count: how many connections this process has."""
+    """Accepts the connections of one process.
+
+    :arg loads: the connection counts of all processes, in shared memory.
+    :arg count: returns the number of connections of this process.
+    """
 
     def __init__(self, loads: SharedLoads, loop: asyncio.AbstractEventLoop, count: Callable[[], int]) -> None:
         self._loads = loads
@@ -27,50 +34,52 @@ class AcceptBalancer:
         self._count = count
 
     def accept(
-        self, listening: socket.socket, take: Callable[[socket.socket, Any], None]
+        self, listening: socket.socket, on_connection: Callable[[socket.socket, Any], None]
     ) -> Callable[[], None]:
-        """As ``tornado.netutil.add_accept_handler``: gives what ends it."""
-        waiting: asyncio.TimerHandle | None = None
+        """Start accepting, as ``tornado.netutil.add_accept_handler`` does; return a function that stops it.
 
-        def ready() -> None:
+        :arg on_connection: called with each accepted socket and the peer's address.
+        """
+        timer: asyncio.TimerHandle | None = None
+
+        def on_readable() -> None:
             if self._should_back_off():
                 self._loop.remove_reader(listening)
-                step_back()
+                back_off()
             else:
                 accept_one()
 
-        def step_back() -> None:
-            nonlocal waiting
-            waiting = self._loop.call_later(BACKOFF_SECONDS, again, self._loads.minimum())
+        def back_off() -> None:
+            nonlocal timer
+            timer = self._loop.call_later(BACKOFF_SECONDS, retry, self._loads.minimum())
 
-        def again(least: int) -> None:
-            if self._should_back_off() and self._loads.minimum() != least:  # it is at work
-                step_back()
+        def retry(previous_minimum: int) -> None:
+            # A changed minimum shows that the process with the fewest connections is accepting.
+            if self._should_back_off() and self._loads.minimum() != previous_minimum:
+                back_off()
                 return
             accept_one()
-            self._loop.add_reader(listening, ready)
+            self._loop.add_reader(listening, on_readable)
 
         def accept_one() -> None:
             try:
                 connection, address = listening.accept()
-            except (
-                BlockingIOError,
-                ConnectionAbortedError,
-            ):  # another one was quicker, or the client has gone
+            # Another process has accepted the connection, or the client has closed it.
+            except (BlockingIOError, ConnectionAbortedError):
                 return
-            take(connection, address)
+            on_connection(connection, address)
 
-        def end() -> None:
+        def stop() -> None:
             self._loads.stop_accepting()
             self._loop.remove_reader(listening)
-            if waiting is not None:
-                waiting.cancel()
+            if timer is not None:
+                timer.cancel()
 
         self._loads.set_connections(self._count())
-        self._loop.add_reader(listening, ready)
-        return end
+        self._loop.add_reader(listening, on_readable)
+        return stop
 
     def _should_back_off(self) -> bool:
-        own = self._count()
-        self._loads.set_connections(own)
-        return own > self._loads.minimum() + own // TOLERANCE_DIVISOR
+        count = self._count()
+        self._loads.set_connections(count)
+        return count > self._loads.minimum() + count // TOLERANCE_DIVISOR

@@ -1,14 +1,17 @@
-"""Which pages may talk to the server (RFC 6454)."""
+"""The origins (RFC 6454) whose pages may call the server."""
 
 
 class AllowedOrigins:
-    """The origins of ``[web] origins``. A page of the server's own origin never gets asked."""
+    """The origins of ``[web] origins``.
+
+    The server's own origin need not be listed: Tornado calls ``check_origin`` only for other origins.
+    """
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
         self.reconfigure(allowed)
 
     def reconfigure(self, allowed: tuple[str, ...]) -> None:
-        """Go by another list from now on; sockets that are open stay so."""
+        """Apply another list to new requests; open sockets are not changed."""
         self._any = "*" in allowed
         self._allowed = frozenset(origin.lower().rstrip("/") for origin in allowed)
 
@@ -21,5 +24,5 @@ class AllowedOrigins:
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """Those that may have pages in their frames and hand them tokens; nobody if anybody may connect."""
+        """The origins that may embed the server's pages and pass tokens to them; empty if all are allowed."""
         return () if self._any else tuple(sorted(self._allowed))

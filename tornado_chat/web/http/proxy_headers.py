@@ -1,10 +1,10 @@
-"""Who a client is, behind a proxy: ``X-Forwarded-For`` and ``-Proto``, believed of trusted proxies only.
+"""The client's address and protocol behind a proxy: ``X-Forwarded-For`` and ``X-Forwarded-Proto``.
 
-Anybody can send these headers. A trusted proxy appends the address that it sees to those it was sent,
-so the list is read from its end: the last address that is not a trusted proxy's is the client's, and
-whatever stands before it is what the client says of itself.
+Only the headers of trusted proxies are used, since every client can send them. A trusted proxy appends the
+address of its peer to the list that it received, so the list is read from its end: the last address that is
+not a trusted proxy's is the client's. The addresses before it were sent by the client and may be forged.
 
-Tornado's own ``xheaders`` believes everybody, and ``X-Real-IP`` too.
+Tornado's own ``xheaders`` trusts every peer, and ``X-Real-IP``, too.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from tornado_chat.web.http.accept_balancing import AcceptBalancer
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNIX_SOCKET_ADDRESS = ipaddress.ip_address("127.0.0.1")
-"""What stands for the other end of a unix socket. Who may open its file is trusted."""
+"""The address of the peer of a Unix socket. Processes that may open the socket's file are trusted."""
 
-UNKNOWN_ADDRESS = ipaddress.ip_address("0.0.0.0")  # noqa: S104 - it is in no network that anybody lists
-"""What stands for an address that cannot be read."""
+UNKNOWN_ADDRESS = ipaddress.ip_address("0.0.0.0")  # noqa: S104 - in no network that a configuration lists
+"""The address of a client whose address cannot be parsed."""
 
 
 class Networks:
-    """A list of networks, as of ``[web] ops_networks``; ``in`` tells whether an address is in one of them."""
+    """A list of networks, such as ``[web] ops_networks``; ``address in networks`` tests an address."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         self.reconfigure(networks)
@@ -48,9 +48,9 @@ class Networks:
 
 
 class ProxyAwareServer(HTTPServer):
-    """Tornado's server, whose requests have the client's ``remote_ip`` and ``protocol``.
+    """Tornado's HTTP server with the client's ``remote_ip`` and ``protocol`` behind trusted proxies.
 
-    :arg trusted: the networks of proxies, as ``[server] trusted_proxies``.
+    :arg trusted: the networks of the proxies, ``[server] trusted_proxies``.
     """
 
     def initialize(self, *arguments: Any, trusted: Networks, **options: Any) -> None:  # type: ignore[override]
@@ -60,9 +60,9 @@ class ProxyAwareServer(HTTPServer):
         self._open: set[object] = set()
         self._awaiting_request: set[object] = set()
 
-    def balance_accepts(self, sharing: AcceptBalancer) -> None:
-        """From sockets that are added later, other processes take connections too."""
-        self._accept_balancer = sharing
+    def balance_accepts(self, balancer: AcceptBalancer) -> None:
+        """Use ``balancer`` for sockets that are added later and that other processes share."""
+        self._accept_balancer = balancer
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         if self._accept_balancer is None:
@@ -74,23 +74,23 @@ class ProxyAwareServer(HTTPServer):
 
     @property
     def http_connection_count(self) -> int:
-        """How many connections there are, beside those that have become WebSockets."""
+        """The number of open connections, without those that have become WebSockets."""
         return len(self._connections)
 
     async def wait_for_requests(self, timeout_seconds: float) -> None:
-        """Returns when every connection that was accepted has sent a request, or after ``timeout_seconds`` seconds."""
+        """Wait until every accepted connection has sent a request, at most ``timeout_seconds``."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + timeout_seconds
-        while self._awaiting_request and loop.time() < until:  # noqa: ASYNC110 - it is a set
+        deadline = loop.time() + timeout_seconds
+        while self._awaiting_request and loop.time() < deadline:  # noqa: ASYNC110 - a set, not an event
             await asyncio.sleep(0.01)
 
     def reconfigure(self, trusted: Sequence[str], max_body_size: int) -> None:
-        """Believe other proxies and take other bodies from now on."""
+        """Apply another list of trusted proxies and another limit of bodies, in bytes."""
         self._trusted.reconfigure(trusted)
         self.conn_params.max_body_size = max_body_size
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        # Called before anything is read, for the first request and again for each one that may follow.
+        # Tornado calls this before reading, for the first request and for each possible later request.
         if server_conn not in self._open:
             self._open.add(server_conn)
             self._awaiting_request.add(server_conn)
@@ -106,9 +106,9 @@ class ProxyAwareServer(HTTPServer):
 
 
 class _ForwardedRequest(HTTPMessageDelegate):
-    """Hands one request on, having put into its context what the headers say.
+    """Passes one request on, after setting the client's address and protocol in its context.
 
-    :arg on_request: called when there is a request.
+    :arg on_request: called when the headers of the request have arrived.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class _ForwardedRequest(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         self._on_request()
         context = self._context
-        # Anew for each request: one connection of a proxy carries those of many clients.
+        # Set for each request: one connection of a proxy carries the requests of many clients.
         peer = _peer(context.address)
         context.remote_ip, context.protocol = str(peer), context._orig_protocol
         if peer in self._trusted or not isinstance(context.address, tuple):
@@ -149,9 +149,9 @@ class _ForwardedRequest(HTTPMessageDelegate):
 
 
 def client_address(peer: Address, forwarded: Sequence[str], trusted: Networks) -> Address:
-    """The client whose request the trusted ``peer`` hands on.
+    """Return the address of the client whose request the trusted ``peer`` forwards.
 
-    :arg forwarded: the values of ``X-Forwarded-For``, in their order.
+    :arg forwarded: the values of ``X-Forwarded-For``, in order.
     """
     address = peer
     for text in reversed(",".join(forwarded).split(",") if forwarded else []):
@@ -165,9 +165,9 @@ def _peer(address: object) -> Address:
     return _parse(address[0]) if isinstance(address, tuple) else UNIX_SOCKET_ADDRESS
 
 
-@lru_cache(1024)  # behind a proxy it is always the same few
+@lru_cache(1024)  # behind a proxy the same few addresses repeat
 def _parse(text: str) -> Address:
-    """An address, with or without a port, as proxies write it."""
+    """Parse an address, with or without a port, as proxies write it; else return ``UNKNOWN_ADDRESS``."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,4 +1,4 @@
-"""The parameters of an address, for handlers of every kind."""
+"""Parsing of query parameters, for HTTP and WebSocket handlers."""
 
 from typing import TypeVar
 
@@ -11,15 +11,15 @@ from tornado_chat.wire.parsing import parse_query
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def parameters(handler: RequestHandler, type: type[S]) -> S:
-    """The query of the request, by the struct that describes it.
+def query_parameters(handler: RequestHandler, type: type[S]) -> S:
+    """Parse the query of the request into the struct ``type``.
 
-    :raises Malformed: a parameter is missing, is something else than it should be, or is not UTF-8.
+    :raises Malformed: a parameter is missing, has a wrong value, or is not UTF-8.
     """
-    given = {}
+    texts = {}
     for name in type.__struct_encode_fields__:
         try:
-            given[name] = handler.get_query_argument(name, "")
+            texts[name] = handler.get_query_argument(name, "")
         except HTTPError:
             raise Malformed("bad_parameter", name=name, reason="UTF-8 is expected") from None
-    return parse_query(type, given)
+    return parse_query(type, texts)

@@ -1,15 +1,15 @@
-"""The base of every WebSocket: admission, limits, parsing, answers, pongs.
+"""The base class of all WebSocket handlers: admission, limits, errors, acknowledgements, pongs, log lines.
 
-A subclass says what to do when the socket opens, with a frame, and when it is gone; this class
-sees to it that whatever goes wrong reaches the client as the contract has it: a close code with
-a reason while the socket opens, an error frame of the dialect later.
+A subclass defines the actions for a new socket, a frame and a closed socket. This class reports every error
+to the client as the protocol requires: by a close code with a reason while the socket opens, by an error
+frame of the dialect later.
 
-Strategy: a message is handed to the writer without waiting for its commit, so that many frames
-of one sender share a batch; Tornado reads on as soon as ``on_message`` returns, and the order of
-submission is the order of storage. Only when too many are under way does reading pause.
+Strategy: a message is passed to the writer without waiting for its commit, so that many frames of one sender
+share a batch. The transport reads on as soon as ``on_message`` returns, and messages are stored in the order
+of submission. Reading pauses only while ``MAX_PENDING_MESSAGES`` wait for their commit.
 
-The life of a socket is in the log under its ``conn``: opened, authenticated, left, or refused. What it
-says is not, at any level.
+The log contains the events of a socket under its ``conn``: opened, authenticated, left, refused. It never
+contains texts of messages, at any level.
 """
 
 import asyncio
@@ -40,26 +40,27 @@ from tornado_chat.web.transport.handler import FastWebSocketHandler
 log = logging.getLogger(__name__)
 
 MAX_PENDING_MESSAGES = 64  # messages of one socket that wait for their commit
-FAULT_WINDOW_SECONDS = 60.0  # seconds
-MAX_CLOSE_REASON_BYTES = 123  # bytes, RFC 6455 section 5.5
+FAULT_WINDOW_SECONDS = 60.0  # in which malformed frames are counted
+MAX_CLOSE_REASON_BYTES = 123  # RFC 6455 section 5.5
 
 REQUEST_ATTRIBUTES = (
     *("request", "path_args", "path_kwargs", "open_args", "open_kwargs", "ui"),
     *("_headers", "_write_buffer", "_transforms"),
 )
-"""What Tornado keeps in a handler for the answer to a request."""
+"""Attributes that Tornado keeps in a handler for the answer to an HTTP request."""
 
 COUNTED_CLOSE_CODES = frozenset(
     {*range(1000, 1004), *range(1005, 1015), 4000, 4001, 4400, 4401, 4403, 4404, 4408, 4409, 4429}
 )
-"""Close codes that are counted by themselves; a client may send any other, too."""
+"""Close codes with a metric of their own; clients may send other codes, which are counted as ``other``."""
 
 
 class SocketHandler(FastWebSocketHandler):
-    """One WebSocket; also the ``Transport`` of its outbox.
+    """One WebSocket; also the ``Transport`` of its ``SocketStream``.
 
-    :cvar endpoint: what this kind of socket is called in the log and the metrics.
-    :cvar max_malformed_frames: the malformed frame within a minute that closes the socket; None: none does.
+    :cvar endpoint: the name of this kind of socket in the log and the metrics.
+    :cvar max_malformed_frames: the number of malformed frames within ``FAULT_WINDOW_SECONDS`` that closes the
+        socket; None: no limit.
     """
 
     endpoint: ClassVar[str]
@@ -70,38 +71,44 @@ class SocketHandler(FastWebSocketHandler):
     _counted = False
     _pending_messages = 0
     _slot_free: asyncio.Future[None] | None = None
-    _malformed_at: deque[float] | None = None  # when they were, of those within the window
-    _local_close: tuple[int, str] | None = None  # by us: the close code and a word for it
+    _malformed_at: deque[float] | None = None  # times of the last malformed frames, by the loop's clock
+    _local_close: tuple[int, str] | None = None  # if the server closes: the close code and the reason's name
 
     def initialize(self, services: Services, origins: AllowedOrigins) -> None:
         self.services = services
-        self.opened = now_microseconds()
-        self.tally = services.metrics.endpoint_meters[self.endpoint]
+        self.opened_at = now_microseconds()
+        self.meters = services.metrics.endpoint_meters[self.endpoint]
         self.connection_id = os.urandom(5).hex()
         self.tracing = log.isEnabledFor(logging.DEBUG)
         self._origins = origins
         self._loop = asyncio.get_running_loop()
-        self._bucket_tokens = TokenBucket(services.limits.burst, self._loop.time())
+        self._token_bucket = TokenBucket(services.limits.burst, self._loop.time())
 
-    # --- what a subclass says ---
+    # --- methods that subclasses define ---
 
     async def admit(self) -> None:
-        """Let the socket in, or raise the ``ChatError`` that closes it."""
+        """Admit the socket.
+
+        :raises ChatError: the socket is refused; it is closed with the close code of the error.
+        """
         raise NotImplementedError
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        """Do what a frame asks for. A ``ChatError`` is answered by ``reply_error``."""
+        """Execute the command of a frame.
+
+        :raises ChatError: the frame is refused; ``reply_error`` sends the answer.
+        """
         raise NotImplementedError
 
     def reply_error(self, error: ChatError, data: str | bytes) -> None:
-        """Tell the client that the frame ``data`` was refused."""
+        """Inform the client that the frame ``data`` was refused."""
         raise NotImplementedError
 
     def on_disconnected(self, close_code: int | None) -> None:
-        """The socket is closed. Called once, also for one that was never admitted."""
+        """Called once after the socket is closed, also if the socket was never admitted."""
 
     def conversation_fields(self) -> Mapping[str, Any]:
-        """Which conversation the socket is in, for the log."""
+        """Return the log fields that identify the conversation of the socket."""
         return {}
 
     # --- Tornado's side ---
@@ -115,8 +122,8 @@ class SocketHandler(FastWebSocketHandler):
 
     async def open(self, *args: str, **kwargs: str) -> None:
         self._counted = True
-        self.tally.opened += 1
-        self.tally.open += 1
+        self.meters.opened += 1
+        self.meters.open += 1
         log.info("opened", extra=self._log_fields())
         self.set_nodelay(True)
         try:
@@ -126,20 +133,20 @@ class SocketHandler(FastWebSocketHandler):
         self._release_request()
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
-        if self.refused:  # what it had sent before it knew
+        if self.refused:  # the client sent this frame before it received the close frame
             return None
         now = self._loop.time()
-        self.tally.frames += 1
+        self.meters.frames += 1
         if self.socket_stream is not None:
             self.socket_stream.last_received_at = now
         try:
             self._check_limits(message, now)
-            waiting = self.receive(message)
+            awaitable = self.receive(message)
         except ChatError as error:
             self._on_error(error, message)
             return None
-        if waiting is not None:
-            return self._finish(waiting, message)
+        if awaitable is not None:
+            return self._finish(awaitable, message)
         if self._pending_messages >= MAX_PENDING_MESSAGES:
             self._slot_free = self._loop.create_future()
             return self._slot_free
@@ -160,30 +167,30 @@ class SocketHandler(FastWebSocketHandler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         if isinstance(value, HTTPError):
-            return  # a request that is none; the answer says so
-        # Tornado's text would quote the whole request, with the token in its address.
+            return  # an invalid request; the answer states the error
+        # Tornado's log line would quote the whole request, with the token in its URL.
         log.error("internal error", exc_info=(typ, value, tb), extra=self._log_fields())
 
     # --- for subclasses ---
 
     def open_stream(self, identity: Identity, encoder: Encoder) -> SocketStream:
-        """The outgoing side of this socket, now that it is known whose it is.
+        """Open the outgoing side of this socket, after its person is authenticated.
 
-        :raises TooFast: the person has too many sockets open.
+        :raises TooFast: the person has too many open sockets.
         :raises Restarting: the server is about to stop.
         """
         self.socket_stream = self.services.connections.open(
-            identity, self, encoder, self.tally, self.connection_id
+            identity, self, encoder, self.meters, self.connection_id
         )
         log.info("authenticated", extra=self._log_fields())
         return self.socket_stream
 
     def trace(self, command: object, data: str | bytes) -> None:
-        """Log at level debug that a frame came, not what it says. For a socket that is ``tracing``."""
+        """Log the type and size of a frame at level debug, never its text. Only if ``tracing`` is set."""
         log.debug("frame", extra=self._log_fields(frame=type(command).__name__, size=len(data)))
 
     def refuse(self, error: ChatError) -> None:
-        """Close the socket with the error's close code; nothing that it still sends is looked at."""
+        """Close the socket with the error's close code; later frames of the client are ignored."""
         if not self.refused:
             self.refused = True
             self._record_close(error.close_code, error.code)
@@ -195,19 +202,20 @@ class SocketHandler(FastWebSocketHandler):
         data: str | bytes,
         acknowledgement: Callable[[AppendResult], bytes | None] | None,
     ) -> None:
-        """Acknowledge or refuse the message ``data`` as soon as its commit has come or failed.
+        """Acknowledge the message ``data`` when it is committed, or answer the error if the commit failed.
 
-        :arg acknowledgement: makes the frame that says so; None for a client that does not ask, from either.
+        :arg acknowledgement: makes the frame of the acknowledgement, or None if there is none to send. None:
+            the client has not requested acknowledgements.
         """
         self._pending_messages += 1
-        self.tally.messages += 1
+        self.meters.messages += 1
         stored.set_callback(partial(self._on_stored, data, acknowledgement))
 
     def send(self, text: bytes) -> None:
-        """A message of the dialect, that nobody has to receipt."""
+        """Send a frame of the dialect, outside of the stream of confirmed frames."""
         self.send_text(text)
 
-    # --- Transport; send_frame and unsent are there already ---
+    # --- the other methods of Transport; send_frame and unsent are inherited ---
 
     def ping(self, data: str | bytes = b"") -> None:
         try:
@@ -222,23 +230,23 @@ class SocketHandler(FastWebSocketHandler):
             reason = reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore")
         super().close(code, reason)
 
-    # --- inside ---
+    # --- private methods ---
 
     def _release_request(self) -> None:
-        """Let go of what nobody asks for once the socket is open: half of what it would cost while idle."""
-        mine = self.__dict__
+        """Drop the attributes of the HTTP request, which are half of the memory of an idle socket."""
+        attributes = self.__dict__
         for name in REQUEST_ATTRIBUTES:
-            mine.pop(name, None)
-        self.__dict__ = {**mine}  # as small as what is left
+            attributes.pop(name, None)
+        self.__dict__ = {**attributes}  # a new dict is smaller than one with deleted keys
 
-    async def _finish(self, waiting: Awaitable[None], data: str | bytes) -> None:
+    async def _finish(self, awaitable: Awaitable[None], data: str | bytes) -> None:
         try:
-            await waiting
+            await awaitable
         except ChatError as error:
             self._on_error(error, data)
 
     def _log_fields(self, **more: Any) -> dict[str, Any]:
-        """What each line of the log has about this socket."""
+        """Return the log fields of this socket, with the fields ``more``."""
         person: Mapping[str, Any] = {}
         if self.socket_stream is not None:
             person = {"role": self.socket_stream.person.role.value, "id": self.socket_stream.person.id}
@@ -246,26 +254,26 @@ class SocketHandler(FastWebSocketHandler):
             conn=self.connection_id, endpoint=self.endpoint, **person, **self.conversation_fields(), **more
         )
 
-    def _record_close(self, code: int, word: str) -> None:
-        """We close the socket; the first reason is the one that counts."""
+    def _record_close(self, code: int, reason: str) -> None:
+        """Record that the server closes the socket; only the first reason is recorded."""
         if self._local_close is not None:
             return
-        self._local_close = (code, word)
+        self._local_close = (code, reason)
         metrics = self.services.metrics
         if not self.admitted:
-            metrics.refused.add(self.endpoint, word)
-            log.info("refused", extra=self._log_fields(code=code, reason=word))
-        elif word in DROP_REASONS:
-            metrics.dropped.add(self.endpoint, word)
-            log.info("dropped", extra=self._log_fields(code=code, reason=word))
+            metrics.refused.add(self.endpoint, reason)
+            log.info("refused", extra=self._log_fields(code=code, reason=reason))
+        elif reason in DROP_REASONS:
+            metrics.dropped.add(self.endpoint, reason)
+            log.info("dropped", extra=self._log_fields(code=code, reason=reason))
 
     def _count_close(self) -> None:
-        self.tally.open -= 1
-        code, word = self._local_close or (self.final_close_code, None)
+        self.meters.open -= 1
+        code, reason = self._local_close or (self.final_close_code, None)
         self.services.metrics.closed.add(self.endpoint, str(code) if code in COUNTED_CLOSE_CODES else "other")
-        seconds = round((now_microseconds() - self.opened) / 1e6, 1)
-        why = {} if word is None else {"reason": word}
-        log.info("left", extra=self._log_fields(code=code, **why, seconds=seconds))
+        seconds = round((now_microseconds() - self.opened_at) / 1e6, 1)
+        reason_field = {} if reason is None else {"reason": reason}
+        log.info("left", extra=self._log_fields(code=code, **reason_field, seconds=seconds))
 
     def _check_limits(self, data: str | bytes, now: float) -> None:
         limits = self.services.limits
@@ -274,16 +282,16 @@ class SocketHandler(FastWebSocketHandler):
             size = len(data.encode())
         if size > limits.frame_bytes:
             raise TooBig("too_big", limit=limits.frame_bytes)
-        if not self._bucket_tokens.take(now, limits.messages_per_second, limits.burst):
+        if not self._token_bucket.take(now, limits.messages_per_second, limits.burst):
             raise TooFast("too_fast")
 
     def _on_error(self, error: ChatError, data: str | bytes) -> None:
-        """Answer an error; close the socket for those that it cannot go on after."""
+        """Answer an error, or close the socket if the error does not allow to continue."""
         if isinstance(error, TooBig | TooFast | Unauthenticated):
             self.refuse(error)
             return
         self.services.metrics.frames_refused.add(self.endpoint, error.code)
-        if self.tracing:  # not what is wrong with it: that may quote the frame
+        if self.tracing:  # without the details of the error, which may quote the frame
             log.debug("frame refused", extra=self._log_fields(reason=error.code, size=len(data)))
         self.reply_error(error, data)
         if isinstance(error, Malformed) and self.max_malformed_frames is not None:

@@ -7,17 +7,17 @@ from tornado_chat.aio.clock import now_microseconds
 from tornado_chat.core.errors import ChatError, Forbidden
 from tornado_chat.core.types import Action, Identity, Kind, Role, Thread
 from tornado_chat.services.counselling.service import RoomConnection
-from tornado_chat.web.http.query_params import parameters
+from tornado_chat.web.http.query_params import query_parameters
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import counselling as wire
 from tornado_chat.wire import counselling_frames as frames
-from tornado_chat.wire.parsing import features
+from tornado_chat.wire.parsing import parse_features
 
 KIND_BY_TYPE = {0: Kind.SESSION, 1: Kind.RECORD}
 
 
 class CounsellingHandler(SocketHandler):
-    """What the three have in common: a token in the address, features, errors as system frames."""
+    """Base class of the three endpoints: token and features in the query, errors as system frames."""
 
     max_malformed_frames = 10
     features: frozenset[str] = frozenset()
@@ -27,11 +27,11 @@ class CounsellingHandler(SocketHandler):
         query: frames.ChatQuery | frames.NotifyQuery | frames.ObserveQuery,
         known_features: frozenset[str],
     ) -> Identity:
-        self.features = features(query.features, known_features)
+        self.features = parse_features(query.features, known_features)
         return await self.services.access_control.verify(query.token or None)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        """What those may send who only listen; ``ChatHandler`` has more."""
+        """Answer ``alive``, the only frame of listeners; ``ChatHandler`` overrides this."""
         wire.parse_listener(data, self.features)
         self.send(wire.ALIVE)
         return None
@@ -42,7 +42,7 @@ class CounsellingHandler(SocketHandler):
 
 
 class ChatHandler(CounsellingHandler):
-    """``/chat?token=&sessionId=&type=``: a participant in a session or a record."""
+    """``/chat?token=&sessionId=&type=``: the socket of a participant in a session or a record."""
 
     endpoint = "chat"
     connection: RoomConnection | None = None
@@ -52,7 +52,7 @@ class ChatHandler(CounsellingHandler):
         return self.connection.thread.named if self.connection else {}
 
     async def admit(self) -> None:
-        query = parameters(self, frames.ChatQuery)
+        query = query_parameters(self, frames.ChatQuery)
         self.identity = await self.authenticate(query, wire.CHAT_FEATURES)
         thread = Thread(KIND_BY_TYPE[query.type], query.sessionId)
         socket_stream = self.open_stream(self.identity, self.services.frames.chat(self.features))
@@ -68,12 +68,12 @@ class ChatHandler(CounsellingHandler):
                     self.send(frame)
 
     def receive(self, data: str | bytes) -> Awaitable[None] | None:
-        assert self.connection is not None, "frames are read when the socket has been admitted"
+        assert self.connection is not None, "frames are read only after the socket is admitted"
         command = wire.parse_chat(data, self.features)
         if self.tracing:
             self.trace(command, data)
         counselling = self.services.counselling
-        if isinstance(command, wire.PostMessage):  # nearly all are
+        if isinstance(command, wire.PostMessage):  # first, as most frames are messages
             stored = counselling.send(self.connection, command.msg, command.id)
             acknowledgement = None
             if command.id is not None:
@@ -97,12 +97,12 @@ class ChatHandler(CounsellingHandler):
 
 
 class NotifyHandler(CounsellingHandler):
-    """``/notify?token=``: pop-ups for one person."""
+    """``/notify?token=``: a socket that receives the notifications of one person."""
 
     endpoint = "notify"
 
     async def admit(self) -> None:
-        identity = await self.authenticate(parameters(self, frames.NotifyQuery), wire.NOTIFY_FEATURES)
+        identity = await self.authenticate(query_parameters(self, frames.NotifyQuery), wire.NOTIFY_FEATURES)
         if identity.person.role is Role.SERVICE:
             raise Forbidden("role_not_allowed", role=identity.person.role.value)
         await self.services.access_control.is_allowed_by_plugin(identity, Action.NOTIFY)
@@ -112,7 +112,7 @@ class NotifyHandler(CounsellingHandler):
 
 
 class ObserveHandler(CounsellingHandler):
-    """``/observe?token=&sessionId=``: a supervisor or an admin listens in."""
+    """``/observe?token=&sessionId=``: the socket of a supervisor or an admin that observes a session."""
 
     endpoint = "observe"
     observing: tuple[Identity, int] | None = None
@@ -121,11 +121,11 @@ class ObserveHandler(CounsellingHandler):
         return Thread(Kind.SESSION, self.observing[1]).named if self.observing else {}
 
     async def admit(self) -> None:
-        query = parameters(self, frames.ObserveQuery)
+        query = query_parameters(self, frames.ObserveQuery)
         identity = await self.authenticate(query, wire.OBSERVE_FEATURES)
         session_id = query.sessionId
         socket_stream = self.open_stream(identity, self.services.frames.observe(self.features))
-        room = await self.services.counselling.observe(identity, session_id, socket_stream, self.opened)
+        room = await self.services.counselling.observe(identity, session_id, socket_stream, self.opened_at)
         self.observing = identity, session_id
         self.admitted = True
         if "presence" in self.features:
@@ -133,7 +133,7 @@ class ObserveHandler(CounsellingHandler):
             frame = self.services.frames.observe(self.features).encode(present, own=False)
             if frame is not None:
                 self.send(frame)
-        if socket_stream.closed:  # while we waited
+        if socket_stream.closed:  # the client disconnected during the calls above
             self.on_disconnected(None)
 
     def on_disconnected(self, close_code: int | None) -> None:

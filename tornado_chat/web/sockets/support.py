@@ -46,7 +46,7 @@ class SupportHandler(SocketHandler):
         return self.run_command(self.connection, command)
 
     async def run_command(self, connection: SupportConnection, command: wire.Command) -> None:
-        """Run a command that is not a message."""
+        """Execute a command other than ``auth`` and messages."""
         support, payload = self.services.support, command.payload
         match payload:
             case frames.Connect():
@@ -139,7 +139,10 @@ class SupportHandler(SocketHandler):
         self.services.local_conversations.sign_in(self.connection)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
-        """After this a page knows that the conversations which it has not been given (again) are over."""
+        """Send ``ready_success``, if requested: all open conversations were sent before this frame.
+
+        The client then knows that all other conversations have ended.
+        """
         if "ready" in self.frames.features:
             self.send(self.frames.success("ready_success", frames.ReadyNoted(ready), command.id))
 
@@ -156,7 +159,7 @@ class SupportHandler(SocketHandler):
 
 
 class UserHandler(SupportHandler):
-    """A user who wants a waiter."""
+    """``/v1/ws/user/connect``: the socket of a user."""
 
     endpoint = "user"
     role = Role.USER
@@ -167,7 +170,7 @@ class UserHandler(SupportHandler):
 
 
 class WaiterHandler(SupportHandler):
-    """A waiter at work."""
+    """``/v1/ws/waiter/connect``: the socket of a waiter."""
 
     endpoint = "waiter"
     role = Role.WAITER

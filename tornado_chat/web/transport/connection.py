@@ -1,4 +1,4 @@
-"""One WebSocket on a socket of its own, without Tornado's streams: see ``transport``."""
+"""One WebSocket connection on an asyncio transport, without Tornado's streams: see ``transport.handler``."""
 
 import asyncio
 import sys
@@ -12,23 +12,32 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from tornado_chat.web.transport.handshake import NotUpgraded, adopt_socket, upgrade
 from tornado_chat.web.transport.outgoing import OutgoingProtocol
-from tornado_chat.wire.websocket import BINARY, CLOSE, PING, Parser, close_payload, frame, parse_close
+from tornado_chat.wire.websocket import (
+    BINARY,
+    CLOSE,
+    PING,
+    Parser,
+    close_payload,
+    encode_frame,
+    parse_close,
+)
 
-CLOSE_TIMEOUT_SECONDS = 5.0  # for the peer to answer a close frame, or to take what is still unsent
-MAX_BUFFERED_BYTES = 64 * 1024  # bytes that are read while the handler works on a message
-MAX_UNSENT_BYTES = 8 * 1024 * 1024  # bytes that a peer may leave unread and still be read from
-MAX_EVENTS_PER_TURN = 256  # messages, before other sockets get their turn
+CLOSE_TIMEOUT_SECONDS = 5.0  # for the peer to answer a close frame, or to read the unsent bytes
+MAX_BUFFERED_BYTES = 64 * 1024  # unparsed bytes at which reading pauses while the handler is busy
+MAX_UNSENT_BYTES = 8 * 1024 * 1024  # unsent bytes above which nothing more is read from the peer
+MAX_EVENTS_PER_TURN = 256  # messages and control frames of one socket per turn of the event loop
 
 
 class WebSocketConnection(OutgoingProtocol):
-    """The protocol object of one handler, and of the asyncio transport below it.
+    """The WebSocket protocol of one handler, and the asyncio protocol of its transport.
 
-    It lives as long as its transport; ``accept_connection`` returns as soon as ``open`` has
-    returned, so that an idle socket costs no task and no timer.
+    The object lives as long as its transport. ``accept_connection`` returns as soon as ``open`` has
+    returned, so an idle socket needs no task and no timer.
 
-    :ivar client_terminated: nothing more is handed on: the peer has closed, is gone, or has failed.
-    :ivar final_close_code: the close code as RFC 6455 section 7.1.5 has it: also 1005 for a close frame without
-        one, 1006 for a connection that was lost, and that of a violation.
+    :ivar client_terminated: no more messages are delivered to the handler: the peer has closed, is
+        disconnected, or has violated the protocol.
+    :ivar final_close_code: the close code of RFC 6455 section 7.1.5: also 1005 for a close frame
+        without a code, 1006 for a lost connection, and the code of a protocol violation.
     """
 
     __slots__ = (
@@ -50,9 +59,9 @@ class WebSocketConnection(OutgoingProtocol):
         self.close_reason: str | None = None
         self.final_close_code = 1006
         self._parser = Parser(_websocket_mask, handler.max_message_size)
-        self._handler_busy = True  # the handler works on a message, or still on open()
-        self._paused = False  # reading is
-        self._eof = False  # the peer sends nothing more
+        self._handler_busy = True  # the handler works on a message or on open()
+        self._paused = False  # reading is paused
+        self._eof = False  # the peer has closed its sending side
         self._lost = False
         self._close_reported = False
         self._close_timer: asyncio.TimerHandle | None = None
@@ -64,7 +73,7 @@ class WebSocketConnection(OutgoingProtocol):
         return None
 
     async def accept_connection(self, handler: WebSocketHandler) -> None:
-        """Answer the upgrade request, take the socket over, and open the handler."""
+        """Answer the upgrade request, take over the socket, and open the handler."""
         try:
             stream, answer = upgrade(handler)
         except NotUpgraded:
@@ -72,7 +81,7 @@ class WebSocketConnection(OutgoingProtocol):
         try:
             await adopt_socket(stream, self, self._parser.feed)
         except OSError:
-            # As stock: the handler opens, and is told afterwards.
+            # As in Tornado's class: the handler opens, and on_close follows.
             self.client_terminated = self.server_terminated = self._lost = True
         self.send_frame(answer)
         try:
@@ -81,7 +90,7 @@ class WebSocketConnection(OutgoingProtocol):
                 await opening
         except asyncio.CancelledError:
             self._abort()
-            self._close_reported = True  # the server is being torn down, as stock
+            self._close_reported = True  # the server stops: on_close is not called, as in Tornado's class
             raise
         except Exception:
             self._on_handler_error()
@@ -91,7 +100,7 @@ class WebSocketConnection(OutgoingProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.client_terminated:
-            return  # the rest of a peer that has failed; it is read only to see its end
+            return  # bytes after a violation are read and dropped until the peer closes
         self._parser.feed(data)
         if self._handler_busy:
             self._update_reading()
@@ -104,7 +113,8 @@ class WebSocketConnection(OutgoingProtocol):
             self._close_transport()
             if not self._handler_busy:
                 self._report_close()
-        # Else what came before is handed on first. In either case, what is unsent is sent.
+        # If the handler is busy, the messages before the end are delivered first. In either case, the
+        # transport stays open for the unsent bytes.
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -113,32 +123,32 @@ class WebSocketConnection(OutgoingProtocol):
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        if not self._handler_busy:  # else what came before is handed on first
+        if not self._handler_busy:  # else the messages before the loss are delivered first
             self.client_terminated = True
             self._report_close()
 
     def _deliver_events(self) -> None:
-        """Hand on what has arrived, until the handler wants time or nothing whole is left."""
-        following = self._parser.next
+        """Deliver the received messages to the handler, until the handler is busy or no whole one is left."""
+        next_event = self._parser.next
         on_message = self.handler.on_message
-        self._flush_due = True  # below
+        self._flush_due = True  # this method flushes at its end
         for _ in range(MAX_EVENTS_PER_TURN):
-            event = following()
+            event = next_event()
             if event is None:
                 self._on_parser_empty()
                 break
             opcode, data = event
             if opcode > BINARY:
                 assert isinstance(data, bytes)
-                waiting = self._on_control_frame(opcode, data)
+                awaitable = self._on_control_frame(opcode, data)
             else:
                 try:
-                    waiting = on_message(data)
+                    awaitable = on_message(data)
                 except (Exception, asyncio.CancelledError):
                     self._on_handler_error()
                     break
-            if waiting is not None:
-                self._await_handler(waiting)
+            if awaitable is not None:
+                self._await_handler(awaitable)
             if self._handler_busy or self.client_terminated:
                 break
         else:
@@ -154,7 +164,7 @@ class WebSocketConnection(OutgoingProtocol):
             self._report_close()
 
     def _on_handler_idle(self) -> None:
-        """The handler has done what kept it busy."""
+        """Continue after the handler has finished its work."""
         self._handler_busy = False
         if self.client_terminated:
             self._report_close()
@@ -162,7 +172,7 @@ class WebSocketConnection(OutgoingProtocol):
             self._deliver_events()
 
     def _on_parser_empty(self) -> None:
-        """Nothing whole is left: is it because nothing more is to be expected?"""
+        """The parser has no whole message left: close the connection after a violation or the peer's EOF."""
         failure = self._parser.failure
         if failure is not None:
             self._fail(failure.code, failure.reason)
@@ -176,21 +186,21 @@ class WebSocketConnection(OutgoingProtocol):
             self.final_close_code = self.close_code or 1005
             self.close(self.close_code)
             return None
-        # They are not declared to be awaitable, but Tornado lets them be.
-        told: Callable[[bytes], Any] = self.handler.on_pong
+        # on_ping and on_pong are not declared as awaitable, but Tornado accepts coroutines.
+        callback: Callable[[bytes], Any] = self.handler.on_pong
         if opcode == PING:
-            told = self.handler.on_ping
+            callback = self.handler.on_ping
             self._pong(data)
         try:
-            waiting: Awaitable[None] | None = told(data)
+            awaitable: Awaitable[None] | None = callback(data)
         except (Exception, asyncio.CancelledError):
             self._on_handler_error()
             return None
-        return waiting
+        return awaitable
 
-    def _await_handler(self, waiting: Awaitable[None]) -> None:
+    def _await_handler(self, awaitable: Awaitable[None]) -> None:
         try:
-            future = convert_yielded(waiting)
+            future = convert_yielded(awaitable)
             if future.done():
                 future.result()
                 return
@@ -208,13 +218,14 @@ class WebSocketConnection(OutgoingProtocol):
         self._on_handler_idle()
 
     def _on_handler_error(self) -> None:
-        """The handler has raised, now. As stock: it is told, and the connection is cut.
+        """Log the handler's current exception and abort the connection, as Tornado's class does.
 
-        That a handler writes to a peer that is gone meanwhile is no news.
+        A ``WebSocketClosedError`` is not logged if the peer has disconnected: a handler may write before
+        it is informed.
         """
         transport = self._transport
-        gone = self._lost or transport is None or transport.is_closing()
-        if not (gone and isinstance(sys.exc_info()[1], WebSocketClosedError)):
+        is_disconnected = self._lost or transport is None or transport.is_closing()
+        if not (is_disconnected and isinstance(sys.exc_info()[1], WebSocketClosedError)):
             self.handler.log_exception(*sys.exc_info())
         self._abort()
 
@@ -223,10 +234,10 @@ class WebSocketConnection(OutgoingProtocol):
         transport = self._transport
         if transport is None or self._eof:
             return
-        full = self._handler_busy and self._parser.buffered_bytes > MAX_BUFFERED_BYTES
-        # Once closing, the answer of the peer is wanted, however little it reads.
-        deaf = not self.server_terminated and self.unsent > MAX_UNSENT_BYTES
-        pause = (full or deaf) and not self.client_terminated
+        is_full = self._handler_busy and self._parser.buffered_bytes > MAX_BUFFERED_BYTES
+        # After our close frame reading continues even if the peer does not read: its answer is expected.
+        is_peer_slow = not self.server_terminated and self.unsent > MAX_UNSENT_BYTES
+        pause = (is_full or is_peer_slow) and not self.client_terminated
         if pause != self._paused:
             self._paused = pause
             if pause:
@@ -237,12 +248,12 @@ class WebSocketConnection(OutgoingProtocol):
     # --- closing ---
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Send a close frame; the connection ends when the peer answers it, or after 5 seconds.
+        """Send a close frame; the connection ends when the peer answers, or after ``CLOSE_TIMEOUT_SECONDS``.
 
-        :raises ValueError: the code is none that may be sent, or the reason is too long.
+        :raises ValueError: a close frame may not have the code, or the reason is too long.
         """
         if not self.server_terminated:
-            self.send_frame(frame(CLOSE, close_payload(code, reason)))
+            self.send_frame(encode_frame(CLOSE, close_payload(code, reason)))
             self.server_terminated = True
         if self.client_terminated:
             self._close_transport()
@@ -255,15 +266,15 @@ class WebSocketConnection(OutgoingProtocol):
             self._abort()
 
     def _fail(self, code: int, reason: str) -> None:
-        """The peer has broken the protocol.
+        """Fail the connection after a protocol violation of the peer.
 
-        The socket is closed for writing only until the peer, too, is done: a socket that is
-        closed with bytes unread is reset, and the peer might not see the close frame.
+        Strategy: only the sending side is closed, until the peer closes, too. The kernel resets a socket
+        that is closed with unread bytes, and then the peer might not receive the close frame.
         """
         self.client_terminated = True
         self.final_close_code = code
         if not self.server_terminated:
-            self.send_frame(frame(CLOSE, close_payload(code, reason)))
+            self.send_frame(encode_frame(CLOSE, close_payload(code, reason)))
             self.server_terminated = True
         self._flush()
         transport = self._transport
@@ -277,7 +288,7 @@ class WebSocketConnection(OutgoingProtocol):
             transport.abort()
 
     def _close_transport(self) -> None:
-        """Close the socket as soon as the peer has taken what is unsent."""
+        """Close the socket as soon as the unsent bytes are written, at most after the close timeout."""
         self.client_terminated = self.server_terminated = True
         self._flush()
         transport = self._transport
@@ -287,7 +298,7 @@ class WebSocketConnection(OutgoingProtocol):
                 self._start_close_timer()
 
     def _abort(self) -> None:
-        """Cut the connection now. What can be written without waiting still is."""
+        """Abort the connection now. Bytes that can be written without waiting are still written."""
         self.client_terminated = self.server_terminated = True
         self._flush()
         if self._transport is not None:
@@ -298,7 +309,7 @@ class WebSocketConnection(OutgoingProtocol):
             self._close_timer = self._loop.call_later(CLOSE_TIMEOUT_SECONDS, self._abort)
 
     def _report_close(self) -> None:
-        """Tell the handler, once, that nothing more comes."""
+        """Inform the handler, once, that the connection is closed."""
         if self._close_reported:
             return
         self._close_reported = True
@@ -307,7 +318,7 @@ class WebSocketConnection(OutgoingProtocol):
         except Exception:
             self.handler.log_exception(*sys.exc_info())
 
-    # --- abstract methods of Tornado's class that are not called here: pings, and the client side ---
+    # --- abstract methods of Tornado's class that are never called here: pings, and the client side ---
 
     def start_pinging(self) -> None:
         raise NotImplementedError

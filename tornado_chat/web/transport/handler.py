@@ -1,35 +1,34 @@
-"""WebSockets without Tornado's per-message cost, under any ``WebSocketHandler``.
+"""WebSocket handlers without Tornado's cost per message.
 
-``FastWebSocketHandler`` is a mixin: a handler that inherits from it is served by ``WebSocketConnection``, on plain TCP or a
-Unix socket. TLS ends at the proxy. Nothing else about the handler changes.
+``FastWebSocketHandler`` is a mixin: ``WebSocketConnection`` serves each handler that inherits from it, on
+plain TCP or a Unix socket. TLS ends at the proxy. The handler's other methods work as in Tornado.
 
-What a handler may rely on beyond Tornado's contract: ``send_text``, ``send_frame`` and ``unsent``. What is
-different from Tornado's class:
+Beyond Tornado's contract, a handler may use ``send_text``, ``send_frame`` and ``unsent``. Differences from
+Tornado's class:
 
 - there are no subprotocols, no compression, and no periodic pings of the connection itself
   (``websocket_ping_interval``): ``delivery.hub`` sends the pings,
-
 - protocol violations are answered with a close frame (1002, 1007, 1009) before the socket closes,
-- a close code that may not be on the wire is a violation, and ``close`` refuses to send one,
-- a peer that is gone is noticed while ``on_message`` waits, though ``on_close`` still comes after,
-- a peer that leaves more than 8 MiB unread is no longer read from until it has read.
+- a close frame with a forbidden code is a violation, and ``close`` refuses to send one,
+- a disconnected peer is detected while ``on_message`` waits, but ``on_close`` is still called afterwards,
+- while a peer leaves more than 8 MiB unread, the server does not read from that peer.
 
-Strategy: when the request has been upgraded, the socket is taken away from the ``IOStream`` and
-becomes an asyncio transport. Everything that has arrived is parsed in one go, without futures;
-everything that is sent within one turn of the loop is written with one call. The transport's own
-flow control is what ``write_message`` waits for.
+Strategy: when the request has been upgraded, the socket is detached from the ``IOStream`` and becomes an
+asyncio transport. All received bytes are parsed at once, without futures; all frames that are sent within
+one turn of the event loop are written with one call. ``write_message`` waits for the flow control of the
+transport.
 
-Private members of Tornado in use: ``WebSocketHandler._detach_stream`` (it also takes the HTTP
-methods away from the handler, as the stock class does), ``IOStream._read_buffer`` (frames that
-came together with the request; reading them with ``read_bytes`` could read on without bounds),
-``tornado.util._websocket_mask`` (the only unmasking in C at hand), ``WebSocketProtocol._abort``
-and its two abstract methods for clients (to be a subclass; handlers' code may test for it).
+Private members of Tornado in use: ``WebSocketHandler._detach_stream`` (also removes the HTTP methods from
+the handler, as Tornado's class does), ``IOStream._read_buffer`` (frames that arrived together with the
+request; ``read_bytes`` could read on without bounds), ``tornado.util._websocket_mask`` (the only unmasking
+function in C at hand), ``WebSocketProtocol._abort`` and its two abstract methods for clients (to be a
+subclass; code of handlers may test for it).
 """
 
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from tornado_chat.web.transport.connection import WebSocketConnection
-from tornado_chat.wire.websocket import TEXT, frame
+from tornado_chat.wire.websocket import TEXT, encode_frame
 
 __all__ = ["FastWebSocketHandler", "WebSocketConnection"]
 
@@ -38,7 +37,7 @@ class FastWebSocketHandler(WebSocketHandler):
     """A handler that is served by ``WebSocketConnection``."""
 
     ws_connection: WebSocketConnection | None
-    final_close_code = 1006  # when it is closed: ``WebSocketConnection.final_close_code``
+    final_close_code = 1006  # set on close, from ``WebSocketConnection.final_close_code``
 
     def get_websocket_protocol(self) -> WebSocketProtocol | None:
         if self.request.headers.get("Sec-WebSocket-Version") != "13":
@@ -51,16 +50,16 @@ class FastWebSocketHandler(WebSocketHandler):
         super().on_ws_connection_close(close_code, close_reason)
 
     def send_text(self, payload: bytes) -> None:
-        """Send UTF-8 as a text message, without a future; on a closed socket nothing happens."""
-        self.send_frame(frame(TEXT, payload))
+        """Send UTF-8 as a text message, without a future; do nothing if the socket is closed."""
+        self.send_frame(encode_frame(TEXT, payload))
 
-    def send_frame(self, text: bytes) -> int:
-        """Send a plain text frame of ``wire.websocket``, which may be one for many. Returns ``unsent``."""
+    def send_frame(self, frame: bytes) -> int:
+        """Send an encoded frame, which many sockets may share. Return ``unsent``."""
         connection = self.ws_connection
-        return 0 if connection is None else connection.send_frame(text)
+        return 0 if connection is None else connection.send_frame(frame)
 
     @property
     def unsent(self) -> int:
-        """The bytes that have been sent but not been given to the kernel yet."""
+        """The number of bytes that were sent but not yet passed to the kernel."""
         connection = self.ws_connection
         return 0 if connection is None else connection.unsent

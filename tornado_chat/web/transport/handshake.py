@@ -1,4 +1,4 @@
-"""From an HTTP request to the socket of a WebSocket: see ``transport``."""
+"""The WebSocket handshake: from an HTTP request to an asyncio transport. See ``transport.handler``."""
 
 import asyncio
 import base64
@@ -13,12 +13,14 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
 
 class NotUpgraded(Exception):
-    """The request was no valid one; it has been answered."""
+    """The request is not a valid upgrade request; it has been answered."""
 
 
 class Upgraded(NamedTuple):
-    """:ivar stream: no longer HTTP's; nothing was written to it.
-    :ivar answer: is to be sent before anything else.
+    """The result of a successful upgrade.
+
+    :ivar stream: detached from HTTP; nothing was written to it.
+    :ivar answer: the response head, to be sent before any frame.
     """
 
     stream: IOStream
@@ -26,9 +28,9 @@ class Upgraded(NamedTuple):
 
 
 def upgrade(handler: WebSocketHandler) -> Upgraded:
-    """Answer the upgrade request.
+    """Prepare the answer to the upgrade request and detach the stream.
 
-    :raises NotUpgraded: the request lacks what section 4.2.1 asks for.
+    :raises NotUpgraded: the request lacks a header that RFC 6455 section 4.2.1 requires.
     """
     headers = handler.request.headers
     key = headers.get("Sec-WebSocket-Key", "").strip()
@@ -42,24 +44,24 @@ def upgrade(handler: WebSocketHandler) -> Upgraded:
     handler.set_header("Upgrade", "websocket")
     handler.set_header("Connection", "Upgrade")
     handler.set_header("Sec-WebSocket-Accept", WebSocketProtocol13.compute_accept_value(key))
-    request, held = handler.request, _Held()
-    request.connection, connection = held, request.connection
+    request, recorder = handler.request, _ResponseRecorder()
+    request.connection, connection = recorder, request.connection
     handler.finish()
     request.connection = connection
     stream = handler._detach_stream()
     assert type(stream) is IOStream, "TLS ends at the proxy"  # an SSLIOStream is an IOStream, too
-    # The HTTP side of the connection is over; as long as the request knows it, it is kept.
+    # HTTP no longer uses its connection objects; the request's references would keep them in memory.
     request.connection = request.server_connection = None
-    return Upgraded(stream, held.answer)
+    return Upgraded(stream, recorder.answer)
 
 
-class _Held(HTTPConnection):
-    """Takes down the head of an answer. It goes out with the first frames, by one call."""
+class _ResponseRecorder(HTTPConnection):
+    """Records the head of a response, so that it is sent together with the first frames by one call."""
 
     answer = b""
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
-        """Nothing that is held can be closed."""
+        """Do nothing: there is no connection that could close."""
 
     def write_headers(
         self,
@@ -70,40 +72,42 @@ class _Held(HTTPConnection):
         assert isinstance(start_line, ResponseStartLine)
         lines = [f"HTTP/1.1 {start_line.code} {start_line.reason}", *map(": ".join, headers.get_all())]
         if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a header of the answer has more than one line")
+            raise ValueError("a header of the response has more than one line")
         self.answer = "\r\n".join([*lines, "", ""]).encode("latin1")
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
 
     def finish(self) -> None:
-        """The head is all there is."""
+        """Do nothing: the response has no body."""
 
 
-async def adopt_socket(stream: IOStream, protocol: asyncio.Protocol, early: Callable[[bytes], None]) -> None:
-    """Give the socket of ``stream`` to ``protocol``, as an asyncio transport. The stream is over.
+async def adopt_socket(
+    stream: IOStream, protocol: asyncio.Protocol, on_early_bytes: Callable[[bytes], None]
+) -> None:
+    """Move the socket of ``stream`` to ``protocol``, on an asyncio transport, and close the stream.
 
-    A duplicate of the socket is what goes on: then everybody who still knows the stream, as the
-    HTTP server does for a moment, can close it as ever.
+    The transport gets a duplicate of the socket, so that code with a reference to the stream, such as the
+    HTTP server for a moment, can still close the stream.
 
-    :arg early: takes what the stream has read already.
-    :raises OSError: the peer is gone, or there are no file descriptors left.
+    :arg on_early_bytes: called with the bytes that the stream has already read, if there are any.
+    :raises OSError: the peer has disconnected, or there are no file descriptors left.
     """
     try:
         if stream.closed():
             raise ConnectionResetError
-        own = stream.socket.dup()
+        duplicate = stream.socket.dup()
     except OSError:
         stream.close()
         raise
     if stream._read_buffer:
-        early(bytes(stream._read_buffer))
+        on_early_bytes(bytes(stream._read_buffer))
     stream.close()
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, own)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, duplicate)
 
 
 def _is_nonce(key: str) -> bool:
-    """Whether this is base64 of 16 bytes, section 4.2.1."""
+    """Return True if ``key`` is base64 of 16 bytes (section 4.2.1)."""
     try:
         return len(base64.b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""What each dialect shows and understands on the terminal."""
+"""The output and the commands of each dialect on the terminal."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -11,8 +11,8 @@ from msgspec import json
 from tornado_chat.client import (
     Ack,
     ChatClient,
-    Closed,
-    Frame,
+    ChatFrame,
+    ConnectionClosed,
     MessageRefused,
     NotifyFrame,
     ObserveFrame,
@@ -27,9 +27,14 @@ T = TypeVar("T")
 
 
 class DialectTerminal(ABC, Generic[T]):
-    """A dialect on the terminal. This much is one that only listens."""
+    """Base class of the dialects on the terminal; by itself it only receives.
 
-    hint = "listening; /quit or Ctrl-D to leave"
+    :cvar hint: the text of the first line.
+    :cvar help: the lines of the command ``/help``.
+    :ivar close_code: the close code when the client leaves.
+    """
+
+    hint = "receiving only; /quit or Ctrl-D to leave"
     help: tuple[str, ...] = ("/quit          leave",)
     close_code = 1000
 
@@ -40,138 +45,144 @@ class DialectTerminal(ABC, Generic[T]):
 
     @abstractmethod
     def show(self, received: T) -> bool:
-        """Show what was received. True if that was the end."""
+        """Show a received frame. Return True if the conversation has ended."""
 
-    async def say(self, text: str) -> None:
-        """Send what was typed, and show what became of it."""
-        self.show_error("nothing can be said here")
+    async def send_line(self, text: str) -> None:
+        """Send a line of the input, and show the result."""
+        self.show_error("this connection only receives: nothing can be sent")
 
-    async def command(self, name: str, rest: str) -> bool:
-        """Do ``/name rest``. True if it was the last thing to do."""
+    async def run_command(self, name: str, rest: str) -> bool:
+        """Execute the command ``/name rest``. Return True if the client is to leave."""
         if name == "quit":
             return True
         if name != "help":
             self.show_error(f"there is no command /{name}")
         for line in self.help:
-            self.screen.say("·", line, dim=True)
+            self.screen.show_line("·", line, dim=True)
         return False
 
     async def leave(self) -> None:
-        """Say goodbye, when everything typed has been done."""
+        """Called before the client closes the connection, after all input was executed."""
 
     def show_error(self, text: str) -> None:
-        self.screen.say("!", text, red=True)
+        self.screen.show_line("!", text, red=True)
 
     async def show_received(self) -> None:
-        """Show everything, to the end of the conversation."""
+        """Show all received frames, until the conversation ends."""
         async for received in self.client:
             if self.show(received):
                 return
 
     async def run_input(self, stdin: int) -> None:
-        """Do everything that is typed, to the end of the input or the last command, and see it done.
+        """Execute all lines of the input, until its end or a command that leaves; wait for their results.
 
-        ``//`` at the beginning of a line stands for a slash that is no command.
+        ``//`` at the beginning of a line is sent as a single slash.
         """
         async with self._sends, aclosing(read_lines(stdin)) as lines:
             async for line in lines:
                 if line.startswith("/") and not line.startswith("//"):
                     name, _, rest = line[1:].partition(" ")
-                    if await self.command(name, rest.strip()):
+                    if await self.run_command(name, rest.strip()):
                         return
                 elif line.strip():
                     self.screen.erase_echo(line)
-                    await self.start_sending(self.say(line.removeprefix("/")))
+                    await self.start_sending(self.send_line(line.removeprefix("/")))
 
     async def start_sending(self, sending: Coroutine[Any, Any, None]) -> None:
-        """Have a message take its place, before whatever is typed next, and not wait for its answer."""
+        """Start to send a message before the next line is read, without waiting for the answer."""
         self._sends.create_task(sending)
-        await asyncio.sleep(0)  # it takes its place as it starts, which is now
+        await asyncio.sleep(0)  # the task starts now, and so the order of the lines is kept
 
-    async def show_result(self, shown: str, sending: Awaitable[Ack | None]) -> None:
-        """Wait for ``sending``, and show the line with what became of it."""
+    async def show_result(self, text: str, sending: Awaitable[Ack | None]) -> None:
+        """Wait for ``sending``, and show ``text`` with the result."""
         try:
             ack = await sending
         except MessageRefused as refused:
-            self.screen.say("✗", f"{shown} ({refused.text})", red=True)
-        except Closed:
-            self.screen.say("✗", f"{shown} (not confirmed)", red=True)
+            self.screen.show_line("✗", f"{text} ({refused.text})", red=True)
+        except ConnectionClosed:
+            self.screen.show_line("✗", f"{text} (not confirmed)", red=True)
         else:
-            self.screen.say("→", f"{shown} ✓", ack.time if ack else None)
+            self.screen.show_line("→", f"{text} ✓", ack.time if ack else None)
 
 
 class NotifyTerminal(DialectTerminal[NotifyFrame]):
-    """Pop-up notifications."""
+    """Shows the notifications of one person."""
 
     def show(self, received: NotifyFrame) -> bool:
         data = f" {json.encode(received.data).decode()}" if received.data else ""
-        self.screen.say("←", received.msg + data, received.time)
+        self.screen.show_line("←", received.msg + data, received.time)
         return False
 
 
 class ObserveTerminal(DialectTerminal[ObserveFrame]):
-    """A session, as its supervisor sees it."""
+    """Shows a session to its supervisor."""
 
     def show(self, received: ObserveFrame) -> bool:
         match received.sender_type:
             case None:
-                self.screen.say("·", received.msg, received.time, dim=True)
+                self.screen.show_line("·", received.msg, received.time, dim=True)
             case by_consultant:
-                who = "consultant" if by_consultant else "visitor"
-                self.screen.say("←", f"{who:>10}: {received.msg}", received.time)
+                sender = "consultant" if by_consultant else "visitor"
+                self.screen.show_line("←", f"{sender:>10}: {received.msg}", received.time)
         return False
 
 
-class ChatTerminal(DialectTerminal[Frame]):
-    """A counselling session."""
+class ChatTerminal(DialectTerminal[ChatFrame]):
+    """A participant of a counselling session or supervision record."""
 
     hint = "type and press Enter; /help for more"
-    help = ("/end           end the session for both", "/quit          leave; you can come back for a while")
+    help = (
+        "/end           end the session for all participants",
+        "/quit          leave; you can return within the grace time",
+    )
 
     def __init__(self, client: ChatClient, screen: Screen) -> None:
         super().__init__(client, screen)
         self._send = client.send
 
-    def show(self, received: Frame) -> bool:
+    def show(self, received: ChatFrame) -> bool:
         mark = "·" if received.system else "←"
-        self.screen.say(mark, received.msg, received.time, dim=received.system)
+        self.screen.show_line(mark, received.msg, received.time, dim=received.system)
         return False
 
-    async def say(self, text: str) -> None:
+    async def send_line(self, text: str) -> None:
         await self.show_result(text, self._send(text))
 
-    async def command(self, name: str, rest: str) -> bool:
+    async def run_command(self, name: str, rest: str) -> bool:
         if name == "end":
             self.close_code = 4000
             return True
-        return await super().command(name, rest)
+        return await super().run_command(name, rest)
 
 
 class SupportTerminal(DialectTerminal[SupportFrame]):
-    """What the user's and the waiter's side show alike."""
+    """Base class of the user's and the waiter's terminal."""
 
     hint = "type and press Enter; /help for more"
 
     def show(self, received: SupportFrame) -> bool:
-        who = self.speaker_prefix(received)
+        prefix = self.sender_prefix(received)
         match received.type:
             case "message_text":
-                self.screen.say("←", who + received.message)
+                self.screen.show_line("←", prefix + received.message)
             case "message_image":
-                self.screen.say("←", f"{who}[image] {received.payload_value('url')}")
+                self.screen.show_line("←", f"{prefix}[image] {received.payload_value('url')}")
             case "error":
                 self.show_error(received.message)
         return False
 
-    def speaker_prefix(self, received: SupportFrame) -> str:
-        """Whose line it is, if there can be several people."""
+    def sender_prefix(self, received: SupportFrame) -> str:
+        """Return the label of the sender, if there can be several; else an empty text."""
         return ""
 
 
 class UserTerminal(SupportTerminal):
-    """A user, and whichever waiter comes."""
+    """A user of the support service."""
 
-    help = ("/end           end the conversation", "/quit          leave; you can come back for a while")
+    help = (
+        "/end           end the conversation",
+        "/quit          leave; you can return within the grace time",
+    )
 
     def __init__(self, client: UserClient, screen: Screen) -> None:
         super().__init__(client, screen)
@@ -183,27 +194,27 @@ class UserTerminal(SupportTerminal):
         match received.type:
             case "connect_success":
                 waiter = received.payload_value("uuid")
-                if waiter != self._waiter:  # and not the same one after a reconnect
-                    self.screen.say("·", "connected", dim=True)
+                if waiter != self._waiter:  # not after a reconnect with the same waiter
+                    self.screen.show_line("·", "connected", dim=True)
                 self._waiter = waiter
             case "connect_queue":
                 self._waiter = None
-                self.screen.say(
-                    "·", f"waiting, number {received.payload_value('location')} in line", dim=True
+                self.screen.show_line(
+                    "·", f"waiting, position {received.payload_value('location')} in the queue", dim=True
                 )
             case "disconnected":
-                self.screen.say("·", "the conversation has ended", dim=True)
+                self.screen.show_line("·", "the conversation has ended", dim=True)
                 return True
             case _:
                 return super().show(received)
         return False
 
-    async def say(self, text: str) -> None:
+    async def send_line(self, text: str) -> None:
         await self.show_result(text, self._user.send(text))
 
-    async def command(self, name: str, rest: str) -> bool:
+    async def run_command(self, name: str, rest: str) -> bool:
         self._ending = name == "end"
-        return self._ending or await super().command(name, rest)
+        return self._ending or await super().run_command(name, rest)
 
     async def leave(self) -> None:
         if self._ending:
@@ -211,52 +222,54 @@ class UserTerminal(SupportTerminal):
 
 
 class WaiterTerminal(SupportTerminal):
-    """A waiter with its users, numbered as they come; a plain line goes to the current one."""
+    """A waiter with its users, numbered in the order of assignment; plain lines go to the current user."""
 
     help = (
-        "/to N text     say it to user N",
-        "/to N          talk to user N from now on",
+        "/to N text     make user N the current user, and send the text",
+        "/to N          make user N the current user",
         "/end           end the conversation with the current user",
-        "/quit          leave; you can come back for a while",
+        "/quit          leave; you can return within the grace time",
     )
 
     def __init__(self, client: WaiterClient, screen: Screen) -> None:
         super().__init__(client, screen)
         self._waiter = client
         self._numbers: dict[str, int] = {}  # by the user's address
-        self._come = 0
+        self._last_number = 0
         self._current: str | None = None
 
     def show(self, received: SupportFrame) -> bool:
         match received.type:
             case "new_connection":
-                self._arrive(str(received.payload_value("uuid")))
+                self._add_user(str(received.payload_value("uuid")))
             case "disconnected" if received.sender is not None:
-                self._forget(received.sender)
+                self._remove_user(received.sender)
             case _:
                 return super().show(received)
         return False
 
-    def speaker_prefix(self, received: SupportFrame) -> str:
+    def sender_prefix(self, received: SupportFrame) -> str:
         return f"{self._label(received.sender)}: " if received.sender is not None else ""
 
-    async def say(self, text: str) -> None:
+    async def send_line(self, text: str) -> None:
         user = self._current
         if user is None:
-            self.show_error("to whom? /to N text" if self._numbers else "there is no user yet")
+            self.show_error(
+                "there is no current user: choose one by /to N" if self._numbers else "there is no user yet"
+            )
         else:
             await self.show_result(f"{self._label(user)}: {text}", self._waiter.send(user, text))
 
-    async def command(self, name: str, rest: str) -> bool:
+    async def run_command(self, name: str, rest: str) -> bool:
         if name == "to":
             number, _, text = rest.partition(" ")
-            users = [user for user, its in self._numbers.items() if str(its) == number]
+            users = [user for user, known in self._numbers.items() if str(known) == number]
             if not users:
                 self.show_error(f"there is no user {number}".rstrip())
                 return False
             self._current = users[0]
             if text:
-                await self.start_sending(self.say(text))
+                await self.start_sending(self.send_line(text))
             return False
         if name == "end":
             user = self._current
@@ -264,26 +277,26 @@ class WaiterTerminal(SupportTerminal):
                 self.show_error("there is no current user")
             else:
                 await self._waiter.tell("disconnect", to=user)
-                self._forget(user)
+                self._remove_user(user)
             return False
-        return await super().command(name, rest)
+        return await super().run_command(name, rest)
 
-    def _arrive(self, user: str) -> None:
+    def _add_user(self, user: str) -> None:
         if user in self._numbers:
-            return  # given back after a reconnect
-        self._come += 1
+            return  # resumed after a reconnect
+        self._last_number += 1
         if not self._numbers:
             self._current = user
-        self._numbers[user] = self._come
-        self.screen.say("·", f"{self._label(user)} connected", dim=True)
+        self._numbers[user] = self._last_number
+        self.screen.show_line("·", f"{self._label(user)} connected", dim=True)
 
-    def _forget(self, user: str) -> None:
+    def _remove_user(self, user: str) -> None:
         if user not in self._numbers:
             return
-        self.screen.say("·", f"{self._label(user)} has left", dim=True)
+        self.screen.show_line("·", f"{self._label(user)} has left", dim=True)
         del self._numbers[user]
         if self._current == user:
-            # Another one is not chosen: what is being typed for this one must not be shown to it.
+            # No other user becomes the current one: a line that is being typed is meant for this user only.
             self._current = None
 
     def _label(self, user: str | None) -> str:

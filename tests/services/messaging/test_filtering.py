@@ -1,0 +1,136 @@
+"""Message filtering: the order per connection, refusals, and the end."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.services.plugins import StubPlugin, manage
+from tornado_chat import hookimpl
+from tornado_chat.aio.deferred import Deferred
+from tornado_chat.core.errors import Refused
+from tornado_chat.core.types import AppendResult, Draft, Identity, Kind, Person, Role, Thread
+from tornado_chat.services.messaging.filtering import FilterQueue, MessageFilter
+from tornado_chat.storage.messages import AppendRequest
+
+SENDER = Identity(Person(Role.USER, "1"))
+
+
+class Shout(StubPlugin):
+    @hookimpl
+    def filter_message(self, draft: Draft) -> Draft:
+        if draft.text == "rude":
+            raise Refused("not like this")
+        return draft.replace(draft.text.upper())
+
+
+class Wait(StubPlugin):
+    """Passes a message when the test releases its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released: dict[str, asyncio.Event] = {}
+
+    def release(self, text: str) -> None:
+        self.released.setdefault(text, asyncio.Event()).set()
+
+    @hookimpl
+    async def filter_message(self, draft: Draft) -> Draft:
+        await self.released.setdefault(draft.text, asyncio.Event()).wait()
+        if draft.text == "rude":
+            raise Refused("not like this")
+        return draft
+
+
+class Writer:
+    """The texts that were stored, in order; each commit is done at once."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def append(self, request: AppendRequest, received: float) -> Deferred[AppendResult]:
+        self.texts.append(request.text)
+        result: Deferred[AppendResult] = Deferred()
+        result.settle(AppendResult(len(self.texts), 0))
+        return result
+
+
+def make_filter(writer: Writer, *plugins: StubPlugin) -> MessageFilter:
+    return MessageFilter(manage(*plugins), writer.append, asyncio.get_running_loop())
+
+
+def submit(filtering: MessageFilter, queue: FilterQueue, text: str) -> Deferred[Any]:
+    return filtering.submit(
+        queue, SENDER, AppendRequest(Thread(Kind.SESSION, 1), SENDER.person, text, None), 0.0
+    )
+
+
+@pytest.mark.gen_test
+async def test_without_a_filter_a_message_goes_to_the_writer_at_once() -> None:
+    writer = Writer()
+    assert submit(make_filter(writer), FilterQueue(), "a").settled
+    assert writer.texts == ["a"]
+
+
+@pytest.mark.gen_test
+async def test_a_filter_changes_the_text_or_refuses_it() -> None:
+    writer = Writer()
+    filtering, queue = make_filter(writer, Shout()), FilterQueue()
+    submit(filtering, queue, "a")
+    with pytest.raises(Refused):
+        submit(filtering, queue, "rude")
+    assert writer.texts == ["A"]
+
+
+@pytest.mark.gen_test
+async def test_a_slow_message_delays_its_own_connection_only() -> None:
+    writer, plugin = Writer(), Wait()
+    filtering, slow, quick = make_filter(writer, plugin), FilterQueue(), FilterQueue()
+    for text in ("1", "2", "3"):
+        submit(filtering, slow, text)
+    plugin.release("2")
+    plugin.release("3")
+    plugin.release("other")
+    await submit(filtering, quick, "other")
+    assert writer.texts == ["other"]
+    plugin.release("1")
+    await slow.wait_empty()
+    assert writer.texts == ["other", "1", "2", "3"]
+
+
+@pytest.mark.gen_test
+async def test_a_message_refused_later_fails_alone() -> None:
+    writer, plugin = Writer(), Wait()
+    filtering, queue = make_filter(writer, plugin), FilterQueue()
+    refused, accepted = submit(filtering, queue, "rude"), submit(filtering, queue, "polite")
+    plugin.release("rude")
+    plugin.release("polite")
+    assert (await accepted).seq == 1
+    assert isinstance(refused.error, Refused)
+    assert writer.texts == ["polite"]
+
+
+@pytest.mark.gen_test
+async def test_no_filter_sees_a_message_before_the_message_ahead_of_it() -> None:
+    writer, plugin = Writer(), Wait()
+    filtering, queue = make_filter(writer, Shout(), plugin), FilterQueue()
+    submit(filtering, queue, "first")
+    refused = submit(filtering, queue, "rude")  # a filter that is not async would refuse it at once
+    assert not refused.settled
+    plugin.release("FIRST")
+    await queue.wait_empty()
+    assert isinstance(refused.error, Refused)
+    assert writer.texts == ["FIRST"]
+
+
+@pytest.mark.gen_test
+async def test_finishing_waits_for_submitted_messages_up_to_a_limit() -> None:
+    writer, plugin = Writer(), Wait()
+    filtering, queue = make_filter(writer, plugin), FilterQueue()
+    submit(filtering, queue, "late")
+    await filtering.finish(0)
+    assert writer.texts == []
+    plugin.release("late")
+    await filtering.finish(60)
+    assert writer.texts == ["late"]
+    assert not queue.is_busy

@@ -1,0 +1,439 @@
+"""The builders of the server's parts.
+
+Each builder takes the parts that it needs and returns the parts that it has built, so the order of the calls
+in ``Server`` follows from their arguments. Only ``connect_event_handlers`` has an order of its own.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import peewee as pw
+
+from tornado_chat.aio.clock import now_microseconds
+from tornado_chat.cluster.bus import Bus, EventHandler, LocalBus
+from tornado_chat.cluster.facts import CoordinatorClient
+from tornado_chat.config.mysql_url import is_mysql
+from tornado_chat.config.sections import Config
+from tornado_chat.core.events import DuplicateMessage, Event
+from tornado_chat.core.types import Message, Notification
+from tornado_chat.delivery.hub import Hub
+from tornado_chat.observability.metrics import Metrics
+from tornado_chat.observability.metrics.history import MetricsHistory
+from tornado_chat.plugins.manager import PluginManager
+from tornado_chat.server import plugin_registration
+from tornado_chat.server.cluster_mode import Clustered, Standalone
+from tornado_chat.services.auth.access import AccessControl
+from tornado_chat.services.auth.accounts import Accounts
+from tornado_chat.services.auth.guests import Guests
+from tornado_chat.services.auth.keys import TokenKeys
+from tornado_chat.services.auth.login_throttle import LoginThrottle
+from tornado_chat.services.auth.passwords import Passwords
+from tornado_chat.services.container import Services
+from tornado_chat.services.coordinator.coordinator import Coordinator
+from tornado_chat.services.coordinator.snapshot import CoordinatorSnapshot
+from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
+from tornado_chat.services.counselling.room_lookup import RoomLookup
+from tornado_chat.services.counselling.service import Counselling
+from tornado_chat.services.counselling.sessions_api import Sessions
+from tornado_chat.services.housekeeping import Retention
+from tornado_chat.services.leadership.db_lease import DatabaseLease
+from tornado_chat.services.messaging.connections import Connections
+from tornado_chat.services.messaging.event_log import EventLog
+from tornado_chat.services.messaging.filtering import MessageFilter
+from tornado_chat.services.messaging.notifications import Notifications
+from tornado_chat.services.messaging.presence import PresenceLookup
+from tornado_chat.services.messaging.receipts import ReceiptStore
+from tornado_chat.services.messaging.store import Store
+from tornado_chat.services.monitoring.aggregate import StatusAggregator
+from tornado_chat.services.monitoring.overview import StatusReporter
+from tornado_chat.services.monitoring.readiness import Readiness
+from tornado_chat.services.plugin_host.context import ContextServices, PluginContext
+from tornado_chat.services.plugin_host.event_feed import PluginEventFeed
+from tornado_chat.services.support.dispatcher import Dispatcher
+from tornado_chat.services.support.history import SupportHistory
+from tornado_chat.services.support.local_conversations import LocalConversations
+from tornado_chat.services.support.repository import ConversationRepository
+from tornado_chat.services.support.service import Support
+from tornado_chat.web.application import ChatApplication
+from tornado_chat.web.pages import Route
+from tornado_chat.wire.counselling import CounsellingEncoders
+from tornado_chat.wire.times import LocalTimes
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """The parts that exist before the services; every builder takes them.
+
+    :ivar process: the number of this worker, from 1; 0: the only process.
+    """
+
+    config: Config
+    loop: asyncio.AbstractEventLoop
+    metrics: Metrics
+    plugins: PluginManager
+    cluster_mode: Standalone | Clustered
+    times: LocalTimes
+    process: int
+
+    @property
+    def bus(self) -> Bus:
+        return self.cluster_mode.bus
+
+    @property
+    def is_clustered(self) -> bool:
+        return self.cluster_mode.is_clustered
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The way to the database.
+
+    :ivar commit_bus: carries the events that this process has committed, and no other process's.
+    """
+
+    store: Store
+    receipts: ReceiptStore
+    commit_bus: LocalBus
+
+
+def build_storage(base: Foundation, database: pw.Database) -> Storage:
+    commit_bus = LocalBus()
+
+    def publish_committed(event: Event) -> None:
+        base.bus.publish(event)
+        commit_bus.publish(event)
+
+    store = Store(database, publish_committed, base.loop, base.metrics, base.config.storage.patience)
+    return Storage(store, ReceiptStore(store, base.loop), commit_bus)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The sockets of this process, and the presence of people in all processes."""
+
+    hub: Hub
+    connections: Connections
+    presence: PresenceLookup
+
+
+def build_delivery(base: Foundation, storage: Storage) -> Delivery:
+    config, metrics = base.config, base.metrics
+
+    def count_resent(count: int) -> None:
+        metrics.resent += count
+
+    hub = Hub(
+        base.loop,
+        storage.store.items_after,
+        on_receipt=storage.receipts.record,
+        outgoing_limit=config.limits.outgoing_bytes,
+        ping_interval=config.limits.ping_interval,
+        ping_timeout=config.limits.ping_timeout,
+        on_resent=count_resent,
+        subscribe=base.bus.subscribe if base.is_clustered else None,
+        unsubscribe=base.bus.unsubscribe,
+    )
+    connections = Connections(
+        hub,
+        config.limits.connections_per_identity,
+        base.plugins,
+        base.loop,
+        base.bus if base.is_clustered else None,
+    )
+    return Delivery(hub, connections, PresenceLookup(hub, base.bus))
+
+
+@dataclass(frozen=True)
+class Auth:
+    """Identity and rights of callers."""
+
+    accounts: Accounts
+    access_control: AccessControl
+    guests: Guests
+
+
+def build_auth(base: Foundation, storage: Storage, delivery: Delivery, keys: TokenKeys) -> Auth:
+    config = base.config
+    accounts = Accounts(
+        config.staff,
+        config.auth,
+        keys.account_key,
+        storage.store,
+        delivery.connections,
+        Passwords(),
+        LoginThrottle(),
+    )
+    access_control = AccessControl(keys.authenticator, base.plugins, accounts.require_session)
+    return Auth(accounts, access_control, Guests(config.auth, keys.secret))
+
+
+@dataclass(frozen=True)
+class Messaging:
+    """Messages on their way to the writer, notifications, and the lookup of rooms."""
+
+    filtering: MessageFilter
+    notifications: Notifications
+    room_lookup: RoomLookup
+
+
+def build_messaging(base: Foundation, storage: Storage, delivery: Delivery) -> Messaging:
+    store, plugins = storage.store, base.plugins
+    return Messaging(
+        MessageFilter(plugins, store.append, base.loop),
+        Notifications(store, delivery.hub, storage.receipts, plugins, base.config.server.language),
+        RoomLookup(store, plugins),
+    )
+
+
+@dataclass(frozen=True)
+class Coordination:
+    """The coordinator of this process, and the client of the coordinator that decides for all processes."""
+
+    dispatcher: Dispatcher
+    room_lifecycle: RoomLifecycle
+    snapshot: CoordinatorSnapshot
+    client: CoordinatorClient
+
+
+def build_coordination(base: Foundation, storage: Storage) -> Coordination:
+    """:raises PluginError: a plugin fails to register its queue policy."""
+    config, cluster_mode = base.config, base.cluster_mode
+    room_lifecycle = RoomLifecycle(
+        config.counselling,
+        storage.store,
+        base.loop,
+        base.bus.publish,
+        now_microseconds,
+        is_certain=cluster_mode.is_certain,
+        settle_seconds=cluster_mode.settle_seconds,
+    )
+    dispatcher = Dispatcher(
+        config.support,
+        ConversationRepository(storage.store),
+        base.loop,
+        base.bus.publish,
+        plugin_registration.collect_queue_policy(base.plugins),
+        base.metrics.queue_wait,
+        is_certain=cluster_mode.is_certain,
+        settle_seconds=cluster_mode.settle_seconds,
+    )
+    snapshot = CoordinatorSnapshot(dispatcher, room_lifecycle, base.times, base.loop)
+    coordinator = Coordinator(dispatcher, room_lifecycle, snapshot)
+    client = cluster_mode.connect_coordinator(coordinator, storage.store)
+    return Coordination(dispatcher, room_lifecycle, snapshot, client)
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """The conversations of both dialects, with the sockets that take part in them here."""
+
+    counselling: Counselling
+    sessions: Sessions
+    local_conversations: LocalConversations
+    support: Support
+    support_history: SupportHistory
+
+
+def build_conversations(
+    base: Foundation,
+    storage: Storage,
+    delivery: Delivery,
+    auth: Auth,
+    messaging: Messaging,
+    coordination: Coordination,
+) -> Conversations:
+    config, store, hub, receipts = base.config, storage.store, delivery.hub, storage.receipts
+    counselling = Counselling(
+        config.counselling,
+        store,
+        hub,
+        receipts,
+        base.loop,
+        base.bus.publish,
+        room_lookup=messaging.room_lookup,
+        access_control=auth.access_control,
+        filtering=messaging.filtering,
+        plugins=base.plugins,
+        coordinator_client=coordination.client,
+    )
+    sessions = Sessions(
+        store,
+        messaging.notifications,
+        counselling,
+        messaging.room_lookup,
+        auth.access_control,
+        base.plugins,
+    )
+    local_conversations = LocalConversations(
+        config.support,
+        store,
+        ConversationRepository(store),
+        hub,
+        receipts,
+        base.loop,
+        base.bus,
+        auth.access_control,
+        coordination.client,
+    )
+    base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
+    support = Support(local_conversations, coordination.client, store, base.bus.publish, messaging.filtering)
+    support_history = SupportHistory(store, support, auth.access_control, base.plugins)
+    return Conversations(counselling, sessions, local_conversations, support, support_history)
+
+
+def build_retention(base: Foundation, storage: Storage) -> Retention:
+    """:raises PluginError: a plugin fails to register its data keeper."""
+    config = base.config
+    return Retention(
+        storage.store,
+        plugin_registration.collect_keepers(base.plugins, config.state_dir),
+        config.storage.retention_days,
+        base.loop,
+        clock=now_microseconds,
+        lease=DatabaseLease("retention", storage.store, base.loop, shared=base.is_clustered),
+    )
+
+
+@dataclass(frozen=True)
+class PluginHost:
+    """The parts of the server that plugins use.
+
+    :ivar contexts: by plugin name.
+    """
+
+    event_feed: PluginEventFeed
+    contexts: Mapping[str, PluginContext]
+
+
+def build_plugin_host(
+    base: Foundation, storage: Storage, delivery: Delivery, auth: Auth, messaging: Messaging
+) -> PluginHost:
+    plugins, config = base.plugins, base.config
+    services = ContextServices(
+        storage.store,
+        auth.access_control,
+        messaging.room_lookup,
+        messaging.notifications,
+        delivery.presence,
+    )
+    contexts = {
+        each.name: PluginContext(
+            each.name, plugins, services, base.loop, config.server.language, config.state_dir
+        )
+        for each in plugins.loaded
+    }
+    event_feed = PluginEventFeed(
+        plugins, storage.store, delivery.presence, base.loop, shared=base.is_clustered
+    )
+    return PluginHost(event_feed, contexts)
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """The status of the server, for people and for monitoring systems."""
+
+    readiness: Readiness
+    history: MetricsHistory
+    status_aggregator: StatusAggregator
+
+
+def build_monitoring(
+    base: Foundation, storage: Storage, delivery: Delivery, coordination: Coordination
+) -> Monitoring:
+    config, metrics, connections = base.config, base.metrics, delivery.connections
+
+    def find_server_problem() -> str:
+        return "about to stop" if connections.draining else ""
+
+    readiness = Readiness(
+        storage.store, base.loop, {"server": find_server_problem, **base.cluster_mode.problems}
+    )
+    history = MetricsHistory(metrics, base.loop, time.time)
+    reporter = StatusReporter(
+        hub=delivery.hub,
+        snapshot=coordination.snapshot,
+        coordinator_client=coordination.client,
+        store=storage.store,
+        readiness=readiness,
+        plugins=base.plugins,
+        metrics=metrics,
+        metrics_history=history,
+        times=base.times,
+        database="mysql" if is_mysql(config.storage.url) else "sqlite",
+        process=base.process,
+    )
+    metrics.gauges = reporter.gauges
+    return Monitoring(readiness, history, StatusAggregator(reporter, metrics, base.process, config.state_dir))
+
+
+def build_services(
+    base: Foundation,
+    delivery: Delivery,
+    auth: Auth,
+    messaging: Messaging,
+    conversations: Conversations,
+    monitoring: Monitoring,
+) -> Services:
+    config = base.config
+    return Services(
+        access_control=auth.access_control,
+        connections=delivery.connections,
+        counselling=conversations.counselling,
+        notifications=messaging.notifications,
+        sessions=conversations.sessions,
+        local_conversations=conversations.local_conversations,
+        support=conversations.support,
+        support_history=conversations.support_history,
+        guests=auth.guests,
+        accounts=auth.accounts,
+        status_aggregator=monitoring.status_aggregator,
+        metrics=base.metrics,
+        frames=CounsellingEncoders(config.server.language, base.times, config.counselling.legacy_system_key),
+        times=base.times,
+        limits=config.limits,
+        support_settings=config.support,
+        language=config.server.language,
+    )
+
+
+def build_application(
+    base: Foundation,
+    services: Services,
+    monitoring: Monitoring,
+    plugin_host: PluginHost,
+    more_pages: Sequence[Route],
+) -> ChatApplication:
+    """:raises PluginError: a plugin fails to register its routes."""
+    plugin_routes = plugin_registration.collect_routes(base.plugins, plugin_host.contexts)
+    return ChatApplication(base.config, services, monitoring.readiness, more_pages, plugin_routes)
+
+
+def connect_event_handlers(
+    base: Foundation,
+    storage: Storage,
+    delivery: Delivery,
+    messaging: Messaging,
+    coordination: Coordination,
+    conversations: Conversations,
+    plugin_host: PluginHost,
+) -> None:
+    """Add the handlers of both buses. A bus calls the handlers of an event in this order."""
+    bus, hub = base.bus, delivery.hub
+
+    def catch_up(event: DuplicateMessage) -> None:
+        hub.catch_up_to(event.thread, event.seq)
+
+    bus.add_handler(cast(EventHandler, hub.deliver), Message, Notification)
+    bus.add_handler(cast(EventHandler, catch_up), DuplicateMessage)
+    bus.add_handler(messaging.notifications.on_event, *messaging.notifications.events)
+    bus.add_handler(conversations.counselling.on_event, *conversations.counselling.events)
+    # The coordinator comes before the sockets of support: a client may react to an event at once with a
+    # request that the coordinator has to answer.
+    bus.add_handler(coordination.room_lifecycle.on_event, *coordination.room_lifecycle.events)
+    bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
+    bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
+    storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
+    storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)
