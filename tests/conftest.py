@@ -22,9 +22,9 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.ioloop import IOLoop
 
-from tests.mariadb import MariaDB, make_data
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.mariadb import MariaDB, make_data
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client import RawClient
 from tornado_chat.core.types import Person, Role, Thread
@@ -196,13 +196,13 @@ class Peer:
         await self.client.send_json(frame)
         return str(frame["id"])
 
-    async def get(self, type: str, timeout: float = PATIENCE) -> dict[str, Any]:
+    async def get(self, type: str, timeout: float = WAIT_TIMEOUT_SECONDS) -> dict[str, Any]:
         """Return the next frame, which must be of ``type``."""
         frame = await self.client.recv_json(timeout)
         assert frame["type"] == type, frame
         return dict(frame)
 
-    async def until(self, type: str, timeout: float = PATIENCE) -> dict[str, Any]:
+    async def until(self, type: str, timeout: float = WAIT_TIMEOUT_SECONDS) -> dict[str, Any]:
         """Return the next frame of ``type``; the frames before it are ignored."""
         while True:
             frame = await self.client.recv_json(timeout)

@@ -1,6 +1,6 @@
-"""Measures jobs beside their yardsticks, in alternating rounds of one run.
+"""Runs benchmark jobs and prints their tables; each job is measured against a baseline in alternating rounds.
 
-Times of different days or machines do not compare; the ratio of two medians of one run does.
+Compare the ratios of medians within one run, not times of different days or machines.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2]))  # the tests have a MariaDB to start
+sys.path.append(str(Path(__file__).parents[2]))  # for tests.helpers, which starts MariaDB and Redis
 
 import counting
 import hooks
@@ -32,20 +32,18 @@ JOBS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "jobs", nargs="*", metavar="JOB", help=f"some of {', '.join(JOBS)}; all if none is named"
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="of each job (5)")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"the jobs to run (all): {', '.join(JOBS)}")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each job (%(default)s)")
     parser.add_argument(
         "--storage",
         metavar="URL",
         default="",
-        help="a MySQL database for relay to be measured on, too: mysql://…",
+        help="measure relay also on this MySQL database: mysql://…",
     )
     arguments = parser.parse_args()
     for name in arguments.jobs:
         if name not in JOBS:
-            parser.error(f'there is no job "{name}", only {", ".join(JOBS)}')
+            parser.error(f'there is no job "{name}"; the jobs are {", ".join(JOBS)}')
     for name in arguments.jobs or JOBS:
         more = {"storage": arguments.storage} if arguments.storage and name == "relay" else {}
         for line in JOBS[name](arguments.rounds, **more):

@@ -1,12 +1,12 @@
-"""Messages between pairs on MariaDB, a server of the benchmark's own, with its safe defaults: each commit is synced."""
+"""Messages between pairs on a temporary MariaDB server with its safe defaults, which sync each commit."""
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.mariadb import MariaDB, make_data
+from tests.helpers.mariadb import MariaDB, make_data
 from tornado_chat.bench import relay
-from tornado_chat.bench.rounds import compare_rates
+from tornado_chat.bench.comparison import compare_rates
 
 
 def lines(rounds: int) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Pictures of every page, to be looked at: light and dark, on a phone and on a desk, in both languages.
+"""Takes screenshots of every page: light and dark, in phone and desktop size, in both languages.
 
-A word or two after the folder take only the pictures whose names have all of them: ``console zh``.
+Words after the folder select the pictures whose names contain all of them, such as ``console zh``.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from servers import served
 SIZES = {"phone": (360, 740), "desk": (1280, 800)}
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 SCHEMES = ("light", "dark")
-NOTICE_TIMEOUT_MS = 15_000  # milliseconds, the most that something is told in passing
-SETTLE_SECONDS = 0.7  # seconds for what comes in after a page has been loaded
+NOTICE_TIMEOUT_MS = 15_000  # until a passing notice has disappeared
+SETTLE_SECONDS = 0.7  # for the data that arrive after a page is loaded
 
 
 async def main(folder: Path, words: list[str]) -> int:
     chromium = shutil.which("chromium")
     if chromium is None:
-        raise SystemExit("there is no chromium; scripts/test installs Debian's")
+        raise SystemExit("chromium is missing: install Debian's package chromium, as scripts/test does")
     taken = 0
     with tempfile.TemporaryDirectory() as state:
         async with served(Path(state)) as (url, shop), async_playwright() as playwright:
@@ -33,7 +33,7 @@ async def main(folder: Path, words: list[str]) -> int:
                 scene = Scene(url, shop, language)
                 await scene.set()
                 pages = scene.addresses()
-                last = pages.pop("widget")  # its guests are answered by somebody who empties the line
+                last = pages.pop("widget")  # its guests are answered by a waiter who empties the queue
                 for name, address in pages.items():
                     taken += await _take_all(browser, scene, name, address, language, folder, words)
                 await scene.greet()
@@ -46,7 +46,7 @@ async def main(folder: Path, words: list[str]) -> int:
 async def _take_all(
     browser: Browser, scene: Scene, name: str, address: str, language: str, folder: Path, words: list[str]
 ) -> int:
-    """A page in all its looks."""
+    """Take the pictures of a page in all schemes and sizes. Returns their number."""
     taken = 0
     for scheme in SCHEMES:
         for size in SIZES:
@@ -84,7 +84,7 @@ async def _take(
 
 
 async def _prepare(name: str, page: Page, scene: Scene, size: str) -> None:
-    """What somebody would do on the page before there is anything to see."""
+    """Operate the page until it shows its typical contents."""
     if name == "widget":
         await page.locator("tornado-chat .launcher").click()
         inside = page.frame_locator("tornado-chat iframe")
@@ -95,15 +95,15 @@ async def _prepare(name: str, page: Page, scene: Scene, size: str) -> None:
         await expect(inside.locator(".message")).to_have_count(2)
     if name == "console" and size == "desk":
         await page.locator(".row").first.click()
-    if name == "console":  # who has just come is told for some seconds
+    if name == "console":  # a notice of the new user disappears after some seconds
         await expect(page.locator("#toast")).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
     if name == "supervise":
         for session in scene.sessions if size == "desk" else scene.sessions[:1]:
             await page.locator("#number").fill(str(session))
             await page.locator("#number").press("Enter")
             await expect(page.locator(f"#session-{session} .state")).to_have_attribute("data-state", "live")
-        for told in ("#toast-arrived", "#toast-urgent"):
-            await expect(page.locator(told)).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
+        for toast in ("#toast-arrived", "#toast-urgent"):
+            await expect(page.locator(toast)).to_be_empty(timeout=NOTICE_TIMEOUT_MS)
 
 
 folder = Path(sys.argv[1]).resolve()

@@ -1,4 +1,4 @@
-"""The made-up people of the pictures, in one language: they come, talk, wait and call for help."""
+"""The sample people of the screenshots in one language: they chat, wait, and ask for supervision."""
 
 import json
 import time
@@ -23,22 +23,22 @@ from texts import (
 from tornado_chat.client import ChatClient, UserClient, WaiterClient
 
 SECRET = "a secret of the pictures, long enough for HS256"
-PEOPLE = 100  # ids of one language are not those of the other
+IDS_PER_LANGUAGE = 100  # so that the languages use different ids
 
 
 class Scene:
-    """Two counselling sessions with their records, three support conversations and two people in the line.
+    """Two counselling sessions with their records, three support conversations and two waiting users.
 
-    :arg url: the server.
-    :arg shop: a web site of another origin, with the widget in it.
+    :arg url: the address of the server.
+    :arg shop: the address of a site with another origin that contains the widget.
     """
 
     def __init__(self, url: str, shop: str, language: str) -> None:
         self._url = url
         self._shop = shop
         self._ws = url.replace("http", "ws")
-        self._talk = TALKS[language]
-        self._first = PEOPLE * (1 + list(TALKS).index(language))
+        self._texts = TALKS[language]
+        self._first = IDS_PER_LANGUAGE * (1 + list(TALKS).index(language))
         self._open: list[Any] = []
         self._sessions: list[int] = []
         self._records: list[int] = []
@@ -46,7 +46,7 @@ class Scene:
     async def set(self) -> None:
         pairs = ((VISITOR, COUNSELLOR), (OTHER_VISITOR, OTHER_COUNSELLOR))
         for n, (visitor, consultant) in enumerate(pairs):
-            await self._counsel(visitor, consultant, self._talk.sessions[n], self._talk.records[n])
+            await self._counsel(visitor, consultant, self._texts.sessions[n], self._texts.records[n])
         self._alert()
         await self._support()
 
@@ -55,7 +55,7 @@ class Scene:
             await client.close()
 
     async def greet(self) -> None:
-        """From now on there is somebody for everybody, and nobody waits."""
+        """Connect a waiter who takes all waiting and all later users."""
         self._greeter = WaiterClient(self._ws, self._token("waiter", GREETER))
         await self._greeter.__aenter__()
         self._open.append(self._greeter)
@@ -63,28 +63,29 @@ class Scene:
             await self._greeter.expect("new_connection")
 
     async def welcome(self) -> None:
-        """Answer who has just asked the question. Others may have come before: those whom the agent had."""
-        while (asked := await self._greeter.expect("message_text")).message != self._talk.question:
+        """Answer the user with the question; messages of other users, whom the agent had, are skipped."""
+        while (asked := await self._greeter.expect("message_text")).message != self._texts.question:
             pass
         assert asked.sender
-        await self._greeter.send(asked.sender, self._talk.welcome)
+        await self._greeter.send(asked.sender, self._texts.welcome)
 
     @property
     def question(self) -> str:
-        return self._talk.question
+        return self._texts.question
 
     @property
     def sessions(self) -> list[int]:
         return self._sessions
 
     def addresses(self) -> dict[str, str]:
-        """The pages, by the names of their pictures."""
+        """Return the addresses of the pages, by the names of their pictures."""
+        supervisor = self._id(SUPERVISOR)
         room = f"session={self._sessions[0]}&type=0"
         record = f"session={self._records[0]}&type=1"
         consultant = self._token("consultant", COUNSELLOR)
         return {
             "room-visitor": f"{self._url}/room#token={self._token('user', VISITOR)}&{room}",
-            "room-consultant": f"{self._url}/room#token={consultant}&{room}&supervisor={self._id(SUPERVISOR)}",
+            "room-consultant": f"{self._url}/room#token={consultant}&{room}&supervisor={supervisor}",
             "room-supervision": f"{self._url}/room#token={consultant}&{record}",
             "console": f"{self._url}/console#token={self._token('waiter', AGENT)}",
             "supervise": f"{self._url}/supervise#token={self._token('supervisor', SUPERVISOR)}",
@@ -96,7 +97,7 @@ class Scene:
         }
 
     async def _counsel(
-        self, visitor: int, consultant: int, said: list[tuple[int, str]], aside: list[tuple[int, str]]
+        self, visitor: int, consultant: int, lines: list[tuple[int, str]], record_lines: list[tuple[int, str]]
     ) -> None:
         body = {
             "user_id": self._id(visitor),
@@ -106,14 +107,14 @@ class Scene:
         }
         session: int = self._post("/sessions", body, "service", 1)["session_id"]
         self._sessions.append(session)
-        await self._say(session, 0, (("user", visitor), ("consultant", consultant)), said)
+        await self._send_lines(session, 0, (("user", visitor), ("consultant", consultant)), lines)
         call = {"supervisor_id": self._id(SUPERVISOR), "supervisor_name": self._name(SUPERVISOR)}
         called = self._post(f"/sessions/{session}/supervision", call, "consultant", consultant)
         self._records.append(called["record_id"])
         sides = (("consultant", consultant), ("supervisor", SUPERVISOR))
-        await self._say(called["record_id"], 1, sides, aside)
+        await self._send_lines(called["record_id"], 1, sides, record_lines)
 
-    async def _say(
+    async def _send_lines(
         self, room: int, type: int, sides: tuple[tuple[str, int], ...], lines: list[tuple[int, str]]
     ) -> None:
         clients = [ChatClient(self._ws, self._token(role, n), room, type) for role, n in sides]
@@ -129,7 +130,7 @@ class Scene:
             {
                 "role": "supervisor",
                 "id": self._id(SUPERVISOR),
-                "msg": self._talk.alert,
+                "msg": self._texts.alert,
                 "type": 2,
                 "data": {
                     "sessionId": self._records[1],
@@ -143,7 +144,7 @@ class Scene:
 
     async def _support(self) -> None:
         async with WaiterClient(self._ws, self._token("waiter", AGENT)) as waiter:
-            for n, lines in zip(CUSTOMERS, self._talk.support, strict=True):
+            for n, lines in zip(CUSTOMERS, self._texts.support, strict=True):
                 user = UserClient(self._ws, self._token("user", n))
                 await user.__aenter__()
                 self._open.append(user)
@@ -152,7 +153,7 @@ class Scene:
                 for line in lines:
                     await user.send(line)
                 if n == CUSTOMERS[0]:
-                    await waiter.send(came.payload["uuid"], self._talk.answer)
+                    await waiter.send(came.payload["uuid"], self._texts.answer)
             await waiter.tell("unready")
         for n in WAITING_USERS:
             user = UserClient(self._ws, self._token("user", n))
@@ -164,7 +165,7 @@ class Scene:
         return self._first + n
 
     def _name(self, n: int) -> str:
-        return self._talk.people.get(n, "host")
+        return self._texts.people.get(n, "host")
 
     def _token(self, role: str, n: int) -> str:
         claims = {"id": self._id(n), "type": role, "name": self._name(n), "exp": int(time.time()) + 3600}

@@ -1,4 +1,4 @@
-"""What the pictures are taken of: a server of its own, and a web site that has the widget in it."""
+"""The servers for the screenshots: a temporary tornado_chat, and a web site that contains the widget."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ STATIC = Path(str(resources.files("tornado_chat.web") / "static"))
 
 @contextlib.asynccontextmanager
 async def served(state: Path) -> AsyncIterator[tuple[str, str]]:
-    """Yields the URLs of the server and of the web site."""
+    """Run both servers, and yield the URLs of tornado_chat and of the web site."""
     [socket] = bind_sockets(0, "127.0.0.1")
     shop = f"http://127.0.0.1:{socket.getsockname()[1]}"
     async with _chat(state, shop) as url:
@@ -58,20 +58,20 @@ async def _chat(state: Path, shop: str) -> AsyncIterator[str]:
         "plugins.enabled=",
     ]
     arguments = [word for option in options for word in ("--set", option)]
-    account = ("staff", "add", "grace", "--role", "admin", "--generate")  # for there to be a form at /signin
+    account = ("staff", "add", "grace", "--role", "admin", "--generate")  # so that /signin shows its form
     for command in (("db", "upgrade"), account):
         _, errors = await (await _run(*command, *arguments)).communicate()
         if errors:
             raise SystemExit(errors.decode())
     process = await _run("serve", *arguments)
     assert process.stderr is not None
-    said = b""
-    while line := await process.stderr.readline():
-        said += line
-        if found := re.search(r"url=(http://\S+)", line.decode()):
-            break
-    else:
-        raise SystemExit(f"the server did not start:\n{said.decode()}")
+    log, found = b"", None
+    while found is None:
+        line = await process.stderr.readline()
+        if not line:
+            raise SystemExit(f"the server did not start:\n{log.decode()}")
+        log += line
+        found = re.search(r"url=(http://\S+)", line.decode())
     reading = asyncio.create_task(process.stderr.read())
     try:
         yield found[1]

@@ -1,10 +1,14 @@
-"""What the made-up people of the pictures are called, and what they say, in both languages."""
+"""The names and the messages of the sample people in the screenshots, in both languages."""
 
 from typing import NamedTuple
 
 
 class SceneTexts(NamedTuple):
-    """Lines are by who says them: 0 begins, a visitor or a consultant with a supervisor; 1 helps."""
+    """The texts of one language.
+
+    A line is a pair of the sender and the text. Sender 0 begins: the visitor, or the consultant with a
+    supervisor; sender 1 is the other side.
+    """
 
     people: dict[int, str]
     sessions: list[list[tuple[int, str]]]

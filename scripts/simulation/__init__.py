@@ -1,1 +1,1 @@
-"""A day of the waiting line, in minutes: the real dispatcher, simulated people, a clock that jumps."""
+"""A simulated day of the support queue: the real dispatcher, simulated people and a virtual clock."""

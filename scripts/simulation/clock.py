@@ -1,4 +1,4 @@
-"""An event loop whose time passes as fast as its work is done."""
+"""An event loop with virtual time: the clock jumps to the next timer instead of waiting for it."""
 
 import asyncio
 import selectors
@@ -7,17 +7,17 @@ from typing import Any
 
 
 class NothingScheduled(RuntimeError):
-    """Somebody waits, and nothing is left that could ever happen."""
+    """A task waits, but no timer is left that could wake it."""
 
 
-class _Jumping(selectors.BaseSelector):
-    """Instead of waiting for sockets, of which there are none, it puts the clock forward."""
+class _JumpingSelector(selectors.BaseSelector):
+    """A selector without sockets that advances the clock by the timeout instead of waiting."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return selectors.SelectorKey(fileobj, 0, events, data)  # the loop's own pipe, which nobody uses
+        return selectors.SelectorKey(fileobj, 0, events, data)  # the loop's own wake-up pipe, unused here
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         return selectors.SelectorKey(fileobj, 0, 0, None)
@@ -36,12 +36,12 @@ class _Jumping(selectors.BaseSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Timers are due in their order, and the time between them takes none. For work in memory only."""
+    """An event loop that runs timers in order without waiting between them; for work in memory only."""
 
     def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
+        self._selector_clock = _JumpingSelector()
+        super().__init__(self._selector_clock)
 
     def time(self) -> float:
         """Seconds since the loop was made."""
-        return self._jumping.now
+        return self._selector_clock.now

@@ -1,4 +1,4 @@
-"""What the dispatcher keeps of each person, in bytes."""
+"""The memory that the dispatcher needs for each person."""
 
 import asyncio
 import tracemalloc
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from scripts.simulation.clock import VirtualLoop
-from scripts.simulation.memory import InMemoryConversations
+from scripts.simulation.conversations import InMemoryConversations
 from tornado_chat import config
 from tornado_chat.cluster.facts import WaiterPresence, always_certain
 from tornado_chat.core.types import Person, Role
@@ -14,26 +14,26 @@ from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Histogram
 from tornado_chat.services.support.dispatcher import Dispatcher
 
-MANY = 5_000
+PEOPLE_COUNT = 5_000
 
 
 @dataclass(frozen=True)
 class MemoryFootprint:
-    """Bytes of the coordinator, for each who waits and for each waiter; sockets are not counted."""
+    """Bytes of the coordinator for each waiting user and for each waiter, without sockets."""
 
     user: float
     waiter: float
 
 
 def footprint() -> MemoryFootprint:
-    """Counted, not estimated: the same on every machine with the same Python."""
+    """Measure the allocations; the result is the same on every machine with the same Python."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_footprint())
 
 
 async def _footprint() -> MemoryFootprint:
     loop = asyncio.get_running_loop()
-    store = InMemoryConversations(lambda event: None, loop, loop.time, Random(1))  # noqa: S311 - it draws nothing
+    store = InMemoryConversations(lambda event: None, loop, loop.time, Random(1))  # noqa: S311 - unused
     dispatcher = Dispatcher(
         config.Support(),
         store,
@@ -48,15 +48,15 @@ async def _footprint() -> MemoryFootprint:
     tracemalloc.start()
     try:
         empty = tracemalloc.get_traced_memory()[0]
-        for number in range(MANY):
+        for number in range(PEOPLE_COUNT):
             person = Person(Role.WAITER, str(number))
             fact = WaiterPresence(person, False, None, f"00000000-0000-4000-9000-{number:012x}", {})
             dispatcher.on_waiter_present("a", fact)
         waiters = tracemalloc.get_traced_memory()[0]
-        for number in range(MANY):
+        for number in range(PEOPLE_COUNT):
             dispatcher.on_user_present("a", store.join(Person(Role.USER, str(number)), {}, None))
         users = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
         dispatcher.end()
-    return MemoryFootprint((users - waiters) / MANY, (waiters - empty) / MANY)
+    return MemoryFootprint((users - waiters) / PEOPLE_COUNT, (waiters - empty) / PEOPLE_COUNT)

@@ -1,4 +1,4 @@
-"""The people of a day, and what is so of them now."""
+"""The simulated people and their present state."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from tornado_chat.core.types import Person
 
 
 class SimulatedUser:
-    """A user, from its coming to its end.
+    """A user, from its arrival to its departure.
 
-    :ivar conversation: the number of the one that it is in, or was last.
-    :ivar came: when that began.
-    :ivar process: where its sockets are, None if it has none.
-    :ivar served: it has had a waiter in this conversation.
+    :ivar conversation: the id of its present or last conversation.
+    :ivar arrived: the loop time at which that conversation began.
+    :ivar process: the process that holds its socket; None if it has none.
+    :ivar served: the user has had a waiter in this conversation.
     :ivar is_over: this conversation has ended.
-    :ivar timer: it gives up, or has said all that it wanted.
+    :ivar timer: fires when the user gives up, or leaves after being served.
     """
 
     __slots__ = (
-        "came",
+        "arrived",
         "claims",
         "conversation",
         "is_over",
@@ -34,7 +34,7 @@ class SimulatedUser:
         self.person = person
         self.claims = claims
         self.conversation = 0
-        self.came = 0.0
+        self.arrived = 0.0
         self.process: str | None = None
         self.served = False
         self.is_over = False
@@ -42,7 +42,7 @@ class SimulatedUser:
         self.timer: asyncio.TimerHandle | None = None
 
     def set_timer(self, timer: asyncio.TimerHandle | None) -> None:
-        """``timer`` instead of what was to happen so far."""
+        """Replace the user's timer, and cancel the former one."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer = timer
@@ -51,9 +51,9 @@ class SimulatedUser:
 class SimulatedWaiter:
     """A waiter during its shift.
 
-    :ivar process: where its sockets are, None if it has none.
-    :ivar users: how many it has, by what was committed.
-    :ivar leaving: the shift is over; it stays until its last user is gone.
+    :ivar process: the process that holds its socket; None if it has none.
+    :ivar users: the number of its users, by the committed assignments.
+    :ivar leaving: the shift is over; the waiter stays until its last user has left.
     """
 
     __slots__ = ("claims", "leaving", "person", "process", "ready", "users")

@@ -1,4 +1,4 @@
-"""What people do: when they come, how long they stay, how patient they are. All drawn from one seed."""
+"""The random behaviour of people: arrival, duration, patience. All values are drawn from one seed."""
 
 import math
 from bisect import bisect_right
@@ -14,27 +14,27 @@ from tornado_chat.domain.queue import FifoLeastLoaded, QueuePolicy
 MINUTE = 60.0
 HOUR = 3600.0
 
-# How many come in each hour of a day, relative to each other: few at night, most before and after lunch.
+# The relative number of arrivals in each hour of a day: few at night, most before and after lunch.
 ARRIVALS_BY_HOUR = (8, 5, 3, 3, 3, 5, 12, 28, 52, 75, 86, 80, 62, 70, 82, 76, 66, 60, 58, 62, 64, 50, 30, 15)
 SKILLS = ("billing", "french", "legal", "technical")
 
 PROCESSES = ("a", "b", "c", "d")
-"""That people connect to, at random."""
+"""The processes that people connect to, chosen at random."""
 
 DROP_SHARE = 0.15
-"""Of all people, those who lose their connection once."""
+"""The share of people that lose their connection once."""
 
 POLICIES = ("fifo", "queue_policy")
 
 
 def policy(name: str, clock: Callable[[], int]) -> QueuePolicy:
-    """One of ``POLICIES``; the plugin's with everything on.
+    """Return one of ``POLICIES``; the plugin's policy has all its features on.
 
     :arg clock: microseconds since 1970.
     """
     if name == "fifo":
         return FifoLeastLoaded()
-    # By its name: the plugins that come along know the server, and not the other way round.
+    # Imported by name: bundled plugins depend on the server's code, and not the other way round.
     plugin = import_module("tornado_chat_plugins.queue_policy")
     made: QueuePolicy = plugin.Policy(
         plugin.make_rules(plugin.QueueSettings(priority=True, sticky=True, skills=True)), clock
@@ -44,13 +44,13 @@ def policy(name: str, clock: Callable[[], int]) -> QueuePolicy:
 
 @dataclass(frozen=True)
 class Plan:
-    """A day.
+    """The parameters of a day.
 
-    :ivar hours: how long users come; the curve of a day is squeezed into it.
-    :ivar capacity: users that a waiter serves at once.
-    :ivar talk: minutes that a conversation takes on average.
-    :ivar patience: minutes that a user waits on average before giving up.
-    :ivar takeovers: how often another coordinator takes over.
+    :ivar hours: the time in which users arrive; the curve of 24 hours is compressed into it.
+    :ivar capacity: users that a waiter serves at a time.
+    :ivar talk: the mean duration of a conversation, in minutes.
+    :ivar patience: the mean time until a waiting user gives up, in minutes.
+    :ivar takeovers: how often another process becomes the coordinator.
     :ivar refused: the share of commits that the database refuses.
     """
 
@@ -67,10 +67,10 @@ class Plan:
 
 
 class Chances:
-    """Draws what happens. Durations are seconds, times are seconds since the start of the day."""
+    """Draws random values. Durations are seconds; times are seconds since the start of the day."""
 
     def __init__(self, plan: Plan) -> None:
-        self.random = Random(plan.seed)  # noqa: S311 - a die, not a secret
+        self.random = Random(plan.seed)  # noqa: S311 - a simulation needs no secrecy
         self._plan = plan
         self._day = plan.hours * HOUR
         self._sums = [0.0, *accumulate(share / sum(ARRIVALS_BY_HOUR) for share in ARRIVALS_BY_HOUR)]
@@ -79,14 +79,14 @@ class Chances:
         return self.random.random() < share
 
     def arrivals(self) -> Iterator[float]:
-        """When users come, in order: as if each had drawn its moment from the curve."""
+        """Yield the arrival times in order, distributed as if each user had drawn its own from the curve."""
         passed = 0.0
         for left in range(self._plan.users, 0, -1):
             passed = 1.0 - (1.0 - passed) * (1.0 - self.random.random()) ** (1.0 / left)
             yield self._moment(passed)
 
     def shift(self) -> tuple[float, float]:
-        """When a waiter begins and ends: a third of the day around a moment at which users come."""
+        """Return begin and end of a waiter's shift: a third of the day around a random arrival time."""
         length = self._day / 3
         end = self._moment(self.random.random()) + self.random.random() * length
         start = min(max(0.0, end - length), self._day - length)
@@ -99,21 +99,21 @@ class Chances:
         return self._around(self._plan.patience * MINUTE, 1.0)
 
     def away(self) -> float:
-        """How long a lost connection stays lost: most come back within the grace of a minute."""
+        """Return the duration of a lost connection: most people return within the grace of a minute."""
         return self.random.expovariate(1 / 30.0)
 
     def until_drop(self) -> float:
         return self.random.uniform(0.0, 40 * MINUTE)
 
     def work(self) -> float:
-        """Until the next pause."""
+        """Return the time until a waiter's next pause."""
         return self.random.uniform(90, 150) * MINUTE
 
     def pause(self) -> float:
         return self.random.uniform(10, 30) * MINUTE
 
     def claims(self) -> Mapping[str, Any]:
-        """Of a user: some need a skill, some go first."""
+        """Return a user's claims: some users need a skill, some have priority."""
         claims: dict[str, Any] = {}
         if self(0.2):
             claims["skills"] = self.random.choice(SKILLS)
@@ -122,14 +122,14 @@ class Chances:
         return claims
 
     def skills(self) -> Mapping[str, Any]:
-        """Of a waiter: two of four."""
+        """Return a waiter's claims: two of the four skills."""
         return {"skills": self.random.sample(SKILLS, 2)}
 
     def _around(self, mean: float, spread: float) -> float:
         return self.random.lognormvariate(math.log(mean) - spread**2 / 2, spread)
 
     def _moment(self, share: float) -> float:
-        """When ``share`` of all users have come."""
+        """Return the time at which ``share`` of all users have arrived."""
         hour = min(bisect_right(self._sums, share), len(ARRIVALS_BY_HOUR)) - 1
         within = (share - self._sums[hour]) / (self._sums[hour + 1] - self._sums[hour])
         return (hour + min(within, 1.0)) / len(ARRIVALS_BY_HOUR) * self._day

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.aio.event_loop import new_loop, shut_down
 
 STUCK_TASK = """
@@ -43,7 +43,7 @@ shut_down(loop, executor, 7)
 @pytest.mark.parametrize("stuck", [STUCK_TASK, STUCK_THREAD], ids=["a task", "a thread"])
 def test_a_process_exits_with_its_code_though_a_task_or_thread_does_not_end(stuck: str) -> None:
     command = [sys.executable, "-c", PROGRAM.format(stuck=stuck)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_TIMEOUT_SECONDS, check=False)
     assert done.returncode == 7, done.stderr
     assert "a task or thread of a plugin does not end" in done.stderr
 
@@ -57,5 +57,5 @@ def test_the_shutdown_does_not_wait_for_other_executors() -> None:
     shut_down(loop, executor, 7)
     assert loop.is_closed()
     release.set()
-    assert waiting.result(PATIENCE)
+    assert waiting.result(WAIT_TIMEOUT_SECONDS)
     other.shutdown()

@@ -1,4 +1,4 @@
-"""The commands, as somebody types them: what they print, and their exit codes."""
+"""The commands of ``tornado-chat``: their output and exit codes."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tornado.ioloop import IOLoop
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config, terminal
 from tornado_chat.cli import main
 from tornado_chat.demo import server as demo
@@ -34,7 +34,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home directory, on a machine without a configuration."""
+    """Return an empty home directory, on a machine without a configuration."""
     monkeypatch.setattr(config, "ETC_DIR", tmp_path / "etc")
     for name in ("TORNADO_CHAT_CONFIG", "TORNADO_CHAT_TOKEN", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -44,13 +44,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def state(home: Path) -> Path:
-    """The state directory of that home, which does not exist yet."""
+    """Return the state directory of that home, which does not exist yet."""
     return home / ".local" / "state" / "tornado-chat"
 
 
 @pytest.fixture
 def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Calls a command, in this process; its log stays as pytest wants it."""
+    """Return a function that runs a command in this process, without changing pytest's logging."""
     monkeypatch.setattr(logs, "configure", lambda *given, **more: None)
 
     def run(*arguments: str) -> Result:
@@ -99,15 +99,18 @@ def test_check_config(run: Run, home: Path, state: Path) -> None:
     (home / "x.ini").write_text("[server]\nport = 9000\n")
     result = run("check-config", "--config", str(home / "x.ini"))
     assert (result.exit_code, result.stdout) == (0, f"configuration OK\nread {home}/x.ini\n")
-    assert not state.exists(), "a check makes nothing"
+    assert not state.exists(), "a check creates no files"
 
     (home / "x.ini").write_text("[web]\ncompression = on\n")
     result = run("check-config", "--config", str(home / "x.ini"))
     warning = f"{home}/x.ini: [web] compression has no effect since 0.2.0: remove the line"
-    assert (result.exit_code, result.stdout.splitlines()[:2]) == (0, ["configuration OK", f"but {warning}"])
+    assert (result.exit_code, result.stdout.splitlines()[:2]) == (
+        0,
+        ["configuration OK", f"warning: {warning}"],
+    )
 
 
-def test_check_config_looks_into_the_keys(run: Run, home: Path) -> None:
+def test_check_config_checks_the_keys(run: Run, home: Path) -> None:
     (home / "short").write_text("short")
     result = run("check-config", "--set", f"auth.secret_file={home}/short")
     assert result.exit_code == 2
@@ -127,7 +130,7 @@ class Own(Plugin):
 
 @pytest.mark.parametrize("command", ["check-config", "serve"])
 @pytest.mark.parametrize("port", ["x", "0"])
-def test_mistakes_in_options_plugins_and_keys_are_told_at_once(
+def test_mistakes_in_options_plugins_and_keys_are_printed_together(
     home: Path, state: Path, command: str, port: str
 ) -> None:
     (home / "plugins").mkdir()
@@ -137,21 +140,21 @@ def test_mistakes_in_options_plugins_and_keys_are_told_at_once(
         f"[server]\nport = {port}\n[auth]\nsecret_file = {home}/short\n"
         f"[plugins]\npaths = {home}/plugins\n[plugin:own]\nwrod = x\n"
     )
-    # A process of its own: one that serves has its own umask, signals and loop.
+    # In a separate process: `serve` changes the umask, the signal handlers and the loop.
     arguments = [sys.executable, "-m", "tornado_chat", command, "--config", str(home / "x.ini")]
     result = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    said = [line.removeprefix("tornado-chat: ") for line in result.stderr.splitlines()]
+    printed = [line.removeprefix("tornado-chat: ") for line in result.stderr.splitlines()]
     assert result.returncode == 2
-    assert said[-2:] == [
+    assert printed[-2:] == [
         f'{home}/x.ini: in [plugin:own] wrod: this option is unknown; did you mean "word"?',
         f"[auth]: the secret file {home}/short has 5 bytes and can be guessed: make one with "
         "`openssl rand -base64 48`",
     ]
-    assert len(said) == (3 if port == "x" else 2)
-    assert not state.exists(), "nothing is made before all is well"
+    assert len(printed) == (3 if port == "x" else 2)
+    assert not state.exists(), "no files are created with a wrong configuration"
 
 
-def test_what_stands_for_a_mistake_is_not_complained_about(run: Run, home: Path) -> None:
+def test_the_placeholder_of_a_wrong_value_causes_no_further_errors(run: Run, home: Path) -> None:
     result = run(
         "check-config", "--set", "auth.algorithms=X", "--set", "plugins.enabled=none", "--set", "plugins.x=1"
     )
@@ -229,11 +232,11 @@ def test_only_the_issuer_makes_tokens(run: Run, state: Path) -> None:
     options = ("--set", "auth.algorithms=RS256", "--set", "auth.jwks_url=https://a.org/jwks")
     result = run("token", "--id", "1", "--role", "user", *options)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "only the issuer can make tokens here: [auth] algorithms accepts RS256" in result.stderr
+    assert "this server cannot make tokens: [auth] algorithms accepts only RS256" in result.stderr
     assert not state.exists()
 
 
-def test_a_secret_for_everybody_is_refused(run: Run, state: Path) -> None:
+def test_a_world_readable_secret_is_refused(run: Run, state: Path) -> None:
     run("token", "--id", "1", "--role", "user")
     (state / "secret").chmod(0o644)
     result = run("token", "--id", "1", "--role", "user")
@@ -249,7 +252,7 @@ def test_db(run: Run, state: Path) -> None:
     result = run("db", "status")
     assert (result.exit_code, result.stdout) == (
         0,
-        f"{url} does not exist yet: the server makes it when it starts\n",
+        f"{url} does not exist yet: the server creates it when it starts\n",
     )
     assert not state.exists()
 
@@ -257,12 +260,12 @@ def test_db(run: Run, state: Path) -> None:
     applied = "".join(f"{name}  applied\n" for name in names)
     assert run("db", "upgrade").stdout == f"{applied}{url} is up to date\n"
     assert run("db", "upgrade").stdout == f"{url} is up to date\n"
-    said = run("db", "status").stdout
-    assert said.startswith(applied)
-    assert said.endswith(f"{url} is up to date\n")
+    printed = run("db", "status").stdout
+    assert printed.startswith(applied)
+    assert printed.endswith(f"{url} is up to date\n")
 
 
-def test_db_that_is_none(run: Run, home: Path) -> None:
+def test_db_with_a_file_that_is_not_a_database(run: Run, home: Path) -> None:
     (home / "x").write_text("no database")
     for command in ("status", "upgrade"):
         result = run("db", command, "--set", f"storage.url=sqlite:///{home}/x")
@@ -276,7 +279,7 @@ def test_db_that_is_none(run: Run, home: Path) -> None:
 # serve
 
 
-def test_serve_hands_on_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_returns_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[config.Config] = []
 
     def serve(configured: config.Config, read_config: Callable[[], config.Config]) -> int:
@@ -291,7 +294,7 @@ def test_serve_hands_on_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch)
 # demo and talk
 
 
-def test_a_demo_keeps_off_what_is_configured(home: Path) -> None:
+def test_a_demo_does_not_use_the_configured_data(home: Path) -> None:
     auth = config.Auth(algorithms=("RS256",), jwks_url="https://a.org", id_claim="sub")
     configured = config.Config(
         server=config.Server(unix_socket="/run/x"),
@@ -325,24 +328,24 @@ def test_talk_without_a_demo(run: Run, state: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "printed"),
     [
-        ([], "say who you are"),
-        (["visitor", "--url", "ws://x/chat"], "say who you are"),
-        (["nobody"], '"nobody" is none of visitor, consultant,'),
-        (["--url", "http://x/chat"], "has to begin with ws:// or wss://"),
+        ([], "name a person, as in"),
+        (["visitor", "--url", "ws://x/chat"], "name a person, as in"),
+        (["stranger"], '"stranger" is not one of visitor, consultant,'),
+        (["--url", "http://x/chat"], "must begin with ws:// or wss://"),
         (
             ["--url", "ws://x/what"],
-            "has to have one of the paths /chat, /observe, /notify, /v1/ws/user/connect",
+            "must have one of the paths /chat, /observe, /notify, /v1/ws/user/connect",
         ),
-        (["--url", "ws://x/chat?token=x"], "leave the token out of --url"),
+        (["--url", "ws://x/chat?token=x"], "remove the token from --url"),
         (["--url", "ws://x/chat?sessionId=1"], "put the token in $TORNADO_CHAT_TOKEN"),
     ],
 )
-def test_wrong_usage_of_talk(run: Run, arguments: list[str], said: str) -> None:
+def test_wrong_usage_of_talk(run: Run, arguments: list[str], printed: str) -> None:
     result = run("talk", *arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert printed in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -378,15 +381,15 @@ def test_a_demo_without_people_ends(
     async def fail() -> None:
         ended = asyncio.get_running_loop().create_future()
         monkeypatch.setattr(os, "kill", lambda *arguments: ended.set_result(arguments))
-        host.on_listening("http://127.0.0.1:1")  # nobody listens there
+        host.on_listening("http://127.0.0.1:1")  # no server listens there
         assert await ended == (os.getpid(), signal.SIGTERM)
 
-    io_loop.run_sync(fail, timeout=PATIENCE)
+    io_loop.run_sync(fail, timeout=WAIT_TIMEOUT_SECONDS)
     assert host.failed
 
 
 def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
-    """Two runs of the real thing in one directory: the second goes on with the first one's session."""
+    """Run the demo twice in one directory: the second run continues the session of the first."""
     command = [sys.executable, "-m", "tornado_chat"]
     environ = {**os.environ, "TORNADO_CHAT_CONFIG": os.devnull, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
     directory = home / "kept"
@@ -398,24 +401,24 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
         )
         assert server.stdout is not None
         try:
-            said = ""
-            while "A session that has ended" not in said:
+            printed = ""
+            while "A session that has ended" not in printed:
                 line = server.stdout.readline()
                 assert line, server.communicate()
-                said += line
+                printed += line
             notes = json.loads((directory / demo.STATE_FILE).read_text())
             assert stat.S_IMODE((directory / demo.STATE_FILE).stat().st_mode) == 0o600
             sessions.append((notes["session_id"], notes["record_id"]))
             assert set(notes["people"]) == set(PEOPLE)
             for word, place in notes["people"].items():
-                assert f" -m tornado_chat talk {word} " in said
+                assert f" -m tornado_chat talk {word} " in printed
                 assert place["url"] == notes["url"].replace("http", "ws", 1) + place["endpoint"]
-                assert place["url"] in said
-                assert place["token"] in said
-            password = re.search(r"password (\S+):", said)
+                assert place["url"] in printed
+                assert place["token"] in printed
+            password = re.search(r"password (\S+):", printed)
             assert password
             for page in ("room#", "supervise#", "console#", "admin#", "demo\n", "signin\n", "docs\n"):
-                assert f"{notes['url']}/{page}" in said
+                assert f"{notes['url']}/{page}" in printed
             signed_in = urllib.request.urlopen(
                 urllib.request.Request(
                     f"{notes['url']}/api/v1/staff/session",
@@ -430,13 +433,13 @@ def test_a_demo_from_beginning_to_end(home: Path, state: Path) -> None:
                 input="你好\n",
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=WAIT_TIMEOUT_SECONDS,
             )
             assert talk.returncode == 0, talk.stderr
             assert "你好" in talk.stdout
         finally:
             server.send_signal(signal.SIGTERM)
-            _, errors = server.communicate(timeout=PATIENCE)
+            _, errors = server.communicate(timeout=WAIT_TIMEOUT_SECONDS)
         assert server.returncode == 0, errors
         assert "eyJ" not in errors
         assert not (state / demo.POINTER_FILE).exists()

@@ -1,4 +1,4 @@
-"""What an operator sees who sets a MySQL server up and has not got everything right yet."""
+"""The output of the commands for a MySQL server that is not completely set up."""
 
 import datetime
 import gc
@@ -14,13 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.mariadb import MariaDB
+from tests.helpers.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.storage import mysql_checks, schema
 
 NAMES = sorted(path.stem for path in schema.MIGRATIONS.glob("0*.py"))
-ALL = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES"
+ALL_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES"
 
 Run = Callable[..., Result]
 
@@ -44,14 +44,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def name(mariadb: MariaDB) -> Iterator[str]:
-    """Of an empty database."""
+    """Yield the name of an empty database."""
     with mariadb.database() as name:
         yield name
 
 
 @pytest.fixture
 def user(mariadb: MariaDB, name: str) -> Iterator[str]:
-    """Somebody with a password who may do nothing yet."""
+    """Yield the database URL of a user with a password and without privileges."""
     mariadb.run("CREATE USER 'chat'@'127.0.0.1' IDENTIFIED BY 'it''s größer'")
     yield f"mysql://chat@127.0.0.1:{mariadb.port}/{name}"
     mariadb.run("DROP USER 'chat'@'127.0.0.1'")
@@ -66,23 +66,23 @@ def password(tmp_path: Path) -> str:
 def test_from_an_empty_database_to_an_up_to_date_one(
     run: Run, mariadb: MariaDB, name: str, user: str, password: str
 ) -> None:
-    mariadb.run(f"GRANT {ALL} ON `{name}`.* TO 'chat'@'127.0.0.1'")
+    mariadb.run(f"GRANT {ALL_PRIVILEGES} ON `{name}`.* TO 'chat'@'127.0.0.1'")
     checked = run("check-config", user, password, "durability=normal")
     assert (checked.exit_code, checked.stdout.splitlines()[0]) == (0, "configuration OK"), checked.output
     missing = "".join(f"{each}  missing\n" for each in NAMES)
-    lacks = f"{user} lacks {len(NAMES)}: make a backup, then run `tornado-chat db upgrade`\n"
-    said = run("db status", user, password).stdout
-    assert said.startswith(missing)
-    assert said.endswith(lacks)
+    lacks = f"{user} lacks {len(NAMES)} migrations: make a backup, then run `tornado-chat db upgrade`\n"
+    text = run("db status", user, password).stdout
+    assert text.startswith(missing)
+    assert text.endswith(lacks)
     applied = "".join(f"{each}  applied\n" for each in NAMES)
     assert run("db upgrade", user, password).stdout == f"{applied}{user} is up to date\n"
-    said = run("db status", user, password).stdout
-    assert said.startswith(applied)
-    assert said.endswith(f"{user} is up to date\n")
+    text = run("db status", user, password).stdout
+    assert text.startswith(applied)
+    assert text.endswith(f"{user} is up to date\n")
 
 
 @pytest.mark.parametrize("command", ["check-config", "db status", "db upgrade"])
-def test_what_is_wrong_is_said_with_what_to_do(
+def test_errors_name_the_remedy(
     run: Run, mariadb: MariaDB, name: str, user: str, password: str, command: str, tmp_path: Path
 ) -> None:
     def error(url: str, *options: str) -> str:
@@ -95,36 +95,36 @@ def test_what_is_wrong_is_said_with_what_to_do(
     (tmp_path / "wrong").write_text("wrong")
     assert "Look at [storage] password_file" in error(user, f"password_file={tmp_path / 'wrong'}")
 
-    grant = f"GRANT {ALL} ON `{name}`.* TO 'chat'@'127.0.0.1';"
+    grant = f"GRANT {ALL_PRIVILEGES} ON `{name}`.* TO 'chat'@'127.0.0.1';"
     assert grant in error(user, password)
     absent = f"mysql://root@{server}/absent"
-    said = error(absent)
-    assert f"there is no database absent on {server}" in said
-    assert "CREATE DATABASE `absent` CHARACTER SET utf8mb4; GRANT" in said
+    text = error(absent)
+    assert f"there is no database absent on {server}" in text
+    assert "CREATE DATABASE `absent` CHARACTER SET utf8mb4; GRANT" in text
 
-    nobody = error("mysql://root@127.0.0.1:1/x")
-    assert "127.0.0.1:1 does not answer" in nobody
-    assert "Check that the server is running" in nobody
+    unreachable = error("mysql://root@127.0.0.1:1/x")
+    assert "127.0.0.1:1 does not answer" in unreachable
+    assert "Check that the server is running" in unreachable
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_unix_socket_that_is_not_there(run: Run) -> None:
-    said = run("db status", "mysql://root@/x?socket=/nowhere").stderr
-    assert "/nowhere does not answer" in said
-    gc.collect()  # the driver leaves the socket that it could not connect
+def test_a_missing_unix_socket(run: Run) -> None:
+    text = run("db status", "mysql://root@/x?socket=/nowhere").stderr
+    assert "/nowhere does not answer" in text
+    gc.collect()  # the driver does not close the socket that it could not connect
 
 
-def test_a_right_that_is_missing_is_named(
+def test_missing_privileges_are_named(
     run: Run, mariadb: MariaDB, name: str, user: str, password: str
 ) -> None:
     mariadb.run(f"GRANT SELECT, INSERT, CREATE ON `{name}`.* TO 'chat'@'127.0.0.1'")
     for command in ("check-config", "db upgrade"):
-        said = run(command, user, password).stderr
-        assert "lacks UPDATE, DELETE, ALTER, INDEX, DROP, REFERENCES" in said
-        assert "GRANT" in said
+        text = run(command, user, password).stderr
+        assert "lacks UPDATE, DELETE, ALTER, INDEX, DROP, REFERENCES" in text
+        assert "GRANT" in text
 
 
-def test_settings_of_the_server_that_forbid_its_use(
+def test_unsuitable_server_settings_are_refused(
     run: Run, mariadb: MariaDB, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = mariadb.url(name)
@@ -135,15 +135,15 @@ def test_settings_of_the_server_that_forbid_its_use(
     finally:
         mariadb.run(f"SET GLOBAL max_allowed_packet = {before}")
     monkeypatch.setattr(mysql_checks, "MIN_MARIADB_VERSION", (99, 1))
-    said = run("check-config", url).stderr
-    assert re.search(r"is MariaDB 10\.\d+\.\d+; MariaDB 99\.1 or later is needed", said), said
+    text = run("check-config", url).stderr
+    assert re.search(r"is MariaDB 10\.\d+\.\d+; MariaDB 99\.1 or later is needed", text), text
 
 
-def test_a_server_that_syncs_less_than_promised_is_told_of(run: Run, mariadb: MariaDB, name: str) -> None:
+def test_a_server_with_weaker_durability_is_warned_about(run: Run, mariadb: MariaDB, name: str) -> None:
     checked = run("check-config", mariadb.url(name), "durability=full")
     assert checked.exit_code == 0
-    assert "but innodb_flush_log_at_trx_commit is 0 on the database server" in checked.stdout
-    assert "but" not in run("check-config", mariadb.url(name), "durability=normal").stdout
+    assert "warning: innodb_flush_log_at_trx_commit is 0 on the database server" in checked.stdout
+    assert "warning" not in run("check-config", mariadb.url(name), "durability=normal").stdout
 
 
 def test_without_a_driver(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,15 +164,13 @@ def test_over_a_unix_socket_and_with_an_option_file(
 
 
 @pytest.fixture
-def safe(tmp_path: Path, mariadb_data: Path) -> Iterator[tuple[MariaDB, Path]]:
-    """A server with TLS, whose certificate says that it is ``localhost``."""
+def tls_server(tmp_path: Path, mariadb_data: Path) -> Iterator[tuple[MariaDB, Path]]:
+    """Yield a server with TLS, and its certificate, which is for ``localhost``."""
     key = ec.generate_private_key(ec.SECP256R1())
-    now, whom = (
-        datetime.datetime.now(datetime.UTC),
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")]),
-    )
+    now = datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
     certificate: Any = (
-        x509.CertificateBuilder(whom, whom, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+        x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -188,11 +186,14 @@ def safe(tmp_path: Path, mariadb_data: Path) -> Iterator[tuple[MariaDB, Path]]:
         yield server, ca
 
 
-def test_over_tls(run: Run, safe: tuple[MariaDB, Path], tmp_path: Path, mariadb: MariaDB) -> None:
-    server, ca = safe
+def test_over_tls(run: Run, tls_server: tuple[MariaDB, Path], tmp_path: Path, mariadb: MariaDB) -> None:
+    server, ca = tls_server
     with server.database() as name:
         server.run("CREATE USER chat@localhost REQUIRE SSL", f"GRANT ALL ON {name}.* TO chat@localhost")
-        server.run("CREATE USER chat@'127.0.0.1' REQUIRE SSL", f"GRANT ALL ON {name}.* TO chat@'127.0.0.1'")
+        server.run(
+            "CREATE USER chat@'127.0.0.1' REQUIRE SSL",
+            f"GRANT ALL ON {name}.* TO chat@'127.0.0.1'",
+        )
         verified, wrong_name = (
             f"mysql://chat@{host}:{server.port}/{name}?ssl-ca={ca}" for host in ("localhost", "127.0.0.1")
         )
@@ -203,6 +204,6 @@ def test_over_tls(run: Run, safe: tuple[MariaDB, Path], tmp_path: Path, mariadb:
             run("db status", f"mysql://chat@127.0.0.1:{server.port}/{name}?ssl-mode=required").exit_code == 0
         )
         assert run("db status", f"mysql://chat@127.0.0.1:{server.port}/{name}").exit_code == 1
-    # Nobody between us and a server without TLS may talk us out of it.
-    said = run("db status", f"mysql://root@127.0.0.1:{mariadb.port}/x?ssl-mode=required").stderr
-    assert "no safe connection" in said
+    # With ssl-mode=required a server without TLS is refused: an attacker could have removed its offer.
+    text = run("db status", f"mysql://root@127.0.0.1:{mariadb.port}/x?ssl-mode=required").stderr
+    assert "no safe connection" in text

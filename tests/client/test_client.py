@@ -13,7 +13,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import (
     Ack,
     ChatClient,
@@ -57,7 +57,7 @@ class Peer(WebSocketHandler):
         return parse_qs(self.request.query, keep_blank_values=True)
 
     async def next_frame(self) -> Any:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             return await self._frames.get()
 
     @property
@@ -73,7 +73,7 @@ class Peer(WebSocketHandler):
         self.ws_connection.stream.close()
 
     async def closed(self) -> tuple[int | None, str | None]:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             await self._closed.wait()
         return self.close_code, self.close_reason
 
@@ -102,7 +102,7 @@ class ScriptedServer:
 
     async def accept(self) -> Peer:
         """Return the socket of the next client."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             return await self.arrivals.get()
 
 
@@ -151,7 +151,7 @@ def run(test: Callable[[ScriptedServer], Coroutine[Any, Any, None]]) -> Callable
     """Run a test with a scripted server; fail if a task or socket of a client is left at its end."""
 
     async def main() -> None:
-        async with fake_server() as server, asyncio.timeout(4 * PATIENCE):
+        async with fake_server() as server, asyncio.timeout(4 * WAIT_TIMEOUT_SECONDS):
             await test(server)
             while not server.arrivals.empty():
                 await server.arrivals.get_nowait().closed()
@@ -302,7 +302,7 @@ async def test_a_refused_send_raises_and_others_succeed(server: ScriptedServer) 
             await bad
         assert await good
         peer.tell(isSystem=True, msg="错误: 其他")  # not about a message of this client
-        assert (await chat.receive(PATIENCE)).msg == "错误: 其他"
+        assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "错误: 其他"
 
 
 @run
@@ -311,7 +311,7 @@ async def test_received_frames_are_structs(server: ScriptedServer) -> None:
         peer = await server.accept()
         peer.tell(**frame("hi", id="s1-4", seq=4))
         peer.tell(isSystem=True, system=True, msg="会话已开始", time="2025-03-20T08:26:45.391706")
-        said, system = await chat.receive(PATIENCE), await chat.receive(PATIENCE)
+        said, system = await chat.receive(WAIT_TIMEOUT_SECONDS), await chat.receive(WAIT_TIMEOUT_SECONDS)
         assert (said.system, said.msg, said.seq, said.id) == (False, "hi", 4, "s1-4")
         assert said.time == "2025-03-20T08:26:45.391706"
         assert said.raw == frame("hi", id="s1-4", seq=4)
@@ -326,12 +326,12 @@ async def test_repeats_are_dropped(server: ScriptedServer) -> None:
         peer = await server.accept()
         for seq in (1, 2, 3):
             peer.tell(**frame(str(seq), seq=seq))
-        assert [(await chat.receive(PATIENCE)).msg for _ in range(3)] == ["1", "2", "3"]
+        assert [(await chat.receive(WAIT_TIMEOUT_SECONDS)).msg for _ in range(3)] == ["1", "2", "3"]
         peer.close(1012)
         peer = await server.accept()
         for seq in (2, 3, 4):
             peer.tell(**frame(str(seq), seq=seq))
-        assert (await chat.receive(PATIENCE)).msg == "4"
+        assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "4"
 
 
 @run
@@ -340,7 +340,7 @@ async def test_pings_are_answered_after_the_frames_before_them(server: ScriptedS
         peer = await server.accept()
         peer.tell(**frame("hi", seq=1))
         peer.ping(b"1")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             assert await peer.pongs.get() == b"1"
         await chat.close()
         assert [frame.msg async for frame in chat] == ["hi"]  # confirmed by the pong, so not lost
@@ -359,7 +359,7 @@ async def test_a_seed_client_sends_seed_frames_only(server: ScriptedServer) -> N
         assert await peer.next_frame() == {"msg": "again"}  # "hello" was written, so it is not sent again
         peer.tell(**frame("same"))
         peer.tell(**frame("same"))
-        assert [(await chat.receive(PATIENCE)).msg for _ in range(2)] == ["same", "same"]
+        assert [(await chat.receive(WAIT_TIMEOUT_SECONDS)).msg for _ in range(2)] == ["same", "same"]
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1009, 4400, 4401, 4403, 4404, 4409, 4429])
@@ -376,9 +376,9 @@ def test_final_close_codes_end_the_client(code: int) -> None:
             with pytest.raises(ConnectionClosed) as closed:
                 await sending
             assert (closed.value.code, closed.value.reason) == (code, "because")
-            assert (await chat.receive(PATIENCE)).msg == "last words"
+            assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "last words"
             with pytest.raises(ConnectionClosed):
-                await chat.receive(PATIENCE)
+                await chat.receive(WAIT_TIMEOUT_SECONDS)
             with pytest.raises(ConnectionClosed):
                 await chat.send("too late")
             assert chat.closed is closed.value
@@ -401,7 +401,7 @@ def test_temporary_close_codes_cause_a_reconnect(code: int | None) -> None:
             peer.close(code)
             peer = await server.accept()
             peer.tell(**frame("welcome back"))
-            assert (await chat.receive(PATIENCE)).msg == "welcome back"
+            assert (await chat.receive(WAIT_TIMEOUT_SECONDS)).msg == "welcome back"
 
     test()
 
@@ -491,7 +491,7 @@ async def test_not_a_frame_of_the_dialect(server: ScriptedServer) -> None:
         peer = await server.accept()
         peer.tell(msg=5)
         with pytest.raises(ConnectionClosed) as closed:
-            await chat.receive(PATIENCE)
+            await chat.receive(WAIT_TIMEOUT_SECONDS)
         assert closed.value.code == 1002
         assert (await peer.closed())[0] == 1002
 
@@ -622,7 +622,7 @@ async def test_notifications(server: ScriptedServer) -> None:
         peer.tell(
             type=2, msg="您有新的对话", time="2025-03-20T08:26:45.391706", data={"sessionId": 4}, id=9, seq=2
         )
-        first, second = await notify.receive(PATIENCE), await notify.receive(PATIENCE)
+        first, second = await notify.receive(WAIT_TIMEOUT_SECONDS), await notify.receive(WAIT_TIMEOUT_SECONDS)
         assert (first.type, first.data) == (0, None)
         assert (second.type, second.msg, second.data) == (2, "您有新的对话", {"sessionId": 4})
 
@@ -653,17 +653,19 @@ async def test_a_user_of_the_seed(server: ScriptedServer) -> None:
         peer.tell(id="3", to="me", type="connect_success", payload={"uuid": "w"})
         assert (await user.expect("connect_success")).payload == {"uuid": "w"}
         assert user.uuid == "me"
-        assert (await user.receive(PATIENCE)).type == "connect_queue"  # kept for start_task readers
+        assert (
+            await user.receive(WAIT_TIMEOUT_SECONDS)
+        ).type == "connect_queue"  # kept for start_task readers
         assert await user.send("你好") is None
         sent = await peer.next_frame()
         assert sent == {"id": sent["id"], "type": "message_text", "payload": {"message": "你好"}}
         peer.tell(
             **{"id": "4", "from": "w", "to": "me", "type": "message_text", "payload": {"message": "hi"}}
         )
-        said = await user.receive(PATIENCE)
+        said = await user.receive(WAIT_TIMEOUT_SECONDS)
         assert (said.sender, said.message, said.seq) == ("w", "hi", None)
         peer.tell(id="5", to="me", type="error", payload={"message": "no"}, reply_id=sent["id"])
-        assert (await user.receive(PATIENCE)).message == "no"
+        assert (await user.receive(WAIT_TIMEOUT_SECONDS)).message == "no"
 
 
 async def matched(server: ScriptedServer, conversation: int = 1, uuid: str = "w") -> Peer:
@@ -788,7 +790,7 @@ async def test_a_refused_token(server: ScriptedServer) -> None:
     with pytest.raises(ConnectionClosed, match="expired") as closed:
         await connecting
     assert closed.value.code == 4401
-    assert (await user.receive(PATIENCE)).message == "expired"
+    assert (await user.receive(WAIT_TIMEOUT_SECONDS)).message == "expired"
 
 
 @run

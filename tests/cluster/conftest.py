@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.cluster.redis_link import LinkTimings
@@ -51,7 +51,7 @@ class EventRecorder:
 
     async def until(self, count: int) -> list[int]:
         """Wait for ``count`` messages and return their sequence numbers."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while len(self.events) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -75,7 +75,7 @@ class LinkObserver:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()

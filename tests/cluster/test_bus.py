@@ -17,7 +17,7 @@ from tests.cluster.conftest import (
     process,
     settings,
 )
-from tests.redis_server import RedisServer
+from tests.helpers.redis_server import RedisServer
 from tornado_chat.cluster.redis_bus import RedisBus
 from tornado_chat.core.events import ConversationAssigned, Event, TypingChanged
 from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Thread

@@ -13,8 +13,8 @@ import pytest
 from redis import Redis
 
 from tests.cluster.conftest import THREAD, EventRecorder, LinkObserver, message, process, settings
-from tests.own_server import free_port
-from tests.redis_server import RedisSentinel, RedisServer
+from tests.helpers.own_server import free_port
+from tests.helpers.redis_server import RedisSentinel, RedisServer
 from tornado_chat import config
 from tornado_chat.cluster.lease import RedisLease
 from tornado_chat.config.redis_url import RedisUrl, parse

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import LINK_TIMINGS, SHORT_LINK_TIMINGS, THREAD, USER, message, settings
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.cluster import own_facts
 from tornado_chat.cluster.facts import (
@@ -139,7 +139,7 @@ class Node:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - there is no event for all the conditions
             await asyncio.sleep(0.005)
 

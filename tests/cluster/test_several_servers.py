@@ -12,9 +12,9 @@ from tornado.ioloop import IOLoop
 
 from tests.cluster.conftest import settings as cluster_settings
 from tests.conftest import House, Peer, changed, token
-from tests.faults import FaultyProxy
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.faults import FaultyProxy
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client.raw import RawClient
 from tornado_chat.cluster.leader_election import ClusterMember
@@ -52,7 +52,7 @@ def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
             started.append(House(server, settings, []))
         return started
 
-    houses = io_loop.run_sync(start, timeout=PATIENCE)
+    houses = io_loop.run_sync(start, timeout=WAIT_TIMEOUT_SECONDS)
     yield houses
 
     async def stop() -> None:
@@ -62,7 +62,7 @@ def houses(io_loop: IOLoop, settings: config.Config) -> Iterator[list[House]]:
         for house in houses:
             await house.server.stop()
 
-    io_loop.run_sync(stop, timeout=PATIENCE)
+    io_loop.run_sync(stop, timeout=WAIT_TIMEOUT_SECONDS)
 
 
 async def texts(client: RawClient, count: int) -> list[str]:

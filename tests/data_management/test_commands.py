@@ -21,7 +21,7 @@ from tests.cli.test_cli import home, state
 from tests.storage.conftest import open_at, transact
 from tests.storage.people import LIN, SECRET, build_sample, everything, rows
 from tornado_chat.cli import main
-from tornado_chat.cli.data import mysql_arguments
+from tornado_chat.cli.person_data import mysql_arguments
 from tornado_chat.core.types import Person, Role
 from tornado_chat.observability import logs
 from tornado_chat.storage import notifications, schema
@@ -69,19 +69,19 @@ def test_a_backup_is_verified_and_described(run: Run, file: Path, home: Path) ->
     (file.parent / "secret").write_text("x")
     result = run("backup", str(home / "b.sqlite3"))
     assert result.exit_code == 0, result.stderr
-    assert "b.sqlite3: a good backup\n" in result.stdout
+    assert "b.sqlite3: valid backup\n" in result.stdout
     assert "conversations  1 session, 1 supervision record, 1 support conversation\n" in result.stdout
     assert re.search(r"messages +7, from 2023-11-1\d ", result.stdout)
-    assert f"not in it; keep copies elsewhere, they are secrets: {file.parent}/secret\n" in result.stdout
+    assert f"not in the backup; copy these secrets to another place: {file.parent}/secret\n" in result.stdout
     assert stat.S_IMODE((home / "b.sqlite3").stat().st_mode) == 0o600
     assert sorted(path.name for path in home.iterdir()) == [".local", "b.sqlite3"], (
         "no temporary file is left"
     )
 
     result = run("backup", "--verify", str(home / "b.sqlite3"))
-    assert (result.exit_code, "a good backup" in result.stdout) == (0, True)
+    assert (result.exit_code, "valid backup" in result.stdout) == (0, True)
     result = run("backup", str(home / "b.sqlite3"))
-    assert (result.exit_code, "is there already; --force replaces it" in result.stderr) == (1, True)
+    assert (result.exit_code, "already exists; --force replaces it" in result.stderr) == (1, True)
     assert run("backup", "--force", str(home / "b.sqlite3")).exit_code == 0
 
 
@@ -97,10 +97,10 @@ def test_an_invalid_backup_is_refused(run: Run, file: Path, home: Path) -> None:
         damaged.write(b"\xff" * 30_000)
     for name, said in (
         ("text", "file is not a database"),
-        ("empty", "is no database of tornado-chat"),
-        ("other", "is no database of tornado-chat"),
+        ("empty", "is not a database of tornado-chat"),
+        ("other", "is not a database of tornado-chat"),
         ("damaged", "is damaged: "),
-        ("none", "there is no file"),
+        ("none", "does not exist"),
     ):
         result = run("backup", "--verify", str(home / name))
         assert (result.exit_code, said in result.stderr) == (1, True), (name, result.stderr)
@@ -151,7 +151,7 @@ def test_missing_disk_space_is_reported_before_the_copy(
             (home / "b").write_bytes(file.read_bytes())
             command[1] = str(home / "b")
         result = run(*command)
-        assert (result.exit_code, "4.0 KiB free, and" in result.stderr) == (1, True), result.stderr
+        assert (result.exit_code, "4.0 KiB free, but" in result.stderr) == (1, True), result.stderr
 
 
 def test_mysql_backup_gets_advice(home: Path) -> None:
@@ -168,11 +168,11 @@ def test_restore_replaces_the_database_and_keeps_the_old_one(run: Run, file: Pat
     opened(file, lambda database: database.execute_sql("DELETE FROM message WHERE id > 3"))
     result = run("restore", str(home / "b"), "--yes")
     assert result.exit_code == 0, result.stderr
-    assert "what it replaces\n" in result.stdout
+    assert "the present database, to be replaced\n" in result.stdout
     assert "is restored\n" in result.stdout
     assert opened(file, lambda database: rows(database, "message")) == 7
     (aside,) = file.parent.glob("*.replaced-*")
-    assert f"what was there is kept as {aside}" in result.stdout
+    assert f"the former database is kept as {aside}" in result.stdout
     assert opened(aside, lambda database: rows(database, "message")) == 3
     assert (home / "b").exists()
     assert opened(file, lambda database: database.execute_sql("PRAGMA journal_mode").fetchone()[0]) == "wal"
@@ -183,7 +183,7 @@ def test_restore_asks_for_confirmation(run: Run, file: Path, home: Path) -> None
     before = file.read_bytes()
     assert run("restore", str(home / "b"), input="n\n").exit_code == 1
     result = run("restore", str(home / "b"))
-    assert (result.exit_code, "say --yes" in result.stderr) == (2, True)
+    assert (result.exit_code, "add --yes" in result.stderr) == (2, True)
     assert file.read_bytes() == before
     assert run("restore", str(home / "b"), input="y\n").exit_code == 0
     assert run("restore", str(file), "--yes").exit_code == 2
@@ -198,7 +198,7 @@ def test_restore_without_a_database_and_of_another_version(run: Run, file: Path,
     file.unlink()
     result = run("restore", str(home / "b"), "--yes")
     assert result.exit_code == 0, result.stderr
-    assert "it lacks 0005_keeping: run `tornado-chat db upgrade` before the start" in result.stdout
+    assert "the database lacks 0005_keeping: run `tornado-chat db upgrade` before the start" in result.stdout
     assert "kept as" not in result.stdout
     assert run("db", "upgrade").exit_code == 0
 
@@ -295,7 +295,7 @@ def test_a_large_log_is_truncated(file: Path) -> None:
 def test_export_into_a_folder(run: Run, file: Path, home: Path) -> None:
     result = run("export", "--user", "1", "--output", str(home / "lin"))
     assert result.exit_code == 0, result.stderr
-    assert result.stdout == f"{home}/lin: everything about user 1: 1 session, 1 support conversation\n"
+    assert result.stdout == f"{home}/lin: all data of user 1: 1 session, 1 support conversation\n"
     assert sorted(path.name for path in (home / "lin").iterdir()) == ["person.html", "person.json"]
     assert stat.S_IMODE((home / "lin").stat().st_mode) == 0o700
     assert json.loads((home / "lin" / "person.json").read_text())["person"]["id"] == "1"
@@ -327,10 +327,10 @@ def test_export_into_an_archive(run: Run, file: Path, home: Path) -> None:
 
 def test_export_of_an_unknown_person(run: Run, file: Path, home: Path) -> None:
     result = run("export", "--user", "99", "--output", str(home / "x"))
-    assert (result.exit_code, result.stderr) == (1, "Error: nothing is stored about user 99\n")
+    assert (result.exit_code, result.stderr) == (1, "Error: no data are stored about user 99\n")
     result = run("export", "--user", "2", "--output", str(home / "x"))
-    assert "there is a consultant with this id: say --role" in result.stderr
-    assert run("db", "operations").stdout == "there is none\n"
+    assert "there is a consultant with this id: use --role" in result.stderr
+    assert run("db", "operations").stdout == "no operation is recorded\n"
 
 
 def test_an_export_folder_is_private_and_a_backup_folder_may_be_a_disk(
@@ -340,7 +340,7 @@ def test_an_export_folder_is_private_and_a_backup_folder_may_be_a_disk(
     assert [stat.S_IMODE((home / path).stat().st_mode) & 0o77 for path in ("new", "new/lin")] == [0, 0]
     (home / "new" / "file").touch()
     result = run("export", "--user", "1", "--output", str(home / "new" / "file" / "x"))
-    assert (result.exit_code, "cannot be made: " in result.stderr) == (1, True)
+    assert (result.exit_code, "cannot be created: " in result.stderr) == (1, True)
     result = run("backup", str(home / "disk" / "b"))
     assert (result.exit_code, f"install -d -m 700 {home}/disk" in result.stderr) == (1, True)
     assert not (home / "disk").exists()
@@ -358,13 +358,13 @@ def test_erase_reports_before_and_after(run: Run, file: Path, home: Path) -> Non
     result = run("erase", "--user", "1", input="n\n")
     assert result.exit_code == 1
     result = run("erase", "--user", "1")
-    assert (result.exit_code, "say --yes" in result.stderr) == (2, True)
+    assert (result.exit_code, "add --yes" in result.stderr) == (2, True)
     assert SECRET in opened(file, everything)
 
     result = run("erase", "--user", "1", "--report", str(home / "report.json"), input="y\n")
     assert result.exit_code == 0, result.stderr
     assert re.search(r"^  message +3  emptied$", result.stdout, re.M)
-    assert "- backups from before still hold everything" in result.stdout
+    assert "- earlier backups still contain all data" in result.stdout
     assert SECRET not in opened(file, everything)
     plan, report = (json.loads((home / name).read_text()) for name in ("plan.json", "report.json"))
     assert plan["done"] == report["done"]
@@ -395,8 +395,8 @@ def test_open_conversations_have_to_end_first(run: Run, file: Path) -> None:
     opened(file, lambda database: build_sample(database, over=False))
     result = run("erase", "--user", "1", "--yes")
     said = (
-        "these are still open: session 2 (active), support conversation 2 (active). "
-        "End them first, or say --end-open"
+        "these conversations are open: session 2 (active), support conversation 2 (active). "
+        "End them first, or use --end-open"
     )
     assert (result.exit_code, result.stderr) == (1, f"Error: {said}\n")
     assert SECRET in opened(file, everything)
@@ -411,7 +411,10 @@ def test_tables_of_disabled_plugins_are_named(run: Run, file: Path, home: Path) 
     assert "shop_visit" not in run("erase", "--user", "1", "--dry-run").stdout
     opened(file, lambda database: database.execute_sql("INSERT INTO shop_visit VALUES ('user:1')"))
     result = run("erase", "--user", "1", "--dry-run")
-    assert "of plugins that do not run, and were left out: shop_visit; name the plugins in" in result.stdout
+    assert (
+        "belong to plugins that are not enabled, and were left out: shop_visit; add the plugins to"
+        in result.stdout
+    )
     result = run("export", "--user", "1", "--output", str(home / "x"))
     assert "were left out: shop_visit" in result.stderr
 
@@ -427,7 +430,7 @@ def test_an_interrupted_erasure_says_how_to_continue(
     with monkeypatch.context() as patched:
         patched.setattr(Erasure, "_erase_rest", stop)
         result = run("erase", "--user", "1", "--yes")
-    assert (result.exit_code, "run the same command again for the rest" in result.stderr) == (1, True)
+    assert (result.exit_code, "run the same command again to " in result.stderr) == (1, True)
     assert "erase stopped" in run("db", "operations").stdout
     assert run("erase", "--user", "1", "--yes").exit_code == 0
     assert SECRET not in opened(file, everything)
@@ -441,7 +444,7 @@ def test_an_interrupted_prune_says_how_to_continue(
     with monkeypatch.context() as patched:
         patched.setattr(retention, "delete_emptied_rows", lambda tx: os.kill(os.getpid(), signal.SIGTERM))
         result = run("db", "prune", "--older-than", "1", "--yes")
-    assert (result.exit_code, "run the same command again for the rest" in result.stderr) == (1, True)
+    assert (result.exit_code, "run the same command again to " in result.stderr) == (1, True)
     assert "prune stopped" in run("db", "operations").stdout
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from tests.frames import payload_of
+from tests.helpers.frames import payload_of
 from tornado_chat.core.events import Event, RoomEnded, SystemNotice
 from tornado_chat.core.types import Kind, Message, Person, Role, Thread
 from tornado_chat.delivery.hub import Hub

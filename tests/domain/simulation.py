@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from tests.frames import payload_of
+from tests.helpers.frames import payload_of
 from tornado_chat.core.events import Event as Published
 from tornado_chat.core.types import Kind, Message, Person, Role, SessionState, Thread
 from tornado_chat.delivery.socket_stream import SocketStream

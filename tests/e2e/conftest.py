@@ -1,4 +1,4 @@
-"""The real process: ``python -m tornado_chat serve`` with a state directory of its own."""
+"""Fixtures of the end-to-end tests: ``python -m tornado_chat serve`` with a temporary state directory."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,19 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from tests.conftest import SECRET, House
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 
 READY = re.compile(r'url(?:=|": ")(http://[^\s"]+)')
 
 
 class Process:
-    """One server process at a time, started again as often as a test likes on the same state."""
+    """One server process at a time; a test may restart it on the same state.
+
+    :ivar wrapper: a command line that ends by running the command line after it.
+    :ivar descriptors: file descriptors that the process inherits.
+    :ivar expected: patterns of the warnings and errors that the test expects.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -35,10 +40,10 @@ class Process:
         (directory / "secret").write_bytes(SECRET)
         self.files: list[Path] = []
         self.environ: dict[str, str] = {}
-        self.around: list[str] = []  # a command that ends by running those behind it
-        self.descriptors: list[int] = []  # that the process gets, too
+        self.wrapper: list[str] = []
+        self.descriptors: list[int] = []
         self.log: list[str] = []
-        self.expected: list[str] = []  # patterns of the warnings and errors that a test expects
+        self.expected: list[str] = []
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -48,7 +53,7 @@ class Process:
         arguments += [argument for option in (*self.options, *options) for argument in ("--set", option)]
         outside = ("JOURNAL_STREAM", "TORNADO_CHAT_CONFIG", "NOTIFY_SOCKET")
         self._process = await asyncio.create_subprocess_exec(
-            *self.around,
+            *self.wrapper,
             sys.executable,
             "-m",
             "tornado_chat",
@@ -60,7 +65,7 @@ class Process:
         )
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(ready))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             self.url = await ready
         # The port stays the same over restarts, as it would for clients of a real server.
         self.options[0] = f"server.port={self.url.rsplit(':', 1)[1]}"
@@ -77,18 +82,18 @@ class Process:
         if not ready.done():
             ready.set_exception(AssertionError("\n".join(["the server did not start:", *self.log])))
 
-    async def said(self, pattern: str, times: int = 1, after: int = 0) -> list[str]:
-        """Wait until so many lines have ``pattern``: what was done by now may be read a moment later.
+    async def wait_for_log(self, pattern: str, times: int = 1, after: int = 0) -> list[str]:
+        """Wait until ``times`` log lines match ``pattern``, and return them.
 
-        :arg after: this many lines are not looked at.
+        :arg after: skip so many lines at the beginning of the log.
         """
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while len(found := self._lines(pattern, after)) < times:  # noqa: ASYNC110 - read by another task
                 await asyncio.sleep(0.01)
         return found
 
     def forget(self, pattern: str) -> list[str]:
-        """Take expected lines out of the log. Wait with ``said`` before, or for the end of the process."""
+        """Remove expected lines from the log, after ``wait_for_log`` or the end of the process."""
         found = self._lines(pattern)
         self.log[:] = [line for line in self.log if line not in found]
         return found
@@ -98,7 +103,7 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and has not been stopped since."""
+        """True if the process was started and not stopped since."""
         return self._process is not None
 
     @property
@@ -110,7 +115,7 @@ class Process:
         """Send the signal and wait for the end. Returns the exit code."""
         if self._process is None:
             return 0
-        # Not send_signal(): it reaps a process that has just ended, behind asyncio's back.
+        # Not send_signal(): it would reap a process that has just ended, unnoticed by asyncio.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, number)
         code = await self._process.wait()
@@ -121,7 +126,7 @@ class Process:
 
     @property
     def house(self) -> House:
-        """The clients' side, as in the in-process tests."""
+        """The server as clients see it, with the interface of the in-process tests."""
         return House(_Address(self.url), config.Config(), [])  # type: ignore[arg-type]
 
 
@@ -135,10 +140,10 @@ def process(io_loop: IOLoop, tmp_path: Path) -> Iterator[Process]:
     process = Process(tmp_path)
     yield process
     try:
-        io_loop.run_sync(process.stop, timeout=PATIENCE)
-    except TimeoutError:  # or it would go on when the tests are over
+        io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)
+    except TimeoutError:  # else the process would outlive the tests
         os.kill(process.pid, signal.SIGKILL)
         raise
     warnings = [line for line in process.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
-    surprises = [line for line in warnings if not any(re.search(each, line) for each in process.expected)]
-    assert not surprises, "unexpected log lines of the server"
+    unexpected = [line for line in warnings if not any(re.search(each, line) for each in process.expected)]
+    assert not unexpected, "unexpected log lines of the server"

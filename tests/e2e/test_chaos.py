@@ -1,12 +1,12 @@
-"""Less of what ``scripts/soak --processes 3`` does."""
+"""A short run of ``scripts/soak --processes 3``."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.chaos import Chaos, Cluster
-from tests.mariadb import MariaDB
-from tests.redis_server import RedisServer
+from tests.helpers.chaos import Chaos, Cluster
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.redis_server import RedisServer
 
 
 @pytest.mark.slow
@@ -16,6 +16,8 @@ async def test_nothing_is_lost_while_each_part_fails_in_turn(
     tmp_path: Path, own_mariadb: MariaDB, own_redis: RedisServer, children: bool
 ) -> None:
     cluster = Cluster(tmp_path, own_mariadb, own_redis, 3, children=children)
-    count = await Chaos(cluster, seed=7, tell=print, pause=0.5, away=6.0).run(sessions=20, users=20)
-    assert count.wrong == []
-    assert (count.lost, count.stored, count.received) == (0, count.sent, count.sent)
+    totals = await Chaos(cluster, seed=7, report=print, pause=0.5, redis_outage=6.0).run(
+        sessions=20, users=20
+    )
+    assert totals.wrong == []
+    assert (totals.lost, totals.stored, totals.received) == (0, totals.sent, totals.sent)

@@ -1,4 +1,4 @@
-"""A disk that is full, a database that is locked, read-only or broken: what senders are told, and what then."""
+"""A full disk, and a locked, read-only or damaged database: the errors for senders, and the recovery."""
 
 import asyncio
 import ctypes
@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import RawClient
 
 VISITOR, COUNSELLOR = token("user", 1), token("consultant", 2)
@@ -32,7 +32,7 @@ async def ready(house: House) -> tuple[int, dict[str, str]]:
     return answer.code, json.loads(answer.body)["problems"]
 
 
-async def talking(house: House) -> tuple[RawClient, RawClient]:
+async def chatting_pair(house: House) -> tuple[RawClient, RawClient]:
     session = await house.session()
     visitor = await house.chat(VISITOR, session, features="ack")
     counsellor = await house.chat(COUNSELLOR, session)
@@ -42,7 +42,7 @@ async def talking(house: House) -> tuple[RawClient, RawClient]:
     return visitor, counsellor
 
 
-async def say(visitor: RawClient, text: str, timeout: float = PATIENCE) -> dict[str, Any]:
+async def say(visitor: RawClient, text: str, timeout: float = WAIT_TIMEOUT_SECONDS) -> dict[str, Any]:
     await visitor.send_json({"msg": text, "id": text[:20]})
     return dict(await visitor.recv_json(timeout))
 
@@ -52,21 +52,21 @@ def size_of_log(process: Process) -> int:
 
 
 def limit_files(process: Process, size: int) -> None:
-    """From now on, no file of the process can grow beyond ``size``."""
+    """Limit the size of all files that the process writes to ``size`` bytes."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 @pytest.mark.gen_test
-async def test_a_full_disk_refuses_and_is_fine_again_when_there_is_room(process: Process) -> None:
+async def test_a_full_disk_refuses_messages_until_there_is_space(process: Process) -> None:
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     assert (await say(visitor, "before"))["ack"] == "before"
     limit_files(process, size_of_log(process))
     text = "x" * 9000
     assert (await say(visitor, text))["msg"] == REFUSED
     code, problems = await ready(house)
     assert code == 503
-    # A limit for the process makes it an I/O error; a full disk is "database or disk is full".
+    # A limit of the process causes an I/O error; on a full disk it is "database or disk is full".
     assert problems["database"] in ("disk I/O error", "database or disk is full")
     assert (await house.api("GET", "/healthz")).code == 200
     user = await house.user(5)
@@ -83,9 +83,9 @@ async def test_a_full_disk_refuses_and_is_fine_again_when_there_is_room(process:
 
 @pytest.mark.slow
 @pytest.mark.gen_test
-async def test_a_locked_database_refuses_after_a_while_and_goes_on_when_it_is_free(process: Process) -> None:
+async def test_a_locked_database_refuses_after_the_timeout_and_recovers(process: Process) -> None:
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     assert (await say(visitor, "locked out"))["msg"] == REFUSED
@@ -100,9 +100,9 @@ async def test_a_locked_database_refuses_after_a_while_and_goes_on_when_it_is_fr
 
 
 @pytest.mark.gen_test
-async def test_who_sends_during_a_short_lock_only_waits(process: Process) -> None:
+async def test_a_message_during_a_short_lock_only_waits(process: Process) -> None:
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     await visitor.send_json({"msg": "patient", "id": "a"})
@@ -115,12 +115,12 @@ async def test_who_sends_during_a_short_lock_only_waits(process: Process) -> Non
 
 
 @pytest.mark.gen_test
-async def test_a_broken_database_refuses_and_is_fine_again_when_it_is_mended(process: Process) -> None:
+async def test_a_damaged_database_refuses_messages_until_it_is_repaired(process: Process) -> None:
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     assert (await say(visitor, "before"))["ack"] == "before"
     path = process.directory / "state" / "tornado-chat.sqlite3"
-    with sqlite3.connect(path) as database:  # everything into the one file
+    with sqlite3.connect(path) as database:  # move all data into the main file
         assert database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
     database.close()
     whole = path.read_bytes()
@@ -144,7 +144,7 @@ async def test_a_broken_database_refuses_and_is_fine_again_when_it_is_mended(pro
 
 
 def serve_without_privileges(directory: Path) -> subprocess.CompletedProcess[str]:
-    """The server as somebody whom permissions bind, as they do not bind root."""
+    """Run the server without root's capabilities, so that file permissions apply to it."""
     options = [
         "server.port=0",
         f"server.state_dir={directory / 'state'}",
@@ -162,7 +162,7 @@ def serve_without_privileges(directory: Path) -> subprocess.CompletedProcess[str
         [sys.executable, "-m", "tornado_chat", "serve", *(w for o in options for w in ("--set", o))],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_TIMEOUT_SECONDS,
         cwd="/",
         preexec_fn=give_up_capabilities,
     )
@@ -189,7 +189,7 @@ def test_a_read_only_database_stops_the_start_with_a_sentence(tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.gen_test
-async def test_ten_restarts_under_load_lose_and_repeat_nothing(process: Process) -> None:
+async def test_ten_restarts_under_load_lose_and_repeat_no_message(process: Process) -> None:
     from tornado_chat.client import ChatClient
 
     process.options += ["server.drain_seconds=0.3", "limits.messages_per_second=10000"]
@@ -202,23 +202,23 @@ async def test_ten_restarts_under_load_lose_and_repeat_nothing(process: Process)
         pairs.append((await visitor.connect(), await counsellor.connect()))
     over = asyncio.Event()
 
-    async def speak(client: ChatClient) -> int:
+    async def send_numbers(client: ChatClient) -> int:
         sent = 0
         while not over.is_set():
             await asyncio.gather(*(client.send(f"{sent + n}") for n in range(5)))
             sent += 5
         return sent
 
-    speaking = [asyncio.create_task(speak(visitor)) for visitor, _ in pairs]
+    speaking = [asyncio.create_task(send_numbers(visitor)) for visitor, _ in pairs]
     for _ in range(10):
-        await pairs[0][1].receive(PATIENCE)  # it goes on
+        await pairs[0][1].receive(WAIT_TIMEOUT_SECONDS)  # wait until messages pass again
         assert await process.stop() == 0
         await process.start()
     over.set()
     for (_, counsellor), sent in zip(pairs, await asyncio.gather(*speaking), strict=True):
         heard: list[str] = []
         while f"{sent - 1}" not in heard:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
         first = 0 if counsellor is not pairs[0][1] else int(heard[0])

@@ -1,4 +1,4 @@
-"""Clients of the seeds behind a network that cuts, stalls, falls silent and swallows half a frame."""
+"""Clients with the seeds' protocols behind a network that cuts, stalls, goes silent and truncates frames."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import House, token
 from tests.e2e.conftest import Process
-from tests.faults import FaultyProxy
-from tests.patience import PATIENCE
+from tests.helpers.faults import FaultyProxy
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ConnectionClosed, RawClient
 
 VISITOR, COUNSELLOR, SUPERVISOR = token("user", 1), token("consultant", 2), token("supervisor", 3)
@@ -17,7 +17,7 @@ HOST = token("service", "host")
 MESSAGES = 60
 CLOSING = "closing"
 
-Hurt = Callable[[FaultyProxy, int], Awaitable[None]]
+Fault = Callable[[FaultyProxy, int], Awaitable[None]]
 
 
 async def cut(proxy: FaultyProxy, n: int) -> None:
@@ -25,7 +25,7 @@ async def cut(proxy: FaultyProxy, n: int) -> None:
         proxy.cut()
 
 
-async def half_open(proxy: FaultyProxy, n: int) -> None:
+async def leave_half_open_links(proxy: FaultyProxy, n: int) -> None:
     if n % 20 == 3:
         proxy.leave_half_open()
 
@@ -37,8 +37,8 @@ async def stall(proxy: FaultyProxy, n: int) -> None:
         proxy.resume()
 
 
-async def stall_for_good(proxy: FaultyProxy, n: int) -> None:
-    """The server gives the socket up (4408), and the network lets nobody know."""
+async def stall_until_closed(proxy: FaultyProxy, n: int) -> None:
+    """Stall until the server closes the socket (4408), of which the client is not told."""
     if n % 30 == 3:
         proxy.stall()
     if n % 30 == 20:
@@ -47,19 +47,19 @@ async def stall_for_good(proxy: FaultyProxy, n: int) -> None:
 
 
 async def drop(proxy: FaultyProxy, n: int) -> None:
-    """In the middle of a frame, after some hundred bytes that were passed on."""
+    """Cut within a frame, after some hundred forwarded bytes."""
     proxy.drop_after_down = 400 + 37 * n if n < MESSAGES - 10 else None
 
 
-HURTS = [cut, half_open, stall, stall_for_good, drop]
+HURTS = [cut, leave_half_open_links, stall, stall_until_closed, drop]
 
 
 class Listener:
-    """A front end that only knows how to connect again, and keeps what it got, in order."""
+    """A front end that can only reconnect, and keeps the received texts in order."""
 
     def __init__(self, url: str, path: str) -> None:
         self._url = url + path
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self._news = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._run())
@@ -70,25 +70,25 @@ class Listener:
                 client = await RawClient.connect(self._url)
                 try:
                     while True:
-                        # A page that hears nothing for long gives its socket up. It says so, or what
-                        # it does not look at any more would count as received.
+                        # A page that receives nothing for long closes its socket. Without the close
+                        # the server would count unread frames as received.
                         frame = await client.recv_json(1.5)
                         if not frame.get("isSystem"):
-                            self.heard.append(frame["msg"])
+                            self.received.append(frame["msg"])
                             self._news.set()
                 finally:
                     closing = asyncio.create_task(client.close(), name=CLOSING)
                     self._closing.add(closing)
                     closing.add_done_callback(self._closing.discard)
-            await asyncio.sleep(0.02)  # as pages do
+            await asyncio.sleep(0.02)  # like a page
 
     async def until(self, text: str) -> list[str]:
-        """All that was heard, without what came again."""
-        async with asyncio.timeout(PATIENCE):
-            while text not in self.heard:
+        """Wait for ``text``, and return all received texts without repetitions."""
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while text not in self.received:
                 self._news.clear()
                 await self._news.wait()
-        return list(dict.fromkeys(self.heard))
+        return list(dict.fromkeys(self.received))
 
     async def close(self) -> None:
         self._task.cancel()
@@ -101,7 +101,7 @@ def options(process: Process) -> Process:
         "counselling.rejoin_grace=60",
         "support.rejoin_grace=60",
         "limits.ping_interval=0.2",
-        "limits.ping_timeout=1.5",  # which a busy machine must keep, too
+        "limits.ping_timeout=1.5",  # long enough for a busy machine
     ]
     return process
 
@@ -111,15 +111,15 @@ async def proxied(process: Process) -> AsyncIterator[tuple[House, FaultyProxy]]:
     await process.start()
     async with FaultyProxy(int(process.url.rsplit(":", 1)[1])) as proxy:
         yield process.house, proxy
-    # All links are gone; clients that were about to close see it now.
+    # All links are cut; clients that are closing notice it now.
     for task in asyncio.all_tasks():
         if task.get_name() == CLOSING:
             await asyncio.wait({task}, timeout=6)
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("hurt", HURTS)
-async def test_a_participant_misses_nothing(options: Process, hurt: Hurt) -> None:
+@pytest.mark.parametrize("fault", HURTS)
+async def test_a_participant_misses_no_message(options: Process, fault: Fault) -> None:
     async with proxied(options) as (house, proxy):
         session = await house.session()
         visitor = await house.chat(VISITOR, session, features="ack")
@@ -130,15 +130,15 @@ async def test_a_participant_misses_nothing(options: Process, hurt: Hurt) -> Non
         for n, text in enumerate(expected):
             await visitor.send_json({"msg": text, "id": text})
             assert (await visitor.recv_json())["ack"] == text
-            await hurt(proxy, n)
+            await fault(proxy, n)
         proxy.resume()
         assert await listener.until(expected[-1]) == expected
         await listener.close()
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("hurt", [cut, drop])
-async def test_an_observer_goes_on_where_it_stopped(options: Process, hurt: Hurt) -> None:
+@pytest.mark.parametrize("fault", [cut, drop])
+async def test_an_observer_continues_where_it_stopped(options: Process, fault: Fault) -> None:
     async with proxied(options) as (house, proxy):
         session = await house.session()
         await house.record(session)
@@ -147,39 +147,41 @@ async def test_an_observer_goes_on_where_it_stopped(options: Process, hurt: Hurt
         while (await visitor.recv_json())["msg"] != "会话已开始":
             pass
         listener = Listener(proxy.url, f"/observe?token={SUPERVISOR}&sessionId={session}")
-        # Its first visit begins when it is there; what is said now is heard, or it was before.
-        while not listener.heard:
+        # An observer receives messages from its first connection on.
+        while not listener.received:
             await visitor.send_json({"msg": "is it there?"})
             await asyncio.sleep(0.05)
         expected = [f"m{n}" for n in range(MESSAGES)]
         for n, text in enumerate(expected):
             await visitor.send_json({"msg": text, "id": text})
             assert (await visitor.recv_json())["ack"] == text
-            await hurt(proxy, n)
-        heard = await listener.until(expected[-1])
-        assert [text for text in heard if text.startswith("m")] == expected
+            await fault(proxy, n)
+        received = await listener.until(expected[-1])
+        assert [text for text in received if text.startswith("m")] == expected
         await listener.close()
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("hurt", [cut, stall_for_good])
-async def test_no_notification_is_forgotten(options: Process, hurt: Hurt) -> None:
+@pytest.mark.parametrize("fault", [cut, stall_until_closed])
+async def test_no_notification_is_lost(options: Process, fault: Fault) -> None:
     async with proxied(options) as (house, proxy):
         listener = Listener(proxy.url, f"/notify?token={COUNSELLOR}")
         expected = [f"n{n}" for n in range(MESSAGES)]
         for n, text in enumerate(expected):
             body = {"role": "consultant", "id": 2, "type": 0, "msg": text}
             assert (await house.api("POST", "/api/v1/notifications", HOST, body)).code == 202
-            await hurt(proxy, n)
+            await fault(proxy, n)
         assert await listener.until(expected[-1]) == expected
         await listener.close()
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("hurt", [cut, drop])
-async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options: Process, hurt: Hurt) -> None:
+@pytest.mark.parametrize("fault", [cut, drop])
+async def test_a_support_user_keeps_its_conversation_and_misses_no_message(
+    options: Process, fault: Fault
+) -> None:
     async with proxied(options) as (house, proxy):
-        heard: list[str] = []
+        received: list[str] = []
         clients: list[RawClient] = []
         addresses: set[str] = set()
         news = asyncio.Event()
@@ -198,7 +200,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options:
                         if frame["type"] == "connect_success":
                             addresses.add(frame["payload"]["uuid"])
                         elif frame["type"] == "message_text":
-                            heard.append(frame["payload"]["message"])
+                            received.append(frame["payload"]["message"])
                             news.set()
                 await asyncio.sleep(0.02)
 
@@ -209,12 +211,12 @@ async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options:
         for n, text in enumerate(expected):
             await waiter.tell("message_text", {"message": text}, to=address)
             await waiter.until("message_text_success")
-            await hurt(proxy, n)
-        async with asyncio.timeout(PATIENCE):
-            while expected[-1] not in heard:
+            await fault(proxy, n)
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while expected[-1] not in received:
                 news.clear()
                 await news.wait()
-        assert list(dict.fromkeys(heard)) == expected
+        assert list(dict.fromkeys(received)) == expected
         assert addresses == {waiter.uuid}
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
@@ -224,7 +226,7 @@ async def test_a_support_user_keeps_its_conversation_and_misses_nothing(options:
 
 
 @pytest.mark.gen_test
-async def test_several_connections_of_one_person_hear_all_together(options: Process) -> None:
+async def test_several_connections_of_one_person_receive_all_messages_together(options: Process) -> None:
     async with proxied(options) as (house, proxy):
         session = await house.session()
         visitor = await house.chat(VISITOR, session, features="ack")
@@ -238,18 +240,20 @@ async def test_several_connections_of_one_person_hear_all_together(options: Proc
             assert (await visitor.recv_json())["ack"] == text
             if n == 30:
                 proxy.cut()
-        # Receipts are a person's, not a socket's: what was said while one of them was away may have
-        # come to another.
-        async with asyncio.timeout(PATIENCE):
-            while not set(expected) <= {text for listener in listeners for text in listener.heard}:  # noqa: ASYNC110 - any of them may be the last
-                await asyncio.sleep(0.02)  # any of the three may be the last
+        # Receipts belong to the person, not to a socket: a message that was sent while one socket was
+        # disconnected may have been received by another.
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while not set(expected) <= {text for listener in listeners for text in listener.received}:  # noqa: ASYNC110 - any of them may be the last
+                await asyncio.sleep(0.02)  # the last text may come to any of the three
         for listener in listeners:
-            assert list(dict.fromkeys(listener.heard)) == sorted(set(listener.heard), key=expected.index)
+            assert list(dict.fromkeys(listener.received)) == sorted(
+                set(listener.received), key=expected.index
+            )
             await listener.close()
 
 
 @pytest.mark.gen_test
-async def test_a_slow_peer_is_dropped_and_nobody_waits_for_it(options: Process) -> None:
+async def test_a_slow_peer_is_disconnected_without_delaying_others(options: Process) -> None:
     options.options += ["limits.outgoing_bytes=200000", "limits.ping_timeout=30"]
     async with proxied(options) as (house, proxy):
         session = await house.session()
@@ -260,7 +264,7 @@ async def test_a_slow_peer_is_dropped_and_nobody_waits_for_it(options: Process) 
             pass
         proxy.stall()
         text = "x" * 50000
-        for n in range(200):  # more than the buffers of two kernels
+        for n in range(200):  # more than the kernel buffers of both ends
             await visitor.send_json({"msg": f"{n} {text}", "id": f"{n}"})
             assert (await visitor.recv_json())["ack"] == f"{n}"
         while not (await quick.recv_json())["msg"].startswith("199 "):

@@ -1,4 +1,4 @@
-"""The wheel, and ``scripts/install`` below a folder: what an operator gets."""
+"""The wheel, and the installation by ``scripts/install --root``."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SECRET
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "opt/tornado-chat"
@@ -19,7 +19,8 @@ PREFIX = "opt/tornado-chat"
 
 @pytest.fixture(scope="module")
 def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """One in which new environments find what the tests have, but not our clone, and pip asks nobody."""
+    """Return an environment in which new virtual environments use the tests' packages, but neither this clone
+    nor a package index."""
     libraries = tmp_path_factory.mktemp("libraries")
     for path in Path(sys.executable).parents[1].glob("lib/python3*/site-packages/*"):
         if not path.name.lower().startswith(("tornado_chat", "__", "pip", "setuptools")):
@@ -37,7 +38,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built of a copy, as the build leaves something behind."""
+    """Build the wheel from a copy, since the build leaves files behind."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
@@ -50,7 +51,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def install(environ: dict[str, str], *arguments: str | Path) -> str:
-    """What ``scripts/install`` says."""
+    """Run ``scripts/install``, and return its output."""
     done = subprocess.run(
         [str(ROOT / "scripts" / "install"), *map(str, arguments)],
         env=environ,
@@ -66,15 +67,15 @@ def install(environ: dict[str, str], *arguments: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def machine(environ: dict[str, str], wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which the wheel is installed as into a machine."""
+    """Return a folder into which the wheel is installed like on a machine."""
     root = tmp_path_factory.mktemp("machine")
-    said = install(environ, "--root", root, wheel)
-    assert f"Made a secret for tokens: {root}/etc/tornado-chat/credentials/jwt_secret" in said
+    output = install(environ, "--root", root, wheel)
+    assert f"Made a secret for tokens: {root}/etc/tornado-chat/credentials/jwt_secret" in output
     return root
 
 
 def call(environ: dict[str, str], machine: Path, *arguments: str) -> str:
-    """What the installed program prints."""
+    """Run the installed program, and return its output."""
     command = [str(machine / PREFIX / "bin" / "tornado-chat"), *arguments]
     done = subprocess.run(command, env=environ, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -88,8 +89,8 @@ def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 @pytest.mark.slow
-def test_the_wheel_has_everything(environ: dict[str, str], machine: Path) -> None:
-    assert "these do not run" in (plugins := call(environ, machine, "plugins"))
+def test_the_wheel_is_complete(environ: dict[str, str], machine: Path) -> None:
+    assert "plugins that are not enabled" in (plugins := call(environ, machine, "plugins"))
     assert all(name in plugins for name in ("audit", "keyword_filter", "notify", "queue_policy"))
     samples = [Path(line) for line in call(environ, machine, "samples").splitlines()]
     ours = {path.relative_to(ROOT / "etc") for path in (ROOT / "etc").rglob("*") if path.is_file()}
@@ -102,7 +103,7 @@ def test_the_wheel_has_everything(environ: dict[str, str], machine: Path) -> Non
 
 @pytest.fixture
 def served(environ: dict[str, str], machine: Path, tmp_path: Path) -> Iterator[str]:
-    """The URL of the installed server."""
+    """Run the installed server, and yield its URL."""
     (tmp_path / "secret").write_bytes(SECRET)
     options = {
         "server.port": "0",
@@ -116,7 +117,7 @@ def served(environ: dict[str, str], machine: Path, tmp_path: Path) -> Iterator[s
         url = next(line.split("url=")[1].split()[0] for line in process.stderr if " ready " in line)
         yield url
         process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=WAIT_TIMEOUT_SECONDS)
     assert process.returncode == 0
 
 
@@ -128,7 +129,7 @@ def test_the_installed_server_serves_its_pages(served: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_put_where(environ: dict[str, str], machine: Path) -> None:
+def test_installed_paths_and_modes(environ: dict[str, str], machine: Path) -> None:
     etc = machine / "etc" / "tornado-chat"
     assert (etc / "credentials" / "jwt_secret").stat().st_mode & 0o777 == 0o600
     assert (etc / "credentials").stat().st_mode & 0o777 == 0o700
@@ -146,48 +147,50 @@ def test_what_is_put_where(environ: dict[str, str], machine: Path) -> None:
         assert (units / name).read_text() == (ROOT / "etc" / "systemd" / name).read_text()
     command = machine / "usr" / "local" / "bin" / "tornado-chat"
     assert command.readlink() == Path("/opt/tornado-chat/bin/tornado-chat")
-    assert not (machine / "var").exists()  # systemd makes it
+    assert not (machine / "var").exists()  # systemd creates it
 
 
 @pytest.mark.slow
-def test_again_and_after_an_edit(environ: dict[str, str], wheel: Path, machine: Path) -> None:
+def test_reinstalling_keeps_edited_files(environ: dict[str, str], wheel: Path, machine: Path) -> None:
     etc, originals = machine / "etc", machine / PREFIX / "originals"
     before = snapshot(etc)
-    said = install(environ, "--root", machine, wheel)
-    assert "secret" not in said
+    output = install(environ, "--root", machine, wheel)
+    assert "secret" not in output
     assert snapshot(etc) == before
 
     ini, unit = etc / "tornado-chat" / "tornado-chat.ini", etc / "systemd" / "system" / "tornado-chat.service"
     ini.write_text("[server]\nport = 9000\n")
-    assert ".new" not in install(environ, "--root", machine, wheel)  # nothing new came
-    for path in (ini, unit):  # a version with another sample
+    assert ".new" not in install(environ, "--root", machine, wheel)  # no new version
+    for path in (ini, unit):  # as if the new version had other samples
         (originals / path.name).write_text("what the version before brought\n")
     unit.write_text("what the version before brought\n")
-    said = install(environ, "--root", machine, wheel)
-    assert f"You have edited {ini}: the new version is {ini}.new; compare them." in said
+    output = install(environ, "--root", machine, wheel)
+    assert f"You have edited {ini}: the new version is {ini}.new; compare them." in output
     assert ini.read_text() == "[server]\nport = 9000\n"
     assert (ini.with_name("tornado-chat.ini.new")).read_bytes() == before[str(ini)][1]
-    assert unit.read_bytes() == before[str(unit)][1]  # not edited, so brought up to date
+    assert unit.read_bytes() == before[str(unit)][1]  # not edited, so replaced
     assert not unit.with_name("tornado-chat.service.new").exists()
     assert ".new" not in install(environ, "--root", machine, wheel)
 
 
 @pytest.mark.slow
-def test_another_prefix_and_away_again(
+def test_another_prefix_and_uninstalling(
     environ: dict[str, str], wheel: Path, machine: Path, tmp_path: Path
 ) -> None:
     here = tmp_path / "machine"
     (here / "srv").mkdir(parents=True)
-    shutil.copytree(machine / PREFIX, here / "srv" / "chat", symlinks=True)  # a new one would take its time
+    shutil.copytree(
+        machine / PREFIX, here / "srv" / "chat", symlinks=True
+    )  # copied, since a new installation takes long
     where = ["--root", here, "--prefix", "/srv/chat"]
     install(environ, *where, wheel)
     unit = here / "etc" / "systemd" / "system" / "tornado-chat.service"
     assert "\nExecStart=/srv/chat/bin/tornado-chat serve\n" in unit.read_text()
     state = here / "var" / "lib" / "tornado-chat" / "tornado-chat.sqlite3"
     state.parent.mkdir(parents=True)
-    state.write_text("what was said")
-    said = install(environ, "--uninstall", *where)
-    assert f"{here}/var/lib/tornado-chat" in said
+    state.write_text("what was output")
+    output = install(environ, "--uninstall", *where)
+    assert f"{here}/var/lib/tornado-chat" in output
     left = {path.relative_to(here) for path in here.rglob("*") if path.is_file()}
     assert {str(path) for path in left} == {
         "etc/tornado-chat/conf.d/README",
@@ -198,7 +201,7 @@ def test_another_prefix_and_away_again(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (["--what"], "there is no option --what"),
         (["--root"], "--root needs a value"),
@@ -206,22 +209,22 @@ def test_another_prefix_and_away_again(
         (["--root", "/tmp/nothing-here", "--uninstall"], "is not installed in /tmp/nothing-here/opt"),
     ],
 )
-def test_wrong_usage(environ: dict[str, str], arguments: list[str], said: str) -> None:
+def test_wrong_usage(environ: dict[str, str], arguments: list[str], output: str) -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "install", *arguments], env=environ, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert said in done.stderr
+    assert output in done.stderr
 
 
-def test_a_python_without_ensurepip_is_told_which_package_is_missing(
+def test_a_missing_ensurepip_is_reported_with_its_package(
     environ: dict[str, str], wheel: Path, tmp_path: Path
 ) -> None:
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/sh\ncase $* in *ensurepip*) exit 1 ;; esac\nexec "{sys.executable}" "$@"\n', "ascii"
     )
-    no_apt = tmp_path / "apt-get"  # as for a user without the rights, or without a network
+    no_apt = tmp_path / "apt-get"  # like for a user without privileges, or without a network
     no_apt.write_text("#!/bin/sh\nexit 1\n", "ascii")
     for program in (python, no_apt):
         program.chmod(0o755)

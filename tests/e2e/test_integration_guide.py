@@ -1,8 +1,8 @@
-"""docs/integration.md: every program in it is run, in its order, by a host that knows nothing else.
+"""Runs every program of docs/integration.md, in order.
 
-A block whose first line names a file becomes that file. Others are run; what a block ``text`` or ``json`` right
-after one shows is what it has to print, ``…`` standing for anything. Lines that only set variables hold for all
-later commands.
+A block whose first line names a file is written to that file. Other blocks are run, and must print the
+contents of a following block ``text`` or ``json``, in which ``…`` stands for any text. Lines that only set
+variables apply to all later commands.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from typing import NamedTuple
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.pages.conftest import People, browser, expected_complaints, io_loop, pages_loop, people
-from tests.patience import PATIENCE
 from tornado_chat.core import errors
 from tornado_chat.wire.kinds import CLOSE_CODES
 
@@ -37,7 +37,7 @@ SERVES = {
     "node host.mjs": "9000",
     "python3 -m http.server": "9001",
 }
-"""The commands that go on serving, and the port that the guide has for each."""
+"""The commands that keep running as servers, and their ports in the guide."""
 
 VARIABLES = re.compile(r"(?:[A-Z]+=.*\n)+")
 RUN = {"python": ("python3", "snippet.py"), "js": ("node", "snippet.mjs")}
@@ -48,7 +48,7 @@ class Block(NamedTuple):
     text: str
     line: int
     shows: str
-    """What it prints; empty: that is not told."""
+    """The output that the guide shows; empty: none."""
 
 
 def blocks(guide: str) -> list[Block]:
@@ -66,10 +66,10 @@ def blocks(guide: str) -> list[Block]:
 
 
 class Host:
-    """The folder and the shell of somebody who follows the guide."""
+    """The folder and the shell of a reader who follows the guide."""
 
     def __init__(self, folder: Path, ports: dict[str, str]) -> None:
-        """:arg ports: what is used instead of the guide's."""
+        """:arg ports: the ports to use, by the ports of the guide."""
         self._folder = folder
         self._ports = ports
         self._variables = ""
@@ -100,19 +100,19 @@ class Host:
             (self._folder / name).write_text(block.text)
             command = [program, name]
         process = await self._start(command, asyncio.subprocess.PIPE)
-        said, _ = await process.communicate()
-        where = f"docs/integration.md, line {block.line}: {said.decode()}"
+        output, _ = await process.communicate()
+        where = f"docs/integration.md, line {block.line}: {output.decode()}"
         assert process.returncode == 0, where
         if block.shows:
-            assert fits(said.decode(), block.shows), where
+            assert matches(output.decode(), block.shows), where
 
     async def _serve(self, block: Block, port: int) -> None:
-        """Start what goes on serving, and wait until it does."""
+        """Start a server, and wait until it listens."""
         path = self._log(block.line)
         with path.open("wb") as log:
             process = await self._start(["sh", "-euc", block.text], log)
         self._serving[block.line] = process
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not await _answers(port):
                 assert process.returncode is None, path.read_bytes()
                 await asyncio.sleep(0.05)
@@ -135,22 +135,22 @@ class Host:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
-        said = self._log(line).read_text()
-        assert not re.search(r"\b(WARNING|ERROR|Traceback|Error:)", said), said
+        output = self._log(line).read_text()
+        assert not re.search(r"\b(WARNING|ERROR|Traceback|Error:)", output), output
 
     async def stop_all(self) -> None:
         for line in list(self._serving):
             await self.stop(line)
 
 
-def fits(said: str, shows: str) -> bool:
-    """Whether it is what is shown; of JSON the values count, not how it is written."""
+def matches(output: str, shows: str) -> bool:
+    """Return True if the output matches the shown one; JSON is compared by its values."""
     if shows.startswith("{"):
         with contextlib.suppress(ValueError):
-            said = json.dumps(json.loads(said), ensure_ascii=False)
+            output = json.dumps(json.loads(output), ensure_ascii=False)
         shows = re.sub(r"\s+", " ", shows)
     pattern = ".*".join(re.escape(part) for part in shows.strip().split("…"))
-    return re.fullmatch(pattern, said.strip(), re.DOTALL) is not None
+    return re.fullmatch(pattern, output.strip(), re.DOTALL) is not None
 
 
 async def _answers(port: int) -> bool:
@@ -168,8 +168,8 @@ def _free_ports(count: int) -> list[str]:
         return [str(each.getsockname()[1]) for each in sockets]
 
 
-async def look(people: People, host: str, words: str) -> None:
-    """Both ways to the chat, in a browser: the page that comes along, and the guide's own."""
+async def open_pages(people: People, host: str, words: str) -> None:
+    """Open both pages of the guide in a browser: the bundled page, and the guide's own."""
     room = await people.page(f"{host}/talk")
     await expect(room.get_by_role("textbox")).to_be_enabled()
     own: Page = await people.page(f"{host}/own")
@@ -183,16 +183,16 @@ async def look(people: People, host: str, words: str) -> None:
     await own.context.close()
 
 
-def test_what_is_shown_is_compared() -> None:
-    assert fits('{"a":1,"b":"x"}', '{"a": 1,\n "b": "…"}\n')
-    assert not fits('{"a":2,"b":"x"}', '{"a": 1, "b": "…"}')
-    assert fits("one\ntwo\n", "one\n…o\n")
-    assert not fits("one", "two")
+def test_the_output_is_compared() -> None:
+    assert matches('{"a":1,"b":"x"}', '{"a": 1,\n "b": "…"}\n')
+    assert not matches('{"a":2,"b":"x"}', '{"a": 1, "b": "…"}')
+    assert matches("one\ntwo\n", "one\n…o\n")
+    assert not matches("one", "two")
 
 
 @pytest.mark.slow
 @pytest.mark.gen_test(timeout=180)
-async def test_every_program_of_the_guide_does_what_it_says(tmp_path: Path, people: People) -> None:
+async def test_every_program_of_the_guide_prints_the_shown_output(tmp_path: Path, people: People) -> None:
     for program in ("node", "curl", "openssl"):
         assert shutil.which(program), f"there is no {program}: scripts/test installs Debian's"
     ports = dict(zip(("8080", "8081", "9000", "9001"), _free_ports(4), strict=True))
@@ -206,7 +206,7 @@ async def test_every_program_of_the_guide_does_what_it_says(tmp_path: Path, peop
         for block in blocks(guide):
             await host.follow(block)
             if block.text in greetings:
-                await look(people, f"http://127.0.0.1:{ports['9000']}", greetings.pop(block.text))
+                await open_pages(people, f"http://127.0.0.1:{ports['9000']}", greetings.pop(block.text))
                 await host.stop(block.line)
     finally:
         await host.stop_all()
@@ -215,15 +215,17 @@ async def test_every_program_of_the_guide_does_what_it_says(tmp_path: Path, peop
     assert (tmp_path / "jwks.json").exists()
 
 
-def test_the_guide_knows_every_error_and_close_code() -> None:
-    told = GUIDE.read_text().partition("## When something goes wrong")[2]
+def test_the_guide_lists_every_error_and_close_code() -> None:
+    section = GUIDE.read_text().partition("## When something goes wrong")[2]
     statuses = {
         each.http_status
         for each in vars(errors).values()
         if isinstance(each, type) and issubclass(each, errors.ChatError)
     }
-    assert all(f"| {status} |" in told for status in statuses - {413})
+    assert all(f"| {status} |" in section for status in statuses - {413})
     codes = {
-        int(code) for row in re.findall(r"^\| ([\d, ]+) \|", told, re.MULTILINE) for code in row.split(", ")
+        int(code)
+        for row in re.findall(r"^\| ([\d, ]+) \|", section, re.MULTILINE)
+        for code in row.split(", ")
     }
     assert set(CLOSE_CODES) <= codes

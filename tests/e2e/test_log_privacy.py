@@ -1,7 +1,7 @@
-"""Nothing that people say, and no token, gets into the log of the real process, whatever goes wrong.
+"""No message text and no token is logged by the real process, in any error.
 
-Everything here carries a mark, in all the places where text can be: messages, broken frames, reasons of closes,
-tokens, bodies of requests. The log is at level debug, and plugins fail over what they are given.
+All texts here carry a mark: messages, malformed frames, close reasons, tokens, request bodies. The log level
+is debug, and plugins raise errors that contain their arguments.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ async def drained(*sockets: RawClient) -> None:
 
 
 async def counselling(house: House) -> None:
-    """Everything that can go wrong at ``/chat``, and what is right."""
+    """Cause every error at ``/chat``, besides normal use."""
     session = await house.session()
     visitor = await house.chat(token("user", 1, mark("name")), session, features="ack,history,typing")
     counsellor = await house.chat(token("consultant", 2, "C"), session)
@@ -193,7 +193,7 @@ async def full_disk(process: Process, house: House) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["text", "json"])
 @pytest.mark.gen_test
-async def test_no_text_and_no_token_is_ever_in_the_log(process: Process, tmp_path: Path, format: str) -> None:
+async def test_no_text_and_no_token_is_logged(process: Process, tmp_path: Path, format: str) -> None:
     folder = tmp_path / "plugins.d"
     folder.mkdir()
     (folder / "careless.py").write_text(PLUGIN)
@@ -209,7 +209,7 @@ async def test_no_text_and_no_token_is_ever_in_the_log(process: Process, tmp_pat
     await process.stop()
     log, process.log = process.log, []
     text = "\n".join(log)
-    # It was all there: what people did is told, and where the plugin fell.
+    # The log is complete: it has the people's actions, and the place of the plugin's error.
     for told in (
         *("authenticated", "joined", "frame refused", "refused", "left", "matched", "request"),
         *("failed in filter_message: RuntimeError", "failed in filter_message: SystemExit"),

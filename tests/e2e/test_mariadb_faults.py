@@ -1,4 +1,4 @@
-"""The real process on a MariaDB server that dies, hangs, is locked, full or read-only while people talk."""
+"""The real process under load on a MariaDB server that is killed, hangs, or is locked, full or read-only."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ from tornado.ioloop import IOLoop
 
 from tests.conftest import House, token
 from tests.e2e.conftest import Process
-from tests.e2e.test_database_faults import REFUSED, ready, say, talking
+from tests.e2e.test_database_faults import REFUSED, chatting_pair, ready, say
 from tests.e2e.test_faults import Listener
-from tests.mariadb import MariaDB
-from tests.mysql_proxy import AtCommit, MysqlProxy
-from tests.patience import PATIENCE
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.mysql_proxy import AtCommit, MysqlProxy
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 from tornado_chat.core.types import Kind, Thread
@@ -27,7 +27,7 @@ AWAY = ("the database accepts no writes", "the database is unavailable", "could 
 
 @pytest.fixture
 def server(own_mariadb: MariaDB) -> MariaDB:
-    """It lets the process in as somebody without privileges."""
+    """Return a server with an unprivileged user for the process."""
     own_mariadb.run(f"CREATE DATABASE {NAME}")
     for host in ("localhost", "127.0.0.1"):
         own_mariadb.run(f"CREATE USER chat@'{host}'", f"GRANT ALL ON {NAME}.* TO chat@'{host}'")
@@ -48,8 +48,8 @@ async def off_loop(work: object, *arguments: object) -> None:
     await asyncio.get_running_loop().run_in_executor(None, work, *arguments)  # type: ignore[arg-type]
 
 
-class Talks:
-    """Pairs who talk until they are told to stop. In turn, who listens knows numbers, or is a client of the seed."""
+class Pairs:
+    """Pairs that chat until ``end``; every other listener uses only the seed's protocol."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[int, ChatClient, ChatClient | Listener]] = []
@@ -67,9 +67,9 @@ class Talks:
             else:
                 listener = await ChatClient(house.ws, who, session).connect()
             self.pairs.append((session, visitor, listener))
-        self._speaking = [asyncio.create_task(self._speak(visitor)) for _, visitor, _ in self.pairs]
+        self._speaking = [asyncio.create_task(self._send_numbers(visitor)) for _, visitor, _ in self.pairs]
 
-    async def _speak(self, client: ChatClient) -> int:
+    async def _send_numbers(self, client: ChatClient) -> int:
         sent = 0
         while not self._over.is_set():
             await asyncio.gather(*(client.send(f"{sent + n}") for n in range(5)))
@@ -77,13 +77,15 @@ class Talks:
             await asyncio.sleep(0.01)
         return sent
 
-    async def go_on(self) -> None:
-        """Returns when everybody who spoke has been answered once more: it was stored."""
+    async def wait_for_progress(self) -> None:
+        """Return when each sender has got another acknowledgement: its message was stored."""
         visitors = [visitor for _, visitor, _ in self.pairs]
-        await asyncio.wait_for(asyncio.gather(*(visitor.send("?") for visitor in visitors)), PATIENCE)
+        await asyncio.wait_for(
+            asyncio.gather(*(visitor.send("?") for visitor in visitors)), WAIT_TIMEOUT_SECONDS
+        )
 
     async def end(self, port: int) -> None:
-        """Nothing is lost, nothing there twice, all in order; nobody who knows numbers has heard anything twice."""
+        """Check that messages are stored once, in order, and all received; with numbers only once."""
         self._over.set()
         said = await asyncio.gather(*self._speaking)
         database = open_database(_storage(port))
@@ -97,7 +99,7 @@ class Talks:
             else:
                 heard = []
                 while expected[-1] not in heard:
-                    frame = await listener.receive(PATIENCE)
+                    frame = await listener.receive(WAIT_TIMEOUT_SECONDS)
                     heard += [frame.msg] if not frame.system and frame.msg != "?" else []
             assert heard == expected
             await visitor.close()
@@ -110,60 +112,58 @@ def _storage(port: int) -> config.Storage:
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_is_killed_and_comes_back_costs_time_only(
-    process: Process, server: MariaDB
-) -> None:
-    talks = Talks()
+async def test_a_restarted_database_server_causes_only_delay(process: Process, server: MariaDB) -> None:
+    talks = Pairs()
     await talks.begin((await process.start()).house, 5)
     for _ in range(3):
-        await talks.go_on()
+        await talks.wait_for_progress()
         await off_loop(server.stop, signal.SIGKILL)
         await asyncio.sleep(random.uniform(0, 0.3))
         await off_loop(server.start)
-    await talks.go_on()
+    await talks.wait_for_progress()
     await talks.end(server.port)
     await process.stop()
     process.expected += [*AWAY, "Traceback"]
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_hangs_for_a_while_costs_time_only(process: Process, server: MariaDB) -> None:
-    talks = Talks()
+async def test_a_suspended_database_server_causes_only_delay(process: Process, server: MariaDB) -> None:
+    talks = Pairs()
     await talks.begin((await process.start()).house, 3)
     for seconds in (0.3, 2.0):
-        await talks.go_on()
+        await talks.wait_for_progress()
         server.freeze()
         await asyncio.sleep(seconds)
         server.resume()
-    await talks.go_on()
+    await talks.wait_for_progress()
     await talks.end(server.port)
 
 
 @pytest.mark.slow
 @pytest.mark.gen_test
-async def test_connections_that_end_at_the_commit_cost_time_only(process: Process, server: MariaDB) -> None:
+async def test_connections_cut_at_the_commit_cause_only_delay(process: Process, server: MariaDB) -> None:
     async with MysqlProxy(server.port) as proxy:
         process.options.append(f"storage.url={url(proxy.port)}")
-        talks = Talks()
+        talks = Pairs()
         await talks.begin((await process.start()).house, 3)
         for fault in AtCommit:
-            await talks.go_on()
+            await talks.wait_for_progress()
             proxy.faults.append(fault)
             while proxy.faults:  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.01)
-        await talks.go_on()
+        await talks.wait_for_progress()
         await talks.end(server.port)
         await process.stop()
     process.expected += [*AWAY, "Traceback"]
 
 
 @pytest.mark.gen_test
-async def test_who_waits_too_long_is_told_and_nothing_of_it_is_stored(
+async def test_a_message_that_waits_too_long_is_refused_and_not_stored(
     process: Process, server: MariaDB
 ) -> None:
     process.options.append("storage.patience=0.5")
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     assert (await say(visitor, "before"))["ack"] == "before"
     await off_loop(server.stop, signal.SIGKILL)
     assert (await say(visitor, "into the void"))["msg"] == REFUSED
@@ -181,9 +181,11 @@ async def test_who_waits_too_long_is_told_and_nothing_of_it_is_stored(
 
 
 @pytest.mark.gen_test
-async def test_a_server_without_a_connection_left_is_waited_for(process: Process, server: MariaDB) -> None:
+async def test_a_database_server_without_free_connections_is_waited_for(
+    process: Process, server: MariaDB
+) -> None:
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     server.run("SET GLOBAL max_connections = 10")
     ours = server.run("SELECT id FROM information_schema.processlist WHERE user = 'chat'")
     for (id,) in ours:
@@ -204,9 +206,9 @@ async def test_a_server_without_a_connection_left_is_waited_for(process: Process
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_is_read_only_is_waited_for(process: Process, server: MariaDB) -> None:
+async def test_a_read_only_database_server_is_waited_for(process: Process, server: MariaDB) -> None:
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     server.run("SET GLOBAL read_only = 1")
     await visitor.send_json({"msg": "patient", "id": "a"})
     with pytest.raises(TimeoutError):
@@ -219,30 +221,35 @@ async def test_a_server_that_is_read_only_is_waited_for(process: Process, server
 
 
 @pytest.mark.gen_test
-async def test_others_who_lock_and_deadlock_cost_time_only(process: Process, server: MariaDB) -> None:
-    talks = Talks()
+async def test_locks_and_deadlocks_of_other_clients_cause_only_delay(
+    process: Process, server: MariaDB
+) -> None:
+    talks = Pairs()
     await talks.begin((await process.start()).house, 4)
-    await talks.go_on()
+    await talks.wait_for_progress()
     sessions = [session for session, *_ in talks.pairs]
 
     def disturb() -> None:
         for n in range(20):
             with contextlib.suppress(Exception), server.session(NAME) as other:
-                # With a lot to undo, or the server would always let the process go on.
+                # A large transaction: in a deadlock the server rolls back the smaller one, here the
+                # process's.
                 rows = [(f"user:x{n}-{m}",) for m in range(50)]
                 other.executemany("INSERT INTO inbox (owner, last_seq) VALUES (%s, 0)", rows)
                 for session in random.sample(sessions, 3):
                     other.execute(f"UPDATE consultation_session SET rate = 1 WHERE id = {session}")
 
     await off_loop(disturb)
-    await talks.go_on()
+    await talks.wait_for_progress()
     await talks.end(server.port)
 
 
 @pytest.mark.gen_test
-async def test_a_restart_of_both_finds_what_was_going_on(process: Process, server: MariaDB) -> None:
+async def test_a_restart_of_both_servers_continues_the_conversations(
+    process: Process, server: MariaDB
+) -> None:
     house = (await process.start()).house
-    visitor, counsellor = await talking(house)
+    visitor, counsellor = await chatting_pair(house)
     assert (await say(visitor, "before"))["ack"] == "before"
     assert (await counsellor.recv_json())["msg"] == "before"
     await process.stop(signal.SIGKILL)
@@ -252,8 +259,8 @@ async def test_a_restart_of_both_finds_what_was_going_on(process: Process, serve
     again = await house.chat(token("user", 1), 1, features="ack")
     assert (await say(again, "after"))["ack"] == "after"
     late = await house.chat(token("consultant", 2), 1)
-    while (await late.recv_json())["msg"] != "after":  # perhaps what was said before, once more
+    while (await late.recv_json())["msg"] != "after":  # earlier messages may be sent again
         pass
     database = open_database(_storage(server.port))
-    assert models.WriterProcess.select().count(database) == 2  # the row of the killed one is removed later
+    assert models.WriterProcess.select().count(database) == 2  # that of the killed process is removed later
     database.close()

@@ -1,4 +1,4 @@
-"""The sample for nginx, in a real nginx with TLS before the real process."""
+"""The nginx sample configuration, in a real nginx with TLS in front of the real process."""
 
 import asyncio
 import datetime
@@ -22,8 +22,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
 from tests.conftest import House, token
 from tests.e2e.conftest import Process, _Address
-from tests.own_server import free_port
-from tests.patience import PATIENCE
+from tests.helpers.own_server import free_port
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "nginx" / "tornado-chat.conf"
@@ -39,9 +39,9 @@ http {{
 
 
 def write_certificate(folder: Path) -> Path:
-    """A certificate of 127.0.0.1, signed by itself."""
+    """Write a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
-    # A name of its own: among several of one name, only the first would be tried.
+    # A unique name: of several certificates with the same name only the first one would be tried.
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secrets.token_hex(8))])
     today = datetime.datetime.now(datetime.UTC)
     certificate = (
@@ -62,10 +62,10 @@ def write_certificate(folder: Path) -> Path:
 
 @asynccontextmanager
 async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[House, int]]:
-    """The house as its clients see it, and the port without TLS."""
+    """Run nginx, and yield the server as clients see it, and the port without TLS."""
     plain, secure = free_port(), free_port()
     socket = folder / "chat.sock"
-    # Clients of this test are on this machine, and so would count as proxies.
+    # The clients of this test are on this machine, and would count as trusted proxies.
     await process.start(
         f"server.unix_socket={socket}",
         "server.trusted_proxies=",
@@ -78,8 +78,8 @@ async def nginx(process: Process, folder: Path) -> AsyncIterator[tuple[House, in
     command = shutil.which("nginx") or "/usr/sbin/nginx"
     running = await asyncio.create_subprocess_exec(command, "-p", folder, "-c", folder / "nginx.conf")
     try:
-        async with asyncio.timeout(PATIENCE):
-            while not await listens(secure):  # noqa: ASYNC110 - it does not tell
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
+            while not await listens(secure):  # noqa: ASYNC110 - nginx does not report it
                 await asyncio.sleep(0.02)
         yield House(_Address(f"https://127.0.0.1:{secure}"), config.Config(), []), plain  # type: ignore[arg-type]
     finally:
@@ -144,14 +144,14 @@ async def test_both_dialects_through_nginx(process: Process, tmp_path: Path) -> 
 
 
 @pytest.mark.gen_test
-async def test_pages_requests_and_what_is_kept_from_the_public(process: Process, tmp_path: Path) -> None:
+async def test_pages_requests_and_non_public_paths(process: Process, tmp_path: Path) -> None:
     async with nginx(process, tmp_path) as (house, plain):
         moved = await get(f"http://127.0.0.1:{plain}/room?a=b")
         assert (moved.code, moved.headers["Location"]) == (301, "https://127.0.0.1/room?a=b")
         room = await get(house.http + "/room")
         assert room.code == 200
         assert room.headers["Strict-Transport-Security"] == "max-age=31536000"
-        # The page's own origin is the address that the browser sees.
+        # The page's own origin is the public address.
         client = await house.connect(f"/notify?token={token('user', 1)}", headers={"Origin": house.http})
         await client.close()
         for path in ("/metrics", "/healthz", "/readyz"):
@@ -163,7 +163,7 @@ async def test_pages_requests_and_what_is_kept_from_the_public(process: Process,
 
 
 @pytest.mark.gen_test
-async def test_nobody_has_another_address_by_saying_so(process: Process, tmp_path: Path) -> None:
+async def test_clients_cannot_forge_their_address(process: Process, tmp_path: Path) -> None:
     async with nginx(process, tmp_path) as (house, _):
 
         async def ask(**headers: Any) -> int:

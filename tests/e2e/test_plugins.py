@@ -1,4 +1,4 @@
-"""Plugins that somebody drops into a folder, in the real process: one of each kind of hook."""
+"""Plugins in a plugin folder of the real process: one for each kind of hook."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import House, Peer, token
 from tests.e2e.conftest import Process
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 
 VISITOR, COUNSELLOR, HOST = token("user", 1, "Lin"), token("consultant", 2, "Chen"), token("service", "host")
 
@@ -26,8 +26,8 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def drop(folder: Path, name: str, body: str) -> None:
-    """A plugin with this body of its class."""
+def write_plugin(folder: Path, name: str, body: str) -> None:
+    """Write a plugin with this class body into the folder."""
     lines = "\n".join(f"    {line}" for line in body.strip("\n").splitlines())
     (folder / f"{name}.py").write_text(
         "import asyncio, json, pathlib, time\n"
@@ -46,17 +46,17 @@ async def start(process: Process, folder: Path, *options: str) -> House:
     return process.house
 
 
-async def noted(folder: Path, *expected: str) -> list[str]:
-    """Everything that plugins noted, as soon as all of ``expected`` is among it."""
+async def wait_for_notes(folder: Path, *expected: str) -> list[str]:
+    """Wait until the plugins have noted all of ``expected``, and return all notes."""
     notes: list[str] = []
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not set(expected) <= set(notes):
-            await asyncio.sleep(0.02)  # the notes are a file, which tells nobody
+            await asyncio.sleep(0.02)  # another process writes the file of notes
             notes = (folder / "notes").read_text().splitlines() if (folder / "notes").exists() else []
     return notes
 
 
-async def talking(house: House, session: int) -> tuple[Any, Any]:
+async def open_chat(house: House, session: int) -> tuple[Any, Any]:
     visitor = await house.chat(VISITOR, session, features="ack")
     counsellor = await house.chat(COUNSELLOR, session)
     for who in (visitor, counsellor):
@@ -66,19 +66,19 @@ async def talking(house: House, session: int) -> tuple[Any, Any]:
 
 
 def run(process: Process, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command on the same state."""
+    """Run a command with the state of the process."""
     options = [word for option in process.options for word in ("--set", option)]
     return subprocess.run(
         [sys.executable, "-m", "tornado_chat", *arguments, *options],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=WAIT_TIMEOUT_SECONDS,
     )
 
 
 @pytest.mark.gen_test
 async def test_lifecycle(process: Process, folder: Path) -> None:
-    drop(
+    write_plugin(
         folder,
         "life",
         """
@@ -104,7 +104,7 @@ def shutdown(self):
 
 @pytest.mark.gen_test
 async def test_registration(process: Process, folder: Path) -> None:
-    drop(
+    write_plugin(
         folder,
         "shop",
         """
@@ -117,7 +117,8 @@ class Page(tornado.web.RequestHandler):
         self.context = context
     async def get(self):
         identity = await self.context.verify(self.get_query_argument('token'))
-        await self.context.write(lambda tx: TheirPlugin.Visit.insert(who=identity.person.key).execute(tx.database))
+        visit = TheirPlugin.Visit.insert(who=identity.person.key)
+        await self.context.write(lambda tx: visit.execute(tx.database))
         self.write('welcome ' + identity.name)
 class Echo(tornado.websocket.WebSocketHandler):
     def on_message(self, message):
@@ -161,7 +162,7 @@ def register_queue_policy(self):
     waiter = await house.waiter(7)
     users = [(await waiter.until("new_connection"))["payload"]["uuid"] for _ in line]
     assert users == [peer.uuid for peer in reversed(line)]
-    await process.said("the last shall be first")
+    await process.wait_for_log("the last shall be first")
 
     process.options.append(f"plugins.paths={folder}")
     assert run(process, "shop", "--loud").stdout == "USER:1\n"
@@ -170,7 +171,7 @@ def register_queue_policy(self):
 
 @pytest.mark.gen_test
 async def test_decisions(process: Process, folder: Path) -> None:
-    drop(
+    write_plugin(
         folder,
         "own",
         """
@@ -222,7 +223,7 @@ def find_record(self, record_id):
 
 @pytest.mark.gen_test
 async def test_chains(process: Process, folder: Path) -> None:
-    drop(
+    write_plugin(
         folder,
         "a_polite",
         """
@@ -238,7 +239,7 @@ async def filter_notification(self, draft):
     return draft.replace(msg=draft.msg + '!')
 """,
     )
-    drop(
+    write_plugin(
         folder,
         "b_slow",
         """
@@ -250,7 +251,7 @@ async def filter_message(self, draft):
     )
     house = await start(process, folder)
     session = await house.session()
-    visitor, counsellor = await talking(house, session)
+    visitor, counsellor = await open_chat(house, session)
     for n, text in enumerate(("1 hell", "2 damn", "3 fine")):
         await visitor.send_json({"msg": text, "id": f"m{n}"})
     assert (await counsellor.recv_json())["msg"] == "1 heaven (user:1)"
@@ -263,7 +264,7 @@ async def filter_message(self, draft):
         "1 heaven (user:1)",
         "3 fine (user:1)",
     ]
-    # The last words come before the end, though a filter holds them.
+    # Messages sent before the end are delivered before it, although a filter delays them.
     await visitor.send_json({"msg": "1 bye"})
     await visitor.close(4000)
     assert (await counsellor.recv_json())["msg"] == "1 bye (user:1)"
@@ -325,22 +326,22 @@ async def deliver_notification(self, notification, online):
 
 @pytest.mark.gen_test
 async def test_events(process: Process, folder: Path) -> None:
-    drop(folder, "ears", EVENTS)
+    write_plugin(folder, "ears", EVENTS)
     house = await start(process, folder)
     session = await house.session(user_name="Lin")
     await house.record(session)
     pop_ups = await house.connect(f"/notify?token={COUNSELLOR}")
     await pop_ups.recv_json()
-    await noted(
+    await wait_for_notes(
         folder,
         "notification_created consultant:2 您有新的对话",
         "deliver_notification consultant:2 您有新的对话 False",
     )
     wanted = {"role": "consultant", "id": 2, "type": 0, "msg": "tea"}
     await house.api("POST", "/api/v1/notifications", HOST, wanted)
-    visitor, _ = await talking(house, session)
+    visitor, _ = await open_chat(house, session)
     observer = await house.connect(f"/observe?token={token('supervisor', 3)}&sessionId={session}")
-    await noted(folder, f"observer_joined {session} supervisor:3")
+    await wait_for_notes(folder, f"observer_joined {session} supervisor:3")
     await visitor.send_json({"msg": "hello"})
     await observer.recv_json()
     await house.api("GET", f"/api/v1/sessions/{session}/export", COUNSELLOR)
@@ -351,7 +352,7 @@ async def test_events(process: Process, folder: Path) -> None:
     await waiter.tell("disconnect", to=user.uuid)
     await user.until("disconnected")
     await user.close()
-    await noted(
+    await wait_for_notes(
         folder,
         "deliver_notification consultant:2 tea True",
         "message_posted user:1 hello",
@@ -371,8 +372,8 @@ async def test_events(process: Process, folder: Path) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_stored_event_is_told_also_after_a_crash(process: Process, folder: Path) -> None:
-    drop(
+async def test_the_event_of_a_stored_message_follows_after_a_crash(process: Process, folder: Path) -> None:
+    write_plugin(
         folder,
         "ears",
         """
@@ -386,14 +387,14 @@ async def message_posted(self, message):
     )
     house = await start(process, folder, "plugin:ears.timeout=60")
     session = await house.session()
-    visitor, counsellor = await talking(house, session)
+    visitor, counsellor = await open_chat(house, session)
     for n in range(20):
         await visitor.send_json({"msg": f"m{n}"})
         await counsellor.recv_json()
     await process.stop(signal.SIGKILL)
     (folder / "awake").touch()
     await start(process, folder)
-    assert await noted(folder, "m19") == [f"m{n}" for n in range(20)]
+    assert await wait_for_notes(folder, "m19") == [f"m{n}" for n in range(20)]
 
 
 FAULTY = {
@@ -411,19 +412,19 @@ FAULTY = {
 
 
 @pytest.mark.gen_test
-async def test_a_thousand_messages_go_through_beside_plugins_that_crash_and_hang(
-    process: Process, folder: Path
-) -> None:
+async def test_a_thousand_messages_pass_crashing_and_hanging_plugins(process: Process, folder: Path) -> None:
     for name, does in FAULTY.items():
-        # One that hangs while it filters may take as long as its timeout, until it is suspended.
+        # A filter that hangs delays messages by its timeout, until the plugin is suspended.
         chain = f"@hookimpl\nasync def filter_message(self, draft):\n    {does}\n"
-        drop(folder, name, f"@hookimpl\nasync def message_posted(self, message):\n    {does}\n{chain}")
-    drop(folder, "sleeps", "@hookimpl\ndef message_posted(self, message):\n    time.sleep(1e6)\n")
-    drop(folder, "works", "@hookimpl\ndef message_posted(self, message):\n    note(message.text)\n")
+        write_plugin(
+            folder, name, f"@hookimpl\nasync def message_posted(self, message):\n    {does}\n{chain}"
+        )
+    write_plugin(folder, "sleeps", "@hookimpl\ndef message_posted(self, message):\n    time.sleep(1e6)\n")
+    write_plugin(folder, "works", "@hookimpl\ndef message_posted(self, message):\n    note(message.text)\n")
     timeouts = [f"plugin:{name}.timeout=0.05" for name in (*FAULTY, "sleeps")]
     house = await start(process, folder, *timeouts)
     session = await house.session()
-    visitor, counsellor = await talking(house, session)
+    visitor, counsellor = await open_chat(house, session)
 
     async def hear() -> list[str]:
         return [(await counsellor.recv_json())["msg"] for _ in range(1000)]
@@ -433,10 +434,10 @@ async def test_a_thousand_messages_go_through_beside_plugins_that_crash_and_hang
         await visitor.send_json({"msg": f"m{n}", "id": f"m{n}"})
     assert await hearing == [f"m{n}" for n in range(1000)]
     assert [(await visitor.recv_json())["ack"] for _ in range(1000)] == [f"m{n}" for n in range(1000)]
-    assert await noted(folder, "m999") == [f"m{n}" for n in range(1000)]
+    assert await wait_for_notes(folder, "m999") == [f"m{n}" for n in range(1000)]
 
     for name in (*FAULTY, "sleeps"):
-        await process.said(f"plugin {name} is suspended for 60 s")
+        await process.wait_for_log(f"plugin {name} is suspended for 60 s")
     metrics = (await house.api("GET", "/metrics")).body.decode()
     for name in (*FAULTY, "sleeps"):
         kind = "error" if name in ("crashes", "exits") else "timeout"
@@ -451,10 +452,10 @@ async def test_a_thousand_messages_go_through_beside_plugins_that_crash_and_hang
 
 
 @pytest.mark.gen_test
-async def test_sighup_changes_settings_without_dropping_anybody(
+async def test_sighup_changes_settings_without_disconnecting_clients(
     process: Process, folder: Path, tmp_path: Path
 ) -> None:
-    drop(
+    write_plugin(
         folder,
         "tail",
         """
@@ -474,7 +475,7 @@ def filter_message(self, draft):
     ini.write_text("[plugin:tail]\nwords = first\n")
     house = await start_with(process, folder, ini)
     session = await house.session()
-    visitor, counsellor = await talking(house, session)
+    visitor, counsellor = await open_chat(house, session)
 
     async def said() -> str:
         await visitor.send_json({"msg": "x"})
@@ -482,10 +483,10 @@ def filter_message(self, draft):
 
     assert await said() == "x first"
     ini.write_text("[plugin:tail]\nwords = second\n")
-    await hang_up(process, "reloaded")
+    await reload(process, "reloaded")
     assert await said() == "x second"
     ini.write_text("[plugin:tail]\nwords = bad\n")
-    await hang_up(process, "not reloaded.*words: bad is not good; take another")
+    await reload(process, "not reloaded.*words: bad is not good; take another")
     assert await said() == "x second"
     process.expected.append("not reloaded")
 
@@ -495,16 +496,14 @@ async def start_with(process: Process, folder: Path, ini: Path) -> House:
     return await start(process, folder)
 
 
-async def hang_up(process: Process, says: str) -> None:
+async def reload(process: Process, says: str) -> None:
     before = len(process.log)
     os.kill(process.pid, signal.SIGHUP)
-    await process.said(says, after=before)
+    await process.wait_for_log(says, after=before)
 
 
 @pytest.mark.gen_test
-async def test_the_line_is_put_in_order_anew_after_sighup(
-    process: Process, folder: Path, tmp_path: Path
-) -> None:
+async def test_the_queue_is_reordered_after_sighup(process: Process, folder: Path, tmp_path: Path) -> None:
     ini = tmp_path / "own.ini"
     ini.write_text("[plugins]\nenabled = queue_policy\n")
     house = await start_with(process, folder, ini)
@@ -515,7 +514,7 @@ async def test_the_line_is_put_in_order_anew_after_sighup(
     await vip.tell("connect")
     assert (await vip.until("connect_queue"))["payload"] == {"location": 2}
     ini.write_text("[plugins]\nenabled = queue_policy\n[plugin:queue_policy]\npriority = on\n")
-    await hang_up(process, "reloaded")
+    await reload(process, "reloaded")
     assert (await vip.until("connect_queue"))["payload"] == {"location": 1}
     waiter = await house.waiter(7)
     assert (await waiter.until("new_connection"))["payload"] == {"uuid": vip.uuid}

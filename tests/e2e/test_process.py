@@ -1,4 +1,4 @@
-"""What an operator and the people connected see when the process stops, dies and comes back."""
+"""The process as operators and clients see it when it stops, is killed and restarts."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import token
 from tests.e2e.conftest import Process
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ChatClient, ConnectionClosed, RawClient
 from tornado_chat.storage import schema
 
@@ -23,8 +23,8 @@ VISITOR = token("user", 1, "小林")
 COUNSELLOR = token("consultant", 2, "陈老师")
 
 
-async def everything(client: RawClient) -> list[dict[str, Any]]:
-    """What a socket that was closed had got before."""
+async def all_frames(client: RawClient) -> list[dict[str, Any]]:
+    """Return all frames that a closed socket had received."""
     frames = []
     with contextlib.suppress(ConnectionClosed):
         async for frame in _frames(client):
@@ -38,7 +38,7 @@ async def _frames(client: RawClient) -> AsyncIterator[dict[str, Any]]:
 
 
 @pytest.mark.gen_test
-async def test_sigterm_sends_everybody_away_with_1012_and_exits_with_0(process: Process) -> None:
+async def test_sigterm_closes_all_sockets_with_1012_and_exits_with_0(process: Process) -> None:
     house = (await process.start()).house
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
@@ -49,7 +49,7 @@ async def test_sigterm_sends_everybody_away_with_1012_and_exits_with_0(process: 
 
 
 @pytest.mark.gen_test
-async def test_what_was_acknowledged_survives_kill_9_and_the_session_goes_on(process: Process) -> None:
+async def test_acknowledged_messages_survive_kill_9_and_the_session_goes_on(process: Process) -> None:
     house = (await process.start()).house
     session = await house.session()
     async with (
@@ -65,7 +65,7 @@ async def test_what_was_acknowledged_survives_kill_9_and_the_session_goes_on(pro
             await asyncio.gather(*sending)
         heard = []
         while len(heard) < 150:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame)
     assert [frame.msg for frame in heard] == [f"{round}-{n}" for round in range(3) for n in range(50)]
@@ -73,7 +73,7 @@ async def test_what_was_acknowledged_survives_kill_9_and_the_session_goes_on(pro
 
 
 @pytest.mark.gen_test
-async def test_a_client_is_back_after_a_restart_and_loses_and_repeats_nothing(process: Process) -> None:
+async def test_a_client_reconnects_after_a_restart_without_loss_or_repetition(process: Process) -> None:
     house = (await process.start()).house
     session = await house.session()
     async with (
@@ -88,14 +88,14 @@ async def test_a_client_is_back_after_a_restart_and_loses_and_repeats_nothing(pr
             await asyncio.gather(*sending)
         heard = []
         while len(heard) < 150:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
     assert heard == [f"{round}-{n}" for round in range(3) for n in range(50)]
 
 
 @pytest.mark.gen_test
-async def test_a_session_that_nobody_returns_to_after_a_restart_ends(process: Process) -> None:
+async def test_a_session_without_returning_participants_ends_after_a_restart(process: Process) -> None:
     house = (await process.start()).house
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
@@ -105,14 +105,15 @@ async def test_a_session_that_nobody_returns_to_after_a_restart_ends(process: Pr
     await process.stop()
     await process.start("counselling.rejoin_grace=0.2")
     refused = await house.chat(VISITOR, session)
-    # Back in time, it is there when the counsellor's grace runs out; on a slow day it comes too late for that.
+    # If the visitor reconnects in time, it sees the counsellor's grace end; on a slow machine it may be too
+    # late.
     assert (await refused.wait_closed()).code in (1000, 4409)
-    texts = [frame["msg"] for frame in await everything(refused)]
+    texts = [frame["msg"] for frame in await all_frames(refused)]
     assert texts[-1] == "会话已结束"
 
 
 @pytest.mark.gen_test
-async def test_no_token_and_no_word_of_a_message_is_logged_at_any_level(process: Process) -> None:
+async def test_no_token_and_no_message_text_is_logged_at_any_level(process: Process) -> None:
     house = (await process.start("logging.level=debug")).house
     session = await house.session()
     visitor = await house.chat(VISITOR, session)
@@ -123,17 +124,17 @@ async def test_no_token_and_no_word_of_a_message_is_logged_at_any_level(process:
     user = await house.user(4)
     await user.get("connect_queue")
     await house.api("GET", f"/api/v1/sessions/{session}?token={VISITOR}", VISITOR)
-    # What is written by queries, which libraries like to log.
+    # The values of queries, which libraries may log.
     service = token("service", "host")
     body: dict[str, Any] = {"role": "user", "id": 1, "type": 0, "msg": "a private notification"}
     assert (await house.api("POST", "/api/v1/notifications", service, body)).code == 202
     body = {"rate": 5, "feedback": "a private opinion"}
     assert (await house.api("POST", f"/api/v1/sessions/{session}/rating", VISITOR, body)).code == 200
     await process.stop()
-    everything = "\n".join(process.log)
-    assert "eyJ" not in everything
-    assert "private" not in everything
-    assert re.search(r"path=/chat", everything)
+    log_text = "\n".join(process.log)
+    assert "eyJ" not in log_text
+    assert "private" not in log_text
+    assert re.search(r"path=/chat", log_text)
 
 
 @pytest.mark.gen_test
@@ -152,7 +153,7 @@ async def test_a_database_of_a_newer_version_is_refused(process: Process) -> Non
 @pytest.mark.gen_test
 async def test_a_database_that_lacks_a_migration_waits_for_the_operator(process: Process) -> None:
     path = process.directory / "own.sqlite3"
-    await process.start(f"storage.url=sqlite:///{path}")  # an empty one is made
+    await process.start(f"storage.url=sqlite:///{path}")  # an empty database is created
     await process.stop()
     with sqlite3.connect(path) as database:
         database.execute("DELETE FROM schema_migration")
@@ -167,7 +168,7 @@ async def test_a_database_that_lacks_a_migration_waits_for_the_operator(process:
 
 
 @pytest.mark.gen_test
-async def test_a_port_that_is_taken_is_said_in_one_sentence(process: Process) -> None:
+async def test_a_port_in_use_is_reported_in_one_sentence(process: Process) -> None:
     await process.start()
     other = Process(process.directory)
     other.options[1] = f"server.state_dir={process.directory / 'other'}"
@@ -202,7 +203,7 @@ async def test_a_resend_after_a_restart_gets_the_first_acknowledgement(
 
 
 @pytest.mark.gen_test
-async def test_the_line_and_the_waiters_conversations_are_there_again_after_kill_9(process: Process) -> None:
+async def test_the_queue_and_the_waiters_conversations_are_restored_after_kill_9(process: Process) -> None:
     process.options.append("support.capacity=1")
     house = (await process.start()).house
     waiter = await house.waiter(7)
@@ -210,15 +211,15 @@ async def test_the_line_and_the_waiters_conversations_are_there_again_after_kill
     address = (await served.until("connect_success"))["payload"]["uuid"]
     await served.tell("message_text", {"message": "heard?"})
     await served.until("message_text_success")
-    line = [await house.user(id) for id in (4, 3, 2)]
-    for peer in line:
+    waiting_peers = [await house.user(id) for id in (4, 3, 2)]
+    for peer in waiting_peers:
         await peer.get("connect_queue")
     uuid = (await waiter.until("new_connection"))["payload"]["uuid"]
     await process.stop(signal.SIGKILL)
     await process.start()
-    # They come back in another order, and have the places that they had.
-    line = [await house.user(id) for id in (2, 3, 4)]
-    for peer, place in zip(line, (3, 2, 1), strict=True):
+    # The users reconnect in another order, and keep their queue positions.
+    waiting_peers = [await house.user(id) for id in (2, 3, 4)]
+    for peer, place in zip(waiting_peers, (3, 2, 1), strict=True):
         while (await peer.until("connect_queue"))["payload"]["location"] != place:
             pass
     back = await house.user(1)
@@ -231,7 +232,7 @@ async def test_the_line_and_the_waiters_conversations_are_there_again_after_kill
 
 
 @pytest.mark.gen_test
-async def test_a_reload_changes_what_it_can_and_says_what_needs_a_restart(
+async def test_a_reload_applies_options_and_names_those_that_need_a_restart(
     process: Process, tmp_path: Path
 ) -> None:
     ini = tmp_path / "own.ini"
@@ -243,7 +244,7 @@ async def test_a_reload_changes_what_it_can_and_says_what_needs_a_restart(
         ini.write_text(text)
         before = len(process.log)
         os.kill(process.pid, signal.SIGHUP)
-        await process.said(until, after=before)
+        await process.wait_for_log(until, after=before)
         return "\n".join(process.log[before:])
 
     said = await reload(
@@ -256,7 +257,7 @@ async def test_a_reload_changes_what_it_can_and_says_what_needs_a_restart(
     )
     assert waiting["message"] == "these options have changed and need a restart: server.language"
     assert (await house.api("GET", "/healthz")).code == 200
-    await process.said('"path": "/healthz"')  # level debug
+    await process.wait_for_log('"path": "/healthz"')  # level debug
 
     said = await reload("[logging]\nformat = json\nlevle = info\n[limits]\nburst = x\n", "not reloaded")
     message = json.loads(said.splitlines()[-1])["message"]

@@ -1,4 +1,4 @@
-"""The flows of the two published protocols, word for word, against the real process."""
+"""The flows of the two published protocols, frame by frame, against the real process."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def said(text: str) -> dict[str, object]:
 async def test_counselling_from_the_request_to_the_end(process: Process) -> None:
     house = (await process.start()).house
 
-    # 弹窗通知: the consultant is told of the new conversation.
+    # 弹窗通知: the consultant is notified of the new conversation.
     at_work = await house.connect(f"/notify?token={COUNSELLOR}")
     session = await house.session(user=1, consultant=2)
     assert without_time(await at_work.recv_json()) == {
@@ -46,7 +46,7 @@ async def test_counselling_from_the_request_to_the_end(process: Process) -> None
     await visitor.send_json({"msg": "hello"})
     assert without_time(await counsellor.recv_json()) == said("hello")
 
-    # The consultant asks a supervisor, who listens in and answers in the record's chat.
+    # The consultant asks a supervisor, who observes the session and answers in the record's chat.
     on_call = await house.connect(f"/notify?token={SUPERVISOR}")
     record = await house.record(session, supervisor=3)
     assert without_time(await on_call.recv_json()) == {
@@ -70,7 +70,7 @@ async def test_counselling_from_the_request_to_the_end(process: Process) -> None
     assert without_time(await counsellor.recv_json()) == said("badly")
     assert without_time(await listening.recv_json()) == {"msg": "badly", "senderType": False}
 
-    # The end closes everybody in the session, and not the record.
+    # Ending the session closes all its sockets, but not the record.
     await visitor.close(4000)
     assert without_time(await counsellor.recv_json()) == system("会话已结束")
     assert (await counsellor.wait_closed()).code == 1000
@@ -81,7 +81,7 @@ async def test_counselling_from_the_request_to_the_end(process: Process) -> None
 
 
 @pytest.mark.gen_test
-async def test_support_from_the_line_to_the_departure(process: Process) -> None:
+async def test_support_from_the_queue_to_the_departure(process: Process) -> None:
     house = (await process.start("support.rejoin_grace=0.3")).house
 
     # 用户端: the frames are the seed's own examples, which leave the id out.

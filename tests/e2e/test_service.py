@@ -1,4 +1,4 @@
-"""The service as its manager sees it: what it says, the sockets that it is passed, a loop that is stuck."""
+"""The service under a service manager: notifications, passed sockets, and the watchdog."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,8 @@ from tornado.ioloop import IOLoop
 
 from tests.conftest import SECRET, House, token
 from tests.e2e.conftest import Process, _Address
-from tests.e2e.managing import Manager, bound, stuck_plugin
-from tests.patience import PATIENCE
+from tests.e2e.service_manager import ServiceManager, listening_socket, stuck_plugin
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.client import ChatClient
 
@@ -28,28 +28,28 @@ COUNSELLOR = token("consultant", 2)
 
 
 @pytest.fixture
-def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(process, tmp_path)
+def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[ServiceManager]:
+    manager = ServiceManager(process, tmp_path)
     yield manager
-    io_loop.run_sync(process.stop, timeout=PATIENCE)  # or it would miss its manager
+    io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)  # before its manager is closed
     manager.close()
 
 
-# --- what it says ---
+# --- notifications ---
 
 
 @pytest.mark.gen_test
-async def test_ready_is_said_when_clients_are_served_and_stopping_before_they_are_sent_away(
-    process: Process, manager: Manager
+async def test_ready_is_sent_when_clients_are_served_and_stopping_before_they_are_closed(
+    process: Process, manager: ServiceManager
 ) -> None:
     await manager.listen()
     house = (await process.start("server.drain_seconds=7")).house
-    ready = await manager.hears("READY", "1")
+    ready = await manager.wait_for("READY", "1")
     assert ready["STATUS"] == "sockets: 0, users in line: 0"
     visitor = await house.chat(VISITOR, await house.session())
-    before = len(manager.told)
+    before = len(manager.notifications)
     assert await process.stop() == 0
-    stopping = await manager.hears("STOPPING", "1", after=before)
+    stopping = await manager.wait_for("STOPPING", "1", after=before)
     assert stopping["STATUS"] == "stopping; sockets to close: 1"
     assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 7_000_000
     assert (await visitor.wait_closed()).code == 1012
@@ -57,87 +57,87 @@ async def test_ready_is_said_when_clients_are_served_and_stopping_before_they_ar
 
 @pytest.mark.gen_test
 @pytest.mark.slow
-async def test_the_status_follows_what_goes_on(process: Process, manager: Manager) -> None:
+async def test_the_status_follows_connections(process: Process, manager: ServiceManager) -> None:
     await manager.listen()
     house = (await process.start()).house
-    await manager.hears("READY")
+    await manager.wait_for("READY")
     user = await house.user(1)
     await user.get("connect_queue")
-    await manager.hears("STATUS", "sockets: 1, users in line: 1")
+    await manager.wait_for("STATUS", "sockets: 1, users in line: 1")
 
 
 @pytest.mark.gen_test
 async def test_a_reload_is_announced_with_its_time_and_ends_in_ready(
-    process: Process, manager: Manager, tmp_path: Path
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
     process.files = [tmp_path / "own.ini"]
     process.files[0].write_text("[limits]\nburst = 10\n")
     await manager.listen()
     await process.start()
-    await manager.hears("READY", "1")
+    await manager.wait_for("READY", "1")
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    heard = len(manager.told)
+    heard = len(manager.notifications)
     os.kill(process.pid, signal.SIGHUP)
-    reloading = await manager.hears("RELOADING", "1", after=heard)
+    reloading = await manager.wait_for("RELOADING", "1", after=heard)
     assert before <= int(reloading["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    await manager.hears("READY", "1", after=heard)
+    await manager.wait_for("READY", "1", after=heard)
 
-    heard = len(manager.told)
+    heard = len(manager.notifications)
     process.files[0].write_text("[limits]\nbrust = 10\n")
     os.kill(process.pid, signal.SIGHUP)
-    ready = await manager.hears("READY", "1", after=heard)
+    ready = await manager.wait_for("READY", "1", after=heard)
     assert ready["STATUS"].endswith("; not reloaded: the configuration has mistakes, see the log")
     await process.stop()
     assert len(process.forget('did you mean "burst"\\?')) == 1
 
 
 @pytest.mark.gen_test
-async def test_why_it_cannot_start_is_said_to_the_manager_too(process: Process, manager: Manager) -> None:
+async def test_a_failed_start_is_reported_to_the_manager(process: Process, manager: ServiceManager) -> None:
     (process.directory / "secret").write_text("short")
     await manager.listen()
     with pytest.raises(AssertionError, match="can be guessed"):
         await process.start()
     assert await process.stop() == 2
-    assert "has 5 bytes and can be guessed" in manager.told[-1]["STATUS"]
-    assert not any("READY" in each for each in manager.told)
+    assert "has 5 bytes and can be guessed" in manager.notifications[-1]["STATUS"]
+    assert not any("READY" in each for each in manager.notifications)
 
 
 @pytest.mark.gen_test
-async def test_the_watchdog_is_fed_until_the_loop_is_stuck_and_the_log_then_says_where(
-    process: Process, manager: Manager, tmp_path: Path
+async def test_the_watchdog_is_notified_until_the_loop_blocks_and_the_log_names_the_place(
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
     plugins = stuck_plugin(tmp_path)
     await manager.listen(watchdog=0.4)
     house = (await process.start(f"plugins.paths={plugins}")).house
     visitor = await house.chat(VISITOR, await house.session())
     for _ in range(5):
-        await manager.hears("WATCHDOG", "1", after=len(manager.told))
+        await manager.wait_for("WATCHDOG", "1", after=len(manager.notifications))
     await visitor.send_json({"msg": "stop"})
-    await process.said("^held$")
-    heard = len(manager.told)
+    await process.wait_for_log("^held$")
+    heard = len(manager.notifications)
     await asyncio.sleep(1)
-    assert len(manager.told) == heard
-    assert await process.stop(signal.SIGABRT) == -signal.SIGABRT  # as the manager does then
+    assert len(manager.notifications) == heard
+    assert await process.stop(signal.SIGABRT) == -signal.SIGABRT  # the signal that systemd sends then
     assert process.forget(r"stuck\.py.*line 7 in filter_message")
 
 
 @pytest.mark.gen_test
-async def test_a_manager_that_has_gone_is_noted_once_and_no_more(process: Process, manager: Manager) -> None:
+async def test_a_missing_manager_is_logged_once(process: Process, manager: ServiceManager) -> None:
     await manager.listen(watchdog=0.1)
     house = (await process.start()).house
-    await manager.hears("WATCHDOG")
+    await manager.wait_for("WATCHDOG")
     manager.close()
     (process.directory / "notify").unlink()
-    await process.said("the status cannot be sent to the service manager")
-    await asyncio.sleep(0.3)  # several beats
+    await process.wait_for_log("the status cannot be sent to the service manager")
+    await asyncio.sleep(0.3)  # several intervals of the watchdog
     assert (await house.api("GET", "/healthz")).code == 200
     await process.stop()
     assert len(process.forget("the status cannot be sent")) == 1
 
 
 @pytest.mark.gen_test
-async def test_children_are_not_told_of_the_manager(
-    process: Process, manager: Manager, tmp_path: Path
+async def test_child_processes_do_not_inherit_the_managers_variables(
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
     plugins = tmp_path / "plugins"
     plugins.mkdir()
@@ -149,7 +149,7 @@ async def test_children_are_not_told_of_the_manager(
         "    async def startup(self, context):\n"
         f"        open({str(tmp_path / 'env')!r}, 'wb').write(subprocess.check_output(['env']))\n"
     )
-    manager.hold(bound(("127.0.0.1", 0)))
+    manager.hold(listening_socket(("127.0.0.1", 0)))
     await manager.listen(watchdog=60)
     await process.start(f"plugins.paths={plugins}")
     seen = (tmp_path / "env").read_text()
@@ -157,18 +157,18 @@ async def test_children_are_not_told_of_the_manager(
     assert not re.findall("NOTIFY_SOCKET|WATCHDOG_|LISTEN_", seen)
 
 
-# --- the sockets that it is passed ---
+# --- passed sockets ---
 
 
 @pytest.mark.gen_test
 async def test_passed_sockets_are_served_instead_of_the_configured_ones(
-    process: Process, manager: Manager, tmp_path: Path
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
-    tcp, path = bound(("127.0.0.1", 0)), str(tmp_path / "passed.sock")
-    manager.hold(tcp, bound(path))
+    tcp, path = listening_socket(("127.0.0.1", 0)), str(tmp_path / "passed.sock")
+    manager.hold(tcp, listening_socket(path))
     own = tmp_path / "own.sock"
     there = Path(path)
-    await process.start("server.port=1", f"server.unix_socket={own}")  # a port that takes root
+    await process.start("server.port=1", f"server.unix_socket={own}")  # a port that requires root
     assert process.url == f"http://127.0.0.1:{tcp.getsockname()[1]}"
     assert (await process.house.api("GET", "/healthz")).code == 200
     reader, writer = await asyncio.open_unix_connection(path)
@@ -177,7 +177,7 @@ async def test_passed_sockets_are_served_instead_of_the_configured_ones(
     writer.close()
     assert not own.exists()
     await process.stop()
-    # Nobody unlinked or shut down what is the manager's.
+    # The manager's socket was neither unlinked nor shut down.
     assert there.exists()  # noqa: ASYNC240
     assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     _, writer = await asyncio.open_connection(*tcp.getsockname())
@@ -185,9 +185,7 @@ async def test_passed_sockets_are_served_instead_of_the_configured_ones(
 
 
 @pytest.mark.gen_test
-async def test_a_socket_that_does_not_listen_is_refused_in_a_sentence(
-    process: Process, manager: Manager
-) -> None:
+async def test_a_socket_that_does_not_listen_is_refused(process: Process, manager: ServiceManager) -> None:
     manager.hold(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     with pytest.raises(AssertionError, match=r"passed a socket that does not listen .*Accept=no"):
         await process.start()
@@ -195,21 +193,21 @@ async def test_a_socket_that_does_not_listen_is_refused_in_a_sentence(
 
 
 @pytest.mark.gen_test
-async def test_who_comes_while_nobody_serves_is_served_by_the_next_process(
-    process: Process, manager: Manager
+async def test_a_connection_during_a_restart_is_served_by_the_next_process(
+    process: Process, manager: ServiceManager
 ) -> None:
-    tcp = bound(("127.0.0.1", 0))
+    tcp = listening_socket(("127.0.0.1", 0))
     manager.hold(tcp)
     await process.start()
     session = await process.house.session()
     await process.stop()
     url = f"ws://127.0.0.1:{tcp.getsockname()[1]}"
 
-    async def come() -> int | None:
+    async def connect() -> int | None:
         async with ChatClient(url, VISITOR, session) as visitor:
             return (await visitor.send("is anybody there?")).seq
 
-    coming = asyncio.create_task(come())
+    coming = asyncio.create_task(connect())
     await asyncio.wait({coming}, timeout=0.3)
     assert not coming.done()
     await process.start()
@@ -229,7 +227,7 @@ class Activated:
         self.ini.write_text(
             f"[server]\nstate_dir = {state}\ndrain_seconds = 0.2\n[auth]\nsecret_file = {directory}/secret\n"
         )
-        with bound(("127.0.0.1", 0)) as free:
+        with listening_socket(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self.log: list[str] = []
         self._ready = asyncio.Event()
@@ -241,7 +239,7 @@ class Activated:
         line = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
         assert line is not None
         program, *arguments = shlex.split(line[1])
-        # Installed in this environment instead of /opt.
+        # The program is in the tests' environment instead of /opt.
         command = [str(Path(sys.executable).with_name(Path(program).name)), *arguments]
         self._process = await asyncio.create_subprocess_exec(
             "systemd-socket-activate",
@@ -263,8 +261,8 @@ class Activated:
                 self._ready.set()
 
     async def ready(self) -> None:
-        """Wait until there is a process that serves."""
-        async with asyncio.timeout(PATIENCE):
+        """Wait until a process serves."""
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             await self._ready.wait()
 
     async def restart(self) -> None:
@@ -280,7 +278,7 @@ class Activated:
         return int(child)
 
     async def stop(self) -> None:
-        """No more restarts: the shell ends first."""
+        """End the shell, which would restart the server, and then the server."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError, ValueError):
@@ -289,14 +287,14 @@ class Activated:
             os.kill(server, signal.SIGTERM)
         await self._process.wait()
         assert self._reader is not None
-        await self._reader  # the server has closed its end, too
+        await self._reader  # ends when the server has closed its end, too
 
 
 @pytest.fixture
 def activated(io_loop: IOLoop, tmp_path: Path) -> Iterator[Activated]:
     activated = Activated(tmp_path)
     yield activated
-    io_loop.run_sync(activated.stop, timeout=PATIENCE)
+    io_loop.run_sync(activated.stop, timeout=WAIT_TIMEOUT_SECONDS)
     assert not [line for line in activated.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
 
 
@@ -306,12 +304,12 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
     await activated.start()
     url = f"http://127.0.0.1:{activated.port}"
     house = House(_Address(url), config.Config(), [])  # type: ignore[arg-type]
-    session = await house.session()  # the first connection starts it
+    session = await house.session()  # the first connection starts the server
     over = False
     answers: list[bytes] = []
 
-    async def knock() -> None:
-        """One connection after the other; each has to be answered, whenever it comes."""
+    async def connect_repeatedly() -> None:
+        """Open one connection after the other; each must be answered."""
         while not over:
             reader, writer = await asyncio.open_connection("127.0.0.1", activated.port)
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -322,7 +320,7 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
         ChatClient(house.ws, VISITOR, session) as visitor,
         ChatClient(house.ws, COUNSELLOR, session) as counsellor,
     ):
-        knocking = [asyncio.create_task(knock()) for _ in range(5)]
+        knocking = [asyncio.create_task(connect_repeatedly()) for _ in range(5)]
         sent = 0
         for _ in range(10):
             sending = [asyncio.create_task(visitor.send(f"{sent + n}")) for n in range(20)]
@@ -334,7 +332,7 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
         await asyncio.gather(*knocking)
         heard: list[str] = []
         while len(heard) < sent:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
     assert heard == [str(n) for n in range(sent)]
@@ -344,12 +342,12 @@ async def test_ten_restarts_refuse_no_connection_and_lose_no_message(activated: 
 
 
 @pytest.mark.gen_test
-async def test_a_process_that_is_alone_goes_on_when_it_is_to_be_restarted_like_one_of_many(
+async def test_a_single_process_ignores_the_signal_for_a_rolling_restart(
     process: Process,
 ) -> None:
     await process.start()
     os.kill(process.pid, signal.SIGUSR2)
-    (told,) = await process.said(r"\[server\] processes = 1")
+    (told,) = await process.wait_for_log(r"\[server\] processes = 1")
     assert "systemctl restart tornado-chat" in told
     assert (await process.house.api("GET", "/healthz")).code == 200
     process.expected.append(re.escape(told))

@@ -1,23 +1,23 @@
-"""A few seconds of what ``scripts/soak`` does for minutes."""
+"""A few seconds of ``scripts/soak``."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import on_both
-from tests.soaking import Soak
+from tests.helpers.soaking import Soak
 
 
 @pytest.mark.slow
 @pytest.mark.gen_test(timeout=150)
 @on_both
-async def test_nothing_acknowledged_is_lost_while_all_is_cut_and_killed(
+async def test_no_acknowledged_message_is_lost_under_faults(
     tmp_path: Path, database_kind: str, request: pytest.FixtureRequest
 ) -> None:
     mariadb = request.getfixturevalue("own_mariadb") if database_kind == "mariadb" else None
-    soak = Soak(tmp_path, seconds=12, seed=7, say=lambda text: None, mariadb=mariadb)
-    count = await soak.run(sessions=4, users=4)
-    assert count.wrong == []
-    assert (count.lost, count.stored, count.received) == (0, count.sent, count.sent)
-    assert count.kills + count.stops > 0
-    assert count.cuts > 0
+    soak = Soak(tmp_path, seconds=12, seed=7, report=lambda text: None, mariadb=mariadb)
+    totals = await soak.run(sessions=4, users=4)
+    assert totals.wrong == []
+    assert (totals.lost, totals.stored, totals.received) == (0, totals.sent, totals.sent)
+    assert totals.kills + totals.stops > 0
+    assert totals.cuts > 0

@@ -1,4 +1,4 @@
-"""``tornado-chat status`` beside the real process: what it shows, and what it says when nobody answers."""
+"""``tornado-chat status`` for the real process: its output, and its errors when no server answers."""
 
 import asyncio
 import contextlib
@@ -30,8 +30,8 @@ from tornado_chat.server import status_file
 RUNNER = CliRunner()
 
 
-async def ask(process: Process, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of ``tornado-chat status`` with the server's configuration."""
+async def run_status(process: Process, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run ``tornado-chat status`` with the server's configuration. Returns exit code, output and errors."""
     options = [argument for option in process.options for argument in ("--set", option)]
     command = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tornado_chat", "status", *options, *arguments),
@@ -44,7 +44,7 @@ async def ask(process: Process, *arguments: str, **environment: str) -> tuple[in
 
 
 @pytest.mark.gen_test
-async def test_it_shows_who_is_there(process: Process) -> None:
+async def test_the_status_shows_connected_people(process: Process) -> None:
     house = (await process.start()).house
     user = await house.user(5)
     await user.until("connect_queue")
@@ -53,9 +53,9 @@ async def test_it_shows_who_is_there(process: Process) -> None:
     session = await house.session()
     visitor = await house.chat(token("user", 1), session)
     await visitor.recv_json()
-    code, out, err = await ask(process)
+    code, out, err = await run_status(process)
     assert (code, err) == (0, "")
-    assert "\x1b" not in out  # neither colours, nor what a name has brought
+    assert "\x1b" not in out  # neither colours nor control characters of names
     lines = out.splitlines()
     assert lines[0].startswith(f"serving  tornado-chat 0.1.0 at {process.url}, process {process.pid}, up ")
     assert "sockets         chat 1  notify 0  observe 0  user 1  waiter 1" in lines
@@ -65,7 +65,7 @@ async def test_it_shows_who_is_there(process: Process) -> None:
     head = next(line for line in lines if line.startswith("waiter  "))
     row = next(line for line in lines if line.startswith("anna"))
     assert head.split() == ["waiter", "name", "state", "users", "for"]
-    # Two columns for each Chinese character: what is below each other begins in the same column.
+    # Chinese characters take two columns; the cells of a column begin at the same position.
     assert len(row[: row.index("ready")]) + 2 == head.index("state")
     assert re.search(r"^1 +active +\d+ s  user 5, waiter anna$", out, re.MULTILINE)
     assert re.search(rf"^session {session} +ready +\d+ s  user 1, consultant 2 \(away\)$", out, re.MULTILINE)
@@ -75,9 +75,9 @@ async def test_it_shows_who_is_there(process: Process) -> None:
 
 
 @pytest.mark.gen_test
-async def test_json_is_what_the_server_said(process: Process) -> None:
+async def test_json_is_the_servers_response(process: Process) -> None:
     await process.start()
-    code, out, err = await ask(process, "--json")
+    code, out, err = await run_status(process, "--json")
     found = json.loads(out)
     assert (code, err) == (0, "")
     assert found["process"]["pid"] == process.pid
@@ -86,74 +86,74 @@ async def test_json_is_what_the_server_said(process: Process) -> None:
 
 
 @pytest.mark.gen_test
-async def test_it_asks_at_the_unix_socket_and_at_a_url(process: Process, tmp_path: Path) -> None:
+async def test_the_unix_socket_and_a_url_are_queried(process: Process, tmp_path: Path) -> None:
     process.options.append(f"server.unix_socket={tmp_path / 'sock'}")
     await process.start()
-    code, out, _ = await ask(process)
+    code, out, _ = await run_status(process)
     assert code == 0
     assert f"at {tmp_path / 'sock'}, process" in out
-    code, out, _ = await ask(process, "--url", process.url)
+    code, out, _ = await run_status(process, "--url", process.url)
     assert code == 0
     assert f"at {process.url}, process" in out
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_wants_a_token_says_so_and_takes_it(process: Process) -> None:
+async def test_a_server_that_requires_a_token(process: Process) -> None:
     process.options.append("web.ops_networks=10.0.0.0/8")
     await process.start()
-    code, out, err = await ask(process)
+    code, out, err = await run_status(process)
     assert (code, out) == (1, "")
-    assert "wants a token: No token was given. Put one of an admin into $TORNADO_CHAT_TOKEN" in err
-    code, out, _ = await ask(process, TORNADO_CHAT_TOKEN=token("admin", 1))
+    assert "requires a token: No token was given. Put an admin's token into $TORNADO_CHAT_TOKEN" in err
+    code, out, _ = await run_status(process, TORNADO_CHAT_TOKEN=token("admin", 1))
     assert code == 0
     assert out.startswith("serving")
-    code, _, err = await ask(process, TORNADO_CHAT_TOKEN=token("user", 1))
+    code, _, err = await run_status(process, TORNADO_CHAT_TOKEN=token("user", 1))
     assert code == 1
     assert "The role user may not use this" in err
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_is_not_there(process: Process) -> None:
+async def test_a_server_that_is_not_running(process: Process) -> None:
     await process.start()
     assert status_file.read(process.directory / "state") is not None
     await process.stop(signal.SIGKILL)
-    code, out, err = await ask(process)
+    code, out, err = await run_status(process)
     assert (code, out) == (1, "")
     assert "Connection refused. The server is not running: process" in err
-    assert "has ended without saying so" in err
+    assert "was killed or crashed" in err
     await process.start()
     await process.stop()
     assert status_file.read(process.directory / "state") is None
-    code, _, err = await ask(process)
+    code, _, err = await run_status(process)
     assert code == 1
     assert "The server is not running, or it runs with another configuration" in err
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_listens_elsewhere_by_now(process: Process) -> None:
+async def test_a_server_that_listens_elsewhere(process: Process) -> None:
     await process.start()
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    code, _, err = await ask(process, "--set", f"server.port={port}")
+    code, _, err = await run_status(process, "--set", f"server.port={port}")
     assert code == 1
-    assert f"listens at {process.url}: the configuration has changed since it started" in err
-    # With a port of its own choice, the note is how it is found.
-    code, out, _ = await ask(process, "--set", "server.port=0")
+    assert f"listens at {process.url}: the configuration has changed since its start" in err
+    # With a port chosen by the kernel, the command finds the server by its status file.
+    code, out, _ = await run_status(process, "--set", "server.port=0")
     assert code == 0
     assert f"at {process.url}, process" in out
 
 
 @pytest.mark.gen_test
-async def test_a_loop_that_is_stuck_is_told(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_blocked_loop_is_reported(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     await process.start()
-    monkeypatch.setattr("tornado_chat.cli.asking.TIMEOUT", 0.5)
+    monkeypatch.setattr("tornado_chat.cli.status_client.TIMEOUT_SECONDS", 0.5)
     os.kill(process.pid, signal.SIGSTOP)
     try:
         result = await asyncio.to_thread(run, process)
     finally:
         os.kill(process.pid, signal.SIGCONT)
     assert result.exit_code == 1
-    assert "does not answer within 0 s: the server is still starting, or its loop is stuck" in result.output
+    assert "does not answer within 0 s: it is still starting, its event loop is blocked" in result.output
 
 
 def run(process: Process, *arguments: str) -> Result:
@@ -165,7 +165,7 @@ def run(process: Process, *arguments: str) -> Result:
     ("state", "words"),
     [(status_file.STARTING, "has been starting for"), (status_file.STOPPING, "has been stopping for")],
 )
-def test_a_server_that_begins_or_ends(tmp_path: Path, state: str, words: str) -> None:
+def test_a_server_that_starts_or_stops(tmp_path: Path, state: str, words: str) -> None:
     status_file.write(tmp_path, state)
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
@@ -190,7 +190,7 @@ class Stranger(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def stranger() -> Iterator[str]:
-    """Another web server."""
+    """Run another web server."""
     with HTTPServer(("127.0.0.1", 0), Stranger) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -199,16 +199,16 @@ def stranger() -> Iterator[str]:
         thread.join()
 
 
-def test_another_program_at_the_port_is_told(stranger: str) -> None:
+def test_another_program_at_the_port_is_reported(stranger: str) -> None:
     result = RUNNER.invoke(main, ["status", "--url", stranger])
     assert result.exit_code == 1
-    assert f"another program answers at {stranger} (200, text/html): the port is wrong" in result.output
+    assert f"another program answers at {stranger} (200, text/html): check the port" in result.output
 
 
-def test_wrong_use() -> None:
+def test_wrong_usage() -> None:
     result = RUNNER.invoke(main, ["status", "--url", "localhost:8080"])
     assert result.exit_code == 2
-    assert "--url has to begin with http:// or https://" in result.output
+    assert "--url must begin with http:// or https://" in result.output
 
 
 @pytest.mark.gen_test
@@ -225,7 +225,7 @@ async def test_watching_redraws_in_place_until_interrupted(process: Process) -> 
 
 
 def _watch(options: list[str], environment: dict[str, str]) -> str:
-    """What ``--watch`` writes to a terminal until it has drawn twice and is interrupted."""
+    """Return the output of ``--watch`` on a terminal; it is interrupted after it has drawn twice."""
     terminal, theirs = pty.openpty()
     command = subprocess.Popen(
         [sys.executable, "-m", "tornado_chat", "status", "--watch", *options],
@@ -233,44 +233,44 @@ def _watch(options: list[str], environment: dict[str, str]) -> str:
         stdout=theirs,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm", **environment},
-        # Tests that run in the background ignore it, and their children would.
+        # Tests that run in the background ignore SIGINT, and child processes inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     shown, interrupted, until = "", False, time.monotonic() + 20
-    with contextlib.suppress(OSError):  # when the other side is closed
+    with contextlib.suppress(OSError):  # the command has closed its side
         while select.select([terminal], [], [], max(0.0, until - time.monotonic()))[0]:
             shown += os.read(terminal, 65536).decode()
             if shown.count("\x1b[J") >= 2 and not interrupted:
                 command.send_signal(signal.SIGINT)
                 interrupted = True
-        command.kill()  # it has hung, and a thread that waits for it would hang the tests
+        command.kill()  # the command hangs, and a thread that waits for it would block the tests
     os.close(terminal)
     assert command.wait() == 0
     return shown
 
 
 @pytest.mark.gen_test
-async def test_what_keeps_it_from_serving_is_shown_and_is_a_failure(process: Process) -> None:
+async def test_a_problem_of_the_server_is_shown_and_fails(process: Process) -> None:
     await process.start()
     database = sqlite3.connect(process.directory / "state" / "tornado-chat.sqlite3", isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
-    code, out, err = await ask(process)
+    code, out, err = await run_status(process)
     assert (code, err) == (1, "")
     assert out.startswith("not serving  tornado-chat")
     assert out.splitlines()[1] == "  database: no answer within 1 s"
-    code, out, err = await ask(process, "--json")
+    code, out, err = await run_status(process, "--json")
     assert (code, err) == (1, "")
     assert json.loads(out)["problems"].keys() == {"database"}
     database.execute("ROLLBACK")
     database.close()
-    while (await ask(process))[0] != 0:
+    while (await run_status(process))[0] != 0:
         pass
     process.expected.append("refused a batch")
 
 
 @pytest.mark.gen_test
-async def test_a_second_one_that_cannot_start_leaves_the_note_of_the_first(process: Process) -> None:
+async def test_a_second_server_that_cannot_start_keeps_the_status_file_of_the_first(process: Process) -> None:
     await process.start()
     second = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tornado_chat", "serve"),

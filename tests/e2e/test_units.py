@@ -1,4 +1,4 @@
-"""The systemd units, by systemd's own judgement."""
+"""The systemd units, checked by ``systemd-analyze``."""
 
 import re
 import shutil
@@ -10,12 +10,12 @@ import pytest
 
 UNITS = Path(__file__).parents[2] / "etc" / "systemd"
 WORST = 1.5
-"""The exposure of ``systemd-analyze security``, from 0 (shut in) to 10 (do as you please)."""
+"""The exposure by ``systemd-analyze security``, from 0 (safe) to 10 (unsafe)."""
 
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The units as they are, but for where the program is."""
+    """Return the units with the path of the program in this environment."""
     for unit in UNITS.glob("tornado-chat.*"):
         text = unit.read_text().replace("/opt/tornado-chat/bin", str(Path(sys.executable).parent))
         (tmp_path / unit.name).write_text(text)
@@ -24,7 +24,7 @@ def units(tmp_path: Path) -> Path:
 
 
 def analyze(*arguments: str | Path) -> str:
-    """What ``systemd-analyze`` says; it has to be content."""
+    """Run ``systemd-analyze``, which must succeed, and return its output."""
     done = subprocess.run(
         ["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -32,14 +32,14 @@ def analyze(*arguments: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_they_are_without_mistakes(units: Path) -> None:
+def test_the_units_have_no_mistakes(units: Path) -> None:
     said = analyze(
         "verify", "--recursive-errors=no", units / "tornado-chat.service", units / "tornado-chat.socket"
     )
     assert "tornado-chat" not in said
 
 
-def test_the_service_is_shut_in(units: Path) -> None:
+def test_the_service_is_sandboxed(units: Path) -> None:
     said = analyze(
         "security", "--offline=true", f"--threshold={WORST * 10:.0f}", units / "tornado-chat.service"
     )
@@ -48,7 +48,7 @@ def test_the_service_is_shut_in(units: Path) -> None:
     assert float(overall[1]) <= WORST
 
 
-def test_the_user_can_be_made(units: Path, tmp_path: Path) -> None:
+def test_the_user_can_be_created(units: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
     subprocess.run(["systemd-sysusers", f"--root={root}", units / "sysusers.conf"], check=True)

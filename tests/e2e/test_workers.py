@@ -1,4 +1,4 @@
-"""Many processes behind one address: they share the work, one that dies is replaced, none is missed."""
+"""Several processes behind one address: they share the work, and a process that ends is replaced."""
 
 import asyncio
 import json
@@ -14,16 +14,16 @@ from tornado.ioloop import IOLoop
 
 from tests.conftest import token
 from tests.e2e.conftest import Process
-from tests.e2e.managing import Manager, bound, stuck_plugin
+from tests.e2e.service_manager import ServiceManager, listening_socket, stuck_plugin
 from tests.e2e.test_service import Activated
-from tests.mariadb import MariaDB
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ChatClient
 
 COUNT = 2
 SILENT = "has been silent for"
-"""What the others say of one that has died."""
+"""A log line of the other processes about one that was killed."""
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def process(
             f"server.processes={COUNT}",
         ]
         yield process
-        io_loop.run_sync(process.stop, timeout=PATIENCE)
+        io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)
 
 
 @pytest.fixture
-def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(process, tmp_path)
+def manager(io_loop: IOLoop, process: Process, tmp_path: Path) -> Iterator[ServiceManager]:
+    manager = ServiceManager(process, tmp_path)
     yield manager
-    io_loop.run_sync(process.stop, timeout=PATIENCE)
+    io_loop.run_sync(process.stop, timeout=WAIT_TIMEOUT_SECONDS)
     manager.close()
 
 
@@ -54,24 +54,24 @@ def children(parent: int) -> list[int]:
 
 
 @pytest.mark.gen_test
-async def test_one_that_is_killed_is_replaced_while_the_others_go_on(
-    process: Process, manager: Manager
+async def test_a_killed_process_is_replaced_while_the_others_go_on(
+    process: Process, manager: ServiceManager
 ) -> None:
     await manager.listen()
     house = (await process.start()).house
-    ready = await manager.hears("READY", "1")
+    ready = await manager.wait_for("READY", "1")
     assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in line: 0"
     there = children(process.pid)
     assert len(there) == COUNT
     os.kill(there[1], signal.SIGKILL)
-    await process.said(r" ready url=.* process=2", 2)
+    await process.wait_for_log(r" ready url=.* process=2", 2)
     assert len(set(children(process.pid)) - set(there)) == 1
     assert (await house.api("GET", "/healthz")).code == 200
 
-    # One that goes on dying is not started again all the time.
+    # A process that ends again and again is restarted at growing intervals.
     again = next(pid for pid in children(process.pid) if pid not in there)
     os.kill(again, signal.SIGKILL)
-    await process.said(r" ready url=.* process=2", 3)
+    await process.wait_for_log(r" ready url=.* process=2", 3)
     waited = [
         line.rsplit("=", 1)[1] for line in process.log if "starting the process again process=2" in line
     ]
@@ -83,97 +83,103 @@ async def test_one_that_is_killed_is_replaced_while_the_others_go_on(
 
 
 @pytest.mark.gen_test
-async def test_why_they_cannot_start_is_said_once(process: Process, manager: Manager) -> None:
+async def test_a_failed_start_is_reported_once(process: Process, manager: ServiceManager) -> None:
     (process.directory / "secret").write_text("short")
     await manager.listen()
     with pytest.raises(AssertionError, match="can be guessed"):
         await process.start()
     assert await process.stop() == 2
     assert len(process.forget("can be guessed")) == 1
-    assert "can be guessed" in manager.told[-1]["STATUS"]
+    assert "can be guessed" in manager.notifications[-1]["STATUS"]
 
 
 @pytest.mark.gen_test
-async def test_a_port_that_is_taken_is_said_by_the_parent(process: Process) -> None:
-    taken = bound(("127.0.0.1", 0))
+async def test_a_port_in_use_is_reported_by_the_parent(process: Process) -> None:
+    taken = listening_socket(("127.0.0.1", 0))
     with taken, pytest.raises(AssertionError, match="Is it in use"):
         await process.start(f"server.port={taken.getsockname()[1]}")
     assert await process.stop() == 1
 
 
 @pytest.mark.gen_test
-async def test_a_reload_reaches_all_and_its_mistakes_are_said_once(
-    process: Process, manager: Manager, tmp_path: Path
+async def test_a_reload_reaches_all_processes_and_mistakes_are_logged_once(
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
     process.files = [tmp_path / "own.ini"]
     process.files[0].write_text("")
     await manager.listen()
     await process.start()
-    await manager.hears("READY", "1")
+    await manager.wait_for("READY", "1")
 
-    heard = len(manager.told)
+    heard = len(manager.notifications)
     process.files[0].write_text("[logging]\nformat = json\n[limits]\nburst = 10\n")
     os.kill(process.pid, signal.SIGHUP)
-    await manager.hears("RELOADING", "1", after=heard)
-    ready = await manager.hears("READY", "1", after=heard)
+    await manager.wait_for("RELOADING", "1", after=heard)
+    ready = await manager.wait_for("READY", "1", after=heard)
     assert ready["STATUS"] == f"processes: {COUNT}, sockets: 0, users in line: 0"
-    reloaded = await process.said('"message": "reloaded"', COUNT)
+    reloaded = await process.wait_for_log('"message": "reloaded"', COUNT)
     assert {re.search(r'"process": (\d)', line)[1] for line in reloaded} == {"1", "2"}  # type: ignore[index]
 
     for mistake, told in (("[limits]\nbrust = 10\n", 'did you mean "burst"?'), ("", "can be guessed")):
-        heard = len(manager.told)
+        heard = len(manager.notifications)
         process.files[0].write_text(mistake)
         if not mistake:
             (process.directory / "secret").write_text("short")
         os.kill(process.pid, signal.SIGHUP)
-        ready = await manager.hears("READY", "1", after=heard)
+        ready = await manager.wait_for("READY", "1", after=heard)
         assert ready["STATUS"].endswith("; not reloaded: the configuration has mistakes, see the log")
         pattern = re.escape(told).replace('"', r'\\*"')
-        await process.said(pattern)
+        await process.wait_for_log(pattern)
         assert len(process.forget(pattern)) == 1
 
 
 @pytest.mark.gen_test
-async def test_one_that_is_stuck_is_replaced_and_the_log_says_where(
-    process: Process, manager: Manager, tmp_path: Path
+async def test_a_blocked_process_is_replaced_and_the_log_names_the_place(
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
     plugins = stuck_plugin(tmp_path)
     await manager.listen(watchdog=4)
     house = (await process.start(f"plugins.paths={plugins}")).house
-    await manager.hears("READY")
+    await manager.wait_for("READY")
     there = children(process.pid)
     visitor = await house.chat(token("user", 1), await house.session())
     await visitor.send_json({"msg": "stop"})
-    await process.said(r"ERROR.*a process was stuck, and has been ended .*signal=SIGABRT")
-    await process.said(" ready url=", COUNT + 1)
+    await process.wait_for_log(r"ERROR.*a process was stuck, and has been ended .*signal=SIGABRT")
+    await process.wait_for_log(" ready url=", COUNT + 1)
     assert len(set(children(process.pid)) & set(there)) == COUNT - 1
-    await process.said(r"stuck\.py.*line 7 in filter_message")
+    await process.wait_for_log(r"stuck\.py.*line 7 in filter_message")
     process.expected += ["has been ended", "Fatal Python error", SILENT]
 
 
 @pytest.mark.gen_test
-async def test_the_death_of_the_parent_ends_all(process: Process, manager: Manager) -> None:
+async def test_the_end_of_the_parent_ends_all_processes(process: Process, manager: ServiceManager) -> None:
     await manager.listen()
     await process.start()
-    await manager.hears("READY")
-    assert await process.stop(signal.SIGKILL) == -signal.SIGKILL  # returns when nobody has its log open
+    await manager.wait_for("READY")
+    assert (
+        await process.stop(signal.SIGKILL) == -signal.SIGKILL
+    )  # returns when all processes have closed the log
     assert len([line for line in process.log if " stopped process=" in line]) == COUNT
     assert process.forget("the parent process has died")
 
 
 @pytest.mark.gen_test
-async def test_the_sockets_of_the_service_manager_are_everybodys(process: Process, manager: Manager) -> None:
-    tcp = bound(("127.0.0.1", 0))
+async def test_all_processes_use_the_service_managers_sockets(
+    process: Process, manager: ServiceManager
+) -> None:
+    tcp = listening_socket(("127.0.0.1", 0))
     manager.hold(tcp)
     await manager.listen()
     await process.start("server.port=1")
-    await manager.hears("READY")
+    await manager.wait_for("READY")
     assert process.url == f"http://127.0.0.1:{tcp.getsockname()[1]}"
     assert (await process.house.api("GET", "/healthz")).code == 200
     assert await process.stop() == 0
     assert len(process.forget("listening on the sockets of the service manager")) == 1
     asyncio.get_running_loop().call_later(5, tcp.close)
-    coming = asyncio.create_task(process.house.api("GET", "/healthz"))  # waits in the manager's socket
+    coming = asyncio.create_task(
+        process.house.api("GET", "/healthz")
+    )  # waits in the backlog of the manager's socket
     await asyncio.sleep(0.1)
     assert not coming.done()
     coming.cancel()
@@ -181,18 +187,18 @@ async def test_the_sockets_of_the_service_manager_are_everybodys(process: Proces
 
 @pytest.mark.gen_test
 @pytest.mark.slow
-async def test_one_after_the_other_is_restarted_and_no_connection_is_refused_and_no_message_lost(
-    process: Process, manager: Manager
+async def test_a_rolling_restart_refuses_no_connection_and_loses_no_message(
+    process: Process, manager: ServiceManager
 ) -> None:
     await manager.listen()
     house = (await process.start()).house
-    await manager.hears("READY")
+    await manager.wait_for("READY")
     there = set(children(process.pid))
     port = int(process.url.rsplit(":", 1)[1])
     over = False
     answers: list[bytes] = []
 
-    async def knock() -> None:
+    async def connect_repeatedly() -> None:
         while not over:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -204,9 +210,9 @@ async def test_one_after_the_other_is_restarted_and_no_connection_is_refused_and
         ChatClient(house.ws, token("user", 1), session) as visitor,
         ChatClient(house.ws, token("consultant", 2), session) as counsellor,
     ):
-        knocking = [asyncio.create_task(knock()) for _ in range(3)]
+        knocking = [asyncio.create_task(connect_repeatedly()) for _ in range(3)]
         os.kill(process.pid, signal.SIGUSR2)
-        restarted = asyncio.create_task(process.said("all processes have been restarted"))
+        restarted = asyncio.create_task(process.wait_for_log("all processes have been restarted"))
         sent = 0
         while not restarted.done():
             await visitor.send(f"{sent}")
@@ -216,7 +222,7 @@ async def test_one_after_the_other_is_restarted_and_no_connection_is_refused_and
         await asyncio.gather(*knocking)
         heard: list[str] = []
         while len(heard) < sent:
-            frame = await counsellor.receive(PATIENCE)
+            frame = await counsellor.receive(WAIT_TIMEOUT_SECONDS)
             if not frame.system:
                 heard.append(frame.msg)
     assert heard == [f"{n}" for n in range(sent)]
@@ -227,24 +233,24 @@ async def test_one_after_the_other_is_restarted_and_no_connection_is_refused_and
 
 
 @pytest.mark.gen_test
-async def test_a_restart_that_would_fail_leaves_those_that_are_there(
-    process: Process, manager: Manager, tmp_path: Path
+async def test_a_rolling_restart_that_fails_keeps_the_old_processes(
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
     process.files = [tmp_path / "own.ini"]
     process.files[0].write_text("")
     await manager.listen()
     house = (await process.start()).house
-    await manager.hears("READY")
+    await manager.wait_for("READY")
     there = children(process.pid)
     (process.directory / "secret").write_text("short")
     os.kill(process.pid, signal.SIGUSR2)
-    await process.said("ERROR.*not restarted: the new process did not start")
+    await process.wait_for_log("ERROR.*not restarted: the new process did not start")
     process.files[0].write_text("[limits]\nbrust = 10\n")
     os.kill(process.pid, signal.SIGUSR2)
-    await process.said("ERROR.*not restarted, the configuration has mistakes: .*brust")
+    await process.wait_for_log("ERROR.*not restarted, the configuration has mistakes: .*brust")
     process.files[0].write_text("[cluster]\nprefix = another\n")
     os.kill(process.pid, signal.SIGUSR2)
-    await process.said(
+    await process.wait_for_log(
         r"ERROR.*not restarted: cluster\.prefix cannot be changed in one process after the other"
     )
     assert children(process.pid) == there
@@ -254,8 +260,8 @@ async def test_a_restart_that_would_fail_leaves_those_that_are_there(
 
 @pytest.mark.gen_test
 @pytest.mark.slow
-async def test_plugins_of_all_processes_together_hear_of_each_message_once(
-    process: Process, manager: Manager, tmp_path: Path
+async def test_each_message_reaches_the_plugins_of_one_process_once(
+    process: Process, manager: ServiceManager, tmp_path: Path
 ) -> None:
     heard = tmp_path / "heard"
     heard.touch()
@@ -272,7 +278,7 @@ async def test_plugins_of_all_processes_together_hear_of_each_message_once(
     )
     await manager.listen()
     house = (await process.start(f"plugins.paths={plugins}")).house
-    await manager.hears("READY")
+    await manager.wait_for("READY")
 
     def told() -> list[str]:
         return [line.split()[0] for line in heard.read_text().splitlines()]
@@ -286,25 +292,25 @@ async def test_plugins_of_all_processes_together_hear_of_each_message_once(
         return texts
 
     said_of_all = {text for texts in await asyncio.gather(*map(talk, range(1, 9))) for text in texts}
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while len(told()) < len(said_of_all):  # noqa: ASYNC110 - written by another process
             await asyncio.sleep(0.05)
     assert sorted(told()) == sorted(said_of_all)
 
-    # One that dies leaves its turn, and what nobody else knows of.
+    # A killed process leaves its lease, and events of which no other process knows.
     os.kill(children(process.pid)[0], signal.SIGKILL)
     said_of_all |= set(await talk(9))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while set(told()) != said_of_all:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     process.expected += ["a process has ended", SILENT]
 
 
 @pytest.mark.gen_test
-async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manager) -> None:
+async def test_every_process_reports_the_status_of_all(process: Process, manager: ServiceManager) -> None:
     await manager.listen()
     house = (await process.start()).house
-    await manager.hears("READY")
+    await manager.wait_for("READY")
     there = children(process.pid)
     for n in range(12):
         await house.connect(f"/notify?token={token('user', n)}")
@@ -340,7 +346,7 @@ async def test_whoever_is_asked_answers_for_all(process: Process, manager: Manag
     finally:
         os.kill(there[1], signal.SIGCONT)
     assert [each["number"] for each in status["processes"]] == [1]
-    await process.said(message := "process 2 does not report its status: TimeoutError")
+    await process.wait_for_log(message := "process 2 does not report its status: TimeoutError")
     process.expected.append(message)
 
 
@@ -352,29 +358,29 @@ def activated(io_loop: IOLoop, mariadb: MariaDB, memory: Path, tmp_path: Path) -
         more = f"[storage]\nurl = {mariadb.url(name)}\ndurability = normal\n[cluster]\nurl = {redis.url}\n"
         activated.ini.write_text(text + more)
         yield activated
-        io_loop.run_sync(activated.stop, timeout=PATIENCE)
+        io_loop.run_sync(activated.stop, timeout=WAIT_TIMEOUT_SECONDS)
     assert not [line for line in activated.log if re.search(r"\b(WARNING|ERROR|Traceback)\b", line)]
 
 
 @pytest.mark.gen_test
 @pytest.mark.slow
-async def test_started_by_its_socket_and_restarted_as_a_whole_it_refuses_no_connection(
+async def test_socket_activation_and_full_restarts_refuse_no_connection(
     activated: Activated,
 ) -> None:
     await activated.start()
     over = False
     answers: list[bytes] = []
 
-    async def knock() -> None:
+    async def connect_repeatedly() -> None:
         while not over:
             reader, writer = await asyncio.open_connection("127.0.0.1", activated.port)
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             answers.append(await reader.read())
             writer.close()
 
-    knocking = [asyncio.create_task(knock()) for _ in range(3)]
+    knocking = [asyncio.create_task(connect_repeatedly()) for _ in range(3)]
     for n in range(2):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while sum("all processes are ready" in line for line in activated.log) <= n:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await activated.restart()

@@ -16,11 +16,11 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, async_p
 from tornado.httpclient import AsyncHTTPClient
 from tornado.ioloop import IOLoop
 
-from tests import patience
 from tests.conftest import token
 
 # The process of the end-to-end tests, which pytest would not find from here.
 from tests.e2e.conftest import Process, process
+from tests.helpers import timeouts
 
 __all__ = ["Process", "process"]
 
@@ -32,8 +32,8 @@ HOST = token("service", "host")
 HERE = Path(__file__).parent
 PHONE, DESK = (360, 740), (1200, 800)
 
-PATIENCE = 1000 * patience.PATIENCE  # milliseconds; a page makes its attempts up to 20 s apart
-expect.set_options(timeout=PATIENCE)
+WAIT_TIMEOUT_MS = 1000 * timeouts.WAIT_TIMEOUT_SECONDS  # a page makes its attempts up to 20 s apart
+expect.set_options(timeout=WAIT_TIMEOUT_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -101,7 +101,7 @@ class People:
 
     async def tab(self, context: BrowserContext, url: str) -> Page:
         page = await context.new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(WAIT_TIMEOUT_MS)
         page.on("console", lambda message: self._note(message.type, message.text))
         page.on("pageerror", lambda error: self._note("error", str(error)))
         await page.goto(url)

@@ -10,8 +10,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from tests.accounts import PASSWORD
 from tests.conftest import changed
+from tests.helpers.accounts import PASSWORD
 from tests.pages.conftest import People
 from tornado_chat import config
 

@@ -5,7 +5,7 @@ import signal
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.faults import FaultyProxy
+from tests.helpers.faults import FaultyProxy
 from tests.pages.conftest import COUNSELLOR, VISITOR, People, Process
 
 NO_SOCKET = r"WebSocket connection to .* failed"  # a browser says so of each attempt

@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.accounts import cheap_passwords, make_account
 from tests.conftest import House, token
+from tests.helpers.accounts import cheap_passwords, make_account
 from tests.pages.conftest import VISITOR, People, Room
 from tests.pages.hosts import embedded, enter, hosts, opened, settings
 from tornado_chat.server import builders

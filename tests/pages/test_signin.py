@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.accounts import PASSWORD, cheap_passwords, make_account
 from tests.conftest import House, token
+from tests.helpers.accounts import PASSWORD, cheap_passwords, make_account
 from tests.pages.conftest import DESK, PHONE, People
 from tests.pages.hosts import embedded, enter, hosts, opened, settings
 from tests.pages.test_room_accessible import findings

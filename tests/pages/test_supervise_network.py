@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.conftest import token
-from tests.faults import FaultyProxy
+from tests.helpers.faults import FaultyProxy
 from tests.pages.conftest import HOST, SUPERVISOR, People, Process
 from tests.pages.supervising import desk, talking
 

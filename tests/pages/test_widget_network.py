@@ -5,7 +5,7 @@ import signal
 import pytest
 from playwright.async_api import expect
 
-from tests.faults import FaultyProxy
+from tests.helpers.faults import FaultyProxy
 from tests.pages.sites import Visitors, heard, site, took, visitors
 from tests.pages.test_room_network import NO_SOCKET, port
 

@@ -17,7 +17,7 @@ from tornado_chat_plugins.audit import chain
 from tornado_chat_plugins.audit.chain import AuditEntry, AuditHead, AuditRecord
 
 from tests.conftest import House, on_both, token
-from tests.mariadb import MariaDB
+from tests.helpers.mariadb import MariaDB
 from tornado_chat import config, models
 from tornado_chat.cli import main
 from tornado_chat.server.server import Server

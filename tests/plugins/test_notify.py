@@ -28,7 +28,7 @@ from tornado_chat_plugins.notify.sending import interpret_response, message_text
 from tornado_chat_plugins.notify.worker import DeliverySettings, next_attempt_at
 
 from tests.conftest import House, token
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import CommandContext, Notification, Person, Role, Thread, config, models
 from tornado_chat.cli import main
 from tornado_chat.config import ini as config_reading
@@ -347,7 +347,7 @@ class Receiver:
 
     async def get(self) -> Any:
         """Return the next request."""
-        return await asyncio.wait_for(self.requests.get(), PATIENCE)
+        return await asyncio.wait_for(self.requests.get(), WAIT_TIMEOUT_SECONDS)
 
     async def close(self) -> None:
         self.open.set()
@@ -422,7 +422,7 @@ async def deliveries(house: House) -> list[NotifyDelivery]:
 
 async def until(house: House, wanted: Callable[[list[NotifyDelivery]], bool]) -> list[NotifyDelivery]:
     """Wait until the deliveries fulfil the condition, and return them."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not wanted(rows := await deliveries(house)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
     return rows

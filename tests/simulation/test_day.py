@@ -1,4 +1,4 @@
-"""Small days of the simulation: whatever comes together, nobody is lost, wronged or left."""
+"""Small simulated days: no person is lost, passed over or left behind in any combination of events."""
 
 import asyncio
 import subprocess
@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scripts.simulation.checks import CheckedQueue, DecisionMonitor
 from scripts.simulation.clock import NothingScheduled, VirtualLoop
+from scripts.simulation.conversations import InMemoryConversations
 from scripts.simulation.day import Day, run_day
 from scripts.simulation.footprint import footprint
-from scripts.simulation.memory import InMemoryConversations
 from scripts.simulation.plan import POLICIES, Plan
 from scripts.simulation.report import lines
-from scripts.simulation.watching import CheckedQueue, DecisionMonitor
 from tornado_chat.core.types import Person, Role
 from tornado_chat.domain.queue import Choice, FifoLeastLoaded, Ticket, WaiterPool
 
@@ -32,13 +32,13 @@ def expected_logs() -> list[str]:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_day_with_a_rush_serves_in_order_and_leaves_nobody(policy: str) -> None:
+def test_a_rush_is_served_in_order_and_leaves_no_user_behind(policy: str) -> None:
     day = run_day(Plan(users=600, waiters=12, hours=8, policy=policy, takeovers=3))
     found = day.outcomes
-    again = found["people who lost their place and came again"]
+    again = found["users that lost their position and returned"]
     assert day.people == 600
-    assert found["served"] + found["gave up"] + found["left the line without a word"] == 600 + again
-    assert day.watch.max_length > 50
+    assert found["served"] + found["gave up"] + found["left the queue by disconnecting"] == 600 + again
+    assert day.monitor.max_length > 50
     assert sum(map(len, day.wait_seconds.values())) == found["served"] > 100
 
 
@@ -58,11 +58,11 @@ def test_a_day_with_a_rush_serves_in_order_and_leaves_nobody(policy: str) -> Non
         refused=st.sampled_from([0.0, 0.2]),
     )
 )
-def test_whatever_comes_together_holds(plan: Plan) -> None:
+def test_checks_hold_for_any_plan(plan: Plan) -> None:
     assert run_day(plan).people == plan.users
 
 
-def test_the_same_seed_is_the_same_day() -> None:
+def test_the_same_seed_makes_the_same_day() -> None:
     def seen(seed: int) -> Any:
         day = run_day(Plan(users=150, waiters=4, hours=4, seed=seed))
         return day.outcomes, {hour: list(found) for hour, found in day.wait_seconds.items()}
@@ -71,7 +71,7 @@ def test_the_same_seed_is_the_same_day() -> None:
     assert seen(3) != seen(4)
 
 
-class TestWhatIsWrongIsSeen:
+class TestViolationsAreFound:
     class LastFirst(FifoLeastLoaded):
         def rank(self, ticket: Ticket) -> tuple[Any, ...]:
             return (-ticket.number,)
@@ -80,36 +80,36 @@ class TestWhatIsWrongIsSeen:
         def choose(self, ticket: Ticket, pool: WaiterPool) -> Choice | None:
             return None
 
-    def test_who_came_later_is_served_first(self) -> None:
-        watch = DecisionMonitor(policy_matches_all=True)
-        watch.ready.add(WAITER)
-        desk = CheckedQueue(self.LastFirst(), watch)
-        desk.join(ticket(1))
-        desk.join(ticket(2))
-        desk.pool.set(WAITER, available=True, capacity=1)
+    def test_a_later_user_is_served_first(self) -> None:
+        monitor = DecisionMonitor(policy_matches_all=True)
+        monitor.ready.add(WAITER)
+        queue = CheckedQueue(self.LastFirst(), monitor)
+        queue.join(ticket(1))
+        queue.join(ticket(2))
+        queue.pool.set(WAITER, available=True, capacity=1)
         with pytest.raises(AssertionError, match="2 was served before"):
-            desk.match()
+            queue.match()
 
-    def test_a_waiter_who_is_not_there_gets_a_user(self) -> None:
-        desk = CheckedQueue(FifoLeastLoaded(), DecisionMonitor(policy_matches_all=True))
-        desk.join(ticket(1))
-        desk.pool.set(WAITER, available=True, capacity=1)
-        with pytest.raises(AssertionError, match="waiter:1 is not there"):
-            desk.match()
+    def test_an_absent_waiter_gets_a_user(self) -> None:
+        queue = CheckedQueue(FifoLeastLoaded(), DecisionMonitor(policy_matches_all=True))
+        queue.join(ticket(1))
+        queue.pool.set(WAITER, available=True, capacity=1)
+        with pytest.raises(AssertionError, match="waiter:1 is not present"):
+            queue.match()
 
-    def test_somebody_waits_for_nothing(self) -> None:
-        desk = CheckedQueue(self.Choosy(), DecisionMonitor(policy_matches_all=True))
-        desk.join(ticket(1))
-        desk.pool.set(WAITER, available=True, capacity=1)
+    def test_a_user_waits_while_a_waiter_is_free(self) -> None:
+        queue = CheckedQueue(self.Choosy(), DecisionMonitor(policy_matches_all=True))
+        queue.join(ticket(1))
+        queue.pool.set(WAITER, available=True, capacity=1)
         with pytest.raises(AssertionError, match="although a waiter is free"):
-            desk.match()
+            queue.match()
 
-    def test_a_user_is_lost_by_the_dispatcher(self) -> None:
+    def test_the_dispatcher_loses_a_user(self) -> None:
         def lose_one(day: Day) -> None:
             if day.waiting:
                 day.dispatcher.queue.leave(next(day.dispatcher.queue.in_order()).number)
 
-        with pytest.raises(AssertionError, match="the line is not who waits"):
+        with pytest.raises(AssertionError, match="the queue does not hold"):
             run_day(Plan(users=50, waiters=1, hours=1, takeovers=0), lose_one)
 
     def test_two_conversations_of_one_user(self) -> None:
@@ -127,20 +127,20 @@ class TestWhatIsWrongIsSeen:
 
 
 class TestTheClock:
-    def test_a_day_of_waiting_takes_no_time_and_comes_in_order(self) -> None:
+    def test_virtual_time_runs_timers_in_order_without_waiting(self) -> None:
         async def wait() -> list[str]:
-            said: list[str] = []
+            events: list[str] = []
             loop = asyncio.get_running_loop()
-            loop.call_later(86400, said.append, "evening")
-            loop.call_later(3600, said.append, "morning")
+            loop.call_later(86400, events.append, "evening")
+            loop.call_later(3600, events.append, "morning")
             await asyncio.sleep(86401)
             assert loop.time() == pytest.approx(86401)
-            return said
+            return events
 
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             assert runner.run(wait()) == ["morning", "evening"]
 
-    def test_waiting_for_what_never_comes_is_an_error(self) -> None:
+    def test_waiting_without_a_timer_is_an_error(self) -> None:
         loop = VirtualLoop()
         future = loop.create_future()
         with pytest.raises(NothingScheduled):
@@ -148,21 +148,21 @@ class TestTheClock:
         loop.close()
 
 
-def test_the_report_says_who_waited_and_what_it_cost() -> None:
+def test_the_report_has_waiting_times_and_costs() -> None:
     text = "\n".join(lines(run_day(Plan(users=300, waiters=5, hours=3)), footprint(), 1.0))
     for word in (
         "300 users",
         "all  ",
-        "longest line",
-        "match, each",
+        "longest queue",
+        "one match",
         "takeover:",
-        "bytes for each who waits",
+        "bytes for each waiting user",
     ):
         assert word in text
 
 
-def test_the_script_prints_its_report_and_nothing_else() -> None:
+def test_the_script_prints_only_its_report() -> None:
     command = [sys.executable, "-m", "scripts.simulation", "--users=40", "--waiters=2", "--hours=1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    assert "everybody was released" in done.stdout
+    assert "checks passed" in done.stdout

@@ -9,7 +9,7 @@ import peewee as pw
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.mariadb import MariaDB
+from tests.helpers.mariadb import MariaDB
 from tornado_chat import config
 from tornado_chat.cli import main
 from tornado_chat.core.types import Kind, Person, Role
@@ -106,7 +106,7 @@ def test_a_target_with_rows_is_refused(run: Run, mariadb: MariaDB, name: str, fi
     assert run(mariadb.url(name), str(file), "--yes").exit_code == 0
     again = run(mariadb.url(name), str(file), "--yes")
     assert again.exit_code == 1
-    assert "is not empty, there are rows in" in again.output
+    assert "is not empty, it has rows in" in again.output
 
 
 def test_invalid_sources_and_targets_are_reported(
@@ -118,8 +118,8 @@ def test_invalid_sources_and_targets_are_reported(
         assert "Traceback" not in result.output
         return result.output
 
-    assert "name it in [storage] url first" in error(f"sqlite:///{tmp_path}/other", str(file))
-    assert "there is no file" in error(mariadb.url(name), str(tmp_path / "none"))
+    assert "first set [storage] url to the new database" in error(f"sqlite:///{tmp_path}/other", str(file))
+    assert "does not exist" in error(mariadb.url(name), str(tmp_path / "none"))
     (tmp_path / "text").write_text("no database")
     error(mariadb.url(name), str(tmp_path / "text"), "--yes")
     with closing(pw.SqliteDatabase(file)) as database:

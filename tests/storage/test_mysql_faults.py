@@ -11,8 +11,8 @@ import peewee as pw
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.mariadb import MariaDB
-from tests.mysql_proxy import AtCommit, MysqlProxy
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.mysql_proxy import AtCommit, MysqlProxy
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session, on_mariadb, open_url, transact
 from tornado_chat.core.errors import ChatError, Unavailable
 from tornado_chat.core.events import Event

@@ -8,7 +8,7 @@ from pathlib import Path
 import peewee as pw
 import pytest
 
-from tests.mariadb import MariaDB
+from tests.helpers.mariadb import MariaDB
 from tests.storage.conftest import on_mariadb, on_sqlite, open_url
 from tornado_chat.storage import models, schema
 from tornado_chat.storage.mysql import MysqlDatabase

@@ -24,7 +24,7 @@ from tests.client.test_client import (
     start_task,
     stored,
 )
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ConnectionClosed
 from tornado_chat.terminal import Dialect, close_text, terminal
 from tornado_chat.terminal.screen import Screen, printable, read_lines
@@ -66,7 +66,7 @@ class Pipe(io.StringIO):
 
     async def shows(self, *lines: str) -> None:
         """Wait for the next lines and compare them with ``lines``."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while len(self.lines) < len(lines):
                 self._grown.clear()
                 await self._grown.wait()
@@ -77,7 +77,7 @@ class Pipe(io.StringIO):
         self.write(head + "\n")
 
     async def exit_code(self) -> int:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             return await self._task
 
     async def __aenter__(self) -> Self:

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tornado.httpclient import HTTPResponse
 
-from tests.accounts import PASSWORD, SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.conftest import SECRET, House, changed, token
+from tests.helpers.accounts import PASSWORD, SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tornado_chat import config
 from tornado_chat.server import builders
 from tornado_chat.server.server import Server

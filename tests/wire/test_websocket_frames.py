@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.frames import payload_of
+from tests.helpers.frames import payload_of
 from tornado_chat.wire.websocket import (
     BINARY,
     CLOSE,

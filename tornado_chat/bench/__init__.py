@@ -1,1 +1,1 @@
-"""Measuring this server beside its yardsticks: ``tornado-chat bench`` and ``scripts/bench``."""
+"""Benchmarks that compare this server with a baseline: ``tornado-chat bench`` and ``scripts/bench``."""

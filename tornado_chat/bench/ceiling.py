@@ -1,7 +1,8 @@
-"""What the load generator itself could do: a server that answers by frames which it made beforehand.
+"""The limit of the load generator: a server that answers with prepared frames.
 
-Each chunk that arrives is worth as many messages as its length says; the other socket of the pair gets as
-many, in one write. Nothing is parsed, so whatever is slower than this is not slow because of the load.
+The length of each received chunk tells the number of messages in it; the other socket of the pair gets as
+many frames in one write. Nothing is parsed, so the load generator does not limit a server that is slower than
+this one.
 """
 
 import asyncio
@@ -11,11 +12,13 @@ import sys
 
 TEXT = b'{"msg":"' + b"x" * 88 + b'"}'
 FRAME = bytes([0x81, len(TEXT)]) + TEXT
-ARRIVES = len(FRAME) + 4  # with the client's mask
+RECEIVED_FRAME_BYTES = len(FRAME) + 4  # with the client's mask
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Ceiling(asyncio.Protocol):
+    """A server connection. :ivar left: bytes of an incomplete frame."""
+
     def __init__(self, rooms: dict[bytes, list["Ceiling"]]) -> None:
         self.rooms = rooms
         self.room: list[Ceiling] | None = None
@@ -36,7 +39,7 @@ class Ceiling(asyncio.Protocol):
             self.room = self.rooms.setdefault(lines[0].split()[1], [])
             self.room.append(self)
             return
-        whole, self.left = divmod(len(data) + self.left, ARRIVES)
+        whole, self.left = divmod(len(data) + self.left, RECEIVED_FRAME_BYTES)
         for other in self.room:
             if other is not self:
                 other.transport.write(FRAME * whole)  # type: ignore[attr-defined]

@@ -1,16 +1,16 @@
-"""One who speaks, a hundred who listen; and notifications, which everybody gets alone."""
+"""Benchmarks of fan-out, one sender with a hundred observers, and of notifications to single people."""
 
 import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from tornado_chat.bench.rounds import Workloads, compare_rates
-from tornado_chat.bench.servers import ServerProcess, load, ours, session, stock, token
+from tornado_chat.bench.comparison import Workloads, compare_rates
+from tornado_chat.bench.servers import ServerProcess, chat_server, load, session, stock_server, token
 
 TEXT = "x" * 88
 OBSERVERS = 100
-IN_FLIGHT_COUNTS = (4, 16)  # messages of the one who speaks; with few, the time of a commit is what counts
+IN_FLIGHT_COUNTS = (4, 16)  # messages of the sender under way; with few the commit time dominates
 RECIPIENTS = 50
 MEASURE_SECONDS = 4.0
 
@@ -29,7 +29,7 @@ def lines(rounds: int) -> Iterator[str]:
 
 
 def notifications(rounds: int) -> Iterator[str]:
-    title = f"notifications: HTTP calls that reached a socket, {RECIPIENTS} people"
+    title = f"notifications: HTTP calls delivered to a socket per second, {RECIPIENTS} people"
     yield from compare_rates(
         title,
         {"stock Tornado, write_message": _stock_posts, "stored, /notify": _notify},
@@ -38,37 +38,43 @@ def notifications(rounds: int) -> Iterator[str]:
 
 
 def _stock(in_flight: int) -> dict[str, float]:
-    with stock() as process:
+    with stock_server() as process:
         listeners = [{"path": "/relay/one"}] * OBSERVERS
-        return _speak(process, in_flight, {"path": "/relay/one"}, listeners)
+        return _measure_sender(process, in_flight, {"path": "/relay/one"}, listeners)
 
 
 def _observe(in_flight: int) -> dict[str, float]:
-    with ours("counselling.observe=any") as process:
+    with chat_server("counselling.observe=any") as process:
         number = session(process.url, 1)
-        speaker = {"path": f"/chat?token={token('user', 1)}&sessionId={number}&type=0"}
+        sender = {"path": f"/chat?token={token('user', 1)}&sessionId={number}&type=0"}
         listeners = [
             {"path": f"/observe?token={token('supervisor', n)}&sessionId={number}"} for n in range(OBSERVERS)
         ]
-        return _speak(process, in_flight, speaker, listeners)
+        return _measure_sender(process, in_flight, sender, listeners)
 
 
-def _speak(
-    process: ServerProcess, in_flight: int, speaker: dict[str, Any], listeners: list[dict[str, Any]]
+def _measure_sender(
+    process: ServerProcess, in_flight: int, sender: dict[str, Any], listeners: list[dict[str, Any]]
 ) -> dict[str, float]:
     message = json.dumps({"msg": TEXT})
-    talker = {**speaker, "message": message, "in_flight": in_flight, "pace": OBSERVERS, "count": "nothing"}
-    return load(process, "talk", MEASURE_SECONDS, sockets=[talker, *listeners])
+    sending_socket = {
+        **sender,
+        "message": message,
+        "in_flight": in_flight,
+        "pace": OBSERVERS,
+        "count": "nothing",
+    }
+    return load(process, "talk", MEASURE_SECONDS, sockets=[sending_socket, *listeners])
 
 
 def _stock_posts() -> dict[str, float]:
-    with stock() as process:
+    with stock_server() as process:
         sockets: list[dict[str, Any]] = [{"path": f"/relay/r{n}"} for n in range(RECIPIENTS)]
         return _posts(process, sockets, [f"/post/r{n}" for n in range(RECIPIENTS)], ["{}"] * RECIPIENTS)
 
 
 def _notify() -> dict[str, float]:
-    with ours() as process:
+    with chat_server() as process:
         sockets: list[dict[str, Any]] = [
             {"path": f"/notify?token={token('consultant', n)}"} for n in range(RECIPIENTS)
         ]

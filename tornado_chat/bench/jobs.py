@@ -1,4 +1,4 @@
-"""What can be measured of an installation."""
+"""The benchmark jobs of ``tornado-chat bench``."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -9,21 +9,21 @@ JOBS: Mapping[str, str] = {
     "growth": "relay.growth",
     "fanout": "fanout.lines",
     "notifications": "fanout.notifications",
-    "connects": "arriving.connects",
-    "idle": "arriving.idle",
-    "storm": "arriving.storm",
-    "history": "arriving.history",
-    "queue": "line.lines",
-    "start": "living.start",
-    "pauses": "living.pauses",
+    "connects": "connections.connects",
+    "idle": "connections.idle",
+    "storm": "connections.storm",
+    "history": "connections.history",
+    "queue": "queue.lines",
+    "start": "process.start",
+    "pauses": "process.pauses",
 }
-"""By name: the module and the function that measures it."""
+"""The module and the function of each job, by its name."""
 
 
 def lines(name: str, rounds: int, **more: str) -> Iterator[str]:
-    """The lines of the job's table, of so many alternating rounds.
+    """Run a job in alternating rounds, and yield the lines of its table.
 
-    :arg more: ``storage`` for relay, the url of a database to measure beside SQLite.
+    :arg more: for relay ``storage``, the URL of a database to measure besides SQLite.
     """
     module, _, function = JOBS[name].partition(".")
     found: Iterator[str] = getattr(import_module(f"tornado_chat.bench.{module}"), function)(rounds, **more)

@@ -1,26 +1,31 @@
-"""A load generator that is not the limit: raw frames over asyncio protocols, in a process of its own.
+"""The load generator: raw frames over asyncio protocols, in a separate process, so that it is not the
+bottleneck.
 
-``python -m tornado_chat.bench.load`` reads a plan as JSON from standard input and writes what it saw as JSON.
-A plan names the server (``host``, ``port``, and as ``server`` its process), what to do (``job``) and for how long (``seconds``, after
-``warm_up``). Of other processes, ``watched`` by a name, it tells what they used meanwhile; a socket may have a ``port`` of its own.
+``python -m tornado_chat.bench.load`` reads a plan as JSON from standard input and writes the result as JSON.
+A plan has the address of the server (``host``, ``port``), its pid (``server``), the ``job``, and its duration
+in ``seconds`` after ``warm_up`` seconds. ``watched`` has the pids of other processes by name: the result has
+their processor times. A socket may have its own ``port``.
 
 ``talk``
-    ``sockets``, opened one after the other: ``path``, ``hello`` (texts to send once it is open), ``ready`` (a
-    word of the frame after which the next one is opened), ``count`` (a word of the frames that are counted),
-    and of those that talk ``message``, ``in_flight`` and ``pace``, the index of the socket whose frames tell
-    that a message has arrived. One with ``rate`` does not wait for that, and says so many a second. In a message ``{n}`` is a number and ``{uuid}`` what the ready frame named.
-    One with ``http`` sends its message as it is, over a connection that is not upgraded.
+    Messages between ``sockets``, which are opened one after the other. Each has a ``path``, and optionally
+    ``hello`` (texts to send when it is open), ``ready`` (a text in the frame after which the next socket is
+    opened) and ``count`` (a text in the frames that are counted). A socket that sends has a ``message``,
+    ``in_flight`` and ``pace``: the index of the socket whose frames acknowledge the arrival of a message.
+    With ``rate`` it sends so many messages per second without waiting for that. In a message ``{n}`` stands
+    for a number and ``{uuid}`` for the uuid in the ready frame. With ``http`` the message is sent as it is,
+    over a connection that is not upgraded.
 ``connect``
-    ``paths``, opened and closed by ``in_flight`` at a time; ``ready`` as above. Or ``passing``, sockets as above, while ``sockets`` are held.
+    ``paths``, opened and closed, ``in_flight`` at a time; ``ready`` as above. Or ``passing``: sockets as
+    above that are opened and closed while ``sockets`` are held open.
 ``request``
-    ``requests``, sent over ``in_flight`` connections that are kept.
+    HTTP ``requests``, sent over ``in_flight`` persistent connections.
 ``hold``
-    ``sockets`` as above, held until standard input is closed.
+    ``sockets`` as above, held open until standard input is closed.
 ``storm``
-    ``paths``, opened all at once, ``times`` times; what is seen is of the last time. Who is not let in after
-    ``patience`` seconds has ``failed``.
+    ``paths``, opened at the same time, ``times`` times; the result is that of the last time. A socket that is
+    not open after ``timeout`` seconds has ``failed``.
 
-Only the standard library is used, nothing of what is measured.
+It uses only the standard library, and none of the measured code.
 """
 
 import asyncio
@@ -37,18 +42,18 @@ from typing import Any
 
 from tornado_chat.bench.load_socket import LoadSocket, MeasurementState
 
-SLICE_SECONDS = 0.25  # seconds
-CONCURRENT_OPENS = 50  # sockets that are opened at the same time where their order does not matter
+SLICE_SECONDS = 0.25
+CONCURRENT_OPENS = 50  # where the order of the sockets does not matter
 
 
 def cpu_seconds(process: int) -> float:
-    """Seconds of processor time that a process has used so far."""
+    """Return the processor time that a process has used so far, in seconds."""
     words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Measurement(MeasurementState):
-    """The measuring."""
+    """One run of the load generator."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__()
@@ -89,7 +94,7 @@ class Measurement(MeasurementState):
         }
 
     async def _sliced(self, seconds: float) -> list[list[float]]:
-        """The delays of each slice of so many seconds to come."""
+        """Wait for ``seconds``, and return the delays of each slice of this time."""
         until, slices = time.perf_counter() + seconds, []
         while (left := until - time.perf_counter()) > 0:
             before = len(self.delays)
@@ -103,23 +108,23 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 class Counter:
-    """Counts what one of several workers does."""
+    """The number of operations of one worker."""
 
     received = 0
 
 
 async def talk(run: Measurement) -> dict[str, float]:
     sockets = await _open_all(run)
-    await asyncio.sleep(0.5)  # what happens on joining
+    await asyncio.sleep(0.5)  # until the frames sent on joining have arrived
     run.measuring = True
-    talkers = [socket for socket in sockets if socket.message]
-    for socket in talkers:
+    senders = [socket for socket in sockets if socket.message]
+    for socket in senders:
         sockets[socket.plan["pace"]].listeners.append(socket)
         if "rate" not in socket.plan:
             socket.send_messages(socket.plan["in_flight"])
-    saying = [asyncio.create_task(socket.send_at_rate()) for socket in talkers if "rate" in socket.plan]
+    sending = [asyncio.create_task(socket.send_at_rate()) for socket in senders if "rate" in socket.plan]
     result = await run.measure(sockets)
-    await asyncio.gather(*saying)
+    await asyncio.gather(*sending)
     return result
 
 
@@ -181,34 +186,34 @@ async def hold(run: Measurement) -> dict[str, float]:
 
 
 async def storm(run: Measurement) -> dict[str, float]:
-    plan, came = run.plan, list[tuple[float, LoadSocket] | BaseException]()
+    plan, results = run.plan, list[tuple[float, LoadSocket] | BaseException]()
     for more in reversed(range(plan["times"])):
         started = time.perf_counter()
-        came = await asyncio.gather(
-            *(_come(run, path, started) for path in plan["paths"]), return_exceptions=True
+        results = await asyncio.gather(
+            *(_open_timed(run, path, started) for path in plan["paths"]), return_exceptions=True
         )
-        sockets = [socket for each in came if isinstance(each, tuple) for socket in each[1:]]
+        sockets = [socket for each in results if isinstance(each, tuple) for socket in each[1:]]
         if more:
             for socket in sockets:
                 socket.transport.abort()
             await asyncio.sleep(1.0)
-    delays = sorted(each[0] for each in came if isinstance(each, tuple))
+    delays = sorted(each[0] for each in results if isinstance(each, tuple))
     return {
         "count": len(delays),
-        "failed": len(came) - len(delays),
+        "failed": len(results) - len(delays),
         "p50": quantile(delays, 0.5),
         "last": delays[-1],
     }
 
 
-async def _come(run: Measurement, path: str, started: float) -> tuple[float, LoadSocket]:
-    async with asyncio.timeout(run.plan["patience"]):
+async def _open_timed(run: Measurement, path: str, started: float) -> tuple[float, LoadSocket]:
+    async with asyncio.timeout(run.plan["timeout"]):
         socket = await run.connect({"path": path, "passing": True})
     return time.perf_counter() - started, socket
 
 
 async def _open_all(run: Measurement) -> list[LoadSocket]:
-    """Where a socket waits for a word, one after the other: the server shall bring them together so."""
+    """Open all sockets; if any has a ``ready`` text, one after the other, so that the server pairs them."""
     plans = run.plan["sockets"]
     if not any(plan.get("ready") for plan in plans):
         sockets: list[LoadSocket] = []
@@ -220,7 +225,7 @@ async def _open_all(run: Measurement) -> list[LoadSocket]:
         socket = await run.connect(plan)
         sockets.append(socket)
         waiting.append(socket)
-        if not plan.get("later"):  # else it is ready only with the next one
+        if not plan.get("later"):  # else it becomes ready only with the next one
             for each in waiting:
                 if each.plan.get("ready"):
                     each.learn(await each.ready)

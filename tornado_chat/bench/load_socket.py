@@ -1,4 +1,4 @@
-"""One connection of the load generator: raw frames, as cheap as they can be."""
+"""One connection of the load generator, with minimal processing of raw frames."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ UUID = re.compile(rb'"uuid":"([^"]+)"')
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
-    """A client's frame, masked by zeros: as valid as any other mask, and the payload stays as it is."""
+    """Build a client's frame with a mask of zeros, which is valid and leaves the payload unchanged."""
     size = len(payload)
     head = bytes([0x80 | opcode])
     head += bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2, "big")
@@ -22,7 +22,11 @@ def masked(opcode: int, payload: bytes) -> bytes:
 
 
 class MeasurementState:
-    """Whether the measuring goes on, and what was seen: seconds from a message to its arrival."""
+    """The state that all sockets share.
+
+    :ivar measuring: the measurement is running.
+    :ivar delays: seconds from the sending of a message to its arrival.
+    """
 
     def __init__(self) -> None:
         self.measuring = False
@@ -30,19 +34,19 @@ class MeasurementState:
 
 
 class LoadSocket(asyncio.Protocol):
-    """One connection, upgraded unless it is one of plain HTTP."""
+    """One connection, upgraded to WebSocket unless the plan says ``http``."""
 
     def __init__(self, run: MeasurementState, plan: dict[str, Any]) -> None:
         self.run = run
         self.plan = plan
         self.message = plan.get("message", "").encode()
-        self.listeners: list[LoadSocket] = []  # those whose messages arrive here
+        self.listeners: list[LoadSocket] = []  # the senders of the messages that arrive here
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.sent_at: deque[float] = deque()
         self.received = 0
         self.closed = False
-        self._said = 0
+        self._sent = 0
         self._count = plan["count"].encode() if plan.get("count") else None
         self._awaited = plan["ready"].encode() if plan.get("ready") else b""
         self._buffer = b""
@@ -61,7 +65,7 @@ class LoadSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.plan.get("http"):
-            return  # the answer; what counts is what arrives elsewhere
+            return  # the HTTP response; the frames on the recipient's socket are counted
         data = self._buffer + data
         if not self._upgraded:
             head, found, rest = data.partition(b"\r\n\r\n")
@@ -105,13 +109,13 @@ class LoadSocket(asyncio.Protocol):
                 listener.arrived(messages)
 
     def learn(self, frame: bytes) -> None:
-        """Fill in what only the server knows."""
+        """Fill in the uuid from the server's ready frame."""
         found = UUID.search(frame)
         if found:
             self.message = self.message.replace(b"{uuid}", found[1])
 
     def arrived(self, messages: int) -> None:
-        """So many more of what this one said have arrived: as many may follow."""
+        """Record the arrival of this socket's messages, and send as many new ones."""
         now = time.perf_counter()
         for _ in range(min(messages, len(self.sent_at))):
             self.run.delays.append(now - self.sent_at.popleft())
@@ -119,7 +123,7 @@ class LoadSocket(asyncio.Protocol):
             self.send_messages(messages)
 
     async def send_at_rate(self) -> None:
-        """As often as the plan says, from anywhere within the first interval on."""
+        """Send at the plan's rate, starting at a random time within the first interval."""
         loop, pause = asyncio.get_running_loop(), 1 / self.plan["rate"]
         due = loop.time() + random.uniform(0, pause)
         while self.run.measuring:
@@ -131,13 +135,13 @@ class LoadSocket(asyncio.Protocol):
         now = time.perf_counter()
         self.sent_at.extend([now] * times)
         if b"{n}" not in self.message:
-            self.transport.write(self._whole(self.message) * times)
+            self.transport.write(self._frame(self.message) * times)
             return
         for _ in range(times):
-            self._said += 1
-            self.transport.write(self._whole(self.message.replace(b"{n}", b"%d" % self._said)))
+            self._sent += 1
+            self.transport.write(self._frame(self.message.replace(b"{n}", b"%d" % self._sent)))
 
-    def _whole(self, message: bytes) -> bytes:
+    def _frame(self, message: bytes) -> bytes:
         return message if self.plan.get("http") else masked(TEXT, message)
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -1,26 +1,25 @@
-"""Messages between pairs: ours, with everything on, beside a stock Tornado relay in memory."""
+"""Benchmarks of messages between pairs: complete tornado_chat, and a plain Tornado relay in memory."""
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tornado_chat.bench.rounds import Workloads, compare_rates
-from tornado_chat.bench.servers import ServerProcess, load, ours, python, session, stock, token
+from tornado_chat.bench.comparison import Workloads, compare_rates
+from tornado_chat.bench.servers import ServerProcess, chat_server, load, python, session, stock_server, token
 
 TEXT = "x" * 88  # with the JSON around it, 100 bytes
 PAIRS = 50
 IN_FLIGHT = 4
 MEASURE_SECONDS = 4.0
-SOCKET_COUNTS = (100, 10, 1_000, 10_000)  # the first is the yardstick
-SPEAKING_SOCKETS = (
-    50  # one of each pair of 100 sockets; of more, as many pairs, so that no more talk than there
-)
+SOCKET_COUNTS = (100, 10, 1_000, 10_000)  # the first is the baseline
+SENDING_SOCKETS = 50
+"""One socket of each pair of 100 sockets. With more sockets the same number of pairs sends messages."""
 
 
 def lines(rounds: int, storage: str = "") -> Iterator[str]:
-    """The two dialects, on SQLite.
+    """Measure both dialects on SQLite.
 
-    :arg storage: url of another database to measure too; what is said there stays there.
+    :arg storage: the URL of another database to measure as well; the messages stay in it.
     """
     title = (
         f"relay: {PAIRS} pairs, {IN_FLIGHT} messages of each socket under way, {MEASURE_SECONDS:g} s a round"
@@ -34,7 +33,7 @@ def lines(rounds: int, storage: str = "") -> Iterator[str]:
 def candidates() -> Workloads:
     return {
         "stock Tornado, in memory": stock_pairs,
-        "the load generator's own ceiling": ceiling,
+        "the load generator's own limit": ceiling,
         "counselling, durability = full": lambda: counselling("storage.durability=full"),
         "counselling, durability = normal": lambda: counselling("storage.durability=normal"),
         "support, durability = full": lambda: support("storage.durability=full"),
@@ -42,20 +41,23 @@ def candidates() -> Workloads:
 
 
 def half_load(rounds: int) -> Iterator[str]:
-    """What a message takes when nobody is in a hurry: half of what each can do at most, and one at a time."""
-    most = {"stock": _rate(stock_pairs()), "ours": _rate(counselling("storage.durability=full"))}
-    title = f"latency: {PAIRS} pairs, at half of what each was able to do just before"
+    """Measure the latency at half of the maximum rate, with one message under way at a time."""
+    most = {
+        "stock_server": _rate(stock_pairs()),
+        "chat_server": _rate(counselling("storage.durability=full")),
+    }
+    title = f"latency: {PAIRS} pairs, at half of the maximum rate measured just before"
     found: Workloads = {
-        "stock Tornado, in memory": lambda: stock_pairs(rate=most["stock"] / 2),
+        "stock Tornado, in memory": lambda: stock_pairs(rate=most["stock_server"] / 2),
         "counselling, durability = full": lambda: counselling(
-            "storage.durability=full", rate=most["ours"] / 2
+            "storage.durability=full", rate=most["chat_server"] / 2
         ),
     }
     yield from compare_rates(title, found, rounds)
 
 
 def growth(rounds: int) -> Iterator[str]:
-    """Ever more sockets, of which as many as before have a message under way."""
+    """Measure with a growing number of sockets, of which a constant number has messages under way."""
     for name, talks in (
         ("stock Tornado, in memory", stock_pairs),
         ("counselling, durability = full", counselling),
@@ -64,7 +66,7 @@ def growth(rounds: int) -> Iterator[str]:
             f"{size:,} sockets": lambda talks=talks, size=size: talks(pairs=size // 2)  # type: ignore[misc]
             for size in SOCKET_COUNTS
         }
-        yield from compare_rates(f"growth: {name}, {SPEAKING_SOCKETS} messages under way", found, rounds)
+        yield from compare_rates(f"growth: {name}, {SENDING_SOCKETS} messages under way", found, rounds)
 
 
 def _rate(result: dict[str, float]) -> float:
@@ -72,8 +74,12 @@ def _rate(result: dict[str, float]) -> float:
 
 
 def stock_pairs(pairs: int = 0, rate: float = 0) -> dict[str, float]:
-    """:arg pairs: so many, of which a few speak; 0: as many as ever, who all do."""
-    with stock() as process:
+    """Measure the baseline server.
+
+    :arg pairs: the number of pairs, of which ``SENDING_SOCKETS`` sockets send; 0: ``PAIRS`` pairs, which all
+        send.
+    """
+    with stock_server() as process:
         found = [pair(f"/relay/r{n}", f"/relay/r{n}") for n in range(pairs or PAIRS)]
         return talk(process, found, rate, few=bool(pairs))
 
@@ -86,8 +92,8 @@ def ceiling() -> dict[str, float]:
 def counselling(
     *options: str, pairs: int = 0, rate: float = 0, environment: Mapping[str, str] | None = None
 ) -> dict[str, float]:
-    """:arg pairs: as of ``stock_pairs``."""
-    with ours(*options, environment=environment) as process:
+    """Measure the counselling dialect. :arg pairs: as of ``stock_pairs``."""
+    with chat_server(*options, environment=environment) as process:
         found = []
         for n in range(pairs or PAIRS):
             number = session(process.url, n)
@@ -99,30 +105,30 @@ def counselling(
 
 
 def support(*options: str) -> dict[str, float]:
-    with ours("support.capacity=1", *options) as process:
+    with chat_server("support.capacity=1", *options) as process:
         return talk(process, [_support_pair(n) for n in range(PAIRS)])
 
 
 def talk(
     process: ServerProcess, pairs: list[list[dict[str, Any]]], rate: float = 0, *, few: bool = False
 ) -> dict[str, float]:
-    """Let pairs talk.
+    """Measure messages between pairs.
 
-    :arg rate: messages a second of all together; 0: as many as are answered.
-    :arg few: not all speak, but as many messages are under way however many pairs there are.
+    :arg rate: messages per second of all sockets together; 0: a new message for each one that arrives.
+    :arg few: only ``SENDING_SOCKETS`` messages are under way, whatever the number of pairs.
     """
     sockets = [socket for two in pairs for socket in two]
-    spoken = 0
+    started = 0
     for n, socket in enumerate(sockets):
         socket["pace"] = n ^ 1
         if rate:
             socket["rate"] = rate / len(sockets)
         if few:
-            due = (n + 1) * SPEAKING_SOCKETS // len(sockets)
-            socket["in_flight"] = due - spoken
-            if due == spoken:
+            due = (n + 1) * SENDING_SOCKETS // len(sockets)
+            socket["in_flight"] = due - started
+            if due == started:
                 del socket["message"]
-            spoken = due
+            started = due
     return load(process, "talk", MEASURE_SECONDS, sockets=sockets)
 
 
@@ -134,7 +140,7 @@ def pair(one: str, other: str, count: str | None = None) -> list[dict[str, Any]]
 
 
 def _support_pair(n: int) -> list[dict[str, Any]]:
-    """A user and the waiter it finds: the line has nobody else in it at that moment."""
+    """Return a user and the waiter that it is assigned to: the queue has no other user at that moment."""
     user = {
         "path": "/v1/ws/user/connect",
         "hello": [frame("auth", {"token": token("user", n)}), frame("connect")],
@@ -152,6 +158,6 @@ def _support_pair(n: int) -> list[dict[str, Any]]:
 
 
 def frame(type: str, payload: Any = None, id: str = "1", to: str | None = None) -> str:
-    """A text of the support dialect."""
+    """Return the text of a frame of the support dialect."""
     frame = {"id": id, "type": type, "payload": payload}
     return json.dumps(frame if to is None else {**frame, "to": to})

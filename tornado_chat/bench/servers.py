@@ -1,4 +1,4 @@
-"""The processes of a measurement: a server on one core, the load on another."""
+"""The processes of a benchmark: a server on one core, the load generator on another."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import jwt
 
-SECRET = "a secret of the benchmark, long enough for HS256"  # of servers that live for seconds
+SECRET = "a secret of the benchmark, long enough for HS256"  # of servers that run for seconds
 UNLIMITED_OPTIONS = (
     "limits.messages_per_second=1000000",
     "limits.burst=1000000",
@@ -24,14 +24,15 @@ UNLIMITED_OPTIONS = (
     "logging.level=warning",
     "plugins.enabled=",
 )
-"""What a measurement is not about."""
+"""Options that turn off limits, informational logs and plugins, which are not measured."""
 
 
 class ServerProcess:
-    """A server on a core of its own; the context is its URL.
+    """A context manager that runs a server process.
 
-    :arg command: writes ``url=http://…`` to its standard error when it listens.
-    :arg core: which one; None for any.
+    :arg command: the server, which writes ``url=http://…`` to standard error when it listens.
+    :arg core: the core to run on; None: any.
+    :ivar url: the server's address, within the context.
     """
 
     def __init__(
@@ -70,15 +71,14 @@ class ServerProcess:
 
     @property
     def resident(self) -> int:
-        """Bytes of memory."""
+        """The resident memory in bytes."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024
 
     @property
-    def number(self) -> int:
-        """Of the process."""
+    def pid(self) -> int:
         return self._process.pid
 
 
@@ -90,31 +90,31 @@ def python(
 
 
 @contextlib.contextmanager
-def ours(
+def chat_server(
     *options: str, core: int | None = 0, environment: Mapping[str, str] | None = None
 ) -> Iterator[ServerProcess]:
-    """Our server on a database of its own."""
+    """Run tornado_chat on a temporary database."""
     with tempfile.TemporaryDirectory(prefix="tornado-chat-bench-") as folder:
         secret = Path(folder) / "secret"
         secret.write_text(SECRET)
         fixed = ("server.port=0", f"server.state_dir={folder}/state", f"auth.secret_file={secret}")
         given = [word for option in (*fixed, *UNLIMITED_OPTIONS, *options) for word in ("--set", option)]
-        with python("ours", *given, core=core, environment=environment) as process:
+        with python("chat_server", *given, core=core, environment=environment) as process:
             yield process
 
 
-def stock() -> ServerProcess:
-    """Tornado as it comes."""
-    return python("stock")
+def stock_server() -> ServerProcess:
+    """Return the baseline server: Tornado without tornado_chat."""
+    return python("stock_server")
 
 
 def load(process: ServerProcess, job: str, seconds: float, **plan: Any) -> dict[str, float]:
-    """Run the load generator on another core. What it saw; ``server`` is what the server has used of its own."""
+    """Run the load generator on another core. In its result ``server`` is the server's processor time."""
     plan |= {
         "job": job,
         "seconds": seconds,
         "warm_up": min(1.0, seconds / 3),
-        "server": process.number,
+        "server": process.pid,
         **address(process.url),
     }
     done = subprocess.run(
@@ -137,7 +137,7 @@ def address(url: str) -> dict[str, Any]:
 
 
 def pin(core: int) -> Callable[[], None]:
-    """For a new process: stay on that core, or on the last one there is."""
+    """Return a ``preexec_fn`` that pins a process to the core, or to the last one if there are fewer."""
     cores = sorted(os.sched_getaffinity(0))
     return lambda: os.sched_setaffinity(0, {cores[min(core, len(cores) - 1)]})
 
@@ -147,7 +147,7 @@ def token(role: str, id: int | str) -> str:
 
 
 def post(url: str, path: str, body: Any) -> Any:
-    """An HTTP call as the host."""
+    """Call the HTTP API as the host system, and return the decoded answer."""
     headers = {"Authorization": f"Bearer {token('service', 'bench')}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request) as answer:
@@ -155,6 +155,6 @@ def post(url: str, path: str, body: Any) -> Any:
 
 
 def session(url: str, n: int) -> int:
-    """A counselling session of the visitor ``n`` and the consultant ``n``."""
+    """Open a counselling session of the visitor ``n`` and the consultant ``n``, and return its id."""
     number: int = post(url, "/api/v1/sessions", {"user_id": n, "consultant_id": n})["session_id"]
     return number

@@ -1,25 +1,24 @@
 """The commands of ``tornado-chat``.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. What was expected to go wrong ends in
-a sentence, never in a traceback.
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration. An expected error prints a sentence,
+never a traceback.
 
-The commands import what they need when they are called, so that ``token`` need not wait for all
-that ``serve`` needs.
+Each command imports its modules when it is called, so that ``token`` does not load those of ``serve``.
 """
 
 import click
 
+from tornado_chat.cli.admin import check_config, db, samples, token
 from tornado_chat.cli.backup import backup, restore
 from tornado_chat.cli.bench import bench
 from tornado_chat.cli.erase import erase
 from tornado_chat.cli.export import export
-from tornado_chat.cli.moving import import_
-from tornado_chat.cli.operating import check_config, db, samples, token
+from tornado_chat.cli.import_sqlite import import_
+from tornado_chat.cli.maintenance import compact, operations, prune
 from tornado_chat.cli.plugins import PluginCommandGroup, plugins
 from tornado_chat.cli.serving import demo, serve, talk
 from tornado_chat.cli.staff import staff
 from tornado_chat.cli.status import status
-from tornado_chat.cli.upkeep import compact, operations, prune
 
 
 @click.group(cls=PluginCommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,8 +26,9 @@ from tornado_chat.cli.upkeep import compact, operations, prune
 def main() -> None:
     """A self-hosted conversation server for counselling and support.
 
-    It is configured by ini files: --config names one, else those of $TORNADO_CHAT_CONFIG count, else
-    /etc/tornado-chat/tornado-chat.ini and /etc/tornado-chat/conf.d/*.ini.
+    The configuration is read from the ini files given with --config, else from those in
+    $TORNADO_CHAT_CONFIG, else from /etc/tornado-chat/tornado-chat.ini and
+    /etc/tornado-chat/conf.d/*.ini.
     """
 
 

@@ -1,4 +1,4 @@
-"""``backup`` and ``restore``."""
+"""The commands ``backup`` and ``restore``."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tornado_chat import config as configuration
-from tornado_chat.cli.data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
+from tornado_chat.cli.person_data import confirm, mysql_arguments, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
 if TYPE_CHECKING:
@@ -23,40 +23,38 @@ if TYPE_CHECKING:
     from tornado_chat.storage.facts import DatabaseInfo
 
 BACKUP_NAME = re.compile(r"tornado-chat-\d{8}T\d{6}Z\.sqlite3")
-"""Backups in a folder: their names say when they were made, and sort by it."""
+"""The name of a backup in a folder: it contains the time of the backup, and sorts by it."""
 
 REQUIRED_SPACE_FACTOR = 1.05
-"""How much more room than the database's size there must be."""
+"""The free space that a copy requires, as a multiple of the database's size."""
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--verify", is_flag=True, help="Make none: look whether FILE is a good backup, and what is in it."
-)
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--verify", is_flag=True, help="Make no backup: check the backup FILE, and show its contents.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @click.option(
     "--keep",
     type=click.IntRange(1),
-    help="Of the backups in the folder FILE, keep the newest N.",
+    help="Remove all backups in the folder FILE except the newest N.",
     metavar="N",
 )
 @with_config
 def backup(
     config_arguments: ConfigArguments, file: Path, verify: bool, force: bool, keep: int | None
 ) -> None:
-    """Copy the database into FILE, while the server runs.
+    """Copy the database into FILE; the server may be running.
 
-    The copy is of one moment: everything that was acknowledged before is in it. It is verified before it
-    gets its name. If FILE is a folder, the copy gets a name with the time in it.
+    The copy is a consistent snapshot that contains every message acknowledged before. It is verified before
+    it gets the name FILE. If FILE is a folder, the copy in it is named after the time.
 
-    It holds the database only; keep copies of the configuration and of the other files of the state
-    directory apart from it, see docs/data.md.
+    A backup contains the database only. Back up the configuration and the other files of the state
+    directory separately, see docs/data.md.
     """
     config = config_arguments.load()
     if verify:
         if keep or force:
-            raise click.UsageError("--verify changes nothing; leave --keep and --force out")
+            raise click.UsageError("--verify changes nothing: remove --keep and --force")
         _show(config, file, verify_backup(file))
         return
     database = sqlite_file(
@@ -69,10 +67,10 @@ def backup(
         raise click.ClickException(missing)
     folder = file.is_dir()
     if keep and not folder:
-        raise click.UsageError("--keep is for a folder: let FILE be one that exists")
+        raise click.UsageError("--keep requires an existing folder as FILE")
     target = file / f"tornado-chat-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite3" if folder else file
     if target.exists() and not force:
-        raise click.ClickException(f"{target} is there already; --force replaces it")
+        raise click.ClickException(f"{target} already exists; --force replaces it")
     _require_space(database, target.parent)
     with sigterm_as_interrupt(), _temporary_beside(target) as new:
         _copy(database, new, "copying")
@@ -93,20 +91,20 @@ def backup(
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_config
 def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
-    """Put the backup FILE in the place of the database. The server must not run.
+    """Replace the database by the backup FILE. Stop the server first.
 
-    The database that is there is kept beside it, under another name. FILE stays as it is.
+    The present database is kept in the same folder under another name. FILE is not changed.
     """
-    from tornado_chat.cli.shown import database_summary
+    from tornado_chat.cli.formatting import database_summary
     from tornado_chat.storage import sqlite_files
 
     config = config_arguments.load()
     database = sqlite_file(
         config,
-        "Bring a dump back, while the server is stopped, with:\n    mariadb "
+        "Stop the server and restore a dump with:\n    mariadb "
         f"{mysql_arguments(config.storage.url)} < {file}",
     )
     if sqlite_files.is_in_use(database):
@@ -120,19 +118,20 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
         facts = verify_backup(new, named=file)
         if facts.unknown:
             raise click.ClickException(
-                f"{file} comes from a newer version (it has {', '.join(facts.unknown)}): install that first"
+                f"{file} comes from a newer version (it has {', '.join(facts.unknown)}): install that "
+                "version first"
             )
-        click.echo(f"{file}: a good backup")
+        click.echo(f"{file}: valid backup")
         for label, text in database_summary(facts, config.server.timezone):
             click.echo(f"  {label:<14} {text}")
         before = _described(database)
         if before is not None:
-            click.echo(f"{database}: what it replaces")
+            click.echo(f"{database}: the present database, to be replaced")
             for label, text in database_summary(before, config.server.timezone):
                 click.echo(f"  {label:<14} {text}")
         elif database.exists():
-            click.echo(f"{database}: what it replaces cannot be read")
-        confirm("Replace it?", yes)
+            click.echo(f"{database}: the present database, to be replaced, cannot be read")
+        confirm("Replace the database?", yes)
         erased = _erased_since(database, new)
         _take_over_owner(new, database)
         aside = _aside(database)
@@ -144,11 +143,13 @@ def restore(config_arguments: ConfigArguments, file: Path, yes: bool) -> None:
             raise click.ClickException(f"{database} cannot be replaced: {error.strerror}") from error
     click.echo(f"{database} is restored")
     if replaced:
-        click.echo(f"what was there is kept as {aside}; remove it when all is well")
+        click.echo(f"the former database is kept as {aside}; remove it when the server runs well")
     if facts.missing:
-        click.echo(f"it lacks {', '.join(facts.missing)}: run `tornado-chat db upgrade` before the start")
+        click.echo(
+            f"the database lacks {', '.join(facts.missing)}: run `tornado-chat db upgrade` before the start"
+        )
     if erased:
-        click.echo("these people were erased after the backup was made, and are back now; erase them again:")
+        click.echo("these people were erased after the backup, and their data are back; erase them again:")
         for person in erased:
             click.echo(f"    tornado-chat erase --role {person.role.value} --user {person.id}")
 
@@ -170,12 +171,16 @@ def _copy(source: Path, new: Path, label: str) -> None:
 
 
 def verify_backup(path: Path, named: Path | None = None) -> "DatabaseInfo":
-    """What is in the database ``path``, after every page was looked at. :raises ClickException: it is no good."""
+    """Check every page of the database ``path``, and describe its contents.
+
+    :arg named: the file to name in errors; ``path`` by default.
+    :raises ClickException: the file is missing, damaged, or not a database of tornado-chat.
+    """
     from tornado_chat.storage import sqlite_files
 
     named = named or path
     if not path.is_file():
-        raise click.ClickException(f"there is no file {named}")
+        raise click.ClickException(f"the file {named} does not exist")
     try:
         with progress("verifying") as bar:
             sqlite_files.check_integrity(path, bar.tick)
@@ -183,12 +188,12 @@ def verify_backup(path: Path, named: Path | None = None) -> "DatabaseInfo":
         raise click.ClickException(str(error).replace(str(path), str(named))) from error
     facts = _described(path)
     if facts is None or not facts.migrations:
-        raise click.ClickException(f"{named} is no database of tornado-chat")
+        raise click.ClickException(f"{named} is not a database of tornado-chat")
     return facts
 
 
 def _described(path: Path) -> "DatabaseInfo | None":
-    """What is in a file; None if that cannot be read."""
+    """Describe the contents of a database file. Returns None if it cannot be read."""
     import peewee
 
     from tornado_chat.storage import facts
@@ -205,14 +210,14 @@ def _described(path: Path) -> "DatabaseInfo | None":
 
 
 def read_only(path: Path) -> "SqliteDatabase":
-    """A file of which nothing is changed."""
+    """Open a database file in read-only mode."""
     from peewee import SqliteDatabase
 
     return SqliteDatabase(f"file:{_quoted(path)}?mode=ro", uri=True)
 
 
 def _erased_since(before: Path, restored: Path) -> list["Person"]:
-    """Those of whose erasure ``before`` knows and ``restored`` does not."""
+    """Return the people whose erasure is recorded in ``before`` and not in ``restored``."""
     import peewee
 
     from tornado_chat.storage import operations
@@ -222,7 +227,7 @@ def _erased_since(before: Path, restored: Path) -> list["Person"]:
         database = read_only(path)
         try:
             found.append(operations.erasures(database))
-        except peewee.PeeweeException:  # an old one, a damaged one, or none
+        except peewee.PeeweeException:  # an older schema, a damaged file, or no database
             found.append(set())
         finally:
             database.close()
@@ -236,15 +241,15 @@ def _quoted(path: Path) -> str:
 
 
 def _show(config: configuration.Config, path: Path, facts: "DatabaseInfo") -> None:
-    from tornado_chat.cli.shown import database_summary, size
+    from tornado_chat.cli.formatting import database_summary, size
 
     if facts.unknown:
-        schema = f"of a newer version than this ({', '.join(facts.unknown)})"
+        schema = f"of a newer version ({', '.join(facts.unknown)})"
     elif facts.missing:
         schema = f"{facts.migrations[-1]}; `db upgrade` will add {', '.join(facts.missing)}"
     else:
-        schema = f"{facts.migrations[-1]}, this version's"
-    click.echo(f"{path}: a good backup")
+        schema = f"{facts.migrations[-1]}, current"
+    click.echo(f"{path}: valid backup")
     lines = [
         ("size", size(path.stat().st_size)),
         ("schema", schema),
@@ -255,19 +260,19 @@ def _show(config: configuration.Config, path: Path, facts: "DatabaseInfo") -> No
 
 
 def _print_other_files(config: configuration.Config, database: Path) -> None:
-    """Which files a restored server will want as well."""
+    """Print the files of the state directory that are not in the backup, but needed to restore a server."""
     own = {database.name, *(f"{database.name}{end}" for end in ("-wal", "-shm", "-journal"))}
     others = sorted(
         str(path)
         for path in (config.state_dir.iterdir() if config.state_dir.is_dir() else ())
         if path.is_file()
-        and path.suffix != ".json"  # notes of what runs
+        and path.suffix != ".json"  # the status files of running servers
         and path.name not in own
         and ".replaced-" not in path.name
         and not path.name.startswith(".")
     )
     if others:
-        click.echo(f"not in it; keep copies elsewhere, they are secrets: {', '.join(others)}")
+        click.echo(f"not in the backup; copy these secrets to another place: {', '.join(others)}")
 
 
 def _backups_to_remove(folder: Path, keep: int) -> list[Path]:
@@ -276,34 +281,35 @@ def _backups_to_remove(folder: Path, keep: int) -> list[Path]:
 
 
 def _aside(database: Path) -> Path:
-    """A free name beside the database."""
+    """Return an unused name in the database's folder, for the replaced database."""
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     names = (f"{database.name}.replaced-{stamp}{more}" for more in ("", *(f"-{n}" for n in range(1, 100))))
     return next(path for name in names if not (path := database.with_name(name)).exists())
 
 
 def _require_space(source: Path, folder: Path) -> None:
-    """Look for the room before anything is begun."""
-    from tornado_chat.cli.shown import size
+    """Check the free space. :raises ClickException: ``folder`` cannot take a copy of ``source``."""
+    from tornado_chat.cli.formatting import size
 
     try:
         info = os.statvfs(folder)
-        wanted = source.stat().st_size * REQUIRED_SPACE_FACTOR
-    except FileNotFoundError as error:  # of a disk that is not mounted, perhaps: none is made here
+        required = source.stat().st_size * REQUIRED_SPACE_FACTOR
+    except FileNotFoundError as error:  # not created here: its disk may not be mounted
         raise click.ClickException(
-            f"there is no folder {error.filename}; make it first: install -d -m 700 {error.filename}"
+            f"the folder {error.filename} does not exist; create it: install -d -m 700 {error.filename}"
         ) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename} cannot be used: {error.strerror}") from error
     free = info.f_bavail * info.f_frsize
-    if free < wanted:
+    if free < required:
         raise click.ClickException(
-            f"{folder} has {size(free)} free, and {size(wanted)} are needed: make room, or name another folder"
+            f"{folder} has {size(free)} free, but {size(required)} are required: free space, or use another "
+            "folder"
         )
 
 
 def _take_over_owner(new: Path, database: Path) -> None:
-    """Who restores is often root; the server is not."""
+    """Give ``new`` the owner of ``database``: the operator is often root, and the server is not."""
     owner = (database if database.exists() else database.parent).stat()
     if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(new, owner.st_uid, owner.st_gid)
@@ -311,7 +317,7 @@ def _take_over_owner(new: Path, database: Path) -> None:
 
 @contextmanager
 def _temporary_beside(target: Path) -> Iterator[Path]:
-    """A name for what becomes ``target``; whatever is left under it in the end is removed."""
+    """Yield a path in a temporary folder beside ``target``, and remove what is left there at the end."""
     try:
         folder = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
@@ -326,10 +332,10 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
 
 
 def _link(new: Path, target: Path) -> None:
-    """Give the file its name, unless somebody else has taken that meanwhile."""
+    """Give the file its name. :raises ClickException: the name exists meanwhile."""
     try:
         os.link(new, target)
     except FileExistsError:
-        raise click.ClickException(f"{target} is there already; --force replaces it") from None
+        raise click.ClickException(f"{target} already exists; --force replaces it") from None
     except OSError:  # a file system without links
         new.replace(target)

@@ -1,4 +1,4 @@
-"""``tornado-chat bench``: how fast this installation is on this machine."""
+"""The command ``bench``: measures this installation on this machine."""
 
 import click
 
@@ -12,14 +12,15 @@ from tornado_chat.bench.jobs import JOBS, lines
     "--storage",
     metavar="URL",
     default="",
-    help="A MySQL database for relay to be measured on, too: mysql://…",
+    help="Measure relay also on this MySQL database: mysql://…",
 )
 def bench(jobs: tuple[str, ...], rounds: int, storage: str) -> None:
-    """Measure this installation beside plain Tornado, and print a table for each of JOBS.
+    """Compare the speed of this server with plain Tornado.
 
-    Servers of its own are started for it, on databases that are thrown away; what runs on this machine
-    already is left alone, but slows it down. What is said in the database of --storage stays there: it should
-    be one of its own. Ratios of one run compare, times of different machines do not.
+    A table is printed for each of JOBS, by default for all. The servers that are measured are started for
+    it, on temporary databases; other programs on this machine are not touched, but distort the results. The
+    messages in the database of --storage stay there, so use an empty one. Compare ratios within one run,
+    not times of different machines.
     """
     for name in jobs or JOBS:
         more = {"storage": storage} if storage and name == "relay" else {}

@@ -1,4 +1,4 @@
-"""``erase``: everything about one person."""
+"""The command ``erase``: removes all data of one person."""
 
 import os
 import sqlite3
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tornado_chat.cli.data import (
+from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.person_data import (
     confirm,
     open_person_data,
     person_options,
@@ -19,7 +20,6 @@ from tornado_chat.cli.data import (
     unknown_tables,
     unknown_tables_text,
 )
-from tornado_chat.cli.options import ConfigArguments, with_config
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
 
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from tornado_chat.data_management.erasure import Erasure, OpenConversation
 
 COMPACT_LIMIT_BYTES = 64 * 1024 * 1024
-"""Bytes of a database that is written anew within a second or so, also while the server uses it."""
+"""The size up to which the database is compacted within about a second, also while the server uses it."""
 
-LOG_TIMEOUT_SECONDS = 30.0  # seconds to get a turn at emptying the log
+LOG_TIMEOUT_SECONDS = 30.0  # to get exclusive access to the write-ahead log
 
 
 @click.command()
 @person_options
-@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--end-open", is_flag=True, help="End the person's conversations that are still open.")
+@click.option("--dry-run", is_flag=True, help="Show what would be erased, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--end-open", is_flag=True, help="End the person's open conversations first.")
 @click.option(
     "--whole-conversations",
     is_flag=True,
-    help="Remove the conversations altogether, with what the others said in them.",
+    help="Remove whole conversations, including the messages of the other participants.",
 )
 @click.option(
     "--compact/--no-compact",
     default=None,
-    help="Write the database anew afterwards, so that no fragment is left. Nobody can write meanwhile. "
-    "Without either: if no server uses it, or it is small (64 MB).",
+    help="Rewrite the database afterwards, so that no fragments remain in it. Writes wait meanwhile. "
+    "Default: only if no server uses the database, or it is at most 64 MiB.",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here, as JSON."
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a JSON report to this file."
 )
 @with_config
 def erase(
@@ -63,11 +63,12 @@ def erase(
     compact: bool | None,
     report: Path | None,
 ) -> None:
-    """Erase everything about one person.
+    """Erase all data of one person.
 
-    That is what they said, their names, and what was kept for them. Conversations stay for the others, with a note in the place of each erased message, and with
-    somebody nameless in the person's place. The server may run meanwhile. What was done is reported and
-    recorded. Take the person's access away first, in the system that makes the tokens.
+    This removes the person's messages, names, notifications and other data. Conversations stay for the other
+    participants: a note replaces each erased message, and an anonymous participant replaces the person. The
+    server may be running. The result is printed and recorded. First revoke the person's access, in the
+    system that issues the tokens.
     """
     from tornado_chat.core.texts import system_text
     from tornado_chat.data_management.erasure import Erasure
@@ -78,12 +79,12 @@ def erase(
     person = Person(Role(role), id)
     tombstone = system_text(config.server.language, "erased")
     path = sqlite_file(config, "") if config.storage.url.startswith("sqlite:") else None
-    # Before it is opened here: to look at the locks lets go of one's own.
+    # Before the database is opened here: checking the locks would release those of this process.
     served = path is None or sqlite_files.is_in_use(path)
     if report is not None and report.exists():
-        raise click.UsageError(f"{report} is there already; name one that is not")
+        raise click.UsageError(f"{report} already exists; use another file name")
     if report is not None and not os.access(report.absolute().parent, os.W_OK):
-        raise click.UsageError(f"{report} cannot be written; name another place")
+        raise click.UsageError(f"{report} cannot be written; use another folder")
     with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
         require_known(database, keepers, person)
         rehearsal = Erasure(
@@ -107,12 +108,14 @@ def erase(
             click.echo("nothing was changed")
             _write_report(report, person, rehearsal, remarks, dry_run=True, by="")
             return
-        confirm("Erase it for good?", yes)
+        confirm("Erase these data permanently?", yes)
         recorder = OperationRecorder(database, keepers, "erase", person)
         try:
             recorder.record_state("begun")
         except ValueError as error:
-            raise click.ClickException(f"it cannot be recorded, so nothing was done: {error}") from error
+            raise click.ClickException(
+                f"nothing was erased: the operation cannot be recorded: {error}"
+            ) from error
         erasure = Erasure(database, keepers, person, tombstone, whole_conversations=whole_conversations)
         try:
             erasure.end(open)
@@ -121,17 +124,17 @@ def erase(
         except KeyboardInterrupt:
             recorder.record_state("stopped", _by_table(erasure))
             raise click.ClickException(
-                "stopped in the middle: what was erased stays erased; run the same command again for the rest"
+                "interrupted: some data are erased; run the same command again to erase the rest"
             ) from None
         recorder.record_state("done", _by_table(erasure))
         complete = erasure.complete
     if path is not None:
         remarks += _clean(path, served, compact)
     if not complete:
-        remarks.insert(0, "somebody used the person's access meanwhile: take it away, and run this again")
+        remarks.insert(0, "the person's access was used meanwhile: revoke it, and run the command again")
     if keepers.failed:
         remarks.insert(
-            0, f"plugins failed, and may still keep something: {', '.join(sorted(keepers.failed))}"
+            0, f"these plugins failed, and may still hold data: {', '.join(sorted(keepers.failed))}"
         )
     click.echo(f"{role} {id} is erased:")
     _show(erasure)
@@ -147,8 +150,8 @@ def _still_open(open: Sequence["OpenConversation"], end_open: bool) -> str:
     names = {Kind.SESSION: "session", Kind.RECORD: "supervision record", Kind.SUPPORT: "support conversation"}
     told = ", ".join(f"{names[each.thread.kind]} {each.thread.id} ({each.state})" for each in open)
     if end_open:
-        return f"a server runs, and people may be in these: {told}. End them there, or stop the server first"
-    return f"these are still open: {told}. End them first, or say --end-open"
+        return f"the server is running, and people may use these: {told}. End them there, or stop the server"
+    return f"these conversations are open: {told}. End them first, or use --end-open"
 
 
 def _by_table(erasure: "Erasure") -> Mapping[str, int]:
@@ -159,21 +162,23 @@ def _by_table(erasure: "Erasure") -> Mapping[str, int]:
 
 
 def _show(erasure: "Erasure") -> None:
-    from tornado_chat.cli.shown import number, table
+    from tornado_chat.cli.formatting import number, table
 
     rows = [(f"  {done.table}", number(count), done.what) for done, count in sorted(erasure.counts.items())]
     rows += [
-        (f"  {name}", number(count), "kept by its plugin") for name, count in erasure.kept.items() if count
+        (f"  {name}", number(count), "kept by the plugin") for name, count in erasure.kept.items() if count
     ]
     for line in table(rows or [("  nothing", "", "")], right=(1,)):
         click.echo(line)
 
 
 def _remarks(whole_conversations: bool, unknown: Sequence[str]) -> list[str]:
-    said = [] if whole_conversations else ["what others said stays, also where they wrote the person's name"]
-    said.append("backups from before still hold everything, until you remove them")
-    said.append("that the person was erased is on record, with the id (`tornado-chat db operations`)")
-    return [*said, *([unknown_tables_text(unknown)] if unknown else [])]
+    remarks = (
+        [] if whole_conversations else ["messages of others stay, also those that contain the person's name"]
+    )
+    remarks.append("earlier backups still contain all data, until you remove them")
+    remarks.append("the erasure is recorded with the person's id (see `tornado-chat db operations`)")
+    return [*remarks, *([unknown_tables_text(unknown)] if unknown else [])]
 
 
 def _show_remarks(remarks: Sequence[str]) -> None:
@@ -182,7 +187,7 @@ def _show_remarks(remarks: Sequence[str]) -> None:
 
 
 def _clean(path: Path, served: bool, compact: bool | None) -> list[str]:
-    """See to it that the files do not hold what was erased any more. Returns what is still to be done."""
+    """Remove the erased data from the free space of the files. Returns remarks about the remaining steps."""
     from tornado_chat.storage import sqlite_files
 
     remarks = []
@@ -191,15 +196,16 @@ def _clean(path: Path, served: bool, compact: bool | None) -> list[str]:
             with progress("compacting") as bar:
                 sqlite_files.compact(path, bar.tick)
         except sqlite3.OperationalError as error:
-            remarks.append(f"the database could not be written anew ({error}): run `tornado-chat db compact`")
+            remarks.append(f"the database could not be compacted ({error}): run `tornado-chat db compact`")
     else:
         remarks.append(
-            "fragments may be left in the free space of the database: run `tornado-chat db compact` when the "
+            "fragments may remain in the free space of the database: run `tornado-chat db compact` when the "
             "server is stopped the next time"
         )
     if not sqlite_files.truncate_wal(path, LOG_TIMEOUT_SECONDS):
         remarks.append(
-            "the write-ahead log was busy and may still hold it: it is emptied when the server stops"
+            "the write-ahead log was in use and may still contain the data: it is emptied when the server "
+            "stops"
         )
     return remarks
 

@@ -1,4 +1,4 @@
-"""``export``: everything about one person."""
+"""The command ``export``: writes all data of one person into files."""
 
 import os
 import shutil
@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.data import (
+from tornado_chat.cli.options import ConfigArguments, with_config
+from tornado_chat.cli.person_data import (
     open_person_data,
     person_options,
     require_known,
     unknown_tables,
     unknown_tables_text,
 )
-from tornado_chat.cli.options import ConfigArguments, with_config
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 from tornado_chat.core.types import Person, Role
 
@@ -33,19 +33,19 @@ SECTIONS = (
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="A folder that is made, or a file that ends in .zip.",
+    help="The folder to create, or a file name that ends in .zip.",
 )
 @with_config
 def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) -> None:
-    """Write everything about one person into files.
+    """Export all data of one person into files.
 
-    person.html is to be read, person.json is for programs. That is what GDPR art. 15 and 20 and PIPL art. 45 ask for: conversations with all that was said in them,
-    ratings, notifications, what was read and received, what plugins keep. Others are named by their role only. That
-    it was done is recorded.
+    person.html is for reading, person.json is for programs. Their contents are those that GDPR art. 15 and 20
+    and PIPL art. 45 require: conversations with all their messages, ratings, notifications, receipts, and the
+    data of plugins. Other people are named by their role only. The export is recorded.
     """
     from importlib.metadata import version
 
-    from tornado_chat.cli.shown import count_text
+    from tornado_chat.cli.formatting import count_text
     from tornado_chat.data_management import backup_files
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.person_export import PersonData
@@ -53,18 +53,18 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
     config = config_arguments.load()
     person = Person(Role(role), id)
     if output.exists() and not (output.is_dir() and output.suffix != ".zip" and not any(output.iterdir())):
-        raise click.UsageError(f"{output} is there already; name one that is not")
+        raise click.UsageError(f"{output} already exists; use another name")
     with open_person_data(config) as (database, keepers), sigterm_as_interrupt():
         require_known(database, keepers, person)
         try:
             output.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
         except OSError as error:
-            raise click.ClickException(f"{output} cannot be made: {error.strerror}") from error
+            raise click.ClickException(f"{output} cannot be created: {error.strerror}") from error
         try:
             inside = folder / "person"
             inside.mkdir(mode=0o700)
-            with database.atomic():  # all of one moment
+            with database.atomic():  # a consistent snapshot
                 gathered = PersonData(database, keepers, person, config.server.timezone)
                 with progress("exporting", gathered.counts.total()) as bar:
                     backup_files.write(
@@ -77,15 +77,15 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
                     )
             if keepers.failed:
                 raise click.ClickException(
-                    f"plugins failed ({', '.join(sorted(keepers.failed))}), so nothing was written"
+                    f"nothing was exported: these plugins failed: {', '.join(sorted(keepers.failed))}"
                 )
             try:
                 OperationRecorder(database, keepers, "export", person).record_state("done", gathered.counts)
             except ValueError as error:
                 raise click.ClickException(
-                    f"it cannot be recorded, so nothing was written: {error}"
+                    f"nothing was exported: the operation cannot be recorded: {error}"
                 ) from error
-            _place(inside, output)
+            _publish(inside, output)
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
         finally:
@@ -94,13 +94,13 @@ def export(config_arguments: ConfigArguments, id: str, role: str, output: Path) 
     told = ", ".join(
         count_text(gathered.counts[name], one) for name, one in SECTIONS if gathered.counts[name]
     )
-    click.echo(f"{output}: everything about {role} {id}: {told or 'no conversation'}")
+    click.echo(f"{output}: all data of {role} {id}: {told or 'no conversation'}")
     if unknown:
         click.echo(unknown_tables_text(unknown), err=True)
 
 
-def _place(folder: Path, output: Path) -> None:
-    """Give what is complete its name."""
+def _publish(folder: Path, output: Path) -> None:
+    """Rename the complete folder to ``output``, or pack it into that file."""
     if output.suffix != ".zip":
         folder.rename(output)
         return

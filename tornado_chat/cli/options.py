@@ -1,4 +1,4 @@
-"""What the commands have in common: how they get at the configuration."""
+"""Options and helpers that all commands share: the configuration, the plugins and the database."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ P = ParamSpec("P")
 
 
 class Misconfigured(click.ClickException):
-    """The configuration has mistakes: each on a line of its own."""
+    """The configuration has mistakes; each is printed on a line of its own."""
 
     exit_code = 2
 
@@ -35,17 +35,17 @@ class Misconfigured(click.ClickException):
 
 @dataclass(frozen=True)
 class ConfigArguments:
-    """What the command line says about the configuration."""
+    """The options ``--config`` and ``--set`` of the command line."""
 
     files: Sequence[Path]
     overrides: Sequence[str]
 
     def read(self) -> configuration.Config:
-        """:raises ConfigError: it has mistakes."""
+        """Load the configuration. :raises ConfigError: it has mistakes."""
         return loader.load(self.files, self.overrides, os.environ)
 
     def load(self) -> configuration.Config:
-        """:raises Misconfigured: it has mistakes."""
+        """Load the configuration for a command. :raises Misconfigured: it has mistakes."""
         try:
             return self.read()
         except configuration.ConfigError as error:
@@ -59,7 +59,7 @@ class ConfigArguments:
 
 
 def with_config(command: Callable[Concatenate[ConfigArguments, P], None]) -> Callable[..., None]:
-    """Give a command ``--config`` and ``--set``; it gets them as ``ConfigArguments``."""
+    """Add the options ``--config`` and ``--set`` to a command, which gets them as ``ConfigArguments``."""
 
     @click.option(
         "--config",
@@ -74,7 +74,7 @@ def with_config(command: Callable[Concatenate[ConfigArguments, P], None]) -> Cal
         "overrides",
         metavar="SECTION.OPTION=VALUE",
         multiple=True,
-        help="Set one option, as in server.port=9000. May be repeated.",
+        help="Set one option, such as server.port=9000. May be repeated.",
     )
     @functools.wraps(command)
     def with_given(
@@ -86,7 +86,7 @@ def with_config(command: Callable[Concatenate[ConfigArguments, P], None]) -> Cal
 
 
 def load_plugins(config: configuration.Config) -> "list[LoadedPlugin]":
-    """The plugins that run, in order. :raises Misconfigured: they have mistakes."""
+    """Return the enabled plugins, in order. :raises Misconfigured: they have mistakes."""
     from tornado_chat.plugins import discovery
 
     try:
@@ -96,20 +96,23 @@ def load_plugins(config: configuration.Config) -> "list[LoadedPlugin]":
 
 
 def missing_database_text(config: configuration.Config) -> str:
-    """That there is no database yet, in a sentence; empty if there is one. To open it would make it."""
+    """Return a sentence if the database does not exist yet, else an empty text; opening would create it."""
     from tornado_chat.config.mysql_url import is_mysql
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url
     if is_mysql(url):
-        return ""  # to ask for it makes nothing, and the answer is a sentence
-    there = os.path.exists(url.removeprefix(SQLITE_SCHEME))
-    return "" if there else f"{url} does not exist yet: the server makes it when it starts"
+        return ""  # opening a missing MySQL database creates nothing, and fails with a sentence
+    exists = os.path.exists(url.removeprefix(SQLITE_SCHEME))
+    return "" if exists else f"{url} does not exist yet: the server creates it when it starts"
 
 
 @contextmanager
 def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Database", Any]]:
-    """The configured database and the ``schema`` module; what they raise becomes a sentence."""
+    """Open the configured database, and yield it with the ``schema`` module.
+
+    :raises ClickException: a database error, as a sentence.
+    """
     import peewee
 
     from tornado_chat.storage import schema
@@ -119,7 +122,7 @@ def database_session(config: configuration.Config) -> Iterator[tuple["peewee.Dat
     try:
         database = open_database(config.storage, without_timeout=True)
     except (OSError, peewee.ImproperlyConfigured) as error:
-        # Its folder or driver; an OSError of later is the command's own, a closed pipe for one.
+        # Of the database's folder or driver. A later OSError is the command's own, such as a closed pipe.
         raise database_error(config, str(error)) from error
     try:
         yield database, schema

@@ -1,4 +1,4 @@
-"""``plugins``, and the commands that plugins bring."""
+"""The command ``plugins``, and the commands that plugins register."""
 
 import copy
 import re
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 @click.command("plugins")
 @with_config
 def plugins(config_arguments: ConfigArguments) -> None:
-    """Show the plugins: those that run, in their order, and those that could."""
+    """List the enabled plugins in order, and the others."""
     config = config_arguments.load()
     from tornado_chat.plugins import discovery
 
     loaded = load_plugins(config)
-    click.echo("no plugin runs" if not loaded else "these run, in this order:")
+    click.echo("no plugin is enabled" if not loaded else "enabled plugins, in the order of their calls:")
     for number, each in enumerate(loaded, 1):
         click.echo(f"\n{number}. {each.name} {each.version}".rstrip())
         click.echo(f"   from      {each.found.source}")
@@ -43,7 +43,7 @@ def plugins(config_arguments: ConfigArguments) -> None:
     running = {each.name for each in loaded}
     others = [each for name, each in sorted(found.items()) if name not in running]
     if others:
-        click.echo("\nthese do not run; name them in [plugins] enabled:")
+        click.echo("\ninstalled plugins that are not enabled; add their names to [plugins] enabled:")
         for other in others:
             click.echo(f"   {other.name:<16} {other.source}")
 
@@ -58,7 +58,7 @@ def _settings(loaded: "LoadedPlugin") -> list[str]:
     for each in fields(settings):
         value = getattr(settings, each.name)
         secret = any(word in each.name for word in ("secret", "password", "token"))
-        # The query of an address often is a password.
+        # The query of a URL often contains a password.
         shown = (
             "[not shown]"
             if secret and value
@@ -69,17 +69,17 @@ def _settings(loaded: "LoadedPlugin") -> list[str]:
 
 
 class PluginCommandGroup(click.Group):
-    """The commands of the server, and below them those of the plugins that are enabled.
+    """The server's commands, followed by those of the enabled plugins.
 
-    Which these are is known from the configuration only, so --config and --set are looked for in the
-    arguments before the command is known. The server's own commands never load a plugin for that.
+    The configuration says which plugins are enabled, so --config and --set are read from the arguments before
+    the command is known. The server's own commands do not load plugins for this.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         own = super().list_commands(ctx)
         try:
             return [*own, *sorted(_plugin_commands(_config_from_arguments(sys.argv[1:])))]
-        except click.ClickException:  # `check-config` tells what is wrong
+        except click.ClickException:  # `check-config` prints the mistakes
             return own
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -91,13 +91,14 @@ class PluginCommandGroup(click.Group):
         try:
             command = _plugin_commands(config_arguments).get(name)
             if command is None and _is_plugin(config_arguments, name):
-                raise click.UsageError(f'the plugin "{name}" does not run: name it in [plugins] enabled')
+                raise click.UsageError(f'the plugin "{name}" is not enabled: add it to [plugins] enabled')
             return command
         except click.UsageError:
             raise
         except click.ClickException as error:
             raise click.UsageError(
-                f'"{name}" may be a command of a plugin, but plugins cannot be loaded:\n{error.format_message()}'
+                f'"{name}" may be a command of a plugin, but the plugins cannot be loaded:\n'
+                f"{error.format_message()}"
             ) from error
 
     def resolve_command(
@@ -111,7 +112,7 @@ _ARGUMENTS = "tornado_chat.arguments"
 
 
 def _config_from_arguments(arguments: Sequence[str]) -> ConfigArguments:
-    """What the arguments say about the configuration, whatever else they say."""
+    """Read only --config and --set from the arguments of any command."""
     found: dict[str, list[str]] = {"--config": [], "--set": []}
     rest = iter(arguments)
     for argument in rest:
@@ -141,14 +142,17 @@ def _plugin_commands(config_arguments: ConfigArguments) -> dict[str, click.Comma
 def _with_common_options(
     command: click.Command, loaded: "LoadedPlugin", config: configuration.Config
 ) -> click.Command:
-    """A copy with the options of every command, below it too, and a ``CommandContext`` for the callbacks."""
+    """Return a copy of a plugin's command with --config and --set, and a ``CommandContext`` for its callback.
+
+    The commands of a group are copied in the same way.
+    """
     command = copy.copy(command)
     if isinstance(command, click.Group):
         command.commands = {
             name: _with_common_options(below, loaded, config) for name, below in command.commands.items()
         }
         return command
-    # Peeked at before; here they are only taken out of the command's way.
+    # Their values were read by _config_from_arguments; here the parser only has to accept them.
     command.params = [
         *command.params,
         click.Option(

@@ -1,4 +1,4 @@
-"""How far something long has got, on standard error; nothing where nobody looks."""
+"""Progress bars on standard error, shown on terminals only."""
 
 import itertools
 import signal
@@ -11,36 +11,36 @@ from typing import Any
 
 import click
 
-TICK_SECONDS = 0.1  # seconds between two signs of life
+TICK_SECONDS = 0.1  # between two updates of a bar of unknown length
 
 
 class Progress:
-    """Tells how far one thing has got."""
+    """The progress of one operation."""
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
-        self._told = 0.0
+        self._last_tick = 0.0
 
     def add(self, count: int = 1) -> None:
-        """So much more is done."""
+        """Report that ``count`` more units are done."""
         self._bar.update(count)
 
     def set_done(self, done: int, total: int) -> None:
-        """``done`` of ``total`` is done, whatever was said before."""
+        """Report that ``done`` of ``total`` units are done; this replaces all earlier reports."""
         self._bar.length = total
         self._bar.update(max(0, done - self._bar.pos))
 
     def tick(self) -> None:
-        """It still goes on."""
+        """Report that the operation is still running."""
         now = time.monotonic()
-        if now - self._told >= TICK_SECONDS:
-            self._told = now
+        if now - self._last_tick >= TICK_SECONDS:
+            self._last_tick = now
             self._bar.update(1)
 
 
 @contextmanager
 def progress(label: str, length: int | None = None) -> Iterator[Progress]:
-    """:arg length: how much there is to do; None if that cannot be known."""
+    """Show a progress bar. :arg length: the number of units to do; None if it is unknown."""
     endless: Any = itertools.count() if length is None else None
     with click.progressbar(
         endless, length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
@@ -50,7 +50,7 @@ def progress(label: str, length: int | None = None) -> Iterator[Progress]:
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, so that neither leaves anything half done."""
+    """Handle SIGTERM like Ctrl-C: the command cleans up and records its state before it ends."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

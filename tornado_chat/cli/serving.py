@@ -1,4 +1,4 @@
-"""``serve``, ``demo`` and ``talk``."""
+"""The commands ``serve``, ``demo`` and ``talk``."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ TOKEN_VARIABLE = "TORNADO_CHAT_TOKEN"  # noqa: S105 - the name of a variable
 @click.command()
 @with_config
 def serve(config_arguments: ConfigArguments) -> None:
-    """Run the server, until SIGTERM or Ctrl-C."""
+    """Run the server until SIGTERM or Ctrl-C."""
     from tornado_chat.config.sections import ConfigError
     from tornado_chat.observability import logs
 
@@ -32,7 +32,7 @@ def serve(config_arguments: ConfigArguments) -> None:
 
     process = os.environ.get(PROCESS_VARIABLE)
     logs.configure(config.logging, process=int(process or 0))
-    if process is None:  # else the parent process has said it
+    if process is None:  # else the parent process has logged them
         config.log_warnings()
     if process is None and config.server.process_count > 1:
         from tornado_chat.server import workers
@@ -48,14 +48,15 @@ def serve(config_arguments: ConfigArguments) -> None:
     "--state-dir",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep what is said in this directory, for the next demo.",
+    help="Store the demo's data in this directory, and reuse them in the next demo.",
 )
 @with_config
 def demo(config_arguments: ConfigArguments, state_dir: Path | None) -> None:
-    """Run a throw-away server with made-up people.
+    """Run a temporary server with sample people.
 
-    It shows how to be one of them, in another terminal or with any WebSocket client. It has a database and a secret of its own, whatever is configured: nobody's data are touched.
-    They are gone when it ends, unless --state-dir says where to keep them.
+    The output shows how to take part as one of them: in a browser, in a terminal, or with any WebSocket
+    client. The demo has its own database and secret and does not use the configured ones. Its data are
+    deleted when it ends, unless --state-dir is given.
     """
     config = config_arguments.load()
     from tornado_chat.demo.server import DemoHost, demo_config
@@ -82,7 +83,7 @@ def demo(config_arguments: ConfigArguments, state_dir: Path | None) -> None:
 
 
 def _own_command() -> str:
-    """How to call this program in another terminal."""
+    """Return the command line that starts this program in another terminal."""
     here = Path(sys.argv[0])
     if here.name == "__main__.py":
         return f"{sys.executable} -m tornado_chat"
@@ -96,26 +97,25 @@ def _own_command() -> str:
     "--state-dir",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Find the demo that was started with this --state-dir.",
+    help="Use the demo that was started with this --state-dir.",
 )
-@click.option("--url", metavar="WS_URL", help="Talk here instead: ws://HOST/chat?sessionId=2&type=0")
+@click.option("--url", metavar="WS_URL", help="Use this server instead: ws://HOST/chat?sessionId=2&type=0")
 @with_config
 def talk(
     config_arguments: ConfigArguments, person: str | None, state_dir: Path | None, url: str | None
 ) -> None:
-    """Talk in this terminal, as somebody in the demo.
+    """Chat in this terminal as one person of the demo.
 
-    The people of the demo are visitor, consultant, observer, supervisor, supervision (the
-    consultant's side of what the supervisor says), notifications (the consultant's), customer and
-    waiter.
+    PERSON is one of visitor, consultant, observer, supervisor, supervision (the consultant in the
+    conversation with the supervisor), notifications (of the consultant), customer and waiter.
 
-    With --url this talks to any server; the token is then taken from $TORNADO_CHAT_TOKEN.
+    With --url instead of PERSON, the command connects to any server, with the token in $TORNADO_CHAT_TOKEN.
     """
     if person is not None and url is None:
         raise SystemExit(_talk_in_demo(person, state_dir, config_arguments))
     if url is not None and person is None:
         raise SystemExit(_talk_to(url))
-    raise click.UsageError("say who you are, as in `tornado-chat talk visitor`, or use --url")
+    raise click.UsageError("name a person, as in `tornado-chat talk visitor`, or use --url")
 
 
 def _talk_in_demo(person: str, state_dir: Path | None, config_arguments: ConfigArguments) -> int:
@@ -124,13 +124,13 @@ def _talk_in_demo(person: str, state_dir: Path | None, config_arguments: ConfigA
     from tornado_chat.terminal import run_terminal
 
     if person not in PEOPLE:
-        raise click.UsageError(f'"{person}" is none of {", ".join(PEOPLE)}')
+        raise click.UsageError(f'"{person}" is not one of {", ".join(PEOPLE)}')
     try:
-        notes = find_demo(state_dir) if state_dir else find_current_demo(config_arguments.load().state_dir)
+        state = find_demo(state_dir) if state_dir else find_current_demo(config_arguments.load().state_dir)
     except DemoNotRunning as error:
         raise click.ClickException(str(error)) from error
-    place = notes.people[person]
-    return run_terminal(place.url, place.token, place.dialect, place.name)
+    endpoint = state.people[person]
+    return run_terminal(endpoint.url, endpoint.token, endpoint.dialect, endpoint.name)
 
 
 def _talk_to(url: str) -> int:
@@ -139,15 +139,16 @@ def _talk_to(url: str) -> int:
 
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss") or not parts.netloc:
-        raise click.UsageError("--url has to begin with ws:// or wss:// and a host")
+        raise click.UsageError("--url must begin with ws:// or wss:// and a host")
     if "token" in parse_qs(parts.query):
         raise click.UsageError(
-            f"leave the token out of --url, where every user of this machine sees it; put it in ${TOKEN_VARIABLE}"
+            "remove the token from --url, where all users of this machine can see it; put it in "
+            f"${TOKEN_VARIABLE}"
         )
-    # A proxy may have put something before the path.
-    dialect = next((spoken for end, spoken in ENDPOINTS.items() if parts.path.endswith(end)), None)
+    # A proxy may add a prefix to the path.
+    dialect = next((found for end, found in ENDPOINTS.items() if parts.path.endswith(end)), None)
     if dialect is None:
-        raise click.UsageError(f"--url has to have one of the paths {', '.join(ENDPOINTS)}")
+        raise click.UsageError(f"--url must have one of the paths {', '.join(ENDPOINTS)}")
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
         raise click.UsageError(f"put the token in ${TOKEN_VARIABLE}; `tornado-chat token` makes one")

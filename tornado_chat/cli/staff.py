@@ -1,4 +1,4 @@
-"""``staff``: accounts of people who sign in at the server itself."""
+"""The command ``staff``: accounts of people that sign in at the server itself."""
 
 import re
 import sys
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 ROLES = (Role.CONSULTANT, Role.SUPERVISOR, Role.WAITER, Role.ADMIN)
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,57}")
 MAX_TEXT_CHARACTERS = 64
-PREFIX = "staff-"
-"""Of the ids that we make, so that they are not a host's, which are mostly numbers."""
+ID_PREFIX = "staff-"
+"""The prefix of generate_option ids, so that they differ from the host system's, which are mostly numbers."""
 
 
 def _name(context: click.Context, parameter: click.Parameter, text: str) -> str:
     name = text.strip().lower()
     if not NAME.fullmatch(name):
         raise click.BadParameter(
-            f'"{text}" is no name to sign in with: 2 to 58 of the letters a to z, digits and . _ @ + -, '
-            "beginning with a letter or a digit. What others see is --display-name"
+            f'"{text}" is not a valid name to sign in with: use 2 to 58 letters a-z, digits and . _ @ + -, '
+            "beginning with a letter or a digit. The name that others see is --display-name"
         )
     return name
 
 
 def _text(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    """What a token takes for an id or a name."""
+    """Check an id or a display name by the rules for tokens."""
     if text is None:
         return None
     if not 0 < len(text.strip()) <= MAX_TEXT_CHARACTERS or not text.isprintable():
@@ -44,26 +44,31 @@ def _text(context: click.Context, parameter: click.Parameter, text: str | None) 
     return text.strip()
 
 
-named = click.argument("name", callback=_name)
-from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-generated = click.option("--generate", is_flag=True, help="Make a strong password, and print it.")
+name_argument = click.argument("name", callback=_name)
+password_stdin_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input."
+)
+generate_option = click.option("--generate", is_flag=True, help="Generate a strong password, and print it.")
 
 
 @click.group()
 def staff() -> None:
-    """People who sign in here, in a place without a system of its own.
+    """Manage the accounts of people that sign in here.
 
-    With at least one account there is a page /signin. The server may be running meanwhile.
+    They are for sites without a host system that issues tokens. With at least one account the server has a
+    page /signin. The server may be running during all these commands.
     """
 
 
 @staff.command()
-@named
-@click.option("--role", required=True, type=click.Choice([role.value for role in ROLES]))
-@click.option("--display-name", callback=_text, help="What others see; the name, if it is missing.")
-@click.option("--id", "id", callback=_text, help="The person's id; staff-NAME, if it is missing.")
-@from_stdin
-@generated
+@name_argument
+@click.option(
+    "--role", required=True, type=click.Choice([role.value for role in ROLES]), help="The person's role."
+)
+@click.option("--display-name", callback=_text, help="The name that others see. Default: NAME.")
+@click.option("--id", "id", callback=_text, help="The person's id. Default: staff-NAME.")
+@password_stdin_option
+@generate_option
 @with_config
 def add(
     config_arguments: ConfigArguments,
@@ -74,14 +79,14 @@ def add(
     password_stdin: bool,
     generate: bool,
 ) -> None:
-    """Make an account.
+    """Create an account.
 
-    A person is a role and an id. With --id an account can be somebody whom the host system knows too.
+    A person is identified by role and id. With --id the account can belong to a person of the host system.
     """
     with _accounts(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
 
-        person = Person(Role(role), id or PREFIX + name)
+        person = Person(Role(role), id or ID_PREFIX + name)
         _require_free(database, name, person, chosen=id is not None)
         password = _password(name, display_name, password_stdin, generate)
         account = StaffAccount(name, display_name, person, now_microseconds())
@@ -89,22 +94,22 @@ def add(
             _require_free(database, name, person, chosen=id is not None)
             accounts.add(database, account, _hash(password))
         click.echo(f"{name} is a {role} with the id {person.id}")
-        _tell(password, generate)
+        _print_generated(password, generate)
         if not config.staff.enabled:
-            click.echo("nobody can sign in yet: [staff] enabled is off")
+            click.echo("warning: signing in is disabled: [staff] enabled is off")
 
 
 @staff.command("list")
 @with_config
 def list_(config_arguments: ConfigArguments) -> None:
-    """Show the accounts."""
+    """List the accounts."""
     with _accounts(config_arguments) as (config, database):
         from tornado_chat.storage import staff as accounts
 
         found = accounts.accounts(database)
         zone = ZoneInfo(config.server.timezone) if config.server.timezone else None
     if not found:
-        click.echo("there is no account: make one with `tornado-chat staff add NAME --role ROLE`")
+        click.echo("there is no account: create one with `tornado-chat staff add NAME --role ROLE`")
         return
     head = ("NAME", "ROLE", "ID", "DISPLAY NAME", "STATE", "LAST SIGNED IN")
     rows = [
@@ -125,49 +130,49 @@ def list_(config_arguments: ConfigArguments) -> None:
 
 
 @staff.command()
-@named
-@from_stdin
-@generated
+@name_argument
+@password_stdin_option
+@generate_option
 @with_config
 def password(config_arguments: ConfigArguments, name: str, password_stdin: bool, generate: bool) -> None:
-    """Give an account another password, and sign it out everywhere."""
+    """Set a new password, and sign the account out everywhere."""
     with _accounts(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
         found = accounts.find_account(database, name)
         if found is None:
-            raise _nobody(name)
+            raise _unknown_account(name)
         new = _password(name, found[0].display_name, password_stdin, generate)
         with database.atomic():
             _require(accounts.set_password(database, name, _hash(new)), name)
     click.echo(f"{name} has a new password, and is signed out")
-    _tell(new, generate)
+    _print_generated(new, generate)
 
 
 @staff.command()
-@named
+@name_argument
 @with_config
 def disable(config_arguments: ConfigArguments, name: str) -> None:
-    """Let an account sign in no more, and sign it out everywhere."""
+    """Disable an account, and sign it out everywhere."""
     _set_disabled(config_arguments, name, True)
     click.echo(f"{name} is disabled, and signed out")
 
 
 @staff.command()
-@named
+@name_argument
 @with_config
 def enable(config_arguments: ConfigArguments, name: str) -> None:
-    """Let an account sign in again."""
+    """Enable a disabled account."""
     _set_disabled(config_arguments, name, False)
-    click.echo(f"{name} may sign in")
+    click.echo(f"{name} is enabled, and can sign in")
 
 
 @staff.command()
-@named
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@name_argument
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_config
 def remove(config_arguments: ConfigArguments, name: str, yes: bool) -> None:
-    """Remove an account. What it said stays."""
+    """Remove an account. The person's messages are kept."""
     with _accounts(config_arguments) as (_, database):
         from tornado_chat.storage import staff as accounts
 
@@ -189,7 +194,7 @@ def _set_disabled(config_arguments: ConfigArguments, name: str, disabled: bool) 
 
 @contextmanager
 def _accounts(config_arguments: ConfigArguments) -> Iterator[tuple[Config, "peewee.Database"]]:
-    """The database, if it is there and has the tables."""
+    """Yield the configuration and the database. :raises ClickException: missing, or not up to date."""
     config = config_arguments.load()
     missing = missing_database_text(config)
     if missing:
@@ -197,28 +202,32 @@ def _accounts(config_arguments: ConfigArguments) -> Iterator[tuple[Config, "peew
     with database_session(config) as (database, schema):
         if not all(applied for _, applied in schema.migration_status(database)):
             raise click.ClickException(
-                f"the database {config.storage.url} is of an older version: make a backup, then run "
+                f"the database {config.storage.url} has an older schema: make a backup, then run "
                 "`tornado-chat db upgrade` with the same configuration"
             )
         yield config, database
 
 
 def _require_free(database: "peewee.Database", name: str, person: Person, *, chosen: bool) -> None:
-    """Nobody else is called so, or is the same person.
+    """Check that neither the name nor the person has an account.
 
-    :arg chosen: the id was given: whoever gives it knows whose it is.
+    :arg chosen: the id was given with --id; then it may be that of a removed account.
+    :raises ClickException: the name or the person is taken.
     """
     from tornado_chat.storage import staff as accounts
 
     if accounts.find_account(database, name) is not None:
-        raise click.ClickException(f"there is an account {name} already")
+        raise click.ClickException(f"the account {name} already exists")
     other = accounts.account_name_of(database, person)
     if other is not None:
-        raise click.ClickException(f"the {person.role} {person.id} is {other} already: take another --id")
+        raise click.ClickException(
+            f"the {person.role} {person.id} already has the account {other}: use another --id"
+        )
     if not chosen and accounts.removed_person(database, name) == person:
         raise click.ClickException(
-            f"there was an account {name}, now removed: the {person.role} {person.id}, whose conversations are "
-            f"kept. For the same person, add --id {person.id}; for somebody else, another --id, or take another name"
+            f"a removed account {name} belonged to the {person.role} {person.id}, whose conversations are "
+            f"kept. For the same person add --id {person.id}; for another person use another --id or another "
+            "name"
         )
 
 
@@ -226,13 +235,13 @@ def _password(name: str, display_name: str | None, stdin: bool, generate: bool) 
     from tornado_chat.services.auth import passwords
 
     if stdin and generate:
-        raise click.UsageError("take one of --password-stdin and --generate")
+        raise click.UsageError("use only one of --password-stdin and --generate")
     if generate:
         return passwords.generate()
     if stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt="The same again")
+        password = click.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password")
     try:
         passwords.check_strength(password, name, display_name)
     except passwords.WeakPassword as error:
@@ -246,18 +255,18 @@ def _hash(password: str) -> str:
     return Passwords().hash_blocking(password)
 
 
-def _tell(password: str, generated: bool) -> None:
-    if generated:
+def _print_generated(password: str, is_generated: bool) -> None:
+    if is_generated:
         click.echo(f"password: {password}")
 
 
 def _require(found: bool, name: str) -> None:
     if not found:
-        raise _nobody(name)
+        raise _unknown_account(name)
 
 
-def _nobody(name: str) -> click.ClickException:
-    return click.ClickException(f"there is no account {name}; `tornado-chat staff list` shows all")
+def _unknown_account(name: str) -> click.ClickException:
+    return click.ClickException(f"there is no account {name}; `tornado-chat staff list` lists all accounts")
 
 
 def _time(time: int | None, zone: ZoneInfo | None) -> str:
@@ -267,7 +276,7 @@ def _time(time: int | None, zone: ZoneInfo | None) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns in a terminal, where Chinese characters take two."""
+    """Return the columns that ``text`` takes on a terminal, where Chinese characters take two."""
     from unicodedata import east_asian_width
 
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)

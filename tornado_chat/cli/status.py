@@ -1,4 +1,4 @@
-"""``status``."""
+"""The command ``status``."""
 
 import os
 import shutil
@@ -10,29 +10,29 @@ import click
 
 from tornado_chat.cli.options import ConfigArguments, with_config
 
-REFRESH_SECONDS = 2.0  # seconds
-HOME, REST_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
-OTHER_SCREEN, FIRST_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+REFRESH_SECONDS = 2.0
+HOME, CLEAR_LINE, CLEAR_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
+ALTERNATE_SCREEN, MAIN_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Show it anew every 2 seconds, until Ctrl-C.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON on one line.")
+@click.option("--watch", is_flag=True, help="Refresh every 2 seconds, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON on one line.")
 @click.option(
-    "--url", metavar="URL", help="Ask here instead of where the configuration says: http://HOST:PORT"
+    "--url", metavar="URL", help="The server's address, instead of the configured one: http://HOST:PORT"
 )
 @with_config
 def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: str | None) -> None:
-    """Show how the running server is, and who is there.
+    """Show the state of the running server and who is connected.
 
-    Exit code 1: it does not answer, or it says that something keeps it from serving; what, is printed.
+    The exit code is 1 if the server does not answer, or if it reports a problem; the reason is printed.
 
-    A server elsewhere wants the token of an admin, which is taken from $TORNADO_CHAT_TOKEN.
+    A server on another machine requires an admin's token, in $TORNADO_CHAT_TOKEN.
     """
     if url is not None and not url.startswith(("http://", "https://")):
-        raise click.UsageError("--url has to begin with http:// or https://")
+        raise click.UsageError("--url must begin with http:// or https://")
     config = config_arguments.load()
-    from tornado_chat.cli.asking import StatusUnavailable, fetch_status
+    from tornado_chat.cli.status_client import StatusUnavailable, fetch_status
     from tornado_chat.cli.status_text import lines
 
     colour = False if os.environ.get("NO_COLOR") else None
@@ -56,7 +56,7 @@ def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: s
             while True:
                 try:
                     screen.show(once()[1])
-                except StatusUnavailable as error:  # it may come back
+                except StatusUnavailable as error:  # the server may return
                     screen.show([click.style(str(error), "red")])
                 time.sleep(REFRESH_SECONDS)
     except KeyboardInterrupt:
@@ -64,7 +64,10 @@ def status(config_arguments: ConfigArguments, watch: bool, as_json: bool, url: s
 
 
 class _Screen:
-    """Where the status is shown again and again: in place on a terminal, else one after the other."""
+    """The output of ``--watch``: in place on a terminal, else one status after the other.
+
+    :arg full: use the alternate screen of the terminal.
+    """
 
     def __init__(self, full: bool, colour: bool | None) -> None:
         self._full = full
@@ -72,11 +75,11 @@ class _Screen:
 
     def __enter__(self) -> None:
         if self._full:
-            self._write(OTHER_SCREEN)
+            self._write(ALTERNATE_SCREEN)
 
     def __exit__(self, *error: object) -> None:
         if self._full:
-            self._write(FIRST_SCREEN)
+            self._write(MAIN_SCREEN)
 
     def show(self, lines: list[str]) -> None:
         if not self._full:
@@ -84,11 +87,11 @@ class _Screen:
                 click.echo(line, color=self._colour)
             sys.stdout.flush()
             return
-        # Written over what is there, not wiped first: that would flicker.
+        # Overwritten in place: clearing the screen first would make it flicker.
         size = shutil.get_terminal_size()
         shown = [_cut(line, size.columns) for line in islice(lines, size.lines - 1)]
         plain = [click.unstyle(line) if self._colour is False else line for line in shown]
-        self._write(HOME + "".join(f"{line}{REST_OF_LINE}\r\n" for line in plain) + REST_OF_SCREEN)
+        self._write(HOME + "".join(f"{line}{CLEAR_LINE}\r\n" for line in plain) + CLEAR_SCREEN)
 
     @staticmethod
     def _write(text: str) -> None:
@@ -97,7 +100,7 @@ class _Screen:
 
 
 def _cut(line: str, columns: int) -> str:
-    """A line that would wrap loses its end, and its colours."""
+    """Shorten a line that would wrap; it loses its colours."""
     from tornado_chat.cli.status_text import width_of
 
     plain = click.unstyle(line)

@@ -1,18 +1,18 @@
-"""A ``Status`` as text for a terminal."""
+"""Formatting of a ``Status`` for a terminal."""
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from tornado_chat.cli import shown
+from tornado_chat.cli import formatting
 from tornado_chat.core.status import ConversationStatus, Status
 
 MAX_ROWS = 10
-"""Entries of a list; the others are told by their number."""
+"""The rows of a table; the number of further rows is printed below it."""
 
 BARS = "▁▂▃▄▅▆▇█"
-LABEL = 14  # columns
+LABEL_COLUMNS = 14
 STATE_COLOURS = {
     "ready": "green",
     "busy": "yellow",
@@ -24,7 +24,7 @@ STATE_COLOURS = {
 
 
 def lines(status: Status, where: str) -> Iterator[str]:
-    """The whole status. :arg where: the address that was asked."""
+    """Yield the lines of a status. :arg where: the address of the server."""
     yield from _head(status, where)
     yield ""
     yield from _numbers(status)
@@ -60,17 +60,17 @@ def _numbers(status: Status) -> Iterator[str]:
     if status.line.length:
         waiting += f"  the longest for {duration(status.line.longest_wait)}"
         waiting = click.style(waiting, "yellow" if status.waiters.states.get("ready") else "red")
-    yield _row("line", waiting)
+    yield _row("queue", waiting)
     yield _row("waiters", _counts(status.waiters.states))
     yield _row("conversations", _counts(status.conversations.states))
     yield _row("rooms", _counts(status.rooms.states))
-    held = "" if database.bytes is None else f"  {shown.size(database.bytes)}"
+    held = "" if database.bytes is None else f"  {formatting.size(database.bytes)}"
     errors = click.style(f"errors {database.errors}", "red") if database.errors else "errors 0"
     last = f"  last commit {database.last_commit[11:19]}" if database.last_commit else ""
     yield _row("database", f"{database.kind}{held}  backlog {database.backlog}  {errors}{last}")
-    if len(status.processes) > 1:  # they have a list of their own
+    if len(status.processes) > 1:  # the table of processes shows it
         return
-    memory = "" if process.memory is None else f"memory {shown.size(process.memory)}  "
+    memory = "" if process.memory is None else f"memory {formatting.size(process.memory)}  "
     yield _row("process", f"{memory}loop lag {_short(process.loop_lag)}  Python {process.python}")
 
 
@@ -84,7 +84,7 @@ def _history(status: Status) -> Iterator[str]:
     yield _row("messages/s", _bars(history.received), f"up to {max(history.received):.1f}")
     slow = [value or 0.0 for value in history.p99]
     yield _row("delivery 99 %", _bars(slow), f"up to {_short(max(slow))}")
-    yield _row("line", _bars(history.line), f"up to {max(history.line)}")
+    yield _row("queue", _bars(history.line), f"up to {max(history.line)}")
     yield _row("sockets", _bars(history.sockets), f"up to {max(history.sockets)}")
 
 
@@ -97,7 +97,7 @@ def _lists(status: Status) -> Iterator[str]:
                     str(each.number),
                     str(each.pid),
                     str(each.sockets),
-                    "" if each.memory is None else shown.size(each.memory),
+                    "" if each.memory is None else formatting.size(each.memory),
                     _short(each.loop_lag),
                     duration(each.uptime),
                 )
@@ -120,19 +120,19 @@ def _lists(status: Status) -> Iterator[str]:
         sum(status.waiters.states.values()),
     )
     yield from _table(
-        ("in line", "user", "waits for"),
+        ("in queue", "user", "waiting for"),
         [(str(each.conversation), str(each.id), duration(each.seconds)) for each in status.line.first],
         status.line.length,
     )
-    for name, talks in (("conversation", status.conversations), ("room", status.rooms)):
+    for name, group in (("conversation", status.conversations), ("room", status.rooms)):
         yield from _table(
             (name, "state", "for", "people"),
             [
-                (_named(each), each.state, duration(each.seconds), _people(each))
-                for each in talks.items
+                (_conversation_name(each), each.state, duration(each.seconds), _people(each))
+                for each in group.items
                 if each.state != "waiting"
             ],
-            sum(n for state, n in talks.states.items() if state != "waiting"),
+            sum(n for state, n in group.states.items() if state != "waiting"),
         )
     yield from _table(
         ("plugin", "version", "state", "calls", "failures", "ms/call"),
@@ -151,27 +151,33 @@ def _lists(status: Status) -> Iterator[str]:
     )
 
 
-def _named(talk: ConversationStatus) -> str:
-    return str(talk.id) if talk.kind == "conversation" else f"{talk.kind} {talk.id}"
+def _conversation_name(conversation: ConversationStatus) -> str:
+    return (
+        str(conversation.id)
+        if conversation.kind == "conversation"
+        else f"{conversation.kind} {conversation.id}"
+    )
 
 
-def _people(talk: ConversationStatus) -> str:
-    return ", ".join(f"{each.role} {each.id}" + ("" if each.present else " (away)") for each in talk.people)
+def _people(conversation: ConversationStatus) -> str:
+    return ", ".join(
+        f"{each.role} {each.id}" + ("" if each.present else " (away)") for each in conversation.people
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], total: int) -> Iterator[str]:
-    """Columns as wide as what is in them."""
+    """Yield a table with aligned columns; nothing if it has no rows. :arg total: the rows that exist."""
     if not rows:
         return
-    shown = [[_clean(cell) for cell in row] for row in rows[:MAX_ROWS]]
-    # The last column is not filled up: what is copied from a terminal should have no blanks at its ends.
-    widths = [*(max(width_of(row[n]) for row in (head, *shown)) for n in range(len(head) - 1)), 0]
+    cells = [[_clean(cell) for cell in row] for row in rows[:MAX_ROWS]]
+    # The last column is not padded, so that lines copied from a terminal have no trailing blanks.
+    widths = [*(max(width_of(row[n]) for row in (head, *cells)) for n in range(len(head) - 1)), 0]
     yield ""
-    yield click.style("  ".join(map(_fill, head, widths)), bold=True)
-    for row in shown:
-        yield "  ".join(_coloured(_fill(cell, width), cell) for cell, width in zip(row, widths, strict=True))
-    if total > len(shown):
-        yield f"… and {total - len(shown)} more"
+    yield click.style("  ".join(map(_pad, head, widths)), bold=True)
+    for row in cells:
+        yield "  ".join(_coloured(_pad(cell, width), cell) for cell, width in zip(row, widths, strict=True))
+    if total > len(cells):
+        yield f"… and {total - len(cells)} more"
 
 
 def _coloured(text: str, cell: str) -> str:
@@ -180,7 +186,7 @@ def _coloured(text: str, cell: str) -> str:
 
 
 def _row(label: str, *values: str) -> str:
-    return "  ".join((f"{label:<{LABEL}}", *values))
+    return "  ".join((f"{label:<{LABEL_COLUMNS}}", *values))
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -193,7 +199,7 @@ def _bars(values: Sequence[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``4 s``, ``2 min 10 s``, ``3 h 5 min``, ``2 d 4 h``."""
+    """Format a duration, as in ``4 s``, ``2 min 10 s``, ``3 h 5 min`` and ``2 d 4 h``."""
     whole = int(seconds)
     for unit, size, below, below_size in (
         ("d", 86400, "h", 3600),
@@ -214,14 +220,14 @@ def _short(seconds: float) -> str:
 
 
 def _clean(text: str) -> str:
-    """Names come from tokens: none of them steers the terminal."""
+    """Replace control characters: names come from tokens, and must not control the terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def width_of(text: str) -> int:
-    """Columns that ``text`` takes on a terminal."""
+    """Return the columns that ``text`` takes on a terminal."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def _fill(text: str, width: int) -> str:
+def _pad(text: str, width: int) -> str:
     return text + " " * (width - width_of(text))

@@ -1,1 +1,1 @@
-"""A throw-away server with made-up people."""
+"""The demo: a temporary server with sample people."""

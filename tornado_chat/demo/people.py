@@ -1,6 +1,6 @@
-"""The made-up people of the demo, where each of them connects, and what the demo tells its user.
+"""The sample people of the demo, their endpoints, and the guide that the demo prints.
 
-The pages come first: the first minute is a conversation between two windows of a browser.
+The guide begins with the pages, since two browser windows are the quickest way to a conversation.
 """
 
 import shlex
@@ -20,11 +20,15 @@ ENDPOINTS: Mapping[str, Dialect] = {
     "/v1/ws/user/connect": "support-user",
     "/v1/ws/waiter/connect": "support-waiter",
 }
-"""What is spoken where."""
+"""The dialect of each endpoint."""
 
 
 class DemoPerson(NamedTuple):
-    """Somebody at one of the places where people can be. ``endpoint`` has placeholders."""
+    """A person of the demo at one endpoint.
+
+    :ivar endpoint: path and query, with placeholders for the ids.
+    :ivar does: the description that the guide prints.
+    """
 
     role: Role
     id: int
@@ -42,38 +46,42 @@ PEOPLE: Mapping[str, DemoPerson] = {
         2,
         "陈老师",
         "/chat?sessionId={session_id}&type=0",
-        "the consultant who listens to the visitor",
+        "the consultant of that session",
     ),
     "observer": DemoPerson(
-        Role.SUPERVISOR, 3, "王督导", "/observe?sessionId={session_id}", "the supervisor, who listens in"
+        Role.SUPERVISOR,
+        3,
+        "王督导",
+        "/observe?sessionId={session_id}",
+        "the supervisor, who observes the session",
     ),
     "supervisor": DemoPerson(
         Role.SUPERVISOR,
         3,
         "王督导",
         "/chat?sessionId={record_id}&type=1",
-        "the supervisor, who talks with the consultant",
+        "the supervisor, in conversation with the consultant",
     ),
     "supervision": DemoPerson(
         Role.CONSULTANT,
         2,
         "陈老师",
         "/chat?sessionId={record_id}&type=1",
-        "the consultant's side of the supervision",
+        "the consultant, in conversation with the supervisor",
     ),
-    "notifications": DemoPerson(Role.CONSULTANT, 2, "陈老师", "/notify", "what pops up for the consultant"),
-    "customer": DemoPerson(Role.USER, 4, "Ada", "/v1/ws/user/connect", "a customer who wants support"),
+    "notifications": DemoPerson(Role.CONSULTANT, 2, "陈老师", "/notify", "the consultant's notifications"),
+    "customer": DemoPerson(Role.USER, 4, "Ada", "/v1/ws/user/connect", "a customer who needs support"),
     "waiter": DemoPerson(Role.WAITER, 5, "Bob", "/v1/ws/waiter/connect", "the waiter who answers"),
 }
-"""Everybody, by the word for ``talk``."""
+"""The people, by the argument of ``talk``."""
 
-ADMIN = DemoPerson(Role.ADMIN, 6, "Grace", "", "the administrator")  # who has pages, and nowhere to talk
+ADMIN = DemoPerson(Role.ADMIN, 6, "Grace", "", "the administrator")  # with pages, and without an endpoint
 ACCOUNT_NAME = "grace"
-"""With which the administrator signs in at ``/signin``, too."""
+"""The account of the administrator for ``/signin``."""
 
 
 class DemoEndpoint(msgspec.Struct, frozen=True):
-    """How one of them connects. ``url`` is ``endpoint`` with the server before it, without the token."""
+    """The connection of one person. ``url`` is the server's address with ``endpoint``, without the token."""
 
     url: str
     token: str
@@ -83,7 +91,7 @@ class DemoEndpoint(msgspec.Struct, frozen=True):
 
 
 class DemoState(msgspec.Struct, frozen=True):
-    """``demo.json``: the running demo, and what the next one in this directory goes on with."""
+    """The file ``demo.json``: the running demo, and the sessions that the next demo may reuse."""
 
     url: str
     pid: int
@@ -93,78 +101,86 @@ class DemoState(msgspec.Struct, frozen=True):
 
 
 class GuideData(NamedTuple):
-    """What the guide is made of.
+    """The data of the guide.
 
     :arg admin: the administrator's token.
-    :arg password: of the account.
-    :arg command: how the reader calls our command line.
-    :arg state_dir: what ``talk`` has to be told, if anything.
+    :arg password: the password of the administrator's account.
+    :arg command: the command line of ``tornado-chat`` in a terminal.
+    :arg state_dir: the ``--state-dir`` that ``talk`` requires; None if it finds the demo by itself.
     """
 
-    notes: DemoState
+    state: DemoState
     admin: str
     password: str
     command: str
     state_dir: str | None
 
 
-def guide(welcome: GuideData) -> str:
-    """What to do now."""
-    notes = welcome.notes
-    lines = ["", f"The demo is ready at {notes.url} and ends with Ctrl-C.", ""]
-    lines += _pages(welcome)
-    where = f" --state-dir {shlex.quote(welcome.state_dir)}" if welcome.state_dir else ""
-    lines += ["Or talk in terminals, one for each person:", ""]
-    talks = {word: f"{welcome.command} talk {word}{where}" for word in notes.people}
-    width = max(map(len, talks.values()))
-    lines += [f"  {talks[word]:{width}}  {PEOPLE[word].name}, {PEOPLE[word].does}" for word in notes.people]
+def guide(data: GuideData) -> str:
+    """Return the text that explains how to take part in the demo."""
+    state = data.state
+    lines = ["", f"The demo is ready at {state.url} and ends with Ctrl-C.", ""]
+    lines += _pages(data)
+    where = f" --state-dir {shlex.quote(data.state_dir)}" if data.state_dir else ""
+    lines += ["Or chat in terminals, one for each person:", ""]
+    commands = {argument: f"{data.command} talk {argument}{where}" for argument in state.people}
+    width = max(map(len, commands.values()))
+    lines += [
+        f"  {commands[argument]:{width}}  {PEOPLE[argument].name}, {PEOPLE[argument].does}"
+        for argument in state.people
+    ]
     lines += ["", "Or connect any WebSocket client, with these tokens, which are valid for a week:", ""]
-    for word, place in notes.people.items():
-        if place.dialect.startswith("support"):
-            begin = {"id": "1", "type": "auth", "payload": {"token": place.token}}
-            then = {"id": "2", "type": "connect" if place.dialect == "support-user" else "ready"}
-            lines += [f"  {word}: {place.url} and send", f"    {_line(begin)}", f"    {_line(then)}"]
+    for argument, endpoint in state.people.items():
+        if endpoint.dialect.startswith("support"):
+            begin = {"id": "1", "type": "auth", "payload": {"token": endpoint.token}}
+            then = {"id": "2", "type": "connect" if endpoint.dialect == "support-user" else "ready"}
+            lines += [
+                f"  {argument}: {endpoint.url} and send",
+                f"    {_encode(begin)}",
+                f"    {_encode(then)}",
+            ]
         else:
-            query = "&" if "?" in place.url else "?"
-            lines += [f"  {word}:", f"    {place.url}{query}token={place.token}"]
-    lines += ["", "A session that has ended stays so; the next demo opens a new one.", ""]
+            query = "&" if "?" in endpoint.url else "?"
+            lines += [f"  {argument}:", f"    {endpoint.url}{query}token={endpoint.token}"]
+    lines += ["", "A session that has ended stays closed; the next demo opens a new one.", ""]
     return "\n".join(lines)
 
 
-def _pages(welcome: GuideData) -> list[str]:
-    notes = welcome.notes
-    people = notes.people
-    # What follows the # stays in the browser, and is in no log.
+def _pages(data: GuideData) -> list[str]:
+    state = data.state
+    people = state.people
+    # The part after the # stays in the browser, and is not logged.
     on_duty = str(PEOPLE["supervisor"].id)
-    lines = ["Counselling. Open the first two in windows beside each other, and let them talk:", ""]
-    lines += _link("visitor", _room(notes, people["visitor"]))
-    lines += _link("consultant", _room(notes, people["consultant"], supervisor=on_duty))
-    lines += _link("observer", f"{notes.url}/supervise#token={people['observer'].token}")
-    lines += _link("supervision", _room(notes, people["supervision"]))
-    lines += ["", "Support. Ask something in the corner of the shop, and answer as the waiter:", ""]
-    lines += ["  A shop with a chat in its corner:", f"    {notes.url}/demo"]
-    lines += _link("waiter", f"{notes.url}/console#token={people['waiter'].token}")
+    lines = ["Counselling. Open the first two links in two browser windows, and chat between them:", ""]
+    lines += _link("visitor", _room(state, people["visitor"]))
+    lines += _link("consultant", _room(state, people["consultant"], supervisor=on_duty))
+    lines += _link("observer", f"{state.url}/supervise#token={people['observer'].token}")
+    lines += _link("supervision", _room(state, people["supervision"]))
+    lines += ["", "Support. Ask a question in the chat of the shop, and answer it as the waiter:", ""]
+    lines += ["  A shop page with the chat widget:", f"    {state.url}/demo"]
+    lines += _link("waiter", f"{state.url}/console#token={people['waiter'].token}")
     lines += ["", "The server:", ""]
-    lines += [f"  {ADMIN.name}, {ADMIN.does}, watches it:", f"    {notes.url}/admin#token={welcome.admin}"]
     lines += [
-        f"  and signs in with the name {ACCOUNT_NAME} and the password {welcome.password}:",
-        f"    {notes.url}/signin",
-        "  Every call and every frame, to be read:",
-        f"    {notes.url}/docs",
+        f"  {ADMIN.name}, {ADMIN.does}, monitors the server:",
+        f"    {state.url}/admin#token={data.admin}",
+        f"  and can sign in with the name {ACCOUNT_NAME} and the password {data.password}:",
+        f"    {state.url}/signin",
+        "  The documentation of the HTTP API and of the WebSocket frames:",
+        f"    {state.url}/docs",
         "",
     ]
     return lines
 
 
-def _link(word: str, address: str) -> list[str]:
-    return [f"  {PEOPLE[word].name}, {PEOPLE[word].does}:", f"    {address}"]
+def _link(argument: str, address: str) -> list[str]:
+    return [f"  {PEOPLE[argument].name}, {PEOPLE[argument].does}:", f"    {address}"]
 
 
-def _room(notes: DemoState, place: DemoEndpoint, **more: str) -> str:
-    asked = dict(parse_qsl(place.endpoint.partition("?")[2]))
-    parameters = {"token": place.token, "session": asked["sessionId"], "type": asked["type"], **more}
-    return f"{notes.url}/room#{urlencode(parameters)}"
+def _room(state: DemoState, endpoint: DemoEndpoint, **more: str) -> str:
+    asked = dict(parse_qsl(endpoint.endpoint.partition("?")[2]))
+    parameters = {"token": endpoint.token, "session": asked["sessionId"], "type": asked["type"], **more}
+    return f"{state.url}/room#{urlencode(parameters)}"
 
 
-def _line(frame: Mapping[str, Any]) -> str:
+def _encode(frame: Mapping[str, Any]) -> str:
     return msgspec.json.encode(frame).decode()

@@ -1,9 +1,9 @@
-"""A server for people who want to look, with made-up people in it, and how ``talk`` finds it.
+"""The demo server with its sample people, and how ``talk`` finds it.
 
-Strategy: the demo is an ordinary server with an ordinary host system beside it, in one process. As
-soon as the server listens, the host opens a session over the HTTP API and writes down where each
-person connects, and with which token: to the screen, and for ``talk`` to ``demo.json`` in the state
-directory. A second little file, at a place that both sides know, says where that is.
+Strategy: the demo is an ordinary server and an ordinary host system in one process. As soon as the server
+listens, the host opens a session over the HTTP API and publishes each person's address and token: on the
+screen, and for ``talk`` in ``demo.json`` in the state directory. A second file in the configured state
+directory, which ``talk`` knows, points to that directory.
 """
 
 import asyncio
@@ -52,20 +52,20 @@ OPEN_STATES = (SessionState.READY, SessionState.ACTIVE)
 
 
 class DemoPointer(msgspec.Struct, frozen=True):
-    """``demo-current.json``: where the notes of the running demo are."""
+    """The file ``demo-current.json``: the state directory of the running demo."""
 
     state_dir: str
 
 
 class DemoNotRunning(LookupError):
-    """There is no demo to talk to; the text says what to do."""
+    """No demo is running. The text says how to start one."""
 
 
 def demo_config(config: Config, directory: Path, any_port: bool) -> Config:
-    """``config`` for a demo: with data and keys of its own in ``directory``, whatever is in use elsewhere.
+    """Return ``config`` for a demo, with its own data and keys in ``directory``.
 
-    :arg any_port: if the configured port is in use, take a free one.
-    :raises OSError: the directory cannot be made.
+    :arg any_port: if the configured port is in use, use a free one.
+    :raises OSError: the directory cannot be created.
     """
     port = 0 if any_port and _in_use(config.server.host, config.server.port) else config.server.port
     own = replace(
@@ -97,21 +97,22 @@ def _in_use(host: str, port: int) -> bool:
 
 
 def find_demo(state_dir: Path) -> DemoState:
-    """The demo that runs with this state directory.
+    """Return the demo that runs with this state directory.
 
-    :raises DemoNotRunning: none does.
+    :raises DemoNotRunning: no demo runs with it.
     """
     with contextlib.suppress(OSError, msgspec.DecodeError):
-        notes = msgspec.json.decode((state_dir / STATE_FILE).read_bytes(), type=DemoState)
-        if _is_process_alive(notes.pid):
-            return notes
+        state = msgspec.json.decode((state_dir / STATE_FILE).read_bytes(), type=DemoState)
+        if _is_process_alive(state.pid):
+            return state
     raise DemoNotRunning("no demo is running: start one with `tornado-chat demo`")
 
 
 def find_current_demo(home: Path) -> DemoState:
-    """The demo that was started last; ``home`` is the state directory of the configuration.
+    """Return the demo that was started last.
 
-    :raises DemoNotRunning: none runs.
+    :arg home: the configured state directory.
+    :raises DemoNotRunning: no demo is running.
     """
     directory = home
     with contextlib.suppress(OSError, msgspec.DecodeError):
@@ -125,18 +126,18 @@ def _is_process_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's, so it is there
+        pass  # the process exists, and belongs to another user
     return True
 
 
 class DemoHost:
-    """The host system of the demo: opens the sessions, and tells everybody where to go.
+    """The host system of the demo: opens the sessions, and prints the guide.
 
     :arg config: of the server, see ``demo_config``.
-    :arg home: where ``find_current_demo`` looks.
-    :arg command: how the reader calls our command line.
-    :arg say: prints.
-    :raises ValueError: the secret cannot be made or read; the sentence says why.
+    :arg home: the directory for the pointer, which ``find_current_demo`` reads.
+    :arg command: the command line of ``tornado-chat`` in a terminal.
+    :arg say: prints a text.
+    :raises ValueError: the secret cannot be created or read, with the reason.
     """
 
     def __init__(self, config: Config, home: Path, command: str, say: Callable[[str], object]) -> None:
@@ -149,34 +150,34 @@ class DemoHost:
         self.failed = False
 
     def on_listening(self, url: str) -> None:
-        """The server listens; we are on its loop."""
+        """Start the set-up. The server calls this on its event loop when it listens."""
         self._task = asyncio.get_running_loop().create_task(self._set_up(url))
 
     def remove_pointer(self) -> None:
-        """Nobody shall look for the server any more."""
+        """Remove the pointer file, so that ``talk`` does not look for this demo any more."""
         with contextlib.suppress(OSError):
-            if self._pointer.read_bytes() == self._pointer_text():  # a later demo may have made it its own
+            if self._pointer.read_bytes() == self._pointer_text():  # else it belongs to a later demo
                 self._pointer.unlink()
 
     async def _set_up(self, url: str) -> None:
         try:
-            notes = await self._open_sessions(url)
-            password = await asyncio.to_thread(self._give_account)
-            _write_private(self._config.state_dir / STATE_FILE, _json(notes))
-            found = self._point()
+            state = await self._open_sessions(url)
+            password = await asyncio.to_thread(self._set_up_account)
+            _write_private(self._config.state_dir / STATE_FILE, _json(state))
+            found = self._write_pointer()
         except Exception:
-            # Whatever it was: without its people the demo is nothing to look at.
+            # Any error: without its people the demo is useless.
             log.exception("the demo cannot be set up")
             self.failed = True
             os.kill(os.getpid(), signal.SIGTERM)
             return
         admin = self._token(ADMIN.role, ADMIN.id, ADMIN.name, TOKEN_LIFETIME_SECONDS)
         where = None if found else str(self._config.state_dir)
-        self._say(guide(GuideData(notes, admin, password, self._command, where)))
+        self._say(guide(GuideData(state, admin, password, self._command, where)))
 
     async def _open_sessions(self, url: str) -> DemoState:
-        """The last demo's session and record where they are open, else new ones."""
-        session_id, record_id = await self._last(url)
+        """Return the session and the record of the last demo if they are open, else open new ones."""
+        session_id, record_id = await self._find_last(url)
         if session_id is None:
             visitor, consultant = PEOPLE["visitor"], PEOPLE["consultant"]
             wanted = {
@@ -188,17 +189,17 @@ class DemoHost:
             session_id = int((await self._request(url, "/sessions", wanted))["session_id"])
         if record_id is None:
             record_id = (await self._supervise(url, session_id, {}))[0]
-        return self._notes(url, session_id, record_id)
+        return self._make_state(url, session_id, record_id)
 
-    async def _last(self, url: str) -> tuple[int | None, int | None]:
-        """The session and the record of the last demo in this directory, each if it is open."""
+    async def _find_last(self, url: str) -> tuple[int | None, int | None]:
+        """Return the session and the record of the last demo; None for one that has ended."""
         try:
             last = msgspec.json.decode((self._config.state_dir / STATE_FILE).read_bytes(), type=DemoState)
             session = await self._request(url, f"/sessions/{last.session_id}")
         except (OSError, msgspec.DecodeError):
             return None, None
         except HTTPClientError as error:
-            if error.code == 404:  # somebody has removed the database
+            if error.code == 404:  # the database was removed
                 return None, None
             raise
         if session["state"] not in OPEN_STATES:
@@ -207,19 +208,18 @@ class DemoHost:
         return last.session_id, record_id if state in OPEN_STATES else None
 
     async def _supervise(self, url: str, session_id: int, more: Mapping[str, int]) -> tuple[int, str]:
-        """The record with this id, or a new one, and its state."""
-        who = PEOPLE["supervisor"]
-        supervisor = {"supervisor_id": who.id, "supervisor_name": who.name, **more}
-        record = await self._request(url, f"/sessions/{session_id}/supervision", supervisor)
+        """Return the supervision record ``record_id`` of ``more``, or a new one, and its state."""
+        supervisor = PEOPLE["supervisor"]
+        body = {"supervisor_id": supervisor.id, "supervisor_name": supervisor.name, **more}
+        record = await self._request(url, f"/sessions/{session_id}/supervision", body)
         return int(record["record_id"]), record.get("state", SessionState.READY)
 
     async def _request(self, url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        bearer = self._token(Role.SERVICE, "demo", None, REQUEST_TOKEN_LIFETIME_SECONDS)
         response = await AsyncHTTPClient().fetch(
             f"{url}/api/v1{path}",
             method="GET" if body is None else "POST",
-            headers={
-                "Authorization": f"Bearer {self._token(Role.SERVICE, 'demo', None, REQUEST_TOKEN_LIFETIME_SECONDS)}"
-            },
+            headers={"Authorization": f"Bearer {bearer}"},
             body=None if body is None else msgspec.json.encode(body),
         )
         return msgspec.json.decode(response.body, type=dict[str, Any])
@@ -230,8 +230,8 @@ class DemoHost:
             self._config.auth, self._secret, id=id, role=role, name=name, lifetime=lifetime, now=now
         )
 
-    def _give_account(self) -> str:
-        """Give the administrator an account. Returns its password, another one every time."""
+    def _set_up_account(self) -> str:
+        """Create the administrator's account, or change its password. Returns the new random password."""
         password = generate()
         hash = Passwords().hash_blocking(password)
         database = open_database(self._config.storage, without_timeout=True)
@@ -245,11 +245,11 @@ class DemoHost:
             database.close()
         return password
 
-    def _notes(self, url: str, session_id: int, record_id: int) -> DemoState:
+    def _make_state(self, url: str, session_id: int, record_id: int) -> DemoState:
         people = {}
-        for word, person in PEOPLE.items():
+        for argument, person in PEOPLE.items():
             endpoint = person.endpoint.format(session_id=session_id, record_id=record_id)
-            people[word] = DemoEndpoint(
+            people[argument] = DemoEndpoint(
                 url="ws" + url.removeprefix("http") + endpoint,
                 token=self._token(person.role, person.id, person.name, TOKEN_LIFETIME_SECONDS),
                 dialect=ENDPOINTS[endpoint.partition("?")[0]],
@@ -258,13 +258,13 @@ class DemoHost:
             )
         return DemoState(url, os.getpid(), session_id, record_id, people)
 
-    def _point(self) -> bool:
-        """Leave word for ``find_current_demo``. It is not worth failing for."""
+    def _write_pointer(self) -> bool:
+        """Write the pointer for ``find_current_demo``. Returns False on failure: the demo can run without."""
         try:
             self._pointer.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write_private(self._pointer, self._pointer_text())
         except OSError as error:
-            log.debug("no pointer to the demo: %s", error)
+            log.debug("the pointer to the demo cannot be written: %s", error)
             return False
         return True
 
@@ -277,8 +277,8 @@ def _json(value: msgspec.Struct) -> bytes:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, at once: nobody reads half of it."""
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
+    """Write a file atomically, so that no reader sees a part of it; only its owner may read it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     with open(descriptor, "wb") as file:
         file.write(content)
-    os.replace(aside, path)
+    os.replace(temporary, path)

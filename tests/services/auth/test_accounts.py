@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.accounts import CHEAP, HASH, PASSWORD, cheap_passwords
+from tests.helpers.accounts import CHEAP, HASH, PASSWORD, cheap_passwords
 from tornado_chat import config
 from tornado_chat.core.errors import Forbidden, Unauthenticated
 from tornado_chat.core.types import Identity, Person, Role, StaffAccount

@@ -18,7 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.core.errors import Unauthenticated, Unavailable
 from tornado_chat.services.auth.jwks import (
     MAX_DOCUMENT_BYTES,
@@ -34,7 +34,7 @@ ALGORITHMS = ("RS256", "ES256", "EdDSA")
 def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), PATIENCE))
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), WAIT_TIMEOUT_SECONDS))
 
     return run
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
-from tests.accounts import CHEAP, HASH, PASSWORD
+from tests.helpers.accounts import CHEAP, HASH, PASSWORD
 from tornado_chat.core.errors import Unavailable
 from tornado_chat.services.auth import passwords
 from tornado_chat.services.auth.passwords import (

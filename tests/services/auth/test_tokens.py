@@ -21,7 +21,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat import config
 from tornado_chat.core.errors import ChatError, Unauthenticated, Unavailable
 from tornado_chat.core.texts import error_text
@@ -639,7 +639,7 @@ def test_a_key_set_beside_a_secret(tmp_path: Path) -> None:
             server.stop()
             await server.close_all_connections()
 
-    asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    asyncio.run(asyncio.wait_for(run(), WAIT_TIMEOUT_SECONDS))
 
 
 def test_a_token_is_refused_when_its_key_is_withdrawn() -> None:

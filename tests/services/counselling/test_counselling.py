@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.delivery.conftest import Socket, turns
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.plugins import manage
 from tests.storage.conftest import COUNSELLOR, VISITOR, new_session
 from tornado_chat import config
@@ -105,7 +105,7 @@ async def active_room(store: Store, *texts: str) -> Room:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not await condition():
             pass
 

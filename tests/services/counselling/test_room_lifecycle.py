@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.books import Books
 from tests.storage.conftest import new_session
 from tornado_chat import config
@@ -63,7 +63,7 @@ async def test_a_new_coordinator_publishes_each_presence_once(books: Books, room
     await life.begin()
     life.on_report("a", RoomPresence(room, room.helper, "Chen"), already_known=True)
     assert life.told == []
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not life.told:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert life.told == [PresenceChanged(room.thread, {Role.USER: False, Role.CONSULTANT: True})]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.delivery.conftest import turns
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.plugins import StubPlugin, manage
 from tests.storage.conftest import VISITOR, new_session
 from tornado_chat import hookimpl
@@ -104,7 +104,7 @@ async def test_a_restart_continues_at_the_saved_cursor(
         for text in ("one", "two"):
             await post(store, room, text)
             wake(feed)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
                 while text not in plugin.texts:
                     await turns()
     await post(store, room, "while the server was down")
@@ -148,7 +148,7 @@ async def test_the_end_of_a_room_is_an_event(
         await store.write(lambda tx: rooms.finish(tx, room.thread, SessionState.CANCELLED))
         assert any(isinstance(event, RoomEnded) for event in published)
         wake(feed)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             while not plugin.ended:
                 await turns()
     assert plugin.ended == [SessionState.CANCELLED]

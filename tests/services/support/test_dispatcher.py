@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
@@ -51,7 +51,7 @@ def on_duty(waiter: Person) -> WaiterPresence:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

@@ -10,8 +10,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.web import Application, RequestHandler
 
-from tests.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.conftest import House, changed, token
+from tests.helpers.accounts import SESSION, TOKEN, Browser, cheap_passwords, make_account
 from tests.web.api_docs.document_checks import problems
 from tornado_chat import config
 from tornado_chat.core.types import Role

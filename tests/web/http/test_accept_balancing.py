@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.managing import bound
-from tests.patience import PATIENCE
+from tests.e2e.service_manager import listening_socket
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.aio.shared_load import ENVIRONMENT_VARIABLE, SharedLoads
 from tornado_chat.web.http.accept_balancing import AcceptBalancer
 
@@ -45,7 +45,7 @@ Makes = Callable[..., Taker]
 
 @pytest.fixture
 def listening() -> Iterator[socket.socket]:
-    with bound(("127.0.0.1", 0)) as listening:
+    with listening_socket(("127.0.0.1", 0)) as listening:
         yield listening
 
 
@@ -69,7 +69,7 @@ async def come(count: int, listening: socket.socket, *takers: Taker) -> None:
     for _ in range(count):
         _, writer = await asyncio.open_connection(*listening.getsockname())
         writer.close()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while sum(len(each.taken) for each in takers) < wanted:  # noqa: ASYNC110 - a count, not an event
             await asyncio.sleep(0.001)
 

@@ -26,7 +26,7 @@ from tornado.websocket import (
     websocket_connect,
 )
 
-from tests.patience import PATIENCE
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.web.transport import connection as transport_connection
 from tornado_chat.web.transport.handler import FastWebSocketHandler, WebSocketConnection
 
@@ -154,7 +154,7 @@ class Site:
         self.clients.append(client)
         extensions = f"\r\nSec-WebSocket-Extensions: {offers}\r\n\r\n".encode() if offers else b"\r\n\r\n"
         client.writer.write(REQUEST.replace(b"\r\n\r\n", extensions) + early)
-        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), WAIT_TIMEOUT_SECONDS)
         assert head.startswith(b"HTTP/1.1 101"), head
         client.accepted = HTTPHeaders.parse(head.decode().partition("\r\n")[2]).get(
             "Sec-WebSocket-Extensions", ""
@@ -167,7 +167,7 @@ class Site:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
         while not true():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
 
@@ -199,7 +199,7 @@ def site(io_loop: IOLoop, base: type[WebSocketHandler]) -> Iterator[Site]:
         for client in site.clients:
             client.close()
         await asyncio.sleep(0.01)
-        await asyncio.wait_for(site.server.close_all_connections(), PATIENCE)
+        await asyncio.wait_for(site.server.close_all_connections(), WAIT_TIMEOUT_SECONDS)
 
     io_loop.run_sync(stop)
 
@@ -491,7 +491,7 @@ async def outcome(client: Client, case: Case) -> tuple[list[Frame], int | None]:
     found: list[Frame] = []
     if case.code == ALIVE:
         for _ in case.answers:
-            frame = await asyncio.wait_for(client.read(), PATIENCE)
+            frame = await asyncio.wait_for(client.read(), WAIT_TIMEOUT_SECONDS)
             if frame is None:
                 return found, None
             found.append(frame)
@@ -886,7 +886,7 @@ async def test_stopping_the_server_keeps_websockets(site: Site) -> None:
     client = await site.connect()
     assert site.server is not None
     site.server.stop()
-    await asyncio.wait_for(site.server.close_all_connections(), PATIENCE)
+    await asyncio.wait_for(site.server.close_all_connections(), WAIT_TIMEOUT_SECONDS)
     client.writer.write(f(TEXT, b"still there"))
     assert await client.read() == (TEXT, b"still there")
 
@@ -955,4 +955,4 @@ async def refusal(site: Site, request: bytes) -> bytes:
     client = Client(*await asyncio.open_connection("127.0.0.1", site.port))
     site.clients.append(client)
     client.writer.write(request)
-    return await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)
+    return await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), WAIT_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""A MariaDB server of the tests' own: its folder, its port, its socket; ended by its own pid."""
+"""The MariaDB servers that the tests start: each has its own folder, port, socket and process id."""
 
 import contextlib
 import os
@@ -12,12 +12,12 @@ from typing import Any
 
 import pymysql
 
-from tests.own_server import OwnServer, free_port
+from tests.helpers.own_server import OwnServer, free_port
 from tornado_chat import config
 from tornado_chat.storage import schema
 from tornado_chat.storage.database import open_database
 
-SMALL = [
+SMALL_MEMORY_OPTIONS = [
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
     "--innodb-log-buffer-size=2M",
@@ -29,33 +29,32 @@ SMALL = [
 
 
 class MariaDB(OwnServer):
-    """One server at a time, started again as often as a test likes on the same data.
+    """One MariaDB server at a time; a test may restart it on the same data.
 
-    :arg directory: an empty one.
-    :arg data: as ``make_data`` has made it.
-    :arg options: more of mariadbd's own, as ``--max-connections=20``.
+    :arg directory: an empty directory.
+    :arg data: the result of ``make_data``, which is copied.
+    :arg options: further options of mariadbd, such as ``--max-connections=20``.
     """
 
-    PATIENCE = 90.0
+    TIMEOUT_SECONDS = 90.0
 
     def __init__(self, directory: Path, data: Path, *options: str) -> None:
         self.directory = directory
         shutil.copytree(data, directory / "data")
         self.port = free_port()
-        # A folder of a test may have a longer path than a socket can.
+        # A short name: the path of a test's folder may be nearly as long as that of a socket can be.
         self.socket = str(directory / "s")
-        self._options = [*SMALL, *options]
+        self._options = [*SMALL_MEMORY_OPTIONS, *options]
         self._tables: list[str] = []
         self._count = 0
 
     def start(self) -> None:
-        """Returns when it takes connections."""
         log = self.directory / "log"
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 [
                     "mariadbd",
-                    *_common(self.directory / "data"),
+                    *_common_options(self.directory / "data"),
                     f"--socket={self.socket}",
                     f"--pid-file={self.directory / 'pid'}",
                     f"--port={self.port}",
@@ -65,9 +64,9 @@ class MariaDB(OwnServer):
                 ],
                 stdout=file,
                 stderr=file,
-                env=_with_sbin(),
+                env=_sbin_environment(),
             )
-        until = time.monotonic() + self.PATIENCE
+        until = time.monotonic() + self.TIMEOUT_SECONDS
         while True:
             try:
                 with socket.socket(socket.AF_UNIX) as attempt:
@@ -80,20 +79,23 @@ class MariaDB(OwnServer):
             else:
                 return
 
-    # --- inside it ---
+    # --- databases and connections ---
 
     def url(self, name: str) -> str:
         return f"mysql://root@127.0.0.1:{self.port}/{name}"
 
     @contextlib.contextmanager
     def database(self, *, migrated: bool = False) -> Iterator[str]:
-        """The name of an empty one, or of one with our tables, which goes away in the end."""
+        """Create a database, yield its name, and drop it at the end.
+
+        :arg migrated: create the tables of tornado_chat in it.
+        """
         if migrated and not self._tables:
-            self._tables = list(self._tables_of_ours())
+            self._tables = list(self._schema_statements())
         self._count += 1
         name = f"test_{self._count}"
         self.run(
-            f"CREATE DATABASE {name} CHARACTER SET latin1",  # ours must not depend on it
+            f"CREATE DATABASE {name} CHARACTER SET latin1",  # the schema must not depend on the default
             f"USE {name}",
             "SET foreign_key_checks = 0",
             *(self._tables if migrated else ()),
@@ -101,8 +103,8 @@ class MariaDB(OwnServer):
         yield name
         self.run(f"DROP DATABASE {name}")
 
-    def _tables_of_ours(self) -> Iterator[str]:
-        """The statements that make them at once: migrating takes ten times as long."""
+    def _schema_statements(self) -> Iterator[str]:
+        """Return the statements that create the migrated tables, for they take a tenth of the time."""
         with self.database() as name:
             database = open_database(config.Storage(url=self.url(name)))
             schema.upgrade(database)
@@ -113,7 +115,7 @@ class MariaDB(OwnServer):
             database.close()
 
     def connect(self, **options: Any) -> "pymysql.connections.Connection[Any]":
-        """As root of the server."""
+        """Connect as the server's root user."""
         return pymysql.connect(
             **{
                 "unix_socket": self.socket,
@@ -125,7 +127,7 @@ class MariaDB(OwnServer):
         )
 
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Returns the rows of the last one."""
+        """Execute the statements and return the rows of the last one."""
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
@@ -133,7 +135,7 @@ class MariaDB(OwnServer):
 
     @contextlib.contextmanager
     def session(self, database: str) -> Iterator["pymysql.cursors.Cursor"]:
-        """Somebody else's, with a transaction begun; it is undone in the end."""
+        """Yield a cursor of a second connection in a transaction, which is rolled back at the end."""
         with contextlib.closing(self.connect(database=database)) as connection:
             connection.begin()
             with connection.cursor() as cursor:
@@ -141,12 +143,12 @@ class MariaDB(OwnServer):
 
 
 def make_data(directory: Path) -> Path:
-    """The data of a server that has nothing in it yet, to be copied."""
+    """Create the data directory of an empty server, for ``MariaDB`` to copy."""
     data = directory / "data"
     done = subprocess.run(
         [
             "mariadb-install-db",
-            *_common(data),
+            *_common_options(data),
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--force",
@@ -156,17 +158,20 @@ def make_data(directory: Path) -> Path:
         text=True,
         timeout=120,
         check=False,
-        env=_with_sbin(),
+        env=_sbin_environment(),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return data
 
 
-def _with_sbin() -> dict[str, str]:
-    """Debian keeps servers where only root looks."""
+def _sbin_environment() -> dict[str, str]:
+    """Return the environment with ``/usr/sbin`` on the PATH: Debian keeps servers there."""
     return {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
 
 
-def _common(data: Path) -> list[str]:
-    whose = ["--user=root"] if os.getuid() == 0 else []
-    return ["--no-defaults", f"--datadir={data}", *whose]
+def _common_options(data: Path) -> list[str]:
+    # A server that starts removes the temporary tables in its tmpdir, also those of another server in /tmp.
+    temporary = data.with_name("tmp")
+    temporary.mkdir(exist_ok=True)
+    user = ["--user=root"] if os.getuid() == 0 else []
+    return ["--no-defaults", f"--datadir={data}", f"--tmpdir={temporary}", *user]

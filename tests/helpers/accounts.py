@@ -1,4 +1,4 @@
-"""Accounts of the server itself for tests, with passwords that cost next to nothing to compare."""
+"""Staff accounts for tests, with password hashes that are cheap to compute."""
 
 import json
 import time
@@ -33,7 +33,7 @@ async def make_account(
 
 
 class Browser:
-    """What a browser does with the cookies of the accounts."""
+    """An HTTP client with a cookie jar, the ``Origin`` and the fetch metadata of a browser."""
 
     def __init__(self, house: House, **headers: str) -> None:
         self._house = house

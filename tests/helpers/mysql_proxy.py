@@ -1,4 +1,4 @@
-"""A proxy before a MySQL server that knows where in a transaction it is, and fails there."""
+"""A proxy in front of a MySQL server that fails at a chosen point of a transaction."""
 
 import asyncio
 import contextlib
@@ -7,22 +7,25 @@ from types import TracebackType
 from typing import Self
 
 COMMIT = b"\x03COMMIT"
-"""As a client sends it: the code of a query, and its text."""
+"""The bytes that a client sends: the code of a query and its text."""
 
 
 class AtCommit(Enum):
-    """What happens to the connection when a COMMIT comes along."""
+    """The fault at the next COMMIT."""
 
-    BEFORE = "the server never gets it, and sees the connection end"
-    AFTER = "the server has done it, and its answer never arrives"
-    LATE = "the client sees the connection end; the server gets it a little later"
-    STUCK = "the client sees the connection end; the server sees nothing, and waits with all its locks"
+    BEFORE = "the server does not receive the COMMIT, and both ends see the connection end"
+    AFTER = "the server commits, and its answer does not reach the client"
+    LATE = "the client sees the connection end; the server receives the COMMIT a little later"
+    STUCK = "the client sees the connection end; the server receives nothing, and keeps its locks"
 
 
 class MysqlProxy:
-    """Listens on ``port``. ``faults`` are taken one by one, each by the next COMMIT.
+    """Proxy on ``port`` for the server on ``server_port``.
 
-    :ivar turned_away: released for each connection that was not let in.
+    :ivar faults: the faults to come; each COMMIT takes one.
+    :ivar refuse_after_fault: refuse new connections after a fault, until ``admit``.
+    :ivar connections: the number of connections that were accepted.
+    :ivar turned_away: released once for each connection that was refused.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -56,7 +59,7 @@ class MysqlProxy:
         self._ends.clear()
 
     def refuse(self) -> None:
-        """Nobody is there any more, until ``admit``."""
+        """Cut all connections and refuse new ones, until ``admit``."""
         self._closed = True
         self.cut()
 
@@ -72,13 +75,13 @@ class MysqlProxy:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
         self._ends += [writer, server_writer]
         fault: asyncio.Future[AtCommit] = asyncio.get_running_loop().create_future()
-        for passing in (
-            self._up(reader, writer, server_writer, fault),
-            self._down(server_reader, server_writer, writer, fault),
+        for forwarding in (
+            self._forward_to_server(reader, writer, server_writer, fault),
+            self._forward_to_client(server_reader, server_writer, writer, fault),
         ):
-            self._tasks.add(asyncio.create_task(passing))
+            self._tasks.add(asyncio.create_task(forwarding))
 
-    async def _up(
+    async def _forward_to_server(
         self,
         reader: asyncio.StreamReader,
         client: asyncio.StreamWriter,
@@ -104,7 +107,7 @@ class MysqlProxy:
         if not fault.done():
             server.close()
 
-    async def _down(
+    async def _forward_to_client(
         self,
         reader: asyncio.StreamReader,
         server: asyncio.StreamWriter,

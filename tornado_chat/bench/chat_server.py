@@ -1,7 +1,7 @@
-"""``tornado-chat serve``, which tells its address whatever it logs.
+"""``tornado-chat serve`` for benchmarks: prints its address at every log level.
 
-With ``PAUSES`` in the environment it writes down how long each garbage collection took, and with
-``UNTUNED`` it leaves the collector as Python has it.
+With the environment variable ``PAUSES`` it writes the duration of each garbage collection to that file. With
+``UNTUNED`` the collector keeps Python's defaults.
 """
 
 import gc
@@ -15,17 +15,17 @@ from tornado_chat.server.main import run
 
 
 class GarbageCollectionLog:
-    """A line for each collection: its generation and its seconds."""
+    """Writes a line for each collection: its generation and its duration in seconds."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "w", buffering=1)  # noqa: SIM115 - open as long as the process lives
-        self._begun = 0.0
+        self._file = open(path, "w", buffering=1)  # noqa: SIM115 - open until the process ends
+        self._started = 0.0
 
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
-            self._begun = time.perf_counter()
+            self._started = time.perf_counter()
         else:
-            self._file.write(f"{info['generation']} {time.perf_counter() - self._begun}\n")
+            self._file.write(f"{info['generation']} {time.perf_counter() - self._started}\n")
 
 
 def main() -> int:
@@ -34,13 +34,13 @@ def main() -> int:
         untouched: Any = lambda *arguments: None  # noqa: E731
         gc.freeze = gc.set_threshold = untouched
 
-    def welcome(url: str) -> None:
+    def on_listening(url: str) -> None:
         sys.stderr.write(f"url={url}\n")
         sys.stderr.flush()
         if "PAUSES" in os.environ:
             gc.callbacks.append(GarbageCollectionLog(os.environ["PAUSES"]))
 
-    return run(load(None, options, {"HOME": "/"}), welcome)
+    return run(load(None, options, {"HOME": "/"}), on_listening)
 
 
 raise SystemExit(main())

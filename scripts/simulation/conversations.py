@@ -1,7 +1,7 @@
-"""Conversations in memory, with the promises of ``storage.conversations``.
+"""Conversations in memory, with the guarantees of ``storage.conversations``.
 
-A change takes effect only if the conversation still is as it was thought to be; changes of one moment are
-committed together, and told to everybody before they are answered.
+A change takes effect only if the conversation still has the expected state; simultaneous changes are
+committed together, and their events are published before the callers get the result.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from tornado_chat.core.errors import Conflict, Unavailable
 from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued
 from tornado_chat.core.types import Conversation, ConversationState, Person
 
-COMMIT_SECONDS = 0.003  # seconds from a change to its commit
-REMEMBERED = 10_000  # ended conversations that may still be asked for
+COMMIT_SECONDS = 0.003  # from a change to its commit
+MAX_ENDED_CONVERSATIONS = 10_000  # that are kept for later queries
 
 Change = Callable[
     [], tuple[Conversation, ConversationAssigned | ConversationEnded | ConversationRequeued | None]
@@ -27,14 +27,14 @@ Change = Callable[
 class InMemoryConversations:
     """``repository.ConversationStore`` without a database.
 
-    :arg tell: gets every event after its commit.
+    :arg publish: is called with every event after its commit.
     :arg clock: seconds since 1970.
-    :arg refused: the share of commits that fail, as if the database were away.
+    :arg refused: the share of commits that fail, as if the database were unreachable.
     """
 
     def __init__(
         self,
-        tell: Callable[[ConversationAssigned | ConversationEnded | ConversationRequeued], None],
+        publish: Callable[[ConversationAssigned | ConversationEnded | ConversationRequeued], None],
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         random: Random,
@@ -49,13 +49,13 @@ class InMemoryConversations:
         self._batch: list[tuple[Change, asyncio.Future[Conversation]]] = []
         self._users: set[Person] = set()
         self._last = 0
-        self._tell = tell
+        self._publish = publish
         self._loop = loop
         self._clock = clock
         self._random = random
 
     def join(self, user: Person, claims: Mapping[str, Any], last_waiter: Person | None) -> Conversation:
-        """A new conversation, in which ``user`` waits."""
+        """Create a conversation in which ``user`` waits."""
         assert user not in self._users, f"{user.key} would be in two conversations"
         self._users.add(user)
         self._last += 1
@@ -73,7 +73,7 @@ class InMemoryConversations:
         self.open[row.id] = row
         return row
 
-    # --- as the dispatcher has it ---
+    # --- the dispatcher's repository interface ---
 
     async def unfinished(self) -> list[Conversation]:
         await asyncio.sleep(COMMIT_SECONDS)
@@ -151,7 +151,7 @@ class InMemoryConversations:
             self._users.remove(ended.user)
             self._ended[ended.id] = ended
             self._order.append(ended.id)
-            if len(self._order) > REMEMBERED:
+            if len(self._order) > MAX_ENDED_CONVERSATIONS:
                 del self._ended[self._order.popleft()]
             return ended, ConversationEnded(ended, gone)
 
@@ -191,8 +191,8 @@ class InMemoryConversations:
                 done.append((future, row, event))
         for future, result, event in done:
             if event is not None:
-                self._tell(event)
-            if future.done():  # who asked has been cancelled
+                self._publish(event)
+            if future.done():  # the caller was cancelled
                 continue
             if isinstance(result, Conflict):
                 future.set_exception(result)

@@ -1,4 +1,4 @@
-"""Numbers, times and tables as people read them."""
+"""Formatting of numbers, times and tables for terminals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def size(count: float) -> str:
-    """As in ``3.4 MiB``."""
+    """Format a number of bytes, as in ``3.4 MiB``."""
     for unit in UNITS:
         if count < 1024 or unit == UNITS[-1]:
             break
@@ -23,12 +23,12 @@ def number(count: int) -> str:
 
 
 def count_text(count: int, one: str, many: str = "") -> str:
-    """As in ``1 session`` and ``2 sessions``."""
+    """Format a count with its noun, as in ``1 session`` and ``2 sessions``."""
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
 def format_time(microseconds: int | None, zone: str) -> str:
-    """In the server's zone, to the second."""
+    """Format a time in the time zone ``zone``, to the second; ``-`` for None."""
     if microseconds is None:
         return "-"
     moment = datetime.fromtimestamp(microseconds / 1_000_000, ZoneInfo(zone) if zone else None)
@@ -36,7 +36,7 @@ def format_time(microseconds: int | None, zone: str) -> str:
 
 
 def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Lines with columns under each other; those numbered in ``right`` are set to the right."""
+    """Format rows as lines with aligned columns; the columns numbered in ``right`` are right-aligned."""
     cells = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
@@ -49,7 +49,7 @@ def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> list[str]
 
 
 def database_summary(facts: DatabaseInfo, zone: str) -> list[tuple[str, str]]:
-    """What is in a database, in a few lines of label and text."""
+    """Return the contents of a database as pairs of label and text."""
     rows: Mapping[str, int] = facts.rows
     conversations = ", ".join(
         count_text(rows.get(name, 0), word)

@@ -1,13 +1,13 @@
-"""``db prune``, ``db compact`` and ``db operations``."""
+"""The commands ``db prune``, ``db compact`` and ``db operations``."""
 
 import click
 
 from tornado_chat.aio.clock import now_microseconds
-from tornado_chat.cli.data import confirm, open_person_data, sqlite_file
 from tornado_chat.cli.options import ConfigArguments, missing_database_text, with_config
+from tornado_chat.cli.person_data import confirm, open_person_data, sqlite_file
 from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
-MICROSECONDS_PER_DAY = 86_400_000_000  # microseconds
+MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 @click.command()
@@ -16,18 +16,19 @@ MICROSECONDS_PER_DAY = 86_400_000_000  # microseconds
     "days",
     metavar="DAYS",
     type=click.IntRange(0),
-    help="Instead of [storage] retention_days.",
+    help="Use this instead of [storage] retention_days.",
 )
-@click.option("--dry-run", is_flag=True, help="Only tell how much it would be.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_config
 def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, yes: bool) -> None:
-    """Remove conversations that ended so long ago, with all that belongs to them.
+    """Remove old conversations with all their data.
 
-    Open ones stay, however old they are, and notifications that have not arrived. The server may run
-    meanwhile. It does the same every day if [storage] retention_days says so.
+    These are the conversations that ended more than [storage] retention_days ago. Open conversations and
+    undelivered notifications are kept. The server may be running; if retention_days is set, it prunes every
+    day by itself.
     """
-    from tornado_chat.cli.shown import count_text, number
+    from tornado_chat.cli.formatting import count_text, number
     from tornado_chat.core.types import Kind
     from tornado_chat.data_management.operation_log import OperationRecorder
     from tornado_chat.data_management.pruning import prune as remove
@@ -37,7 +38,7 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
     if days is None:
         days = config.storage.retention_days
         if not days:
-            raise click.UsageError("[storage] retention_days keeps everything; say --older-than DAYS")
+            raise click.UsageError("[storage] retention_days is not set: add --older-than DAYS")
     with open_person_data(config) as (database, keepers):
         before = now_microseconds() - days * MICROSECONDS_PER_DAY
         old = count_expired(database, before)
@@ -50,54 +51,58 @@ def prune(config_arguments: ConfigArguments, days: int | None, dry_run: bool, ye
             )
         )
         click.echo(
-            f"older than {count_text(days, 'day')}: {conversations}, with {count_text(old.messages, 'message')}; "
-            f"{count_text(old.notifications, 'notification')}"
+            f"older than {count_text(days, 'day')}: {conversations}, with "
+            f"{count_text(old.messages, 'message')}; {count_text(old.notifications, 'notification')}"
         )
         if dry_run:
             click.echo("nothing was changed")
             return
-        confirm("Remove them for good?", yes)
+        confirm("Remove them permanently?", yes)
         recorder = OperationRecorder(database, keepers, "prune")
         try:
             recorder.record_state("begun")
         except ValueError as error:
-            raise click.ClickException(f"it cannot be recorded, so nothing was done: {error}") from error
+            raise click.ClickException(
+                f"nothing was removed: the operation cannot be recorded: {error}"
+            ) from error
         try:
             with sigterm_as_interrupt(), progress("removing") as bar:
                 counts = remove(database, keepers, before, bar.tick)
         except KeyboardInterrupt:
             recorder.record_state("stopped")
             raise click.ClickException(
-                "stopped in the middle: what was removed stays removed; run the same command again for the rest"
+                "interrupted: some conversations are removed; run the same command again to remove the rest"
             ) from None
         recorder.record_state("done", counts)
     for table, rows in sorted(counts.items()):
         click.echo(f"{number(rows):>12}  {table}")
-    click.echo("removed. New rows take the free space; `tornado-chat db compact` makes the file smaller")
+    click.echo(
+        "removed; new rows will use the free space, or run `tornado-chat db compact` to shrink the file"
+    )
     if keepers.failed:
         raise click.ClickException(
-            f"plugins failed, and may still keep what belonged to it: {', '.join(sorted(keepers.failed))}"
+            f"these plugins failed, and may still hold data of them: {', '.join(sorted(keepers.failed))}"
         )
 
 
 @click.command()
 @with_config
 def compact(config_arguments: ConfigArguments) -> None:
-    """Write the database anew, without free space. Stop the server first.
+    """Rewrite the database file without free space.
 
-    That also removes what SQLite may have left of deleted rows in the free space of its pages.
+    Stop the server first. This also removes the remains of deleted rows in the free space of SQLite's pages.
     """
-    from tornado_chat.cli.shown import size
+    from tornado_chat.cli.formatting import size
     from tornado_chat.storage import sqlite_files
 
     config = config_arguments.load()
-    path = sqlite_file(config, "OPTIMIZE TABLE does the same there.")
+    path = sqlite_file(config, "Use OPTIMIZE TABLE there.")
     missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
     if sqlite_files.is_in_use(path):
         raise click.ClickException(
-            f"{path} is in use, and nobody could write for as long as this takes: stop the server first"
+            f"{path} is in use, and compacting would block all writes: stop the server first"
         )
     before = path.stat().st_size
     try:
@@ -106,26 +111,26 @@ def compact(config_arguments: ConfigArguments) -> None:
             sqlite_files.truncate_wal(path, timeout_seconds=5)
     except sqlite_files.CorruptDatabase as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{path} had {size(before)}, and has {size(path.stat().st_size)} now")
+    click.echo(f"{path} is compacted, from {size(before)} to {size(path.stat().st_size)}")
 
 
 @click.command()
 @click.option(
-    "--last", default=50, show_default=True, type=click.IntRange(1), help="How many, the newest ones."
+    "--last", default=50, show_default=True, type=click.IntRange(1), help="Show the newest N entries."
 )
 @with_config
 def operations(config_arguments: ConfigArguments, last: int) -> None:
-    """Show who has exported, erased and pruned what, the oldest first."""
-    from tornado_chat.cli.shown import format_time, table
+    """List the recorded exports, erasures and prunings, oldest first."""
+    from tornado_chat.cli.formatting import format_time, table
     from tornado_chat.storage import operations as stored
 
     config = config_arguments.load()
     with open_person_data(config) as (database, _):
         found = stored.latest(database, last)
     if not found:
-        click.echo("there is none")
+        click.echo("no operation is recorded")
         return
-    rows = [("ID", "TIME", "BY", "WHAT", "WHOM", "ROWS")]
+    rows = [("ID", "TIME", "OPERATOR", "OPERATION", "PERSON", "ROWS")]
     rows += [
         (
             str(each.id),

@@ -1,4 +1,4 @@
-"""Coming in, staying, and looking back: connects, idle sockets, pages of history."""
+"""Benchmarks of connections: connects, idle sockets, mass reconnects, and pages of history."""
 
 import json
 import subprocess
@@ -8,27 +8,36 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
-from tornado_chat.bench.rounds import compare_rates
-from tornado_chat.bench.servers import ServerProcess, address, load, ours, pin, session, stock, token
+from tornado_chat.bench.comparison import compare_rates
+from tornado_chat.bench.servers import (
+    ServerProcess,
+    address,
+    chat_server,
+    load,
+    pin,
+    session,
+    stock_server,
+    token,
+)
 
 CONCURRENT_CONNECTS = 20
-SESSION_COUNT = (
-    200  # many more than that: who has not gone yet is not announced again, and nobody would count it
-)
+SESSION_COUNT = 200
+"""Many more than ``CONCURRENT_CONNECTS``: a person whose last socket is not closed yet is not announced
+again, so the frame that marks the socket as ready would not come."""
 IDLE_SOCKETS = 10_000
-ADMISSION_TIMEOUT_SECONDS = 60.0  # seconds that somebody waits to be let in
-HISTORY_MESSAGES = 10_000  # messages of the session whose history is read
+CONNECT_TIMEOUT_SECONDS = 60.0
+HISTORY_MESSAGES = 10_000  # of the session whose history is read
 MEASURE_SECONDS = 4.0
 
 
 def connects(rounds: int) -> Iterator[str]:
-    title = f"connects: sockets opened per second, {CONCURRENT_CONNECTS} at a time, until somebody is let in"
+    title = f"connects: sockets opened per second, {CONCURRENT_CONNECTS} at a time, until each is ready"
     yield from compare_rates(
         title,
         {
-            "stock Tornado, the upgrade": _stock_connects,
+            "stock Tornado, upgrade only": _stock_connects,
             "/notify: JWT, inbox": _notify_connects,
-            "/chat: JWT, session, what was missed": _chat_connects,
+            "/chat: JWT, session, missed messages": _chat_connects,
             "/chat with the last page of history": partial(_chat_connects, "history"),
         },
         rounds,
@@ -36,28 +45,31 @@ def connects(rounds: int) -> Iterator[str]:
 
 
 def idle(rounds: int) -> Iterator[str]:
-    yield f"idle: {IDLE_SOCKETS} sockets that say nothing, resident memory of the server"
+    yield f"idle: {IDLE_SOCKETS} silent sockets, resident memory of the server"
     yield f"  {'':<36} {'KiB a socket':>13} {'ratio':>6} {'held':>7} {'seconds':>8}"
     stock_paths = [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]
     notify_paths = [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]
-    first = _hold("stock Tornado", stock, stock_paths)
+    first = _hold("stock Tornado", stock_server, stock_paths)
     baseline = first[0]
     for name, (kib, held, seconds) in {
         "stock Tornado": first,
-        "/notify": _hold("/notify", ours, notify_paths),
+        "/notify": _hold("/notify", chat_server, notify_paths),
     }.items():
         yield f"  {name:<36} {kib:>13.1f} {kib / baseline:>6.2f} {held:>7} {seconds:>8.1f}"
 
 
 def storm(rounds: int) -> Iterator[str]:
-    yield f"storm: {IDLE_SOCKETS} sockets that come back all at once, as after a restart; seconds until they are let in"
+    yield (
+        f"storm: {IDLE_SOCKETS} sockets that reconnect at the same time, as after a restart; "
+        "seconds until they are open"
+    )
     yield f"  {'':<36} {'half':>7} {'last':>7} {'failed':>7}"
     for name, server, paths in (
-        ("stock Tornado", stock, [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]),
-        ("/notify", ours, [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]),
+        ("stock Tornado", stock_server, [f"/relay/r{n}" for n in range(IDLE_SOCKETS)]),
+        ("/notify", chat_server, [f"/notify?token={token('user', n)}" for n in range(IDLE_SOCKETS)]),
     ):
         with server() as process:
-            seen = load(process, "storm", 0.0, paths=paths, times=2, patience=ADMISSION_TIMEOUT_SECONDS)
+            seen = load(process, "storm", 0.0, paths=paths, times=2, timeout=CONNECT_TIMEOUT_SECONDS)
         yield f"  {name:<36} {seen['p50']:>7.2f} {seen['last']:>7.2f} {seen['failed']:>7.0f}"
 
 
@@ -69,24 +81,24 @@ def history(rounds: int) -> Iterator[str]:
 
 
 def _stock_connects() -> dict[str, float]:
-    with stock() as process:
+    with stock_server() as process:
         paths = [f"/relay/r{n}" for n in range(SESSION_COUNT)]
         return load(process, "connect", MEASURE_SECONDS, paths=paths, in_flight=CONCURRENT_CONNECTS)
 
 
 def _notify_connects() -> dict[str, float]:
-    with ours() as process:
+    with chat_server() as process:
         paths = [f"/notify?token={token('user', n)}" for n in range(SESSION_COUNT)]
         return load(process, "connect", MEASURE_SECONDS, paths=paths, in_flight=CONCURRENT_CONNECTS)
 
 
 def _chat_connects(features: str = "") -> dict[str, float]:
-    with ours() as process:
+    with chat_server() as process:
         paths = [
             f"/chat?token={token('user', n)}&sessionId={session(process.url, n)}&type=0&features={features}"
             for n in range(SESSION_COUNT)
         ]
-        # The last that who comes is told: with no feature, that it has come.
+        # The last frame on joining: the history, or without that feature the notice of the own arrival.
         last = f'"{features or "isSystem"}"'
         return load(
             process, "connect", MEASURE_SECONDS, paths=paths, in_flight=CONCURRENT_CONNECTS, ready=last
@@ -118,13 +130,13 @@ def _hold(
 
 
 def _stock_pages() -> dict[str, float]:
-    with stock() as process:
+    with stock_server() as process:
         request = "GET /page HTTP/1.1\r\nHost: x\r\n\r\n"
         return load(process, "request", MEASURE_SECONDS, requests=[request], in_flight=10)
 
 
 def _our_pages() -> dict[str, float]:
-    with ours() as process:
+    with chat_server() as process:
         number = session(process.url, 1)
         talker = {
             "path": f"/chat?token={token('user', 1)}&sessionId={number}&type=0&features=ack",

@@ -1,4 +1,4 @@
-"""``token``, ``check-config``, ``samples`` and ``db``."""
+"""The commands ``token``, ``check-config``, ``samples``, ``db status`` and ``db upgrade``."""
 
 import re
 import time
@@ -19,28 +19,34 @@ from tornado_chat.config.mysql_url import is_mysql
 from tornado_chat.config.sections import Config
 from tornado_chat.core.types import Role
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, text: str) -> float:
+def _parse_duration(context: click.Context, parameter: click.Parameter, text: str) -> float:
     match = re.fullmatch(r"(\d{1,9})([smhd])", text, re.ASCII)
     if match is None or not int(match[1]):
-        raise click.BadParameter(f'"{text}" is not a time like 90s, 30m, 12h or 7d')
-    return float(int(match[1]) * UNITS[match[2]])
+        raise click.BadParameter(f'"{text}" is not a duration such as 90s, 30m, 12h or 7d')
+    return float(int(match[1]) * SECONDS_PER_UNIT[match[2]])
 
 
 @click.command()
-@click.option("--id", required=True, help="Who it is for. Digits become a number.")
-@click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
+@click.option("--id", required=True, help="The person's id; digits become a number.")
+@click.option(
+    "--role", required=True, type=click.Choice([role.value for role in Role]), help="The person's role."
+)
 @click.option("--name", help="The display name.")
 @click.option(
-    "--expires", callback=_seconds, default="12h", show_default=True, help="As 90s, 30m, 12h or 7d."
+    "--expires",
+    callback=_parse_duration,
+    default="12h",
+    show_default=True,
+    help="How long the token is valid, such as 90s, 30m, 12h or 7d.",
 )
 @with_config
 def token(config_arguments: ConfigArguments, id: str, role: str, name: str | None, expires: float) -> None:
-    """Print a token (JWT).
+    """Print a token (JWT) for one person.
 
-    It is signed with the configured secret, or with the generated one, which the server uses too.
+    The token is signed with the server's secret: the configured one, else the generated one.
     """
     config = config_arguments.load()
     from tornado_chat.services.auth.secret import load_secret
@@ -49,10 +55,10 @@ def token(config_arguments: ConfigArguments, id: str, role: str, name: str | Non
     if not any(algorithm.startswith("HS") for algorithm in config.auth.algorithms):
         accepted = ", ".join(config.auth.algorithms)
         raise click.ClickException(
-            f"only the issuer can make tokens here: [auth] algorithms accepts {accepted}, whose private key "
-            "it keeps. Tokens can be made with a shared secret, as of HS256"
+            f"this server cannot make tokens: [auth] algorithms accepts only {accepted}, and the private key "
+            "is at the issuer. Making tokens requires a shared secret, as for HS256"
         )
-    # 007 is not the number 7, and ids beyond 64 bits are texts to everybody else.
+    # 007 is not the number 7, and other programs cannot read integers of more than 64 bits.
     number = re.fullmatch(r"0|[1-9]\d{0,17}", id, re.ASCII) is not None
     try:
         secret = load_secret(config.auth, config.state_dir)
@@ -73,7 +79,7 @@ def token(config_arguments: ConfigArguments, id: str, role: str, name: str | Non
 @click.command("check-config")
 @with_config
 def check_config(config_arguments: ConfigArguments) -> None:
-    """Tell every mistake in the configuration."""
+    """Check the configuration, and print every mistake."""
     from tornado_chat.server.preflight import find_problems
 
     found = find_problems(config_arguments.read)
@@ -83,17 +89,17 @@ def check_config(config_arguments: ConfigArguments) -> None:
     warnings = [*config.warnings, *_check_mysql_server(config)]
     click.echo("configuration OK")
     for warning in warnings:
-        click.echo(f"but {warning}")
+        click.echo(f"warning: {warning}")
     for path in config_arguments.sources():
         click.echo(f"read {path}")
     if not config_arguments.sources():
-        click.echo("no file was read: there is none in /etc/tornado-chat, so the defaults count")
+        click.echo("no file was read: /etc/tornado-chat has none, so the defaults apply")
 
 
 @click.command()
 @with_config
 def samples(config_arguments: ConfigArguments) -> None:
-    """Show the files to begin with: configuration, systemd units, nginx."""
+    """List sample files: configuration, systemd, nginx."""
     spec = find_spec("tornado_chat_samples")
     for folder in spec.submodule_search_locations or () if spec else ():
         for path in sorted(Path(folder).rglob("*")):
@@ -102,7 +108,7 @@ def samples(config_arguments: ConfigArguments) -> None:
 
 
 def _check_mysql_server(config: Config) -> list[str]:
-    """Whether a MySQL server is there and can be used; what the operator should know of it."""
+    """Check the MySQL server, if one is configured. Returns warnings. :raises ClickException: unusable."""
     if not is_mysql(config.storage.url):
         return []
     from tornado_chat.storage.open import check_server
@@ -116,25 +122,25 @@ def _check_mysql_server(config: Config) -> list[str]:
 
 @click.group()
 def db() -> None:
-    """The database: its schema, what is in it, what is old."""
+    """Manage the database: schema, contents, retention."""
 
 
 @db.command("status")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @with_config
 def db_status(config_arguments: ConfigArguments, as_json: bool) -> None:
-    """Tell which migrations the database has, and what is in it."""
+    """Show the migrations and the contents of the database."""
     config = config_arguments.load()
     url = config.storage.url
-    missing_yet = missing_database_text(config)
-    if missing_yet:
+    not_created = missing_database_text(config)
+    if not_created:
         if as_json:
-            raise click.ClickException(missing_yet)
-        click.echo(missing_yet)
+            raise click.ClickException(not_created)
+        click.echo(not_created)
         return
     import msgspec
 
-    from tornado_chat.cli.shown import database_summary, size
+    from tornado_chat.cli.formatting import count_text, database_summary, size
     from tornado_chat.storage import facts
 
     with database_session(config) as (database, _):
@@ -162,9 +168,10 @@ def db_status(config_arguments: ConfigArguments, as_json: bool) -> None:
     for label, text in lines:
         click.echo(f"{label:<14} {text}")
     if found.unknown:
-        click.echo(f"{url} comes from a newer version than this")
+        click.echo(f"{url} comes from a newer version")
     elif found.missing:
-        click.echo(f"{url} lacks {len(found.missing)}: make a backup, then run `tornado-chat db upgrade`")
+        missing = count_text(len(found.missing), "migration")
+        click.echo(f"{url} lacks {missing}: make a backup, then run `tornado-chat db upgrade`")
     else:
         click.echo(f"{url} is up to date")
 
@@ -172,7 +179,7 @@ def db_status(config_arguments: ConfigArguments, as_json: bool) -> None:
 @db.command("upgrade")
 @with_config
 def db_upgrade(config_arguments: ConfigArguments) -> None:
-    """Bring the database up to date. Stop the server, and make a backup first."""
+    """Upgrade the schema. Stop the server and make a backup first."""
     from tornado_chat.cli.progress import progress, sigterm_as_interrupt
 
     _check_mysql_server(config_arguments.load())
@@ -183,7 +190,7 @@ def db_upgrade(config_arguments: ConfigArguments) -> None:
                 f"the database comes from a newer version: it has {', '.join(unknown)}"
             )
         missing = sum(not applied for _, applied in schema.migration_status(database))
-        # Each is a transaction of its own: one that is stopped leaves what was there.
+        # Each migration is a transaction: an interrupted one changes nothing.
         with sigterm_as_interrupt(), progress("upgrading", missing) as bar:
             applied = schema.upgrade(database, lambda name: bar.add())
         for name in applied:

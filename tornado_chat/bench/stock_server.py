@@ -1,4 +1,4 @@
-"""The yardsticks: Tornado as it comes, in memory. No parsing, no rules, no storage."""
+"""The baseline server: plain Tornado in memory, without parsing, rules or storage."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ PAGE = b'{"items":[' + b",".join([LINE] * 100) + b'],"next":117}'
 
 
 class Relay(WebSocketHandler):
-    """Hands on what one says to all others of the room, by a loop over ``write_message``."""
+    """Forwards each message to the other sockets of the room, by a loop over ``write_message``."""
 
     def initialize(self, rooms: dict[str, list["Relay"]]) -> None:
         self.rooms = rooms
@@ -32,7 +32,7 @@ class Relay(WebSocketHandler):
 
 
 class Post(RequestHandler):
-    """Hands on a posted text to the sockets of a room."""
+    """Forwards a posted text to the sockets of a room."""
 
     def initialize(self, rooms: dict[str, list[Relay]]) -> None:
         self.rooms = rooms
@@ -45,7 +45,7 @@ class Post(RequestHandler):
 
 
 class Page(RequestHandler):
-    """A page of history that somebody has already written down."""
+    """Serves a prepared page of history."""
 
     def get(self) -> None:
         self.set_header("Content-Type", "application/json")

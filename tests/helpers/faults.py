@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what networks do: cuts, stalls, silence, half a frame."""
+"""A TCP proxy with the faults of a network: resets, stalls, half-open connections, truncated frames."""
 
 import asyncio
 import contextlib
@@ -8,13 +8,20 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-CHUNK = 65536
+CHUNK_BYTES = 65536
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: on, no seconds. Closing then sends a reset, as a machine that vanished would."""
+"""SO_LINGER on, with 0 seconds: closing the socket then sends a reset."""
 
 
 class Link:
-    """One connection through the proxy. ``up`` is from the client to the server."""
+    """One connection through the proxy.
+
+    :ivar up: bytes forwarded from the client to the server.
+    :ivar down: bytes forwarded from the server to the client.
+    :ivar limit_up: cut the connection after so many bytes to the server.
+    :ivar limit_down: cut the connection after so many bytes to the client.
+    :ivar flowing: set while data are forwarded.
+    """
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.client = client
@@ -26,23 +33,25 @@ class Link:
         self.flowing.set()
 
     def cut(self) -> None:
-        """Both ends see a reset."""
+        """Reset both ends."""
         for end in (self.client, self.server):
             _reset(end)
 
     def leave_half_open(self) -> None:
-        """The client is gone; the server hears nothing of it, ever."""
+        """Reset the client's end; the server is never told."""
         self.flowing.clear()
         _reset(self.client)
 
 
 class FaultyProxy:
-    """Listens on a free port and hands everything on to the server, until it is told otherwise.
+    """Proxy on a free port that forwards all data, until a fault is requested.
 
-    Of several servers each connection gets the next one that takes it, as from a load balancer.
+    With several ports each connection goes to the next server that accepts it, like behind a load balancer.
 
-    New links take over ``drop_after_down`` and ``drop_after_up``: after so many bytes in that direction
-    the link is cut, wherever in a frame that is.
+    :ivar drop_after_down: new connections are cut after so many bytes to the client, also within a frame.
+    :ivar drop_after_up: the same for bytes to the server.
+    :ivar links: the connections on which faults act.
+    :ivar cuts: the number of connections that were cut.
     """
 
     def __init__(self, *ports: int) -> None:
@@ -50,7 +59,7 @@ class FaultyProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.links: list[Link] = []
-        self._ever: list[Link] = []
+        self._all_links: list[Link] = []
         self.cuts = 0
         self.drop_after_down: int | None = None
         self.drop_after_up: int | None = None
@@ -66,30 +75,30 @@ class FaultyProxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for link in self._ever:
+        for link in self._all_links:
             link.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # --- faults, for all links that there are ---
+    # --- faults, for all present links ---
 
     def cut(self) -> None:
-        for link in self._take():
+        for link in self._take_links():
             link.cut()
 
     def close(self) -> None:
-        """Cut all, and take nobody any more."""
+        """Cut all links and refuse new connections."""
         assert self._server is not None
         self._server.close()
         self.cut()
 
     def leave_half_open(self) -> None:
-        for link in self._take():
+        for link in self._take_links():
             link.leave_half_open()
 
     def stall(self) -> None:
-        """Nothing passes any more, in either direction; nobody is told."""
+        """Stop forwarding in both directions, without telling either end."""
         for link in self.links:
             link.flowing.clear()
 
@@ -97,28 +106,28 @@ class FaultyProxy:
         for link in self.links:
             link.flowing.set()
 
-    def _take(self) -> list[Link]:
+    def _take_links(self) -> list[Link]:
         links, self.links = self.links, []
         self.cuts += len(links)
         return links
 
-    # --- passing on ---
+    # --- forwarding ---
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         server = await self._open()
-        if server is None:  # all are down, as to be expected now and then
+        if server is None:  # all servers are down, which some tests expect
             _reset(writer)
             return
         server_reader, server_writer = server
         link = Link(writer, server_writer)
         link.limit_up, link.limit_down = self.drop_after_up, self.drop_after_down
         self.links.append(link)
-        self._ever.append(link)
-        up = asyncio.create_task(self._pass_on(link, reader, server_writer, up=True))
-        down = asyncio.create_task(self._pass_on(link, server_reader, writer, up=False))
+        self._all_links.append(link)
+        up = asyncio.create_task(self._forward(link, reader, server_writer, up=True))
+        down = asyncio.create_task(self._forward(link, server_reader, writer, up=False))
         self._tasks |= {up, down}
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
@@ -128,20 +137,20 @@ class FaultyProxy:
                 return await asyncio.open_connection("127.0.0.1", self._ports[0])
         return None
 
-    async def _pass_on(
+    async def _forward(
         self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool
     ) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(CHUNK):
+            while data := await reader.read(CHUNK_BYTES):
                 await link.flowing.wait()
                 limit = link.limit_up if up else link.limit_down
-                passed = link.up if up else link.down
-                if limit is not None and passed + len(data) >= limit:
-                    writer.write(data[: limit - passed])
+                forwarded = link.up if up else link.down
+                if limit is not None and forwarded + len(data) >= limit:
+                    writer.write(data[: limit - forwarded])
                     with contextlib.suppress(OSError):
                         await writer.drain()
                     self.cuts += 1
-                    # Not a reset towards the reader: what was passed on must arrive.
+                    # A close instead of a reset: the bytes that were forwarded must arrive.
                     link.client.close()
                     link.server.close()
                     break

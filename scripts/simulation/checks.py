@@ -1,4 +1,4 @@
-"""A desk that is looked at: each decision is checked against a second opinion, and timed."""
+"""A queue that checks each decision against an independent model, and measures it."""
 
 import heapq
 import time
@@ -14,7 +14,7 @@ Key = tuple[bool, int]
 
 
 class CallCosts:
-    """Of each call, by the length of the line then.
+    """The durations of calls, by the length of the queue at the time of the call.
 
     :ivar by_length: microseconds, by the number of digits of the length.
     """
@@ -27,27 +27,28 @@ class CallCosts:
 
 
 class ExpectedOrder:
-    """Who must be next, known from what happened to people and not from the line.
+    """The expected order, derived from what happened to each user and not from the queue.
 
-    Equals are those with the same claims: among them whoever lost a waiter is first, then whoever came first.
+    It covers users with the same claims: among them users that lost their waiter come first, then the order
+    of arrival counts.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[int, tuple[bytes, Key]] = {}
         self._heaps: dict[bytes, list[Key]] = defaultdict(list)
 
-    def waits(self, ticket: Ticket) -> None:
+    def add(self, ticket: Ticket) -> None:
         group = msgspec.json.encode(ticket.claims) if ticket.claims else b""
         key = (not ticket.returned, ticket.number)
         if self._waiting.get(ticket.number) != (group, key):
             self._waiting[ticket.number] = group, key
             heapq.heappush(self._heaps[group], key)
 
-    def waits_no_more(self, number: int) -> None:
+    def remove(self, number: int) -> None:
         self._waiting.pop(number, None)
 
     def is_next(self, ticket: Ticket) -> bool:
-        """Whether the ticket is the first of its equals."""
+        """Return True if the ticket is the first among those with the same claims."""
         group, key = self._waiting[ticket.number]
         heap = self._heaps[group]
         while (found := self._waiting.get(heap[0][1])) is None or found[1] != heap[0]:
@@ -56,10 +57,10 @@ class ExpectedOrder:
 
 
 class DecisionMonitor:
-    """What a day's desks are checked by, and what they cost.
+    """The expectations and the measurements that all queues of a day share.
 
-    :ivar ready: the waiters of whom the coordinator knows that they are there and want users.
-    :arg policy_matches_all: the policy has a match for everybody, so that nobody may wait while a waiter is free.
+    :ivar ready: the waiters that were reported to the coordinator as present and ready.
+    :arg policy_matches_all: the policy matches every user, so that no user may wait while a waiter is free.
     """
 
     def __init__(self, *, policy_matches_all: bool) -> None:
@@ -72,53 +73,53 @@ class DecisionMonitor:
 
 
 class CheckedQueue(MatchingQueue):
-    """The line and the waiters, as they are; ``watch`` sees what is decided."""
+    """The real queue, which reports its decisions to ``monitor``."""
 
-    def __init__(self, policy: QueuePolicy, watch: DecisionMonitor) -> None:
+    def __init__(self, policy: QueuePolicy, monitor: DecisionMonitor) -> None:
         super().__init__(policy)
-        self._watch = watch
+        self._monitor = monitor
         self._expected = ExpectedOrder()
-        self._matcher = False
+        self._is_matching = False
 
     def join(self, ticket: Ticket) -> None:
         length, started = len(self), time.perf_counter_ns()
         super().join(ticket)
-        self._watch.join_costs.add(length, time.perf_counter_ns() - started)
-        self._watch.max_length = max(self._watch.max_length, length + 1)
-        self._expected.waits(ticket)
+        self._monitor.join_costs.add(length, time.perf_counter_ns() - started)
+        self._monitor.max_length = max(self._monitor.max_length, length + 1)
+        self._expected.add(ticket)
 
     def leave(self, number: int) -> bool:
-        if not self._matcher:
-            self._expected.waits_no_more(number)
+        if not self._is_matching:
+            self._expected.remove(number)
         return super().leave(number)
 
     def position(self, number: int) -> int:
         started = time.perf_counter_ns()
-        place = super().position(number)
-        self._watch.position_costs.add(len(self), time.perf_counter_ns() - started)
-        return place
+        position = super().position(number)
+        self._monitor.position_costs.add(len(self), time.perf_counter_ns() - started)
+        return position
 
     def match(self) -> list[Assignment]:
         length, started = len(self), time.perf_counter_ns()
-        self._matcher = True
+        self._is_matching = True
         try:
             made = super().match()
         finally:
-            self._matcher = False
+            self._is_matching = False
         if made:
-            self._watch.match_costs.add(length, (time.perf_counter_ns() - started) / len(made))
+            self._monitor.match_costs.add(length, (time.perf_counter_ns() - started) / len(made))
         for each in made:
             self._check(each)
-        if self._watch.policy_matches_all:
-            assert not self.has_passed_over, "somebody waits although a waiter is free"
+        if self._monitor.policy_matches_all:
+            assert not self.has_passed_over, "a user waits although a waiter is free"
         return made
 
     def _check(self, made: Assignment) -> None:
         waiter = self.pool.get(made.waiter)
-        assert self._expected.is_next(made.ticket), f"{made.ticket.number} was served before who came first"
-        assert made.waiter in self._watch.ready, (
-            f"{made.waiter.key} is not there, and got {made.ticket.number}"
+        assert self._expected.is_next(made.ticket), f"{made.ticket.number} was served before an earlier user"
+        assert made.waiter in self._monitor.ready, (
+            f"{made.waiter.key} is not present, and was assigned {made.ticket.number}"
         )
         assert waiter is not None, f"{made.waiter.key} is unknown"
-        assert waiter.load <= waiter.capacity, f"{made.waiter.key} has too many"
-        self._expected.waits_no_more(made.ticket.number)
+        assert waiter.load <= waiter.capacity, f"{made.waiter.key} is above its capacity"
+        self._expected.remove(made.ticket.number)

@@ -1,4 +1,4 @@
-"""Backup, restore, retention and erasing beside the real process, while people talk."""
+"""Backup, restore, retention and erasure while the server runs under load."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ PAIRS = 4
 
 
 async def command(process: Process, *arguments: str) -> tuple[int, str]:
-    """Run ``tornado-chat`` beside the server. Returns the exit code and what it printed."""
+    """Run a command while the server runs. Returns the exit code and the output."""
     options = [word for option in process.options for word in ("--set", option)]
     running = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -44,8 +44,11 @@ async def command(process: Process, *arguments: str) -> tuple[int, str]:
     return running.returncode, said.decode()
 
 
-class Talk:
-    """A visitor that talks without a pause; ``acknowledged`` is how far the server has said yes."""
+class Sender:
+    """A visitor that sends numbered messages continuously.
+
+    :ivar acknowledged: the number of the last acknowledged message.
+    """
 
     def __init__(self, session: int) -> None:
         self.session = session
@@ -60,8 +63,8 @@ class Talk:
 
 
 @asynccontextmanager
-async def load(process: Process) -> AsyncIterator[list[Talk]]:
-    """Some pairs of people talk; in the end, all of them have got an answer to everything."""
+async def load(process: Process) -> AsyncIterator[list[Sender]]:
+    """Let some pairs of people chat; at the end, wait until all messages are acknowledged."""
     house = process.house
     async with contextlib.AsyncExitStack() as stack:
         talks, tasks = [], []
@@ -73,7 +76,7 @@ async def load(process: Process) -> AsyncIterator[list[Talk]]:
             client = await stack.enter_async_context(
                 ChatClient(house.ws, token("user", 100 + n), session, options=Options())
             )
-            talks.append(Talk(session))
+            talks.append(Sender(session))
             tasks.append(asyncio.create_task(talks[-1].run(client)))
         while min(talk.acknowledged for talk in talks) < 50:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -127,7 +130,7 @@ async def test_a_backup_under_load_restores_to_a_server_that_serves_it(
 
 
 @pytest.mark.gen_test
-async def test_a_person_is_erased_while_others_talk_and_no_file_holds_a_word(
+async def test_a_person_is_erased_under_load_and_no_file_contains_its_messages(
     process: Process, tmp_path: Path
 ) -> None:
     await process.start(*LOAD)
@@ -159,7 +162,7 @@ async def test_a_person_is_erased_while_others_talk_and_no_file_holds_a_word(
     answer = await house.api("GET", f"/api/v1/sessions/{session}/messages", token("user", 1))
     assert answer.code == 403
     code, said = await command(process, "export", "--user", "1", "--output", str(tmp_path / "x"))
-    # The audit says that there was a user 1, and nothing else does.
+    # Only the audit log still names user 1.
     assert code == 0, said
     assert NEEDLE not in (tmp_path / "x" / "person.json").read_text()
     code, said = await command(process, "audit", "verify")
@@ -172,7 +175,7 @@ def files_with(process: Process, text: str) -> list[str]:
 
 
 @pytest.mark.gen_test
-async def test_the_past_is_removed_while_others_talk(process: Process) -> None:
+async def test_old_conversations_are_removed_under_load(process: Process) -> None:
     await process.start(*LOAD)
     house = process.house
     for n in range(30):

@@ -1,4 +1,4 @@
-"""A Redis of the tests' own: its folder, its port, its socket; ended by its own pid."""
+"""The Redis servers that the tests start: each has its own folder, port, socket and process id."""
 
 import signal
 import socket
@@ -6,17 +6,17 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.own_server import OwnServer, free_port
+from tests.helpers.own_server import OwnServer, free_port
 
 
 class RedisServer(OwnServer):
-    """One server at a time, empty each time that it starts.
+    """One Redis server at a time, which is empty after each start.
 
-    :arg directory: an empty one, or one that is not there yet.
-    :arg options: more of redis-server's own, as ``--requirepass``, ``secret``.
+    :arg directory: an empty directory; created if it is missing.
+    :arg options: further options of redis-server, such as ``--requirepass``, ``secret``.
     """
 
-    STOP = signal.SIGKILL
+    STOP_SIGNAL = signal.SIGKILL
 
     def __init__(self, directory: Path, *options: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -30,12 +30,11 @@ class RedisServer(OwnServer):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Returns when it takes connections."""
         self.spawn()
         self.wait()
 
     def spawn(self) -> None:
-        """Begin to start."""
+        """Start the process without waiting until it accepts connections."""
         with (self.directory / "log").open("ab") as file:
             self._process = subprocess.Popen(self._command(), stdout=file, stderr=file)
 
@@ -51,8 +50,8 @@ class RedisServer(OwnServer):
         ]
 
     def wait(self) -> None:
-        """Returns when it takes connections."""
-        until = time.monotonic() + self.PATIENCE
+        """Return when the server accepts connections."""
+        until = time.monotonic() + self.TIMEOUT_SECONDS
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -65,7 +64,7 @@ class RedisServer(OwnServer):
 
 
 class RedisSentinel(RedisServer):
-    """A Sentinel that watches ``master`` by the name of ``mymaster``, and decides alone."""
+    """A Sentinel that monitors ``master`` under the name ``mymaster``, with a quorum of 1."""
 
     def __init__(self, directory: Path, master: RedisServer, *lines: str) -> None:
         super().__init__(directory)

@@ -1,4 +1,4 @@
-"""How the commands that deal with people's data get at the database."""
+"""Database access and options of the commands that export, erase and prune people's data."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Database", "DataKeepers"]]:
-    """The database, up to date and with the tables of plugins, and what plugins do with theirs."""
+    """Open the database, with the tables of plugins, and yield it with the plugins' data keepers.
+
+    :raises ClickException: the database does not exist, or its schema is not up to date.
+    """
     from tornado_chat.observability import logs
     from tornado_chat.plugins.data_keepers import collect_keepers
     from tornado_chat.storage.exclusive_lock import raise_lock_timeout
@@ -29,7 +32,7 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
     missing = missing_database_text(config)
     if missing:
         raise click.ClickException(missing)
-    if not sys.stderr.isatty():  # a timer's: what is done belongs into its log
+    if not sys.stderr.isatty():  # started by a timer: record the operation in its log
         logs.configure(config.logging)
     loaded = load_plugins(config)
     with database_session(config) as (database, schema):
@@ -46,7 +49,7 @@ def open_person_data(config: configuration.Config) -> Iterator[tuple["peewee.Dat
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Go on only if somebody says so, on the terminal or by ``--yes``."""
+    """Ask for confirmation on the terminal, unless ``yes``. :raises Abort: the answer is no."""
     if yes:
         return
     try:
@@ -54,26 +57,27 @@ def confirm(question: str, yes: bool) -> None:
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        raise click.UsageError("nobody is there to be asked; say --yes") from None
+        raise click.UsageError("there is no terminal to confirm on: add --yes") from None
     if not agreed:
         raise click.Abort
 
 
 def sqlite_file(config: configuration.Config, instead: str) -> Path:
-    """The file of the configured database.
+    """Return the file of the configured SQLite database.
 
-    :arg instead: what to do with a database that is no file, in a sentence.
+    :arg instead: the advice for another database, as a sentence.
+    :raises ClickException: the database is not SQLite.
     """
     from tornado_chat.storage.database import SQLITE_SCHEME
 
     url = config.storage.url
     if not url.startswith(SQLITE_SCHEME):
-        raise click.ClickException(f"the database is no SQLite file. {instead}")
+        raise click.ClickException(f"the database is not a SQLite file. {instead}")
     return Path(url.removeprefix(SQLITE_SCHEME))
 
 
 def mysql_arguments(url: str) -> str:
-    """How the clients of MySQL and MariaDB are told of this database; never its password."""
+    """Return the command-line arguments that name this database to MySQL's clients, without the password."""
     try:
         parts = urlsplit(url)
         port, user, host = parts.port, parts.username, parts.hostname
@@ -89,7 +93,7 @@ def mysql_arguments(url: str) -> str:
 
 
 def unknown_tables(database: "peewee.Database", config: configuration.Config) -> list[str]:
-    """Tables with something in them that neither the server nor a running plugin knows."""
+    """Return the tables that have rows and belong neither to the server nor to an enabled plugin."""
     from tornado_chat.storage import facts
 
     known = set()
@@ -101,31 +105,31 @@ def unknown_tables(database: "peewee.Database", config: configuration.Config) ->
 
 
 def unknown_tables_text(tables: Sequence[str]) -> str:
-    """What to do about them, in a sentence."""
+    """Return a remark about tables of disabled plugins."""
     return (
-        f"these tables are of plugins that do not run, and were left out: {', '.join(tables)}; "
-        "name the plugins in [plugins] enabled and run this again"
+        f"these tables belong to plugins that are not enabled, and were left out: {', '.join(tables)}; "
+        "add the plugins to [plugins] enabled and run the command again"
     )
 
 
 def person_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command ``--user`` and ``--role``; it gets them as ``id`` and ``role``."""
+    """Add the options ``--user`` and ``--role`` to a command, which gets them as ``id`` and ``role``."""
     role = click.option(
         "--role",
         type=click.Choice([role.value for role in Role]),
         default=Role.USER.value,
         show_default=True,
-        help="Ids are unique within a role only.",
+        help="The person's role: an id is unique within its role only.",
     )
     return click.option("--user", "id", required=True, metavar="ID", help="The person's id.")(role(command))
 
 
 def require_known(database: "peewee.Database", keepers: "DataKeepers", person: Person) -> None:
-    """:raises ClickException: nothing is stored about the person."""
+    """Check that data of the person are stored. :raises ClickException: there are none."""
     from tornado_chat.storage import person_data
 
     if person_data.is_known(database, person) or keepers.of_person(database, person):
         return
     others = [role.value for role in person_data.known_roles(database, person.id)]
-    hint = f"; there is a {' and a '.join(others)} with this id: say --role" if others else ""
-    raise click.ClickException(f"nothing is stored about {person.role.value} {person.id}{hint}")
+    hint = f"; there is a {' and a '.join(others)} with this id: use --role" if others else ""
+    raise click.ClickException(f"no data are stored about {person.role.value} {person.id}{hint}")

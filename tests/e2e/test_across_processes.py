@@ -1,4 +1,4 @@
-"""People who talk to each other are at different processes: each pair of roles, over the wire."""
+"""Conversations between people on different processes: each pair of roles, over the wire."""
 
 import asyncio
 import json
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from tests.chaos import Cluster
 from tests.conftest import House, Peer, token
-from tests.mariadb import MariaDB
-from tests.patience import PATIENCE
-from tests.redis_server import RedisServer
+from tests.helpers.chaos import Cluster
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tornado_chat.client import ChatClient, NotifyClient, ObserveClient, RawClient, UserClient, WaiterClient
 
 HOST = token("service", "host")
@@ -30,12 +30,12 @@ pytestmark = pytest.mark.slow
 def cluster(
     io_loop: IOLoop, tmp_path: Path, own_mariadb: MariaDB, own_redis: RedisServer
 ) -> Iterator[Cluster]:
-    """Three servers."""
+    """Run three servers."""
     cluster = Cluster(tmp_path, own_mariadb, own_redis, 3, children=False)
-    io_loop.run_sync(cluster.start, timeout=PATIENCE)
+    io_loop.run_sync(cluster.start, timeout=WAIT_TIMEOUT_SECONDS)
     yield cluster
-    io_loop.run_sync(cluster.stop, timeout=PATIENCE)
-    assert not cluster.troubles()
+    io_loop.run_sync(cluster.stop, timeout=WAIT_TIMEOUT_SECONDS)
+    assert not cluster.warnings()
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def houses(cluster: Cluster) -> list[House]:
 
 
 async def said(client: ChatClient | ObserveClient, count: int) -> list[str]:
-    """The next texts of people."""
+    """Return the next ``count`` texts, without those of the system."""
     found: list[str] = []
     while len(found) < count:
-        frame = await client.receive(PATIENCE)
+        frame = await client.receive(WAIT_TIMEOUT_SECONDS)
         if not frame.raw.get("isSystem"):
             found.append(frame.msg)
     return found
@@ -61,7 +61,7 @@ async def test_counselling(houses: list[House]) -> None:
         NotifyClient(one.ws, SUPERVISOR) as asked,
     ):
         session = await two.session()
-        assert (await notified.receive(PATIENCE)).raw["type"] == 2
+        assert (await notified.receive(WAIT_TIMEOUT_SECONDS)).raw["type"] == 2
         async with (
             ChatClient(one.ws, VISITOR, session) as visitor,
             ChatClient(two.ws, COUNSELLOR, session) as counsellor,
@@ -72,7 +72,7 @@ async def test_counselling(houses: list[House]) -> None:
             assert await said(visitor, 1) == ["c1"]
 
             record = await one.record(session)
-            assert (await asked.receive(PATIENCE)).raw["type"]
+            assert (await asked.receive(WAIT_TIMEOUT_SECONDS)).raw["type"]
             async with (
                 ObserveClient(three.ws, SUPERVISOR, session) as supervisor,
                 ObserveClient(two.ws, ADMIN, session) as admin,
@@ -95,7 +95,7 @@ async def test_counselling(houses: list[House]) -> None:
                 async with ChatClient(three.ws, VISITOR, session) as tab:
                     await counsellor.send("both")
                     assert await said(visitor, 1) == ["both"]
-                    # What the other process has not noted as received yet may come here once more.
+                    # A message that the other process has not recorded as received yet may come again.
                     while await said(tab, 1) != ["both"]:
                         pass
 
@@ -104,7 +104,7 @@ async def test_counselling(houses: list[House]) -> None:
                 for client in (visitor, counsellor, supervisor, admin):
                     while client.closed is None:
                         try:
-                            await client.receive(PATIENCE)
+                            await client.receive(WAIT_TIMEOUT_SECONDS)
                         except Exception:
                             break
                     assert client.closed is not None
@@ -118,18 +118,18 @@ async def test_support(houses: list[House]) -> None:
         UserClient(one.ws, token("user", 1)) as user,
         UserClient(two.ws, token("user", 2)) as other,
     ):
-        await user.expect("connect_queue", PATIENCE)
-        await other.expect("connect_queue", PATIENCE)
+        await user.expect("connect_queue", WAIT_TIMEOUT_SECONDS)
+        await other.expect("connect_queue", WAIT_TIMEOUT_SECONDS)
         async with WaiterClient(three.ws, token("waiter", 7)) as waiter:
             for client in (user, other):
-                await client.expect("connect_success", PATIENCE)
+                await client.expect("connect_success", WAIT_TIMEOUT_SECONDS)
             assert user.uuid is not None
             assert other.uuid is not None
             for n in range(20):
                 await asyncio.gather(user.send(f"u{n}"), other.send(f"o{n}"))
             heard: dict[str, list[str]] = {user.uuid: [], other.uuid: []}
             for _ in range(40):
-                frame = await waiter.expect("message_text", PATIENCE)
+                frame = await waiter.expect("message_text", WAIT_TIMEOUT_SECONDS)
                 heard[str(frame.sender)].append(frame.message)
             assert heard == {
                 user.uuid: [f"u{n}" for n in range(20)],
@@ -137,28 +137,32 @@ async def test_support(houses: list[House]) -> None:
             }
             await waiter.send(user.uuid, "to the first")
             await waiter.send(other.uuid, "to the other")
-            assert (await user.expect("message_text", PATIENCE)).message == "to the first"
-            assert (await other.expect("message_text", PATIENCE)).message == "to the other"
+            assert (await user.expect("message_text", WAIT_TIMEOUT_SECONDS)).message == "to the first"
+            assert (await other.expect("message_text", WAIT_TIMEOUT_SECONDS)).message == "to the other"
 
             async with WaiterClient(one.ws, token("waiter", 8)) as second:
                 status = {}
                 while len(status.get("waiters", ())) < 2:
                     status = json.loads((await two.api("GET", "/api/v1/support/status", HOST)).body)
                 await waiter.request("transfer", {"waiter": 8}, to=user.uuid)
-                assert (await second.expect("new_connection", PATIENCE)).payload_value("uuid") == user.uuid
-                heard_again = [(await second.expect("message_text", PATIENCE)).message for _ in range(20)]
+                assert (await second.expect("new_connection", WAIT_TIMEOUT_SECONDS)).payload_value(
+                    "uuid"
+                ) == user.uuid
+                heard_again = [
+                    (await second.expect("message_text", WAIT_TIMEOUT_SECONDS)).message for _ in range(20)
+                ]
                 assert heard_again == [f"u{n}" for n in range(20)]
                 await user.send("to the second")
-                assert (await second.expect("message_text", PATIENCE)).message == "to the second"
+                assert (await second.expect("message_text", WAIT_TIMEOUT_SECONDS)).message == "to the second"
                 await second.tell("disconnect", to=user.uuid)
-                await user.expect("disconnected", PATIENCE)
-            assert (await waiter.expect("disconnected", PATIENCE)).sender == user.uuid
+                await user.expect("disconnected", WAIT_TIMEOUT_SECONDS)
+            assert (await waiter.expect("disconnected", WAIT_TIMEOUT_SECONDS)).sender == user.uuid
             await other.tell("disconnect")
-            assert (await waiter.expect("disconnected", PATIENCE)).sender == other.uuid
+            assert (await waiter.expect("disconnected", WAIT_TIMEOUT_SECONDS)).sender == other.uuid
 
 
 @pytest.mark.gen_test
-async def test_people_who_know_only_the_seeds(houses: list[House]) -> None:
+async def test_clients_with_the_seeds_protocols(houses: list[House]) -> None:
     one, two, three = houses
     session = await three.session()
     visitor = await RawClient.connect(f"{one.ws}/chat?token={VISITOR}&sessionId={session}&type=0")

@@ -1,0 +1,65 @@
+"""Benchmark of the support queue: the cost of joining, matching and positions by its length."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from tornado_chat.bench.comparison import Candidate, compare_times
+from tornado_chat.core.types import Person, Role
+from tornado_chat.domain.queue import FifoLeastLoaded, MatchingQueue, Ticket
+
+QUEUE_LENGTHS = (10, 1_000, 100_000)
+ITERATIONS = 2_000
+
+
+def lines(rounds: int) -> Iterator[str]:
+    return compare_times(
+        "queue: the cost of one operation by the queue's length; the baseline is the shortest",
+        _candidates(),
+        rounds,
+    )
+
+
+def _candidates() -> Sequence[Sequence[Candidate]]:
+    queues = {length: _BusyQueue(length) for length in QUEUE_LENGTHS}
+    return [
+        [
+            Candidate(f"join, release and match, {length} waiting", queue.match, ITERATIONS)
+            for length, queue in queues.items()
+        ],
+        [
+            Candidate(f"position, {length} waiting", queue.position, ITERATIONS)
+            for length, queue in queues.items()
+        ],
+    ]
+
+
+class _BusyQueue:
+    """A queue of ``length`` waiting users, with all waiters at capacity."""
+
+    def __init__(self, length: int) -> None:
+        self._queue = MatchingQueue(FifoLeastLoaded())
+        self._next = 0
+        for n in range(100):
+            self._queue.pool.set(Person(Role.WAITER, str(n)), available=True, capacity=5, claims={})
+        for _ in range(500):
+            self._join()
+        self._held = deque((made.waiter, made.ticket.number) for made in self._queue.match())
+        for _ in range(length):
+            self._join()
+
+    def match(self) -> None:
+        """Add and match the same number of users, so that the length stays constant."""
+        for _ in range(ITERATIONS):
+            self._join()
+            self._queue.pool.release(*self._held.popleft())
+            self._held.extend((made.waiter, made.ticket.number) for made in self._queue.match())
+
+    def position(self) -> None:
+        first = next(iter(self._queue.in_order())).number
+        waiting = self._next - first
+        for n in range(ITERATIONS):
+            self._queue.position(first + n % waiting)
+
+    def _join(self) -> None:
+        self._queue.join(Ticket(self._next, Person(Role.USER, str(self._next)), self._next))
+        self._next += 1
