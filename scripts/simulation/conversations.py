@@ -25,7 +25,7 @@ Change = Callable[
 
 
 class InMemoryConversations:
-    """The conversation repository of the dispatcher, without a database.
+    """``repository.ConversationStore`` without a database.
 
     :arg publish: is called with every event after its commit.
     :arg clock: seconds since 1970.
@@ -91,9 +91,26 @@ class InMemoryConversations:
     def assign(
         self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
     ) -> asyncio.Future[Conversation]:
+        return self._give(row, ConversationState.WAITING, waiter, name, address, reason)
+
+    def transfer(
+        self, row: Conversation, waiter: Person, name: str | None, address: str, reason: str
+    ) -> asyncio.Future[Conversation]:
+        return self._give(row, ConversationState.ACTIVE, waiter, name, address, reason)
+
+    def _give(
+        self,
+        row: Conversation,
+        expected: ConversationState,
+        waiter: Person,
+        name: str | None,
+        address: str,
+        reason: str,
+    ) -> asyncio.Future[Conversation]:
         def change() -> tuple[Conversation, ConversationAssigned]:
             changed = self._change(
                 row,
+                expected,
                 state=ConversationState.ACTIVE,
                 waiter=waiter,
                 waiter_name=name,
@@ -111,6 +128,7 @@ class InMemoryConversations:
             assert row.waiter is not None
             changed = self._change(
                 row,
+                ConversationState.ACTIVE,
                 state=ConversationState.WAITING,
                 returned=True,
                 waiter=None,
@@ -126,7 +144,9 @@ class InMemoryConversations:
             current = self.open.get(conversation_id)
             if current is None:
                 return self._ended[conversation_id], None
-            ended = self._change(current, state=ConversationState.ENDED, ended=int(self._clock() * 1e6))
+            ended = self._change(
+                current, current.state, state=ConversationState.ENDED, ended=int(self._clock() * 1e6)
+            )
             del self.open[conversation_id]
             self._users.remove(ended.user)
             self._ended[ended.id] = ended
@@ -139,9 +159,9 @@ class InMemoryConversations:
 
     # --- inside ---
 
-    def _change(self, row: Conversation, **fields: Any) -> Conversation:
+    def _change(self, row: Conversation, expected: ConversationState, **fields: Any) -> Conversation:
         current = self.open.get(row.id)
-        if current is None or current.state is not row.state or current.waiter != row.waiter:
+        if current is None or row.state is not expected or current.changes != row.changes:
             self.conflicts += 1
             raise Conflict("no_conversation")
         changed = self.open[row.id] = replace(current, **fields, changes=current.changes + 1)

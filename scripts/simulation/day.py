@@ -80,7 +80,7 @@ class Day:
             Histogram(()),
             is_certain=always_certain,
             clock=self.clock,
-            desk=lambda policy: CheckedQueue(policy, self.monitor),
+            make_queue=lambda policy: CheckedQueue(policy, self.monitor),
             settle_seconds=SETTLING_SECONDS,
         )
         self.staff = SimulatedStaff(plan, self._chances, loop, self.dispatcher, self.monitor)
@@ -92,7 +92,7 @@ class Day:
     @property
     def waiting(self) -> int:
         """The users in the queue; a user without a socket is not in it meanwhile."""
-        return len(self.dispatcher.desk)
+        return len(self.dispatcher.queue)
 
     @property
     def talking(self) -> int:
@@ -297,22 +297,26 @@ class Day:
         )
         if self._takeover_lock.locked():
             return
-        cases = {case.row.id for case in dispatcher.cases()}
-        assert cases == self._users.keys(), "the dispatcher has other conversations"
-        queue = {ticket.number for ticket in dispatcher.desk.in_order()}
+        assert dispatcher.cases.keys() == self._users.keys(), "the dispatcher has other conversations"
+        queue = {ticket.number for ticket in dispatcher.queue.in_order()}
         waiting = {
             row.id
             for row in self.store.open.values()
             if row.state is ConversationState.WAITING and self._users[row.id].process is not None
         }
-        deciding = dispatcher.deciding
-        expected = waiting - deciding.keys() - set(dispatcher.postponed)
+        deciding = {
+            number: case.decision.waiter.person
+            for number, case in dispatcher.cases.items()
+            if case.decision is not None
+        }
+        postponed = {number for number, case in dispatcher.cases.items() if case.postponed}
+        expected = waiting - deciding.keys() - postponed
         assert queue == expected, "the queue does not hold the waiting users"
         decided = Counter(
             person for number, person in deciding.items() if self.store.open[number].waiter != person
         )
         for person, waiter in self.staff.all.items():
-            pooled = dispatcher.desk.pool.get(person)
+            pooled = dispatcher.queue.pool.get(person)
             users = waiter.users + decided[person]
             assert (pooled.load if pooled else 0) == users, f"{person.key} has {users} users"
 
@@ -324,10 +328,10 @@ class Day:
         self.staff.on_duty.clear()
         await asyncio.sleep(2 * self._settings.rejoin_grace)
         dispatcher = self.dispatcher
-        assert not list(dispatcher.cases()), "conversations are left"
-        assert not len(dispatcher.desk), "tickets are left in the queue"
+        assert not dispatcher.cases, "conversations are left"
+        assert not len(dispatcher.queue), "tickets are left in the queue"
         assert not dispatcher.waiters, "waiters are left"
-        assert not len(dispatcher.desk.pool), "waiters are left in the pool"
+        assert not len(dispatcher.queue.pool), "waiters are left in the pool"
 
     # --- the run ---
 

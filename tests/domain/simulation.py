@@ -440,7 +440,7 @@ class Line(World):
         """Let the commit of an assignment fail; the assignment is undone."""
         number = self._some(self.matched)
         if number is not None:
-            self.desk.pool.released(self.matched.pop(number))
+            self.desk.pool.release(self.matched.pop(number), number)
             if number in self.here:
                 self._join(number)
             self._match()
@@ -448,7 +448,7 @@ class Line(World):
     def part(self) -> None:
         number = self._some(self.served)
         if number is not None:
-            self.desk.pool.released(self.served.pop(number))
+            self.desk.pool.release(self.served.pop(number), number)
             self.gone.add(number)
             self.here.discard(number)
             self._match()
@@ -474,17 +474,17 @@ class Line(World):
         for number in lost:
             del self.served[number]
             self.waiting[number] = True
-            self.desk.pool.released(person)
+            self.desk.pool.release(person, number)
             if number in self.here:
                 self._join(number)
 
     def restart(self) -> None:
         """Restart the server: the state is read from the database, and all sockets are closed."""
         self._forget()
-        for _, person in sorted(self.served.items()):
+        for number, person in sorted(self.served.items()):
             if self.desk.pool.get(person) is None:
                 self.desk.pool.set(person, available=False, capacity=self.capacity)
-            self.desk.pool.took(person)
+            self.desk.pool.hold(person, number)
 
     def check(self) -> None:
         numbers = [*self.waiting, *self.served, *self.gone]

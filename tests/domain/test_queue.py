@@ -95,7 +95,7 @@ def test_a_ticket_that_joins_again_gets_its_former_position() -> None:
     desk = desk_with(ANN, capacity=1)
     join(desk, 1, 2)
     (assignment,) = desk.match()
-    desk.pool.released(ANN)  # it could not be stored
+    desk.pool.release(ANN, 1)  # it could not be stored
     desk.join(assignment.ticket)
     assert line(desk) == [1, 2]
 
@@ -103,9 +103,9 @@ def test_a_ticket_that_joins_again_gets_its_former_position() -> None:
 def test_wrong_use_of_the_queue_is_an_error() -> None:
     desk = desk_with()
     join(desk, 1)
-    with pytest.raises(ValueError, match="ticket 1 is in the line already"):
+    with pytest.raises(ValueError, match="ticket 1 is in the queue already"):
         join(desk, 1)
-    with pytest.raises(ValueError, match="ticket 2 is not in the line"):
+    with pytest.raises(ValueError, match="ticket 2 is not in the queue"):
         desk.position(2)
     assert line(desk) == [1]
 
@@ -115,8 +115,8 @@ def test_wrong_use_of_the_queue_is_an_error() -> None:
 
 def test_the_least_loaded_waiter_is_chosen() -> None:
     desk = desk_with(ANN, BOB, CAT)
-    for busy in (ANN, ANN, BOB):
-        desk.pool.took(busy)
+    for number, busy in enumerate((ANN, ANN, BOB), 101):
+        desk.pool.hold(busy, number)
     join(desk, 1, 2, 3)
     assert pairs(desk.match()) == [(1, "cat"), (2, "bob"), (3, "cat")]
 
@@ -124,8 +124,8 @@ def test_the_least_loaded_waiter_is_chosen() -> None:
 def test_among_equal_loads_the_waiter_with_the_oldest_assignment_is_chosen() -> None:
     desk = desk_with(ANN, BOB, CAT)
     for busy in (BOB, CAT, ANN):
-        desk.pool.took(busy)
-        desk.pool.released(busy)
+        desk.pool.hold(busy, 101)
+        desk.pool.release(busy, 101)
     assert turns(desk.pool) == ["bob", "cat", "ann"]
     desk.pool.set(Person(Role.WAITER, "new"), available=True, capacity=5)
     assert turns(desk.pool) == ["new", "bob", "cat", "ann"]
@@ -137,7 +137,7 @@ def test_no_waiter_gets_more_users_than_its_capacity() -> None:
     assert len(desk.match()) == 4
     assert desk.match() == []
     assert line(desk) == [5, 6, 7]
-    desk.pool.released(BOB)
+    desk.pool.release(BOB, 2)
     assert pairs(desk.match()) == [(5, "bob")]
 
 
@@ -147,10 +147,10 @@ def test_a_lowered_capacity_removes_no_users_but_adds_none_either() -> None:
     desk.match()
     desk.pool.set(ANN, available=True, capacity=1)
     assert known(desk.pool, ANN).load == 3
-    desk.pool.released(ANN)
-    desk.pool.released(ANN)
+    desk.pool.release(ANN, 1)
+    desk.pool.release(ANN, 2)
     assert desk.match() == []
-    desk.pool.released(ANN)
+    desk.pool.release(ANN, 3)
     assert pairs(desk.match()) == [(4, "ann")]
 
 
@@ -160,32 +160,32 @@ def test_an_unavailable_waiter_keeps_its_users_and_its_order() -> None:
     desk.match()
     desk.pool.set(ANN, available=False, capacity=5)
     assert turns(desk.pool) == ["bob"]
-    desk.pool.released(ANN)
-    desk.pool.released(BOB)
+    desk.pool.release(ANN, 1)
+    desk.pool.release(BOB, 2)
     desk.pool.set(ANN, available=True, capacity=5)
     assert turns(desk.pool) == ["ann", "bob"]
 
 
 def test_a_removed_waiter_is_forgotten_with_its_last_user() -> None:
     pool = desk_with(ANN, BOB).pool
-    pool.took(ANN)
-    pool.took(ANN)
+    pool.hold(ANN, 1)
+    pool.hold(ANN, 2)
     pool.remove(ANN)
     pool.remove(BOB)
     pool.remove(CAT)
     assert [(waiter.person, waiter.load, waiter.leaving) for waiter in pool] == [(ANN, 2, True)]
     assert pool.least_loaded() is None
-    pool.released(ANN)
-    pool.released(ANN)
+    pool.release(ANN, 1)
+    pool.release(ANN, 2)
     assert (len(pool), pool.get(ANN)) == (0, None)
 
 
 def test_a_removed_waiter_that_returns_still_has_its_users() -> None:
     pool = desk_with(ANN).pool
-    pool.took(ANN)
+    pool.hold(ANN, 1)
     pool.remove(ANN)
     pool.set(ANN, available=True, capacity=5)
-    pool.released(ANN)
+    pool.release(ANN, 1)
     assert pool.least_loaded() == Waiter(ANN, 5, load=0, available=True, last_assigned=1)
 
 
@@ -200,8 +200,8 @@ def test_claims_stay_until_others_are_given() -> None:
 
 def test_users_assigned_by_the_owner_count_even_above_the_capacity() -> None:
     desk = desk_with(ANN, capacity=1)
-    desk.pool.took(ANN)
-    desk.pool.took(ANN)
+    desk.pool.hold(ANN, 101)
+    desk.pool.hold(ANN, 102)
     join(desk, 1)
     assert desk.match() == []
     assert known(desk.pool, ANN).load == 2
@@ -209,15 +209,24 @@ def test_users_assigned_by_the_owner_count_even_above_the_capacity() -> None:
 
 def test_wrong_use_of_the_pool_is_an_error() -> None:
     pool = desk_with(ANN).pool
-    with pytest.raises(ValueError, match="waiter:ann has no user to release"):
-        pool.released(ANN)
     with pytest.raises(ValueError, match="waiter:bob is not in the pool"):
-        pool.took(BOB)
-    with pytest.raises(ValueError, match="waiter:bob is not in the pool"):
-        pool.released(BOB)
+        pool.hold(BOB, 1)
     with pytest.raises(ValueError, match="the capacity of waiter:ann cannot be -1"):
         pool.set(ANN, available=True, capacity=-1)
     assert pool.least_loaded() == Waiter(ANN, 5, available=True)
+
+
+def test_a_place_that_is_held_or_released_twice_counts_once() -> None:
+    pool = desk_with(ANN).pool
+    pool.hold(ANN, 1)
+    pool.hold(ANN, 1)
+    pool.hold(ANN, 2)
+    assert (known(pool, ANN).load, known(pool, ANN).last_assigned) == (2, 2)
+    pool.release(ANN, 1)
+    pool.release(ANN, 1)
+    pool.release(ANN, 3)
+    pool.release(BOB, 1)
+    assert known(pool, ANN).load == 1
 
 
 def test_every_match_has_a_reason() -> None:
@@ -316,7 +325,7 @@ def test_a_policy_cannot_choose_a_waiter_that_is_unavailable_or_full(available: 
             return Choice(ANN, "always ann")
 
     desk = desk_with(ANN, BOB, policy=Stubborn())
-    desk.pool.took(ANN)
+    desk.pool.hold(ANN, 101)
     desk.pool.set(ANN, available=available, capacity=capacity)
     join(desk, 1)
     with pytest.raises(ValueError, match="the policy chose waiter:ann, who is not free"):
@@ -445,7 +454,7 @@ def test_a_hundred_visitors_and_twenty_waiters() -> None:
         away.add(waiter)
         desk.pool.remove(waiter)
         for dropped in serving[waiter]:
-            desk.pool.released(waiter)
+            desk.pool.release(waiter, dropped.number)
             desk.join(ticket(dropped.number, returned=True))
         serving[waiter].clear()
 
@@ -463,8 +472,8 @@ def test_a_hundred_visitors_and_twenty_waiters() -> None:
                 away_from_the_desk(dice.choice(sorted(set(waiters) - away)))
             case "finish" if busy := [waiter for waiter in waiters if serving[waiter]]:
                 waiter = dice.choice(busy)
-                serving[waiter].pop(dice.randrange(len(serving[waiter])))
-                desk.pool.released(waiter)
+                finished = serving[waiter].pop(dice.randrange(len(serving[waiter])))
+                desk.pool.release(waiter, finished.number)
         longest = max(longest, len(desk))
         expected = sorted(desk.in_order(), key=lambda each: (not each.returned, each.number))
         for assignment, next_in_line in zip(desk.match(), expected, strict=False):

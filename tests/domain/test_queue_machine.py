@@ -74,8 +74,9 @@ class DeskMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
         waiter = data.draw(st.sampled_from(self._busy()))
-        self.gone.add(waiter.users.pop(data.draw(st.integers(0, len(waiter.users) - 1))).number)
-        self._released(waiter)
+        number = waiter.users.pop(data.draw(st.integers(0, len(waiter.users) - 1))).number
+        self.gone.add(number)
+        self._released(waiter, number)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -115,7 +116,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.leave_for_good(waiter.person)
         while waiter.users:
             lost = waiter.users.pop()
-            self._released(waiter)
+            self._released(waiter, lost.number)
             self._join(Ticket(lost.number, lost.user, lost.since, returned=True, claims=lost.claims))
 
     @rule(person=some_waiter)
@@ -133,7 +134,7 @@ class DeskMachine(RuleBasedStateMachine):
         ticket = data.draw(st.sampled_from(self.waiting))
         waiter = data.draw(st.sampled_from(list(self.waiters.values())))
         assert self.desk.leave(ticket.number)
-        self.desk.pool.took(waiter.person)
+        self.desk.pool.hold(waiter.person, ticket.number)
         self._took(ticket, waiter)
 
     # --- matching ---
@@ -221,8 +222,8 @@ class DeskMachine(RuleBasedStateMachine):
         waiter.users.append(ticket)
         waiter.last_assigned = self.assignments
 
-    def _released(self, waiter: ModelWaiter) -> None:
-        self.desk.pool.released(waiter.person)
+    def _released(self, waiter: ModelWaiter, number: int) -> None:
+        self.desk.pool.release(waiter.person, number)
         self._forget(waiter)
 
     def _forget(self, waiter: ModelWaiter) -> None:

@@ -42,7 +42,7 @@ REDIS_AWAY = r"Redis at .* (does not answer|cannot be reached)"
 NO_ANSWER = r"process \d does not report its status"
 DATABASE_AWAY = (
     r"the database (is unavailable|accepts no writes)|could not be stored|could not be read"
-    r"|cannot coordinate now|could not read back|cannot be shared out"
+    r"|cannot coordinate now|could not read back|is removed later"
 )
 
 

@@ -67,7 +67,7 @@ def test_no_user_starves(arrivals: list[tuple[int, int]]) -> None:
 
 def test_a_free_last_waiter_is_preferred() -> None:
     queue = make_queue(PolicyRules(sticky=True), ann=[], ben=[])
-    queue.pool.took(BEN)
+    queue.pool.hold(BEN, 101)
     assert matches(queue, ticket(1, last=BEN), ticket(2)) == [(1, "2"), (2, "1")]
     queue.pool.set(BEN, available=False, capacity=5)
     assert matches(queue, ticket(3, last=BEN)) == [(3, "1")]
@@ -76,7 +76,7 @@ def test_a_free_last_waiter_is_preferred() -> None:
 def test_skills_are_matched_without_blocking_other_users() -> None:
     rules = PolicyRules(skills_claim="skills")
     queue = make_queue(rules, ann=["Billing"], ben="tax, billing")
-    queue.pool.took(BEN)
+    queue.pool.hold(BEN, 101)
     assert matches(queue, ticket(1, skills=["tax", "billing"]), ticket(2, skills="billing")) == [
         (1, "2"),
         (2, "1"),

@@ -1,5 +1,6 @@
 """A store for tests of the coordinator's parts, in which the test chooses the order of events."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,10 @@ class Books:
         meanwhile()
         return found
 
-    async def write(self, work: Callable[[Transaction], Any]) -> Any:
+    def write(self, work: Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+        return asyncio.ensure_future(self._write(work))
+
+    async def _write(self, work: Callable[[Transaction], Any]) -> Any:
         result, events = self.change(work)
         if self.doubtful:
             self.doubtful = False

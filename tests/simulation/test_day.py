@@ -107,7 +107,7 @@ class TestViolationsAreFound:
     def test_the_dispatcher_loses_a_user(self) -> None:
         def lose_one(day: Day) -> None:
             if day.waiting:
-                day.dispatcher.desk.leave(next(day.dispatcher.desk.in_order()).number)
+                day.dispatcher.queue.leave(next(day.dispatcher.queue.in_order()).number)
 
         with pytest.raises(AssertionError, match="the queue does not hold"):
             run_day(Plan(users=50, waiters=1, hours=1, takeovers=0), lose_one)

@@ -74,7 +74,7 @@ def build_sample(
     post(database, support.thread, waits, f"{SECRET} three", now=now)
     post(database, support.thread, BOB, "with pleasure", now=now)
     support = run(
-        lambda tx: conversations.assign(tx, support, EVE, "Eve", "uuid-3", f"handed over by {BOB.id}")
+        lambda tx: conversations.transfer(tx, support, EVE, "Eve", "uuid-3", f"handed over by {BOB.id}")
     )
     note = run(lambda tx: notifications.create(tx, LIN, 0, f"for Lin {SECRET}", None))
     run(lambda tx: notifications.create(tx, CHEN, 2, "new", {"sessionId": session.thread.id}))

@@ -15,7 +15,7 @@ from tornado_chat.core.events import (
     ConversationRequeued,
 )
 from tornado_chat.core.types import Conversation, ConversationState, Kind, Person, Role, Thread
-from tornado_chat.storage import conversations
+from tornado_chat.storage import conversations, models
 from tornado_chat.storage.writer import Transaction
 
 USER, OTHER = Person(Role.USER, "1"), Person(Role.USER, "2")
@@ -33,6 +33,12 @@ def assign(
     conversation: Conversation, waiter: Person = ANNE, reason: str = "fifo"
 ) -> Callable[[Transaction], Conversation]:
     return lambda tx: conversations.assign(tx, conversation, waiter, "客服", f"uuid-{waiter.id}", reason)
+
+
+def transfer(
+    conversation: Conversation, waiter: Person, reason: str = "handed over"
+) -> Callable[[Transaction], Conversation]:
+    return lambda tx: conversations.transfer(tx, conversation, waiter, "客服", f"uuid-{waiter.id}", reason)
 
 
 def requeue(conversation: Conversation) -> Callable[[Transaction], Conversation]:
@@ -85,7 +91,7 @@ def test_a_waiting_user_gets_a_waiter(database: pw.Database) -> None:
 
 def test_a_transfer_names_the_waiter_before(database: pw.Database) -> None:
     active, _ = transact(database, assign(join(database)))
-    moved, events = transact(database, assign(active, BOB, "transfer"))
+    moved, events = transact(database, transfer(active, BOB, "transfer"))
     assert (moved.waiter, moved.waiter_uuid) == (BOB, "uuid-bob")
     assert events == [ConversationAssigned(moved, "transfer", previous=ANNE)]
 
@@ -105,15 +111,34 @@ def test_a_change_of_a_stale_state_is_refused(database: pw.Database) -> None:
     with_anne, _ = transact(database, assign(waiting))
     with pytest.raises(Conflict, match="no_conversation"):
         transact(database, assign(waiting, BOB))  # anne has it already
-    with_bob, _ = transact(database, assign(with_anne, BOB))
-    for stale in (requeue(with_anne), assign(with_anne, ANNE)):
+    with_bob, _ = transact(database, transfer(with_anne, BOB))
+    for stale in (requeue(with_anne), transfer(with_anne, ANNE)):
         with pytest.raises(Conflict, match="no_conversation"):
             transact(database, stale)
     assert conversations.latest_of_user(database, USER) == with_bob
     ended, _ = transact(database, end(with_bob))
-    for stale in (requeue(with_bob), assign(with_bob, ANNE), assign(waiting)):
+    for stale in (requeue(with_bob), transfer(with_bob, ANNE), assign(waiting)):
         with pytest.raises(Conflict, match="no_conversation"):
             transact(database, stale)
+    assert conversations.latest_of_user(database, USER) == ended
+
+
+def test_each_change_demands_the_state_that_it_begins_with(database: pw.Database) -> None:
+    waiting = join(database)
+    with pytest.raises(Conflict, match="no_conversation"):
+        transact(database, transfer(waiting, BOB))
+    active, _ = transact(database, assign(waiting))
+    with pytest.raises(Conflict, match="no_conversation"):
+        transact(database, assign(active, BOB))
+    assert conversations.latest_of_user(database, USER) == active
+
+
+def test_a_change_returns_the_messages_and_the_rating_that_came_since(database: pw.Database) -> None:
+    active, _ = transact(database, assign(join(database)))
+    models.SupportConversation.update(last_seq=3).execute(database)
+    transact(database, lambda tx: conversations.rate(tx, active.id, 4, "good"))
+    ended, _ = transact(database, end(active))
+    assert (ended.last_seq, ended.rate, ended.feedback) == (3, 4, "good")
     assert conversations.latest_of_user(database, USER) == ended
 
 

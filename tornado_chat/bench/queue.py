@@ -1,5 +1,6 @@
 """Benchmark of the support queue: the cost of joining, matching and positions by its length."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from tornado_chat.bench.comparison import Candidate, compare_times
@@ -38,21 +39,20 @@ class _BusyQueue:
     def __init__(self, length: int) -> None:
         self._queue = MatchingQueue(FifoLeastLoaded())
         self._next = 0
-        self._waiters = [Person(Role.WAITER, str(n)) for n in range(100)]
-        for waiter in self._waiters:
-            self._queue.pool.set(waiter, available=True, capacity=5, claims={})
+        for n in range(100):
+            self._queue.pool.set(Person(Role.WAITER, str(n)), available=True, capacity=5, claims={})
         for _ in range(500):
             self._join()
-        list(self._queue.match())
+        self._held = deque((made.waiter, made.ticket.number) for made in self._queue.match())
         for _ in range(length):
             self._join()
 
     def match(self) -> None:
         """Add and match the same number of users, so that the length stays constant."""
-        for n in range(ITERATIONS):
+        for _ in range(ITERATIONS):
             self._join()
-            self._queue.pool.released(self._waiters[n % len(self._waiters)])
-            list(self._queue.match())
+            self._queue.pool.release(*self._held.popleft())
+            self._held.extend((made.waiter, made.ticket.number) for made in self._queue.match())
 
     def position(self) -> None:
         first = next(iter(self._queue.in_order())).number

@@ -9,7 +9,8 @@ A fact is about a person in a room, in the queue or on duty, not about a socket:
 same person does not change a fact.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -169,7 +170,7 @@ class CoordinatorClient(Protocol):
         """Report that a fact does not hold any more."""
         ...
 
-    async def call(self, question: CoordinatorRequest) -> Any:
+    def call(self, question: CoordinatorRequest) -> Awaitable[Any]:
         """Send a request to the coordinator and return its result, as JSON values.
 
         :raises ChatError: the error that the coordinator raised; ``Unavailable`` if there is no coordinator.
@@ -181,16 +182,9 @@ class LocalCoordinatorClient:
     """The client of a single process, which calls its own coordinator directly."""
 
     def __init__(self, coordinator: Coordinator) -> None:
-        self._coordinator = coordinator
-
-    def report(self, fact: PresenceFact) -> None:
-        self._coordinator.on_report("", fact)
-
-    def withdraw(self, key: str) -> None:
-        self._coordinator.on_withdraw("", key)
-
-    async def call(self, question: CoordinatorRequest) -> Any:
-        return await self._coordinator.answer(question)
+        self.report: Callable[[PresenceFact], None] = partial(coordinator.on_report, "")
+        self.withdraw: Callable[[str], None] = partial(coordinator.on_withdraw, "")
+        self.call: Callable[[CoordinatorRequest], Awaitable[Any]] = coordinator.answer
 
 
 async def always_certain() -> bool:

@@ -144,6 +144,17 @@ class Hub:
             socket_stream.prepare_follow(thread)
             self._by_thread.setdefault(thread, {})[socket_stream] = None
 
+    def follow_new(self, socket_stream: SocketStream, thread: Thread) -> bool:
+        """Follow a thread in which nothing has been stored yet, without reading it.
+
+        Returns False, and changes nothing, if that is not safe: other processes may store something before
+        their events are received, or the socket is closed or follows the thread already.
+        """
+        if self._subscribe is not None or not socket_stream.follow_new(thread):
+            return False
+        self._by_thread.setdefault(thread, {})[socket_stream] = None
+        return True
+
     async def subscribe_and_prepare(self, socket_stream: SocketStream, thread: Thread) -> None:
         """Call ``prepare_follow``, and return when the bus is subscribed to ``thread``."""
         self.prepare_follow(socket_stream, thread)

@@ -156,6 +156,15 @@ class SocketStream:
         cursor.last_seq = after
         cursor.highest_seq = max(cursor.highest_seq, after)
 
+    def follow_new(self, thread: Thread) -> bool:
+        """Follow a thread without items. Returns False if the socket is closed or follows it already."""
+        if self.closed or thread in self._cursors:
+            return False
+        cursor = self._cursors[thread] = _Cursor()
+        cursor.has_position = True
+        cursor.is_behind = False
+        return True
+
     def unfollow(self, thread: Thread) -> None:
         self._cursors.pop(thread, None)
 
@@ -246,7 +255,10 @@ class SocketStream:
 
     def send(self, text: bytes) -> None:
         """Write a text frame now; close the socket if it has more unsent bytes than the limit."""
-        self._send(websocket.encode_frame(websocket.TEXT, text))
+        if not self.closed:
+            frame = websocket.encode_frame(websocket.TEXT, text)
+            if self._transport.send_frame(frame) > self.limit_bytes:
+                self.close(*SLOW)
 
     def _send(self, frame: bytes) -> None:
         if not self.closed and self._transport.send_frame(frame) > self.limit_bytes:

@@ -1,19 +1,18 @@
-"""The waiting line, the waiters, and who gets whom.
+"""The waiting queue, the pool of waiters, and the matches between them.
 
-A ``MatchingQueue`` is all that the dispatcher owns. It hears that users come and go (``join``, ``leave``) and
-how things are with the waiters (``desk.pool``); ``match`` says who now belongs to whom, and why::
+The dispatcher owns one ``MatchingQueue``. Users ``join`` and ``leave`` it, and ``queue.pool`` holds the state
+of the waiters; ``match`` returns which user gets which waiter, and why::
 
-    desk = Desk(FifoLeastLoaded())
-    desk.pool.set(waiter, available=True, capacity=5)
-    desk.join(Ticket(number=1, user=user, since=now))
-    for assignment in desk.match():
+    queue = MatchingQueue(FifoLeastLoaded())
+    queue.pool.set(waiter, available=True, capacity=5)
+    queue.join(Ticket(number=1, user=user, since=now))
+    for assignment in queue.match():
         ...  # store it, then tell both
 
-Strategy: two sorted lists, the line by the policy's rank and the free waiters by their turn, each
-beside a dictionary that knows where everybody stands in it. A place in the line is an index, so
-with n waiting and w waiters ``join``, ``leave`` and ``position`` cost O(log n), a change of a waiter
-O(log w), and a match both. Nothing here scans, except for a policy that passes over tickets
-(``MatchingQueue.match`` says what that costs).
+Strategy: two sorted lists, the queue by the policy's rank and the free waiters by load and last assignment,
+each beside a dictionary of its entries. A position in the queue is an index, so with n waiting and w waiters
+``join``, ``leave`` and ``position`` cost O(log n), a change of a waiter O(log w), and a match both. Nothing
+here scans, except for a policy that passes over tickets (``MatchingQueue.match`` says what that costs).
 
 There is no clock and no lock: one owner calls, one call at a time. Wrong use is an error of the
 program, not of a user, and raises ``ValueError``.
@@ -24,7 +23,7 @@ from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
-from sortedcontainers import SortedKeyList, SortedList
+from sortedcontainers import SortedList
 
 from tornado_chat.core.types import Person
 
@@ -129,31 +128,31 @@ class FifoLeastLoaded:
         return Choice(waiter.person, f"{who}; least loaded waiter, {waiter.load} of {waiter.capacity}")
 
 
-def _assignment_order(waiter: Waiter) -> tuple[int, int, Person]:
-    # The person makes it unique, and the order the same in every run.
-    return waiter.load, waiter.last_assigned, waiter.person
-
-
 class WaiterPool:
     """The waiters, free or not.
 
-    A waiter's load is counted whether it is available or not, and may lie above its capacity: by a
-    capacity that was lowered, or because the owner says ``took`` for users that it assigned itself
-    (a transfer, a restart: say it in the order of the assignments, and the turns are right again).
-    Such a waiter is not free until enough users are gone.
+    A waiter's load is the number of conversations for which it holds a place. They are held by their numbers,
+    so that holding or releasing a place twice changes nothing. The load counts whether the waiter is
+    available or not, and may lie above its capacity: the capacity was lowered, or the owner calls ``hold``
+    for conversations that it assigned itself (a transfer, a restart: in the order of the assignments, so that
+    the order of the waiters is right again). Such a waiter is not free until it has released enough places.
     """
 
     def __init__(self) -> None:
         self._waiters: dict[Person, Waiter] = {}
-        self._free = SortedKeyList(key=_assignment_order)
+        self._held: dict[Person, set[int]] = {}
+        # (load, last assignment, person, waiter): the person is unique, so that two waiters are never
+        # compared, and the order is the same in every run.
+        self._free = SortedList()
+        self._free_entries: dict[Person, tuple[int, int, Person, Waiter]] = {}
         self._assignments = 0
 
-    # --- what the owner says ---
+    # --- changes by the owner ---
 
     def set(
         self, person: Person, *, available: bool, capacity: int, claims: Mapping[str, Any] | None = None
     ) -> None:
-        """How things are with a waiter, new or known. Without ``claims`` it keeps those it has."""
+        """Set the state of a waiter, new or known. Without ``claims`` the waiter keeps those it has."""
         if capacity < 0:
             raise ValueError(f"the capacity of {person.key} cannot be {capacity}")
         waiter = self._waiters.get(person) or Waiter(person)
@@ -161,67 +160,76 @@ class WaiterPool:
         self._put(replace(waiter, available=available, capacity=capacity, claims=claims, leaving=False))
 
     def remove(self, person: Person) -> None:
-        """The waiter is gone for good: it is forgotten, as soon as its last user is released.
+        """Remove a waiter for good, as soon as it has released its last place.
 
-        If it comes back before that (``set``), nothing has happened. Removing an unknown one
+        If the waiter comes back before that (``set``), the removal is void. Removing an unknown waiter
         changes nothing.
         """
         waiter = self._waiters.get(person)
         if waiter is not None:
             self._put(replace(waiter, available=False, leaving=True))
 
-    def took(self, person: Person) -> None:
-        """The waiter has one user more. ``MatchingQueue.match`` has said so for the matches it made."""
-        waiter = self._known(person)
-        self._assignments += 1
-        self._put(replace(waiter, load=waiter.load + 1, last_assigned=self._assignments))
+    def hold(self, person: Person, number: int) -> None:
+        """Hold a place of the waiter for a conversation. ``MatchingQueue.match`` does so for its assignments.
 
-    def released(self, person: Person) -> None:
-        """The waiter has one user less."""
-        waiter = self._known(person)
-        if waiter.load == 0:
-            raise ValueError(f"{person.key} has no user to release")
-        self._put(replace(waiter, load=waiter.load - 1))
+        :raises ValueError: the waiter is not in the pool.
+        """
+        waiter = self._waiters.get(person)
+        if waiter is None:
+            raise ValueError(f"{person.key} is not in the pool")
+        held = self._held.setdefault(person, set())
+        if number not in held:
+            held.add(number)
+            self._assignments += 1
+            self._put(replace(waiter, load=len(held), last_assigned=self._assignments))
 
-    # --- looking ---
+    def release(self, person: Person, number: int) -> None:
+        """Release the waiter's place for a conversation. Without such a place nothing changes."""
+        held = self._held.get(person)
+        if held is not None and number in held:
+            held.remove(number)
+            self._put(replace(self._waiters[person], load=len(held)))
+
+    # --- views ---
 
     def get(self, person: Person) -> Waiter | None:
         return self._waiters.get(person)
 
     def least_loaded(self) -> Waiter | None:
-        """The free waiter whose turn it is; None if nobody is free."""
-        return next(self.in_order(), None)
+        """Return the free waiter that comes first; None if no waiter is free."""
+        if not self._free:
+            return None
+        waiter: Waiter = self._free[0][-1]
+        return waiter
 
     def in_order(self) -> Iterator[Waiter]:
-        """The free waiters, the one whose turn it is first. Do not change the pool meanwhile."""
-        return iter(self._free)
+        """Iterate over the free waiters, the next one first. The pool must not change meanwhile."""
+        return (entry[-1] for entry in self._free)
 
     def __iter__(self) -> Iterator[Waiter]:
-        """All waiters, in the order in which they came."""
+        """Iterate over all waiters, in the order in which they came."""
         return iter(self._waiters.values())
 
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def _known(self, person: Person) -> Waiter:
-        try:
-            return self._waiters[person]
-        except KeyError:
-            raise ValueError(f"{person.key} is not in the pool") from None
-
     def _put(self, waiter: Waiter) -> None:
-        before = self._waiters.get(waiter.person)
-        if before is not None and before.free:
+        person = waiter.person
+        before = self._free_entries.pop(person, None)
+        if before is not None:
             self._free.remove(before)
-        if waiter.free:
-            self._free.add(waiter)
-        self._waiters[waiter.person] = waiter
         if waiter.leaving and waiter.load == 0:
-            del self._waiters[waiter.person]
+            self._waiters.pop(person, None)
+            self._held.pop(person, None)
+            return
+        self._waiters[person] = waiter
+        if waiter.available and waiter.load < waiter.capacity:
+            entry = self._free_entries[person] = (waiter.load, waiter.last_assigned, person, waiter)
+            self._free.add(entry)
 
 
 class MatchingQueue:
-    """The waiting line and the waiters, matched by ``policy``.
+    """The waiting queue and the waiters, matched by ``policy``.
 
     :ivar pool: the waiters.
     """
@@ -234,19 +242,21 @@ class MatchingQueue:
         self._entries: dict[int, tuple[tuple[Any, ...], int, Ticket]] = {}
 
     def join(self, ticket: Ticket) -> None:
-        """Put ``ticket`` into the line.
+        """Put ``ticket`` into the queue.
 
-        Also how an assignment is undone that could not be stored: ``pool.released``, then ``join``
-        with the same ticket, which gets its old place.
+        Also undoes an assignment that could not be stored: ``pool.release``, then ``join`` with the same
+        ticket, which gets its old position.
+
+        :raises ValueError: the ticket is in the queue already.
         """
         if ticket.number in self._entries:
-            raise ValueError(f"ticket {ticket.number} is in the line already")
+            raise ValueError(f"ticket {ticket.number} is in the queue already")
         entry = (self._policy.rank(ticket), ticket.number, ticket)
-        self._queue.add(entry)  # raises if the rank cannot be compared: before it is anywhere
+        self._queue.add(entry)  # raises if the rank cannot be compared: before the ticket is anywhere
         self._entries[ticket.number] = entry
 
     def leave(self, number: int) -> bool:
-        """Take a ticket out of the line; False if it is not in there."""
+        """Take a ticket out of the queue. Return False if it is not in the queue."""
         entry = self._entries.pop(number, None)
         if entry is None:
             return False
@@ -254,7 +264,7 @@ class MatchingQueue:
         return True
 
     def set_policy(self, policy: QueuePolicy) -> None:
-        """Go by another policy from now on; the line is put in order anew, in O(n log n)."""
+        """Use another policy from now on; the queue is sorted anew, in O(n log n)."""
         entries = {
             number: (policy.rank(ticket), number, ticket) for number, (_, _, ticket) in self._entries.items()
         }
@@ -264,26 +274,29 @@ class MatchingQueue:
 
     @property
     def has_passed_over(self) -> bool:
-        """Whether somebody waits although a waiter is free: the policy thinks them no match."""
-        return bool(self._entries) and self.pool.least_loaded() is not None
+        """Whether tickets wait although a waiter is free: the policy finds no match among them."""
+        return bool(self._entries) and bool(self.pool._free)
 
     def match(self) -> list[Assignment]:
-        """Assign for as long as a waiter is free and suits somebody, the first in line first.
+        """Assign while a waiter is free and suits a ticket, the first in the queue first.
 
         A match costs O(log n), and the policy is asked once for each. A policy that passes over
         tickets is asked once more for each of those, in every call that finds a waiter free: p
-        tickets that suit nobody cost O(p log n), and p times what ``choose`` costs.
+        tickets that suit no waiter cost O(p log n), and p times what ``choose`` costs.
 
-        If the policy fails, or chooses somebody who is not free (``ValueError``), the ticket stays
-        in the line. What was assigned before that is returned all the same, or it would be lost;
+        If the policy fails, or chooses a waiter that is not free (``ValueError``), the ticket stays
+        in the queue. What was assigned before that is returned all the same, or it would be lost;
         the error comes out of the next call that gets as far without assigning anything.
         """
         assignments: list[Assignment] = []
+        queue, pool = self._queue, self.pool
         skipped = 0
-        while skipped < len(self._queue) and self.pool.least_loaded() is not None:
-            ticket: Ticket = self._queue[skipped][-1]
+        while skipped < len(queue) and pool._free:
+            ticket: Ticket = queue[skipped][-1]
             try:
-                choice = self._choose(ticket)
+                choice = self._policy.choose(ticket, pool)
+                if choice is not None and choice.waiter not in pool._free_entries:
+                    raise ValueError(f"the policy chose {choice.waiter.key}, who is not free")
             except Exception:
                 if assignments:
                     break
@@ -291,30 +304,23 @@ class MatchingQueue:
             if choice is None:
                 skipped += 1
                 continue
-            self.leave(ticket.number)
-            self.pool.took(choice.waiter)
+            del queue[skipped]
+            del self._entries[ticket.number]
+            pool.hold(choice.waiter, ticket.number)
             assignments.append(Assignment(ticket, choice.waiter, choice.reason))
         return assignments
 
-    def _choose(self, ticket: Ticket) -> Choice | None:
-        choice = self._policy.choose(ticket, self.pool)
-        if choice is not None:
-            waiter = self.pool.get(choice.waiter)
-            if waiter is None or not waiter.free:
-                raise ValueError(f"the policy chose {choice.waiter.key}, who is not free")
-        return choice
-
-    # --- looking ---
+    # --- views ---
 
     def position(self, number: int) -> int:
-        """The ticket's place in the line: 1 is the next one."""
+        """Return the ticket's position: 1 is the next one. :raises ValueError: it is not in the queue."""
         if number not in self._entries:
-            raise ValueError(f"ticket {number} is not in the line")
+            raise ValueError(f"ticket {number} is not in the queue")
         before: int = self._queue.bisect_left(self._entries[number])
         return before + 1
 
     def in_order(self, start: int = 0, stop: int | None = None) -> Iterator[Ticket]:
-        """The waiting tickets, the next one first, or a slice of them. Do not change the line meanwhile."""
+        """Iterate over the waiting tickets, or a slice, in order. The queue must not change meanwhile."""
         return (ticket for _, _, ticket in self._queue.islice(start, stop))
 
     def __len__(self) -> int:

@@ -40,6 +40,7 @@ class PluginManager:
     """The plugins of one server, in the order of ``[plugins] enabled``.
 
     :arg first_suspension: seconds of a plugin's first suspension.
+    :ivar implemented_hooks: the hooks that at least one plugin implements.
     """
 
     def __init__(
@@ -56,10 +57,7 @@ class PluginManager:
             for each in loaded
         }
         self._calls = _implementations(loaded, self._runners)
-
-    def has_implementation(self, hook: str) -> bool:
-        """Return True if any plugin implements ``hook``."""
-        return bool(self._calls[hook])
+        self.implemented_hooks = frozenset(hook for hook, calls in self._calls.items() if calls)
 
     # --- lifecycle ---
 

@@ -268,7 +268,15 @@ def build_conversations(
         base.plugins,
     )
     local_conversations = LocalConversations(
-        config.support, store, hub, receipts, base.loop, base.bus, auth.access_control, coordination.client
+        config.support,
+        store,
+        ConversationRepository(store),
+        hub,
+        receipts,
+        base.loop,
+        base.bus,
+        auth.access_control,
+        coordination.client,
     )
     base.cluster_mode.set_up_resync(hub, counselling, local_conversations)
     support = Support(local_conversations, coordination.client, store, base.bus.publish, messaging.filtering)
@@ -376,6 +384,7 @@ def build_services(
         counselling=conversations.counselling,
         notifications=messaging.notifications,
         sessions=conversations.sessions,
+        local_conversations=conversations.local_conversations,
         support=conversations.support,
         support_history=conversations.support_history,
         guests=auth.guests,
@@ -427,4 +436,4 @@ def connect_event_handlers(
     bus.add_handler(coordination.dispatcher.on_event, *coordination.dispatcher.events)
     bus.add_handler(conversations.local_conversations.on_event, *conversations.local_conversations.events)
     storage.commit_bus.add_handler(EventLog().on_event, *EventLog.events)
-    storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *PluginEventFeed.events)
+    storage.commit_bus.add_handler(plugin_host.event_feed.on_event, *plugin_host.event_feed.needed_events)

@@ -215,7 +215,7 @@ class Server:
     @property
     def queue_length(self) -> int:
         """The number of users who wait for a waiter."""
-        return len(self._dispatcher.desk)
+        return len(self._dispatcher.queue)
 
     @property
     def drain_seconds(self) -> float:

@@ -13,6 +13,7 @@ from tornado_chat.services.messaging.connections import Connections
 from tornado_chat.services.messaging.notifications import Notifications
 from tornado_chat.services.monitoring.aggregate import StatusAggregator
 from tornado_chat.services.support.history import SupportHistory
+from tornado_chat.services.support.local_conversations import LocalConversations
 from tornado_chat.services.support.service import Support
 from tornado_chat.wire.counselling import CounsellingEncoders
 from tornado_chat.wire.times import LocalTimes
@@ -30,6 +31,7 @@ class Services:
     counselling: Counselling
     notifications: Notifications
     sessions: Sessions
+    local_conversations: LocalConversations
     support: Support
     support_history: SupportHistory
     guests: Guests

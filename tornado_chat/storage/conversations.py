@@ -1,7 +1,7 @@
 """Queries for support conversations, from the queue to the rating.
 
 Functions that change a conversation take the writer's ``Transaction``, and change the conversation only
-if it is still in the state that the caller expects.
+if it is still in the state and version that the caller expects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import peewee as pw
+from msgspec.structs import replace
 
 from tornado_chat.core.errors import Conflict
 from tornado_chat.core.events import (
@@ -22,7 +23,15 @@ from tornado_chat.storage import models
 from tornado_chat.storage.writer import Transaction
 
 _table = models.SupportConversation
-_FIELDS = tuple(Conversation.__struct_fields__)
+
+# A conversation may have left a state and come back to it (requeued, and assigned to the same waiter again),
+# so the number of its changes is part of the condition.
+_CHANGE = (
+    "UPDATE support_conversation SET state = ?, waiter = ?, waiter_name = ?, waiter_uuid = ?, assigned = ?, "
+    "returned = ?, reason = ?, ended = ?, open_user = ?, changes = ? "
+    "WHERE id = ? AND state = ? AND COALESCE(changes, 0) = ?"
+)
+_UNCOUNTED = "SELECT last_seq, rate, feedback FROM support_conversation WHERE id = ?"
 
 
 def unfinished(database: pw.Database) -> list[Conversation]:
@@ -47,7 +56,11 @@ def get(database: pw.Database, conversation_id: int) -> Conversation | None:
 
 def unfinished_of(database: pw.Database, user: Person) -> Conversation | None:
     """Return the user's waiting or active conversation, if there is one."""
-    row = _table.select().where(_table.open_user == user.key).dicts().first(database)
+    return _unfinished_of(database, user.key)
+
+
+def _unfinished_of(database: pw.Database, user_key: str) -> Conversation | None:
+    row = _table.select().where(_table.open_user == user_key).dicts().first(database)
     return _conversation(row) if row else None
 
 
@@ -109,17 +122,18 @@ def join(
 
     :arg uuid: the user's address in a new conversation.
     """
-    found = unfinished_of(tx.database, user)
+    key = user.key
+    found = _unfinished_of(tx.database, key)
     if found is not None:
         return found
     last_waiter = (
         _table.select(_table.waiter)
-        .where((_table.user == user.key) & _table.waiter.is_null(False))
+        .where((_table.user == key) & _table.waiter.is_null(False))
         .order_by(_table.id.desc())
         .scalar(tx.database)
     )
     _table.insert(
-        user=user.key,
+        user=key,
         user_name=name,
         user_uuid=uuid,
         state=ConversationState.WAITING.value,
@@ -129,10 +143,10 @@ def join(
         claims=msgspec.json.encode(claims).decode() if claims else None,
         last_waiter=last_waiter,
         changes=0,
-        open_user=user.key,
+        open_user=key,
     ).on_conflict_ignore().execute(tx.database)
-    joined = unfinished_of(tx.database, user)
-    assert joined, f"the conversation of {user.key} vanished"
+    joined = _unfinished_of(tx.database, key)
+    assert joined, f"the conversation of {key} vanished"
     if joined.user_uuid == uuid:  # otherwise another process has created the conversation at the same moment
         tx.emit(ConversationQueued(joined))
     return joined
@@ -146,40 +160,67 @@ def assign(
     waiter_uuid: str,
     reason: str,
 ) -> Conversation:
-    """Assign a waiter to a waiting conversation, or another waiter to an active one (transfer).
+    """Give a waiting user to a waiter.
 
-    :raises Conflict: the conversation has changed since ``conversation`` was read.
+    :raises Conflict: the user does not wait, or the conversation has changed since ``conversation`` was read.
     """
-    changed = _change(
-        tx,
+    return _give(tx, conversation, ConversationState.WAITING, waiter, waiter_name, waiter_uuid, reason)
+
+
+def transfer(
+    tx: Transaction,
+    conversation: Conversation,
+    waiter: Person,
+    waiter_name: str | None,
+    waiter_uuid: str,
+    reason: str,
+) -> Conversation:
+    """Give the user of an active conversation to another waiter.
+
+    :raises Conflict: it is not active, or has changed since ``conversation`` was read.
+    """
+    return _give(tx, conversation, ConversationState.ACTIVE, waiter, waiter_name, waiter_uuid, reason)
+
+
+def _give(
+    tx: Transaction,
+    conversation: Conversation,
+    expected: ConversationState,
+    waiter: Person,
+    waiter_name: str | None,
+    waiter_uuid: str,
+    reason: str,
+) -> Conversation:
+    active = replace(
         conversation,
-        state=ConversationState.ACTIVE.value,
-        waiter=waiter.key,
+        state=ConversationState.ACTIVE,
+        waiter=waiter,
         waiter_name=waiter_name,
         waiter_uuid=waiter_uuid,
         assigned=tx.now,
         returned=False,
         reason=reason,
     )
+    changed = _change(tx, conversation, expected, active)
     tx.emit(ConversationAssigned(changed, reason, previous=conversation.waiter))
     return changed
 
 
 def requeue(tx: Transaction, conversation: Conversation) -> Conversation:
-    """Put the user of a conversation whose waiter is lost back to the head of the queue.
+    """Put the user of an active conversation back into the queue, as its waiter is lost.
 
-    :raises Conflict: as ``assign``.
+    :raises Conflict: it is not active, or has changed since ``conversation`` was read.
     """
     assert conversation.waiter is not None
-    changed = _change(
-        tx,
+    waiting = replace(
         conversation,
-        state=ConversationState.WAITING.value,
+        state=ConversationState.WAITING,
         returned=True,
         waiter=None,
         waiter_name=None,
         waiter_uuid=None,
     )
+    changed = _change(tx, conversation, ConversationState.ACTIVE, waiting)
     tx.emit(ConversationRequeued(changed, lost=conversation.waiter))
     return changed
 
@@ -189,10 +230,11 @@ def end(tx: Transaction, conversation_id: int, gone: Person) -> Conversation:
 
     :arg gone: the participant who has left for good.
     """
-    current = _get(tx, conversation_id)
+    current = get(tx.database, conversation_id)
+    assert current, f"support conversation {conversation_id} vanished"
     if current.state is ConversationState.ENDED:
         return current
-    ended = _change(tx, current, state=ConversationState.ENDED.value, ended=tx.now, open_user=None)
+    ended = _change(tx, current, current.state, replace(current, state=ConversationState.ENDED, ended=tx.now))
     tx.emit(ConversationEnded(ended, gone))
     return ended
 
@@ -202,33 +244,43 @@ def rate(tx: Transaction, conversation_id: int, stars: int, feedback: str | None
     _table.update(rate=stars, feedback=feedback).where(_table.id == conversation_id).execute(tx.database)
 
 
-def _change(tx: Transaction, conversation: Conversation, **fields: Any) -> Conversation:
-    waiter = conversation.waiter
-    changed = (
-        _table.update(**fields, changes=pw.fn.COALESCE(_table.changes, 0) + 1)
-        .where(
-            (_table.id == conversation.id)
-            & (_table.state == conversation.state.value)
-            & (_table.waiter.is_null() if waiter is None else _table.waiter == waiter.key)
-            # The state and waiter may be the same after several changes: requeued, then assigned to the same
-            # waiter.
-            & (pw.fn.COALESCE(_table.changes, 0) == conversation.changes)
-        )
-        .execute(tx.database)
+def _change(
+    tx: Transaction, before: Conversation, expected: ConversationState, after: Conversation
+) -> Conversation:
+    """Store ``after`` and return it as it is stored now.
+
+    :raises Conflict: ``before`` is not in the state ``expected``, or is not the stored version any more.
+    """
+    database, changes = tx.database, before.changes + 1
+    values = (
+        after.state.value,
+        None if after.waiter is None else after.waiter.key,
+        after.waiter_name,
+        after.waiter_uuid,
+        after.assigned,
+        after.returned,
+        after.reason,
+        after.ended,
+        after.user.key if after.open else None,
+        changes,
     )
-    if not changed:
+    condition = (before.id, expected.value, before.changes)
+    sql = _CHANGE.replace("?", database.param)
+    cursor: Any = None
+    if before.state is expected:
+        cursor = database.execute_sql(sql, values + condition)  # type: ignore[no-untyped-call]
+    if cursor is None or not cursor.rowcount:
         raise Conflict("no_conversation")
-    return _get(tx, conversation.id)
-
-
-def _get(tx: Transaction, conversation_id: int) -> Conversation:
-    conversation = get(tx.database, conversation_id)
-    assert conversation, f"support conversation {conversation_id} vanished"
-    return conversation
+    # Messages and ratings, which do not count as changes, may have come since.
+    sql = _UNCOUNTED.replace("?", database.param)
+    found = database.execute_sql(sql, (before.id,))  # type: ignore[no-untyped-call]
+    last_seq, rate, feedback = found.fetchone()
+    return replace(after, changes=changes, last_seq=last_seq, rate=rate, feedback=feedback)
 
 
 def _conversation(row: dict[str, Any]) -> Conversation:
-    values = {field: row[field] for field in _FIELDS}
+    values = {**row}
+    del values["open_user"]
     values["user"] = Person.from_key(row["user"])
     values["waiter"] = None if row["waiter"] is None else Person.from_key(row["waiter"])
     values["state"] = ConversationState(row["state"])

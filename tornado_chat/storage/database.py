@@ -77,9 +77,20 @@ class ReaderPool:
     such lookups are collected while others run, and one thread answers them in one batch.
     """
 
-    def __init__(self, database: pw.Database, threads: int = 4, *, timeout_seconds: float = 0.0) -> None:
-        """:arg timeout_seconds: how long a query is retried on a MySQL server that does not answer."""
+    def __init__(
+        self,
+        database: pw.Database,
+        threads: int = 4,
+        *,
+        timeout_seconds: float = 0.0,
+        on_failed_lookup: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        :arg timeout_seconds: how long a query is retried on a MySQL server that does not answer.
+        :arg on_failed_lookup: called when the database does not answer a lookup.
+        """
         self._database = database
+        self._on_failed_lookup = on_failed_lookup
         self._timeout_seconds = timeout_seconds
         self._closing = threading.Event()
         self._threads = threads
@@ -161,6 +172,7 @@ class ReaderPool:
             if isinstance(error, pw.PeeweeException):
                 unavailable = Unavailable("database_away")
                 unavailable.__cause__ = error
+                self._on_failed_lookup()
                 future.set_exception(unavailable)
             elif error is not None:
                 future.set_exception(error)

@@ -24,6 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import peewee as pw
@@ -81,13 +82,9 @@ class _Job(Generic[T]):
         self.error: Exception | None = None
         self.events: Sequence[Event] = ()
 
-    def reset(self) -> None:
-        """Discard the result of an earlier try."""
-        self.result = self.error = None
-        self.events = ()
-
     def fail(self, error: Exception) -> None:
-        self.reset()
+        self.result = None
+        self.events = ()
         self.error = error
 
     def settle(self) -> None:
@@ -208,7 +205,12 @@ class Writer:
                 return
 
     def _take_jobs(self, max_jobs: int) -> list[_Job[Any]]:
-        return [self._queue.popleft() for _ in range(min(len(self._queue), max_jobs))]
+        queue = self._queue
+        count = min(len(queue), max_jobs)  # the loop may append more meanwhile
+        jobs: list[_Job[Any]] = []
+        while len(jobs) < count:
+            jobs.append(queue.popleft())
+        return jobs
 
     def _commit(self, batch: Batch) -> Exception | None:
         """Commit the batch in one transaction; if a job makes it fail, in one transaction for each job.
@@ -253,7 +255,7 @@ class Writer:
     def _try_commit(self, batch: Batch) -> CommitFailed | None:
         started = time.perf_counter()
         try:
-            self._transaction_runner.commit(lambda: self._execute(batch))
+            self._transaction_runner.commit(partial(self._execute, batch))
         except CommitFailed as failed:
             if failed.is_in_doubt:
                 # If the transaction turns out to have committed, its events still have to be published.
@@ -269,12 +271,14 @@ class Writer:
         now = self._clock()
         appends: list[tuple[_Job[Any], AppendRequest]] = []
         for job in batch:
-            job.reset()
+            job.result = job.error = None  # of an earlier try
+            job.events = ()
             if isinstance(job.work, AppendRequest):
                 appends.append((job, job.work))
                 continue
-            self._append(appends, now)
-            appends = []
+            if appends:
+                self._append(appends, now)
+                appends = []
             transaction = Transaction(self._database, now)
             try:
                 with self._database.savepoint():
@@ -282,11 +286,10 @@ class Writer:
                     job.events = transaction.events
             except ChatError as error:
                 job.fail(error)
-        self._append(appends, now)
+        if appends:
+            self._append(appends, now)
 
     def _append(self, jobs: Sequence[tuple[_Job[Any], AppendRequest]], now: int) -> None:
-        if not jobs:
-            return
         outcomes = self._appender.append([append for _, append in jobs], now)
         for (job, _), outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, ChatError):
@@ -313,16 +316,18 @@ class Writer:
     # --- back on the loop ---
 
     def _settle(self, batch: Batch) -> None:
+        received = []
         for job in batch:
             for event in job.events:
                 self._publish(event)
+            if job.received and job.error is None:
+                received.append(job.received)
             try:
                 job.settle()
             except Exception as error:  # raised by a caller's callback; the other jobs must still be settled
                 self._loop.call_exception_handler(
                     {"message": "a callback after a commit failed", "exception": error}
                 )
-        received = [job.received for job in batch if job.received and job.error is None]
         if received:
             # Runs after the socket writes that the events have scheduled: the time until the last of them
             # counts.

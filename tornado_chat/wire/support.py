@@ -7,7 +7,8 @@ apply. Types beyond the seed are sent only to clients that used or requested the
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -65,6 +66,13 @@ _payload_decoders = {
     struct: msgspec.json.Decoder(struct) for types in CLIENT_PAYLOADS.values() for struct in types.values()
 }
 
+_optional_payloads: Mapping[Any, Callable[[], Payload]] = {
+    struct: struct
+    for struct in _payload_decoders
+    if not any(field.required for field in msgspec.structs.fields(struct))
+}
+"""Payloads that may be left out, by themselves."""
+
 
 def parse_command(data: str | bytes, role: Role) -> Command:
     """Parse a frame from a client of the user's or the waiter's endpoint.
@@ -78,8 +86,8 @@ def parse_command(data: str | bytes, role: Role) -> Command:
         raise Malformed("unknown_type", type=frame.type[:64])
     # Types without payload accept any payload: clients send null, {} or leave the key out.
     raw = b"{}" if frame.payload is UNSET or not struct.__struct_fields__ else bytes(frame.payload)
-    if raw == b"null" and not any(field.required for field in msgspec.structs.fields(struct)):
-        raw = b"{}"
+    if raw in (b"null", b"{}") and struct in _optional_payloads:
+        return Command(frame.id, frame.to, _optional_payloads[struct]())
     payload = parse(_payload_decoders[struct], raw)
     if isinstance(payload, MessageText) and not payload.message.strip():
         raise Malformed("empty_message")
@@ -176,16 +184,18 @@ class SupportEncoder:
         return _encode(self._frame("message_text_success", payload, reply_id=reply_id))
 
     def connect_success(self, conversation: Conversation, reply_id: str | None = None) -> bytes:
-        profile = Matched(name=conversation.waiter_name)
-        return self._match_frame("connect_success", conversation, conversation.waiter_uuid, profile, reply_id)
+        payload = Matched(conversation.waiter_uuid)
+        if "profile" in self.features:
+            payload.name = conversation.waiter_name
+        return self._match_frame("connect_success", conversation, payload, reply_id)
 
     def new_connection(self, conversation: Conversation) -> bytes:
-        profile = Matched(
-            id=conversation.user.host_id,
-            name=conversation.user_name,
-            since=self._times.format(conversation.created),
-        )
-        return self._match_frame("new_connection", conversation, conversation.user_uuid, profile, None)
+        payload = Matched(conversation.user_uuid)
+        if "profile" in self.features:
+            payload.id = conversation.user.host_id
+            payload.name = conversation.user_name
+            payload.since = self._times.format(conversation.created)
+        return self._match_frame("new_connection", conversation, payload, None)
 
     def connect_queue(
         self, location: int, reply_id: str | None = None, *, conversation: Conversation | None = None
@@ -229,17 +239,8 @@ class SupportEncoder:
         return _encode(self._frame(type_, payload, reply_id=reply_id))
 
     def _match_frame(
-        self,
-        type_: str,
-        conversation: Conversation,
-        peer: str | None,
-        profile: Matched,
-        reply_id: str | None,
+        self, type_: str, conversation: Conversation, payload: Matched, reply_id: str | None
     ) -> bytes:
-        payload = Matched(peer)
-        if "profile" in self.features:
-            payload = profile
-            payload.uuid = peer
         if "seq" in self.features:  # seq starts at 1 in each conversation, so the client needs its number
             payload.conversation = conversation.id
         return _encode(self._frame(type_, payload, reply_id=reply_id))

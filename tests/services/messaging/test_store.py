@@ -11,7 +11,7 @@ from tests.services.conftest import open_store
 from tests.storage.conftest import VISITOR, new_session
 from tornado_chat.core.errors import NotFound, Unavailable
 from tornado_chat.core.events import Event, RoomEnded, RoomStarted, SystemNotice
-from tornado_chat.core.types import Kind, Message, Notification, SessionState, Thread
+from tornado_chat.core.types import Message, Notification, SessionState
 from tornado_chat.observability.metrics import Metrics
 from tornado_chat.services.messaging import store as store_module
 from tornado_chat.services.messaging.store import Store, read_in_chunks
@@ -57,18 +57,14 @@ async def test_items_of_messages_and_of_notifications_are_read_after_a_seq(store
 
 
 @pytest.mark.gen_test
-async def test_queries_that_the_database_does_not_answer_are_counted(
-    store: Store, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def fail(*arguments: Any, **options: Any) -> None:
-        raise Unavailable("database_away")
+async def test_queries_that_the_database_does_not_answer_are_counted(store: Store, metrics: Metrics) -> None:
+    def fail(database: pw.Database) -> None:
+        raise pw.OperationalError("away")
 
-    monkeypatch.setattr(store._readers, "read", fail)
-    monkeypatch.setattr(store._readers, "look_up", fail)
     with pytest.raises(Unavailable):
-        await store.read(rooms.active_rooms)
+        await store.read(fail)
     with pytest.raises(Unavailable):
-        await store.look_up(rooms.get, Thread(Kind.SESSION, 1))
+        await store.look_up(fail)
     assert metrics.read_errors == 2
 
 

@@ -10,10 +10,11 @@ from tests.helpers.timeouts import WAIT_TIMEOUT_SECONDS
 from tests.services.books import Books
 from tornado_chat import config
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence, always_certain
+from tornado_chat.core.errors import Conflict
 from tornado_chat.core.types import Conversation, ConversationState, Person, Role
 from tornado_chat.domain.queue import FifoLeastLoaded
 from tornado_chat.observability.metrics import Metrics
-from tornado_chat.services.support import matcher
+from tornado_chat.services.support import dispatcher as module
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.services.support.repository import ConversationRepository
 from tornado_chat.storage import conversations
@@ -67,7 +68,7 @@ async def test_what_changes_while_a_coordinator_reads_is_not_missed(books: Books
 
     books.meanwhile = assign
     await dispatcher.begin()
-    assert dispatcher.case(row.id).row.state is ConversationState.ACTIVE
+    assert dispatcher.cases[row.id].row.state is ConversationState.ACTIVE
     assert list(dispatcher.waiters) == [WU]
     dispatcher.end()
 
@@ -79,14 +80,14 @@ async def test_who_is_said_to_be_in_a_conversation_that_is_over_takes_nobodys_pl
     row = join(books, 1)
     dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.case(row.id).row.state is ConversationState.ACTIVE)
-    late = dispatcher.case(row.id).row
+    await until(lambda: dispatcher.cases[row.id].row.state is ConversationState.ACTIVE)
+    late = dispatcher.cases[row.id].row
     await books.write(lambda tx: conversations.end(tx, row.id, row.user))
     dispatcher.on_user_present("b", late)  # the end has not reached it yet
-    pooled = dispatcher.desk.pool.get(WU)
+    pooled = dispatcher.queue.pool.get(WU)
     assert pooled is not None
     assert pooled.free
-    assert not list(dispatcher.cases())
+    assert not dispatcher.cases
     dispatcher.end()
 
 
@@ -97,12 +98,12 @@ async def test_a_hand_over_that_is_asked_for_again_is_done_once(books: Books) ->
     row = join(books, 1)
     dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_user_present("a", row)
-    await until(lambda: dispatcher.case(row.id).row.waiter == WU)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
     dispatcher.on_waiter_present("a", on_duty(LI))
     for _ in range(2):
         await dispatcher.hand_over(TransferRequest(row.id, WU, LI))
-        assert dispatcher.case(row.id).row.waiter == LI
-    assert dispatcher.case(row.id).row.changes == 2
+        assert dispatcher.cases[row.id].row.waiter == LI
+    assert dispatcher.cases[row.id].row.changes == 2
     dispatcher.end()
 
 
@@ -114,8 +115,8 @@ async def test_a_new_coordinator_serves_in_order_whoever_tells_it_first(books: B
     dispatcher.on_waiter_present("a", on_duty(WU))
     dispatcher.on_user_present("a", second)
     dispatcher.on_user_present("b", first)
-    await until(lambda: dispatcher.case(first.id).row.waiter == WU)
-    assert dispatcher.case(second.id).waiting
+    await until(lambda: dispatcher.cases[first.id].row.waiter == WU)
+    assert dispatcher.cases[second.id].row.state is ConversationState.WAITING
     dispatcher.end()
 
 
@@ -139,7 +140,7 @@ async def test_who_asks_a_new_coordinator_for_its_place_hears_the_right_one(book
 async def test_a_match_that_was_stored_after_all_counts_once(
     books: Books, monkeypatch: pytest.MonkeyPatch, expected_logs: list[str]
 ) -> None:
-    monkeypatch.setattr(matcher, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.02)
     expected_logs.append("a match could not be stored, trying again")
     dispatcher = coordinator(books)
     await dispatcher.begin()
@@ -150,12 +151,85 @@ async def test_a_match_that_was_stored_after_all_counts_once(
     await until(lambda: bool(books.untold))
     for event in books.untold:
         dispatcher.on_event(event)
-    pooled = dispatcher.desk.pool.get(WU)
+    pooled = dispatcher.queue.pool.get(WU)
     assert pooled is not None
     assert pooled.load == 1
     await books.write(lambda tx: conversations.end(tx, row.id, row.user))
     await asyncio.sleep(0.05)
-    pooled = dispatcher.desk.pool.get(WU)
+    pooled = dispatcher.queue.pool.get(WU)
     assert pooled is not None
     assert pooled.load == 0
+    dispatcher.end()
+
+
+def load(dispatcher: Dispatcher, waiter: Person) -> int:
+    pooled = dispatcher.queue.pool.get(waiter)
+    return 0 if pooled is None else pooled.load
+
+
+@pytest.mark.gen_test
+async def test_a_decision_on_a_version_that_has_changed_is_not_stored(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    # Another coordinator assigns the user, and its event is late.
+    books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
+    assert load(dispatcher, WU) == 1
+    await until(lambda: dispatcher.cases[row.id].row.waiter == LI)
+    await until(lambda: dispatcher.cases[row.id].decision is None)
+    assert (load(dispatcher, WU), load(dispatcher, LI)) == (0, 1)
+    assert dispatcher.cases[row.id].row.changes == 1
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_row_that_became_active_before_the_store_keeps_its_waiter(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)  # decided for Wu, to be stored in the next turn of the loop
+    _, events = books.change(lambda tx: conversations.assign(tx, row, LI, None, "waiter-8", "first"))
+    for event in events:
+        dispatcher.on_event(event)
+    await until(lambda: dispatcher.cases[row.id].decision is None)
+    assert dispatcher.cases[row.id].row.waiter == LI
+    assert (load(dispatcher, WU), load(dispatcher, LI)) == (0, 1)
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_who_leaves_while_its_match_is_stored_takes_nobodys_place(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    first, second = join(books, 1), join(books, 2)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", first)
+    dispatcher.on_user_present("a", second)
+    _, events = books.change(lambda tx: conversations.end(tx, first.id, first.user))
+    for event in events:
+        dispatcher.on_event(event)
+    await until(lambda: dispatcher.cases[second.id].row.waiter == WU)
+    assert load(dispatcher, WU) == 1
+    dispatcher.end()
+
+
+@pytest.mark.gen_test
+async def test_a_user_who_is_requeued_during_a_transfer_is_matched_again(books: Books) -> None:
+    dispatcher = coordinator(books)
+    await dispatcher.begin()
+    row = join(books, 1)
+    dispatcher.on_waiter_present("a", on_duty(WU))
+    dispatcher.on_user_present("a", row)
+    await until(lambda: dispatcher.cases[row.id].row.waiter == WU)
+    active = dispatcher.cases[row.id].row
+    dispatcher.on_waiter_present("a", on_duty(LI))
+    books.change(lambda tx: conversations.requeue(tx, active))  # by another coordinator, not published yet
+    with pytest.raises(Conflict):
+        await dispatcher.hand_over(TransferRequest(row.id, WU, LI))
+    await until(lambda: dispatcher.cases[row.id].row.changes == 3)
+    assert dispatcher.cases[row.id].row.state is ConversationState.ACTIVE
+    assert load(dispatcher, WU) + load(dispatcher, LI) == 1
     dispatcher.end()

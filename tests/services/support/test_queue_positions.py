@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from scripts.simulation.clock import VirtualLoop
-from tornado_chat.services.support.queue_positions import NEAR, QueuePositions
+from tornado_chat.services.support.queue_positions import HEAD_LENGTH, QueuePositions
 
 
 class One:
@@ -48,15 +48,15 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.mark.parametrize("length", [2, NEAR, NEAR + 1, 3 * NEAR, 1000, 4321])
+@pytest.mark.parametrize("length", [2, HEAD_LENGTH, HEAD_LENGTH + 1, 3 * HEAD_LENGTH, 1000, 4321])
 def test_when_the_line_stands_everybody_knows_its_place(runner: asyncio.Runner, length: int) -> None:
     async def stand() -> list[int]:
         line = Line(length)
         line.teller.changed()
-        await asyncio.sleep(2 * length / NEAR + 2)
+        await asyncio.sleep(2 * length / HEAD_LENGTH + 2)
         line.move()
         line.move()
-        await asyncio.sleep(2 * length / NEAR + 2)
+        await asyncio.sleep(2 * length / HEAD_LENGTH + 2)
         return line.wrong
 
     assert runner.run(stand()) == []
@@ -73,7 +73,7 @@ def test_the_first_hundred_hear_in_the_next_round(runner: asyncio.Runner) -> Non
 
     wrong = runner.run(move())
     assert wrong
-    assert min(wrong) > NEAR
+    assert min(wrong) > HEAD_LENGTH
 
 
 def test_a_line_that_moves_all_the_time_is_told_little_and_never_forgets_anybody(
@@ -89,10 +89,10 @@ def test_a_line_that_moves_all_the_time_is_told_little_and_never_forgets_anybody
             for _ in range(5):
                 line.move()
             await asyncio.sleep(1)
-        assert line.said - before < rounds * 10 * NEAR  # all would be a hundred times NEAR
+        assert line.said - before < rounds * 10 * HEAD_LENGTH  # all would be a hundred times HEAD_LENGTH
         now = asyncio.get_running_loop().time()
         for place, one in enumerate(line.waiting, 1):
-            assert now - one.told_at <= max(2, 4 * place / NEAR + 2), f"{place} has not heard for long"
+            assert now - one.told_at <= max(2, 4 * place / HEAD_LENGTH + 2), f"{place} has not heard for long"
 
     runner.run(move())
 
@@ -103,7 +103,7 @@ def test_who_was_told_just_now_is_told_after_the_pause(runner: asyncio.Runner) -
         asker = line.waiting[1]
         line.teller.changed()
         await asyncio.sleep(0.5)
-        line.teller.tell(asker, 2)
+        line.teller.publish(asker, 2)
         line.move()
         await asyncio.sleep(0.6)
         assert line.said == 1  # the round has come too early for the asker

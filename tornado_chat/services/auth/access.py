@@ -39,7 +39,7 @@ class AccessControl:
 
     async def verify(self, token: str | None) -> Identity:
         """Return the identity that ``token`` proves. Raises the errors of ``Authenticator.verify``."""
-        if token and len(token) <= MAX_TOKEN_CHARS and self._plugins.has_implementation("authenticate"):
+        if token and len(token) <= MAX_TOKEN_CHARS and "authenticate" in self._plugins.implemented_hooks:
             identity = await self._plugins.decide("authenticate", token=token)
             if isinstance(identity, Identity):
                 return identity
@@ -57,7 +57,7 @@ class AccessControl:
 
         :raises Forbidden: a plugin refuses the action.
         """
-        if not self._plugins.has_implementation("authorize"):
+        if "authorize" not in self._plugins.implemented_hooks:
             return False
         answer = await self._plugins.decide("authorize", identity=identity, action=action, thread=thread)
         if answer is None:

@@ -14,7 +14,7 @@ from typing import Any
 from tornado_chat.core import status as status_types
 from tornado_chat.core.types import ConversationState, Kind, Person, Room, SessionState
 from tornado_chat.services.counselling.room_lifecycle import RoomLifecycle
-from tornado_chat.services.support.cases import Case, WaiterState
+from tornado_chat.services.support.dispatch_state import Case, WaiterState
 from tornado_chat.services.support.dispatcher import Dispatcher
 from tornado_chat.wire.times import LocalTimes
 
@@ -47,13 +47,13 @@ class CoordinatorSnapshot:
     @property
     def queue_length(self) -> int:
         """The number of waiting users."""
-        return len(self._dispatcher.desk)
+        return len(self._dispatcher.queue)
 
     def longest_wait(self) -> float:
         """Return the seconds that the longest waiting user has waited; 0 if no user waits."""
-        case = self._dispatcher.case
+        cases = self._dispatcher.cases
         since = min(
-            (case(each.number).waits_since for each in self._dispatcher.desk.in_order()), default=None
+            (cases[each.number].waits_since for each in self._dispatcher.queue.in_order()), default=None
         )
         return 0.0 if since is None else self._loop.time() - since
 
@@ -62,7 +62,7 @@ class CoordinatorSnapshot:
         return {state: found[state] for state in WAITER_STATES}
 
     def conversation_states(self) -> dict[str, int]:
-        found = Counter(case.row.state.value for case in self._dispatcher.cases())
+        found = Counter(case.row.state.value for case in self._dispatcher.cases.values())
         return {state: found[state] for state in CONVERSATION_STATES}
 
     def room_states(self) -> dict[tuple[str, str], int]:
@@ -89,7 +89,7 @@ class CoordinatorSnapshot:
                 self.conversation_states(),
                 [
                     self._conversation(case)
-                    for case in islice(self._dispatcher.cases(), status_types.MAX_LIST_ENTRIES)
+                    for case in islice(self._dispatcher.cases.values(), status_types.MAX_LIST_ENTRIES)
                 ],
             ),
             rooms=status_types.ConversationSummary(
@@ -110,7 +110,7 @@ class CoordinatorSnapshot:
         People are given as ``Person.key``.
         """
         dispatcher = self._dispatcher
-        since = min((ticket.since for ticket in dispatcher.desk.in_order()), default=None)
+        since = min((ticket.since for ticket in dispatcher.queue.in_order()), default=None)
         return {
             "waiters": [
                 {
@@ -124,15 +124,15 @@ class CoordinatorSnapshot:
                 for waiter in dispatcher.waiters.values()
             ],
             "queue": {
-                "length": len(dispatcher.desk),
+                "length": len(dispatcher.queue),
                 "waiting_since": since,
                 "first": [
                     {
                         "person": ticket.user.key,
-                        "name": dispatcher.case(ticket.number).row.user_name,
+                        "name": dispatcher.cases[ticket.number].row.user_name,
                         "since": ticket.since,
                     }
-                    for ticket in islice(dispatcher.desk.in_order(), MAX_QUEUE_ROWS)
+                    for ticket in islice(dispatcher.queue.in_order(), MAX_QUEUE_ROWS)
                 ],
             },
             "conversations": sum(len(waiter.cases) for waiter in dispatcher.waiters.values()),
@@ -141,12 +141,12 @@ class CoordinatorSnapshot:
     # --- inside ---
 
     def _queue_status(self) -> status_types.QueueOverview:
-        desk = self._dispatcher.desk
+        queue = self._dispatcher.queue
         first = [
-            self._waiting(self._dispatcher.case(each.number))
-            for each in islice(desk.in_order(), status_types.MAX_LIST_ENTRIES)
+            self._waiting(self._dispatcher.cases[each.number])
+            for each in islice(queue.in_order(), status_types.MAX_LIST_ENTRIES)
         ]
-        return status_types.QueueOverview(len(desk), round(self.longest_wait(), 1), first)
+        return status_types.QueueOverview(len(queue), round(self.longest_wait(), 1), first)
 
     def _waiting(self, case: Case) -> status_types.QueuedUserStatus:
         since, seconds = self._since(case.waits_since)
@@ -157,7 +157,7 @@ class CoordinatorSnapshot:
             return "away"
         if not waiter.ready:
             return "paused"
-        pooled = self._dispatcher.desk.pool.get(waiter.person)
+        pooled = self._dispatcher.queue.pool.get(waiter.person)
         return "ready" if pooled is not None and pooled.free else "busy"
 
     def _waiter(self, waiter: WaiterState) -> status_types.WaiterOverview:

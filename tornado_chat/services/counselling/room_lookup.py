@@ -25,7 +25,7 @@ class RoomLookup:
             return await self._store.look_up(rooms.get, thread)
         except NotFound:
             hook = "find_session" if thread.kind is Kind.SESSION else "find_record"
-            if not self._plugins.has_implementation(hook):
+            if hook not in self._plugins.implemented_hooks:
                 raise
             room = await (self._find_session if thread.kind is Kind.SESSION else self._find_record)(thread.id)
             if room is None:

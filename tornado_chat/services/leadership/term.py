@@ -17,6 +17,8 @@ class Term(Generic[Item]):
 
     :arg settle_seconds: the seconds in which the processes report; 0 if there is only one process.
     :arg on_settled: called at the end of these seconds; not if they are 0, nor if the term ends before.
+    :ivar is_running: whether the term has started and not ended.
+    :ivar has_settled: whether it is running, and the time in which the processes report is over.
     """
 
     def __init__(
@@ -27,12 +29,8 @@ class Term(Generic[Item]):
         self._on_settled = on_settled
         self._settle_timer: asyncio.TimerHandle | None = None
         self._buffered: list[Item] | None = None  # only while the database is being read
-        self._is_running = False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the term has started and not ended."""
-        return self._is_running
+        self.is_running = False
+        self.has_settled = False
 
     @property
     def is_settling(self) -> bool:
@@ -51,9 +49,11 @@ class Term(Generic[Item]):
             yield buffered
         finally:
             self._buffered = None
-        self._is_running = True
+        self.is_running = True
         if self._settle_seconds:
             self._settle_timer = self._loop.call_later(self._settle_seconds, self._finish_settling)
+        else:
+            self.has_settled = True
 
     def buffer(self, item: Item) -> None:
         """Buffer an item that was just committed, if the database is being read."""
@@ -62,11 +62,12 @@ class Term(Generic[Item]):
 
     def end(self) -> None:
         """End the term. A term that has not started may be ended, too."""
-        self._is_running = False
+        self.is_running = self.has_settled = False
         if self._settle_timer is not None:
             self._settle_timer.cancel()
             self._settle_timer = None
 
     def _finish_settling(self) -> None:
         self._settle_timer = None
+        self.has_settled = True
         self._on_settled()

@@ -29,7 +29,10 @@ class EventLog:
     def on_event(self, event: Event) -> None:
         """Log an event of a type in ``events``."""
         if isinstance(event, ConversationQueued):
-            log.info("queued", extra=log_fields(event.conversation.thread, event.conversation.user))
+            user = event.conversation.user
+            log.info(
+                "queued", extra=fields(conversation=event.conversation.id, role=user.role.value, id=user.id)
+            )
         elif isinstance(event, ConversationRequeued):
             log.info("returned", extra=log_fields(event.conversation.thread, event.lost))
         elif isinstance(event, ConversationEnded):

@@ -64,7 +64,7 @@ class MessageFilter:
         :raises ChatError: a filter refused it at once. The error of a filter that awaits something is the
             error of the result.
         """
-        if not self._plugins.has_implementation("filter_message"):
+        if "filter_message" not in self._plugins.implemented_hooks:
             return self._append(message, received)
 
         def store(text: str) -> Deferred[AppendResult]:

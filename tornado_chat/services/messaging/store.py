@@ -40,7 +40,9 @@ class Store:
         timeout_seconds: float,
     ) -> None:
         self._database = database
-        self._readers = ReaderPool(database, timeout_seconds=timeout_seconds)
+        self._readers = ReaderPool(
+            database, timeout_seconds=timeout_seconds, on_failed_lookup=self._count_read_error
+        )
         self._metrics = metrics
         self._writer = Writer(database, publish, loop, meter=metrics.storage, timeout_seconds=timeout_seconds)
         self._writer.start()
@@ -69,18 +71,17 @@ class Store:
         try:
             return await self._readers.read(query, *args, **kwargs)
         except Unavailable:
-            self._metrics.read_errors += 1
+            self._count_read_error()
             raise
 
-    async def look_up(
+    def look_up(
         self, query: Callable[Concatenate[pw.Database, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    ) -> asyncio.Future[T]:
         """Run a query for a few rows by their keys; see ``ReaderPool.look_up``."""
-        try:
-            return await self._readers.look_up(query, *args, **kwargs)
-        except Unavailable:
-            self._metrics.read_errors += 1
-            raise
+        return self._readers.look_up(query, *args, **kwargs)
+
+    def _count_read_error(self) -> None:
+        self._metrics.read_errors += 1
 
     async def items_after(self, thread: Thread, seq: int, limit: int) -> list[SequencedItem]:
         """Return the items after ``seq`` of a thread of any kind, for redelivery by the hub."""

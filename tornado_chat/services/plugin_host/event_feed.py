@@ -13,6 +13,7 @@ lease has delivered.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 
 from tornado_chat.core.errors import ChatError
 from tornado_chat.core.events import (
@@ -45,6 +46,17 @@ STOP_TIMEOUT_SECONDS = 5.0  # seconds that plugins get for stored items when the
 HOOKS_BY_STREAM = {
     streams.MESSAGES: ("message_posted",),
     streams.NOTIFICATIONS: ("notification_created", "deliver_notification"),
+}
+
+HOOKS_BY_EVENT: Mapping[type[Event], tuple[str, ...]] = {
+    Message: HOOKS_BY_STREAM[streams.MESSAGES],
+    Notification: HOOKS_BY_STREAM[streams.NOTIFICATIONS],
+    RoomStarted: ("session_started",),
+    RoomEnded: ("session_ended",),
+    ConversationQueued: ("conversation_queued",),
+    ConversationRequeued: ("conversation_queued",),
+    ConversationAssigned: ("conversation_assigned",),
+    ConversationEnded: ("conversation_ended",),
 }
 
 
@@ -86,16 +98,13 @@ class PluginEventFeed:
     async def stop(self) -> None:
         await asyncio.gather(*(each.stop() for readers in self._readers.values() for each in readers))
 
-    events = (
-        Message,
-        Notification,
-        RoomStarted,
-        RoomEnded,
-        ConversationQueued,
-        ConversationRequeued,
-        ConversationAssigned,
-        ConversationEnded,
-    )
+    events = tuple(HOOKS_BY_EVENT)
+
+    @property
+    def needed_events(self) -> tuple[type[Event], ...]:
+        """Those of ``events`` that at least one plugin is told of."""
+        hooks = self._plugins.implemented_hooks
+        return tuple(event for event, told in HOOKS_BY_EVENT.items() if not hooks.isdisjoint(told))
 
     def on_event(self, event: Event) -> None:
         """Deliver an event of a type in ``events`` that this process has committed."""

@@ -1,239 +1,273 @@
-"""The dispatcher's memory: who waits, who serves, who has whom.
+"""The dispatcher's state: the queue, the waiters, and which conversation belongs to which waiter.
 
-Strategy: the conversations' rows say what is so, and the ``MatchingQueue`` of ``domain/queue.py`` counts by
-it. What is decided, and not stored yet, is marked in ``deciding`` and counted already. Nothing in here asks
-the database or decides anything; one loop owns it.
+Strategy: pure. Versions of the conversations' rows, presence reports and the results of commits come in,
+decisions and changes come out. There is no clock, timer, task or database here; times are passed in. A
+waiter's places are not counted up and down but derived: each conversation holds a place with the waiter that
+its row names, and with the waiter that is decided for it while that decision is being stored
+(``_update_places``).
 """
 
-import asyncio
-import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from tornado_chat import config
-from tornado_chat.core.events import Event, QueuePositionChanged
-from tornado_chat.core.types import Conversation, Person
-from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
-from tornado_chat.observability.metrics import Histogram
-from tornado_chat.services.leadership.grace_timers import GraceTimers
-from tornado_chat.services.messaging.event_log import log_fields
-from tornado_chat.services.support.cases import Case, WaiterState
-from tornado_chat.services.support.queue_positions import QueuePositions
-
-log = logging.getLogger(__name__)
+from tornado_chat.core.types import Conversation, ConversationState, Person
+from tornado_chat.domain.queue import MatchingQueue, QueuePolicy, Ticket
 
 MAX_ENDED_IDS = 10_000
-"""Conversations that are known to be over: many more than end while somebody still says that its user is there."""
+"""Ended conversations that are remembered: many more than end while a report of their user is on its way."""
+
+WAITING, ENDED = ConversationState.WAITING, ConversationState.ENDED
+
+
+class Case:
+    """An unfinished conversation.
+
+    :ivar row: its newest known version.
+    :ivar waits_since: when the user came, or lost its waiter, by the loop's clock.
+    :ivar processes: the processes that hold sockets of the user.
+    :ivar decision: the decision that is being stored, if there is one.
+    :ivar postponed: a decision could not be stored; the user is not matched until the next try.
+    :ivar places: the waiters with whom the conversation holds a place.
+    :ivar told_position: the position in the queue that the user was told last; 0 before that.
+    :ivar told_at: when that was, by the loop's clock.
+    """
+
+    __slots__ = (
+        "decision",
+        "places",
+        "postponed",
+        "processes",
+        "row",
+        "told_at",
+        "told_position",
+        "waits_since",
+    )
+
+    def __init__(self, row: Conversation, waits_since: float) -> None:
+        self.row = row
+        self.waits_since = waits_since
+        self.processes: set[str] = set()
+        self.decision: Decision | None = None
+        self.postponed = False
+        self.places: tuple[Person, ...] = ()
+        self.told_position = 0
+        self.told_at = float("-inf")
+
+
+class WaiterState:
+    """A waiter that is connected, or is awaited, or has users.
+
+    :ivar address: the address that its users know, the same for as long as this object lives.
+    :ivar claims: those of its last token, for the queue policy.
+    :ivar ready: whether it takes new users.
+    :ivar processes: the processes that hold its sockets.
+    :ivar cases: its conversations, by number.
+    :ivar since: since when ``ready`` and connected are as they are, by the loop's clock.
+    """
+
+    __slots__ = ("address", "cases", "claims", "name", "person", "processes", "ready", "since", "stance")
+
+    def __init__(self, person: Person, address: str, name: str | None) -> None:
+        self.person = person
+        self.address = address
+        self.name = name
+        self.claims: Mapping[str, Any] = {}
+        self.ready = False
+        self.processes: set[str] = set()
+        self.cases: dict[int, Case] = {}
+        self.stance: tuple[bool, bool] | None = None  # ready, connected
+        self.since = 0.0
+
+
+class Decision:
+    """A waiter for a conversation, decided on the version ``row`` of it and not stored yet."""
+
+    __slots__ = ("case", "reason", "row", "waiter")
+
+    def __init__(self, case: Case, waiter: WaiterState, reason: str) -> None:
+        self.case = case
+        self.row = case.row
+        self.waiter = waiter
+        self.reason = reason
 
 
 class DispatchState:
     """All unfinished support conversations and their people.
 
-    :arg publish: the bus, for places in the line.
-    :arg waited: seconds until the first waiter.
-    :arg clock: seconds since 1970.
-    :arg desk: makes the line, empty, for a policy.
-    :ivar awaited_users: those who have no socket, and may come back.
-    :ivar awaited_waiters: likewise.
-    :ivar desk: the line and the pool of waiters. Another one as soon as everybody is forgotten.
-    :ivar cases: the unfinished conversations, by their numbers.
-    :ivar waiters: those who are there, are awaited or have users.
-    :ivar deciding: decided, and not yet committed: who gets whom.
-    :ivar postponed: conversations whose match could not be committed: not to be matched again at once.
-    :ivar positions: tells them to those in the line.
+    :arg make_queue: makes the empty queue for a policy.
+    :ivar queue: the waiting users and the pool of waiters.
+    :ivar cases: the unfinished conversations, by number.
+    :ivar waiters: the waiters that are connected, are awaited, or have users.
     """
 
     def __init__(
         self,
-        settings: config.Support,
-        loop: asyncio.AbstractEventLoop,
-        publish: Callable[[Event], None],
+        capacity: int,
         policy: QueuePolicy,
-        waited: Histogram,
-        awaited_users: GraceTimers[Case],
-        awaited_waiters: GraceTimers[WaiterState],
-        clock: Callable[[], float] = time.time,
-        desk: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
+        make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
     ) -> None:
-        self.settings = settings
-        self.awaited_users = awaited_users
-        self.awaited_waiters = awaited_waiters
-        self._loop = loop
-        self._publish = publish
+        self._capacity = capacity
         self._policy = policy
-        self._waited = waited
-        self._clock = clock
-        self._make_queue = desk
-        self._start_empty()
+        self._make_queue = make_queue
+        self.clear()
 
-    def forget(self) -> None:
-        """Everybody: nobody is awaited, and whoever is spoken of from now on is new."""
-        self.awaited_users.stop_all()
-        self.awaited_waiters.stop_all()
-        self.positions.stop()
-        self._start_empty()
-
-    def _start_empty(self) -> None:
-        self.desk = self._make_queue(self._policy)
+    def clear(self) -> None:
+        """Forget everything. The objects that were handed out before are not known any more."""
+        self.queue = self._make_queue(self._policy)
         self.cases: dict[int, Case] = {}
         self.waiters: dict[Person, WaiterState] = {}
-        self.deciding: dict[int, Person] = {}
-        self.postponed: set[int] = set()
         self._ended: dict[int, None] = {}
-        self.positions = QueuePositions(
-            self._loop,
-            self.settings.queue_interval,
-            self._line,
-            lambda: len(self.desk),
-            self._publish_position,
-        )
 
-    def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
-        """Go by other settings and another policy from now on, those who wait already included."""
-        self.settings, self._policy = settings, policy
-        self.positions.interval = settings.queue_interval
+    def reconfigure(self, capacity: int, policy: QueuePolicy, now: float) -> None:
+        """Use another capacity and policy from now on, also for users that wait already."""
+        self._capacity, self._policy = capacity, policy
         for waiter in self.waiters.values():
-            self.set_available(waiter)
-        self.desk.set_policy(policy)
+            self.update_waiter(waiter, now)
+        self.queue.set_policy(policy)
 
-    # --- users ---
+    # --- conversations ---
 
-    def adopt(self, row: Conversation) -> Case:
-        """An unfinished conversation that was not known here. Its people are awaited."""
-        age = max(0.0, self._clock() - row.created / 1e6)
-        case = self.cases[row.id] = Case(row, self._loop.time() - age)
-        self.awaited_users.start(case, self.settings.rejoin_grace)
+    def add(self, row: Conversation, now: float, age_seconds: float) -> Case:
+        """Add an unfinished conversation that is ``age_seconds`` old."""
+        case = self.cases[row.id] = Case(row, now - age_seconds)
         if row.waiter is not None:
-            assert row.waiter_uuid is not None
-            waiter = self.waiter(row.waiter, row.waiter_uuid, row.waiter_name)
-            waiter.cases[row.id] = case
-            self.desk.pool.took(waiter.person)
-            if not waiter.processes:
-                self.awaited_waiters.start(waiter, self.settings.rejoin_grace)
+            self._waiter_of(row, now).cases[row.id] = case
+            self._update_places(case)
         return case
 
-    def is_over(self, conversation_id: int) -> bool:
-        """Whether it ended not long ago."""
+    def has_ended(self, conversation_id: int) -> bool:
+        """Whether a conversation ended not long ago."""
         return conversation_id in self._ended
 
-    def holds(self, case: Case) -> bool:
-        """Whether it is unfinished, and not forgotten."""
-        return self.cases.get(case.row.id) is case
+    def learn(self, row: Conversation, now: float) -> Conversation | None:
+        """Take in a version of a conversation.
 
-    def join(self, case: Case) -> bool:
-        """Put a user into the line, at the place that its number and its fate give it.
-
-        False if it is in there already, or has to stay out.
+        Returns the version before; None if ``row`` is not newer than that, or the conversation is unknown.
         """
-        number = case.row.id
-        if number in self.desk or number in self.deciding or number in self.postponed:
-            return False
-        self.desk.join(case.ticket)
-        return True
-
-    def leave(self, conversation_id: int) -> None:
-        """Take a user out of the line, if it is in there."""
-        if self.desk.leave(conversation_id):
-            self.positions.changed()
-
-    def learn(self, row: Conversation) -> Conversation | None:
-        """Take in a version of a conversation, and return the one before; None if it is an old one, or unknown."""
         case = self.cases.get(row.id)
         if case is None or row.changes <= case.row.changes:
             return None
         before, case.row = case.row, row
-        if not row.open:
-            self._close(case)
-        if (before.waiter is not None and before.waiter != row.waiter) or not row.open:
-            self._release(before)
-        if row.open and row.waiter is not None and row.waiter != before.waiter:
-            self._begin(case, before)
-        if row.open and row.waiter is None and before.waiter is not None:
-            case.waits_since = self._loop.time()
+        if row.state is not WAITING and case.decision is None:  # a decision has taken it out of the queue
+            self.queue.leave(row.id)
+        if before.waiter is not None and (before.waiter != row.waiter or row.state is ENDED):
+            self.waiters[before.waiter].cases.pop(row.id, None)
+        if row.state is ENDED:
+            del self.cases[row.id]
+            self._ended[row.id] = None
+            if len(self._ended) > MAX_ENDED_IDS:
+                del self._ended[next(iter(self._ended))]
+        elif row.waiter is None:
+            if before.waiter is not None:
+                case.waits_since = now
+        elif row.waiter != before.waiter:
+            self._waiter_of(row, now).cases[row.id] = case
+        self._update_places(case)
         return before
 
-    def _begin(self, case: Case, before: Conversation) -> None:
+    def is_current(self, case: Case) -> bool:
+        """Whether the conversation is unfinished, and known since before the last ``clear``."""
+        return self.cases.get(case.row.id) is case
+
+    def enqueue(self, case: Case) -> bool:
+        """Put a waiting user into the queue, at the position that the policy gives it.
+
+        Returns False if the user is in the queue already or may not be in it now.
+        """
         row = case.row
-        assert row.waiter is not None
-        assert row.waiter_uuid is not None
-        self.leave(row.id)
-        waiter = self.waiter(row.waiter, row.waiter_uuid, row.waiter_name)
-        waiter.cases[row.id] = case
-        if self.deciding.get(row.id) != waiter.person:  # not our own decision: an earlier coordinator's
-            self.desk.pool.took(waiter.person)
-        if before.waiter is None:
-            waited = self._loop.time() - case.waits_since
-            self._waited.observe(waited)
-            log.info(
-                "matched",
-                extra=log_fields(row.thread, waiter.person, waited=round(waited, 1), why=row.reason),
-            )
-        else:
-            log.info(
-                "transferred",
-                extra=log_fields(row.thread, waiter.person, previous=before.waiter.id, why=row.reason),
-            )
-        if (
-            not waiter.processes and waiter not in self.awaited_waiters
-        ):  # lost between the match and its commit
-            self.awaited_waiters.start(waiter, self.settings.rejoin_grace)
+        if row.state is not WAITING or case.decision is not None or case.postponed or row.id in self.queue:
+            return False
+        self.queue.join(Ticket(row.id, row.user, row.created, row.returned, row.claims, row.last_waiter))
+        return True
 
-    def _close(self, case: Case) -> None:
-        del self.cases[case.row.id]
-        self._ended[case.row.id] = None
-        if len(self._ended) > MAX_ENDED_IDS:
-            del self._ended[next(iter(self._ended))]
-        self.awaited_users.stop(case)
-        self.leave(case.row.id)
+    # --- decisions ---
 
-    def _release(self, before: Conversation) -> None:
-        """The waiter of the version ``before`` is rid of the conversation: its place is free."""
-        if before.waiter is None:
-            return
-        waiter = self.waiters[before.waiter]
-        waiter.cases.pop(before.id, None)
-        self.release_slot(waiter)
+    def match(self) -> list[Decision]:
+        """Decide on waiters for as many users as possible."""
+        decisions = []
+        for made in self.queue.match():
+            case = self.cases[made.ticket.number]
+            case.decision = decision = Decision(case, self.waiters[made.waiter], made.reason)
+            case.places = (made.waiter,)  # ``MatchingQueue.match`` holds the place
+            decisions.append(decision)
+        return decisions
+
+    def decide_transfer(self, case: Case, target: WaiterState, reason: str) -> Decision:
+        """Decide on another waiter for an active conversation."""
+        case.decision = decision = Decision(case, target, reason)
+        self._update_places(case)
+        return decision
+
+    def resolve(self, decision: Decision) -> None:
+        """The decision is stored, or will not be: from now on the conversation's row says which."""
+        case = decision.case
+        if case.decision is decision:
+            case.decision = None
+            if self.cases.get(case.row.id) is case:
+                self._update_places(case)
 
     # --- waiters ---
 
-    def waiter(self, person: Person, address: str, name: str | None) -> WaiterState:
-        """The waiter's desk, made if it has none."""
+    def waiter(self, person: Person, address: str, name: str | None, now: float) -> WaiterState:
+        """Return the waiter's state, a new one if it has none."""
         waiter = self.waiters.get(person)
         if waiter is None:
             waiter = self.waiters[person] = WaiterState(person, address, name)
-            self.set_available(waiter)
+            self.update_waiter(waiter, now)
         return waiter
 
-    def set_available(self, waiter: WaiterState) -> None:
-        """Tell the pool what the waiter wants, and whether it is there."""
+    def update_waiter(self, waiter: WaiterState, now: float) -> None:
+        """Bring the pool up to date with a waiter's ``ready``, ``processes`` and ``claims``."""
         stance = (waiter.ready, bool(waiter.processes))
         if stance != waiter.stance:
-            waiter.stance, waiter.since = stance, self._loop.time()
-        self.desk.pool.set(
-            waiter.person,
-            available=waiter.ready and bool(waiter.processes),
-            capacity=self.settings.capacity,
-            claims=waiter.claims,
+            waiter.stance, waiter.since = stance, now
+        self.queue.pool.set(
+            waiter.person, available=all(stance), capacity=self._capacity, claims=waiter.claims
         )
 
-    def release_slot(self, waiter: WaiterState) -> None:
-        """It has one user less than was counted."""
-        self.desk.pool.released(waiter.person)
-        self.forget_if_idle(waiter)
+    def is_free(self, person: Person) -> bool:
+        """Whether a waiter takes new users and has room for one."""
+        pooled = self.queue.pool.get(person)
+        return pooled is not None and pooled.free
 
-    def forget_if_idle(self, waiter: WaiterState) -> None:
-        """It is not there, nobody expects it back, and it has no users."""
-        pooled = self.desk.pool.get(waiter.person)
-        awaited = waiter in self.awaited_waiters
-        if not waiter.processes and not awaited and pooled is not None and pooled.load == 0:
-            self.desk.pool.remove(waiter.person)
+    def remove_if_idle(self, waiter: WaiterState) -> None:
+        """Forget a waiter that is not connected and holds no place for any user."""
+        pooled = self.queue.pool.get(waiter.person)
+        if not waiter.processes and pooled is not None and pooled.load == 0:
+            self.queue.pool.remove(waiter.person)
             self.waiters.pop(waiter.person, None)
 
-    # --- places ---
+    # --- views ---
 
-    def _line(self, start: int, stop: int) -> Iterator[Case]:
-        for ticket in self.desk.in_order(start, stop):
+    def queued_cases(self, start: int = 0, stop: int | None = None) -> Iterator[Case]:
+        """Iterate over the conversations in the queue, or a slice of them, in order."""
+        for ticket in self.queue.in_order(start, stop):
             yield self.cases[ticket.number]
 
-    def _publish_position(self, case: Case, place: int) -> None:
-        self._publish(QueuePositionChanged(case.row, place))
+    # --- inside ---
+
+    def _waiter_of(self, row: Conversation, now: float) -> WaiterState:
+        assert row.waiter is not None
+        assert row.waiter_uuid is not None
+        return self.waiters.get(row.waiter) or self.waiter(row.waiter, row.waiter_uuid, row.waiter_name, now)
+
+    def _update_places(self, case: Case) -> None:
+        """Hold and release places with waiters, so that they are as row and decision demand."""
+        row, decision = case.row, case.decision
+        if row.state is ENDED:
+            wanted: tuple[Person, ...] = ()
+        elif decision is None or decision.waiter.person == row.waiter:
+            wanted = () if row.waiter is None else (row.waiter,)
+        elif row.waiter is None:
+            wanted = (decision.waiter.person,)
+        else:
+            wanted = (row.waiter, decision.waiter.person)
+        if wanted == case.places:
+            return
+        pool = self.queue.pool
+        for person in case.places:
+            if person not in wanted:
+                pool.release(person, row.id)
+        for person in wanted:
+            pool.hold(person, row.id)
+        case.places = wanted

@@ -1,247 +1,244 @@
-"""The dispatcher: the line, the waiters, and who talks to whom.
+"""The dispatcher: who waits, who serves, and who gets whom.
 
-Strategy: one structure in memory owns all decisions (``casebook.py``); it is only touched on one loop, that
-of the coordinator, so no two matches race. Each decision is then stored, by an update that takes effect only
-if the conversation still is as it was thought to be, and what people are told of it is published by its
-commit. A decision that the database did not take is taken back (``matching.py``). This module hears who comes
-and goes and what was committed, and gives up who does not come back. Whoever becomes the coordinator builds
-everything again from the unfinished conversations.
+Strategy: one object decides for all processes; it is only called on the loop of the coordinator, so no two
+matches race. What it knows is in ``dispatch_state.py``. A decision is counted there at once, so that the next
+one takes it into account, and is stored in the same turn of the loop by an update that takes effect only on
+the version of the conversation that was decided on (``repository.py``). What users and waiters are told is
+published by that commit. A decision that the database did not take is undone and made again; if it is unknown
+whether the database took it, the row's next version says so. A new coordinator builds everything again from
+the unfinished conversations.
 
-A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets
-users while both hold. A user whose sockets are all gone is not matched meanwhile, and finds its
-place again when it comes back in time.
+A waiter's *ready* (what it wants) and *connected* (what its sockets say) are two facts; it gets users while
+both hold. A user whose sockets are all gone is not matched meanwhile, and gets its position again when it
+comes back in time.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from tornado_chat import config
+from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.aio.chunks import chunks
 from tornado_chat.cluster.facts import TransferRequest, WaiterPresence
 from tornado_chat.core.errors import ChatError, Conflict, NotFound
-from tornado_chat.core.events import ConversationAssigned, ConversationEnded, ConversationRequeued, Event
-from tornado_chat.core.types import Conversation, Person
+from tornado_chat.core.events import (
+    ConversationAssigned,
+    ConversationEnded,
+    ConversationRequeued,
+    Event,
+    QueuePositionChanged,
+)
+from tornado_chat.core.types import Conversation, ConversationState, Person
 from tornado_chat.domain.queue import MatchingQueue, QueuePolicy
 from tornado_chat.observability.logs import fields
 from tornado_chat.observability.metrics import Histogram
-from tornado_chat.services.leadership.grace_timers import GraceTimers
 from tornado_chat.services.leadership.term import Term
-from tornado_chat.services.support.cases import RETRY_SECONDS, Case, ConversationStore, WaiterState
-from tornado_chat.services.support.dispatch_state import DispatchState
-from tornado_chat.services.support.matcher import Matcher
+from tornado_chat.services.support.absences import RETRY_SECONDS, Absences
+from tornado_chat.services.support.dispatch_state import Case, Decision, DispatchState, WaiterState
+from tornado_chat.services.support.queue_positions import QueuePositions
+from tornado_chat.services.support.repository import ConversationStore
 
 log = logging.getLogger(__name__)
 
-CHUNK_ROWS = 500  # conversations of one question
+CHUNK_ROWS = 500  # conversations of one query
+CHUNK_POSITIONS = 500  # users who are told their position before the loop gets a turn
+REMATCH_SECONDS = 2.0  # seconds until the policy is asked again about users that it has passed over
 
 
 class Dispatcher:
-    """All unfinished support conversations, as their coordinator has them.
+    """All unfinished support conversations, as their coordinator knows them.
 
-    :arg publish: the bus, for places in the line.
-    :arg is_certain: whether what is known of other processes is up to date. Nobody's grace ends while it is
-        not.
+    :arg publish: the bus, for positions in the queue.
+    :arg wait_seconds: how long users waited for their first waiter.
+    :arg is_certain: whether what is known of other processes is up to date. No grace ends while it is not.
     :arg clock: seconds since 1970.
-    :arg desk: makes the line, empty, for a policy.
-    :arg settle_seconds: seconds from ``begin`` in which processes tell who is there. Until then nobody is
-        matched, or those would be served first whose process was the first to speak.
+    :arg make_queue: makes the empty queue for a policy.
+    :arg settle_seconds: seconds from ``begin`` in which processes report who is connected. Until then no
+        match is made, or the users of the process that reports first would be served first.
     """
 
     def __init__(
         self,
         settings: config.Support,
-        conversations: ConversationStore,
+        repository: ConversationStore,
         loop: asyncio.AbstractEventLoop,
         publish: Callable[[Event], None],
         policy: QueuePolicy,
-        waited: Histogram,
+        wait_seconds: Histogram,
         is_certain: Callable[[], Awaitable[bool]],
         clock: Callable[[], float] = time.time,
-        desk: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
+        make_queue: Callable[[QueuePolicy], MatchingQueue] = MatchingQueue,
         settle_seconds: float = 0.0,
     ) -> None:
-        self._conversations = conversations
-        self._awaited_users: GraceTimers[Case] = GraceTimers(
-            loop, is_certain, self._user_away, self._user_lost
-        )
-        self._awaited_waiters: GraceTimers[WaiterState] = GraceTimers(
-            loop, is_certain, self._waiter_away, self._waiter_lost
-        )
-        self._term: Term[Conversation] = Term(loop, settle_seconds, lambda: self._matcher.settled())
-        self._state = DispatchState(
-            settings,
+        self._settings = settings
+        self._repository = repository
+        self._loop = loop
+        self._publish = publish
+        self._wait_seconds = wait_seconds
+        self._clock = clock
+        self._state = DispatchState(settings.capacity, policy, make_queue)
+        self._term: Term[Conversation] = Term(loop, settle_seconds, self._on_settled)
+        self._absences = Absences(
             loop,
-            publish,
-            policy,
-            waited,
-            self._awaited_users,
-            self._awaited_waiters,
-            clock,
-            desk,
+            settings.rejoin_grace,
+            self._state,
+            self._term,
+            repository,
+            is_certain,
+            learn=self._learn,
+            reread=self._reread,
         )
-        self._matcher = Matcher(self._state, conversations, loop, self._term)
+        self._tasks = BackgroundTasks(loop)
+        self._rematch_timer: asyncio.TimerHandle | None = None
+        self._asked: dict[Case, None] = {}  # users who are told their position when the term has settled
+        self._positions = self._make_positions()
 
     # --- life ---
 
     async def begin(self) -> None:
-        """Go on with what is unfinished: everybody has the full grace to come back to place and conversation."""
+        """Continue what is unfinished. Each user and waiter has the full grace to come back.
+
+        :raises Unavailable: the database is away.
+        """
         self.end()
         with self._term.starting() as buffered:
-            rows = await self._conversations.unfinished()
-            self._forget()
+            rows = await self._repository.unfinished()
+            self._clear()
             for some in chunks(rows, CHUNK_ROWS):
                 for row in some:
-                    if row.id not in self._state.cases:  # its user came meanwhile
-                        self._state.adopt(row)
-                await asyncio.sleep(0)  # or a coordinator of many would be taken for dead
+                    if row.id not in self._state.cases:  # its user was reported meanwhile
+                        self._absences.await_user(self._add(row))
+                await asyncio.sleep(0)  # or the coordinator of many conversations would count as dead
         for row in buffered:
-            self._matcher.learn(row)
+            self._learn(row)
+        if self._term.has_settled:  # at once, as no other process has to report
+            self._on_settled()
 
     def end(self) -> None:
         """From now on nothing is decided here, and a closing socket ends nothing."""
         self._term.end()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._matcher.forget()
-        self._state.forget()
+        self._clear()
 
     async def resync(self) -> None:
-        """Events may have been missed: see what the database says.
+        """Read what the bus may not have delivered.
 
-        :raises Unavailable: it says nothing.
+        :raises Unavailable: the database is away.
         """
         known = set(self._state.cases)
-        versions = await self._conversations.change_counts()
-        news = [id for id in known if id not in versions]
+        versions = await self._repository.change_counts()
+        outdated = [id for id in known if id not in versions]
         for id, changes in versions.items():
             case = self._state.cases.get(id)
             if case is None or case.row.changes < changes:
-                news.append(id)
-        for some in chunks(news, CHUNK_ROWS):
-            for row in await self._conversations.find_many(some):
+                outdated.append(id)
+        for some in chunks(outdated, CHUNK_ROWS):
+            for row in await self._repository.find_many(some):
                 if row.id in self._state.cases:
-                    self._matcher.learn(row)
+                    self._learn(row)
                 elif self._term.is_running and row.open and row.id not in known:
-                    self._state.adopt(row)
+                    self._absences.await_user(self._add(row))
 
     def republish(self) -> None:
-        """Tell everybody its place, also who knows it."""
+        """Tell each waiting user its position, also those who know it."""
         for case in self._state.cases.values():
             case.told_position = 0
-        self._state.positions.changed()
+        self._positions.changed()
 
     def reconfigure(self, settings: config.Support, policy: QueuePolicy) -> None:
-        """Go by other settings and another policy from now on, those who wait already included.
+        """Use other settings and another policy from now on, also for users that wait already.
 
-        A waiter with more users than it may have now keeps them; a grace that is running keeps its time.
+        A waiter with more users than the new capacity keeps them; a running grace keeps its time.
         """
-        self._state.reconfigure(settings, policy)
-        self._matcher.match()
+        self._settings = settings
+        self._absences.grace_seconds = settings.rejoin_grace
+        self._positions.interval = settings.queue_interval
+        self._state.reconfigure(settings.capacity, policy, self._loop.time())
+        self._match()
 
-    @property
-    def capacity(self) -> int:
-        """How many users a waiter serves at once."""
-        return self._state.settings.capacity
-
-    # --- people come and go ---
+    # --- presence reports ---
 
     def on_user_present(self, process: str, row: Conversation) -> None:
-        """A process holds sockets of the conversation's user."""
+        """A process holds sockets of the conversation's user, or the user asks for its position."""
         case = self._state.cases.get(row.id)
         if case is None:
-            if not row.open or self._state.is_over(row.id):
+            if row.state is ConversationState.ENDED or self._state.has_ended(row.id):
                 return
-            case = self._state.adopt(row)
+            case = self._add(row)
         else:
-            self._matcher.learn(row)
-            if row.id not in self._state.cases:  # it is over
-                return
-        self._awaited_users.stop(case)
+            if row.changes > case.row.changes:
+                self._learn(row)
+                if row.state is ConversationState.ENDED:
+                    return
+            self._absences.stop_awaiting_user(case)
         case.processes.add(process)
-        if case.waiting:
-            self._matcher.wait(case)
+        if case.row.state is ConversationState.WAITING:
+            self._wait(case)
 
     def on_user_absent(self, process: str, conversation_id: int) -> None:
-        """A process holds none any more. That is no departure: the grace begins, if it was the last one."""
+        """A process holds no sockets of the user any more. After the last process the grace begins."""
         case = self._state.cases.get(conversation_id)
         if case is None or process not in case.processes:
             return
         case.processes.discard(process)
         if not case.processes:
-            self._state.leave(conversation_id)
-            self._awaited_users.start(case, self._state.settings.rejoin_grace)
+            if self._state.queue.leave(conversation_id):
+                self._positions.changed()
+            self._absences.await_user(case)
 
     def on_waiter_present(self, process: str, fact: WaiterPresence) -> None:
-        """A process holds sockets of a waiter, who takes new users or does not."""
-        waiter = self._state.waiter(fact.person, fact.address, fact.name)
-        self._awaited_waiters.stop(waiter)
+        """A process holds sockets of a waiter, which takes new users or does not."""
+        now = self._loop.time()
+        waiter = self._state.waiter(fact.person, fact.address, fact.name, now)
+        self._absences.stop_awaiting_waiter(waiter)
         waiter.ready = fact.ready
         waiter.claims = fact.claims
         waiter.name = fact.name or waiter.name
         waiter.processes.add(process)
-        self._state.set_available(waiter)
-        self._matcher.match()
+        self._state.update_waiter(waiter, now)
+        self._match()
 
     def on_waiter_absent(self, process: str, person: Person) -> None:
         """As ``on_user_absent``."""
-        waiter = self.waiters.get(person)
+        waiter = self._state.waiters.get(person)
         if waiter is None or process not in waiter.processes:
             return
         waiter.processes.discard(process)
         if not waiter.processes:
-            self._state.set_available(waiter)
-            self._awaited_waiters.start(waiter, self._state.settings.rejoin_grace)
+            self._state.update_waiter(waiter, self._loop.time())
+            self._absences.await_waiter(waiter)
 
-    async def hand_over(self, wish: TransferRequest) -> None:
+    # --- requests ---
+
+    async def hand_over(self, request: TransferRequest) -> None:
         """Give a user to another waiter.
 
-        :raises NotFound: there is no such waiter who is ready and has room.
-        :raises Conflict: it is no longer the source's user.
+        :raises NotFound: there is no such waiter that is ready and has room.
+        :raises Conflict: the conversation is not the source's any more.
         """
-        case = self._state.cases.get(wish.conversation_id)
-        if case is not None and case.row.waiter == wish.target != wish.source:
-            return  # asked again, as whoever did it could not answer any more
-        target, pooled = self.waiters.get(wish.target), self.desk.pool.get(wish.target)
-        if target is None or pooled is None or not pooled.free or wish.target == wish.source:
-            raise NotFound("no_such_waiter", id=wish.target.id)
-        if case is None or case.row.waiter != wish.source or case.row.id in self._state.deciding:
+        case = self._state.cases.get(request.conversation_id)
+        if case is not None and case.row.waiter == request.target != request.source:
+            return  # requested again, since the coordinator that did it could not answer
+        target = self._state.waiters.get(request.target)
+        if target is None or not self._state.is_free(request.target) or request.target == request.source:
+            raise NotFound("no_such_waiter", id=request.target.id)
+        if case is None or case.row.waiter != request.source or case.decision is not None:
             raise Conflict("no_conversation")
-        await self._matcher.hand_over(case, target, f"handed over by {wish.source.id}")
+        decision = self._state.decide_transfer(case, target, f"handed over by {request.source.id}")
+        try:
+            await self._repository.transfer(
+                decision.row, target.person, target.name, target.address, decision.reason
+            )
+        except Conflict:
+            await self._reread(case)
+            raise
+        finally:
+            self._resolve(decision)
+            self._requeue(case)
 
-    # --- looking ---
-
-    @property
-    def desk(self) -> MatchingQueue:
-        """The line and the pool of waiters."""
-        return self._state.desk
-
-    @property
-    def waiters(self) -> Mapping[Person, WaiterState]:
-        """Those who are there, are awaited or have users."""
-        return self._state.waiters
-
-    def case(self, conversation_id: int) -> Case:
-        """An unfinished conversation."""
-        return self._state.cases[conversation_id]
-
-    def cases(self) -> Iterator[Case]:
-        """All unfinished conversations."""
-        return iter(self._state.cases.values())
-
-    @property
-    def deciding(self) -> Mapping[int, Person]:
-        """The conversations whose waiter is decided, and not stored yet."""
-        return self._state.deciding
-
-    @property
-    def postponed(self) -> Collection[int]:
-        """The conversations whose match could not be stored, and which are not in the line for a moment."""
-        return self._state.postponed
-
-    # --- what was committed, here or elsewhere ---
+    # --- committed changes, of this process or others ---
 
     events = (ConversationAssigned, ConversationEnded, ConversationRequeued)
 
@@ -250,52 +247,209 @@ class Dispatcher:
         if not isinstance(event, ConversationAssigned | ConversationEnded | ConversationRequeued):
             return
         if self._term.is_running:
-            self._matcher.learn(event.conversation)
+            self._learn(event.conversation)
         else:
             self._term.buffer(event.conversation)
 
-    # --- who has not come back ---
+    # --- views ---
 
-    def _user_away(self, case: Case) -> bool:
-        return self._term.is_running and self._state.holds(case) and not case.processes
+    @property
+    def queue(self) -> MatchingQueue:
+        """The waiting users and the pool of waiters. Not to be changed."""
+        return self._state.queue
 
-    async def _user_lost(self, case: Case) -> None:
+    @property
+    def cases(self) -> Mapping[int, Case]:
+        """The unfinished conversations, by number."""
+        return self._state.cases
+
+    @property
+    def waiters(self) -> Mapping[Person, WaiterState]:
+        """The waiters that are connected, are awaited or have users."""
+        return self._state.waiters
+
+    @property
+    def capacity(self) -> int:
+        """How many users a waiter serves at once."""
+        return self._settings.capacity
+
+    # --- the queue ---
+
+    def _wait(self, case: Case) -> None:
+        """Queue a connected user without waiter, and tell its position unless it is matched at once."""
+        if self._state.enqueue(case):
+            self._match()
+        if not self._term.has_settled:  # the queue is still incomplete
+            self._asked[case] = None
+        elif case.decision is None and not case.postponed:
+            self._publish_position(case)
+
+    def _match(self) -> None:
+        """Give a waiter to each user for whom there is one."""
+        if not self._term.has_settled:
+            return
+        state = self._state
+        for decision in state.match():
+            self._store(decision)
+        if len(state.queue):
+            self._positions.changed()
+            if self._rematch_timer is None and state.queue.has_passed_over:
+                self._rematch_timer = self._loop.call_later(REMATCH_SECONDS, self._rematch)
+
+    def _rematch(self) -> None:
+        """A policy may change its mind as time goes by, without any other change."""
+        self._rematch_timer = None
+        self._match()
+
+    def _store(self, decision: Decision) -> None:
+        waiter = decision.waiter
         try:
-            self._matcher.learn(await self._conversations.end(case.row.id, case.row.user))
-        except ChatError as error:
-            log.warning(
-                "a departure could not be stored, trying again: %s",
-                error,
-                extra=fields(**case.row.thread.named),
+            stored = self._repository.assign(
+                decision.row, waiter.person, waiter.name, waiter.address, decision.reason
             )
-            if self._term.is_running:
-                self._awaited_users.start(case, RETRY_SECONDS)
+        except ChatError as error:
+            self._on_not_stored(decision, error)
+        else:
+            stored.add_done_callback(partial(self._on_stored, decision))
 
-    def _waiter_away(self, waiter: WaiterState) -> bool:
-        return self._term.is_running and self.waiters.get(waiter.person) is waiter and not waiter.processes
+    def _on_stored(self, decision: Decision, stored: asyncio.Future[Conversation]) -> None:
+        error = None if stored.cancelled() else stored.exception()
+        if error is None:
+            self._resolve(decision)
+            if decision.case.row.state is ConversationState.WAITING:  # and has lost its waiter meanwhile
+                self._requeue(decision.case)
+        elif isinstance(error, Conflict):
+            self._tasks.spawn(self._on_conflict(decision))
+        else:
+            self._on_not_stored(decision, error)
 
-    async def _waiter_lost(self, waiter: WaiterState) -> None:
-        waiter.ready = False
-        self._state.set_available(waiter)
-        for case in list(waiter.cases.values()):
-            if (
-                waiter.processes or not self._term.is_running
-            ):  # back at the last moment: keeps whom it still has
-                return
-            row = case.row
-            if row.waiter != waiter.person or row.id in self._state.deciding:
-                continue
-            try:
-                await self._conversations.requeue(row)
-            except Conflict:  # gone this very moment
-                await self._matcher.ask_again(case)
-            except ChatError as error:
-                log.warning(
-                    "users could not go back to the line, trying again: %s",
-                    error,
-                    extra=fields(role="waiter", id=waiter.person.id),
-                )
-                if self._term.is_running:
-                    self._awaited_waiters.start(waiter, RETRY_SECONDS)
-                return
-        self._state.forget_if_idle(waiter)
+    async def _on_conflict(self, decision: Decision) -> None:
+        """The conversation has ended, or is not as it was when its waiter was decided."""
+        await self._reread(decision.case)
+        self._resolve(decision)
+        self._requeue(decision.case)
+
+    def _on_not_stored(self, decision: Decision, error: BaseException) -> None:
+        case = decision.case
+        log.warning(
+            "a match could not be stored, trying again: %s", error, extra=fields(conversation=case.row.id)
+        )
+        case.postponed = True
+        self._resolve(decision)
+        self._loop.call_later(RETRY_SECONDS, self._end_postponement, case)
+
+    def _end_postponement(self, case: Case) -> None:
+        case.postponed = False
+        self._requeue(case)
+
+    def _requeue(self, case: Case) -> None:
+        """Queue the user again whose decision came to nothing, if it still waits here."""
+        if self._state.is_current(case) and case.processes:
+            self._state.enqueue(case)
+        self._match()
+
+    def _resolve(self, decision: Decision) -> None:
+        self._state.resolve(decision)
+        if not decision.waiter.processes:
+            self._absences.forget_if_idle(decision.waiter)
+
+    # --- conversations ---
+
+    def _add(self, row: Conversation) -> Case:
+        case = self._state.add(row, self._loop.time(), max(0.0, self._clock() - row.created / 1e6))
+        if row.waiter is not None:
+            self._absences.await_waiter(self._state.waiters[row.waiter])
+        return case
+
+    def _learn(self, row: Conversation) -> None:
+        """Take in a version of a conversation, and do what follows from it; an old one changes nothing."""
+        case, now = self._state.cases.get(row.id), self._loop.time()
+        before = self._state.learn(row, now)
+        if case is None or before is None:
+            return
+        if row.state is ConversationState.ENDED:
+            self._absences.stop_awaiting_user(case)
+        elif row.waiter is None:
+            if case.processes:
+                self._wait(case)
+        elif row.waiter != before.waiter:
+            self._on_assigned(case, before, now)
+        if before.waiter is None:
+            if case.decision is None:  # the user was in the queue, and is not any more
+                self._positions.changed()
+            elif row.state is ConversationState.ENDED:
+                self._loop.call_soon(self._match)  # the place that was decided for the user is free
+        elif row.waiter != before.waiter or row.state is ConversationState.ENDED:
+            self._absences.forget_if_idle(self._state.waiters[before.waiter])
+            self._loop.call_soon(self._match)  # the place of the user is free
+
+    def _on_assigned(self, case: Case, before: Conversation, now: float) -> None:
+        row = case.row
+        assert row.waiter is not None
+        role, id = row.waiter.role.value, row.waiter.id
+        if before.waiter is None:
+            waited = now - case.waits_since
+            self._wait_seconds.observe(waited)
+            log.info(
+                "matched",
+                extra=fields(conversation=row.id, role=role, id=id, waited=round(waited, 1), why=row.reason),
+            )
+        else:
+            log.info(
+                "transferred",
+                extra=fields(
+                    conversation=row.id, role=role, id=id, previous=before.waiter.id, why=row.reason
+                ),
+            )
+        waiter = self._state.waiters[row.waiter]
+        if not waiter.processes:  # lost between the decision and its commit
+            self._absences.await_waiter(waiter)
+
+    async def _reread(self, case: Case) -> None:
+        """Read a conversation that is not as it was thought to be."""
+        try:
+            for row in await self._repository.find_many([case.row.id]):
+                self._learn(row)
+        except ChatError as error:
+            log.warning("a conversation could not be read: %s", error, extra=fields(conversation=case.row.id))
+
+    # --- positions ---
+
+    def _make_positions(self) -> QueuePositions[Case]:
+        state = self._state
+        return QueuePositions(
+            self._loop,
+            self._settings.queue_interval,
+            state.queued_cases,
+            lambda: len(state.queue),
+            lambda case, position: self._publish(QueuePositionChanged(case.row, position)),
+        )
+
+    def _publish_position(self, case: Case) -> None:
+        if case.row.id in self._state.queue:
+            self._positions.publish(case, self._state.queue.position(case.row.id))
+
+    def _on_settled(self) -> None:
+        """All processes have reported: the queue is complete."""
+        self._match()
+        asked, self._asked = self._asked, {}
+        self._tasks.spawn(self._publish_positions(list(asked)))
+
+    async def _publish_positions(self, cases: Sequence[Case]) -> None:
+        for some in chunks(cases, CHUNK_POSITIONS):
+            for case in some:
+                self._publish_position(case)
+            await asyncio.sleep(0)
+
+    # --- inside ---
+
+    def _clear(self) -> None:
+        """Forget everybody, and all that was to be done for them."""
+        self._absences.clear()
+        self._positions.stop()
+        self._asked = {}
+        if self._rematch_timer is not None:
+            self._rematch_timer.cancel()
+            self._rematch_timer = None
+        self._state.clear()
+        self._positions = self._make_positions()

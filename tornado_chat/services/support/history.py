@@ -1,4 +1,4 @@
-"""What was said in support conversations, for those who may read it."""
+"""The earlier support conversations of a user, for persons that may read them."""
 
 from tornado_chat.core.errors import Forbidden, NotFound
 from tornado_chat.core.types import Action, Conversation, Identity, Kind, Message, Person, Role, Thread
@@ -12,8 +12,8 @@ from tornado_chat.storage import conversations, messages
 class SupportHistory:
     """Earlier conversations of a user.
 
-    They are for the host, for admins, and for the waiter whom the user is with now; one's own may
-    be read again by the waiter who had them last.
+    The host, admins, and the waiter that serves the user now may read them. A waiter may also read the
+    conversations that it served last.
     """
 
     def __init__(
@@ -27,9 +27,9 @@ class SupportHistory:
     async def of_user(
         self, identity: Identity, user_id: str, before: int | None, limit: int
     ) -> tuple[list[Conversation], bool]:
-        """A page of the user's finished conversations, newest first, and whether there are older ones.
+        """Return a page of the user's finished conversations, newest first, and whether there are older ones.
 
-        :raises Forbidden: the user is not with the waiter who asks.
+        :raises Forbidden: the waiter that asks does not serve the user.
         """
         user = Person(Role.USER, user_id)
         if not await self._access_control.is_allowed_by_plugin(
@@ -42,10 +42,10 @@ class SupportHistory:
     async def page(
         self, identity: Identity, conversation_id: int, after: int, limit: int
     ) -> tuple[list[Message], bool]:
-        """What was said after ``after`` (a ``seq``), oldest first, and whether there is more.
+        """Return the messages after ``after`` (a ``seq``), oldest first, and whether there are more.
 
         :raises NotFound: there is no such conversation.
-        :raises Forbidden: it is none of the asker's.
+        :raises Forbidden: the person that asks may not read it.
         """
         thread = Thread(Kind.SUPPORT, conversation_id)
         conversation = await self._store.read(conversations.get, conversation_id)

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Mapping
 from functools import partial
 
 from tornado_chat.core.errors import ChatError, Conflict, Forbidden, Unauthenticated
-from tornado_chat.core.types import Role
-from tornado_chat.services.support.sockets import SupportConnection
+from tornado_chat.core.types import Conversation, Role, Thread
+from tornado_chat.services.support.connections import SupportConnection
 from tornado_chat.web.sockets.base import SocketHandler
 from tornado_chat.wire import support as wire
 from tornado_chat.wire import support_frames as frames
 
 
 class SupportHandler(SocketHandler):
-    """Base class of the two endpoints: ``initialize``, authentication with a timeout, common commands."""
+    """The socket of a user or a waiter, and its ``SupportView``: authentication in time, requests, frames."""
 
     role: Role
     connection: SupportConnection | None = None
@@ -50,13 +50,14 @@ class SupportHandler(SocketHandler):
         support, payload = self.services.support, command.payload
         match payload:
             case frames.Connect():
-                if not await support.connect(connection, resume=payload.resume):
+                local = self.services.local_conversations
+                if not await local.attach_user(connection, resume=payload.resume):
                     self.send(self.frames.nothing_to_resume(command.id))
             case frames.Ready():
-                await support.ready(connection)
+                await self.services.local_conversations.attach_waiter(connection, ready=True)
                 self._acknowledge_ready(command, ready=True)
             case frames.Unready():
-                await support.ready(connection, ready=False)
+                await self.services.local_conversations.attach_waiter(connection, ready=False)
                 self._acknowledge_ready(command, ready=False)
             case frames.Disconnect():
                 await support.disconnect(connection, command.to)
@@ -80,7 +81,33 @@ class SupportHandler(SocketHandler):
     def on_disconnected(self, close_code: int | None) -> None:
         self._cancel_auth_timer()
         if self.connection is not None:
-            self.services.support.leave(self.connection)
+            self.services.local_conversations.detach(self.connection)
+
+    # --- SupportView ---
+
+    def show_agent(self, conversation: Conversation) -> None:
+        assert conversation.waiter_uuid is not None
+        self.frames.set_peer(conversation.thread, conversation.waiter_uuid)
+        self._show(self.frames.connect_success(conversation))
+
+    def show_user(self, conversation: Conversation) -> None:
+        self.frames.set_peer(conversation.thread, conversation.user_uuid)
+        self._show(self.frames.new_connection(conversation))
+
+    def show_position(self, conversation: Conversation, position: int) -> None:
+        self._show(self.frames.connect_queue(position, conversation=conversation))
+
+    def show_departure(self, thread: Thread) -> None:
+        self._show(self.frames.disconnected(thread))
+
+    def show_replacement(self) -> None:
+        self._show(self.frames.kickout())
+
+    def _show(self, text: bytes) -> None:
+        if self.socket_stream is not None:
+            self.socket_stream.send(text)
+
+    # --- inside ---
 
     def _cancel_auth_timer(self) -> None:
         if self._auth_timer is not None:
@@ -102,12 +129,14 @@ class SupportHandler(SocketHandler):
             return
         self._cancel_auth_timer()
         self.admitted = True
-        self.connection = SupportConnection(identity, socket_stream, self.frames)
+        self.connection = SupportConnection(
+            identity, socket_stream, self, self.frames.address, self.frames.features
+        )
         person = identity.person
         success = self.frames.auth_success(person.id, person.role, identity.name, command.id)
         if success is not None:
             self.send(success)
-        self.services.support.sign_in(self.connection)
+        self.services.local_conversations.sign_in(self.connection)
 
     def _acknowledge_ready(self, command: wire.Command, *, ready: bool) -> None:
         """Send ``ready_success``, if requested: all open conversations were sent before this frame.
@@ -124,7 +153,7 @@ class SupportHandler(SocketHandler):
             connection, command.to, text, media, command.client_id
         )
         acknowledgement = None
-        if "ack" in connection.frames.features:
+        if "ack" in connection.features:
             acknowledgement = partial(self.frames.message_success, conversation.id, command.id)
         self.acknowledge_when_stored(stored, data, acknowledgement)
 
@@ -136,8 +165,8 @@ class UserHandler(SupportHandler):
     role = Role.USER
 
     def conversation_fields(self) -> Mapping[str, int]:
-        talk = self.connection.talk if self.connection else None
-        return talk.conversation.thread.named if talk and talk.conversation else {}
+        mine = self.connection.user_conversation if self.connection else None
+        return mine.conversation.thread.named if mine and mine.conversation else {}
 
 
 class WaiterHandler(SupportHandler):

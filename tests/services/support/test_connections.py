@@ -1,4 +1,4 @@
-"""What a waiter's socket hears of its users, in which order, however long the database takes."""
+"""What a waiter's connection is told of its users, in which order, however long the database takes."""
 
 import asyncio
 from types import SimpleNamespace
@@ -7,29 +7,30 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.delivery.conftest import Dialect, HubFixture, message, turns
+from tests.delivery.conftest import HubFixture, message, turns
 from tornado_chat.aio.background import BackgroundTasks
 from tornado_chat.core.types import Conversation, ConversationState, Identity, Person, Role, Thread
-from tornado_chat.services.support.sockets import SocketNotifier, SupportConnection
+from tornado_chat.delivery.socket_stream import SocketStream
+from tornado_chat.services.support.connections import SocketNotifier, SupportConnection
 
 WAITER = Person(Role.WAITER, "7")
 
 
-class Frames(Dialect):
-    features: frozenset[str] = frozenset()
+class View:
+    """A ``SupportView`` of the few things that happen here."""
 
-    def set_peer(self, thread: Thread, peer: str) -> None:
-        """Nobody is named here."""
+    def __init__(self, socket_stream: SocketStream) -> None:
+        self._socket_stream = socket_stream
 
-    def new_connection(self, conversation: Conversation) -> bytes:
-        return b"new %d" % conversation.id
+    def show_user(self, conversation: Conversation) -> None:
+        self._socket_stream.send(b"new %d" % conversation.id)
 
-    def disconnected(self, thread: Thread) -> bytes:
-        return b"bye %d" % thread.id
+    def show_departure(self, thread: Thread) -> None:
+        self._socket_stream.send(b"bye %d" % thread.id)
 
 
 class Desk:
-    """A waiter's seat, and an usher, whose database answers when it is let through."""
+    """A waiter's connection and its notifier, whose database answers when it is let through."""
 
     def __init__(self) -> None:
         self.fixture = HubFixture()
@@ -37,7 +38,8 @@ class Desk:
         tasks = BackgroundTasks(asyncio.get_running_loop())
         self.notifier = SocketNotifier(self.fixture.hub, nothing, nothing, lambda row: None, tasks)
         self.socket, socket_stream = self.fixture.open(WAITER)
-        self.connection = SupportConnection(Identity(WAITER), socket_stream, Frames())  # type: ignore[arg-type]
+        view: Any = View(socket_stream)
+        self.connection = SupportConnection(Identity(WAITER), socket_stream, view, "address")
 
     async def _nothing(self, *asked: object) -> list[Any] | None:
         return None if isinstance(asked[0], Thread) else []
@@ -62,12 +64,12 @@ async def test_who_comes_waits_for_the_goodbyes_that_wait() -> None:
     table = desk.fixture.table
     table.hold_reads()
     one, two, three = (desk.user(id) for id in (1, 2, 3))
-    desk.notifier.show_user(one, desk.connection)
-    desk.notifier.show_user(two, desk.connection)
+    desk.notifier.show_user(desk.connection, one)
+    desk.notifier.show_user(desk.connection, two)
     await turns()
     desk.notifier.part(desk.connection, one)
     desk.notifier.part(desk.connection, two)
-    desk.notifier.show_user(three, desk.connection)
+    desk.notifier.show_user(desk.connection, three)
     assert desk.heard == ["new 1", "new 2"]
     table.release_read(1)
     await turns()
@@ -84,12 +86,12 @@ async def test_who_came_back_before_the_goodbye_was_said_is_parted_from_in_its_t
     table = desk.fixture.table
     table.hold_reads()
     row = desk.user(1)
-    desk.notifier.show_user(row, desk.connection)
+    desk.notifier.show_user(desk.connection, row)
     await turns()
     desk.notifier.part(desk.connection, row)
-    desk.notifier.show_user(row, desk.connection)
+    desk.notifier.show_user(desk.connection, row)
     desk.notifier.part(desk.connection, row)
-    desk.notifier.show_user(desk.user(2), desk.connection)
+    desk.notifier.show_user(desk.connection, desk.user(2))
     table.held_reads, held = None, table.held_reads
     held[0].set_result(None)
     await turns()
@@ -99,14 +101,44 @@ async def test_who_came_back_before_the_goodbye_was_said_is_parted_from_in_its_t
 
 
 @pytest.mark.gen_test
+async def test_a_new_conversation_is_followed_without_a_read() -> None:
+    desk = Desk()
+    row = desk.user(1)
+    desk.fixture.table.rows[row.thread] = []
+    desk.notifier.show_user(desk.connection, row, is_new=True)
+    await turns()
+    desk.fixture.hub.deliver(message(1, row.user, row.thread))
+    assert desk.heard == ["new 1", "m1"]
+    assert not desk.fixture.table.reads
+
+
+@pytest.mark.gen_test
+async def test_a_new_conversation_waits_for_the_goodbyes_that_wait() -> None:
+    desk = Desk()
+    table = desk.fixture.table
+    table.hold_reads()
+    one, two = desk.user(1), desk.user(2)
+    desk.notifier.show_user(desk.connection, one)
+    await turns()
+    desk.notifier.part(desk.connection, one)
+    desk.notifier.show_user(desk.connection, two, is_new=True)
+    assert desk.heard == ["new 1"]
+    table.held_reads, held = None, table.held_reads
+    assert held is not None
+    held[0].set_result(None)
+    await turns()
+    assert desk.heard == ["new 1", "of 1", "bye 1", "new 2", "of 2"]
+
+
+@pytest.mark.gen_test
 async def test_who_came_back_is_heard_again() -> None:
     desk = Desk()
     desk.fixture.table.hold_reads()
     row = desk.user(1)
-    desk.notifier.show_user(row, desk.connection)
+    desk.notifier.show_user(desk.connection, row)
     await turns()
     desk.notifier.part(desk.connection, row)
-    desk.notifier.show_user(row, desk.connection)
+    desk.notifier.show_user(desk.connection, row)
     held_reads, desk.fixture.table.held_reads = desk.fixture.table.held_reads, None
     assert held_reads is not None
     held_reads[0].set_result(None)
