@@ -118,7 +118,7 @@ async def test_pausing_keeps_current_conversations(process: Process, people: Peo
     bob = await Console.open(people, process.url)
     lin = await connect_visitor(house, 1, "Lin")
     await bob.page.keyboard.press("Alt+p")
-    await expect(bob.page.locator("#ready-description")).to_have_text("Paused, no new visitors for now")
+    await expect(bob.page.locator("#ready-description")).to_have_text("Paused, no new visitors")
     ada = await connect_visitor(house, 2, "Ada", served=False)
     await expect(bob.queue).to_have_text(["Ada"])
     await send_messages(lin, "Still here")
@@ -155,7 +155,7 @@ async def test_hand_over_and_end(process: Process, people: People) -> None:
     await expect(dialog.get_by_role("radio", name="Carol")).to_be_checked()
     # Carol is not free any more: the dialog shows the reason, and the choice can be made again.
     await carol.ready_switch.click()
-    await expect(carol.page.locator("#ready-description")).to_have_text("Paused, no new visitors for now")
+    await expect(carol.page.locator("#ready-description")).to_have_text("Paused, no new visitors")
     await dialog.get_by_role("button", name="Hand over").click()
     await expect(dialog.get_by_role("alert")).to_contain_text("That did not work")
     await carol.take_new()
