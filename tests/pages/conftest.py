@@ -107,8 +107,8 @@ class People:
         await page.goto(url)
         return page
 
-    async def room(self, url: str, who: str, session: int, type: int = 0, **more: Any) -> Room:
-        page = await self.page(f"{url}/room#token={who}&session={session}&type={type}", **more)
+    async def room(self, url: str, access_token: str, session: int, type: int = 0, **more: Any) -> Room:
+        page = await self.page(f"{url}/room#token={access_token}&session={session}&type={type}", **more)
         return await Room(page).wait_ready()
 
     def _note(self, type: str, text: str) -> None:

@@ -26,9 +26,9 @@ class Console:
 
     @classmethod
     async def open(
-        cls, people: People, url: str, who: str = BOB, *, ready: bool = True, **more: Any
+        cls, people: People, url: str, access_token: str = BOB, *, ready: bool = True, **more: Any
     ) -> "Console":
-        console = cls(await people.page(f"{url}/console#token={who}", **more))
+        console = cls(await people.page(f"{url}/console#token={access_token}", **more))
         await console.wait_connected()
         if ready:
             await console.take_new()

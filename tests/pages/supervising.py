@@ -118,9 +118,9 @@ async def start_session(
 
 
 async def open_desk(
-    process: Process, people: People, who: str = SUPERVISOR, url: str = "", **more: Any
+    process: Process, people: People, access_token: str = SUPERVISOR, url: str = "", **more: Any
 ) -> SupervisePage:
-    page = await people.page(f"{url or process.url}/supervise#token={who}", **more)
+    page = await people.page(f"{url or process.url}/supervise#token={access_token}", **more)
     return await SupervisePage(page).wait_ready()
 
 

@@ -195,8 +195,8 @@ async def test_page_is_for_admins_and_polls_only_while_visible(process: Process,
     page = await people.page(f"{process.url}/admin#token={VISITOR}")
     await expect(page.get_by_role("heading", name="This page is not for your account")).to_be_visible()
     admin = await Dashboard.open(people, process.url)
-    asked: list[str] = []
-    admin.page.on("request", lambda request: asked.append(request.url))
+    requested_urls: list[str] = []
+    admin.page.on("request", lambda request: requested_urls.append(request.url))
     await admin.page.evaluate(
         """() => {
           Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true });
@@ -205,8 +205,8 @@ async def test_page_is_for_admins_and_polls_only_while_visible(process: Process,
         }"""
     )
     await asyncio.sleep(2.5)  # enough for a pending request to end, and for another poll
-    assert len(asked) <= 1
-    asked.clear()
+    assert len(requested_urls) <= 1
+    requested_urls.clear()
     async with admin.page.expect_request("**/api/v1/status"):
         await admin.page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
 

@@ -45,9 +45,9 @@ async def test_several_conversations_at_once(process: Process, people: People) -
     await expect(bob.panel("Ada").get_by_text("Ada is typing")).to_be_visible()
     await expect(bob.row("Ada").locator(".row-count")).to_be_hidden()
     await expect(bob.page).to_have_title("Support desk")
-    seen = await ada.until("read")
-    while seen["payload"] != {"seq": 2}:
-        seen = await ada.until("read")
+    receipt = await ada.until("read")
+    while receipt["payload"] != {"seq": 2}:
+        receipt = await ada.until("read")
     await bob.composer.press_sequentially("One")
     assert (await ada.until("typing"))["payload"] == {"typing": True}
     await bob.send("One moment")

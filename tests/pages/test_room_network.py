@@ -194,11 +194,11 @@ async def test_unsent_messages_survive_a_reload_in_order(process: Process, peopl
     await visitor.expect_messages("one", "two")
     await visitor.expect_delivery("two", "sending")
     url = visitor.page.url
-    kept = await visitor.page.evaluate("JSON.stringify({...sessionStorage})")
+    stored_text = await visitor.page.evaluate("JSON.stringify({...sessionStorage})")
     # A WebSocket route cannot be removed, so the session storage moves to a new page of the same browser.
     page = await visitor.context.new_page()
     await page.goto(f"{process.url}/static/none")
-    await page.evaluate("kept => Object.assign(sessionStorage, JSON.parse(kept))", kept)
+    await page.evaluate("stored => Object.assign(sessionStorage, JSON.parse(stored))", stored_text)
     await page.goto(url)
     await expect(page.locator('.message[data-delivery="stored"]')).to_have_count(2)
     await expect(page.locator(".message .text")).to_have_text(["one", "two"])

@@ -222,13 +222,13 @@ async def test_token_is_requested_once_and_only_when_needed(house: House, people
     page = await people.page(f"{house.http}/signin?next=/probe")
     await sign_in(page, "chen")
     await expect_identity(page).to_contain_text("chen")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested_urls: list[str] = []
+    page.on("request", lambda request: requested_urls.append(request.url))
     first = await page.evaluate("me.token()")
-    assert asked == []
+    assert requested_urls == []
     both = await page.evaluate("token => Promise.all([me.token(token), me.token(token)])", first)
     assert both[0] == both[1] != ""
-    assert len(asked) == 1
+    assert len(requested_urls) == 1
     assert (await house.api("GET", "/api/v1/notifications", both[0])).code == 200
 
 

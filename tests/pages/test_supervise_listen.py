@@ -96,9 +96,9 @@ async def test_two_sessions_side_by_side_stay_separate_and_in_place(process: Pro
     await expect(row.locator(".messages-count")).to_have_text("2 2 new in the session")
     await expect(row).to_contain_text("1 from Chen to you")
     await second.field.fill("half a thou")
-    kept = await supervisor.page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
-    assert "before" not in kept
-    assert "there" not in kept
+    stored_text = await supervisor.page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+    assert "before" not in stored_text
+    assert "there" not in stored_text
 
     await supervisor.page.reload()
     await supervisor.wait_ready()

@@ -45,9 +45,9 @@ async def test_host_token_is_in_no_url_and_no_storage(visitors: Visitors) -> Non
     await widget.expect_messages("Hello Lin")
     assert sockets
     assert all(LIN not in each for each in [*(request.url for request in requests), *sockets])
-    kept = await read_storages(widget)
-    assert LIN not in kept
-    assert "Hello" not in kept
+    stored_text = await read_storages(widget)
+    assert LIN not in stored_text
+    assert "Hello" not in stored_text
 
 
 @pytest.mark.gen_test
@@ -97,9 +97,9 @@ async def test_new_identity_sees_nothing_of_the_previous_one(visitors: Visitors)
     await widget.page.evaluate("TornadoChat.signOut()")
     await expect(start).to_be_visible()
     await expect(widget.inside.get_by_text("I am Ada")).to_have_count(0)
-    kept = await read_storages(widget)
-    assert "draft" not in kept
-    assert "user:" not in kept
+    stored_text = await read_storages(widget)
+    assert "draft" not in stored_text
+    assert "user:" not in stored_text
 
 
 @pytest.mark.gen_test
